@@ -1,0 +1,56 @@
+# `make` prints its targets. Every target sets itself up in .venv; nothing else is needed but python3, pip, venv and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run check test lint types arrows fast format docs bench clean
+
+help:  ## print the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+run: $(VENV)/.runtime  ## start the router with a small generated centre and show what happens
+	$(BIN)/router demo $(ARGS)
+
+check: lint types arrows fast  ## format, lint, types, arrows, fast tests: under a minute
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+arrows: $(STAMP)
+	$(BIN)/lint-imports --no-cache
+
+fast: $(STAMP)
+	$(BIN)/pytest -q -n 2 -m 'not slow' tests/model tests/core tests/rules tests/stats tests/wire tests/journal tests/scenarios tests/architecture
+
+test: $(STAMP)  ## all tests
+	$(BIN)/pytest -q -n 2
+
+format: $(STAMP)  ## rewrite the code in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)  ## write the generated pages of docs/ anew
+	$(BIN)/python docs/generate.py
+
+bench: $(STAMP)  ## run the benchmarks and print their figures
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,231 @@
+"""What the world asks of a workspace's engine.
+
+A command is plain data; the writer adds the time. Who asks (``actor``) travels beside it into the journal's record.
+The shell makes every id of a new thing and fetches everything that a decision needs *before* it sends the command: the
+core never asks.
+"""
+
+from typing import TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType
+
+from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
+from router.model.policy import FactValue, Policy
+from router.model.states import AgentState
+
+
+class _Command(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
+    """Frozen, keyword-only, with a stable tag."""
+
+
+class EnqueueContact(_Command, kw_only=True, tag="contact.enqueue"):
+    """Submit a contact. Without ``queue_id`` the policy's entry rules choose.
+
+    The same ``dedupe_key`` with the same ``fingerprint`` gets the first answer again; with another one, ``KEY_REUSED``.
+    """
+
+    contact_id: ContactId
+    channel: str
+    queue_id: QueueId | None = None
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    strict_class: int = 0
+    attributes: dict[str, FactValue] = {}
+    ttl_s: int | None = None
+    gateway_id: GatewayId = ""
+    reference: str | None = None
+    dedupe_key: bytes | None = None
+    fingerprint: bytes | None = None
+
+
+class UpdateContact(_Command, kw_only=True, tag="contact.update"):
+    """Change a live contact in flight; what is unset stays. Takes effect at once."""
+
+    contact_id: ContactId
+    priority_s: int | UnsetType = UNSET
+    strict_class: int | UnsetType = UNSET
+    skills: dict[str, int] | UnsetType = UNSET
+    attributes: dict[str, FactValue] | UnsetType = UNSET
+
+
+class CancelContact(_Command, kw_only=True, tag="contact.cancel"):
+    """The gateway withdraws a contact that no agent has yet. Repeating it is no error."""
+
+    contact_id: ContactId
+    reason: str = "cancelled"
+
+
+class AbandonContact(_Command, kw_only=True, tag="contact.abandon"):
+    """The customer has left. Waiting: abandoned. Assigned: the contact ends. Repeating it is no error."""
+
+    contact_id: ContactId
+
+
+class EndContact(_Command, kw_only=True, tag="contact.end"):
+    """The conversation is over; wrap-up begins. ``agent_id`` set: only the owner may. Waiting: the contact is cancelled."""
+
+    contact_id: ContactId
+    agent_id: AgentId | None = None
+    reason: str = "ended"
+
+
+class RequeueContact(_Command, kw_only=True, tag="contact.requeue"):
+    """A supervisor puts a contact (back) into a queue, with its age. Without ``queue_id``: its own queue."""
+
+    contact_id: ContactId
+    queue_id: QueueId | None = None
+
+
+class TransferContact(_Command, kw_only=True, tag="contact.transfer"):
+    """The owner passes an assigned contact on: to a queue at once, or to an agent, who gets an offer.
+
+    Exactly one of ``to_queue_id`` and ``to_agent_id``. The owner keeps the contact until the other agent accepts.
+    ``agent_id`` set: only the owner may.
+    """
+
+    contact_id: ContactId
+    to_queue_id: QueueId | None = None
+    to_agent_id: AgentId | None = None
+    agent_id: AgentId | None = None
+
+
+class AssignContact(_Command, kw_only=True, tag="contact.assign"):
+    """A supervisor gives a contact to an agent without an offer; skills are his affair, capacity is not."""
+
+    contact_id: ContactId
+    agent_id: AgentId
+
+
+class AcceptOffer(_Command, kw_only=True, tag="offer.accept"):
+    """The agent takes the contact. Repeating a won accept gets the first answer."""
+
+    offer_id: OfferId
+    agent_id: AgentId
+
+
+class DeclineOffer(_Command, kw_only=True, tag="offer.decline"):
+    """The agent does not take it; the contact goes back to its place."""
+
+    offer_id: OfferId
+    agent_id: AgentId
+    reason: str = "declined"
+
+
+class HoldAssignment(_Command, kw_only=True, tag="assignment.hold"):
+    """Put the customer on hold."""
+
+    assignment_id: AssignmentId
+    agent_id: AgentId
+
+
+class ResumeAssignment(_Command, kw_only=True, tag="assignment.resume"):
+    """Take the customer off hold."""
+
+    assignment_id: AssignmentId
+    agent_id: AgentId
+
+
+class ExtendWrapUp(_Command, kw_only=True, tag="assignment.extend_wrap_up"):
+    """More time for wrap-up, within the channel's ``wrap_up_max_s``."""
+
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    extend_s: int
+
+
+class CompleteAssignment(_Command, kw_only=True, tag="assignment.complete"):
+    """Finish wrap-up early, with a disposition. While still talking: ends the contact and skips wrap-up.
+
+    ``agent_id`` none: a supervisor does it.
+    """
+
+    assignment_id: AssignmentId
+    agent_id: AgentId | None = None
+    disposition: str | None = None
+
+
+class PutAgent(_Command, kw_only=True, tag="agent.put"):
+    """Create an agent or replace his record. His state and his work stay as they are."""
+
+    agent_id: AgentId
+    skills: dict[str, int] = {}
+    queues: tuple[QueueId, ...] | None = None
+    """The queues he serves; none: every queue whose skills he has."""
+    units: int | None = None
+    """His capacity; none: the policy's default."""
+    channel_max: dict[str, int] = {}
+    """Overrides of the channels' ``per_agent_max``; 0 takes a channel from him."""
+    attributes: dict[str, FactValue] = {}
+
+
+class RemoveAgent(_Command, kw_only=True, tag="agent.remove"):
+    """Delete an agent who has no offers and no assignments."""
+
+    agent_id: AgentId
+
+
+class SetAgentState(_Command, kw_only=True, tag="agent.set_state"):
+    """Go ready, not ready or offline.
+
+    ``after_work``: with work in hand, the state waits in the one slot ``next_state`` (last write wins) until the last
+    assignment is completed; meanwhile no new offers come.
+    """
+
+    agent_id: AgentId
+    state: AgentState
+    reason: str | None = None
+    after_work: bool = False
+
+
+class ConnectDesktop(_Command, kw_only=True, tag="agent.connect_desktop"):
+    """A desktop session stands behind the agent. A newer session takes the place of an older one."""
+
+    agent_id: AgentId
+    session_id: str
+
+
+class LoseDesktop(_Command, kw_only=True, tag="agent.lose_desktop"):
+    """That session is gone. Ignored where a newer one has taken its place."""
+
+    agent_id: AgentId
+    session_id: str
+
+
+class PublishPolicy(_Command, kw_only=True, tag="policy.publish"):
+    """Replace the policy as a whole. ``expected_version``: refuse unless this is the present one.
+
+    ``drain_to`` names, for each removed queue that has contacts waiting, the queue that takes them.
+    """
+
+    policy: Policy
+    expected_version: int | None = None
+    drain_to: dict[QueueId, QueueId] = {}
+
+
+class AdvanceTime(_Command, kw_only=True, tag="time.advance"):
+    """Nothing but time has passed: due timers fire."""
+
+
+Command: TypeAlias = (
+    EnqueueContact
+    | UpdateContact
+    | CancelContact
+    | AbandonContact
+    | EndContact
+    | RequeueContact
+    | TransferContact
+    | AssignContact
+    | AcceptOffer
+    | DeclineOffer
+    | HoldAssignment
+    | ResumeAssignment
+    | ExtendWrapUp
+    | CompleteAssignment
+    | PutAgent
+    | RemoveAgent
+    | SetAgentState
+    | ConnectDesktop
+    | LoseDesktop
+    | PublishPolicy
+    | AdvanceTime
+)

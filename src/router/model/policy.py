@@ -1,0 +1,187 @@
+"""Policy: what routing decides by. One document a workspace, published by a command, recorded in the journal.
+
+Durations are whole seconds (``_s``) because people write them. Cross-references (a queue's overflow, a skill's name) are
+checked in ``rules/check.py``; here stand only shapes and ranges.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Struct
+
+from router.model.ids import Ident, Name
+
+DAY_S: Final = 86_400
+Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=7 * DAY_S)]
+Proficiency: TypeAlias = Annotated[int, Meta(ge=1, le=10)]
+# A head start in the queue, in seconds. Negative: this contact lets others pass.
+PrioritySeconds: TypeAlias = Annotated[int, Meta(ge=-DAY_S, le=DAY_S)]
+# Above priority: a contact of a higher class goes first however long the others wait.
+StrictClass: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
+Skills: TypeAlias = Annotated[dict[Name, Proficiency], Meta(max_length=32)]
+FactValue: TypeAlias = (
+    bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=128)]
+)
+Attributes: TypeAlias = Annotated[dict[Name, FactValue], Meta(max_length=64)]
+
+
+class Selection(StrEnum):
+    """Which of several free, eligible agents gets the contact. Ties: longest idle, then agent id."""
+
+    LONGEST_IDLE = "longest_idle"
+    LEAST_OCCUPIED = "least_occupied"
+    HIGHEST_PROFICIENCY = "highest_proficiency"
+    ROUND_ROBIN = "round_robin"
+    LEAST_FLEXIBLE = "least_flexible"
+
+
+class LostDesktopAction(StrEnum):
+    """What becomes of an agent's live contacts when his desktop stays away longer than the grace period."""
+
+    KEEP = "keep"
+    REQUEUE = "requeue"
+
+
+class FactType(StrEnum):
+    """The type of a declared fact. ``enum`` lists its values; ``ident`` is an opaque id, never a person's words."""
+
+    BOOL = "bool"
+    INT = "int"
+    ENUM = "enum"
+    IDENT = "ident"
+
+
+class WhenFull(StrEnum):
+    """What happens to a submit that finds its queue at ``length_max``."""
+
+    REFUSE = "refuse"
+    OVERFLOW = "overflow"
+
+
+class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Policy structs refuse unknown keys: a typo in routing data is costly."""
+
+
+class FactPolicy(_Document, frozen=True, kw_only=True):
+    """A declared fact: the only attributes that a contact or an agent may carry into the core and the journal."""
+
+    type: FactType
+    values: tuple[Ident, ...] = ()
+    """Allowed values of an ``enum``."""
+    of: Annotated[str, Meta(pattern="^(contact|agent)$")] = "contact"
+
+
+class ChannelPolicy(_Document, frozen=True, kw_only=True):
+    """A channel: what one item of it costs an agent, and how offers on it behave unless the queue says otherwise."""
+
+    units: Annotated[int, Meta(ge=0, le=10_000)] = 100
+    """Capacity that one item uses up, out of the agent's units."""
+    per_agent_max: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    """Most items of this channel that one agent has at once."""
+    blocks: tuple[Name, ...] = ()
+    """Channels of which an agent gets no new item while he has one of this channel."""
+    wrap_up_holds_capacity: bool = True
+    auto_accept: bool = False
+    offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 15
+    wrap_up_s: Seconds = 0
+    wrap_up_max_s: Seconds = 600
+    """Extensions never take a wrap-up beyond this, counted from its start."""
+    lost_desktop: LostDesktopAction = LostDesktopAction.KEEP
+    lost_desktop_prefer_s: Seconds = 30
+    """After a requeue, the time for which only the same agent may have the contact back."""
+
+
+class ServiceLevelPolicy(_Document, frozen=True, kw_only=True):
+    """The target and how it is counted; the formula stands in ``stats/service_level.py``."""
+
+    target: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.8
+    threshold_s: Seconds = 20
+    short_abandon_s: Seconds = 5
+
+
+class RonaPolicy(_Document, frozen=True, kw_only=True):
+    """Redirection on no answer: what an expired offer does to the agent (never for broadcast offers)."""
+
+    not_ready: bool = True
+    return_after_s: Seconds | None = None
+    """Automatic return to READY; none: the agent returns by himself."""
+
+
+class QueuePolicy(_Document, frozen=True, kw_only=True):
+    """A queue: where contacts wait under one policy."""
+
+    requires: Skills = {}
+    """Skills that every contact of this queue needs, besides its own."""
+    selection: Selection = Selection.LONGEST_IDLE
+    priority_s: PrioritySeconds = 0
+    """Added to the contact's own priority."""
+    strict_class: StrictClass = 0
+    """The least strict class of a contact in this queue."""
+    offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] | None = None
+    auto_accept: bool | None = None
+    broadcast: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Offer to this many agents at once; the first accept wins."""
+    wrap_up_s: dict[Name, Seconds] = {}
+    """Wrap-up by channel; a channel not named here takes its own default."""
+    length_max: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    when_full: WhenFull = WhenFull.REFUSE
+    wait_max_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
+    """After this wait the contact overflows, or expires where there is no ``overflow_to``."""
+    overflow_to: Name | None = None
+    cool_down_s: Seconds = 30
+    """After a decline or RONA the contact is not offered to that agent again for this long."""
+    rona: RonaPolicy = RonaPolicy()
+    service_level: ServiceLevelPolicy = ServiceLevelPolicy()
+
+
+class EntryWhen(_Document, frozen=True, kw_only=True):
+    """What an entry rule asks; every line must hold. A missing attribute is no match."""
+
+    channel: Name | None = None
+    attributes: Attributes = {}
+
+
+class EntryRule(_Document, frozen=True, kw_only=True):
+    """Classifies a contact that names no queue. The first rule that holds decides."""
+
+    name: Name
+    when: EntryWhen = EntryWhen()
+    queue: Name
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
+    skills: Skills = {}
+
+
+class AgentsPolicy(_Document, frozen=True, kw_only=True):
+    """What holds for every agent unless his own record says otherwise."""
+
+    units: Annotated[int, Meta(ge=0, le=100_000)] = 100
+    desktop_grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 15
+    rescind_when_not_ready: bool = True
+    """An agent who goes not ready loses his open offers at once; false lets them run to their end."""
+
+
+class RetentionPolicy(_Document, frozen=True, kw_only=True):
+    """How long finished things can be asked for. The event log keeps them beyond this."""
+
+    ended_contacts_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 20_000
+    ended_contacts_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = DAY_S
+    idempotency_s: Annotated[int, Meta(ge=DAY_S, le=7 * DAY_S)] = DAY_S
+
+
+class Policy(_Document, frozen=True, kw_only=True):
+    """The whole document of a workspace."""
+
+    channels: Annotated[dict[Name, ChannelPolicy], Meta(min_length=1, max_length=32)]
+    queues: Annotated[dict[Name, QueuePolicy], Meta(min_length=1, max_length=10_000)]
+    skills: Annotated[tuple[Name, ...], Meta(max_length=10_000)] = ()
+    facts: Annotated[dict[Name, FactPolicy], Meta(max_length=256)] = {}
+    entry: Annotated[tuple[EntryRule, ...], Meta(max_length=1_000)] = ()
+    default_queue: Name | None = None
+    """Where a contact goes that names no queue and matches no entry rule; none refuses it."""
+    dispositions: Annotated[tuple[Ident, ...], Meta(max_length=1_000)] = ()
+    """Codes an assignment may be completed with; empty: any id."""
+    not_ready_reasons: Annotated[tuple[Ident, ...], Meta(max_length=100)] = ()
+    """Reasons an agent may give for NOT_READY; empty: any id."""
+    agents: AgentsPolicy = AgentsPolicy()
+    retention: RetentionPolicy = RetentionPolicy()

@@ -1,0 +1,60 @@
+"""Refusals: facts that stand in the way of a command. Returned as values, never raised; numbered once, never reused."""
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class RefusalCode(IntEnum):
+    """The name in lower case is the stable ``code`` on the wire and in metrics."""
+
+    UNKNOWN_CONTACT = 1
+    UNKNOWN_AGENT = 2
+    UNKNOWN_QUEUE = 3
+    UNKNOWN_CHANNEL = 4
+    UNKNOWN_SKILL = 5
+    UNKNOWN_OFFER = 6
+    UNKNOWN_ASSIGNMENT = 7
+    UNKNOWN_FACT = 8
+    INVALID_VALUE = 9
+
+    OFFER_GONE = 20
+    """The offer ended before; the detail names how and at which seq."""
+    CONTACT_STATE = 21
+    """The contact's state does not allow it; the detail names the state and what it allows."""
+    ASSIGNMENT_STATE = 22
+    AGENT_STATE = 23
+    AGENT_BUSY = 24
+    """The agent still has offers or assignments."""
+    CAPACITY_EXCEEDED = 25
+    NOT_OWNER = 26
+    AGENT_UNAVAILABLE = 27
+    """The agent named for a transfer cannot take it now."""
+    WRAP_UP_LIMIT = 28
+
+    CONTACT_EXISTS = 40
+    KEY_REUSED = 41
+    """The idempotency key was used for another payload."""
+    QUEUE_FULL = 42
+    NO_QUEUE = 43
+    """No queue named, no entry rule holds, no default queue."""
+
+    POLICY_INVALID = 60
+    POLICY_VERSION = 61
+    DRAIN_REQUIRED = 62
+    CHANNEL_IN_USE = 63
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """Why a command left no event.
+
+    ``field`` names the offending field of the command, ``state`` the present state, ``allowed`` what would be possible,
+    ``seq`` the event that decided otherwise. Never holds a value that the caller sent.
+    """
+
+    code: RefusalCode
+    detail: str = ""
+    field: str | None = None
+    state: str | None = None
+    allowed: tuple[str, ...] = ()
+    seq: int | None = None

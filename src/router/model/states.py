@@ -1,0 +1,68 @@
+"""The states of contacts, offers, assignments and agents. Which may follow which stands in ``core/transitions.py``."""
+
+from enum import StrEnum
+
+
+class ContactState(StrEnum):
+    """Where a contact is in its life. The last four are terminal."""
+
+    QUEUED = "queued"
+    OFFERED = "offered"
+    ASSIGNED = "assigned"
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True once nothing can happen to the contact any more."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        ContactState.ENDED,
+        ContactState.ABANDONED,
+        ContactState.CANCELLED,
+        ContactState.EXPIRED,
+    }
+)
+
+
+class OfferState(StrEnum):
+    """An offer has exactly one end, and each end has its own name."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    RESCINDED = "rescinded"
+
+
+class AssignmentState(StrEnum):
+    """Work with a customer, then work after him."""
+
+    ACTIVE = "active"
+    ON_HOLD = "on_hold"
+    WRAP_UP = "wrap_up"
+    COMPLETED = "completed"
+
+
+class AgentState(StrEnum):
+    """What an agent says of himself. "Busy" is no state: it is capacity used up."""
+
+    OFFLINE = "offline"
+    NOT_READY = "not_ready"
+    READY = "ready"
+
+
+class Presence(StrEnum):
+    """Whether a desktop stands behind the agent.
+
+    ``NONE``: no desktop was ever attached (the agent is driven over HTTP). ``LOST`` lasts until the grace period ends.
+    """
+
+    NONE = "none"
+    ATTACHED = "attached"
+    LOST = "lost"

@@ -1,0 +1,192 @@
+"""What can be seen: plain answers to questions, built by the core from its state and sent as they are.
+
+Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` says which event the answer includes.
+"""
+
+from msgspec import Struct
+
+from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
+from router.model.policy import FactValue
+from router.model.states import AgentState, AssignmentState, ContactState, Presence
+
+
+class _View(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
+class OfferView(_View, frozen=True, kw_only=True):
+    """A pending offer, with what the desktop needs to decide."""
+
+    offer_id: OfferId
+    contact_id: ContactId
+    agent_id: AgentId
+    channel: str
+    queue_id: QueueId
+    made_at_ms: int
+    deadline_ms: int
+    waited_ms: int
+    units: int
+    reason: str
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
+    from_agent_id: AgentId | None = None
+
+
+class AssignmentView(_View, frozen=True, kw_only=True):
+    """Work in an agent's hands."""
+
+    assignment_id: AssignmentId
+    contact_id: ContactId
+    agent_id: AgentId
+    state: AssignmentState
+    channel: str
+    queue_id: QueueId
+    started_at_ms: int
+    units: int
+    """Capacity it uses up now."""
+    wrap_up_deadline_ms: int | None = None
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
+
+
+class ContactView(_View, frozen=True, kw_only=True):
+    """A contact as the gateway and the supervisor see it."""
+
+    contact_id: ContactId
+    state: ContactState
+    channel: str
+    queue_id: QueueId
+    req: str
+    queued_at_ms: int
+    changed_at_ms: int
+    orig_seq: int
+    priority_s: int
+    strict_class: int
+    skills: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
+    gateway_id: GatewayId = ""
+    position: int | None = None
+    """1 = next, among those waiting in its queue."""
+    agent_id: AgentId | None = None
+    assignment_id: AssignmentId | None = None
+    offers: tuple[OfferView, ...] = ()
+    offers_made: int = 0
+    ttl_at_ms: int | None = None
+    wait_until_ms: int | None = None
+    preferred_agent_id: AgentId | None = None
+    reason: str | None = None
+    """Of the terminal state."""
+
+
+class AgentView(_View, frozen=True, kw_only=True):
+    """An agent, with the items that use his capacity."""
+
+    agent_id: AgentId
+    state: AgentState
+    presence: Presence
+    units: int
+    units_used: int
+    can_take: tuple[str, ...]
+    """Channels of which he could be offered an item right now."""
+    skills: dict[str, int] = {}
+    queues: tuple[QueueId, ...] | None = None
+    channel_max: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
+    reason: str | None = None
+    state_since_ms: int = 0
+    idle_since_ms: int | None = None
+    return_at_ms: int | None = None
+    next_state: AgentState | None = None
+    next_reason: str | None = None
+    offers: tuple[OfferView, ...] = ()
+    assignments: tuple[AssignmentView, ...] = ()
+
+
+class QueueView(_View, frozen=True, kw_only=True):
+    """A queue now."""
+
+    queue_id: QueueId
+    waiting: int
+    offered: int
+    assigned: int
+    oldest_queued_at_ms: int | None = None
+    agents_ready: int = 0
+    """READY agents who may take at least one requirement class of this queue."""
+    agents_available: int = 0
+    """Those of them who could be offered a contact right now."""
+
+
+class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """Conservation: ``submitted`` is the sum of all the others."""
+
+    submitted: int
+    queued: int
+    offered: int
+    assigned: int
+    ended: int
+    abandoned: int
+    cancelled: int
+    expired: int
+
+
+class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """The whole of a workspace in figures, as of one event."""
+
+    as_of_seq: int
+    at_ms: int
+    policy_version: int
+    counts: Counts
+    agents: int
+    agents_by_state: dict[str, int]
+    offers_pending: int
+    assignments_open: int
+    queues: tuple[QueueView, ...]
+
+
+class Lack(_View, frozen=True, kw_only=True):
+    """One thing that keeps an agent from taking a contact.
+
+    ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
+    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``.
+    """
+
+    code: str
+    skill: str | None = None
+    has: int | None = None
+    needs: int | None = None
+    channel: str | None = None
+    until_ms: int | None = None
+    items: tuple[str, ...] = ()
+    """Ids of the offers and assignments that use the capacity."""
+
+
+class AgentWhy(_View, frozen=True, kw_only=True):
+    """Why this agent does or does not get this contact. ``could_take_now`` is true exactly when nothing is lacking."""
+
+    contact_id: ContactId
+    agent_id: AgentId
+    as_of_seq: int
+    could_take_now: bool
+    lacks: tuple[Lack, ...] = ()
+
+
+class ContactWhy(_View, frozen=True, kw_only=True):
+    """Why a contact is where it is."""
+
+    contact_id: ContactId
+    as_of_seq: int
+    state: ContactState
+    reason: str
+    """``waiting_for_agent``, ``nobody_qualified``, ``offered``, ``assigned`` or the terminal reason."""
+    req: str = ""
+    position: int | None = None
+    could_take_now: tuple[AgentId, ...] = ()
+    qualified: int = 0
+    """Agents with the skills, queue and channel for it, whatever they do now."""
+    lacking: dict[str, int] = {}
+    """For the qualified agents: how many lack what."""
+    agents: tuple[AgentWhy, ...] = ()
+    """The first hundred agents, qualified ones first."""
+    next_change_at_ms: int | None = None
+    next_change: str | None = None

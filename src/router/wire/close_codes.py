@@ -1,0 +1,36 @@
+"""Why a socket was closed. 4000–4499: come back. 4500–4999: do not, before something has changed."""
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """The codes that the server sends, beside those of RFC 6455."""
+
+    GOING_AWAY = 1001
+    TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+
+    TOKEN_EXPIRED = 4401
+    """Come back with a fresh token."""
+    SLOW_CONSUMER = 4408
+    """The outbox was full; resume from the last seq."""
+    HISTORY_RESET = 4410
+    """The generation is another; a fresh welcome awaits."""
+    RATE_LIMITED = 4429
+    """Too many frames; come back after the time that the last frame named."""
+
+    BAD_MESSAGE = 4500
+    """Too many frames that do not parse."""
+    UNAUTHENTICATED = 4501
+    """No valid credential in time."""
+    FORBIDDEN = 4503
+    """The credential's role may not use this socket, or the agent is not known."""
+    TAKEN_OVER = 4509
+    """Another desktop of the same agent connected."""
+
+    @property
+    def may_return(self) -> bool:
+        """True where a client should reconnect by itself."""
+        return self < 4500 and self != CloseCode.TOO_BIG

@@ -1,0 +1,314 @@
+"""Every frame that crosses a WebSocket, both ways. JSON and MessagePack carry the same structs.
+
+A client's first frame is ``hello``, within five seconds. Every later frame of a client has an ``id`` of its own choice and gets
+exactly one ``ok`` or ``error`` with that id. A server may add fields and frame types: clients ignore what they do not know.
+A server refuses what it does not know.
+"""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from router.model.events import Event
+from router.model.ids import Ident, Name
+from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
+from router.model.states import AgentState
+from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
+
+FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
+ResumeFrom: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,64}:[0-9]{1,16}(?!\n)$")]
+
+
+# --- client to server ------------------------------------------------------------
+
+
+class _Ask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """What a client sends. Unknown fields are refused: a typo must not pass silently."""
+
+
+class Hello(_Ask, frozen=True, kw_only=True, tag="hello"):
+    """Who I am (unless the upgrade request said so by its Authorization header) and what I have seen already."""
+
+    token: Token | None = None
+    ticket: Token | None = None
+    """A single-use ticket from ``POST /v1/ws-ticket``, for browsers."""
+    resume: ResumeFrom | None = None
+    """``gen:seq`` of the last frame seen: the events after it follow, or a fresh ``welcome``."""
+
+
+class Refresh(_Ask, frozen=True, kw_only=True, tag="refresh"):
+    """A newer token for the same subject, role and workspace, before the old one ends."""
+
+    id: FrameId
+    token: Token
+
+
+class Ping(_Ask, frozen=True, kw_only=True, tag="ping"):
+    """Application heartbeat; answered by ``pong``."""
+
+    id: FrameId
+
+
+class SetState(_Ask, frozen=True, kw_only=True, tag="set_state"):
+    """Desktop: go ready, not ready or offline."""
+
+    id: FrameId
+    state: AgentState
+    reason: Ident | None = None
+    after_work: bool = False
+
+
+class Accept(_Ask, frozen=True, kw_only=True, tag="accept"):
+    """Desktop: take the offered contact."""
+
+    id: FrameId
+    offer_id: Ident
+
+
+class Decline(_Ask, frozen=True, kw_only=True, tag="decline"):
+    """Desktop: do not take it."""
+
+    id: FrameId
+    offer_id: Ident
+    reason: Ident = "declined"
+
+
+class Hold(_Ask, frozen=True, kw_only=True, tag="hold"):
+    """Desktop: customer on hold."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class Unhold(_Ask, frozen=True, kw_only=True, tag="unhold"):
+    """Desktop: customer off hold."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class End(_Ask, frozen=True, kw_only=True, tag="end"):
+    """Desktop, gateway, supervisor: the conversation is over."""
+
+    id: FrameId
+    contact_id: Ident
+    reason: Ident = "ended"
+
+
+class ExtendWrapUpFrame(_Ask, frozen=True, kw_only=True, tag="extend_wrap_up"):
+    """Desktop: more time for wrap-up."""
+
+    id: FrameId
+    assignment_id: Ident
+    extend_s: Annotated[int, Meta(ge=1, le=3600)]
+
+
+class Complete(_Ask, frozen=True, kw_only=True, tag="complete"):
+    """Desktop: done, with a disposition; ends the contact first where it is still open."""
+
+    id: FrameId
+    assignment_id: Ident
+    disposition: Ident | None = None
+
+
+class Transfer(_Ask, frozen=True, kw_only=True, tag="transfer"):
+    """Desktop: pass the contact on; exactly one of the two."""
+
+    id: FrameId
+    contact_id: Ident
+    to_queue_id: Name | None = None
+    to_agent_id: Ident | None = None
+
+
+class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a gateway says of a contact: the body of ``POST /v1/contacts`` and of ``submit``."""
+
+    channel: Name
+    queue_id: Name | None = None
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
+    attributes: Attributes = {}
+    ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
+    reference: Ident | None = None
+    """The gateway's own opaque id for it."""
+
+
+class Submit(_Ask, frozen=True, kw_only=True, tag="submit"):
+    """Gateway: a new contact."""
+
+    id: FrameId
+    contact: ContactFields
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+
+
+class Update(_Ask, frozen=True, kw_only=True, tag="update"):
+    """Gateway, supervisor: change a contact in flight."""
+
+    id: FrameId
+    contact_id: Ident
+    priority_s: PrioritySeconds | UnsetType = UNSET
+    strict_class: StrictClass | UnsetType = UNSET
+    skills: Skills | UnsetType = UNSET
+    attributes: Attributes | UnsetType = UNSET
+
+
+class Cancel(_Ask, frozen=True, kw_only=True, tag="cancel"):
+    """Gateway: withdraw a contact that nobody has yet."""
+
+    id: FrameId
+    contact_id: Ident
+    reason: Ident = "cancelled"
+
+
+class Abandon(_Ask, frozen=True, kw_only=True, tag="abandon"):
+    """Gateway: the customer has left."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class Requeue(_Ask, frozen=True, kw_only=True, tag="requeue"):
+    """Supervisor: (back) into a queue, with its age."""
+
+    id: FrameId
+    contact_id: Ident
+    queue_id: Name | None = None
+
+
+class Assign(_Ask, frozen=True, kw_only=True, tag="assign"):
+    """Supervisor: give the contact to this agent."""
+
+    id: FrameId
+    contact_id: Ident
+    agent_id: Ident
+
+
+class SetAgentStateFrame(_Ask, frozen=True, kw_only=True, tag="set_agent_state"):
+    """Supervisor: another agent's state."""
+
+    id: FrameId
+    agent_id: Ident
+    state: AgentState
+    reason: Ident | None = None
+    after_work: bool = False
+
+
+DesktopAsk: TypeAlias = (
+    Hello
+    | Refresh
+    | Ping
+    | SetState
+    | Accept
+    | Decline
+    | Hold
+    | Unhold
+    | End
+    | ExtendWrapUpFrame
+    | Complete
+    | Transfer
+)
+GatewayAsk: TypeAlias = Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End
+SupervisorAsk: TypeAlias = (
+    Hello | Refresh | Ping | Update | Cancel | End | Requeue | Assign | SetAgentStateFrame
+)
+
+
+# --- server to client ------------------------------------------------------------
+
+
+class _Tell(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """What the server sends."""
+
+
+class Welcome(_Tell, frozen=True, kw_only=True, tag="welcome"):
+    """The full state of what this client may see, after the event ``seq``; deltas follow."""
+
+    role: str
+    workspace: str
+    gen: str
+    epoch: int
+    seq: int
+    at_ms: int
+    heartbeat_s: int
+    session_id: str
+    agent: AgentView | None = None
+    """Desktop: the agent himself, with offers and assignments."""
+    contacts: tuple[ContactView, ...] = ()
+    """Gateway: its live contacts."""
+    figures: WorkspaceView | None = None
+    """Supervisor."""
+    agents: tuple[AgentView, ...] = ()
+    """Supervisor."""
+
+
+class Resumed(_Tell, frozen=True, kw_only=True, tag="resumed"):
+    """Nothing was missed that does not follow now: the events after ``seq`` up to ``until_seq``, then live."""
+
+    role: str
+    workspace: str
+    gen: str
+    epoch: int
+    seq: int
+    until_seq: int
+    heartbeat_s: int
+    session_id: str
+
+
+class EventFrame(_Tell, frozen=True, kw_only=True, tag="event"):
+    """A delta. ``seq`` never falls on a connection; numbers in between are events of others."""
+
+    seq: int
+    at_ms: int
+    event: Event
+
+
+class Figures(_Tell, frozen=True, kw_only=True, tag="figures"):
+    """Supervisor: queues that changed, at most once a second."""
+
+    seq: int
+    at_ms: int
+    queues: tuple[QueueView, ...]
+
+
+class Ok(_Tell, frozen=True, kw_only=True, tag="ok"):
+    """The command was carried out and is durable."""
+
+    id: str
+    seq: int = 0
+    subject: str = ""
+    state: str = ""
+    replayed: bool = False
+
+
+class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=True):
+    """It was not. ``applied`` is ``no``, or ``unknown`` where the router cannot tell."""
+
+    code: str
+    title: str
+    id: str | None = None
+    detail: str = ""
+    field: str | None = None
+    state: str | None = None
+    allowed: tuple[str, ...] = ()
+    seq: int | None = None
+    temporary: bool = False
+    applied: str = "no"
+    retry_after_ms: int | None = None
+
+
+class Pong(_Tell, frozen=True, kw_only=True, tag="pong"):
+    """The answer to ``ping``."""
+
+    id: str
+    at_ms: int
+
+
+class Reconnect(_Tell, frozen=True, kw_only=True, tag="reconnect"):
+    """This node is about to go: come back after that time (already jittered)."""
+
+    after_ms: int
+
+
+Tell: TypeAlias = Welcome | Resumed | EventFrame | Figures | Ok | ErrorFrame | Pong | Reconnect
