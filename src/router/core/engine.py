@@ -1,9 +1,24 @@
 """The door of the core: one engine a workspace. Everything that happens goes through ``handle``."""
 
-from router.model.commands import Command
+from bisect import bisect_right
+from hashlib import blake2b
+from typing import Final
+
+from router.core import snapshot, views, why
+from router.core.apply import apply
+from router.core.decide import DECIDE
+from router.core.decide.step import Step
+from router.core.decide.timers import fire
+from router.core.index import Index
+from router.core.invariants import broken
+from router.core.matching import settle
+from router.core.state import RoutingState
+from router.core.timers import Timers
+from router.model.commands import AdvanceTime, Command
 from router.model.events import Event
 from router.model.outcome import Outcome
 from router.model.policy import Policy
+from router.model.states import Presence
 from router.model.views import (
     AgentView,
     AgentWhy,
@@ -13,11 +28,18 @@ from router.model.views import (
     WorkspaceView,
 )
 
+# An AdvanceTime fires at most so many timers: ten thousand deadlines at once must not hold everybody else up.
+_TIMERS_PER_ADVANCE_MAX: Final = 256
+
 
 class Engine:
     """The routing engine of one workspace: deterministic, synchronous, single-threaded."""
 
-    def __init__(self) -> None: ...
+    def __init__(self, state: RoutingState | None = None) -> None:
+        if state is None:
+            state = RoutingState()
+            state.index, state.timers = Index(state), Timers(state)
+        self._state = state
 
     # --- what happens ------------------------------------------------------------
     def handle(self, command: Command, at_ms: int) -> Outcome:
@@ -25,58 +47,84 @@ class Engine:
 
         ``at_ms`` never goes back (asserted). A refusal leaves no event but those of timers that were due.
         """
-        raise NotImplementedError
+        state = self._state
+        assert at_ms >= state.at_ms, "the clock never goes back"
+        first_seq = state.seq + 1
+        state.at_ms = at_ms
+        step = Step(state, at_ms)
+        timers = state.timers
+        limit = _TIMERS_PER_ADVANCE_MAX if type(command) is AdvanceTime else None
+        while limit != 0 and (entry := timers.due(at_ms)) is not None:
+            fire(step, entry)
+            if limit is not None:
+                limit -= 1
+        index = state.index
+        if index.freed or index.seeking:
+            settle(step)
+        answer = DECIDE[type(command)](step, command)
+        if index.freed or index.seeking:
+            settle(step)
+        return Outcome(answer=answer, first_seq=first_seq, at_ms=at_ms, events=step.events)
 
     def next_deadline_ms(self) -> int | None:
         """When ``AdvanceTime`` is due next; none: never. Only the writer asks."""
-        raise NotImplementedError
+        return self._state.timers.next_ms()
 
     def replay(self, events: list[Event], first_seq: int, at_ms: int) -> None:
         """Take in one journaled record: the state afterwards is the same as when it was decided."""
-        raise NotImplementedError
+        state = self._state
+        assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
+        assert at_ms >= state.at_ms, "the clock never goes back"
+        state.at_ms = at_ms
+        for event in events:
+            apply(state, event)
+        # What was to be matched has been: the record says how.
+        state.index.freed.clear()
+        state.index.seeking.clear()
 
     # --- the whole ------------------------------------------------------------
     @property
     def seq(self) -> int:
         """The number of the last event; 0 = none yet."""
-        raise NotImplementedError
+        return self._state.seq
 
     @property
     def at_ms(self) -> int:
         """The time of the last step."""
-        raise NotImplementedError
+        return self._state.at_ms
 
     def snapshot(self) -> bytes:
         """The state as bytes; the same state gives the same bytes."""
-        raise NotImplementedError
+        return snapshot.dump(self._state)
 
     @classmethod
-    def restore(cls, snapshot: bytes) -> "Engine":
+    def restore(cls, data: bytes) -> "Engine":
         """An engine with exactly that state."""
-        raise NotImplementedError
+        return cls(snapshot.load(data))
 
     def digest(self) -> str:
         """A hash of the state; equal for live, replayed and restored engines at the same seq."""
-        raise NotImplementedError
+        return blake2b(snapshot.dump(self._state), digest_size=16).hexdigest()
 
     def check(self) -> list[str]:
         """Broken invariants as sentences; empty = sound. Slow: for tests, simulator and ``router verify``."""
-        raise NotImplementedError
+        return broken(self._state)
 
     # --- questions: none of these changes anything ----------------------------------------------------------------
     @property
     def policy(self) -> Policy | None:
         """The policy in force; none before the first one."""
-        raise NotImplementedError
+        return self._state.policy
 
     @property
     def policy_version(self) -> int:
         """1, 2, 3…; 0 before the first policy."""
-        raise NotImplementedError
+        return self._state.policy_version
 
     def contact(self, contact_id: str) -> ContactView | None:
         """One contact, live or ended within retention."""
-        raise NotImplementedError
+        contact = self._state.contacts.get(contact_id)
+        return None if contact is None else views.contact_view(self._state, contact)
 
     def contacts(
         self,
@@ -87,32 +135,61 @@ class Engine:
         limit: int = 100,
     ) -> list[ContactView]:
         """Contacts by ascending id, those after the id ``after``."""
-        raise NotImplementedError
+        state_ = self._state
+        names = sorted(
+            name
+            for name, contact in state_.contacts.items()
+            if (state is None or contact.state == state)
+            and (queue_id is None or contact.queue_id == queue_id)
+        )
+        start = bisect_right(names, after)
+        return [
+            views.contact_view(state_, state_.contacts[name])
+            for name in names[start : start + limit]
+        ]
 
     def agent(self, agent_id: str) -> AgentView | None:
         """One agent."""
-        raise NotImplementedError
+        agent = self._state.agents.get(agent_id)
+        return None if agent is None else views.agent_view(self._state, agent)
 
     def agents(self, *, after: str = "", limit: int = 100) -> list[AgentView]:
         """Agents by ascending id."""
-        raise NotImplementedError
+        names = sorted(self._state.agents)
+        start = bisect_right(names, after)
+        return [
+            views.agent_view(self._state, self._state.agents[name])
+            for name in names[start : start + limit]
+        ]
 
     def attached_sessions(self) -> list[tuple[str, str]]:
         """(agent id, session id) of every agent whose desktop counts as attached: after a restart none of them is."""
-        raise NotImplementedError
+        return [
+            (agent.agent_id, agent.session_id or "")
+            for agent in self._state.agents.values()
+            if agent.presence is Presence.ATTACHED
+        ]
 
     def queue(self, queue_id: str) -> QueueView | None:
         """One queue."""
-        raise NotImplementedError
+        policy = self._state.policy
+        if policy is None or queue_id not in policy.queues:
+            return None
+        return views.queue_view(self._state, queue_id)
 
     def workspace(self) -> WorkspaceView:
         """Everything in figures."""
-        raise NotImplementedError
+        return views.workspace_view(self._state)
 
     def why(self, contact_id: str) -> ContactWhy | None:
         """Why a contact is where it is, by the rules that route."""
-        raise NotImplementedError
+        contact = self._state.contacts.get(contact_id)
+        return None if contact is None else why.why_contact(self._state, contact)
 
     def why_agent(self, contact_id: str, agent_id: str) -> AgentWhy | None:
         """Why this agent, or why not. None: one of them is unknown."""
-        raise NotImplementedError
+        contact = self._state.contacts.get(contact_id)
+        agent = self._state.agents.get(agent_id)
+        if contact is None or agent is None:
+            return None
+        return why.why_agent(self._state, contact, agent)

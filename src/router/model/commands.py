@@ -18,7 +18,7 @@ class _Command(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     """Frozen, keyword-only, with a stable tag."""
 
 
-class EnqueueContact(_Command, kw_only=True, tag="contact.enqueue"):
+class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue"):
     """Submit a contact. Without ``queue_id`` the policy's entry rules choose.
 
     The same ``dedupe_key`` with the same ``fingerprint`` gets the first answer again; with another one, ``KEY_REUSED``.
@@ -38,7 +38,7 @@ class EnqueueContact(_Command, kw_only=True, tag="contact.enqueue"):
     fingerprint: bytes | None = None
 
 
-class UpdateContact(_Command, kw_only=True, tag="contact.update"):
+class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
     """Change a live contact in flight; what is unset stays. Takes effect at once."""
 
     contact_id: ContactId
@@ -48,20 +48,20 @@ class UpdateContact(_Command, kw_only=True, tag="contact.update"):
     attributes: dict[str, FactValue] | UnsetType = UNSET
 
 
-class CancelContact(_Command, kw_only=True, tag="contact.cancel"):
+class CancelContact(_Command, frozen=True, kw_only=True, tag="contact.cancel"):
     """The gateway withdraws a contact that no agent has yet. Repeating it is no error."""
 
     contact_id: ContactId
     reason: str = "cancelled"
 
 
-class AbandonContact(_Command, kw_only=True, tag="contact.abandon"):
+class AbandonContact(_Command, frozen=True, kw_only=True, tag="contact.abandon"):
     """The customer has left. Waiting: abandoned. Assigned: the contact ends. Repeating it is no error."""
 
     contact_id: ContactId
 
 
-class EndContact(_Command, kw_only=True, tag="contact.end"):
+class EndContact(_Command, frozen=True, kw_only=True, tag="contact.end"):
     """The conversation is over; wrap-up begins. ``agent_id`` set: only the owner may. Waiting: the contact is cancelled."""
 
     contact_id: ContactId
@@ -69,14 +69,14 @@ class EndContact(_Command, kw_only=True, tag="contact.end"):
     reason: str = "ended"
 
 
-class RequeueContact(_Command, kw_only=True, tag="contact.requeue"):
+class RequeueContact(_Command, frozen=True, kw_only=True, tag="contact.requeue"):
     """A supervisor puts a contact (back) into a queue, with its age. Without ``queue_id``: its own queue."""
 
     contact_id: ContactId
     queue_id: QueueId | None = None
 
 
-class TransferContact(_Command, kw_only=True, tag="contact.transfer"):
+class TransferContact(_Command, frozen=True, kw_only=True, tag="contact.transfer"):
     """The owner passes an assigned contact on: to a queue at once, or to an agent, who gets an offer.
 
     Exactly one of ``to_queue_id`` and ``to_agent_id``. The owner keeps the contact until the other agent accepts.
@@ -89,21 +89,21 @@ class TransferContact(_Command, kw_only=True, tag="contact.transfer"):
     agent_id: AgentId | None = None
 
 
-class AssignContact(_Command, kw_only=True, tag="contact.assign"):
+class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):
     """A supervisor gives a contact to an agent without an offer; skills are his affair, capacity is not."""
 
     contact_id: ContactId
     agent_id: AgentId
 
 
-class AcceptOffer(_Command, kw_only=True, tag="offer.accept"):
+class AcceptOffer(_Command, frozen=True, kw_only=True, tag="offer.accept"):
     """The agent takes the contact. Repeating a won accept gets the first answer."""
 
     offer_id: OfferId
     agent_id: AgentId
 
 
-class DeclineOffer(_Command, kw_only=True, tag="offer.decline"):
+class DeclineOffer(_Command, frozen=True, kw_only=True, tag="offer.decline"):
     """The agent does not take it; the contact goes back to its place."""
 
     offer_id: OfferId
@@ -111,21 +111,21 @@ class DeclineOffer(_Command, kw_only=True, tag="offer.decline"):
     reason: str = "declined"
 
 
-class HoldAssignment(_Command, kw_only=True, tag="assignment.hold"):
+class HoldAssignment(_Command, frozen=True, kw_only=True, tag="assignment.hold"):
     """Put the customer on hold."""
 
     assignment_id: AssignmentId
     agent_id: AgentId
 
 
-class ResumeAssignment(_Command, kw_only=True, tag="assignment.resume"):
+class ResumeAssignment(_Command, frozen=True, kw_only=True, tag="assignment.resume"):
     """Take the customer off hold."""
 
     assignment_id: AssignmentId
     agent_id: AgentId
 
 
-class ExtendWrapUp(_Command, kw_only=True, tag="assignment.extend_wrap_up"):
+class ExtendWrapUp(_Command, frozen=True, kw_only=True, tag="assignment.extend_wrap_up"):
     """More time for wrap-up, within the channel's ``wrap_up_max_s``."""
 
     assignment_id: AssignmentId
@@ -133,7 +133,7 @@ class ExtendWrapUp(_Command, kw_only=True, tag="assignment.extend_wrap_up"):
     extend_s: int
 
 
-class CompleteAssignment(_Command, kw_only=True, tag="assignment.complete"):
+class CompleteAssignment(_Command, frozen=True, kw_only=True, tag="assignment.complete"):
     """Finish wrap-up early, with a disposition. While still talking: ends the contact and skips wrap-up.
 
     ``agent_id`` none: a supervisor does it.
@@ -144,7 +144,7 @@ class CompleteAssignment(_Command, kw_only=True, tag="assignment.complete"):
     disposition: str | None = None
 
 
-class PutAgent(_Command, kw_only=True, tag="agent.put"):
+class PutAgent(_Command, frozen=True, kw_only=True, tag="agent.put"):
     """Create an agent or replace his record. His state and his work stay as they are."""
 
     agent_id: AgentId
@@ -158,13 +158,13 @@ class PutAgent(_Command, kw_only=True, tag="agent.put"):
     attributes: dict[str, FactValue] = {}
 
 
-class RemoveAgent(_Command, kw_only=True, tag="agent.remove"):
+class RemoveAgent(_Command, frozen=True, kw_only=True, tag="agent.remove"):
     """Delete an agent who has no offers and no assignments."""
 
     agent_id: AgentId
 
 
-class SetAgentState(_Command, kw_only=True, tag="agent.set_state"):
+class SetAgentState(_Command, frozen=True, kw_only=True, tag="agent.set_state"):
     """Go ready, not ready or offline.
 
     ``after_work``: with work in hand, the state waits in the one slot ``next_state`` (last write wins) until the last
@@ -177,21 +177,21 @@ class SetAgentState(_Command, kw_only=True, tag="agent.set_state"):
     after_work: bool = False
 
 
-class ConnectDesktop(_Command, kw_only=True, tag="agent.connect_desktop"):
+class ConnectDesktop(_Command, frozen=True, kw_only=True, tag="agent.connect_desktop"):
     """A desktop session stands behind the agent. A newer session takes the place of an older one."""
 
     agent_id: AgentId
     session_id: str
 
 
-class LoseDesktop(_Command, kw_only=True, tag="agent.lose_desktop"):
+class LoseDesktop(_Command, frozen=True, kw_only=True, tag="agent.lose_desktop"):
     """That session is gone. Ignored where a newer one has taken its place."""
 
     agent_id: AgentId
     session_id: str
 
 
-class PublishPolicy(_Command, kw_only=True, tag="policy.publish"):
+class PublishPolicy(_Command, frozen=True, kw_only=True, tag="policy.publish"):
     """Replace the policy as a whole. ``expected_version``: refuse unless this is the present one.
 
     ``drain_to`` names, for each removed queue that has contacts waiting, the queue that takes them.
@@ -202,7 +202,7 @@ class PublishPolicy(_Command, kw_only=True, tag="policy.publish"):
     drain_to: dict[QueueId, QueueId] = {}
 
 
-class AdvanceTime(_Command, kw_only=True, tag="time.advance"):
+class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
     """Nothing but time has passed: due timers fire."""
 
 

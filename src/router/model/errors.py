@@ -14,6 +14,27 @@ RouterError
 A broken invariant is none of these: ``IllegalTransition`` and ``AssertionError`` are caught by nobody; the process ends.
 """
 
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong in a document: where, and what would be right. Never the value that stands there.
+
+    ``path`` names the place (``queues.support.overflow_to``, ``entry[3].when.channel``; empty: the whole). ``line`` and
+    ``column`` count from 1; 0 = the text is not known.
+    """
+
+    path: str
+    message: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.line}:{self.column}: " if self.line else ""
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+
 
 class RouterError(Exception):
     """The root."""
@@ -24,7 +45,11 @@ class SettingsInvalid(RouterError):
 
 
 class PolicyInvalid(RouterError):
-    """A policy document has errors; the message lists them all."""
+    """A policy document has errors; ``problems`` and the message list them all."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
 
 
 class JournalError(RouterError):

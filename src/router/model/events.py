@@ -18,7 +18,7 @@ class _Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit
     """Frozen, keyword-only, with a stable tag; defaults are left out of the journal."""
 
 
-class ContactQueued(_Event, kw_only=True, tag="contact.queued"):
+class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     """A contact was submitted and waits. Its place in line counts from here for as long as it lives."""
 
     contact_id: ContactId
@@ -42,7 +42,7 @@ class ContactQueued(_Event, kw_only=True, tag="contact.queued"):
     fingerprint: bytes | None = None
 
 
-class ContactUpdated(_Event, kw_only=True, tag="contact.updated"):
+class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
     """Priority, class, requirement or attributes of a live contact are now these."""
 
     contact_id: ContactId
@@ -54,7 +54,7 @@ class ContactUpdated(_Event, kw_only=True, tag="contact.updated"):
     gateway_id: GatewayId = ""
 
 
-class ContactRequeued(_Event, kw_only=True, tag="contact.requeued"):
+class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued"):
     """The contact waits again, at its old age. ``agent_id``: the agent who lost it, where there was one.
 
     Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``drained``.
@@ -76,7 +76,7 @@ class ContactRequeued(_Event, kw_only=True, tag="contact.requeued"):
     gateway_id: GatewayId = ""
 
 
-class ContactOverflowed(_Event, kw_only=True, tag="contact.overflowed"):
+class ContactOverflowed(_Event, frozen=True, kw_only=True, tag="contact.overflowed"):
     """Waited too long in one queue; waits on in another, at its old age."""
 
     contact_id: ContactId
@@ -87,7 +87,7 @@ class ContactOverflowed(_Event, kw_only=True, tag="contact.overflowed"):
     gateway_id: GatewayId = ""
 
 
-class ContactRelaxed(_Event, kw_only=True, tag="contact.relaxed"):
+class ContactRelaxed(_Event, frozen=True, kw_only=True, tag="contact.relaxed"):
     """The time of the preferred agent is over: everybody eligible may have it."""
 
     contact_id: ContactId
@@ -95,7 +95,7 @@ class ContactRelaxed(_Event, kw_only=True, tag="contact.relaxed"):
     gateway_id: GatewayId = ""
 
 
-class ContactAssigned(_Event, kw_only=True, tag="contact.assigned"):
+class ContactAssigned(_Event, frozen=True, kw_only=True, tag="contact.assigned"):
     """A supervisor gave the contact to an agent. ``from_agent_id`` owned it until this very event."""
 
     contact_id: ContactId
@@ -108,7 +108,7 @@ class ContactAssigned(_Event, kw_only=True, tag="contact.assigned"):
     gateway_id: GatewayId = ""
 
 
-class ContactAbandoned(_Event, kw_only=True, tag="contact.abandoned"):
+class ContactAbandoned(_Event, frozen=True, kw_only=True, tag="contact.abandoned"):
     """Terminal: the customer left before an answer."""
 
     contact_id: ContactId
@@ -118,7 +118,7 @@ class ContactAbandoned(_Event, kw_only=True, tag="contact.abandoned"):
     gateway_id: GatewayId = ""
 
 
-class ContactCancelled(_Event, kw_only=True, tag="contact.cancelled"):
+class ContactCancelled(_Event, frozen=True, kw_only=True, tag="contact.cancelled"):
     """Terminal: withdrawn by the gateway or a supervisor before an answer."""
 
     contact_id: ContactId
@@ -128,7 +128,7 @@ class ContactCancelled(_Event, kw_only=True, tag="contact.cancelled"):
     gateway_id: GatewayId = ""
 
 
-class ContactExpired(_Event, kw_only=True, tag="contact.expired"):
+class ContactExpired(_Event, frozen=True, kw_only=True, tag="contact.expired"):
     """Terminal: its time to live (``ttl``) or the queue's longest wait (``wait_max``) is over."""
 
     contact_id: ContactId
@@ -138,7 +138,7 @@ class ContactExpired(_Event, kw_only=True, tag="contact.expired"):
     gateway_id: GatewayId = ""
 
 
-class ContactEnded(_Event, kw_only=True, tag="contact.ended"):
+class ContactEnded(_Event, frozen=True, kw_only=True, tag="contact.ended"):
     """Terminal: the conversation is over. Reasons: ``ended``, ``customer_left``, ``completed``, ``supervisor``…"""
 
     contact_id: ContactId
@@ -148,7 +148,7 @@ class ContactEnded(_Event, kw_only=True, tag="contact.ended"):
     gateway_id: GatewayId = ""
 
 
-class OfferMade(_Event, kw_only=True, tag="offer.made"):
+class OfferMade(_Event, frozen=True, kw_only=True, tag="offer.made"):
     """An agent's capacity is held for one contact until a deadline."""
 
     offer_id: OfferId
@@ -172,7 +172,7 @@ class OfferMade(_Event, kw_only=True, tag="offer.made"):
     gateway_id: GatewayId = ""
 
 
-class OfferAccepted(_Event, kw_only=True, tag="offer.accepted"):
+class OfferAccepted(_Event, frozen=True, kw_only=True, tag="offer.accepted"):
     """The offer became the assignment of the same id. On a transfer the old owner loses it in this very event."""
 
     offer_id: OfferId
@@ -185,7 +185,7 @@ class OfferAccepted(_Event, kw_only=True, tag="offer.accepted"):
     gateway_id: GatewayId = ""
 
 
-class OfferDeclined(_Event, kw_only=True, tag="offer.declined"):
+class OfferDeclined(_Event, frozen=True, kw_only=True, tag="offer.declined"):
     """The agent said no."""
 
     offer_id: OfferId
@@ -195,7 +195,7 @@ class OfferDeclined(_Event, kw_only=True, tag="offer.declined"):
     cool_down_until_ms: int | None = None
 
 
-class OfferExpired(_Event, kw_only=True, tag="offer.expired"):
+class OfferExpired(_Event, frozen=True, kw_only=True, tag="offer.expired"):
     """Nobody answered in time (RONA)."""
 
     offer_id: OfferId
@@ -205,7 +205,7 @@ class OfferExpired(_Event, kw_only=True, tag="offer.expired"):
     cool_down_until_ms: int | None = None
 
 
-class OfferRescinded(_Event, kw_only=True, tag="offer.rescinded"):
+class OfferRescinded(_Event, frozen=True, kw_only=True, tag="offer.rescinded"):
     """Taken back by the router.
 
     Reasons: ``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``,
@@ -218,7 +218,7 @@ class OfferRescinded(_Event, kw_only=True, tag="offer.rescinded"):
     reason: str
 
 
-class AssignmentHeld(_Event, kw_only=True, tag="assignment.held"):
+class AssignmentHeld(_Event, frozen=True, kw_only=True, tag="assignment.held"):
     """The customer is on hold."""
 
     assignment_id: AssignmentId
@@ -226,7 +226,7 @@ class AssignmentHeld(_Event, kw_only=True, tag="assignment.held"):
     agent_id: AgentId
 
 
-class AssignmentResumed(_Event, kw_only=True, tag="assignment.resumed"):
+class AssignmentResumed(_Event, frozen=True, kw_only=True, tag="assignment.resumed"):
     """The customer is off hold."""
 
     assignment_id: AssignmentId
@@ -234,7 +234,7 @@ class AssignmentResumed(_Event, kw_only=True, tag="assignment.resumed"):
     agent_id: AgentId
 
 
-class WrapUpStarted(_Event, kw_only=True, tag="assignment.wrap_up_started"):
+class WrapUpStarted(_Event, frozen=True, kw_only=True, tag="assignment.wrap_up_started"):
     """After-contact work until the deadline."""
 
     assignment_id: AssignmentId
@@ -243,7 +243,7 @@ class WrapUpStarted(_Event, kw_only=True, tag="assignment.wrap_up_started"):
     deadline_ms: int
 
 
-class WrapUpExtended(_Event, kw_only=True, tag="assignment.wrap_up_extended"):
+class WrapUpExtended(_Event, frozen=True, kw_only=True, tag="assignment.wrap_up_extended"):
     """More of it."""
 
     assignment_id: AssignmentId
@@ -252,7 +252,7 @@ class WrapUpExtended(_Event, kw_only=True, tag="assignment.wrap_up_extended"):
     deadline_ms: int
 
 
-class AssignmentCompleted(_Event, kw_only=True, tag="assignment.completed"):
+class AssignmentCompleted(_Event, frozen=True, kw_only=True, tag="assignment.completed"):
     """The agent is done with it, exactly once. Reasons: ``finished``, ``timer``, ``no_wrap_up``, ``lost_desktop``."""
 
     assignment_id: AssignmentId
@@ -262,7 +262,7 @@ class AssignmentCompleted(_Event, kw_only=True, tag="assignment.completed"):
     disposition: str | None = None
 
 
-class AgentUpdated(_Event, kw_only=True, tag="agent.updated"):
+class AgentUpdated(_Event, frozen=True, kw_only=True, tag="agent.updated"):
     """The agent's record is now this."""
 
     agent_id: AgentId
@@ -273,13 +273,13 @@ class AgentUpdated(_Event, kw_only=True, tag="agent.updated"):
     attributes: dict[str, FactValue] = {}
 
 
-class AgentRemoved(_Event, kw_only=True, tag="agent.removed"):
+class AgentRemoved(_Event, frozen=True, kw_only=True, tag="agent.removed"):
     """The agent is no more."""
 
     agent_id: AgentId
 
 
-class AgentStateChanged(_Event, kw_only=True, tag="agent.state_changed"):
+class AgentStateChanged(_Event, frozen=True, kw_only=True, tag="agent.state_changed"):
     """Ready, not ready or offline from now on. ``reason`` ``rona`` and ``desktop_lost`` are the router's own."""
 
     agent_id: AgentId
@@ -290,7 +290,7 @@ class AgentStateChanged(_Event, kw_only=True, tag="agent.state_changed"):
     """When he is READY again by himself."""
 
 
-class AgentNextStateSet(_Event, kw_only=True, tag="agent.next_state_set"):
+class AgentNextStateSet(_Event, frozen=True, kw_only=True, tag="agent.next_state_set"):
     """The state that follows when his work is done; none: the slot is empty again."""
 
     agent_id: AgentId
@@ -298,14 +298,14 @@ class AgentNextStateSet(_Event, kw_only=True, tag="agent.next_state_set"):
     reason: str | None = None
 
 
-class DesktopConnected(_Event, kw_only=True, tag="agent.desktop_connected"):
+class DesktopConnected(_Event, frozen=True, kw_only=True, tag="agent.desktop_connected"):
     """A desktop session stands behind the agent."""
 
     agent_id: AgentId
     session_id: str
 
 
-class DesktopLost(_Event, kw_only=True, tag="agent.desktop_lost"):
+class DesktopLost(_Event, frozen=True, kw_only=True, tag="agent.desktop_lost"):
     """The session is gone; no new offers. After the grace period he is OFFLINE."""
 
     agent_id: AgentId
@@ -313,7 +313,7 @@ class DesktopLost(_Event, kw_only=True, tag="agent.desktop_lost"):
     grace_until_ms: int
 
 
-class PolicyPublished(_Event, kw_only=True, tag="policy.published"):
+class PolicyPublished(_Event, frozen=True, kw_only=True, tag="policy.published"):
     """This policy holds from here on."""
 
     version: int

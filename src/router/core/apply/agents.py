@@ -1,0 +1,93 @@
+"""Agent events to state."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.core.state import Agent, RoutingState
+from router.core.timers import TimerKind
+from router.core.transitions import AGENT, AGENT_MOVES, Row
+from router.model.errors import IllegalTransition
+from router.model.events import (
+    AgentNextStateSet,
+    AgentRemoved,
+    AgentStateChanged,
+    AgentUpdated,
+    DesktopConnected,
+    DesktopLost,
+)
+from router.model.states import AgentState, Presence
+
+_UPDATED: Final = Row(AGENT, AgentUpdated)
+
+
+def _updated(state: RoutingState, e: AgentUpdated) -> None:
+    agent = state.agents.get(e.agent_id)
+    if agent is None:
+        agent = Agent(agent_id=e.agent_id, state=_UPDATED[None], state_since_ms=state.at_ms)
+        agent.counts = [0] * len(state.index.channel_list)
+        state.agents[e.agent_id] = agent
+    else:
+        agent.state = _UPDATED[agent.state]
+    agent.skills = e.skills
+    agent.queues = e.queues
+    agent.own_units = e.units
+    agent.channel_max = e.channel_max
+    agent.attributes = e.attributes
+    state.index.take_limits(agent)
+    state.index.enlist(agent)
+
+
+def _removed(state: RoutingState, e: AgentRemoved) -> None:
+    agent = state.agents.pop(e.agent_id)
+    assert not agent.offers and not agent.assignments
+    state.index.discharge(agent)
+
+
+def _state_changed(state: RoutingState, e: AgentStateChanged) -> None:
+    agent = state.agents[e.agent_id]
+    if (agent.state, e.state) not in AGENT_MOVES:
+        raise IllegalTransition(f"an agent does not go from {agent.state} to {e.state}")
+    agent.state = e.state
+    agent.reason = e.reason
+    agent.state_since_ms = state.at_ms
+    agent.return_at_ms = e.return_at_ms
+    agent.next_state = agent.next_reason = None
+    if e.reason == "desktop_lost":
+        agent.presence, agent.session_id, agent.grace_until_ms = Presence.NONE, None, None
+    if e.return_at_ms is not None:
+        state.timers.add(e.return_at_ms, TimerKind.RETURN, e.agent_id)
+    if e.state is AgentState.READY:
+        state.index.touch(agent)
+    else:
+        agent.idle_since_ms = None
+    state.index.refresh(agent)
+
+
+def _next_state_set(state: RoutingState, e: AgentNextStateSet) -> None:
+    agent = state.agents[e.agent_id]
+    agent.next_state = e.state
+    agent.next_reason = e.reason
+    state.index.refresh(agent)
+
+
+def _desktop_connected(state: RoutingState, e: DesktopConnected) -> None:
+    agent = state.agents[e.agent_id]
+    agent.presence, agent.session_id, agent.grace_until_ms = Presence.ATTACHED, e.session_id, None
+    state.index.refresh(agent)
+
+
+def _desktop_lost(state: RoutingState, e: DesktopLost) -> None:
+    agent = state.agents[e.agent_id]
+    agent.presence, agent.grace_until_ms = Presence.LOST, e.grace_until_ms
+    state.timers.add(e.grace_until_ms, TimerKind.GRACE, e.agent_id)
+    state.index.refresh(agent)
+
+
+HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    AgentUpdated: _updated,
+    AgentRemoved: _removed,
+    AgentStateChanged: _state_changed,
+    AgentNextStateSet: _next_state_set,
+    DesktopConnected: _desktop_connected,
+    DesktopLost: _desktop_lost,
+}

@@ -1,0 +1,194 @@
+"""Contact events to state."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.core.apply.moves import (
+    change_queue,
+    cool_down,
+    count,
+    move,
+    remember_owner,
+    wait,
+)
+from router.core.state import Assignment, Contact, Dedupe, RoutingState
+from router.core.transitions import ASSIGNMENT, CONTACT, Row
+from router.model.events import (
+    ContactAbandoned,
+    ContactAssigned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    ContactOverflowed,
+    ContactQueued,
+    ContactRelaxed,
+    ContactRequeued,
+    ContactUpdated,
+)
+
+_QUEUED: Final = Row(CONTACT, ContactQueued)
+_UPDATED: Final = Row(CONTACT, ContactUpdated)
+_REQUEUED: Final = Row(CONTACT, ContactRequeued)
+_OVERFLOWED: Final = Row(CONTACT, ContactOverflowed)
+_RELAXED: Final = Row(CONTACT, ContactRelaxed)
+_ASSIGNED: Final = Row(CONTACT, ContactAssigned)
+_ASSIGNMENT_MADE: Final = Row(ASSIGNMENT, ContactAssigned)
+_TERMINAL: Final = {
+    kind: Row(CONTACT, kind)
+    for kind in (ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded)
+}
+
+
+def _queued(state: RoutingState, e: ContactQueued) -> None:
+    at_ms = state.at_ms
+    contact = Contact(
+        contact_id=e.contact_id,
+        channel=e.channel,
+        queue_id=e.queue_id,
+        state=_QUEUED[None],
+        queued_at_ms=at_ms,
+        changed_at_ms=at_ms,
+        orig_seq=state.seq,
+        skills=e.skills,
+        priority_s=e.priority_s,
+        strict_class=e.strict_class,
+        attributes=e.attributes,
+        reference=e.reference,
+        gateway_id=e.gateway_id,
+        ttl_at_ms=e.ttl_at_ms,
+        wait_until_ms=e.wait_until_ms,
+    )
+    state.contacts[e.contact_id] = contact
+    state.submitted += 1
+    state.counts[contact.state] += 1
+    count(state.tally(e.queue_id), contact.state, 1)
+    if e.dedupe_key is not None:
+        _remember(state, e, e.dedupe_key)
+    wait(state, contact)
+
+
+def _remember(state: RoutingState, e: ContactQueued, key: bytes) -> None:
+    """Keep the first answer to an idempotency key, and forget two that are out of date: the table shrinks as it grows."""
+    assert state.policy is not None
+    state.dedupe[key] = Dedupe(
+        fingerprint=e.fingerprint or b"", contact_id=e.contact_id, seq=state.seq, at_ms=state.at_ms
+    )
+    order = state.dedupe_order
+    order.append(key)
+    oldest_ms = state.at_ms - 1000 * state.policy.retention.idempotency_s
+    for _ in range(2):
+        if order and state.dedupe[order[0]].at_ms < oldest_ms:
+            del state.dedupe[order.popleft()]
+
+
+def _updated(state: RoutingState, e: ContactUpdated) -> None:
+    contact = state.contacts[e.contact_id]
+    move(state, contact, _UPDATED)
+    contact.skills = e.skills
+    contact.priority_s = e.priority_s
+    contact.strict_class = e.strict_class
+    contact.attributes = e.attributes
+    if contact.line is not None:
+        # Also while offered: its line must be the right one when it comes back.
+        waits = contact.key != 0
+        state.index.leave(contact)
+        if waits:
+            wait(state, contact)
+
+
+def _requeued(state: RoutingState, e: ContactRequeued) -> None:
+    contact = state.contacts[e.contact_id]
+    remember_owner(contact)
+    move(state, contact, _REQUEUED)
+    change_queue(state, contact, e.queue_id)
+    contact.agent_id = contact.assignment_id = None
+    contact.wait_until_ms = e.wait_until_ms
+    contact.preferred_agent_id = e.preferred_agent_id
+    contact.preferred_until_ms = e.preferred_until_ms
+    if e.agent_id is not None:
+        cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+    wait(state, contact)
+
+
+def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
+    contact = state.contacts[e.contact_id]
+    move(state, contact, _OVERFLOWED)
+    change_queue(state, contact, e.queue_id)
+    contact.wait_until_ms = e.wait_until_ms
+    wait(state, contact)
+
+
+def _relaxed(state: RoutingState, e: ContactRelaxed) -> None:
+    contact = state.contacts[e.contact_id]
+    move(state, contact, _RELAXED)
+    contact.preferred_agent_id = contact.preferred_until_ms = None
+    wait(state, contact)
+
+
+def _assigned(state: RoutingState, e: ContactAssigned) -> None:
+    contact = state.contacts[e.contact_id]
+    remember_owner(contact)
+    move(state, contact, _ASSIGNED)
+    state.index.leave(contact)
+    contact.offers_made += 1
+    give(state, contact, e.assignment_id, e.agent_id, e.units)
+    agent = state.agents[e.agent_id]
+    state.index.take(agent, contact.channel, e.units)
+    state.index.touch(agent)
+
+
+def give(
+    state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
+) -> None:
+    """Make the assignment; its capacity is the caller's affair."""
+    work = Assignment(
+        assignment_id=assignment_id,
+        contact_id=contact.contact_id,
+        agent_id=agent_id,
+        channel=contact.channel,
+        queue_id=contact.queue_id,
+        state=_ASSIGNMENT_MADE[None],
+        units=units,
+        started_at_ms=state.at_ms,
+    )
+    state.assignments[assignment_id] = work
+    state.agents[agent_id].assignments[assignment_id] = work
+    contact.agent_id = agent_id
+    contact.assignment_id = assignment_id
+    contact.answered_seq = state.seq
+    contact.preferred_agent_id = contact.preferred_until_ms = None
+
+
+def _terminal(
+    state: RoutingState, e: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded
+) -> None:
+    contact = state.contacts[e.contact_id]
+    move(state, contact, _TERMINAL[type(e)])
+    contact.reason = e.reason
+    contact.ended_seq = state.seq
+    state.index.leave(contact)
+    state.ended.append((e.contact_id, state.at_ms))
+    _forget(state)
+
+
+def _forget(state: RoutingState) -> None:
+    """Ended contacts beyond retention go, the oldest first."""
+    assert state.policy is not None
+    retention = state.policy.retention
+    ended, oldest_ms = state.ended, state.at_ms - 1000 * retention.ended_contacts_s
+    while ended and (len(ended) > retention.ended_contacts_max or ended[0][1] < oldest_ms):
+        del state.contacts[ended.popleft()[0]]
+
+
+HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    ContactQueued: _queued,
+    ContactUpdated: _updated,
+    ContactRequeued: _requeued,
+    ContactOverflowed: _overflowed,
+    ContactRelaxed: _relaxed,
+    ContactAssigned: _assigned,
+    ContactAbandoned: _terminal,
+    ContactCancelled: _terminal,
+    ContactExpired: _terminal,
+    ContactEnded: _terminal,
+}

@@ -1,0 +1,76 @@
+"""A contact's change of state, with everything that counts contacts by state."""
+
+from router.core.state import Contact, RoutingState, Tally
+from router.core.timers import TimerKind
+from router.core.transitions import Row
+from router.model.states import ContactState, OfferState
+
+
+def move(state: RoutingState, contact: Contact, row: Row[ContactState]) -> None:
+    """One step in the contact table."""
+    before = contact.state
+    after = row[before]
+    contact.changed_at_ms = state.at_ms
+    if after is before:
+        return
+    contact.state = after
+    state.counts[before] -= 1
+    state.counts[after] += 1
+    tally = state.tally(contact.queue_id)
+    count(tally, before, -1)
+    count(tally, after, 1)
+
+
+def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
+    """The contact belongs to another queue."""
+    if queue_id == contact.queue_id:
+        return
+    count(state.tally(contact.queue_id), contact.state, -1)
+    contact.queue_id = queue_id
+    count(state.tally(queue_id), contact.state, 1)
+
+
+def count(tally: Tally, contact_state: ContactState, by: int) -> None:
+    """Keep a queue's counters."""
+    if contact_state is ContactState.QUEUED:
+        tally.waiting += by
+    elif contact_state is ContactState.OFFERED:
+        tally.offered += by
+    elif contact_state is ContactState.ASSIGNED:
+        tally.assigned += by
+
+
+def wait(state: RoutingState, contact: Contact) -> None:
+    """Let the contact stand in its line, with every timer that matters to one who waits.
+
+    Timers are added again because those that did not matter while it was offered may have been thrown away.
+    """
+    state.index.place(contact)
+    name, add = contact.contact_id, state.timers.add
+    if contact.ttl_at_ms is not None:
+        add(contact.ttl_at_ms, TimerKind.TTL, name)
+    if contact.wait_until_ms is not None:
+        add(contact.wait_until_ms, TimerKind.WAIT, name)
+    if contact.preferred_until_ms is not None:
+        add(contact.preferred_until_ms, TimerKind.PREFERRED, name)
+    if contact.cool_downs:
+        for agent_id, until_ms in contact.cool_downs.items():
+            if until_ms > state.at_ms:
+                add(until_ms, TimerKind.COOL_DOWN, name, agent_id)
+
+
+def cool_down(contact: Contact, agent_id: str, until_ms: int | None, at_ms: int) -> None:
+    """Keep the contact away from the agent until then; forget the pairs whose time is over."""
+    if until_ms is None:
+        return
+    kept = {a: until for a, until in (contact.cool_downs or {}).items() if until > at_ms}
+    kept[agent_id] = until_ms
+    contact.cool_downs = kept
+
+
+def remember_owner(contact: Contact) -> None:
+    """The owner is about to lose the contact: his accept stays on record for a late repeat of it."""
+    if contact.assignment_id is not None and contact.agent_id is not None:
+        gone = contact.gone or {}
+        gone[contact.assignment_id] = (OfferState.ACCEPTED, contact.answered_seq, contact.agent_id)
+        contact.gone = gone

@@ -1,0 +1,101 @@
+"""Offer events to state. Capacity is taken when an offer is made and passes on to the assignment when it is accepted."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.core.apply.contacts import give
+from router.core.apply.moves import cool_down, move, remember_owner, wait
+from router.core.state import Contact, Offer, RoutingState
+from router.core.timers import TimerKind
+from router.core.transitions import ASSIGNMENT, CONTACT, OFFER, Row
+from router.model.events import (
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    OfferRescinded,
+)
+from router.model.states import ContactState
+
+_MADE: Final = Row(OFFER, OfferMade)
+_CONTACT_MADE: Final = Row(CONTACT, OfferMade)
+_CONTACT_ACCEPTED: Final = Row(CONTACT, OfferAccepted)
+_ASSIGNMENT_ACCEPTED: Final = Row(ASSIGNMENT, OfferAccepted)
+_ENDS: Final = {
+    kind: Row(OFFER, kind) for kind in (OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded)
+}
+
+
+def _made(state: RoutingState, e: OfferMade) -> None:
+    contact = state.contacts[e.contact_id]
+    line = contact.line
+    move(state, contact, _CONTACT_MADE)
+    offer = Offer(
+        offer_id=e.offer_id,
+        contact_id=e.contact_id,
+        agent_id=e.agent_id,
+        channel=e.channel,
+        queue_id=e.queue_id,
+        units=e.units,
+        made_at_ms=state.at_ms,
+        deadline_ms=e.deadline_ms,
+        waited_ms=e.waited_ms,
+        reason=e.reason,
+        state=_MADE[None],
+        from_agent_id=e.from_agent_id,
+        broadcast=line is not None and line.broadcast > 1,
+    )
+    contact.offers = (*contact.offers, e.offer_id)
+    contact.offers_made += 1
+    if line is not None and contact.key and len(contact.offers) >= line.broadcast:
+        state.index.unplace(contact)
+    state.offers[e.offer_id] = offer
+    agent = state.agents[e.agent_id]
+    agent.offers[e.offer_id] = offer
+    agent.last_offer_seq = state.seq
+    state.index.take(agent, e.channel, e.units)
+    state.timers.add(e.deadline_ms, TimerKind.OFFER, e.offer_id)
+
+
+def _accepted(state: RoutingState, e: OfferAccepted) -> None:
+    contact = state.contacts[e.contact_id]
+    offer = _close(state, contact, e)
+    remember_owner(contact)
+    move(state, contact, _CONTACT_ACCEPTED)
+    state.index.leave(contact)
+    give(state, contact, e.offer_id, e.agent_id, offer.units)
+    state.index.touch(state.agents[e.agent_id])
+
+
+def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferRescinded) -> None:
+    contact = state.contacts[e.contact_id]
+    offer = _close(state, contact, e)
+    gone = contact.gone or {}
+    gone[e.offer_id] = (offer.state, state.seq, e.agent_id)
+    contact.gone = gone
+    if not isinstance(e, OfferRescinded):
+        cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+    state.index.release(state.agents[e.agent_id], offer.channel, offer.units)
+    if contact.state is ContactState.OFFERED and contact.offers and not contact.key:
+        wait(state, contact)  # Broadcast: one fewer has it, so one more may.
+
+
+def _close(
+    state: RoutingState,
+    contact: Contact,
+    e: OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded,
+) -> Offer:
+    offer = state.offers.pop(e.offer_id)
+    offer.state = _ENDS[type(e)][offer.state]
+    del state.agents[offer.agent_id].offers[e.offer_id]
+    contact.offers = tuple(live for live in contact.offers if live != e.offer_id)
+    return offer
+
+
+HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    OfferMade: _made,
+    OfferAccepted: _accepted,
+    OfferDeclined: _unaccepted,
+    OfferExpired: _unaccepted,
+    OfferRescinded: _unaccepted,
+}

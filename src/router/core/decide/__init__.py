@@ -1,0 +1,23 @@
+"""Command to events: the only place where "why" lives. Refusals are values; every event takes effect as it is decided."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.core.decide import agents, assignments, contacts, offers, policies
+from router.core.decide.step import Step
+from router.model.commands import AdvanceTime
+from router.model.outcome import Answer, Done
+
+
+def _advance(step: Step, command: AdvanceTime) -> Answer:
+    return Done(subject="time", state="advanced", seq=step.state.seq)
+
+
+DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    **contacts.HANDLERS,
+    **offers.HANDLERS,
+    **assignments.HANDLERS,
+    **agents.HANDLERS,
+    **policies.HANDLERS,
+    AdvanceTime: _advance,
+}

@@ -1,0 +1,211 @@
+"""Assignments: hold, wrap-up, completion – and what an agent does when his work is done."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.core.decide.next_state import enter_next_state
+from router.core.decide.rescind import rescind_all
+from router.core.decide.step import Step, repeated
+from router.core.state import Assignment
+from router.model.commands import (
+    CompleteAssignment,
+    ExtendWrapUp,
+    HoldAssignment,
+    ResumeAssignment,
+)
+from router.model.events import (
+    AssignmentCompleted,
+    AssignmentHeld,
+    AssignmentResumed,
+    ContactEnded,
+    WrapUpExtended,
+    WrapUpStarted,
+)
+from router.model.outcome import Answer
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import AssignmentState, ContactState
+
+_UNKNOWN: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
+
+
+def wrap_up_ms(step: Step, work: Assignment) -> int:
+    """The queue's wrap-up for the channel, or the channel's own."""
+    state = step.state
+    channel = state.index.channels.get(work.channel)
+    default_s = 0 if channel is None else channel.policy.wrap_up_s
+    return 1000 * state.queue_policy(work.queue_id).wrap_up_s.get(work.channel, default_s)
+
+
+def release(step: Step, work: Assignment) -> None:
+    """The contact has ended or is another's: wrap-up begins, or there is none and the work is done."""
+    duration_ms = wrap_up_ms(step, work)
+    if duration_ms:
+        step.emit(
+            WrapUpStarted(
+                assignment_id=work.assignment_id,
+                contact_id=work.contact_id,
+                agent_id=work.agent_id,
+                deadline_ms=step.at_ms + duration_ms,
+            )
+        )
+    else:
+        complete(step, work, "no_wrap_up")
+
+
+def complete(step: Step, work: Assignment, reason: str, disposition: str | None = None) -> None:
+    """The work is done, once and for all."""
+    agent = step.state.agents[work.agent_id]
+    step.emit(
+        AssignmentCompleted(
+            assignment_id=work.assignment_id,
+            contact_id=work.contact_id,
+            agent_id=work.agent_id,
+            reason=reason,
+            disposition=disposition,
+        )
+    )
+    enter_next_state(step, agent)
+
+
+def _owned(step: Step, assignment_id: str, agent_id: str | None) -> Assignment | None:
+    work = step.state.assignments.get(assignment_id)
+    if work is None or (agent_id is not None and work.agent_id != agent_id):
+        return None
+    return work
+
+
+def _completed_before(step: Step, assignment_id: str, agent_id: str | None) -> bool:
+    """Whether it was that agent's and is completed: known as long as the contact is."""
+    contact = step.state.contacts.get(assignment_id.rpartition(".")[0])
+    if contact is None or assignment_id in step.state.assignments:
+        return False
+    if contact.assignment_id == assignment_id:
+        return agent_id in (None, contact.agent_id)
+    end = (contact.gone or {}).get(assignment_id)
+    return end is not None and end[0] == "accepted" and agent_id in (None, end[2])
+
+
+def _wrong_state(work: Assignment, *allowed: str) -> Refused:
+    return Refused(
+        code=RefusalCode.ASSIGNMENT_STATE,
+        field="assignment_id",
+        state=str(work.state),
+        allowed=allowed,
+    )
+
+
+def _allowed(work: Assignment) -> tuple[str, ...]:
+    match work.state:
+        case AssignmentState.ACTIVE:
+            return ("hold", "end", "complete", "transfer")
+        case AssignmentState.ON_HOLD:
+            return ("unhold", "end", "complete", "transfer")
+        case _:
+            return ("extend_wrap_up", "complete")
+
+
+def _hold(step: Step, command: HoldAssignment) -> Answer:
+    work = _owned(step, command.assignment_id, command.agent_id)
+    if work is None:
+        return _UNKNOWN
+    if work.state is AssignmentState.ON_HOLD:
+        return repeated(work.assignment_id, work.state, step.state.seq)
+    if work.state is not AssignmentState.ACTIVE:
+        return _wrong_state(work, *_allowed(work))
+    step.emit(
+        AssignmentHeld(
+            assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id
+        )
+    )
+    return step.done(work.assignment_id, work.state)
+
+
+def _resume(step: Step, command: ResumeAssignment) -> Answer:
+    work = _owned(step, command.assignment_id, command.agent_id)
+    if work is None:
+        return _UNKNOWN
+    if work.state is AssignmentState.ACTIVE:
+        return repeated(work.assignment_id, work.state, step.state.seq)
+    if work.state is not AssignmentState.ON_HOLD:
+        return _wrong_state(work, *_allowed(work))
+    step.emit(
+        AssignmentResumed(
+            assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id
+        )
+    )
+    return step.done(work.assignment_id, work.state)
+
+
+def _extend(step: Step, command: ExtendWrapUp) -> Answer:
+    work = _owned(step, command.assignment_id, command.agent_id)
+    if work is None:
+        return _UNKNOWN
+    if work.wrap_up_deadline_ms is None or work.wrap_up_started_at_ms is None:
+        return _wrong_state(work, *_allowed(work))
+    if command.extend_s < 1:
+        return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="at least 1")
+    channel = step.state.index.channels.get(work.channel)
+    most_s = 0 if channel is None else channel.policy.wrap_up_max_s
+    deadline_ms = work.wrap_up_deadline_ms + 1000 * command.extend_s
+    if deadline_ms > work.wrap_up_started_at_ms + 1000 * most_s:
+        return Refused(
+            code=RefusalCode.WRAP_UP_LIMIT,
+            field="extend_s",
+            detail=f"wrap_up_max_s is {most_s}, counted from the start of wrap-up",
+        )
+    step.emit(
+        WrapUpExtended(
+            assignment_id=work.assignment_id,
+            contact_id=work.contact_id,
+            agent_id=work.agent_id,
+            deadline_ms=deadline_ms,
+        )
+    )
+    return step.done(work.assignment_id, work.state)
+
+
+def _complete(step: Step, command: CompleteAssignment) -> Answer:
+    state = step.state
+    policy = state.policy
+    work = _owned(step, command.assignment_id, command.agent_id)
+    if work is None:
+        if _completed_before(step, command.assignment_id, command.agent_id):
+            return repeated(command.assignment_id, AssignmentState.COMPLETED, state.seq)
+        return _UNKNOWN
+    codes = policy.dispositions if policy is not None else ()
+    if command.disposition is not None and codes and command.disposition not in codes:
+        return Refused(
+            code=RefusalCode.INVALID_VALUE, field="disposition", detail="not in dispositions"
+        )
+    contact = state.contacts.get(work.contact_id)
+    if (
+        contact is not None
+        and contact.state is ContactState.ASSIGNED
+        and contact.assignment_id == work.assignment_id
+    ):
+        end_contact(step, work, "completed")
+    complete(step, work, "finished", command.disposition)
+    return step.done(command.assignment_id, AssignmentState.COMPLETED)
+
+
+def end_contact(step: Step, work: Assignment, reason: str) -> None:
+    """The conversation is over; pending transfer offers of it are taken back."""
+    contact = step.state.contacts[work.contact_id]
+    rescind_all(step, contact, "customer_left" if reason == "customer_left" else "owner_ended")
+    step.emit(
+        ContactEnded(
+            contact_id=work.contact_id,
+            assignment_id=work.assignment_id,
+            agent_id=work.agent_id,
+            reason=reason,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    HoldAssignment: _hold,
+    ResumeAssignment: _resume,
+    ExtendWrapUp: _extend,
+    CompleteAssignment: _complete,
+}

@@ -1,0 +1,335 @@
+"""A contact that is there: updated, cancelled, abandoned, ended, requeued, transferred, assigned, expired."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from router.core.decide import checks, offers
+from router.core.decide.assignments import complete, end_contact, release
+from router.core.decide.intake import enqueue
+from router.core.decide.rescind import rescind_all, rescind_one
+from router.core.decide.step import (
+    Step,
+    repeated,
+    unknown_agent,
+    unknown_contact,
+    unknown_queue,
+    wrong_state,
+)
+from router.core.eligibility import fits_now, qualified
+from router.core.state import Agent, Assignment, Contact
+from router.model.commands import (
+    AbandonContact,
+    AssignContact,
+    CancelContact,
+    EndContact,
+    EnqueueContact,
+    RequeueContact,
+    TransferContact,
+    UpdateContact,
+)
+from router.model.events import (
+    ContactAbandoned,
+    ContactAssigned,
+    ContactCancelled,
+    ContactExpired,
+    ContactRequeued,
+    ContactUpdated,
+)
+from router.model.outcome import Answer
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import AgentState, ContactState
+
+_AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
+
+
+def _update(step: Step, command: UpdateContact) -> Answer:
+    state = step.state
+    contact, policy = state.contacts.get(command.contact_id), state.policy
+    if contact is None or policy is None:
+        return unknown_contact()
+    if contact.state.is_terminal:
+        return wrong_state(contact.state)
+    skills = contact.skills if command.skills is UNSET else command.skills
+    priority_s = contact.priority_s if command.priority_s is UNSET else command.priority_s
+    strict_class = contact.strict_class if command.strict_class is UNSET else command.strict_class
+    attributes = contact.attributes if command.attributes is UNSET else command.attributes
+    refused = (
+        checks.skills(policy, skills)
+        or checks.rank(priority_s, strict_class)
+        or checks.attributes(policy, attributes)
+    )
+    if refused is not None:
+        return refused
+    if (skills, priority_s, strict_class) == (
+        contact.skills,
+        contact.priority_s,
+        contact.strict_class,
+    ) and attributes == contact.attributes:
+        return repeated(contact.contact_id, contact.state, state.seq)
+    step.emit(
+        ContactUpdated(
+            contact_id=contact.contact_id,
+            req=state.index.req(
+                contact.queue_id, contact.channel, skills, contact.preferred_agent_id
+            ),
+            skills=skills,
+            priority_s=priority_s,
+            strict_class=strict_class,
+            attributes=attributes,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    answer = step.done(contact.contact_id, contact.state)
+    if contact.state is ContactState.OFFERED:
+        _rescind_unqualified(step, contact)
+    return answer
+
+
+def _rescind_unqualified(step: Step, contact: Contact) -> None:
+    state = step.state
+    for offer_id in contact.offers:
+        offer = state.offers[offer_id]
+        if not qualified(state, state.agents[offer.agent_id], contact):
+            rescind_one(step, offer, "updated")
+
+
+def _cancel(step: Step, command: CancelContact) -> Answer:
+    contact = step.state.contacts.get(command.contact_id)
+    if contact is None:
+        return unknown_contact()
+    if contact.state is ContactState.ASSIGNED:
+        return wrong_state(contact.state, *_AFTER_ANSWER)
+    return _withdraw(step, contact, command.reason)
+
+
+def _withdraw(step: Step, contact: Contact, reason: str) -> Answer:
+    if contact.state.is_terminal:
+        return repeated(contact.contact_id, contact.state, contact.ended_seq)
+    rescind_all(step, contact, "cancelled")
+    step.emit(
+        ContactCancelled(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            waited_ms=step.at_ms - contact.queued_at_ms,
+            reason=reason,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    return step.done(contact.contact_id, contact.state)
+
+
+def _abandon(step: Step, command: AbandonContact) -> Answer:
+    state = step.state
+    contact = state.contacts.get(command.contact_id)
+    if contact is None:
+        return unknown_contact()
+    if contact.state.is_terminal:
+        return repeated(contact.contact_id, contact.state, contact.ended_seq)
+    if contact.state is ContactState.ASSIGNED:
+        return _end_assigned(step, contact, "customer_left")
+    rescind_all(step, contact, "customer_left")
+    step.emit(
+        ContactAbandoned(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            waited_ms=step.at_ms - contact.queued_at_ms,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    return step.done(contact.contact_id, contact.state)
+
+
+def _end(step: Step, command: EndContact) -> Answer:
+    contact = step.state.contacts.get(command.contact_id)
+    if contact is None:
+        return unknown_contact()
+    if command.agent_id is not None and contact.agent_id != command.agent_id:
+        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+    if contact.state is ContactState.ASSIGNED:
+        return _end_assigned(step, contact, command.reason)
+    return _withdraw(step, contact, command.reason)
+
+
+def _end_assigned(step: Step, contact: Contact, reason: str) -> Answer:
+    work = _work(step, contact)
+    end_contact(step, work, reason)
+    answer = step.done(contact.contact_id, contact.state)
+    release(step, work)
+    return answer
+
+
+def _work(step: Step, contact: Contact) -> Assignment:
+    assert contact.assignment_id is not None
+    return step.state.assignments[contact.assignment_id]
+
+
+def _requeue(step: Step, command: RequeueContact) -> Answer:
+    state = step.state
+    contact, policy = state.contacts.get(command.contact_id), state.policy
+    if contact is None or policy is None:
+        return unknown_contact()
+    queue_id = command.queue_id or contact.queue_id
+    if queue_id not in policy.queues:
+        return unknown_queue()
+    if contact.state.is_terminal:
+        return wrong_state(contact.state)
+    if contact.state is ContactState.QUEUED and queue_id == contact.queue_id:
+        return repeated(contact.contact_id, contact.state, state.seq)
+    return to_queue(step, contact, queue_id, "supervisor")
+
+
+def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer:
+    """From any live state into a queue, at its old age; the owner loses it in this very event."""
+    state = step.state
+    owner = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
+    rescind_all(step, contact, "policy" if reason == "drained" else "moved")
+    queue = state.queue_policy(queue_id)
+    wait_max_s = queue.wait_max_s
+    cool_down_s = queue.cool_down_s if owner is not None else 0
+    step.emit(
+        ContactRequeued(
+            contact_id=contact.contact_id,
+            queue_id=queue_id,
+            req=state.index.req(queue_id, contact.channel, contact.skills),
+            reason=reason,
+            orig_seq=contact.orig_seq,
+            wait_until_ms=None if wait_max_s is None else step.at_ms + 1000 * wait_max_s,
+            agent_id=None if owner is None else owner.agent_id,
+            cool_down_until_ms=step.at_ms + 1000 * cool_down_s if cool_down_s else None,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    answer = step.done(contact.contact_id, contact.state)
+    if owner is not None:
+        release(step, owner)
+    return answer
+
+
+def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
+    """The agent's desktop is gone: the customer waits again, at his old age, first for the same agent."""
+    state = step.state
+    contact = state.contacts[work.contact_id]
+    rescind_all(step, contact, "moved")
+    wait_max_s = state.queue_policy(contact.queue_id).wait_max_s
+    agent_id = work.agent_id if prefer_s else None
+    step.emit(
+        ContactRequeued(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            req=state.index.req(contact.queue_id, contact.channel, contact.skills, agent_id),
+            reason="lost_desktop",
+            orig_seq=contact.orig_seq,
+            wait_until_ms=None if wait_max_s is None else step.at_ms + 1000 * wait_max_s,
+            preferred_agent_id=agent_id,
+            preferred_until_ms=step.at_ms + 1000 * prefer_s if prefer_s else None,
+            agent_id=work.agent_id,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    complete(step, work, "lost_desktop")
+
+
+def _transfer(step: Step, command: TransferContact) -> Answer:
+    state = step.state
+    contact, policy = state.contacts.get(command.contact_id), state.policy
+    if contact is None or policy is None:
+        return unknown_contact()
+    if (command.to_queue_id is None) == (command.to_agent_id is None):
+        return Refused(
+            code=RefusalCode.INVALID_VALUE,
+            field="to_queue_id",
+            detail="exactly one of to_queue_id and to_agent_id",
+        )
+    if contact.state is not ContactState.ASSIGNED:
+        return wrong_state(contact.state)
+    if command.agent_id is not None and contact.agent_id != command.agent_id:
+        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+    if command.to_queue_id is not None:
+        if command.to_queue_id not in policy.queues:
+            return unknown_queue("to_queue_id")
+        return to_queue(step, contact, command.to_queue_id, "transferred")
+    agent = state.agents.get(command.to_agent_id or "")
+    if agent is None:
+        return unknown_agent("to_agent_id")
+    return _transfer_to(step, contact, agent)
+
+
+def _transfer_to(step: Step, contact: Contact, agent: Agent) -> Answer:
+    if contact.offers:
+        return wrong_state(contact.state, "end", detail="a transfer is pending")
+    if agent.agent_id == contact.agent_id or not fits_now(step.state, agent, contact.channel):
+        return Refused(
+            code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
+        )
+    offers.make_transfer(step, contact, agent, step.state.index.line_for(contact))
+    return step.done(contact.contact_id, contact.state)
+
+
+def _assign(step: Step, command: AssignContact) -> Answer:
+    state = step.state
+    contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.agent_id)
+    if contact is None:
+        return unknown_contact()
+    if agent is None:
+        return unknown_agent()
+    if contact.state.is_terminal:
+        return wrong_state(contact.state)
+    if contact.state is ContactState.ASSIGNED and contact.agent_id == agent.agent_id:
+        return repeated(contact.contact_id, contact.state, contact.answered_seq)
+    if agent.state is AgentState.OFFLINE:
+        return Refused(
+            code=RefusalCode.AGENT_STATE,
+            field="agent_id",
+            state=str(agent.state),
+            allowed=("ready", "not_ready"),
+        )
+    units = state.index.channels[contact.channel].units
+    own = [o for o in contact.offers if state.offers[o].agent_id == agent.agent_id]
+    if not state.index.has_capacity(agent, contact.channel, without=len(own)):
+        return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
+    old = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
+    rescind_all(step, contact, "taken")
+    step.emit(
+        ContactAssigned(
+            contact_id=contact.contact_id,
+            assignment_id=f"{contact.contact_id}.{contact.offers_made + 1}",
+            agent_id=agent.agent_id,
+            units=units,
+            waited_ms=step.at_ms - contact.queued_at_ms,
+            from_assignment_id=None if old is None else old.assignment_id,
+            from_agent_id=None if old is None else old.agent_id,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    answer = step.done(contact.contact_id, contact.state)
+    if old is not None:
+        release(step, old)
+    return answer
+
+
+def expire(step: Step, contact: Contact, reason: str) -> None:
+    """Its time to live, or the queue's longest wait, is over."""
+    rescind_all(step, contact, "expired")
+    step.emit(
+        ContactExpired(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            waited_ms=step.at_ms - contact.queued_at_ms,
+            reason=reason,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    EnqueueContact: enqueue,
+    UpdateContact: _update,
+    CancelContact: _cancel,
+    AbandonContact: _abandon,
+    EndContact: _end,
+    RequeueContact: _requeue,
+    TransferContact: _transfer,
+    AssignContact: _assign,
+}

@@ -1,0 +1,139 @@
+"""A new contact: repeated, classified, checked, refused or queued."""
+
+from router.core.decide import checks
+from router.core.decide.step import Step, repeated, unknown_queue
+from router.core.state import RoutingState
+from router.model.commands import EnqueueContact
+from router.model.events import ContactQueued
+from router.model.outcome import Answer, Done
+from router.model.policy import EntryRule, Policy, QueuePolicy, WhenFull
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import ContactState
+from router.rules.entry import classify
+
+
+def enqueue(step: Step, command: EnqueueContact) -> Answer:
+    """Queue it, or say why not. The answer's state is the contact's at the event that the answer names."""
+    state = step.state
+    if command.dedupe_key is not None and (first := state.dedupe.get(command.dedupe_key)):
+        if first.fingerprint != (command.fingerprint or b""):
+            return Refused(code=RefusalCode.KEY_REUSED, field="idempotency_key")
+        return repeated(first.contact_id, ContactState.QUEUED, first.seq)
+    policy = state.policy
+    if policy is None:
+        return Refused(code=RefusalCode.NO_QUEUE, detail="no policy has been published")
+    refused = _check(state, policy, command)
+    if refused is not None:
+        return refused
+    chosen = _classify(policy, command)
+    if isinstance(chosen, Refused):
+        return chosen
+    queue_id, rule = chosen
+    skills = _joined(command.skills, rule)
+    admitted = _admit(state, policy, queue_id, command.channel, skills)
+    if isinstance(admitted, Refused):
+        return admitted
+    event = _queued(step, policy, command, admitted, skills, rule)
+    step.emit(event)
+    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
+
+
+def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
+    if command.channel not in policy.channels:
+        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
+    if command.contact_id in state.contacts:
+        return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
+    if command.ttl_s is not None and command.ttl_s < 1:
+        return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="at least 1")
+    if command.skills and (refused := checks.skills(policy, command.skills)):
+        return refused
+    if command.attributes and (refused := checks.attributes(policy, command.attributes)):
+        return refused
+    if command.priority_s or command.strict_class:
+        return checks.rank(command.priority_s, command.strict_class)
+    return None
+
+
+def _classify(policy: Policy, command: EnqueueContact) -> tuple[str, EntryRule | None] | Refused:
+    """The queue that the gateway named, or that of the first entry rule that holds, or the default."""
+    if command.queue_id is not None:
+        if command.queue_id not in policy.queues:
+            return unknown_queue()
+        return command.queue_id, None
+    rule = classify(policy, command.channel, command.attributes)
+    if rule is not None:
+        return rule.queue, rule
+    if policy.default_queue is not None:
+        return policy.default_queue, None
+    return Refused(
+        code=RefusalCode.NO_QUEUE,
+        field="queue_id",
+        detail="no queue named, no entry rule holds and there is no default_queue",
+    )
+
+
+def _joined(skills: dict[str, int], rule: EntryRule | None) -> dict[str, int]:
+    if rule is None or not rule.skills:
+        return skills
+    joined = dict(rule.skills)
+    for skill, level in skills.items():
+        joined[skill] = max(level, joined.get(skill, 0))
+    return joined
+
+
+def _admit(
+    state: RoutingState, policy: Policy, queue_id: str, channel: str, skills: dict[str, int]
+) -> str | Refused:
+    """The queue that has a place for it: this one, or along its overflows where the policy says so.
+
+    The limit bounds waiting: a contact that somebody can take at once is never turned away.
+    """
+    first_full = queue_id
+    for _ in range(len(policy.queues)):
+        queue: QueuePolicy = policy.queues[queue_id]
+        if queue.length_max is None or state.tally(queue_id).waiting < queue.length_max:
+            return queue_id
+        if state.index.somebody_could_take(queue_id, channel, skills):
+            return queue_id
+        if queue.when_full is WhenFull.REFUSE or queue.overflow_to is None:
+            break
+        queue_id = queue.overflow_to
+    return Refused(
+        code=RefusalCode.QUEUE_FULL,
+        field="queue_id",
+        detail=f"queue {first_full} is at its length_max",
+    )
+
+
+def _queued(
+    step: Step,
+    policy: Policy,
+    command: EnqueueContact,
+    queue_id: str,
+    skills: dict[str, int],
+    rule: EntryRule | None,
+) -> ContactQueued:
+    at_ms, state = step.at_ms, step.state
+    wait_max_s = policy.queues[queue_id].wait_max_s
+    ttl_s = command.ttl_s
+    priority_s, strict_class = command.priority_s, command.strict_class
+    if rule is not None:
+        priority_s += rule.priority_s
+        strict_class = max(strict_class, rule.strict_class)
+    return ContactQueued(
+        contact_id=command.contact_id,
+        channel=command.channel,
+        queue_id=queue_id,
+        req=state.index.req(queue_id, command.channel, skills),
+        cfg=state.policy_version,
+        skills=skills,
+        priority_s=priority_s,
+        strict_class=strict_class,
+        attributes=command.attributes,
+        ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
+        wait_until_ms=None if wait_max_s is None else at_ms + 1000 * wait_max_s,
+        gateway_id=command.gateway_id,
+        reference=command.reference,
+        dedupe_key=command.dedupe_key,
+        fingerprint=command.fingerprint,
+    )

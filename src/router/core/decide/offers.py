@@ -1,0 +1,180 @@
+"""Offers: made, accepted, declined, expired, rescinded – and what follows for the contact and the agent."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.core.decide.assignments import release
+from router.core.decide.next_state import enter_next_state
+from router.core.decide.rescind import requeue_unaccepted, rescind_all, rescind_of
+from router.core.decide.step import Step, repeated
+from router.core.lines import Line
+from router.core.state import Agent, Contact, Offer
+from router.model.commands import AcceptOffer, DeclineOffer
+from router.model.events import (
+    AgentStateChanged,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+)
+from router.model.outcome import Answer, Done
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import AgentState, OfferState
+
+
+def make(step: Step, contact: Contact, agent: Agent, line: Line, reason: str) -> None:
+    """Offer a waiting contact; with ``auto_accept`` the accept follows at once."""
+    _make(step, contact, agent, line, reason=reason, from_agent_id=None)
+
+
+def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
+    """Offer an assigned contact to another agent; its owner keeps it until the accept."""
+    _make(step, contact, agent, line, reason="transfer", from_agent_id=contact.agent_id)
+
+
+def _make(
+    step: Step,
+    contact: Contact,
+    agent: Agent,
+    line: Line,
+    *,
+    reason: str,
+    from_agent_id: str | None,
+) -> None:
+    state, at_ms = step.state, step.at_ms
+    offer_id = f"{contact.contact_id}.{contact.offers_made + 1}"
+    step.emit(
+        OfferMade(
+            offer_id=offer_id,
+            contact_id=contact.contact_id,
+            agent_id=agent.agent_id,
+            channel=line.channel,
+            queue_id=line.queue_id,
+            units=line.units,
+            deadline_ms=at_ms + line.offer_timeout_ms,
+            req=line.req,
+            prio=contact.priority_s + line.queue.priority_s,
+            cfg=state.policy_version,
+            reason=reason,
+            waited_ms=at_ms - contact.queued_at_ms,
+            attributes=contact.attributes,
+            reference=contact.reference,
+            from_agent_id=from_agent_id,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    if line.auto_accept:
+        _win(step, contact, state.offers[offer_id])
+
+
+def accept(step: Step, command: AcceptOffer) -> Answer:
+    """The first accept wins; a repeat by the winner gets the first answer."""
+    state = step.state
+    offer = state.offers.get(command.offer_id)
+    if offer is None or offer.agent_id != command.agent_id:
+        return _not_pending(step, command.offer_id, command.agent_id, OfferState.ACCEPTED)
+    contact = state.contacts[offer.contact_id]
+    _win(step, contact, offer)
+    # Siblings may have been rescinded after the accept; its own number stands on the contact.
+    return Done(subject=command.offer_id, state=OfferState.ACCEPTED, seq=contact.answered_seq)
+
+
+def _win(step: Step, contact: Contact, offer: Offer) -> None:
+    state = step.state
+    old = state.assignments.get(contact.assignment_id) if contact.assignment_id else None
+    step.emit(
+        OfferAccepted(
+            offer_id=offer.offer_id,
+            contact_id=contact.contact_id,
+            agent_id=offer.agent_id,
+            waited_ms=step.at_ms - contact.queued_at_ms,
+            from_assignment_id=None if old is None else old.assignment_id,
+            from_agent_id=None if old is None else old.agent_id,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    rescind_all(step, contact, "taken")
+    if old is not None:
+        release(step, old)
+
+
+def decline(step: Step, command: DeclineOffer) -> Answer:
+    """The contact goes back to its place; the pair cools down."""
+    state = step.state
+    offer = state.offers.get(command.offer_id)
+    if offer is None or offer.agent_id != command.agent_id:
+        return _not_pending(step, command.offer_id, command.agent_id, OfferState.DECLINED)
+    contact = state.contacts[offer.contact_id]
+    step.emit(
+        OfferDeclined(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact_id,
+            agent_id=offer.agent_id,
+            reason=command.reason,
+            cool_down_until_ms=_cool_down_until(step, offer),
+        )
+    )
+    answer = step.done(command.offer_id, OfferState.DECLINED)
+    requeue_unaccepted(step, contact, "declined")
+    enter_next_state(step, state.agents[command.agent_id])
+    return answer
+
+
+def expire(step: Step, offer: Offer) -> None:
+    """No answer in time (RONA): back to its place, and the agent is taken out unless it was a broadcast."""
+    state = step.state
+    contact, agent = state.contacts[offer.contact_id], state.agents[offer.agent_id]
+    step.emit(
+        OfferExpired(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact_id,
+            agent_id=offer.agent_id,
+            cool_down_until_ms=_cool_down_until(step, offer),
+        )
+    )
+    rona = state.queue_policy(offer.queue_id).rona
+    if rona.not_ready and not offer.broadcast and agent.state is AgentState.READY:
+        back = rona.return_after_s
+        step.emit(
+            AgentStateChanged(
+                agent_id=agent.agent_id,
+                state=AgentState.NOT_READY,
+                from_state=agent.state,
+                reason="rona",
+                return_at_ms=None if back is None else step.at_ms + back * 1000,
+            )
+        )
+        rescind_of(step, agent, "agent_not_ready")
+    requeue_unaccepted(step, contact, "rona")
+    enter_next_state(step, agent)
+
+
+def _cool_down_until(step: Step, offer: Offer) -> int | None:
+    if offer.from_agent_id is not None:
+        return (
+            None  # A transfer that fails leaves the contact with its owner: nothing to keep apart.
+        )
+    cool_down_s = step.state.queue_policy(offer.queue_id).cool_down_s
+    return step.at_ms + cool_down_s * 1000 if cool_down_s else None
+
+
+def _not_pending(step: Step, offer_id: str, agent_id: str, wanted: OfferState) -> Answer:
+    """Why there is no such pending offer of that agent: it ended so before, otherwise, or never was."""
+    state = step.state
+    contact = state.contacts.get(offer_id.rpartition(".")[0])
+    if contact is not None:
+        end = (contact.gone or {}).get(offer_id)
+        if contact.assignment_id == offer_id and contact.agent_id is not None:
+            end = (OfferState.ACCEPTED, contact.answered_seq, contact.agent_id)
+        if end is not None and end[2] == agent_id:
+            how, seq, _ = end
+            if how is wanted:
+                return repeated(offer_id, how, seq)
+            return Refused(code=RefusalCode.OFFER_GONE, field="offer_id", state=str(how), seq=seq)
+    return Refused(code=RefusalCode.UNKNOWN_OFFER, field="offer_id")
+
+
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    AcceptOffer: accept,
+    DeclineOffer: decline,
+}

@@ -1,0 +1,63 @@
+"""Offers taken back by the router, and contacts that go back to their places."""
+
+from router.core.decide.next_state import enter_next_state
+from router.core.decide.step import Step
+from router.core.state import Agent, Contact, Offer
+from router.model.events import ContactRequeued, OfferRescinded
+from router.model.states import ContactState
+
+
+def rescind_all(step: Step, contact: Contact, reason: str) -> None:
+    """Take back every live offer of a contact."""
+    for offer_id in contact.offers:
+        _rescind(step, step.state.offers[offer_id], reason)
+
+
+def rescind_of(step: Step, agent: Agent, reason: str) -> None:
+    """Take back every offer of an agent; the contacts go back to their places."""
+    for offer in list(agent.offers.values()):
+        contact = step.state.contacts[offer.contact_id]
+        _rescind(step, offer, reason)
+        requeue_unaccepted(step, contact, "rescinded")
+
+
+def _rescind(step: Step, offer: Offer, reason: str) -> None:
+    step.emit(
+        OfferRescinded(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact_id,
+            agent_id=offer.agent_id,
+            reason=reason,
+        )
+    )
+    enter_next_state(step, step.state.agents[offer.agent_id])
+
+
+def rescind_one(step: Step, offer: Offer, reason: str) -> None:
+    """Take back one offer; its contact goes back to its place."""
+    contact = step.state.contacts[offer.contact_id]
+    _rescind(step, offer, reason)
+    requeue_unaccepted(step, contact, "rescinded")
+
+
+def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
+    """When the last live offer of an OFFERED contact has ended, it waits again, at its old place."""
+    if contact.state is not ContactState.OFFERED or contact.offers:
+        return
+    index = step.state.index
+    preferred, until_ms = contact.preferred_agent_id, contact.preferred_until_ms
+    if until_ms is None or until_ms <= step.at_ms:
+        preferred = until_ms = None
+    step.emit(
+        ContactRequeued(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            req=index.req(contact.queue_id, contact.channel, contact.skills, preferred),
+            reason=reason,
+            orig_seq=contact.orig_seq,
+            wait_until_ms=contact.wait_until_ms,
+            preferred_agent_id=preferred,
+            preferred_until_ms=until_ms,
+            gateway_id=contact.gateway_id,
+        )
+    )

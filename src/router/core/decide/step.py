@@ -1,0 +1,53 @@
+"""One step: a command's events as they are decided. Each takes effect in the state at once, so the next decision sees it."""
+
+from router.core.apply import apply
+from router.core.state import RoutingState
+from router.model.events import Event
+from router.model.outcome import Done
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import ContactState
+
+
+class Step:
+    """What ``decide`` writes with."""
+
+    __slots__ = ("at_ms", "events", "state")
+
+    def __init__(self, state: RoutingState, at_ms: int) -> None:
+        self.state = state
+        self.at_ms = at_ms
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        """It has happened."""
+        apply(self.state, event)
+        self.events.append(event)
+
+    def done(self, subject: str, state: str) -> Done:
+        """The answer to a command that was carried out; its event is the last one so far."""
+        return Done(subject=subject, state=state, seq=self.state.seq)
+
+
+def repeated(subject: str, state: str, seq: int) -> Done:
+    """The answer to a command that changes nothing because it is so already."""
+    return Done(subject=subject, state=state, seq=seq, replayed=True)
+
+
+def unknown_contact() -> Refused:
+    """No such contact here."""
+    return Refused(code=RefusalCode.UNKNOWN_CONTACT, field="contact_id")
+
+
+def unknown_agent(field: str = "agent_id") -> Refused:
+    """No such agent here."""
+    return Refused(code=RefusalCode.UNKNOWN_AGENT, field=field)
+
+
+def unknown_queue(field: str = "queue_id") -> Refused:
+    """No such queue in the policy."""
+    return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=field)
+
+
+def wrong_state(state: ContactState, *allowed: str, detail: str = "") -> Refused:
+    """The contact's state does not allow it."""
+    return Refused(code=RefusalCode.CONTACT_STATE, state=str(state), allowed=allowed, detail=detail)

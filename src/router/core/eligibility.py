@@ -1,0 +1,101 @@
+"""The reference: may this agent take this contact now, and what does he lack? Slow and obvious.
+
+``why`` answers with it, and a property test holds the indexes to it: they offer exactly where nothing is lacking.
+"""
+
+from router.core.lines import needs_of
+from router.core.state import Agent, Contact, RoutingState
+from router.model.states import AgentState, ContactState, Presence
+from router.model.views import Lack
+
+
+def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
+    """Everything that keeps the contact from him at this time; empty = he could take it now."""
+    return (
+        lacks_qualification(state, agent, contact)
+        + lacks_readiness(agent)
+        + lacks_capacity(state, agent, contact.channel)
+        + _pair(agent, contact, at_ms)
+    )
+
+
+def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
+    """What does not change by waiting: queues, skills, levels, channels."""
+    found: list[Lack] = []
+    if agent.queues is not None and contact.queue_id not in agent.queues:
+        found.append(Lack(code="queue"))
+    declared = () if state.policy is None else state.policy.skills
+    for skill, level in needs_of(state.queue_policy(contact.queue_id), contact.skills):
+        has = agent.skills.get(skill) if skill in declared else None
+        if has is None:
+            found.append(Lack(code="skill", skill=skill, needs=level))
+        elif has < level:
+            found.append(Lack(code="level", skill=skill, has=has, needs=level))
+    if agent.channel_max.get(contact.channel) == 0:
+        found.append(Lack(code="channel", channel=contact.channel))
+    return found
+
+
+def qualified(state: RoutingState, agent: Agent, contact: Contact) -> bool:
+    """Whether he may take it at all, whatever he does now."""
+    return not lacks_qualification(state, agent, contact)
+
+
+def lacks_readiness(agent: Agent) -> list[Lack]:
+    """State, desktop, queued next state."""
+    found: list[Lack] = []
+    if agent.state is not AgentState.READY:
+        found.append(Lack(code="state", until_ms=agent.return_at_ms))
+    if agent.presence is Presence.LOST:
+        found.append(Lack(code="presence", until_ms=agent.grace_until_ms))
+    if agent.next_state is not None:
+        found.append(Lack(code="next_state"))
+    return found
+
+
+def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack]:
+    """Units, the channel's maximum, channels that block it – with the items that use them up."""
+    found: list[Lack] = []
+    channels = state.index.channels
+    wanted = channels.get(channel)
+    if wanted is None:
+        return [Lack(code="channel", channel=channel)]
+    items = {offer.offer_id: (offer.channel, offer.units) for offer in agent.offers.values()}
+    for work in agent.assignments.values():
+        if work.holds:
+            items[work.assignment_id] = (work.channel, work.units)
+    used = sum(units for _, units in items.values())
+    if used + wanted.units > agent.units:
+        found.append(
+            Lack(code="capacity", has=agent.units - used, needs=wanted.units, items=tuple(items))
+        )
+    same = tuple(item for item, (name, _) in items.items() if name == channel)
+    most = agent.channel_max.get(channel, wanted.policy.per_agent_max)
+    if most and len(same) >= most:
+        found.append(Lack(code="channel_max", channel=channel, has=most, items=same))
+    blocking = tuple(
+        item for item, (name, _) in items.items() if channel in channels[name].policy.blocks
+    )
+    if blocking:
+        found.append(Lack(code="blocked", channel=channel, items=blocking))
+    return found
+
+
+def _pair(agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
+    found: list[Lack] = []
+    until_ms = (contact.cool_downs or {}).get(agent.agent_id, 0)
+    if until_ms > at_ms:
+        found.append(Lack(code="cool_down", until_ms=until_ms))
+    if any(offer_id in agent.offers for offer_id in contact.offers):
+        found.append(Lack(code="offered"))
+    if contact.state is ContactState.ASSIGNED and contact.agent_id == agent.agent_id:
+        found.append(Lack(code="owner"))
+    if contact.preferred_agent_id not in (None, agent.agent_id):
+        found.append(Lack(code="preferred", until_ms=contact.preferred_until_ms))
+    return found
+
+
+def fits_now(state: RoutingState, agent: Agent, channel: str) -> bool:
+    """Ready, present, with capacity for the channel; skills and queues apart."""
+    barred = agent.channel_max.get(channel) == 0
+    return not barred and not lacks_readiness(agent) and not lacks_capacity(state, agent, channel)

@@ -1,0 +1,373 @@
+"""The indexes: the same answers as ``eligibility.py``, fast. Everything here is derived and can be rebuilt from the records.
+
+Lines and profiles meet in bit masks: ``profile.mask`` has the lines its agents are qualified for, ``line.profile_mask`` the
+profiles that are qualified for it, ``open_profiles[channel]`` the profiles with somebody who has room, ``busy_lines`` the lines
+in which somebody waits. So an arrival looks only at profiles with room for it, and a freed agent only at lines that he
+serves and in which somebody waits.
+"""
+
+from typing import Final
+
+from router.core.lines import Line, LineKey, needs_of
+from router.core.profiles import Profile, ProfileKey, profile_key
+from router.core.ranking import rank_key
+from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
+from router.model.ids import AgentId, ContactId, OfferId, QueueId
+from router.model.policy import ChannelPolicy, Policy
+from router.model.states import AgentState, ContactState, Presence
+
+# Requirement classes that are empty are kept for their next contact, up to this many.
+_EMPTY_LINES_MAX: Final = 2_000
+
+
+class Channel:
+    """A channel as the hot path needs it."""
+
+    __slots__ = ("bit", "blocked_by", "index", "name", "policy", "units")
+
+    def __init__(self, name: str, index: int, policy: ChannelPolicy) -> None:
+        self.name = name
+        self.index = index
+        self.bit = 1 << index
+        self.policy = policy
+        self.units = policy.units
+        self.blocked_by = 0
+        """Bits of the channels that, while an agent has one, keep this one away from him."""
+
+
+class Index:
+    """All indexes of one workspace."""
+
+    def __init__(self, state: RoutingState) -> None:
+        self._state = state
+        self.channels: dict[str, Channel] = {}
+        self.channel_list: tuple[Channel, ...] = ()
+        self.lines: dict[LineKey, Line] = {}
+        self.by_index: list[Line | None] = []
+        self._free_indexes: list[int] = []
+        self.channel_lines: list[int] = []
+        self.busy_lines = 0
+        self.private: dict[AgentId, list[Line]] = {}
+        self.queue_lines: dict[QueueId, list[Line]] = {}
+        self.profiles: dict[ProfileKey, Profile] = {}
+        self.profile_list: list[Profile | None] = []
+        self._free_profiles: list[int] = []
+        self.open_profiles: list[int] = []
+        self.freed: dict[AgentId, Agent] = {}
+        """Agents with more room than before; ``matching`` empties it."""
+        self.seeking: dict[ContactId, Contact] = {}
+        """Contacts that wait anew, or that somebody may take again."""
+        self._declared: frozenset[str] = frozenset()
+
+    # --- the whole --------------------------------------------------------------
+    def rebuild(self, policy: Policy) -> None:
+        """Everything anew, under this policy; every waiting contact and every agent gets another look."""
+        state = self._state
+        self._take_channels(policy)
+        self.lines, self.by_index, self._free_indexes = {}, [], []
+        self.private, self.queue_lines, self.busy_lines = {}, {}, 0
+        self.profiles, self.profile_list, self._free_profiles = {}, [], []
+        self.open_profiles = [0] * len(self.channel_list)
+        self.freed.clear()
+        for agent in sorted(state.agents.values(), key=_idle_no):
+            self._take_load(agent)
+            agent.profile, agent.room = None, 0
+            self.enlist(agent)
+        for contact in state.contacts.values():
+            contact.line, contact.key = None, 0
+            if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
+                self.place(contact)
+        # Every agent with room looks at every line he serves: no contact needs to look as well.
+        self.seeking.clear()
+
+    def _take_channels(self, policy: Policy) -> None:
+        self.channels = {
+            name: Channel(name, index, channel)
+            for index, (name, channel) in enumerate(policy.channels.items())
+        }
+        self.channel_list = tuple(self.channels.values())
+        for channel in self.channel_list:
+            for blocked in channel.policy.blocks:
+                if blocked in self.channels:
+                    self.channels[blocked].blocked_by |= channel.bit
+        self.channel_lines = [0] * len(self.channel_list)
+        self._declared = frozenset(policy.skills)
+
+    # --- contacts ---------------------------------------------------------------
+    def place(self, contact: Contact) -> None:
+        """Let a QUEUED (or still seeking OFFERED) contact stand where its record says, and be looked at."""
+        if contact.key:
+            self.unplace(contact)
+        line = self.line_for(contact)
+        if contact.line is not line:
+            self.leave(contact)
+            contact.line = line
+            line.refs += 1
+        if len(contact.offers) >= line.broadcast:
+            return
+        contact.key = rank_key(contact, line.queue)
+        line.add(contact.key, contact)
+        if line.only_agent is None:
+            self.busy_lines |= line.bit
+        self.seeking[contact.contact_id] = contact
+
+    def unplace(self, contact: Contact) -> None:
+        """It no longer waits; its line stays known while it is offered."""
+        line = contact.line
+        assert line is not None
+        line.remove(contact.key)
+        contact.key = 0
+        if not line.head:
+            self.busy_lines &= ~line.bit
+        self.seeking.pop(contact.contact_id, None)
+
+    def leave(self, contact: Contact) -> None:
+        """It has nothing to do with its line any more."""
+        line = contact.line
+        if line is None:
+            return
+        if contact.key:
+            self.unplace(contact)
+        contact.line = None
+        line.refs -= 1
+        if not line.refs and (line.only_agent or len(self.lines) > _EMPTY_LINES_MAX):
+            self._drop_line(line)
+
+    def line_for(self, contact: Contact) -> Line:
+        """The line of its requirement class, made if need be."""
+        return self.line_of(
+            contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
+        )
+
+    def line_of(
+        self,
+        queue_id: QueueId,
+        channel: str,
+        skills: dict[str, int],
+        only_agent: AgentId | None = None,
+    ) -> Line:
+        """The line of a requirement class."""
+        key = (queue_id, channel, needs_of(self._state.queue_policy(queue_id), skills), only_agent)
+        return self.lines.get(key) or self._make_line(key)
+
+    def req(
+        self,
+        queue_id: QueueId,
+        channel: str,
+        skills: dict[str, int],
+        only_agent: AgentId | None = None,
+    ) -> str:
+        """The text of a requirement class."""
+        return self.line_of(queue_id, channel, skills, only_agent).req
+
+    def somebody_could_take(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> bool:
+        """Whether a new contact with this requirement would be offered at once."""
+        line = self.line_of(queue_id, channel, skills)
+        return bool(self.open_profiles[line.channel_index] & line.profile_mask)
+
+    def agent(self, agent_id: AgentId | None) -> Agent | None:
+        """An agent by his id."""
+        return None if agent_id is None else self._state.agents.get(agent_id)
+
+    def offer_agent(self, offer_id: OfferId) -> AgentId:
+        """Whom a pending offer was made to."""
+        return self._state.offers[offer_id].agent_id
+
+    def _make_line(self, key: LineKey) -> Line:
+        index = self._free_indexes.pop() if self._free_indexes else len(self.by_index)
+        channel = self.channels[key[1]]
+        line = Line(
+            key,
+            index=index,
+            channel_index=channel.index,
+            queue=self._state.queue_policy(key[0]),
+            channel_policy=channel.policy,
+        )
+        if index == len(self.by_index):
+            self.by_index.append(line)
+        else:
+            self.by_index[index] = line
+        self.lines[key] = line
+        if line.only_agent is not None:
+            self.private.setdefault(line.only_agent, []).append(line)
+            return line
+        self.queue_lines.setdefault(line.queue_id, []).append(line)
+        self.channel_lines[channel.index] |= line.bit
+        for profile in self.profiles.values():
+            self._meet(profile, line)
+        return line
+
+    def _drop_line(self, line: Line) -> None:
+        del self.lines[line.key]
+        self.by_index[line.index] = None
+        self._free_indexes.append(line.index)
+        if line.only_agent is not None:
+            lines = self.private[line.only_agent]
+            lines.remove(line)
+            if not lines:
+                del self.private[line.only_agent]
+            return
+        self.queue_lines[line.queue_id].remove(line)
+        self.channel_lines[line.channel_index] &= ~line.bit
+
+    @staticmethod
+    def _meet(profile: Profile, line: Line) -> None:
+        if profile.serves(line):
+            profile.mask |= line.bit
+            line.profile_mask |= profile.bit
+        else:
+            profile.mask &= ~line.bit
+            line.profile_mask &= ~profile.bit
+
+    # --- agents -----------------------------------------------------------------
+    def enlist(self, agent: Agent) -> None:
+        """A new agent, or one whose record has changed: find his profile, then his room."""
+        key = profile_key(agent)
+        profile = self.profiles.get(key) or self._make_profile(key)
+        if agent.profile is not profile:
+            self.discharge(agent)
+            agent.profile = profile
+            profile.agents += 1
+        self.refresh(agent)
+        if agent.room:
+            self.freed[agent.agent_id] = agent  # He may be qualified for more than before.
+
+    def discharge(self, agent: Agent) -> None:
+        """Take him out of every index."""
+        profile = agent.profile
+        if profile is None:
+            return
+        self._set_room(agent, 0)
+        agent.profile = None
+        self.freed.pop(agent.agent_id, None)
+        profile.agents -= 1
+        if not profile.agents:
+            del self.profiles[profile.key]
+            self.profile_list[profile.index] = None
+            self._free_profiles.append(profile.index)
+
+    def _make_profile(self, key: ProfileKey) -> Profile:
+        index = self._free_profiles.pop() if self._free_profiles else len(self.profile_list)
+        profile = Profile(
+            key, index=index, channels=len(self.channel_list), declared=self._declared
+        )
+        if index == len(self.profile_list):
+            self.profile_list.append(profile)
+        else:
+            self.profile_list[index] = profile
+        self.profiles[key] = profile
+        for line in self.lines.values():
+            if line.only_agent is None:
+                self._meet(profile, line)
+        return profile
+
+    def take_limits(self, agent: Agent) -> None:
+        """His capacity, from his record and the policy."""
+        policy = self._state.policy
+        if policy is None:
+            return
+        agent.units = policy.agents.units if agent.own_units is None else agent.own_units
+        own = agent.channel_max
+        agent.limits = [own.get(c.name, c.policy.per_agent_max) for c in self.channel_list]
+
+    def _take_load(self, agent: Agent) -> None:
+        self.take_limits(agent)
+        agent.counts = [0] * len(self.channel_list)
+        agent.units_used = 0
+        for item in holding(agent):
+            agent.counts[self.channels[item.channel].index] += 1
+            agent.units_used += item.units
+
+    def take(self, agent: Agent, channel: str, units: int) -> None:
+        """Use up capacity."""
+        agent.counts[self.channels[channel].index] += 1
+        agent.units_used += units
+        self.refresh(agent)
+
+    def release(self, agent: Agent, channel: str, units: int) -> None:
+        """Give it back."""
+        agent.counts[self.channels[channel].index] -= 1
+        agent.units_used -= units
+        self.refresh(agent)
+
+    def has_capacity(self, agent: Agent, channel: str, *, without: int = 0) -> bool:
+        """Whether one more item fits, if ``without`` pending ones of that channel were given back first."""
+        wanted = self.channels[channel]
+        counts = list(agent.counts)
+        counts[wanted.index] -= without
+        used = agent.units_used - without * wanted.units
+        if used + wanted.units > agent.units or counts[wanted.index] >= agent.limits[wanted.index]:
+            return False
+        return not any(count and wanted.blocked_by >> i & 1 for i, count in enumerate(counts))
+
+    def touch(self, agent: Agent) -> None:
+        """He was just busy, or has just come: the end of the idle order is his place now."""
+        state = self._state
+        room = agent.room
+        if room:
+            self._set_room(agent, 0)
+        state.idle_counter += 1
+        agent.idle_no = state.idle_counter
+        agent.idle_since_ms = state.at_ms
+        if room:
+            self._set_room(agent, room)
+
+    def refresh(self, agent: Agent) -> None:
+        """Find out anew of which channels he could be offered an item."""
+        before = agent.room
+        after = self.room_of(agent)
+        if after != before:
+            self._set_room(agent, after)
+            if after & ~before:
+                self.freed[agent.agent_id] = agent
+
+    def room_of(self, agent: Agent) -> int:
+        """Bits of the channels that fit his state, presence and capacity."""
+        if (
+            agent.state is not AgentState.READY
+            or agent.next_state is not None
+            or agent.presence is Presence.LOST
+        ):
+            return 0
+        counts, limits = agent.counts, agent.limits
+        free = agent.units - agent.units_used
+        held = 0
+        for i, count in enumerate(counts):
+            if count:
+                held |= 1 << i
+        room = 0
+        for channel in self.channel_list:
+            i = channel.index
+            if channel.units <= free and counts[i] < limits[i] and not held & channel.blocked_by:
+                room |= channel.bit
+        return room
+
+    def _set_room(self, agent: Agent, room: int) -> None:
+        profile = agent.profile
+        assert profile is not None
+        changed = agent.room ^ room
+        agent.room = room
+        while changed:
+            bit = changed & -changed
+            changed ^= bit
+            i = bit.bit_length() - 1
+            order = profile.idle[i]
+            if room & bit:
+                if not order:
+                    self.open_profiles[i] |= profile.bit
+                order.add(agent)
+            else:
+                order.remove(agent)
+                if not order:
+                    self.open_profiles[i] &= ~profile.bit
+
+
+def holding(agent: Agent) -> list[Offer | Assignment]:
+    """The items that use his capacity now."""
+    items: list[Offer | Assignment] = list(agent.offers.values())
+    items.extend(work for work in agent.assignments.values() if work.holds)
+    return items
+
+
+def _idle_no(agent: Agent) -> int:
+    return agent.idle_no

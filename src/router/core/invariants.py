@@ -1,0 +1,112 @@
+"""What must always hold, checked slowly against the records: for tests, the simulator and ``router verify``."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from router.core.eligibility import lacks, lacks_capacity
+from router.core.index import holding
+from router.core.state import RoutingState
+from router.model.states import AssignmentState, ContactState
+
+# Above this many pairs the search for a missed match is left out: it is quadratic.
+_PAIRS_MAX = 200_000
+
+
+def broken(state: RoutingState) -> list[str]:
+    """Broken invariants as sentences; empty = sound."""
+    return [
+        *_ownership(state),
+        *_offers(state),
+        *_capacity(state),
+        *_conservation(state),
+        *_lines(state),
+        *_missed(state),
+    ]
+
+
+def _ownership(state: RoutingState) -> Iterator[str]:
+    """I7: an assigned contact has exactly one owner, whose open assignment it is."""
+    for contact in state.contacts.values():
+        if contact.state is not ContactState.ASSIGNED:
+            continue
+        work = state.assignments.get(contact.assignment_id or "")
+        if work is None or work.agent_id != contact.agent_id:
+            yield f"I7 contact {contact.contact_id} is assigned, but not to an open assignment of its owner"
+        elif work.state not in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD):
+            yield f"I7 contact {contact.contact_id} is assigned, but its assignment is in {work.state}"
+
+
+def _offers(state: RoutingState) -> Iterator[str]:
+    """I8, I9: pending offers and their contacts name each other; an OFFERED contact has at least one."""
+    for offer in state.offers.values():
+        contact = state.contacts.get(offer.contact_id)
+        if contact is None or offer.offer_id not in contact.offers:
+            yield f"I9 offer {offer.offer_id} is pending for a contact that does not know it"
+    for contact in state.contacts.values():
+        if contact.state is ContactState.OFFERED and not contact.offers:
+            yield f"I9 contact {contact.contact_id} is offered without a live offer"
+        if contact.offers and contact.state not in (ContactState.OFFERED, ContactState.ASSIGNED):
+            yield f"I8 contact {contact.contact_id} is {contact.state} with live offers"
+        if any(offer_id not in state.offers for offer_id in contact.offers):
+            yield f"I8 contact {contact.contact_id} names an offer that is not pending"
+
+
+def _capacity(state: RoutingState) -> Iterator[str]:
+    """I14: what the index counts is what the items sum up to; room is what the reference says."""
+    for agent in state.agents.values():
+        items = holding(agent)
+        if agent.units_used != sum(item.units for item in items):
+            yield f"I14 agent {agent.agent_id}: units used do not add up"
+        by_channel = Counter(item.channel for item in items)
+        for channel in state.index.channel_list:
+            if agent.counts[channel.index] != by_channel[channel.name]:
+                yield f"I14 agent {agent.agent_id}: items of {channel.name} do not add up"
+            free = not lacks_capacity(state, agent, channel.name)
+            if agent.room & channel.bit and not free:
+                yield f"I14 agent {agent.agent_id} counts as free for {channel.name} and is not"
+
+
+def _conservation(state: RoutingState) -> Iterator[str]:
+    """I41: submitted = live + ended, by state and in every queue."""
+    if state.submitted != sum(state.counts.values()):
+        yield "I41 submitted contacts are not the sum over the states"
+    live = Counter(c.state for c in state.contacts.values() if not c.state.is_terminal)
+    for name in (ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED):
+        if state.counts[name] != live[name]:
+            yield f"I41 the count of {name} contacts is wrong"
+    for queue_id, tally in state.tallies.items():
+        here = Counter(c.state for c in state.contacts.values() if c.queue_id == queue_id)
+        counted = (tally.waiting, tally.offered, tally.assigned)
+        if counted != tuple(
+            here[s] for s in (ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED)
+        ):
+            yield f"I41 the counts of queue {queue_id} are wrong"
+
+
+def _lines(state: RoutingState) -> Iterator[str]:
+    """Every QUEUED contact stands in the line of its requirement, and nobody else does but broadcasts that seek more."""
+    index = state.index
+    for contact in state.contacts.values():
+        if contact.state is ContactState.QUEUED and not contact.key:
+            yield f"I22 contact {contact.contact_id} is queued and stands in no line"
+        if contact.key:
+            line = contact.line
+            if line is None or line.by_key.get(contact.key) is not contact:
+                yield f"I20 contact {contact.contact_id} does not stand at its place"
+    for line in index.lines.values():
+        if len(line.waiting) != len(line.by_key) or line.head != (
+            line.waiting[0] if line.by_key else 0
+        ):
+            yield f"I20 line {line.req} is out of order"
+
+
+def _missed(state: RoutingState) -> Iterator[str]:
+    """I22: no waiting contact and agent who could take it now."""
+    seeking = [c for c in state.contacts.values() if c.key]
+    ready = [a for a in state.agents.values() if a.room]
+    if len(seeking) * len(ready) > _PAIRS_MAX:
+        return
+    for contact in seeking:
+        for agent in ready:
+            if not lacks(state, agent, contact, state.at_ms):
+                yield f"I22 contact {contact.contact_id} waits and agent {agent.agent_id} could take it"

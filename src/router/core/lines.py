@@ -1,0 +1,114 @@
+"""Lines: the waiting contacts of one requirement class, in rank order.
+
+Everybody in a line can be taken by the same agents, so an agent looks at the heads of the lines he serves and nowhere else.
+A line of its own is made for contacts that are reserved for one agent.
+"""
+
+from typing import TypeAlias
+
+from sortedcontainers import SortedList
+
+from router.core.state import Contact
+from router.model.ids import AgentId, QueueId
+from router.model.policy import ChannelPolicy, QueuePolicy, Selection
+
+Needs: TypeAlias = tuple[tuple[str, int], ...]
+LineKey: TypeAlias = tuple[QueueId, str, Needs, AgentId | None]
+
+
+def needs_of(queue: QueuePolicy, skills: dict[str, int]) -> Needs:
+    """The queue's requirement and the contact's own, the higher level of the two, by skill name."""
+    if not queue.requires:
+        return tuple(sorted(skills.items())) if len(skills) > 1 else tuple(skills.items())
+    needs = dict(queue.requires)
+    for skill, level in skills.items():
+        if level > needs.get(skill, 0):
+            needs[skill] = level
+    return tuple(sorted(needs.items()))
+
+
+def req_text(queue_id: QueueId, channel: str, needs: Needs, only_agent: AgentId | None) -> str:
+    """The requirement class as people read it: ``voice/support:english>=5,loans>=3``."""
+    skills = ",".join(f"{skill}>={level}" for skill, level in needs)
+    text = f"{channel}/{queue_id}:{skills}" if skills else f"{channel}/{queue_id}"
+    return f"{text}@{only_agent}" if only_agent else text
+
+
+class Line:
+    """One requirement class and who waits in it."""
+
+    __slots__ = (
+        "auto_accept",
+        "bit",
+        "broadcast",
+        "by_key",
+        "channel",
+        "channel_index",
+        "channel_policy",
+        "cool_down_ms",
+        "head",
+        "index",
+        "key",
+        "needs",
+        "offer_timeout_ms",
+        "only_agent",
+        "profile_mask",
+        "queue",
+        "queue_id",
+        "refs",
+        "req",
+        "selection",
+        "units",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        key: LineKey,
+        *,
+        index: int,
+        channel_index: int,
+        queue: QueuePolicy,
+        channel_policy: ChannelPolicy,
+    ) -> None:
+        self.key = key
+        self.queue_id, self.channel, self.needs, self.only_agent = key
+        self.index = index
+        self.bit = 1 << index
+        self.channel_index = channel_index
+        self.channel_policy = channel_policy
+        self.queue = queue
+        self.req = req_text(*key)
+        self.selection: Selection = queue.selection
+        self.broadcast = queue.broadcast
+        self.cool_down_ms = queue.cool_down_s * 1000
+        self.units = channel_policy.units
+        timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s
+        self.offer_timeout_ms = timeout_s * 1000
+        auto = queue.auto_accept
+        self.auto_accept = channel_policy.auto_accept if auto is None else auto
+        self.profile_mask = 0
+        self.refs = 0
+        self.waiting: SortedList = SortedList()
+        self.by_key: dict[int, Contact] = {}
+        self.head = 0
+
+    def add(self, key: int, contact: Contact) -> None:
+        """Put a contact at its place."""
+        self.waiting.add(key)
+        self.by_key[key] = contact
+        if not self.head or key < self.head:
+            self.head = key
+
+    def remove(self, key: int) -> None:
+        """Take a contact out."""
+        del self.by_key[key]
+        if key == self.head:
+            del self.waiting[0]
+            self.head = self.waiting[0] if self.by_key else 0
+        else:
+            self.waiting.remove(key)
+
+    def before(self, key: int) -> int:
+        """How many wait here ahead of that place."""
+        return int(self.waiting.bisect_left(key))

@@ -1,0 +1,149 @@
+"""Matching: after every step, until no waiting contact and agent are left that could be brought together.
+
+Nothing is polled. Whoever has more room than before (``index.freed``) takes the first contact that he could take; whoever waits
+anew (``index.seeking``) gets the agent whom its queue's selection chooses. The order of both is total.
+"""
+
+from router.core.decide.offers import make
+from router.core.decide.step import Step
+from router.core.index import Index
+from router.core.lines import Line
+from router.core.profiles import Profile
+from router.core.selection import CHOOSERS
+from router.core.state import Agent, Contact
+
+
+def settle(step: Step) -> None:
+    """Bring together what can be brought together."""
+    index = step.state.index
+    while index.freed or index.seeking:
+        if index.freed:
+            _serve_freed(step, index)
+        if index.seeking:
+            _serve_seeking(step, index)
+
+
+def _serve_freed(step: Step, index: Index) -> None:
+    if len(index.freed) == 1:
+        agents = list(index.freed.values())
+    else:
+        agents = sorted(index.freed.values(), key=_idle_no)
+    index.freed.clear()
+    for agent in agents:
+        while agent.room:
+            found = next_contact(index, agent, step.at_ms)
+            if found is None:
+                break
+            contact, line = found
+            make(step, contact, agent, line, _reason(line))
+
+
+def _serve_seeking(step: Step, index: Index) -> None:
+    if len(index.seeking) == 1:
+        contacts = list(index.seeking.values())
+    else:
+        contacts = sorted(index.seeking.values(), key=_rank)
+    index.seeking.clear()
+    for contact in contacts:
+        while contact.key:
+            line = contact.line
+            assert line is not None
+            agent = choose_agent(index, line, contact, step.at_ms)
+            if agent is None:
+                break
+            make(step, contact, agent, line, _reason(line))
+
+
+def _reason(line: Line) -> str:
+    return "preferred" if line.only_agent else line.selection
+
+
+def _idle_no(agent: Agent) -> int:
+    return agent.idle_no
+
+
+def _rank(contact: Contact) -> int:
+    return contact.key
+
+
+def kept_apart(contact: Contact, agent: Agent, at_ms: int) -> bool:
+    """Cool-down of the pair, or an offer of it that he has already."""
+    if contact.cool_downs and contact.cool_downs.get(agent.agent_id, 0) > at_ms:
+        return True
+    offers = agent.offers
+    return any(offer_id in offers for offer_id in contact.offers)
+
+
+def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line] | None:
+    """The first contact in the total order that the agent could take now."""
+    profile = agent.profile
+    assert profile is not None
+    mask = profile.mask & index.busy_lines
+    best: Line | None = None
+    best_key = 0
+    if mask:
+        room, reachable = agent.room, 0
+        for i, lines in enumerate(index.channel_lines):
+            if room >> i & 1:
+                reachable |= lines
+        mask &= reachable
+        by_index = index.by_index
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            line = by_index[bit.bit_length() - 1]
+            assert line is not None
+            head = line.head
+            if best_key and head > best_key:
+                continue
+            key = _first_for(line, agent, at_ms)
+            if key and (not best_key or key < best_key):
+                best, best_key = line, key
+    for line in index.private.get(agent.agent_id, ()):
+        if line.head and agent.room >> line.channel_index & 1 and profile.serves(line):
+            key = _first_for(line, agent, at_ms)
+            if key and (not best_key or key < best_key):
+                best, best_key = line, key
+    return None if best is None else (best.by_key[best_key], best)
+
+
+def _first_for(line: Line, agent: Agent, at_ms: int) -> int:
+    """The place of the first contact in the line that is not kept apart from this agent; 0: none."""
+    head = line.by_key[line.head]
+    if not (head.cool_downs or head.offers) or not kept_apart(head, agent, at_ms):
+        return line.head
+    for key in line.waiting:
+        if not kept_apart(line.by_key[key], agent, at_ms):
+            return int(key)
+    return 0
+
+
+def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:
+    """The agent whom the line's selection chooses among those who could take the contact now."""
+    if line.only_agent is not None:
+        return _reserved_for(index, line, contact, at_ms)
+    mask = index.open_profiles[line.channel_index] & line.profile_mask
+    if not mask:
+        return None
+    profiles: list[Profile] = []
+    while mask:
+        bit = mask & -mask
+        mask ^= bit
+        profile = index.profile_list[bit.bit_length() - 1]
+        assert profile is not None
+        profiles.append(profile)
+    apart = None
+    if contact.cool_downs or contact.offers:
+        apart = [
+            agent_id for agent_id, until in (contact.cool_downs or {}).items() if until > at_ms
+        ] + [index.offer_agent(offer_id) for offer_id in contact.offers]
+    return CHOOSERS[line.selection](profiles, line, frozenset(apart) if apart else None)
+
+
+def _reserved_for(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:
+    agent = index.agent(line.only_agent)
+    if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
+        return None
+    if not agent.profile.serves(line) or kept_apart(contact, agent, at_ms):
+        return None
+    return agent

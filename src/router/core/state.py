@@ -1,0 +1,193 @@
+"""What is true now. Plain mutable records, changed by ``apply`` only, read by everybody in this room.
+
+Each record has primary fields, which a snapshot keeps and the digest covers, and derived ones (marked), which are rebuilt
+from the primary ones: places in lines, capacity used, room.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+
+from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
+from router.model.policy import FactValue, Policy, QueuePolicy
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
+
+if TYPE_CHECKING:
+    from router.core.index import Index
+    from router.core.lines import Line
+    from router.core.profiles import Profile
+    from router.core.timers import Timers
+
+
+class Contact(Struct, kw_only=True, gc=False):
+    """A contact, live or ended within retention."""
+
+    contact_id: ContactId
+    channel: str
+    queue_id: QueueId
+    state: ContactState
+    queued_at_ms: int
+    changed_at_ms: int
+    orig_seq: int
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    strict_class: int = 0
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
+    gateway_id: str = ""
+    ttl_at_ms: int | None = None
+    wait_until_ms: int | None = None
+    offers_made: int = 0
+    offers: tuple[OfferId, ...] = ()
+    """Live ones."""
+    agent_id: AgentId | None = None
+    assignment_id: AssignmentId | None = None
+    """The owner and his work; kept after the end."""
+    answered_seq: int = 0
+    """The event that gave it to the owner."""
+    preferred_agent_id: AgentId | None = None
+    preferred_until_ms: int | None = None
+    cool_downs: dict[AgentId, int] | None = None
+    gone: dict[OfferId, tuple[OfferState, int, AgentId]] | None = None
+    """How its other offers ended, at which event, and whose they were."""
+    ended_seq: int = 0
+    reason: str | None = None
+    line: Line | None = None
+    """Derived: the line it waits in (or will return to while offered)."""
+    key: int = 0
+    """Derived: its place in that line; 0 = not waiting there now."""
+
+
+class Offer(Struct, kw_only=True, gc=False):
+    """A pending offer."""
+
+    offer_id: OfferId
+    contact_id: ContactId
+    agent_id: AgentId
+    channel: str
+    queue_id: QueueId
+    units: int
+    made_at_ms: int
+    deadline_ms: int
+    waited_ms: int
+    reason: str
+    state: OfferState = OfferState.PENDING
+    from_agent_id: AgentId | None = None
+    broadcast: bool = False
+
+
+class Assignment(Struct, kw_only=True, gc=False):
+    """Work in an agent's hands, until it is completed."""
+
+    assignment_id: AssignmentId
+    contact_id: ContactId
+    agent_id: AgentId
+    channel: str
+    queue_id: QueueId
+    state: AssignmentState
+    units: int
+    started_at_ms: int
+    wrap_up_started_at_ms: int | None = None
+    wrap_up_deadline_ms: int | None = None
+    holds: bool = True
+    """Whether it uses up capacity now."""
+
+
+class Agent(Struct, kw_only=True):
+    """An agent's record, state and work."""
+
+    agent_id: AgentId
+    skills: dict[str, int] = {}
+    queues: tuple[QueueId, ...] | None = None
+    own_units: int | None = None
+    channel_max: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
+    state: AgentState = AgentState.OFFLINE
+    reason: str | None = None
+    state_since_ms: int = 0
+    return_at_ms: int | None = None
+    presence: Presence = Presence.NONE
+    session_id: str | None = None
+    grace_until_ms: int | None = None
+    next_state: AgentState | None = None
+    next_reason: str | None = None
+    idle_no: int = 0
+    """His place in the idle order: smaller = idle longer."""
+    idle_since_ms: int | None = None
+    last_offer_seq: int = 0
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    """Derived."""
+    assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
+    """Derived."""
+    units: int = 0
+    """Derived: his own or the policy's."""
+    units_used: int = 0
+    """Derived."""
+    counts: list[int] = field(default_factory=list)
+    """Derived: items that hold capacity, by channel index."""
+    limits: list[int] = field(default_factory=list)
+    """Derived: the most items he may have, by channel index."""
+    room: int = 0
+    """Derived: bits of the channels of which he could be offered an item now."""
+    profile: Profile | None = None
+    """Derived: the agents who may take the same lines."""
+
+
+class Tally(Struct):
+    """A queue's live contacts by state."""
+
+    waiting: int = 0
+    offered: int = 0
+    assigned: int = 0
+
+
+class Dedupe(Struct, frozen=True, gc=False):
+    """The first answer to an idempotency key."""
+
+    fingerprint: bytes
+    contact_id: ContactId
+    seq: int
+    at_ms: int
+
+
+class RoutingState:
+    """One workspace. ``apply`` writes; ``decide``, ``matching`` and the views read."""
+
+    index: Index
+    timers: Timers
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.at_ms = 0
+        self.policy: Policy | None = None
+        self.policy_version = 0
+        self.idle_counter = 0
+        self.contacts: dict[ContactId, Contact] = {}
+        self.ended: deque[tuple[ContactId, int]] = deque()
+        self.offers: dict[OfferId, Offer] = {}
+        self.assignments: dict[AssignmentId, Assignment] = {}
+        self.agents: dict[AgentId, Agent] = {}
+        self.dedupe: dict[bytes, Dedupe] = {}
+        self.dedupe_order: deque[bytes] = deque()
+        self.counts: dict[ContactState, int] = dict.fromkeys(ContactState, 0)
+        self.submitted = 0
+        self.tallies: dict[QueueId, Tally] = {}
+
+    def tally(self, queue_id: QueueId) -> Tally:
+        """The queue's counters; a removed queue may still have assigned contacts."""
+        tally = self.tallies.get(queue_id)
+        if tally is None:
+            tally = self.tallies[queue_id] = Tally()
+        return tally
+
+    def queue_policy(self, queue_id: QueueId) -> QueuePolicy:
+        """The queue's policy; the defaults where the queue has been removed meanwhile."""
+        if self.policy is None:
+            return NO_QUEUE_POLICY
+        return self.policy.queues.get(queue_id, NO_QUEUE_POLICY)
+
+
+NO_QUEUE_POLICY: Final = QueuePolicy()

@@ -1,0 +1,135 @@
+"""Timers inside the core: a heap of (due, kind, id, other). A deadline that has moved or gone is not taken out; it is seen to be
+stale when it comes up, because its record says another time. When the stale ones are many, the heap is made anew."""
+
+from enum import IntEnum
+from heapq import heapify, heappop, heappush
+from typing import Final, TypeAlias
+
+from router.core.state import RoutingState
+from router.model.states import AgentState, ContactState, Presence
+
+Entry: TypeAlias = tuple[int, int, str, str]
+
+
+class TimerKind(IntEnum):
+    """What is due. The order breaks ties of time."""
+
+    OFFER = 1
+    WRAP_UP = 2
+    TTL = 3
+    WAIT = 4
+    PREFERRED = 5
+    COOL_DOWN = 6
+    RETURN = 7
+    GRACE = 8
+
+
+_SLACK: Final = 10_000
+
+
+class Timers:
+    """The deadlines of one workspace."""
+
+    def __init__(self, state: RoutingState) -> None:
+        self._state = state
+        self._heap: list[Entry] = []
+        self._limit = _SLACK
+
+    def add(self, due_ms: int, kind: TimerKind, subject: str, other: str = "") -> None:
+        """Remember a deadline."""
+        heappush(self._heap, (due_ms, kind, subject, other))
+        if len(self._heap) > self._limit:
+            self._compact()
+
+    def due(self, at_ms: int) -> Entry | None:
+        """Take out the first deadline that is due and still stands."""
+        heap = self._heap
+        while heap and heap[0][0] <= at_ms:
+            entry = heappop(heap)
+            if self._stands(entry):
+                return entry
+        return None
+
+    def next_ms(self) -> int | None:
+        """The next deadline that stands."""
+        heap = self._heap
+        while heap:
+            if self._stands(heap[0]):
+                return heap[0][0]
+            heappop(heap)
+        return None
+
+    def rebuild(self) -> None:
+        """All deadlines, from the records."""
+        state = self._state
+        heap: list[Entry] = [
+            (offer.deadline_ms, TimerKind.OFFER, offer.offer_id, "")
+            for offer in state.offers.values()
+        ]
+        heap.extend(
+            (work.wrap_up_deadline_ms, TimerKind.WRAP_UP, work.assignment_id, "")
+            for work in state.assignments.values()
+            if work.wrap_up_deadline_ms is not None
+        )
+        for contact in state.contacts.values():
+            name = contact.contact_id
+            if contact.state.is_terminal:
+                continue
+            if contact.ttl_at_ms is not None:
+                heap.append((contact.ttl_at_ms, TimerKind.TTL, name, ""))
+            if contact.wait_until_ms is not None:
+                heap.append((contact.wait_until_ms, TimerKind.WAIT, name, ""))
+            if contact.preferred_until_ms is not None:
+                heap.append((contact.preferred_until_ms, TimerKind.PREFERRED, name, ""))
+            for agent_id, until_ms in (contact.cool_downs or {}).items():
+                heap.append((until_ms, TimerKind.COOL_DOWN, name, agent_id))
+        for agent in state.agents.values():
+            if agent.return_at_ms is not None:
+                heap.append((agent.return_at_ms, TimerKind.RETURN, agent.agent_id, ""))
+            if agent.grace_until_ms is not None:
+                heap.append((agent.grace_until_ms, TimerKind.GRACE, agent.agent_id, ""))
+        heap = [entry for entry in heap if self._stands(entry)]
+        heapify(heap)
+        self._heap = heap
+        self._limit = 2 * len(heap) + _SLACK
+
+    def _compact(self) -> None:
+        self._heap = [entry for entry in self._heap if self._stands(entry)]
+        heapify(self._heap)
+        # Twice what stands: the next clean-up is paid for by as many additions.
+        self._limit = 2 * len(self._heap) + _SLACK
+
+    def _stands(self, entry: Entry) -> bool:
+        due, kind, subject, other = entry
+        state = self._state
+        match kind:
+            case TimerKind.OFFER:
+                offer = state.offers.get(subject)
+                return offer is not None and offer.deadline_ms == due
+            case TimerKind.WRAP_UP:
+                work = state.assignments.get(subject)
+                return work is not None and work.wrap_up_deadline_ms == due
+            case TimerKind.RETURN | TimerKind.GRACE:
+                return self._agent_stands(subject, kind, due)
+            case _:
+                return self._contact_stands(subject, kind, due, other)
+
+    def _agent_stands(self, agent_id: str, kind: int, due: int) -> bool:
+        agent = self._state.agents.get(agent_id)
+        if agent is None:
+            return False
+        if kind == TimerKind.RETURN:
+            return agent.return_at_ms == due and agent.state is AgentState.NOT_READY
+        return agent.grace_until_ms == due and agent.presence is Presence.LOST
+
+    def _contact_stands(self, contact_id: str, kind: int, due: int, other: str) -> bool:
+        contact = self._state.contacts.get(contact_id)
+        if contact is None or contact.state.is_terminal:
+            return False
+        if kind == TimerKind.TTL:
+            return contact.ttl_at_ms == due and contact.state is not ContactState.ASSIGNED
+        if kind == TimerKind.WAIT:
+            return contact.wait_until_ms == due and contact.state is ContactState.QUEUED
+        if kind == TimerKind.PREFERRED:
+            return contact.preferred_until_ms == due and contact.key != 0
+        return contact.key != 0 and (contact.cool_downs or {}).get(other) == due

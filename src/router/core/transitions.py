@@ -1,0 +1,132 @@
+"""The four tables. Every change of state is a row here; what is not a row cannot happen.
+
+``None`` as a state means: the thing does not exist yet. The agent's ``AgentStateChanged`` names its target itself; which moves
+are allowed stands in ``AGENT_MOVES``. Hold and wrap-up belong to the assignment, not to the contact.
+"""
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from router.model.errors import IllegalTransition
+from router.model.events import (
+    AgentNextStateSet,
+    AgentRemoved,
+    AgentUpdated,
+    AssignmentCompleted,
+    AssignmentHeld,
+    AssignmentResumed,
+    ContactAbandoned,
+    ContactAssigned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    ContactOverflowed,
+    ContactQueued,
+    ContactRelaxed,
+    ContactRequeued,
+    ContactUpdated,
+    DesktopConnected,
+    DesktopLost,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    OfferRescinded,
+    WrapUpExtended,
+    WrapUpStarted,
+)
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState
+
+S = TypeVar("S")
+
+_Q, _O, _A = ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED
+
+CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
+    (None, ContactQueued): _Q,
+    (_Q, ContactUpdated): _Q,
+    (_O, ContactUpdated): _O,
+    (_A, ContactUpdated): _A,
+    (_Q, ContactOverflowed): _Q,
+    (_Q, ContactRelaxed): _Q,
+    (_O, ContactRelaxed): _O,  # Broadcast: offered to some, still looking for more.
+    (_Q, ContactRequeued): _Q,  # Moved to another queue.
+    (
+        _O,
+        ContactRequeued,
+    ): _Q,  # The last live offer ended unaccepted: back to the old place, age kept.
+    (_A, ContactRequeued): _Q,  # Transfer, supervisor or lost desktop: the owner loses it here.
+    (_Q, OfferMade): _O,
+    (_O, OfferMade): _O,  # Broadcast.
+    (_A, OfferMade): _A,  # A transfer to an agent: the owner keeps it until the accept.
+    (_O, OfferAccepted): _A,
+    (_A, OfferAccepted): _A,  # The transfer: old owner out, new owner in, one event.
+    (_Q, ContactAssigned): _A,
+    (_O, ContactAssigned): _A,
+    (_A, ContactAssigned): _A,
+    (_Q, ContactAbandoned): ContactState.ABANDONED,
+    (_O, ContactAbandoned): ContactState.ABANDONED,
+    (_Q, ContactCancelled): ContactState.CANCELLED,
+    (_O, ContactCancelled): ContactState.CANCELLED,
+    (_Q, ContactExpired): ContactState.EXPIRED,
+    (_O, ContactExpired): ContactState.EXPIRED,
+    (_A, ContactEnded): ContactState.ENDED,
+}
+
+OFFER: Final[Mapping[tuple[OfferState | None, type], OfferState]] = {
+    (None, OfferMade): OfferState.PENDING,
+    (OfferState.PENDING, OfferAccepted): OfferState.ACCEPTED,
+    (OfferState.PENDING, OfferDeclined): OfferState.DECLINED,
+    (OfferState.PENDING, OfferExpired): OfferState.EXPIRED,
+    (OfferState.PENDING, OfferRescinded): OfferState.RESCINDED,
+}
+
+_ACTIVE, _HELD, _WRAP = AssignmentState.ACTIVE, AssignmentState.ON_HOLD, AssignmentState.WRAP_UP
+
+ASSIGNMENT: Final[Mapping[tuple[AssignmentState | None, type], AssignmentState]] = {
+    (None, OfferAccepted): _ACTIVE,
+    (None, ContactAssigned): _ACTIVE,
+    (_ACTIVE, AssignmentHeld): _HELD,
+    (_HELD, AssignmentResumed): _ACTIVE,
+    (_ACTIVE, WrapUpStarted): _WRAP,
+    (_HELD, WrapUpStarted): _WRAP,
+    (_WRAP, WrapUpExtended): _WRAP,
+    (_ACTIVE, AssignmentCompleted): AssignmentState.COMPLETED,  # No wrap-up on this channel.
+    (_HELD, AssignmentCompleted): AssignmentState.COMPLETED,
+    (_WRAP, AssignmentCompleted): AssignmentState.COMPLETED,
+}
+
+_KEEPING: Final = (AgentUpdated, AgentNextStateSet, DesktopConnected, DesktopLost)
+
+AGENT: Final[Mapping[tuple[AgentState | None, type], AgentState]] = {
+    (None, AgentUpdated): AgentState.OFFLINE,
+    **{(state, event): state for state in AgentState for event in _KEEPING},
+    **{(state, AgentRemoved): AgentState.OFFLINE for state in AgentState},
+}
+
+# READY to READY would be an event that says nothing. NOT_READY may change its reason; OFFLINE to OFFLINE ends
+# the grace period of a desktop whose agent had gone offline with work in hand.
+AGENT_MOVES: Final[frozenset[tuple[AgentState, AgentState]]] = frozenset(
+    (before, after)
+    for before in AgentState
+    for after in AgentState
+    if not (before is AgentState.READY and after is AgentState.READY)
+)
+
+
+def step(table: Mapping[tuple[S | None, type], S], state: S | None, event_type: type) -> S:
+    """The state that follows. Raises IllegalTransition where there is no row."""
+    try:
+        return table[state, event_type]
+    except KeyError:
+        raise IllegalTransition(f"{state} has no row for {event_type.__name__}") from None
+
+
+class Row(dict[S | None, S]):
+    """One event's column of a table: state before to state after, without building a key on the hot path."""
+
+    def __init__(self, table: Mapping[tuple[S | None, type], S], event_type: type) -> None:
+        super().__init__({b: after for (b, kind), after in table.items() if kind is event_type})
+        self._name = event_type.__name__
+
+    def __missing__(self, state: S | None) -> S:
+        raise IllegalTransition(f"{state} has no row for {self._name}")

@@ -1,0 +1,166 @@
+"""Records to views: what the world may see of the state."""
+
+from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
+from router.model.states import AgentState, ContactState
+from router.model.views import (
+    AgentView,
+    AssignmentView,
+    ContactView,
+    Counts,
+    OfferView,
+    QueueView,
+    WorkspaceView,
+)
+
+
+def offer_view(state: RoutingState, offer: Offer) -> OfferView:
+    """A pending offer with the contact's facts."""
+    contact = state.contacts[offer.contact_id]
+    return OfferView(
+        offer_id=offer.offer_id,
+        contact_id=offer.contact_id,
+        agent_id=offer.agent_id,
+        channel=offer.channel,
+        queue_id=offer.queue_id,
+        made_at_ms=offer.made_at_ms,
+        deadline_ms=offer.deadline_ms,
+        waited_ms=offer.waited_ms,
+        units=offer.units,
+        reason=offer.reason,
+        attributes=contact.attributes,
+        reference=contact.reference,
+        from_agent_id=offer.from_agent_id,
+    )
+
+
+def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
+    """Work in hand, with the contact's facts while they are kept."""
+    contact = state.contacts.get(work.contact_id)
+    return AssignmentView(
+        assignment_id=work.assignment_id,
+        contact_id=work.contact_id,
+        agent_id=work.agent_id,
+        state=work.state,
+        channel=work.channel,
+        queue_id=work.queue_id,
+        started_at_ms=work.started_at_ms,
+        units=work.units if work.holds else 0,
+        wrap_up_deadline_ms=work.wrap_up_deadline_ms,
+        attributes={} if contact is None else contact.attributes,
+        reference=None if contact is None else contact.reference,
+    )
+
+
+def contact_view(state: RoutingState, contact: Contact) -> ContactView:
+    """A contact, live or ended."""
+    return ContactView(
+        contact_id=contact.contact_id,
+        state=contact.state,
+        channel=contact.channel,
+        queue_id=contact.queue_id,
+        req=_req(state, contact),
+        queued_at_ms=contact.queued_at_ms,
+        changed_at_ms=contact.changed_at_ms,
+        orig_seq=contact.orig_seq,
+        priority_s=contact.priority_s,
+        strict_class=contact.strict_class,
+        skills=contact.skills,
+        attributes=contact.attributes,
+        reference=contact.reference,
+        gateway_id=contact.gateway_id,
+        position=position(state, contact),
+        agent_id=contact.agent_id,
+        assignment_id=contact.assignment_id,
+        offers=tuple(offer_view(state, state.offers[o]) for o in contact.offers),
+        offers_made=contact.offers_made,
+        ttl_at_ms=contact.ttl_at_ms,
+        wait_until_ms=contact.wait_until_ms,
+        preferred_agent_id=contact.preferred_agent_id,
+        reason=contact.reason,
+    )
+
+
+def _req(state: RoutingState, contact: Contact) -> str:
+    from router.core.lines import needs_of, req_text
+
+    needs = needs_of(state.queue_policy(contact.queue_id), contact.skills)
+    return req_text(contact.queue_id, contact.channel, needs, contact.preferred_agent_id)
+
+
+def position(state: RoutingState, contact: Contact) -> int | None:
+    """1 = next, among those waiting in its queue whatever they require."""
+    if not contact.key:
+        return None
+    ahead = sum(
+        line.before(contact.key) for line in state.index.queue_lines.get(contact.queue_id, ())
+    )
+    line = contact.line
+    if line is not None and line.only_agent is not None:
+        ahead += line.before(contact.key)
+    return ahead + 1
+
+
+def agent_view(state: RoutingState, agent: Agent) -> AgentView:
+    """An agent with the items that use his capacity."""
+    return AgentView(
+        agent_id=agent.agent_id,
+        state=agent.state,
+        presence=agent.presence,
+        units=agent.units,
+        units_used=agent.units_used,
+        can_take=tuple(c.name for c in state.index.channel_list if agent.room & c.bit),
+        skills=agent.skills,
+        queues=agent.queues,
+        channel_max=agent.channel_max,
+        attributes=agent.attributes,
+        reason=agent.reason,
+        state_since_ms=agent.state_since_ms,
+        idle_since_ms=agent.idle_since_ms,
+        return_at_ms=agent.return_at_ms,
+        next_state=agent.next_state,
+        next_reason=agent.next_reason,
+        offers=tuple(offer_view(state, offer) for offer in agent.offers.values()),
+        assignments=tuple(assignment_view(state, work) for work in agent.assignments.values()),
+    )
+
+
+def queue_view(state: RoutingState, queue_id: str) -> QueueView:
+    """A queue now. Agents are counted by profile, so this does not grow with the number of agents."""
+    tally = state.tally(queue_id)
+    lines = state.index.queue_lines.get(queue_id, [])
+    heads = [line.by_key[line.head].queued_at_ms for line in lines if line.head]
+    profiles, available = 0, 0
+    for line in lines:
+        profiles |= line.profile_mask
+        available |= line.profile_mask & state.index.open_profiles[line.channel_index]
+    ready = [a for a in state.agents.values() if a.state is AgentState.READY] if profiles else []
+    return QueueView(
+        queue_id=queue_id,
+        waiting=tally.waiting,
+        offered=tally.offered,
+        assigned=tally.assigned,
+        oldest_queued_at_ms=min(heads, default=None),
+        agents_ready=sum(1 for a in ready if a.profile and profiles & a.profile.bit),
+        agents_available=sum(
+            1 for a in ready if a.room and a.profile and available & a.profile.bit
+        ),
+    )
+
+
+def workspace_view(state: RoutingState) -> WorkspaceView:
+    """Everything in figures."""
+    counts = state.counts
+    by_state = dict.fromkeys((str(s) for s in AgentState), 0)
+    for agent in state.agents.values():
+        by_state[agent.state] += 1
+    return WorkspaceView(
+        as_of_seq=state.seq,
+        at_ms=state.at_ms,
+        policy_version=state.policy_version,
+        counts=Counts(submitted=state.submitted, **{str(s): counts[s] for s in ContactState}),
+        agents=len(state.agents),
+        agents_by_state=by_state,
+        offers_pending=len(state.offers),
+        assignments_open=len(state.assignments),
+        queues=tuple(queue_view(state, q) for q in (state.policy.queues if state.policy else ())),
+    )

@@ -1,0 +1,89 @@
+"""Why: the answer to "why is it waiting?" and "why not me?", by ``eligibility.py``, to which the indexes are held."""
+
+from collections import Counter
+
+from router.core.eligibility import lacks, lacks_qualification
+from router.core.state import Agent, Contact, RoutingState
+from router.core.views import contact_view
+from router.model.states import ContactState
+from router.model.views import AgentWhy, ContactWhy
+
+_AGENTS_SHOWN_MAX = 100
+
+
+def why_agent(state: RoutingState, contact: Contact, agent: Agent) -> AgentWhy:
+    """Why this agent does or does not get this contact."""
+    found = lacks(state, agent, contact, state.at_ms)
+    waits = contact.state is ContactState.QUEUED or contact.key != 0
+    return AgentWhy(
+        contact_id=contact.contact_id,
+        agent_id=agent.agent_id,
+        as_of_seq=state.seq,
+        could_take_now=waits and not found,
+        lacks=tuple(found),
+    )
+
+
+def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
+    """Why the contact is where it is."""
+    view = contact_view(state, contact)
+    if contact.state.is_terminal:
+        return ContactWhy(
+            contact_id=contact.contact_id,
+            as_of_seq=state.seq,
+            state=contact.state,
+            reason=contact.reason or str(contact.state),
+            req=view.req,
+        )
+    able: list[AgentWhy] = []
+    unable: list[AgentWhy] = []
+    lacking: Counter[str] = Counter()
+    for agent_id in sorted(state.agents):
+        agent = state.agents[agent_id]
+        answer = why_agent(state, contact, agent)
+        if lacks_qualification(state, agent, contact):
+            unable.append(answer)
+            continue
+        able.append(answer)
+        lacking.update({lack.code for lack in answer.lacks})
+    change = _next_change(state, contact, able)
+    return ContactWhy(
+        contact_id=contact.contact_id,
+        as_of_seq=state.seq,
+        state=contact.state,
+        reason=_reason(contact, able),
+        req=view.req,
+        position=view.position,
+        could_take_now=tuple(a.agent_id for a in able if a.could_take_now),
+        qualified=len(able),
+        lacking=dict(sorted(lacking.items())),
+        agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
+        next_change_at_ms=None if change is None else change[0],
+        next_change=None if change is None else change[1],
+    )
+
+
+def _reason(contact: Contact, able: list[AgentWhy]) -> str:
+    if contact.state is not ContactState.QUEUED:
+        return str(contact.state)
+    return "waiting_for_agent" if able else "nobody_qualified"
+
+
+def _next_change(
+    state: RoutingState, contact: Contact, able: list[AgentWhy]
+) -> tuple[int, str] | None:
+    """The next moment at which time alone changes something for this contact."""
+    moments: list[tuple[int, str]] = []
+    if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None:
+        moments.append((contact.ttl_at_ms, "ttl"))
+    if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None:
+        overflow = state.queue_policy(contact.queue_id).overflow_to
+        moments.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
+    if contact.preferred_until_ms is not None:
+        moments.append((contact.preferred_until_ms, "preferred"))
+    moments += [(state.offers[o].deadline_ms, "offer_timeout") for o in contact.offers]
+    for answer in able:
+        moments += [
+            (lack.until_ms, lack.code) for lack in answer.lacks if lack.until_ms is not None
+        ]
+    return min((m for m in moments if m[0] > state.at_ms), default=None)
