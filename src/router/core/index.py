@@ -6,6 +6,7 @@ in which somebody waits. So an arrival looks only at profiles with room for it, 
 serves and in which somebody waits.
 """
 
+from bisect import bisect_left, insort
 from typing import Final
 
 from router.core.lines import Line, LineKey, needs_of
@@ -47,6 +48,8 @@ class Index:
         self._free_indexes: list[int] = []
         self.channel_lines: list[int] = []
         self.busy_lines = 0
+        self.heads: list[tuple[int, int]] = []
+        """(head, line index) of every line in which somebody waits, first in the total order first."""
         self.private: dict[AgentId, list[Line]] = {}
         self.queue_lines: dict[QueueId, list[Line]] = {}
         self.profiles: dict[ProfileKey, Profile] = {}
@@ -58,6 +61,7 @@ class Index:
         self.seeking: dict[ContactId, Contact] = {}
         """Contacts that wait anew, or that somebody may take again."""
         self._declared: frozenset[str] = frozenset()
+        self._memo: tuple[QueueId, str, dict[str, int], AgentId | None, Line] | None = None
 
     # --- the whole --------------------------------------------------------------
     def rebuild(self, policy: Policy) -> None:
@@ -65,7 +69,8 @@ class Index:
         state = self._state
         self._take_channels(policy)
         self.lines, self.by_index, self._free_indexes = {}, [], []
-        self.private, self.queue_lines, self.busy_lines = {}, {}, 0
+        self.private, self.queue_lines = {}, {}
+        self.busy_lines, self.heads, self._memo = 0, [], None
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
         self.open_profiles = [0] * len(self.channel_list)
         self.freed.clear()
@@ -106,20 +111,33 @@ class Index:
         if len(contact.offers) >= line.broadcast:
             return
         contact.key = rank_key(contact, line.queue)
+        before = line.head
         line.add(contact.key, contact)
-        if line.only_agent is None:
-            self.busy_lines |= line.bit
+        if line.head != before and line.only_agent is None:
+            self._head_moved(line, before)
         self.seeking[contact.contact_id] = contact
 
     def unplace(self, contact: Contact) -> None:
         """It no longer waits; its line stays known while it is offered."""
         line = contact.line
         assert line is not None
+        before = line.head
         line.remove(contact.key)
         contact.key = 0
-        if not line.head:
-            self.busy_lines &= ~line.bit
+        if line.head != before and line.only_agent is None:
+            self._head_moved(line, before)
         self.seeking.pop(contact.contact_id, None)
+
+    def _head_moved(self, line: Line, before: int) -> None:
+        heads = self.heads
+        if before:
+            del heads[bisect_left(heads, (before, line.index))]
+        else:
+            self.busy_lines |= line.bit
+        if line.head:
+            insort(heads, (line.head, line.index))
+        else:
+            self.busy_lines &= ~line.bit
 
     def leave(self, contact: Contact) -> None:
         """It has nothing to do with its line any more."""
@@ -147,8 +165,19 @@ class Index:
         only_agent: AgentId | None = None,
     ) -> Line:
         """The line of a requirement class."""
+        memo = self._memo
+        if (
+            memo is not None
+            and memo[2] is skills  # A requirement is asked for by decide, then again by apply.
+            and memo[0] == queue_id
+            and memo[1] == channel
+            and memo[3] == only_agent
+        ):
+            return memo[4]
         key = (queue_id, channel, needs_of(self._state.queue_policy(queue_id), skills), only_agent)
-        return self.lines.get(key) or self._make_line(key)
+        line = self.lines.get(key) or self._make_line(key)
+        self._memo = (queue_id, channel, skills, only_agent, line)
+        return line
 
     def req(
         self,
@@ -198,6 +227,7 @@ class Index:
         return line
 
     def _drop_line(self, line: Line) -> None:
+        self._memo = None
         del self.lines[line.key]
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)

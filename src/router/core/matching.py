@@ -4,6 +4,9 @@ Nothing is polled. Whoever has more room than before (``index.freed``) takes the
 anew (``index.seeking``) gets the agent whom its queue's selection chooses. The order of both is total.
 """
 
+from collections.abc import Iterator
+from typing import Final
+
 from router.core.decide.offers import make
 from router.core.decide.step import Step
 from router.core.index import Index
@@ -11,6 +14,8 @@ from router.core.lines import Line
 from router.core.profiles import Profile
 from router.core.selection import CHOOSERS
 from router.core.state import Agent, Contact
+
+_FEW_LINES: Final = 16
 
 
 def settle(step: Step) -> None:
@@ -87,15 +92,9 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
             if room >> i & 1:
                 reachable |= lines
         mask &= reachable
-        by_index = index.by_index
-        while mask:
-            bit = mask & -mask
-            mask ^= bit
-            line = by_index[bit.bit_length() - 1]
-            assert line is not None
-            head = line.head
-            if best_key and head > best_key:
-                continue
+        for line in _by_head(index, mask):
+            if best_key and line.head > best_key:
+                break
             key = _first_for(line, agent, at_ms)
             if key and (not best_key or key < best_key):
                 best, best_key = line, key
@@ -105,6 +104,35 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
             if key and (not best_key or key < best_key):
                 best, best_key = line, key
     return None if best is None else (best.by_key[best_key], best)
+
+
+def _by_head(index: Index, mask: int) -> Iterator[Line]:
+    """The lines of the mask, the one with the first head first.
+
+    Few lines are looked up and sorted; many are found by walking all heads in order, where one of them comes up soon.
+    So either way it costs about the square root of the number of lines at most.
+    """
+    by_index = index.by_index
+    if mask.bit_count() > _FEW_LINES:
+        for _, i in index.heads:
+            line = by_index[i]
+            if line is not None and line.bit & mask:
+                yield line
+        return
+    lines: list[Line] = []
+    while mask:
+        bit = mask & -mask
+        mask ^= bit
+        line = by_index[bit.bit_length() - 1]
+        assert line is not None
+        lines.append(line)
+    if len(lines) > 1:
+        lines.sort(key=_head)
+    yield from lines
+
+
+def _head(line: Line) -> int:
+    return line.head
 
 
 def _first_for(line: Line, agent: Agent, at_ms: int) -> int:

@@ -70,7 +70,7 @@ def dump(state: RoutingState) -> bytes:
         Image(
             format=FORMAT,
             seq=state.seq,
-            at_ms=state.at_ms,
+            at_ms=state.event_at_ms,
             policy=state.policy,
             policy_version=state.policy_version,
             idle_counter=state.idle_counter,
@@ -98,7 +98,8 @@ def load(data: bytes) -> RoutingState:
         raise ValueError(f"snapshot format {image.format}; this version reads {FORMAT}")
     state = RoutingState()
     state.index, state.timers = Index(state), Timers(state)
-    state.seq, state.at_ms = image.seq, image.at_ms
+    state.seq = image.seq
+    state.at_ms = state.event_at_ms = image.at_ms
     state.policy, state.policy_version = image.policy, image.policy_version
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     for name, total in image.totals.items():

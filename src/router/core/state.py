@@ -162,6 +162,8 @@ class RoutingState:
     def __init__(self) -> None:
         self.seq = 0
         self.at_ms = 0
+        self.event_at_ms = 0
+        """When the last event happened; steps without events move ``at_ms`` only."""
         self.policy: Policy | None = None
         self.policy_version = 0
         self.idle_counter = 0

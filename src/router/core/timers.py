@@ -101,18 +101,15 @@ class Timers:
 
     def _stands(self, entry: Entry) -> bool:
         due, kind, subject, other = entry
-        state = self._state
-        match kind:
-            case TimerKind.OFFER:
-                offer = state.offers.get(subject)
-                return offer is not None and offer.deadline_ms == due
-            case TimerKind.WRAP_UP:
-                work = state.assignments.get(subject)
-                return work is not None and work.wrap_up_deadline_ms == due
-            case TimerKind.RETURN | TimerKind.GRACE:
-                return self._agent_stands(subject, kind, due)
-            case _:
-                return self._contact_stands(subject, kind, due, other)
+        if kind == TimerKind.OFFER:
+            offer = self._state.offers.get(subject)
+            return offer is not None and offer.deadline_ms == due
+        if kind == TimerKind.WRAP_UP:
+            work = self._state.assignments.get(subject)
+            return work is not None and work.wrap_up_deadline_ms == due
+        if kind >= TimerKind.RETURN:
+            return self._agent_stands(subject, kind, due)
+        return self._contact_stands(subject, kind, due, other)
 
     def _agent_stands(self, agent_id: str, kind: int, due: int) -> bool:
         agent = self._state.agents.get(agent_id)

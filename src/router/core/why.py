@@ -6,7 +6,7 @@ from router.core.eligibility import lacks, lacks_qualification
 from router.core.state import Agent, Contact, RoutingState
 from router.core.views import contact_view
 from router.model.states import ContactState
-from router.model.views import AgentWhy, ContactWhy
+from router.model.views import AgentWhy, ContactWhy, Lack
 
 _AGENTS_SHOWN_MAX = 100
 
@@ -14,12 +14,13 @@ _AGENTS_SHOWN_MAX = 100
 def why_agent(state: RoutingState, contact: Contact, agent: Agent) -> AgentWhy:
     """Why this agent does or does not get this contact."""
     found = lacks(state, agent, contact, state.at_ms)
-    waits = contact.state is ContactState.QUEUED or contact.key != 0
+    if not contact.key:
+        found.append(Lack(code="not_waiting"))
     return AgentWhy(
         contact_id=contact.contact_id,
         agent_id=agent.agent_id,
         as_of_seq=state.seq,
-        could_take_now=waits and not found,
+        could_take_now=not found,
         lacks=tuple(found),
     )
 

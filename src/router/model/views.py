@@ -148,7 +148,8 @@ class Lack(_View, frozen=True, kw_only=True):
     """One thing that keeps an agent from taking a contact.
 
     ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
-    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``.
+    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``not_waiting`` (the contact
+    is offered elsewhere or somebody's already).
     """
 
     code: str

@@ -23,4 +23,5 @@ _HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
 def apply(state: RoutingState, event: Event) -> None:
     """Take in the next event, at the time ``state.at_ms``."""
     state.seq += 1
+    state.event_at_ms = state.at_ms
     _HANDLERS[type(event)](state, event)

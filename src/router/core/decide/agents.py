@@ -104,12 +104,12 @@ def _set_state(step: Step, command: SetAgentState) -> Answer:
     refused = checks.reason_declared(state, command.reason)
     if refused is not None:
         return refused
-    if command.after_work and (agent.offers or agent.assignments):
-        return _queue_next(step, agent, command)
     if (agent.state, agent.reason) == (command.state, command.reason) or (
         agent.state is command.state is AgentState.READY
     ):
         return _stay(step, agent)
+    if command.after_work and (agent.offers or agent.assignments):
+        return _queue_next(step, agent, command)
     step.emit(
         AgentStateChanged(
             agent_id=agent.agent_id,

@@ -259,7 +259,11 @@ def _transfer(step: Step, command: TransferContact) -> Answer:
 def _transfer_to(step: Step, contact: Contact, agent: Agent) -> Answer:
     if contact.offers:
         return wrong_state(contact.state, "end", detail="a transfer is pending")
-    if agent.agent_id == contact.agent_id or not fits_now(step.state, agent, contact.channel):
+    if (
+        agent.agent_id == contact.agent_id
+        or not fits_now(step.state, agent, contact.channel)
+        or (contact.cool_downs or {}).get(agent.agent_id, 0) > step.at_ms
+    ):
         return Refused(
             code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
         )

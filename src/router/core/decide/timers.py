@@ -1,11 +1,11 @@
 """What happens when a deadline comes."""
 
-from typing import assert_never
+from collections.abc import Callable
+from typing import Final
 
 from router.core.decide import agents, contacts, offers
 from router.core.decide.assignments import complete
 from router.core.decide.step import Step
-from router.core.state import Contact
 from router.core.timers import Entry, TimerKind
 from router.model.events import AgentStateChanged, ContactOverflowed, ContactRelaxed
 from router.model.states import AgentState
@@ -13,39 +13,44 @@ from router.model.states import AgentState
 
 def fire(step: Step, entry: Entry) -> None:
     """Carry out one due timer that still stands."""
-    _, kind, subject, _ = entry
-    state = step.state
-    match TimerKind(kind):
-        case TimerKind.OFFER:
-            offers.expire(step, state.offers[subject])
-        case TimerKind.WRAP_UP:
-            complete(step, state.assignments[subject], "timer")
-        case TimerKind.TTL:
-            contacts.expire(step, state.contacts[subject], "ttl")
-        case TimerKind.WAIT:
-            _waited_too_long(step, state.contacts[subject])
-        case TimerKind.PREFERRED:
-            _relax(step, state.contacts[subject])
-        case TimerKind.COOL_DOWN:
-            # Nothing has changed but what time it is: the contact is looked at again.
-            state.index.seeking[subject] = state.contacts[subject]
-        case TimerKind.RETURN:
-            step.emit(
-                AgentStateChanged(
-                    agent_id=subject,
-                    state=AgentState.READY,
-                    from_state=state.agents[subject].state,
-                    reason="rona_return",
-                )
-            )
-        case TimerKind.GRACE:
-            agents.desktop_stayed_away(step, state.agents[subject])
-        case never:
-            assert_never(never)
+    _FIRE[entry[1]](step, entry[2])
 
 
-def _waited_too_long(step: Step, contact: Contact) -> None:
+def _expire_offer(step: Step, offer_id: str) -> None:
+    offers.expire(step, step.state.offers[offer_id])
+
+
+def _end_wrap_up(step: Step, assignment_id: str) -> None:
+    complete(step, step.state.assignments[assignment_id], "timer")
+
+
+def _expire(step: Step, contact_id: str) -> None:
+    contacts.expire(step, step.state.contacts[contact_id], "ttl")
+
+
+def _cool_down_over(step: Step, contact_id: str) -> None:
+    # Nothing has changed but what time it is: the contact is looked at again.
+    step.state.index.seeking[contact_id] = step.state.contacts[contact_id]
+
+
+def _return(step: Step, agent_id: str) -> None:
+    step.emit(
+        AgentStateChanged(
+            agent_id=agent_id,
+            state=AgentState.READY,
+            from_state=step.state.agents[agent_id].state,
+            reason="rona_return",
+        )
+    )
+
+
+def _grace_over(step: Step, agent_id: str) -> None:
+    agents.desktop_stayed_away(step, step.state.agents[agent_id])
+
+
+def _waited_too_long(step: Step, contact_id: str) -> None:
     state = step.state
+    contact = state.contacts[contact_id]
     target = state.queue_policy(contact.queue_id).overflow_to
     if target is None:
         contacts.expire(step, contact, "wait_max")
@@ -65,7 +70,8 @@ def _waited_too_long(step: Step, contact: Contact) -> None:
     )
 
 
-def _relax(step: Step, contact: Contact) -> None:
+def _relax(step: Step, contact_id: str) -> None:
+    contact = step.state.contacts[contact_id]
     step.emit(
         ContactRelaxed(
             contact_id=contact.contact_id,
@@ -73,3 +79,15 @@ def _relax(step: Step, contact: Contact) -> None:
             gateway_id=contact.gateway_id,
         )
     )
+
+
+_FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
+    TimerKind.OFFER: _expire_offer,
+    TimerKind.WRAP_UP: _end_wrap_up,
+    TimerKind.TTL: _expire,
+    TimerKind.WAIT: _waited_too_long,
+    TimerKind.PREFERRED: _relax,
+    TimerKind.COOL_DOWN: _cool_down_over,
+    TimerKind.RETURN: _return,
+    TimerKind.GRACE: _grace_over,
+}

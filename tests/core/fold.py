@@ -1,0 +1,404 @@
+"""What the published events say, folded into plain dicts; written from docs/routing.md and from nothing else.
+
+Complains (AssertionError, with the invariant's number) about an event that cannot follow what was before. It knows what
+things are, not who may take what: that is ``reference.py``.
+"""
+
+from dataclasses import dataclass, field
+
+from router.model import events as e
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
+
+
+@dataclass
+class RefContact:
+    """A contact, as the events tell it."""
+
+    contact_id: str
+    channel: str
+    queue_id: str
+    queued_at_ms: int
+    orig_seq: int
+    skills: dict[str, int]
+    priority_s: int
+    strict_class: int
+    ttl_at_ms: int | None
+    wait_until_ms: int | None
+    state: ContactState = ContactState.QUEUED
+    owner: str | None = None
+    preferred: str | None = None
+
+
+@dataclass
+class RefOffer:
+    """An offer and how it ended."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    channel: str
+    units: int
+    deadline_ms: int
+    from_agent_id: str | None
+    state: OfferState = OfferState.PENDING
+    end_seq: int = 0
+
+
+@dataclass
+class RefAssignment:
+    """Work in an agent's hands. ``units`` is what one item costs him."""
+
+    assignment_id: str
+    contact_id: str
+    agent_id: str
+    channel: str
+    units: int
+    state: AssignmentState = AssignmentState.ACTIVE
+    wrap_up_started_at_ms: int | None = None
+    wrap_up_deadline_ms: int | None = None
+
+
+@dataclass
+class RefAgent:
+    """An agent's record, what he says of himself, and his turn."""
+
+    agent_id: str
+    skills: dict[str, int] = field(default_factory=dict)
+    queues: tuple[str, ...] | None = None
+    units: int | None = None
+    channel_max: dict[str, int] = field(default_factory=dict)
+    state: AgentState = AgentState.OFFLINE
+    reason: str | None = None
+    presence: Presence = Presence.NONE
+    next_state: AgentState | None = None
+    idle: int = 0
+    last_offer_seq: int = 0
+
+
+TERMINAL = {
+    e.ContactAbandoned: ContactState.ABANDONED,
+    e.ContactCancelled: ContactState.CANCELLED,
+    e.ContactExpired: ContactState.EXPIRED,
+    e.ContactEnded: ContactState.ENDED,
+}
+OFFER_ENDS = {
+    e.OfferAccepted: OfferState.ACCEPTED,
+    e.OfferDeclined: OfferState.DECLINED,
+    e.OfferExpired: OfferState.EXPIRED,
+    e.OfferRescinded: OfferState.RESCINDED,
+}
+
+
+class Fold:
+    """Everything that has happened, in plain words."""
+
+    def __init__(self) -> None:
+        self.policy: Policy | None = None
+        self.policy_version = 0
+        self.contacts: dict[str, RefContact] = {}
+        self.offers: dict[str, RefOffer] = {}
+        self.assignments: dict[str, RefAssignment] = {}
+        self.agents: dict[str, RefAgent] = {}
+        self.cool_downs: dict[tuple[str, str], int] = {}
+        self.submitted = 0
+        self.ended = dict.fromkeys(TERMINAL.values(), 0)
+        self.seq = 0
+        self.at_ms = 0
+        self._turn = 0
+
+    # --- the fold -----------------------------------------------------------------------------------------------------
+    def fold(self, event: e.Event, at_ms: int) -> None:
+        """Take in the next event. AssertionError: it cannot follow what was before."""
+        assert at_ms >= self.at_ms, "I42: time went back"
+        self.seq += 1
+        self.at_ms = at_ms
+        match event:
+            case (
+                e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired() | e.ContactEnded()
+            ):
+                self._contact_is_over(event)
+            case (
+                e.ContactQueued()
+                | e.ContactUpdated()
+                | e.ContactRequeued()
+                | e.ContactOverflowed()
+                | e.ContactRelaxed()
+                | e.ContactAssigned()
+            ):
+                self._fold_contact(event)
+            case (
+                e.OfferMade()
+                | e.OfferAccepted()
+                | e.OfferDeclined()
+                | e.OfferExpired()
+                | e.OfferRescinded()
+            ):
+                self._fold_offer(event)
+            case (
+                e.AssignmentHeld()
+                | e.AssignmentResumed()
+                | e.WrapUpStarted()
+                | e.WrapUpExtended()
+                | e.AssignmentCompleted()
+            ):
+                self._fold_assignment(event)
+            case e.PolicyPublished():
+                assert event.version == self.policy_version + 1, "policy versions count up by one"
+                self.policy, self.policy_version = event.policy, event.version
+            case _:
+                self._fold_agent(event)
+
+    def _fold_contact(self, event: e.Event) -> None:
+        match event:
+            case e.ContactQueued():
+                known = self.contacts.get(event.contact_id)
+                assert known is None or known.state.is_terminal, "a live contact is queued again"
+                assert event.cfg == self.policy_version
+                self.submitted += 1
+                for pair in [pair for pair in self.cool_downs if pair[0] == event.contact_id]:
+                    del self.cool_downs[pair]
+                self.contacts[event.contact_id] = RefContact(
+                    event.contact_id,
+                    event.channel,
+                    event.queue_id,
+                    self.at_ms,
+                    self.seq,
+                    event.skills,
+                    event.priority_s,
+                    event.strict_class,
+                    event.ttl_at_ms,
+                    event.wait_until_ms,
+                )
+            case e.ContactUpdated():
+                contact = self.live_contact(event.contact_id)
+                contact.skills = event.skills
+                contact.priority_s = event.priority_s
+                contact.strict_class = event.strict_class
+            case e.ContactRequeued():
+                self._requeue(event)
+            case e.ContactOverflowed():
+                contact = self.live_contact(event.contact_id)
+                assert contact.state is ContactState.QUEUED, "only a waiting contact overflows"
+                assert contact.queue_id == event.from_queue_id
+                contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+            case e.ContactRelaxed():
+                self.live_contact(event.contact_id).preferred = None
+            case e.ContactAssigned():
+                contact = self.live_contact(event.contact_id)
+                assert not self.live_offers(contact), (
+                    "I17: assigned while somebody else has an offer"
+                )
+                self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
+                self._take(
+                    contact,
+                    RefAssignment(
+                        event.assignment_id,
+                        contact.contact_id,
+                        event.agent_id,
+                        contact.channel,
+                        event.units,
+                    ),
+                )
+
+    def _requeue(self, event: e.ContactRequeued) -> None:
+        contact = self.live_contact(event.contact_id)
+        assert event.orig_seq == contact.orig_seq, "I15: a requeued contact keeps its place"
+        if contact.state is ContactState.ASSIGNED:
+            assert contact.owner is not None
+            owner = self.assignments[contact.owner].agent_id
+            assert event.agent_id == owner, "I17: the one who loses it is not its owner"
+            self._hand_over(contact, contact.owner, owner)
+        assert not self.live_offers(contact), "I9: requeued with a live offer"
+        contact.state = ContactState.QUEUED
+        contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+        contact.preferred = event.preferred_agent_id
+        self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+
+    def _contact_is_over(
+        self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
+    ) -> None:
+        contact = self.live_contact(event.contact_id)
+        state = TERMINAL[type(event)]
+        if isinstance(event, e.ContactEnded):
+            assert contact.owner == event.assignment_id, "I7: ended by somebody who has it not"
+        else:
+            assert contact.state is not ContactState.ASSIGNED, "an answered contact only ends"
+        contact.state, contact.owner = state, None
+        self.ended[state] += 1
+
+    def _fold_offer(self, event: e.Event) -> None:
+        if isinstance(event, e.OfferMade):
+            assert event.offer_id not in self.offers, "I9: an offer is made twice"
+            contact = self.live_contact(event.contact_id)
+            live = self.live_offers(contact)
+            if event.from_agent_id is None:
+                assert contact.state is not ContactState.ASSIGNED, "I7: it has an owner"
+                assert len(live) < self.queue_of(contact).broadcast, "I8: too many live offers"
+                contact.state = ContactState.OFFERED
+            else:
+                assert not live, "I8: two offers of a transfer"
+                assert contact.owner is not None
+                assert self.assignments[contact.owner].agent_id == event.from_agent_id, "I7"
+            self.agents[event.agent_id].last_offer_seq = self.seq
+            self.offers[event.offer_id] = RefOffer(
+                event.offer_id,
+                event.contact_id,
+                event.agent_id,
+                event.channel,
+                event.units,
+                event.deadline_ms,
+                event.from_agent_id,
+            )
+            return
+        assert isinstance(
+            event, e.OfferAccepted | e.OfferDeclined | e.OfferExpired | e.OfferRescinded
+        )
+        offer = self.offers[event.offer_id]
+        assert offer.state is OfferState.PENDING, "I9: an offer ends twice"
+        assert (offer.contact_id, offer.agent_id) == (event.contact_id, event.agent_id)
+        offer.state, offer.end_seq = OFFER_ENDS[type(event)], self.seq
+        if isinstance(event, e.OfferDeclined | e.OfferExpired):
+            self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+        if isinstance(event, e.OfferAccepted):
+            contact = self.live_contact(event.contact_id)
+            self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
+            self._take(
+                contact,
+                RefAssignment(
+                    offer.offer_id,
+                    contact.contact_id,
+                    offer.agent_id,
+                    offer.channel,
+                    offer.units,
+                ),
+            )
+
+    def _fold_assignment(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.AssignmentHeld
+            | e.AssignmentResumed
+            | e.WrapUpStarted
+            | e.WrapUpExtended
+            | e.AssignmentCompleted,
+        )
+        work = self.assignments[event.assignment_id]
+        assert (work.contact_id, work.agent_id) == (event.contact_id, event.agent_id)
+        assert work.state is not AssignmentState.COMPLETED, "I16: it was completed before"
+        match event:
+            case e.AssignmentHeld():
+                assert work.state is AssignmentState.ACTIVE
+                work.state = AssignmentState.ON_HOLD
+            case e.AssignmentResumed():
+                assert work.state is AssignmentState.ON_HOLD
+                work.state = AssignmentState.ACTIVE
+            case e.WrapUpStarted():
+                assert work.state is not AssignmentState.WRAP_UP, "I16: wrap-up starts once"
+                work.state = AssignmentState.WRAP_UP
+                work.wrap_up_started_at_ms = self.at_ms
+                work.wrap_up_deadline_ms = event.deadline_ms
+            case e.WrapUpExtended():
+                assert work.state is AssignmentState.WRAP_UP
+                work.wrap_up_deadline_ms = event.deadline_ms
+            case e.AssignmentCompleted():
+                work.state = AssignmentState.COMPLETED
+                self._gets_a_new_turn(work.agent_id)
+
+    def _fold_agent(self, event: e.Event) -> None:
+        if isinstance(event, e.AgentUpdated):
+            agent = self.agents.setdefault(event.agent_id, RefAgent(event.agent_id))
+            agent.skills, agent.queues = event.skills, event.queues
+            agent.units, agent.channel_max = event.units, event.channel_max
+            return
+        assert isinstance(
+            event,
+            e.AgentRemoved
+            | e.AgentStateChanged
+            | e.AgentNextStateSet
+            | e.DesktopConnected
+            | e.DesktopLost,
+        )
+        agent = self.agents[event.agent_id]
+        match event:
+            case e.AgentRemoved():
+                assert not self.open_work(agent), "removed with work in hand"
+                assert all(offer.agent_id != agent.agent_id for offer in self.pending())
+                del self.agents[event.agent_id]
+            case e.AgentStateChanged():
+                assert event.from_state is agent.state
+                if event.state is AgentState.READY and agent.state is not AgentState.READY:
+                    self._gets_a_new_turn(agent.agent_id)
+                agent.state, agent.reason, agent.next_state = event.state, event.reason, None
+                if event.reason == "desktop_lost":
+                    agent.presence = Presence.NONE
+            case e.AgentNextStateSet():
+                agent.next_state = event.state
+            case e.DesktopConnected():
+                agent.presence = Presence.ATTACHED
+            case e.DesktopLost():
+                agent.presence = Presence.LOST
+
+    def _hand_over(self, contact: RefContact, work_id: str | None, agent_id: str | None) -> None:
+        """The present owner, where there is one, loses the contact; he must be the one the event names."""
+        assert contact.owner == work_id, "I17: the event names another owner"
+        if work_id is not None:
+            assert self.assignments[work_id].agent_id == agent_id, "I17: it belongs to another"
+            contact.owner = None
+
+    def _take(self, contact: RefContact, work: RefAssignment) -> None:
+        assert contact.owner is None, "I7: two owners"
+        assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
+        self.assignments[work.assignment_id] = work
+        contact.state, contact.owner, contact.preferred = (
+            ContactState.ASSIGNED,
+            work.assignment_id,
+            None,
+        )
+        self._gets_a_new_turn(work.agent_id)
+
+    def _gets_a_new_turn(self, agent_id: str) -> None:
+        self._turn += 1
+        self.agents[agent_id].idle = self._turn
+
+    def _cool_down(self, contact_id: str, agent_id: str | None, until_ms: int | None) -> None:
+        if agent_id is not None and until_ms is not None:
+            self.cool_downs[contact_id, agent_id] = until_ms
+
+    # --- looking things up --------------------------------------------------------------------------------------------
+    def live_contact(self, contact_id: str) -> RefContact:
+        """A contact that is not over. AssertionError: something happened to one that is."""
+        contact = self.contacts[contact_id]
+        assert not contact.state.is_terminal, "I18: something happens to a contact that is over"
+        return contact
+
+    def live_offers(self, contact: RefContact) -> list[RefOffer]:
+        """The pending offers of a contact."""
+        return [
+            offer
+            for offer in self.offers.values()
+            if offer.state is OfferState.PENDING and offer.contact_id == contact.contact_id
+        ]
+
+    def pending(self) -> list[RefOffer]:
+        """All pending offers."""
+        return [offer for offer in self.offers.values() if offer.state is OfferState.PENDING]
+
+    def open_work(self, agent: RefAgent | None = None) -> list[RefAssignment]:
+        """Assignments that are not completed, of one agent or of all."""
+        return [
+            work
+            for work in self.assignments.values()
+            if work.state is not AssignmentState.COMPLETED
+            and (agent is None or work.agent_id == agent.agent_id)
+        ]
+
+    def queue_of(self, contact: RefContact) -> QueuePolicy:
+        """The policy of the queue that the contact is in."""
+        assert self.policy is not None
+        return self.policy.queues[contact.queue_id]
+
+    def channel(self, name: str) -> ChannelPolicy:
+        """The policy of a channel."""
+        assert self.policy is not None
+        return self.policy.channels[name]

@@ -1,0 +1,146 @@
+"""Every table as a full product: each pair of state and event is a row, or it is illegal."""
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Any, get_args
+
+import pytest
+
+from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, Row, step
+from router.model import events
+from router.model.errors import IllegalTransition
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState
+
+EVENT_TYPES: tuple[type, ...] = get_args(events.Event)
+Table = Mapping[tuple[Any, type], Any]
+TABLES: dict[str, tuple[Table, tuple[Any, ...]]] = {
+    "contact": (CONTACT, (None, *ContactState)),
+    "offer": (OFFER, (None, *OfferState)),
+    "assignment": (ASSIGNMENT, (None, *AssignmentState)),
+    "agent": (AGENT, (None, *AgentState)),
+}
+
+# What may happen, written a second time, by event: the states before it, and the state after it ("=": the same).
+LIVE = ("queued", "offered", "assigned")
+WAITING = ("queued", "offered")
+ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
+    "contact": {
+        "contact.queued": ((None,), "queued"),
+        "contact.updated": (LIVE, "="),
+        "contact.overflowed": (("queued",), "="),
+        "contact.relaxed": (WAITING, "="),
+        "contact.requeued": (LIVE, "queued"),
+        "contact.assigned": (LIVE, "assigned"),
+        "contact.abandoned": (WAITING, "abandoned"),
+        "contact.cancelled": (WAITING, "cancelled"),
+        "contact.expired": (WAITING, "expired"),
+        "contact.ended": (("assigned",), "ended"),
+        "offer.accepted": (("offered", "assigned"), "assigned"),
+    },
+    "offer": {
+        "offer.made": ((None,), "pending"),
+        "offer.accepted": (("pending",), "accepted"),
+        "offer.declined": (("pending",), "declined"),
+        "offer.expired": (("pending",), "expired"),
+        "offer.rescinded": (("pending",), "rescinded"),
+    },
+    "assignment": {
+        "offer.accepted": ((None,), "active"),
+        "contact.assigned": ((None,), "active"),
+        "assignment.held": (("active",), "on_hold"),
+        "assignment.resumed": (("on_hold",), "active"),
+        "assignment.wrap_up_started": (("active", "on_hold"), "wrap_up"),
+        "assignment.wrap_up_extended": (("wrap_up",), "wrap_up"),
+        "assignment.completed": (("active", "on_hold", "wrap_up"), "completed"),
+    },
+    "agent": {
+        "agent.next_state_set": (("offline", "not_ready", "ready"), "="),
+        "agent.desktop_connected": (("offline", "not_ready", "ready"), "="),
+        "agent.desktop_lost": (("offline", "not_ready", "ready"), "="),
+    },
+}
+# Rows whose result depends on the state before.
+MORE: dict[str, set[tuple[str | None, str, str]]] = {
+    "contact": {
+        ("queued", "offer.made", "offered"),
+        ("offered", "offer.made", "offered"),
+        ("assigned", "offer.made", "assigned"),
+    },
+    "offer": set(),
+    "assignment": set(),
+    "agent": {
+        (None, "agent.updated", "offline"),
+        ("offline", "agent.updated", "offline"),
+        ("not_ready", "agent.updated", "not_ready"),
+        ("ready", "agent.updated", "ready"),
+        ("offline", "agent.removed", "offline"),
+        ("not_ready", "agent.removed", "offline"),
+        ("ready", "agent.removed", "offline"),
+    },
+}
+
+
+def tag(event_type: type) -> str:
+    found: str = event_type.__struct_config__.tag  # type: ignore[attr-defined]
+    return found
+
+
+def expected(name: str) -> set[tuple[str | None, str, str]]:
+    rows = set(MORE[name])
+    for event, (before, after) in ROWS[name].items():
+        rows |= {(state, event, (state or "") if after == "=" else after) for state in before}
+    return rows
+
+
+def pairs() -> Iterable[tuple[str, Any, type]]:
+    for name, (_, states) in TABLES.items():
+        for state, event_type in product(states, EVENT_TYPES):
+            yield name, state, event_type
+
+
+@pytest.mark.parametrize(("name", "state", "event_type"), list(pairs()))
+def test_every_pair_is_a_row_or_illegal(name: str, state: Any, event_type: type) -> None:
+    table, states = TABLES[name]
+    allowed = {(before, event): after for before, event, after in expected(name)}
+    after = allowed.get((state, tag(event_type)))
+    if after is None:
+        assert (state, event_type) not in table
+        with pytest.raises(IllegalTransition):
+            step(table, state, event_type)
+        with pytest.raises(IllegalTransition):
+            Row(table, event_type)[state]
+    else:
+        assert step(table, state, event_type) == after
+        assert Row(table, event_type)[state] == after
+        assert step(table, state, event_type) in states
+
+
+def test_nothing_follows_a_terminal_state() -> None:
+    over = [state for state in ContactState if state.is_terminal]
+    assert len(over) == 4
+    for table, ends in (
+        (CONTACT, over),
+        (OFFER, [state for state in OfferState if state is not OfferState.PENDING]),
+        (ASSIGNMENT, [AssignmentState.COMPLETED]),
+    ):
+        assert not [pair for pair in table if pair[0] in ends]
+
+
+def test_every_state_can_be_reached() -> None:
+    for name, (table, states) in TABLES.items():
+        targets = set(table.values()) | (
+            {after for _, after in AGENT_MOVES} if name == "agent" else set()
+        )
+        assert targets == set(states) - {None}
+
+
+def test_an_agent_who_is_ready_does_not_become_ready() -> None:
+    assert (AgentState.READY, AgentState.READY) not in AGENT_MOVES
+    assert {
+        (before, after) for before in AgentState for after in AgentState if before != after
+    } <= AGENT_MOVES
+
+
+def test_an_illegal_transition_names_the_state_and_the_event() -> None:
+    with pytest.raises(IllegalTransition, match=r"ended.*OfferMade"):
+        step(CONTACT, ContactState.ENDED, events.OfferMade)

@@ -1,0 +1,415 @@
+"""A centre under test: one engine, the reference beside it, and a judge who compares the two after every event and step.
+
+The invariants are named I7…I42 as in docs/guarantees of the project; each has one place here or in ``fold.py``.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from router.core.engine import Engine
+from router.model import commands as c
+from router.model import events as e
+from router.model.outcome import Done, Outcome
+from router.model.policy import Policy, WhenFull
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import (
+    AgentState,
+    AssignmentState,
+    ContactState,
+    OfferState,
+)
+from tests.builders import START_MS, a_policy, published
+from tests.core.fold import RefAgent, RefContact
+from tests.core.reference import Reference
+
+# Events after which an agent may perhaps take more than before.
+FREEING: Final = (
+    e.AgentUpdated,
+    e.AgentStateChanged,
+    e.AgentNextStateSet,
+    e.DesktopConnected,
+    e.OfferDeclined,
+    e.OfferExpired,
+    e.OfferRescinded,
+    e.WrapUpStarted,
+    e.AssignmentCompleted,
+)
+Ability = tuple[tuple[str, ...], dict[str, int], tuple[str, ...] | None]
+
+
+class World:
+    """Drives an engine by commands and time; every step is judged."""
+
+    def __init__(self, policy: Policy | None = None, engine: Engine | None = None) -> None:
+        self.engine = engine or Engine()
+        self.reference = Reference()
+        self.at_ms = START_MS
+        self.records: list[tuple[int, int, list[e.Event]]] = []
+        self.asked: list[tuple[int, c.Command]] = []
+        if policy is not None:
+            self.do(published(policy))
+
+    # --- driving ------------------------------------------------------------------------------------------------------
+    def do(self, command: c.Command) -> Outcome:
+        """One command, now. The outcome has been judged."""
+        self.asked.append((self.at_ms, command))
+        due_ms = self.engine.next_deadline_ms()
+        timers_were_due = due_ms is not None and due_ms <= self.at_ms
+        seq_before, digest_before = self.engine.seq, self.engine.digest()
+        before = _Rest(self.reference)
+        outcome = self.engine.handle(command, self.at_ms)
+
+        assert outcome.at_ms == self.at_ms
+        assert outcome.first_seq == seq_before + 1 or not outcome.events, "I25: a gap in seq"
+        assert self.engine.seq == seq_before + len(outcome.events), "I25: a gap in seq"
+        if outcome.events:
+            self.records.append((outcome.first_seq, self.at_ms, outcome.events))
+        if isinstance(outcome.answer, Refused) and not timers_were_due:
+            assert not outcome.events, "I4: a refusal left events"
+        exact = not timers_were_due or isinstance(command, c.AdvanceTime)
+        self._judge_events(outcome.events, before, exact=exact)
+        self._judge_answer(command, outcome)
+        self._judge_rest()
+        return outcome
+
+    def done(self, command: c.Command) -> list[e.Event]:
+        """One command that must be carried out; its events."""
+        outcome = self.do(command)
+        assert isinstance(outcome.answer, Done), f"{command} was refused: {outcome.answer}"
+        return outcome.events
+
+    def refused(self, command: c.Command) -> Refused:
+        """One command that must be refused; why."""
+        answer = self.do(command).answer
+        assert isinstance(answer, Refused), f"{command} was carried out"
+        return answer
+
+    def all_done(self, *commands: c.Command) -> list[e.Event]:
+        """Several commands, one after the other."""
+        return [event for command in commands for event in self.done(command)]
+
+    def later(self, seconds: float) -> list[e.Event]:
+        """Time passes; each timer fires at its own time, as the writer would have it."""
+        until_ms = self.at_ms + round(seconds * 1000)
+        found: list[e.Event] = []
+        rounds = 0
+        while (due_ms := self.engine.next_deadline_ms()) is not None and due_ms <= until_ms:
+            # A timer of zero seconds, set by the step before, fires in the same millisecond.
+            rounds = rounds + 1 if due_ms <= self.at_ms else 0
+            assert rounds < 10, "a timer that is due does not fire, or sets itself again"
+            self.at_ms = max(self.at_ms, due_ms)
+            found += self.do(c.AdvanceTime()).events
+        self.at_ms = until_ms
+        return found
+
+    def jump(self, seconds: float) -> None:
+        """Time passes and nobody tells the engine: what is due fires with the next command."""
+        self.at_ms += round(seconds * 1000)
+
+    # --- replay and restore (I30) -------------------------------------------------------------------------------------
+    def replayed(self, snapshot: bytes | None = None, after: int = 0) -> Engine:
+        """A fresh engine that has read the records with a first seq above ``after``."""
+        engine = Engine() if snapshot is None else Engine.restore(snapshot)
+        for first_seq, at_ms, events in self.records:
+            if first_seq > after:
+                engine.replay(events, first_seq, at_ms)
+        return engine
+
+    # --- judging ------------------------------------------------------------------------------------------------------
+    def _judge_events(self, events: list[e.Event], before: "_Rest", *, exact: bool) -> None:
+        reference = self.reference
+        previous: e.Event | None = None
+        turns: dict[str, int] = {}
+        freed: set[str] = set()
+        policy_changed = False
+        for event in events:
+            in_run = isinstance(event, e.OfferMade) or (
+                isinstance(event, e.OfferAccepted)
+                and isinstance(previous, e.OfferMade)
+                and previous.offer_id == event.offer_id
+            )
+            if not in_run:
+                turns = {}
+            if isinstance(event, FREEING):
+                freed.add(event.agent_id)
+            if isinstance(event, e.PolicyPublished):
+                policy_changed = True
+            if isinstance(event, e.OfferMade):
+                turns = turns or {name: agent.idle for name, agent in reference.agents.items()}
+                self._judge_offer(event, before, turns, freed, exact=exact and not policy_changed)
+            if isinstance(event, e.OfferExpired):
+                deadline_ms = reference.offers[event.offer_id].deadline_ms
+                assert self.at_ms >= deadline_ms, "I15: expired before its deadline"
+            if isinstance(event, e.ContactQueued):
+                self._judge_room(event)
+            reference.fold(event, self.at_ms)
+            if isinstance(event, e.OfferMade | e.ContactAssigned):
+                self._judge_capacity(reference.agents[event.agent_id], event)
+            previous = event
+
+    def _judge_offer(
+        self,
+        made: e.OfferMade,
+        before: "_Rest",
+        turns: dict[str, int],
+        freed: Iterable[str],
+        *,
+        exact: bool,
+    ) -> None:
+        reference, at_ms = self.reference, self.at_ms
+        contact, agent = reference.live_contact(made.contact_id), reference.agents[made.agent_id]
+        assert made.deadline_ms > at_ms, "an offer without time to answer"
+        assert made.cfg == reference.policy_version, "I12: decided under an old policy"
+        assert made.waited_ms == at_ms - contact.queued_at_ms
+        assert (made.channel, made.queue_id) == (contact.channel, contact.queue_id)
+        assert made.units == reference.channel(contact.channel).units
+        if made.from_agent_id is not None:
+            assert reference.could_take(agent, contact, at_ms, whatever_skills=True), "I12/I14"
+            return
+        assert made.prio == contact.priority_s + reference.queue_of(contact).priority_s
+        assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
+        first = reference.first_for(agent, at_ms)
+        assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
+        if not exact:
+            return
+        certain = {name for name in reference.agents if before.can_more(reference, name)}
+        possible = certain | {name for name in freed if name in reference.agents}
+        answers = [self._whom_by(contact, group, turns) for group in (certain, possible)]
+        assert agent in answers, f"{contact.contact_id} went to {agent}, expected {answers}"
+
+    def _whom_by(
+        self, contact: RefContact, freed: set[str], turns: dict[str, int]
+    ) -> RefAgent | None:
+        """Who must get the next offer if these agents can take more than before (docs/routing.md, "When matching")."""
+        reference, at_ms = self.reference, self.at_ms
+        hungry = [
+            agent
+            for name in sorted(freed)
+            if reference.first_for(agent := reference.agents[name], at_ms) is not None
+        ]
+        if hungry:
+            return min(hungry, key=lambda agent: turns[agent.agent_id])
+        first = next(other for other in reference.in_line() if reference.takers(other, at_ms))
+        return reference.choice(contact, at_ms) if first is contact else None
+
+    def _judge_capacity(self, agent: RefAgent, event: e.OfferMade | e.ContactAssigned) -> None:
+        reference = self.reference
+        assert reference.units_used(agent) <= reference.units(agent), "I14: capacity exceeded"
+        channel = reference.contacts[event.contact_id].channel
+        count = sum(item.channel == channel for item in reference.items(agent))
+        assert count <= reference.channel_max(agent, channel), "I14: too many of a channel"
+
+    def _judge_room(self, event: e.ContactQueued) -> None:
+        """A full queue takes a contact only if somebody can take that one at once."""
+        reference = self.reference
+        assert reference.policy is not None
+        length_max = reference.policy.queues[event.queue_id].length_max
+        if length_max is None or self._length(event.queue_id) < length_max:
+            return
+        contact = RefContact(
+            event.contact_id,
+            event.channel,
+            event.queue_id,
+            self.at_ms,
+            reference.seq + 1,
+            event.skills,
+            event.priority_s,
+            event.strict_class,
+            None,
+            None,
+        )
+        assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
+
+    def _length(self, queue_id: str) -> int:
+        return sum(
+            contact.queue_id == queue_id and contact.state is ContactState.QUEUED
+            for contact in self.reference.contacts.values()
+        )
+
+    def _judge_answer(self, command: c.Command, outcome: Outcome) -> None:
+        answer, reference = outcome.answer, self.reference
+        match command:
+            case c.AcceptOffer():
+                self._judge_accept(command, outcome)
+            case c.SetAgentState() if isinstance(answer, Done):
+                self._judge_not_ready(command)
+            case c.EnqueueContact(queue_id=str(queue_id)) if isinstance(answer, Refused):
+                if answer.code is RefusalCode.QUEUE_FULL:
+                    assert reference.policy is not None
+                    queue = reference.policy.queues[queue_id]
+                    assert queue.length_max is not None, "refused by a queue without limit"
+                    if queue.when_full is WhenFull.REFUSE:
+                        assert self._length(queue_id) >= queue.length_max, "refused with room left"
+        if isinstance(answer, Done):
+            assert 0 <= answer.seq <= self.engine.seq
+            if answer.replayed and not outcome.events:
+                assert answer.seq < outcome.first_seq, "a repeat names the first time"
+
+    def _judge_accept(self, command: c.AcceptOffer, outcome: Outcome) -> None:
+        reference, answer = self.reference, outcome.answer
+        accepts = [
+            event
+            for event in outcome.events
+            if isinstance(event, e.OfferAccepted) and event.offer_id == command.offer_id
+        ]
+        offer = reference.offers.get(command.offer_id)
+        if isinstance(answer, Done):
+            assert offer is not None and offer.state is OfferState.ACCEPTED, "I11"
+            assert offer.agent_id == command.agent_id, "I11: accepted by a stranger"
+            assert len(accepts) == (0 if answer.replayed else 1), "I11"
+        elif answer.code is RefusalCode.OFFER_GONE:
+            assert offer is not None and offer.state is not OfferState.PENDING, "I10"
+            assert answer.seq == offer.end_seq, "I10: the loser is told another winner"
+
+    def _judge_not_ready(self, command: c.SetAgentState) -> None:
+        reference = self.reference
+        agent = reference.agents[command.agent_id]
+        assert reference.policy is not None
+        if command.state is not AgentState.READY and reference.policy.agents.rescind_when_not_ready:
+            mine = [offer for offer in reference.pending() if offer.agent_id == agent.agent_id]
+            assert not mine, "I13: not ready, and an offer lives on"
+        if not command.after_work:
+            assert agent.next_state is None, "a state set at once empties the slot"
+            assert agent.state is command.state
+
+    def _judge_rest(self) -> None:
+        """What holds whenever the engine is at rest."""
+        reference = self.reference
+        if reference.policy is None:
+            return
+        for contact in reference.contacts.values():
+            self._judge_contact(contact)
+        for work in reference.open_work():
+            if work.state is AssignmentState.WRAP_UP:
+                assert work.wrap_up_deadline_ms is not None
+                assert work.wrap_up_deadline_ms > self.at_ms, "I16: wrap-up goes on too long"
+            else:
+                owner = reference.contacts[work.contact_id].owner
+                assert owner == work.assignment_id, "I7: work without its contact"
+        for offer in reference.pending():
+            assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
+        missed = reference.missed_matches(self.at_ms)
+        assert not missed, f"I22: could be matched and is not: {missed}"
+        assert self.engine.check() == [], "the engine's own invariants"
+        due_ms = self.engine.next_deadline_ms()
+        assert due_ms is None or due_ms >= self.at_ms, "a due timer was left behind"
+
+    def _judge_contact(self, contact: RefContact) -> None:
+        reference = self.reference
+        live = reference.live_offers(contact)
+        match contact.state:
+            case ContactState.QUEUED:
+                assert not live, "I8: waiting, with an offer"
+                late_ms = contact.wait_until_ms
+                assert late_ms is None or late_ms > self.at_ms, "I19: waits too long in its queue"
+            case ContactState.OFFERED:
+                assert live, "I9: offered, without an offer"
+            case ContactState.ASSIGNED:
+                assert contact.owner is not None, "I7: nobody has it"
+                owner = reference.assignments[contact.owner].agent_id
+                assert all(offer.from_agent_id == owner for offer in live), "I8: taken, and offered"
+            case _:
+                assert not live, "I18: over, and offered"
+                return
+        if contact.state is not ContactState.ASSIGNED:
+            ttl_ms = contact.ttl_at_ms
+            assert ttl_ms is None or ttl_ms > self.at_ms, "I19: lives beyond its time"
+            assert contact.owner is None, "I17: waiting, with an owner"
+
+
+class _Rest:
+    """What every agent could take when the engine was last at rest."""
+
+    def __init__(self, reference: Reference) -> None:
+        self._abilities = (
+            {name: _ability(reference, agent) for name, agent in reference.agents.items()}
+            if reference.policy is not None
+            else {}
+        )
+
+    def can_more(self, reference: Reference, name: str) -> bool:
+        """True if the agent can now take something of a kind that he could not take then."""
+        old = self._abilities.get(name, ((), {}, ()))
+        new = _ability(reference, reference.agents[name])
+        if not new[0]:
+            return False
+        more_queues = old[2] is not None and (new[2] is None or not set(new[2]) <= set(old[2]))
+        more_skills = any(level > old[1].get(skill, 0) for skill, level in new[1].items())
+        return not set(new[0]) <= set(old[0]) or more_queues or more_skills
+
+
+def _ability(reference: Reference, agent: RefAgent) -> Ability:
+    assert reference.policy is not None
+    channels = tuple(
+        channel
+        for channel in sorted(reference.policy.channels)
+        if reference.is_open(agent)
+        and reference.channel_max(agent, channel) > 0
+        and reference.fits(agent, channel)
+    )
+    return channels, dict(agent.skills), agent.queues
+
+
+def a_world(policy: Policy | None = None, *commands: c.Command) -> World:
+    """A world with a policy in force, in which these commands have been carried out."""
+    world = World(policy or a_policy())
+    world.all_done(*commands)
+    return world
+
+
+def compare_views(world: World) -> None:
+    """What the engine shows is what the reference knows (I41 and the answers of ``why``)."""
+    engine, reference = world.engine, world.reference
+    if reference.policy is None:
+        return
+    counts = engine.workspace().counts
+    states = [contact.state for contact in reference.contacts.values()]
+    assert counts.submitted == reference.submitted, "I41"
+    assert counts.queued == states.count(ContactState.QUEUED), "I41"
+    assert counts.offered == states.count(ContactState.OFFERED), "I41"
+    assert counts.assigned == states.count(ContactState.ASSIGNED), "I41"
+    for state, count in reference.ended.items():
+        assert getattr(counts, state.value) == count, "I41"
+    for queue_id in reference.policy.queues:
+        queue = engine.queue(queue_id)
+        assert queue is not None and queue.waiting == world._length(queue_id), "I41"
+    for name, agent in reference.agents.items():
+        view = engine.agent(name)
+        assert view is not None
+        assert (view.state, view.presence, view.next_state) == (
+            agent.state,
+            agent.presence,
+            agent.next_state,
+        )
+        capacity = (reference.units(agent), reference.units_used(agent))
+        assert (view.units, view.units_used) == capacity, f"{view}: {reference.items(agent)}"
+        assert {work.assignment_id for work in view.assignments} == {
+            work.assignment_id for work in reference.open_work(agent)
+        }
+        abilities = list(_ability(reference, agent)[0])
+        assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
+    _compare_waiting(world, engine.at_ms)
+
+
+def _compare_waiting(world: World, at_ms: int) -> None:
+    engine, reference = world.engine, world.reference
+    waiting = [
+        contact
+        for contact in reference.contacts.values()
+        if contact.state in (ContactState.QUEUED, ContactState.OFFERED)
+    ]
+    in_line = reference.in_line()
+    for contact in waiting:
+        view, why = engine.contact(contact.contact_id), engine.why(contact.contact_id)
+        assert view is not None and why is not None
+        assert view.state is contact.state and view.queue_id == contact.queue_id
+        if contact.state is ContactState.QUEUED:
+            line = [other for other in in_line if other.queue_id == contact.queue_id]
+            assert view.position == 1 + line.index(contact), "I23: another place in line"
+        for name, agent in reference.agents.items():
+            one = engine.why_agent(contact.contact_id, name)
+            assert one is not None
+            if contact in in_line:
+                could = reference.could_take(agent, contact, at_ms)
+                assert one.could_take_now == could, f"why: {one}, but the rules say {could}"
+                assert one.could_take_now == (not one.lacks)
