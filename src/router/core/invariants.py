@@ -76,10 +76,8 @@ def _conservation(state: RoutingState) -> Iterator[str]:
             yield f"I41 the count of {name} contacts is wrong"
     for queue_id, tally in state.tallies.items():
         here = Counter(c.state for c in state.contacts.values() if c.queue_id == queue_id)
-        counted = (tally.waiting, tally.offered, tally.assigned)
-        if counted != tuple(
-            here[s] for s in (ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED)
-        ):
+        live_states = (ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED)
+        if any(tally[name] != here[name] for name in live_states):
             yield f"I41 the counts of queue {queue_id} are wrong"
 
 

@@ -165,13 +165,7 @@ def _derive(state: RoutingState) -> None:
         if contact.state.is_terminal:
             continue
         state.counts[contact.state] += 1
-        tally = state.tally(contact.queue_id)
-        if contact.state is ContactState.QUEUED:
-            tally.waiting += 1
-        elif contact.state is ContactState.OFFERED:
-            tally.offered += 1
-        else:
-            tally.assigned += 1
+        state.tally(contact.queue_id)[contact.state] += 1
     if state.policy is not None:
         state.index.rebuild(state.policy)
     state.index.freed.clear()

@@ -136,14 +136,6 @@ class Agent(Struct, kw_only=True):
     """Derived: the agents who may take the same lines."""
 
 
-class Tally(Struct):
-    """A queue's live contacts by state."""
-
-    waiting: int = 0
-    offered: int = 0
-    assigned: int = 0
-
-
 class Dedupe(Struct, frozen=True, gc=False):
     """The first answer to an idempotency key."""
 
@@ -176,13 +168,13 @@ class RoutingState:
         self.dedupe_order: deque[bytes] = deque()
         self.counts: dict[ContactState, int] = dict.fromkeys(ContactState, 0)
         self.submitted = 0
-        self.tallies: dict[QueueId, Tally] = {}
+        self.tallies: dict[QueueId, dict[ContactState, int]] = {}
 
-    def tally(self, queue_id: QueueId) -> Tally:
-        """The queue's counters; a removed queue may still have assigned contacts."""
+    def tally(self, queue_id: QueueId) -> dict[ContactState, int]:
+        """The queue's contacts by state (the live states only mean anything): also of a removed queue."""
         tally = self.tallies.get(queue_id)
         if tally is None:
-            tally = self.tallies[queue_id] = Tally()
+            tally = self.tallies[queue_id] = dict.fromkeys(ContactState, 0)
         return tally
 
     def queue_policy(self, queue_id: QueueId) -> QueuePolicy:

@@ -136,9 +136,9 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
     ready = [a for a in state.agents.values() if a.state is AgentState.READY] if profiles else []
     return QueueView(
         queue_id=queue_id,
-        waiting=tally.waiting,
-        offered=tally.offered,
-        assigned=tally.assigned,
+        waiting=tally[ContactState.QUEUED],
+        offered=tally[ContactState.OFFERED],
+        assigned=tally[ContactState.ASSIGNED],
         oldest_queued_at_ms=min(heads, default=None),
         agents_ready=sum(1 for a in ready if a.profile and profiles & a.profile.bit),
         agents_available=sum(

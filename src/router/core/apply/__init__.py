@@ -11,7 +11,7 @@ from router.core.apply import agents, assignments, contacts, offers, policies
 from router.core.state import RoutingState
 from router.model.events import Event
 
-_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **contacts.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
@@ -24,4 +24,4 @@ def apply(state: RoutingState, event: Event) -> None:
     """Take in the next event, at the time ``state.at_ms``."""
     state.seq += 1
     state.event_at_ms = state.at_ms
-    _HANDLERS[type(event)](state, event)
+    HANDLERS[type(event)](state, event)

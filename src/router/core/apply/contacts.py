@@ -6,7 +6,6 @@ from typing import Any, Final
 from router.core.apply.moves import (
     change_queue,
     cool_down,
-    count,
     move,
     remember_owner,
     wait,
@@ -61,7 +60,7 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
     state.contacts[e.contact_id] = contact
     state.submitted += 1
     state.counts[contact.state] += 1
-    count(state.tally(e.queue_id), contact.state, 1)
+    state.tally(e.queue_id)[contact.state] += 1
     if e.dedupe_key is not None:
         _remember(state, e, e.dedupe_key)
     wait(state, contact)

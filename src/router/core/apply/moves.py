@@ -1,6 +1,6 @@
 """A contact's change of state, with everything that counts contacts by state."""
 
-from router.core.state import Contact, RoutingState, Tally
+from router.core.state import Contact, RoutingState
 from router.core.timers import TimerKind
 from router.core.transitions import Row
 from router.model.states import ContactState, OfferState
@@ -14,30 +14,21 @@ def move(state: RoutingState, contact: Contact, row: Row[ContactState]) -> None:
     if after is before:
         return
     contact.state = after
-    state.counts[before] -= 1
-    state.counts[after] += 1
+    counts = state.counts
+    counts[before] -= 1
+    counts[after] += 1
     tally = state.tally(contact.queue_id)
-    count(tally, before, -1)
-    count(tally, after, 1)
+    tally[before] -= 1
+    tally[after] += 1
 
 
 def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
     """The contact belongs to another queue."""
     if queue_id == contact.queue_id:
         return
-    count(state.tally(contact.queue_id), contact.state, -1)
+    state.tally(contact.queue_id)[contact.state] -= 1
     contact.queue_id = queue_id
-    count(state.tally(queue_id), contact.state, 1)
-
-
-def count(tally: Tally, contact_state: ContactState, by: int) -> None:
-    """Keep a queue's counters."""
-    if contact_state is ContactState.QUEUED:
-        tally.waiting += by
-    elif contact_state is ContactState.OFFERED:
-        tally.offered += by
-    elif contact_state is ContactState.ASSIGNED:
-        tally.assigned += by
+    state.tally(queue_id)[contact.state] += 1
 
 
 def wait(state: RoutingState, contact: Contact) -> None:

@@ -88,7 +88,8 @@ def _close(
     offer = state.offers.pop(e.offer_id)
     offer.state = _ENDS[type(e)][offer.state]
     del state.agents[offer.agent_id].offers[e.offer_id]
-    contact.offers = tuple(live for live in contact.offers if live != e.offer_id)
+    offers = contact.offers
+    contact.offers = () if len(offers) == 1 else tuple(o for o in offers if o != e.offer_id)
     return offer
 
 

@@ -91,7 +91,10 @@ def _admit(
     first_full = queue_id
     for _ in range(len(policy.queues)):
         queue: QueuePolicy = policy.queues[queue_id]
-        if queue.length_max is None or state.tally(queue_id).waiting < queue.length_max:
+        if (
+            queue.length_max is None
+            or state.tally(queue_id)[ContactState.QUEUED] < queue.length_max
+        ):
             return queue_id
         if state.index.somebody_could_take(queue_id, channel, skills):
             return queue_id

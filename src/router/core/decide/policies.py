@@ -83,14 +83,15 @@ def _needs_drain(state: RoutingState, command: PublishPolicy) -> Refused | None:
         if queue_id in command.policy.queues:
             continue
         tally = state.tallies[queue_id]
+        waiting = tally[ContactState.QUEUED] + tally[ContactState.OFFERED]
         target = command.drain_to.get(queue_id)
         if target is not None and target not in command.policy.queues:
             return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}")
-        if target is None and (tally.waiting or tally.offered):
+        if target is None and waiting:
             return Refused(
                 code=RefusalCode.DRAIN_REQUIRED,
                 field=f"drain_to.{queue_id}",
-                detail=f"{tally.waiting + tally.offered} contacts wait there",
+                detail=f"{waiting} contacts wait there",
             )
     return None
 
