@@ -62,6 +62,9 @@ class Engine:
         if index.freed or index.seeking:
             settle(step)
         answer = DECIDE[type(command)](step, command)
+        # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
+        while limit is None and (entry := timers.due(at_ms)) is not None:
+            fire(step, entry)
         if index.freed or index.seeking:
             settle(step)
         return Outcome(answer=answer, first_seq=first_seq, at_ms=at_ms, events=step.events)

@@ -155,6 +155,7 @@ def give(
     contact.agent_id = agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq
+    contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
     contact.preferred_agent_id = contact.preferred_until_ms = None
 
 
