@@ -91,6 +91,13 @@ class Journal(Protocol):
         """Keep a snapshot; the one before it is kept too."""
         ...
 
+    async def tend(self) -> None:
+        """Housekeeping until the journal is closed. The writer runs it beside the corridor.
+
+        Raises JournalUnavailable when the medium fails, also where nothing is being appended.
+        """
+        ...
+
     async def close(self) -> None:
         """Orderly end: everything on disk, lock given back. Idempotent."""
         ...

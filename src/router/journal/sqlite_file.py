@@ -1,0 +1,370 @@
+"""The journal's file, as its one thread sees it: blocking, in order, nothing shared.
+
+``SqliteJournal`` hands jobs to it. Any fault in a job that writes ends its use (``failed``): after an I/O error SQLite would
+go on and "succeed", with pages that the kernel has already dropped.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from router.journal import schema, sqlite_snapshots
+from router.journal.chain import ChainWalk
+from router.journal.codec import CHAIN_BYTES, chain_of, encode_body, seal
+from router.journal.crash_points import crash_point
+from router.journal.files import (
+    JournalPaths,
+    create_private,
+    drop_ballast,
+    fsync_directory,
+    hold_ballast,
+    make_private,
+    prepare_directory,
+    refuse_odd_file,
+)
+from router.journal.highwater import HighWaterFile, Mark
+from router.journal.ledger import Lane, Ledger
+from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
+from router.journal.sqlite_connection import (
+    DiskFull,
+    abandon,
+    check_layout,
+    connect,
+    faults_translated,
+    file_size,
+    is_blank,
+    lay_out,
+    refuse_newer,
+)
+from router.journal.sqlite_recovery import HistoryLoss, chain_at, examine, salvage
+from router.model.errors import JournalCorrupt, JournalError, JournalUnavailable
+from router.model.ids import WorkspaceId
+
+T = TypeVar("T")
+
+# The ledger keeps the rows since the last synced mark. Where nobody tends the journal, a commit syncs after so many.
+_UNSYNCED_COMMITS_MAX: Final = 4096
+
+_before_commit = crash_point("before_commit")
+_inside_commit = crash_point("inside_commit")
+_after_commit = crash_point("after_commit")
+
+
+def new_generation() -> str:
+    """A random name for a history: 128 bits, letters and digits."""
+    return secrets.token_hex(16)
+
+
+class JournalFile:
+    """One open journal."""
+
+    def __init__(self, paths: JournalPaths, *, high_water_sync: bool, ballast_bytes: int) -> None:
+        self._paths = paths
+        self._wal = str(paths.wal)
+        self._high_water_sync = high_water_sync
+        self._ballast_bytes = ballast_bytes
+        self._connection: sqlite3.Connection | None = None
+        self._high_water: HighWaterFile | None = None
+        self._ledger = Ledger(number=-1, chain=b"", tokens=0)
+        self._lanes: dict[WorkspaceId, Lane] = {}
+        self.failed: JournalError | None = None
+        self.wal_bytes = 0
+        """The size of the write-ahead log after the last commit."""
+
+    @property
+    def unsynced(self) -> bool:
+        """True where the high-water mark has been written further than it has been forced to the disk."""
+        return self._high_water is not None and self._high_water.synced < self._high_water.written
+
+    # --- opening and closing ---------------------------------------------------------
+
+    def open(self) -> list[WorkspaceHistory]:
+        """Lock, verify, say what is there. Leaves nothing open where it raises."""
+        with faults_translated(opening=True):
+            try:
+                return self._open()
+            except BaseException:
+                self._let_go()
+                raise
+
+    def _open(self) -> list[WorkspaceHistory]:
+        mark = self._lock()
+        if not self._paths.database.exists():
+            create_private(self._paths.database)
+        connection = self._connect()
+        if mark.number == 0 and is_blank(connection):
+            mark = self._begin(connection)
+        check_layout(connection)
+        found = examine(connection, mark)
+        hold_ballast(self._paths.ballast, self._ballast_bytes)
+        self._ledger = found.ledger
+        self._lanes = found.lanes
+        assert self._high_water is not None
+        # After a crash of the machine the mark may lag behind.
+        self._high_water.write_both(found.ledger.mark)
+        self.wal_bytes = file_size(self._wal)
+        return found.histories
+
+    def _lock(self) -> Mark:
+        """Take the lock; the mark says whether the database must be there."""
+        prepare_directory(self._paths.database.parent)
+        exists = refuse_odd_file(self._paths.database)
+        has_mark = refuse_odd_file(self._paths.high_water)
+        if exists:
+            refuse_newer(self._paths.database)
+        if not has_mark:
+            if exists:
+                raise JournalCorrupt(
+                    f"{self._paths.high_water}: the high-water mark is missing; the journal may be shorter than it was"
+                )
+            HighWaterFile.create(self._paths.high_water, Mark(0, b"\0" * CHAIN_BYTES))
+        self._high_water = HighWaterFile.open_locked(self._paths.high_water)
+        mark = self._high_water.read()
+        if mark.number > 0 and not exists:
+            raise JournalCorrupt(f"{self._paths.database}: the journal is gone, its mark is not")
+        return mark
+
+    def _connect(self) -> sqlite3.Connection:
+        for path in (self._paths.database, self._paths.high_water):
+            make_private(path)
+        self._connection = connect(self._paths.database)
+        return self._connection
+
+    def _begin(self, connection: sqlite3.Connection) -> Mark:
+        """A new journal. Its mark says commit 0 until the first workspace is created: a crash here may begin again."""
+        ledger, row = Ledger.first(secrets.token_bytes(CHAIN_BYTES))
+        connection.execute("BEGIN IMMEDIATE")
+        lay_out(connection)
+        connection.execute(schema.insert_records(1), row)
+        connection.execute("COMMIT")
+        # Into the main file at once: there stands the format, for versions to come to read it before they touch anything.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        fsync_directory(self._paths.database.parent)
+        assert self._high_water is not None
+        self._high_water.write_both(ledger.mark)
+        return ledger.mark
+
+    def accept_history_loss(self) -> list[HistoryLoss]:
+        """Make a journal that does not open usable again, with what is sound of it; leaves it closed."""
+        with faults_translated(opening=True):
+            try:
+                return self._accept_history_loss()
+            finally:
+                self._let_go()
+
+    def _accept_history_loss(self) -> list[HistoryLoss]:
+        exists = refuse_odd_file(self._paths.database)
+        if exists:
+            refuse_newer(self._paths.database)
+        if not refuse_odd_file(self._paths.high_water):
+            HighWaterFile.create(self._paths.high_water, Mark(0, b"\0" * CHAIN_BYTES))
+        self._high_water = HighWaterFile.open_locked(self._paths.high_water)
+        try:
+            mark: Mark | None = self._high_water.read()
+        except JournalCorrupt:
+            mark = None
+        if not exists:
+            create_private(self._paths.database)
+        connection = self._connect()
+        if is_blank(connection):
+            self._begin(connection)
+            return []
+        check_layout(connection)
+        mark, losses = salvage(connection, mark, new_gen=new_generation)
+        self._high_water.write_both(mark)
+        return losses
+
+    def close(self) -> None:
+        """Checkpoint, sync the mark, give the lock back; after a fault, leave everything as it is."""
+        if isinstance(self.failed, DiskFull):
+            self._stop_on_full_disk()
+        elif self.failed is not None:
+            self._leave_alone()
+        elif self._connection is not None:
+            self.guarded(self.checkpoint)
+            if self.failed is None:
+                self._let_go()
+
+    def _stop_on_full_disk(self) -> None:
+        """With the ballast gone there is room for what closing has to write."""
+        drop_ballast(self._paths.ballast)
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._let_go()
+
+    def _leave_alone(self) -> None:
+        if self._connection is not None:
+            abandon(self._connection)
+            self._connection = None
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._high_water is not None:
+            if self._high_water.synced < self._high_water.written:
+                self._high_water.sync()
+            self._high_water.close()
+            self._high_water = None
+
+    # --- jobs -------------------------------------------------------------------------
+
+    def guarded(self, job: Callable[[], T]) -> T:
+        """Carry out a job that writes. Any fault is the last thing this journal does; it is kept in ``failed`` and raised."""
+        self.refuse_if_unusable()
+        try:
+            with faults_translated():
+                return job()
+        except JournalError as error:
+            self.failed = error
+            raise
+        except BaseException:
+            self.failed = JournalUnavailable("a commit was broken off")
+            raise
+
+    def refuse_if_unusable(self) -> None:
+        """Raises JournalUnavailable before ``open``, after ``close`` and for ever after a fault."""
+        if self.failed is not None:
+            raise JournalUnavailable(f"the journal has failed before: {self.failed}")
+        if self._connection is None:
+            raise JournalUnavailable("the journal is not open")
+
+    def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
+        """One commit of all records. When this returns they are on the disk."""
+        rows: list[tuple[int, int, bytes]] = []
+        moved: dict[int, Lane] = {}
+        for workspace, record in batch:
+            lane = self._lanes[workspace]
+            assert record.first_seq == lane.last_seq + 1 and record.events, "a gap in the numbers"
+            body = encode_body(record)
+            data = seal(
+                seq=record.first_seq,
+                at_ms=record.at_ms,
+                count=len(record.events),
+                previous=lane.chain,
+                body=body,
+            )
+            rows.append((lane.number, record.first_seq, data))
+            lane.last_seq = record.last_seq
+            lane.chain = chain_of(lane.chain, body)
+            moved[lane.number] = lane
+        for lane in moved.values():
+            # The old token out, the new one in: the ledger's sum costs nothing for workspaces that did not move.
+            self._ledger.tokens ^= lane.token
+            lane.token = lane.fresh_token()
+            self._ledger.tokens ^= lane.token
+        rows.append(self._ledger.advance(at_ms=batch[-1][1].at_ms, count=len(batch)))
+        self._commit(rows)
+        self._raise_mark()
+        self.wal_bytes = file_size(self._wal)
+
+    def _commit(self, rows: list[tuple[int, int, bytes]]) -> None:
+        connection = self._open_connection
+        if _before_commit is not None:
+            _before_commit()
+        if len(rows) <= schema.ROWS_PER_INSERT and _inside_commit is None:
+            # A single statement is a transaction of its own: it is durable when it returns.
+            connection.execute(schema.insert_records(len(rows)), _flat(rows))
+        else:
+            connection.execute("BEGIN IMMEDIATE")
+            for start in range(0, len(rows), schema.ROWS_PER_INSERT):
+                some = rows[start : start + schema.ROWS_PER_INSERT]
+                connection.execute(schema.insert_records(len(some)), _flat(some))
+            if _inside_commit is not None:
+                _inside_commit()
+            connection.execute("COMMIT")
+        if _after_commit is not None:
+            _after_commit()
+
+    def _raise_mark(self) -> None:
+        assert self._high_water is not None
+        self._high_water.write(self._ledger.mark)
+        unsynced = self._high_water.written - self._high_water.synced
+        if self._high_water_sync or unsynced >= _UNSYNCED_COMMITS_MAX:
+            self._high_water.sync()
+
+    def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
+        """Begin a history; durable, like a record."""
+        assert workspace not in self._lanes
+        connection = self._open_connection
+        number = max((lane.number for lane in self._lanes.values()), default=schema.LEDGER) + 1
+        lane = Lane.empty(number, workspace, new_generation())
+        self._ledger.tokens ^= lane.token
+        row = self._ledger.advance(at_ms=0, count=0)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(schema.INSERT_WORKSPACE, (number, workspace, lane.gen))
+        connection.execute(schema.insert_records(1), row)
+        connection.execute("COMMIT")
+        self._lanes[workspace] = lane
+        self._raise_mark()
+        self.sync_mark()
+        return WorkspaceHistory(
+            workspace=workspace, gen=lane.gen, last=Position(0, 0), snapshot=None
+        )
+
+    def read(self, workspace: WorkspaceId, after_seq: int, limit: int) -> list[Record]:
+        """At most ``limit`` records that reach beyond ``after_seq``, each held to the one before."""
+        self.refuse_if_unusable()
+        lane = self._lanes[workspace]
+        if after_seq >= lane.last_seq or limit < 1:
+            return []
+        with faults_translated(opening=True):
+            holding = self._open_connection.execute(
+                schema.SELECT_HOLDING, (lane.number, after_seq + 1)
+            ).fetchone()
+            first = holding[0] if holding is not None and isinstance(holding[0], int) else 1
+            rows = self._open_connection.execute(
+                schema.SELECT_FROM, (lane.number, first, limit)
+            ).fetchall()
+        walk = ChainWalk.from_start(workspace)
+        if first != 1:
+            walk = ChainWalk(workspace, next_seq=first, chain=None)
+        records = [walk.read(key, data) for key, data in rows]
+        if not records or records[0].last_seq <= after_seq:
+            raise walk.corrupt("a record is missing")
+        if len(records) < limit:
+            walk.end(last_seq=lane.last_seq, chain=lane.chain)
+        return records
+
+    def sync_mark(self) -> None:
+        """Force the high-water mark to the disk."""
+        if self._high_water is not None and self.unsynced:
+            self._high_water.sync()
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the main file and empty it; the ledger keeps what the mark may need."""
+        assert self._high_water is not None
+        self.sync_mark()
+        connection = self._open_connection
+        # Of the two slots the other one may be the last whole one: it names the commit before.
+        connection.execute(schema.DELETE_LEDGER_BELOW, (self._high_water.synced - 1,))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.wal_bytes = file_size(self._wal)
+
+    # --- snapshots -----------------------------------------------------------------------
+
+    def has_snapshot(self, workspace: WorkspaceId, seq: int) -> bool:
+        """True where that state is kept already."""
+        return sqlite_snapshots.exists(self._open_connection, self._lanes[workspace].number, seq)
+
+    def put_snapshot_part(self, workspace: WorkspaceId, seq: int, part: int, data: bytes) -> None:
+        """One part; see ``sqlite_snapshots``."""
+        number = self._lanes[workspace].number
+        sqlite_snapshots.put_part(self._open_connection, number, seq, part, data)
+
+    def finish_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
+        """The header: from here on the snapshot counts."""
+        lane = self._lanes[workspace]
+        chain = chain_at(self._open_connection, lane, snapshot.seq)
+        sqlite_snapshots.finish(self._open_connection, lane.number, snapshot, chain)
+        self.wal_bytes = file_size(self._wal)
+
+    @property
+    def _open_connection(self) -> sqlite3.Connection:
+        assert self._connection is not None
+        return self._connection
+
+
+def _flat(rows: list[tuple[int, int, bytes]]) -> list[int | bytes]:
+    return [value for row in rows for value in row]

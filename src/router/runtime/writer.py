@@ -1,0 +1,346 @@
+"""The corridor: the one task that touches the engines.
+
+Take a batch – carry out each command at one time – write all records in one commit – tell the listeners – answer. Nobody
+hears of an event before it is durable, nor of a refusal or an answer before the events that it rests on are. If the
+journal fails, nothing is caught: ``run`` raises, those who wait get JournalUnavailable, and the process has to end, for
+memory is ahead of the disk.
+
+It decides nothing about routing, and nobody else calls ``Engine.handle``.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+
+from router.core.engine import Engine
+from router.journal.crash_points import crash_point
+from router.journal.port import Journal, Record, WorkspaceHistory
+from router.model.commands import AdvanceTime, Command, LoseDesktop
+from router.model.errors import JournalUnavailable, Stopping
+from router.model.ids import WorkspaceId
+from router.model.outcome import Outcome
+from router.runtime.clock import Clock, SystemClock
+from router.runtime.deadlines import Deadlines
+from router.runtime.inbox import COUNT_MAX, Inbox
+from router.runtime.lane import Answered, Asked, Lane, Question, Reply
+from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
+from router.runtime.recovery import Meters, NoMeters, recover
+from router.runtime.snapshots import SnapshotSchedule, Snapshotting
+
+__all__ = ["Writer", "WriterLimits", "Reply", "Answered"]
+
+T = TypeVar("T")
+
+ROUTER: Final = "router"
+"""The actor of what nobody asked for: timers, and desktops that a restart has cut off."""
+
+_ADVANCE: Final = AdvanceTime()
+
+_before_decide = crash_point("before_decide")
+_after_decide = crash_point("after_decide")
+_before_reply = crash_point("before_reply")
+_after_reply = crash_point("after_reply")
+
+
+class WriterLimits(Struct, frozen=True, kw_only=True):
+    """How much at once."""
+
+    inbox_count_max: int = COUNT_MAX
+    """Commands and questions of one workspace that wait; of all workspaces together, four times as many."""
+    batch_count_max: int = 256
+    """Commands and questions in one commit."""
+    batch_ms_max: int = 50
+    """A batch that takes longer to decide is committed as far as it is: the event loop has others to serve."""
+    linger_ms: int = 0
+    """How long a commit waits for company. 0: never; while one commit is under way, the next batch gathers by itself."""
+    recall_records: int = WORKSPACE_RECORDS_MAX
+    """Records from before the start that the publisher is given, for clients that resume."""
+
+
+class _Turn(Struct):
+    """What one batch has led to, not yet durable."""
+
+    at_ms: int
+    records: list[tuple[WorkspaceId, Record]] = []
+    answers: "list[tuple[asyncio.Future[Any], Any]]" = []
+    taken: "list[asyncio.Future[Any]]" = []
+    """All whose command or question has left the inbox: whatever happens, they hear of it."""
+
+
+class Writer:
+    """All workspaces of this process."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock | None = None,
+        publisher: Publisher | None = None,
+        limits: WriterLimits | None = None,
+        snapshots: SnapshotSchedule | None = None,
+        new_meters: Callable[[WorkspaceId], Meters] = lambda _: NoMeters(),
+        new_engine: type[Engine] = Engine,
+    ) -> None:
+        """``new_meters`` makes the meters of a workspace; the writer alone folds into them, live and at recovery."""
+        self.clock: Final[Clock] = clock if clock is not None else SystemClock()
+        self.publisher: Final = publisher if publisher is not None else Publisher()
+        self._limits = limits if limits is not None else WriterLimits()
+        self._schedule = snapshots if snapshots is not None else SnapshotSchedule()
+        self._journal = journal
+        self._new_meters = new_meters
+        self._new_engine = new_engine
+        self._lanes: dict[WorkspaceId, Lane] = {}
+        self._deadlines = Deadlines()
+        self._inbox: Inbox[Asked | Question] = Inbox(count_max=self._limits.inbox_count_max)
+        self._creating = asyncio.Lock()
+        self._snapshots = Snapshotting(journal, self._schedule)
+        self._stopping = False
+        self._started = False
+        self._ended = asyncio.Event()
+        self._broken = False
+
+    # --- before and after ------------------------------------------------------------
+
+    async def recover(self) -> list[WorkspaceId]:
+        """Open the journal and rebuild every workspace in it; before ``run``. Raises JournalError and its kinds."""
+        for history in await self._journal.open():
+            await self._recover_lane(history)
+        return list(self._lanes)
+
+    async def add_workspace(self, workspace: WorkspaceId) -> None:
+        """Begin the workspace's history where it has none; at any time after ``recover``."""
+        async with self._creating:
+            if workspace not in self._lanes:
+                await self._recover_lane(await self._journal.create_workspace(workspace))
+
+    async def _recover_lane(self, history: WorkspaceHistory) -> None:
+        recovered = await recover(
+            self._journal,
+            history,
+            new_engine=self._new_engine,
+            new_meters=self._new_meters,
+            publisher=self.publisher,
+            recall_records=self._limits.recall_records,
+        )
+        engine = recovered.engine
+        self.clock.raise_floor(engine.at_ms)
+        lane = Lane(
+            workspace=history.workspace,
+            gen=history.gen,
+            epoch=history.last.epoch + 1,
+            engine=engine,
+            meters=recovered.meters,
+            events_since_snapshot=engine.seq - recovered.snapshot_seq,
+            quiet_since_ms=self.clock.now_ms(),
+        )
+        self._lanes[history.workspace] = lane
+        self._deadlines.set(lane.workspace, engine.next_deadline_ms())
+        # Whoever was connected to the process before this one is not connected to this one.
+        for agent_id, session_id in engine.attached_sessions():
+            lost = LoseDesktop(agent_id=agent_id, session_id=session_id)
+            self._inbox.put(lane.workspace, Asked(lost, ROUTER, None), beyond_bound=True)
+
+    async def stop(self) -> None:
+        """Take no more, finish what has been taken, snapshot, close the journal. Returns when all that is done."""
+        self._stopping = True
+        self._inbox.wake()
+        if self._started:
+            await self._ended.wait()
+        await self._journal.close()
+
+    @property
+    def workspaces(self) -> Sequence[WorkspaceId]:
+        """All of them."""
+        return list(self._lanes)
+
+    @property
+    def waiting(self) -> int:
+        """Commands and questions in the inbox."""
+        return len(self._inbox)
+
+    def generation(self, workspace: WorkspaceId) -> str:
+        """The workspace's generation. Raises KeyError for an unknown workspace."""
+        return self._lanes[workspace].gen
+
+    def epoch(self, workspace: WorkspaceId) -> int:
+        """The epoch of this start. Raises KeyError for an unknown workspace."""
+        return self._lanes[workspace].epoch
+
+    def meters(self, workspace: WorkspaceId) -> Meters:
+        """The workspace's meters, as of its newest durable event. Raises KeyError for an unknown workspace."""
+        return self._lanes[workspace].meters
+
+    # --- what others call --------------------------------------------------------------
+
+    async def execute(self, workspace: WorkspaceId, command: Command, *, actor: str) -> Reply:
+        """Carry out a command; the reply is durable.
+
+        Raises InboxFull, Stopping, JournalUnavailable; KeyError where there is no such workspace.
+        """
+        reply: asyncio.Future[Reply] = self._promise(workspace)
+        self._inbox.put(workspace, Asked(command, actor, reply))
+        return await reply
+
+    async def ask(self, workspace: WorkspaceId, question: Callable[[Engine], T]) -> Answered[T]:
+        """Put a question to the engine in its turn; it must change nothing. Raises as ``execute``, and what it raises itself."""
+        reply: asyncio.Future[Answered[T]] = self._promise(workspace)
+        self._inbox.put(workspace, Question(question, reply))
+        return await reply
+
+    def _promise(self, workspace: WorkspaceId) -> asyncio.Future[Any]:
+        if self._broken:
+            raise JournalUnavailable("the writer has ended")
+        if self._stopping:
+            raise Stopping("the router is stopping")
+        if workspace not in self._lanes:
+            raise KeyError(workspace)
+        return asyncio.get_running_loop().create_future()
+
+    # --- the corridor ------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until ``stop``. Raises whatever broke the journal or an invariant; the process must then end."""
+        assert not self._started, "one writer, once"
+        if self._stopping:
+            return
+        self._started = True
+        tending = asyncio.create_task(self._journal.tend())
+        tending.add_done_callback(lambda _: self.wake())
+        turn: _Turn | None = None
+        try:
+            while not self._is_done():
+                if tending.done():
+                    tending.result()
+                await self._inbox.wait(self._idle_s())
+                if self._limits.linger_ms:
+                    await asyncio.sleep(self._limits.linger_ms / 1000)
+                turn = _Turn(self.clock.now_ms())
+                self._decide(turn)
+                await self._commit(turn)
+                self._answer(turn)
+                turn = None
+                self._snapshots.proceed(self._lanes.values(), now_ms=self.clock.now_ms())
+            await self._snapshots.save_all(self._lanes.values())
+        except BaseException:
+            self._broken = True
+            raise
+        finally:
+            # Also where nothing is broken: a stop leaves nobody without an answer.
+            self._fail_those_waiting(turn)
+            await self._snapshots.end()
+            tending.cancel()
+            with suppress(asyncio.CancelledError, JournalUnavailable):
+                await tending
+            self._ended.set()
+
+    def _is_done(self) -> bool:
+        return self._stopping and not len(self._inbox)
+
+    def wake(self) -> None:
+        """Look at the clock and the inbox again."""
+        self._inbox.wake()
+
+    def _idle_s(self) -> float:
+        # Quiet workspaces are looked at now and then, for their snapshots.
+        idle_s = self._schedule.idle_ms / 1000
+        deadline_ms = self._deadlines.next_ms()
+        return idle_s if deadline_ms is None else min(self.clock.delay_s(deadline_ms), idle_s)
+
+    def _decide(self, turn: _Turn) -> None:
+        """One batch, at one time: first the workspaces that are due, then the inbox, a turn each."""
+        if _before_decide is not None and len(self._inbox):
+            _before_decide()
+        started_s = time.perf_counter()
+        # Timers get half a batch: neither they nor the commands can shut the others out.
+        due = self._deadlines.pop_due(turn.at_ms, max(1, self._limits.batch_count_max // 2))
+        touched = dict.fromkeys(due)
+        for workspace in due:
+            self._carry_out(turn, self._lanes[workspace], Asked(_ADVANCE, ROUTER, None))
+        for count in range(self._limits.batch_count_max - len(due)):
+            popped = self._inbox.pop()
+            if popped is None:
+                break
+            workspace, item = popped
+            if item.reply is not None:
+                turn.taken.append(item.reply)
+            if isinstance(item, Asked):
+                touched[workspace] = None
+                self._carry_out(turn, self._lanes[workspace], item)
+            else:
+                self._put_question(turn, self._lanes[workspace], item)
+            if count % 8 == 7 and self._overran(started_s):
+                break
+        for workspace in touched:
+            self._deadlines.set(workspace, self._lanes[workspace].engine.next_deadline_ms())
+        if _after_decide is not None and turn.records:
+            _after_decide()
+
+    def _overran(self, started_s: float) -> bool:
+        return (time.perf_counter() - started_s) * 1000 > self._limits.batch_ms_max
+
+    def _carry_out(self, turn: _Turn, lane: Lane, asked: Asked) -> None:
+        outcome = lane.engine.handle(asked.command, turn.at_ms)
+        if outcome.events:
+            turn.records.append((lane.workspace, _record_of(lane, asked, outcome)))
+        if asked.reply is not None:
+            turn.answers.append((asked.reply, Reply(outcome, lane.epoch, lane.gen)))
+
+    def _put_question(self, turn: _Turn, lane: Lane, asked: Question) -> None:
+        if asked.reply.done():
+            return
+        engine = lane.engine
+        try:
+            value = asked.question(engine)
+        except AssertionError:
+            raise
+        except Exception as error:
+            # It is the asker's own: a question changes nothing, so nothing is wrong with anybody else.
+            asked.reply.set_exception(error)
+            return
+        answered = Answered(value, engine.seq, turn.at_ms, lane.epoch, lane.gen)
+        turn.answers.append((asked.reply, answered))
+
+    async def _commit(self, turn: _Turn) -> None:
+        if not turn.records:
+            # Whoever asks without pause must not keep the loop to himself.
+            await asyncio.sleep(0)
+            return
+        await self._journal.append(turn.records)
+        for workspace, record in turn.records:
+            lane = self._lanes[workspace]
+            self._snapshots.note(lane, events=len(record.events), at_ms=turn.at_ms)
+            for seq, event in enumerate(record.events, start=record.first_seq):
+                lane.meters.fold(event, seq, record.at_ms)
+            self.publisher.publish(workspace, record)
+
+    def _answer(self, turn: _Turn) -> None:
+        if _before_reply is not None and turn.records:
+            _before_reply()
+        for reply, answer in turn.answers:
+            # The one who asked may have left.
+            if not reply.done():
+                reply.set_result(answer)
+        if _after_reply is not None and turn.records:
+            _after_reply()
+
+    def _fail_those_waiting(self, turn: _Turn | None) -> None:
+        waiting = turn.taken if turn is not None else []
+        waiting += [item.reply for item in self._inbox.drain() if item.reply is not None]
+        for reply in waiting:
+            if not reply.done():
+                reply.set_exception(JournalUnavailable("the writer has ended"))
+
+
+def _record_of(lane: Lane, asked: Asked, outcome: Outcome) -> Record:
+    return Record(
+        epoch=lane.epoch,
+        first_seq=outcome.first_seq,
+        at_ms=outcome.at_ms,
+        actor=asked.actor,
+        cause=str(type(asked.command).__struct_config__.tag),
+        events=outcome.events,
+    )

@@ -1,0 +1,66 @@
+"""The memory journal keeps the contract."""
+
+import msgspec
+import pytest
+
+from router.journal.memory import MemoryJournal, MemoryMedium
+from router.journal.port import Journal, Snapshot
+from tests.contracts.journal_contract import JournalContract
+
+
+class MemoryKeeper:
+    """A medium in memory."""
+
+    def __init__(self) -> None:
+        self.medium = MemoryMedium()
+
+    def journal(self) -> MemoryJournal:
+        return MemoryJournal(self.medium)
+
+    async def crash(self, journal: Journal) -> None:
+        self.medium.owner = None
+
+    def flip_record(self, first_seq: int) -> None:
+        rows = self.medium.lanes["main"].rows
+        place = self._place(first_seq)
+        data = bytearray(rows[place][1])
+        data[len(data) // 2] ^= 1
+        rows[place] = (first_seq, bytes(data))
+
+    def remove_record(self, first_seq: int) -> None:
+        del self.medium.lanes["main"].rows[self._place(first_seq)]
+
+    def swap_records(self, first_seq: int, other_seq: int) -> None:
+        rows = self.medium.lanes["main"].rows
+        one, other = self._place(first_seq), self._place(other_seq)
+        rows[one], rows[other] = (first_seq, rows[other][1]), (other_seq, rows[one][1])
+
+    def flip_newest_snapshot(self) -> None:
+        kept = self.medium.lanes["main"].snapshots
+        for place in reversed(range(len(kept))):
+            snapshot, digest = kept[place]
+            if not snapshot.core.startswith(b"!"):
+                flipped = Snapshot(
+                    seq=snapshot.seq,
+                    at_ms=snapshot.at_ms,
+                    core=b"!" + snapshot.core[1:],
+                    meters=snapshot.meters,
+                )
+                kept[place] = (flipped, digest)
+                return
+
+    def make_newer(self) -> None:
+        self.medium.format += 1
+
+    def fingerprint(self) -> bytes:
+        return msgspec.msgpack.encode(self.medium.lanes)
+
+    def _place(self, first_seq: int) -> int:
+        keys = [key for key, _ in self.medium.lanes["main"].rows]
+        return keys.index(first_seq)
+
+
+class TestMemoryJournal(JournalContract):
+    @pytest.fixture
+    def keeper(self) -> MemoryKeeper:
+        return MemoryKeeper()

@@ -1,0 +1,161 @@
+"""``kill -9`` at every step of a batch: what was acknowledged is there, nothing is there twice (F1, F2; I1, I2, I4, I5, I25)."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from router.journal.crash_points import POINTS, crash_point
+from router.journal.sqlite import SqliteJournal
+from router.model.errors import SettingsInvalid
+from router.model.events import ContactQueued
+from router.runtime.verify import verify_file
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def a_life(
+    path: Path, *, first: int, count: int = 64, crash_at: str = "", command: tuple[str, ...] = ()
+) -> tuple[int, dict[str, tuple[int, str]]]:
+    """Let a router live; its exit status, and what it acknowledged: contact → (seq, gen)."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("CRASH_AT", None)
+    if crash_at:
+        environment["CRASH_AT"] = crash_at
+    router = (sys.executable, "-m", "tests.integration.crashing_router")
+    done = subprocess.run(
+        [*command, *router, str(path), str(first), str(count)],
+        env=environment,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    lines = [line.split() for line in done.stdout.splitlines()]
+    return done.returncode, {contact: (int(seq), gen) for contact, seq, gen in lines}
+
+
+async def queued(path: Path) -> tuple[str, list[tuple[str, int]]]:
+    """The generation and every ContactQueued with its seq, in order."""
+    journal = SqliteJournal(path, ballast_bytes=0)
+    (history,) = await journal.open()
+    found = [
+        (event.contact_id, seq)
+        for record in journal.replay("main")
+        for seq, event in enumerate(record.events, start=record.first_seq)
+        if isinstance(event, ContactQueued)
+    ]
+    await journal.close()
+    return history.gen, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+async def test_what_was_acknowledged_is_there_and_nothing_twice(point: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    acknowledged: dict[str, tuple[int, str]] = {}
+    # The first three batches set the house up; then one death early and one late, and a life to its end.
+    for life, crash_at in enumerate((f"{point}:4", f"{point}:9", "")):
+        status, acks = await asyncio.to_thread(a_life, path, first=1_000 * life, crash_at=crash_at)
+        assert status == (-signal.SIGKILL if crash_at else 0)
+        acknowledged |= acks
+    gen, found = await queued(path)
+    assert len(found) == len(dict(found))
+    assert {gen for _, gen in acknowledged.values()} == {gen}
+    assert {c: seq for c, (seq, _) in acknowledged.items()}.items() <= dict(found).items()
+    report = await verify_file(path)
+    assert report.ok, report
+    assert report.workspaces[0].epochs == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", ["before_commit", "inside_commit", "after_commit", "before_reply"]
+)
+async def test_a_commit_is_there_whole_or_not_at_all(point: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    # The set-up is three batches: policy, agent, ready; then bursts of eight contacts.
+    _, acks = await asyncio.to_thread(a_life, path, first=0, crash_at=f"{point}:6")
+    _, found = await queued(path)
+    durable = {"before_commit": 16, "inside_commit": 16, "after_commit": 24, "before_reply": 24}
+    assert (len(acks), len(found)) == (16, durable[point])
+
+
+STRACE = shutil.which("strace")
+CALLS = "fdatasync,fsync,pwrite64,write"
+
+
+def can_trace() -> bool:
+    """False where ptrace is not allowed here."""
+    if STRACE is None:
+        return False
+    return subprocess.run([STRACE, "-o", "/dev/null", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_trace(), reason="needs strace and the right to trace")
+class TestUnderStrace:
+    async def test_the_disk_is_asked_between_the_commit_and_the_reply(self, tmp_path: Path) -> None:
+        trace = tmp_path / "trace"
+        command = ("strace", "-f", "-y", "-e", f"trace={CALLS}", "-o", str(trace))
+        status, acks = await asyncio.to_thread(
+            a_life, tmp_path / "journal.db", first=0, count=24, command=command
+        )
+        assert (status, len(acks)) == (0, 24)
+        synced = written = False
+        replies = 0
+        for line in trace.read_text().splitlines():
+            if "journal.db-wal" in line and "pwrite64(" in line:
+                written, synced = True, False
+            elif "journal.db-wal" in line and "fdatasync(" in line:
+                synced = True
+            elif " write(1<" in line and '"c' in line:
+                replies += 1
+                assert written and synced
+        assert replies == 24
+
+    @pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
+    async def test_after_an_input_output_error_nothing_is_acknowledged_any_more(
+        self, call: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "journal.db"
+        status, _ = await asyncio.to_thread(a_life, path, first=0, count=8)
+        assert status == 0
+        fault = f"inject={call}:error=EIO:when=14+"
+        command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
+        status, acks = await asyncio.to_thread(
+            a_life, path, first=1_000, count=400, command=command
+        )
+        assert status == 1
+        assert len(acks) < 400
+        _, found = await queued(path)
+        assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()
+        assert (await verify_file(path)).ok
+
+    async def test_a_full_disk_stops_in_order_and_what_was_acknowledged_is_there(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "journal.db"
+        fault = "inject=pwrite64:error=ENOSPC:when=60+"
+        command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
+        status, acks = await asyncio.to_thread(a_life, path, first=0, count=400, command=command)
+        assert status == 1
+        _, found = await queued(path)
+        assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()
+
+
+class TestCrashPoints:
+    def test_a_point_that_was_not_asked_for_is_none(self) -> None:
+        assert [crash_point(name, {}) for name in POINTS] == [None] * len(POINTS)
+        assert crash_point("before_commit", {"CRASH_AT": "after_commit:3"}) is None
+        assert crash_point("after_commit", {"CRASH_AT": "after_commit:3"}) is not None
+
+    @pytest.mark.parametrize("text", ["nowhere", "after_commit:0", "after_commit:x", "nowhere:3"])
+    def test_a_misspelt_point_is_refused(self, text: str) -> None:
+        with pytest.raises(SettingsInvalid):
+            crash_point("after_commit", {"CRASH_AT": text})

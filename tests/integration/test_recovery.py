@@ -1,0 +1,245 @@
+"""Start-up is recovery: what was durable is there again, the same to the byte, and the same for everybody (I1, I3, I30)."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from router.core.engine import Engine
+from router.journal.memory import MemoryJournal, MemoryMedium
+from router.journal.sqlite import SqliteJournal
+from router.model.commands import AcceptOffer, EndContact
+from router.model.errors import JournalCorrupt, JournalLocked
+from router.model.events import OfferMade
+from router.model.outcome import Done
+from router.runtime.snapshots import SnapshotSchedule
+from router.runtime.verify import verify_file
+from router.runtime.writer import Writer
+from tests.builders import START_MS, a_contact, a_policy, an_agent, not_ready, published, ready
+from tests.integration.hand_clock import CountingMeters, HandClock
+from tests.integration.house import NO_SNAPSHOTS, Heard, a_writer, do
+from tests.journal.records import a_snapshot
+from tests.journal.sqlite_keeper import SqliteKeeper
+
+
+async def a_morning(writer: Writer, clock: HandClock, *, contacts: int = 30) -> str:
+    """Contacts, agents, accepts, expiries, wrap-ups and refusals; the digest at the end."""
+    await writer.add_workspace("main")
+    await do(writer, published(a_policy()))
+    for number in range(4):
+        await do(writer, an_agent(f"a{number}", skills={"english": number + 1}))
+        await do(writer, ready(f"a{number}"))
+    for number in range(contacts):
+        clock.advance(1_700)
+        reply = await do(writer, a_contact(f"c{number}", priority_s=number % 5))
+        for event in reply.outcome.events:
+            if isinstance(event, OfferMade) and number % 3:
+                accept = AcceptOffer(offer_id=event.offer_id, agent_id=event.agent_id)
+                await do(writer, accept)
+        if number % 4 == 3:
+            await writer.execute("main", EndContact(contact_id=f"c{number - 2}"), actor="a")
+            await writer.execute("main", not_ready("a1"), actor="a")
+            await do(writer, ready("a1"))
+    return await digest_of(writer)
+
+
+async def digest_of(writer: Writer) -> str:
+    return (await writer.ask("main", lambda engine: engine.digest())).value
+
+
+async def recovered(medium: MemoryMedium) -> Writer:
+    """A writer that has recovered, not running."""
+    medium.owner = None
+    writer = Writer(MemoryJournal(medium), clock=HandClock(START_MS), new_meters=CountingMeters)
+    await writer.recover()
+    return writer
+
+
+class TestTheSameState:
+    async def test_a_replay_of_everything_is_the_state_that_was(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+            digest = await a_morning(writer, clock)
+        medium.lanes["main"].snapshots.clear()
+        assert await replayed_digest(medium) == digest
+
+    async def test_a_snapshot_and_what_came_after_it_is_the_state_that_was(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        often = SnapshotSchedule(events=7, events_when_idle=10**9, idle_ms=10**7)
+        async with a_writer(MemoryJournal(medium), clock=clock, snapshots=often) as writer:
+            digest = await a_morning(writer, clock)
+        del medium.lanes["main"].snapshots[-1:]
+        (left,) = medium.lanes["main"].snapshots
+        assert 0 < left[0].seq < medium.lanes["main"].last_seq
+        assert await replayed_digest(medium) == digest
+
+    async def test_the_meters_count_every_event_once(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        often = SnapshotSchedule(events=7, events_when_idle=10**9, idle_ms=10**7)
+        async with a_writer(MemoryJournal(medium), clock=clock, snapshots=often) as writer:
+            await a_morning(writer, clock)
+            live = writer.meters("main").snapshot()
+        for drop in (0, 1):
+            del medium.lanes["main"].snapshots[len(medium.lanes["main"].snapshots) - drop :]
+            writer = await recovered(medium)
+            assert writer.meters("main").snapshot() == live
+
+    async def test_a_snapshot_of_another_version_is_passed_over(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+            digest = await a_morning(writer, clock)
+        journal = MemoryJournal(medium)
+        await journal.open()
+        medium.lanes["main"].snapshots.clear()
+        seq = medium.lanes["main"].last_seq
+        await journal.save_snapshot("main", a_snapshot(seq, core=b"\x93\x01\x02\x03"))
+        await journal.close()
+        assert await replayed_digest(medium) == digest
+
+    async def test_a_refusal_leaves_no_trace_that_a_replay_could_miss(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+            await a_morning(writer, clock, contacts=1)
+            clock.advance(10)
+            reply = await writer.execute("main", a_contact("c0", queue_id="nowhere"), actor="g")
+            assert not isinstance(reply.outcome.answer, Done)
+            digest = await digest_of(writer)
+        medium.lanes["main"].snapshots.clear()
+        assert await replayed_digest(medium) == digest
+
+
+async def replayed_digest(medium: MemoryMedium) -> str:
+    writer = await recovered(medium)
+    running = asyncio.create_task(writer.run())
+    digest = await digest_of(writer)
+    await writer.stop()
+    await running
+    return digest
+
+
+class TestGoingOn:
+    async def test_numbers_go_on_and_the_epoch_grows(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        for epoch in (1, 2, 3):
+            async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+                await writer.add_workspace("main")
+                reply = await do(writer, published())
+                assert (reply.epoch, reply.outcome.first_seq) == (epoch, epoch)
+
+    async def test_time_does_not_fall_where_the_clock_was_set_back(self) -> None:
+        medium = MemoryMedium()
+        async with a_writer(MemoryJournal(medium), clock=HandClock(START_MS)) as writer:
+            await writer.add_workspace("main")
+            await do(writer, published())
+        clock = HandClock(START_MS - 3_600_000)
+        async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+            clock.advance(5)
+            reply = await do(writer, published())
+            assert reply.outcome.at_ms == START_MS + 5
+
+    async def test_timers_that_were_due_meanwhile_fire_at_the_start(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+            await writer.add_workspace("main")
+            await do(writer, published(a_policy()))
+            await do(writer, an_agent())
+            await do(writer, ready())
+            await do(writer, a_contact())
+        clock.advance(3_600_000)
+        writer = Writer(MemoryJournal(medium), clock=clock, snapshots=NO_SNAPSHOTS)
+        heard = Heard(writer)
+        await writer.recover()
+        running = asyncio.create_task(writer.run())
+        await heard.until(1)
+        assert heard.records[0][1].cause == "time.advance"
+        await writer.stop()
+        await running
+
+    async def test_who_was_away_gets_what_he_missed_before_the_restart(self) -> None:
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+            await a_morning(writer, clock)
+            gen, last_seq = writer.generation("main"), writer.publisher.last_seq("main")
+            missed = writer.publisher.since("main", gen, last_seq - 9)
+        writer = await recovered(medium)
+        assert writer.generation("main") == gen
+        assert missed is not None and missed[-1].last_seq == last_seq
+        assert writer.publisher.since("main", gen, last_seq - 9) == missed
+
+    async def test_a_history_that_the_core_does_not_reach_the_end_of_is_refused(self) -> None:
+        class Forgetful(Engine):
+            def replay(self, events: object, first_seq: int, at_ms: int) -> None:
+                """Nothing is taken in."""
+
+        medium, clock = MemoryMedium(), HandClock(START_MS)
+        async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+            await writer.add_workspace("main")
+            await do(writer, published())
+        medium.lanes["main"].snapshots.clear()
+        with pytest.raises(JournalCorrupt, match="replay ends at seq 0"):
+            await Writer(MemoryJournal(medium), new_engine=Forgetful).recover()
+
+
+class TestVerifyFile:
+    async def test_a_sound_journal_verifies_and_is_left_as_it_was(self, tmp_path: Path) -> None:
+        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(keeper.journal(), clock=clock) as writer:
+            digest = await a_morning(writer, clock)
+            await writer.add_workspace("empty")
+        before = keeper.fingerprint()
+        report = await verify_file(keeper.path)
+        assert report.ok, report
+        main, empty = report.workspaces
+        assert (main.digest, main.snapshot_digest, main.chain_ok) == (digest, digest, True)
+        assert (main.first_seq, main.last_seq) == (1, main.events)
+        assert (empty.records, empty.events, empty.snapshot_seq) == (0, 0, None)
+        assert keeper.fingerprint() == before
+
+    async def test_what_lies_before_the_snapshot_is_verified_too(self, tmp_path: Path) -> None:
+        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(keeper.journal(), clock=clock) as writer:
+            await a_morning(writer, clock)
+        keeper.flip_record(2)
+        report = await verify_file(keeper.path)
+        assert not report.ok
+        assert ["main, seq 2" in problem for problem in report.workspaces[0].problems] == [True]
+
+    async def test_a_journal_that_does_not_open_is_a_problem(self, tmp_path: Path) -> None:
+        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(keeper.journal(), clock=clock) as writer:
+            await a_morning(writer, clock, contacts=2)
+        keeper.high_water.unlink()
+        report = await verify_file(keeper.path)
+        assert (report.ok, len(report.problems)) == (False, 1)
+
+    async def test_a_journal_in_use_is_not_verified(self, tmp_path: Path) -> None:
+        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(keeper.journal(), clock=clock):
+            with pytest.raises(JournalLocked):
+                await verify_file(keeper.path)
+
+
+async def test_another_process_with_another_hash_seed_comes_to_the_same_digest(
+    tmp_path: Path,
+) -> None:
+    path, clock = tmp_path / "journal.db", HandClock(START_MS)
+    async with a_writer(SqliteJournal(path, ballast_bytes=0), clock=clock) as writer:
+        digest = await a_morning(writer, clock)
+    script = (
+        "import asyncio, sys; from pathlib import Path; from router.runtime.verify import verify_file;"
+        "report = asyncio.run(verify_file(Path(sys.argv[1])));"
+        "print(report.workspaces[0].digest, report.workspaces[0].snapshot_digest, report.ok)"
+    )
+    for seed in ("1", "4242"):
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", script, str(path)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split() == [digest, digest, "True"]

@@ -1,0 +1,365 @@
+"""The corridor: durable before heard, one time a batch, fair, and at an end when the journal is (I4, I6, I24, I25)."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from router.core.engine import Engine
+from router.journal.memory import MemoryJournal, MemoryMedium
+from router.journal.port import Record
+from router.model.commands import AcceptOffer, ConnectDesktop
+from router.model.errors import InboxFull, JournalUnavailable, Stopping
+from router.model.events import DesktopLost, OfferExpired, OfferMade
+from router.model.ids import WorkspaceId
+from router.model.outcome import Done
+from router.model.refusals import Refused
+from router.runtime.publisher import Published
+from router.runtime.writer import Reply, Writer, WriterLimits
+from tests.builders import (
+    START_MS,
+    a_contact,
+    a_policy_with_queue,
+    an_agent,
+    published,
+    ready,
+)
+from tests.integration.hand_clock import HandClock
+from tests.integration.house import Heard, a_writer, do
+
+
+class SlowJournal(MemoryJournal):
+    """Makes a batch durable when the test says so, or fails when it says so."""
+
+    def __init__(self, medium: MemoryMedium | None = None) -> None:
+        super().__init__(medium)
+        self.batches: list[list[tuple[WorkspaceId, Record]]] = []
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.committing = asyncio.Event()
+        self.fault: Exception | None = None
+
+    async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
+        self.committing.set()
+        await self.may_commit.wait()
+        if self.fault is not None:
+            raise self.fault
+        self.batches.append(list(batch))
+        await super().append(batch)
+
+
+async def ready_for_contacts(writer: Writer, *workspaces: str, agents: int = 0) -> None:
+    for workspace in workspaces or ("main",):
+        await writer.add_workspace(workspace)
+        await do(writer, published(a_policy_with_queue()), workspace=workspace)
+        for number in range(agents):
+            await do(writer, an_agent(f"a{number}"), workspace=workspace)
+            await do(writer, ready(f"a{number}"), workspace=workspace)
+
+
+async def test_a_reply_comes_after_the_record_is_durable_and_told() -> None:
+    journal = SlowJournal()
+    async with a_writer(journal, clock=HandClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        heard = Heard(writer)
+        journal.may_commit.clear()
+        journal.committing.clear()
+        asking = asyncio.create_task(writer.execute("main", a_contact(), actor="gateway:web"))
+        await journal.committing.wait()
+        assert (asking.done(), heard.records) == (False, [])
+        journal.may_commit.set()
+        reply = await asking
+        assert reply.outcome.answer == Done(
+            subject="c1", state="queued", seq=reply.outcome.first_seq
+        )
+        assert (reply.gen, reply.epoch) == (writer.generation("main"), 1)
+        ((workspace, record),) = heard.records
+        assert (workspace, record.actor, record.cause) == (
+            "main",
+            "gateway:web",
+            "contact.enqueue",
+        )
+        assert (record.first_seq, record.at_ms) == (reply.outcome.first_seq, START_MS)
+
+
+async def test_a_refusal_and_an_answer_wait_for_the_batch_they_ran_in() -> None:
+    journal = SlowJournal()
+    async with a_writer(journal, clock=HandClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        journal.may_commit.clear()
+        journal.committing.clear()
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(writer.execute("main", a_contact(), actor="g")),
+            asyncio.create_task(writer.execute("main", ready("nobody"), actor="s")),
+            asyncio.create_task(writer.ask("main", lambda engine: engine.contact("c1"))),
+        ]
+        await journal.committing.wait()
+        assert [task.done() for task in tasks] == [False, False, False]
+        journal.may_commit.set()
+        submitted, refused, answered = await asyncio.gather(*tasks)
+        assert isinstance(refused.outcome.answer, Refused)
+        assert refused.outcome.events == []
+        assert answered.value.contact_id == "c1"
+        assert answered.seq == submitted.outcome.answer.seq
+        assert len(journal.batches[-1]) == 1
+
+
+async def test_commands_that_come_while_a_commit_is_under_way_share_the_next_one() -> None:
+    journal = SlowJournal()
+    async with a_writer(journal, clock=HandClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        before = len(journal.batches)
+        async with asyncio.TaskGroup() as group:
+            for number in range(50):
+                group.create_task(do(writer, a_contact(f"c{number}")))
+        assert [len(batch) for batch in journal.batches[before:]] == [50]
+        assert len({record.at_ms for _, record in journal.batches[-1]}) == 1
+
+
+async def test_a_batch_has_a_limit() -> None:
+    journal = SlowJournal()
+    limits = WriterLimits(batch_count_max=16)
+    async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
+        await ready_for_contacts(writer)
+        before = len(journal.batches)
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                group.create_task(do(writer, a_contact(f"c{number}")))
+        assert [len(batch) for batch in journal.batches[before:]] == [16, 16, 8]
+
+
+async def test_timers_fire_without_anybody_asking() -> None:
+    clock = HandClock(START_MS)
+    async with a_writer(MemoryJournal(), clock=clock) as writer:
+        await ready_for_contacts(writer, agents=1)
+        made = await do(writer, a_contact())
+        (offer,) = [event for event in made.outcome.events if isinstance(event, OfferMade)]
+        heard = Heard(writer)
+        clock.advance(offer.deadline_ms - START_MS - 1)
+        clock.advance(1)
+        await heard.until(1)
+        _, record = heard.records[0]
+        assert (record.actor, record.cause) == ("router", "time.advance")
+        assert any(isinstance(event, OfferExpired) for event in record.events)
+        assert record.at_ms == offer.deadline_ms
+
+
+async def test_an_accept_at_the_deadline_loses_to_the_expiry() -> None:
+    clock = HandClock(START_MS)
+    async with a_writer(MemoryJournal(), clock=clock) as writer:
+        await ready_for_contacts(writer, agents=1)
+        made = await do(writer, a_contact())
+        (offer,) = [event for event in made.outcome.events if isinstance(event, OfferMade)]
+        accepting = asyncio.create_task(
+            writer.execute("main", AcceptOffer(offer_id=offer.offer_id, agent_id="a0"), actor="a")
+        )
+        clock.advance(offer.deadline_ms - START_MS)
+        assert isinstance((await accepting).outcome.answer, Refused)
+
+
+async def test_many_timers_at_once_let_commands_in_between() -> None:
+    clock = HandClock(START_MS)
+    limits = WriterLimits(batch_count_max=8)
+    async with a_writer(MemoryJournal(), clock=clock, limits=limits) as writer:
+        names = [f"w{number}" for number in range(30)]
+        await ready_for_contacts(writer, *names, agents=1)
+        for name in names:
+            await do(writer, a_contact(), workspace=name)
+        await writer.add_workspace("main")
+        heard = Heard(writer)
+        clock.advance(3_600_000)
+        asked = await writer.execute("main", published(), actor="admin:eve")
+        told_before = [workspace for workspace, _ in heard.records]
+        assert isinstance(asked.outcome.answer, Done)
+        assert told_before.index("main") < len(names)
+        await heard.until(len(names) + 1)
+        assert {workspace for workspace, _ in heard.records} == {*names, "main"}
+
+
+async def test_a_noisy_workspace_does_not_keep_others_waiting() -> None:
+    journal = SlowJournal()
+    limits = WriterLimits(batch_count_max=10)
+    async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
+        await ready_for_contacts(writer, "noisy", "quiet")
+        before = len(journal.batches)
+        async with asyncio.TaskGroup() as group:
+            for number in range(100):
+                group.create_task(do(writer, a_contact(f"c{number}"), workspace="noisy"))
+            group.create_task(do(writer, a_contact("c"), workspace="quiet"))
+        first = [workspace for workspace, _ in journal.batches[before]]
+        assert first.count("quiet") == 1
+
+
+async def test_a_full_inbox_says_so_at_once_and_only_to_the_one_who_filled_it() -> None:
+    journal = SlowJournal()
+    limits = WriterLimits(inbox_count_max=5)
+    async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
+        await ready_for_contacts(writer, "noisy", "quiet")
+        journal.may_commit.clear()
+        journal.committing.clear()
+        first = asyncio.create_task(do(writer, a_contact("first"), workspace="noisy"))
+        await journal.committing.wait()
+        waiting = [
+            asyncio.create_task(do(writer, a_contact(f"c{n}"), workspace="noisy")) for n in range(5)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(InboxFull):
+            await writer.execute("noisy", a_contact("late"), actor="g")
+        quiet = asyncio.create_task(do(writer, a_contact("c"), workspace="quiet"))
+        journal.may_commit.set()
+        await asyncio.gather(first, quiet, *waiting)
+        late = await writer.ask("noisy", lambda engine: engine.contact("late"))
+        assert late.value is None
+
+
+async def test_an_unknown_workspace_is_a_key_error() -> None:
+    async with a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer:
+        with pytest.raises(KeyError):
+            await writer.execute("nowhere", published(), actor="admin:eve")
+
+
+async def test_an_asker_who_has_left_harms_nobody() -> None:
+    journal = SlowJournal()
+    async with a_writer(journal, clock=HandClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        journal.may_commit.clear()
+        journal.committing.clear()
+        asking = asyncio.create_task(writer.execute("main", a_contact(), actor="g"))
+        await journal.committing.wait()
+        asking.cancel()
+        journal.may_commit.set()
+        answered = await writer.ask("main", lambda engine: engine.contact("c1"))
+        assert answered.value is not None
+
+
+async def test_a_question_that_raises_is_its_askers_own() -> None:
+    async with a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        with pytest.raises(ZeroDivisionError):
+            await writer.ask("main", lambda _: 1 // 0)
+        await do(writer, a_contact())
+
+
+class TestWhenTheJournalFails:
+    async def test_nothing_more_is_acknowledged_and_run_raises(self) -> None:
+        journal = SlowJournal()
+        writer = Writer(journal, clock=HandClock(START_MS))
+        await writer.recover()
+        running = asyncio.create_task(writer.run())
+        await ready_for_contacts(writer)
+        heard = Heard(writer)
+        journal.may_commit.clear()
+        journal.committing.clear()
+        in_batch = asyncio.create_task(writer.execute("main", a_contact("c1"), actor="g"))
+        await journal.committing.wait()
+        in_inbox = asyncio.create_task(writer.execute("main", a_contact("c2"), actor="g"))
+        journal.fault = JournalUnavailable("the disk is gone")
+        journal.may_commit.set()
+        results = await asyncio.gather(in_batch, in_inbox, running, return_exceptions=True)
+        assert [type(result) for result in results] == [JournalUnavailable] * 3
+        assert heard.records == []
+        with pytest.raises(JournalUnavailable):
+            await writer.execute("main", a_contact("c3"), actor="g")
+        await writer.stop()
+
+    async def test_a_failure_while_nothing_happens_ends_it_too(self) -> None:
+        class Failing(MemoryJournal):
+            fails = asyncio.Event()
+
+            async def tend(self) -> None:
+                await self.fails.wait()
+                raise JournalUnavailable("the disk is gone")
+
+        journal = Failing()
+        writer = Writer(journal, clock=HandClock(START_MS))
+        await writer.recover()
+        running = asyncio.create_task(writer.run())
+        await ready_for_contacts(writer)
+        journal.fails.set()
+        with pytest.raises(JournalUnavailable):
+            async with asyncio.timeout(10):
+                await running
+
+    async def test_a_broken_invariant_ends_it_before_anything_is_written(self) -> None:
+        class Broken(Engine):
+            def handle(self, command: Any, at_ms: int) -> Any:
+                raise AssertionError("two owners")
+
+        journal = SlowJournal()
+        writer = Writer(journal, clock=HandClock(START_MS), new_engine=Broken)
+        await writer.recover()
+        await writer.add_workspace("main")
+        running = asyncio.create_task(writer.run())
+        results = await asyncio.gather(
+            writer.execute("main", published(), actor="a"), running, return_exceptions=True
+        )
+        assert [type(result) for result in results] == [JournalUnavailable, AssertionError]
+        assert journal.batches == []
+
+
+class TestStop:
+    async def test_what_was_taken_is_finished_and_nothing_more_is_taken(self) -> None:
+        journal = SlowJournal()
+        async with a_writer(journal, clock=HandClock(START_MS)) as writer:
+            await ready_for_contacts(writer)
+            journal.may_commit.clear()
+            journal.committing.clear()
+            tasks = [asyncio.create_task(do(writer, a_contact("c0")))]
+            await journal.committing.wait()
+            tasks += [asyncio.create_task(do(writer, a_contact(f"c{n}"))) for n in range(1, 9)]
+            await asyncio.sleep(0)
+            stopping = asyncio.create_task(writer.stop())
+            await asyncio.sleep(0)
+            with pytest.raises(Stopping):
+                await writer.execute("main", a_contact("late"), actor="g")
+            journal.may_commit.set()
+            replies: list[Reply] = await asyncio.gather(*tasks)
+            await stopping
+        assert [reply.outcome.first_seq for reply in replies] == list(range(2, 11))
+
+    async def test_it_leaves_a_snapshot_with_nothing_after_it(self) -> None:
+        medium = MemoryMedium()
+        async with a_writer(MemoryJournal(medium), clock=HandClock(START_MS)) as writer:
+            await ready_for_contacts(writer)
+            await do(writer, a_contact())
+        (history,) = await MemoryJournal(medium).open()
+        assert history.snapshot is not None
+        assert history.snapshot.seq == history.last.seq
+
+    async def test_a_writer_that_never_ran_stops_too(self) -> None:
+        writer = Writer(MemoryJournal(), clock=HandClock(START_MS))
+        await writer.recover()
+        await writer.stop()
+        await writer.run()
+
+
+async def test_desktops_of_the_process_before_are_lost_at_the_start() -> None:
+    medium = MemoryMedium()
+    clock = HandClock(START_MS)
+    async with a_writer(MemoryJournal(medium), clock=clock) as writer:
+        await ready_for_contacts(writer, agents=1)
+        await do(writer, ConnectDesktop(agent_id="a0", session_id="s1"))
+    writer = Writer(MemoryJournal(medium), clock=clock)
+    heard = Heard(writer)
+    await writer.recover()
+    running = asyncio.create_task(writer.run())
+    await heard.until(1)
+    _, record = heard.records[0]
+    assert (record.actor, record.cause, record.epoch) == ("router", "agent.lose_desktop", 2)
+    assert isinstance(record.events[0], DesktopLost)
+    await writer.stop()
+    await running
+
+
+async def test_listeners_hear_every_record_once_and_in_order() -> None:
+    async with a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        heard: list[Published] = []
+        unsubscribe = writer.publisher.subscribe(heard.append)
+        async with asyncio.TaskGroup() as group:
+            for number in range(100):
+                group.create_task(do(writer, a_contact(f"c{number}")))
+        unsubscribe()
+        await do(writer, a_contact("unheard"))
+        assert [p.record.first_seq for p in heard] == list(range(2, 102))

@@ -1,0 +1,64 @@
+"""Records to write: small, all different, of every width that an envelope knows."""
+
+from router.journal.port import Record, Snapshot
+from router.model.events import AgentUpdated, ContactQueued, Event, PolicyPublished
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+
+
+def a_contact_queued(number: int) -> ContactQueued:
+    """An event with text, numbers and bytes in it."""
+    return ContactQueued(
+        contact_id=f"c{number}",
+        channel="voice",
+        queue_id="support",
+        req="voice|support|english:5",
+        cfg=1,
+        skills={"english": 5},
+        attributes={"vip": number % 2 == 0, "tier": number, "city": "Örebro"},
+        dedupe_key=number.to_bytes(16),
+    )
+
+
+def a_policy_published() -> PolicyPublished:
+    """The largest kind of event, with floats in it."""
+    policy = Policy(channels={"voice": ChannelPolicy()}, queues={"support": QueuePolicy()})
+    return PolicyPublished(version=1, policy=policy)
+
+
+def a_record(
+    first_seq: int,
+    *,
+    events: int = 1,
+    epoch: int = 1,
+    actor: str = "gateway:web",
+    at_ms: int | None = None,
+) -> Record:
+    """A record whose events name their own numbers."""
+    numbered: list[Event] = [a_contact_queued(first_seq + n) for n in range(events)]
+    return Record(
+        epoch=epoch,
+        first_seq=first_seq,
+        at_ms=1_700_000_000_000 + first_seq if at_ms is None else at_ms,
+        actor=actor,
+        cause="contact.enqueue",
+        events=numbered,
+    )
+
+
+def records(count: int, *, first_seq: int = 1, epoch: int = 1) -> list[Record]:
+    """A history: some records have one event, some have several."""
+    made = []
+    for number in range(count):
+        made.append(a_record(first_seq, events=1 + number % 3, epoch=epoch))
+        first_seq = made[-1].last_seq + 1
+    return made
+
+
+def an_agent_updated(agent_id: str) -> AgentUpdated:
+    """An event of another kind."""
+    return AgentUpdated(agent_id=agent_id, skills={"english": 3}, queues=("support",))
+
+
+def a_snapshot(seq: int, *, core: bytes = b"core", meters: bytes = b"meters") -> Snapshot:
+    """A snapshot after that event."""
+    return Snapshot(seq=seq, at_ms=1_700_000_000_000 + seq, core=core, meters=meters)

@@ -1,0 +1,100 @@
+"""What was missed: all of it, or a plain no (I29)."""
+
+import pytest
+
+from router.runtime.publisher import Publisher
+from tests.journal.records import a_record
+
+
+def a_publisher(*, last_seq: int = 0, records: int = 4, total: int = 100) -> Publisher:
+    publisher = Publisher(workspace_records_max=records, records_max=total)
+    publisher.begin("main", "gen", last_seq=last_seq)
+    return publisher
+
+
+def seqs(publisher: Publisher, after_seq: int, gen: str = "gen") -> list[int] | None:
+    missed = publisher.since("main", gen, after_seq)
+    return None if missed is None else [record.first_seq for record in missed]
+
+
+def test_who_is_up_to_date_has_missed_nothing() -> None:
+    publisher = a_publisher(last_seq=7)
+    assert seqs(publisher, 7) == []
+
+
+def test_what_was_missed_comes_in_order() -> None:
+    publisher = a_publisher()
+    for seq in (1, 2, 5):
+        publisher.publish("main", a_record(seq, events=3 if seq == 2 else 1))
+    assert seqs(publisher, 0) == [1, 2, 5]
+    assert seqs(publisher, 3) == [2, 5]
+    assert seqs(publisher, 4) == [5]
+
+
+@pytest.mark.parametrize("after_seq", [-1, 6, 2**64])
+def test_numbers_that_cannot_be_are_not_contained(after_seq: int) -> None:
+    publisher = a_publisher()
+    for seq in range(1, 6):
+        publisher.publish("main", a_record(seq))
+    assert seqs(publisher, after_seq) is None
+
+
+def test_what_is_too_long_ago_is_not_contained() -> None:
+    publisher = a_publisher(records=3)
+    for seq in range(1, 8):
+        publisher.publish("main", a_record(seq))
+    assert seqs(publisher, 4) == [5, 6, 7]
+    assert seqs(publisher, 3) is None
+
+
+def test_what_was_never_known_is_not_contained() -> None:
+    publisher = a_publisher(last_seq=7)
+    assert seqs(publisher, 6) is None
+    publisher.publish("main", a_record(8))
+    assert seqs(publisher, 7) == [8]
+    assert seqs(publisher, 6) is None
+
+
+def test_another_generation_and_another_workspace_are_not_contained() -> None:
+    publisher = a_publisher(last_seq=7)
+    assert seqs(publisher, 7, gen="other") is None
+    assert publisher.since("elsewhere", "gen", 0) is None
+
+
+def test_records_from_before_the_start_are_contained_and_told_to_nobody() -> None:
+    publisher = a_publisher(last_seq=3)
+    told: list[object] = []
+    publisher.subscribe(told.append)
+    publisher.recall("main", a_record(2))
+    publisher.recall("main", a_record(3))
+    assert seqs(publisher, 1) == [2, 3]
+    assert told == []
+
+
+def test_all_workspaces_together_have_a_bound_and_the_oldest_goes_first() -> None:
+    publisher = Publisher(workspace_records_max=3, records_max=4)
+    for name in ("main", "other"):
+        publisher.begin(name, "gen", last_seq=0)
+    for seq in range(1, 6):
+        publisher.publish("main", a_record(seq))
+    for seq in (1, 2):
+        publisher.publish("other", a_record(seq))
+    assert seqs(publisher, 3) == [4, 5]
+    assert seqs(publisher, 2) is None
+    other = publisher.since("other", "gen", 0)
+    assert other is not None and len(other) == 2
+
+
+def test_a_listener_may_end_its_own_subscription_while_it_hears() -> None:
+    publisher = a_publisher()
+    heard: list[str] = []
+
+    def once(_: object) -> None:
+        heard.append("once")
+        end()
+
+    end = publisher.subscribe(once)
+    publisher.subscribe(lambda _: heard.append("always"))
+    publisher.publish("main", a_record(1))
+    publisher.publish("main", a_record(2))
+    assert heard == ["once", "always", "always"]
