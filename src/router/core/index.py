@@ -217,10 +217,10 @@ class Index:
         else:
             self.by_index[index] = line
         self.lines[key] = line
+        self.queue_lines.setdefault(line.queue_id, []).append(line)
         if line.only_agent is not None:
             self.private.setdefault(line.only_agent, []).append(line)
             return line
-        self.queue_lines.setdefault(line.queue_id, []).append(line)
         self.channel_lines[channel.index] |= line.bit
         for profile in self.profiles.values():
             self._meet(profile, line)
@@ -231,13 +231,13 @@ class Index:
         del self.lines[line.key]
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)
+        self.queue_lines[line.queue_id].remove(line)
         if line.only_agent is not None:
             lines = self.private[line.only_agent]
             lines.remove(line)
             if not lines:
                 del self.private[line.only_agent]
             return
-        self.queue_lines[line.queue_id].remove(line)
         self.channel_lines[line.channel_index] &= ~line.bit
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Records to views: what the world may see of the state."""
 
+from router.core.lines import needs_of, req_text
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
 from router.model.states import AgentState, ContactState
 from router.model.views import (
@@ -81,8 +82,6 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
 
 
 def _req(state: RoutingState, contact: Contact) -> str:
-    from router.core.lines import needs_of, req_text
-
     needs = needs_of(state.queue_policy(contact.queue_id), contact.skills)
     return req_text(contact.queue_id, contact.channel, needs, contact.preferred_agent_id)
 
@@ -91,12 +90,8 @@ def position(state: RoutingState, contact: Contact) -> int | None:
     """1 = next, among those waiting in its queue whatever they require."""
     if not contact.key:
         return None
-    ahead = sum(
-        line.before(contact.key) for line in state.index.queue_lines.get(contact.queue_id, ())
-    )
-    line = contact.line
-    if line is not None and line.only_agent is not None:
-        ahead += line.before(contact.key)
+    lines = state.index.queue_lines.get(contact.queue_id, ())
+    ahead = sum(line.before(contact.key) for line in lines)
     return ahead + 1
 
 

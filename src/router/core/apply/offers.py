@@ -76,8 +76,12 @@ def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferResc
     if not isinstance(e, OfferRescinded):
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
     state.index.release(state.agents[e.agent_id], offer.channel, offer.units)
-    if contact.state is ContactState.OFFERED and contact.offers and not contact.key:
-        wait(state, contact)  # Broadcast: one fewer has it, so one more may.
+    if contact.state is ContactState.OFFERED and contact.offers:
+        # Broadcast: one fewer has it, so one more may – this agent too, once nothing keeps them apart.
+        if contact.key:
+            state.index.seeking[contact.contact_id] = contact
+        else:
+            wait(state, contact)
 
 
 def _close(
