@@ -1,6 +1,0 @@
-"""The ``router`` command."""
-
-
-def main() -> None:
-    """Parse and run."""
-    raise SystemExit("not yet")

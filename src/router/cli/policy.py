@@ -1,0 +1,103 @@
+"""``router policy check``: what is wrong, odd or changed in a policy document, before it is published."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from router.cli.options import json_option
+from router.cli.output import EXIT_FAILED, Failure, print_json, print_table, read_file
+from router.model.errors import PolicyInvalid, Problem
+
+if TYPE_CHECKING:
+    from router.model.policy import Policy
+    from router.rules.diff import Change
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@click.group()
+def policy() -> None:
+    """Policy documents."""
+
+
+@policy.command()
+@click.argument("file", type=_FILE)
+@click.option("--against", type=_FILE, help="Another policy: also show what would change.")
+@json_option
+def check(file: Path, against: Path | None, as_json: bool) -> None:
+    """Check a policy document (YAML or JSON; - is standard input).
+
+    Lists every problem with its line and column and exits with 1; what is odd but allowed is listed and is no failure.
+    """
+    from router.rules.diff import diff
+    from router.rules.document import parse_with_advice
+
+    before = _read_other(against) if against else None
+    try:
+        found, advice = parse_with_advice(_read(file))
+    except PolicyInvalid as error:
+        _tell_invalid(file, list(error.problems), as_json=as_json)
+        raise SystemExit(EXIT_FAILED) from None
+    changes = diff(before, found) if before is not None else None
+    if as_json:
+        print_json({"valid": True, "problems": [], "advice": advice, "changes": changes or []})
+        return
+    _tell_valid(file, found, advice)
+    if changes is not None:
+        _tell_changes(changes)
+
+
+def _read(path: Path) -> bytes:
+    from router.rules.limits import SIZE_BYTES_MAX
+
+    return read_file(path, size_max=SIZE_BYTES_MAX)
+
+
+def _read_other(path: Path) -> "Policy":
+    from router.rules.document import parse_policy
+
+    try:
+        return parse_policy(_read(path))
+    except PolicyInvalid as error:
+        raise Failure(f"{path}: {len(error.problems)} problems; check it first") from None
+
+
+def _tell_invalid(path: Path, problems: list[Problem], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"valid": False, "problems": problems, "advice": [], "changes": []})
+        return
+    for problem in problems:
+        click.echo(f"{path}:{problem}")
+    click.echo(
+        f"{_count(len(problems), 'problem')}; nothing of this policy would be taken.", err=True
+    )
+
+
+def _tell_valid(path: Path, found: "Policy", advice: list[Problem]) -> None:
+    for one in advice:
+        click.echo(f"{path}:{one.line}:{one.column}: advice: {one.path or 'policy'}: {one.message}")
+    click.echo(
+        f"{path}: valid: {_count(len(found.queues), 'queue')}, {_count(len(found.channels), 'channel')}, "
+        f"{_count(len(found.skills), 'skill')}, {_count(len(found.facts), 'fact')}, "
+        f"{_count(len(found.entry), 'entry rule')}"
+    )
+
+
+def _tell_changes(changes: "list[Change]") -> None:
+    if not changes:
+        click.echo("No changes.")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("change", "where", "before", "after", title="Changes", title_justify="left")
+    for change in changes:
+        # Text, because a policy may hold what rich would take for markup.
+        cells = (str(change.kind), change.path, change.before or "", change.after or "")
+        table.add_row(*map(Text, cells))
+    print_table(table)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

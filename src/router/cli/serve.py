@@ -1,0 +1,71 @@
+"""``router serve``: the router itself, until it is told to stop."""
+
+from pathlib import Path
+
+import click
+
+from router.cli.options import config_options, settings_of
+
+
+@click.command()
+@config_options
+@click.option(
+    "--host", help="Address to listen on. One that is not loopback needs TLS or --behind-proxy."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Port of the API and the sockets; 0 takes a free one.",
+)
+@click.option(
+    "--admin-port",
+    type=click.IntRange(0, 65_535),
+    help="Port of the admin listener with /metrics; 0 takes a free one.",
+)
+@click.option(
+    "--behind-proxy", is_flag=True, default=None, help="A proxy in front of the router ends TLS."
+)
+@click.option(
+    "--memory", is_flag=True, help="Keep the journal in memory: all is lost at the end. For trials."
+)
+@click.option(
+    "--policy",
+    "policy_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="First policy of workspaces that have none yet.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Least level to log.",
+)
+def serve(
+    config: Path | None,
+    data: Path | None,
+    host: str | None,
+    port: int | None,
+    admin_port: int | None,
+    behind_proxy: bool | None,
+    memory: bool,
+    policy_path: Path | None,
+    log_level: str | None,
+) -> None:
+    """Run the router until SIGTERM or Ctrl-C; a second one stops it at once.
+
+    Settings come from the defaults, the file, the environment (ROUTER__EDGE__PORT=8080) and these options, the later
+    winning. The first start prints a one-time admin token.
+    """
+    settings = settings_of(
+        config,
+        data,
+        edge__host=host,
+        edge__port=port,
+        edge__behind_proxy=behind_proxy,
+        telemetry__metrics_port=admin_port,
+        telemetry__log_level=log_level,
+        journal__keeper="memory" if memory else None,
+        policy__seed_path=str(policy_path) if policy_path else None,
+    )
+    from router.app import main_serve
+
+    raise SystemExit(main_serve(settings))

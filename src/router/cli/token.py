@@ -1,0 +1,71 @@
+"""``router token``: a bearer token signed with the router's own secret, for development and first steps."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import click
+
+from router.cli.options import Duration, config_options, json_option, settings_of
+from router.cli.output import Failure, print_json
+from router.model.ids import ID_PATTERN
+
+_ROLES: Final = ("agent", "gateway", "supervisor", "admin")
+
+
+@click.command()
+@config_options
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="What the token may do.")
+@click.option(
+    "--sub", "subject", required=True, help="Who it is: an agent's id, a gateway's id, a person."
+)
+@click.option(
+    "--workspace", default="default", show_default=True, help="The workspace that it is for."
+)
+@click.option(
+    "--ttl",
+    "lifetime_s",
+    type=Duration(),
+    default="1h",
+    show_default=True,
+    help="How long it is valid.",
+)
+@json_option
+def token(
+    config: Path | None,
+    data: Path | None,
+    role: str,
+    subject: str,
+    workspace: str,
+    lifetime_s: int,
+    as_json: bool,
+) -> None:
+    """Mint a token with the secret that the router has made beside its journal (or the first hmac issuer of the settings)."""
+    if not re.match(ID_PATTERN, subject):
+        raise click.BadParameter(
+            "an id has at most 128 of A-Z, a-z, 0-9, and . _ : -", param_hint="--sub"
+        )
+    from router.edge.auth import mint_token
+    from router.edge.keys import secret_path
+
+    settings = settings_of(config, data)
+    if not settings.auth.issuers and not secret_path(settings).exists():
+        raise Failure(
+            f"{secret_path(settings)}: no secret yet; the router makes it at its first start "
+            "(is --data or --config the one that it runs with?)"
+        )
+    text = mint_token(
+        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
+    )
+    if as_json:
+        print_json(
+            {
+                "token": text,
+                "role": role,
+                "sub": subject,
+                "workspace": workspace,
+                "ttl_s": lifetime_s,
+            }
+        )
+    else:
+        click.echo(text)

@@ -1,0 +1,60 @@
+"""What changed between two policies: added, removed and changed places, for people who are about to publish one."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from router.model.policy import Policy
+
+
+class ChangeKind(StrEnum):
+    """What happened to a place of the document."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One difference. ``before`` and ``after`` are JSON texts; none where there is nothing."""
+
+    kind: ChangeKind
+    path: str
+    before: str | None = None
+    after: str | None = None
+
+
+def diff(before: Policy, after: Policy) -> list[Change]:
+    """The differences, smallest places first named by path. Defaults count as written out where they are left out."""
+    return list(_walk("", _plain(before), _plain(after)))
+
+
+def _plain(value: object) -> object:
+    """Plain data with every default written out, so that leaving out and writing the default are the same."""
+    if isinstance(value, Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _walk(path: str, before: object, after: object) -> Iterator[Change]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(key for key in after if key not in before)]:
+            here = f"{path}.{key}" if path else str(key)
+            if key not in after:
+                yield Change(kind=ChangeKind.REMOVED, path=here, before=_text(before[key]))
+            elif key not in before:
+                yield Change(kind=ChangeKind.ADDED, path=here, after=_text(after[key]))
+            else:
+                yield from _walk(here, before[key], after[key])
+    elif before != after or type(before) is not type(after):
+        yield Change(kind=ChangeKind.CHANGED, path=path, before=_text(before), after=_text(after))
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,260 @@
+"""YAML or JSON text to a tree of nodes that know their line and column.
+
+Built from the parser's events, not by a YAML constructor: nothing in a document can name a Python type, refer to another
+place (anchors and aliases are refused, so there is no bomb), repeat a key or nest without end. Plain scalars are read by
+YAML 1.2's core schema: ``true`` and ``false`` are the only booleans, so that ``no`` stays the text "no".
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import yaml
+
+from router.model.errors import PolicyInvalid, Problem
+from router.rules.limits import (
+    DEPTH_MAX,
+    NUMBER_LENGTH_MAX,
+    PROBLEM_COUNT_MAX,
+    SIZE_BYTES_MAX,
+)
+
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_INT: Final = re.compile(r"[-+]?[0-9]+")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|[-+]?(NaN|Infinity)")
+_CONSTANTS: Final[dict[str, bool | None]] = {
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
+# Keys that look like names are shown in paths; anything else might be somebody's data.
+_SHOWN_KEY: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
+
+Scalar = str | int | float | bool | None
+
+
+class Node:
+    """A place in the text: a scalar, a list of nodes or a mapping of keys to nodes. Lines and columns count from 1."""
+
+    __slots__ = ("column", "key_column", "key_line", "line", "value")
+
+    def __init__(
+        self, value: "Scalar | list[Node] | dict[str, Node]", line: int, column: int
+    ) -> None:
+        self.value = value
+        self.line = line
+        self.column = column
+        self.key_line = line
+        self.key_column = column
+
+    def plain(self) -> object:
+        """The same as ordinary Python data."""
+        value = self.value
+        if isinstance(value, dict):
+            return {key: node.plain() for key, node in value.items()}
+        if isinstance(value, list):
+            return [node.plain() for node in value]
+        return value
+
+    def problem(self, path: str, message: str) -> Problem:
+        """A problem here: at the key of a list or mapping, at the value of a scalar."""
+        if isinstance(self.value, (dict, list)):
+            return Problem(path=path, message=message, line=self.key_line, column=self.key_column)
+        return Problem(path=path, message=message, line=self.line, column=self.column)
+
+
+def child_path(path: str, key: str | int) -> str:
+    """The path of a key or an index below ``path``."""
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    shown = key if _SHOWN_KEY.fullmatch(key) else "?"
+    return f"{path}.{shown}" if path else shown
+
+
+def read_nodes(text: str | bytes) -> tuple[Node, list[Problem]]:
+    """The document's tree, and what is wrong with its form though it could be read.
+
+    Raises PolicyInvalid where no tree can be made: not UTF-8, too large, not YAML, nested too deeply, empty.
+    """
+    decoded = _decode(text)
+    reader = _TreeReader()
+    try:
+        root = reader.read(yaml.parse(decoded, Loader=_LOADER))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        # The parser's sentences are fixed; the pure-Python one may quote a character, which is cut off.
+        what = (error.problem or "cannot be read").split("'")[0].strip()
+        raise PolicyInvalid(
+            [Problem(path="", message=f"not YAML: {what}", line=line, column=column)]
+        ) from None
+    except yaml.YAMLError:
+        raise PolicyInvalid([_whole("not YAML: control characters are not allowed")]) from None
+    if root is None:
+        raise PolicyInvalid([*reader.problems, _whole("the document is empty")])
+    return root, reader.problems
+
+
+def _decode(text: str | bytes) -> str:
+    """The text, in bounds. A JSON document may be indented with tabs, which YAML does not allow: they become spaces."""
+    try:
+        data = text.encode() if isinstance(text, str) else text
+        if len(data) > SIZE_BYTES_MAX:
+            raise PolicyInvalid([_whole(f"larger than {SIZE_BYTES_MAX} bytes")])
+        decoded = data.decode("utf-8-sig")
+    except UnicodeError:
+        raise PolicyInvalid([_whole("not UTF-8")]) from None
+    return decoded.replace("\t", " ") if decoded.lstrip()[:1] == "{" else decoded
+
+
+def _whole(message: str) -> Problem:
+    return Problem(path="", message=message, line=1, column=1)
+
+
+class _Frame:
+    """An open list or mapping."""
+
+    __slots__ = ("key", "key_mark", "node", "path")
+
+    def __init__(self, node: Node, path: str) -> None:
+        self.node = node
+        self.path = path
+        self.key: str | None = None
+        self.key_mark = (0, 0)
+
+
+class _TreeReader:
+    """Events in, one tree out; iterative, so that depth is a number and not the interpreter's stack."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._open: list[_Frame] = []
+        self._root: Node | None = None
+
+    def read(self, events: Iterator[yaml.Event]) -> Node | None:
+        documents = 0
+        for event in events:
+            match event:
+                case yaml.ScalarEvent():
+                    self._scalar(event)
+                case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                    self._begin(event)
+                case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                    self._open.pop()
+                case yaml.AliasEvent():
+                    self._refuse(event, "aliases are not allowed: write the value out")
+                    self._put(None, event)
+                case yaml.DocumentStartEvent():
+                    documents += 1
+                    if documents > 1:
+                        self._refuse(event, "more than one document")
+                        break
+        return self._root
+
+    def _refuse(self, event: yaml.Event, message: str) -> None:
+        if len(self.problems) < PROBLEM_COUNT_MAX:
+            line, column = _place(event)
+            self.problems.append(
+                Problem(path=self._path_here(), message=message, line=line, column=column)
+            )
+
+    def _path_here(self) -> str:
+        if not self._open:
+            return ""
+        frame = self._open[-1]
+        if isinstance(frame.node.value, list):
+            return child_path(frame.path, len(frame.node.value))
+        return child_path(frame.path, frame.key) if frame.key is not None else frame.path
+
+    def _begin(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent") -> None:
+        if len(self._open) >= DEPTH_MAX:
+            self._refuse(event, f"nested deeper than {DEPTH_MAX} levels")
+            raise PolicyInvalid(self.problems)
+        self._refuse_marks(event)
+        frame = self._open[-1] if self._open else None
+        if frame is not None and isinstance(frame.node.value, dict) and frame.key is None:
+            self._refuse(event, "a key must be text")
+            raise PolicyInvalid(self.problems)
+        path = self._path_here()
+        empty: dict[str, Node] | list[Node] = (
+            {} if isinstance(event, yaml.MappingStartEvent) else []
+        )
+        self._open.append(_Frame(self._put(empty, event), path))
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        self._refuse_marks(event)
+        frame = self._open[-1] if self._open else None
+        if frame is not None and isinstance(frame.node.value, dict) and frame.key is None:
+            self._key(frame, event)
+            return
+        self._put(self._resolve(event), event)
+
+    def _key(self, frame: _Frame, event: yaml.ScalarEvent) -> None:
+        assert isinstance(frame.node.value, dict)
+        if event.value in frame.node.value:
+            frame.key = event.value
+            self._refuse(event, "the same key twice")
+        frame.key = event.value
+        frame.key_mark = _place(event)
+
+    def _resolve(self, event: yaml.ScalarEvent) -> Scalar:
+        text: str = event.value
+        if not event.implicit[0] or event.style:
+            return text
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if _NOT_FINITE.fullmatch(text):
+            self._refuse(event, "not a finite number")
+            return None
+        if not _FLOAT.fullmatch(text):
+            return text
+        if len(text) > NUMBER_LENGTH_MAX:
+            self._refuse(event, f"a number of more than {NUMBER_LENGTH_MAX} characters")
+            return None
+        if _INT.fullmatch(text):
+            return int(text)
+        number = float(text)
+        if number in (float("inf"), float("-inf")):
+            self._refuse(event, "not a finite number")
+            return None
+        return number
+
+    def _refuse_marks(self, event: "yaml.NodeEvent") -> None:
+        if event.anchor is not None:
+            self._refuse(event, "anchors are not allowed: write the value out")
+        if getattr(event, "tag", None) is not None:
+            self._refuse(event, "tags are not allowed")
+
+    def _put(self, value: "Scalar | list[Node] | dict[str, Node]", event: yaml.Event) -> Node:
+        node = Node(value, *_place(event))
+        if not self._open:
+            self._root = node
+            return node
+        frame = self._open[-1]
+        if isinstance(frame.node.value, list):
+            frame.node.value.append(node)
+            return node
+        assert isinstance(frame.node.value, dict)
+        if frame.key is None:
+            # An alias in the place of a key: refused already, and there is nothing to hang it on.
+            frame.key, frame.key_mark = "?", _place(event)
+            return node
+        node.key_line, node.key_column = frame.key_mark
+        frame.node.value[frame.key] = node
+        frame.key = None
+        return node
+
+
+def _place(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    assert mark is not None, "every event of a parsed text has its place"
+    return mark.line + 1, mark.column + 1

@@ -1,0 +1,207 @@
+"""A tree of nodes to a policy, with every error of shape and range at its place.
+
+``msgspec.convert`` stops at the first error. So a good document is converted in one go, and only a bad one is walked piece
+by piece along the structs of ``model/policy.py``: keys, ranges and defaults are stated there and nowhere else. What could
+be read of a bad document comes back too, so that its cross-references can be checked in the same round.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from router.model.errors import Problem
+from router.model.ids import ID_PATTERN, NAME_PATTERN
+from router.model.policy import Policy
+from router.rules.limits import PROBLEM_COUNT_MAX
+from router.rules.nodes import Node, child_path
+
+_NAME_RULE: Final = "must be a name: a lower-case letter, then at most 63 of a-z, 0-9, _ and -"
+_ID_RULE: Final = "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"
+_BROKEN: Final = object()
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read: the policy, or what could be saved of it with the list of its errors.
+
+    ``kept`` names, for each list that lost items, the places in the text of those that are left.
+    """
+
+    policy: Policy
+    problems: list[Problem] = []
+    kept: dict[str, list[int]] = {}
+
+
+def read_policy(root: Node) -> Reading:
+    """The policy of a tree, and what is wrong in it."""
+    try:
+        return Reading(policy=msgspec.convert(root.plain(), Policy))
+    except msgspec.ValidationError:
+        pass
+    walk = _Walk()
+    saved = walk.read(root, Policy, "")
+    if saved is _BROKEN:
+        saved = Policy(channels={}, queues={})
+    assert walk.problems, "the walk must find what the conversion found"
+    return Reading(policy=saved, problems=walk.problems, kept=walk.kept)
+
+
+class _Walk:
+    """Reads nodes by their types and goes on after an error."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.kept: dict[str, list[int]] = {}
+
+    def read(self, node: Node, annotation: Any, path: str) -> Any:
+        """The value, or ``_BROKEN``."""
+        kind, inner = _kind(annotation)
+        found = len(self.problems)
+        match kind:
+            case "struct":
+                value = self._struct(node, inner, path)
+            case "mapping":
+                value = self._mapping(node, inner, path)
+            case "list":
+                value = self._list(node, inner, path)
+            case _:
+                return self._leaf(node, annotation, path)
+        if value is not _BROKEN and len(self.problems) == found:
+            # All parts are good: what is left are rules about the whole, such as its length.
+            self._leaf(node, annotation, path)
+        return value
+
+    def _say(self, node: Node, path: str, message: str) -> None:
+        if len(self.problems) < PROBLEM_COUNT_MAX:
+            self.problems.append(node.problem(path, message))
+
+    def _struct(self, node: Node, cls: type[msgspec.Struct], path: str) -> Any:
+        if not isinstance(node.value, dict):
+            self._say(node, path, "must be a mapping of keys to values")
+            return _BROKEN
+        types = _fields(cls)
+        self._unknown_keys(node.value, types, path)
+        values = {}
+        broken = False
+        for field in msgspec.structs.fields(cls):
+            entry = node.value.get(field.name)
+            if entry is not None:
+                value = self.read(entry, types[field.name], child_path(path, field.name))
+                if value is not _BROKEN:
+                    values[field.name] = value
+                    continue
+            elif field.required:
+                self._say(node, child_path(path, field.name), "is missing")
+            broken = broken or field.required
+        if not broken:
+            return cls(**values)
+        return Policy(**{"channels": {}, "queues": {}, **values}) if cls is Policy else _BROKEN
+
+    def _unknown_keys(self, entries: dict[str, Node], types: Mapping[str, Any], path: str) -> None:
+        for key, entry in entries.items():
+            if key not in types and len(self.problems) < PROBLEM_COUNT_MAX:
+                self.problems.append(
+                    Problem(
+                        path=child_path(path, key),
+                        message="unknown key; known are " + ", ".join(types),
+                        line=entry.key_line,
+                        column=entry.key_column,
+                    )
+                )
+
+    def _mapping(self, node: Node, types: tuple[Any, Any], path: str) -> Any:
+        if not isinstance(node.value, dict):
+            self._say(node, path, "must be a mapping of keys to values")
+            return _BROKEN
+        values = {}
+        for key, entry in node.value.items():
+            if len(self.problems) >= PROBLEM_COUNT_MAX:
+                break
+            here = child_path(path, key)
+            message = _objection(key, types[0])
+            if message is not None:
+                self.problems.append(
+                    Problem(
+                        path=here, message=message, line=entry.key_line, column=entry.key_column
+                    )
+                )
+            value = self.read(entry, types[1], here)
+            if value is _BROKEN and _kind(types[1])[0] == "struct" and not _required(types[1]):
+                value = types[1]()  # It is declared, if badly: who refers to it is not to blame.
+            if message is None and value is not _BROKEN:
+                values[key] = value
+        return values
+
+    def _list(self, node: Node, item: Any, path: str) -> Any:
+        if not isinstance(node.value, list):
+            self._say(node, path, "must be a list")
+            return _BROKEN
+        values = [
+            self.read(entry, item, child_path(path, index))
+            for index, entry in enumerate(node.value)
+        ]
+        kept = [index for index, value in enumerate(values) if value is not _BROKEN]
+        if len(kept) < len(values):
+            self.kept[path] = kept
+        return tuple(values[index] for index in kept)
+
+    def _leaf(self, node: Node, annotation: Any, path: str) -> Any:
+        try:
+            return msgspec.convert(node.plain(), annotation)
+        except msgspec.ValidationError as error:
+            self._say(node, path, _sentence(str(error), annotation))
+            return _BROKEN
+
+
+def _objection(value: object, annotation: Any) -> str | None:
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError as error:
+        return _sentence(str(error), annotation)
+    return None
+
+
+def _sentence(text: str, annotation: Any) -> str:
+    """msgspec's text without its place (ours is better) and without any value."""
+    if text.startswith("Invalid enum value"):
+        members = next(
+            kind for kind in _parts(annotation) if isinstance(kind, type) and issubclass(kind, Enum)
+        )
+        return "must be one of " + ", ".join(str(member.value) for member in members)
+    if NAME_PATTERN in text or repr(NAME_PATTERN)[1:-1] in text:
+        return _NAME_RULE
+    if ID_PATTERN in text or repr(ID_PATTERN)[1:-1] in text:
+        return _ID_RULE
+    if "contact|agent" in text:
+        return "must be one of contact, agent"
+    sentence = text.split(" - at ")[0].replace("`", "")
+    sentence = sentence.replace("object", "mapping").replace("array", "list")
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) or (annotation,)
+
+
+@cache
+def _fields(cls: type[msgspec.Struct]) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def _required(cls: type[msgspec.Struct]) -> bool:
+    return any(field.required for field in msgspec.structs.fields(cls))
+
+
+def _kind(annotation: Any) -> tuple[str, Any]:
+    """What a type is to the walk: ``struct``, ``mapping``, ``list`` or ``leaf``, and what is inside."""
+    bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        return "struct", bare
+    origin = get_origin(bare)
+    if origin is dict:
+        return "mapping", get_args(bare)
+    if origin is tuple:
+        return "list", get_args(bare)[0]
+    return "leaf", None

@@ -1,0 +1,190 @@
+"""What the meters show: plain figures at one moment. A share or mean is none where nothing has been counted yet.
+
+Every figure's definition is in the module that counts it. Durations are milliseconds, rounded to whole ones.
+"""
+
+from copy import copy
+
+from msgspec import Struct
+
+from router.model.views import Counts
+from router.stats.flow import Flow
+from router.stats.handling import Handling, aht_ms, transfer_rate
+from router.stats.live import AgentMeter, QueueMeter
+from router.stats.occupancy import WorkTime, occupancy, utilisation
+from router.stats.offers import OfferCounts, acceptance_rate, rona_rate
+from router.stats.ratio import ratio
+from router.stats.service_level import Formula, ServiceLevelCounts, service_level
+from router.stats.tally import Tally, total
+from router.stats.waiting import (
+    Waits,
+    abandonment_rate,
+    abandonment_rate_without_short,
+    asa_ms,
+    mean_wait_ms,
+)
+
+
+class _Figures(Struct, frozen=True, kw_only=True):
+    pass
+
+
+class ContactFigures(_Figures, frozen=True, kw_only=True):
+    """Service of a set of contacts: of a queue, a channel, an interval or the whole."""
+
+    flow: Flow
+    service: ServiceLevelCounts
+    offers: OfferCounts
+    handling: Handling
+    service_level: float | None
+    formula: Formula = Formula.EXCLUDE_SHORT
+    asa_ms: int | None
+    mean_wait_ms: int | None
+    abandonment_rate: float | None
+    abandonment_rate_without_short: float | None
+    aht_ms: int | None
+    transfer_rate: float | None
+    rona_rate: float | None
+    acceptance_rate: float | None
+
+
+class WaitFigures(_Figures, frozen=True, kw_only=True):
+    """The distribution of waits until the answer, from fixed buckets."""
+
+    p50_ms: int | None
+    p90_ms: int | None
+    p95_ms: int | None
+    longest_ms: int
+
+
+class QueueFigures(_Figures, frozen=True, kw_only=True):
+    """A queue, now and since its meters began."""
+
+    queue_id: str
+    waiting: int
+    offered: int
+    assigned: int
+    target: float
+    threshold_ms: int
+    short_abandon_ms: int
+    contacts: ContactFigures
+    waits: WaitFigures
+    mean_waiting: float | None
+    """The mean number of contacts waiting (queued or offered) over time."""
+    channels: dict[str, ContactFigures]
+
+
+class AgentFigures(_Figures, frozen=True, kw_only=True):
+    """An agent since his record was made."""
+
+    agent_id: str
+    activity: str
+    """``offline``, ``not_ready``, ``idle`` or ``busy``."""
+    activity_since_ms: int
+    assignments: int
+    time: WorkTime
+    occupancy: float | None
+    utilisation: float | None
+    offers: OfferCounts
+    handling: Handling
+    aht_ms: int | None
+    transfer_rate: float | None
+    rona_rate: float | None
+
+
+class WorkspaceFigures(_Figures, frozen=True, kw_only=True):
+    """The whole of a workspace."""
+
+    as_of_seq: int
+    at_ms: int
+    counts: Counts
+    contacts: ContactFigures
+    waits: WaitFigures
+    agents_by_activity: dict[str, int]
+    time: WorkTime
+    occupancy: float | None
+    utilisation: float | None
+    channels: dict[str, ContactFigures]
+
+
+class IntervalFigures(_Figures, frozen=True, kw_only=True):
+    """A quarter of an hour, of one queue or of the whole. The last one is still running."""
+
+    start_ms: int
+    contacts: ContactFigures
+    occupancy: float | None = None
+    """Of all agents; only for the whole."""
+
+
+def contact_figures(tally: Tally) -> ContactFigures:
+    """The figures of a tally."""
+    return ContactFigures(
+        flow=copy(tally.flow),
+        service=copy(tally.service),
+        offers=copy(tally.offers),
+        handling=copy(tally.handling),
+        service_level=service_level(tally.service),
+        asa_ms=_whole(asa_ms(tally.waits, tally.service)),
+        mean_wait_ms=_whole(mean_wait_ms(tally.waits, tally.service)),
+        abandonment_rate=abandonment_rate(tally.service),
+        abandonment_rate_without_short=abandonment_rate_without_short(tally.service),
+        aht_ms=_whole(aht_ms(tally.handling)),
+        transfer_rate=transfer_rate(tally.handling),
+        rona_rate=rona_rate(tally.offers),
+        acceptance_rate=acceptance_rate(tally.offers),
+    )
+
+
+def wait_figures(waits: Waits) -> WaitFigures:
+    """The figures of a distribution."""
+    return WaitFigures(
+        p50_ms=waits.quantile_ms(0.5),
+        p90_ms=waits.quantile_ms(0.9),
+        p95_ms=waits.quantile_ms(0.95),
+        longest_ms=waits.longest_ms,
+    )
+
+
+def agent_figures(agent_id: str, agent: AgentMeter, now_ms: int) -> AgentFigures:
+    """The figures of an agent, what he does now included."""
+    doing = agent.doing
+    time = copy(agent.time)
+    time.add(doing, max(0, now_ms - agent.since_ms))
+    return AgentFigures(
+        agent_id=agent_id,
+        activity=doing.name.lower(),
+        activity_since_ms=agent.since_ms,
+        assignments=agent.assignments,
+        time=time,
+        occupancy=occupancy(time),
+        utilisation=utilisation(time),
+        offers=copy(agent.offers),
+        handling=copy(agent.handling),
+        aht_ms=_whole(aht_ms(agent.handling)),
+        transfer_rate=transfer_rate(agent.handling),
+        rona_rate=rona_rate(agent.offers),
+    )
+
+
+def queue_figures(queue_id: str, queue: QueueMeter, now_ms: int) -> QueueFigures:
+    """The figures of a queue, all its channels together and each."""
+    queued, offered, assigned = queue.heads
+    running_ms = max(0, now_ms - queue.since_ms)
+    area_ms = queue.waiting_area_ms + (queued + offered) * running_ms
+    return QueueFigures(
+        queue_id=queue_id,
+        waiting=queued,
+        offered=offered,
+        assigned=assigned,
+        target=queue.target,
+        threshold_ms=queue.threshold_ms,
+        short_abandon_ms=queue.short_abandon_ms,
+        contacts=contact_figures(total(queue.channels.values())),
+        waits=wait_figures(queue.waits),
+        mean_waiting=ratio(area_ms, max(0, now_ms - queue.opened_at_ms)),
+        channels={name: contact_figures(tally) for name, tally in queue.channels.items()},
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

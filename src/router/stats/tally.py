@@ -1,0 +1,35 @@
+"""All counts of one queue and channel together, which can be added up: to a queue, a channel, an interval, the whole."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct, field
+
+from router.stats.flow import Flow
+from router.stats.handling import Handling
+from router.stats.offers import OfferCounts
+from router.stats.service_level import ServiceLevelCounts
+from router.stats.waiting import WaitSums
+
+
+class Tally(Struct, array_like=True):
+    """What has been counted of a queue and channel."""
+
+    flow: Flow = field(default_factory=Flow)
+    service: ServiceLevelCounts = field(default_factory=ServiceLevelCounts)
+    waits: WaitSums = field(default_factory=WaitSums)
+    offers: OfferCounts = field(default_factory=OfferCounts)
+    handling: Handling = field(default_factory=Handling)
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Their sum."""
+    whole = Tally()
+    for tally in tallies:
+        for part in Tally.__struct_fields__:
+            _add(getattr(whole, part), getattr(tally, part))
+    return whole
+
+
+def _add(whole: Struct, part: Struct) -> None:
+    for name in whole.__struct_fields__:
+        setattr(whole, name, getattr(whole, name) + getattr(part, name))

@@ -1,0 +1,80 @@
+"""``router policy check``."""
+
+from pathlib import Path
+
+import msgspec
+from click.testing import CliRunner, Result
+
+from router.cli import cli
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "policy.yaml"
+WRONG = """\
+channels:
+  voice: {}
+queues:
+  support:
+    overflow_to: sales
+    wait_max: 60
+"""
+
+
+def run(*arguments: str, text: str | None = None) -> Result:
+    return CliRunner().invoke(cli, ["policy", "check", *arguments], input=text)
+
+
+def test_the_example_is_valid() -> None:
+    result = run(str(EXAMPLE))
+    assert result.exit_code == 0
+    assert "7 queues" in result.stdout
+
+
+def test_all_problems_are_listed_with_line_and_column(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(WRONG)
+    result = run(str(file))
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"{file}:5:18: queues.support.overflow_to: ")
+    assert lines[1].startswith(f"{file}:6:5: queues.support.wait_max: ")
+    assert len(lines) == 2
+
+
+def test_with_json_standard_output_is_json_and_nothing_else() -> None:
+    result = run("-", "--json", text=WRONG)
+    assert result.exit_code == 1
+    found = msgspec.json.decode(result.stdout)
+    assert found["valid"] is False
+    assert [problem["line"] for problem in found["problems"]] == [5, 6]
+    good = msgspec.json.decode(run(str(EXAMPLE), "--json").stdout)
+    assert (good["valid"], good["problems"]) == (True, [])
+
+
+def test_against_shows_what_would_change(tmp_path: Path) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(EXAMPLE.read_text().replace("length_max: 200", "length_max: 300"))
+    result = run(str(changed), "--against", str(EXAMPLE), "--json")
+    assert msgspec.json.decode(result.stdout)["changes"] == [
+        {"kind": "changed", "path": "queues.cards.length_max", "before": "200", "after": "300"}
+    ]
+    assert "queues.cards.length_max" in run(str(changed), "--against", str(EXAMPLE)).stdout
+    assert "No changes." in run(str(EXAMPLE), "--against", str(EXAMPLE)).stdout
+
+
+def test_advice_is_no_failure() -> None:
+    result = run("-", text="channels: {voice: {}}\nqueues: {support: {}}\n")
+    assert result.exit_code == 0
+    assert "advice" in result.stdout
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    result = run(str(tmp_path / "nothing.yaml"))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_an_invalid_policy_to_compare_with_is_told_in_one_line(tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("nonsense")
+    result = run(str(EXAMPLE), "--against", str(other))
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,191 @@
+"""Cross-references of a policy, and what is odd in it."""
+
+import time
+
+import pytest
+
+from router.model.policy import (
+    AgentsPolicy,
+    ChannelPolicy,
+    EntryRule,
+    EntryWhen,
+    FactPolicy,
+    FactType,
+    Policy,
+    QueuePolicy,
+    ServiceLevelPolicy,
+    WhenFull,
+)
+from router.rules.advice import advise
+from router.rules.check import check
+
+
+def a_policy(**changes: object) -> Policy:
+    parts: dict[str, object] = {
+        "channels": {"voice": ChannelPolicy()},
+        "queues": {"support": QueuePolicy()},
+        "default_queue": "support",
+    }
+    return Policy(**{**parts, **changes})  # type: ignore[arg-type]
+
+
+def paths(policy: Policy) -> list[str]:
+    return [problem.path for problem in check(policy)]
+
+
+def test_a_sound_policy_has_no_problems() -> None:
+    assert check(a_policy()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"default_queue": "x"}, "default_queue"),
+        ({"queues": {"support": QueuePolicy(overflow_to="x")}}, "queues.support.overflow_to"),
+        ({"queues": {"support": QueuePolicy(requires={"x": 1})}}, "queues.support.requires.x"),
+        ({"queues": {"support": QueuePolicy(wrap_up_s={"x": 1})}}, "queues.support.wrap_up_s.x"),
+        ({"channels": {"voice": ChannelPolicy(blocks=("x",))}}, "channels.voice.blocks[0]"),
+        ({"entry": (EntryRule(name="r", queue="x"),)}, "entry[0].queue"),
+        ({"entry": (EntryRule(name="r", queue="support", skills={"x": 1}),)}, "entry[0].skills.x"),
+        (
+            {"entry": (EntryRule(name="r", queue="support", when=EntryWhen(channel="x")),)},
+            "entry[0].when.channel",
+        ),
+        ({"skills": ("a", "a")}, "skills[1]"),
+        ({"dispositions": ("a", "a")}, "dispositions[1]"),
+        ({"not_ready_reasons": ("a", "a")}, "not_ready_reasons[1]"),
+        ({"facts": {"f": FactPolicy(type=FactType.ENUM)}}, "facts.f.values"),
+        ({"facts": {"f": FactPolicy(type=FactType.BOOL, values=("a",))}}, "facts.f.values"),
+        ({"facts": {"f": FactPolicy(type=FactType.ENUM, values=("a", "a"))}}, "facts.f.values[1]"),
+    ],
+)
+def test_a_wrong_reference_is_found_at_its_path(changes: dict[str, object], path: str) -> None:
+    assert paths(a_policy(**changes)) == [path]
+
+
+def test_overflow_when_full_needs_a_queue() -> None:
+    queues = {"support": QueuePolicy(when_full=WhenFull.OVERFLOW, length_max=5)}
+    assert paths(a_policy(queues=queues)) == ["queues.support.overflow_to"]
+
+
+def test_a_queue_cannot_overflow_to_itself() -> None:
+    (problem,) = check(a_policy(queues={"support": QueuePolicy(overflow_to="support")}))
+    assert problem.message == "a queue cannot overflow to itself"
+
+
+def test_an_overflow_cycle_is_found_once_and_named() -> None:
+    queues = {
+        "support": QueuePolicy(overflow_to="a"),
+        "a": QueuePolicy(overflow_to="b"),
+        "b": QueuePolicy(overflow_to="c"),
+        "c": QueuePolicy(overflow_to="a"),
+    }
+    (problem,) = check(a_policy(queues=queues))
+    assert problem.message == "overflow goes in a circle: a → b → c → a"
+
+
+def test_two_queues_may_overflow_to_the_same_third() -> None:
+    queues = {
+        "support": QueuePolicy(overflow_to="c"),
+        "b": QueuePolicy(overflow_to="c"),
+        "c": QueuePolicy(),
+    }
+    assert check(a_policy(queues=queues)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "is_right"), [(True, True), (1, False), ("true", False), (False, True)]
+)
+def test_a_rule_compares_a_fact_with_values_of_its_type(
+    value: bool | int | str, is_right: bool
+) -> None:
+    rule = EntryRule(name="r", queue="support", when=EntryWhen(attributes={"vip": value}))
+    policy = a_policy(facts={"vip": FactPolicy(type=FactType.BOOL)}, entry=(rule,))
+    assert (check(policy) == []) is is_right
+
+
+def test_entry_rules_see_no_facts_of_agents() -> None:
+    rule = EntryRule(name="r", queue="support", when=EntryWhen(attributes={"remote": True}))
+    policy = a_policy(facts={"remote": FactPolicy(type=FactType.BOOL, of="agent")}, entry=(rule,))
+    assert paths(policy) == ["entry[0].when.attributes.remote"]
+
+
+def test_a_rule_after_one_that_matches_everything_is_never_reached() -> None:
+    rules = (
+        EntryRule(name="a", queue="support", when=EntryWhen(channel="voice")),
+        EntryRule(name="b", queue="support"),
+        EntryRule(name="c", queue="support", when=EntryWhen(channel="voice")),
+    )
+    assert paths(a_policy(entry=rules)) == ["entry[2].when"]
+
+
+def test_a_rule_that_asks_for_more_than_an_earlier_one_is_never_reached() -> None:
+    facts = {"vip": FactPolicy(type=FactType.BOOL)}
+    wide = EntryRule(name="wide", queue="support", when=EntryWhen(attributes={"vip": True}))
+    narrow = EntryRule(
+        name="narrow", queue="support", when=EntryWhen(channel="voice", attributes={"vip": True})
+    )
+    assert paths(a_policy(facts=facts, entry=(wide, narrow))) == ["entry[1].when"]
+    assert check(a_policy(facts=facts, entry=(narrow, wide))) == []
+
+
+def test_rule_names_are_unique() -> None:
+    rules = (
+        EntryRule(name="a", queue="support", when=EntryWhen(channel="voice")),
+        EntryRule(name="a", queue="support"),
+    )
+    assert paths(a_policy(entry=rules)) == ["entry[1].name"]
+
+
+def test_a_close_name_is_suggested() -> None:
+    (problem,) = check(a_policy(default_queue="suport"))
+    assert problem.message == "no such queue is declared; there is support"
+
+
+def test_ten_thousand_queues_are_checked_within_a_second() -> None:
+    queues = {f"q{n}": QueuePolicy(overflow_to=f"q{n + 1}") for n in range(9_999)}
+    policy = a_policy(queues={**queues, "q9999": QueuePolicy(overflow_to="q0")}, default_queue="q0")
+    began = time.process_time()
+    (problem,) = check(policy)
+    assert time.process_time() - began < 1.0
+    assert problem.path == "queues.q0.overflow_to"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"agents": AgentsPolicy(units=50)}, "channels.voice.units"),
+        ({"channels": {"voice": ChannelPolicy(wrap_up_s=700)}}, "channels.voice.wrap_up_s"),
+        ({"queues": {"support": QueuePolicy(wait_max_s=10)}}, "queues.support.wait_max_s"),
+        (
+            {"queues": {"support": QueuePolicy(wait_max_s=20, offer_timeout_s=30)}},
+            "queues.support.wait_max_s",
+        ),
+        (
+            {"queues": {"support": QueuePolicy(wrap_up_s={"voice": 601})}},
+            "queues.support.wrap_up_s.voice",
+        ),
+        (
+            {"queues": {"support": QueuePolicy(overflow_to="b"), "b": QueuePolicy()}},
+            "queues.support.overflow_to",
+        ),
+        (
+            {"queues": {"support": QueuePolicy(service_level=ServiceLevelPolicy(threshold_s=3))}},
+            "queues.support.service_level.short_abandon_s",
+        ),
+        (
+            {
+                "queues": {
+                    "support": QueuePolicy(overflow_to="b", when_full=WhenFull.OVERFLOW),
+                    "b": QueuePolicy(),
+                }
+            },
+            "queues.support.when_full",
+        ),
+        ({"default_queue": None}, ""),
+    ],
+)
+def test_what_is_odd_is_advice_and_no_problem(changes: dict[str, object], path: str) -> None:
+    policy = a_policy(**changes)
+    assert check(policy) == []
+    assert [advice.path for advice in advise(policy)] == [path]

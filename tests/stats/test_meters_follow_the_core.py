@@ -1,0 +1,59 @@
+"""The meters over what the core really writes: hypothesis drives a small centre, and after every step both count the same."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import invariant
+
+from router.stats.meters import Meters
+from tests.properties.test_machine import Centre
+
+
+class MeteredCentre(Centre):
+    """The core's own state machine, with meters that hear every event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meters = Meters()
+        self.heard = 0
+
+    @invariant()
+    def the_meters_count_as_the_core_does(self) -> None:
+        engine = self.world.engine
+        for first_seq, at_ms, events in self.world.records[self.heard :]:
+            for seq, event in enumerate(events, first_seq):
+                self.meters.fold(event, seq, at_ms)
+        self.heard = len(self.world.records)
+        view = engine.workspace()
+        assert self.meters.seq == engine.seq
+        assert self.meters.counts() == view.counts
+        for queue in view.queues:
+            figures = self.meters.queue_figures(queue.queue_id, self.world.at_ms)
+            assert figures is not None
+            assert (figures.waiting, figures.offered, figures.assigned) == (
+                queue.waiting,
+                queue.offered,
+                queue.assigned,
+            )
+            flow, service = figures.contacts.flow, figures.contacts.service
+            gone = service.answered + service.abandoned + flow.cancelled + flow.expired
+            assert flow.entered == (
+                queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
+            )
+        pages = self.meters._book.pages
+        assert len(pages.offers) == view.offers_pending
+        assert len(pages.work) == view.assignments_open
+        self.meters = Meters.restore(self.meters.snapshot())
+
+    def a_replay_gives_the_same_state(self) -> None:
+        """The core's own affair, and dear."""
+
+    def the_views_agree_with_the_log(self) -> None:
+        """The same."""
+
+
+TestMeteredCentre = MeteredCentre.TestCase
+TestMeteredCentre.settings = settings(
+    max_examples=15,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=tuple(HealthCheck),
+)
