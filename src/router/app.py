@@ -1,1 +1,458 @@
-"""The composition root."""
+"""The composition root: the one file that knows every room. It builds them in order, wires them, watches over them.
+
+Up: journal, recovery, writer, first policy, hub, port, admin listener. Down, on SIGTERM: not ready any more, no new connections,
+sockets sent away, the inbox finished, a snapshot, the journal closed. A second signal skips the waiting. What was acknowledged
+is on disk at every moment of either, so neither is needed for safety.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
+import structlog
+import uvloop
+
+from router.edge.admin import AdminServer
+from router.edge.auth import Role, mint_token, open_authenticator
+from router.edge.backend import Backend, Condition
+from router.edge.hub import Hub
+from router.edge.keys import make_secret
+from router.edge.server import EdgeServer, check_exposure
+from router.edge.tickets import TicketOffice
+from router.edge.websocket import SocketDoor
+from router.journal.memory import MemoryJournal
+from router.journal.port import Journal
+from router.journal.sqlite import SqliteJournal
+from router.model.commands import PublishPolicy
+from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
+from router.model.events import Event
+from router.model.refusals import Refused
+from router.rules.document import parse_policy
+from router.runtime.publisher import Publisher
+from router.runtime.snapshots import SnapshotSchedule
+from router.runtime.writer import Writer, WriterLimits
+from router.settings import JournalKeeper, JournalSettings, PolicySettings, Settings
+from router.stats.meters import Meters
+from router.telemetry.exposition import Exposition
+from router.telemetry.logs import configure_logs
+from router.telemetry.process import ProcessMeters, measure_loop_lag
+from router.telemetry.timed_journal import TimedJournal
+from router.wire.asyncapi import asyncapi_document
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
+EXIT_JOURNAL: Final = 3
+FIRST_TOKEN_LIFETIME_S: Final = 3600
+
+_SEEDER: Final = "router:seed"
+_POLICY_BYTES_MAX: Final = 1024 * 1024
+
+_log: Final = structlog.get_logger("router.app")
+
+
+class App:
+    """The whole router in one object. ``start`` and ``stop`` once each; for several lives make several.
+
+    ``url`` is where clients reach it; ``failure`` is a future that ends with the exception when something that cannot be lived
+    without has failed: then the process should end.
+    """
+
+    def __init__(self, settings: Settings, *, journal: Journal | None = None) -> None:
+        if not __debug__:
+            raise SettingsInvalid("python -O switches the invariants' checks off; run without it")
+        check_exposure(settings.edge)
+        self.settings = settings
+        self.condition = Condition()
+        self.is_first_start = False
+        self.failure: asyncio.Future[None] | None = None
+        self._process = ProcessMeters()
+        self._journal: Journal = TimedJournal(
+            journal if journal is not None else _journal(settings.journal),
+            self._process.commit_seconds,
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._corridor: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients on this machine reach the API, without a slash at the end."""
+        return self._server.url
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where the metrics page is; None: switched off."""
+        if self._admin.port is None:
+            return None
+        return f"http://{self.settings.telemetry.metrics_host}:{self._admin.port}/metrics"
+
+    def mint_token(
+        self,
+        *,
+        subject: str,
+        role: Role | str,
+        workspace: str = "default",
+        lifetime_s: int = FIRST_TOKEN_LIFETIME_S,
+    ) -> str:
+        """A token for this router; see ``router.edge.auth.mint_token``."""
+        return mint_token(
+            self.settings,
+            subject=subject,
+            role=role,
+            workspace=workspace,
+            lifetime_s=lifetime_s,
+        )
+
+    # --- up ----------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Recover what was, then open the door. Raises SettingsInvalid, PolicyInvalid, JournalError."""
+        self.failure = asyncio.get_running_loop().create_future()
+        self.is_first_start = make_secret(self.settings)
+        authenticator = open_authenticator(self.settings)
+        self._writer = self._make_writer()
+        try:
+            await self._writer.recover()
+            for workspace in self.settings.all_workspaces():
+                await self._writer.add_workspace(workspace)
+            self._corridor = self._watch(self._writer.run(), name="writer")
+            await self._seed_policies()
+            meters = {name: _counted(self._writer, name) for name in self._writer.workspaces}
+            backend = Backend(
+                settings=self.settings,
+                authenticator=authenticator,
+                tickets=TicketOffice(
+                    lifetime_s=self.settings.auth.ticket_s,
+                    tickets_max=self.settings.auth.tickets_max,
+                ),
+                writer=self._writer,
+                publisher=self._writer.publisher,
+                journal=self._journal,
+                meters=meters,
+                condition=self.condition,
+                process=self._process,
+            )
+            await self._open_door(backend)
+        except BaseException:
+            await self._abandon_start()
+            raise
+        self.condition.ready = True
+        _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
+
+    async def _open_door(self, backend: Backend) -> None:
+        self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets)
+        sockets = SocketDoor(backend, self._hub)
+
+        self._server = EdgeServer(
+            backend, add_sockets=sockets.add_to, asyncapi_document=asyncapi_document
+        )
+        exposition = Exposition(
+            self._process,
+            backend.meters,
+            label_sets_max=self.settings.telemetry.label_sets_max,
+        )
+        self._admin = AdminServer(self.settings.telemetry, exposition)
+        self._add_gauges(sockets)
+        interval_ms = self.settings.telemetry.loop_lag_interval_ms
+        self._watch(measure_loop_lag(self._process, interval_ms), name="loop lag")
+        await self._admin.start()
+        await self._server.start()
+
+    def _make_writer(self) -> Writer:
+        limits = self.settings.runtime
+        return Writer(
+            self._journal,
+            publisher=Publisher(
+                workspace_records_max=limits.history_record_count_max,
+                records_max=limits.history_total_count_max,
+            ),
+            limits=WriterLimits(
+                inbox_count_max=limits.inbox_count_max,
+                batch_count_max=limits.batch_count_max,
+                batch_ms_max=limits.batch_ms_max,
+                recall_records=limits.history_record_count_max,
+            ),
+            snapshots=SnapshotSchedule(
+                events=limits.snapshot_event_count,
+                events_when_idle=max(1, limits.snapshot_event_count // 10),
+            ),
+            new_meters=lambda _workspace: _KeptMeters(),
+        )
+
+    def _add_gauges(self, sockets: SocketDoor) -> None:
+        gauge = self._process.gauge
+        writer = self._writer
+        gauge("router_inbox_depth", "Commands and questions that wait.", lambda: writer.waiting)
+        gauge("router_sockets_open", "Open WebSockets.", lambda: sockets.open_count)
+        gauge(
+            "router_epoch",
+            "Starts of the default workspace's history.",
+            lambda: writer.epoch("default"),
+        )
+        gauge(
+            "router_ready",
+            "1: takes work.",
+            lambda: float(self.condition.ready and not self.condition.stopping),
+        )
+        is_durable = self.settings.journal.keeper is JournalKeeper.SQLITE
+        gauge(
+            "router_journal_synchronous",
+            "1: a commit is on the disk before it is acknowledged.",
+            lambda: float(is_durable),
+        )
+
+    async def _seed_policies(self) -> None:
+        """A workspace without any policy begins with the one in the settings."""
+        for workspace in self.settings.all_workspaces():
+            answered = await self._writer.ask(workspace, lambda engine: engine.policy_version)
+            if answered.value:
+                continue
+            document = _seed(self.settings.policy)
+            if document is None:
+                _log.warning(
+                    "no policy: contacts are refused until one is published",
+                    action="policy_missing",
+                    workspace=workspace,
+                )
+                continue
+            policy = await asyncio.to_thread(parse_policy, document)
+            command = PublishPolicy(policy=policy, expected_version=0)
+            reply = await self._writer.execute(workspace, command, actor=_SEEDER)
+            answer = reply.outcome.answer
+            if isinstance(answer, Refused):
+                raise SettingsInvalid(f"$.policy.seed_path: refused: {answer.code.name.lower()}")
+
+    async def _abandon_start(self) -> None:
+        server, admin = getattr(self, "_server", None), getattr(self, "_admin", None)
+        if server is not None:
+            await server.close()
+        if admin is not None:
+            await admin.close()
+        await self._end_corridor(fast=True)
+        await self._end_tasks()
+
+    # --- down --------------------------------------------------------------------------------------
+    async def stop(self) -> None:
+        """An orderly end: everybody is told, everything taken is finished, the next start has nothing to replay."""
+        self._begin_to_stop()
+        await self._server.stop_listening()
+        await self._hub.drain(float(self.settings.edge.drain_s))
+        await self._hub.stop()
+        await self._server.close()
+        await self._end_corridor(fast=False)
+        await self._admin.close()
+        await self._end_tasks()
+        _log.info("stopped", action="stopped")
+
+    async def stop_at_once(self) -> None:
+        """End without waiting for anybody. Nothing acknowledged is lost; the next start has more to replay."""
+        self._begin_to_stop()
+        await self._end_corridor(fast=True)
+        await self._server.close()
+        await self._hub.stop()
+        await self._admin.close()
+        await self._end_tasks()
+        _log.info("stopped at once", action="stopped_at_once")
+
+    def _begin_to_stop(self) -> None:
+        self.condition.stopping = True
+        if self.failure is not None and not self.failure.done():
+            self.failure.cancel()
+
+    async def _end_corridor(self, *, fast: bool) -> None:
+        if self._corridor is None:
+            await self._journal.close()
+            return
+        if fast:
+            self._corridor.cancel()
+        await self._writer.stop()
+        await asyncio.gather(self._corridor, return_exceptions=True)
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- watching over the tasks ------------------------------------------------------------------
+    def _watch(self, work: "asyncio._CoroutineLike[None]", *, name: str) -> asyncio.Task[None]:
+        """Run it beside everything else; its failure is the process's failure."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        _log.critical(
+            "a task that the router cannot live without has failed",
+            action="task_failed",
+            task=task.get_name(),
+            exc_info=error,
+        )
+        self.condition.stopping = True
+        if self.failure is not None and not self.failure.done():
+            self.failure.set_exception(error)
+
+
+class _KeptMeters:
+    """A workspace's meters as recovery wants them: it makes them first and restores into them."""
+
+    def __init__(self) -> None:
+        self.meters = Meters()
+
+    def fold(self, event: Event, seq: int, at_ms: int) -> None:
+        """Count one event."""
+        self.meters.fold(event, seq, at_ms)
+
+    def snapshot(self) -> bytes:
+        """Their state."""
+        return self.meters.snapshot()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take on that state. Raises DecodeError for that of another version."""
+        try:
+            self.meters = Meters.restore(snapshot)
+        except ValueError as error:
+            raise msgspec.DecodeError(str(error)) from None
+
+
+def _counted(writer: Writer, workspace: str) -> Meters:
+    kept = writer.meters(workspace)
+    assert isinstance(kept, _KeptMeters)
+    return kept.meters
+
+
+def _journal(settings: JournalSettings) -> Journal:
+    if settings.keeper is JournalKeeper.MEMORY:
+        return MemoryJournal()
+    path = Path(settings.path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingsInvalid(f"$.journal.path: {error.strerror}") from None
+    return SqliteJournal(
+        path,
+        high_water_interval_ms=settings.high_water_interval_ms,
+        high_water_sync=settings.high_water_sync,
+        checkpoint_bytes_max=settings.checkpoint_bytes_max,
+        checkpoint_idle_ms=settings.checkpoint_idle_ms,
+        ballast_bytes=settings.ballast_bytes,
+    )
+
+
+def _seed(settings: PolicySettings) -> bytes | None:
+    """The first policy's text; None where the settings name none, or their default is not there."""
+    if settings.seed_path is None:
+        return None
+    path = Path(settings.seed_path)
+    try:
+        with path.open("rb") as file:
+            return file.read(_POLICY_BYTES_MAX + 1)
+    except FileNotFoundError:
+        if settings.seed_path == PolicySettings().seed_path:
+            return None
+        raise SettingsInvalid(f"$.policy.seed_path: {path}: no such file") from None
+    except OSError as error:
+        raise SettingsInvalid(f"$.policy.seed_path: {path}: {error.strerror}") from None
+
+
+# --- the process ------------------------------------------------------------------------------------
+
+
+async def serve(
+    settings: Settings,
+    *,
+    on_started: Callable[[App], None] | None = None,
+) -> int:
+    """Run until SIGTERM or SIGINT, or until something fails. Returns the exit code."""
+    app = App(settings)
+    signals = _Signals()
+    await app.start()
+    if on_started is not None:
+        on_started(app)
+    assert app.failure is not None
+    try:
+        await asyncio.wait((app.failure, signals.first), return_when=asyncio.FIRST_COMPLETED)
+        if not signals.first.done():
+            await app.stop_at_once()
+            return EXIT_FAILED
+        return await _drain(app, signals, settings.runtime.stop_timeout_s)
+    finally:
+        signals.forget()
+
+
+async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
+    """The orderly end, as far as there is time and patience for it."""
+    stopping = asyncio.get_running_loop().create_task(app.stop())
+    done, _ = await asyncio.wait(
+        (stopping, signals.second), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+    )
+    if stopping in done:
+        stopping.result()
+        return EXIT_OK
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    await app.stop_at_once()
+    return EXIT_OK if signals.second.done() else EXIT_FAILED
+
+
+class _Signals:
+    """The first SIGTERM or SIGINT asks for an orderly end, the second for a fast one."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.first: asyncio.Future[None] = self._loop.create_future()
+        self.second: asyncio.Future[None] = self._loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._come)
+
+    def _come(self) -> None:
+        for waiting in (self.first, self.second):
+            if not waiting.done():
+                waiting.set_result(None)
+                return
+
+    def forget(self) -> None:
+        """Give the signals back."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
+
+
+def main_serve(settings: Settings) -> int:
+    """``router serve``: set the logs up, run, return the exit code (0 orderly, 1 failed, 2 settings, 3 journal)."""
+    configure_logs(settings.telemetry.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(serve(settings, on_started=lambda app: tell_first_token(app)))
+    except (SettingsInvalid, PolicyInvalid) as error:
+        sys.stderr.write(f"router: {error}\n")
+        return EXIT_SETTINGS
+    except JournalError as error:
+        sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
+        return EXIT_JOURNAL
+    except RouterError as error:
+        sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
+        return EXIT_FAILED
+
+
+def tell_first_token(app: App, terminal: TextIO | None = None) -> None:
+    """On the first start, show an admin token once: on a terminal, never where the output may be kept."""
+    if not app.is_first_start:
+        return
+    out = terminal if terminal is not None else sys.stderr
+    if not out.isatty():
+        _log.info(
+            "first start: make an admin token with `router token --role admin`",
+            action="first_start",
+        )
+        return
+    token = app.mint_token(subject="first-admin", role=Role.ADMIN)
+    out.write(f"\nFirst start. Admin token, shown only now, for one hour:\n\n{token}\n\n")
+    out.flush()

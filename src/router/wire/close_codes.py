@@ -1,12 +1,18 @@
 """Why a socket was closed. 4000–4499: come back. 4500–4999: do not, before something has changed."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class CloseCode(IntEnum):
     """The codes that the server sends, beside those of RFC 6455."""
 
+    NORMAL = 1000
     GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    """A text frame on a MessagePack connection, or the other way round."""
+    INVALID_TEXT = 1007
     TOO_BIG = 1009
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
@@ -33,4 +39,22 @@ class CloseCode(IntEnum):
     @property
     def may_return(self) -> bool:
         """True where a client should reconnect by itself."""
-        return self < 4500 and self != CloseCode.TOO_BIG
+        return may_return(self)
+
+
+# The same client sending the same again would be closed the same way again.
+_NEVER_BETTER: Final = frozenset(
+    {
+        CloseCode.PROTOCOL_ERROR,
+        CloseCode.UNSUPPORTED_DATA,
+        CloseCode.INVALID_TEXT,
+        CloseCode.TOO_BIG,
+    }
+)
+
+
+def may_return(code: int | None) -> bool:
+    """Whether to reconnect after a close with this code; none: the connection was lost without one."""
+    if code is None or code < 1000:
+        return True
+    return code < 4500 and code not in _NEVER_BETTER

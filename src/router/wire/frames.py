@@ -17,7 +17,8 @@ from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
-ResumeFrom: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,64}:[0-9]{1,16}(?!\n)$")]
+# ``gen:seq``. Anything else in it is no error: the client gets a fresh welcome.
+ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 
 
 # --- client to server ------------------------------------------------------------
@@ -233,6 +234,8 @@ class Welcome(_Tell, frozen=True, kw_only=True, tag="welcome"):
     at_ms: int
     heartbeat_s: int
     session_id: str
+    pages: int = 0
+    """So many ``page`` frames follow before the first event: the rest of ``contacts`` and ``agents``."""
     agent: AgentView | None = None
     """Desktop: the agent himself, with offers and assignments."""
     contacts: tuple[ContactView, ...] = ()
@@ -241,6 +244,13 @@ class Welcome(_Tell, frozen=True, kw_only=True, tag="welcome"):
     """Supervisor."""
     agents: tuple[AgentView, ...] = ()
     """Supervisor."""
+
+
+class Page(_Tell, frozen=True, kw_only=True, tag="page"):
+    """The rest of a welcome that is too long for one frame."""
+
+    contacts: tuple[ContactView, ...] = ()
+    agents: tuple[AgentView, ...] = ()
 
 
 class Resumed(_Tell, frozen=True, kw_only=True, tag="resumed"):
@@ -299,10 +309,11 @@ class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=Tr
 
 
 class Pong(_Tell, frozen=True, kw_only=True, tag="pong"):
-    """The answer to ``ping``."""
+    """The answer to ``ping``. ``seq``: whatever you may see up to here has been sent; resume from it."""
 
     id: str
     at_ms: int
+    seq: int = 0
 
 
 class Reconnect(_Tell, frozen=True, kw_only=True, tag="reconnect"):
@@ -311,4 +322,6 @@ class Reconnect(_Tell, frozen=True, kw_only=True, tag="reconnect"):
     after_ms: int
 
 
-Tell: TypeAlias = Welcome | Resumed | EventFrame | Figures | Ok | ErrorFrame | Pong | Reconnect
+Tell: TypeAlias = (
+    Welcome | Page | Resumed | EventFrame | Figures | Ok | ErrorFrame | Pong | Reconnect
+)

@@ -1,0 +1,90 @@
+"""An agent's desktop: offers come in, the agent's answers go out."""
+
+from router.client.mirror import AgentMirror
+from router.client.socket import SocketClient
+from router.model.states import AgentState
+from router.wire import frames as f
+
+
+class DesktopClient(SocketClient):
+    """One agent. The token's subject is his id.
+
+    ``async with DesktopClient(url, token) as desktop:`` connects, waits for the state and comes back by itself when the
+    connection is lost; ``async for frame in desktop:`` tells what happens. ``url`` is ``ws://host:port`` (or ``wss://``).
+    """
+
+    path = "/v1/desktop"
+
+    @property
+    def state(self) -> AgentMirror:
+        """The agent as of the last frame: state, offers, assignments."""
+        return self._mirror
+
+    def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
+        if isinstance(frame, f.Welcome) and frame.agent is not None:
+            self._mirror = AgentMirror.of(frame.agent)
+        elif isinstance(frame, f.EventFrame):
+            self._mirror.apply(frame.event, frame.at_ms)
+
+    _mirror = AgentMirror(agent_id="")
+
+    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
+    async def ready(self) -> f.Ok:
+        """Go ready."""
+        return await self.set_state(AgentState.READY)
+
+    async def not_ready(self, reason: str | None = None, *, after_work: bool = False) -> f.Ok:
+        """Go not ready, at once or when the work in hand is done."""
+        return await self.set_state(AgentState.NOT_READY, reason, after_work=after_work)
+
+    async def set_state(
+        self, state: AgentState, reason: str | None = None, *, after_work: bool = False
+    ) -> f.Ok:
+        """Go ready, not ready or offline."""
+        return await self._command(
+            f.SetState(id=self._id(), state=state, reason=reason, after_work=after_work)
+        )
+
+    async def accept(self, offer_id: str) -> f.Ok:
+        """Take the offered contact."""
+        return await self._command(f.Accept(id=self._id(), offer_id=offer_id))
+
+    async def decline(self, offer_id: str, reason: str = "declined") -> f.Ok:
+        """Do not take it."""
+        return await self._command(f.Decline(id=self._id(), offer_id=offer_id, reason=reason))
+
+    async def hold(self, assignment_id: str) -> f.Ok:
+        """Customer on hold."""
+        return await self._command(f.Hold(id=self._id(), assignment_id=assignment_id))
+
+    async def unhold(self, assignment_id: str) -> f.Ok:
+        """Customer off hold."""
+        return await self._command(f.Unhold(id=self._id(), assignment_id=assignment_id))
+
+    async def end(self, contact_id: str, reason: str = "ended") -> f.Ok:
+        """The conversation is over; wrap-up begins."""
+        return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))
+
+    async def extend_wrap_up(self, assignment_id: str, extend_s: int) -> f.Ok:
+        """More time for wrap-up."""
+        return await self._command(
+            f.ExtendWrapUpFrame(id=self._id(), assignment_id=assignment_id, extend_s=extend_s)
+        )
+
+    async def complete(self, assignment_id: str, disposition: str | None = None) -> f.Ok:
+        """Done with it."""
+        return await self._command(
+            f.Complete(id=self._id(), assignment_id=assignment_id, disposition=disposition)
+        )
+
+    async def transfer_to_queue(self, contact_id: str, queue_id: str) -> f.Ok:
+        """Pass the contact on to a queue, at once."""
+        return await self._command(
+            f.Transfer(id=self._id(), contact_id=contact_id, to_queue_id=queue_id)
+        )
+
+    async def transfer_to_agent(self, contact_id: str, agent_id: str) -> f.Ok:
+        """Offer the contact to another agent; it stays here until he accepts."""
+        return await self._command(
+            f.Transfer(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
+        )

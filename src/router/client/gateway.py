@@ -1,0 +1,108 @@
+"""A channel gateway: submits contacts and hears what becomes of them."""
+
+import secrets
+
+from msgspec import UNSET, UnsetType
+
+from router.client.errors import NotConnected, OutcomeUnknown
+from router.client.mirror import ContactsMirror
+from router.client.socket import SocketClient
+from router.model.policy import FactValue
+from router.wire import frames as f
+
+
+class GatewayClient(SocketClient):
+    """One gateway. The token's subject is its id; it sees the contacts that it has submitted."""
+
+    path = "/v1/gateway"
+
+    @property
+    def contacts(self) -> ContactsMirror:
+        """The live contacts as of the last frame."""
+        return self._mirror
+
+    def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
+        if isinstance(frame, f.Welcome):
+            self._mirror = ContactsMirror()
+        if isinstance(frame, f.Welcome | f.Page):
+            self._mirror.add(frame)
+        elif isinstance(frame, f.EventFrame):
+            self._mirror.apply(frame.event, frame.at_ms)
+
+    _mirror = ContactsMirror()
+
+    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
+    async def submit(
+        self,
+        channel: str,
+        *,
+        queue_id: str | None = None,
+        skills: dict[str, int] | None = None,
+        priority_s: int = 0,
+        strict_class: int = 0,
+        attributes: dict[str, FactValue] | None = None,
+        ttl_s: int | None = None,
+        reference: str | None = None,
+        idempotency_key: str | None = None,
+        until_known: bool = False,
+    ) -> f.Ok:
+        """Submit a contact; ``subject`` of the answer is its id.
+
+        Every submit carries a key, so repeating it after OutcomeUnknown with the key of the exception is safe.
+        ``until_known`` does that by itself, over as many connections as it takes.
+        """
+        contact = f.ContactFields(
+            channel=channel,
+            queue_id=queue_id,
+            skills=skills or {},
+            priority_s=priority_s,
+            strict_class=strict_class,
+            attributes=attributes or {},
+            ttl_s=ttl_s,
+            reference=reference,
+        )
+        key = idempotency_key or secrets.token_urlsafe(16)
+        while True:
+            try:
+                return await self._command(
+                    f.Submit(id=self._id(), contact=contact, idempotency_key=key)
+                )
+            except OutcomeUnknown as unknown:
+                if not until_known:
+                    raise OutcomeUnknown(str(unknown), key) from None
+            except NotConnected:
+                if not until_known:
+                    raise
+
+    async def update(
+        self,
+        contact_id: str,
+        *,
+        priority_s: int | UnsetType = UNSET,
+        strict_class: int | UnsetType = UNSET,
+        skills: dict[str, int] | UnsetType = UNSET,
+        attributes: dict[str, FactValue] | UnsetType = UNSET,
+    ) -> f.Ok:
+        """Change a contact in flight; what is unset stays."""
+        return await self._command(
+            f.Update(
+                id=self._id(),
+                contact_id=contact_id,
+                priority_s=priority_s,
+                strict_class=strict_class,
+                skills=skills,
+                attributes=attributes,
+            )
+        )
+
+    async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
+        """Withdraw a contact that nobody has yet."""
+        return await self._command(f.Cancel(id=self._id(), contact_id=contact_id, reason=reason))
+
+    async def abandon(self, contact_id: str) -> f.Ok:
+        """The customer has left."""
+        return await self._command(f.Abandon(id=self._id(), contact_id=contact_id))
+
+    async def end(self, contact_id: str, reason: str = "ended") -> f.Ok:
+        """The conversation is over."""
+        return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))

@@ -1,0 +1,419 @@
+"""The connection that comes back: one WebSocket after the other, seen as one gap-free stream of frames.
+
+Each new connection resumes after the last event that was seen, so nothing is lost and nothing comes twice; where the router
+no longer holds what was missed, it sends a fresh ``welcome`` instead, and that is what the reader gets. Buffers are bounded:
+a reader who falls too far behind costs the connection, which comes back when he has caught up.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+
+from router.client.backoff import Backoff
+from router.client.errors import (
+    ClientError,
+    ClosedForGood,
+    NotConnected,
+    OutcomeUnknown,
+    RouterRefused,
+)
+from router.client.tokens import TokenProvider, TokenSource, refresh_after_s
+from router.wire import frames as f
+from router.wire.close_codes import CloseCode, may_return
+from router.wire.codec import MSGPACK, SUBPROTOCOLS, BadFrame, Decoder, encoder
+
+FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
+EVENTS_MAX: Final = 10_000
+IN_FLIGHT_MAX: Final = 1_000
+# Handshake answers that coming back would not change.
+_FINAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 426})
+
+Heard = f.Welcome | f.Page | f.EventFrame | f.Figures
+
+
+class _Unknown(msgspec.Struct):
+    """A frame of a newer router: only its place in the stream matters."""
+
+    type: str
+    seq: int | None = None
+
+
+class LinkOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a client."""
+
+    connect_timeout_s: float = 30.0
+    """How long entering, and a command without a connection, wait for one."""
+    command_timeout_s: float = 30.0
+    """How long a command waits for its answer; then its outcome is unknown."""
+    events_max: int = EVENTS_MAX
+    """Events that wait for their reader."""
+    listen: bool = True
+    """False: nobody reads events; they only keep the mirror."""
+    proxy: str | None = None
+    """The address of an HTTP or SOCKS proxy; what the environment says of proxies does not count."""
+    backoff_base_s: float = 1.0
+    backoff_longest_s: float = 30.0
+
+
+class Link:
+    """The stream of one client over as many connections as it takes."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | TokenProvider,
+        *,
+        codec: str,
+        options: LinkOptions,
+        hear: Callable[[Heard], None],
+    ) -> None:
+        if codec not in ("json", "msgpack"):
+            raise ValueError("codec is `json` or `msgpack`")
+        self.welcome: f.Welcome | None = None
+        self.gen = ""
+        self.seq = 0
+        self.connections = 0
+        """How many connections there have been."""
+        self._url = url
+        self._tokens = TokenSource(token)
+        self._options = options
+        self._hear = hear
+        self._subprotocol = MSGPACK if codec == "msgpack" else SUBPROTOCOLS[0]
+        self._decoder = Decoder(f.Tell, self._subprotocol)
+        self._unknown = Decoder(_Unknown, self._subprotocol)
+        self._encoder = encoder(self._subprotocol)
+        self._backoff = Backoff(base_s=options.backoff_base_s, longest_s=options.backoff_longest_s)
+        self._numbers = itertools.count(1)
+        self._ws: ClientConnection | None = None
+        self._live = asyncio.Event()
+        self._waiting: dict[str, asyncio.Future[f.Ok | f.Pong]] = {}
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._events: deque[f.Welcome | f.EventFrame | f.Figures] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._hint_s: float | None = None
+        self._ended: ClientError | None = None
+        self._runner: asyncio.Task[None] | None = None
+
+    # --- life -------------------------------------------------------------------------------------
+    async def open(self) -> None:
+        """Connect and wait for the state. Raises ClosedForGood or NotConnected."""
+        self._runner = asyncio.create_task(self._run())
+        self._runner.add_done_callback(self._runner_ended)
+        entered = False
+        try:
+            await self._connected()
+            entered = True
+        finally:
+            if not entered:
+                await self.close()
+
+    async def close(self) -> None:
+        """End the stream. Idempotent."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+            self._runner = None
+        self._end(ClosedForGood(CloseCode.NORMAL, "closed by this side"))
+
+    async def drop(self) -> None:
+        """Lose the present connection, as the network might: the next one resumes."""
+        if self._ws is not None:
+            self._ws.transport.abort()
+
+    @property
+    def is_live(self) -> bool:
+        """True while commands can be sent at once."""
+        return self._live.is_set()
+
+    # --- commands -----------------------------------------------------------------------------------
+    def next_id(self) -> str:
+        """An id for the next frame."""
+        return str(next(self._numbers))
+
+    async def ask(self, frame: Any) -> f.Ok | f.Pong:
+        """Send a frame and wait for its answer.
+
+        Raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood.
+        """
+        async with self._in_flight:
+            ws = await self._open_socket()
+            answer: asyncio.Future[f.Ok | f.Pong] = asyncio.get_running_loop().create_future()
+            self._waiting[frame.id] = answer
+            try:
+                async with asyncio.timeout(self._options.command_timeout_s):
+                    await ws.send(self._encode(frame))
+                    return await answer
+            except ConnectionClosed:
+                raise OutcomeUnknown("the connection was lost") from None
+            except TimeoutError:
+                raise OutcomeUnknown("no answer in time") from None
+            finally:
+                self._waiting.pop(frame.id, None)
+
+    async def _open_socket(self) -> ClientConnection:
+        """The present connection, once it is one: what is given to a closing one is never sent."""
+        while True:
+            await self._connected()
+            if self._ws is not None and self._ws.state is State.OPEN:
+                return self._ws
+            self._live.clear()  # The reader will find out in its turn; nobody is to spin until then.
+
+    async def _connected(self) -> None:
+        if self._ended is not None:
+            raise self._ended
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                await self._live.wait()
+        except TimeoutError:
+            raise NotConnected("no connection in time") from None
+        if self._ended is not None:
+            raise self._ended
+
+    def _encode(self, frame: Any) -> bytes | str:
+        data = self._encoder.encode(frame)
+        return data if self._subprotocol == MSGPACK else data.decode()
+
+    # --- events -------------------------------------------------------------------------------------
+    async def events(self) -> AsyncIterator[f.Welcome | f.EventFrame | f.Figures]:
+        """What happens, in order, for ever. A ``Welcome`` in between: the state is anew; what led to it is not told.
+
+        Raises ClosedForGood at the end, unless this side closed.
+        """
+        while True:
+            while self._events:
+                frame = self._events.popleft()
+                if len(self._events) <= self._options.events_max // 2:
+                    self._room.set()
+                yield frame
+            if self._ended is not None:
+                if isinstance(self._ended, ClosedForGood) and self._ended.code == CloseCode.NORMAL:
+                    return
+                raise self._ended
+            self._news.clear()
+            await self._news.wait()
+
+    def _keep(self, frame: f.Welcome | f.EventFrame | f.Figures) -> bool:
+        """Put a frame before the reader; false: he is too far behind."""
+        if self._options.listen:
+            if len(self._events) >= self._options.events_max:
+                return False
+            self._events.append(frame)
+            self._news.set()
+        return True
+
+    # --- connections ----------------------------------------------------------------------------------
+    async def _run(self) -> None:
+        while True:
+            code, text = None, ""
+            began = time.monotonic()
+            try:
+                await self._room.wait()
+                code, text = await self._one_connection()
+            except ClosedForGood as final:
+                self._end(final)
+                return
+            except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
+                pass  # However it was lost, what follows is the same: come back.
+            finally:
+                self._lost()
+            if code == CloseCode.TOKEN_EXPIRED and not self._tokens.is_renewable:
+                self._end(ClosedForGood(code, "the token has expired"))
+                return
+            if not may_return(code):
+                self._end(ClosedForGood(code or 0, text))
+                return
+            self._backoff.held(time.monotonic() - began)
+            hint_s, self._hint_s = self._hint_s, None
+            await asyncio.sleep(self._backoff.next_s(hint_s))
+
+    def _runner_ended(self, runner: asyncio.Task[None]) -> None:
+        """Nobody is to wait for ever where the token's provider failed, or a frame broke the mirror."""
+        if not runner.cancelled() and (error := runner.exception()) is not None:
+            broken = ClosedForGood(CloseCode.INTERNAL_ERROR, type(error).__name__)
+            broken.__cause__ = error
+            self._end(broken)
+
+    async def _one_connection(self) -> tuple[int | None, str]:
+        """From the handshake to the close; how it was closed."""
+        token = await self._tokens.fetch()
+        async with self._dial(token) as ws:
+            hello = f.Hello(resume=f"{self.gen}:{self.seq}" if self.gen else None)
+            await ws.send(self._encode(hello))
+            self._ws = ws
+            self.connections += 1
+            side_work = asyncio.create_task(self._side_work(ws, token))
+            try:
+                await self._read(ws)
+            finally:
+                side_work.cancel()
+                await asyncio.gather(side_work, return_exceptions=True)
+        return ws.close_code, ws.close_reason or ""
+
+    @contextlib.asynccontextmanager
+    async def _dial(self, token: str) -> AsyncIterator[ClientConnection]:
+        try:
+            ws = await connect(
+                self._url,
+                subprotocols=[Subprotocol(self._subprotocol)],
+                additional_headers={"Authorization": f"Bearer {token}"},
+                compression=None,
+                max_size=FRAME_BYTES_MAX,
+                ping_interval=None,
+                open_timeout=self._options.connect_timeout_s,
+                close_timeout=2.0,
+                proxy=self._options.proxy,
+            )
+        except InvalidStatus as refused:
+            status = refused.response.status_code
+            if status in _FINAL_STATUS and not (status == 401 and self._may_try_token_again()):
+                raise ClosedForGood(status, "refused before the upgrade") from None
+            with contextlib.suppress(ValueError):
+                self._hint_s = float(refused.response.headers.get("Retry-After") or 0)
+            raise
+        self._token_refusals = 0
+        try:
+            yield ws
+        finally:
+            await ws.close()
+
+    _token_refusals = 0
+
+    def _may_try_token_again(self) -> bool:
+        """A provider's token may have ended on its way; once is an accident, twice is not."""
+        self._token_refusals += 1
+        return self._tokens.is_renewable and self._token_refusals < 2
+
+    async def _read(self, ws: ClientConnection) -> None:
+        pages_left = 0
+        with contextlib.suppress(ConnectionClosed):
+            async for data in ws:
+                frame = self._decode(data)
+                match frame:
+                    case f.EventFrame():
+                        if not self._event(frame):
+                            return
+                    case f.Ok() | f.Pong() | f.ErrorFrame():
+                        self._answer(frame)
+                    case f.Welcome():
+                        pages_left = frame.pages
+                        self._hear(frame)
+                        self.welcome = frame
+                        if not pages_left:
+                            self._entered(frame)
+                    case f.Page():
+                        pages_left -= 1
+                        self._hear(frame)
+                        if not pages_left and self.welcome is not None:
+                            self._entered(self.welcome)
+                    case f.Resumed():
+                        self._go_live()
+                    case f.Figures():
+                        self._hear(frame)
+                        self._keep(frame)
+                    case f.Reconnect():
+                        self._hint_s = 0.0
+                    case _Unknown(type="event", seq=int(seq)):
+                        self.seq = max(self.seq, seq)
+
+    def _decode(self, data: bytes | str) -> Any:
+        try:
+            return self._decoder.decode(data)
+        except BadFrame:
+            # What this version does not know it ignores, but for its place in the stream.
+            return self._unknown.decode(data)
+
+    def _event(self, frame: f.EventFrame) -> bool:
+        if frame.seq <= self.seq:
+            return True  # Seen before.
+        if not self._keep(frame):
+            # Not taken, so not counted as seen: the next connection starts with it.
+            self._room.clear()
+            assert self._ws is not None
+            self._ws.transport.abort()  # A close with all its courtesy would first have to read the rest.
+            return False
+        self._hear(frame)
+        self.seq = frame.seq
+        return True
+
+    def _entered(self, welcome: f.Welcome) -> None:
+        if self.gen:
+            self._events.append(
+                welcome
+            )  # Beyond the bound by one: it stands for any number of events.
+            self._news.set()
+        self.gen, self.seq = welcome.gen, welcome.seq
+        self._go_live()
+
+    def _go_live(self) -> None:
+        self._live.set()
+
+    def _answer(self, frame: f.Ok | f.Pong | f.ErrorFrame) -> None:
+        if isinstance(frame, f.ErrorFrame) and frame.code == "rate_limited":
+            self._hint_s = (frame.retry_after_ms or 0) / 1000
+        future = self._waiting.get(frame.id) if frame.id is not None else None
+        if future is None or future.done():
+            return
+        if isinstance(frame, f.ErrorFrame):
+            future.set_exception(RouterRefused(frame))
+        else:
+            future.set_result(frame)
+
+    def _lost(self) -> None:
+        self._live.clear()
+        self._ws = None
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(OutcomeUnknown("the connection was lost"))
+
+    def _end(self, why: ClientError) -> None:
+        if self._ended is None:
+            self._ended = why
+        self._live.set()  # Whoever waits for a connection hears why there is none.
+        self._news.set()
+
+    # --- beside the reading ---------------------------------------------------------------------------
+    async def _side_work(self, ws: ClientConnection, token: str) -> None:
+        """The client's own heartbeat, and a fresh token in time."""
+        await self._live.wait()
+        refresh_s = refresh_after_s(token) if self._tokens.is_renewable else None
+        refresh_at = None if refresh_s is None else time.monotonic() + refresh_s
+        beat_s = float(self.welcome.heartbeat_s) if self.welcome else 20.0
+        while True:
+            pause_s = beat_s
+            if refresh_at is not None:
+                pause_s = min(pause_s, max(0.0, refresh_at - time.monotonic()))
+            await asyncio.sleep(pause_s)
+            if refresh_at is not None and time.monotonic() >= refresh_at:
+                token = await self._tokens.fetch()
+                with contextlib.suppress(ClientError):
+                    await self.ask(f.Refresh(id=self.next_id(), token=token))
+                refresh_s = refresh_after_s(token)
+                refresh_at = None if refresh_s is None else time.monotonic() + refresh_s
+                continue
+            if not await self._beat(ws, beat_s / 2):
+                ws.transport.abort()  # Half open: nobody is there any more to shake hands with.
+                return
+
+    async def _beat(self, ws: ClientConnection, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                pong = await self.ask(f.Ping(id=self.next_id()))
+        except TimeoutError:
+            return False
+        except ClientError:
+            return True  # An answer of some kind, or the reader knows already.
+        if isinstance(pong, f.Pong) and self._ws is ws:
+            self.seq = max(self.seq, pong.seq)
+        return True

@@ -1,0 +1,279 @@
+"""The mirrors: what a client may see, kept up to date by folding events into the last welcome.
+
+A mirror holds what events tell. Figures that the router derives by its policy (what an agent could take, a contact's position)
+are in the welcome and on request, not here. A mirror that has folded all events equals one made from a fresh welcome.
+"""
+
+from typing import TypeVar
+
+from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import replace
+
+from router.model import events as e
+from router.model.policy import FactValue
+from router.model.states import AgentState, AssignmentState, ContactState, Presence
+from router.model.views import AgentView, AssignmentView, ContactView, OfferView, QueueView
+from router.wire.frames import Figures, Page, Welcome
+
+T = TypeVar("T")
+
+
+class OfferItem(Struct, frozen=True, kw_only=True):
+    """A pending offer."""
+
+    offer_id: str
+    contact_id: str
+    channel: str
+    queue_id: str
+    deadline_ms: int
+    waited_ms: int
+    reason: str
+    attributes: dict[str, FactValue]
+    reference: str | None
+    from_agent_id: str | None
+
+    @classmethod
+    def of(cls, source: OfferView | e.OfferMade) -> "OfferItem":
+        """From a welcome's view, or from the event that made it."""
+        return cls(**{name: getattr(source, name) for name in cls.__struct_fields__})
+
+
+class WorkItem(Struct, frozen=True, kw_only=True):
+    """An assignment, until it is completed."""
+
+    assignment_id: str
+    contact_id: str
+    state: AssignmentState
+    channel: str
+    queue_id: str
+    started_at_ms: int
+    wrap_up_deadline_ms: int | None
+    attributes: dict[str, FactValue]
+    reference: str | None
+
+    @classmethod
+    def of(cls, view: AssignmentView) -> "WorkItem":
+        """From a welcome's view."""
+        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
+
+
+class AgentMirror(Struct, kw_only=True):
+    """An agent with his offers and assignments, by id."""
+
+    agent_id: str
+    state: AgentState = AgentState.OFFLINE
+    reason: str | None = None
+    presence: Presence = Presence.NONE
+    state_since_ms: int = 0
+    return_at_ms: int | None = None
+    next_state: AgentState | None = None
+    next_reason: str | None = None
+    skills: dict[str, int] = {}
+    queues: tuple[str, ...] | None = None
+    offers: dict[str, OfferItem] = field(default_factory=dict)
+    assignments: dict[str, WorkItem] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, view: AgentView) -> "AgentMirror":
+        """From a welcome's view."""
+        plain = {name: getattr(view, name) for name in cls.__struct_fields__}
+        plain["offers"] = {offer.offer_id: OfferItem.of(offer) for offer in view.offers}
+        plain["assignments"] = {work.assignment_id: WorkItem.of(work) for work in view.assignments}
+        return cls(**plain)
+
+    def apply(self, event: e.Event, at_ms: int) -> None:
+        """Fold one event in. Events of other agents change nothing but what they take from this one."""
+        match event:
+            case e.OfferMade() if event.agent_id == self.agent_id:
+                self.offers[event.offer_id] = OfferItem.of(event)
+            case e.OfferDeclined() | e.OfferExpired() | e.OfferRescinded():
+                self.offers.pop(event.offer_id, None)
+            case e.OfferAccepted():
+                self._accepted(event, at_ms)
+            case e.ContactAssigned():
+                self._assigned(event, at_ms)
+            case e.AssignmentHeld():
+                self._work(event.assignment_id, state=AssignmentState.ON_HOLD)
+            case e.AssignmentResumed():
+                self._work(event.assignment_id, state=AssignmentState.ACTIVE)
+            case e.WrapUpStarted() | e.WrapUpExtended():
+                self._work(
+                    event.assignment_id,
+                    state=AssignmentState.WRAP_UP,
+                    wrap_up_deadline_ms=event.deadline_ms,
+                )
+            case e.AssignmentCompleted():
+                self.assignments.pop(event.assignment_id, None)
+            case _ if getattr(event, "agent_id", None) == self.agent_id:
+                self._himself(event, at_ms)
+
+    def _himself(self, event: e.Event, at_ms: int) -> None:
+        match event:
+            case e.AgentStateChanged():
+                self.state, self.reason = event.state, event.reason
+                self.state_since_ms, self.return_at_ms = at_ms, event.return_at_ms
+                self.next_state = self.next_reason = None
+                if event.reason == "desktop_lost":
+                    self.presence = Presence.NONE
+            case e.AgentNextStateSet():
+                self.next_state, self.next_reason = event.state, event.reason
+            case e.DesktopConnected():
+                self.presence = Presence.ATTACHED
+            case e.DesktopLost():
+                self.presence = Presence.LOST
+            case e.AgentUpdated():
+                self.skills, self.queues = event.skills, event.queues
+
+    def _accepted(self, event: e.OfferAccepted, at_ms: int) -> None:
+        offer = self.offers.pop(event.offer_id, None)
+        if event.agent_id == self.agent_id and offer is not None:
+            self.assignments[event.offer_id] = WorkItem(
+                assignment_id=event.offer_id,
+                contact_id=event.contact_id,
+                state=AssignmentState.ACTIVE,
+                channel=offer.channel,
+                queue_id=offer.queue_id,
+                started_at_ms=at_ms,
+                wrap_up_deadline_ms=None,
+                attributes=offer.attributes,
+                reference=offer.reference,
+            )
+
+    def _assigned(self, event: e.ContactAssigned, at_ms: int) -> None:
+        if event.agent_id == self.agent_id:
+            self.assignments[event.assignment_id] = WorkItem(
+                assignment_id=event.assignment_id,
+                contact_id=event.contact_id,
+                state=AssignmentState.ACTIVE,
+                channel=_told(event, "channel", ""),
+                queue_id=_told(event, "queue_id", ""),
+                started_at_ms=at_ms,
+                wrap_up_deadline_ms=None,
+                attributes=_told(event, "attributes", {}),
+                reference=_told(event, "reference", None),
+            )
+
+    def _work(
+        self,
+        assignment_id: str,
+        *,
+        state: AssignmentState,
+        wrap_up_deadline_ms: int | UnsetType | None = UNSET,
+    ) -> None:
+        work = self.assignments.get(assignment_id)
+        if work is None:
+            return
+        if wrap_up_deadline_ms is UNSET:
+            wrap_up_deadline_ms = work.wrap_up_deadline_ms
+        self.assignments[assignment_id] = replace(
+            work, state=state, wrap_up_deadline_ms=wrap_up_deadline_ms
+        )
+
+
+class ContactMirror(Struct, kw_only=True):
+    """A live contact as its gateway sees it."""
+
+    contact_id: str
+    state: ContactState
+    channel: str
+    queue_id: str
+    skills: dict[str, int]
+    priority_s: int
+    strict_class: int
+    attributes: dict[str, FactValue]
+    reference: str | None
+    agent_id: str | None = None
+
+    @classmethod
+    def of(cls, view: ContactView) -> "ContactMirror":
+        """From a welcome's view."""
+        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
+
+
+class ContactsMirror(Struct, kw_only=True):
+    """A gateway's live contacts by id. One that ends is taken out."""
+
+    contacts: dict[str, ContactMirror] = field(default_factory=dict)
+
+    def add(self, page: Welcome | Page) -> None:
+        """Take in a part of a welcome."""
+        for view in page.contacts:
+            self.contacts[view.contact_id] = ContactMirror.of(view)
+
+    def apply(self, event: e.Event, at_ms: int) -> None:
+        """Fold one event in."""
+        if isinstance(event, e.ContactQueued):
+            self.contacts[event.contact_id] = _queued(event)
+            return
+        contact = self.contacts.get(getattr(event, "contact_id", ""))
+        if contact is None:
+            return
+        match event:
+            case e.ContactUpdated():
+                contact.skills, contact.attributes = event.skills, event.attributes
+                contact.priority_s, contact.strict_class = event.priority_s, event.strict_class
+            case e.ContactRequeued():
+                contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
+                contact.agent_id = None
+            case e.ContactOverflowed():
+                contact.queue_id = event.queue_id
+            case e.OfferMade(from_agent_id=None):
+                contact.state = ContactState.OFFERED
+            case e.OfferAccepted() | e.ContactAssigned():
+                contact.state, contact.agent_id = ContactState.ASSIGNED, event.agent_id
+            case (
+                e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired()
+            ):
+                del self.contacts[event.contact_id]
+
+
+class CentreMirror(Struct, kw_only=True):
+    """What a supervisor sees: all agents, and the queues as of the last figures."""
+
+    agents: dict[str, AgentMirror] = field(default_factory=dict)
+    queues: dict[str, QueueView] = field(default_factory=dict)
+
+    def add(self, page: Welcome | Page) -> None:
+        """Take in a part of a welcome."""
+        for view in page.agents:
+            self.agents[view.agent_id] = AgentMirror.of(view)
+        if isinstance(page, Welcome) and page.figures is not None:
+            self.queues = {view.queue_id: view for view in page.figures.queues}
+
+    def take(self, figures: Figures) -> None:
+        """Take in new figures."""
+        for view in figures.queues:
+            self.queues[view.queue_id] = view
+
+    def apply(self, event: e.Event, at_ms: int) -> None:
+        """Fold one event in."""
+        match event:
+            case e.AgentUpdated() if event.agent_id not in self.agents:
+                self.agents[event.agent_id] = AgentMirror(
+                    agent_id=event.agent_id, state_since_ms=at_ms
+                )
+            case e.AgentRemoved():
+                self.agents.pop(event.agent_id, None)
+        agent_id = getattr(event, "agent_id", None)
+        if agent_id in self.agents:
+            self.agents[agent_id].apply(event, at_ms)
+
+
+def _queued(event: e.ContactQueued) -> ContactMirror:
+    return ContactMirror(
+        contact_id=event.contact_id,
+        state=ContactState.QUEUED,
+        channel=event.channel,
+        queue_id=event.queue_id,
+        skills=event.skills,
+        priority_s=event.priority_s,
+        strict_class=event.strict_class,
+        attributes=event.attributes,
+        reference=event.reference,
+    )
+
+
+def _told(event: e.Event, name: str, otherwise: T) -> T:
+    """A field that a router of an older version does not send."""
+    value: T = getattr(event, name, otherwise)
+    return value

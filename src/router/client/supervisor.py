@@ -1,0 +1,94 @@
+"""A supervisor: sees queues and agents live, moves what is stuck."""
+
+from msgspec import UNSET, UnsetType
+
+from router.client.mirror import CentreMirror
+from router.client.socket import SocketClient
+from router.model.policy import FactValue
+from router.model.states import AgentState
+from router.wire import frames as f
+
+
+class SupervisorClient(SocketClient):
+    """One supervisor of a workspace."""
+
+    path = "/v1/supervisor"
+
+    @property
+    def centre(self) -> CentreMirror:
+        """Agents as of the last event, queues as of the last figures."""
+        return self._mirror
+
+    def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
+        if isinstance(frame, f.Welcome):
+            self._mirror = CentreMirror()
+        match frame:
+            case f.Welcome() | f.Page():
+                self._mirror.add(frame)
+            case f.EventFrame():
+                self._mirror.apply(frame.event, frame.at_ms)
+            case f.Figures():
+                self._mirror.take(frame)
+
+    _mirror = CentreMirror()
+
+    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
+    async def update(
+        self,
+        contact_id: str,
+        *,
+        priority_s: int | UnsetType = UNSET,
+        strict_class: int | UnsetType = UNSET,
+        skills: dict[str, int] | UnsetType = UNSET,
+        attributes: dict[str, FactValue] | UnsetType = UNSET,
+    ) -> f.Ok:
+        """Change a contact in flight; what is unset stays."""
+        return await self._command(
+            f.Update(
+                id=self._id(),
+                contact_id=contact_id,
+                priority_s=priority_s,
+                strict_class=strict_class,
+                skills=skills,
+                attributes=attributes,
+            )
+        )
+
+    async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.Ok:
+        """Put a contact (back) into a queue, with its age."""
+        return await self._command(
+            f.Requeue(id=self._id(), contact_id=contact_id, queue_id=queue_id)
+        )
+
+    async def assign(self, contact_id: str, agent_id: str) -> f.Ok:
+        """Give a contact to an agent, without an offer."""
+        return await self._command(
+            f.Assign(id=self._id(), contact_id=contact_id, agent_id=agent_id)
+        )
+
+    async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
+        """Withdraw a contact that nobody has yet."""
+        return await self._command(f.Cancel(id=self._id(), contact_id=contact_id, reason=reason))
+
+    async def end(self, contact_id: str, reason: str = "supervisor") -> f.Ok:
+        """End a contact."""
+        return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))
+
+    async def set_agent_state(
+        self,
+        agent_id: str,
+        state: AgentState,
+        reason: str | None = None,
+        *,
+        after_work: bool = False,
+    ) -> f.Ok:
+        """Change an agent's state."""
+        return await self._command(
+            f.SetAgentStateFrame(
+                id=self._id(),
+                agent_id=agent_id,
+                state=state,
+                reason=reason,
+                after_work=after_work,
+            )
+        )

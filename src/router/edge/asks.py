@@ -1,0 +1,181 @@
+"""From a client's frame to a command, and from its outcome to the one ``ok`` or ``error`` that the frame gets.
+
+What an agent asks is asked in his own name: the id in the command is that of the credential, never one from the frame.
+"""
+
+from typing import Any, Final
+
+from router.edge.auth import Credential
+from router.edge.idempotency import enqueue_command
+from router.edge.problems import PROBLEMS, code_of
+from router.model.commands import (
+    AbandonContact,
+    AcceptOffer,
+    AssignContact,
+    CancelContact,
+    Command,
+    CompleteAssignment,
+    DeclineOffer,
+    EndContact,
+    ExtendWrapUp,
+    HoldAssignment,
+    RequeueContact,
+    ResumeAssignment,
+    SetAgentState,
+    TransferContact,
+    UpdateContact,
+)
+from router.model.errors import InboxFull, JournalError, RouterError, Stopping
+from router.model.outcome import Outcome
+from router.model.refusals import RefusalCode, Refused
+from router.wire import frames
+from router.wire.frames import ErrorFrame, Ok
+
+_BUSY_RETRY_MS = 200
+_STOPPING_RETRY_MS = 1_000
+
+
+def command_of(ask: Any, credential: Credential) -> Command:
+    """The command of a frame. Which frames a socket understands is settled before: by the decoder of its door."""
+    if credential.role == "agent":
+        return _agents_command(ask, credential.subject)
+    match ask:
+        case frames.Submit(contact=fields, idempotency_key=key):
+            return enqueue_command(credential, fields, key)
+        case frames.Update():
+            return UpdateContact(
+                contact_id=ask.contact_id,
+                priority_s=ask.priority_s,
+                strict_class=ask.strict_class,
+                skills=ask.skills,
+                attributes=ask.attributes,
+            )
+        case frames.Cancel():
+            return CancelContact(contact_id=ask.contact_id, reason=ask.reason)
+        case frames.Abandon():
+            return AbandonContact(contact_id=ask.contact_id)
+        case frames.End():
+            return EndContact(contact_id=ask.contact_id, reason=ask.reason)
+        case frames.Requeue():
+            return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
+        case frames.Assign():
+            return AssignContact(contact_id=ask.contact_id, agent_id=ask.agent_id)
+        case frames.SetAgentStateFrame():
+            return SetAgentState(
+                agent_id=ask.agent_id,
+                state=ask.state,
+                reason=ask.reason,
+                after_work=ask.after_work,
+            )
+    raise AssertionError(f"no command for {type(ask).__name__}")
+
+
+def _agents_command(ask: Any, agent_id: str) -> Command:
+    match ask:
+        case frames.Accept():
+            return AcceptOffer(offer_id=ask.offer_id, agent_id=agent_id)
+        case frames.Decline():
+            return DeclineOffer(offer_id=ask.offer_id, agent_id=agent_id, reason=ask.reason)
+        case frames.SetState():
+            return SetAgentState(
+                agent_id=agent_id, state=ask.state, reason=ask.reason, after_work=ask.after_work
+            )
+        case frames.End():
+            return EndContact(contact_id=ask.contact_id, agent_id=agent_id, reason=ask.reason)
+        case frames.Complete():
+            return CompleteAssignment(
+                assignment_id=ask.assignment_id, agent_id=agent_id, disposition=ask.disposition
+            )
+        case frames.Hold():
+            return HoldAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
+        case frames.Unhold():
+            return ResumeAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
+        case frames.ExtendWrapUpFrame():
+            return ExtendWrapUp(
+                assignment_id=ask.assignment_id, agent_id=agent_id, extend_s=ask.extend_s
+            )
+        case frames.Transfer():
+            return TransferContact(
+                contact_id=ask.contact_id,
+                to_queue_id=ask.to_queue_id,
+                to_agent_id=ask.to_agent_id,
+                agent_id=agent_id,
+            )
+    raise AssertionError(f"no command for {type(ask).__name__}")
+
+
+def names_one_target(ask: Any) -> bool:
+    """A transfer goes to a queue or to an agent, not to both or neither."""
+    if not isinstance(ask, frames.Transfer):
+        return True
+    return (ask.to_queue_id is None) != (ask.to_agent_id is None)
+
+
+def contact_to_own(ask: Any, credential: Credential) -> str | None:
+    """The contact that must be the asking gateway's own, where the frame names one."""
+    if credential.role != "gateway":
+        return None
+    return getattr(ask, "contact_id", None)
+
+
+def answer_of(ask: Any, outcome: Outcome) -> Ok | ErrorFrame:
+    """The one answer to a frame."""
+    answer = outcome.answer
+    if isinstance(answer, Refused):
+        noun = _NOUNS.get(type(ask))
+        if answer.code is RefusalCode.NOT_OWNER and noun is not None:
+            # Another agent's work looks to an agent like work that does not exist.
+            return problem_frame(f"unknown_{noun}", ask.id)
+        return problem_frame(
+            code_of(answer.code),
+            ask.id,
+            detail=answer.detail,
+            field=answer.field,
+            state=answer.state,
+            allowed=answer.allowed,
+            seq=answer.seq,
+        )
+    return Ok(
+        id=ask.id,
+        seq=answer.seq,
+        subject=answer.subject,
+        state=answer.state,
+        replayed=answer.replayed,
+    )
+
+
+# What a desktop's frame is about.
+_NOUNS: Final[dict[type, str]] = {
+    frames.Accept: "offer",
+    frames.Decline: "offer",
+    frames.Hold: "assignment",
+    frames.Unhold: "assignment",
+    frames.ExtendWrapUpFrame: "assignment",
+    frames.Complete: "assignment",
+    frames.End: "contact",
+    frames.Transfer: "contact",
+}
+
+
+def fault_frame(id: str, error: RouterError) -> ErrorFrame:
+    """The answer where the router itself could not carry the command out."""
+    if isinstance(error, InboxFull):
+        return problem_frame("busy", id, retry_after_ms=_BUSY_RETRY_MS)
+    if isinstance(error, Stopping):
+        return problem_frame("stopping", id, retry_after_ms=_STOPPING_RETRY_MS)
+    if isinstance(error, JournalError):
+        return problem_frame("journal_unavailable", id, retry_after_ms=_STOPPING_RETRY_MS)
+    return problem_frame("internal", id)
+
+
+def problem_frame(code: str, id: str | None, **members: Any) -> ErrorFrame:
+    """An ``error`` with the code and title that HTTP has for it, too."""
+    kind = PROBLEMS[code]
+    return ErrorFrame(
+        code=code,
+        title=kind.title,
+        id=id,
+        temporary=kind.temporary,
+        applied=kind.applied,
+        **members,
+    )

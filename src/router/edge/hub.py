@@ -1,0 +1,344 @@
+"""Who sits where: from committed events to the sockets that may hear of them.
+
+The hub listens to the publisher, so everything that it passes on is durable. An event is encoded once for each codec, however
+many sockets get it. It also knows the one desktop of each agent, tells supervisors which queues changed, and empties the
+house for a drain. It never waits for a socket: what a socket cannot take is its outbox's affair.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+import structlog
+
+from router.edge.audience import agents_of, as_sent, gateway_of, is_for
+from router.edge.outbox import framed
+from router.model.commands import LoseDesktop
+from router.model.errors import InboxFull, RouterError
+from router.model.events import AgentRemoved, DesktopConnected, Event
+from router.model.views import QueueView
+from router.runtime.publisher import Published, Publisher
+from router.runtime.writer import Writer
+from router.settings import SocketSettings
+from router.wire.close_codes import CloseCode
+from router.wire.codec import JSON, SUBPROTOCOLS, encoder
+from router.wire.frames import EventFrame, Figures, Reconnect, Tell
+
+_log = structlog.get_logger(__name__)
+
+# How long the retry of a command waits that must not be lost, while the writer's inbox is full.
+_RETRY_S: Final = 0.2
+_DRAIN_STEP_S: Final = 0.1
+
+
+class Seat(Protocol):
+    """A connection as the hub sees it."""
+
+    session_id: str
+    workspace: str
+    role: str
+    subject: str
+    subprotocol: str
+    live: bool
+    """True: it gets events as they happen."""
+    attached: bool
+    """Desktops: its own DesktopConnected has been published."""
+    figures_fresh: bool
+    """Supervisors: it has had all queues since it came."""
+
+    def deliver(self, frame: bytes) -> None:
+        """Put a whole frame into the outbox."""
+
+    def close(self, code: CloseCode, text: str) -> None:
+        """Begin to close; does not wait."""
+
+
+class _Room:
+    """The seats of one workspace."""
+
+    def __init__(self) -> None:
+        self.seats: dict[str, Seat] = {}
+        self.desktops: dict[str, list[Seat]] = {}
+        self.gateways: dict[str, list[Seat]] = {}
+        self.supervisors: list[Seat] = []
+        self.gen = ""
+        self.seq = 0
+        """The newest published event: every live seat has all of its own up to here."""
+        self.queues: dict[str, QueueView] = {}
+        self.figures_due: asyncio.TimerHandle | None = None
+
+    def places(self, seat: Seat) -> list[Seat]:
+        if seat.role == "agent":
+            return self.desktops.setdefault(seat.subject, [])
+        if seat.role == "gateway":
+            return self.gateways.setdefault(seat.subject, [])
+        return self.supervisors
+
+
+class _Encoded:
+    """One frame as bytes, made at most once for each codec."""
+
+    def __init__(self, encoders: dict[str, Any], frame: Tell) -> None:
+        self._encoders = encoders
+        self._frame = frame
+        self._bytes: dict[str, bytes] = {}
+
+    def bytes_for(self, subprotocol: str) -> bytes:
+        found = self._bytes.get(subprotocol)
+        if found is None:
+            payload = self._encoders[subprotocol].encode(self._frame)
+            found = self._bytes[subprotocol] = framed(payload, text=subprotocol == JSON)
+        return found
+
+
+class Hub:
+    """The seats of all workspaces. Lives on the event loop; none of its methods but ``drain`` and ``stop`` waits."""
+
+    def __init__(self, writer: Writer, publisher: Publisher, settings: SocketSettings) -> None:
+        self._writer = writer
+        self._publisher = publisher
+        self._settings = settings
+        self._rooms: dict[str, _Room] = {}
+        self._encoders: dict[str, Any] = {name: encoder(name) for name in SUBPROTOCOLS}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self.draining = False
+        publisher.subscribe(self.on_published)
+
+    # --- seats --------------------------------------------------------------------------------
+    @property
+    def seat_count(self) -> int:
+        """Authenticated connections."""
+        return sum(len(room.seats) for room in self._rooms.values())
+
+    def seats(self) -> Iterator[Seat]:
+        """All of them, workspace by workspace."""
+        for room in self._rooms.values():
+            yield from room.seats.values()
+
+    def count_of(self, workspace: str, role: str, subject: str) -> int:
+        """How many connections one credential has."""
+        room = self._rooms.get(workspace)
+        if room is None:
+            return 0
+        if role == "agent":
+            return len(room.desktops.get(subject, ()))
+        if role == "gateway":
+            return len(room.gateways.get(subject, ()))
+        return sum(1 for seat in room.supervisors if seat.subject == subject)
+
+    def join(self, seat: Seat) -> None:
+        """Know the connection; it hears nothing before it is ``live``."""
+        room = self._rooms.setdefault(seat.workspace, _Room())
+        room.seats[seat.session_id] = seat
+        room.places(seat).append(seat)
+
+    def leave(self, seat: Seat) -> None:
+        """Forget the connection. Idempotent."""
+        room = self._rooms.get(seat.workspace)
+        if room is None or room.seats.pop(seat.session_id, None) is None:
+            return
+        places = room.places(seat)
+        places.remove(seat)
+        if not places and seat.role in ("agent", "gateway"):
+            (room.desktops if seat.role == "agent" else room.gateways).pop(seat.subject)
+        if not room.seats:
+            if room.figures_due is not None:
+                room.figures_due.cancel()
+            del self._rooms[seat.workspace]
+            self._note_empty()
+
+    def missed(self, seat: Seat, gen: str, after_seq: int) -> list[tuple[int, int, Event]] | None:
+        """What the seat may see after an event, as (seq, at_ms, event); none: too long ago to tell."""
+        records = self._publisher.since(seat.workspace, gen, after_seq)
+        if records is None:
+            return None
+        if records and records[-1].last_seq - after_seq > self._settings.resume_count_max:
+            return None
+        return [
+            (seq, record.at_ms, event)
+            for record in records
+            for seq, event in enumerate(record.events, record.first_seq)
+            if seq > after_seq and is_for(event, role=seat.role, subject=seat.subject)
+        ]
+
+    def go_live(self, seat: Seat, seq: int) -> None:
+        """From now on the seat hears events as they happen; it has everything of its own up to ``seq``."""
+        seat.live = True
+        room = self._rooms[seat.workspace]
+        room.seq = max(room.seq, seq)
+        if seat in room.supervisors and room.figures_due is None:
+            # What changed since its welcome was told to the others before it was live.
+            self._plan_figures(seat.workspace, room)
+
+    def position(self, workspace: str) -> int:
+        """The newest event that the live seats of the workspace know of."""
+        room = self._rooms.get(workspace)
+        return room.seq if room else 0
+
+    # --- events ---------------------------------------------------------------------------------
+    def on_published(self, published: Published) -> None:
+        """A record is durable: tell those who may hear of it."""
+        room = self._rooms.get(published.workspace)
+        if room is None:
+            return
+        record = published.record
+        for seq, event in enumerate(record.events, record.first_seq):
+            if isinstance(event, DesktopConnected):
+                self._take_over(room, event)
+            encoded: _Encoded | None = None
+            for seat in self._hearers(room, event):
+                if seat.live:
+                    if encoded is None:
+                        frame = EventFrame(seq=seq, at_ms=record.at_ms, event=as_sent(event))
+                        encoded = _Encoded(self._encoders, frame)
+                    seat.deliver(encoded.bytes_for(seat.subprotocol))
+            if isinstance(event, AgentRemoved):
+                for seat in tuple(room.desktops.get(event.agent_id, ())):
+                    seat.close(CloseCode.FORBIDDEN, "the agent is no more")
+        room.seq = max(room.seq, record.last_seq)
+        if room.supervisors and room.figures_due is None:
+            self._plan_figures(published.workspace, room)
+
+    def encode(self, frame: Tell, subprotocol: str) -> bytes:
+        """A whole WebSocket frame for one client."""
+        return framed(self.payload(frame, subprotocol), text=subprotocol == JSON)
+
+    def payload(self, frame: Tell, subprotocol: str) -> bytes:
+        """The frame's bytes without a WebSocket header."""
+        encoded: bytes = self._encoders[subprotocol].encode(frame)
+        return encoded
+
+    def _hearers(self, room: _Room, event: Event) -> Iterator[Seat]:
+        for agent_id in agents_of(event):
+            yield from room.desktops.get(agent_id, ())
+        gateway_id = gateway_of(event)
+        if gateway_id is not None:
+            yield from room.gateways.get(gateway_id, ())
+        yield from room.supervisors
+
+    def _take_over(self, room: _Room, event: DesktopConnected) -> None:
+        """The log decides which desktop is the agent's: the one whose session was connected last."""
+        for seat in tuple(room.desktops.get(event.agent_id, ())):
+            if seat.session_id == event.session_id:
+                seat.attached = True
+            elif seat.attached:
+                seat.attached = False
+                seat.close(CloseCode.TAKEN_OVER, "another desktop took over")
+
+    # --- what happens beside the sockets ----------------------------------------------------------
+    def lose_desktop(self, workspace: str, agent_id: str, session_id: str) -> None:
+        """See to it that the journal learns that this desktop is gone."""
+        command = LoseDesktop(agent_id=agent_id, session_id=session_id)
+        self._keep(asyncio.create_task(self._lose(workspace, command)))
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a reference to a task that nobody awaits, until it is done."""
+        self._keep(task)
+
+    async def _lose(self, workspace: str, command: LoseDesktop) -> None:
+        while True:
+            try:
+                await self._writer.execute(workspace, command, actor="router")
+                return
+            except InboxFull:
+                await asyncio.sleep(_RETRY_S)
+            except RouterError:
+                # The process is ending: the next start finds the session attached and loses it then.
+                return
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._note_empty()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error(
+                "a socket's background task failed", action="hub_task_failed", exc_info=error
+            )
+
+    # --- figures ----------------------------------------------------------------------------------
+    def _plan_figures(self, workspace: str, room: _Room) -> None:
+        def due() -> None:
+            self._keep(asyncio.create_task(self._send_figures(workspace, room)))
+
+        delay_s = self._settings.figures_interval_ms / 1000
+        room.figures_due = asyncio.get_running_loop().call_later(delay_s, due)
+
+    async def _send_figures(self, workspace: str, room: _Room) -> None:
+        room.figures_due = None  # Whatever happens from here on plans the next ones.
+        try:
+            answered = await self._writer.ask(workspace, lambda engine: engine.workspace().queues)
+        except InboxFull:
+            if self._rooms.get(workspace) is room and room.figures_due is None:
+                self._plan_figures(workspace, room)
+            return
+        except RouterError:
+            return
+        before, room.queues = room.queues, {view.queue_id: view for view in answered.value}
+        changed = tuple(view for view in answered.value if before.get(view.queue_id) != view)
+        some = _Encoded(
+            self._encoders, Figures(seq=answered.seq, at_ms=answered.at_ms, queues=changed)
+        )
+        whole = _Encoded(
+            self._encoders, Figures(seq=answered.seq, at_ms=answered.at_ms, queues=answered.value)
+        )
+        for seat in room.supervisors:
+            if not seat.live:
+                continue
+            if not seat.figures_fresh:
+                # What changed between the last figures and its welcome may have changed back since.
+                seat.figures_fresh = True
+                seat.deliver(whole.bytes_for(seat.subprotocol))
+            elif changed:
+                seat.deliver(some.bytes_for(seat.subprotocol))
+
+    # --- the end ------------------------------------------------------------------------------------
+    async def drain(self, deadline_s: float) -> None:
+        """Send everybody away within so many seconds: ``reconnect`` at once, then 1012, spread over the time."""
+        self.draining = True
+        seats = list(self.seats())
+        # A few desktops need no spreading; many are spread so that the next node gets some hundred a second.
+        spread_s = min(
+            self._settings.reconnect_spread_ms / 1000, deadline_s * 0.8, len(seats) / 200
+        )
+        leaving = sorted(
+            ((random.uniform(0, spread_s), index) for index in range(len(seats))), reverse=True
+        )
+        for after_s, index in leaving:
+            seat = seats[index]
+            reconnect = Reconnect(after_ms=int(after_s * 1000))
+            seat.deliver(self.encode(reconnect, seat.subprotocol))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while leaving:
+            now_s = loop.time() - began
+            while leaving and leaving[-1][0] <= now_s:
+                seats[leaving.pop()[1]].close(CloseCode.SERVICE_RESTART, "the router restarts")
+            await asyncio.sleep(_DRAIN_STEP_S if leaving else 0)
+        for seat in list(self.seats()):  # Those who came in between.
+            seat.close(CloseCode.SERVICE_RESTART, "the router restarts")
+        self._note_empty()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.1, deadline_s - (loop.time() - began))):
+                await self._empty.wait()
+
+    def _note_empty(self) -> None:
+        if self._rooms or self._tasks:
+            self._empty.clear()
+        else:
+            self._empty.set()
+
+    async def stop(self) -> None:
+        """Wait for what runs beside the sockets; cancel what hangs."""
+        for room in self._rooms.values():
+            if room.figures_due is not None:
+                room.figures_due.cancel()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

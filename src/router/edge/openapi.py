@@ -1,0 +1,214 @@
+"""The OpenAPI 3.1 document, made from the route table, the structs and the table of problems."""
+
+from typing import Any, Final
+
+import msgspec
+
+from router import __version__
+from router.edge.documents import EventEnvelope, NoQuery
+from router.edge.permissions import PERMISSIONS, PUBLIC
+from router.edge.problems import CONTENT_TYPE, PROBLEMS, ProblemDocument
+from router.edge.routes import ROUTES, Route
+from router.model.events import Event
+
+_TEMPLATE: Final = "#/components/schemas/{name}"
+# Python's `$` also matches before a last newline; the lookahead that keeps it out means nothing elsewhere.
+_PYTHON_END: Final = "(?!\n)$"
+_COMMON: Final = ("unauthenticated", "forbidden", "malformed", "invalid_value", "rate_limited")
+_UNAVAILABLE: Final = ("busy", "stopping", "not_ready", "answer_timeout", "journal_unavailable")
+_WITH_BODY: Final = ("body_timeout", "too_large", "unsupported_media_type", "expectation_failed")
+_REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "Idempotency-Key": {
+        "description": "A retry under the same key gets the first answer again, for at least 24 hours, across restarts. "
+        "The same key with another payload is refused (`key_reused`).",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    },
+    "If-Match": {
+        "description": "The ETag (version) of the policy that this one replaces. Another one in force: `policy_version`.",
+        "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+    },
+}
+_REPLAYED: Final = {
+    "description": "`true`: the same had been done before; nothing happened now.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+_ETAG: Final = {"description": "The policy's version.", "schema": {"type": "string"}}
+
+
+def openapi_document() -> dict[str, Any]:
+    """The document as plain data."""
+    kinds = _kinds()
+    refs, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
+    schemas = dict(zip(kinds, refs, strict=True))
+    components["EventList"]["properties"]["events"]["items"] = {
+        "allOf": [schemas[EventEnvelope], schemas[Event]]
+    }
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Contact Router",
+            "version": __version__,
+            "summary": "Contacts in, offers out: the HTTP API of the routing engine.",
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in ROUTES)],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+        },
+    }
+    plain: dict[str, Any] = _without_python_ends(document)
+    return plain
+
+
+_DESCRIPTION: Final = """\
+Every answer to a command is given when it is durable. `gen`, `epoch` and `seq` name its place in the history:
+`seq` counts a workspace's events without a gap, `epoch` the starts of the process, `gen` is the history itself.
+
+Errors are problem documents (RFC 9457). Programs go by `code`; `applied` says whether the command took effect
+(`no` or `unknown`); `temporary` and `Retry-After`, whether and when to try again.
+
+Ids match `[A-Za-z0-9._:-]{1,128}`. A JSON object that names a key twice counts its last value."""
+
+
+def _kinds() -> list[Any]:
+    found: dict[Any, None] = {ProblemDocument: None, EventEnvelope: None, Event: None}
+    for route in ROUTES:
+        found[route.response] = None
+        if route.request is not None:
+            found[route.request] = None
+    return list(found)
+
+
+def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
+    public = route.name in PUBLIC
+    roles = sorted(PERMISSIONS.get(route.name, ()))
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary.rstrip("."),
+        "description": "No credential is needed." if public else f"Roles: {', '.join(roles)}.",
+        "tags": [route.tag],
+        "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
+        "responses": _responses(route, schemas, public=public),
+        "x-roles": roles,
+    }
+    if public:
+        operation["security"] = []
+    if route.request is not None:
+        operation["requestBody"] = _request_body(route, schemas[route.request])
+    return operation
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    if route.query is NoQuery:
+        return []
+    _, components = msgspec.json.schema_components([route.query])
+    found = []
+    enums = {name: schema for name, schema in components.items() if name != route.query.__name__}
+    for name, schema in components[route.query.__name__]["properties"].items():
+        options = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
+        plain = dict(options[0])
+        reference = plain.pop("$ref", None)
+        if reference is not None:
+            plain = dict(enums[reference.rsplit("/", 1)[1]])
+        if schema.get("default") is not None:
+            plain["default"] = schema["default"]
+        plain.pop("title", None)
+        found.append({"name": name, "in": "query", "required": False, "schema": plain})
+    return found
+
+
+def _headers(route: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": False, **_REQUEST_HEADERS[name]}
+        for name in route.request_headers
+    ]
+
+
+def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
+    fields = msgspec.structs.fields(route.request)
+    types = ["application/json"]
+    if route.is_policy_document:
+        types.append("application/yaml")
+    elif route.method == "PATCH":
+        types.append("application/merge-patch+json")
+    return {
+        "required": route.is_policy_document or any(field.required for field in fields),
+        "content": {name: {"schema": schema} for name in types},
+    }
+
+
+def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[str, Any]:
+    content = {"application/json": {"schema": schemas[route.response]}}
+    success: dict[str, Any] = {"description": _summary_of(route.response), "content": content}
+    headers: dict[str, Any] = {}
+    if route.method != "GET" and route.response.__name__.endswith("Receipt"):
+        headers["Idempotency-Replayed"] = _REPLAYED
+    if route.name in {"get_policy", "put_policy"}:
+        headers["ETag"] = _ETAG
+    if route.name == "get_policy":
+        content["application/yaml"] = {"schema": schemas[route.response]}
+    if headers:
+        success["headers"] = headers
+    codes = list(route.codes)
+    if not public:
+        codes += [*_COMMON, *_UNAVAILABLE]
+    if "{" in route.path:
+        codes.append("not_found")
+    if route.request is not None:
+        codes += _WITH_BODY
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    answers = {str(route.status): success}
+    for status, names in sorted(by_status.items()):
+        answers[str(status)] = _problem(names, schemas[ProblemDocument])
+    return answers
+
+
+def _problem(codes: list[str], schema: dict[str, Any]) -> dict[str, Any]:
+    lines = [f"`{code}`: {PROBLEMS[code].title}." for code in sorted(codes)]
+    answer: dict[str, Any] = {
+        "description": "\n".join(lines),
+        "content": {CONTENT_TYPE: {"schema": schema}},
+    }
+    if any(PROBLEMS[code].temporary for code in codes):
+        answer["headers"] = {
+            "Retry-After": {
+                "description": "Seconds after which to try again.",
+                "schema": {"type": "integer", "minimum": 1},
+            }
+        }
+    return answer
+
+
+def _summary_of(kind: Any) -> str:
+    return (kind.__doc__ or "").strip().split("\n")[0]
+
+
+def _without_python_ends(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: text.replace(_PYTHON_END, "$").replace("(?!\\n)$", "$")
+            if key == "pattern" and isinstance(text := inner, str)
+            else _without_python_ends(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_python_ends(inner) for inner in value]
+    return value

@@ -1,0 +1,72 @@
+"""Who may do what, as data. What has no row here nobody may do; a test walks every role over every route.
+
+An operation that agents may do is theirs for their own work alone: the handlers hold them to it.
+Operations of a gateway reach its own contacts alone.
+"""
+
+from typing import Final
+
+from router.edge.auth import Role
+
+_AGENT: Final = frozenset({Role.AGENT})
+_SUPERVISORS: Final = frozenset({Role.SUPERVISOR, Role.ADMIN})
+_GATEWAYS: Final = frozenset({Role.GATEWAY, Role.SUPERVISOR, Role.ADMIN})
+_ADMIN: Final = frozenset({Role.ADMIN})
+_EVERYBODY: Final = frozenset(Role)
+
+# Answered without a credential: they say nothing about any workspace.
+PUBLIC: Final = frozenset(
+    {
+        "healthz",
+        "readyz",
+        "openapi_document",
+        "asyncapi_document",
+        "docs",
+        "docs_sockets",
+        "docs_asset",
+    }
+)
+
+PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
+    "submit_contact": _GATEWAYS,
+    "get_contact": _EVERYBODY,  # an agent: one that he has or is offered; a gateway: its own
+    "list_contacts": _GATEWAYS,  # a gateway: its own
+    "update_contact": _GATEWAYS,
+    "cancel_contact": _GATEWAYS,
+    "abandon_contact": _GATEWAYS,
+    "end_contact": _EVERYBODY,  # an agent: one that he has
+    "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: likewise
+    "requeue_contact": _SUPERVISORS,
+    "assign_contact": _SUPERVISORS,
+    "why_contact": _SUPERVISORS,
+    "why_agent": _SUPERVISORS,
+    "put_agent": _SUPERVISORS,
+    "get_agent": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: himself
+    "delete_agent": _SUPERVISORS,
+    "list_agents": _SUPERVISORS,
+    "set_agent_state": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: his own
+    "accept_offer": _AGENT,
+    "decline_offer": _AGENT,
+    "hold_assignment": _AGENT,
+    "unhold_assignment": _AGENT,
+    "extend_wrap_up": _AGENT,
+    "complete_assignment": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),
+    "list_queues": _GATEWAYS,
+    "get_queue": _GATEWAYS,
+    "get_policy": _SUPERVISORS,
+    "put_policy": _ADMIN,
+    "check_policy": _SUPERVISORS,
+    "list_events": _SUPERVISORS,
+    "get_state": _SUPERVISORS,
+    "get_digest": _SUPERVISORS,
+    "issue_ws_ticket": _EVERYBODY,
+    # The sockets; their frames are held to the role by the session.
+    "desktop_socket": _AGENT,
+    "gateway_socket": frozenset({Role.GATEWAY}),
+    "supervisor_socket": _SUPERVISORS,
+}
+
+
+def may(role: Role, operation: str) -> bool:
+    """True where the role may do the operation."""
+    return role in PERMISSIONS.get(operation, frozenset())

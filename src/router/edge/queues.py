@@ -1,0 +1,40 @@
+"""Queues over HTTP: what waits now, and what the meters say of what was."""
+
+from router.core.engine import Engine
+from router.edge.call import Answer, Call
+from router.edge.documents import QueueList, QueueStatus
+from router.edge.problems import ProblemRaised
+from router.model.views import QueueView
+
+
+async def list_queues(call: Call) -> Answer:
+    """All queues with their live figures."""
+
+    def question(engine: Engine) -> list[QueueView]:
+        policy = engine.policy
+        names = sorted(policy.queues) if policy is not None else []
+        return [view for name in names if (view := engine.queue(name)) is not None]
+
+    answered = await call.ask(question)
+    queues = tuple(_status(call, view, answered.at_ms) for view in answered.value)
+    return Answer(body=QueueList(queues=queues, as_of_seq=answered.seq, at_ms=answered.at_ms))
+
+
+async def get_queue(call: Call) -> Answer:
+    """One queue with its live figures."""
+    queue_id = call.path["queue_id"]
+    answered = await call.ask(lambda engine: engine.queue(queue_id))
+    if answered.value is None:
+        raise ProblemRaised("unknown_queue")
+    return Answer(body=_status(call, answered.value, answered.at_ms))
+
+
+def _status(call: Call, view: QueueView, at_ms: int) -> QueueStatus:
+    meters = call.backend.meters.get(call.workspace)
+    figures = meters.queue_figures(view.queue_id, at_ms) if meters is not None else None
+    oldest_ms = view.oldest_queued_at_ms
+    return QueueStatus(
+        queue=view,
+        longest_wait_ms=None if oldest_ms is None else max(0, at_ms - oldest_ms),
+        figures=figures,
+    )

@@ -1,0 +1,225 @@
+"""The centre's figures as metrics: contacts, offers, waits, agents, by workspace and queue. All of them folds over the journal.
+
+So they survive a restart: the counters go on where the journal ends (I41). A sample is taken on the event loop, as plain
+numbers; it becomes text in a thread. Labels are names that policies and settings gave; what goes beyond the cap counts
+under ``other``.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from msgspec import Struct, field
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router.model.views import Counts
+from router.stats.meters import Meters
+from router.stats.offers import OfferCounts
+from router.stats.waiting import BOUNDS_MS, Waits
+
+OTHER: Final = "other"
+# Bounds of the meters' own buckets, so nothing is interpolated; every third or so, so that 500 queues stay bearable.
+_BOUNDS_MS: Final = (
+    100, 200, 501, 1_000, 2_000, 5_010, 10_000, 20_000, 31_600, 63_100, 100_000, 200_000,
+    316_000, 631_000, 1_000_000, 2_000_000, 5_010_000, 10_000_000,
+)  # fmt: skip
+_INDEXES: Final = tuple(BOUNDS_MS.index(bound) for bound in _BOUNDS_MS)
+_OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
+
+
+class QueueSample(Struct):
+    """One queue's counters, or those of all queues beyond the cap together."""
+
+    waiting: int = 0
+    offered: int = 0
+    assigned: int = 0
+    submitted: int = 0
+    answered: int = 0
+    answered_within: int = 0
+    abandoned: int = 0
+    abandoned_short: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    overflowed: int = 0
+    offers: OfferCounts = field(default_factory=OfferCounts)
+    wait_buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    wait_sum_ms: int = 0
+
+    def add(self, other: "QueueSample") -> None:
+        """Count the other's numbers in."""
+        for name in self.__struct_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, int):
+                setattr(self, name, mine + theirs)
+        for name in OfferCounts.__struct_fields__:
+            setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
+        for index, count in enumerate(other.wait_buckets):
+            self.wait_buckets[index] += count
+
+
+class WorkspaceSample(Struct):
+    """One workspace's counters, as of one event."""
+
+    workspace: str
+    seq: int
+    counts: Counts
+    agents: dict[str, int]
+    queues: dict[str, QueueSample]
+
+
+class LabelCap:
+    """Which names are labels of their own: the first so many that come, for as long as the process lives."""
+
+    def __init__(self, count_max: int) -> None:
+        self._count_max = count_max
+        self._known: set[tuple[str, str]] = set()
+
+    def label(self, workspace: str, name: str) -> str:
+        """The name, or ``other``."""
+        key = (workspace, name)
+        if key not in self._known:
+            if len(self._known) >= self._count_max:
+                return OTHER
+            self._known.add(key)
+        return name
+
+
+def sample(workspace: str, meters: Meters, now_ms: int, cap: LabelCap) -> WorkspaceSample:
+    """The workspace's numbers now. On the event loop; no await in it, so they all belong to one event."""
+    queues: dict[str, QueueSample] = {}
+    for queue_id in meters.queue_ids():
+        taken = _queue(meters, queue_id, now_ms)
+        label = cap.label(workspace, queue_id)
+        if label in queues:
+            queues[label].add(taken)
+        else:
+            queues[label] = taken
+    whole = meters.workspace_figures(now_ms)
+    return WorkspaceSample(
+        workspace=workspace,
+        seq=meters.seq,
+        counts=whole.counts,
+        agents=whole.agents_by_activity,
+        queues=queues,
+    )
+
+
+def _queue(meters: Meters, queue_id: str, now_ms: int) -> QueueSample:
+    figures = meters.queue_figures(queue_id, now_ms)
+    waits = meters.waits(queue_id) or Waits()
+    assert figures is not None
+    flow, service = figures.contacts.flow, figures.contacts.service
+    return QueueSample(
+        waiting=figures.waiting,
+        offered=figures.offered,
+        assigned=figures.assigned,
+        submitted=flow.submitted,
+        answered=service.answered,
+        answered_within=service.answered_within,
+        abandoned=service.abandoned,
+        abandoned_short=service.abandoned_short,
+        cancelled=flow.cancelled,
+        expired=flow.expired,
+        overflowed=flow.overflowed_out,
+        offers=figures.contacts.offers,
+        wait_buckets=waits.buckets,
+        wait_sum_ms=waits.sum_ms,
+    )
+
+
+def families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
+    """The samples as metric families. In a thread: many queues take a while."""
+    samples = list(samples)
+    yield from _workspace_families(samples)
+    yield from _queue_families(samples)
+
+
+def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
+    submitted = CounterMetricFamily(
+        "router_contacts_submitted", "Contacts submitted.", labels=("workspace",)
+    )
+    ended = CounterMetricFamily(
+        "router_contacts_ended", "Contacts by their end.", labels=("workspace", "end")
+    )
+    live = GaugeMetricFamily(
+        "router_contacts_live", "Live contacts by state.", labels=("workspace", "state")
+    )
+    agents = GaugeMetricFamily(
+        "router_agents", "Agents by what they do.", labels=("workspace", "activity")
+    )
+    seq = GaugeMetricFamily(
+        "router_event_seq", "The number of the newest durable event.", labels=("workspace",)
+    )
+    for one in samples:
+        counts = one.counts
+        submitted.add_metric((one.workspace,), counts.submitted)
+        for end in ("ended", "abandoned", "cancelled", "expired"):
+            ended.add_metric((one.workspace, end), getattr(counts, end))
+        for state in ("queued", "offered", "assigned"):
+            live.add_metric((one.workspace, state), getattr(counts, state))
+        for activity, count in one.agents.items():
+            agents.add_metric((one.workspace, activity), count)
+        seq.add_metric((one.workspace,), one.seq)
+    yield from (submitted, ended, live, agents, seq)
+
+
+def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
+    by_queue = ("workspace", "queue")
+    contacts = CounterMetricFamily(
+        "router_queue_contacts",
+        "Contacts of a queue by what became of their wait.",
+        labels=(*by_queue, "outcome"),
+    )
+    live = GaugeMetricFamily(
+        "router_queue_live", "Live contacts of a queue by state.", labels=(*by_queue, "state")
+    )
+    offers = CounterMetricFamily("router_offers", "Offers by their end.", labels=(*by_queue, "end"))
+    waits = HistogramMetricFamily(
+        "router_answered_wait_seconds", "Waits of those who were answered.", labels=by_queue
+    )
+    level = GaugeMetricFamily(
+        "router_service_level_ratio",
+        "Share answered within the threshold: within / (answered + abandoned - abandoned short).",
+        labels=by_queue,
+    )
+    for workspace, queue, one in (
+        (taken.workspace, queue, one) for taken in samples for queue, one in taken.queues.items()
+    ):
+        place = (workspace, queue)
+        for outcome in _OUTCOMES:
+            contacts.add_metric((*place, outcome), getattr(one, outcome))
+        for state in ("waiting", "offered", "assigned"):
+            live.add_metric((*place, state), getattr(one, state))
+        for end in _OFFER_ENDS:
+            offers.add_metric((*place, end), getattr(one.offers, end))
+        waits.add_metric(
+            place, buckets=_cumulated(one.wait_buckets), sum_value=one.wait_sum_ms / 1000
+        )
+        counting = one.answered + one.abandoned - one.abandoned_short
+        if counting:
+            level.add_metric(place, one.answered_within / counting)
+    yield from (contacts, live, offers, waits, level)
+
+
+_OUTCOMES: Final = (
+    "submitted",
+    "answered",
+    "answered_within",
+    "abandoned",
+    "abandoned_short",
+    "cancelled",
+    "expired",
+    "overflowed",
+)
+
+
+def _cumulated(buckets: list[int]) -> list[tuple[str, float]]:
+    """Counts below each bound, as the format wants them."""
+    found: list[tuple[str, float]] = []
+    running, place = 0, 0
+    for bound_ms, index in zip(_BOUNDS_MS, _INDEXES, strict=True):
+        running += sum(buckets[place : index + 1])
+        place = index + 1
+        found.append((f"{bound_ms / 1000:g}", running))
+    found.append(("+Inf", running + sum(buckets[place:])))
+    return found

@@ -1,0 +1,57 @@
+"""The metrics page: samples taken on the event loop, text made in a thread, so a large centre does not hold the loop up."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from router.stats.meters import Meters
+from router.telemetry.centre import LabelCap, WorkspaceSample, families, sample
+from router.telemetry.process import ProcessMeters
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Exposition:
+    """Makes the page."""
+
+    def __init__(
+        self, process: ProcessMeters, meters: Mapping[str, Meters], *, label_sets_max: int
+    ) -> None:
+        self._process = process
+        self._meters = meters
+        self._cap = LabelCap(label_sets_max)
+        # Two pages at once would only be twice the work.
+        self._turn = asyncio.Lock()
+
+    async def page(self) -> bytes:
+        """The page as it is now."""
+        async with self._turn:
+            taken: list[WorkspaceSample] = []
+            for workspace, meters in list(self._meters.items()):
+                taken.append(sample(workspace, meters, int(time.time() * 1000), self._cap))
+                await asyncio.sleep(0)
+            return await asyncio.to_thread(_render, self._process.registry, taken)
+
+
+def _render(registry: CollectorRegistry, taken: list[WorkspaceSample]) -> bytes:
+    centre = CollectorRegistry()
+    centre.register(_Families(taken))
+    return generate_latest(centre) + generate_latest(registry)
+
+
+class _Families(Collector):
+    def __init__(self, taken: Iterable[WorkspaceSample]) -> None:
+        self._taken = list(taken)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing beforehand: the families are made when they are collected."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        return families(self._taken)

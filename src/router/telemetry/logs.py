@@ -1,0 +1,71 @@
+"""Logs: one JSON object a line on standard error, fixed text, data in fields, a stable ``action`` key.
+
+Ids only: no address, no query, no body, no personal data. Characters that a terminal would obey are escaped, so nobody writes
+lines of his own into the log.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, TextIO
+
+import msgspec
+import structlog
+
+# C1 controls, DEL, line separators and bidirectional overrides; JSON escapes the others by itself.
+_UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_encoder: Final = msgspec.json.Encoder(enc_hook=lambda value: f"<{type(value).__name__}>")
+
+
+def configure_logs(level: str = "info", *, stream: TextIO | None = None) -> None:
+    """Set up the logs of the whole process, those of libraries included. Repeating it replaces the set-up."""
+    out = stream if stream is not None else sys.stderr
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(_LibraryLines())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        if isinstance(old.formatter, _LibraryLines):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+def render(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> str:
+    """One line. A value that is no JSON is replaced by the name of its type."""
+    return _line(fields)
+
+
+def _line(fields: Mapping[str, Any]) -> str:
+    try:
+        text = _encoder.encode(fields).decode()
+    except (UnicodeEncodeError, RecursionError):
+        text = _encoder.encode({"event": "a log line could not be encoded"}).decode()
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+class _LibraryLines(logging.Formatter):
+    """Lines of libraries in the same shape."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "event": record.getMessage(),
+            "action": "library",
+            "logger": record.name,
+            "level": record.levelname.lower(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return _line(fields)

@@ -1,0 +1,77 @@
+"""What the process counts of itself: requests, refusals, sockets, the loop's delay, commits. Gone with the process.
+
+Figures of the centre (contacts, offers, agents) are not here: they are folds over events and come from the meters.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from router import __version__
+
+_REQUEST_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_COMMIT_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
+_LAG_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+class ProcessMeters:
+    """Counters of this process. Labels are names out of our own tables, so there are few."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "router_http_requests",
+            "HTTP requests by operation and status.",
+            ("operation", "status"),
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "router_http_request_seconds",
+            "Time from request to answer, by operation.",
+            ("operation",),
+            buckets=_REQUEST_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.problems = Counter(
+            "router_http_problems",
+            "Problem documents by code; refusals have the names of their codes.",
+            ("code",),
+            registry=self.registry,
+        )
+        self.auth_failures = Counter(
+            "router_auth_failures",
+            "Credentials that were not valid, by the check that failed.",
+            ("check",),
+            registry=self.registry,
+        )
+        self.commit_seconds = Histogram(
+            "router_commit_seconds",
+            "Time that a batch of records took to become durable.",
+            buckets=_COMMIT_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.loop_lag_seconds = Histogram(
+            "router_loop_lag_seconds",
+            "Delay of the event loop, measured all the time.",
+            buckets=_LAG_BUCKETS_S,
+            registry=self.registry,
+        )
+        Gauge(
+            "router_build_info", "The version that runs.", ("version",), registry=self.registry
+        ).labels(__version__).set(1)
+
+    def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when the page is asked for. ``read`` must be safe to call from another thread."""
+        Gauge(name, help_text, registry=self.registry).set_function(read)
+
+
+async def measure_loop_lag(meters: ProcessMeters, interval_ms: int) -> None:
+    """Measure for ever how late the loop wakes a sleeper."""
+    loop = asyncio.get_running_loop()
+    interval_s = interval_ms / 1000
+    while True:
+        due_s = loop.time() + interval_s
+        await asyncio.sleep(interval_s)
+        meters.loop_lag_seconds.observe(max(0.0, loop.time() - due_s))

@@ -1,0 +1,362 @@
+"""The session machine of one WebSocket, sans-I/O: frames and times go in, effects come out.
+
+It knows who may say what when: ``hello`` first and once, an identity that never changes, a budget of frames, an end when
+the credential ends. It reads no clock, verifies no token and touches no socket: the door does what the effects say.
+``now_ms`` is any clock that never goes back; a credential's ``expires_at_ms`` is on that same clock.
+"""
+
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from router.wire.close_codes import CloseCode
+from router.wire.frames import (
+    DesktopAsk,
+    ErrorFrame,
+    GatewayAsk,
+    Hello,
+    Ok,
+    Ping,
+    Refresh,
+    SupervisorAsk,
+    Tell,
+)
+
+HELLO_TIMEOUT_MS: Final = 5_000
+# So many frames in a row that do not parse: not a slip but another language.
+BAD_FRAMES_MAX: Final = 5
+
+
+class Door(StrEnum):
+    """Which WebSocket: it decides who may enter and which frames are understood."""
+
+    DESKTOP = "desktop"
+    GATEWAY = "gateway"
+    SUPERVISOR = "supervisor"
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that may use this door."""
+        return _ROLES[self]
+
+    @property
+    def asks(self) -> Any:
+        """The union of frames that a client may send here."""
+        return _ASKS[self]
+
+
+_ROLES: Final = {
+    Door.DESKTOP: frozenset({"agent"}),
+    Door.GATEWAY: frozenset({"gateway"}),
+    Door.SUPERVISOR: frozenset({"supervisor", "admin"}),
+}
+_ASKS: Final[dict[Door, Any]] = {
+    Door.DESKTOP: DesktopAsk,
+    Door.GATEWAY: GatewayAsk,
+    Door.SUPERVISOR: SupervisorAsk,
+}
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """A verified identity and the end of its proof."""
+
+    subject: str
+    role: str
+    workspace: str
+    expires_at_ms: int
+
+    def is_same_as(self, other: "Identity") -> bool:
+        """Whether both speak for the same subject, role and workspace."""
+        return (self.subject, self.role, self.workspace) == (
+            other.subject,
+            other.role,
+            other.workspace,
+        )
+
+
+class FrameBudget:
+    """A token bucket: ``burst`` frames at once, ``per_s`` in the long run."""
+
+    def __init__(self, per_s: float, burst: int, *, now_ms: int) -> None:
+        self._per_ms = per_s / 1000
+        self._burst = float(burst)
+        self._left = float(burst)
+        self._at_ms = now_ms
+
+    def take(self, now_ms: int) -> bool:
+        """Pay for one frame; false when there is nothing left to pay with."""
+        passed = max(0, now_ms - self._at_ms)
+        self._left = min(self._burst, self._left + passed * self._per_ms)
+        self._at_ms = now_ms
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        """True after a time of keeping well below the rate."""
+        return self._left >= self._burst - 1
+
+    @property
+    def refill_ms(self) -> int:
+        """The time until half the burst is back."""
+        return max(1, int((self._burst / 2 - self._left) / self._per_ms))
+
+
+# --- effects: what the door does next, in order ------------------------------------------------
+
+
+class Send(Struct, frozen=True):
+    """Send this frame."""
+
+    frame: Tell
+
+
+class Authenticate(Struct, frozen=True, kw_only=True):
+    """Verify exactly one of the two, then call ``authenticated`` or ``refused``."""
+
+    token: str | None
+    ticket: str | None
+
+
+class Start(Struct, frozen=True):
+    """Send the state (or what was missed since ``resume``), then call ``started``."""
+
+    resume: str | None
+
+
+class Reauthenticate(Struct, frozen=True):
+    """Verify the token, then call ``refreshed``."""
+
+    id: str
+    token: str
+
+
+class Beat(Struct, frozen=True):
+    """Answer with a ``pong``."""
+
+    id: str
+
+
+class Perform(Struct, frozen=True):
+    """Carry out this command; it gets exactly one ``ok`` or ``error``."""
+
+    ask: Any
+
+
+class Close(Struct, frozen=True):
+    """Close with this code; nothing more is read."""
+
+    code: CloseCode
+    text: str
+
+
+Effect: TypeAlias = Send | Authenticate | Start | Reauthenticate | Beat | Perform | Close
+
+
+class Phase(StrEnum):
+    """Where a session is in its life."""
+
+    AWAIT_HELLO = "await_hello"
+    AUTHENTICATING = "authenticating"
+    STARTING = "starting"
+    LIVE = "live"
+    CLOSING = "closing"
+
+
+class Session:
+    """One connection's conversation, from the upgrade to the close."""
+
+    def __init__(
+        self,
+        door: Door,
+        *,
+        now_ms: int,
+        budget: FrameBudget,
+        identity: Identity | None = None,
+        hello_timeout_ms: int = HELLO_TIMEOUT_MS,
+        bad_frames_max: int = BAD_FRAMES_MAX,
+    ) -> None:
+        self.phase = Phase.AWAIT_HELLO
+        self.identity = identity
+        self._door = door
+        self._budget = budget
+        self._hello_until_ms = now_ms + hello_timeout_ms
+        self._bad_frames_max = bad_frames_max
+        self._bad_frames = 0
+        self._warned = False
+        self._resume: str | None = None
+
+    # --- frames -----------------------------------------------------------------------------
+    def receive(self, ask: Any, now_ms: int) -> list[Effect]:
+        """A frame that parsed."""
+        if late := self._before_any(getattr(ask, "id", None), now_ms):
+            return late
+        if self.phase is Phase.CLOSING:
+            return []
+        if self.phase is Phase.AWAIT_HELLO:
+            return self._hello(ask, now_ms)
+        if self.phase is not Phase.LIVE:
+            return self._close(CloseCode.UNAUTHENTICATED, "not before the welcome")
+        self._bad_frames = 0
+        match ask:
+            case Hello():
+                return self._close(CloseCode.UNAUTHENTICATED, "hello comes once")
+            case Ping(id=id):
+                return [Beat(id)]
+            case Refresh(id=id, token=token):
+                return [Reauthenticate(id, token)]
+            case _:
+                return [Perform(ask)]
+
+    def malformed(self, problem: str, id: str | None, now_ms: int) -> list[Effect]:
+        """Bytes that are no frame. ``problem`` says why, without repeating them."""
+        if late := self._before_any(id, now_ms):
+            return late
+        if self.phase is Phase.CLOSING:
+            return []
+        self._bad_frames += 1
+        error = Send(error_frame("malformed", id=id, detail=problem))
+        if self.phase is not Phase.LIVE:
+            return [error, *self._close(CloseCode.BAD_MESSAGE, "hello expected")]
+        if self._bad_frames > self._bad_frames_max:
+            return self._close(CloseCode.BAD_MESSAGE, "too many bad frames")
+        return [error]
+
+    def control(self, now_ms: int) -> list[Effect]:
+        """A WebSocket ping: it costs what any frame costs."""
+        return self._before_any(None, now_ms)
+
+    def _before_any(self, id: str | None, now_ms: int) -> list[Effect]:
+        """What time and budget have to say before a frame is looked at."""
+        if self.phase is Phase.CLOSING:
+            return []
+        if effects := self.tick(now_ms):
+            return effects
+        if self._budget.take(now_ms):
+            if self._warned and self._budget.is_full:
+                self._warned = False
+            return []
+        if self._warned:
+            return self._close(CloseCode.RATE_LIMITED, "too many frames")
+        self._warned = True
+        return [
+            Send(
+                error_frame(
+                    "rate_limited",
+                    id=id,
+                    temporary=True,
+                    retry_after_ms=self._budget.refill_ms,
+                )
+            )
+        ]
+
+    # --- who it is ------------------------------------------------------------------------------
+    def _hello(self, ask: Any, now_ms: int) -> list[Effect]:
+        if not isinstance(ask, Hello):
+            return self._close(CloseCode.UNAUTHENTICATED, "hello comes first")
+        self._resume = ask.resume
+        proofs = (ask.token is not None) + (ask.ticket is not None)
+        if self.identity is not None:
+            if proofs:
+                return self._close(CloseCode.UNAUTHENTICATED, "already authenticated")
+            return self.authenticated(self.identity, now_ms)
+        if proofs != 1:
+            return self._close(CloseCode.UNAUTHENTICATED, "a token or a ticket")
+        self.phase = Phase.AUTHENTICATING
+        return [Authenticate(token=ask.token, ticket=ask.ticket)]
+
+    def authenticated(self, identity: Identity, now_ms: int) -> list[Effect]:
+        """The proof is good."""
+        if self.phase is Phase.CLOSING:
+            return []
+        assert self.phase in (Phase.AUTHENTICATING, Phase.AWAIT_HELLO)
+        if identity.role not in self._door.roles:
+            return self._close(CloseCode.FORBIDDEN, "not for this role")
+        if identity.expires_at_ms <= now_ms:
+            return self._close(CloseCode.TOKEN_EXPIRED, "token expired")
+        self.identity = identity
+        self.phase = Phase.STARTING
+        return [Start(self._resume)]
+
+    def refused(self) -> list[Effect]:
+        """The proof is not good."""
+        return self._close(CloseCode.UNAUTHENTICATED, "not authenticated")
+
+    def started(self) -> list[Effect]:
+        """The state has been sent: commands are welcome."""
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.LIVE
+        return []
+
+    def refreshed(self, id: str, identity: Identity | None, now_ms: int) -> list[Effect]:
+        """The answer to ``Reauthenticate``; none: the token is not valid, and the old one runs on."""
+        if self.phase is Phase.CLOSING:
+            return []
+        if identity is None or identity.expires_at_ms <= now_ms:
+            return [Send(error_frame("unauthenticated", id=id))]
+        assert self.identity is not None
+        if not identity.is_same_as(self.identity):
+            error = Send(error_frame("forbidden", id=id))
+            return [error, *self._close(CloseCode.UNAUTHENTICATED, "another identity")]
+        self.identity = identity
+        return [Send(Ok(id=id))]
+
+    # --- time -------------------------------------------------------------------------------------
+    def deadline_ms(self) -> int | None:
+        """When ``tick`` has something to say; none: never."""
+        if self.phase is Phase.CLOSING:
+            return None
+        if self.phase in (Phase.AWAIT_HELLO, Phase.AUTHENTICATING):
+            return self._hello_until_ms
+        assert self.identity is not None
+        return self.identity.expires_at_ms
+
+    def tick(self, now_ms: int) -> list[Effect]:
+        """Time has passed."""
+        deadline_ms = self.deadline_ms()
+        if deadline_ms is None or now_ms < deadline_ms:
+            return []
+        if self.phase in (Phase.AWAIT_HELLO, Phase.AUTHENTICATING):
+            return self._close(CloseCode.UNAUTHENTICATED, "no hello in time")
+        return self._close(CloseCode.TOKEN_EXPIRED, "token expired")
+
+    def closed(self) -> None:
+        """The door closes for a reason of its own."""
+        self.phase = Phase.CLOSING
+
+    def _close(self, code: CloseCode, text: str) -> list[Effect]:
+        if self.phase is Phase.CLOSING:
+            return []
+        self.phase = Phase.CLOSING
+        return [Close(code, text)]
+
+
+def resume_after(resume: str | None, *, gen: str, seq: int) -> int | None:
+    """The seq after which a client wants to hear, or none where only a fresh welcome can be right.
+
+    ``gen`` and ``seq`` are the history's present ones. A position of another history, from the future or not a position at
+    all is never trusted.
+    """
+    if resume is None:
+        return None
+    their_gen, _, number = resume.partition(":")
+    if their_gen != gen or not (number.isascii() and number.isdigit() and len(number) <= 16):
+        return None
+    after = int(number)
+    return after if after <= seq else None
+
+
+def error_frame(code: str, *, id: str | None = None, **more: Any) -> ErrorFrame:
+    """An error that the session itself raises."""
+    return ErrorFrame(code=code, title=_TITLES[code], id=id, **more)
+
+
+_TITLES: Final = {
+    "malformed": "The frame is not well-formed",
+    "rate_limited": "Too many frames",
+    "unauthenticated": "A valid credential is needed",
+    "forbidden": "The credential does not allow it",
+}

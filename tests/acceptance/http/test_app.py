@@ -1,0 +1,109 @@
+"""The composition root inside the test's own process, as the demo uses it."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from router.app import App, tell_first_token
+from router.journal.memory import MemoryJournal
+from router.model.errors import JournalUnavailable, SettingsInvalid
+from router.settings import Settings, settings_from
+from tests.acceptance.process import POLICY
+
+
+def some_settings(tmp_path: Path, **edge: Any) -> Settings:
+    seed = tmp_path / "policy.yaml"
+    seed.write_text(POLICY)
+    return settings_from(
+        {
+            "journal": {"keeper": "memory", "path": str(tmp_path / "journal.db")},
+            "edge": {"port": 0, **edge},
+            "telemetry": {"metrics_port": None, "access_log": False},
+            "policy": {"seed_path": str(seed)},
+        }
+    )
+
+
+class Terminal(io.StringIO):
+    """Says that somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class FailingJournal(MemoryJournal):
+    """Its disk fails from the moment that it is told to."""
+
+    fails = False
+
+    async def append(self, batch: Any) -> None:
+        if self.fails:
+            raise JournalUnavailable("the disk failed")
+        await super().append(batch)
+
+
+async def submit(app: App) -> int:
+    headers = {"Authorization": f"Bearer {app.mint_token(subject='web', role='gateway')}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        body = {"channel": "voice", "queue_id": "support"}
+        async with session.post(f"{app.url}/v1/contacts", json=body) as response:
+            return response.status
+
+
+async def test_it_starts_serves_and_stops_inside_another_program(tmp_path: Path) -> None:
+    app = App(some_settings(tmp_path))
+    await app.start()
+    assert await submit(app) == 201
+    assert app.metrics_url is None and app.failure is not None and not app.failure.done()
+    await app.stop()
+    with pytest.raises(aiohttp.ClientError):
+        await submit(app)
+
+
+async def test_a_failing_journal_is_the_end_and_says_so(tmp_path: Path) -> None:
+    """F4: nothing is acknowledged any more, and whoever watches over the app learns it."""
+    journal = FailingJournal()
+    app = App(some_settings(tmp_path), journal=journal)
+    await app.start()
+    journal.fails = True
+    assert await submit(app) == 503
+    assert app.failure is not None
+    with pytest.raises(JournalUnavailable):
+        await app.failure
+    assert app.condition.stopping
+    await app.stop_at_once()
+
+
+async def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path: Path) -> None:
+    first = App(some_settings(tmp_path))
+    await first.start()
+    port = int(first.url.rsplit(":", 1)[1])
+    journal = MemoryJournal()
+    second = App(some_settings(tmp_path, port=port), journal=journal)
+    with pytest.raises(SettingsInvalid, match=r"\$\.edge\.port"):
+        await second.start()
+    third = App(some_settings(tmp_path), journal=MemoryJournal(journal.medium))
+    await third.start()
+    await third.stop()
+    await first.stop()
+
+
+async def test_the_first_token_is_shown_once_and_only_on_a_terminal(tmp_path: Path) -> None:
+    """S32."""
+    app = App(some_settings(tmp_path))
+    await app.start()
+    terminal, pipe = Terminal(), io.StringIO()
+    tell_first_token(app, pipe)
+    tell_first_token(app, terminal)
+    await app.stop()
+    assert pipe.getvalue() == ""
+    assert terminal.getvalue().count("\neyJ") == 1
+    again = App(some_settings(tmp_path))
+    await again.start()
+    quiet = Terminal()
+    tell_first_token(again, quiet)
+    await again.stop()
+    assert quiet.getvalue() == ""

@@ -1,0 +1,89 @@
+"""Requests made from the OpenAPI document, good and bad: no 5xx, and every answer is what the document says. I44."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from router.edge.openapi import openapi_document
+from tests.acceptance.api import Api
+from tests.acceptance.process import POLICY, RouterProcess
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+
+CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
+DOCUMENT = openapi_document()
+SCHEMA: Any = schemathesis.openapi.from_dict(DOCUMENT)
+OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_all_operations()}
+
+
+async def some_live_things(router: RouterProcess) -> dict[str, str]:
+    """A policy as it was in the beginning, an agent with an offer, and a contact that waits; ids by the names in paths."""
+    async with Api(router) as admin, Api(router, "agent", "ada") as ada:
+        yaml = {"Content-Type": "application/yaml"}
+        drain = "?drain_to=" + ",".join(
+            f"{queue['queue']['queue_id']}:support"
+            for queue in (await admin.ok("GET", "/v1/queues"))["queues"]
+            if queue["queue"]["queue_id"] not in {"support", "sales", "tiny"}
+        )
+        await admin.call("PUT", f"/v1/policy{drain}", data=POLICY.encode(), headers=yaml)
+        await admin.ok("PUT", "/v1/agents/ada", {})
+        await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
+        waiting = (await admin.submit(queue_id="sales"))["contact_id"]
+        offered = (await admin.submit())["contact_id"]
+    return {
+        "contact_id": waiting,
+        "agent_id": "ada",
+        "queue_id": "support",
+        "offer_id": f"{offered}.1",
+        "assignment_id": f"{offered}.1",
+    }
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_no_request_made_from_the_document_breaks_the_router(
+    router: RouterProcess, label: str
+) -> None:
+    operation = OPERATIONS[label]
+    role = "agent" if "/offers/" in label or "/assignments/" in label else "admin"
+    headers = {"Authorization": f"Bearer {router.token(role, 'ada')}"}
+    live = asyncio.run(some_live_things(router))
+    names = [one["name"] for one in operation.definition.raw["parameters"] if one["in"] == "path"]
+    ids = {name: live[name] for name in names}
+    if ids:
+        _run(router, headers, operation.as_strategy(path_parameters=ids))
+    for mode in GenerationMode:
+        _run(router, headers, operation.as_strategy(generation_mode=mode))
+
+
+def _run(router: RouterProcess, headers: dict[str, str], strategy: Any) -> None:
+    @settings(
+        max_examples=10,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def one(case: Any) -> None:
+        response = case.call(base_url=router.url, headers=headers)
+        if response.status_code >= 500:
+            # An answer that the document promises; what must not be is a failure.
+            assert response.status_code == 503 and response.json()["code"] == "not_yet"
+        case.validate_response(response, checks=CHECKS, excluded_checks=[not_a_server_error])
+
+    # An operation that takes nothing cannot be asked wrongly.
+    with contextlib.suppress(Unsatisfiable):
+        one()

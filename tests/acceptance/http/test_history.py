@@ -1,0 +1,95 @@
+"""The history as a checker reads it: gap-free, the same for everybody, and true to what was answered."""
+
+import asyncio
+from itertools import pairwise
+
+from tests.acceptance.api import Api
+from tests.acceptance.conftest import MakeRouter
+from tests.acceptance.process import RouterProcess
+
+
+async def test_events_are_numbered_without_gap_and_name_their_place(router: RouterProcess) -> None:
+    """I25."""
+    async with Api(router, "gateway", "web") as gateway, Api(router) as admin:
+        receipts = await asyncio.gather(*(gateway.submit() for _ in range(20)))
+        events = await admin.events(page=7)
+        gen = (await admin.ok("GET", "/v1/state"))["gen"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert {event["gen"] for event in events} == {gen}
+    assert all(a["ts"] <= b["ts"] for a, b in pairwise(events))
+    by_seq = {event["seq"]: event for event in events}
+    for receipt in receipts:
+        event = by_seq[receipt["seq"]]
+        assert event["type"] == "contact.queued"
+        assert event["contact_id"] == receipt["contact_id"]
+        assert event["actor"] == "gateway:web"
+
+
+async def test_a_page_ends_where_its_limit_says_and_the_next_one_goes_on(
+    router: RouterProcess,
+) -> None:
+    async with Api(router) as admin:
+        await admin.submit()
+        whole = await admin.events()
+        first = await admin.ok("GET", "/v1/events?limit=1")
+        assert len(first["events"]) == 1 and first["more"]
+        second = await admin.ok("GET", f"/v1/events?limit=1&after={first['next']}")
+        assert second["events"] == whole[1:2]
+        last = f"{whole[-1]['gen']}:{whole[-1]['seq']}"
+        end = await admin.ok("GET", f"/v1/events?after={last}")
+        assert end == {"gen": whole[0]["gen"], "next": last, "more": False, "events": []}
+
+
+async def test_a_place_that_the_history_does_not_hold_is_never_guessed_at(
+    router: RouterProcess,
+) -> None:
+    """I28, F69."""
+    async with Api(router) as admin:
+        gen = (await admin.ok("GET", "/v1/state"))["gen"]
+        for after in ("abc:1", f"{gen}:999999", f"{gen}:9999999999999999"):
+            got = await admin.call("GET", f"/v1/events?after={after}")
+            assert (got.status, got.code) == (410, "history_reset")
+        for after in ("1", f"{gen}:-1", f"{gen}:x", f"{gen}:99999999999999999999", ":1"):
+            assert (await admin.call("GET", f"/v1/events?after={after}")).status == 422
+
+
+async def test_a_read_includes_what_was_acknowledged(router: RouterProcess) -> None:
+    """I27."""
+    async with Api(router) as admin:
+        for _ in range(5):
+            receipt = await admin.submit()
+            answer = await admin.ok("GET", f"/v1/state?min_seq={receipt['seq']}")
+            assert answer["state"]["as_of_seq"] >= receipt["seq"]
+        future = await admin.call("GET", "/v1/state?min_seq=123456789")
+        assert (future.status, future.code) == (503, "not_yet")
+
+
+async def test_every_contact_is_counted_in_exactly_one_place(router: RouterProcess) -> None:
+    """I41."""
+    async with Api(router) as admin:
+        for number in range(6):
+            contact = (await admin.submit())["contact_id"]
+            if number % 2:
+                await admin.ok("POST", f"/v1/contacts/{contact}/abandon")
+        counts = (await admin.ok("GET", "/v1/state"))["state"]["counts"]
+    submitted = counts.pop("submitted")
+    assert submitted == sum(counts.values()) and counts["abandoned"] >= 3
+
+
+async def test_the_digest_is_the_same_after_a_kill_and_a_restart(make_router: MakeRouter) -> None:
+    """I30: replay of the journal, in another process with other hash seeds."""
+    router = make_router().start(PYTHONHASHSEED="1")
+    async with Api(router) as admin:
+        await admin.ok("PUT", "/v1/agents/ada", {"skills": {"english": 7}})
+        await admin.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
+        for _ in range(5):
+            await admin.submit()
+        before = await admin.ok("GET", "/v1/digest")
+        events = await admin.events()
+    router.kill()
+    router.start(PYTHONHASHSEED="2")
+    async with Api(router) as admin:
+        after = await admin.ok("GET", "/v1/digest")
+        assert (after["seq"], after["digest"]) == (before["seq"], before["digest"])
+        assert after["epoch"] == before["epoch"] + 1 and after["gen"] == before["gen"]
+        assert await admin.events() == events

@@ -1,0 +1,97 @@
+"""The metrics page: on its own listener, and true to the journal before and after a restart. I41, S10, S39."""
+
+import re
+
+import aiohttp
+
+from tests.acceptance.api import Api
+from tests.acceptance.conftest import MakeRouter
+from tests.acceptance.process import RouterProcess
+
+
+async def scrape(router: RouterProcess) -> dict[str, float]:
+    async with aiohttp.ClientSession() as session, session.get(router.metrics_url) as response:
+        assert response.status == 200
+        text = await response.text()
+    return {
+        name: float(value)
+        for name, value in re.findall(r"^(router_\S+) (\S+)$", text, re.MULTILINE)
+    }
+
+
+def of_the_centre(page: dict[str, float]) -> dict[str, float]:
+    """The figures that are folds over the journal."""
+    heads = (
+        "router_contacts",
+        "router_queue",
+        "router_offers",
+        "router_answered",
+        "router_service",
+    )
+    return {name: value for name, value in page.items() if name.startswith(heads)}
+
+
+async def test_counters_are_the_fold_of_the_journal_also_after_a_kill(
+    make_router: MakeRouter,
+) -> None:
+    """I41."""
+    router = make_router().start()
+    async with Api(router) as admin, Api(router, "agent", "ada") as ada:
+        await admin.ok("PUT", "/v1/agents/ada", {})
+        for number in range(4):
+            contact = (await admin.submit())["contact_id"]
+            if number % 2:
+                await admin.ok("POST", f"/v1/contacts/{contact}/abandon")
+        await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
+        offer = (await ada.ok("GET", "/v1/agents/ada"))["offers"][0]["offer_id"]
+        await ada.ok("POST", f"/v1/offers/{offer}/accept")
+        counts = (await admin.ok("GET", "/v1/state"))["state"]["counts"]
+    before = await scrape(router)
+    in_default = 'workspace="default"'
+    assert before[f"router_contacts_submitted_total{{{in_default}}}"] == counts["submitted"] == 4
+    for end in ("ended", "abandoned", "cancelled", "expired"):
+        assert before[f'router_contacts_ended_total{{end="{end}",{in_default}}}'] == counts[end]
+    place = f'queue="support",{in_default}'
+    assert before[f'router_offers_total{{end="accepted",{place}}}'] == 1
+    assert before[f"router_answered_wait_seconds_count{{{place}}}"] == 1
+    assert before[f'router_answered_wait_seconds_bucket{{le="+Inf",{place}}}'] == 1
+    router.kill()
+    router.start()
+    assert of_the_centre(await scrape(router)) == of_the_centre(before)
+
+
+async def test_the_process_counts_its_requests_and_problems(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router) as admin:
+        await admin.call("GET", "/v1/queues")
+        await admin.call("GET", "/v1/queues/nothing")
+        await admin.call("GET", "/v1/queues", headers={"Authorization": "Bearer x"})
+    page = await scrape(router)
+    assert page['router_http_requests_total{operation="list_queues",status="200"}'] == 1
+    assert page['router_http_problems_total{code="unknown_queue"}'] == 1
+    assert sum(v for n, v in page.items() if n.startswith("router_auth_failures_total")) == 1
+    assert page["router_commit_seconds_count"] >= 1
+    assert page["router_ready"] == 1 and page["router_journal_synchronous"] == 1
+
+
+async def test_queues_beyond_the_cap_count_under_other(make_router: MakeRouter) -> None:
+    """S39."""
+    router = make_router(telemetry__label_sets_max=1).start()
+    async with Api(router) as admin:
+        for queue in ("support", "sales", "tiny"):
+            await admin.submit(queue_id=queue)
+    page = await scrape(router)
+    submitted = {n: v for n, v in page.items() if 'outcome="submitted"' in n and "default" in n}
+    assert len(submitted) == 2 and sum(submitted.values()) == 3
+    assert (
+        submitted[
+            'router_queue_contacts_total{outcome="submitted",queue="other",workspace="default"}'
+        ]
+        == 2
+    )
+
+
+async def test_metrics_are_not_on_the_public_port(router: RouterProcess) -> None:
+    """S10."""
+    async with Api(router) as admin:
+        assert (await admin.call("GET", "/metrics")).status == 404

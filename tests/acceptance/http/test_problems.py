@@ -1,0 +1,254 @@
+"""What goes wrong at the door: one shape for all of it, the right status, and never a word of what was sent."""
+
+from typing import Any
+
+import pytest
+
+from tests.acceptance.api import Api
+from tests.acceptance.process import RouterProcess
+
+CANARY = "zzcanaryzz"
+SUBMIT = ("POST", "/v1/contacts")
+NOT_JSON = (
+    b"",
+    b"{",
+    b'{"channel":"voice"}x',
+    b"\xef\xbb\xbf{}",
+    b'{"channel":"\xff\xfe"}',
+    b'{"channel":NaN}',
+    b'{"channel":"voice","priority_s":Infinity}',
+    b'{"channel":"\\ud800"}',
+)
+NOT_A_CONTACT = (
+    b"[]",
+    b"null",
+    b'{"queue_id":"support"}',
+    b'{"channel":"zzcanaryzz!"}',
+    b'{"channel":"voice","zzcanaryzz":1}',
+    b'{"channel":"voice","priority_s":1e400}',
+    b'{"channel":"voice","priority_s":1180591620717411303424}',
+    b'{"channel":"voice","priority_s":1.5}',
+    b'{"channel":"voice","priority_s":true}',
+    b'{"channel":"voice","priority_s":"1"}',
+    b'{"channel":"voice","ttl_s":-1}',
+    b'{"channel":"voice","ttl_s":0}',
+    b'{"channel":"voice","skills":{"english":11}}',
+    b'{"channel":"voice","skills":{"ZZCANARYZZ":1}}',
+    b'{"channel":"voice","attributes":{"zzcanaryzz":{"a":1}}}',
+    b'{"channel":"voice","attributes":{"tier":1e999}}',
+    b'{"channel":"voice","reference":"zzcanaryzz with spaces"}',
+    b'{"channel":"voice","reference":"abc\\n"}',
+    b'{"channel":"voice","workspace":"other"}',
+    b'{"channel":"voice","state":"assigned","seq":1}',
+    b'{"channel":"voice","contact_id":"zzcanaryzz"}',
+)
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
+async def test_what_is_no_json_is_a_400(router: RouterProcess, body: bytes) -> None:
+    """F70, F72, F73, F74."""
+    async with Api(router) as admin:
+        got = await admin.call(*SUBMIT, data=body, headers=JSON)
+    assert (got.status, got.code) == (400, "malformed")
+
+
+@pytest.mark.parametrize("body", NOT_A_CONTACT, ids=range(len(NOT_A_CONTACT)))
+async def test_what_is_no_contact_is_a_422_that_repeats_nothing(
+    router: RouterProcess, body: bytes
+) -> None:
+    """F74, F75, F77, S22, S40."""
+    async with Api(router) as admin:
+        got = await admin.call(*SUBMIT, data=body, headers=JSON)
+    assert (got.status, got.code) == (422, "invalid_value")
+    assert got.json["field"].startswith("$")
+    assert CANARY.encode() not in got.body.lower()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"a":' * 50_000, b'{"attributes":{"a":' + b"[" * 100_000],
+    ids=range(3),
+)
+async def test_deep_nesting_is_refused_like_any_other_nonsense(
+    router: RouterProcess, body: bytes
+) -> None:
+    """F72."""
+    async with Api(router) as admin:
+        got = await admin.call(*SUBMIT, data=body, headers=JSON)
+        assert got.status in {400, 422} and got.code
+        checked = await admin.call("POST", "/v1/policy/check", data=body, headers=JSON)
+        assert (checked.status, checked.code) == (422, "policy_invalid")
+
+
+async def test_what_the_policy_does_not_know_is_named_by_its_code(router: RouterProcess) -> None:
+    cases: dict[str, tuple[int, dict[str, Any]]] = {
+        "unknown_queue": (404, {"queue_id": CANARY}),
+        "unknown_channel": (422, {"channel": CANARY}),
+        "unknown_skill": (422, {"skills": {CANARY: 1}}),
+        "unknown_fact": (422, {"attributes": {CANARY: 1}}),
+    }
+    async with Api(router) as admin:
+        for code, (status, fields) in cases.items():
+            body = {"channel": "voice", "queue_id": "support", **fields}
+            got = await admin.call(*SUBMIT, body)
+            assert (got.status, got.code) == (status, code)
+            assert CANARY.encode() not in got.body
+
+
+async def test_a_key_named_twice_counts_its_last_value(router: RouterProcess) -> None:
+    """F76: documented, not refused."""
+    body = b'{"channel":"fax","channel":"voice","queue_id":"support"}'
+    async with Api(router) as admin:
+        got = await admin.call(*SUBMIT, data=body, headers=JSON)
+        assert got.status == 201
+        await admin.ok("POST", f"/v1/contacts/{got.json['contact_id']}/cancel")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415),
+        ({"Content-Type": "application/json; charset=utf-16"}, 415),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+        ({"Content-Type": "application/json", "Content-Encoding": "deflate"}, 415),
+        ({"Content-Type": "application/json; charset=utf-8"}, 201),
+    ],
+    ids=str,
+)
+async def test_other_types_and_encodings_are_refused(
+    router: RouterProcess, headers: dict[str, str], status: int
+) -> None:
+    """S6, F71."""
+    body = b'{"channel":"voice","queue_id":"support"}'
+    async with Api(router) as admin:
+        got = await admin.call(*SUBMIT, data=body, headers=headers)
+    assert got.status == status
+    assert status == 201 or got.code == "unsupported_media_type"
+
+
+async def test_a_body_that_is_too_large_is_a_413(router: RouterProcess) -> None:
+    """S5, F71."""
+    async with Api(router) as admin:
+        got = await admin.call(*SUBMIT, data=b" " * (256 * 1024 + 1), headers=JSON)
+    assert (got.status, got.code) == (413, "too_large")
+
+
+async def test_a_body_where_none_belongs_is_a_400(router: RouterProcess) -> None:
+    async with Api(router) as admin:
+        got = await admin.call("GET", "/v1/queues", data=b"{}", headers=JSON)
+    assert (got.status, got.code) == (400, "malformed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/contacts/%00",
+        "/v1/contacts/a%20b",
+        "/v1/contacts/a%0a",
+        "/v1/contacts/%2e%2e%2fpolicy",
+        "/v1/contacts/a;b",
+        "/v1/contacts/" + "a" * 129,
+        "/v1/contacts/%ff",
+        "/v1/contacts/é",
+        "/v1/contacts//why",
+        "/v1//contacts",
+        "/v1/contacts/",
+        "/V1/contacts",
+        "/v2/contacts",
+        "/",
+        "/docs/assets/..%2f__init__.py",
+    ],
+)
+async def test_a_path_that_names_nothing_is_a_404(router: RouterProcess, path: str) -> None:
+    """S11."""
+    async with Api(router) as admin:
+        got = await admin.call("GET", path)
+    assert (got.status, got.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "TRACE", "OPTIONS", "PROPFIND", "DELETE"])
+async def test_other_methods_are_a_405(router: RouterProcess, method: str) -> None:
+    """S12."""
+    async with Api(router) as admin:
+        got = await admin.call(method, "/v1/contacts")
+    assert got.status == 405 and got.headers["Allow"] == "GET,POST"
+
+
+async def test_a_method_is_not_overridden(router: RouterProcess) -> None:
+    """S12."""
+    async with Api(router) as admin:
+        got = await admin.call(*SUBMIT, {}, headers={"X-HTTP-Method-Override": "DELETE"})
+    assert (got.status, got.code) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=x",
+        "limit=99999",
+        "limit=1&limit=2",
+        "nonsense=1",
+        "state=zzcanaryzz",
+        "cursor=%00",
+        "queue=UPPER",
+    ],
+)
+async def test_a_query_that_is_not_understood_is_refused(router: RouterProcess, query: str) -> None:
+    """F75."""
+    async with Api(router) as admin:
+        got = await admin.call("GET", f"/v1/contacts?{query}")
+    assert got.status in {400, 422} and got.code in {"malformed", "invalid_value"}
+    assert CANARY.encode() not in got.body
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic YTpi", "Bearer a.b.c", None])
+async def test_a_bad_credential_is_a_401_that_says_no_more(
+    router: RouterProcess, header: str | None
+) -> None:
+    """S26, S31."""
+    headers = {} if header is None else {"Authorization": header}
+    async with Api(router, role=None) as nobody:
+        got = await nobody.call("GET", "/v1/queues", headers=headers)
+    assert (got.status, got.code) == (401, "unauthenticated")
+    assert got.headers["WWW-Authenticate"] == "Bearer" and "detail" not in got.json
+
+
+async def test_a_token_in_the_address_is_no_credential(router: RouterProcess) -> None:
+    """S14."""
+    token = router.token("admin")
+    async with Api(router, role=None) as nobody:
+        for query in (f"access_token={token}", f"token={token}"):
+            assert (await nobody.call("GET", f"/v1/queues?{query}")).status == 401
+    assert token not in "".join(router.log)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/queues", "/nothing", "/docs"])
+async def test_every_answer_has_the_safe_headers_and_no_version(
+    router: RouterProcess, path: str
+) -> None:
+    """S9."""
+    async with Api(router) as admin:
+        got = await admin.call("GET", path)
+    assert got.headers["X-Content-Type-Options"] == "nosniff"
+    assert got.headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in got.headers["Content-Security-Policy"]
+    assert got.headers["Server"] == "contact-router"
+
+
+async def test_errors_of_a_policy_come_all_at_once_with_their_places(
+    router: RouterProcess,
+) -> None:
+    document = (
+        b"channels: {voice: {units: -1}}\nqueues: {q: {overflow_to: nowhere, requires: {x: 99}}}\n"
+    )
+    async with Api(router) as admin:
+        got = await admin.call(
+            "POST", "/v1/policy/check", data=document, headers={"Content-Type": "application/yaml"}
+        )
+    assert (got.status, got.code) == (422, "policy_invalid")
+    errors = got.json["errors"]
+    assert len(errors) >= 3
+    assert all(error["path"] and error["line"] >= 1 and error["column"] >= 1 for error in errors)

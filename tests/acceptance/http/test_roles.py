@@ -1,0 +1,82 @@
+"""Every role over every route: what the matrix allows is let in, everything else is a 403, and nobody is a 401. S36."""
+
+import pytest
+
+from router.edge.auth import Role
+from router.edge.permissions import PERMISSIONS, PUBLIC
+from router.edge.routes import ROUTES, Route
+from tests.acceptance.api import Api
+from tests.acceptance.process import RouterProcess
+
+# Written a second time, by hand: a slip in the product's table must not pass because the test reads the same table.
+EXPECTED = {
+    "submit_contact": "gateway supervisor admin",
+    "get_contact": "agent gateway supervisor admin",
+    "list_contacts": "gateway supervisor admin",
+    "update_contact": "gateway supervisor admin",
+    "cancel_contact": "gateway supervisor admin",
+    "abandon_contact": "gateway supervisor admin",
+    "end_contact": "agent gateway supervisor admin",
+    "transfer_contact": "agent supervisor admin",
+    "requeue_contact": "supervisor admin",
+    "assign_contact": "supervisor admin",
+    "why_contact": "supervisor admin",
+    "why_agent": "supervisor admin",
+    "put_agent": "supervisor admin",
+    "get_agent": "agent supervisor admin",
+    "delete_agent": "supervisor admin",
+    "list_agents": "supervisor admin",
+    "set_agent_state": "agent supervisor admin",
+    "accept_offer": "agent",
+    "decline_offer": "agent",
+    "hold_assignment": "agent",
+    "unhold_assignment": "agent",
+    "extend_wrap_up": "agent",
+    "complete_assignment": "agent supervisor admin",
+    "list_queues": "gateway supervisor admin",
+    "get_queue": "gateway supervisor admin",
+    "get_policy": "supervisor admin",
+    "put_policy": "admin",
+    "check_policy": "supervisor admin",
+    "list_events": "supervisor admin",
+    "get_state": "supervisor admin",
+    "get_digest": "supervisor admin",
+    "issue_ws_ticket": "agent gateway supervisor admin",
+    "healthz": "",
+    "readyz": "",
+}
+
+
+def an_address(route: Route) -> str:
+    path = route.path
+    for name in ("contact_id", "agent_id", "offer_id", "assignment_id", "queue_id"):
+        path = path.replace(f"{{{name}}}", "nothing")
+    return path
+
+
+@pytest.mark.parametrize("role", [str(role) for role in Role])
+async def test_a_role_reaches_what_it_may_and_nothing_else(
+    router: RouterProcess, role: str
+) -> None:
+    async with Api(router, role, "walker") as api:
+        for route in ROUTES:
+            # A body that does not fit: whoever is let in learns that, and nothing is changed.
+            body: list[int] | None = [] if route.request is not None else None
+            got = await api.call(route.method, an_address(route), body)
+            allowed = route.name in PUBLIC or role in EXPECTED[route.name].split()
+            assert (got.status == 403) is not allowed, (role, route.name, got)
+            assert got.status not in {401, 500}, (role, route.name, got)
+
+
+async def test_nobody_reaches_only_what_is_public(router: RouterProcess) -> None:
+    async with Api(router, role=None) as nobody:
+        for route in ROUTES:
+            got = await nobody.call(route.method, an_address(route))
+            assert got.status == (200 if route.name in PUBLIC else 401), route.name
+
+
+def test_every_route_stands_in_the_matrix_and_the_test_knows_it() -> None:
+    names = {route.name for route in ROUTES}
+    assert names == set(EXPECTED)
+    assert names <= PERMISSIONS.keys() | PUBLIC
+    assert not PERMISSIONS.keys() & PUBLIC

@@ -1,0 +1,327 @@
+"""Connections that end: take-over, resume without holes, slow clients, drains."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from router.client import ClosedForGood, DesktopClient, OutcomeUnknown
+from router.client.link import LinkOptions
+from router.edge.auth import Role
+from router.model import events as e
+from router.model.states import AgentState, Presence
+from router.wire import frames as f
+from router.wire.close_codes import CloseCode
+from tests.acceptance.sockets.house import AT_ONCE, a_house
+from tests.acceptance.sockets.test_entering import bearer, plain
+from tests.builders import a_contact, an_agent
+
+PATIENCE_S = 20
+
+
+async def test_the_newer_desktop_takes_over_and_the_older_is_told(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+        async with house.desktop("a0") as older:
+            await older.ready()
+            async with house.desktop("a0") as newer:
+                with pytest.raises(ClosedForGood) as closed:
+                    async for _ in older:
+                        pass
+                assert closed.value.code == CloseCode.TAKEN_OVER
+                assert newer.state.state is AgentState.READY
+                await house.do(a_contact("c1"))
+                offer = await anext(
+                    event async for event in newer.events() if isinstance(event, e.OfferMade)
+                )
+                await newer.accept(offer.offer_id)
+            with pytest.raises(ClosedForGood):
+                await older.ready()
+        agent = (await house.writer.ask("default", lambda engine: engine.agent("a0"))).value
+        assert agent is not None
+        assert len(agent.assignments) == 1
+
+
+async def test_of_many_desktops_at_once_exactly_one_stays(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+        desktops = [house.desktop("a0") for _ in range(8)]
+        entered = await asyncio.gather(
+            *(desktop.__aenter__() for desktop in desktops), return_exceptions=True
+        )
+        survivors = 0
+        for desktop, came in zip(desktops, entered, strict=True):
+            if isinstance(came, BaseException):
+                assert isinstance(came, ClosedForGood)
+                assert came.code == CloseCode.TAKEN_OVER
+                continue
+            try:
+                await desktop.ping()
+                survivors += 1
+            except (ClosedForGood, OutcomeUnknown):
+                pass
+        assert survivors == 1
+        assert house.hub.count_of("default", "agent", "a0") == 1
+        for desktop in desktops:
+            await desktop.__aexit__(None, None, None)
+
+
+async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.desktop("a0") as desktop,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await desktop.ready()
+        await house.do(a_contact("c1"))
+        session = desktop.welcome.session_id
+        await desktop.drop_connection()
+        frames = desktop.events()
+        seen: list[e.Event] = []
+        while not (
+            seen and isinstance(seen[-1], e.DesktopConnected) and seen[-1].session_id != session
+        ):
+            seen.append(await anext(frames))
+        assert sum(isinstance(event, e.OfferMade) for event in seen) == 1
+        assert desktop.connections == 2
+        assert desktop.state.presence is Presence.ATTACHED
+        assert list(desktop.state.offers) == ["c1.1"]
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_no_event_is_lost_or_doubled_over_many_broken_connections(
+    tmp_path: Path, codec: str
+) -> None:
+    """I29, and the mirror at the end is that of a fresh welcome."""
+    async with (
+        a_house(tmp_path) as house,
+        house.supervisor(codec=codec) as supervisor,
+        house.gateway(codec=codec) as gateway,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        first = supervisor.seq + 1
+        stop = asyncio.Event()
+
+        async def submit() -> None:
+            for number in range(400):
+                await house.do(a_contact(f"c{number}", gateway_id="web"))
+                if number % 40 == 20:
+                    await supervisor.ping()  # There is a connection to lose.
+                    await supervisor.drop_connection()
+                if number % 50 == 30:
+                    await gateway.ping()
+                    await gateway.drop_connection()
+            stop.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(submit())
+            numbers = []
+            async for frame in supervisor:
+                if isinstance(frame, f.EventFrame):
+                    numbers.append(frame.seq)
+                    if len(numbers) == 400:
+                        break
+        assert supervisor.connections > 5
+        assert numbers == list(range(first, first + 400))
+        own = []
+        async for frame in gateway:
+            if isinstance(frame, f.EventFrame):
+                own.append(frame.event.contact_id)  # type: ignore[union-attr]
+                if len(own) == 400:
+                    break
+        assert own == [f"c{number}" for number in range(400)]
+        await gateway.ping()
+        async with house.gateway() as fresh:
+            assert gateway.contacts == fresh.contacts
+
+
+@pytest.mark.parametrize(
+    "resume", ["{gen}:999999", "{gen}:-5", "{gen}:18446744073709551616", "other:1", "nonsense", ""]
+)
+async def test_a_position_that_is_not_ours_gets_a_fresh_welcome(
+    tmp_path: Path, resume: str
+) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        asyncio.timeout(PATIENCE_S),
+        plain(house, headers=bearer(house, "a0", Role.AGENT)) as socket,
+    ):
+        gen = house.writer.generation("default")
+        await socket.say(type="hello", resume=resume.format(gen=gen))
+        frame = await socket.hear()
+        assert frame["type"] == "welcome"
+        assert frame["agent"]["agent_id"] == "a0"
+
+
+async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+        gen = house.writer.generation("default")
+        for number in range(10):
+            await house.do(a_contact(f"c{number}", gateway_id="web" if number % 2 else "phone"))
+        last = house.writer.publisher.last_seq("default")
+        headers = bearer(house, "web", Role.GATEWAY)
+        async with plain(house, "/v1/gateway", headers=headers) as socket:
+            await socket.say(type="hello", resume=f"{gen}:{last - 6}")
+            resumed = await socket.hear()
+            assert resumed["type"] == "resumed"
+            assert (resumed["seq"], resumed["until_seq"]) == (last - 6, last)
+            missed = [await socket.hear() for _ in range(3)]
+            assert [frame["event"]["contact_id"] for frame in missed] == ["c5", "c7", "c9"]
+            await house.do(a_contact("c11", gateway_id="web"))
+            live = await socket.hear()
+            assert live["event"]["contact_id"] == "c11"
+            assert live["seq"] == last + 1
+
+
+async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path, sockets={"resume_count_max": 20}) as house,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        gen, first = house.writer.generation("default"), house.writer.publisher.last_seq("default")
+        for number in range(30):
+            await house.do(a_contact(f"c{number}", gateway_id="web"))
+        headers = bearer(house, "web", Role.GATEWAY)
+        async with plain(house, "/v1/gateway", headers=headers) as socket:
+            await socket.say(type="hello", resume=f"{gen}:{first}")
+            welcome = await socket.hear()
+            assert welcome["type"] == "welcome"
+            assert len(welcome["contacts"]) == 30
+
+
+async def test_a_long_welcome_comes_in_pages(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(
+            *(house.do(a_contact(f"c{number:04}", gateway_id="web")) for number in range(1_200))
+        )
+        await asyncio.gather(*(house.do(an_agent(f"b{number:04}")) for number in range(600)))
+        async with house.gateway() as gateway, house.supervisor() as supervisor:
+            assert gateway.welcome.pages == 2
+            assert len(gateway.contacts.contacts) == 1_200
+            assert len(supervisor.centre.agents) == 603
+
+
+async def test_a_slow_reader_is_closed_and_the_others_hear_everything(tmp_path: Path) -> None:
+    """I43, F53: the slow one gets a code that it may resume from."""
+    sockets = {"outbox_count_max": 64, "outbox_bytes_max": 65_536}
+    async with (
+        a_house(tmp_path, sockets=sockets) as house,
+        house.supervisor() as fast,
+        asyncio.timeout(PATIENCE_S),
+        plain(house, "/v1/supervisor", headers=bearer(house, "slow", Role.SUPERVISOR)) as slow,
+    ):
+        await slow.say(type="hello")
+        await slow.hear()
+        connection = next(seat for seat in house.hub.seats() if seat.subject == "slow")
+        # From here on it reads nothing: its kernel buffers fill, then the outbox.
+        slow.ws._conn.protocol.transport.pause_reading()
+        number = 0
+        while connection.live:
+            await asyncio.gather(
+                *(
+                    house.do(a_contact(f"c{number + offset}", reference="r" * 120))
+                    for offset in range(200)
+                )
+            )
+            number += 200
+            assert number < 60_000
+        assert house.hub.count_of("default", "supervisor", "slow") <= 1
+        pong = await fast.ping()
+        assert pong.seq == house.writer.publisher.last_seq("default")
+        assert fast.connections == 1
+        slow.ws._conn.protocol.transport.resume_reading()
+        code = await slow.close_code()
+        assert code in (CloseCode.SLOW_CONSUMER, 1006)
+
+
+async def test_a_reader_that_falls_behind_in_the_client_still_gets_all(tmp_path: Path) -> None:
+    options = LinkOptions(events_max=50, backoff_base_s=0.02, backoff_longest_s=0.1)
+    async with (
+        a_house(tmp_path) as house,
+        house.supervisor(options=options) as supervisor,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        first = supervisor.seq + 1
+        for number in range(300):
+            await house.do(a_contact(f"c{number}"))
+        numbers = []
+        async for frame in supervisor:
+            if isinstance(frame, f.EventFrame):
+                numbers.append(frame.seq)
+                if len(numbers) == 300:
+                    break
+        assert numbers == list(range(first, first + 300))
+
+
+async def test_a_drain_tells_everybody_to_come_back_and_closes_them(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        asyncio.timeout(PATIENCE_S),
+        plain(house, headers=bearer(house, "a0", Role.AGENT)) as socket,
+    ):
+        await socket.say(type="hello")
+        await socket.hear()
+        drained = asyncio.create_task(house.hub.drain(5))
+        while (frame := await socket.hear())["type"] != "reconnect":
+            pass
+        assert frame["after_ms"] >= 0
+        assert await socket.close_code() == CloseCode.SERVICE_RESTART
+        await drained
+        assert house.hub.seat_count == 0
+        agent = (await house.writer.ask("default", lambda engine: engine.agent("a0"))).value
+        assert agent is not None
+        assert agent.presence is Presence.LOST
+
+
+async def test_a_removed_agent_s_desktop_is_closed(tmp_path: Path) -> None:
+    from router.model.commands import RemoveAgent
+
+    async with (
+        a_house(tmp_path) as house,
+        house.desktop("a0") as desktop,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await house.do(RemoveAgent(agent_id="a0"))
+        with pytest.raises(ClosedForGood) as closed:
+            async for _ in desktop:
+                pass
+        assert closed.value.code == CloseCode.FORBIDDEN
+
+
+async def test_a_command_in_flight_at_a_disconnect_has_an_unknown_outcome(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.gateway() as gateway,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        asked = asyncio.create_task(gateway.submit("voice", queue_id="support"))
+        await asyncio.sleep(0)
+        await gateway.drop_connection()
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await asked
+        key = unknown.value.idempotency_key
+        again = await gateway.submit("voice", queue_id="support", idempotency_key=key)
+        other = await gateway.submit("voice", queue_id="support", idempotency_key=key)
+        assert again.subject == other.subject
+
+
+async def test_a_client_fetches_fresh_tokens_by_itself(tmp_path: Path) -> None:
+    from router.edge.auth import mint_token
+
+    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+        minted = []
+
+        async def provide() -> str:
+            minted.append(1)
+            return mint_token(house.settings, subject="a0", role=Role.AGENT, lifetime_s=2)
+
+        async with DesktopClient(house.ws_url, provide, options=AT_ONCE) as desktop:
+            while len(minted) < 3:
+                await desktop.ping()
+                await asyncio.sleep(0.05)
+            assert desktop.connections == 1
+
+
+async def test_a_client_with_a_bad_token_does_not_try_for_ever(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+        with pytest.raises(ClosedForGood):
+            async with DesktopClient(house.ws_url, "nonsense", options=AT_ONCE):
+                pass

@@ -1,0 +1,225 @@
+"""Who sees what: nothing crosses a workspace, and within one everybody sees his own."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from router.client import DesktopClient, GatewayClient, RouterRefused, SupervisorClient
+from router.edge.auth import Role
+from router.model import events as e
+from router.wire import frames as f
+from router.wire.codec import JSON
+from router.wire.session import Door
+from tests.acceptance.sockets.house import a_house
+from tests.acceptance.sockets.test_entering import bearer, plain
+from tests.builders import a_contact, an_agent, ready
+
+PATIENCE_S = 20
+
+
+async def everything_heard(client: Any) -> bytes:
+    """What a client has heard until now, as bytes to search in."""
+    await client.ping()
+    heard: list[Any] = [msgspec.to_builtins(client.welcome)]
+    frames = client.__aiter__()
+    while client._link._events:
+        heard.append(msgspec.to_builtins(await anext(frames)))
+    return msgspec.json.encode(heard)
+
+
+async def test_nothing_of_a_workspace_is_heard_in_another(tmp_path: Path) -> None:
+    """I36: canaries in every name of one workspace, a search through every byte in the other."""
+    async with (
+        a_house(tmp_path) as house,
+        house.gateway("web") as gateway,
+        house.supervisor() as supervisor,
+        house.desktop("a0") as desktop,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await house.do(an_agent("canary-agent"), "other")
+        await house.do(ready("canary-agent"), "other")
+        # The same ids on both sides: a mix-up would be heard.
+        await house.do(an_agent("a0"), "other")
+        await house.do(ready("a0"), "other")
+        for number in range(20):
+            await house.do(
+                a_contact(f"canary-{number}", gateway_id="web", reference="canary-ref"), "other"
+            )
+        async with house.gateway("web", workspace="other") as theirs:
+            assert len(theirs.contacts.contacts) == 20
+        await desktop.ready()
+        await gateway.submit("voice", queue_id="support")
+        for client in (gateway, supervisor, desktop):
+            assert b"canary" not in await everything_heard(client)
+        for contact_id in ("canary-1", "no-such-contact"):
+            with pytest.raises(RouterRefused) as refused:
+                await gateway.cancel(contact_id)
+            assert (refused.value.code, refused.value.error.detail) == ("unknown_contact", "")
+
+
+async def test_an_agent_hears_of_his_own_work_alone(tmp_path: Path) -> None:
+    """I37."""
+    async with (
+        a_house(tmp_path) as house,
+        house.desktop("a0") as ada,
+        house.desktop("a1") as bob,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await asyncio.gather(ada.ready(), bob.ready())
+        for number in range(10):
+            await house.do(a_contact(f"c{number}"))
+        await asyncio.gather(ada.ping(), bob.ping())
+        (mine,) = ada.state.offers
+        (his,) = bob.state.offers
+        heard = await everything_heard(ada)
+        assert b'"a1"' not in heard
+        assert his.encode() not in heard
+        assert b"contact.queued" not in heard
+        assert b"policy" not in heard
+        for attempt in (ada.accept(his), ada.decline(his), ada.accept("made-up.1")):
+            with pytest.raises(RouterRefused) as refused:
+                await attempt
+            assert refused.value.code == "unknown_offer"
+            assert refused.value.error.state is None
+        await bob.accept(his)
+        for attempt in (ada.hold(his), ada.complete(his)):
+            with pytest.raises(RouterRefused) as refused:
+                await attempt
+            assert refused.value.code == "unknown_assignment"
+        with pytest.raises(RouterRefused) as refused:
+            await ada.end(his.partition(".")[0])
+        assert refused.value.code == "unknown_contact"
+        assert (await ada.accept(mine)).state == "accepted"
+
+
+async def test_a_gateway_hears_of_and_touches_its_own_contacts_alone(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.gateway("web") as web,
+        house.gateway("phone") as phone,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        own = (await web.submit("voice", queue_id="support")).subject
+        other = (await phone.submit("voice", queue_id="support")).subject
+        assert other.encode() not in await everything_heard(web)
+        for attempt in (
+            web.cancel(other),
+            web.abandon(other),
+            web.end(other),
+            web.update(other, priority_s=60),
+        ):
+            with pytest.raises(RouterRefused) as refused:
+                await attempt
+            assert refused.value.code == "unknown_contact"
+        assert (await web.cancel(own)).state == "cancelled"
+        assert list(phone.contacts.contacts) == [other]
+
+
+async def test_a_supervisor_hears_every_event_and_no_key_of_a_retry(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.supervisor() as supervisor,
+        house.gateway() as gateway,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await gateway.submit("voice", queue_id="support", idempotency_key="secret-key")
+        async for event in supervisor.events():
+            if isinstance(event, e.ContactQueued):
+                assert event.dedupe_key is None
+                assert event.fingerprint is None
+                break
+
+
+# --- frames that nobody in his right mind would send ------------------------------------------------
+
+_TAGS = sorted({kind.__struct_config__.tag for door in Door for kind in door.asks.__args__})
+_FIELDS = sorted(
+    {name for door in Door for kind in door.asks.__args__ for name in kind.__struct_fields__}
+)
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["c1", "c1.1", "a0", "support", "voice", "ready", "not_ready"]),
+    lambda children: (
+        st.lists(children, max_size=4)
+        | st.dictionaries(st.sampled_from(_FIELDS) | st.text(max_size=8), children, max_size=5)
+    ),
+    max_leaves=12,
+)
+_ALMOST = st.builds(
+    lambda tag, rest: {"type": tag, "id": "1", **rest},
+    st.sampled_from(_TAGS),
+    st.dictionaries(st.sampled_from(_FIELDS), _JSON, max_size=6),
+)
+_FRAMES = st.lists(
+    st.one_of(
+        st.binary(max_size=200),
+        _JSON.map(lambda value: msgspec.json.encode(value)),
+        _ALMOST.map(lambda value: msgspec.json.encode(value)),
+        st.just(b'{"type":"accept","id":"1","offer_id":"c1.1"}'),
+        st.just(b'{"type":"set_state","id":"2","state":"ready"}'),
+    ),
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize("door", Door)
+async def test_no_frame_brings_the_router_down(tmp_path: Path, door: Door) -> None:
+    """I44: whatever is sent, the router answers the next one; no task ends with an exception."""
+    role = {Door.DESKTOP: Role.AGENT, Door.GATEWAY: Role.GATEWAY}.get(door, Role.SUPERVISOR)
+    unhandled: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    limits = {
+        "frames_per_s": 100_000,
+        "frames_burst": 100_000,
+        "gateway_frames_per_s": 100_000,
+        "gateway_frames_burst": 100_000,
+    }
+    batches: list[list[bytes]] = []
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(_FRAMES)
+    def draw(frames: list[bytes]) -> None:
+        batches.append(frames)
+
+    draw()
+    async with a_house(tmp_path, sockets=limits) as house, asyncio.timeout(60):
+        headers = bearer(house, "a0", role)
+        for batch in batches:
+            async with plain(house, f"/v1/{door}", headers=headers) as socket:
+                await socket.say(type="hello")
+                await socket.hear()
+                for data in batch:
+                    await socket.ws.send_frame(data, 1)
+                await socket.say(type="ping", id="last")
+                # The last frame's answer, or an orderly close with a code of ours.
+                while not socket.ws.closed:
+                    message = await socket.ws.receive()
+                    if message.type == 1 and msgspec.json.decode(message.data).get("id") == "last":
+                        break
+                assert socket.ws.close_code in (None, 1002, 1003, 1007, 4500, 4501)
+        async with plain(house, f"/v1/{door}", headers=headers) as socket:
+            await socket.say(type="hello")
+            assert (await socket.hear())["type"] == "welcome"
+        assert not unhandled
+
+
+def test_the_clients_paths_are_those_of_the_doors() -> None:
+    paths = {client.path for client in (DesktopClient, GatewayClient, SupervisorClient)}
+    assert paths == {f"/v1/{door}" for door in Door}
+    assert JSON == "router.v1+json"
+    assert f.Hello.__struct_config__.tag == "hello"

@@ -1,0 +1,281 @@
+"""The client against a server made by hand: what it does when the other side misbehaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from router.client import ClosedForGood, DesktopClient, NotConnected, OutcomeUnknown, RouterRefused
+from router.client.link import LinkOptions
+from router.wire.codec import JSON
+
+Script = Callable[["Guest"], Awaitable[None]]
+FAST = LinkOptions(
+    connect_timeout_s=5.0,
+    command_timeout_s=0.5,
+    backoff_base_s=0.01,
+    backoff_longest_s=0.02,
+)
+WELCOME = {
+    "type": "welcome",
+    "role": "agent",
+    "workspace": "default",
+    "gen": "g",
+    "epoch": 1,
+    "seq": 10,
+    "at_ms": 0,
+    "heartbeat_s": 20,
+    "session_id": "s",
+    "agent": {
+        "agent_id": "ada",
+        "state": "ready",
+        "presence": "attached",
+        "units": 100,
+        "units_used": 0,
+        "can_take": [],
+    },
+}
+
+
+class Guest:
+    """The server's side of one connection."""
+
+    def __init__(self, ws: ServerConnection) -> None:
+        self.ws = ws
+
+    async def hear(self) -> dict[str, Any]:
+        frame: dict[str, Any] = msgspec.json.decode(await self.ws.recv())
+        return frame
+
+    async def say(self, frame: dict[str, Any]) -> None:
+        await self.ws.send(msgspec.json.encode(frame).decode())
+
+
+def an_event(seq: int) -> dict[str, Any]:
+    event = {"type": "assignment.held", "assignment_id": "a", "contact_id": "c", "agent_id": "ada"}
+    return {"type": "event", "seq": seq, "at_ms": 0, "event": event}
+
+
+@asynccontextmanager
+async def a_server(*scripts: Script, refusals: list[Response] | None = None) -> AsyncIterator[str]:
+    """Plays one script a connection; the last one again and again."""
+    count = 0
+
+    async def handle(ws: ServerConnection) -> None:
+        nonlocal count
+        script = scripts[min(count, len(scripts) - 1)]
+        count += 1
+        await script(Guest(ws))
+
+    def refuse(_: ServerConnection, __: Request) -> Response | None:
+        return refusals.pop(0) if refusals else None
+
+    async with serve(
+        handle, "127.0.0.1", 0, subprotocols=[Subprotocol(JSON)], process_request=refuse
+    ) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"ws://127.0.0.1:{port}"
+
+
+def a_client(url: str, options: LinkOptions = FAST) -> DesktopClient:
+    return DesktopClient(url, "token", codec="json", options=options)
+
+
+async def stay(guest: Guest) -> None:
+    await guest.hear()
+    await guest.say(WELCOME)
+    await guest.ws.wait_closed()
+
+
+async def test_it_resumes_after_the_last_event_it_has_seen() -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def first(guest: Guest) -> None:
+        heard.append(await guest.hear())
+        await guest.say(WELCOME)
+        for seq in (12, 15):
+            await guest.say(an_event(seq))
+        await guest.ws.close(1012)
+
+    async def second(guest: Guest) -> None:
+        heard.append(await guest.hear())
+        resumed = {key: WELCOME[key] for key in ("role", "workspace", "gen", "epoch")}
+        await guest.say(
+            {
+                "type": "resumed",
+                "seq": 15,
+                "until_seq": 16,
+                "heartbeat_s": 20,
+                "session_id": "t",
+                **resumed,
+            }
+        )
+        # A server that repeats itself is not believed twice.
+        for seq in (12, 15, 16):
+            await guest.say(an_event(seq))
+        await guest.ws.wait_closed()
+
+    async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
+        numbers = []
+        async for frame in client:
+            numbers.append(frame.seq)
+            if frame.seq == 16:
+                break
+        assert numbers == [12, 15, 16]
+        assert [hello.get("resume") for hello in heard] == [None, "g:15"]
+
+
+async def test_a_welcome_in_between_is_told_to_the_reader() -> None:
+    async def first(guest: Guest) -> None:
+        await guest.hear()
+        await guest.say(WELCOME)
+        await guest.ws.close(4410)
+
+    async def second(guest: Guest) -> None:
+        await guest.hear()
+        await guest.say(WELCOME | {"gen": "h", "seq": 3})
+        await guest.say(an_event(4))
+        await guest.ws.wait_closed()
+
+    async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
+        frames = client.__aiter__()
+        assert type(await anext(frames)).__name__ == "Welcome"
+        assert (await anext(frames)).seq == 4
+        assert client.gen == "h"
+
+
+@pytest.mark.parametrize("code", [4500, 4501, 4503, 4509, 1003, 1009])
+async def test_it_stays_away_when_told_so(code: int) -> None:
+    async def script(guest: Guest) -> None:
+        await guest.hear()
+        await guest.ws.close(code, "no")
+
+    async with a_server(script) as url, asyncio.timeout(10):
+        with pytest.raises(ClosedForGood) as closed:
+            async with a_client(url):
+                pass
+        assert closed.value.code == code
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 1012, 1013, 4408, 4410, 4429])
+async def test_it_comes_back_when_told_so(code: int) -> None:
+    async def first(guest: Guest) -> None:
+        await guest.hear()
+        await guest.ws.close(code)
+
+    async with a_server(first, stay) as url, a_client(url) as client:
+        assert client.connections == 2
+
+
+async def test_an_expired_token_without_a_newer_one_is_the_end() -> None:
+    async def script(guest: Guest) -> None:
+        await guest.hear()
+        await guest.ws.close(4401)
+
+    async with a_server(script) as url, asyncio.timeout(10):
+        with pytest.raises(ClosedForGood):
+            async with a_client(url):
+                pass
+
+
+async def test_a_busy_server_is_asked_again() -> None:
+    refusals = [
+        Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers) for headers in _two_refusals()
+    ]
+    async with a_server(stay, refusals=refusals) as url, a_client(url) as client:
+        assert client.connections == 1
+
+
+def _two_refusals() -> list[Any]:
+    from websockets.datastructures import Headers
+
+    return [Headers({"Retry-After": "0"}), Headers({"Retry-After": "soon"})]
+
+
+async def test_what_it_does_not_know_it_ignores() -> None:
+    async def script(guest: Guest) -> None:
+        await guest.hear()
+        await guest.say({"type": "fanfare", "loud": True})
+        await guest.say(WELCOME | {"colour": "green"})
+        await guest.say(
+            {"type": "event", "seq": 11, "at_ms": 0, "event": {"type": "moon.rose", "full": True}}
+        )
+        await guest.say(an_event(12))
+        await guest.ws.wait_closed()
+
+    async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
+        assert (await anext(client.__aiter__())).seq == 12
+
+
+async def test_an_answer_that_never_comes_leaves_the_outcome_unknown() -> None:
+    async with a_server(stay) as url, a_client(url) as client, asyncio.timeout(10):
+        with pytest.raises(OutcomeUnknown):
+            await client.ready()
+        assert client.connections == 1
+
+
+async def test_a_refusal_is_raised_with_all_it_says() -> None:
+    async def script(guest: Guest) -> None:
+        await guest.hear()
+        await guest.say(WELCOME)
+        ask = await guest.hear()
+        await guest.say(
+            {
+                "type": "error",
+                "id": ask["id"],
+                "code": "agent_state",
+                "title": "No",
+                "state": "offline",
+                "allowed": ["ready"],
+                "seq": 7,
+            }
+        )
+        await guest.ws.wait_closed()
+
+    async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
+        with pytest.raises(RouterRefused) as refused:
+            await client.ready()
+        error = refused.value.error
+        assert (refused.value.code, error.state, error.allowed, error.seq) == (
+            "agent_state",
+            "offline",
+            ("ready",),
+            7,
+        )
+        assert not refused.value.temporary
+
+
+async def test_a_silent_server_is_left_for_another_try() -> None:
+    async def deaf(guest: Guest) -> None:
+        await guest.hear()
+        await guest.say(WELCOME | {"heartbeat_s": 0})
+        await guest.ws.wait_closed()
+
+    async with a_server(deaf, stay) as url, a_client(url) as client, asyncio.timeout(10):
+        while client.connections < 2 or not client.is_live:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_nobody_there_is_told_in_time() -> None:
+    async with a_server(stay) as url:
+        pass
+    options = LinkOptions(connect_timeout_s=0.2, backoff_base_s=0.01, backoff_longest_s=0.02)
+    with pytest.raises(NotConnected):
+        async with a_client(url, options):
+            pass
+
+
+async def test_commands_of_a_closed_client_say_so_at_once() -> None:
+    async with a_server(stay) as url:
+        async with a_client(url) as client:
+            pass
+        with pytest.raises(ClosedForGood):
+            await client.ready()
+        assert [frame async for frame in client] == []

@@ -1,0 +1,96 @@
+"""Who may hear of what, for every kind of event there is."""
+
+from typing import Any, get_args
+
+import pytest
+
+from router.edge.audience import agents_of, as_sent, gateway_of, is_for
+from router.model import events as e
+from router.model.states import AgentState
+from tests.builders import a_policy
+
+VALUES: dict[str, Any] = {
+    "agent_id": "ada",
+    "from_agent_id": "bob",
+    "preferred_agent_id": "cyd",
+    "gateway_id": "web",
+    "state": AgentState.READY,
+    "from_state": AgentState.OFFLINE,
+    "policy": a_policy(),
+    "attributes": {},
+    "skills": {},
+    "channel_max": {},
+}
+
+
+def an_event(kind: type) -> Any:
+    """An event whose every field that names somebody names somebody."""
+    return kind(**{name: VALUES.get(name, 1) for name in kind.__struct_fields__})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", get_args(e.Event), ids=lambda kind: kind.__name__)
+def test_an_agent_hears_exactly_of_what_names_him(kind: type) -> None:
+    event = an_event(kind)
+    fields = kind.__struct_fields__  # type: ignore[attr-defined]
+    expected = tuple(VALUES[name] for name in ("agent_id", "from_agent_id") if name in fields)
+    assert agents_of(event) == expected
+    assert is_for(event, role="agent", subject="ada") == ("agent_id" in fields)
+    assert not is_for(event, role="agent", subject="cyd")
+    assert not is_for(event, role="agent", subject="web")
+
+
+@pytest.mark.parametrize("kind", get_args(e.Event), ids=lambda kind: kind.__name__)
+def test_a_gateway_hears_exactly_of_its_own_contacts(kind: type) -> None:
+    event = an_event(kind)
+    expected = "web" if "gateway_id" in kind.__struct_fields__ else None  # type: ignore[attr-defined]
+    assert gateway_of(event) == expected
+    assert is_for(event, role="gateway", subject="web") == (expected is not None)
+    assert not is_for(event, role="gateway", subject="ada")
+
+
+@pytest.mark.parametrize("kind", get_args(e.Event), ids=lambda kind: kind.__name__)
+def test_a_supervisor_hears_everything_and_an_unknown_role_nothing(kind: type) -> None:
+    event = an_event(kind)
+    assert is_for(event, role="supervisor", subject="eve")
+    assert is_for(event, role="admin", subject="eve")
+    assert not is_for(event, role="auditor", subject="eve")
+
+
+def test_an_agent_who_is_both_sides_hears_once() -> None:
+    assigned = e.ContactAssigned(
+        contact_id="c",
+        assignment_id="c.1",
+        agent_id="ada",
+        units=1,
+        waited_ms=0,
+        from_agent_id="ada",
+    )
+    assert agents_of(assigned) == ("ada",)
+
+
+def test_a_contact_of_no_gateway_is_heard_of_by_none() -> None:
+    ended = e.ContactEnded(contact_id="c", assignment_id="c.1", agent_id="ada", reason="ended")
+    assert gateway_of(ended) is None
+    assert not is_for(ended, role="gateway", subject="")
+
+
+def test_a_policy_is_no_news_for_agents_and_gateways() -> None:
+    event = e.PolicyPublished(version=1, policy=a_policy())
+    assert agents_of(event) == ()
+    assert gateway_of(event) is None
+
+
+def test_keys_of_retries_are_not_sent() -> None:
+    queued = e.ContactQueued(
+        contact_id="c",
+        channel="voice",
+        queue_id="support",
+        req="voice/support",
+        cfg=1,
+        dedupe_key=b"k",
+        fingerprint=b"f",
+    )
+    sent = as_sent(queued)
+    assert isinstance(sent, e.ContactQueued)
+    assert (sent.dedupe_key, sent.fingerprint) == (None, None)
+    assert sent.contact_id == "c"
