@@ -57,6 +57,7 @@ class RefAssignment:
     state: AssignmentState = AssignmentState.ACTIVE
     wrap_up_started_at_ms: int | None = None
     wrap_up_deadline_ms: int | None = None
+    holds_capacity: bool = True
 
 
 @dataclass
@@ -298,6 +299,8 @@ class Fold:
                 work.state = AssignmentState.WRAP_UP
                 work.wrap_up_started_at_ms = self.at_ms
                 work.wrap_up_deadline_ms = event.deadline_ms
+                # Decided once, when the wrap-up begins: capacity is released exactly once (I16).
+                work.holds_capacity = self.channel(work.channel).wrap_up_holds_capacity
             case e.WrapUpExtended():
                 assert work.state is AssignmentState.WRAP_UP
                 work.wrap_up_deadline_ms = event.deadline_ms
@@ -350,11 +353,9 @@ class Fold:
         assert contact.owner is None, "I7: two owners"
         assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
         self.assignments[work.assignment_id] = work
-        contact.state, contact.owner, contact.preferred = (
-            ContactState.ASSIGNED,
-            work.assignment_id,
-            None,
-        )
+        contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
+        # A reservation is over with the accept, a time to live with the first answer.
+        contact.preferred, contact.ttl_at_ms = None, None
         self._gets_a_new_turn(work.agent_id)
 
     def _gets_a_new_turn(self, agent_id: str) -> None:

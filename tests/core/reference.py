@@ -7,7 +7,7 @@ nothing by itself: ``world.py`` uses it to judge the core.
 from fractions import Fraction
 
 from router.model.policy import Selection
-from router.model.states import AgentState, AssignmentState, ContactState, Presence
+from router.model.states import AgentState, ContactState, Presence
 from tests.core.fold import Fold, RefAgent, RefAssignment, RefContact, RefOffer
 
 
@@ -20,12 +20,7 @@ class Reference(Fold):
         found: list[RefOffer | RefAssignment] = [
             offer for offer in self.pending() if offer.agent_id == agent.agent_id
         ]
-        found += [
-            work
-            for work in self.open_work(agent)
-            if work.state is not AssignmentState.WRAP_UP
-            or self.channel(work.channel).wrap_up_holds_capacity
-        ]
+        found += [work for work in self.open_work(agent) if work.holds_capacity]
         return found
 
     def units_used(self, agent: RefAgent) -> int:
@@ -50,7 +45,7 @@ class Reference(Fold):
         return needs
 
     def serves(self, agent: RefAgent, contact: RefContact) -> bool:
-        """Qualified, skills apart."""
+        """The contact's queue is among his, and its channel is not taken from him."""
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         return in_queue and self.channel_max(agent, contact.channel) > 0
 
@@ -81,23 +76,26 @@ class Reference(Fold):
 
     def is_free_for(self, contact: RefContact, agent: RefAgent, at_ms: int) -> bool:
         """Nothing between these two stands in the way."""
+        owner = contact.owner and self.assignments[contact.owner].agent_id
         return (
             self.cool_downs.get((contact.contact_id, agent.agent_id), at_ms) <= at_ms
             and all(offer.agent_id != agent.agent_id for offer in self.live_offers(contact))
-            and (
-                contact.owner is None or self.assignments[contact.owner].agent_id != agent.agent_id
-            )
+            and owner != agent.agent_id
             and contact.preferred in (None, agent.agent_id)
         )
 
-    def could_take(
-        self, agent: RefAgent, contact: RefContact, at_ms: int, *, whatever_skills: bool = False
-    ) -> bool:
-        """The whole rule. ``whatever_skills``: the target of a transfer."""
+    def could_take(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
+        """The whole rule."""
         return (
             self.serves(agent, contact)
-            and (whatever_skills or self.has_skills(agent, contact))
-            and self.is_open(agent)
+            and self.has_skills(agent, contact)
+            and self.could_be_handed(agent, contact, at_ms)
+        )
+
+    def could_be_handed(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
+        """The rule for the target of a transfer: skills and queues are the owner's affair."""
+        return (
+            self.is_open(agent)
             and self.fits(agent, contact.channel)
             and self.is_free_for(contact, agent, at_ms)
         )

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_a_good_token_of_each_family_is_a_credential(tmp_path: Path) -> None:
     verify = an_authenticator(tmp_path).verify
     found = verify(signed(claims()))
     assert (found.subject, found.role, found.workspace) == ("ada", Role.AGENT, "default")
-    assert found.expires_at_s == NOW_S + 600 and found.actor == "agent:ada"
+    assert found.expires_at_s == NOW_S + 3600 and found.actor == "agent:ada"
     assert verify(signed(claims(iss="r"), RSA, "RS256", {"kid": "k1"})).issuer == "r"
     ecdsa = claims(iss="e", workspace="other")
     assert verify(signed(ecdsa, EC, "ES256", {"kid": "k1"})).workspace == "other"
@@ -125,15 +126,15 @@ def test_headers_that_bring_keys_or_change_the_rules_are_refused(
         {"role": ["admin"]},
         {"exp": None},
         {"exp": NOW_S - 31},
-        {"exp": NOW_S + 12 * 3600 + 120},
+        {"exp": NOW_S + 14 * 3600},
         {"exp": 4_070_908_800},
         {"exp": "tomorrow"},
         {"exp": float("inf")},
-        {"iat": NOW_S + 600},
+        {"iat": NOW_S + 7200, "exp": NOW_S + 9000},
         {"iat": NOW_S - 13 * 3600, "exp": NOW_S + 60},
-        {"nbf": NOW_S + 600},
+        {"nbf": NOW_S + 7200, "exp": NOW_S + 9000},
     ],
-    ids=str,
+    ids=range(24),
 )
 def test_every_claim_must_be_there_and_true(tmp_path: Path, change: dict[str, Any]) -> None:
     """S26."""
@@ -142,7 +143,9 @@ def test_every_claim_must_be_there_and_true(tmp_path: Path, change: dict[str, An
 
 
 def test_a_clock_may_be_half_a_minute_wrong(tmp_path: Path) -> None:
-    assert an_authenticator(tmp_path).verify(signed(claims(exp=NOW_S - 20, iat=NOW_S - 60)))
+    assert an_authenticator(tmp_path).verify(
+        signed(claims(exp=int(time.time()) - 20, iat=NOW_S - 60))
+    )
 
 
 def test_a_token_that_was_good_ends_when_its_time_is_over(tmp_path: Path) -> None:
@@ -154,9 +157,9 @@ def test_a_token_that_was_good_ends_when_its_time_is_over(tmp_path: Path) -> Non
     )
     token = signed(claims())
     assert authenticator.verify(token) is authenticator.verify(token)
-    clock[0] = NOW_S + 600 + 29
+    clock[0] = NOW_S + 3600 + 29
     assert authenticator.verify(token)
-    clock[0] = NOW_S + 600 + 30
+    clock[0] = NOW_S + 3600 + 30
     with pytest.raises(AuthFailed):
         authenticator.verify(token)
 

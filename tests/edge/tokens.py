@@ -74,7 +74,7 @@ def claims(**changes: Any) -> dict[str, Any]:
         "workspace": "default",
         "role": "agent",
         "iat": NOW_S,
-        "exp": NOW_S + 600,
+        "exp": NOW_S + 3600,
         **changes,
     }
     return {name: value for name, value in good.items() if value is not None}

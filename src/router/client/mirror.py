@@ -104,8 +104,15 @@ class AgentMirror(Struct, kw_only=True):
                 )
             case e.AssignmentCompleted():
                 self.assignments.pop(event.assignment_id, None)
+            case e.ContactUpdated():
+                self._contact_updated(event)
             case _ if getattr(event, "agent_id", None) == self.agent_id:
                 self._himself(event, at_ms)
+
+    def _contact_updated(self, event: e.ContactUpdated) -> None:
+        for name, work in self.assignments.items():
+            if work.contact_id == event.contact_id:
+                self.assignments[name] = replace(work, attributes=event.attributes)
 
     def _himself(self, event: e.Event, at_ms: int) -> None:
         match event:
@@ -145,12 +152,12 @@ class AgentMirror(Struct, kw_only=True):
                 assignment_id=event.assignment_id,
                 contact_id=event.contact_id,
                 state=AssignmentState.ACTIVE,
-                channel=_told(event, "channel", ""),
-                queue_id=_told(event, "queue_id", ""),
+                channel=event.channel,
+                queue_id=event.queue_id,
                 started_at_ms=at_ms,
                 wrap_up_deadline_ms=None,
-                attributes=_told(event, "attributes", {}),
-                reference=_told(event, "reference", None),
+                attributes=event.attributes,
+                reference=event.reference,
             )
 
     def _work(
@@ -271,9 +278,3 @@ def _queued(event: e.ContactQueued) -> ContactMirror:
         attributes=event.attributes,
         reference=event.reference,
     )
-
-
-def _told(event: e.Event, name: str, otherwise: T) -> T:
-    """A field that a router of an older version does not send."""
-    value: T = getattr(event, name, otherwise)
-    return value

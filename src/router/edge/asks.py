@@ -39,23 +39,28 @@ def command_of(ask: Any, credential: Credential) -> Command:
     """The command of a frame. Which frames a socket understands is settled before: by the decoder of its door."""
     if credential.role == "agent":
         return _agents_command(ask, credential.subject)
+    # Another gateway's contact is as unknown to a gateway as none.
+    gateway_id = credential.subject if credential.role == "gateway" else None
     match ask:
         case frames.Submit(contact=fields, idempotency_key=key):
             return enqueue_command(credential, fields, key)
         case frames.Update():
             return UpdateContact(
                 contact_id=ask.contact_id,
+                gateway_id=gateway_id,
                 priority_s=ask.priority_s,
                 strict_class=ask.strict_class,
                 skills=ask.skills,
                 attributes=ask.attributes,
             )
         case frames.Cancel():
-            return CancelContact(contact_id=ask.contact_id, reason=ask.reason)
+            return CancelContact(
+                contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason
+            )
         case frames.Abandon():
-            return AbandonContact(contact_id=ask.contact_id)
+            return AbandonContact(contact_id=ask.contact_id, gateway_id=gateway_id)
         case frames.End():
-            return EndContact(contact_id=ask.contact_id, reason=ask.reason)
+            return EndContact(contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason)
         case frames.Requeue():
             return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
         case frames.Assign():
@@ -109,13 +114,6 @@ def names_one_target(ask: Any) -> bool:
     if not isinstance(ask, frames.Transfer):
         return True
     return (ask.to_queue_id is None) != (ask.to_agent_id is None)
-
-
-def contact_to_own(ask: Any, credential: Credential) -> str | None:
-    """The contact that must be the asking gateway's own, where the frame names one."""
-    if credential.role != "gateway":
-        return None
-    return getattr(ask, "contact_id", None)
 
 
 def answer_of(ask: Any, outcome: Outcome) -> Ok | ErrorFrame:

@@ -13,12 +13,10 @@ from typing import Any, Final
 import structlog
 from aiohttp import WSMsgType, web
 
-from router.core.engine import Engine
 from router.edge.arrival import Arrival
 from router.edge.asks import (
     answer_of,
     command_of,
-    contact_to_own,
     fault_frame,
     names_one_target,
     problem_frame,
@@ -280,9 +278,6 @@ class Connection:
         if not names_one_target(ask):
             self.send(problem_frame("malformed", ask.id, detail="exactly one target"))
             return
-        contact_id = contact_to_own(ask, self._credential)
-        if contact_id is not None and not await self._owns(ask.id, contact_id):
-            return
         # At the limit the socket is not read from: the client feels it as back pressure.
         await self._in_flight.acquire()
         # Tasks start in the order in which they are made, and a command is in the inbox before its task first waits.
@@ -307,23 +302,6 @@ class Connection:
             self.send(fault_frame(ask.id, error))
         else:
             self.send(answer_of(ask, reply.outcome))
-
-    async def _owns(self, id: str, contact_id: str) -> bool:
-        """Whether a gateway's frame is about a contact of its own; another one's is as unknown as none."""
-
-        def owner(engine: Engine) -> str | None:
-            contact = engine.contact(contact_id)
-            return contact.gateway_id if contact else None
-
-        try:
-            answered = await self._writer.ask(self.workspace, owner)
-        except RouterError as error:
-            self.send(fault_frame(id, error))
-            return False
-        if answered.value == self.subject:
-            return True
-        self.send(problem_frame("unknown_contact", id))
-        return False
 
     # --- entering -----------------------------------------------------------------------------------
     async def _start(self, resume: str | None) -> None:

@@ -42,6 +42,8 @@ class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
     """Change a live contact in flight; what is unset stays. Takes effect at once."""
 
     contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
     priority_s: int | UnsetType = UNSET
     strict_class: int | UnsetType = UNSET
     skills: dict[str, int] | UnsetType = UNSET
@@ -52,6 +54,8 @@ class CancelContact(_Command, frozen=True, kw_only=True, tag="contact.cancel"):
     """The gateway withdraws a contact that no agent has yet. Repeating it is no error."""
 
     contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
     reason: str = "cancelled"
 
 
@@ -59,12 +63,15 @@ class AbandonContact(_Command, frozen=True, kw_only=True, tag="contact.abandon")
     """The customer has left. Waiting: abandoned. Assigned: the contact ends. Repeating it is no error."""
 
     contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
 
 
 class EndContact(_Command, frozen=True, kw_only=True, tag="contact.end"):
     """The conversation is over; wrap-up begins. ``agent_id`` set: only the owner may. Waiting: the contact is cancelled."""
 
     contact_id: ContactId
+    gateway_id: GatewayId | None = None
     agent_id: AgentId | None = None
     reason: str = "ended"
 

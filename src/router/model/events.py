@@ -51,6 +51,8 @@ class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
     priority_s: int = 0
     strict_class: int = 0
     attributes: dict[str, FactValue] = {}
+    agent_id: AgentId | None = None
+    """The owner, where it has one."""
     gateway_id: GatewayId = ""
 
 
@@ -103,6 +105,10 @@ class ContactAssigned(_Event, frozen=True, kw_only=True, tag="contact.assigned")
     agent_id: AgentId
     units: int
     waited_ms: int
+    channel: str = ""
+    queue_id: QueueId = ""
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
     from_assignment_id: AssignmentId | None = None
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
@@ -193,6 +199,8 @@ class OfferDeclined(_Event, frozen=True, kw_only=True, tag="offer.declined"):
     agent_id: AgentId
     reason: str
     cool_down_until_ms: int | None = None
+    from_agent_id: AgentId | None = None
+    """A transfer: the owner, who keeps the contact."""
 
 
 class OfferExpired(_Event, frozen=True, kw_only=True, tag="offer.expired"):
@@ -203,6 +211,8 @@ class OfferExpired(_Event, frozen=True, kw_only=True, tag="offer.expired"):
     agent_id: AgentId
     reason: str = "no_answer"
     cool_down_until_ms: int | None = None
+    from_agent_id: AgentId | None = None
+    """A transfer: the owner, who keeps the contact."""
 
 
 class OfferRescinded(_Event, frozen=True, kw_only=True, tag="offer.rescinded"):
@@ -216,6 +226,7 @@ class OfferRescinded(_Event, frozen=True, kw_only=True, tag="offer.rescinded"):
     contact_id: ContactId
     agent_id: AgentId
     reason: str
+    from_agent_id: AgentId | None = None
 
 
 class AssignmentHeld(_Event, frozen=True, kw_only=True, tag="assignment.held"):

@@ -45,6 +45,13 @@ class FailingJournal(MemoryJournal):
         await super().append(batch)
 
 
+class JournalWithoutSnapshots(MemoryJournal):
+    """Its disk has no room for them."""
+
+    async def save_snapshot(self, workspace: str, snapshot: Any) -> None:
+        raise JournalUnavailable("the disk is full")
+
+
 async def submit(app: App) -> int:
     headers = {"Authorization": f"Bearer {app.mint_token(subject='web', role='gateway')}"}
     async with aiohttp.ClientSession(headers=headers) as session:
@@ -75,6 +82,14 @@ async def test_a_failing_journal_is_the_end_and_says_so(tmp_path: Path) -> None:
         await app.failure
     assert app.condition.stopping
     await app.stop_at_once()
+
+
+async def test_an_end_that_is_not_orderly_says_so(tmp_path: Path) -> None:
+    app = App(some_settings(tmp_path), journal=JournalWithoutSnapshots())
+    await app.start()
+    assert await submit(app) == 201
+    with pytest.raises(JournalUnavailable):
+        await app.stop()
 
 
 async def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -78,10 +78,7 @@ def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferResc
     state.index.release(state.agents[e.agent_id], offer.channel, offer.units)
     if contact.state is ContactState.OFFERED and contact.offers:
         # Broadcast: one fewer has it, so one more may – this agent too, once nothing keeps them apart.
-        if contact.key:
-            state.index.seeking[contact.contact_id] = contact
-        else:
-            wait(state, contact)
+        wait(state, contact)
 
 
 def _close(

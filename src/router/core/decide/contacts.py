@@ -44,9 +44,19 @@ from router.model.states import AgentState, ContactState
 _AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
 
 
+def _theirs(
+    step: Step, command: UpdateContact | CancelContact | AbandonContact | EndContact
+) -> Contact | None:
+    """The contact, if the asking gateway may know of it."""
+    contact = step.state.contacts.get(command.contact_id)
+    if contact is None or command.gateway_id in (None, contact.gateway_id):
+        return contact
+    return None
+
+
 def _update(step: Step, command: UpdateContact) -> Answer:
     state = step.state
-    contact, policy = state.contacts.get(command.contact_id), state.policy
+    contact, policy = _theirs(step, command), state.policy
     if contact is None or policy is None:
         return unknown_contact()
     if contact.state.is_terminal:
@@ -78,6 +88,7 @@ def _update(step: Step, command: UpdateContact) -> Answer:
             priority_s=priority_s,
             strict_class=strict_class,
             attributes=attributes,
+            agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
         )
     )
@@ -96,7 +107,7 @@ def _rescind_unqualified(step: Step, contact: Contact) -> None:
 
 
 def _cancel(step: Step, command: CancelContact) -> Answer:
-    contact = step.state.contacts.get(command.contact_id)
+    contact = _theirs(step, command)
     if contact is None:
         return unknown_contact()
     if contact.state is ContactState.ASSIGNED:
@@ -121,8 +132,7 @@ def _withdraw(step: Step, contact: Contact, reason: str) -> Answer:
 
 
 def _abandon(step: Step, command: AbandonContact) -> Answer:
-    state = step.state
-    contact = state.contacts.get(command.contact_id)
+    contact = _theirs(step, command)
     if contact is None:
         return unknown_contact()
     if contact.state.is_terminal:
@@ -142,7 +152,7 @@ def _abandon(step: Step, command: AbandonContact) -> Answer:
 
 
 def _end(step: Step, command: EndContact) -> Answer:
-    contact = step.state.contacts.get(command.contact_id)
+    contact = _theirs(step, command)
     if contact is None:
         return unknown_contact()
     if command.agent_id is not None and contact.agent_id != command.agent_id:
@@ -302,6 +312,10 @@ def _assign(step: Step, command: AssignContact) -> Answer:
             agent_id=agent.agent_id,
             units=units,
             waited_ms=step.at_ms - contact.queued_at_ms,
+            channel=contact.channel,
+            queue_id=contact.queue_id,
+            attributes=contact.attributes,
+            reference=contact.reference,
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,

@@ -112,6 +112,7 @@ def decline(step: Step, command: DeclineOffer) -> Answer:
             agent_id=offer.agent_id,
             reason=command.reason,
             cool_down_until_ms=_cool_down_until(step, offer),
+            from_agent_id=offer.from_agent_id,
         )
     )
     answer = step.done(command.offer_id, OfferState.DECLINED)
@@ -130,6 +131,7 @@ def expire(step: Step, offer: Offer) -> None:
             contact_id=offer.contact_id,
             agent_id=offer.agent_id,
             cool_down_until_ms=_cool_down_until(step, offer),
+            from_agent_id=offer.from_agent_id,
         )
     )
     rona = state.queue_policy(offer.queue_id).rona
@@ -150,10 +152,6 @@ def expire(step: Step, offer: Offer) -> None:
 
 
 def _cool_down_until(step: Step, offer: Offer) -> int | None:
-    if offer.from_agent_id is not None:
-        return (
-            None  # A transfer that fails leaves the contact with its owner: nothing to keep apart.
-        )
     cool_down_s = step.state.queue_policy(offer.queue_id).cool_down_s
     return step.at_ms + cool_down_s * 1000 if cool_down_s else None
 

@@ -28,6 +28,7 @@ def _rescind(step: Step, offer: Offer, reason: str) -> None:
             contact_id=offer.contact_id,
             agent_id=offer.agent_id,
             reason=reason,
+            from_agent_id=offer.from_agent_id,
         )
     )
     enter_next_state(step, step.state.agents[offer.agent_id])

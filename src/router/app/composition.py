@@ -6,15 +6,11 @@ is on disk at every moment of either, so neither is needed for safety.
 """
 
 import asyncio
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import msgspec
 import structlog
-import uvloop
 
 from router.edge.admin import AdminServer
 from router.edge.auth import Role, mint_token, open_authenticator
@@ -28,7 +24,7 @@ from router.journal.memory import MemoryJournal
 from router.journal.port import Journal
 from router.journal.sqlite import SqliteJournal
 from router.model.commands import PublishPolicy
-from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
+from router.model.errors import SettingsInvalid
 from router.model.events import Event
 from router.model.refusals import Refused
 from router.rules.document import parse_policy
@@ -38,15 +34,10 @@ from router.runtime.writer import Writer, WriterLimits
 from router.settings import JournalKeeper, JournalSettings, PolicySettings, Settings
 from router.stats.meters import Meters
 from router.telemetry.exposition import Exposition
-from router.telemetry.logs import configure_logs
 from router.telemetry.process import ProcessMeters, measure_loop_lag
 from router.telemetry.timed_journal import TimedJournal
 from router.wire.asyncapi import asyncapi_document
 
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_SETTINGS: Final = 2
-EXIT_JOURNAL: Final = 3
 FIRST_TOKEN_LIFETIME_S: Final = 3600
 
 _SEEDER: Final = "router:seed"
@@ -236,15 +227,20 @@ class App:
 
     # --- down --------------------------------------------------------------------------------------
     async def stop(self) -> None:
-        """An orderly end: everybody is told, everything taken is finished, the next start has nothing to replay."""
+        """An orderly end: everybody is told, everything taken is finished, the next start has nothing to replay.
+
+        Raises what the corridor ended with where that was no order; all else is taken down by then.
+        """
         self._begin_to_stop()
         await self._server.stop_listening()
         await self._hub.drain(float(self.settings.edge.drain_s))
         await self._hub.stop()
         await self._server.close()
-        await self._end_corridor(fast=False)
-        await self._admin.close()
-        await self._end_tasks()
+        try:
+            await self._end_corridor(fast=False)
+        finally:
+            await self._admin.close()
+            await self._end_tasks()
         _log.info("stopped", action="stopped")
 
     async def stop_at_once(self) -> None:
@@ -269,7 +265,9 @@ class App:
         if fast:
             self._corridor.cancel()
         await self._writer.stop()
-        await asyncio.gather(self._corridor, return_exceptions=True)
+        [ended] = await asyncio.gather(self._corridor, return_exceptions=True)
+        if not fast and isinstance(ended, BaseException):
+            raise ended
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -361,98 +359,3 @@ def _seed(settings: PolicySettings) -> bytes | None:
         raise SettingsInvalid(f"$.policy.seed_path: {path}: no such file") from None
     except OSError as error:
         raise SettingsInvalid(f"$.policy.seed_path: {path}: {error.strerror}") from None
-
-
-# --- the process ------------------------------------------------------------------------------------
-
-
-async def serve(
-    settings: Settings,
-    *,
-    on_started: Callable[[App], None] | None = None,
-) -> int:
-    """Run until SIGTERM or SIGINT, or until something fails. Returns the exit code."""
-    app = App(settings)
-    signals = _Signals()
-    await app.start()
-    if on_started is not None:
-        on_started(app)
-    assert app.failure is not None
-    try:
-        await asyncio.wait((app.failure, signals.first), return_when=asyncio.FIRST_COMPLETED)
-        if not signals.first.done():
-            await app.stop_at_once()
-            return EXIT_FAILED
-        return await _drain(app, signals, settings.runtime.stop_timeout_s)
-    finally:
-        signals.forget()
-
-
-async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
-    """The orderly end, as far as there is time and patience for it."""
-    stopping = asyncio.get_running_loop().create_task(app.stop())
-    done, _ = await asyncio.wait(
-        (stopping, signals.second), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-    )
-    if stopping in done:
-        stopping.result()
-        return EXIT_OK
-    stopping.cancel()
-    await asyncio.gather(stopping, return_exceptions=True)
-    await app.stop_at_once()
-    return EXIT_OK if signals.second.done() else EXIT_FAILED
-
-
-class _Signals:
-    """The first SIGTERM or SIGINT asks for an orderly end, the second for a fast one."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.first: asyncio.Future[None] = self._loop.create_future()
-        self.second: asyncio.Future[None] = self._loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._come)
-
-    def _come(self) -> None:
-        for waiting in (self.first, self.second):
-            if not waiting.done():
-                waiting.set_result(None)
-                return
-
-    def forget(self) -> None:
-        """Give the signals back."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.remove_signal_handler(number)
-
-
-def main_serve(settings: Settings) -> int:
-    """``router serve``: set the logs up, run, return the exit code (0 orderly, 1 failed, 2 settings, 3 journal)."""
-    configure_logs(settings.telemetry.log_level)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(serve(settings, on_started=lambda app: tell_first_token(app)))
-    except (SettingsInvalid, PolicyInvalid) as error:
-        sys.stderr.write(f"router: {error}\n")
-        return EXIT_SETTINGS
-    except JournalError as error:
-        sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
-        return EXIT_JOURNAL
-    except RouterError as error:
-        sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
-        return EXIT_FAILED
-
-
-def tell_first_token(app: App, terminal: TextIO | None = None) -> None:
-    """On the first start, show an admin token once: on a terminal, never where the output may be kept."""
-    if not app.is_first_start:
-        return
-    out = terminal if terminal is not None else sys.stderr
-    if not out.isatty():
-        _log.info(
-            "first start: make an admin token with `router token --role admin`",
-            action="first_start",
-        )
-        return
-    token = app.mint_token(subject="first-admin", role=Role.ADMIN)
-    out.write(f"\nFirst start. Admin token, shown only now, for one hour:\n\n{token}\n\n")
-    out.flush()

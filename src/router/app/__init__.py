@@ -1,0 +1,23 @@
+"""The composition root: everything built, wired and watched over (``composition``), and the process around it (``process``)."""
+
+from router.app.composition import App
+from router.app.process import (
+    EXIT_FAILED,
+    EXIT_JOURNAL,
+    EXIT_OK,
+    EXIT_SETTINGS,
+    main_serve,
+    serve,
+    tell_first_token,
+)
+
+__all__ = [
+    "App",
+    "serve",
+    "main_serve",
+    "tell_first_token",
+    "EXIT_OK",
+    "EXIT_FAILED",
+    "EXIT_SETTINGS",
+    "EXIT_JOURNAL",
+]

@@ -1,0 +1,117 @@
+"""The process around the app: signals, exit codes, the first token on the terminal."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final, TextIO
+
+import structlog
+import uvloop
+
+from router.app.composition import App
+from router.edge.auth import Role
+from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
+from router.settings import Settings
+from router.telemetry.logs import configure_logs
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
+EXIT_JOURNAL: Final = 3
+
+_log: Final = structlog.get_logger("router.app")
+
+
+async def serve(
+    settings: Settings,
+    *,
+    on_started: Callable[[App], None] | None = None,
+) -> int:
+    """Run until SIGTERM or SIGINT, or until something fails. Returns the exit code."""
+    app = App(settings)
+    signals = _Signals()
+    await app.start()
+    if on_started is not None:
+        on_started(app)
+    assert app.failure is not None
+    try:
+        await asyncio.wait((app.failure, signals.first), return_when=asyncio.FIRST_COMPLETED)
+        if not signals.first.done():
+            await app.stop_at_once()
+            return EXIT_FAILED
+        return await _drain(app, signals, settings.runtime.stop_timeout_s)
+    finally:
+        signals.forget()
+
+
+async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
+    """The orderly end, as far as there is time and patience for it."""
+    stopping = asyncio.get_running_loop().create_task(app.stop())
+    done, _ = await asyncio.wait(
+        (stopping, signals.second), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+    )
+    if stopping in done:
+        error = stopping.exception()
+        if error is not None:
+            _log.critical("the end was not orderly", action="stop_failed", exc_info=error)
+        return EXIT_OK if error is None else EXIT_FAILED
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    await app.stop_at_once()
+    return EXIT_OK if signals.second.done() else EXIT_FAILED
+
+
+class _Signals:
+    """The first SIGTERM or SIGINT asks for an orderly end, the second for a fast one."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.first: asyncio.Future[None] = self._loop.create_future()
+        self.second: asyncio.Future[None] = self._loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._come)
+
+    def _come(self) -> None:
+        for waiting in (self.first, self.second):
+            if not waiting.done():
+                waiting.set_result(None)
+                return
+
+    def forget(self) -> None:
+        """Give the signals back."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
+
+
+def main_serve(settings: Settings) -> int:
+    """``router serve``: set the logs up, run, return the exit code (0 orderly, 1 failed, 2 settings, 3 journal)."""
+    configure_logs(settings.telemetry.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(serve(settings, on_started=lambda app: tell_first_token(app)))
+    except (SettingsInvalid, PolicyInvalid) as error:
+        sys.stderr.write(f"router: {error}\n")
+        return EXIT_SETTINGS
+    except JournalError as error:
+        sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
+        return EXIT_JOURNAL
+    except RouterError as error:
+        sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
+        return EXIT_FAILED
+
+
+def tell_first_token(app: App, terminal: TextIO | None = None) -> None:
+    """On the first start, show an admin token once: on a terminal, never where the output may be kept."""
+    if not app.is_first_start:
+        return
+    out = terminal if terminal is not None else sys.stderr
+    if not out.isatty():
+        _log.info(
+            "first start: make an admin token with `router token --role admin`",
+            action="first_start",
+        )
+        return
+    token = app.mint_token(subject="first-admin", role=Role.ADMIN)
+    out.write(f"\nFirst start. Admin token, shown only now, for one hour:\n\n{token}\n\n")
+    out.flush()

@@ -1,0 +1,218 @@
+"""``router demo``: the router in a process of its own, fifteen agents and their customers over real sockets, and then yours.
+
+Exit codes: 0 done (with ``exit_when_done``: and every check held), 1 a check did not hold or the demo could not run, 130
+interrupted before the report.
+"""
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+from rich.console import Console
+from rich.text import Text
+
+from router.edge.auth import Role, mint_token
+from router.model.errors import SettingsInvalid
+from router.replay.board import time_of_day
+from router.replay.floor import Floor, Place
+from router.replay.main import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    console_of,
+    own_settings,
+    run_until_signal,
+    served,
+    show,
+)
+from router.replay.play import Planned, Ways, play_day, tokens_of
+from router.replay.report import ReplayReport
+from router.replay.served import ServedRouter
+from router.settings import EdgeSettings, JournalSettings, Settings, TelemetrySettings
+from router.simulator.run import SimulationSpec, announced, first_day
+
+CENTRE: Final = Path(__file__).with_name("centre.yaml")
+DEFAULT_SPEED: Final = 20.0
+TOKEN_NAME: Final = "admin.token"
+
+
+class _Told(Struct):
+    """What has been shown already when the end comes."""
+
+    report: ReplayReport | None = None
+
+
+def demo(
+    *,
+    settings: Settings,
+    seed: int = 1,
+    speed: float = DEFAULT_SPEED,
+    exit_when_done: bool = False,
+    json_path: Path | None = None,
+) -> int:
+    """Run the demo; returns the exit code. Without ``exit_when_done`` it serves on until SIGINT or SIGTERM.
+
+    A journal path other than the default is where the data goes; otherwise a temporary directory, gone at the end. A default port
+    that is taken is replaced by a free one. Raises RouterError for what a person can mend.
+    """
+    spec = SimulationSpec(workload=str(CENTRE), seed=seed)
+    day, source = first_day(spec)
+    planned = Planned(day=day, source=source, options=announced(spec), speed=speed)
+    console = console_of(json_path)
+    told = _Told()
+    with _data_directory(settings) as directory:
+        run_until_signal(
+            _run(
+                settings,
+                planned,
+                console,
+                directory=directory,
+                exit_when_done=exit_when_done,
+                json_path=json_path,
+                told=told,
+            )
+        )
+    if told.report is None:
+        return EXIT_INTERRUPTED
+    return EXIT_OK if told.report.passed else EXIT_FAILED
+
+
+async def _run(
+    settings: Settings,
+    planned: Planned,
+    console: Console,
+    *,
+    directory: Path,
+    exit_when_done: bool,
+    json_path: Path | None,
+    told: _Told,
+) -> None:
+    own = own_settings(settings, directory, **_free_ports(settings, console))
+    async with served(ServedRouter(own, directory)) as router:
+        token_path = _write_token(own, directory)
+        day = planned.day
+        console.print(
+            f"router {router.url} · {len(day.agents)} agents at their desks · {planned.speed:g} times real time"
+        )
+
+        async def afterwards(floor: Floor, report: ReplayReport) -> None:
+            told.report = report
+            show(report, console, json_path)
+            if not exit_when_done:
+                _invite(router, token_path, console)
+                await _go_on(floor, console)
+
+        place = Place(
+            url=router.url,
+            tokens=tokens_of(own),
+            gateway_id="demo-gateway",
+            supervisor_id="demo-supervisor",
+        )
+        ways = Ways(publish=True, is_ours=True, serve_strangers=True)
+        await play_day(place, planned, ways, console=console, afterwards=afterwards)
+
+
+# --- before -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _data_directory(settings: Settings) -> Iterator[Path]:
+    """The given one, or a temporary one."""
+    if settings.journal.path == JournalSettings().path:
+        with tempfile.TemporaryDirectory(prefix="router-demo-") as name:
+            yield Path(name)
+        return
+    directory = Path(settings.journal.path).parent
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingsInvalid(f"$.journal.path: {error.strerror}") from None
+    yield directory
+
+
+def _free_ports(settings: Settings, console: Console) -> dict[str, Any]:
+    """Default ports that somebody else has are no reason to fail."""
+    changes: dict[str, Any] = {}
+    edge, telemetry = settings.edge, settings.telemetry
+    if edge.port == EdgeSettings().port and not _is_free(edge.host, edge.port):
+        console.print(f"port {edge.port} is taken: using a free one")
+        changes["edge.port"] = 0
+    port = telemetry.metrics_port
+    if port == TelemetrySettings().metrics_port and not _is_free(telemetry.metrics_host, port or 0):
+        changes["telemetry.metrics_port"] = 0
+    if settings.journal.path == JournalSettings().path:
+        changes["journal.ballast_bytes"] = 0
+    else:
+        changes["journal.path"] = settings.journal.path
+    return changes
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _write_token(settings: Settings, directory: Path) -> Path:
+    """An admin token in a file that its owner alone can read."""
+    path = directory / TOKEN_NAME
+    token = mint_token(
+        settings,
+        subject="demo-admin",
+        role=Role.ADMIN,
+        lifetime_s=settings.auth.lifetime_s_max,
+    )
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(token)
+    return path
+
+
+# --- after ------------------------------------------------------------------------------------------
+
+
+def _invite(router: ServedRouter, token_path: Path, console: Console) -> None:
+    bearer = f'-H "Authorization: Bearer $(cat {token_path})"'
+    lines = (
+        "",
+        "The day is over; the router serves on, and the agents stay at their desks.",
+        f"  API        {router.url}",
+        f"  reference  {router.url}/docs",
+        *((f"  metrics    {router.metrics_url}",) if router.metrics_url else ()),
+        f"  token      {token_path}  (admin, for {router.settings.auth.lifetime_s_max // 3600} hours)",
+        f"  log        {router.log_path}",
+        "",
+        "Your first contact: submit it, and see below who takes it.",
+        f"  curl -X POST {router.url}/v1/contacts {bearer} \\",
+        """    -H 'Content-Type: application/json' -d '{"channel": "voice", "queue_id": "support"}'""",
+        f"  curl {router.url}/v1/queues {bearer}",
+        "",
+        "Ctrl-C ends it in order.",
+    )
+    for one in lines:
+        console.print(Text(one), soft_wrap=True)
+
+
+async def _go_on(floor: Floor, console: Console) -> None:
+    """Tell what happens, until somebody ends it."""
+
+    def tell(at_ms: int, sentence: str) -> None:
+        console.print(Text(f"{time_of_day(at_ms, floor)}  {sentence}"), soft_wrap=True)
+
+    floor.watch.tell = tell
+    try:
+        await asyncio.Event().wait()
+    finally:
+        floor.watch.tell = None
+        console.print("ending: desks are left, the router drains")

@@ -1,0 +1,144 @@
+"""What a replay asks over HTTP: is the router there, which policy holds, who the agents are, what has happened."""
+
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from router.model.events import Event
+from router.model.policy import Policy
+from router.replay.failure import ReplayFailed
+from router.simulator.day import PlannedAgent
+
+_PAGE: Final = 1_000
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
+
+
+class Recorded(Struct, frozen=True, gc=False):
+    """An event of the history with its place and time."""
+
+    seq: int
+    at_ms: int
+    event: Event
+
+
+class _Envelope(Struct, frozen=True):
+    seq: int
+    ts: int
+
+
+class _EventPage(Struct, frozen=True):
+    events: list[msgspec.Raw]
+    next: str
+    more: bool
+
+
+class _Problem(Struct, frozen=True):
+    code: str = ""
+    title: str = ""
+    detail: str = ""
+
+
+class Api:
+    """The HTTP side of one router. ``token`` is asked for before each request, so that a long day never ends with an old one."""
+
+    def __init__(self, url: str, token: Callable[[], str]) -> None:
+        self.url = url
+        self._token = token
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Api":
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    # --- policy and agents ------------------------------------------------------------------------
+    async def policy(self) -> Policy | None:
+        """The policy in force; none: nothing has been published."""
+        status, body = await self._request("GET", "/v1/policy", may_fail=(404,))
+        return None if status == 404 else msgspec.json.decode(body, type=Policy)
+
+    async def publish(self, policy: Policy) -> None:
+        """Put a policy in force, whatever was there."""
+        await self._request("PUT", "/v1/policy", body=msgspec.json.encode(policy))
+
+    async def put_agent(self, agent: PlannedAgent) -> None:
+        """Create the agent or make his record this."""
+        record: dict[str, Any] = {"skills": agent.skills, "channel_max": agent.channel_max}
+        if agent.queues is not None:
+            record["queues"] = agent.queues
+        if agent.units is not None:
+            record["units"] = agent.units
+        path = f"/v1/agents/{agent.agent_id}"
+        await self._request("PUT", path, body=msgspec.json.encode(record))
+
+    # --- history ----------------------------------------------------------------------------------
+    async def history(self, *, gen: str, after_seq: int) -> AsyncIterator[Recorded]:
+        """Every event after that one, as the journal has it."""
+        after = f"{gen}:{after_seq}"
+        while True:
+            _, body = await self._request("GET", f"/v1/events?after={after}&limit={_PAGE}")
+            page = msgspec.json.decode(body, type=_EventPage)
+            for raw in page.events:
+                place = msgspec.json.decode(raw, type=_Envelope)
+                event: Event = msgspec.json.decode(raw, type=Event)
+                yield Recorded(place.seq, place.ts, event)
+            after = page.next
+            if not page.more:
+                return
+
+    async def live_contacts(self) -> int:
+        """Contacts of the workspace that have not ended."""
+        _, body = await self._request("GET", "/v1/state")
+        counts = msgspec.json.decode(body)["state"]["counts"]
+        return sum(int(counts[state]) for state in ("queued", "offered", "assigned"))
+
+    async def digest(self) -> str:
+        """The router's own hash over its state."""
+        _, body = await self._request("GET", "/v1/digest")
+        return str(msgspec.json.decode(body)["digest"])
+
+    # --- requests ---------------------------------------------------------------------------------
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        may_fail: tuple[int, ...] = (),
+    ) -> tuple[int, bytes]:
+        assert self._session is not None
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._session.request(
+                method, self.url + path, data=body, headers=headers
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ReplayFailed(f"no router answers at {self.url}: {type(error).__name__}") from None
+        if response.status >= 400 and response.status not in may_fail:
+            raise ReplayFailed(
+                f"{method} {path.partition('?')[0]}: {_said(response.status, answer)}"
+            )
+        return response.status, answer
+
+
+def _said(status: int, body: bytes) -> str:
+    try:
+        problem = msgspec.json.decode(body, type=_Problem)
+    except msgspec.DecodeError:
+        return f"status {status}"
+    return f"{status} {problem.code}: {problem.detail or problem.title}"

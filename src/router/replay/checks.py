@@ -1,0 +1,205 @@
+"""Was it right? Every check is a sentence that held or did not, over the recorded history and what the clients were told.
+
+The history is the router's own word, so the checks do not stop at it: the live feed must have told the same, each client must
+have been told what is recorded, and where the history begins with this run, the simulator's auditor keeps its books of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from msgspec import Struct
+
+from router.model import events as ev
+from router.model.commands import AdvanceTime
+from router.model.outcome import Done, Outcome
+from router.model.policy import Policy
+from router.model.states import ContactState
+from router.replay.api import Recorded
+from router.replay.book import DayBook
+from router.replay.watch import FeedHash, Watch
+from router.simulator.auditor import Auditor
+from router.simulator.day import PlannedAgent
+from router.simulator.report import Audit
+
+_ENDS = {
+    ev.ContactEnded: ContactState.ENDED,
+    ev.ContactAbandoned: ContactState.ABANDONED,
+    ev.ContactCancelled: ContactState.CANCELLED,
+    ev.ContactExpired: ContactState.EXPIRED,
+}
+_OFFER_ENDS = (ev.OfferAccepted, ev.OfferDeclined, ev.OfferExpired, ev.OfferRescinded)
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """A sentence, whether it held, and how much was looked at."""
+
+    name: str
+    holds: bool
+    detail: str
+
+
+def steps(history: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+    """The history by moments: steps of one millisecond cannot be told apart, and need not be."""
+    for _, group in groupby(history, key=lambda recorded: recorded.at_ms):
+        yield list(group)
+
+
+def outcome_of(step: Sequence[Recorded], *, at_ms: int, events: list[ev.Event]) -> Outcome:
+    """A moment of the history as the simulator's listeners hear of it."""
+    answer = Done(subject="", state="")
+    return Outcome(answer=answer, first_seq=step[0].seq, at_ms=at_ms, events=events)
+
+
+def check_feed(watch: Watch, history: Sequence[Recorded]) -> Iterator[Check]:
+    """Nothing is missing, and the live feed was the history."""
+    expected = watch.first_seq
+    holes = falls = 0
+    before_ms = 0
+    told = FeedHash()
+    for recorded in history:
+        holes += recorded.seq != expected
+        falls += recorded.at_ms < before_ms
+        expected, before_ms = recorded.seq + 1, recorded.at_ms
+        if recorded.seq <= watch.last_seq:
+            told.add(recorded.seq, recorded.at_ms, recorded.event)
+    yield Check(
+        name="the recorded history has no gap and its time never falls",
+        holds=not holes and not falls and expected > watch.last_seq,
+        detail=f"{len(history):,} events, {holes} gaps, {falls} falls",
+    )
+    yield Check(
+        name="the live feed has no gap",
+        holds=not watch.gaps,
+        detail=f"up to event {watch.last_seq:,}, {watch.gaps} gaps, {watch.restarts} fresh starts",
+    )
+    if not watch.restarts:
+        same = told.hexdigest() == watch.hash.hexdigest()
+        yield Check(
+            name="the live feed told exactly the recorded history",
+            holds=same,
+            detail="event by event, with numbers and times",
+        )
+
+
+def check_contacts(book: DayBook, history: Sequence[Recorded]) -> Iterator[Check]:
+    """Every contact that was acknowledged is there once, and has exactly one end, which is the one its gateway was told."""
+    queued: dict[str, int] = {}
+    ends: dict[str, list[ContactState]] = {}
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, ev.ContactQueued) and book.by_reference(event.reference):
+            queued[event.reference or ""] = queued.get(event.reference or "", 0) + 1
+        elif type(event) in _ENDS:
+            contact_id = getattr(event, "contact_id", "")
+            ends.setdefault(contact_id, []).append(_ENDS[type(event)])
+    entered = [v for v in book.visits if v.contact_id is not None]
+    blocked = [v for v in book.visits if v.blocked]
+    once = all(queued.get(v.reference) == 1 for v in entered) and len(queued) == len(entered)
+    yield Check(
+        name="every acknowledged contact was recorded once",
+        holds=once and len(entered) + len(blocked) == len(book.visits),
+        detail=f"{len(entered):,} let in, {len(blocked):,} refused by full queues, "
+        f"{len(book.visits):,} planned",
+    )
+    wrong = [v for v in entered if len(ends.get(v.contact_id or "", ())) != 1]
+    yield Check(
+        name="every contact is in exactly one terminal state",
+        holds=not wrong,
+        detail=f"{len(entered) - len(wrong):,} of {len(entered):,}",
+    )
+    seen = [v for v in entered if not v.unseen]
+    other = sum([v.end] != ends.get(v.contact_id or "") for v in seen)
+    yield Check(
+        name="the gateway was told the end that is recorded",
+        holds=not other,
+        detail=f"{len(seen) - other:,} of {len(seen):,}",
+    )
+
+
+def check_agents(
+    agents: Sequence[PlannedAgent], policy: Policy, history: Sequence[Recorded]
+) -> Check:
+    """No agent has more contacts of a channel at once than it allows: for voice, two calls."""
+    channels: dict[str, str] = {}
+    talking: dict[str, tuple[str, str]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    overrides = {agent.agent_id: agent.channel_max for agent in agents}
+    highest: dict[str, int] = {}
+    broken = 0
+    for recorded in history:
+        match recorded.event:
+            case ev.ContactQueued() as event:
+                channels[event.contact_id] = event.channel
+            case ev.OfferAccepted() | ev.ContactAssigned() as event:
+                if event.from_agent_id is not None:
+                    _leave(talking, counts, event.contact_id)
+                channel = channels.get(event.contact_id)
+                if channel is None:
+                    continue  # It was there before the run.
+                place = (event.agent_id, channel)
+                talking[event.contact_id] = place
+                counts[place] = counts.get(place, 0) + 1
+                highest[channel] = max(highest.get(channel, 0), counts[place])
+                most = policy.channels[channel].per_agent_max if channel in policy.channels else 1
+                broken += counts[place] > overrides.get(event.agent_id, {}).get(channel, most)
+            case ev.ContactEnded() | ev.ContactRequeued() as event:
+                _leave(talking, counts, event.contact_id)
+    told = ", ".join(f"{channel} {count}" for channel, count in sorted(highest.items()))
+    return Check(
+        name="no agent has more contacts at once than the channel allows (two calls: never)",
+        holds=not broken,
+        detail=f"most at once: {told or 'none'}; {broken} times too many",
+    )
+
+
+def _leave(
+    talking: dict[str, tuple[str, str]], counts: dict[tuple[str, str], int], contact_id: str
+) -> None:
+    place = talking.pop(contact_id, None)
+    if place is not None:
+        counts[place] -= 1
+
+
+def check_offers(history: Sequence[Recorded]) -> Check:
+    """Each offer of the run has one end, each assignment one completion."""
+    made: set[str] = set()
+    open_offers: set[str] = set()
+    open_work: set[str] = set()
+    wrong = 0
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, ev.OfferMade):
+            wrong += event.offer_id in made
+            made.add(event.offer_id)
+            open_offers.add(event.offer_id)
+        elif isinstance(event, _OFFER_ENDS):
+            wrong += event.offer_id in made and event.offer_id not in open_offers
+            open_offers.discard(event.offer_id)
+            if isinstance(event, ev.OfferAccepted):
+                open_work.add(event.offer_id)
+        elif isinstance(event, ev.ContactAssigned):
+            made.add(event.assignment_id)
+            open_work.add(event.assignment_id)
+        elif isinstance(event, ev.AssignmentCompleted):
+            wrong += event.assignment_id in made and event.assignment_id not in open_work
+            open_work.discard(event.assignment_id)
+    return Check(
+        name="every offer has one end, every assignment is completed once",
+        holds=not wrong and not open_offers and not open_work,
+        detail=f"{len(made):,} offers, {len(open_offers)} still open, {len(open_work)} still worked on",
+    )
+
+
+def audit(history: Sequence[Recorded], *, live: int) -> tuple[Audit, Check]:
+    """The simulator's independent books over a history that is whole from its first event."""
+    auditor = Auditor()
+    for step in steps(history):
+        events = [recorded.event for recorded in step]
+        auditor.record(AdvanceTime(), outcome_of(step, at_ms=step[0].at_ms, events=events))
+    auditor.close(live)
+    found = Audit(checks=auditor.checks, violations=tuple(auditor.violations))
+    return found, Check(
+        name="the independent books agree: order, eligibility, capacity, no missed match",
+        holds=not found.violations,
+        detail="; ".join(found.violations[:3]) or f"{found.checks:,} checks",
+    )

@@ -1,0 +1,223 @@
+"""One agent at his desktop: goes ready and offline by his shifts, answers offers, talks, wraps up.
+
+A desk acts only on what its own connection tells it, as a real one does. How the agent answers (at once, late, not at all)
+is the day's plan; where the day's policy accepts for him, his desktop accepts in the moment in which the offer arrives.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from math import log
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from router.client import DesktopClient, NotConnected, OutcomeUnknown, RouterRefused
+from router.model import events as ev
+from router.model.policy import Policy
+from router.model.states import AgentState
+from router.replay.book import DayBook
+from router.replay.day_clock import DayClock
+from router.replay.failure import ReplayFailed
+from router.replay.running import RunningTasks
+from router.replay.scaling import accepts_by_itself, wrap_up_ms
+from router.simulator.day import PlannedAgent
+from router.simulator.workforce import Workforce
+from router.wire.frames import EventFrame, Welcome
+
+STRANGER_HANDLE_MS: Final = 60_000
+"""How long a contact is talked to that is not of this day: somebody's first trial by hand."""
+
+
+class Surroundings(Struct, kw_only=True):
+    """What all desks of a day share."""
+
+    book: DayBook
+    clock: DayClock
+    workforce: Workforce
+    policy: Policy
+    """The day's own, not scaled."""
+    rng: Random
+    tasks: RunningTasks
+    serve_strangers: bool = False
+    """Contacts that are not of this day: take them; otherwise they are declined."""
+
+
+class Desk:
+    """One desktop connection and the person behind it."""
+
+    def __init__(
+        self, agent: PlannedAgent, desktop: DesktopClient, surroundings: Surroundings
+    ) -> None:
+        self.agent = agent
+        self.desktop = desktop
+        self._all = surroundings
+        self._clock = surroundings.clock
+        self._in_hand: dict[str, asyncio.Task[None] | None] = {}
+        """Offers and assignments by their common id, with the task that works on them."""
+
+    @property
+    def in_hand(self) -> int:
+        """Offers and assignments."""
+        return len(self._in_hand)
+
+    # --- shifts ------------------------------------------------------------------------------------
+    async def join(self) -> None:
+        """His shift begins."""
+        self._all.workforce.join(self.agent.agent_id)
+        await self._state(AgentState.READY)
+
+    async def leave(self) -> None:
+        """His shift is over; he finishes what he has."""
+        self._all.workforce.leave(self.agent.agent_id)
+        await self._state(AgentState.OFFLINE)
+
+    async def _state(self, state: AgentState) -> None:
+        after_work = state is AgentState.OFFLINE
+        while True:
+            try:
+                await self.desktop.set_state(state, after_work=after_work)
+                return
+            except RouterRefused as refused:
+                raise ReplayFailed(f"an agent's state is refused: {refused}") from refused
+            except (OutcomeUnknown, NotConnected):
+                continue
+
+    async def _return(self) -> None:
+        """After a missed offer he comes back by himself."""
+        await self._clock.pause(self.agent.behaviour.ready_again_ms)
+        if self._all.workforce.is_out(self.agent.agent_id):
+            await self._state(AgentState.READY)
+
+    # --- what the desktop hears -------------------------------------------------------------------
+    async def work(self) -> None:
+        """Follow the desktop, for ever."""
+        async for frame in self.desktop:
+            if isinstance(frame, EventFrame):
+                self._event(frame.event)
+            elif isinstance(frame, Welcome):
+                self._begin_anew()
+
+    def _event(self, event: ev.Event) -> None:
+        me = self.agent.agent_id
+        match event:
+            case ev.OfferMade() if event.agent_id == me:
+                self._offered(event)
+            case ev.OfferDeclined() | ev.OfferExpired() | ev.OfferRescinded():
+                self._drop(event.offer_id)
+            case ev.AssignmentCompleted():
+                self._drop(event.assignment_id, keep_task=True)
+            case ev.ContactAssigned() if event.agent_id == me:
+                self._assigned(event)
+            case ev.AgentStateChanged():
+                self._all.workforce.changed(event)
+                if event.return_at_ms is None and self._all.workforce.is_out(me):
+                    self._all.tasks.start(self._return())
+
+    def _offered(self, offer: ev.OfferMade) -> None:
+        now_s = time.perf_counter()
+        visit = self._all.book.by_reference(offer.reference)
+        if visit is not None:
+            self._all.book.offer(visit, at_s=now_s, waited_ms=offer.waited_ms)
+        task = self._all.tasks.start(self._serve(offer))
+        self._take(offer.offer_id, task)
+
+    def _assigned(self, event: ev.ContactAssigned) -> None:
+        """A supervisor has put it into his hands."""
+        visit = self._all.book.by_contact_id(event.contact_id)
+        handle_ms = STRANGER_HANDLE_MS if visit is None else visit.plan.handle_ms
+        work = self.desktop.state.assignments.get(event.assignment_id)
+        queue_id = visit.plan.queue_id if visit else (work.queue_id if work else "")
+        channel = visit.plan.channel if visit else (work.channel if work else "")
+        rest_ms = wrap_up_ms(self._all.policy, queue_id=queue_id, channel=channel)
+        task = self._all.tasks.start(
+            self._handle(event.contact_id, event.assignment_id, handle_ms, rest_ms)
+        )
+        self._take(event.assignment_id, task)
+
+    def _take(self, item_id: str, task: asyncio.Task[None] | None) -> None:
+        if item_id not in self._in_hand:
+            self._all.workforce.work(self.agent.agent_id, 1)
+        self._in_hand[item_id] = task
+
+    def _drop(self, item_id: str, *, keep_task: bool = False) -> None:
+        if item_id not in self._in_hand:
+            return
+        task = self._in_hand.pop(item_id)
+        self._all.workforce.work(self.agent.agent_id, -1)
+        # An answer to an offer that is gone comes to nothing; the one to ``complete`` is still on its way.
+        if task is not None and not keep_task:
+            task.cancel()
+
+    def _begin_anew(self) -> None:
+        """Too much was missed: his hands hold what the router says they hold."""
+        state = self.desktop.state
+        for item_id in [i for i in self._in_hand if i not in {*state.offers, *state.assignments}]:
+            self._drop(item_id)
+        for offer in state.offers.values():
+            if offer.offer_id not in self._in_hand:
+                self._offered(
+                    ev.OfferMade(
+                        offer_id=offer.offer_id,
+                        contact_id=offer.contact_id,
+                        agent_id=self.agent.agent_id,
+                        channel=offer.channel,
+                        queue_id=offer.queue_id,
+                        units=0,
+                        deadline_ms=offer.deadline_ms,
+                        req="",
+                        prio=0,
+                        cfg=0,
+                        reason=offer.reason,
+                        waited_ms=max(1, offer.waited_ms),
+                        reference=offer.reference,
+                    )
+                )
+
+    # --- what he does with a contact --------------------------------------------------------------
+    async def _serve(self, offer: ev.OfferMade) -> None:
+        visit = self._all.book.by_reference(offer.reference)
+        if visit is None and not self._all.serve_strangers:
+            await self._until_known(lambda: self.desktop.decline(offer.offer_id))
+            return
+        if not await self._answer(offer):
+            return
+        rest_ms = wrap_up_ms(self._all.policy, queue_id=offer.queue_id, channel=offer.channel)
+        handle_ms = STRANGER_HANDLE_MS if visit is None else visit.plan.handle_ms
+        await self._handle(offer.contact_id, offer.offer_id, handle_ms, rest_ms)
+
+    async def _answer(self, offer: ev.OfferMade) -> bool:
+        """Whether he has it now."""
+        policy, behaviour = self._all.policy, self.agent.behaviour
+        if not accepts_by_itself(policy, queue_id=offer.queue_id, channel=offer.channel):
+            chance, delay = self._all.rng.random(), self._all.rng.random()
+            if chance < behaviour.no_answer_share:
+                return False
+            await self._clock.pause(-log(1.0 - delay) * behaviour.answer_mean_ms)
+            if chance < behaviour.no_answer_share + behaviour.decline_share:
+                await self._until_known(lambda: self.desktop.decline(offer.offer_id))
+                return False
+        return await self._until_known(lambda: self.desktop.accept(offer.offer_id))
+
+    async def _handle(
+        self, contact_id: str, assignment_id: str, handle_ms: int, rest_ms: int
+    ) -> None:
+        await self._clock.pause(handle_ms)
+        await self._until_known(lambda: self.desktop.end(contact_id))
+        if rest_ms:
+            await self._clock.pause(rest_ms)
+        # Where the policy in force knows a longer wrap-up than the day, or any: it is over all the same.
+        if assignment_id in self.desktop.state.assignments:
+            await self._until_known(lambda: self.desktop.complete(assignment_id))
+
+    async def _until_known(self, ask: Callable[[], Awaitable[object]]) -> bool:
+        """Ask until there is an answer; each of these commands may be repeated. False: it was too late for it."""
+        while True:
+            try:
+                await ask()
+                return True
+            except RouterRefused:
+                return False
+            except (OutcomeUnknown, NotConnected):
+                continue

@@ -1,0 +1,265 @@
+"""The whole of a replay while it runs: everybody connected, the schedule of the day, and the moment in which it is over.
+
+``open_floor`` connects and yields; ``play`` lets the day pass. The desks stay manned until the floor closes, so whoever opened
+it may go on after the day.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from enum import IntEnum
+from random import Random
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct, structs
+
+from router.client import DesktopClient, GatewayClient, SupervisorClient
+from router.client.link import LinkOptions
+from router.client.socket import SocketClient
+from router.client.tokens import TokenProvider
+from router.replay.api import Api
+from router.replay.book import DayBook
+from router.replay.customers import Customers
+from router.replay.day_clock import DayClock
+from router.replay.desk import Desk, Surroundings
+from router.replay.failure import ReplayFailed
+from router.replay.running import RunningTasks
+from router.replay.scaling import Scaling
+from router.replay.watch import Watch
+from router.simulator.day import Day, StaffLevel
+from router.simulator.workforce import Workforce
+
+Tokens: TypeAlias = Callable[[str, str], TokenProvider]
+"""Role and subject to a provider of tokens."""
+
+# All contacts are sent, nobody works, nobody is about to leave, and for so long nothing has happened: nothing will.
+QUIET_S: Final = 3.0
+# Beyond the length of the day, its longest conversation and wrap-up, and the quiet: something hangs.
+PATIENCE_S: Final = 300.0
+# A router that restarts is back by then.
+AWAY_S: Final = 60.0
+_STEP_S: Final = 0.05
+_OPENING_MAX: Final = 50
+_OPTIONS: Final = LinkOptions(backoff_base_s=0.2, backoff_longest_s=5.0)
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Which router, and with which names to come to it."""
+
+    url: str
+    """``http://host:port``."""
+    tokens: Tokens
+    gateway_id: str = "replay"
+    supervisor_id: str = "replay"
+
+    @property
+    def socket_url(self) -> str:
+        """``ws://host:port``."""
+        return "ws" + self.url.removeprefix("http")
+
+
+class _Turn(IntEnum):
+    """What the schedule holds, in the order in which it happens within one moment."""
+
+    JOIN = 0
+    LEAVE = 1
+    LEVEL = 2
+
+
+class Floor:
+    """Made by ``open_floor``."""
+
+    def __init__(
+        self,
+        *,
+        day: Day,
+        book: DayBook,
+        clock: DayClock,
+        desks: Sequence[Desk],
+        customers: Customers,
+        watch: Watch,
+        workforce: Workforce,
+        tasks: RunningTasks,
+    ) -> None:
+        self.day = day
+        self.book = book
+        self.clock = clock
+        self.desks = {desk.agent.agent_id: desk for desk in desks}
+        self.watch = watch
+        self._customers = customers
+        self._workforce = workforce
+        self._tasks = tasks
+        self._schedule_left = True
+        self.wall_s = 0.0
+        """How long the day took, once it is over."""
+
+    @property
+    def connections_lost(self) -> int:
+        """Connections of desktops that broke and came back."""
+        return sum(desk.desktop.connections - 1 for desk in self.desks.values())
+
+    # --- the day ----------------------------------------------------------------------------------
+    async def play(self) -> None:
+        """From the first moment of the day until every contact has ended and every assignment is completed."""
+        pong = await self.watch.supervisor.ping()
+        self.clock.start(router_now_ms=pong.at_ms)
+        span_ms = max(v.plan.at_ms for v in self.book.visits) - self.day.start_ms
+        longest_ms = max(v.plan.handle_ms + (v.plan.patience_ms or 0) for v in self.book.visits)
+        limit_s = self.clock.wall_s(span_ms + 20 * longest_ms) + PATIENCE_S
+        try:
+            async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:
+                schedule = group.create_task(self._keep_schedule())
+                group.create_task(self._customers.come())
+                await self._end_of_day()
+                # With nothing left to do, those who are still on duty stay: the day ends with its last contact.
+                schedule.cancel()
+        except TimeoutError:
+            raise ReplayFailed("the day does not come to its end") from None
+        self.wall_s = self.clock.passed_s
+        await self._catch_up()
+
+    async def _keep_schedule(self) -> None:
+        """Shifts and staff levels, each at its time. In one moment, who comes comes before who goes."""
+        due: list[tuple[int, _Turn, Desk | StaffLevel]] = [
+            (level.at_ms, _Turn.LEVEL, level) for level in self.day.levels
+        ]
+        for desk in self.desks.values():
+            for shift in desk.agent.shifts:
+                due.append((shift.from_ms, _Turn.JOIN, desk))
+                if shift.to_ms is not None:
+                    due.append((shift.to_ms, _Turn.LEAVE, desk))
+        due.sort(key=lambda entry: entry[:2])
+        for at_ms, turn, subject in due:
+            await self.clock.until(at_ms)
+            for change in self._changes(turn, subject):
+                self._tasks.start(change)
+        self._schedule_left = False
+
+    def _changes(
+        self, turn: "_Turn", subject: Desk | StaffLevel
+    ) -> list[Coroutine[Any, Any, None]]:
+        if isinstance(subject, StaffLevel):
+            joining, leaving = self._workforce.change(subject)
+            return [
+                *(self.desks[agent_id].join() for agent_id in joining),
+                *(self.desks[agent_id].leave() for agent_id in leaving),
+            ]
+        return [subject.join() if turn is _Turn.JOIN else subject.leave()]
+
+    # --- its end ----------------------------------------------------------------------------------
+    async def _end_of_day(self) -> None:
+        away_since_s: float | None = None
+        now_s = asyncio.get_running_loop().time
+        while not self._is_over():
+            await asyncio.sleep(_STEP_S)
+            if self.watch.supervisor.is_live:
+                away_since_s = None
+            elif away_since_s is None:
+                away_since_s = now_s()
+            elif now_s() - away_since_s > AWAY_S:
+                raise ReplayFailed("the router is gone and does not come back")
+            if self._is_stuck():
+                await self._customers.close_the_doors()
+
+    def _in_hand(self) -> int:
+        return sum(desk.in_hand for desk in self.desks.values())
+
+    def _is_over(self) -> bool:
+        return self._customers.all_sent and self.book.settled.is_set() and not self._in_hand()
+
+    def _is_stuck(self) -> bool:
+        """Contacts wait, and nobody who could take them is there or will come."""
+        quiet_s = asyncio.get_running_loop().time() - self.watch.heard_at_s
+        return (
+            self._customers.all_sent
+            and not self._schedule_left
+            and not self._in_hand()
+            and not self._customers.losing_patience
+            and quiet_s > QUIET_S
+        )
+
+    async def _catch_up(self) -> None:
+        """Hear everything that has happened up to now."""
+        pong = await self.watch.supervisor.ping()
+        async with asyncio.timeout(30):
+            await self.watch.hear_up_to(pong.seq)
+
+
+@asynccontextmanager
+async def open_floor(
+    place: Place, day: Day, *, api: Api, scaling: Scaling, clock: DayClock, serve_strangers: bool
+) -> AsyncIterator[Floor]:
+    """Make the agents known, connect everybody, and keep the desks manned until the block is left.
+
+    The policy must be in force already. Raises ReplayFailed, ClientError, or groups of them.
+    """
+    book = DayBook(day.contacts)
+    if not book.visits:
+        raise ReplayFailed("the day has no contacts")
+    day = structs.replace(day, contacts=tuple(visit.plan for visit in book.visits))
+    await _in_parallel([api.put_agent(agent) for agent in day.agents])
+    url, tokens = place.socket_url, place.tokens
+    supervisor = SupervisorClient(url, tokens("supervisor", place.supervisor_id), options=_OPTIONS)
+    gateway = GatewayClient(url, tokens("gateway", place.gateway_id), options=_OPTIONS)
+    desktops = [
+        DesktopClient(url, tokens("agent", agent.agent_id), options=_OPTIONS)
+        for agent in day.agents
+    ]
+    workforce = Workforce(day.agents)
+    async with _connected([supervisor], [gateway, *desktops]), asyncio.TaskGroup() as group:
+        tasks = RunningTasks(group)
+        surroundings = Surroundings(
+            book=book,
+            clock=clock,
+            workforce=workforce,
+            policy=day.policy,
+            rng=Random(day.behaviour_seed),
+            tasks=tasks,
+            serve_strangers=serve_strangers,
+        )
+        desks = [
+            Desk(agent, desktop, surroundings)
+            for agent, desktop in zip(day.agents, desktops, strict=True)
+        ]
+        customers = Customers(gateway, book=book, clock=clock, scaling=scaling, tasks=tasks)
+        watch = Watch(supervisor, book=book, clock=clock, policy=day.policy)
+        for listen in (watch.hear(), customers.hear(), *(desk.work() for desk in desks)):
+            tasks.start(listen)
+        yield Floor(
+            day=day,
+            book=book,
+            clock=clock,
+            desks=desks,
+            customers=customers,
+            watch=watch,
+            workforce=workforce,
+            tasks=tasks,
+        )
+        customers.go_home()
+        tasks.cancel()
+
+
+@asynccontextmanager
+async def _connected(*waves: Sequence[SocketClient]) -> AsyncIterator[None]:
+    """All of them connected, wave after wave; in the end all closed."""
+    everybody = [client for wave in waves for client in wave]
+    try:
+        for wave in waves:
+            await _in_parallel([client.__aenter__() for client in wave])
+        yield
+    finally:
+        closings = [client.__aexit__(None, None, None) for client in everybody]
+        await asyncio.gather(*closings, return_exceptions=True)
+
+
+async def _in_parallel(work: "Sequence[Awaitable[object]]") -> None:
+    """All of it, so many at a time."""
+    places = asyncio.Semaphore(_OPENING_MAX)
+
+    async def one(item: Awaitable[object]) -> None:
+        async with places:
+            await item
+
+    async with asyncio.TaskGroup() as group:
+        for item in work:
+            group.create_task(one(item))

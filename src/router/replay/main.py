@@ -1,0 +1,187 @@
+"""``router replay``: a day through real sockets, against a router of its own or one that runs already.
+
+Without a URL a router is started in a child process with a temporary directory and a free port, and gets a core of its own where
+there are two. Exit codes: 0 every check held, 1 one did not (or the day could not be played), 130 interrupted.
+"""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import uvloop
+from rich.console import Console
+
+from router.model.errors import SettingsInvalid
+from router.replay.failure import ReplayFailed, failure_in
+from router.replay.floor import Place
+from router.replay.play import Planned, Ways, play_day, tokens_of
+from router.replay.report import ReplayReport, render_replay
+from router.replay.served import ServedRouter, cores_apart, with_changes
+from router.settings import Settings
+from router.simulator.run import SimulationSpec, announced, first_day
+
+T = TypeVar("T")
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130
+_PIPE_COLUMNS: Final = 160
+
+
+def replay(
+    *,
+    settings: Settings,
+    logs: tuple[str, ...] = (),
+    workload: Path | None = None,
+    policy: Path | None = None,
+    wrap_up_s: int | None = None,
+    seed: int | None = None,
+    speed: float = 60.0,
+    url: str | None = None,
+    json_path: Path | None = None,
+    publish: bool = False,
+) -> int:
+    """Play a day and report it; returns the exit code.
+
+    Either ``logs`` (``FORMAT:PATH``) or a ``workload``. ``url``: a running router, whose secret ``settings`` lead to; none: one is
+    started. ``publish``: replace the policy of a running router. ``json_path``: where the report goes, ``-`` for standard output.
+    Raises RouterError for what a person can mend: ReplayFailed, WorkloadInvalid, PolicyInvalid, SettingsInvalid.
+    """
+    spec = SimulationSpec(
+        logs=logs,
+        workload=None if workload is None else str(workload),
+        policy=None if policy is None else str(policy),
+        wrap_up_s=wrap_up_s,
+        seed=seed,
+    )
+    day, source = first_day(spec)
+    options = announced(spec)
+    planned = Planned(day=day, source=source, options=options, speed=speed)
+    console = console_of(json_path)
+    console.print(f"{day.name}: {len(day.agents):,} agents, {speed:g}×", highlight=False)
+    work = (
+        _on_own_router(settings, planned, console)
+        if url is None
+        else _on_running_router(settings, planned, console, url=url, publish=publish)
+    )
+    report = run_until_signal(work)
+    if report is None:
+        return EXIT_INTERRUPTED
+    show(report, console, json_path)
+    return EXIT_OK if report.passed else EXIT_FAILED
+
+
+def console_of(json_path: Path | None) -> Console:
+    """Standard output, or standard error where that is taken by JSON."""
+    to_stderr = json_path is not None and str(json_path) == "-"
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(
+        stderr=to_stderr, highlight=False, width=None if stream.isatty() else _PIPE_COLUMNS
+    )
+
+
+def show(report: ReplayReport, console: Console, json_path: Path | None) -> None:
+    """The report for people, and for programs where they asked for it. Raises ReplayFailed for a file that cannot be written."""
+    console.print(render_replay(report))
+    if json_path is None:
+        return
+    data = report.to_json(with_speed=True)
+    if str(json_path) == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        json_path.write_bytes(data)
+    except OSError as error:
+        raise ReplayFailed(f"{json_path}: {error.strerror or 'cannot be written'}") from None
+
+
+def run_until_signal(work: Coroutine[Any, Any, T]) -> T | None:
+    """Run it; None: SIGINT or SIGTERM came first, and everything was taken down in order. Raises RouterError."""
+
+    async def guarded() -> T | None:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(guarded())
+    except BaseExceptionGroup as group:
+        failure = failure_in(group)
+        if failure is None:
+            raise
+        raise failure from group
+
+
+def own_settings(settings: Settings, directory: Path, **changes: Any) -> Settings:
+    """Settings for a router that is started for a day: its journal and secret in the directory, no first policy."""
+    return with_changes(
+        settings,
+        {
+            "journal.path": str(directory / "journal.db"),
+            "policy.seed_path": None,
+            # Tens of thousands of lines that nobody reads; what matters is in the journal.
+            "telemetry.access_log": False,
+            **changes,
+        },
+    )
+
+
+@asynccontextmanager
+async def served(router: ServedRouter) -> AsyncIterator[ServedRouter]:
+    """The router while it is watched: when it ends by itself, so does the block. Raises ReplayFailed in a group."""
+    async with router, asyncio.TaskGroup() as group:
+        watching = group.create_task(router.ended())
+        yield router
+        watching.cancel()
+
+
+async def _on_own_router(settings: Settings, planned: Planned, console: Console) -> ReplayReport:
+    with tempfile.TemporaryDirectory(prefix="router-replay-") as name:
+        directory = Path(name)
+        own = own_settings(
+            settings,
+            directory,
+            **{
+                "edge.host": "127.0.0.1",
+                "edge.port": 0,
+                "edge.tls_certificate_path": None,
+                "edge.tls_key_path": None,
+                "telemetry.metrics_port": None,
+                "journal.ballast_bytes": 0,
+                "auth.issuers": [],
+            },
+        )
+        async with served(ServedRouter(own, directory)) as router, cores_apart(router) as apart:
+            place = Place(url=router.url, tokens=tokens_of(own))
+            ways = Ways(publish=True, is_ours=True, cores_apart=apart)
+            return await play_day(place, planned, ways, console=console)
+
+
+async def _on_running_router(
+    settings: Settings, planned: Planned, console: Console, *, url: str, publish: bool
+) -> ReplayReport:
+    place = Place(url=http_url(url), tokens=tokens_of(settings))
+    ways = Ways(publish=publish, is_ours=False)
+    return await play_day(place, planned, ways, console=console)
+
+
+def http_url(url: str) -> str:
+    """``http(s)://host:port`` out of what people write, ``ws://…/`` too. Raises SettingsInvalid."""
+    text = url.rstrip("/")
+    if text.startswith("ws"):
+        text = "http" + text.removeprefix("ws")
+    if not text.startswith(("http://", "https://")):
+        raise SettingsInvalid("a router's URL begins with http://, https://, ws:// or wss://")
+    return text

@@ -1,0 +1,258 @@
+"""The simulator's report of a day that was really played, and what only a real run has: latency, lateness, checks.
+
+The same meter that measures a simulated day is fed with the recorded history, its times laid back onto the day. One difference
+is unavoidable: nothing takes no time here. A contact that was offered in the step of its submit counts as one that did not wait
+(``p_wait``), though its wait, up to the accept, is a few milliseconds here and ``speed`` times as much of the day.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct, structs
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from router.model import events as ev
+from router.model.commands import AdvanceTime, EnqueueContact
+from router.model.outcome import Outcome
+from router.model.refusals import RefusalCode, Refused
+from router.replay.api import Recorded
+from router.replay.book import DayBook, Visit
+from router.replay.checks import Check, outcome_of, steps
+from router.replay.customers import CLOSED
+from router.replay.day_clock import DayClock
+from router.replay.scaling import accepts_by_itself
+from router.simulator.day import Day
+from router.simulator.figures import Sums, percentile
+from router.simulator.meter import Meter
+from router.simulator.report import Audit, Report, Speed, build, render
+
+LATENCY: Final = (
+    "from the submit leaving this process to a desktop of this process having the offer, for contacts that were offered in the "
+    "step of their submit; one clock"
+)
+
+
+class Latency(Struct, frozen=True, kw_only=True):
+    """Submit to offer, as clients feel it. Milliseconds of the wall clock."""
+
+    definition: str = LATENCY
+    samples: int = 0
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+
+
+class RunFigures(Struct, frozen=True, kw_only=True):
+    """How the run itself was. All times are of the wall clock."""
+
+    speed: float
+    wall_s: float
+    desktops: int
+    connections_lost: int
+    """Connections of desktops that broke and came back."""
+    cores_apart: bool
+    """The router had a core of its own."""
+    latency: Latency
+    submit_late_p99_ms: float | None
+    """How much later than planned contacts were submitted: what the players could not keep up with."""
+    submit_late_max_ms: float | None
+    rounded: tuple[str, ...]
+    """Times of the policy that do not divide by the speed."""
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True when every check held."""
+        return all(check.holds for check in self.checks)
+
+
+class ReplayReport(Report, frozen=True, kw_only=True):
+    """The simulator's report with the run beside it."""
+
+    run: RunFigures
+    passed: bool
+
+
+def latency_of(book: DayBook) -> Latency:
+    """What was measured."""
+    found = _milliseconds(book.latencies_s)
+    return Latency(
+        samples=len(book.latencies_s),
+        p50_ms=found(0.5),
+        p90_ms=found(0.9),
+        p99_ms=found(0.99),
+        max_ms=found(1.0),
+    )
+
+
+def late_ms(book: DayBook, share: float) -> float | None:
+    """A percentile of how late contacts were submitted."""
+    return _milliseconds([v.late_s for v in book.visits if v.sent_at_s is not None])(share)
+
+
+def _milliseconds(values_s: Sequence[float]) -> Callable[[float], float | None]:
+    sorted_us = sorted(round(value * 1_000_000) for value in values_s)
+
+    def at(share: float) -> float | None:
+        value_us = percentile(sorted_us, share)
+        return None if value_us is None else value_us / 1000
+
+    return at
+
+
+def make_report(
+    *,
+    day: Day,
+    book: DayBook,
+    clock: DayClock,
+    history: Sequence[Recorded],
+    source: tuple[str, ...],
+    options: dict[str, str | int | float | bool | None],
+    digests: tuple[str, str],
+    audit: Audit,
+    run: RunFigures,
+) -> ReplayReport:
+    """The whole report."""
+    meter = _measured(day, book, clock, history)
+    sums = Sums().take(meter, range(meter.batches))
+    report = build(
+        name=day.name,
+        source=source,
+        options=options,
+        sums=sums,
+        samples=(),
+        thresholds_s={q.service_level.threshold_s for q in day.policy.queues.values()},
+        agents=meter.agents_by_group,
+        unfinished=sum(visit.closed for visit in book.visits),
+        events=len(history),
+        digests=digests,
+        audit=audit,
+    )
+    plain = {name: getattr(report, name) for name in Report.__struct_fields__}
+    rate = round(report.contacts / run.wall_s, 1)
+    plain["contacts_per_second"] = rate
+    plain["speed"] = Speed(
+        wall_s=round(run.wall_s, 3),
+        contacts_per_second=rate,
+        events_per_second=round(len(history) / run.wall_s, 1),
+    )
+    return ReplayReport(**plain, run=run, passed=run.passed)
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+def _measured(day: Day, book: DayBook, clock: DayClock, history: Sequence[Recorded]) -> Meter:
+    meter = Meter(structs.replace(day, batches=1))
+    known: set[str] = set()
+
+    def introduce(agent_id: str) -> None:
+        if agent_id not in known:
+            known.add(agent_id)
+            hello: list[ev.Event] = [ev.AgentUpdated(agent_id=agent_id)]
+            meter.record(AdvanceTime(), outcome_of(history, at_ms=day.start_ms, events=hello))
+
+    for agent in day.agents:
+        introduce(agent.agent_id)
+    at_ms = day.start_ms
+    for step in steps(history):
+        events = [r.event for r in step if _counts(r.event, book)]
+        at_ms = clock.of_event_ms(step[0].at_ms)
+        for event in events:
+            if isinstance(event, ev.ContactQueued):
+                visit = book.by_contact_id(event.contact_id)
+                assert visit is not None
+                meter.arrived(structs.replace(visit.plan, contact_id=event.contact_id))
+            elif (agent_id := getattr(event, "agent_id", None)) is not None:
+                introduce(agent_id)
+        meter.record(AdvanceTime(), outcome_of(step, at_ms=at_ms, events=events))
+    for visit in book.visits:
+        if visit.blocked:
+            _turn_away(meter, visit, at_ms)
+    meter.close()
+    _who_waited(meter, day, book, history)
+    return meter
+
+
+def _counts(event: ev.Event, book: DayBook) -> bool:
+    """Contacts of this run, and agents. Those withdrawn at closing time are unfinished, not cancelled."""
+    contact_id = getattr(event, "contact_id", None)
+    if contact_id is None:
+        return isinstance(event, ev.AgentStateChanged)
+    visit = book.by_contact_id(contact_id)
+    if visit is None:
+        return False
+    return not (isinstance(event, ev.ContactCancelled) and event.reason == CLOSED)
+
+
+def _turn_away(meter: Meter, visit: Visit, at_ms: int) -> None:
+    meter.arrived(visit.plan)
+    command = EnqueueContact(contact_id=visit.plan.contact_id, channel=visit.plan.channel)
+    refused = Refused(code=RefusalCode.QUEUE_FULL)
+    meter.record(command, Outcome(answer=refused, first_seq=0, at_ms=at_ms, events=[]))
+
+
+def _who_waited(meter: Meter, day: Day, book: DayBook, history: Sequence[Recorded]) -> None:
+    """Counts anew who was offered to the agent who took him in the very step of his submit, and accepted without a delay."""
+    prompt = {agent.agent_id for agent in day.agents if not agent.behaviour.answer_mean_ms}
+    at_once: set[str] = set()
+    answered: set[str] = set()
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, ev.OfferMade) and event.waited_ms == 0:
+            by_itself = accepts_by_itself(
+                day.policy, queue_id=event.queue_id, channel=event.channel
+            )
+            if by_itself or event.agent_id in prompt:
+                at_once.add(event.offer_id)
+        elif isinstance(event, ev.OfferAccepted) and event.offer_id in at_once:
+            answered.add(event.contact_id)
+    not_waited: dict[tuple[str, str], int] = {}
+    for contact_id in answered:
+        visit = book.by_contact_id(contact_id)
+        if visit is not None and meter.cuts[0] <= visit.plan.at_ms < meter.cuts[-1]:
+            key = (visit.plan.stream or visit.plan.queue_id, visit.plan.queue_id)
+            not_waited[key] = not_waited.get(key, 0) + 1
+    for (_, stream, queue_id), tally in meter.tallies.items():
+        entered = tally.answered + tally.abandoned + tally.expired + tally.cancelled
+        tally.waited = entered - not_waited.get((stream, queue_id), 0)
+
+
+# --- for people -----------------------------------------------------------------------------------------------------
+
+
+def render_replay(report: ReplayReport) -> RenderableType:
+    """The simulator's tables and the run's."""
+    return Group(render(report), _run_table(report.run), *_check_lines(report.run))
+
+
+def _run_table(run: RunFigures) -> Table:
+    table = Table(title="the run (wall clock)", title_justify="left", show_header=False)
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    latency = run.latency
+    table.add_row("speed", f"{run.speed:g}×")
+    table.add_row("took", f"{run.wall_s:,.1f} s")
+    table.add_row("desktops", f"{run.desktops:,}")
+    table.add_row("connections lost", f"{run.connections_lost:,}")
+    table.add_row("submit → offer p50", _ms(latency.p50_ms))
+    table.add_row("submit → offer p99", _ms(latency.p99_ms))
+    table.add_row("submit → offer max", _ms(latency.max_ms))
+    table.add_row("measured on", f"{latency.samples:,} contacts offered at once")
+    table.add_row("submits late p99 / max", f"{_ms(run.submit_late_p99_ms)} / {_ms(run.submit_late_max_ms)}")  # fmt: skip
+    return table
+
+
+def _check_lines(run: RunFigures) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(f"rounded: {note}", style="yellow") for note in run.rounded]
+    for check in run.checks:
+        mark, style = ("✓", "green") if check.holds else ("✗", "bold red")
+        lines.append(Text(f"{mark} {check.name}: {check.detail}", style=style))
+    return lines
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f} ms"

@@ -1,0 +1,154 @@
+"""A policy for a day that runs faster than it was.
+
+Policies are written in whole seconds, so a policy cannot be made faster exactly. What this room does instead:
+
+* **Wrap-up** is ended by the desktop itself, with ``complete``, after the scaled time. The policy's wrap-up is only the longest
+  that it may take: the scaled time and a margin.
+* **Accepts** are always sent by the desktop. Where the day's policy accepts by itself, the published one does not, and the
+  desktop accepts in the moment in which the offer arrives; it gets all the time that it may need for that.
+* **Priorities, offer timeouts, cool-downs, longest waits, automatic returns** are scaled and rounded to whole seconds; what
+  was rounded is told. A speed that divides them leaves them exact.
+* What concerns the network and not the day (``desktop_grace_s``) stays as it is.
+"""
+
+from fractions import Fraction
+from math import ceil
+from typing import Final
+
+from msgspec import structs
+
+from router.model.policy import ChannelPolicy, EntryRule, Policy, QueuePolicy, RonaPolicy
+
+# A desktop that accepts at once still crosses a network and two event loops.
+ACCEPT_AT_ONCE_S: Final = 30
+# The desktop ends the wrap-up; the policy's timer is there for a desktop that is gone.
+WRAP_UP_MARGIN_S: Final = 30
+_DAY_S: Final = 86_400
+
+
+class Scaling:
+    """Scales seconds and remembers what it had to round."""
+
+    def __init__(self, speed: float) -> None:
+        self._rounded: dict[tuple[str, int, int], list[str]] = {}
+        self._speed = Fraction(speed).limit_denominator(1_000)
+
+    def seconds(self, name: str, value_s: int, *, least: int = 0) -> int:
+        """So many seconds of the day, in whole seconds here; never fewer than ``least`` unless it was 0 before."""
+        exact = Fraction(value_s) / self._speed
+        # Halves go away from zero: a head start must not vanish.
+        whole = int(abs(exact) + Fraction(1, 2)) * (1 if exact >= 0 else -1)
+        if least and value_s > 0:
+            whole = max(least, whole)
+        if whole != exact:
+            place, _, field = name.rpartition(".")
+            places = self._rounded.setdefault((field, value_s, whole), [])
+            if place not in places:
+                places.append(place)
+        return whole
+
+    def notes(self) -> tuple[str, ...]:
+        """What was rounded so far, as sentences for people."""
+        told = []
+        for (field, value_s, whole), places in self._rounded.items():
+            where = places[0] if len(places) == 1 else f"{len(places)} places"
+            back_s = float(whole * self._speed)
+            told.append(
+                f"{field} of {where}: {value_s} s of the day became {whole} s here, "
+                f"which are {back_s:g} s of the day"
+            )
+        return tuple(told)
+
+    def policy(self, policy: Policy) -> Policy:
+        """The policy to publish."""
+        return structs.replace(
+            policy,
+            channels={
+                name: self._channel(f"channels.{name}", channel, policy)
+                for name, channel in policy.channels.items()
+            },
+            queues={
+                name: self._queue(f"queues.{name}", queue, policy)
+                for name, queue in policy.queues.items()
+            },
+            entry=tuple(self._entry(rule) for rule in policy.entry),
+        )
+
+    def _channel(self, place: str, channel: ChannelPolicy, policy: Policy) -> ChannelPolicy:
+        wrap_up_s = self._wrap_up_limit_s(channel.wrap_up_s)
+        longest = max(
+            (
+                self._wrap_up_limit_s(s)
+                for q in policy.queues.values()
+                for s in q.wrap_up_s.values()
+            ),
+            default=0,
+        )
+        return structs.replace(
+            channel,
+            auto_accept=False,
+            offer_timeout_s=ACCEPT_AT_ONCE_S
+            if channel.auto_accept
+            else self.seconds(f"{place}.offer_timeout_s", channel.offer_timeout_s, least=1),
+            wrap_up_s=wrap_up_s,
+            wrap_up_max_s=max(wrap_up_s, longest, channel.wrap_up_max_s),
+        )
+
+    def _queue(self, place: str, queue: QueuePolicy, policy: Policy) -> QueuePolicy:
+        timeout_s = queue.offer_timeout_s
+        if queue.auto_accept:
+            timeout_s = ACCEPT_AT_ONCE_S
+        elif timeout_s is not None:
+            timeout_s = self.seconds(f"{place}.offer_timeout_s", timeout_s, least=1)
+        elif queue.auto_accept is False and any(c.auto_accept for c in policy.channels.values()):
+            # The channel's own timeout is generous now; this queue waits for people.
+            shortest = min(c.offer_timeout_s for c in policy.channels.values())
+            timeout_s = self.seconds(f"{place}.offer_timeout_s", shortest, least=1)
+        wait_max_s = queue.wait_max_s
+        if wait_max_s is not None:
+            wait_max_s = self.seconds(f"{place}.wait_max_s", wait_max_s, least=1)
+        level = queue.service_level
+        # The router's own live figures; the report counts by the day's own threshold, unrounded.
+        threshold_s = max(1, ceil(level.threshold_s / self._speed)) if level.threshold_s else 0
+        return structs.replace(
+            queue,
+            priority_s=self.seconds(f"{place}.priority_s", queue.priority_s),
+            offer_timeout_s=timeout_s,
+            auto_accept=None if queue.auto_accept is None else False,
+            wrap_up_s={c: self._wrap_up_limit_s(s) for c, s in queue.wrap_up_s.items()},
+            wait_max_s=wait_max_s,
+            cool_down_s=self.seconds(f"{place}.cool_down_s", queue.cool_down_s, least=1),
+            rona=self._rona(place, queue.rona),
+            service_level=structs.replace(level, threshold_s=threshold_s),
+        )
+
+    def _rona(self, place: str, rona: RonaPolicy) -> RonaPolicy:
+        if rona.return_after_s is None:
+            return rona
+        return_after_s = self.seconds(f"{place}.rona.return_after_s", rona.return_after_s, least=1)
+        return structs.replace(rona, return_after_s=return_after_s)
+
+    def _entry(self, rule: EntryRule) -> EntryRule:
+        return structs.replace(
+            rule, priority_s=self.seconds(f"entry.{rule.name}.priority_s", rule.priority_s)
+        )
+
+    def _wrap_up_limit_s(self, wrap_up_s: int) -> int:
+        if wrap_up_s == 0:
+            return 0
+        return min(7 * _DAY_S, ceil(wrap_up_s / self._speed) + WRAP_UP_MARGIN_S)
+
+
+def accepts_by_itself(policy: Policy, *, queue_id: str, channel: str) -> bool:
+    """Whether the day's policy accepts such offers for the agent."""
+    of_queue = policy.queues[queue_id].auto_accept if queue_id in policy.queues else None
+    if of_queue is not None:
+        return of_queue
+    return channel in policy.channels and policy.channels[channel].auto_accept
+
+
+def wrap_up_ms(policy: Policy, *, queue_id: str, channel: str) -> int:
+    """How long wrap-up takes that day."""
+    default_s = policy.channels[channel].wrap_up_s if channel in policy.channels else 0
+    by_queue = policy.queues[queue_id].wrap_up_s if queue_id in policy.queues else {}
+    return 1000 * by_queue.get(channel, default_s)

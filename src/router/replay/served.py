@@ -1,0 +1,163 @@
+"""A router in a process of its own: started with ``router serve`` on the settings it is given, watched, drained in the end.
+
+Its log goes to a file beside its journal. It runs in a session of its own, so that a Ctrl-C at the terminal ends the replay,
+and the replay then ends the router in order.
+"""
+
+import asyncio
+import os
+import sys
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+
+from router.replay.failure import ReplayFailed
+from router.settings import ENVIRONMENT_PREFIX, Settings, settings_from
+
+START_TIMEOUT_S: Final = 60.0
+KILL_AFTER_S: Final = 70.0
+_LINE_BYTES_MAX: Final = 1024 * 1024
+
+
+def with_changes(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """The settings with some of them changed, named as in ``edge.port``. Raises SettingsInvalid."""
+    tree: dict[str, Any] = msgspec.to_builtins(settings)
+    for dotted, value in changes.items():
+        *path, name = dotted.split(".")
+        place = tree
+        for key in path:
+            place = place[key]
+        place[name] = value
+    return settings_from(tree)
+
+
+class ServedRouter:
+    """``async with ServedRouter(settings, directory) as router``: it serves, and ``router.url`` says where."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self.settings = settings
+        self.log_path = directory / "router.log"
+        self.url = ""
+        self.metrics_url: str | None = None
+        self._config_path = directory / "router.settings.json"
+        self._process: asyncio.subprocess.Process | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._started: asyncio.Future[str] | None = None
+        self._last_lines: deque[str] = deque(maxlen=5)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def __aenter__(self) -> "ServedRouter":
+        self._config_path.write_bytes(msgspec.json.encode(self.settings))
+        self._started = asyncio.get_running_loop().create_future()
+        # Everything is in the file; what the environment says of settings is in there already.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "router", "serve", "--config", str(self._config_path)),
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_BYTES_MAX,
+            start_new_session=True,
+        )
+        self._pump = asyncio.create_task(self._read_log())
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                self.url = await self._started
+        except TimeoutError:
+            await self.stop()
+            raise ReplayFailed(f"the router does not start; its log: {self.log_path}") from None
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _read_log(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        assert self._started is not None
+        with self.log_path.open("wb") as file:
+            async for line in self._process.stderr:
+                file.write(line)
+                file.flush()
+                self._last_lines.append(line.decode(errors="replace").strip())
+                if not self._started.done() and b'"action":"started"' in line:
+                    told = msgspec.json.decode(line)
+                    self.metrics_url = told.get("metrics_url")
+                    self._started.set_result(str(told["url"]))
+        if not self._started.done():
+            self._started.set_exception(ReplayFailed("the router does not start" + self._why()))
+
+    def _why(self) -> str:
+        return "".join(f"\n  {line}" for line in self._last_lines)
+
+    async def ended(self) -> None:
+        """Wait until it is gone by itself, which is a failure. Raises ReplayFailed."""
+        assert self._process is not None
+        code = await self._process.wait()
+        raise ReplayFailed(f"the router has ended with code {code}{self._why()}")
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait: it drains. Returns its exit code. Idempotent."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(KILL_AFTER_S):
+                code = await self._process.wait()
+        except (TimeoutError, asyncio.CancelledError) as error:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            if isinstance(error, asyncio.CancelledError):
+                raise  # Told a second time to end: at once, then.
+            code = await self._process.wait()
+        if self._pump is not None:
+            await asyncio.gather(self._pump, return_exceptions=True)
+        if self._started is not None and self._started.done() and not self._started.cancelled():
+            self._started.exception()  # Looked at: whoever waited for it may be gone.
+        return code
+
+
+@asynccontextmanager
+async def cores_apart(router: ServedRouter) -> AsyncIterator[bool]:
+    """Where there are two cores or more, the router has one to itself and this process the others; false: there are not."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield False
+        return
+    before = os.sched_getaffinity(0)
+    cores = sorted(before)
+    if len(cores) < 2:
+        yield False
+        return
+    os.sched_setaffinity(router.pid, cores[:1])
+    for task in _threads_of(router.pid):
+        with suppress(OSError):
+            os.sched_setaffinity(task, cores[:1])
+    os.sched_setaffinity(0, cores[1:])
+    try:
+        yield True
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _threads_of(pid: int) -> list[int]:
+    """All threads of a process, where the system tells."""
+    tasks = Path(f"/proc/{pid}/task")
+    return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else []

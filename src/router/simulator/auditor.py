@@ -1,0 +1,399 @@
+"""An independent truth: folds the events of a run and finds what a right router would not have done.
+
+It believes no field that it can work out by itself, and shares no code with the core. What it holds the run to:
+
+* events are numbered without gap, time never falls;
+* every offer has exactly one end, every assignment one completion, every contact at most one terminal state;
+* a contact has one owner at a time, and one live offer (or as many as its queue broadcasts);
+* offers come only to ready agents who are qualified, have room and are not excluded; nobody is ever above his capacity;
+* an agent is never given a contact while one that goes before it waits and he could take it (priority, then FIFO);
+* when a step is over, nobody waits whom somebody could take;
+* waits that events state are the true ones.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from router.model import events as ev
+from router.model.commands import Command
+from router.model.outcome import Outcome
+from router.model.refusals import Refused
+from router.model.states import AgentState
+from router.simulator.day import PlannedContact
+from router.simulator.ledger import AgentBook, ContactBook, Item, Ledger
+
+# Beyond this, more sentences do not help; the count goes on.
+VIOLATIONS_MAX: Final = 50
+# Pairs of open agents and kinds in line that are looked at after every step; beyond, only every so many steps.
+_PAIRS_MAX: Final = 400
+_SAMPLE_EVERY: Final = 64
+
+
+class Auditor:
+    """A listener of the world. ``close`` after the run, then read ``violations`` and ``checks``."""
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.violation_count = 0
+        self.checks = 0
+        self._ledger = Ledger()
+        self._seq = 0
+        self._at_ms = 0
+        self._steps = 0
+        self._offers: dict[str, ev.OfferMade] = {}
+        self._assignments: dict[str, tuple[str, str]] = {}
+        self._terminal = 0
+        self._submitted = 0
+        self._ready: dict[str, None] = {}
+        self._hear: dict[type[ev.Event], Callable[..., None]] = {
+            ev.PolicyPublished: self._published,
+            ev.AgentUpdated: self._agent_updated,
+            ev.AgentRemoved: self._agent_removed,
+            ev.AgentStateChanged: self._agent_state,
+            ev.AgentNextStateSet: self._agent_next_state,
+            ev.DesktopConnected: self._desktop_connected,
+            ev.DesktopLost: self._desktop_lost,
+            ev.ContactQueued: self._queued,
+            ev.ContactUpdated: self._updated,
+            ev.ContactRequeued: self._requeued,
+            ev.ContactOverflowed: self._overflowed,
+            ev.ContactRelaxed: self._relaxed,
+            ev.ContactAssigned: self._assigned,
+            ev.ContactAbandoned: self._gone_unanswered,
+            ev.ContactCancelled: self._gone_unanswered,
+            ev.ContactExpired: self._gone_unanswered,
+            ev.ContactEnded: self._ended,
+            ev.OfferMade: self._offer_made,
+            ev.OfferAccepted: self._offer_accepted,
+            ev.OfferDeclined: self._offer_lost,
+            ev.OfferExpired: self._offer_lost,
+            ev.OfferRescinded: self._offer_lost,
+            ev.WrapUpStarted: self._wrap_up,
+            ev.AssignmentCompleted: self._completed,
+        }
+
+    # --- the listener --------------------------------------------------------------------------------------------
+
+    def arrived(self, plan: PlannedContact) -> None:
+        """Nothing to see: only events count."""
+
+    def record(self, command: Command, outcome: Outcome) -> None:
+        """One step of the engine."""
+        if outcome.at_ms < self._at_ms:
+            self._say("time has fallen")
+        self._at_ms = outcome.at_ms
+        self._steps += 1
+        for n, event in enumerate(outcome.events):
+            if outcome.first_seq + n != self._seq + 1:
+                self._say(f"event {outcome.first_seq + n} follows event {self._seq}")
+            self._seq = outcome.first_seq + n
+            hear = self._hear.get(type(event))
+            if hear is not None:
+                hear(event)
+        if outcome.events or not isinstance(outcome.answer, Refused):
+            self._look_for_missed_matches()
+
+    def close(self, unfinished: int) -> None:
+        """The run is over, and so many contacts are said to be alive still."""
+        live = len(self._ledger.contacts)
+        if live != unfinished:
+            self._say(f"{live} contacts are alive at the end, the world says {unfinished}")
+        if self._submitted != self._terminal + live:
+            self._say("submitted contacts are not the sum of the live and the ended")
+        if unfinished == 0:
+            for offer_id in self._offers:
+                self._say(f"offer {offer_id} has no end")
+            for assignment_id in self._assignments:
+                self._say(f"assignment {assignment_id} is not completed")
+
+    def _say(self, sentence: str) -> None:
+        self.violation_count += 1
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(f"at {self._at_ms} ms, event {self._seq}: {sentence}")
+
+    def _check(self, holds: object, sentence: str) -> None:
+        self.checks += 1
+        if not holds:
+            self._say(sentence)
+
+    def _look_for_missed_matches(self) -> None:
+        lines = self._ledger.lines
+        if not lines or not self._ready:
+            return
+        pairs = len(lines) * len(self._ready)
+        if pairs > _PAIRS_MAX and self._steps % _SAMPLE_EVERY:
+            return
+        self.checks += 1
+        for agent_id in self._ready:
+            agent = self._ledger.agents[agent_id]
+            full = agent.rooms is not None and not agent.rooms
+            if full or not self._ledger.is_open(agent):
+                continue
+            contact = self._ledger.first_for(agent, before=None, at_ms=self._at_ms)
+            if contact is not None:
+                self._say(f"{contact.contact_id} waits though {agent_id} could take it")
+
+    # --- policy and agents ---------------------------------------------------------------------------------------
+
+    def _published(self, event: ev.PolicyPublished) -> None:
+        self._ledger.publish(event.policy)
+
+    def _agent_updated(self, event: ev.AgentUpdated) -> None:
+        agent = self._ledger.agents.get(event.agent_id)
+        if agent is None:
+            self._ledger.agents[event.agent_id] = AgentBook(
+                agent_id=event.agent_id,
+                skills=event.skills,
+                queues=event.queues,
+                own_units=event.units,
+                channel_max=event.channel_max,
+            )
+            return
+        agent.skills, agent.queues = event.skills, event.queues
+        agent.own_units, agent.channel_max = event.units, event.channel_max
+        self._ledger.forget_qualifications()
+
+    def _agent_removed(self, event: ev.AgentRemoved) -> None:
+        agent = self._ledger.agents.pop(event.agent_id)
+        self._ready.pop(event.agent_id, None)
+        self._ledger.forget_qualifications()
+        self._check(not agent.items, f"agent {event.agent_id} is removed with work in hand")
+
+    def _agent_state(self, event: ev.AgentStateChanged) -> None:
+        agent = self._ledger.agents[event.agent_id]
+        self._check(
+            event.from_state is agent.state, f"agent {event.agent_id} was not {event.from_state}"
+        )
+        agent.state, agent.next_state = event.state, None
+        if event.state is AgentState.READY:
+            self._ready[event.agent_id] = None
+        else:
+            self._ready.pop(event.agent_id, None)
+
+    def _agent_next_state(self, event: ev.AgentNextStateSet) -> None:
+        self._ledger.agents[event.agent_id].next_state = event.state
+
+    def _desktop_connected(self, event: ev.DesktopConnected) -> None:
+        self._ledger.agents[event.agent_id].lost = False
+
+    def _desktop_lost(self, event: ev.DesktopLost) -> None:
+        self._ledger.agents[event.agent_id].lost = True
+
+    # --- contacts ------------------------------------------------------------------------------------------------
+
+    def _contact(self, contact_id: str) -> ContactBook | None:
+        contact = self._ledger.contacts.get(contact_id)
+        self._check(contact is not None, f"{contact_id} is not alive")
+        return contact
+
+    def _queued(self, event: ev.ContactQueued) -> None:
+        known = event.contact_id in self._ledger.contacts
+        self._check(not known, f"{event.contact_id} is queued twice")
+        self._submitted += 1
+        contact = ContactBook(
+            contact_id=event.contact_id,
+            channel=event.channel,
+            queue_id=event.queue_id,
+            skills=event.skills,
+            priority_s=event.priority_s,
+            strict_class=event.strict_class,
+            queued_at_ms=self._at_ms,
+            orig_seq=self._seq,
+        )
+        self._ledger.contacts[event.contact_id] = contact
+        self._ledger.settle(contact)
+
+    def _updated(self, event: ev.ContactUpdated) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is None:
+            return
+        self._ledger.take_out(contact)
+        contact.skills = event.skills
+        contact.priority_s, contact.strict_class = event.priority_s, event.strict_class
+        self._ledger.settle(contact)
+
+    def _requeued(self, event: ev.ContactRequeued) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is None:
+            return
+        self._check(
+            event.orig_seq == contact.orig_seq, f"{event.contact_id} is requeued with another place"
+        )
+        self._check(not contact.offers, f"{event.contact_id} is requeued with a live offer")
+        self._ledger.take_out(contact)
+        contact.owner = contact.assignment_id = None
+        contact.queue_id = event.queue_id
+        contact.preferred = event.preferred_agent_id
+        if event.agent_id is not None and event.cool_down_until_ms is not None:
+            contact.cool_downs[event.agent_id] = event.cool_down_until_ms
+        self._ledger.settle(contact)
+
+    def _overflowed(self, event: ev.ContactOverflowed) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is not None:
+            self._check(contact.queue_id == event.from_queue_id, "overflow from another queue")
+            self._ledger.take_out(contact)
+            contact.queue_id = event.queue_id
+            self._ledger.settle(contact)
+
+    def _relaxed(self, event: ev.ContactRelaxed) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is not None:
+            contact.preferred = None
+
+    def _close_contact(self, contact_id: str) -> ContactBook | None:
+        contact = self._contact(contact_id)
+        if contact is not None:
+            self._ledger.take_out(contact)
+            del self._ledger.contacts[contact_id]
+            self._terminal += 1
+        return contact
+
+    def _gone_unanswered(
+        self, event: ev.ContactAbandoned | ev.ContactCancelled | ev.ContactExpired
+    ) -> None:
+        contact = self._close_contact(event.contact_id)
+        if contact is None:
+            return
+        self._check(contact.owner is None, f"{event.contact_id} leaves its owner unanswered")
+        self._check_wait(contact, event.waited_ms)
+
+    def _ended(self, event: ev.ContactEnded) -> None:
+        contact = self._close_contact(event.contact_id)
+        if contact is None:
+            return
+        self._check(
+            contact.owner == event.agent_id and contact.assignment_id == event.assignment_id,
+            f"{event.contact_id} is ended by another than its owner",
+        )
+
+    def _check_wait(self, contact: ContactBook, waited_ms: int) -> None:
+        self._check(
+            waited_ms == self._at_ms - contact.queued_at_ms,
+            f"{contact.contact_id} is said to have waited {waited_ms} ms",
+        )
+
+    # --- offers --------------------------------------------------------------------------------------------------
+
+    def _offer_made(self, event: ev.OfferMade) -> None:
+        contact, agent = self._contact(event.contact_id), self._ledger.agents[event.agent_id]
+        if contact is None:
+            return
+        self._check(event.offer_id not in self._offers, f"offer {event.offer_id} is made twice")
+        self._check(event.deadline_ms > self._at_ms, f"offer {event.offer_id} is born dead")
+        self._check(self._ledger.is_open(agent), f"{agent.agent_id} gets an offer while not ready")
+        self._check(
+            contact.channel in self._ledger.rooms(agent),
+            f"{agent.agent_id} gets an offer beyond his capacity",
+        )
+        if event.from_agent_id is None:
+            self._check_pick(agent, contact)
+        else:
+            self._check(
+                contact.owner == event.from_agent_id, "a transfer from another than the owner"
+            )
+        self._offers[event.offer_id] = event
+        contact.offers_made += 1
+        contact.offers.add(event.offer_id)
+        units = self._ledger.channel(event.channel).units
+        item = Item(contact_id=event.contact_id, channel=event.channel, units=units)
+        self._ledger.hand(agent, event.offer_id, item)
+        self._ledger.settle(contact)
+
+    def _check_pick(self, agent: AgentBook, contact: ContactBook) -> None:
+        """The contact is his to take, and none that he could take goes before it."""
+        name = f"{contact.contact_id} for {agent.agent_id}"
+        place, kind = contact.place, contact.kind
+        if place is None or kind is None:
+            self._check(False, f"{name}: it is in no line")
+            return
+        self._check(self._ledger.is_qualified(agent, kind), f"{name}: he is not qualified")
+        excluded = self._ledger.is_excluded(agent, contact, self._at_ms)
+        self._check(not excluded, f"{name}: he is excluded")
+        first = self._ledger.first_for(agent, before=place, at_ms=self._at_ms)
+        self._check(first is None, f"{name}: {first and first.contact_id} goes before it")
+
+    def _close_offer(self, offer_id: str) -> ev.OfferMade | None:
+        offer = self._offers.pop(offer_id, None)
+        self._check(offer is not None, f"offer {offer_id} is not pending")
+        if offer is not None:
+            contact = self._ledger.contacts.get(offer.contact_id)
+            if contact is not None:
+                contact.offers.discard(offer_id)
+        return offer
+
+    def _offer_accepted(self, event: ev.OfferAccepted) -> None:
+        offer = self._close_offer(event.offer_id)
+        contact = self._contact(event.contact_id)
+        if offer is None or contact is None:
+            return
+        self._check(offer.agent_id == event.agent_id, f"offer {event.offer_id} is another's")
+        self._check(self._at_ms < offer.deadline_ms, f"offer {event.offer_id} is over")
+        self._check(
+            contact.owner == event.from_agent_id, f"{event.contact_id} has two owners at once"
+        )
+        self._check_wait(contact, event.waited_ms)
+        self._own(contact, event.agent_id, event.offer_id)
+
+    def _own(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
+        contact.owner, contact.assignment_id = agent_id, assignment_id
+        self._assignments[assignment_id] = (contact.contact_id, agent_id)
+        self._ledger.settle(contact)
+        self._check_capacity(self._ledger.agents[agent_id], contact.channel)
+
+    def _check_capacity(self, agent: AgentBook, channel: str) -> None:
+        ledger = self._ledger
+        fits = ledger.units_used(agent) <= ledger.units(agent)
+        fits = fits and ledger.count(agent, channel) <= ledger.channel_max(agent, channel)
+        self._check(fits, f"{agent.agent_id} is above his capacity")
+
+    def _offer_lost(self, event: ev.OfferDeclined | ev.OfferExpired | ev.OfferRescinded) -> None:
+        offer = self._close_offer(event.offer_id)
+        if offer is None:
+            return
+        self._ledger.release(self._ledger.agents[offer.agent_id], event.offer_id)
+        if isinstance(event, ev.OfferExpired):
+            early = self._at_ms < offer.deadline_ms
+            self._check(not early, f"offer {event.offer_id} expires before its deadline")
+        contact = self._ledger.contacts.get(offer.contact_id)
+        if contact is None:
+            return
+        until_ms = getattr(event, "cool_down_until_ms", None)
+        if until_ms is not None:
+            contact.cool_downs[offer.agent_id] = until_ms
+        # With its last offer gone it stands in line again when it is requeued, unless others still run (broadcast).
+        if contact.offers:
+            self._ledger.settle(contact)
+
+    # --- assignments ---------------------------------------------------------------------------------------------
+
+    def _assigned(self, event: ev.ContactAssigned) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is None:
+            return
+        self._check(
+            contact.owner == event.from_agent_id, f"{event.contact_id} has two owners at once"
+        )
+        units = self._ledger.channel(contact.channel).units
+        item = Item(contact_id=event.contact_id, channel=contact.channel, units=units)
+        self._ledger.hand(self._ledger.agents[event.agent_id], event.assignment_id, item)
+        self._own(contact, event.agent_id, event.assignment_id)
+
+    def _wrap_up(self, event: ev.WrapUpStarted) -> None:
+        known = self._assignments.get(event.assignment_id)
+        self._check(
+            known == (event.contact_id, event.agent_id),
+            f"wrap-up of {event.assignment_id}, which is not open",
+        )
+        self._ledger.wrap_up(self._ledger.agents[event.agent_id], event.assignment_id)
+
+    def _completed(self, event: ev.AssignmentCompleted) -> None:
+        known = self._assignments.pop(event.assignment_id, None)
+        self._check(
+            known == (event.contact_id, event.agent_id),
+            f"{event.assignment_id} is completed though not open",
+        )
+        contact = self._ledger.contacts.get(event.contact_id)
+        owned = contact is not None and contact.assignment_id == event.assignment_id
+        self._check(not owned, f"{event.assignment_id} is completed while its contact is alive")
+        self._ledger.release(self._ledger.agents[event.agent_id], event.assignment_id)

@@ -1,0 +1,111 @@
+"""A YAML document into a typed struct; every error names the file, the line and the path.
+
+The struct decides what is right (types, ranges, unknown keys); this part only finds the place. It reads files, and does
+nothing else to the world.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from router.model.errors import PolicyInvalid, Problem
+from router.rules.nodes import Node, read_nodes
+from router.simulator.day import WorkloadInvalid
+
+T = TypeVar("T")
+
+_AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")
+# The library repeats an unknown tag; values stay out of error texts.
+_VALUE = re.compile(r"^Invalid (enum )?value .*$")
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+
+
+def load(path: Path, type_: type[T]) -> T:
+    """Read and check a document. Raises ``WorkloadInvalid``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkloadInvalid(f"{path}: cannot be read ({type(error).__name__})") from error
+    return parse(text, type_, source=str(path))
+
+
+def parse(text: str, type_: type[T], *, source: str) -> T:
+    """Check a document that is at hand; ``source`` names it in errors."""
+    try:
+        root, problems = read_nodes(text)
+    except PolicyInvalid as error:
+        raise _invalid(source, error.problems) from None
+    if problems:
+        raise _invalid(source, tuple(problems))
+    document = root.plain()
+    try:
+        return msgspec.convert(document, type_)
+    except msgspec.ValidationError as error:
+        what, steps = _place(error, document, type_)
+        path = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
+        raise WorkloadInvalid(f"{source}:{_line_of(root, steps)}: {what} at {path}") from error
+
+
+def _invalid(source: str, problems: tuple[Problem, ...]) -> WorkloadInvalid:
+    return WorkloadInvalid("\n".join(f"{source}:{p.line}: {p.path} {p.message}" for p in problems))
+
+
+def _place(
+    error: msgspec.ValidationError, document: Any, type_: type[Any]
+) -> tuple[str, list[str | int]]:
+    """What is wrong, and the steps to it. Where the error says ``[...]`` (some key of a mapping), the key is tried out."""
+    message = str(error)
+    found = _AT.search(message)
+    if not found:
+        return message, []
+    sentence = _VALUE.sub("Not one of the known values", message[: found.start()])
+    steps: list[str | int] = []
+    for name, index in _STEP.findall(found.group(1)):
+        if index == "...":
+            steps.append(_guilty_key(document, steps, message, type_))
+        else:
+            steps.append(name or int(index))
+    return sentence, steps
+
+
+def _guilty_key(document: Any, steps: list[str | int], message: str, type_: type[Any]) -> str:
+    """The key of the mapping at ``steps`` with which, alone in it, the same error comes."""
+    mapping = _follow(document, steps)
+    for key in mapping:
+        try:
+            msgspec.convert(_with(document, steps, {key: mapping[key]}), type_)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                return str(key)
+    return "?"
+
+
+def _follow(document: Any, steps: list[str | int]) -> Any:
+    for step in steps:
+        document = document[step]
+    return document
+
+
+def _with(document: Any, steps: list[str | int], value: Any) -> Any:
+    """A copy of the document with another value at one place."""
+    if not steps:
+        return value
+    copy = document.copy()
+    copy[steps[0]] = _with(copy[steps[0]], steps[1:], value)
+    return copy
+
+
+def _line_of(root: Node, steps: list[str | int]) -> int:
+    """The line of the deepest node on the way to the place; what is missing or unknown is blamed on its mapping."""
+    node = root
+    for step in steps:
+        match node.value, step:
+            case dict() as entries, str() if step in entries:
+                node = entries[step]
+            case list() as items, int() if step < len(items):
+                node = items[step]
+            case _:
+                break
+    return node.key_line if isinstance(node.value, (dict, list)) else node.line

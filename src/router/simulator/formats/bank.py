@@ -1,0 +1,134 @@
+"""The call log of a bank in Israel (1999): one CSV file a month, one row a call.
+
+Columns: ``vru_line, call_id, customer_id, priority, type, date, vru_entry, vru_exit, vru_time, q_start, q_exit, q_time, outcome,
+ser_start, ser_exit, ser_time, server``; clock times H:MM:SS, ``0:00:00`` = none. Outcome ``AGENT`` was served, ``HANG`` left,
+``PHANTOM`` is a ghost of the recording and dropped. A caller of priority 2 starts with 90 seconds of waiting credit.
+
+What is derived: a contact arrives when its voice-menu part ends (``q_start``, or ``vru_exit`` where it did not queue); callers who
+left in the menu never asked for an agent and are left out. Patience is the queue time of those who left it. The rest as in
+``vanad.py``. An agent has the types that he served in that file as skills.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from router.simulator.day import PlannedAgent, PlannedContact
+from router.simulator.formats.log import Log, Row, rows, shifts_of
+
+CREDIT_S: Final = 90
+_COLUMNS = ("priority", "type", "date", "vru_exit", "q_start", "q_exit", "outcome", "ser_start", "ser_exit", "server")  # fmt: skip
+_DAY_MS = 86_400_000
+
+
+class BankCall:
+    """One row, read. Moments are epoch milliseconds; none: it did not come so far."""
+
+    __slots__ = (
+        "at_ms",
+        "is_vip",
+        "outcome",
+        "q_exit_ms",
+        "q_start_ms",
+        "queue_id",
+        "ser_exit_ms",
+        "ser_start_ms",
+        "server",
+    )
+
+    def __init__(self, row: Row) -> None:
+        try:
+            date = datetime.fromisoformat(row.required("date")).replace(tzinfo=UTC)
+        except ValueError:
+            raise row.error("date", "is no date") from None
+        date_ms = round(date.timestamp() * 1000)
+        self.outcome = row.required("outcome")
+        self.queue_id = row.required("type").lower()
+        self.is_vip = row.required("priority") == "2"
+        self.server = row.cells.get("server") or ""
+        self.q_start_ms = _clock_ms(row, "q_start", date_ms)
+        self.q_exit_ms = _clock_ms(row, "q_exit", date_ms)
+        self.ser_start_ms = _clock_ms(row, "ser_start", date_ms)
+        self.ser_exit_ms = _clock_ms(row, "ser_exit", date_ms)
+        self.at_ms = self.q_start_ms or _clock_ms(row, "vru_exit", date_ms) or self.ser_start_ms
+
+    @property
+    def was_served(self) -> bool:
+        """An agent took it, and the log says when and who."""
+        times = self.ser_start_ms is not None and self.ser_exit_ms is not None
+        return self.outcome == "AGENT" and times and bool(self.server)
+
+    @property
+    def handle_ms(self) -> int:
+        """How long the agent had it; after midnight the clock begins anew."""
+        if self.ser_start_ms is None or self.ser_exit_ms is None:
+            return 0
+        return (self.ser_exit_ms - self.ser_start_ms) % _DAY_MS
+
+
+def _clock_ms(row: Row, column: str, date_ms: int) -> int | None:
+    text = row.cells.get(column) or "0:00:00"
+    if text == "0:00:00":
+        return None
+    try:
+        hours, minutes, seconds = map(int, text.split(":"))
+    except ValueError:
+        raise row.error(column, "is no clock time") from None
+    return date_ms + 1000 * (3600 * hours + 60 * minutes + seconds)
+
+
+def calls(path: Path) -> list[BankCall]:
+    """All calls but the phantoms, as they stand in the file."""
+    found = [BankCall(row) for row in rows(path, _COLUMNS)]
+    return [call for call in found if call.outcome != "PHANTOM"]
+
+
+def read(path: Path) -> Log:
+    """Read a month (or a part of it). Raises ``WorkloadInvalid``."""
+    wanted = [(call.at_ms, call) for call in calls(path) if call.at_ms is not None]
+    asked = [(at, call) for at, call in wanted if call.was_served or call.q_start_ms is not None]
+    asked.sort(key=lambda pair: pair[0])
+    handle_ms: dict[str, int] = {}
+    for _, call in reversed(asked):
+        if call.was_served:
+            handle_ms[call.queue_id] = call.handle_ms
+    contacts = []
+    for n, (at_ms, call) in enumerate(asked, start=1):
+        if call.was_served:
+            handle_ms[call.queue_id] = call.handle_ms
+        left_ms = None if call.was_served else call.q_exit_ms
+        contacts.append(
+            PlannedContact(
+                contact_id=f"bank.{n}",
+                at_ms=at_ms,
+                queue_id=call.queue_id,
+                handle_ms=handle_ms.get(call.queue_id, 0),
+                patience_ms=None if left_ms is None else max(0, left_ms - at_ms),
+                priority_s=CREDIT_S if call.is_vip else 0,
+            )
+        )
+    served = [call for _, call in asked if call.was_served]
+    return Log(
+        name=f"bank-{path.name.partition('.')[0]}",
+        contacts=tuple(contacts),
+        agents=_agents(served),
+        queue_skills={queue: queue for queue in sorted({c.queue_id for c in contacts})},
+    )
+
+
+def _agents(served: list[BankCall]) -> tuple[PlannedAgent, ...]:
+    busy: dict[str, list[tuple[int, int]]] = {}
+    skills: dict[str, set[str]] = {}
+    for call in served:
+        assert call.ser_start_ms is not None
+        interval = (call.ser_start_ms, call.ser_start_ms + call.handle_ms)
+        busy.setdefault(call.server, []).append(interval)
+        skills.setdefault(call.server, set()).add(call.queue_id)
+    return tuple(
+        PlannedAgent(
+            agent_id=server,
+            skills=dict.fromkeys(sorted(skills[server]), 1),
+            shifts=shifts_of(busy[server]),
+        )
+        for server in sorted(busy)
+    )

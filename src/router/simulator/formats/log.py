@@ -1,0 +1,160 @@
+"""A recorded day before it meets a policy, and the work that all readers share."""
+
+import csv
+import gzip
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final, TextIO
+
+from msgspec import Struct, structs
+
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
+from router.simulator.day import Day, PlannedAgent, PlannedContact, Shift, WorkloadInvalid
+
+# An agent without work for longer than this was not at his place.
+GAP_MS_MAX: Final = 600_000
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What was read: contacts in order of arrival, agents by id, and the skill that each queue asks for."""
+
+    name: str
+    contacts: tuple[PlannedContact, ...]
+    agents: tuple[PlannedAgent, ...]
+    queue_skills: dict[str, str] = {}
+    """A queue that asks for a skill of every contact; others ask for nothing of their own."""
+
+
+class Row(Struct, frozen=True):
+    """One row of a CSV file, and where it stands."""
+
+    place: str
+    cells: dict[str, str]
+
+    def error(self, column: str, what: str) -> WorkloadInvalid:
+        """An error that names the place and no value."""
+        return WorkloadInvalid(f"{self.place}, {column}: {what}")
+
+    def required(self, column: str) -> str:
+        """The cell, which must not be empty."""
+        text = self.cells.get(column) or ""
+        if not text:
+            raise self.error(column, "is missing")
+        return text
+
+
+def rows(path: Path, columns: Iterable[str]) -> Iterator[Row]:
+    """The rows of a CSV file (``.gz`` too) that must have these columns. Line numbers count from 1, the header's."""
+    needed = set(columns)
+    try:
+        with _opened(path) as file:
+            reader = csv.DictReader(file, restkey="", strict=True)
+            missing = sorted(needed - set(reader.fieldnames or ()))
+            if missing:
+                raise WorkloadInvalid(f"{path}:1: no column {', '.join(missing)}")
+            for cells in reader:
+                yield Row(f"{path}:{reader.line_num}", cells)
+    except (OSError, UnicodeDecodeError, EOFError, csv.Error) as error:
+        raise WorkloadInvalid(f"{path}: cannot be read ({type(error).__name__})") from error
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")
+
+
+def moment_ms(row: Row, column: str) -> int | None:
+    """A local time such as ``2014-03-10 08:01:00``, taken as if it were UTC; none where the cell is empty."""
+    text = row.cells.get(column)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise row.error(column, "is no date and time") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def shifts_of(busy: Iterable[tuple[int, int]]) -> tuple[Shift, ...]:
+    """From an agent's busy times: on duty from the first to the last, but for gaps longer than ten minutes."""
+    found: list[Shift] = []
+    for start_ms, end_ms in sorted(busy):
+        if found and start_ms - (found[-1].to_ms or 0) <= GAP_MS_MAX:
+            found[-1] = Shift(from_ms=found[-1].from_ms, to_ms=max(found[-1].to_ms or 0, end_ms))
+        else:
+            found.append(Shift(from_ms=start_ms, to_ms=end_ms))
+    return tuple(found)
+
+
+def merged(logs: Sequence[Log]) -> Log:
+    """One log of several. The same agent in two of them has the skills and shifts of both; a contact id counts once."""
+    agents: dict[str, PlannedAgent] = {}
+    for agent in (agent for log in logs for agent in log.agents):
+        known = agents.get(agent.agent_id)
+        agents[agent.agent_id] = agent if known is None else _both(known, agent)
+    contacts = sorted((c for log in logs for c in log.contacts), key=lambda c: c.at_ms)
+    if len({c.contact_id for c in contacts}) < len(contacts):
+        raise WorkloadInvalid("the logs have a contact id twice")
+    return Log(
+        name="+".join(dict.fromkeys(log.name for log in logs)),
+        contacts=tuple(contacts),
+        agents=tuple(agents[agent_id] for agent_id in sorted(agents)),
+        queue_skills={k: v for log in logs for k, v in log.queue_skills.items()},
+    )
+
+
+def _both(one: PlannedAgent, two: PlannedAgent) -> PlannedAgent:
+    skills = dict(one.skills)
+    for skill, level in two.skills.items():
+        skills[skill] = max(level, skills.get(skill, 0))
+    return structs.replace(one, skills=skills, shifts=one.shifts + two.shifts)
+
+
+def derived_policy(log: Log) -> Policy:
+    """The least policy that serves the log; see the package's docstring."""
+    queues = dict.fromkeys([*log.queue_skills, *(c.queue_id for c in log.contacts)])
+    skills = dict.fromkeys(
+        [
+            *log.queue_skills.values(),
+            *(skill for c in log.contacts for skill in c.skills),
+            *(skill for agent in log.agents for skill in agent.skills),
+        ]
+    )
+    channels = dict.fromkeys(c.channel for c in log.contacts)
+    return Policy(
+        channels={name: ChannelPolicy(auto_accept=True) for name in channels},
+        queues={
+            name: QueuePolicy(requires={log.queue_skills[name]: 1})
+            if name in log.queue_skills
+            else QueuePolicy()
+            for name in queues
+        },
+        skills=tuple(skills),
+        retention=RetentionPolicy(ended_contacts_max=1_000),
+    )
+
+
+def day_of(log: Log, *, policy: Policy | None, behaviour_seed: int) -> Day:
+    """A day that the world can run. Raises ``WorkloadInvalid`` where nothing arrives or nobody is there."""
+    if not log.contacts:
+        raise WorkloadInvalid("the logs have no contacts")
+    if not log.agents:
+        raise WorkloadInvalid("the logs have no agents")
+    starts = [shift.from_ms for agent in log.agents for shift in agent.shifts]
+    start_ms = min([log.contacts[0].at_ms, *starts])
+    return Day(
+        name=log.name,
+        policy=policy or derived_policy(log),
+        contacts=log.contacts,
+        contacts_expected=len(log.contacts),
+        agents=log.agents,
+        start_ms=start_ms,
+        window_from_ms=start_ms,
+        window_to_ms=log.contacts[-1].at_ms + 1,
+        behaviour_seed=behaviour_seed,
+    )

@@ -1,0 +1,88 @@
+"""The VANAD Laboratories call logs (Rotterdam, 2014): one CSV file a day, one row a call.
+
+Columns: ``date_received, queue_name, agent_number, answered, consult, transfer, hangup``; local time in whole seconds, empty
+= none. ``queue_name`` is the skill that the caller asked for; whoever answered a call of it that day has that skill. An agent is
+released at the transfer or the hangup, whichever comes first. A call without ``answered`` was abandoned at ``hangup``.
+
+What is derived: patience is the time to the abandonment, and without end for the served; the handle time of an abandoned call,
+should it be answered here, is that of the last answered call before it in its queue (or the first after it). Agents are on duty
+from their first answer to their last release, but for gaps longer than ten minutes.
+"""
+
+from pathlib import Path
+
+from router.simulator.day import PlannedAgent, PlannedContact
+from router.simulator.formats.log import Log, Row, moment_ms, rows, shifts_of
+
+_COLUMNS = ("date_received", "queue_name", "agent_number", "answered", "transfer", "hangup")
+
+
+class _Call:
+    """One row, read."""
+
+    __slots__ = ("agent_id", "answered_ms", "at_ms", "end_ms", "place", "queue_id")
+
+    def __init__(self, row: Row) -> None:
+        at_ms, hangup_ms = moment_ms(row, "date_received"), moment_ms(row, "hangup")
+        if at_ms is None:
+            raise row.error("date_received", "is missing")
+        if hangup_ms is None:
+            raise row.error("hangup", "is missing")
+        transfer_ms = moment_ms(row, "transfer")
+        self.place = row.place
+        self.at_ms = at_ms
+        self.queue_id = f"q{row.required('queue_name')}"
+        self.answered_ms = moment_ms(row, "answered")
+        self.agent_id = row.required("agent_number") if self.answered_ms is not None else ""
+        self.end_ms = hangup_ms if transfer_ms is None else min(transfer_ms, hangup_ms)
+        if self.end_ms < (self.answered_ms or at_ms):
+            raise row.error("hangup", "is before the call's beginning")
+
+
+def read(path: Path) -> Log:
+    """Read a day. Raises ``WorkloadInvalid``."""
+    calls = [_Call(row) for row in rows(path, _COLUMNS)]
+    calls.sort(key=lambda call: call.at_ms)
+    handle_ms: dict[str, int] = {}
+    for call in reversed(calls):
+        # Ends with the first answered call of each queue: what an abandoned one before it would have taken.
+        if call.answered_ms is not None:
+            handle_ms[call.queue_id] = call.end_ms - call.answered_ms
+    contacts = []
+    for n, call in enumerate(calls, start=1):
+        patience_ms = call.end_ms - call.at_ms
+        if call.answered_ms is not None:
+            handle_ms[call.queue_id] = call.end_ms - call.answered_ms
+        contacts.append(
+            PlannedContact(
+                contact_id=f"{path.stem}.{n}",
+                at_ms=call.at_ms,
+                queue_id=call.queue_id,
+                handle_ms=handle_ms.get(call.queue_id, 0),
+                patience_ms=None if call.answered_ms is not None else patience_ms,
+            )
+        )
+    queues = sorted({call.queue_id for call in calls})
+    return Log(
+        name=f"vanad-{path.stem}",
+        contacts=tuple(contacts),
+        agents=_agents(calls),
+        queue_skills={queue: f"s{queue[1:]}" for queue in queues},
+    )
+
+
+def _agents(calls: list[_Call]) -> tuple[PlannedAgent, ...]:
+    busy: dict[str, list[tuple[int, int]]] = {}
+    skills: dict[str, dict[str, int]] = {}
+    for call in calls:
+        if call.answered_ms is not None:
+            busy.setdefault(call.agent_id, []).append((call.answered_ms, call.end_ms))
+            skills.setdefault(call.agent_id, {})[f"s{call.queue_id[1:]}"] = 1
+    return tuple(
+        PlannedAgent(
+            agent_id=agent_id,
+            skills=dict(sorted(skills[agent_id].items())),
+            shifts=shifts_of(busy[agent_id]),
+        )
+        for agent_id in sorted(busy)
+    )

@@ -1,0 +1,370 @@
+"""Figures by a fold over events: tallies for each stream, queue and batch, and areas under curves.
+
+The meter hears what the world hears and keeps only sums and waits. What a figure means is said in ``report.py``; how wide
+its confidence interval is, in ``intervals.py``. A contact counts in the batch in which it arrived, time in the batch in
+which it passed.
+"""
+
+from array import array
+from collections.abc import Callable
+from typing import Final
+
+from router.model.commands import Command
+from router.model.events import (
+    AgentStateChanged,
+    AgentUpdated,
+    AssignmentCompleted,
+    ContactAbandoned,
+    ContactAssigned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    ContactOverflowed,
+    ContactQueued,
+    ContactRequeued,
+    Event,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    WrapUpStarted,
+)
+from router.model.outcome import Outcome
+from router.model.policy import Policy
+from router.model.refusals import Refused
+from router.model.states import AgentState
+from router.simulator.day import Day, PlannedContact
+from router.stats.service_level import ServiceLevelCounts
+
+
+class Tally:
+    """Sums over the contacts of one stream or queue in one batch. Waits are in milliseconds."""
+
+    __slots__ = (
+        "answered_by_group", "blocked", "cancelled", "contacts", "declined", "expired", "handle_ms",
+        "missed", "service", "wait_all_ms", "wait_answered_ms", "waited", "waits", "wrap_up_ms",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.contacts = self.blocked = self.expired = self.cancelled = 0
+        self.declined = self.missed = 0
+        self.service = ServiceLevelCounts()
+        self.waited = 0
+        """Entered and not answered in the very moment of their arrival."""
+        self.wait_answered_ms = self.wait_all_ms = 0
+        self.handle_ms = self.wrap_up_ms = 0
+        self.waits = array("q")
+        """Of the answered."""
+        self.answered_by_group: dict[str, int] = {}
+
+    @property
+    def answered(self) -> int:
+        """Contacts with an agent's accept."""
+        return self.service.answered
+
+    @property
+    def abandoned(self) -> int:
+        """Customers who left before an answer."""
+        return self.service.abandoned
+
+    def add(self, other: "Tally") -> None:
+        """Take in another tally."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ServiceLevelCounts.__struct_fields__:
+            mine, theirs = getattr(self.service, name), getattr(other.service, name)
+            setattr(self.service, name, mine + theirs)
+        self.waits.extend(other.waits)
+        for group, count in other.answered_by_group.items():
+            self.answered_by_group[group] = self.answered_by_group.get(group, 0) + count
+
+
+_SUMS: Final = tuple(
+    n for n in Tally.__slots__ if n not in ("waits", "answered_by_group", "service")
+)
+
+
+class Area:
+    """The area under a step function of time, by batch. Unit: (height) x milliseconds."""
+
+    __slots__ = ("_at_ms", "_cuts", "by_batch", "height")
+
+    def __init__(self, cuts: tuple[int, ...]) -> None:
+        self._cuts = cuts
+        self._at_ms = cuts[0]
+        self.height = 0
+        self.by_batch = [0] * (len(cuts) - 1)
+
+    def step(self, at_ms: int, change: int) -> None:
+        """The height changes now."""
+        if at_ms > self._at_ms:
+            if self.height:
+                self._fill(at_ms)
+            self._at_ms = at_ms
+        self.height += change
+
+    def _fill(self, to_ms: int) -> None:
+        cuts, start = self._cuts, self._at_ms
+        width = cuts[1] - cuts[0]
+        batch = (start - cuts[0]) // width
+        while batch < len(self.by_batch) and start < to_ms:
+            end = min(to_ms, cuts[batch + 1])
+            self.by_batch[batch] += self.height * (end - start)
+            start, batch = end, batch + 1
+
+
+class _Live:
+    """What the meter knows of a contact that is still alive."""
+
+    __slots__ = (
+        "accepted_at_ms",
+        "offers",
+        "plan",
+        "queue_id",
+        "queued_at_ms",
+        "tally",
+        "waits_in",
+    )
+
+    def __init__(self, plan: PlannedContact, tally: Tally | None, at_ms: int) -> None:
+        self.plan = plan
+        self.tally = tally
+        self.queued_at_ms = at_ms
+        self.accepted_at_ms: int | None = None
+        self.queue_id = plan.queue_id
+        self.waits_in: Area | None = None
+        self.offers = 0
+
+
+class _AgentTime:
+    """What an agent's time is spent on."""
+
+    __slots__ = ("group", "on_duty", "ready", "work")
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.ready = False
+        self.work = 0
+        self.on_duty = False
+
+
+class Meter:
+    """A listener of the world. After the run: ``tallies``, ``waiting``, ``handling``, ``on_duty``."""
+
+    def __init__(self, day: Day) -> None:
+        batches = day.batches
+        width_ms = max(1, (day.window_to_ms - day.window_from_ms) // batches)
+        self.cuts = tuple(day.window_from_ms + n * width_ms for n in range(batches + 1))
+        self.batches = batches
+        self.tallies: dict[tuple[int, str, str], Tally] = {}
+        """By batch, stream and queue (the one that the contact came to)."""
+        self.waiting: dict[str, Area] = {}
+        """Contacts waiting without an offer, by queue."""
+        self.handling: dict[str, Area] = {}
+        """Agents with work in hand (talk, hold, wrap-up), by group."""
+        self.on_duty: dict[str, Area] = {}
+        """Agents ready or with work in hand, by group."""
+        self.events = 0
+        self.agents_by_group: dict[str, int] = {}
+        self._policy: Policy = day.policy
+        self._groups = {agent.agent_id: agent.group for agent in day.agents}
+        for group in self._groups.values():
+            self.agents_by_group[group] = self.agents_by_group.get(group, 0) + 1
+        self._agents: dict[str, _AgentTime] = {}
+        self._live: dict[str, _Live] = {}
+        self._wrap_ups: dict[str, tuple[Tally | None, int]] = {}
+        self._at_ms = day.start_ms
+        self._hear: dict[type[Event], Callable[[Event], None]] = {
+            ContactQueued: self._queued,
+            OfferMade: self._offer_made,
+            OfferAccepted: self._answered,
+            ContactAssigned: self._answered,
+            OfferDeclined: self._offer_failed,
+            OfferExpired: self._offer_failed,
+            ContactRequeued: self._requeued,
+            ContactOverflowed: self._overflowed,
+            ContactAbandoned: self._lost,
+            ContactCancelled: self._lost,
+            ContactExpired: self._lost,
+            ContactEnded: self._ended,
+            WrapUpStarted: self._wrap_up_started,
+            AssignmentCompleted: self._completed,
+            AgentStateChanged: self._agent_state,
+            AgentUpdated: self._agent_updated,
+        }
+
+    # --- the listener --------------------------------------------------------------------------------------------
+
+    def arrived(self, plan: PlannedContact) -> None:
+        """A contact comes; whether it is let in, ``record`` hears."""
+        tally = self._tally(plan)
+        if tally is not None:
+            tally.contacts += 1
+        self._live[plan.contact_id] = _Live(plan, tally, plan.at_ms)
+
+    def record(self, command: Command, outcome: Outcome) -> None:
+        """One step of the engine."""
+        self._at_ms = outcome.at_ms
+        self.events += len(outcome.events)
+        for event in outcome.events:
+            hear = self._hear.get(type(event))
+            if hear is not None:
+                hear(event)
+        if isinstance(outcome.answer, Refused):
+            contact_id = getattr(command, "contact_id", None)
+            live = self._live.get(contact_id) if contact_id is not None else None
+            if live is not None and live.waits_in is None and live.accepted_at_ms is None:
+                del self._live[live.plan.contact_id]
+                if live.tally is not None:
+                    live.tally.blocked += 1
+
+    def close(self) -> None:
+        """The run is over: areas run to the end of the window."""
+        for areas in (self.waiting, self.handling, self.on_duty):
+            for area in areas.values():
+                area.step(max(self._at_ms, self.cuts[-1]), 0)
+
+    # --- contacts ------------------------------------------------------------------------------------------------
+
+    def _tally(self, plan: PlannedContact) -> Tally | None:
+        """None: the contact came outside the window."""
+        batch = (plan.at_ms - self.cuts[0]) // (self.cuts[1] - self.cuts[0])
+        if plan.at_ms < self.cuts[0] or batch >= self.batches:
+            return None
+        key = (batch, plan.stream or plan.queue_id, plan.queue_id)
+        tally = self.tallies.get(key)
+        if tally is None:
+            tally = self.tallies[key] = Tally()
+        return tally
+
+    def _wait_in(self, live: _Live, queue_id: str) -> None:
+        area = self.waiting.get(queue_id)
+        if area is None:
+            area = self.waiting[queue_id] = Area(self.cuts)
+        area.step(self._at_ms, 1)
+        live.waits_in = area
+        live.queue_id = queue_id
+
+    def _wait_no_more(self, live: _Live) -> None:
+        if live.waits_in is not None:
+            live.waits_in.step(self._at_ms, -1)
+            live.waits_in = None
+
+    def _queued(self, event: Event) -> None:
+        assert isinstance(event, ContactQueued)
+        live = self._live[event.contact_id]
+        live.queued_at_ms = self._at_ms
+        self._wait_in(live, event.queue_id)
+
+    def _offer_made(self, event: Event) -> None:
+        assert isinstance(event, OfferMade)
+        live = self._live[event.contact_id]
+        live.offers += 1
+        self._wait_no_more(live)
+
+    def _offer_failed(self, event: Event) -> None:
+        assert isinstance(event, (OfferDeclined, OfferExpired))
+        tally = self._live[event.contact_id].tally
+        if tally is not None:
+            if isinstance(event, OfferDeclined):
+                tally.declined += 1
+            else:
+                tally.missed += 1
+
+    def _requeued(self, event: Event) -> None:
+        assert isinstance(event, ContactRequeued)
+        live = self._live[event.contact_id]
+        self._wait_no_more(live)
+        self._wait_in(live, event.queue_id)
+
+    def _overflowed(self, event: Event) -> None:
+        assert isinstance(event, ContactOverflowed)
+        live = self._live[event.contact_id]
+        self._wait_no_more(live)
+        self._wait_in(live, event.queue_id)
+
+    def _answered(self, event: Event) -> None:
+        assert isinstance(event, (OfferAccepted, ContactAssigned))
+        live = self._live[event.contact_id]
+        self._wait_no_more(live)
+        agent = self._agents[event.agent_id]
+        self._work(agent, 1)
+        if live.accepted_at_ms is not None:
+            return
+        live.accepted_at_ms = self._at_ms
+        tally = live.tally
+        if tally is None:
+            return
+        wait_ms = self._at_ms - live.queued_at_ms
+        level = self._policy.queues[live.plan.queue_id].service_level
+        tally.service.answer(wait_ms, level.threshold_s * 1000)
+        tally.waited += wait_ms > 0
+        tally.wait_answered_ms += wait_ms
+        tally.wait_all_ms += wait_ms
+        tally.waits.append(wait_ms)
+        by_group = tally.answered_by_group
+        by_group[agent.group] = by_group.get(agent.group, 0) + 1
+
+    def _lost(self, event: Event) -> None:
+        live = self._live.pop(event.contact_id)  # type: ignore[union-attr]
+        self._wait_no_more(live)
+        tally = live.tally
+        if tally is None or live.accepted_at_ms is not None:
+            return
+        wait_ms = self._at_ms - live.queued_at_ms
+        tally.wait_all_ms += wait_ms
+        tally.waited += 1
+        if isinstance(event, ContactAbandoned):
+            level = self._policy.queues[live.plan.queue_id].service_level
+            tally.service.abandon(wait_ms, level.threshold_s * 1000, level.short_abandon_s * 1000)
+        elif isinstance(event, ContactExpired):
+            tally.expired += 1
+        else:
+            tally.cancelled += 1
+
+    def _ended(self, event: Event) -> None:
+        assert isinstance(event, ContactEnded)
+        live = self._live.pop(event.contact_id)
+        if live.tally is not None and live.accepted_at_ms is not None:
+            live.tally.handle_ms += self._at_ms - live.accepted_at_ms
+        self._wrap_ups[event.assignment_id] = (live.tally, self._at_ms)
+
+    # --- agents --------------------------------------------------------------------------------------------------
+
+    def _wrap_up_started(self, event: Event) -> None:
+        assert isinstance(event, WrapUpStarted)
+        tally, _ = self._wrap_ups.get(event.assignment_id, (None, 0))
+        self._wrap_ups[event.assignment_id] = (tally, self._at_ms)
+
+    def _completed(self, event: Event) -> None:
+        assert isinstance(event, AssignmentCompleted)
+        tally, since_ms = self._wrap_ups.pop(event.assignment_id, (None, self._at_ms))
+        if tally is not None:
+            tally.wrap_up_ms += self._at_ms - since_ms
+        self._work(self._agents[event.agent_id], -1)
+
+    def _agent_updated(self, event: Event) -> None:
+        assert isinstance(event, AgentUpdated)
+        if event.agent_id not in self._agents:
+            group = self._groups.get(event.agent_id, "agents")
+            self._agents[event.agent_id] = _AgentTime(group)
+            self.handling.setdefault(group, Area(self.cuts))
+            self.on_duty.setdefault(group, Area(self.cuts))
+
+    def _agent_state(self, event: Event) -> None:
+        assert isinstance(event, AgentStateChanged)
+        agent = self._agents[event.agent_id]
+        agent.ready = event.state is AgentState.READY
+        self._duty(agent)
+
+    def _work(self, agent: _AgentTime, change: int) -> None:
+        before, agent.work = agent.work, agent.work + change
+        if (before > 0) != (agent.work > 0):
+            self.handling[agent.group].step(self._at_ms, change)
+        self._duty(agent)
+
+    def _duty(self, agent: _AgentTime) -> None:
+        on_duty = agent.ready or agent.work > 0
+        if on_duty != agent.on_duty:
+            agent.on_duty = on_duty
+            self.on_duty[agent.group].step(self._at_ms, 1 if on_duty else -1)

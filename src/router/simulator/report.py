@@ -1,0 +1,361 @@
+"""What a run has shown: one struct, the same bytes for the same input, and a table for people.
+
+Times are seconds. Waits count from the submit to the first accept, or to the contact's end where nobody accepted. Figures
+count contacts that arrived within the window (after the warm-up). How fast the run itself was depends on the machine and
+is therefore kept out of the bytes: ``contacts_per_second`` is null in them, and ``Speed`` beside them.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from router.simulator.figures import Sums, percentile, ratios
+from router.simulator.intervals import Interval, Ratio, interval
+from router.simulator.meter import Tally
+from router.stats import service_level as stats
+from router.stats.service_level import Formula
+
+FORMAT: Final = 1
+
+
+class ServiceLevel(Struct, frozen=True, kw_only=True):
+    """The share answered in time; the formulas stand in ``stats/service_level.py``."""
+
+    value: float | None
+    """By ``formula``."""
+    threshold_s: int | None
+    """None: the queues differ; every contact is judged by its own queue's."""
+    formula: Formula = Formula.EXCLUDE_SHORT
+    of_offered: float | None = None
+    exclude_early: float | None = None
+
+
+class PartReport(Struct, frozen=True, kw_only=True):
+    """One queue or one arrival stream."""
+
+    contacts: int
+    answered: int
+    abandoned: int
+    blocked: int
+    expired: int
+    declined_offers: int
+    missed_offers: int
+    p_wait: float | None
+    mean_wait_answered_s: float | None
+    mean_wait_all_s: float | None
+    p50_wait_s: float | None
+    p90_wait_s: float | None
+    p95_wait_s: float | None
+    service_level: float | None
+    mean_handle_s: float | None
+
+
+class GroupReport(Struct, frozen=True, kw_only=True):
+    """One group of agents."""
+
+    agents: int
+    answered: int
+    answered_by_stream: dict[str, int]
+    occupancy: float | None
+    """Time with work in hand (talk, hold, wrap-up) / time ready or with work in hand."""
+    on_duty_s: float
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """What the independent bookkeeping says."""
+
+    checks: int
+    violations: tuple[str, ...] = ()
+
+
+class Speed(Struct, frozen=True, kw_only=True):
+    """How fast the run was, on this machine."""
+
+    wall_s: float
+    contacts_per_second: float
+    events_per_second: float
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """A whole run. With several replications counts are sums over all of them."""
+
+    format: int = FORMAT
+    name: str
+    source: tuple[str, ...]
+    options: dict[str, str | int | float | bool | None]
+    """Everything that was chosen or drawn."""
+    window_s: float
+    contacts: int
+    answered: int
+    abandoned: int
+    blocked: int
+    expired: int
+    cancelled: int
+    unfinished: int
+    """Still alive at the end: nobody was there to serve them."""
+    p_wait: float | None
+    mean_wait_answered_s: float | None
+    mean_wait_all_s: float | None
+    p50_wait_s: float | None
+    p90_wait_s: float | None
+    p95_wait_s: float | None
+    service_level: ServiceLevel
+    mean_handle_s: float | None
+    mean_waiting: float | None
+    occupancy: float | None
+    queues: dict[str, PartReport]
+    streams: dict[str, PartReport]
+    agent_groups: dict[str, GroupReport]
+    intervals: dict[str, Interval]
+    """95 % confidence, by the path of the figure; empty for a single run in one batch."""
+    events: int
+    digest: str
+    """A hash over every event with its time, in order."""
+    state_digest: str
+    """The engine's own hash of its state at the end (of the last replication)."""
+    audit: Audit
+    contacts_per_second: float | None = None
+    speed: Speed | None = None
+
+    def to_json(self, *, with_speed: bool = False) -> bytes:
+        """Indented JSON; the same input gives the same bytes unless the speed is asked for."""
+        report = self
+        if not with_speed:
+            report = msgspec.structs.replace(self, contacts_per_second=None, speed=None)
+        return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+# --- building -------------------------------------------------------------------------------------------------------
+
+
+def part(tally: Tally) -> PartReport:
+    """One queue's or stream's figures."""
+    waits = sorted(tally.waits)
+    named = {k: _divide(v) for k, v in ratios_of(tally).items()}
+    return PartReport(
+        contacts=tally.contacts,
+        answered=tally.answered,
+        abandoned=tally.abandoned,
+        blocked=tally.blocked,
+        expired=tally.expired,
+        declined_offers=tally.declined,
+        missed_offers=tally.missed,
+        p_wait=named["p_wait"],
+        mean_wait_answered_s=named["mean_wait_answered_s"],
+        mean_wait_all_s=named["mean_wait_all_s"],
+        p50_wait_s=_seconds(percentile(waits, 0.5)),
+        p90_wait_s=_seconds(percentile(waits, 0.9)),
+        p95_wait_s=_seconds(percentile(waits, 0.95)),
+        service_level=named["service_level"],
+        mean_handle_s=named["mean_handle_s"],
+    )
+
+
+def ratios_of(tally: Tally) -> dict[str, Ratio]:
+    """The ratios of one tally alone."""
+    sums = Sums()
+    sums.total.add(tally)
+    return ratios(sums)
+
+
+def intervals_of(samples: Sequence[Sums]) -> dict[str, Interval]:
+    """Intervals of every ratio, and of counts and percentiles as means over the samples."""
+    columns: dict[str, list[Ratio]] = {}
+    for sums in samples:
+        for name, ratio in (ratios(sums) | _counts(sums)).items():
+            columns.setdefault(name, []).append(ratio)
+    found = {name: interval(column) for name, column in sorted(columns.items())}
+    return {name: i for name, i in found.items() if i is not None}
+
+
+def _counts(sums: Sums) -> dict[str, Ratio]:
+    total = sums.total
+    waits = sorted(total.waits)
+    found: dict[str, Ratio] = {
+        "contacts": (total.contacts, 1),
+        "answered": (total.answered, 1),
+        "abandoned": (total.abandoned, 1),
+        "blocked": (total.blocked, 1),
+    }
+    for name, share in (("p50_wait_s", 0.5), ("p90_wait_s", 0.9), ("p95_wait_s", 0.95)):
+        wait_ms = percentile(waits, share)
+        if wait_ms is not None:
+            found[name] = (wait_ms / 1000, 1)
+    return found
+
+
+def group_reports(sums: Sums, agents: dict[str, int]) -> dict[str, GroupReport]:
+    """Figures by agent group."""
+    return {
+        name: GroupReport(
+            agents=agents.get(name, 0),
+            answered=sum(sums.groups.get(name, {}).values()),
+            answered_by_stream=dict(sorted(sums.groups.get(name, {}).items())),
+            occupancy=_divide((sums.handling_ms[name], on_duty_ms)),
+            on_duty_s=on_duty_ms / 1000,
+        )
+        for name, on_duty_ms in sorted(sums.on_duty_ms.items())
+    }
+
+
+def _divide(ratio: Ratio) -> float | None:
+    return round(ratio[0] / ratio[1], 9) if ratio[1] else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 9)
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
+
+
+def service_level(sums: Sums, thresholds_s: set[int]) -> ServiceLevel:
+    """The whole day's, each contact judged by its own queue's threshold."""
+    counts = sums.total.service
+    return ServiceLevel(
+        value=_rounded(stats.service_level(counts)),
+        threshold_s=next(iter(thresholds_s)) if len(thresholds_s) == 1 else None,
+        of_offered=_rounded(stats.service_level(counts, Formula.OF_OFFERED)),
+        exclude_early=_rounded(stats.service_level(counts, Formula.EXCLUDE_EARLY)),
+    )
+
+
+def build(
+    *,
+    name: str,
+    source: tuple[str, ...],
+    options: dict[str, str | int | float | bool | None],
+    sums: Sums,
+    samples: Sequence[Sums],
+    thresholds_s: set[int],
+    agents: dict[str, int],
+    unfinished: int,
+    events: int,
+    digests: tuple[str, str],
+    audit: Audit,
+) -> Report:
+    """The report of one run or of several replications."""
+    total = sums.total
+    whole = part(total)
+    named = ratios(sums)
+    return Report(
+        name=name,
+        source=source,
+        options=options,
+        window_s=sums.window_ms / 1000,
+        contacts=total.contacts,
+        answered=total.answered,
+        abandoned=total.abandoned,
+        blocked=total.blocked,
+        expired=total.expired,
+        cancelled=total.cancelled,
+        unfinished=unfinished,
+        p_wait=whole.p_wait,
+        mean_wait_answered_s=whole.mean_wait_answered_s,
+        mean_wait_all_s=whole.mean_wait_all_s,
+        p50_wait_s=whole.p50_wait_s,
+        p90_wait_s=whole.p90_wait_s,
+        p95_wait_s=whole.p95_wait_s,
+        service_level=service_level(sums, thresholds_s),
+        mean_handle_s=whole.mean_handle_s,
+        mean_waiting=_divide(named["mean_waiting"]),
+        occupancy=_divide(named["occupancy"]),
+        queues={k: part(t) for k, t in sorted(sums.queues.items())},
+        streams={k: part(t) for k, t in sorted(sums.streams.items())},
+        agent_groups=group_reports(sums, agents),
+        intervals=intervals_of(samples),
+        events=events,
+        digest=digests[0],
+        state_digest=digests[1],
+        audit=audit,
+    )
+
+
+# --- for people -----------------------------------------------------------------------------------------------------
+
+
+def render(report: Report) -> RenderableType:
+    """Tables for a terminal."""
+    parts: list[RenderableType] = [_whole(report), _parts("queue", report.queues)]
+    if set(report.streams) != set(report.queues):
+        parts.append(_parts("stream", report.streams))
+    parts.append(_groups(report))
+    if report.audit.violations:
+        parts.append(Text("\n".join(("VIOLATIONS", *report.audit.violations)), style="bold red"))
+    else:
+        parts.append(Text(f"audit: {report.audit.checks:,} checks, no violation", style="green"))
+    return Group(*parts)
+
+
+def _whole(report: Report) -> Table:
+    table = Table(title=report.name, title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    level = report.service_level
+    rows = {
+        "contacts": report.contacts,
+        "answered": report.answered,
+        "abandoned": report.abandoned,
+        "blocked": report.blocked,
+        "expired": report.expired,
+        "unfinished": report.unfinished,
+        "p_wait": report.p_wait,
+        "mean_wait_answered_s": report.mean_wait_answered_s,
+        "mean_wait_all_s": report.mean_wait_all_s,
+        "p50_wait_s": report.p50_wait_s,
+        "p90_wait_s": report.p90_wait_s,
+        "p95_wait_s": report.p95_wait_s,
+        "service_level": level.value,
+        "service_level_of_offered": level.of_offered,
+        "service_level_exclude_early": level.exclude_early,
+        "mean_handle_s": report.mean_handle_s,
+        "mean_waiting": report.mean_waiting,
+        "occupancy": report.occupancy,
+    }
+    for name, value in rows.items():
+        table.add_row(name, _shown(value), _shown_interval(report.intervals.get(name)))
+    table.add_row("events", f"{report.events:,}", "")
+    table.add_row("digest", report.digest[:16], "")
+    if report.speed is not None:
+        table.add_row("contacts per second", f"{report.speed.contacts_per_second:,.0f}", "")
+    return table
+
+
+def _parts(kind: str, parts: dict[str, PartReport]) -> Table:
+    table = Table()
+    table.add_column(kind)
+    columns = ("contacts", "answered", "abandoned", "blocked", "p_wait", "mean_wait_answered_s",
+               "p90_wait_s", "service_level", "mean_handle_s")  # fmt: skip
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for name, one in parts.items():
+        table.add_row(name, *(_shown(getattr(one, column)) for column in columns))
+    return table
+
+
+def _groups(report: Report) -> Table:
+    table = Table()
+    for column in ("agent group", "agents", "answered", "occupancy"):
+        table.add_column(column, justify="left" if column == "agent group" else "right")
+    for name, group in report.agent_groups.items():
+        table.add_row(name, *map(_shown, (group.agents, group.answered, group.occupancy)))
+    return table
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def _shown_interval(found: Interval | None) -> str:
+    return "" if found is None else f"[{_shown(found.low)}, {_shown(found.high)}]"

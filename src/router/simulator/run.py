@@ -1,0 +1,277 @@
+"""The way in: what is asked for (logs or a workload, a policy, a seed) becomes a report.
+
+``announced`` says what is going to be run, with the seed and everything drawn, before the run; ``simulate`` runs it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+from msgspec import Meta, Struct, structs
+
+from router.model.errors import PolicyInvalid
+from router.model.policy import DAY_S, Policy
+from router.rules.check import check
+from router.rules.document import parse_policy
+from router.simulator import workload as workloads
+from router.simulator.auditor import Auditor
+from router.simulator.chance import derived_seed
+from router.simulator.day import Day, WorkloadInvalid
+from router.simulator.digest import HistoryDigest
+from router.simulator.figures import Sums
+from router.simulator.formats import Log, parse_log, parse_logs
+from router.simulator.formats.log import day_of, derived_policy
+from router.simulator.meter import Meter
+from router.simulator.report import Audit, Report, Speed, build
+from router.simulator.workload import Workload
+from router.simulator.world import Listener, World
+
+Progress = Callable[[float], None]
+
+
+class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to simulate: either ``logs`` or a ``workload``."""
+
+    logs: tuple[str, ...] = ()
+    """Each ``FORMAT:PATH``; several are merged."""
+    workload: str | None = None
+    """The path of a workload file."""
+    policy: str | None = None
+    """The path of a policy file, in place of the workload's own or the derived one."""
+    wrap_up_s: Annotated[int, Meta(ge=0, le=7 * DAY_S)] | None = None
+    """Wrap-up after every contact of every channel and queue; none: as the policy says."""
+    seed: int | None = None
+    """None: the workload's own, 1 for logs."""
+    replications: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    """None: the workload's own. A log is always run once."""
+    audit: bool = True
+    """Keep independent books of the run. Costs about as much as the run itself."""
+
+
+class _Plan(Struct, frozen=True, kw_only=True):
+    """A spec, read and checked."""
+
+    name: str
+    source: tuple[str, ...]
+    seed: int
+    replications: int
+    options: dict[str, str | int | float | bool | None]
+    policy: Policy
+    log: Log | None
+    workload: Workload | None
+
+    def day(self, replication: int) -> Day:
+        """One replication, to be run once."""
+        if self.workload is not None:
+            return workloads.day(
+                self.workload, policy=self.policy, seed=self.seed, replication=replication
+            )
+        assert self.log is not None
+        behaviour_seed = derived_seed(self.seed, replication, "behaviour")
+        return day_of(self.log, policy=self.policy, behaviour_seed=behaviour_seed)
+
+
+def announced(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
+    """The seed and all options, chosen or drawn: to be printed before the run. Raises as ``simulate`` does."""
+    return _plan(spec).options
+
+
+def first_day(spec: SimulationSpec) -> tuple[Day, tuple[str, ...]]:
+    """The day that ``simulate`` would run first, and where it comes from: to be played elsewhere. Raises as ``simulate`` does."""
+    plan = _plan(spec)
+    return plan.day(0), plan.source
+
+
+def simulate(spec: SimulationSpec, *, progress: Progress | None = None) -> Report:
+    """Run it. ``progress`` hears the share that is done, 0 to 1.
+
+    Raises ``WorkloadInvalid`` (a log, a workload, or a day that does not fit its policy) and ``PolicyInvalid``. A run whose audit
+    found violations still gives its report; whoever asked must look at ``report.audit.violations``.
+    """
+    plan = _plan(spec)
+    runs = _Runs(plan, audit=spec.audit)
+    began = perf_counter()
+    for replication in range(plan.replications):
+        runs.run(replication, _part_of(progress, replication, plan.replications))
+    wall_s = perf_counter() - began
+    report = runs.report()
+    rate = round(report.contacts / wall_s, 1)
+    speed = Speed(
+        wall_s=round(wall_s, 3),
+        contacts_per_second=rate,
+        events_per_second=round(report.events / wall_s, 1),
+    )
+    return structs.replace(report, contacts_per_second=rate, speed=speed)
+
+
+class _Runs:
+    """The replications of a plan, and what they add up to."""
+
+    def __init__(self, plan: _Plan, *, audit: bool) -> None:
+        self._plan = plan
+        self._audit = audit
+        self._digest = HistoryDigest()
+        self._sums = Sums()
+        self._samples: list[Sums] = []
+        self._violations: list[str] = []
+        self._checks = self._unfinished = self._events = 0
+        self._agents: dict[str, int] = {}
+        self._state_digest = ""
+
+    def run(self, replication: int, progress: Progress | None) -> None:
+        """One replication, from its first moment to its last."""
+        day = self._plan.day(replication)
+        meter, auditor = Meter(day), Auditor() if self._audit else None
+        listeners: list[Listener] = [meter, self._digest]
+        if auditor is not None:
+            listeners.append(auditor)
+        world = World(day, listeners=listeners)
+        world.run(progress)
+        meter.close()
+        if auditor is not None:
+            auditor.close(world.unfinished)
+            self._checks += auditor.checks
+            self._violations += auditor.violations
+        self._unfinished += world.unfinished
+        self._state_digest = world.engine.digest()
+        self._take(meter)
+
+    def _take(self, meter: Meter) -> None:
+        self._events += meter.events
+        self._agents = meter.agents_by_group
+        batches = range(meter.batches)
+        self._sums.take(meter, batches)
+        if self._plan.replications > 1:
+            self._samples.append(Sums().take(meter, batches))
+        elif meter.batches > 1:
+            self._samples = [Sums().take(meter, (batch,)) for batch in batches]
+
+    def report(self) -> Report:
+        """What all of them have shown."""
+        plan = self._plan
+        return build(
+            name=plan.name,
+            source=plan.source,
+            options=plan.options,
+            sums=self._sums,
+            samples=self._samples,
+            thresholds_s={q.service_level.threshold_s for q in plan.policy.queues.values()},
+            agents=self._agents,
+            unfinished=self._unfinished,
+            events=self._events,
+            digests=(self._digest.hexdigest(), self._state_digest),
+            audit=Audit(checks=self._checks, violations=tuple(self._violations)),
+        )
+
+
+def _part_of(progress: Progress | None, index: int, count: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda share: progress((index + share) / count)
+
+
+def _plan(spec: SimulationSpec) -> _Plan:
+    if bool(spec.logs) == (spec.workload is not None):
+        raise WorkloadInvalid("either logs or a workload are needed, not both")
+    policy = _read_policy(spec.policy)
+    if spec.workload is not None:
+        return _workload_plan(spec, policy)
+    if (spec.replications or 1) > 1:
+        raise WorkloadInvalid("a log is run once: replications belong to workloads")
+    log = parse_logs(spec.logs)
+    seed = 1 if spec.seed is None else spec.seed
+    return _Plan(
+        name=log.name,
+        source=tuple(_shown(source) for source in spec.logs),
+        seed=seed,
+        replications=1,
+        options={"seed": seed, **_common_options(spec)},
+        policy=_checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s)),
+        log=log,
+        workload=None,
+    )
+
+
+def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _Plan:
+    assert spec.workload is not None
+    workload = workloads.load(Path(spec.workload))
+    seed = workload.seed if spec.seed is None else spec.seed
+    replications = spec.replications or workload.replications
+    options: dict[str, str | int | float | bool | None] = {
+        "seed": seed,
+        "replications": replications,
+        "batches": workload.batches,
+        "duration_s": workload.duration_s,
+        "warm_up_s": workload.warm_up_s,
+        **_common_options(spec),
+    }
+    if workload.day_factor is not None and replications == 1:
+        factor = workloads.day_factor(workload, seed=seed, replication=0)
+        options["day_factor"] = round(factor, 6)
+    chosen = policy or workload.policy or workloads.derived_policy(workload)
+    return _Plan(
+        name=workload.name,
+        source=(f"workload:{Path(spec.workload).name}",),
+        seed=seed,
+        replications=replications,
+        options=options,
+        policy=_checked(_with_wrap_up(chosen, spec.wrap_up_s)),
+        log=None,
+        workload=workload,
+    )
+
+
+def _common_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
+    return {
+        "policy": Path(spec.policy).name if spec.policy else None,
+        "wrap_up_s": spec.wrap_up_s,
+        "audit": spec.audit,
+    }
+
+
+def _shown(source: str) -> str:
+    """A report says which file it was, not where it lay: the same input gives the same bytes elsewhere too."""
+    name, _, path = source.partition(":")
+    return f"{name}:{Path(path).name}"
+
+
+def _read_policy(path: str | None) -> Policy | None:
+    if path is None:
+        return None
+    try:
+        return parse_policy(Path(path).read_bytes())
+    except OSError as error:
+        raise WorkloadInvalid(f"{path}: cannot be read ({type(error).__name__})") from error
+
+
+def _checked(policy: Policy) -> Policy:
+    problems = check(policy)
+    if problems:
+        raise PolicyInvalid(problems)
+    return policy
+
+
+def _with_wrap_up(policy: Policy, wrap_up_s: int | None) -> Policy:
+    """The same wrap-up everywhere."""
+    if wrap_up_s is None:
+        return policy
+    channels = {
+        name: structs.replace(
+            channel, wrap_up_s=wrap_up_s, wrap_up_max_s=max(wrap_up_s, channel.wrap_up_max_s)
+        )
+        for name, channel in policy.channels.items()
+    }
+    queues = {name: structs.replace(queue, wrap_up_s={}) for name, queue in policy.queues.items()}
+    return structs.replace(policy, channels=channels, queues=queues)
+
+
+__all__ = [
+    "Report",
+    "SimulationSpec",
+    "announced",
+    "first_day",
+    "parse_log",
+    "parse_logs",
+    "simulate",
+]

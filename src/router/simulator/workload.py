@@ -1,0 +1,324 @@
+"""Generated workloads: a YAML document says how contacts arrive and who is there; chance with a seed does the rest.
+
+The document's format is described in ``docs/workloads.md``. All its structs refuse unknown keys. ``day`` draws one
+replication: the same workload, seed and replication give the same day for ever.
+"""
+
+from collections.abc import Iterator
+from heapq import merge
+from operator import attrgetter
+from pathlib import Path
+from random import Random
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct, structs
+
+from router.model.ids import Name
+from router.model.policy import (
+    ChannelPolicy,
+    Policy,
+    PrioritySeconds,
+    QueuePolicy,
+    RetentionPolicy,
+    Skills,
+    StrictClass,
+)
+from router.simulator import documents
+from router.simulator.chance import (
+    Distribution,
+    NonNegative,
+    Positive,
+    Share,
+    derived_seed,
+    generator,
+    to_ms,
+)
+from router.simulator.day import (
+    AgentBehaviour,
+    Day,
+    PlannedAgent,
+    PlannedContact,
+    Shift,
+    StaffLevel,
+)
+
+Rates: TypeAlias = Annotated[tuple[NonNegative, ...], Meta(min_length=1, max_length=10_000)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
+
+
+class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A typo in a workload is an error that names its place."""
+
+
+class Arrivals(_Document, frozen=True, kw_only=True):
+    """How contacts of a stream arrive. Exactly one of ``per_hour``, ``per_day`` and ``every_s``.
+
+    * ``per_hour``: a Poisson process; a list gives one rate for each period of ``period_s``;
+    * ``per_day``: a Poisson process with that expected number in all, spread over the periods by ``profile``;
+    * ``every_s``: evenly spaced, the first at that time.
+    """
+
+    per_hour: NonNegative | Rates | None = None
+    per_day: Positive | None = None
+    profile: Rates = ()
+    every_s: Positive | None = None
+    period_s: Positive | None = None
+
+    def __post_init__(self) -> None:
+        given = [x for x in (self.per_hour, self.per_day, self.every_s) if x is not None]
+        if len(given) != 1:
+            raise ValueError("exactly one of per_hour, per_day and every_s is needed")
+        by_period = isinstance(self.per_hour, tuple) or self.per_day is not None
+        if by_period != (self.period_s is not None):
+            raise ValueError("period_s belongs to a list of rates or a profile, and only to these")
+        if (self.per_day is not None) != bool(self.profile):
+            raise ValueError("per_day and profile belong together")
+        if self.profile and sum(self.profile) <= 0:
+            raise ValueError("the profile is all zero")
+
+    def rates_per_ms(self) -> tuple[float, ...]:
+        """The rate of each period; one entry: for the whole time."""
+        hour_ms = 3_600_000
+        match self.per_hour:
+            case tuple() as rates:
+                return tuple(r / hour_ms for r in rates)
+            case None:
+                period_ms = (self.period_s or 0) * 1000
+                whole = sum(self.profile)
+                return tuple((self.per_day or 0) * p / whole / period_ms for p in self.profile)
+            case rate:
+                return (rate / hour_ms,)
+
+
+class Stream(_Document, frozen=True, kw_only=True):
+    """Contacts of one kind."""
+
+    arrivals: Arrivals
+    handle: Distribution | Annotated[tuple[Distribution, ...], Meta(min_length=1)]
+    """A list: one for each period of ``arrivals.period_s``, by the moment of arrival."""
+    patience: Distribution | Annotated[tuple[Distribution, ...], Meta(min_length=1)] | None = None
+    """None: they wait for ever. A list: as with ``handle``."""
+    queue: Name | None = None
+    """None: the queue has the stream's name."""
+    channel: Name = "voice"
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
+
+    def __post_init__(self) -> None:
+        lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
+        if lists and self.arrivals.period_s is None:
+            raise ValueError("a list of distributions needs arrivals.period_s")
+
+
+class Behaviour(_Document, frozen=True, kw_only=True):
+    """How the agents of a group answer offers, where the policy does not accept for them."""
+
+    answer_mean_s: NonNegative = 0
+    decline_share: Share = 0
+    no_answer_share: Share = 0
+    ready_again_s: NonNegative = 60
+
+
+class Group(_Document, frozen=True, kw_only=True):
+    """Agents who are alike. ``count`` as a list: one level for each period; the last one stays after closing."""
+
+    count: Count | Annotated[tuple[Count, ...], Meta(min_length=1)]
+    period_s: Positive | None = None
+    skills: Skills = {}
+    queues: tuple[Name, ...] | None = None
+    units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    channel_max: dict[Name, Annotated[int, Meta(ge=0, le=1_000)]] = {}
+    behaviour: Behaviour = Behaviour()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.count, tuple) != (self.period_s is not None):
+            raise ValueError("period_s belongs to a list of counts, and only to that")
+
+
+class DayFactor(_Document, frozen=True, kw_only=True):
+    """One gamma variable of mean 1 for each replication multiplies all arrival rates: good and bad days."""
+
+    shape: Positive
+
+
+class Workload(_Document, frozen=True, kw_only=True):
+    """The whole document."""
+
+    name: Name
+    description: str = ""
+    duration_s: Positive
+    """Arrivals end here; what is there by then is worked off."""
+    warm_up_s: NonNegative = 0
+    batches: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    replications: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    seed: int = 1
+    day_factor: DayFactor | None = None
+    streams: Annotated[dict[Name, Stream], Meta(min_length=1)]
+    agent_groups: Annotated[dict[Name, Group], Meta(min_length=1)]
+    policy: Policy | None = None
+    """None: derived from streams and groups, with automatic accept."""
+
+    def __post_init__(self) -> None:
+        if self.warm_up_s >= self.duration_s:
+            raise ValueError("warm_up_s must be shorter than duration_s")
+
+
+def load(path: Path) -> Workload:
+    """Read a workload file. Raises ``WorkloadInvalid``."""
+    return documents.load(path, Workload)
+
+
+def day(workload: Workload, *, policy: Policy | None, seed: int, replication: int) -> Day:
+    """Draw one replication."""
+    factor = day_factor(workload, seed=seed, replication=replication)
+    streams = [
+        _contacts(workload, name, seed=seed, replication=replication, factor=factor)
+        for name in workload.streams
+    ]
+    agents, levels = _workforce(workload)
+    return Day(
+        name=workload.name,
+        policy=policy or workload.policy or derived_policy(workload),
+        contacts=merge(*streams, key=attrgetter("at_ms")),
+        contacts_expected=round(factor * _expected(workload)),
+        agents=tuple(agents),
+        levels=tuple(levels),
+        window_from_ms=to_ms(workload.warm_up_s),
+        window_to_ms=to_ms(workload.duration_s),
+        batches=workload.batches,
+        behaviour_seed=derived_seed(seed, replication, "behaviour"),
+    )
+
+
+def day_factor(workload: Workload, *, seed: int, replication: int) -> float:
+    """What all arrival rates of that replication are multiplied by."""
+    if workload.day_factor is None:
+        return 1.0
+    shape = workload.day_factor.shape
+    return generator(seed, replication, "day_factor").gammavariate(shape, 1.0 / shape)
+
+
+def derived_policy(workload: Workload) -> Policy:
+    """The least policy that serves the workload: every queue as it comes, accepts are automatic, no wrap-up."""
+    streams, groups = workload.streams, workload.agent_groups
+    channels = dict.fromkeys(s.channel for s in streams.values())
+    queues = dict.fromkeys(s.queue or name for name, s in streams.items())
+    skills = dict.fromkeys(
+        [
+            *(skill for stream in streams.values() for skill in stream.skills),
+            *(skill for group in groups.values() for skill in group.skills),
+        ]
+    )
+    return Policy(
+        channels={name: ChannelPolicy(auto_accept=True) for name in channels},
+        queues={name: QueuePolicy() for name in queues},
+        skills=tuple(skills),
+        # A long run ends millions of contacts; nobody asks for them again.
+        retention=RetentionPolicy(ended_contacts_max=1_000),
+    )
+
+
+def _expected(workload: Workload) -> float:
+    """How many contacts are expected, the day factor apart."""
+    total = 0.0
+    duration_ms = workload.duration_s * 1000
+    for stream in workload.streams.values():
+        arrivals = stream.arrivals
+        if arrivals.every_s is not None:
+            total += workload.duration_s / arrivals.every_s
+        elif arrivals.period_s is None:
+            total += arrivals.rates_per_ms()[0] * duration_ms
+        else:
+            total += sum(arrivals.rates_per_ms()) * arrivals.period_s * 1000
+    return total
+
+
+def _moments(
+    arrivals: Arrivals, *, duration_ms: float, factor: float, rng: Random
+) -> Iterator[float]:
+    """Arrival moments in milliseconds, not yet rounded."""
+    if arrivals.every_s is not None:
+        step_ms = arrivals.every_s * 1000 / factor
+        n = 1
+        while n * step_ms < duration_ms:
+            yield n * step_ms
+            n += 1
+        return
+    rates = arrivals.rates_per_ms()
+    period_ms = duration_ms if arrivals.period_s is None else arrivals.period_s * 1000
+    for index, rate in enumerate(rates):
+        moment, end = index * period_ms, min((index + 1) * period_ms, duration_ms)
+        # The process has no memory: at a change of rate it begins anew.
+        while rate > 0 and (moment := moment + rng.expovariate(rate * factor)) < end:
+            yield moment
+
+
+def _contacts(
+    workload: Workload, name: str, *, seed: int, replication: int, factor: float
+) -> Iterator[PlannedContact]:
+    """The contacts of one stream, in order. Arrivals, handle times and patience have a generator each."""
+    stream = workload.streams[name]
+    handle_rng = generator(seed, replication, f"{name}/handle")
+    patience_rng = generator(seed, replication, f"{name}/patience")
+    moments = _moments(
+        stream.arrivals,
+        duration_ms=workload.duration_s * 1000,
+        factor=factor,
+        rng=generator(seed, replication, f"{name}/arrivals"),
+    )
+    period_ms = (stream.arrivals.period_s or 0) * 1000
+    for n, moment in enumerate(moments, start=1):
+        handle, patience = stream.handle, stream.patience
+        if isinstance(handle, tuple):
+            handle = handle[min(int(moment // period_ms), len(handle) - 1)]
+        if isinstance(patience, tuple):
+            patience = patience[min(int(moment // period_ms), len(patience) - 1)]
+        yield PlannedContact(
+            contact_id=f"{name}-{n}",
+            at_ms=round(moment),
+            queue_id=stream.queue or name,
+            handle_ms=to_ms(handle.draw(handle_rng)),
+            patience_ms=None if patience is None else to_ms(patience.draw(patience_rng)),
+            channel=stream.channel,
+            skills=stream.skills,
+            priority_s=stream.priority_s,
+            strict_class=stream.strict_class,
+            stream=name,
+        )
+
+
+def _workforce(workload: Workload) -> tuple[list[PlannedAgent], list[StaffLevel]]:
+    agents: list[PlannedAgent] = []
+    levels: list[StaffLevel] = []
+    for name, group in workload.agent_groups.items():
+        fixed = isinstance(group.count, int)
+        counts = (group.count,) if isinstance(group.count, int) else group.count
+        period_ms = to_ms(group.period_s or 0)
+        if not fixed:
+            levels += [
+                StaffLevel(at_ms=index * period_ms, group=name, count=count)
+                for index, count in enumerate(counts)
+            ]
+        width = len(str(max(counts)))
+        b = structs.asdict(group.behaviour)
+        behaviour = AgentBehaviour(
+            answer_mean_ms=to_ms(b["answer_mean_s"]),
+            decline_share=b["decline_share"],
+            no_answer_share=b["no_answer_share"],
+            ready_again_ms=to_ms(b["ready_again_s"]),
+        )
+        agents += [
+            PlannedAgent(
+                agent_id=f"{name}-{n:0{width}d}",
+                group=name,
+                skills=group.skills,
+                queues=group.queues,
+                units=group.units,
+                channel_max=group.channel_max,
+                shifts=(Shift(from_ms=0),) if fixed else (),
+                behaviour=behaviour,
+            )
+            for n in range(1, max(counts) + 1)
+        ]
+    return agents, levels

@@ -1,0 +1,327 @@
+"""Virtual time: one day, one engine, and everybody whom the engine knows only by their commands.
+
+The world keeps what is going to happen (arrivals, ends of conversations, ends of patience, answers, shifts) in one heap
+and jumps from moment to moment; between two of them it advances the engine to each deadline that it names, so no timer fires
+late. It decides nothing about routing and keeps no figures: listeners do.
+
+What happens in the same millisecond happens in this order: the engine's timers, ends of conversations, agents' answers,
+shifts, arrivals, ends of patience. So a freed agent is there for a customer of that moment, and one who is about to leave is
+still answered.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from heapq import heappop, heappush
+from math import log
+from random import Random
+from typing import Final, Protocol
+
+from router.core.engine import Engine
+from router.model.commands import (
+    AbandonContact,
+    AcceptOffer,
+    AdvanceTime,
+    Command,
+    DeclineOffer,
+    EndContact,
+    EnqueueContact,
+    PublishPolicy,
+    PutAgent,
+    SetAgentState,
+)
+from router.model.events import (
+    AgentStateChanged,
+    AssignmentCompleted,
+    ContactAbandoned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    Event,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    OfferRescinded,
+)
+from router.model.outcome import Outcome
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import AgentState
+from router.simulator.day import Day, PlannedAgent, PlannedContact, StaffLevel, WorkloadInvalid
+from router.simulator.workforce import Workforce
+
+# Whoever still waits so long after the last arrival waits for nobody; the run ends and calls him unfinished.
+GRACE_MS: Final = 7 * 86_400_000
+_PROGRESS_STEPS: Final = 2_000
+
+
+class Listener(Protocol):
+    """Hears of everything, in order."""
+
+    def arrived(self, plan: PlannedContact) -> None:
+        """A contact is about to be submitted."""
+
+    def record(self, command: Command, outcome: Outcome) -> None:
+        """One step of the engine."""
+
+
+class _Kind(IntEnum):
+    """What may happen, in the order in which it does within one millisecond."""
+
+    HANDLE_END = 0
+    ANSWER = 1
+    SHIFT_START = 2
+    SHIFT_END = 3
+    LEVEL = 4
+    READY_AGAIN = 5
+    ARRIVAL = 6
+    PATIENCE_END = 7
+
+
+class World:
+    """One run of one day. Make it, ``run`` it once, ask the listeners."""
+
+    def __init__(
+        self, day: Day, *, listeners: Sequence[Listener] = (), engine: Engine | None = None
+    ) -> None:
+        self.engine = engine or Engine()
+        self.at_ms = day.start_ms
+        self.steps = 0
+        self._day = day
+        self._listeners = listeners
+        self._contacts = iter(day.contacts)
+        self._heap: list[tuple[int, int, int, object]] = []
+        self._pushed = 0
+        self._plans: dict[str, PlannedContact] = {}
+        self._answered: dict[str, str] = {}
+        self._open_work = 0
+        self._last_arrival_ms = day.start_ms
+        self._more = True
+        self._workforce = Workforce(day.agents)
+        self._rng = Random(day.behaviour_seed)
+        self._hear: dict[type[Event], Callable[[Event], None]] = {
+            OfferMade: self._offer_made,
+            OfferAccepted: self._offer_accepted,
+            OfferDeclined: self._offer_ended,
+            OfferExpired: self._offer_ended,
+            OfferRescinded: self._offer_ended,
+            AssignmentCompleted: self._assignment_completed,
+            ContactEnded: self._contact_gone,
+            ContactAbandoned: self._contact_gone,
+            ContactCancelled: self._contact_gone,
+            ContactExpired: self._contact_gone,
+            AgentStateChanged: self._agent_state_changed,
+        }
+        self._unanswered_offers: dict[str, OfferMade] = {}
+
+    @property
+    def unfinished(self) -> int:
+        """Contacts that are still alive: after ``run``, those whom nobody was there to serve."""
+        return len(self._plans)
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self, progress: Callable[[float], None] | None = None) -> None:
+        """From the first moment until everything is worked off.
+
+        Raises ``WorkloadInvalid`` where the day does not fit its policy.
+        """
+        self._open()
+        span_ms = max(1, self._day.window_to_ms - self._day.start_ms)
+        while self._advance():
+            self.steps += 1
+            if progress is not None and self.steps % _PROGRESS_STEPS == 0:
+                progress(min(1.0, (self.at_ms - self._day.start_ms) / span_ms))
+        if progress is not None:
+            progress(1.0)
+
+    def _open(self) -> None:
+        """The policy, the agents, the first arrival and the plan of the shifts."""
+        self._must(PublishPolicy(policy=self._day.policy))
+        for agent in self._day.agents:
+            self._must(
+                PutAgent(
+                    agent_id=agent.agent_id,
+                    skills=agent.skills,
+                    queues=agent.queues,
+                    units=agent.units,
+                    channel_max=agent.channel_max,
+                )
+            )
+            for shift in agent.shifts:
+                self._push(shift.from_ms, _Kind.SHIFT_START, agent)
+                if shift.to_ms is not None:
+                    self._push(shift.to_ms, _Kind.SHIFT_END, agent)
+        for level in self._day.levels:
+            self._push(level.at_ms, _Kind.LEVEL, level)
+        self._plan_next_arrival()
+
+    def _advance(self) -> bool:
+        """One step; false: there is nothing left to do."""
+        if not self._more and not self._plans and not self._open_work:
+            return False
+        deadline_ms = self.engine.next_deadline_ms()
+        if deadline_ms is not None and (not self._heap or deadline_ms <= self._heap[0][0]):
+            # Only a broken core names a deadline that has passed.
+            assert deadline_ms > self.engine.at_ms, "the engine names a deadline that has passed"
+            if not self._more and deadline_ms > self._last_arrival_ms + GRACE_MS:
+                return False
+            self.at_ms = deadline_ms
+            self._do(AdvanceTime())
+            return True
+        if not self._heap:
+            return False
+        self.at_ms, kind, _, subject = heappop(self._heap)
+        if not self._more and self.at_ms > self._last_arrival_ms + GRACE_MS:
+            return False
+        self._happen(_Kind(kind), subject)
+        return True
+
+    def _happen(self, kind: _Kind, subject: object) -> None:
+        match kind, subject:
+            case _Kind.ARRIVAL, PlannedContact():
+                self._arrive(subject)
+            case _Kind.HANDLE_END, str():
+                self._must(EndContact(contact_id=subject, agent_id=self._answered[subject]))
+            case _Kind.PATIENCE_END, str():
+                if subject in self._plans and subject not in self._answered:
+                    self._must(AbandonContact(contact_id=subject))
+            case _Kind.ANSWER, AcceptOffer() | DeclineOffer():
+                # The customer may be gone, or the deadline over: then the answer comes to nothing.
+                self._do(subject)
+            case _Kind.SHIFT_START, PlannedAgent():
+                self._begin(subject.agent_id)
+            case _Kind.SHIFT_END, PlannedAgent():
+                self._leave(subject.agent_id)
+            case _Kind.READY_AGAIN, str():
+                if self._workforce.is_out(subject):
+                    self._begin(subject)
+            case _Kind.LEVEL, StaffLevel():
+                joining, leaving = self._workforce.change(subject)
+                for agent_id in joining:
+                    self._begin(agent_id)
+                for agent_id in leaving:
+                    self._leave(agent_id)
+            case _:
+                raise AssertionError(kind)
+
+    def _push(self, at_ms: int, kind: _Kind, subject: object) -> None:
+        self._pushed += 1
+        heappush(self._heap, (max(at_ms, self.at_ms), kind, self._pushed, subject))
+
+    # --- what the world does -------------------------------------------------------------------------------------
+
+    def _do(self, command: Command) -> Refused | None:
+        outcome = self.engine.handle(command, self.at_ms)
+        for listener in self._listeners:
+            listener.record(command, outcome)
+        for event in outcome.events:
+            hear = self._hear.get(type(event))
+            if hear is not None:
+                hear(event)
+        if self._unanswered_offers:
+            self._plan_answers()
+        return outcome.answer if isinstance(outcome.answer, Refused) else None
+
+    def _must(self, command: Command) -> None:
+        refused = self._do(command)
+        if refused is None:
+            return
+        what = f"{type(command).__name__} is refused: {refused.code.name.lower()}"
+        if isinstance(command, (EnqueueContact, PutAgent, PublishPolicy)):
+            field = f" at {refused.field}" if refused.field else ""
+            raise WorkloadInvalid(f"{self._day.name}: {what}{field}: day and policy do not fit")
+        raise AssertionError(what)
+
+    def _plan_next_arrival(self) -> None:
+        plan = next(self._contacts, None)
+        if plan is None:
+            self._more = False
+        else:
+            self._last_arrival_ms = max(plan.at_ms, self._last_arrival_ms)
+            self._push(plan.at_ms, _Kind.ARRIVAL, plan)
+
+    def _arrive(self, plan: PlannedContact) -> None:
+        self._plans[plan.contact_id] = plan
+        for listener in self._listeners:
+            listener.arrived(plan)
+        command = EnqueueContact(
+            contact_id=plan.contact_id,
+            channel=plan.channel,
+            queue_id=plan.queue_id,
+            skills=plan.skills,
+            priority_s=plan.priority_s,
+            strict_class=plan.strict_class,
+        )
+        refused = self._do(command)
+        if refused is not None:
+            if refused.code is not RefusalCode.QUEUE_FULL:
+                what = refused.code.name.lower()
+                raise WorkloadInvalid(f"{self._day.name}: a contact is refused: {what}")
+            del self._plans[plan.contact_id]
+        elif plan.patience_ms is not None and plan.contact_id not in self._answered:
+            self._push(self.at_ms + plan.patience_ms, _Kind.PATIENCE_END, plan.contact_id)
+        self._plan_next_arrival()
+
+    def _begin(self, agent_id: str) -> None:
+        self._workforce.join(agent_id)
+        self._must(SetAgentState(agent_id=agent_id, state=AgentState.READY))
+
+    def _leave(self, agent_id: str) -> None:
+        self._workforce.leave(agent_id)
+        self._must(SetAgentState(agent_id=agent_id, state=AgentState.OFFLINE, after_work=True))
+
+    def _plan_answers(self) -> None:
+        """Offers that the policy did not accept by itself: what each agent is going to do about his."""
+        for offer in self._unanswered_offers.values():
+            behaviour = self._workforce.behaviour(offer.agent_id)
+            chance, delay = self._rng.random(), self._rng.random()
+            if chance < behaviour.no_answer_share:
+                continue
+            at_ms = self.at_ms + round(-log(1.0 - delay) * behaviour.answer_mean_ms)
+            answer = (
+                DeclineOffer
+                if chance < behaviour.no_answer_share + behaviour.decline_share
+                else AcceptOffer
+            )
+            command = answer(offer_id=offer.offer_id, agent_id=offer.agent_id)
+            self._push(at_ms, _Kind.ANSWER, command)
+        self._unanswered_offers.clear()
+
+    # --- what the world hears ------------------------------------------------------------------------------------
+
+    def _offer_made(self, event: Event) -> None:
+        assert isinstance(event, OfferMade)
+        self._unanswered_offers[event.offer_id] = event
+        self._workforce.work(event.agent_id, 1)
+
+    def _offer_accepted(self, event: Event) -> None:
+        assert isinstance(event, OfferAccepted)
+        self._unanswered_offers.pop(event.offer_id, None)
+        self._answered[event.contact_id] = event.agent_id
+        self._open_work += 1
+        handle_ms = self._plans[event.contact_id].handle_ms
+        self._push(self.at_ms + handle_ms, _Kind.HANDLE_END, event.contact_id)
+
+    def _offer_ended(self, event: Event) -> None:
+        assert isinstance(event, (OfferDeclined, OfferExpired, OfferRescinded))
+        self._unanswered_offers.pop(event.offer_id, None)
+        self._workforce.work(event.agent_id, -1)
+
+    def _assignment_completed(self, event: Event) -> None:
+        assert isinstance(event, AssignmentCompleted)
+        self._open_work -= 1
+        self._workforce.work(event.agent_id, -1)
+
+    def _contact_gone(self, event: Event) -> None:
+        assert isinstance(
+            event, ContactEnded | ContactAbandoned | ContactCancelled | ContactExpired
+        )
+        del self._plans[event.contact_id]
+        self._answered.pop(event.contact_id, None)
+
+    def _agent_state_changed(self, event: Event) -> None:
+        assert isinstance(event, AgentStateChanged)
+        self._workforce.changed(event)
+        if self._workforce.is_out(event.agent_id) and event.return_at_ms is None:
+            delay_ms = self._workforce.behaviour(event.agent_id).ready_again_ms
+            self._push(self.at_ms + delay_ms, _Kind.READY_AGAIN, event.agent_id)

@@ -1,0 +1,129 @@
+"""The demo as a newcomer starts it: a process, no terminal, nothing prepared."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from router.demo.main import CENTRE
+from router.simulator.run import SimulationSpec, simulate
+
+
+def start(*arguments: str, directory: Path) -> "subprocess.Popen[str]":
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ROUTER_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "router", "demo", *arguments],
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def processes() -> Iterator[list["subprocess.Popen[str]"]]:
+    """Whatever a test starts is gone after it."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_the_centre_of_the_demo_is_whole() -> None:
+    report = simulate(SimulationSpec(workload=str(CENTRE)))
+    assert report.audit.violations == ()
+    assert report.answered > 100
+    assert sum(group.agents for group in report.agent_groups.values()) == 15
+
+
+@pytest.mark.slow
+def test_the_demo_runs_by_itself_and_ends_well(
+    tmp_path: Path, processes: list["subprocess.Popen[str]"]
+) -> None:
+    target = tmp_path / "report.json"
+    process = start(
+        *("--exit", "--speed", "100", "--port", "0", "--json", str(target)), directory=tmp_path
+    )
+    processes.append(process)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    report = json.loads(target.read_text())
+    assert report["passed"]
+    assert all(check["holds"] for check in report["run"]["checks"])
+    assert report["run"]["desktops"] == 15
+    assert report["answered"] > 100
+    assert report["contacts"] == report["answered"] + report["abandoned"]
+    assert report["service_level"]["value"] is not None
+    assert not (tmp_path / "var").exists()  # A trial leaves nothing behind where it was started.
+
+
+@pytest.mark.slow
+async def test_after_the_day_a_first_contact_by_hand_is_answered_and_the_end_is_orderly(
+    tmp_path: Path, processes: list["subprocess.Popen[str]"]
+) -> None:
+    data = tmp_path / "data"
+    process = start("--speed", "200", "--port", "0", "--data", str(data), directory=tmp_path)
+    processes.append(process)
+    lines = Lines(process)
+    url = lines.wait_for("API ").split()[1]
+    token = (data / "admin.token").read_text()
+    assert (data / "admin.token").stat().st_mode & 0o077 == 0
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+        body = {"channel": "voice", "queue_id": "support"}
+        async with session.post(f"{url}/v1/contacts", json=body) as response:
+            assert response.status == 201, await response.text()
+            contact_id = (await response.json())["contact_id"]
+    mark = contact_id[-6:]
+    assert "accepts" in lines.wait_for(mark, "accepts")
+    lines.wait_for(mark, "is done with")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0, lines.seen
+
+
+class Lines:
+    """A process's output, line by line, read on a thread so that nobody waits for ever."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.seen: list[str] = []
+        self._news = threading.Condition()
+        self._read = 0
+        self._over = False
+        threading.Thread(target=self._follow, args=(process.stdout,), daemon=True).start()
+
+    def _follow(self, stream: Any) -> None:
+        for line in stream:
+            with self._news:
+                self.seen.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._over = True
+            self._news.notify_all()
+
+    def wait_for(self, *parts: str, timeout_s: float = 45) -> str:
+        """The next line with all of these in it."""
+        with self._news:
+            while True:
+                while self._read < len(self.seen):
+                    line = self.seen[self._read]
+                    self._read += 1
+                    if all(part in line for part in parts):
+                        return line
+                assert not self._over and self._news.wait(timeout_s), self.seen[-15:]

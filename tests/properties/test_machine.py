@@ -1,0 +1,270 @@
+"""The core against the reference: hypothesis drives a small centre with every command, right and wrong, and time.
+
+After every command the judge of ``tests/core/world.py`` holds the core to I4, I7-I23, I25 and I42; here follow I30 (replay,
+restore, hand over to another process) and I41 (the counters).
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from router.core.engine import Engine
+from router.model import commands as c
+from router.model.states import AgentState
+from tests.core.world import World, compare_views
+from tests.properties import strategies as some
+
+# Positions into what exists, so that a shrunk example stays meaningful when earlier steps vanish.
+positions = st.integers(0, 7)
+agent_ids = st.sampled_from((*some.AGENTS, *some.AGENTS, "nobody"))
+queue_ids = st.sampled_from((*some.QUEUES, *some.QUEUES, "nowhere"))
+channel_ids = st.sampled_from((*some.CHANNELS, *some.CHANNELS, "smoke"))
+
+
+class Centre(RuleBasedStateMachine):
+    """Commands and time on one side, the reference's judgement on the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.count = 0
+        self.snapshot: tuple[bytes, int] | None = None
+
+    # --- the beginning ------------------------------------------------------------------------------------------------
+    @initialize(policy=some.policies(), staff=st.lists(some.skills, min_size=1, max_size=4))
+    def a_centre_opens(self, policy: Any, staff: list[dict[str, int]]) -> None:
+        """A policy, and agents who are ready."""
+        self.world.do(c.PublishPolicy(policy=policy))
+        for agent_id, skills in zip(some.AGENTS, staff, strict=False):
+            self.world.do(c.PutAgent(agent_id=agent_id, skills=skills))
+            self.world.do(c.SetAgentState(agent_id=agent_id, state=AgentState.READY))
+
+    def _do(self, command: c.Command) -> None:
+        self.world.do(command)
+
+    def _contact(self, position: int) -> str:
+        """A live contact's id, at times an old or an unknown one."""
+        contacts = list(self.world.reference.contacts.values())
+        live = [one.contact_id for one in contacts if not one.state.is_terminal]
+        known = [*live, *(one.contact_id for one in contacts[-2:]), "nothing"]
+        return known[position % len(known)]
+
+    def _offer(self, position: int) -> tuple[str, str]:
+        """A pending offer and its agent, at times one that is gone or never was."""
+        reference = self.world.reference
+        some_offers = [*reference.pending(), *list(reference.offers.values())[-2:]]
+        known = [*((one.offer_id, one.agent_id) for one in some_offers), ("nothing.1", "ada")]
+        return known[position % len(known)]
+
+    def _work(self, position: int) -> tuple[str, str]:
+        reference = self.world.reference
+        works = [*reference.open_work(), *list(reference.assignments.values())[-1:]]
+        known = [*((one.assignment_id, one.agent_id) for one in works), ("nothing.1", "ada")]
+        return known[position % len(known)]
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+    @rule(pause_ms=st.sampled_from(some.PAUSES_MS))
+    def time_passes(self, pause_ms: int) -> None:
+        """Each timer fires at its own time."""
+        self.world.later(pause_ms / 1000)
+
+    @rule(pause_ms=st.sampled_from(some.PAUSES_MS))
+    def time_jumps(self, pause_ms: int) -> None:
+        """The process was frozen: everything due meanwhile fires at once."""
+        self.world.jump(pause_ms / 1000)
+        self._do(c.AdvanceTime())
+
+    @rule(early_ms=st.sampled_from((0, 0, 1, -1)))
+    def the_next_timer_comes(self, early_ms: int) -> None:
+        """To the millisecond, and one beside it; nobody tells the engine yet."""
+        due_ms = self.world.engine.next_deadline_ms()
+        if due_ms is not None:
+            self.world.jump(max(0, due_ms - early_ms - self.world.at_ms) / 1000)
+
+    # --- gateways and customers ---------------------------------------------------------------------------------------
+    @rule(
+        channel=channel_ids,
+        queue_id=some.maybe(queue_ids),
+        skills=some.skills,
+        priority_s=some.priorities,
+        strict_class=some.classes,
+        ttl_s=st.sampled_from((None, None, None, 25)),
+        key=some.maybe(st.sampled_from((b"k1", b"k2"))),
+        fingerprint=st.sampled_from((b"f1", b"f2")),
+        again=st.sampled_from((False, False, False, False, True)),
+    )
+    def a_contact_comes(
+        self, *, again: bool, key: bytes | None, fingerprint: bytes, **asked: Any
+    ) -> None:
+        """New, or (again) with an id that is taken; with an idempotency key or without."""
+        self.count += 0 if again and self.count else 1
+        contact_id = f"c{self.count}"
+        if key is not None:
+            asked |= {"dedupe_key": key, "fingerprint": fingerprint}
+        self._do(c.EnqueueContact(contact_id=contact_id, **asked))
+
+    @rule(
+        position=positions,
+        priority_s=some.maybe(some.priorities),
+        strict_class=some.maybe(some.classes),
+        skills=some.maybe(some.skills),
+    )
+    def a_contact_is_changed(self, position: int, **asked: Any) -> None:
+        """Priority, class or requirement, in flight."""
+        changes = {name: value for name, value in asked.items() if value is not None}
+        self._do(c.UpdateContact(contact_id=self._contact(position), **changes))
+
+    @rule(position=positions, how=st.sampled_from((c.CancelContact, c.AbandonContact)))
+    def a_customer_leaves(
+        self, position: int, how: type[c.CancelContact] | type[c.AbandonContact]
+    ) -> None:
+        """Before the answer or after it."""
+        self._do(how(contact_id=self._contact(position)))
+
+    # --- agents -------------------------------------------------------------------------------------------------------
+    @rule(position=positions, stranger=st.sampled_from((False, False, False, True)))
+    def an_offer_is_accepted(self, position: int, stranger: bool) -> None:
+        """In time, too late, twice, or by somebody else."""
+        offer_id, agent_id = self._offer(position)
+        self._do(c.AcceptOffer(offer_id=offer_id, agent_id="bob" if stranger else agent_id))
+
+    @rule(position=positions)
+    def an_offer_is_declined(self, position: int) -> None:
+        """In time or too late."""
+        offer_id, agent_id = self._offer(position)
+        self._do(c.DeclineOffer(offer_id=offer_id, agent_id=agent_id))
+
+    @rule(
+        position=positions, what=st.sampled_from(("hold", "resume", "extend", "complete", "finish"))
+    )
+    def an_agent_works(self, position: int, what: str) -> None:
+        """Hold, resume, more wrap-up, completion."""
+        assignment_id, agent_id = self._work(position)
+        commands: dict[str, c.Command] = {
+            "hold": c.HoldAssignment(assignment_id=assignment_id, agent_id=agent_id),
+            "resume": c.ResumeAssignment(assignment_id=assignment_id, agent_id=agent_id),
+            "extend": c.ExtendWrapUp(assignment_id=assignment_id, agent_id=agent_id, extend_s=6),
+            "complete": c.CompleteAssignment(assignment_id=assignment_id, agent_id=agent_id),
+            "finish": c.CompleteAssignment(assignment_id=assignment_id),
+        }
+        self._do(commands[what])
+
+    @rule(position=positions, by_owner=st.booleans())
+    def a_conversation_ends(self, position: int, by_owner: bool) -> None:
+        """By the owner, or by a supervisor."""
+        assignment_id, agent_id = self._work(position)
+        contact_id = assignment_id.rpartition(".")[0]
+        self._do(c.EndContact(contact_id=contact_id, agent_id=agent_id if by_owner else None))
+
+    @rule(position=positions, queue_id=some.maybe(queue_ids), agent_id=agent_ids)
+    def a_contact_is_transferred(self, position: int, queue_id: str | None, agent_id: str) -> None:
+        """To a queue, or to an agent."""
+        to_agent_id = agent_id if queue_id is None else None
+        self._do(
+            c.TransferContact(
+                contact_id=self._contact(position), to_queue_id=queue_id, to_agent_id=to_agent_id
+            )
+        )
+
+    @rule(
+        agent_id=agent_ids,
+        state=st.sampled_from((AgentState.READY, AgentState.READY, *AgentState)),
+        after_work=st.booleans(),
+    )
+    def an_agent_changes_state(self, agent_id: str, state: AgentState, after_work: bool) -> None:
+        """Now, or after his work."""
+        self._do(c.SetAgentState(agent_id=agent_id, state=state, after_work=after_work))
+
+    @rule(
+        agent_id=st.sampled_from(some.AGENTS),
+        skills=some.skills,
+        queues=some.maybe(st.lists(st.sampled_from(some.QUEUES), max_size=2, unique=True)),
+        units=st.sampled_from((None, None, 0, 60, 200)),
+        channel_max=st.dictionaries(st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1),
+    )
+    def an_agent_is_put(self, agent_id: str, queues: list[str] | None, **record: Any) -> None:
+        """New, or with another record."""
+        named = None if queues is None else tuple(queues)
+        self._do(c.PutAgent(agent_id=agent_id, queues=named, **record))
+
+    @rule(agent_id=agent_ids)
+    def an_agent_is_removed(self, agent_id: str) -> None:
+        """If he has no work."""
+        self._do(c.RemoveAgent(agent_id=agent_id))
+
+    @rule(agent_id=agent_ids, session_id=st.sampled_from(("s1", "s2")), lost=st.booleans())
+    def a_desktop_comes_or_goes(self, agent_id: str, session_id: str, lost: bool) -> None:
+        """The present session, or an older one."""
+        command = c.LoseDesktop if lost else c.ConnectDesktop
+        self._do(command(agent_id=agent_id, session_id=session_id))
+
+    # --- supervisors --------------------------------------------------------------------------------------------------
+    @rule(
+        position=positions, what=st.sampled_from(("requeue", "assign", "end")), agent_id=agent_ids
+    )
+    def a_supervisor_steps_in(self, position: int, what: str, agent_id: str) -> None:
+        """From any state."""
+        contact_id = self._contact(position)
+        commands: dict[str, c.Command] = {
+            "requeue": c.RequeueContact(contact_id=contact_id),
+            "assign": c.AssignContact(contact_id=contact_id, agent_id=agent_id),
+            "end": c.EndContact(contact_id=contact_id, reason="supervisor"),
+        }
+        self._do(commands[what])
+
+    @rule(position=positions, queue_id=queue_ids)
+    def a_supervisor_moves_a_contact(self, position: int, queue_id: str) -> None:
+        """To another queue."""
+        self._do(c.RequeueContact(contact_id=self._contact(position), queue_id=queue_id))
+
+    @rule(
+        policy=some.policies(),
+        drain=st.booleans(),
+        expected=st.sampled_from(("none", "present", "old")),
+    )
+    def the_policy_changes(self, policy: Any, drain: bool, expected: str) -> None:
+        """Queues come and go, with contacts in them."""
+        version = self.world.engine.policy_version
+        self._do(
+            c.PublishPolicy(
+                policy=policy,
+                drain_to={"vip": "support"} if drain else {},
+                expected_version={"none": None, "present": version, "old": version - 1}[expected],
+            )
+        )
+
+    # --- the process --------------------------------------------------------------------------------------------------
+    @rule()
+    def another_process_takes_over(self) -> None:
+        """It has read the journal and nothing else; whatever it does later is judged like before (I30)."""
+        self.world.engine = self.world.replayed()
+
+    @rule()
+    def the_process_restarts_from_a_snapshot(self) -> None:
+        """Snapshot and tail are the whole (I30)."""
+        engine = self.world.engine
+        if self.snapshot is not None:
+            self.world.engine = self.world.replayed(*self.snapshot)
+            assert self.world.engine.digest() == engine.digest(), "I30: snapshot + tail"
+        self.snapshot = (self.world.engine.snapshot(), self.world.engine.seq)
+
+    @invariant()
+    def a_replay_gives_the_same_state(self) -> None:
+        """Digest of a replay from the first event, and of a restored snapshot (I30)."""
+        digest = self.world.engine.digest()
+        assert self.world.replayed().digest() == digest, "I30: replay"
+        assert Engine.restore(self.world.engine.snapshot()).digest() == digest, "I30: restore"
+
+    @invariant()
+    def the_views_agree_with_the_log(self) -> None:
+        """Counters, places in line, capacity and the answers of ``why`` (I41)."""
+        compare_views(self.world)
+
+    def teardown(self) -> None:
+        """A minute later: nobody has done anything, every timer has fired and was judged."""
+        self.world.later(60)
+
+
+TestCentre = pytest.mark.slow(pytest.mark.timeout(1_800)(Centre.TestCase))

@@ -1,0 +1,104 @@
+"""Histories by hand, for the checks: a book with contacts, and what a router would have recorded of them."""
+
+from router.model import events as ev
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.states import ContactState
+from router.replay.api import Recorded
+from router.replay.book import DayBook
+from router.simulator.day import PlannedContact
+
+POLICY = Policy(
+    channels={"voice": ChannelPolicy(), "chat": ChannelPolicy(per_agent_max=2)},
+    queues={"calls": QueuePolicy()},
+)
+
+
+def a_book(*contact_ids: str, channel: str = "voice") -> DayBook:
+    """Contacts that were submitted and let in."""
+    plans = [
+        PlannedContact(
+            contact_id=f"plan-{n}", at_ms=n, queue_id="calls", handle_ms=1000, channel=channel
+        )
+        for n, _ in enumerate(contact_ids)
+    ]
+    book = DayBook(plans)
+    for visit, contact_id in zip(book.visits, contact_ids, strict=True):
+        book.send(visit, at_s=0.0, late_s=0.0)
+        book.know(visit, contact_id)
+    return book
+
+
+def ended(book: DayBook, *contact_ids: str, state: ContactState = ContactState.ENDED) -> None:
+    """The gateway was told so."""
+    for contact_id in contact_ids:
+        visit = book.by_contact_id(contact_id)
+        assert visit is not None
+        book.end(visit, state)
+
+
+def recorded(*events: ev.Event, first_seq: int = 1) -> list[Recorded]:
+    """The events a millisecond apart."""
+    return [Recorded(seq, 1000 + seq, event) for seq, event in enumerate(events, first_seq)]
+
+
+def queued(book: DayBook, contact_id: str) -> ev.ContactQueued:
+    """The contact was let in."""
+    visit = book.by_contact_id(contact_id)
+    assert visit is not None
+    return ev.ContactQueued(
+        contact_id=contact_id,
+        channel=visit.plan.channel,
+        queue_id="calls",
+        req="",
+        cfg=1,
+        reference=visit.reference,
+    )
+
+
+def life(book: DayBook, contact_id: str, agent_id: str = "ada") -> list[ev.Event]:
+    """Everything from the submit to the end of the work."""
+    return [
+        queued(book, contact_id),
+        offer(contact_id, agent_id),
+        accept(contact_id, agent_id),
+        end(contact_id, agent_id),
+        completed(contact_id, agent_id),
+    ]
+
+
+def offer(contact_id: str, agent_id: str = "ada") -> ev.OfferMade:
+    """The first offer."""
+    return ev.OfferMade(
+        offer_id=f"{contact_id}.1",
+        contact_id=contact_id,
+        agent_id=agent_id,
+        channel="voice",
+        queue_id="calls",
+        units=100,
+        deadline_ms=99_000,
+        req="",
+        prio=0,
+        cfg=1,
+        reason="longest_idle",
+    )
+
+
+def accept(contact_id: str, agent_id: str = "ada") -> ev.OfferAccepted:
+    """He takes it."""
+    return ev.OfferAccepted(
+        offer_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, waited_ms=0
+    )
+
+
+def end(contact_id: str, agent_id: str = "ada") -> ev.ContactEnded:
+    """The conversation is over."""
+    return ev.ContactEnded(
+        contact_id=contact_id, assignment_id=f"{contact_id}.1", agent_id=agent_id, reason="ended"
+    )
+
+
+def completed(contact_id: str, agent_id: str = "ada") -> ev.AssignmentCompleted:
+    """The work is done."""
+    return ev.AssignmentCompleted(
+        assignment_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, reason="finished"
+    )

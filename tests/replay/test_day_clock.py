@@ -1,0 +1,32 @@
+"""The day's clock over the wall's."""
+
+import asyncio
+
+from router.replay.day_clock import DayClock
+
+
+async def test_a_moment_of_the_router_is_a_moment_of_the_day() -> None:
+    clock = DayClock(start_ms=28_800_000, speed=60)
+    clock.start(router_now_ms=1_700_000_000_000)
+    assert clock.of_event_ms(1_700_000_000_000) == 28_800_000
+    assert clock.of_event_ms(1_700_000_001_500) == 28_800_000 + 90_000
+    assert clock.of_event_ms(1_699_999_999_000) == 28_800_000 - 60_000
+
+
+async def test_waiting_for_a_moment_takes_its_share_of_the_wall_clock() -> None:
+    clock = DayClock(start_ms=0, speed=1_000)
+    clock.start(router_now_ms=0)
+    began = asyncio.get_running_loop().time()
+    await clock.until(30_000)
+    took_s = asyncio.get_running_loop().time() - began
+    assert 0.029 <= took_s < 0.5
+    assert clock.late_s(30_000) >= -0.001
+    assert clock.now_ms >= 29_000
+
+
+async def test_a_moment_that_is_past_is_not_waited_for() -> None:
+    clock = DayClock(start_ms=1_000_000, speed=1)
+    clock.start(router_now_ms=0)
+    async with asyncio.timeout(1):
+        await clock.until(0)
+    assert clock.wall_s(60_000) == 60

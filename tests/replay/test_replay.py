@@ -1,0 +1,131 @@
+"""A day through real sockets, against what the simulator says of the same day."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from router.model.errors import SettingsInvalid
+from router.replay.failure import ReplayFailed
+from router.replay.main import http_url, replay
+from router.settings import Settings
+from router.simulator.run import SimulationSpec, simulate
+from tests.acceptance.process import RouterProcess
+from tests.validation.recorded import VANAD
+
+SMALL: Final = Path(__file__).with_name("small_day.yaml")
+NOTHING: Final = Settings()
+OTHER_POLICY: Final = "{channels: {voice: {}}, queues: {elsewhere: {}}}"
+
+
+def read(path: Path) -> dict[str, Any]:
+    report = msgspec.json.decode(path.read_bytes())
+    assert isinstance(report, dict)
+    return report
+
+
+def assert_near(report: dict[str, Any], simulated: dict[str, Any], *, contacts: float) -> None:
+    """Counts within that share of all contacts, times within what a few milliseconds are at that speed."""
+    allowed = max(3, contacts * simulated["contacts"])
+    for name in ("answered", "abandoned"):
+        assert abs(report[name] - simulated[name]) <= allowed, name
+    for name in ("contacts", "blocked", "expired", "cancelled", "unfinished"):
+        assert report[name] == simulated[name], name
+    wait_s = simulated["mean_wait_answered_s"]
+    assert abs(report["mean_wait_answered_s"] - wait_s) <= max(4.0, 0.25 * wait_s)
+    assert report["mean_handle_s"] == pytest.approx(simulated["mean_handle_s"], rel=0.1, abs=2)
+    assert report["occupancy"] == pytest.approx(simulated["occupancy"], abs=0.06)
+
+
+def simulated(**spec: Any) -> dict[str, Any]:
+    found = msgspec.to_builtins(simulate(SimulationSpec(**spec)))
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.slow
+def test_a_small_day_ends_as_the_simulator_says_and_every_check_holds(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    code = replay(settings=NOTHING, workload=SMALL, wrap_up_s=10, speed=30, json_path=target)
+    report = read(target)
+    assert [check for check in report["run"]["checks"] if not check["holds"]] == []
+    assert code == 0
+    assert report["passed"]
+    ended = sum(report[name] for name in ("answered", "abandoned", "expired", "cancelled"))
+    assert ended == report["contacts"] > 60
+    assert_near(report, simulated(workload=str(SMALL), wrap_up_s=10), contacts=0.06)
+    assert report["run"]["desktops"] == 11
+    latency = report["run"]["latency"]
+    assert latency["samples"] > 10
+    assert 0 < latency["p50_ms"] <= latency["p99_ms"] <= latency["max_ms"]
+    assert report["audit"]["violations"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not VANAD.is_dir(), reason="no recorded days: set CONTACT_ROUTER_DATA")
+def test_the_first_hour_of_a_recorded_day_ends_as_the_simulator_says(tmp_path: Path) -> None:
+    lines = (VANAD / "2014-03-10.csv").read_text().splitlines()
+    morning = [lines[0], *(line for line in lines[1:] if "08:00" <= line[11:16] < "09:00")]
+    slice_of_day = tmp_path / "morning.csv"
+    slice_of_day.write_text("\n".join(morning) + "\n")
+    target, log = tmp_path / "report.json", f"vanad:{slice_of_day}"
+    code = replay(settings=NOTHING, logs=(log,), wrap_up_s=20, speed=180, json_path=target)
+    report = read(target)
+    assert [check for check in report["run"]["checks"] if not check["holds"]] == []
+    assert code == 0
+    assert_near(report, simulated(logs=(log,), wrap_up_s=20), contacts=0.04)
+
+
+@pytest.mark.slow
+def test_a_running_router_keeps_its_policy_unless_told_otherwise(tmp_path: Path) -> None:
+    router = RouterProcess(tmp_path / "router", policy=OTHER_POLICY)
+    router.start()
+    try:
+        with pytest.raises(ReplayFailed, match="--publish"):
+            replay(settings=router.settings, workload=SMALL, speed=100, url=router.url)
+        target = tmp_path / "report.json"
+        code = replay(
+            settings=router.settings,
+            workload=SMALL,
+            speed=100,
+            url=router.url.replace("http", "ws"),
+            json_path=target,
+            publish=True,
+        )
+        report = read(target)
+        assert code == 0, report["run"]["checks"]
+        assert report["contacts"] == report["answered"] + report["abandoned"]
+        # The same day again: the policy is there already, and the history has a beginning that is not ours.
+        again = replay(
+            settings=router.settings, workload=SMALL, speed=100, url=router.url, json_path=target
+        )
+        assert again == 0, read(target)["run"]["checks"]
+    finally:
+        router.kill()
+
+
+def test_no_router_is_told_in_a_sentence(tmp_path: Path) -> None:
+    router = RouterProcess(tmp_path / "router")
+    router.start()
+    settings, url = router.settings, router.url
+    router.stop()
+    with pytest.raises(ReplayFailed, match="no router answers"):
+        replay(settings=settings, workload=SMALL, speed=100, url=url)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("http://host:1/", "http://host:1"),
+        ("ws://host:1", "http://host:1"),
+        ("wss://host", "https://host"),
+    ],
+)
+def test_a_url_may_be_written_as_people_do(written: str, meant: str) -> None:
+    assert http_url(written) == meant
+
+
+def test_what_is_no_url_is_refused() -> None:
+    with pytest.raises(SettingsInvalid):
+        http_url("host:8080")

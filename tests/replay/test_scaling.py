@@ -1,0 +1,94 @@
+"""What becomes of a policy's seconds at another speed."""
+
+import pytest
+
+from router.model.policy import ChannelPolicy, EntryRule, Policy, QueuePolicy, RonaPolicy
+from router.replay.scaling import (
+    ACCEPT_AT_ONCE_S,
+    WRAP_UP_MARGIN_S,
+    Scaling,
+    accepts_by_itself,
+    wrap_up_ms,
+)
+
+
+def policy_of(channel: ChannelPolicy | None = None, **queue: object) -> Policy:
+    return Policy(
+        channels={"voice": channel or ChannelPolicy()},
+        queues={"calls": QueuePolicy(**queue)},  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("value_s", "speed", "expected_s"),
+    [(90, 45, 2), (90, 60, 2), (-90, 60, -2), (29, 60, 0), (120, 60, 2), (10, 0.5, 20)],
+)
+def test_seconds_are_divided_by_the_speed_and_halves_go_away_from_zero(
+    value_s: int, speed: float, expected_s: int
+) -> None:
+    assert Scaling(speed).seconds("queues.calls.priority_s", value_s) == expected_s
+
+
+def test_what_divides_is_not_told_and_what_does_not_is_told_once_with_its_effect() -> None:
+    scaling = Scaling(60)
+    scaling.seconds("queues.a.priority_s", 120)
+    assert scaling.notes() == ()
+    scaling.seconds("queues.a.priority_s", 90)
+    scaling.seconds("queues.a.priority_s", 90)
+    scaling.seconds("queues.b.priority_s", 90)
+    (note,) = scaling.notes()
+    assert "priority_s of 2 places: 90 s" in note
+    assert "120 s of the day" in note
+
+
+def test_a_timeout_never_becomes_zero() -> None:
+    published = Scaling(600).policy(policy_of(ChannelPolicy(offer_timeout_s=15), wait_max_s=30))
+    assert published.channels["voice"].offer_timeout_s == 1
+    assert published.queues["calls"].wait_max_s == 1
+
+
+def test_desktops_accept_by_themselves_what_the_policy_would_accept_for_them() -> None:
+    day = policy_of(ChannelPolicy(auto_accept=True, offer_timeout_s=5))
+    published = Scaling(60).policy(day)
+    assert not published.channels["voice"].auto_accept
+    assert published.channels["voice"].offer_timeout_s == ACCEPT_AT_ONCE_S
+    assert accepts_by_itself(day, queue_id="calls", channel="voice")
+    assert not accepts_by_itself(published, queue_id="calls", channel="voice")
+
+
+def test_a_queue_overrules_its_channel_about_accepting() -> None:
+    day = policy_of(ChannelPolicy(auto_accept=True, offer_timeout_s=120), auto_accept=False)
+    assert not accepts_by_itself(day, queue_id="calls", channel="voice")
+    # The channel's timeout is generous now, so the queue keeps the scaled one.
+    assert Scaling(60).policy(day).queues["calls"].offer_timeout_s == 2
+
+
+def test_the_policys_wrap_up_is_only_the_longest_that_the_desktop_may_take() -> None:
+    day = policy_of(ChannelPolicy(wrap_up_s=20), wrap_up_s={"voice": 90})
+    published = Scaling(60).policy(day)
+    assert published.channels["voice"].wrap_up_s == 1 + WRAP_UP_MARGIN_S
+    assert published.queues["calls"].wrap_up_s == {"voice": 2 + WRAP_UP_MARGIN_S}
+    assert published.channels["voice"].wrap_up_max_s >= 2 + WRAP_UP_MARGIN_S
+    assert wrap_up_ms(day, queue_id="calls", channel="voice") == 90_000
+    assert wrap_up_ms(day, queue_id="elsewhere", channel="voice") == 20_000
+
+
+def test_no_wrap_up_stays_none() -> None:
+    assert Scaling(60).policy(policy_of()).channels["voice"].wrap_up_s == 0
+
+
+def test_priorities_cool_downs_and_returns_are_scaled_and_the_grace_of_the_network_is_not() -> None:
+    day = Policy(
+        channels={"voice": ChannelPolicy()},
+        queues={
+            "calls": QueuePolicy(
+                priority_s=600, cool_down_s=300, rona=RonaPolicy(return_after_s=120)
+            )
+        },
+        entry=(EntryRule(name="all", queue="calls", priority_s=180),),
+    )
+    published = Scaling(60).policy(day)
+    queue = published.queues["calls"]
+    assert (queue.priority_s, queue.cool_down_s, queue.rona.return_after_s) == (10, 5, 2)
+    assert published.entry[0].priority_s == 3
+    assert published.agents == day.agents

@@ -1,0 +1,207 @@
+"""The lines of a story that set up the centre: channels, queues, entry rules and what holds for every agent.
+
+Each line changes a draft of the policy; the runner publishes the draft before the next line of another kind.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from router.model.policy import (
+    AgentsPolicy,
+    ChannelPolicy,
+    EntryRule,
+    EntryWhen,
+    FactPolicy,
+    FactType,
+    LostDesktopAction,
+    Policy,
+    QueuePolicy,
+    RonaPolicy,
+    Selection,
+    ServiceLevelPolicy,
+    WhenFull,
+)
+from tests.scenarios.story import seconds_of, words_and_settings
+
+Reader = Callable[[str], Any]
+KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove")
+
+
+def yes_or_no(text: str) -> bool:
+    """``yes`` or ``no``."""
+    if text not in ("yes", "no"):
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text == "yes"
+
+
+def levels(text: str) -> dict[str, int]:
+    """``english:8,billing`` as skills with their levels; no level is level 1."""
+    pairs = (part.partition(":") for part in text.split(",") if part)
+    return {skill: int(level or "1") for skill, _, level in pairs}
+
+
+def names(text: str) -> tuple[str, ...]:
+    """``voice,chat`` as names."""
+    return tuple(text.split(","))
+
+
+def service_level(text: str) -> ServiceLevelPolicy:
+    """``80%/20s``."""
+    share, _, threshold = text.partition("/")
+    return ServiceLevelPolicy(
+        target=int(share.rstrip("%")) / 100, threshold_s=seconds_of(threshold)
+    )
+
+
+def signed_seconds(text: str) -> int:
+    """``30s``, ``-30s`` or ``2min``."""
+    return -seconds_of(text[1:]) if text.startswith("-") else seconds_of(text)
+
+
+# What a story says, the field it means, and how its value is read.
+CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
+    "units": ("units", int),
+    "max": ("per_agent_max", int),
+    "blocks": ("blocks", names),
+    "wrap_up": ("wrap_up_s", seconds_of),
+    "wrap_up_max": ("wrap_up_max_s", seconds_of),
+    "wrap_up_holds_capacity": ("wrap_up_holds_capacity", yes_or_no),
+    "auto_accept": ("auto_accept", yes_or_no),
+    "offer_timeout": ("offer_timeout_s", seconds_of),
+    "lost_desktop": ("lost_desktop", LostDesktopAction),
+    "prefer": ("lost_desktop_prefer_s", seconds_of),
+}
+QUEUE: Final[dict[str, tuple[str, Reader]]] = {
+    "requires": ("requires", levels),
+    "selection": ("selection", Selection),
+    "priority": ("priority_s", signed_seconds),
+    "class": ("strict_class", int),
+    "offer_timeout": ("offer_timeout_s", seconds_of),
+    "auto_accept": ("auto_accept", yes_or_no),
+    "broadcast": ("broadcast", int),
+    "length_max": ("length_max", int),
+    "when_full": ("when_full", WhenFull),
+    "wait_max": ("wait_max_s", seconds_of),
+    "overflow_to": ("overflow_to", str),
+    "cool_down": ("cool_down_s", seconds_of),
+    "service_level": ("service_level", service_level),
+}
+ENTRY: Final[dict[str, tuple[str, Reader]]] = {
+    "queue": ("queue", str),
+    "priority": ("priority_s", signed_seconds),
+    "class": ("strict_class", int),
+    "needs": ("skills", levels),
+}
+AGENTS: Final[dict[str, tuple[str, Reader]]] = {
+    "units": ("units", int),
+    "desktop_grace": ("desktop_grace_s", seconds_of),
+    "rescind_when_not_ready": ("rescind_when_not_ready", yes_or_no),
+}
+
+
+def fields(settings: dict[str, str], known: dict[str, tuple[str, Reader]]) -> dict[str, Any]:
+    """Settings as fields of a struct. ValueError: one of them is unknown or cannot be read."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in known:
+            raise ValueError(f"{key} is unknown here; known are {', '.join(known)}")
+        name, reader = known[key]
+        found[name] = reader(value)
+    return found
+
+
+class Draft:
+    """The policy as the story has described it so far."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, ChannelPolicy] = {"voice": ChannelPolicy()}
+        self._queues: dict[str, QueuePolicy] = {}
+        self._queue_wrap_up: dict[str, int] = {}
+        self._entry: list[EntryRule] = []
+        self._agents = AgentsPolicy()
+        self._default_queue: str | None = None
+        self._skills: tuple[str, ...] = ()
+        self._facts: tuple[str, ...] = ()
+        self.drain_to: dict[str, str] = {}
+
+    def declare(self, text: str) -> None:
+        """A story declares its skills and facts by using them: read them from the whole text."""
+        skills: dict[str, None] = {}
+        facts: dict[str, None] = {}
+        for line in text.splitlines():
+            for part in [] if line.startswith("#") else line.split():
+                key, _, value = part.partition("=")
+                if key in ("needs", "skills", "requires") and value:
+                    skills |= dict.fromkeys(levels(value))
+                if key.startswith("fact."):
+                    facts[key.removeprefix("fact.")] = None
+        self._skills, self._facts = tuple(skills), tuple(facts)
+
+    def read(self, text: str) -> None:
+        """One line. ValueError: it cannot be read."""
+        words, settings = words_and_settings(text)
+        match words:
+            case ["channel", name]:
+                old = self._channels.get(name, ChannelPolicy())
+                self._channels[name] = replace(old, **fields(settings, CHANNEL))
+            case ["queue", name]:
+                self._queue(name, settings)
+            case ["entry", name]:
+                self._entry_rule(name, settings)
+            case ["agents"]:
+                self._agents = replace(self._agents, **fields(settings, AGENTS))
+            case ["default_queue", name]:
+                self._default_queue = name
+            case ["remove", "queue", name]:
+                del self._queues[name]
+                if "drain_to" in settings:
+                    self.drain_to[name] = settings["drain_to"]
+            case _:
+                raise ValueError("this line cannot be read")
+
+    def _queue(self, name: str, settings: dict[str, str]) -> None:
+        queue = self._queues.get(name, QueuePolicy())
+        wrap_up = settings.pop("wrap_up", None)
+        if wrap_up is not None:
+            self._queue_wrap_up[name] = seconds_of(wrap_up)
+        if "rona" in settings or "return_after" in settings:
+            after = settings.pop("return_after", None)
+            queue = replace(
+                queue,
+                rona=RonaPolicy(
+                    not_ready=settings.pop("rona", "not_ready") == "not_ready",
+                    return_after_s=None if after is None else seconds_of(after),
+                ),
+            )
+        self._queues[name] = replace(queue, **fields(settings, QUEUE))
+
+    def _entry_rule(self, name: str, settings: dict[str, str]) -> None:
+        when = EntryWhen(
+            channel=settings.pop("channel", None),
+            attributes={
+                key.removeprefix("fact."): settings.pop(key)
+                for key in list(settings)
+                if key.startswith("fact.")
+            },
+        )
+        self._entry.append(EntryRule(name=name, when=when, **fields(settings, ENTRY)))
+
+    def policy(self) -> Policy:
+        """The draft as a policy."""
+        queues = {
+            name: replace(queue, wrap_up_s=dict.fromkeys(self._channels, self._queue_wrap_up[name]))
+            if name in self._queue_wrap_up
+            else queue
+            for name, queue in self._queues.items()
+        }
+        return Policy(
+            channels=dict(self._channels),
+            queues=queues,
+            skills=self._skills,
+            facts={name: FactPolicy(type=FactType.IDENT) for name in self._facts},
+            entry=tuple(self._entry),
+            default_queue=self._default_queue,
+            agents=self._agents,
+        )

@@ -1,0 +1,329 @@
+"""Plays a story on an engine and compares what happens with what the story says. One story, one engine, one time line."""
+
+from copy import deepcopy
+from typing import NoReturn
+
+from router.model import commands as c
+from router.model import events as e
+from router.model.outcome import Outcome
+from router.model.refusals import Refused
+from router.model.states import AgentState, OfferState
+from tests.builders import START_MS
+from tests.core.world import World
+from tests.scenarios.policy_lines import KINDS, Draft, levels, names, signed_seconds
+from tests.scenarios.story import Step, Story, clock, seconds_of, words_and_settings
+from tests.scenarios.tell import Teller, only_repeats
+
+
+class StoryDiffers(AssertionError):
+    """What happened is not what the story says; the message is the story's text with the line marked."""
+
+
+class Runner:
+    """Plays one story."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._world = World()
+        self._teller = Teller()
+        self._draft = Draft()
+        self._draft.declare(story.text)
+        self._in_force = deepcopy(self._draft)
+
+    def play(self) -> None:
+        """From the first line to the last. StoryDiffers: it goes another way."""
+        for place, step in enumerate(self._story.steps):
+            told, repeated = self._reach(step)
+            kind = (step.command or "").split(" ")[0]
+            following = self._story.steps[place + 1 :]
+            if kind in KINDS:
+                self._read_policy(step)
+                more = bool(following) and following[0].at_s == step.at_s
+                if (
+                    more
+                    and (following[0].command or "").split(" ")[0] in KINDS
+                    and not step.expected
+                ):
+                    continue
+                more_told, more_repeated = self._publish(step)
+            elif step.command is not None:
+                more_told, more_repeated = self._carry_out(step)
+            else:
+                more_told, more_repeated = [], []
+            self._compare(step, told + more_told, repeated + more_repeated)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+    def _reach(self, step: Step) -> tuple[list[str], list[str]]:
+        """Let time pass up to the step; before it, nothing may happen that the story does not tell."""
+        at_ms = START_MS + step.at_s * 1000
+        while (due_ms := self._world.engine.next_deadline_ms()) is not None and due_ms < at_ms:
+            events = self._world.later((due_ms - self._world.at_ms) / 1000)
+            told = [text for event in events if (text := self._teller.sentence(event, due_ms))]
+            if told:
+                when = clock((due_ms - START_MS) // 1000)
+                self._differs(step, "\n".join(f"before it, at {when}: {text}" for text in told))
+        events = self._world.later((at_ms - self._world.at_ms) / 1000)
+        return self._told(events, None)
+
+    def _told(
+        self, events: list[e.Event], command: c.Command | None
+    ) -> tuple[list[str], list[str]]:
+        told: list[str] = []
+        repeated: list[str] = []
+        for event in events:
+            text = self._teller.sentence(event, self._world.at_ms)
+            if text is not None:
+                (repeated if only_repeats(event, command) else told).append(text)
+        return told, repeated
+
+    # --- the centre ---------------------------------------------------------------------------------------------------
+    def _read_policy(self, step: Step) -> None:
+        try:
+            self._draft.read(step.command or "")
+        except (ValueError, KeyError) as error:
+            self._differs(step, str(error))
+
+    def _publish(self, step: Step) -> tuple[list[str], list[str]]:
+        drain_to, self._draft.drain_to = self._draft.drain_to, {}
+        version = self._world.engine.policy_version
+        command = c.PublishPolicy(policy=self._draft.policy(), drain_to=drain_to)
+        answer = self._ask(step, command)
+        if self._world.engine.policy_version == version:
+            self._draft = deepcopy(self._in_force)  # Refused: the story goes on with what it had.
+        self._in_force = deepcopy(self._draft)
+        return answer
+
+    def _ask(self, step: Step, command: c.Command) -> tuple[list[str], list[str]]:
+        outcome: Outcome = self._world.do(command)
+        told, repeated = self._told(outcome.events, command)
+        if isinstance(outcome.answer, Refused):
+            told.append(f"refused ({outcome.answer.code.name.lower()})")
+        return told, repeated
+
+    # --- what people do -----------------------------------------------------------------------------------------------
+    def _carry_out(self, step: Step) -> tuple[list[str], list[str]]:
+        told: list[str] = []
+        repeated: list[str] = []
+        try:
+            for command in self._commands(step.command or ""):
+                more_told, more_repeated = self._ask(step, command)
+                told += more_told
+                repeated += more_repeated
+        except (ValueError, KeyError) as error:
+            self._differs(step, str(error))
+        return told, repeated
+
+    def _commands(self, text: str) -> list[c.Command]:
+        reason = None
+        if text.endswith(")") and " (" in text:
+            text, _, reason = text[:-1].rpartition(" (")
+        words, settings = words_and_settings(text)
+        match words:
+            case ["contact", contact_id, "enters", *queue] if len(queue) <= 1:
+                return [self._enter(contact_id, queue[0] if queue else None, settings)]
+            case ["contact", contact_id, "changes"]:
+                return [self._change(contact_id, settings)]
+            case ["customer", "of", contact_id, "leaves"]:
+                return [c.AbandonContact(contact_id=contact_id)]
+            case ["gateway", "cancels", contact_id]:
+                return [c.CancelContact(contact_id=contact_id)]
+            case ["desktop", "of", agent_id, verb, *session]:
+                return [self._desktop(agent_id, verb, session[0] if session else "one")]
+            case ["agent", agent_id, *rest]:
+                return self._agent(agent_id, rest, settings, reason)
+            case ["supervisor", verb, contact_id, *rest]:
+                return [self._supervisor(verb, contact_id, rest)]
+            case [agent_id, verb, contact_id, *rest]:
+                return [self._work(agent_id, verb, contact_id, rest, reason)]
+            case _:
+                raise ValueError("this line cannot be read")
+
+    def _enter(
+        self, contact_id: str, queue_id: str | None, settings: dict[str, str]
+    ) -> c.EnqueueContact:
+        ttl = settings.pop("ttl", None)
+        command = c.EnqueueContact(
+            contact_id=contact_id,
+            channel=settings.pop("channel", "voice"),
+            queue_id=queue_id,
+            skills=levels(settings.pop("needs", "")),
+            priority_s=signed_seconds(settings.pop("priority", "0")),
+            strict_class=int(settings.pop("class", "0")),
+            ttl_s=None if ttl is None else seconds_of(ttl),
+            attributes=_facts(settings),
+        )
+        _nothing_left(settings)
+        return command
+
+    def _change(self, contact_id: str, settings: dict[str, str]) -> c.UpdateContact:
+        changes: dict[str, object] = {}
+        if "priority" in settings:
+            changes["priority_s"] = signed_seconds(settings.pop("priority"))
+        if "class" in settings:
+            changes["strict_class"] = int(settings.pop("class"))
+        if "needs" in settings:
+            changes["skills"] = levels(settings.pop("needs"))
+        _nothing_left(settings)
+        return c.UpdateContact(contact_id=contact_id, **changes)  # type: ignore[arg-type]
+
+    def _agent(
+        self, agent_id: str, words: list[str], settings: dict[str, str], reason: str | None
+    ) -> list[c.Command]:
+        commands: list[c.Command] = []
+        if settings or self._world.engine.agent(agent_id) is None:
+            commands.append(_record(agent_id, settings))
+        match words:
+            case ["removed"]:
+                return [c.RemoveAgent(agent_id=agent_id)]
+            case [("ready" | "not_ready" | "offline") as state, *after]:
+                if after not in ([], ["after", "work"]):
+                    raise ValueError("after the state comes nothing, or: after work")
+                commands.append(
+                    c.SetAgentState(
+                        agent_id=agent_id,
+                        state=AgentState(state),
+                        reason=reason,
+                        after_work=bool(after),
+                    )
+                )
+            case [] if commands:
+                pass
+            case _:
+                raise ValueError("an agent is ready, not_ready, offline or removed")
+        return commands
+
+    def _desktop(self, agent_id: str, verb: str, session_id: str) -> c.Command:
+        if verb == "connects":
+            return c.ConnectDesktop(agent_id=agent_id, session_id=session_id)
+        if verb == "vanishes":
+            return c.LoseDesktop(agent_id=agent_id, session_id=session_id)
+        raise ValueError("a desktop connects or vanishes")
+
+    def _supervisor(self, verb: str, contact_id: str, rest: list[str]) -> c.Command:
+        match verb, rest:
+            case "requeues", []:
+                return c.RequeueContact(contact_id=contact_id)
+            case "requeues", ["to", queue_id]:
+                return c.RequeueContact(contact_id=contact_id, queue_id=queue_id)
+            case "assigns", ["to", agent_id]:
+                return c.AssignContact(contact_id=contact_id, agent_id=agent_id)
+            case "ends", []:
+                return c.EndContact(contact_id=contact_id, reason="supervisor")
+            case "completes", []:
+                return c.CompleteAssignment(assignment_id=self._thing(contact_id, None))
+            case _:
+                raise ValueError("a supervisor requeues, assigns, ends or completes")
+
+    def _work(
+        self, agent_id: str, verb: str, contact_id: str, rest: list[str], reason: str | None
+    ) -> c.Command:
+        thing = self._thing(contact_id, agent_id)
+        match verb, rest:
+            case "accepts", []:
+                return c.AcceptOffer(offer_id=thing, agent_id=agent_id)
+            case "declines", []:
+                return c.DeclineOffer(offer_id=thing, agent_id=agent_id)
+            case "holds", []:
+                return c.HoldAssignment(assignment_id=thing, agent_id=agent_id)
+            case "resumes", []:
+                return c.ResumeAssignment(assignment_id=thing, agent_id=agent_id)
+            case "ends", []:
+                return c.EndContact(contact_id=contact_id, agent_id=agent_id)
+            case "completes", []:
+                return c.CompleteAssignment(
+                    assignment_id=thing, agent_id=agent_id, disposition=reason
+                )
+            case "extends", [*_, duration]:
+                return c.ExtendWrapUp(
+                    assignment_id=thing, agent_id=agent_id, extend_s=seconds_of(duration)
+                )
+            case "transfers", ["to", "queue", queue_id]:
+                return c.TransferContact(
+                    contact_id=contact_id, to_queue_id=queue_id, agent_id=agent_id
+                )
+            case "transfers", ["to", "agent", other]:
+                return c.TransferContact(
+                    contact_id=contact_id, to_agent_id=other, agent_id=agent_id
+                )
+            case _:
+                raise ValueError(f"nobody {verb} in a story")
+
+    def _thing(self, contact_id: str, agent_id: str | None) -> str:
+        """The id of the last offer or assignment of this contact (at this agent)."""
+        reference = self._world.reference
+        found = [
+            one
+            for one in (*reference.offers, *reference.assignments)
+            if one.rpartition(".")[0] == contact_id
+            and agent_id
+            in (
+                None,
+                getattr(reference.offers.get(one), "agent_id", None),
+                getattr(reference.assignments.get(one), "agent_id", None),
+            )
+        ]
+        live = [
+            one
+            for one in found
+            if one in reference.offers and reference.offers[one].state is OfferState.PENDING
+        ]
+        if not found:
+            raise ValueError(f"{agent_id} never had {contact_id}")
+        return (live or sorted(found, key=lambda one: int(one.rpartition(".")[2])))[-1]
+
+    # --- the comparison -----------------------------------------------------------------------------------------------
+    def _compare(self, step: Step, told: list[str], repeated: list[str]) -> None:
+        """Every expected line must come, in any order within the step; nothing else may."""
+        left, may = list(told), list(repeated)
+        for line in step.expected:
+            if line.text.startswith("line of "):
+                self._compare_line_of(step, line.text)
+            elif line.text in left:
+                left.remove(line.text)
+            elif line.text in may:
+                may.remove(line.text)
+            else:
+                happened = "\n".join(f"instead: {text}" for text in left) or "nothing happens"
+                raise StoryDiffers(self._story.with_mark(line, happened))
+        if left:
+            self._differs(step, "\n".join(f"happens too: {text}" for text in left))
+
+    def _compare_line_of(self, step: Step, text: str) -> None:
+        """``line of support: c2 c1``: who waits, next one first."""
+        queue_id, _, wanted = text.removeprefix("line of ").partition(":")
+        reference = self._world.reference
+        waiting = [one for one in reference.in_line() if one.queue_id == queue_id]
+        places = {
+            one.contact_id: view.position
+            for one in waiting
+            if (view := self._world.engine.contact(one.contact_id)) and view.position
+        }
+        line = sorted(places, key=lambda name: places[name] or 0)
+        if line != wanted.split():
+            self._differs(step, f"the line of {queue_id} is: {' '.join(line)}")
+
+    def _differs(self, step: Step, complaint: str) -> NoReturn:
+        raise StoryDiffers(self._story.with_mark(step.line, complaint))
+
+
+def _facts(settings: dict[str, str]) -> dict[str, bool | int | str]:
+    keys = [key for key in settings if key.startswith("fact.")]
+    return {key.removeprefix("fact."): settings.pop(key) for key in keys}
+
+
+def _record(agent_id: str, settings: dict[str, str]) -> c.PutAgent:
+    units, queues = settings.pop("units", None), settings.pop("queues", None)
+    command = c.PutAgent(
+        agent_id=agent_id,
+        skills=levels(settings.pop("skills", "")),
+        queues=None if queues is None else names(queues),
+        units=None if units is None else int(units),
+        channel_max=levels(settings.pop("channel_max", "")),
+    )
+    _nothing_left(settings)
+    return command
+
+
+def _nothing_left(settings: dict[str, str]) -> None:
+    if settings:
+        raise ValueError(f"{', '.join(settings)} cannot be said here")

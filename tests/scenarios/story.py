@@ -1,0 +1,120 @@
+"""A story's text, line by line: what happens when, and what must follow. Knows the grammar of lines, not their words.
+
+``docs/scenarios.md`` describes the language for the people who write it.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+TIME: Final = re.compile(r"^(?:(\d+):)?(\d{1,2}):(\d{2})\s+(.*)$")
+DURATION: Final = re.compile(r"^(\d+)(s|min|h)?$")
+FACTORS: Final = {"s": 1, "min": 60, "h": 3_600}
+
+
+class StoryError(Exception):
+    """The text is no story: names the file, the line and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that says something."""
+
+    number: int
+    text: str
+
+
+@dataclass
+class Step:
+    """What happens at one time (nothing: only time passes), and the lines that must follow."""
+
+    at_s: int
+    line: Line
+    command: str | None
+    expected: list[Line] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Story:
+    """One file."""
+
+    name: str
+    text: str
+    steps: tuple[Step, ...]
+
+    @property
+    def title(self) -> str:
+        """The first comment."""
+        return self.text.partition("\n")[0].removeprefix("#").strip()
+
+    def with_mark(self, line: Line, complaint: str) -> str:
+        """The whole story, with the line that differs marked and the complaint below it."""
+        shown = []
+        for number, text in enumerate(self.text.splitlines(), start=1):
+            shown.append(f"{'>>' if number == line.number else '  '} {text}")
+            if number == line.number:
+                shown += [f"   {' ' * 7}^ {part}" for part in complaint.splitlines()]
+        return "\n".join(["", f"{self.name}: the story differs at line {line.number}.", *shown])
+
+
+def clock(seconds: int) -> str:
+    """Seconds as the story writes a time: 02:05, or 1:02:05."""
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
+
+
+def seconds_of(text: str) -> int:
+    """``90s``, ``2min``, ``1h`` or bare seconds. ValueError: none of these."""
+    match = DURATION.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write 30s, 2min or 1h")
+    return int(match[1]) * FACTORS[match[2] or "s"]
+
+
+def parse(path: Path) -> Story:
+    """The story in a file. StoryError: a line cannot be read, or time goes back."""
+    text = path.read_text(encoding="utf-8")
+    if not text.startswith("# "):
+        raise StoryError(f"{path.name}:1: a story begins with a comment that says what it shows")
+    steps: list[Step] = []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        content = raw.split(" #")[0].strip() if not raw.startswith("#") else ""
+        if content:
+            _read_line(path.name, Line(number, content), steps)
+    return Story(path.name, text, tuple(steps))
+
+
+def _read_line(name: str, line: Line, steps: list[Step]) -> None:
+    match = TIME.match(line.text)
+    if match is None and not line.text.startswith(">"):
+        raise StoryError(f"{name}:{line.number}: a line begins with a time (00:05) or with >")
+    if match is None:
+        if not steps:
+            raise StoryError(f"{name}:{line.number}: nothing has happened that could lead to this")
+        steps[-1].expected.append(Line(line.number, line.text[1:].strip()))
+        return
+    at_s = int(match[1] or 0) * 3_600 + int(match[2]) * 60 + int(match[3])
+    if steps and at_s < steps[-1].at_s:
+        raise StoryError(f"{name}:{line.number}: time goes back")
+    if match[4].startswith(">"):
+        expected = [Line(line.number, match[4][1:].strip())]
+        steps.append(Step(at_s, line, None, expected))
+    else:
+        steps.append(Step(at_s, line, match[4]))
+
+
+def words_and_settings(text: str) -> tuple[list[str], dict[str, str]]:
+    """``queue support wrap_up=30s`` as its words and its settings."""
+    words: list[str] = []
+    settings: dict[str, str] = {}
+    for part in text.split():
+        key, equals, value = part.partition("=")
+        if equals:
+            if key in settings:
+                raise ValueError(f"{key} is said twice")
+            settings[key] = value
+        else:
+            words.append(part)
+    return words, settings

@@ -1,0 +1,133 @@
+"""Events as a supervisor would tell them. Each event has one sentence; some only repeat what the line before has said."""
+
+from router.model import commands as c
+from router.model import events as e
+from tests.builders import START_MS
+from tests.scenarios.story import clock
+
+
+def time_of(at_ms: int) -> str:
+    """An epoch time as the story writes it."""
+    return clock((at_ms - START_MS) // 1000)
+
+
+def with_reason(sentence: str, reason: str | None) -> str:
+    """The sentence, and the reason behind it."""
+    return f"{sentence} ({reason})" if reason else sentence
+
+
+class Teller:
+    """Turns the events of one story into sentences; remembers who has which contact in which queue."""
+
+    def __init__(self) -> None:
+        self._queued: dict[str, tuple[int, str]] = {}
+
+    def sentence(self, event: e.Event, at_ms: int) -> str | None:
+        """What has happened, in one line; none for what no story tells."""
+        match event:
+            case e.OfferMade():
+                return f"offer {event.contact_id} to {event.agent_id} until {time_of(event.deadline_ms)}"
+            case e.OfferAccepted() | e.ContactAssigned():
+                taken = f", taken from {event.from_agent_id}" if event.from_agent_id else ""
+                return f"contact {event.contact_id} assigned to {event.agent_id}{taken}"
+            case e.OfferDeclined():
+                return f"offer {event.contact_id} to {event.agent_id} declined"
+            case e.OfferExpired():
+                return f"offer {event.contact_id} to {event.agent_id} expired"
+            case e.OfferRescinded():
+                told = f"offer {event.contact_id} to {event.agent_id} rescinded"
+                return with_reason(told, event.reason)
+            case e.PolicyPublished():
+                return "policy published"
+            case _:
+                return self._of_contact(event, at_ms) or self._of_agent(event)
+
+    def _of_contact(self, event: e.Event, at_ms: int) -> str | None:
+        match event:
+            case e.ContactQueued():
+                self._queued[event.contact_id] = at_ms, event.queue_id
+                return f"contact {event.contact_id} queued in {event.queue_id}"
+            case e.ContactRequeued():
+                queued_at_ms, queue_id = self._queued[event.contact_id]
+                self._queued[event.contact_id] = queued_at_ms, event.queue_id
+                where = "" if queue_id == event.queue_id else f" in {event.queue_id}"
+                kept = ""
+                if event.preferred_agent_id is not None and event.preferred_until_ms is not None:
+                    until = time_of(event.preferred_until_ms)
+                    kept = f", kept for {event.preferred_agent_id} until {until}"
+                waiting = f"waiting {(at_ms - queued_at_ms) // 1000}s"
+                return f"contact {event.contact_id} queued{where}, {waiting}{kept}"
+            case e.ContactOverflowed():
+                queued_at_ms, _ = self._queued[event.contact_id]
+                self._queued[event.contact_id] = queued_at_ms, event.queue_id
+                way = f"from {event.from_queue_id} to {event.queue_id}"
+                return f"contact {event.contact_id} overflows {way}"
+            case e.ContactRelaxed():
+                return f"contact {event.contact_id} free for everybody"
+            case e.ContactUpdated():
+                return f"contact {event.contact_id} changed"
+            case e.ContactAbandoned():
+                return f"contact {event.contact_id} abandoned after {event.waited_ms // 1000}s"
+            case e.ContactCancelled():
+                return f"contact {event.contact_id} cancelled after {event.waited_ms // 1000}s"
+            case e.ContactExpired():
+                waited = f"after {event.waited_ms // 1000}s"
+                return with_reason(f"contact {event.contact_id} expired {waited}", event.reason)
+            case e.ContactEnded():
+                return with_reason(f"contact {event.contact_id} ended", event.reason)
+            case _:
+                return None
+
+    def _of_agent(self, event: e.Event) -> str | None:
+        match event:
+            case e.AssignmentHeld():
+                return f"contact {event.contact_id} on hold"
+            case e.AssignmentResumed():
+                return f"contact {event.contact_id} off hold"
+            case e.WrapUpStarted():
+                until = time_of(event.deadline_ms)
+                return f"{event.agent_id} wraps up {event.contact_id} until {until}"
+            case e.WrapUpExtended():
+                until = time_of(event.deadline_ms)
+                return f"{event.agent_id} wraps up {event.contact_id} until {until}"
+            case e.AssignmentCompleted():
+                return with_reason(
+                    f"{event.agent_id} is done with {event.contact_id}", event.reason
+                )
+            case e.AgentStateChanged():
+                told = with_reason(f"agent {event.agent_id} {event.state}", event.reason)
+                back = event.return_at_ms
+                return told if back is None else f"{told}, back at {time_of(back)}"
+            case e.AgentNextStateSet() if event.state is not None:
+                return with_reason(f"agent {event.agent_id} next {event.state}", event.reason)
+            case e.AgentNextStateSet():
+                return f"agent {event.agent_id} next state dropped"
+            case e.DesktopLost():
+                return f"desktop of {event.agent_id} lost until {time_of(event.grace_until_ms)}"
+            case _:
+                return None
+
+
+def only_repeats(event: e.Event, command: c.Command | None) -> bool:
+    """True where the event says no more than the command's own line; a story may leave it out."""
+    match command, event:
+        case (
+            (None, _)
+            | (c.PublishPolicy(), e.PolicyPublished())
+            | (c.AcceptOffer(), e.OfferAccepted())
+            | (c.DeclineOffer(), e.OfferDeclined())
+            | (c.AssignContact(), e.ContactAssigned())
+            | (c.UpdateContact(), e.ContactUpdated())
+            | (c.HoldAssignment(), e.AssignmentHeld())
+            | (c.ResumeAssignment(), e.AssignmentResumed())
+            | (c.LoseDesktop(), e.DesktopLost())
+        ):
+            return command is not None
+        case c.EnqueueContact(queue_id=queue_id), e.ContactQueued():
+            return event.queue_id == queue_id
+        case c.SetAgentState(), e.AgentStateChanged():
+            return event.agent_id == command.agent_id and event.state is command.state
+        case c.SetAgentState(after_work=True), e.AgentNextStateSet():
+            return True
+        case _:
+            return False

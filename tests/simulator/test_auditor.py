@@ -1,0 +1,344 @@
+"""The auditor: each broken promise is found. The events are made by hand; a sound history stays without a word."""
+
+from typing import Any
+
+import pytest
+
+from router.model.commands import AdvanceTime
+from router.model.events import (
+    AgentStateChanged,
+    AgentUpdated,
+    AssignmentCompleted,
+    ContactAbandoned,
+    ContactEnded,
+    ContactQueued,
+    ContactRequeued,
+    Event,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    PolicyPublished,
+    WrapUpStarted,
+)
+from router.model.outcome import Done, Outcome
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.states import AgentState
+from router.simulator.auditor import VIOLATIONS_MAX, Auditor
+
+POLICY = Policy(
+    channels={
+        "voice": ChannelPolicy(blocks=("chat",)),
+        "chat": ChannelPolicy(units=30, per_agent_max=2),
+    },
+    queues={"calls": QueuePolicy(), "vip": QueuePolicy(strict_class=1)},
+    skills=("german",),
+)
+
+
+class Tape:
+    """A history being written, with an auditor that hears it."""
+
+    def __init__(self) -> None:
+        self.auditor = Auditor()
+        self.at_ms = 0
+        self.seq = 1
+        self.tell(PolicyPublished(version=1, policy=POLICY))
+
+    def tell(self, *events: Event, at_s: float | None = None) -> None:
+        """One step with these events."""
+        if at_s is not None:
+            self.at_ms = round(at_s * 1000)
+        self.auditor.record(
+            AdvanceTime(),
+            Outcome(
+                answer=Done(subject="", state=""),
+                first_seq=self.seq,
+                at_ms=self.at_ms,
+                events=list(events),
+            ),
+        )
+        self.seq += len(events)
+
+    def agent(self, agent_id: str = "ada", **record: Any) -> None:
+        self.tell(
+            AgentUpdated(agent_id=agent_id, **record),
+            AgentStateChanged(
+                agent_id=agent_id, state=AgentState.READY, from_state=AgentState.OFFLINE
+            ),
+        )
+
+    def queued(self, contact_id: str, **changes: Any) -> ContactQueued:
+        fields: dict[str, Any] = {
+            "contact_id": contact_id, "channel": "voice", "queue_id": "calls", "req": "", "cfg": 1
+        }  # fmt: skip
+        return ContactQueued(**(fields | changes))
+
+    def offered(
+        self, contact_id: str, agent_id: str = "ada", n: int = 1, **changes: Any
+    ) -> OfferMade:
+        fields: dict[str, Any] = {
+            "offer_id": f"{contact_id}.{n}", "contact_id": contact_id, "agent_id": agent_id,
+            "channel": "voice", "queue_id": "calls", "units": 100,
+            "deadline_ms": self.at_ms + 15_000, "req": "", "prio": 0, "cfg": 1, "reason": "longest_idle",
+        }  # fmt: skip
+        return OfferMade(**(fields | changes))
+
+    def accepted(
+        self, contact_id: str, agent_id: str = "ada", n: int = 1, waited_ms: int = 0
+    ) -> OfferAccepted:
+        return OfferAccepted(
+            offer_id=f"{contact_id}.{n}",
+            contact_id=contact_id,
+            agent_id=agent_id,
+            waited_ms=waited_ms,
+        )
+
+    def given(self, contact_id: str, agent_id: str = "ada") -> None:
+        """The whole way to an assignment, at once."""
+        self.tell(
+            self.queued(contact_id),
+            self.offered(contact_id, agent_id),
+            self.accepted(contact_id, agent_id),
+        )
+
+    def found(self) -> str:
+        return "\n".join(self.auditor.violations)
+
+
+def ended(contact_id: str, agent_id: str = "ada") -> ContactEnded:
+    return ContactEnded(
+        contact_id=contact_id, assignment_id=f"{contact_id}.1", agent_id=agent_id, reason="ended"
+    )
+
+
+def completed(contact_id: str, agent_id: str = "ada") -> AssignmentCompleted:
+    return AssignmentCompleted(
+        assignment_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, reason="finished"
+    )
+
+
+@pytest.fixture
+def tape() -> Tape:
+    return Tape()
+
+
+def test_a_sound_history_is_sound(tape: Tape) -> None:
+    tape.agent()
+    tape.given("c1")
+    second = tape.seq
+    tape.tell(tape.queued("c2"), at_s=5)
+    wrap_up = WrapUpStarted(
+        assignment_id="c1.1", contact_id="c1", agent_id="ada", deadline_ms=70_000
+    )
+    tape.tell(ended("c1"), wrap_up, at_s=60)
+    tape.tell(completed("c1"), tape.offered("c2", deadline_ms=85_000), at_s=70)
+    tape.tell(
+        OfferDeclined(
+            offer_id="c2.1",
+            contact_id="c2",
+            agent_id="ada",
+            reason="busy",
+            cool_down_until_ms=101_000,
+        ),
+        ContactRequeued(
+            contact_id="c2", queue_id="calls", req="", reason="declined", orig_seq=second
+        ),
+        at_s=71,
+    )
+    tape.tell(ContactAbandoned(contact_id="c2", queue_id="calls", waited_ms=67_000), at_s=72)
+    tape.auditor.close(unfinished=0)
+    assert tape.found() == ""
+    assert tape.auditor.checks > 20
+
+
+def test_a_gap_in_the_numbers(tape: Tape) -> None:
+    tape.seq += 1
+    tape.tell(tape.queued("c1"))
+    assert "event 3 follows event 1" in tape.found()
+
+
+def test_time_that_falls(tape: Tape) -> None:
+    tape.tell(tape.queued("c1"), at_s=9)
+    tape.tell(tape.queued("c2"), at_s=8)
+    assert "time has fallen" in tape.found()
+
+
+def test_two_calls_at_once(tape: Tape) -> None:
+    tape.agent()
+    tape.given("c1")
+    tape.given("c2")
+    assert "c2" not in tape.found()
+    assert "ada gets an offer beyond his capacity" in tape.found()
+    assert "ada is above his capacity" in tape.found()
+
+
+def test_a_chat_while_a_call_blocks_it(tape: Tape) -> None:
+    tape.agent(units=200)
+    tape.given("c1")
+    tape.tell(tape.queued("c2", channel="chat"), tape.offered("c2", channel="chat", units=30))
+    assert "beyond his capacity" in tape.found()
+
+
+def test_a_third_chat_where_two_are_the_most(tape: Tape) -> None:
+    tape.agent()
+    for n in (1, 2):
+        tape.tell(tape.queued(f"c{n}", channel="chat"), tape.offered(f"c{n}", channel="chat"))
+    assert tape.found() == ""
+    tape.tell(tape.queued("c3", channel="chat"), tape.offered("c3", channel="chat"))
+    assert "beyond his capacity" in tape.found()
+
+
+def test_an_offer_to_an_agent_who_is_not_ready(tape: Tape) -> None:
+    tape.agent()
+    tape.tell(
+        AgentStateChanged(
+            agent_id="ada", state=AgentState.NOT_READY, from_state=AgentState.READY, reason="break"
+        )
+    )
+    tape.tell(tape.queued("c1"), tape.offered("c1"))
+    assert "gets an offer while not ready" in tape.found()
+
+
+def test_an_offer_to_an_agent_who_is_not_qualified(tape: Tape) -> None:
+    tape.agent(skills={"german": 2})
+    tape.tell(tape.queued("c1", skills={"german": 3}), tape.offered("c1"))
+    assert "he is not qualified" in tape.found()
+
+
+def test_an_offer_of_a_contact_that_another_has(tape: Tape) -> None:
+    tape.agent()
+    tape.agent("bob")
+    tape.given("c1")
+    tape.tell(tape.offered("c1", "bob", n=2))
+    assert "c1 for bob: it is in no line" in tape.found()
+
+
+def test_a_later_contact_before_an_earlier_one(tape: Tape) -> None:
+    tape.tell(tape.queued("c1"), at_s=0)
+    tape.tell(tape.queued("c2"), at_s=1)
+    tape.agent()
+    tape.auditor.violations.clear()
+    tape.tell(tape.offered("c2"))
+    assert "c2 for ada: c1 goes before it" in tape.found()
+
+
+def test_a_lower_class_and_less_credit_before_more(tape: Tape) -> None:
+    tape.tell(tape.queued("c1"), at_s=0)
+    tape.tell(tape.queued("c2", priority_s=30), tape.queued("c3", queue_id="vip"), at_s=20)
+    tape.agent()
+    tape.auditor.violations.clear()
+    tape.tell(tape.offered("c1"))
+    assert "goes before it" in tape.found()
+    tape.auditor.violations.clear()
+    tape.agent("bob")
+    tape.auditor.violations.clear()
+    tape.tell(tape.offered("c3", "bob"))
+    assert tape.found().count("goes before") == 0
+
+
+def test_a_contact_in_cool_down_may_be_passed_over(tape: Tape) -> None:
+    tape.agent()
+    tape.tell(tape.queued("c1"), tape.offered("c1"))
+    queued_seq = tape.seq - 2
+    tape.tell(
+        OfferDeclined(
+            offer_id="c1.1", contact_id="c1", agent_id="ada", reason="no", cool_down_until_ms=30_000
+        ),
+        ContactRequeued(
+            contact_id="c1", queue_id="calls", req="", reason="declined", orig_seq=queued_seq
+        ),
+        tape.queued("c2"),
+        tape.offered("c2"),
+        at_s=1,
+    )
+    assert tape.found() == ""
+
+
+def test_somebody_waits_whom_a_free_agent_could_take(tape: Tape) -> None:
+    tape.agent()
+    tape.tell(tape.queued("c1"))
+    assert "c1 waits though ada could take it" in tape.found()
+
+
+def test_an_accept_after_the_deadline_and_an_expiry_before_it(tape: Tape) -> None:
+    tape.agent()
+    tape.tell(tape.queued("c1"), tape.offered("c1"))
+    tape.tell(tape.accepted("c1", waited_ms=15_000), at_s=15)
+    assert "offer c1.1 is over" in tape.found()
+    tape = Tape()
+    tape.agent()
+    tape.tell(tape.queued("c1"), tape.offered("c1"))
+    tape.tell(OfferExpired(offer_id="c1.1", contact_id="c1", agent_id="ada"), at_s=14)
+    assert "expires before its deadline" in tape.found()
+
+
+def test_a_second_end_of_an_offer(tape: Tape) -> None:
+    tape.agent()
+    tape.given("c1")
+    tape.tell(OfferExpired(offer_id="c1.1", contact_id="c1", agent_id="ada"), at_s=15)
+    assert "offer c1.1 is not pending" in tape.found()
+
+
+def test_a_second_end_of_a_contact(tape: Tape) -> None:
+    tape.agent()
+    tape.given("c1")
+    tape.tell(ended("c1"), completed("c1"))
+    tape.tell(ended("c1"))
+    assert "c1 is not alive" in tape.found()
+
+
+def test_an_end_by_somebody_else(tape: Tape) -> None:
+    tape.agent()
+    tape.agent("bob")
+    tape.given("c1")
+    tape.tell(ended("c1", "bob"))
+    assert "c1 is ended by another than its owner" in tape.found()
+
+
+def test_an_assignment_completed_twice_or_while_its_contact_lives(tape: Tape) -> None:
+    tape.agent()
+    tape.given("c1")
+    tape.tell(completed("c1"))
+    assert "completed while its contact is alive" in tape.found()
+    tape.tell(ended("c1"), completed("c1"))
+    assert "c1.1 is completed though not open" in tape.found()
+
+
+def test_a_wait_that_is_not_the_true_one(tape: Tape) -> None:
+    tape.agent()
+    tape.tell(tape.queued("c1"), tape.offered("c1"))
+    tape.tell(tape.accepted("c1", waited_ms=1_000), at_s=2)
+    assert "c1 is said to have waited 1000 ms" in tape.found()
+
+
+def test_a_requeue_that_loses_its_place(tape: Tape) -> None:
+    tape.agent()
+    tape.tell(tape.queued("c1"), tape.offered("c1"))
+    tape.tell(
+        OfferExpired(offer_id="c1.1", contact_id="c1", agent_id="ada"),
+        ContactRequeued(contact_id="c1", queue_id="calls", req="", reason="rona", orig_seq=99),
+        at_s=15,
+    )
+    assert "c1 is requeued with another place" in tape.found()
+
+
+def test_what_is_left_over_at_the_end(tape: Tape) -> None:
+    tape.agent()
+    tape.given("c1")
+    tape.auditor.close(unfinished=0)
+    assert "1 contacts are alive at the end, the world says 0" in tape.found()
+    assert "assignment c1.1 is not completed" in tape.found()
+    other = Tape()
+    other.agent()
+    other.tell(other.queued("c1"), other.offered("c1"))
+    other.tell(ContactAbandoned(contact_id="c1", queue_id="calls", waited_ms=0))
+    other.auditor.close(unfinished=0)
+    assert "offer c1.1 has no end" in other.found()
+
+
+def test_the_list_of_violations_is_bounded_but_all_are_counted(tape: Tape) -> None:
+    for _ in range(VIOLATIONS_MAX + 20):
+        tape.tell(ended("nobody"))
+    assert len(tape.auditor.violations) == VIOLATIONS_MAX
+    assert tape.auditor.violation_count == VIOLATIONS_MAX + 20

@@ -1,0 +1,156 @@
+"""Figures of small days that can be worked out by hand, and agreement with the live meters."""
+
+import pytest
+from msgspec.structs import replace
+
+from router.model.commands import Command
+from router.model.outcome import Outcome
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.simulator import workload
+from router.simulator.centres import SMALL
+from router.simulator.day import Day, PlannedContact, Shift
+from router.simulator.figures import Sums, percentile, ratios
+from router.simulator.meter import Area, Meter
+from router.simulator.report import Audit, Report, build
+from router.simulator.world import World
+from router.stats.meters import Meters
+from tests.simulator.days import Lived, a_contact, a_day, an_agent
+
+
+def report_of(day: Day) -> Report:
+    lived = Lived(day)
+    return build(
+        name="x",
+        source=(),
+        options={},
+        sums=Sums().take(lived.meter, range(lived.meter.batches)),
+        samples=[],
+        thresholds_s={20},
+        agents=lived.meter.agents_by_group,
+        unfinished=lived.world.unfinished,
+        events=lived.meter.events,
+        digests=("", ""),
+        audit=Audit(checks=0),
+    )
+
+
+def test_waits_service_level_and_occupancy_of_a_day_by_hand() -> None:
+    # ada: c1 0-60, c2 60-120 (waited 50), c4 120-180 (waited 5); c3 leaves after 30.
+    day = a_day(
+        a_contact("c1", 0),
+        a_contact("c2", 10),
+        a_contact("c3", 20, patience_ms=30_000),
+        a_contact("c4", 115),
+        window_to_ms=240_000,
+    )
+    report = report_of(day)
+    assert (report.contacts, report.answered, report.abandoned) == (4, 3, 1)
+    assert report.mean_wait_answered_s == pytest.approx(55 / 3)
+    assert report.mean_wait_all_s == pytest.approx(85 / 4)
+    assert report.p_wait == 0.75
+    assert (report.p50_wait_s, report.p90_wait_s) == (5, 50)
+    assert report.service_level.value == 0.5
+    assert report.service_level.exclude_early == 0.5
+    assert report.occupancy == pytest.approx(180 / 240)
+    assert report.mean_waiting == pytest.approx((50 + 30 + 5) / 240)
+    assert report.mean_handle_s == 60
+
+
+def test_a_short_abandon_does_not_count_against_the_service_level() -> None:
+    day = a_day(a_contact("c1", 0), a_contact("c2", 10, patience_ms=4_000))
+    report = report_of(day)
+    assert report.service_level.value == 1.0
+    assert report.service_level.of_offered == 0.5
+
+
+def test_contacts_outside_the_window_are_served_but_not_counted() -> None:
+    day = a_day(
+        a_contact("c1", 0),
+        a_contact("c2", 100),
+        a_contact("c3", 200),
+        window_from_ms=100_000,
+        window_to_ms=200_000,
+    )
+    lived = Lived(day)
+    sums = Sums().take(lived.meter, range(1))
+    assert sums.total.contacts == 1
+    assert sums.handling_ms == {"agents": 60_000}
+    assert sums.on_duty_ms == {"agents": 100_000}
+
+
+def test_wrap_up_and_work_after_the_shift_count_as_occupied() -> None:
+    policy = Policy(
+        channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=30)},
+        queues={"calls": QueuePolicy()},
+    )
+    ada = an_agent(shifts=(Shift(from_ms=0, to_ms=20_000),))
+    lived = Lived(a_day(a_contact("c1", 10), agents=(ada,), policy=policy, window_to_ms=200_000))
+    sums = Sums().take(lived.meter, range(1))
+    assert sums.handling_ms == {"agents": 90_000}
+    assert sums.on_duty_ms == {"agents": 100_000}
+    assert sums.total.wrap_up_ms == 30_000
+
+
+def test_an_area_is_split_at_the_cuts_of_the_batches() -> None:
+    area = Area((100, 200, 300, 400))
+    area.step(50, 2)
+    area.step(150, 1)
+    area.step(320, -3)
+    area.step(500, 0)
+    assert area.by_batch == [2 * 50 + 3 * 50, 3 * 100, 3 * 20]
+
+
+def test_batches_add_up_to_the_whole() -> None:
+    contacts = [a_contact(f"c{n}", 7 * n, handle_s=6.5) for n in range(300)]
+    lived = Lived(a_day(*contacts, batches=6, window_to_ms=2_100_000))
+    whole = ratios(Sums().take(lived.meter, range(6)))
+    parts = [ratios(Sums().take(lived.meter, (n,))) for n in range(6)]
+    for name, (numerator, denominator) in whole.items():
+        assert sum(part[name][0] for part in parts) == pytest.approx(numerator)
+        assert sum(part[name][1] for part in parts) == pytest.approx(denominator)
+
+
+def test_a_percentile_is_the_smallest_wait_that_enough_do_not_exceed() -> None:
+    waits = list(range(1, 101))
+    assert percentile(waits, 0.5) == 50
+    assert percentile(waits, 0.9) == 90
+    assert percentile([7], 0.95) == 7
+    assert percentile([], 0.5) is None
+
+
+class LiveMeters:
+    """The meters of the running router, as a listener of the world."""
+
+    def __init__(self) -> None:
+        self.meters = Meters()
+
+    def arrived(self, plan: PlannedContact) -> None:
+        """Nothing to count."""
+
+    def record(self, command: Command, outcome: Outcome) -> None:
+        """Every event once and in order."""
+        for n, event in enumerate(outcome.events):
+            self.meters.fold(event, outcome.first_seq + n, outcome.at_ms)
+
+
+def test_the_live_meters_count_the_same() -> None:
+    def drawn() -> Day:
+        return workload.day(workload.load(SMALL), policy=None, seed=5, replication=0)
+
+    first = World(drawn())
+    first.run()
+    # The window is the whole run: the live meters know of none.
+    day = replace(drawn(), window_to_ms=first.engine.at_ms)
+    meter, live = Meter(day), LiveMeters()
+    world = World(day, listeners=(meter, live))
+    world.run()
+    meter.close()
+    sums = Sums().take(meter, range(1))
+    figures = live.meters.workspace_figures(world.engine.at_ms)
+    assert figures.contacts.service.answered == sums.total.answered > 900
+    assert figures.contacts.service.abandoned == sums.total.abandoned
+    assert figures.contacts.asa_ms == round(sums.total.wait_answered_ms / sums.total.answered)
+    assert figures.contacts.offers.expired == sums.total.missed
+    assert figures.contacts.offers.declined == sums.total.declined
+    assert figures.time.busy_ms == sum(sums.handling_ms.values())
+    assert figures.time.busy_ms + figures.time.idle_ms == sum(sums.on_duty_ms.values())

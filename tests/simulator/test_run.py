@@ -1,0 +1,151 @@
+"""The way in: specs, reports, the same bytes."""
+
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from router.model.errors import PolicyInvalid
+from router.simulator.centres import SMALL
+from router.simulator.day import WorkloadInvalid
+from router.simulator.report import render
+from router.simulator.run import SimulationSpec, announced, simulate
+
+KEYS = {
+    "contacts", "answered", "abandoned", "blocked", "mean_wait_answered_s", "mean_wait_all_s", "p50_wait_s",
+    "p90_wait_s", "p95_wait_s", "service_level", "occupancy", "queues", "agent_groups", "events", "digest",
+    "contacts_per_second",
+}  # fmt: skip
+POLICY = """\
+channels: {voice: {auto_accept: true, wrap_up_s: 5}, chat: {auto_accept: true, units: 50, per_agent_max: 2}}
+skills: [english, german, sales, support, billing, vip]
+queues: {sales: {wrap_up_s: {voice: 40}}, support: {}, billing: {}, vip: {}}
+"""
+
+
+def small(**changes: object) -> SimulationSpec:
+    fields: dict[str, object] = {"workload": str(SMALL)}
+    return SimulationSpec(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_the_report_has_every_figure_that_is_promised() -> None:
+    report = simulate(small())
+    found = json.loads(report.to_json())
+    assert set(found) >= KEYS
+    assert set(found["service_level"]) >= {"value", "threshold_s", "formula"}
+    assert set(found["queues"]) == {"sales", "support", "billing", "vip"}
+    assert found["contacts"] == found["answered"] + found["abandoned"] + found["blocked"] > 1_000
+    assert found["contacts_per_second"] is None
+    assert json.loads(report.to_json(with_speed=True))["contacts_per_second"] > 0
+    assert report.audit.violations == ()
+    assert report.audit.checks > 10_000
+
+
+def test_the_same_input_gives_the_same_bytes_in_another_process_with_another_hash_seed() -> None:
+    script = (
+        "import sys; from router.simulator.run import *;"
+        f"sys.stdout.buffer.write(simulate(SimulationSpec(workload={str(SMALL)!r}, seed=3)).to_json())"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert outputs[0] == outputs[1] == simulate(small(seed=3)).to_json()
+    assert simulate(small(seed=4)).to_json() != outputs[0]
+
+
+def test_the_audit_changes_nothing_but_its_own_part() -> None:
+    with_audit, without = simulate(small()), simulate(small(audit=False))
+    assert with_audit.digest == without.digest
+    assert with_audit.state_digest == without.state_digest
+    assert without.audit.checks == 0
+
+
+def test_replications_give_intervals_and_are_independent() -> None:
+    report = simulate(small(replications=4, audit=False))
+    assert report.intervals["answered"].samples == 4
+    assert report.intervals["answered"].mean == report.answered / 4
+    assert report.intervals["answered"].low < report.intervals["answered"].high
+    found = report.intervals["occupancy"]
+    assert report.occupancy is not None
+    assert found.low < report.occupancy < found.high
+
+
+def test_wrap_up_holds_for_every_channel_and_queue(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    short = simulate(small(policy=str(policy), wrap_up_s=0))
+    long = simulate(small(policy=str(policy), wrap_up_s=60))
+    assert short.occupancy is not None
+    assert long.occupancy is not None
+    assert short.occupancy + 0.05 < long.occupancy
+    assert long.options["wrap_up_s"] == 60
+    assert long.options["policy"] == "policy.yaml"
+
+
+def test_the_seed_and_everything_drawn_is_announced() -> None:
+    scenarios = Path(__file__).parents[2] / "benchmarks" / "scenarios"
+    found = announced(
+        SimulationSpec(workload=str(scenarios / "simple_msk.yaml"), seed=9, replications=1)
+    )
+    assert found["seed"] == 9
+    assert isinstance(found["day_factor"], float)
+
+
+def test_progress_rises_from_nothing_to_one() -> None:
+    heard: list[float] = []
+    simulate(small(replications=2, audit=False), progress=heard.append)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        (SimulationSpec(), WorkloadInvalid),
+        (SimulationSpec(logs=("vanad:x",), workload="y"), WorkloadInvalid),
+        (SimulationSpec(logs=("vanad:/nowhere",)), WorkloadInvalid),
+        (SimulationSpec(logs=("vanad:/nowhere",), replications=2), WorkloadInvalid),
+        (SimulationSpec(workload="/nowhere"), WorkloadInvalid),
+        (small(policy="/nowhere"), WorkloadInvalid),
+    ],
+)
+def test_what_cannot_be_run_is_refused(spec: SimulationSpec, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        simulate(spec)
+
+
+def test_a_policy_that_is_wrong_is_refused_with_its_place(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.replace("billing: {}", "billing: {overflow_to: nowhere}"))
+    with pytest.raises(PolicyInvalid, match="overflow_to"):
+        simulate(small(policy=str(policy)))
+    text = SMALL.read_text().replace("overflow_to: support", "overflow_to: nowhere")
+    broken = tmp_path / "centre.yaml"
+    broken.write_text(text)
+    with pytest.raises(PolicyInvalid, match="overflow_to"):
+        simulate(SimulationSpec(workload=str(broken)))
+
+
+def test_a_policy_without_the_days_queues_does_not_fit(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.replace("vip: {}", "gold: {}"))
+    with pytest.raises(WorkloadInvalid, match="unknown_queue"):
+        simulate(small(policy=str(policy)))
+
+
+def test_the_report_can_be_shown_to_people() -> None:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(render(simulate(small(replications=2, audit=False))))
+    shown = console.export_text()
+    for word in ("small-centre", "mean_wait_answered_s", "support-german", "all-round"):
+        assert word in shown

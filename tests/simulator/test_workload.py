@@ -1,0 +1,181 @@
+"""Workload files: what is generated, and what is refused with its place."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from router.simulator import documents, workload
+from router.simulator.centres import SMALL
+from router.simulator.day import PlannedContact, WorkloadInvalid
+from router.simulator.workload import Workload
+
+TEXT = """\
+name: by-hand
+duration_s: 36000
+streams:
+  calls:
+    arrivals: {per_hour: 200}
+    handle: {dist: exponential, mean_s: 180}
+agent_groups:
+  all: {count: 14}
+"""
+
+
+def parsed(text: str) -> Workload:
+    return documents.parse(text, Workload, source="day.yaml")
+
+
+def contacts(text: str, *, seed: int = 1, replication: int = 0) -> list[PlannedContact]:
+    day = workload.day(parsed(text), policy=None, seed=seed, replication=replication)
+    return list(day.contacts)
+
+
+def test_a_poisson_stream_has_the_rate_that_was_asked_for() -> None:
+    found = contacts(TEXT.replace("36000", "3600000"))
+    assert abs(len(found) - 200_000) < 4 * 200_000**0.5
+    gaps = [b.at_ms - a.at_ms for a, b in pairwise(found)]
+    mean = sum(gaps) / len(gaps)
+    spread = (sum((g - mean) ** 2 for g in gaps) / len(gaps)) ** 0.5
+    assert spread / mean == pytest.approx(1, rel=0.02)
+
+
+def test_rates_by_period_hold_in_their_periods_and_arrivals_end_with_them() -> None:
+    text = TEXT.replace("{per_hour: 200}", "{per_hour: [3600, 0, 7200], period_s: 3600}")
+    found = contacts(text)
+    by_hour = [sum(1 for c in found if c.at_ms // 3_600_000 == hour) for hour in range(10)]
+    assert by_hour[0] == pytest.approx(3600, rel=0.08)
+    assert by_hour[1] == 0
+    assert by_hour[2] == pytest.approx(7200, rel=0.06)
+    assert by_hour[3:] == [0] * 7
+
+
+def test_a_profile_spreads_the_expected_number_of_the_day() -> None:
+    text = TEXT.replace("{per_hour: 200}", "{per_day: 40000, profile: [1, 3], period_s: 18000}")
+    found = contacts(text)
+    first = sum(1 for c in found if c.at_ms < 18_000_000)
+    assert len(found) == pytest.approx(40_000, rel=0.03)
+    assert first / len(found) == pytest.approx(0.25, abs=0.01)
+
+
+def test_evenly_spaced_arrivals_are_evenly_spaced() -> None:
+    found = contacts(TEXT.replace("{per_hour: 200}", "{every_s: 0.4}").replace("36000", "2"))
+    assert [c.at_ms for c in found] == [400, 800, 1200, 1600]
+
+
+def test_handle_times_may_depend_on_the_period_of_arrival() -> None:
+    text = TEXT.replace("{per_hour: 200}", "{per_hour: [600, 600], period_s: 3600}").replace(
+        "{dist: exponential, mean_s: 180}",
+        "[{dist: constant, value_s: 10}, {dist: constant, value_s: 20}]",
+    )
+    for contact in contacts(text):
+        assert contact.handle_ms == (10_000 if contact.at_ms < 3_600_000 else 20_000)
+
+
+def test_the_same_seed_gives_the_same_day_and_another_seed_another() -> None:
+    assert contacts(TEXT, seed=3) == contacts(TEXT, seed=3)
+    assert contacts(TEXT, seed=3) != contacts(TEXT, seed=4)
+    assert contacts(TEXT, seed=3) != contacts(TEXT, seed=3, replication=1)
+
+
+def test_another_stream_leaves_the_draws_of_the_first_alone() -> None:
+    more = TEXT.replace(
+        "streams:\n",
+        "streams:\n  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: 1}\n",
+    )
+    both = contacts(more)
+    assert [c for c in both if c.stream == "calls"] == contacts(TEXT)
+    assert [c.at_ms for c in both] == sorted(c.at_ms for c in both)
+
+
+def test_a_day_factor_multiplies_the_rates_of_a_replication_and_has_mean_one() -> None:
+    made = parsed(TEXT + "day_factor: {shape: 28.7}\n")
+    factors = [workload.day_factor(made, seed=1, replication=n) for n in range(2_000)]
+    mean = sum(factors) / len(factors)
+    variance = sum((f - mean) ** 2 for f in factors) / len(factors)
+    assert mean == pytest.approx(1, abs=0.02)
+    assert variance == pytest.approx(1 / 28.7, rel=0.1)
+    day = workload.day(made, policy=None, seed=1, replication=5)
+    assert len(list(day.contacts)) == pytest.approx(2_000 * factors[5], rel=0.1)
+
+
+def test_a_group_with_one_count_is_there_all_day_and_levels_make_staff_levels() -> None:
+    text = TEXT.replace("{count: 14}", "{count: [2, 12, 3], period_s: 3600}")
+    day = workload.day(parsed(text), policy=None, seed=1, replication=0)
+    assert [(level.at_ms, level.count) for level in day.levels] == [
+        (0, 2),
+        (3_600_000, 12),
+        (7_200_000, 3),
+    ]
+    assert [agent.agent_id for agent in day.agents][:2] == ["all-01", "all-02"]
+    assert len(day.agents) == 12
+    assert all(agent.shifts == () for agent in day.agents)
+
+
+def test_the_derived_policy_knows_every_queue_channel_and_skill() -> None:
+    text = TEXT.replace("handle:", "skills: {german: 3}\n    channel: chat\n    handle:")
+    policy = workload.derived_policy(parsed(text))
+    assert list(policy.queues) == ["calls"]
+    assert list(policy.channels) == ["chat"]
+    assert policy.skills == ("german",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("mean_s: 180", "mean_s: -180", "day.yaml:6: .* at $.streams.calls.handle.mean_s"),
+        ("mean_s: 180", "men_s: 180", "day.yaml:6: .* at $.streams.calls.handle"),
+        ("exponential", "exponentail", "day.yaml:6: .* at $.streams.calls.handle.dist"),
+        (
+            "per_hour: 200",
+            "per_hour: 200, period_s: 9",
+            "day.yaml:5: .*at $.streams.calls.arrivals",
+        ),
+        ("per_hour: 200", "per_hour: 200, every_s: 9", "day.yaml:5: .*at $.streams.calls.arrivals"),
+        ("per_hour: 200", "per_day: 200", "day.yaml:5: .* at $.streams.calls.arrivals"),
+        ("count: 14", "count: many", "day.yaml:8: .* at $.agent_groups.all.count"),
+        ("count: 14", "count: 14, period_s: 9", "day.yaml:8: .* at $.agent_groups.all"),
+        ("name: by-hand", "name: By Hand", "day.yaml:1: .* at $.name"),
+        ("name: by-hand", "name: a\nname: b", "day.yaml:2: "),
+        ("duration_s: 36000", "duration_s: 10\nwarm_up_s: 10", r"day.yaml:1: .*warm_up_s.* at $"),
+        ("streams:", "colour: red\nstreams:", "day.yaml:.*unknown field `colour`"),
+    ],
+)
+def test_an_error_names_file_line_and_path(old: str, new: str, place: str) -> None:
+    with pytest.raises(WorkloadInvalid, match=place.replace("$", r"\$")):
+        parsed(TEXT.replace(old, new))
+
+
+def test_the_guilty_one_of_several_streams_is_named() -> None:
+    more = TEXT.replace(
+        "agent_groups:",
+        "  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: -1}\nagent_groups:",
+    )
+    with pytest.raises(WorkloadInvalid, match=r"day.yaml:9: .*\$\.streams\.chats\.handle\.value_s"):
+        parsed(more)
+
+
+def test_a_file_that_is_not_there_or_not_yaml_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadInvalid, match="cannot be read"):
+        workload.load(tmp_path / "nowhere.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1, 2\nb: 3\n")
+    with pytest.raises(WorkloadInvalid, match=r"broken.yaml:\d+: .*not YAML"):
+        workload.load(broken)
+
+
+def test_the_centre_that_ships_with_the_package_can_be_read() -> None:
+    small = workload.load(SMALL)
+    day = workload.day(small, policy=None, seed=1, replication=0)
+    assert 12 <= len(day.agents) <= 20
+    assert list(day.policy.queues) == ["sales", "support", "billing", "vip"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((Path(__file__).parents[2] / "benchmarks" / "scenarios").glob("*.yaml")),
+    ids=lambda p: p.stem,
+)
+def test_every_scenario_can_be_read(path: Path) -> None:
+    made = workload.load(path)
+    assert made.name.replace("-", "_") == path.stem

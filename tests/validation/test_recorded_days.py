@@ -1,0 +1,51 @@
+"""Real days through the real core: near a reference simulation, and never two calls at one agent."""
+
+import pytest
+
+from router.simulator.run import SimulationSpec, parse_log, simulate
+from tests.validation.bank_picks import replayed_picks
+from tests.validation.recorded import BANK, REFERENCE, VANAD, RecordedDay, needs_data
+
+pytestmark = needs_data
+
+
+@pytest.mark.parametrize("reference", REFERENCE, ids=lambda r: f"{r.day}-{r.wrap_up_s}s")
+@pytest.mark.slow
+def test_a_vanad_day_lands_near_the_reference(reference: RecordedDay) -> None:
+    log = f"vanad:{VANAD / reference.day}.csv"
+    report = simulate(SimulationSpec(logs=(log,), wrap_up_s=reference.wrap_up_s))
+    assert report.audit.violations == ()
+    assert report.unfinished == 0
+    assert report.contacts == report.answered + report.abandoned
+    # The longest wrap-up overloads both centres: there small differences grow.
+    tolerance = 0.15 if reference.wrap_up_s == 30 else 0.08
+    assert report.mean_wait_answered_s == pytest.approx(reference.mean_wait_s, rel=tolerance)
+    assert report.abandoned == pytest.approx(reference.abandoned, rel=0.05)
+
+
+def test_a_vanad_day_is_read_as_it_was() -> None:
+    log = parse_log(f"vanad:{VANAD / '2014-03-10.csv'}")
+    abandoned = [c for c in log.contacts if c.patience_ms is not None]
+    served = [c for c in log.contacts if c.patience_ms is None]
+    assert (len(log.contacts), len(abandoned), len(log.agents)) == (7_091, 268, 106)
+    assert len(log.queue_skills) == 11
+    assert sum(c.handle_ms for c in served) / len(served) / 1000 == pytest.approx(254.6, abs=0.05)
+
+
+def test_the_waiting_credit_of_the_bank_explains_its_picks() -> None:
+    with_credit, fifo = replayed_picks(BANK, credit_s=90), replayed_picks(BANK, credit_s=0)
+    assert with_credit.total == fifo.total > 6_000
+    assert with_credit.share >= 0.87
+    assert fifo.share == pytest.approx(0.76, abs=0.01)
+
+
+def test_no_other_credit_explains_the_picks_of_the_bank_better() -> None:
+    shares = {credit: replayed_picks(BANK, credit_s=credit).share for credit in (60, 90, 120)}
+    assert max(shares, key=lambda credit: shares[credit]) == 90
+
+
+@pytest.mark.slow
+def test_a_month_of_the_bank_can_be_simulated() -> None:
+    report = simulate(SimulationSpec(logs=(f"bank:{BANK}",)))
+    assert report.audit.violations == ()
+    assert report.contacts > 30_000
