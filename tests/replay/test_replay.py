@@ -62,6 +62,39 @@ def test_a_small_day_ends_as_the_simulator_says_and_every_check_holds(tmp_path: 
     assert report["audit"]["violations"] == []
 
 
+STRANDED: Final = """\
+name: stranded
+duration_s: 60
+streams:
+  calls: {arrivals: {every_s: 10}, handle: {dist: constant, value_s: 15}}
+  nobody: {arrivals: {every_s: 15}, handle: {dist: constant, value_s: 15}, skills: {welsh: 1}}
+agent_groups:
+  desk: {count: 3, skills: {english: 1}}
+policy:
+  channels: {voice: {auto_accept: true, wrap_up_s: 10}}
+  skills: [english, welsh]
+  queues:
+    calls: {}
+    nobody: {length_max: 2}
+"""
+
+
+@pytest.mark.slow
+def test_who_finds_the_queue_full_is_blocked_and_who_finds_nobody_stays_unfinished(
+    tmp_path: Path,
+) -> None:
+    workload, target = tmp_path / "stranded.yaml", tmp_path / "report.json"
+    workload.write_text(STRANDED)
+    code = replay(settings=NOTHING, workload=workload, speed=30, json_path=target)
+    report, expected = read(target), simulated(workload=str(workload))
+    assert code == 0, report["run"]["checks"]
+    for name in ("contacts", "answered", "abandoned", "blocked", "cancelled", "unfinished"):
+        assert report[name] == expected[name], name
+    assert (report["answered"], report["blocked"], report["unfinished"]) == (5, 1, 2)
+    # With three agents nobody of ``calls`` has to wait, and the way of an offer is no wait.
+    assert report["queues"]["calls"]["p_wait"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not VANAD.is_dir(), reason="no recorded days: set CONTACT_ROUTER_DATA")
 def test_the_first_hour_of_a_recorded_day_ends_as_the_simulator_says(tmp_path: Path) -> None:

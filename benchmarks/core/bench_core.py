@@ -1,0 +1,271 @@
+"""The core alone: whole lifecycles a second, their cost in microseconds, how flat that is, and memory per waiting contact.
+
+A lifecycle is: submit, offer, accept, end of the conversation, end of the wrap-up; four commands and six events. Two situations:
+
+* ``backlog``: every agent is busy and many contacts wait. An agent who becomes free is offered the head of his line.
+* ``idle``: agents sit idle, contacts wait that none of them can take. A new contact is offered to the longest idle one.
+
+Each is measured on a small centre and on a large one in the same process; their ratio is the flatness. The floor, measured in the
+same run, is to make and to encode the same six events with no routing at all. Times are the process's own CPU time (the core is
+one thread and waits for nothing), so a busy machine disturbs them less.
+
+    python benchmarks/core/bench_core.py [--quick] [--json] [--agents N --classes N --waiting N --lifecycles N]
+"""
+
+import argparse
+import gc
+import json
+import platform
+import random
+import sys
+from statistics import median
+from time import perf_counter, process_time
+
+import msgspec
+
+from router.core.engine import Engine
+from router.model.commands import (
+    AcceptOffer,
+    Command,
+    CompleteAssignment,
+    EndContact,
+    EnqueueContact,
+    PublishPolicy,
+    PutAgent,
+    SetAgentState,
+)
+from router.model.events import (
+    AssignmentCompleted,
+    ContactEnded,
+    ContactQueued,
+    Event,
+    OfferAccepted,
+    OfferMade,
+    WrapUpStarted,
+)
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
+from router.model.refusals import Refused
+from router.model.states import AgentState
+
+START_MS = 1_767_603_600_000
+CHUNKS = 9
+"""A situation is measured in so many pieces. The best one, the least disturbed by neighbours on the machine, counts; median and
+worst are shown beside it."""
+
+
+class Centre:
+    """An engine with agents, classes of requirements and contacts that wait."""
+
+    def __init__(self, *, agents: int, classes: int, waiting: int, idle: bool) -> None:
+        self.engine = Engine()
+        self.at_ms = START_MS
+        self.random = random.Random(1)
+        self.submitted = 0
+        self.classes = classes
+        self.idle = idle
+        names = tuple(f"s{n}" for n in range(classes))
+        # In the idle situation the contacts that wait ask for skills that nobody has.
+        self.rare = tuple(f"r{n}" for n in range(classes)) if idle else names
+        self.do(
+            PublishPolicy(
+                policy=Policy(
+                    channels={"voice": ChannelPolicy(wrap_up_s=30)},
+                    queues={"q": QueuePolicy()},
+                    skills=tuple(dict.fromkeys((*names, *self.rare))),
+                    retention=RetentionPolicy(ended_contacts_max=1_000),
+                )
+            )
+        )
+        for n in range(agents):
+            agent_id = f"a{n}"
+            self.do(
+                PutAgent(agent_id=agent_id, skills={f"s{n % classes}": 5, f"s{n * 7 % classes}": 3})
+            )
+            self.do(SetAgentState(agent_id=agent_id, state=AgentState.READY))
+        self.busy: list[tuple[str, str, str]] = []
+        """(agent, contact, skill) of everybody who talks."""
+        if not idle:
+            for n in range(agents):
+                self.submit(f"s{n % classes}")
+        gc.collect()
+        before = resident_bytes()
+        began = process_time()
+        for n in range(waiting):
+            self.enqueue(self.rare[n % classes])
+        self.fill_us = (process_time() - began) / max(1, waiting) * 1e6
+        gc.collect()
+        self.bytes_per_waiting = (resident_bytes() - before) / max(1, waiting)
+        queue = self.engine.queue("q")
+        assert queue is not None and queue.waiting == waiting, (queue, waiting)
+
+    def do(self, command: Command) -> list[Event]:
+        """One command, a millisecond later."""
+        self.at_ms += 1
+        outcome = self.engine.handle(command, self.at_ms)
+        assert not isinstance(outcome.answer, Refused), outcome.answer
+        return outcome.events
+
+    def enqueue(self, skill: str) -> list[Event]:
+        """A contact that asks for one skill."""
+        self.submitted += 1
+        return self.do(
+            EnqueueContact(
+                contact_id=f"c{self.submitted}", channel="voice", queue_id="q", skills={skill: 2}
+            )
+        )
+
+    def submit(self, skill: str) -> None:
+        """A contact whom somebody free takes at once."""
+        self.accept(self.enqueue(skill), skill)
+
+    def accept(self, events: list[Event], skill: str) -> None:
+        """The offer among these events is accepted."""
+        offer = events[-1]
+        assert isinstance(offer, OfferMade)
+        self.do(AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id))
+        self.busy.append((offer.agent_id, offer.contact_id, skill))
+
+    def lifecycles(self, count: int) -> float:
+        """So many of them; microseconds each."""
+        return self._idle_lifecycles(count) if self.idle else self._backlog_lifecycles(count)
+
+    def _idle_lifecycles(self, count: int) -> float:
+        skills = [f"s{self.random.randrange(self.classes)}" for _ in range(count)]
+        began = process_time()
+        for skill in skills:
+            self.submit(skill)
+            agent_id, contact_id, _ = self.busy.pop()
+            self.finish(agent_id, contact_id)
+        return (process_time() - began) / count * 1e6
+
+    def _backlog_lifecycles(self, count: int) -> float:
+        self.random.shuffle(self.busy)
+        count = min(count, len(self.busy))
+        taken, self.busy = self.busy[:count], self.busy[count:]
+        began = process_time()
+        for agent_id, contact_id, skill in taken:
+            self.enqueue(skill)
+            self.accept(self.finish(agent_id, contact_id), skill)
+        return (process_time() - began) / count * 1e6
+
+    def finish(self, agent_id: str, contact_id: str) -> list[Event]:
+        """The conversation ends, then the wrap-up."""
+        self.do(EndContact(contact_id=contact_id, agent_id=agent_id))
+        return self.do(CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id))
+
+
+def resident_bytes() -> int:
+    """Memory of this process, as the system sees it."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def floor_us(count: int) -> float:
+    """Making and encoding the six events of a lifecycle, and nothing else."""
+    encode = msgspec.msgpack.Encoder().encode
+    began = process_time()
+    for n in range(count):
+        c, a = f"c{n}", f"a{n}"
+        o = f"{c}.1"
+        req = "voice/q:s1>=2"
+        encode(
+            [
+                ContactQueued(
+                    contact_id=c, channel="voice", queue_id="q", req=req, cfg=1, skills={"s1": 2}
+                )
+            ]
+        )
+        encode([OfferMade(offer_id=o, contact_id=c, agent_id=a, channel="voice", queue_id="q", units=100,
+                          deadline_ms=n, req=req, prio=0, cfg=1, reason="longest_idle")])  # fmt: skip
+        encode([OfferAccepted(offer_id=o, contact_id=c, agent_id=a, waited_ms=0)])
+        encode(
+            [
+                ContactEnded(contact_id=c, assignment_id=o, agent_id=a, reason="ended"),
+                WrapUpStarted(assignment_id=o, contact_id=c, agent_id=a, deadline_ms=n),
+            ]
+        )
+        encode([AssignmentCompleted(assignment_id=o, contact_id=c, agent_id=a, reason="finished")])
+    return (process_time() - began) / count * 1e6
+
+
+def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, float]:
+    """One situation at one size."""
+    began = perf_counter()
+    centre = Centre(**size, idle=idle)
+    setup_s = perf_counter() - began
+    centre.lifecycles(min(lifecycles, 2_000))
+    # What stands there for good is no business of the collector's while we measure.
+    gc.freeze()
+    pieces = [centre.lifecycles(lifecycles // CHUNKS) for _ in range(CHUNKS)]
+    gc.unfreeze()
+    return {
+        **size,
+        "us_per_lifecycle": round(min(pieces), 2),
+        "us_median": round(median(pieces), 2),
+        "us_worst": round(max(pieces), 2),
+        "lifecycles_per_second": round(1e6 / min(pieces)),
+        "us_per_waiting_submit": round(centre.fill_us, 2),
+        "bytes_per_waiting": round(centre.bytes_per_waiting),
+        "setup_s": round(setup_s, 1),
+    }
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--agents", type=int, default=100_000)
+    parser.add_argument("--classes", type=int, default=500)
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--lifecycles", type=int, default=35_000)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the large centre")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    small = {"agents": 1_000, "classes": 10, "waiting": 10}
+    large = {"agents": options.agents, "classes": options.classes, "waiting": options.waiting}
+    if options.quick:
+        large = {
+            "agents": large["agents"] // 10,
+            "classes": large["classes"],
+            "waiting": large["waiting"] // 10,
+        }
+        options.lifecycles = min(options.lifecycles, 14_000)
+    results: dict[str, object] = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    rows: dict[str, dict[str, float]] = {}
+    for name, idle in (("backlog", False), ("idle", True)):
+        for which, size in (("small", small), ("large", large)):
+            rows[f"{name}_{which}"] = measure(size, idle=idle, lifecycles=options.lifecycles)
+            gc.collect()
+    floor = min(floor_us(5_000) for _ in range(CHUNKS))
+    results |= rows
+    results["floor_us"] = round(floor, 2)
+    for name in ("backlog", "idle"):
+        ratio = (
+            rows[f"{name}_large"]["us_per_lifecycle"] / rows[f"{name}_small"]["us_per_lifecycle"]
+        )
+        results[f"{name}_flatness"] = round(ratio, 3)
+    if options.json:
+        json.dump(results, sys.stdout, indent=2)
+        print()
+        return
+    print(
+        f"{'situation':16}{'agents':>9}{'classes':>9}{'waiting':>11}{'us/lifecycle':>14}"
+        f"{'median':>9}{'worst':>9}{'per second':>12}{'bytes/waiting':>15}"
+    )
+    for name, row in rows.items():
+        print(
+            f"{name:16}{row['agents']:>9,}{row['classes']:>9,}{row['waiting']:>11,}"
+            f"{row['us_per_lifecycle']:>14.1f}{row['us_median']:>9.1f}"
+            f"{row['us_worst']:>9.1f}{row['lifecycles_per_second']:>12,}"
+            f"{row['bytes_per_waiting'] if row['waiting'] > 1_000 else '-':>15}"
+        )
+    print(
+        f"flatness: backlog {results['backlog_flatness']}, idle {results['idle_flatness']} (large / small)"
+    )
+    print(f"floor (same events made and encoded, no routing): {floor:.1f} us")
+
+
+if __name__ == "__main__":
+    main()

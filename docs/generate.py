@@ -1,0 +1,182 @@
+"""Writes the generated pages anew: settings (page and example file), tables of the HTTP API, state machines (``make docs``).
+
+Everything comes from the code, so a page cannot say something else than the program does; tests fail when one is stale.
+"""
+
+import ast
+import inspect
+import runpy
+import textwrap
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from router import settings as module
+from router.edge.auth import Role
+from router.edge.permissions import PERMISSIONS
+from router.edge.problems import PROBLEMS
+from router.edge.routes import ROUTES
+from router.settings import Settings
+
+DOCS: Final = Path(__file__).parent
+API_PAGE: Final = DOCS / "http-api.md"
+EXAMPLE: Final = DOCS.parent / "config" / "router.yaml"
+_LINE_WIDTH: Final = 118
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """The docstring under each field of a struct."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    body = tree.body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, after in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
+            assert isinstance(field.target, ast.Name) and isinstance(after.value, ast.Constant)
+            found[field.target.id] = " ".join(str(after.value.value).split())
+    return found
+
+
+def settings_page() -> str:
+    """``docs/settings.md``."""
+    parts = [_PAGE_HEAD]
+    parts += _table("", Settings, groups=False)
+    for field in msgspec.structs.fields(Settings):
+        if _is_struct(field.type):
+            parts.append(f"\n## `{field.name}`\n\n{_title(field.type)}\n")
+            parts += _table(f"{field.name}.", field.type, groups=True)
+    for name in ("IssuerSettings", "KeySettings"):
+        kind = getattr(module, name)
+        parts.append(f"\n### {_NESTED[name]}\n\n{_title(kind)}\n")
+        parts += _table("", kind, groups=True)
+    return "\n".join(parts) + "\n"
+
+
+def settings_example() -> str:
+    """``config/router.yaml``: every setting with its default."""
+    lines = [_EXAMPLE_HEAD]
+    for field in msgspec.structs.fields(Settings):
+        if not _is_struct(field.type):
+            lines += ["", *_comment(field_docs(Settings)[field.name], "")]
+            lines.append(f"{field.name}: {_plain(field)}")
+    for room in msgspec.structs.fields(Settings):
+        if not _is_struct(room.type):
+            continue
+        lines += ["", *_comment(_title(room.type), ""), f"{room.name}:"]
+        docs = field_docs(room.type)
+        for field in msgspec.structs.fields(room.type):
+            lines += _comment(docs[field.name], "  ")
+            lines.append(f"  {field.name}: {_plain(field)}")
+    return "\n".join(lines) + "\n"
+
+
+def api_page() -> str:
+    """``docs/http-api.md`` with its tables made anew; the prose stays as it is."""
+    page = API_PAGE.read_text()
+    for name, lines in (("problems", _problems()), ("operations", _operations())):
+        begin, end = f"<!-- {name}: made by docs/generate.py -->", "<!-- end -->"
+        head, rest = page.split(begin)
+        _, tail = rest.split(end, 1)
+        page = "\n".join((f"{head}{begin}", *lines, f"{end}{tail}"))
+    return page
+
+
+def _problems() -> list[str]:
+    rows = ["", "| code | status | title | temporary | applied |", "|---|---|---|---|---|"]
+    for code, kind in sorted(PROBLEMS.items(), key=lambda item: (item[1].status, item[0])):
+        temporary = "yes" if kind.temporary else ""
+        rows.append(f"| `{code}` | {kind.status} | {kind.title} | {temporary} | {kind.applied} |")
+    return [*rows, ""]
+
+
+def _operations() -> list[str]:
+    rows = ["", "| operation | roles | what it does |", "|---|---|---|"]
+    for route in ROUTES:
+        roles = ", ".join(role for role in Role if role in PERMISSIONS.get(route.name, ()))
+        rows.append(f"| `{route.method} {route.path}` | {roles or 'everybody'} | {route.summary} |")
+    return [*rows, ""]
+
+
+def _table(prefix: str, kind: type, *, groups: bool) -> list[str]:
+    docs = field_docs(kind)
+    rows = ["", "| setting | default | limits | what it is |", "|---|---|---|---|"]
+    for field in msgspec.structs.fields(kind):
+        if groups or not _is_struct(field.type):
+            default = "(needed)" if field.required else f"`{_plain(field)}`"
+            limits, text = _limits(field.type), docs[field.name].replace("|", "\\|")
+            rows.append(f"| `{prefix}{field.name}` | {default} | {limits} | {text} |")
+    return rows
+
+
+def _limits(kind: Any) -> str:
+    """Ranges and choices, from the type."""
+    (schema,), components = msgspec.json.schema_components([kind])
+    for one in (schema, *schema.get("anyOf", ())):
+        if "$ref" in one:
+            one = components[one["$ref"].rsplit("/", 1)[1]]
+        if "enum" in one:
+            return ", ".join(f"`{value}`" for value in one["enum"])
+        if "minimum" in one and "maximum" in one:
+            return f"{one['minimum']:,} – {one['maximum']:,}"
+    return ""
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _title(kind: type) -> str:
+    return (kind.__doc__ or "").strip().split("\n")[0]
+
+
+def _plain(field: Any) -> str:
+    if field.required:
+        return ""
+    default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    text = yaml.safe_dump(msgspec.to_builtins(default), default_flow_style=True, width=1000)
+    return text.removesuffix("\n").removesuffix("\n...").replace("''", '""')
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width=_LINE_WIDTH,
+        initial_indent=f"{indent}# ",
+        subsequent_indent=f"{indent}# ",
+        break_on_hyphens=False,
+    )
+
+
+_NESTED: Final = {
+    "IssuerSettings": "One of `auth.issuers`",
+    "KeySettings": "One of an issuer's `keys`",
+}
+_PAGE_HEAD: Final = """\
+# Settings
+
+How the process runs. What routing decides by is the policy, which is not here.
+
+Later ones win: the defaults below, the file (`router serve --config FILE`, or `ROUTER_CONFIG`), the environment
+(`ROUTER__EDGE__PORT=8080` for `edge.port`; lists as YAML: `ROUTER__WORKSPACES='[sales, support]'`), flags. A setting that does not
+exist, or is out of range, is an error that names its place (`$.edge.port`), and nothing starts. `config/router.yaml` has all of
+them with their defaults.
+
+This page is made from `src/router/settings.py` by `docs/generate.py`; change the code, not the page."""
+_EXAMPLE_HEAD: Final = """\
+# Every setting with its default. Copy what you change; what is left out keeps its default.
+# `router serve --config config/router.yaml`. The environment (ROUTER__EDGE__PORT=8080) and flags win over this file.
+# Made by docs/generate.py from src/router/settings.py."""
+
+
+def main() -> None:
+    """Write them all."""
+    (DOCS / "settings.md").write_text(settings_page())
+    EXAMPLE.write_text(settings_example())
+    API_PAGE.write_text(api_page())
+    runpy.run_path(str(DOCS / "generate_state_machines.py"), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

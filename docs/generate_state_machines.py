@@ -1,0 +1,83 @@
+"""Writes ``docs/state-machines.md`` from the tables in ``router.core.transitions``. Run it after a change there."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER
+from router.model.states import ContactState
+
+PAGE: Final = Path(__file__).with_name("state-machines.md")
+HEAD: Final = """# State machines
+
+Every change of state is a row here; what is not a row cannot happen. This page is made from
+`src/router/core/transitions.py` by `docs/generate_state_machines.py`; change the tables, not the page.
+"""
+SECTIONS: Final[tuple[tuple[str, str, Mapping[tuple[Any, type], Any]], ...]] = (
+    (
+        "Contact",
+        "Hold and wrap-up belong to the assignment. A contact that is offered to somebody else by its owner stays `assigned`.",
+        CONTACT,
+    ),
+    ("Offer", "Pending until exactly one end.", OFFER),
+    ("Assignment", "It keeps the id of the offer that it was.", ASSIGNMENT),
+    (
+        "Agent",
+        "`AgentStateChanged` names its target itself; the moves are the last rows. Busy is no state.",
+        AGENT,
+    ),
+)
+
+
+def rows(title: str, table: Mapping[tuple[Any, type], Any]) -> list[tuple[str, str, str]]:
+    """(state before, event, state after) in the order of the table; an empty state is the thing that is not there yet."""
+    found = [
+        (str(before or ""), event.__name__, str(after)) for (before, event), after in table.items()
+    ]
+    if title == "Agent":
+        moves = sorted((str(before), str(after)) for before, after in AGENT_MOVES)
+        found += [(before, "AgentStateChanged", after) for before, after in moves]
+    return found
+
+
+def diagram(table_rows: Iterable[tuple[str, str, str]], *, final: Iterable[str]) -> str:
+    """The rows that change the state, as a Mermaid diagram; events between the same two states share an arrow."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for before, event, after in table_rows:
+        if event == "AgentRemoved":
+            arrows.setdefault((before, "[*]"), []).append(event)
+        elif before != after:
+            arrows.setdefault((before or "[*]", after), []).append(event)
+    lines = [f"    {a} --> {b}: {', '.join(names)}" for (a, b), names in arrows.items()]
+    lines += [f"    {state} --> [*]" for state in final]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```"])
+
+
+def section(title: str, sentence: str, table: Mapping[tuple[Any, type], Any]) -> str:
+    """One machine: its sentence, its diagram, its table."""
+    table_rows = rows(title, table)
+    before = {row[0] for row in table_rows}
+    final = list(dict.fromkeys(row[2] for row in table_rows if row[2] not in before))
+    lines = [f"| {a or '–'} | {event} | {b} |" for a, event, b in table_rows]
+    head = "| before | event | after |\n|---|---|---|"
+    return (
+        f"## {title}\n\n{sentence}\n\n{diagram(table_rows, final=final)}\n\n{head}\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    ends = ", ".join(f"`{state}`" for state in ContactState if state.is_terminal)
+    head = f"{HEAD}\nTerminal states of a contact: {ends}.\n"
+    return "\n".join([head, *(section(*one) for one in SECTIONS)])
+
+
+def write() -> None:
+    """Write the page beside this file."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
