@@ -70,7 +70,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Most commands in one commit."""
     batch_ms_max: Annotated[int, Meta(ge=1, le=10_000)] = 50
     """A batch that takes longer to decide is committed as far as it is."""
-    snapshot_event_count: Count = 50_000
+    snapshot_event_count: Count = 250_000
     """A snapshot is taken after this many events, after a tenth of them when it is quiet; it bounds the time that a start takes."""
     history_record_count_max: Count = 2_048
     """Newest records of a workspace kept in memory, so that sockets can resume without reading the journal."""

@@ -38,6 +38,7 @@ QUIET_S: Final = 3.0
 PATIENCE_S: Final = 300.0
 # A router that restarts is back by then.
 AWAY_S: Final = 60.0
+CATCH_UP_S: Final = 30.0
 _STEP_S: Final = 0.05
 _OPENING_MAX: Final = 50
 _OPTIONS: Final = LinkOptions(backoff_base_s=0.2, backoff_longest_s=5.0)
@@ -181,8 +182,11 @@ class Floor:
     async def _catch_up(self) -> None:
         """Hear everything that has happened up to now."""
         pong = await self.watch.supervisor.ping()
-        async with asyncio.timeout(30):
-            await self.watch.hear_up_to(pong.seq)
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                await self.watch.hear_up_to(pong.seq)
+        except TimeoutError:
+            raise ReplayFailed("the live feed does not tell what the router has recorded") from None
 
 
 @asynccontextmanager
