@@ -257,7 +257,8 @@ class Fold:
         )
         offer = self.offers[event.offer_id]
         assert offer.state is OfferState.PENDING, "I9: an offer ends twice"
-        assert (offer.contact_id, offer.agent_id) == (event.contact_id, event.agent_id)
+        pair = (event.contact_id, event.agent_id)
+        assert (offer.contact_id, offer.agent_id) == pair, "I11: it is not theirs"
         offer.state, offer.end_seq = OFFER_ENDS[type(event)], self.seq
         if isinstance(event, e.OfferDeclined | e.OfferExpired):
             self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)

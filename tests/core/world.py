@@ -1,6 +1,12 @@
 """A centre under test: one engine, the reference beside it, and a judge who compares the two after every event and step.
 
-The invariants are named I7…I42 as in docs/guarantees of the project; each has one place here or in ``fold.py``.
+Held here and in ``fold.py``, by number:
+
+I4 a refusal leaves nothing; I7 one owner; I8 one live offer, or as many as the broadcast allows; I9 every offer ends once; I10 and
+I11 one accept wins, the losers are told by whom; I12 offers only to those who could take them; I13 none to one who went not ready;
+I14 capacity; I15 RONA at its deadline, the place is kept; I16 wrap-up ends once; I17 transfers are atomic; I18 nothing after the
+end; I19 TTL and overflow in time; I20 and I21 the first in line goes first; I22 no missed match; I23 waiting changes no order;
+I25 seq without gaps; I41 conservation; I42 time never goes back. (I30, replay and restore: ``tests/properties``.)
 """
 
 from collections.abc import Iterable
@@ -171,23 +177,20 @@ class World:
             return
         certain = {name for name in reference.agents if before.can_more(reference, name)}
         possible = certain | {name for name in freed if name in reference.agents}
-        answers = [self._whom_by(contact, group, turns) for group in (certain, possible)]
-        assert agent in answers, f"{contact.contact_id} went to {agent}, expected {answers}"
-
-    def _whom_by(
-        self, contact: RefContact, freed: set[str], turns: dict[str, int]
-    ) -> RefAgent | None:
-        """Who must get the next offer if these agents can take more than before (docs/routing.md, "When matching")."""
-        reference, at_ms = self.reference, self.at_ms
         hungry = [
-            agent
-            for name in sorted(freed)
-            if reference.first_for(agent := reference.agents[name], at_ms) is not None
+            other
+            for name in sorted(certain)
+            if reference.first_for(other := reference.agents[name], at_ms) is not None
         ]
-        if hungry:
-            return min(hungry, key=lambda agent: turns[agent.agent_id])
-        first = next(other for other in reference.in_line() if reference.takers(other, at_ms))
-        return reference.choice(contact, at_ms) if first is contact else None
+        by_his_turn = made.agent_id in possible and all(
+            turns[agent.agent_id] <= turns[other.agent_id] for other in hungry
+        )
+        first_in_line = next(one for one in reference.in_line() if reference.takers(one, at_ms))
+        choice = reference.choice(contact, at_ms)
+        by_selection = not hungry and contact is first_in_line and agent is choice
+        assert by_his_turn or by_selection, (
+            f"{contact} went to {agent}; {choice} was to be chosen, or one of {hungry} served first"
+        )
 
     def _judge_capacity(self, agent: RefAgent, event: e.OfferMade | e.ContactAssigned) -> None:
         reference = self.reference

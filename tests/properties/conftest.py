@@ -10,7 +10,7 @@ _PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
 # The same examples in every run: a red build is red for everybody. The thorough profile looks for new ones.
 settings.register_profile(
     "quick",
-    max_examples=100,
+    max_examples=300,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

@@ -7,6 +7,7 @@ figure may lie up to one and a half half-widths away (99.7 % of a right simulati
 import pytest
 
 from tests.validation.cases import CASES, Case, findings
+from tests.validation.markov_chain import solve
 
 pytestmark = pytest.mark.slow
 
@@ -21,3 +22,15 @@ def test_the_expected_figures_lie_within_the_confidence_intervals(case: Case) ->
         assert finding.deviation <= DEVIATION_MAX, finding
     inside = [finding.deviation <= 1 for finding in findings(case, report)]
     assert sum(inside) >= len(inside) - 1
+
+
+@pytest.mark.parametrize("least_flexible", [False, True])
+def test_the_figures_of_the_n_system_with_places_are_those_of_its_markov_chain(
+    least_flexible: bool,
+) -> None:
+    rule = "least_flexible" if least_flexible else "longest_idle"
+    case = next(case for case in CASES if case.workload == f"n_system_{rule}")
+    chain = solve(least_flexible=least_flexible)
+    minutes = [60 * wait for wait in chain.wait]
+    solved = [*minutes, *chain.lost, *chain.busy]
+    assert solved == pytest.approx([figure.expected for figure in case.figures], rel=1e-5)

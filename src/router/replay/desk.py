@@ -95,35 +95,35 @@ class Desk:
         """Follow the desktop, for ever."""
         async for frame in self.desktop:
             if isinstance(frame, EventFrame):
-                self._event(frame.event)
+                self._event(frame.event, self._clock.of_event_ms(frame.at_ms))
             elif isinstance(frame, Welcome):
                 self._begin_anew()
 
-    def _event(self, event: ev.Event) -> None:
+    def _event(self, event: ev.Event, day_ms: int) -> None:
         me = self.agent.agent_id
         match event:
             case ev.OfferMade() if event.agent_id == me:
-                self._offered(event)
+                self._offered(event, day_ms)
             case ev.OfferDeclined() | ev.OfferExpired() | ev.OfferRescinded():
                 self._drop(event.offer_id)
             case ev.AssignmentCompleted():
                 self._drop(event.assignment_id, keep_task=True)
             case ev.ContactAssigned() if event.agent_id == me:
-                self._assigned(event)
+                self._assigned(event, day_ms)
             case ev.AgentStateChanged():
                 self._all.workforce.changed(event)
                 if event.return_at_ms is None and self._all.workforce.is_out(me):
                     self._all.tasks.start(self._return())
 
-    def _offered(self, offer: ev.OfferMade) -> None:
+    def _offered(self, offer: ev.OfferMade, day_ms: int) -> None:
         now_s = time.perf_counter()
         visit = self._all.book.by_reference(offer.reference)
         if visit is not None:
             self._all.book.offer(visit, at_s=now_s, waited_ms=offer.waited_ms)
-        task = self._all.tasks.start(self._serve(offer))
+        task = self._all.tasks.start(self._serve(offer, day_ms))
         self._take(offer.offer_id, task)
 
-    def _assigned(self, event: ev.ContactAssigned) -> None:
+    def _assigned(self, event: ev.ContactAssigned, day_ms: int) -> None:
         """A supervisor has put it into his hands."""
         visit = self._all.book.by_contact_id(event.contact_id)
         handle_ms = STRANGER_HANDLE_MS if visit is None else visit.plan.handle_ms
@@ -132,7 +132,7 @@ class Desk:
         channel = visit.plan.channel if visit else (work.channel if work else "")
         rest_ms = wrap_up_ms(self._all.policy, queue_id=queue_id, channel=channel)
         task = self._all.tasks.start(
-            self._handle(event.contact_id, event.assignment_id, handle_ms, rest_ms)
+            self._handle(event.contact_id, event.assignment_id, day_ms + handle_ms, rest_ms)
         )
         self._take(event.assignment_id, task)
 
@@ -172,41 +172,49 @@ class Desk:
                         reason=offer.reason,
                         waited_ms=max(1, offer.waited_ms),
                         reference=offer.reference,
-                    )
+                    ),
+                    self._clock.now_ms,
                 )
 
     # --- what he does with a contact --------------------------------------------------------------
-    async def _serve(self, offer: ev.OfferMade) -> None:
+    async def _serve(self, offer: ev.OfferMade, day_ms: int) -> None:
+        """``day_ms``: when the router made the offer.
+
+        All that follows is counted from there, by the router's own stamp: the way of an answer over the network is part of the
+        conversation, and a day of many short conversations does not get longer by it.
+        """
         visit = self._all.book.by_reference(offer.reference)
         if visit is None and not self._all.serve_strangers:
             await self._until_known(lambda: self.desktop.decline(offer.offer_id))
             return
-        if not await self._answer(offer):
+        answered_ms = await self._answer(offer, day_ms)
+        if answered_ms is None:
             return
         rest_ms = wrap_up_ms(self._all.policy, queue_id=offer.queue_id, channel=offer.channel)
         handle_ms = STRANGER_HANDLE_MS if visit is None else visit.plan.handle_ms
-        await self._handle(offer.contact_id, offer.offer_id, handle_ms, rest_ms)
+        await self._handle(offer.contact_id, offer.offer_id, answered_ms + handle_ms, rest_ms)
 
-    async def _answer(self, offer: ev.OfferMade) -> bool:
-        """Whether he has it now."""
+    async def _answer(self, offer: ev.OfferMade, day_ms: int) -> int | None:
+        """When he took it, in the day's time; none: he has not got it."""
         policy, behaviour = self._all.policy, self.agent.behaviour
+        answer_ms = day_ms
         if not accepts_by_itself(policy, queue_id=offer.queue_id, channel=offer.channel):
             chance, delay = self._all.rng.random(), self._all.rng.random()
             if chance < behaviour.no_answer_share:
-                return False
-            await self._clock.pause(-log(1.0 - delay) * behaviour.answer_mean_ms)
+                return None
+            answer_ms += round(-log(1.0 - delay) * behaviour.answer_mean_ms)
+            await self._clock.until(answer_ms)
             if chance < behaviour.no_answer_share + behaviour.decline_share:
                 await self._until_known(lambda: self.desktop.decline(offer.offer_id))
-                return False
-        return await self._until_known(lambda: self.desktop.accept(offer.offer_id))
+                return None
+        accepted = await self._until_known(lambda: self.desktop.accept(offer.offer_id))
+        return answer_ms if accepted else None
 
-    async def _handle(
-        self, contact_id: str, assignment_id: str, handle_ms: int, rest_ms: int
-    ) -> None:
-        await self._clock.pause(handle_ms)
+    async def _handle(self, contact_id: str, assignment_id: str, end_ms: int, rest_ms: int) -> None:
+        await self._clock.until(end_ms)
         await self._until_known(lambda: self.desktop.end(contact_id))
         if rest_ms:
-            await self._clock.pause(rest_ms)
+            await self._clock.until(end_ms + rest_ms)
         # Where the policy in force knows a longer wrap-up than the day, or any: it is over all the same.
         if assignment_id in self.desktop.state.assignments:
             await self._until_known(lambda: self.desktop.complete(assignment_id))

@@ -38,6 +38,8 @@ QUIET_S: Final = 3.0
 PATIENCE_S: Final = 300.0
 # A router that restarts is back by then.
 AWAY_S: Final = 60.0
+# Enough for one that met nobody on its way.
+PINGS: Final = 7
 CATCH_UP_S: Final = 30.0
 _STEP_S: Final = 0.05
 _OPENING_MAX: Final = 50
@@ -102,8 +104,7 @@ class Floor:
     # --- the day ----------------------------------------------------------------------------------
     async def play(self) -> None:
         """From the first moment of the day until every contact has ended and every assignment is completed."""
-        pong = await self.watch.supervisor.ping()
-        self.clock.start(router_now_ms=pong.at_ms)
+        self.clock.start(router_now_ms=await self._router_now_ms())
         span_ms = max(v.plan.at_ms for v in self.book.visits) - self.day.start_ms
         longest_ms = max(v.plan.handle_ms + (v.plan.patience_ms or 0) for v in self.book.visits)
         limit_s = self.clock.wall_s(span_ms + 20 * longest_ms) + PATIENCE_S
@@ -118,6 +119,19 @@ class Floor:
             raise ReplayFailed("the day does not come to its end") from None
         self.wall_s = self.clock.passed_s
         await self._catch_up()
+
+    async def _router_now_ms(self) -> int:
+        """What the router's clock says now: the answer to the quickest of some pings, and half its way."""
+        loop_s = asyncio.get_running_loop().time
+        quickest_s, offset_ms = float("inf"), 0.0
+        for _ in range(PINGS):
+            sent_s = loop_s()
+            pong = await self.watch.supervisor.ping()
+            took_s = loop_s() - sent_s
+            if took_s < quickest_s:
+                quickest_s = took_s
+                offset_ms = pong.at_ms - 1000 * (sent_s + took_s / 2)
+        return round(offset_ms + 1000 * loop_s())
 
     async def _keep_schedule(self) -> None:
         """Shifts and staff levels, each at its time. In one moment, who comes comes before who goes."""

@@ -1,0 +1,201 @@
+"""The judge is judged: an engine that tells something else than it should is convicted, by the right invariant."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from router.core.engine import Engine
+from router.model import commands as c
+from router.model import events as e
+from router.model.outcome import Outcome
+from router.model.states import AgentState
+from tests.builders import (
+    START_MS,
+    a_channel,
+    a_contact,
+    a_policy,
+    a_policy_with_queue,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
+from tests.core.world import World, compare_views
+
+Lie = Callable[[list[e.Event]], list[e.Event]]
+
+
+class LyingEngine(Engine):
+    """Does what it should and says something else, from the moment it gets a lie."""
+
+    lie: Lie | None = None
+
+    def handle(self, command: c.Command, at_ms: int) -> Outcome:
+        outcome = super().handle(command, at_ms)
+        return outcome if self.lie is None else replace(outcome, events=self.lie(outcome.events))
+
+
+def a_liar(*commands: c.Command, policy: object = None) -> tuple[World, LyingEngine]:
+    engine = LyingEngine()
+    world = World(engine=engine)
+    world.all_done(policy if isinstance(policy, c.PublishPolicy) else published(), *commands)
+    return world, engine
+
+
+def changed(kind: type, **changes: object) -> Lie:
+    """The same events, those of one kind with other fields."""
+    return lambda events: [
+        replace(one, **changes) if isinstance(one, kind) else one for one in events
+    ]
+
+
+def convicted(world: World, command: c.Command, invariant: str) -> None:
+    with pytest.raises(AssertionError, match=invariant):
+        world.do(command)
+
+
+TWO = (an_agent("ada"), ready("ada"), an_agent("bob"), ready("bob"))
+
+
+def test_an_honest_engine_is_acquitted() -> None:
+    world, _ = a_liar(*TWO, a_contact())
+    world.later(60)
+    compare_views(world)
+
+
+def test_an_offer_to_one_who_is_not_ready() -> None:
+    world, engine = a_liar(*TWO, not_ready("bob"))
+    engine.lie = changed(e.OfferMade, agent_id="bob")
+    convicted(world, a_contact(), "I12")
+
+
+def test_an_offer_beyond_capacity() -> None:
+    world, engine = a_liar(*TWO, a_contact("c1"))
+    engine.lie = changed(e.OfferMade, agent_id="ada")
+    convicted(world, a_contact("c2"), "I12/I14")
+
+
+def test_an_offer_to_one_without_the_skill() -> None:
+    world, engine = a_liar(an_agent("ada", skills={"english": 9}), ready("ada"), *TWO[2:])
+    engine.lie = changed(e.OfferMade, agent_id="bob")
+    convicted(world, a_contact(skills={"english": 1}), "I12")
+
+
+def test_an_offer_to_one_whose_turn_it_is_not() -> None:
+    world, engine = a_liar(*TWO)
+    engine.lie = changed(e.OfferMade, agent_id="bob")
+    convicted(world, a_contact(), "was to be chosen")
+
+
+@pytest.mark.parametrize("second", [{}, {"priority_s": -60}])
+def test_an_offer_of_a_contact_that_was_not_first(second: dict[str, int]) -> None:
+    world, engine = a_liar(an_agent(), a_contact("c1"), a_contact("c2", **second))
+    prio = second.get("priority_s", 0)
+    engine.lie = changed(e.OfferMade, contact_id="c2", offer_id="c2.1", prio=prio)
+    convicted(world, ready(), "I20/I21")
+
+
+def test_a_second_live_offer() -> None:
+    world, engine = a_liar(*TWO)
+
+    def twice(events: list[e.Event]) -> list[e.Event]:
+        (made,) = [one for one in events if isinstance(one, e.OfferMade)]
+        return [*events[:-1], made, replace(made, offer_id="c1.2", agent_id="bob")]
+
+    engine.lie = twice
+    with pytest.raises(AssertionError):
+        world.do(a_contact())
+    # One event too many shows in the sequence already; the fold alone finds it too.
+    with pytest.raises(AssertionError, match="I8"):
+        for event in twice(engine_events(a_contact())):
+            world.reference.fold(event, START_MS)
+
+
+def engine_events(command: c.Command) -> list[e.Event]:
+    world, _ = a_liar(*TWO)
+    return world.engine.handle(command, world.at_ms).events
+
+
+def test_a_missed_match() -> None:
+    world, engine = a_liar(an_agent(), a_contact("c1"))
+    engine.lie = lambda events: [one for one in events if not isinstance(one, e.OfferMade)]
+    with pytest.raises(AssertionError, match="I25"):
+        world.do(ready())
+    assert world.reference.missed_matches(world.at_ms) == []
+    went_ready = e.AgentStateChanged(
+        agent_id="ada", state=AgentState.READY, from_state=AgentState.OFFLINE
+    )
+    world.reference.fold(went_ready, world.at_ms)
+    assert world.reference.missed_matches(world.at_ms) == [("c1", "ada")]
+
+
+def test_an_offer_that_expires_too_early_or_lives_too_long() -> None:
+    world, engine = a_liar(an_agent(), ready())
+    engine.lie = changed(e.OfferMade, deadline_ms=START_MS + 99_000)
+    world.do(a_contact())
+    engine.lie = None
+    with pytest.raises(AssertionError, match="I15: expired before"):
+        world.later(15)
+
+    world, engine = a_liar(an_agent(), ready())
+    engine.lie = changed(e.OfferMade, deadline_ms=START_MS + 5_000)
+    world.do(a_contact())
+    world.jump(6)
+    convicted(world, c.AdvanceTime(), "I15: an offer lives beyond")
+
+
+def test_a_requeue_that_loses_the_place() -> None:
+    world, engine = a_liar(an_agent(), ready(), a_contact())
+    engine.lie = changed(e.ContactRequeued, orig_seq=99)
+    convicted(world, c.DeclineOffer(offer_id="c1.1", agent_id="ada"), "I15: a requeued")
+
+
+def test_an_accept_that_goes_to_somebody_else() -> None:
+    world, engine = a_liar(*TWO, a_contact())
+    engine.lie = changed(e.OfferAccepted, agent_id="bob")
+    convicted(world, c.AcceptOffer(offer_id="c1.1", agent_id="ada"), "I11")
+
+
+def test_an_end_that_leaves_work_behind() -> None:
+    world, engine = a_liar(an_agent(), ready(), a_contact())
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    engine.lie = lambda events: [
+        e.AssignmentHeld(assignment_id="c1.1", contact_id="c1", agent_id="ada")
+        if isinstance(one, e.AssignmentCompleted)
+        else one
+        for one in events
+    ]
+    convicted(world, c.EndContact(contact_id="c1", agent_id="ada"), "I7")
+
+
+def test_a_wrap_up_that_ends_twice() -> None:
+    policy = a_policy(channels={"voice": a_channel(wrap_up_s=10)})
+    world, _ = a_liar(an_agent(), ready(), a_contact(), policy=published(policy))
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    world.done(c.EndContact(contact_id="c1", agent_id="ada"))
+    ended = world.later(10)
+    with pytest.raises(AssertionError, match="I16"):
+        world.reference.fold(ended[0], world.at_ms)
+
+
+def test_a_transfer_that_names_another_owner() -> None:
+    world, engine = a_liar(*TWO, a_contact())
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    engine.lie = changed(e.ContactRequeued, agent_id="bob")
+    convicted(world, c.TransferContact(contact_id="c1", to_queue_id="support"), "I17")
+
+
+def test_a_contact_in_a_queue_that_is_full() -> None:
+    policy = a_policy_with_queue(length_max=1)
+    world, _ = a_liar(a_contact("c1"), policy=published(policy))
+    queued = e.ContactQueued(contact_id="c2", channel="voice", queue_id="support", req="", cfg=1)
+    with pytest.raises(AssertionError, match="full queue"):
+        world._judge_room(queued)
+
+
+def test_a_figure_that_does_not_add_up() -> None:
+    world, _ = a_liar(a_contact())
+    world.reference.submitted += 1
+    with pytest.raises(AssertionError, match="I41"):
+        compare_views(world)

@@ -1,0 +1,86 @@
+"""The N system with eight waiting places as a Markov chain, solved by iteration: where the expected figures of that case come from.
+
+Arrivals A 1 and B .6, service rate 1; s1 takes A, s2 takes A and B. A state is who works, which kinds wait in which order, and,
+with both agents idle, who has been idle longer. Independent of the core and of the simulator.
+"""
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+RATE_A, RATE_B, SERVICE, PLACES = 1.0, 0.6, 1.0, 8
+# At least the largest total rate of a state, so that a step is a probability.
+_STEP_RATE = 4.0
+
+State: TypeAlias = tuple[str, str]
+"""(busy agents, the line) while somebody works; with nobody at work, the second part names the agents by idle time."""
+
+
+class Solution(Struct, frozen=True, kw_only=True):
+    """Long-run figures, times in mean service times."""
+
+    wait: tuple[float, float]
+    """Of A and B, of those let in."""
+    lost: tuple[float, float]
+    busy: tuple[float, float]
+    """s1 and s2."""
+
+
+def _moves(state: State, *, least_flexible: bool) -> list[tuple[float, State]]:
+    busy, line = state
+    if busy == "12":
+        first_a = line.find("A")
+        s1_next = ("12", line[:first_a] + line[first_a + 1 :]) if first_a >= 0 else ("2", line)
+        moves = [(SERVICE, s1_next), (SERVICE, ("12", line[1:]) if line else ("1", ""))]
+        if len(line) < PLACES:
+            moves += [(RATE_A, ("12", line + "A")), (RATE_B, ("12", line + "B"))]
+        return moves
+    if busy == "2":
+        moves = [(RATE_A, ("12", line)), (SERVICE, ("2", line[1:]) if line else ("", "12"))]
+        return moves + ([(RATE_B, ("2", line + "B"))] if len(line) < PLACES else [])
+    if busy == "1":
+        return [(RATE_A + RATE_B, ("12", "")), (SERVICE, ("", "21"))]
+    first = "1" if least_flexible else line[0]
+    return [(RATE_A, (first, "")), (RATE_B, ("2", ""))]
+
+
+def solve(*, least_flexible: bool, steps: int = 1_500) -> Solution:
+    """The stationary distribution, and what follows from it (waits by Little's law)."""
+    states: list[State] = [("", "12")]
+    number = {states[0]: 0}
+    moves: list[list[tuple[float, int]]] = []
+    for state in states:
+        found = _moves(state, least_flexible=least_flexible)
+        for _, target in found:
+            if target not in number:
+                number[target] = len(states)
+                states.append(target)
+        moves.append([(rate / _STEP_RATE, number[target]) for rate, target in found])
+    shares = [1.0 / len(states)] * len(states)
+    for _ in range(steps):
+        after = [0.0] * len(states)
+        for index, found_moves in enumerate(moves):
+            share = stay = shares[index]
+            for chance, target_number in found_moves:
+                after[target_number] += share * chance
+                stay -= share * chance
+            after[index] += stay
+        shares = after
+    return _figures(dict(zip(states, shares, strict=True)))
+
+
+def _figures(shares: dict[State, float]) -> Solution:
+    full = [(busy, share) for (busy, line), share in shares.items() if busy and len(line) == PLACES]
+    lost_a = sum(share for busy, share in full if busy == "12")
+    lost_b = sum(share for _, share in full)
+    working = [(line, share) for (busy, line), share in shares.items() if busy in ("2", "12")]
+    waiting_a = sum(line.count("A") * share for line, share in working)
+    waiting_b = sum(line.count("B") * share for line, share in working)
+    return Solution(
+        wait=(waiting_a / (RATE_A * (1 - lost_a)), waiting_b / (RATE_B * (1 - lost_b))),
+        lost=(lost_a, lost_b),
+        busy=(
+            sum(share for (busy, _), share in shares.items() if "1" in busy),
+            sum(share for (busy, _), share in shares.items() if "2" in busy),
+        ),
+    )
