@@ -63,7 +63,7 @@ class App:
         self.failure: asyncio.Future[None] | None = None
         self._process = ProcessMeters()
         self._journal: Journal = TimedJournal(
-            journal if journal is not None else _journal(settings.journal),
+            journal if journal is not None else open_journal(settings.journal),
             self._process.commit_seconds,
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -327,7 +327,7 @@ def _counted(writer: Writer, workspace: str) -> Meters:
     return kept.meters
 
 
-def _journal(settings: JournalSettings) -> Journal:
+def open_journal(settings: JournalSettings) -> Journal:
     if settings.keeper is JournalKeeper.MEMORY:
         return MemoryJournal()
     path = Path(settings.path)

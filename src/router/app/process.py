@@ -10,8 +10,9 @@ from typing import Final, TextIO
 import structlog
 import uvloop
 
-from router.app.composition import App
+from router.app.composition import App, open_journal
 from router.edge.auth import Role
+from router.journal.sqlite import SqliteJournal
 from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
 from router.settings import Settings
 from router.telemetry.logs import configure_logs
@@ -103,6 +104,27 @@ def main_serve(settings: Settings) -> int:
     except RouterError as error:
         sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
         return EXIT_FAILED
+
+
+def main_accept_history_loss(settings: Settings) -> int:
+    """``router serve --accept-history-loss``: make a damaged journal usable on the operator's word, and say what is gone."""
+    try:
+        journal = open_journal(settings.journal)
+        if not isinstance(journal, SqliteJournal):
+            raise SettingsInvalid("$.journal.keeper: only a journal on disk can have lost anything")
+        losses = asyncio.run(journal.accept_history_loss())
+    except SettingsInvalid as error:
+        sys.stderr.write(f"router: {error}\n")
+        return EXIT_SETTINGS
+    except JournalError as error:
+        sys.stderr.write(f"router: {type(error).__name__}: {error}\n")
+        return EXIT_JOURNAL
+    for loss in losses:
+        sys.stderr.write(
+            f"router: workspace {loss.workspace}: kept up to event {loss.kept_seq}, "
+            f"dropped {loss.dropped_records} records; generation {loss.old_gen} is now {loss.new_gen}\n"
+        )
+    return EXIT_OK
 
 
 def _started(app: App) -> None:

@@ -35,6 +35,11 @@ from router.cli.options import config_options, settings_of
     help="First policy of workspaces that have none yet.",
 )
 @click.option(
+    "--accept-history-loss",
+    is_flag=True,
+    help="Start on what is sound of a damaged journal; every client is told that its history is another one.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="Least level to log.",
@@ -48,6 +53,7 @@ def serve(
     behind_proxy: bool | None,
     memory: bool,
     policy_path: Path | None,
+    accept_history_loss: bool,
     log_level: str | None,
 ) -> None:
     """Run the router until SIGTERM or Ctrl-C; a second one stops it at once.
@@ -66,6 +72,8 @@ def serve(
         journal__keeper="memory" if memory else None,
         policy__seed_path=str(policy_path) if policy_path else None,
     )
-    from router.app import main_serve
+    from router.app import main_accept_history_loss, main_serve
 
+    if accept_history_loss and (code := main_accept_history_loss(settings)):
+        raise SystemExit(code)
     raise SystemExit(main_serve(settings))

@@ -148,7 +148,7 @@ _CONTACTS: Final = (
     _contact("cancel", contacts.cancel_contact, Reason),
     _contact("abandon", contacts.abandon_contact, Nothing),
     _contact("end", contacts.end_contact, Reason, "not_owner"),
-    _contact("requeue", contacts.requeue_contact, RequeueTarget, "unknown_queue", "queue_full"),
+    _contact("requeue", contacts.requeue_contact, RequeueTarget, "unknown_queue"),
     _contact(
         "transfer",
         contacts.transfer_contact,
@@ -157,7 +157,6 @@ _CONTACTS: Final = (
         "unknown_queue",
         "unknown_agent",
         "agent_unavailable",
-        "queue_full",
     ),
     _contact(
         "assign",

@@ -329,6 +329,8 @@ class PolicyPublished(_Event, frozen=True, kw_only=True, tag="policy.published")
 
     version: int
     policy: Policy
+    drain_to: dict[QueueId, QueueId] = {}
+    """Where the contacts of removed queues belong from here on; those that wait are moved by events of their own."""
 
 
 Event: TypeAlias = (

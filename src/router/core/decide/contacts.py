@@ -304,7 +304,7 @@ def _assign(step: Step, command: AssignContact) -> Answer:
     if not state.index.has_capacity(agent, contact.channel, without=len(own)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
     old = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
-    rescind_all(step, contact, "taken")
+    rescind_all(step, contact, "taken", about_to_get_it=agent)
     step.emit(
         ContactAssigned(
             contact_id=contact.contact_id,

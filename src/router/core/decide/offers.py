@@ -135,7 +135,8 @@ def expire(step: Step, offer: Offer) -> None:
         )
     )
     rona = state.queue_policy(offer.queue_id).rona
-    if rona.not_ready and not offer.broadcast and agent.state is AgentState.READY:
+    out = rona.not_ready and not offer.broadcast and agent.state is AgentState.READY
+    if out and agent.next_state is None:  # A state that he asked for himself comes first.
         back = rona.return_after_s
         step.emit(
             AgentStateChanged(

@@ -39,7 +39,12 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
         for contact in state.contacts.values()
         if contact.state in (ContactState.QUEUED, ContactState.OFFERED)
     ]
-    step.emit(PolicyPublished(version=state.policy_version + 1, policy=policy))
+    drain_to = {
+        queue_id: target
+        for queue_id, target in sorted(command.drain_to.items())
+        if queue_id in state.tallies and queue_id not in policy.queues
+    }
+    step.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
     answer = step.done("policy", str(state.policy_version))
     for contact in sorted(waiting, key=_orig_seq):
         if contact.queue_id not in policy.queues:
@@ -78,20 +83,20 @@ def _channels_in_use(state: RoutingState, policy: Policy) -> Refused | None:
 
 
 def _needs_drain(state: RoutingState, command: PublishPolicy) -> Refused | None:
-    """A queue with contacts waiting or offered goes only with a place for them."""
+    """A queue with live contacts goes only with a place for them: also those in a conversation may have to wait again."""
     for queue_id in sorted(state.tallies):
         if queue_id in command.policy.queues:
             continue
         tally = state.tallies[queue_id]
-        waiting = tally[ContactState.QUEUED] + tally[ContactState.OFFERED]
+        live = sum(count for name, count in tally.items() if not name.is_terminal)
         target = command.drain_to.get(queue_id)
         if target is not None and target not in command.policy.queues:
             return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}")
-        if target is None and waiting:
+        if target is None and live:
             return Refused(
                 code=RefusalCode.DRAIN_REQUIRED,
                 field=f"drain_to.{queue_id}",
-                detail=f"{waiting} contacts wait there",
+                detail=f"{live} live contacts belong to it",
             )
     return None
 

@@ -7,10 +7,15 @@ from router.model.events import ContactRequeued, OfferRescinded
 from router.model.states import ContactState
 
 
-def rescind_all(step: Step, contact: Contact, reason: str) -> None:
-    """Take back every live offer of a contact."""
+def rescind_all(
+    step: Step, contact: Contact, reason: str, *, about_to_get_it: Agent | None = None
+) -> None:
+    """Take back every live offer of a contact. The agent who is about to get it has work in hand: his next state waits on."""
     for offer_id in contact.offers:
-        _rescind(step, step.state.offers[offer_id], reason)
+        offer = step.state.offers[offer_id]
+        _rescind(step, offer, reason)
+        if about_to_get_it is None or offer.agent_id != about_to_get_it.agent_id:
+            enter_next_state(step, step.state.agents[offer.agent_id])
 
 
 def rescind_of(step: Step, agent: Agent, reason: str) -> None:
@@ -19,6 +24,7 @@ def rescind_of(step: Step, agent: Agent, reason: str) -> None:
         contact = step.state.contacts[offer.contact_id]
         _rescind(step, offer, reason)
         requeue_unaccepted(step, contact, "rescinded")
+    enter_next_state(step, agent)
 
 
 def _rescind(step: Step, offer: Offer, reason: str) -> None:
@@ -31,7 +37,6 @@ def _rescind(step: Step, offer: Offer, reason: str) -> None:
             from_agent_id=offer.from_agent_id,
         )
     )
-    enter_next_state(step, step.state.agents[offer.agent_id])
 
 
 def rescind_one(step: Step, offer: Offer, reason: str) -> None:
@@ -39,6 +44,7 @@ def rescind_one(step: Step, offer: Offer, reason: str) -> None:
     contact = step.state.contacts[offer.contact_id]
     _rescind(step, offer, reason)
     requeue_unaccepted(step, contact, "rescinded")
+    enter_next_state(step, step.state.agents[offer.agent_id])
 
 
 def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
