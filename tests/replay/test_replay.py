@@ -1,5 +1,7 @@
 """A day through real sockets, against what the simulator says of the same day."""
 
+import socket
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,6 +138,43 @@ def test_a_running_router_keeps_its_policy_unless_told_otherwise(tmp_path: Path)
         assert again == 0, read(target)["run"]["checks"]
     finally:
         router.kill()
+
+
+@pytest.mark.slow
+def test_a_router_killed_in_the_middle_comes_back_and_nothing_is_lost_or_twice(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    router = RouterProcess(tmp_path / "router", policy=None, edge__port=port)
+    router.start()
+    target = tmp_path / "report.json"
+
+    def crash() -> None:
+        router.kill()
+        router.start()
+
+    crashes = [threading.Timer(after_s, crash) for after_s in (3, 8)]
+    for timer in crashes:
+        timer.start()
+    try:
+        code = replay(
+            settings=router.settings,
+            workload=SMALL,
+            wrap_up_s=10,
+            speed=20,
+            url=router.url,
+            json_path=target,
+        )
+    finally:
+        for timer in crashes:
+            timer.join()
+        router.kill()
+    report = read(target)
+    assert code == 0, report["run"]["checks"]
+    assert report["run"]["connections_lost"] >= 11  # So it was really hit in the middle.
+    assert report["contacts"] == report["answered"] + report["abandoned"] > 60
 
 
 def test_no_router_is_told_in_a_sentence(tmp_path: Path) -> None:

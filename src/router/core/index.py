@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from typing import Final
 
 from router.core.lines import Line, LineKey, needs_of
-from router.core.profiles import Profile, ProfileKey, profile_key
+from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
 from router.core.ranking import rank_key
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
 from router.model.ids import AgentId, ContactId, OfferId, QueueId
@@ -56,6 +56,8 @@ class Index:
         self.profile_list: list[Profile | None] = []
         self._free_profiles: list[int] = []
         self.open_profiles: list[int] = []
+        self.idle: list[IdleOrder] = []
+        """By channel: everybody with room for it, longest idle first."""
         self.freed: dict[AgentId, Agent] = {}
         """Agents with more room than before; ``matching`` empties it."""
         self.seeking: dict[ContactId, Contact] = {}
@@ -73,10 +75,11 @@ class Index:
         self.busy_lines, self.heads, self._memo = 0, [], None
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
         self.open_profiles = [0] * len(self.channel_list)
+        self.idle = [IdleOrder() for _ in self.channel_list]
         self.freed.clear()
         for agent in sorted(state.agents.values(), key=_idle_no):
             self._take_load(agent)
-            agent.profile, agent.room = None, 0
+            agent.profile, agent.room, agent.counted_ready = None, 0, False
             self.enlist(agent)
         for contact in state.contacts.values():
             contact.line, contact.key = None, 0
@@ -268,6 +271,8 @@ class Index:
         if profile is None:
             return
         self._set_room(agent, 0)
+        if agent.counted_ready:
+            self._count_ready(agent, ready=False)
         agent.profile = None
         self.freed.pop(agent.agent_id, None)
         profile.agents -= 1
@@ -290,6 +295,17 @@ class Index:
             if line.only_agent is None:
                 self._meet(profile, line)
         return profile
+
+    def profiles_in(self, mask: int) -> list[Profile]:
+        """The profiles of a mask."""
+        found: list[Profile] = []
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            profile = self.profile_list[bit.bit_length() - 1]
+            assert profile is not None
+            found.append(profile)
+        return found
 
     def take_limits(self, agent: Agent) -> None:
         """His capacity, from his record and the policy."""
@@ -344,12 +360,21 @@ class Index:
 
     def refresh(self, agent: Agent) -> None:
         """Find out anew of which channels he could be offered an item."""
+        ready = agent.state is AgentState.READY
+        if ready is not agent.counted_ready:
+            self._count_ready(agent, ready=ready)
         before = agent.room
         after = self.room_of(agent)
         if after != before:
             self._set_room(agent, after)
             if after & ~before:
                 self.freed[agent.agent_id] = agent
+
+    @staticmethod
+    def _count_ready(agent: Agent, *, ready: bool) -> None:
+        assert agent.profile is not None
+        agent.profile.ready += 1 if ready else -1
+        agent.counted_ready = ready
 
     def room_of(self, agent: Agent) -> int:
         """Bits of the channels that fit his state, presence and capacity."""
@@ -386,8 +411,10 @@ class Index:
                 if not order:
                     self.open_profiles[i] |= profile.bit
                 order.add(agent)
+                self.idle[i].add(agent)
             else:
                 order.remove(agent)
+                self.idle[i].remove(agent)
                 if not order:
                     self.open_profiles[i] &= ~profile.bit
 

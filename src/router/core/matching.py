@@ -5,17 +5,19 @@ anew (``index.seeking``) gets the agent whom its queue's selection chooses. The 
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from router.core.decide.offers import make
 from router.core.decide.step import Step
 from router.core.index import Index
 from router.core.lines import Line
-from router.core.profiles import Profile
 from router.core.selection import CHOOSERS
 from router.core.state import Agent, Contact
+from router.model.policy import Selection
 
 _FEW_LINES: Final = 16
+_LOOK_AT_MOST: Final = 32
 
 
 def settle(step: Step) -> None:
@@ -153,19 +155,36 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
     mask = index.open_profiles[line.channel_index] & line.profile_mask
     if not mask:
         return None
-    profiles: list[Profile] = []
-    while mask:
-        bit = mask & -mask
-        mask ^= bit
-        profile = index.profile_list[bit.bit_length() - 1]
-        assert profile is not None
-        profiles.append(profile)
-    apart = None
+    apart: frozenset[str] | None = None
     if contact.cool_downs or contact.offers:
-        apart = [
-            agent_id for agent_id, until in (contact.cool_downs or {}).items() if until > at_ms
-        ] + [index.offer_agent(offer_id) for offer_id in contact.offers]
-    return CHOOSERS[line.selection](profiles, line, frozenset(apart) if apart else None)
+        apart = frozenset(_apart(index, contact, at_ms)) or None
+    if line.selection is Selection.LONGEST_IDLE:
+        agent = _first_of_all(index, line, apart)
+        if agent is not None:
+            return agent
+    return CHOOSERS[line.selection](index.profiles_in(mask), line, apart)
+
+
+def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Agent | None:
+    """The longest idle of those who are qualified, if he is among the first of everybody with room.
+
+    Where many are qualified he comes up soon, however many kinds of agents there are; where few are, the caller looks
+    at those few.
+    """
+    bit = line.bit
+    for agent in islice(index.idle[line.channel_index], _LOOK_AT_MOST):
+        profile = agent.profile
+        if profile is None or not profile.mask & bit:
+            continue
+        if apart is None or agent.agent_id not in apart:
+            return agent
+    return None
+
+
+def _apart(index: Index, contact: Contact, at_ms: int) -> list[str]:
+    """Who is kept apart from the contact now."""
+    cool = [a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > at_ms]
+    return cool + [index.offer_agent(offer_id) for offer_id in contact.offers]
 
 
 def _reserved_for(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:

@@ -75,6 +75,7 @@ class Profile:
         "key",
         "mask",
         "queues",
+        "ready",
         "skills",
     )
 
@@ -92,6 +93,8 @@ class Profile:
         self.mask = 0
         """Bits of the lines that these agents may take."""
         self.agents = 0
+        self.ready = 0
+        """How many of them are READY, busy or not."""
         self.idle = [IdleOrder() for _ in range(channels)]
 
     def serves(self, line: Line) -> bool:

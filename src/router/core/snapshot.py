@@ -22,7 +22,17 @@ FORMAT: Final = 1
 _DERIVED: Final[dict[type, frozenset[str]]] = {
     Contact: frozenset({"line", "key"}),
     Agent: frozenset(
-        {"offers", "assignments", "units", "units_used", "counts", "limits", "room", "profile"}
+        {
+            "offers",
+            "assignments",
+            "units",
+            "units_used",
+            "counts",
+            "limits",
+            "room",
+            "counted_ready",
+            "profile",
+        }
     ),
 }
 

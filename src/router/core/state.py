@@ -132,6 +132,8 @@ class Agent(Struct, kw_only=True):
     """Derived: the most items he may have, by channel index."""
     room: int = 0
     """Derived: bits of the channels of which he could be offered an item now."""
+    counted_ready: bool = False
+    """Derived: whether his profile counts him among its READY agents."""
     profile: Profile | None = None
     """Derived: the agents who may take the same lines."""
 

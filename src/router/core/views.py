@@ -1,5 +1,6 @@
 """Records to views: what the world may see of the state."""
 
+from router.core.index import Index
 from router.core.lines import needs_of, req_text
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
 from router.model.states import AgentState, ContactState
@@ -120,26 +121,40 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
 
 
 def queue_view(state: RoutingState, queue_id: str) -> QueueView:
-    """A queue now. Agents are counted by profile, so this does not grow with the number of agents."""
+    """A queue now. Agents are counted by profile: it grows with the agents who are free, not with all there are."""
     tally = state.tally(queue_id)
     lines = state.index.queue_lines.get(queue_id, [])
     heads = [line.by_key[line.head].queued_at_ms for line in lines if line.head]
-    profiles, available = 0, 0
+    index = state.index
+    qualified = 0
+    by_channel: dict[int, int] = {}
     for line in lines:
-        profiles |= line.profile_mask
-        available |= line.profile_mask & state.index.open_profiles[line.channel_index]
-    ready = [a for a in state.agents.values() if a.state is AgentState.READY] if profiles else []
+        qualified |= line.profile_mask
+        i = line.channel_index
+        by_channel[i] = by_channel.get(i, 0) | line.profile_mask & index.open_profiles[i]
     return QueueView(
         queue_id=queue_id,
         waiting=tally[ContactState.QUEUED],
         offered=tally[ContactState.OFFERED],
         assigned=tally[ContactState.ASSIGNED],
         oldest_queued_at_ms=min(heads, default=None),
-        agents_ready=sum(1 for a in ready if a.profile and profiles & a.profile.bit),
-        agents_available=sum(
-            1 for a in ready if a.room and a.profile and available & a.profile.bit
-        ),
+        agents_ready=sum(profile.ready for profile in index.profiles_in(qualified)),
+        agents_available=_available(index, by_channel),
     )
+
+
+def _available(index: Index, by_channel: dict[int, int]) -> int:
+    """Agents with room for one of these channels, each counted once."""
+    if len(by_channel) == 1:
+        ((i, mask),) = by_channel.items()
+        return sum(len(profile.idle[i]) for profile in index.profiles_in(mask))
+    names = {
+        agent.agent_id
+        for i, mask in by_channel.items()
+        for profile in index.profiles_in(mask)
+        for agent in profile.idle[i]
+    }
+    return len(names)
 
 
 def workspace_view(state: RoutingState) -> WorkspaceView:
