@@ -280,6 +280,8 @@ class Index:
             del self.profiles[profile.key]
             self.profile_list[profile.index] = None
             self._free_profiles.append(profile.index)
+            for line in self.lines.values():
+                line.profile_mask &= ~profile.bit
 
     def _make_profile(self, key: ProfileKey) -> Profile:
         index = self._free_profiles.pop() if self._free_profiles else len(self.profile_list)

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ _SWAGGER_PAGE: Final = """<!doctype html>
 </body>
 </html>
 """
+_CODE: Final = re.compile(r"`+([^`]+)`+")
 _START_SCRIPT: Final = """SwaggerUIBundle({
   url: "/docs/assets/openapi-3.0.json",
   dom_id: "#swagger-ui",
@@ -115,7 +117,7 @@ def _sockets_page(document: dict[str, Any]) -> str:
         "</style></head><body>",
         "<p><a href='/docs'>The HTTP API</a> · <a href='/asyncapi.json'>asyncapi.json</a></p>",
         f"<h1>{_text(info.get('title', 'WebSockets'))}</h1>",
-        f"<p>{_text(info.get('description', ''))}</p>",
+        _prose(info.get("description", "")),
     ]
     for kind in ("channels", "operations"):
         parts.append(f"<h2>{kind.capitalize()}</h2>")
@@ -131,10 +133,29 @@ def _entry(name: str, entry: dict[str, Any]) -> str:
     said = entry.get("summary") or entry.get("description") or entry.get("title") or ""
     shown = json.dumps(entry, indent=2, ensure_ascii=False)
     return (
-        f"<details><summary><code>{_text(name)}</code> {_text(said)}</summary>"
+        f"<details><summary><code>{_text(name)}</code> {_marked(said)}</summary>"
         f"<pre>{_text(shown)}</pre></details>"
     )
 
 
 def _text(value: object) -> str:
     return html.escape(str(value))
+
+
+def _prose(text: str) -> str:
+    """Paragraphs and lists as the documents write them."""
+    parts: list[str] = []
+    for block in text.split("\n\n"):
+        lines = block.strip().splitlines()
+        items = [f"<li>{_marked(line[2:])}</li>" for line in lines if line.startswith("* ")]
+        said = " ".join(line for line in lines if not line.startswith("* "))
+        if said:
+            parts.append(f"<p>{_marked(said)}</p>")
+        if items:
+            parts.append(f"<ul>{''.join(items)}</ul>")
+    return "".join(parts)
+
+
+def _marked(text: str) -> str:
+    """Escaped, with what stands between backticks set as code."""
+    return _CODE.sub(r"<code>\1</code>", _text(text))
