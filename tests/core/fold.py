@@ -147,6 +147,9 @@ class Fold:
             case e.PolicyPublished():
                 assert event.version == self.policy_version + 1, "policy versions count up by one"
                 self.policy, self.policy_version = event.policy, event.version
+                for contact in self.contacts.values():
+                    if contact.state is ContactState.ASSIGNED:
+                        contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
             case _:
                 self._fold_agent(event)
 
