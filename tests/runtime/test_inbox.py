@@ -20,6 +20,7 @@ def test_one_workspace_is_served_in_order() -> None:
 
 
 def test_workspaces_take_turns_also_over_several_batches() -> None:
+    """I39."""
     inbox: Inbox[int] = Inbox()
     for number in range(6):
         inbox.put("noisy", number)

@@ -20,6 +20,7 @@ PATIENCE_S = 20
 
 
 async def test_the_newer_desktop_takes_over_and_the_older_is_told(tmp_path: Path) -> None:
+    """I35."""
     async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
         async with house.desktop("a0") as older:
             await older.ready()

@@ -1,0 +1,58 @@
+"""I26: whoever hears of an event hears the same, under the same number, in either codec; and so the journal has it."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from router.client.socket import SocketClient
+from router.edge.audience import as_sent
+from router.model import events as e
+from router.wire import frames as f
+from tests.acceptance.sockets.house import a_house
+
+PATIENCE_S = 20
+
+
+async def test_everybody_hears_the_same_event_under_the_same_number(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.supervisor("eve", codec="json") as eve,
+        house.supervisor("sam", codec="msgpack") as sam,
+        house.gateway(codec="json") as gateway,
+        house.desktop("a0", codec="msgpack") as desktop,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await desktop.ready()
+        for _ in range(3):
+            await gateway.submit("voice", queue_id="support", attributes={"tier": "gold"})
+            offer = await anext(
+                event async for event in desktop.events() if isinstance(event, e.OfferMade)
+            )
+            await desktop.accept(offer.offer_id)
+            await desktop.complete(offer.offer_id)
+        last = house.writer.publisher.last_seq("default")
+        told_eve = await _told(eve, until=last)
+        assert told_eve == await _told(sam, until=last)
+        journaled = {
+            record.first_seq + n: event
+            for record in house.writer.publisher.since("default", eve.gen, 0) or []
+            for n, event in enumerate(record.events)
+        }
+        assert len(told_eve) > 15
+        for seq, told in told_eve.items():
+            assert told == msgspec.json.encode(as_sent(journaled[seq]))
+        ends = [seq for seq, text in told_eve.items() if b'"contact.ended"' in text]
+        heard = await _told(gateway, until=max(ends))
+        assert len(heard) == 4 * len(ends)
+        assert heard.items() <= told_eve.items()
+
+
+async def _told(client: SocketClient, *, until: int) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    async for frame in client:
+        if isinstance(frame, f.EventFrame):
+            found[frame.seq] = msgspec.json.encode(frame.event)
+            if frame.seq >= until:
+                return found
+    raise AssertionError("the connection ended")
