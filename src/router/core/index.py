@@ -9,7 +9,7 @@ serves and in which somebody waits.
 from bisect import bisect_left, insort
 from typing import Final
 
-from router.core.lines import Line, LineKey, needs_of
+from router.core.lines import Line, LineKey, Needs, needs_of
 from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
 from router.core.ranking import rank_key
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
@@ -63,6 +63,8 @@ class Index:
         self.seeking: dict[ContactId, Contact] = {}
         """Contacts that wait anew, or that somebody may take again."""
         self._declared: frozenset[str] = frozenset()
+        self._limits: dict[Needs, list[int]] = {}
+        """Shared by all agents with the same overrides: few of them, so they stay at hand."""
         self._memo: tuple[QueueId, str, dict[str, int], AgentId | None, Line] | None = None
 
     # --- the whole --------------------------------------------------------------
@@ -75,7 +77,7 @@ class Index:
         self.busy_lines, self.heads, self._memo = 0, [], None
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
         self.open_profiles = [0] * len(self.channel_list)
-        self.idle = [IdleOrder() for _ in self.channel_list]
+        self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
         self.freed.clear()
         for agent in sorted(state.agents.values(), key=_idle_no):
             self._take_load(agent)
@@ -99,6 +101,7 @@ class Index:
                 if blocked in self.channels:
                     self.channels[blocked].blocked_by |= channel.bit
         self.channel_lines = [0] * len(self.channel_list)
+        self._limits = {}
         self._declared = frozenset(policy.skills)
 
     # --- contacts ---------------------------------------------------------------
@@ -316,7 +319,12 @@ class Index:
             return
         agent.units = policy.agents.units if agent.own_units is None else agent.own_units
         own = agent.channel_max
-        agent.limits = [own.get(c.name, c.policy.per_agent_max) for c in self.channel_list]
+        key = tuple(sorted(own.items()))
+        limits = self._limits.get(key)
+        if limits is None:
+            limits = [own.get(c.name, c.policy.per_agent_max) for c in self.channel_list]
+            self._limits[key] = limits
+        agent.limits = limits
 
     def _take_load(self, agent: Agent) -> None:
         self.take_limits(agent)

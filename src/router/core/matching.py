@@ -5,7 +5,6 @@ anew (``index.seeking``) gets the agent whom its queue's selection chooses. The 
 """
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 from router.core.decide.offers import make
@@ -17,6 +16,7 @@ from router.core.state import Agent, Contact
 from router.model.policy import Selection
 
 _FEW_LINES: Final = 16
+_FEW_PROFILES: Final = 16
 _LOOK_AT_MOST: Final = 32
 
 
@@ -158,7 +158,7 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
     apart: frozenset[str] | None = None
     if contact.cool_downs or contact.offers:
         apart = frozenset(_apart(index, contact, at_ms)) or None
-    if line.selection is Selection.LONGEST_IDLE:
+    if line.selection is Selection.LONGEST_IDLE and mask.bit_count() > _FEW_PROFILES:
         agent = _first_of_all(index, line, apart)
         if agent is not None:
             return agent
@@ -172,7 +172,7 @@ def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Age
     at those few.
     """
     bit = line.bit
-    for agent in islice(index.idle[line.channel_index], _LOOK_AT_MOST):
+    for agent in index.idle[line.channel_index].near_the_front(_LOOK_AT_MOST):
         profile = agent.profile
         if profile is None or not profile.mask & bit:
             continue

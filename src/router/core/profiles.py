@@ -1,10 +1,11 @@
 """Profiles: agents who may take the same lines, and for each channel those of them with room, longest idle first."""
 
-from bisect import bisect_left, insort
-from collections import OrderedDict
+from bisect import insort
+from collections import deque
 from collections.abc import Iterator
 from heapq import merge
-from typing import TypeAlias
+from itertools import islice
+from typing import Final, TypeAlias
 
 from router.core.lines import Line, Needs
 from router.core.state import Agent
@@ -12,50 +13,88 @@ from router.model.ids import QueueId
 
 ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs]
 
+# Stale entries that an order may hold beyond as many as it has agents.
+_STALE_MAX: Final = 64
+
 
 class IdleOrder:
-    """Agents by idle number. Almost everybody joins at the end, so that costs nothing; those who come back to an old place
-    (an offer of theirs ended without an accept) stand in a short sorted list beside it."""
+    """Agents with room for one channel, by idle number.
 
-    __slots__ = ("_back", "_last", "_main")
+    Almost everybody joins at the end; those who come back to an old place (an offer of theirs ended without an accept) stand
+    in a short sorted list beside it. Who leaves is not taken out: that his entry is stale is seen when it comes up, because
+    he has another number, no room, or another profile. So leaving costs nothing, however many wait.
+    """
 
-    def __init__(self) -> None:
-        self._main: OrderedDict[int, Agent] = OrderedDict()
+    __slots__ = ("_back", "_bit", "_last", "_main", "_profile", "_size")
+
+    def __init__(self, channel_index: int, profile: "Profile | None" = None) -> None:
+        self._bit = 1 << channel_index
+        self._profile = profile
+        self._main: deque[tuple[int, Agent]] = deque()
         self._back: list[tuple[int, Agent]] = []
         self._last = 0
+        self._size = 0
 
     def __len__(self) -> int:
-        return len(self._main) + len(self._back)
+        return self._size
 
     def add(self, agent: Agent) -> None:
-        """Let him stand at his idle number."""
+        """Let him stand at his idle number. His ``room`` says already that he does."""
+        self._size += 1
         number = agent.idle_no
         if number >= self._last:
-            self._main[number] = agent
+            self._main.append((number, agent))
             self._last = number
         else:
             insort(self._back, (number, agent), key=_number)
+        if len(self._main) + len(self._back) > 2 * self._size + _STALE_MAX:
+            self._main = deque(entry for entry in self._main if self._stands(entry))
+            self._back = [entry for entry in self._back if self._stands(entry)]
 
     def remove(self, agent: Agent) -> None:
-        """Take him out."""
-        if self._main.pop(agent.idle_no, None) is None:
-            del self._back[bisect_left(self._back, agent.idle_no, key=_number)]
+        """He has gone. His ``room`` says so already."""
+        self._size -= 1
 
     def first(self) -> Agent:
         """The longest idle. Only when not empty."""
-        if not self._main:
-            return self._back[0][1]
-        number = next(iter(self._main))
-        if self._back and self._back[0][0] < number:
-            return self._back[0][1]
-        return self._main[number]
+        self._trim()
+        main, back = self._main, self._back
+        if back and (not main or back[0][0] < main[0][0]):
+            return back[0][1]
+        return main[0][1]
+
+    def _trim(self) -> None:
+        main, back = self._main, self._back
+        while main and not self._stands(main[0]):
+            main.popleft()
+        while back and not self._stands(back[0]):
+            del back[0]
+
+    def near_the_front(self, entries_max: int) -> Iterator[Agent]:
+        """The longest idle in order, as far as they are found among so many entries, stale ones counted."""
+        self._trim()
+        entries = merge(self._main, self._back, key=_number) if self._back else self._main
+        for entry in islice(entries, entries_max):
+            if self._stands(entry):
+                yield entry[1]
 
     def __iter__(self) -> Iterator[Agent]:
-        if not self._back:
-            yield from self._main.values()
-            return
-        for _, agent in merge(self._main.items(), self._back, key=_number):
-            yield agent
+        self._trim()
+        entries = merge(self._main, self._back, key=_number) if self._back else self._main
+        last = 0
+        for entry in entries:
+            # Who left and came back to his place may stand here twice.
+            if entry[0] != last and self._stands(entry):
+                last = entry[0]
+                yield entry[1]
+
+    def _stands(self, entry: tuple[int, Agent]) -> bool:
+        number, agent = entry
+        return (
+            agent.idle_no == number
+            and agent.room & self._bit != 0
+            and (self._profile is None or agent.profile is self._profile)
+        )
 
 
 def _number(entry: tuple[int, Agent]) -> int:
@@ -95,7 +134,7 @@ class Profile:
         self.agents = 0
         self.ready = 0
         """How many of them are READY, busy or not."""
-        self.idle = [IdleOrder() for _ in range(channels)]
+        self.idle = [IdleOrder(i, self) for i in range(channels)]
 
     def serves(self, line: Line) -> bool:
         """Whether these agents are qualified for the line, a reservation apart."""
