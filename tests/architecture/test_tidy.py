@@ -39,10 +39,8 @@ MAY_READ_THE_CLOCK: Final = {
 }
 CLOCKS: Final = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"}
 SPEAKS_TO_PEOPLE: Final = {"cli", "demo", "replay", "simulator"}
-# Machine paths, and words about who wrote it with what.
-FOREIGN_WORDS: Final = re.compile(
-    r"/work/|/home/\w+|\bissue #?\d+|\bChatGPT\b|\bClaude\b|\bCopilot\b|\bLLM\b|language model"
-)
+# Paths of one machine, and numbers of a tracker that a reader of the code cannot open.
+FOREIGN_WORDS: Final = re.compile(r"/work/|/home/\w+|\bissue #?\d+")
 
 
 def place(path: Path) -> str:

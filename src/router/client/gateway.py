@@ -2,16 +2,14 @@
 
 import secrets
 
-from msgspec import UNSET, UnsetType
-
+from router.client.changes import ContactChanges
 from router.client.errors import NotConnected, OutcomeUnknown
 from router.client.mirror import ContactsMirror
-from router.client.socket import SocketClient
 from router.model.policy import FactValue
 from router.wire import frames as f
 
 
-class GatewayClient(SocketClient):
+class GatewayClient(ContactChanges):
     """One gateway. The token's subject is its id; it sees the contacts that it has submitted."""
 
     path = "/v1/gateway"
@@ -73,31 +71,6 @@ class GatewayClient(SocketClient):
             except NotConnected:
                 if not until_known:
                     raise
-
-    async def update(
-        self,
-        contact_id: str,
-        *,
-        priority_s: int | UnsetType = UNSET,
-        strict_class: int | UnsetType = UNSET,
-        skills: dict[str, int] | UnsetType = UNSET,
-        attributes: dict[str, FactValue] | UnsetType = UNSET,
-    ) -> f.Ok:
-        """Change a contact in flight; what is unset stays."""
-        return await self._command(
-            f.Update(
-                id=self._id(),
-                contact_id=contact_id,
-                priority_s=priority_s,
-                strict_class=strict_class,
-                skills=skills,
-                attributes=attributes,
-            )
-        )
-
-    async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
-        """Withdraw a contact that nobody has yet."""
-        return await self._command(f.Cancel(id=self._id(), contact_id=contact_id, reason=reason))
 
     async def abandon(self, contact_id: str) -> f.Ok:
         """The customer has left."""

@@ -1,15 +1,12 @@
 """A supervisor: sees queues and agents live, moves what is stuck."""
 
-from msgspec import UNSET, UnsetType
-
+from router.client.changes import ContactChanges
 from router.client.mirror import CentreMirror
-from router.client.socket import SocketClient
-from router.model.policy import FactValue
 from router.model.states import AgentState
 from router.wire import frames as f
 
 
-class SupervisorClient(SocketClient):
+class SupervisorClient(ContactChanges):
     """One supervisor of a workspace."""
 
     path = "/v1/supervisor"
@@ -33,27 +30,6 @@ class SupervisorClient(SocketClient):
     _mirror = CentreMirror()
 
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
-    async def update(
-        self,
-        contact_id: str,
-        *,
-        priority_s: int | UnsetType = UNSET,
-        strict_class: int | UnsetType = UNSET,
-        skills: dict[str, int] | UnsetType = UNSET,
-        attributes: dict[str, FactValue] | UnsetType = UNSET,
-    ) -> f.Ok:
-        """Change a contact in flight; what is unset stays."""
-        return await self._command(
-            f.Update(
-                id=self._id(),
-                contact_id=contact_id,
-                priority_s=priority_s,
-                strict_class=strict_class,
-                skills=skills,
-                attributes=attributes,
-            )
-        )
-
     async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.Ok:
         """Put a contact (back) into a queue, with its age."""
         return await self._command(
@@ -65,10 +41,6 @@ class SupervisorClient(SocketClient):
         return await self._command(
             f.Assign(id=self._id(), contact_id=contact_id, agent_id=agent_id)
         )
-
-    async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
-        """Withdraw a contact that nobody has yet."""
-        return await self._command(f.Cancel(id=self._id(), contact_id=contact_id, reason=reason))
 
     async def end(self, contact_id: str, reason: str = "supervisor") -> f.Ok:
         """End a contact."""

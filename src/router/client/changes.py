@@ -1,0 +1,36 @@
+"""What a gateway may do with its own contacts and a supervisor with any: one piece for both clients."""
+
+from msgspec import UNSET, UnsetType
+
+from router.client.socket import SocketClient
+from router.model.policy import FactValue
+from router.wire import frames as f
+
+
+class ContactChanges(SocketClient):
+    """A client that may change waiting contacts."""
+
+    async def update(
+        self,
+        contact_id: str,
+        *,
+        priority_s: int | UnsetType = UNSET,
+        strict_class: int | UnsetType = UNSET,
+        skills: dict[str, int] | UnsetType = UNSET,
+        attributes: dict[str, FactValue] | UnsetType = UNSET,
+    ) -> f.Ok:
+        """Change a contact in flight; what is unset stays."""
+        return await self._command(
+            f.Update(
+                id=self._id(),
+                contact_id=contact_id,
+                priority_s=priority_s,
+                strict_class=strict_class,
+                skills=skills,
+                attributes=attributes,
+            )
+        )
+
+    async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
+        """Withdraw a contact that nobody has yet."""
+        return await self._command(f.Cancel(id=self._id(), contact_id=contact_id, reason=reason))
