@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from router import __version__
+from router.cli.doctor import doctor
 from router.cli.output import failure_of
 from router.cli.policy import policy
 from router.cli.serve import serve
@@ -41,6 +42,7 @@ cli.add_command(serve)
 cli.add_command(policy)
 cli.add_command(token)
 cli.add_command(verify)
+cli.add_command(doctor)
 cli.add_command(simulate)
 
 

@@ -77,6 +77,11 @@ def write_json(data: bytes, target: Path) -> None:
     if str(target) == "-":
         sys.stdout.buffer.write(data)
         return
+    write_file(data, target)
+
+
+def write_file(data: bytes, target: Path) -> None:
+    """Bytes to a file, in place of what it had."""
     try:
         target.write_bytes(data)
     except OSError as error:

@@ -1,12 +1,16 @@
-"""``router simulate``: a recorded or generated day through the real core in virtual time."""
+"""``router simulate``: a recorded or generated day through the real core in virtual time, under one policy or several."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from router.cli.options import Duration
-from router.cli.output import EXIT_FAILED, print_table, progress, write_json
+from router.cli.output import EXIT_FAILED, print_table, progress, write_file, write_json
+
+if TYPE_CHECKING:
+    from router.simulator.run import SimulationSpec
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -24,9 +28,10 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--policy",
-    "policy_path",
+    "policies",
     type=_FILE,
-    help="Policy in place of the day's own or the derived one.",
+    multiple=True,
+    help="Policy in place of the day's own or the derived one. Several are compared with the first.",
 )
 @click.option("--wrap-up", "wrap_up_s", type=Duration(), help="Wrap-up after every contact.")
 @click.option("--seed", type=int, help="Seed of everything drawn.")
@@ -44,6 +49,13 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Write the report to a file; - prints it and nothing else.",
 )
 @click.option(
+    "--picture",
+    "picture_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.svg",
+    help="Draw several policies: waits, service level and occupancy by interval.",
+)
+@click.option(
     "--with-speed",
     is_flag=True,
     help="How fast it ran, too; then the bytes differ from run to run.",
@@ -51,36 +63,47 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 def simulate(
     logs: tuple[str, ...],
     workload: Path | None,
-    policy_path: Path | None,
+    policies: tuple[Path, ...],
     wrap_up_s: int | None,
     seed: int | None,
     replications: int | None,
     audit: bool,
     json_path: Path | None,
+    picture_path: Path | None,
     with_speed: bool,
 ) -> None:
     """Run a day in virtual time and report service level, waits, occupancy.
 
-    Either --log or --workload. The same input gives the same bytes of JSON. Exits with 1 when the audit has found a
-    broken promise.
+    Either --log or --workload. With two policies or more the same day is run once under each, and they are shown side by side.
+    The same input gives the same bytes of JSON. Exits with 1 when the audit has found a broken promise.
     """
     if bool(logs) == (workload is not None):
         raise click.UsageError("Give --log or --workload, one of them.")
-    from router.simulator.report import render
-    from router.simulator.run import SimulationSpec, announced
-    from router.simulator.run import simulate as run
+    if picture_path is not None and len(policies) < 2:
+        raise click.UsageError("--picture compares: give --policy twice or more.")
+    from router.simulator.run import SimulationSpec
 
     spec = SimulationSpec(
         logs=logs,
         workload=str(workload) if workload else None,
-        policy=str(policy_path) if policy_path else None,
+        policy=str(policies[0]) if len(policies) == 1 else None,
         wrap_up_s=wrap_up_s,
         seed=seed,
         replications=replications,
         audit=audit,
     )
-    for name, value in announced(spec).items():
-        click.echo(f"{name}: {'-' if value is None else value}", err=True)
+    if len(policies) > 1:
+        _several(spec, policies, json_path, picture_path=picture_path, with_speed=with_speed)
+    else:
+        _one(spec, json_path, with_speed=with_speed)
+
+
+def _one(spec: "SimulationSpec", json_path: Path | None, *, with_speed: bool) -> None:
+    from router.simulator.report import render
+    from router.simulator.run import announced
+    from router.simulator.run import simulate as run
+
+    _tell(announced(spec))
     with progress("simulating") as advance:
         report = run(spec, progress=advance)
     if json_path is not None:
@@ -89,3 +112,35 @@ def simulate(
         print_table(render(report))
     if report.audit.violations:
         raise SystemExit(EXIT_FAILED)
+
+
+def _several(
+    spec: "SimulationSpec",
+    policies: Sequence[Path],
+    json_path: Path | None,
+    *,
+    picture_path: Path | None,
+    with_speed: bool,
+) -> None:
+    from router.simulator.compare import render
+    from router.simulator.picture import picture
+    from router.simulator.what_if import prepared
+
+    case = prepared(spec, [str(path) for path in policies])
+    _tell(case.announced())
+    with progress("simulating") as advance:
+        comparison = case.run(progress=advance)
+    if json_path is not None:
+        write_json(comparison.to_json(with_speed=with_speed), json_path)
+    if picture_path is not None:
+        write_file(picture(comparison), picture_path)
+    if str(json_path) != "-":
+        print_table(render(comparison))
+    if comparison.violations:
+        raise SystemExit(EXIT_FAILED)
+
+
+def _tell(options: dict[str, str | int | float | bool | None]) -> None:
+    """What is going to be run, before it is."""
+    for name, value in options.items():
+        click.echo(f"{name}: {'-' if value is None else value}", err=True)

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -10,7 +10,27 @@ from router.cli.options import Duration, config_options, json_option, settings_o
 from router.cli.output import Failure, print_json
 from router.model.ids import ID_PATTERN
 
+if TYPE_CHECKING:
+    from router.settings import Settings
+
 _ROLES: Final = ("agent", "gateway", "supervisor", "admin")
+
+
+def minted(
+    settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int
+) -> str:
+    """A token, where these settings lead to a secret. Raises Failure where there is none yet."""
+    from router.edge.auth import mint_token
+    from router.edge.keys import secret_path
+
+    if not settings.auth.issuers and not secret_path(settings).exists():
+        raise Failure(
+            f"{secret_path(settings)}: no secret yet; the router makes it at its first start "
+            "(is --data or --config the one that it runs with?)"
+        )
+    return mint_token(
+        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
+    )
 
 
 @click.command()
@@ -45,18 +65,8 @@ def token(
         raise click.BadParameter(
             "an id has at most 128 of A-Z, a-z, 0-9, and . _ : -", param_hint="--sub"
         )
-    from router.edge.auth import mint_token
-    from router.edge.keys import secret_path
-
     settings = settings_of(config, data)
-    if not settings.auth.issuers and not secret_path(settings).exists():
-        raise Failure(
-            f"{secret_path(settings)}: no secret yet; the router makes it at its first start "
-            "(is --data or --config the one that it runs with?)"
-        )
-    text = mint_token(
-        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
-    )
+    text = minted(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s)
     if as_json:
         print_json(
             {

@@ -9,12 +9,14 @@ from router.core.apply import apply
 from router.core.decide import DECIDE
 from router.core.decide.step import Step
 from router.core.decide.timers import fire
+from router.core.doctor import diagnose
 from router.core.index import Index
 from router.core.invariants import broken
 from router.core.matching import settle
 from router.core.state import RoutingState
 from router.core.timers import Timers
 from router.model.commands import AdvanceTime, Command
+from router.model.diagnosis import Diagnosis
 from router.model.events import Event
 from router.model.outcome import Outcome
 from router.model.policy import Policy
@@ -196,3 +198,11 @@ class Engine:
         if contact is None or agent is None:
             return None
         return why.why_agent(self._state, contact, agent)
+
+    def diagnose(self, *, at_ms: int | None = None, thorough: bool = False) -> Diagnosis:
+        """What is not as it should be: who waits in vain, who has nothing to do, what has no effect.
+
+        ``at_ms``: the time that waits are counted to; none: that of the last step. ``thorough``: with every invariant, as slow
+        as ``check``.
+        """
+        return diagnose(self._state, at_ms=at_ms, thorough=thorough)

@@ -24,6 +24,11 @@ def broken(state: RoutingState) -> list[str]:
     ]
 
 
+def orphaned(state: RoutingState) -> list[str]:
+    """Contacts and offers that nobody knows or waits for, as sentences. One look at each record: also for a live router."""
+    return [*_ownership(state), *_offers(state), *_lines(state)]
+
+
 def _ownership(state: RoutingState) -> Iterator[str]:
     """I7: an assigned contact has exactly one owner, whose open assignment it is."""
     for contact in state.contacts.values():

@@ -59,6 +59,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "list_events": _SUPERVISORS,
     "get_state": _SUPERVISORS,
     "get_digest": _SUPERVISORS,
+    "diagnose": _SUPERVISORS,
     "issue_ws_ticket": _EVERYBODY,
     # The sockets; their frames are held to the role by the session.
     "desktop_socket": _AGENT,

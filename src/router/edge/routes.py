@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.edge import access, agents, contacts, history, policies, queues
+from router.edge import access, agents, contacts, doctor, history, policies, queues
 from router.edge.call import Operation
 from router.edge.documents import (
     AgentList,
@@ -42,6 +42,7 @@ from router.edge.documents import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
 from router.model.views import AgentView, AgentWhy, ContactView, ContactWhy
 from router.wire.frames import ContactFields
@@ -331,6 +332,13 @@ _CENTRE: Final = (
         operation=history.get_digest,
         response=DigestDocument,
         tag="history",
+    ),
+    Route(
+        method="GET",
+        path="/v1/doctor",
+        operation=doctor.diagnose,
+        response=Diagnosis,
+        tag="doctor",
     ),
     Route(
         method="POST",

@@ -67,7 +67,7 @@ async def verify_file(path: Path, *, scratch: Path | None = None) -> VerifyRepor
     Raises JournalLocked where a router has it, JournalUnavailable where there is no such journal or no room for the copy.
     """
     report = VerifyReport(path=str(path))
-    with _copy(JournalPaths(path), scratch) as copy:
+    with copied(JournalPaths(path), scratch) as copy:
         journal = SqliteJournal(copy, ballast_bytes=0)
         try:
             for history in await journal.open():
@@ -80,7 +80,8 @@ async def verify_file(path: Path, *, scratch: Path | None = None) -> VerifyRepor
 
 
 @contextmanager
-def _copy(paths: JournalPaths, scratch: Path | None) -> Iterator[Path]:
+def copied(paths: JournalPaths, scratch: Path | None) -> Iterator[Path]:
+    """A copy to work on, gone at the end. Raises JournalLocked where a router has the journal, else JournalUnavailable."""
     if not paths.database.is_file():
         raise JournalUnavailable(f"{paths.database}: there is no journal")
     with _shared_lock(paths), tempfile.TemporaryDirectory(dir=scratch) as directory:

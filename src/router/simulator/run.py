@@ -28,6 +28,8 @@ from router.simulator.workload import Workload
 from router.simulator.world import Listener, World
 
 Progress = Callable[[float], None]
+Watch = Callable[[Day], Listener]
+"""Makes one more listener for every replication; it hears the run and changes nothing."""
 
 
 class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,14 +85,16 @@ def first_day(spec: SimulationSpec) -> tuple[Day, tuple[str, ...]]:
     return plan.day(0), plan.source
 
 
-def simulate(spec: SimulationSpec, *, progress: Progress | None = None) -> Report:
-    """Run it. ``progress`` hears the share that is done, 0 to 1.
+def simulate(
+    spec: SimulationSpec, *, progress: Progress | None = None, watch: Watch | None = None
+) -> Report:
+    """Run it. ``progress`` hears the share that is done, 0 to 1; ``watch`` is asked for a listener to every replication.
 
     Raises ``WorkloadInvalid`` (a log, a workload, or a day that does not fit its policy) and ``PolicyInvalid``. A run whose audit
     found violations still gives its report; whoever asked must look at ``report.audit.violations``.
     """
     plan = _plan(spec)
-    runs = _Runs(plan, audit=spec.audit)
+    runs = _Runs(plan, audit=spec.audit, watch=watch)
     began = perf_counter()
     for replication in range(plan.replications):
         runs.run(replication, _part_of(progress, replication, plan.replications))
@@ -108,8 +112,9 @@ def simulate(spec: SimulationSpec, *, progress: Progress | None = None) -> Repor
 class _Runs:
     """The replications of a plan, and what they add up to."""
 
-    def __init__(self, plan: _Plan, *, audit: bool) -> None:
+    def __init__(self, plan: _Plan, *, audit: bool, watch: Watch | None) -> None:
         self._plan = plan
+        self._watch = watch
         self._audit = audit
         self._digest = HistoryDigest()
         self._sums = Sums()
@@ -126,6 +131,8 @@ class _Runs:
         listeners: list[Listener] = [meter, self._digest]
         if auditor is not None:
             listeners.append(auditor)
+        if self._watch is not None:
+            listeners.append(self._watch(day))
         world = World(day, listeners=listeners)
         world.run(progress)
         meter.close()

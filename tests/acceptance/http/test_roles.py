@@ -41,6 +41,7 @@ EXPECTED = {
     "list_events": "supervisor admin",
     "get_state": "supervisor admin",
     "get_digest": "supervisor admin",
+    "diagnose": "supervisor admin",
     "issue_ws_ticket": "agent gateway supervisor admin",
     "healthz": "",
     "readyz": "",

@@ -1,0 +1,44 @@
+"""One question over HTTP, for tools that need no socket: asked once, answered whole or not at all."""
+
+from typing import Final
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from router.client.errors import ClientError, NotConnected
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
+
+
+class QuestionRefused(ClientError):
+    """The router answered with a problem."""
+
+
+class _Problem(Struct, frozen=True):
+    code: str = ""
+    title: str = ""
+
+
+async def ask(url: str, path: str, *, token: str) -> bytes:
+    """The body of a GET. ``url``: ``http(s)://host:port``. Raises NotConnected or QuestionRefused."""
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            session.get(url.rstrip("/") + path, headers=headers, allow_redirects=False) as response,
+        ):
+            body = await response.read()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise NotConnected(f"no router answers at {url}: {type(error).__name__}") from None
+    if response.status != 200:
+        raise QuestionRefused(_said(response.status, body))
+    return body
+
+
+def _said(status: int, body: bytes) -> str:
+    try:
+        problem = msgspec.json.decode(body, type=_Problem)
+    except msgspec.DecodeError:
+        return f"the router answered with status {status}"
+    return f"the router answered {status} {problem.code}: {problem.title}"

@@ -1,0 +1,293 @@
+"""The diagnosis: what in a workspace cannot work, found without waiting for a customer to suffer from it.
+
+Reads, never writes. Looks once at each waiting contact, agent and rule, and joins requirement classes with profiles
+(``reach.py``), so that a live router can be asked. Facts that no gateway ever sets cannot be known here: a rule that asks for
+one is not found.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TypeAlias
+
+from router.core.invariants import broken, orphaned
+from router.core.lines import Needs, needs_of, req_text
+from router.core.reach import Reach
+from router.core.state import Contact, RoutingState
+from router.core.wording import lacking
+from router.model.diagnosis import ADVICE, Diagnosis, Finding, FindingCode, Severity
+from router.model.ids import AgentId, QueueId
+from router.model.policy import Policy, QueuePolicy
+from router.model.views import Lack
+from router.rules.advice import advise
+from router.rules.coverage import covered_rules
+
+_FINDINGS_MAX: Final = 1_000
+_IDS_MAX: Final = 20
+_NEAR_END_MS: Final = 60_000
+
+_Classes: TypeAlias = dict[tuple[QueueId, str, Needs], list[Contact]]
+_ORDER: Final = {name: place for place, name in enumerate((*Severity, *FindingCode))}
+
+
+def diagnose(state: RoutingState, *, at_ms: int | None = None, thorough: bool = False) -> Diagnosis:
+    """Everything that is found, the worst first."""
+    at_ms = state.at_ms if at_ms is None else max(at_ms, state.at_ms)
+    found = [*_broken(state, thorough=thorough), *_under_policy(state, at_ms)]
+    found.sort(key=lambda one: (_ORDER[one.severity], _ORDER[one.code], one.subject, one.message))
+    counts = dict.fromkeys(Severity, 0)
+    for one in found:
+        counts[one.severity] += 1
+    return Diagnosis(
+        as_of_seq=state.seq,
+        at_ms=at_ms,
+        policy_version=state.policy_version,
+        errors=counts[Severity.ERROR],
+        warnings=counts[Severity.WARNING],
+        notes=counts[Severity.NOTE],
+        findings=tuple(found[:_FINDINGS_MAX]),
+        left_out=max(0, len(found) - _FINDINGS_MAX),
+    )
+
+
+def _finding(code: FindingCode, severity: Severity, message: str, **more: Any) -> Finding:
+    return Finding(code=code, severity=severity, message=message, advice=ADVICE[code], **more)
+
+
+def _broken(state: RoutingState, *, thorough: bool) -> Iterator[Finding]:
+    for sentence in broken(state) if thorough else orphaned(state):
+        yield _finding(FindingCode.BROKEN_INVARIANT, Severity.ERROR, sentence)
+
+
+def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
+    policy = state.policy
+    if policy is None:
+        yield _finding(FindingCode.NO_POLICY, Severity.ERROR, "no policy is in force")
+        return
+    reach = Reach(state, policy)
+    waiting = _waiting(state)
+    yield from _classes(reach, policy, waiting, at_ms)
+    yield from _near_their_end(state, policy, waiting, at_ms)
+    if state.agents:
+        yield from _queues(reach, policy)
+        yield from _rules(reach, policy)
+        yield from _skills(reach, policy, waiting)
+        yield from _agents(state, reach)
+        yield from _not_declared(state, policy)
+    else:
+        yield _finding(FindingCode.NO_AGENTS, Severity.WARNING, "there are no agents")
+    for rule, names in covered_rules(policy):
+        yield _finding(
+            FindingCode.RULE_NEVER_REACHED,
+            Severity.WARNING,
+            f"never decides: before it {_names(names)} take every contact that it asks for",
+            subject=rule.name,
+        )
+    for queue_id, queue in policy.queues.items():
+        yield from _target(policy, queue_id, queue)
+    for problem in advise(policy):
+        yield _finding(
+            FindingCode.POLICY_ADVICE, Severity.NOTE, problem.message, subject=problem.path
+        )
+
+
+# --- contacts that wait -----------------------------------------------------------------------------------------------
+def _waiting(state: RoutingState) -> _Classes:
+    """Who waits, by requirement class: a reservation for one agent passes, so it makes no class of its own."""
+    classes: _Classes = {}
+    for line in state.index.lines.values():
+        if line.by_key:
+            classes.setdefault((line.queue_id, line.channel, line.needs), []).extend(
+                line.by_key.values()
+            )
+    return classes
+
+
+def _classes(reach: Reach, policy: Policy, waiting: _Classes, at_ms: int) -> Iterator[Finding]:
+    for (queue_id, channel, needs), contacts in waiting.items():
+        takers = reach.takers(queue_id, (channel,), needs)
+        if takers & reach.ready:
+            continue
+        severity = Severity.WARNING
+        lacks: tuple[Lack, ...] = ()
+        nearest = 0
+        if takers:
+            code = FindingCode.CONTACTS_NOBODY_READY
+            message = "nobody who is qualified is ready"
+        else:
+            if not _all_move_on(policy, queue_id, contacts):
+                severity = Severity.ERROR
+            lacks, nearest = reach.lacks(queue_id, (channel,), needs)
+            is_heavy = bool(reach.qualified(queue_id, (channel,), needs))
+            code = (
+                FindingCode.CONTACTS_TOO_HEAVY
+                if is_heavy
+                else FindingCode.CONTACTS_NOBODY_QUALIFIED
+            )
+            message = f"nobody can ever take them: {lacking(lacks, nearest)}"
+        yield _finding(
+            code,
+            severity,
+            message,
+            subject=req_text(queue_id, channel, needs, None),
+            contacts=len(contacts),
+            contact_ids=_first(contact.contact_id for contact in contacts),
+            oldest_wait_ms=max(0, at_ms - min(contact.queued_at_ms for contact in contacts)),
+            lacks=lacks,
+            nearest_agents=nearest,
+        )
+
+
+def _all_move_on(policy: Policy, queue_id: QueueId, contacts: list[Contact]) -> bool:
+    """Whether each of them overflows into another queue before it expires."""
+    queue = policy.queues.get(queue_id)
+    if queue is None or queue.overflow_to is None:
+        return False
+    return all(
+        contact.wait_until_ms is not None
+        and (contact.ttl_at_ms is None or contact.wait_until_ms < contact.ttl_at_ms)
+        for contact in contacts
+    )
+
+
+def _near_their_end(
+    state: RoutingState, policy: Policy, waiting: _Classes, at_ms: int
+) -> Iterator[Finding]:
+    ends: dict[QueueId, list[tuple[int, str]]] = {}
+    for (queue_id, _, _), contacts in waiting.items():
+        overflows = state.queue_policy(queue_id).overflow_to is not None
+        for contact in contacts:
+            moments = [contact.ttl_at_ms, None if overflows else contact.wait_until_ms]
+            end_ms = min((moment for moment in moments if moment is not None), default=None)
+            if end_ms is not None and end_ms <= at_ms + _NEAR_END_MS:
+                ends.setdefault(queue_id, []).append((end_ms, contact.contact_id))
+    for queue_id, near in ends.items():
+        yield _finding(
+            FindingCode.CONTACTS_NEAR_THEIR_END,
+            Severity.WARNING,
+            "they wait and expire within a minute",
+            subject=queue_id,
+            contacts=len(near),
+            contact_ids=_first(contact_id for _, contact_id in near),
+            soonest_end_at_ms=min(near)[0],
+        )
+
+
+# --- what would wait in vain ------------------------------------------------------------------------------------------
+def _queues(reach: Reach, policy: Policy) -> Iterator[Finding]:
+    for queue_id in policy.queues:
+        needs = reach.base(queue_id)
+        if not reach.takers(queue_id, reach.channels, needs):
+            lacks, nearest = reach.lacks(queue_id, reach.channels, needs)
+            yield _finding(
+                FindingCode.QUEUE_WITHOUT_AGENTS,
+                Severity.WARNING,
+                f"nobody can take a contact of it: {lacking(lacks, nearest)}",
+                subject=queue_id,
+                lacks=lacks,
+                nearest_agents=nearest,
+            )
+
+
+def _rules(reach: Reach, policy: Policy) -> Iterator[Finding]:
+    for rule in policy.entry:
+        channels = reach.channels if rule.when.channel is None else (rule.when.channel,)
+        needs = needs_of(policy.queues[rule.queue], rule.skills)
+        if reach.takers(rule.queue, channels, needs):
+            continue
+        if not reach.takers(rule.queue, reach.channels, reach.base(rule.queue)):
+            continue  # It is the queue's finding.
+        lacks, nearest = reach.lacks(rule.queue, channels, needs)
+        yield _finding(
+            FindingCode.RULE_WITHOUT_AGENTS,
+            Severity.WARNING,
+            f"nobody can take what it lets in: {lacking(lacks, nearest)}",
+            subject=rule.name,
+            lacks=lacks,
+            nearest_agents=nearest,
+        )
+
+
+def _skills(reach: Reach, policy: Policy, waiting: _Classes) -> Iterator[Finding]:
+    asked = {skill for queue in policy.queues.values() for skill in queue.requires}
+    asked.update(skill for rule in policy.entry for skill in rule.skills)
+    asked.update(skill for _, _, needs in waiting for skill, _ in needs)
+    for skill in policy.skills:
+        if skill not in reach.best_levels:
+            is_asked = skill in asked
+            yield _finding(
+                FindingCode.SKILL_NOBODY_HAS,
+                Severity.WARNING if is_asked else Severity.NOTE,
+                "nobody has it" + (", and it is asked for" if is_asked else ""),
+                subject=skill,
+            )
+
+
+# --- agents -----------------------------------------------------------------------------------------------------------
+def _agents(state: RoutingState, reach: Reach) -> Iterator[Finding]:
+    idle: dict[tuple[Lack, ...], list[AgentId]] = {}
+    for agent in state.agents.values():
+        lacks = reach.agent_lacks(agent)
+        if lacks:
+            idle.setdefault(lacks, []).append(agent.agent_id)
+    for lacks, agent_ids in idle.items():
+        yield _finding(
+            FindingCode.AGENTS_WITHOUT_WORK,
+            Severity.WARNING,
+            f"they can take nothing in any queue: {lacking(lacks, len(agent_ids))}",
+            agents=len(agent_ids),
+            agent_ids=_first(agent_ids),
+            lacks=lacks,
+        )
+
+
+def _not_declared(state: RoutingState, policy: Policy) -> Iterator[Finding]:
+    declared = frozenset(policy.skills)
+    skills: dict[str, list[AgentId]] = {}
+    queues: dict[QueueId, list[AgentId]] = {}
+    for agent in state.agents.values():
+        for skill in agent.skills:
+            if skill not in declared:
+                skills.setdefault(skill, []).append(agent.agent_id)
+        for queue_id in agent.queues or ():
+            if queue_id not in policy.queues:
+                queues.setdefault(queue_id, []).append(agent.agent_id)
+    for code, what, by_name in (
+        (FindingCode.SKILL_NOT_DECLARED, "skill", skills),
+        (FindingCode.QUEUE_NOT_DECLARED, "queue", queues),
+    ):
+        for name, agent_ids in by_name.items():
+            yield _finding(
+                code,
+                Severity.WARNING,
+                f"agents have this {what}, and the policy does not declare it",
+                subject=name,
+                agents=len(agent_ids),
+                agent_ids=_first(agent_ids),
+            )
+
+
+# --- the policy by itself ---------------------------------------------------------------------------------------------
+def _target(policy: Policy, queue_id: QueueId, queue: QueuePolicy) -> Iterator[Finding]:
+    """True of a queue only where it is true for whatever channel comes."""
+    ringing = [
+        channel
+        for channel in policy.channels.values()
+        if not (channel.auto_accept if queue.auto_accept is None else queue.auto_accept)
+    ]
+    timeouts_s = [queue.offer_timeout_s or channel.offer_timeout_s for channel in ringing]
+    if timeouts_s and queue.service_level.threshold_s < min(timeouts_s):
+        yield _finding(
+            FindingCode.TARGET_BELOW_OFFER_TIMEOUT,
+            Severity.NOTE,
+            f"answers count within {queue.service_level.threshold_s} s, "
+            f"and an offer rings for {min(timeouts_s)} s",
+            subject=queue_id,
+        )
+
+
+def _first(ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(ids)[:_IDS_MAX])
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(names[:_IDS_MAX])
+    return shown if len(names) <= _IDS_MAX else f"{shown} …"

@@ -1,0 +1,45 @@
+"""What is lacking, in words."""
+
+from collections.abc import Sequence
+
+from router.model.views import Lack
+
+
+def lacking(lacks: Sequence[Lack], nearest_agents: int = 0) -> str:
+    """``nobody has the skill loans; …``, or with ``nearest_agents`` what so many lack: ``2 agents lack the queue``."""
+    if not nearest_agents:
+        return "; ".join(_of_all(lack) for lack in lacks) or "there are no agents"
+    agents = "1 agent lacks" if nearest_agents == 1 else f"{nearest_agents:,} agents lack"
+    return f"{agents} {' and '.join(_of_some(lack) for lack in lacks)}"
+
+
+def _of_all(lack: Lack) -> str:
+    match lack.code:
+        case "queue":
+            return "no agent serves the queue"
+        case "skill":
+            return f"nobody has the skill {lack.skill}"
+        case "level":
+            return f"nobody has {lack.skill} {lack.needs}, the best is {lack.has}"
+        case "capacity":
+            return f"one item takes {lack.needs} units, the most that an agent has is {lack.has}"
+        case _:
+            return f"{_channel(lack)} is taken from all agents"
+
+
+def _of_some(lack: Lack) -> str:
+    match lack.code:
+        case "queue":
+            return "the queue"
+        case "skill":
+            return f"the skill {lack.skill}"
+        case "level":
+            return f"{lack.skill} {lack.needs} (has {lack.has})"
+        case "capacity":
+            return f"{lack.needs} units (has {lack.has})"
+        case _:
+            return _channel(lack)
+
+
+def _channel(lack: Lack) -> str:
+    return "every channel" if lack.channel is None else f"the channel {lack.channel}"

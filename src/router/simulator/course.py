@@ -1,0 +1,192 @@
+"""The course of a run: service level and occupancy by interval, how waits are spread, how evenly work falls on agents.
+
+The report says what the whole day was like; this part keeps what a picture of it needs. It counts with the same meter, fed with
+a day that is cut into intervals and in which every agent is a group of his own, so both always agree.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct, structs
+
+from router.model.commands import Command
+from router.model.outcome import Outcome
+from router.simulator.day import Day, PlannedContact
+from router.simulator.figures import Sums, percentile, ratios
+from router.simulator.meter import Area, Meter, Tally
+from router.stats.ratio import ratio
+from router.stats.service_level import service_level
+
+_HALF_HOUR_MS: Final = 1_800_000
+# Two days of half hours; beyond, a picture would be all needles.
+INTERVALS_MAX: Final = 96
+# Every half per cent: fine enough for a smooth curve, and for its tail.
+QUANTILE_STEPS: Final = 200
+
+
+class Course(Struct, frozen=True, kw_only=True):
+    """How a run went. With several replications, over all of them."""
+
+    from_s: float
+    """Where the first interval begins, on the day's own clock."""
+    interval_s: float
+    contacts: tuple[int, ...]
+    """Arrivals by interval."""
+    service_level: tuple[float | None, ...]
+    """Of those who arrived in the interval; none where nobody counts."""
+    occupancy: tuple[float | None, ...]
+    """Time with work in hand / time ready or with work in hand; none where nobody was there."""
+    wait_quantiles_s: tuple[float, ...]
+    """Of the answered: at 0, 0.5, 1, … 100 %; empty where nobody was answered."""
+    load_gini: float | None
+    """How unevenly the time with work in hand falls on the agents: ``gini``; with replications, the mean over them."""
+
+
+def gini(loads: Sequence[int]) -> float | None:
+    """The Gini coefficient: 0 where all have the same, (n - 1) / n where one has all; none where nobody has anything.
+
+    With ``x`` in rising order: ``sum((2 i - n - 1) x_i for i in 1..n) / (n sum(x))``, which is half the mean absolute difference
+    over the mean. Source: A. Sen, "On Economic Inequality", 1973, 2.8.
+    """
+    n, whole = len(loads), sum(loads)
+    if whole == 0:
+        return None
+    weighted = sum((2 * i - n - 1) * x for i, x in enumerate(sorted(loads), start=1))
+    return round(weighted / (n * whole), 9)
+
+
+class _CourseMeter(Meter):
+    """A meter that stops at the end of the day's window, which is seldom the end of the last interval."""
+
+    def __init__(self, day: Day, *, end_ms: int) -> None:
+        super().__init__(day)
+        self._end_ms = end_ms
+        self._last: list[tuple[Area, int]] | None = None
+
+    def record(self, command: Command, outcome: Outcome) -> None:
+        """One step of the engine."""
+        if self._last is None and outcome.at_ms >= self._end_ms:
+            self._last = self._stopped()
+        super().record(command, outcome)
+
+    def close(self) -> None:
+        """The run is over. What the areas have gained after the window's end is taken back."""
+        last = self._stopped() if self._last is None else self._last
+        super().close()
+        for area, by_then in last:
+            area.by_batch[-1] = by_then
+
+    def _tally(self, plan: PlannedContact) -> Tally | None:
+        return super()._tally(plan) if plan.at_ms < self._end_ms else None
+
+    def _stopped(self) -> list[tuple[Area, int]]:
+        areas = [*self.handling.values(), *self.on_duty.values()]
+        for area in areas:
+            area.step(self._end_ms, 0)
+        return [(area, area.by_batch[-1]) for area in areas]
+
+
+class CourseWatch:
+    """Asked for a listener to every replication, and after the last for the course of all."""
+
+    def __init__(self) -> None:
+        self._meter: Meter | None = None
+        self._intervals: list[Sums] = []
+        self._ginis: list[float] = []
+        self._from_ms = self._width_ms = 0
+        self._samples: list[Mapping[str, float]] = []
+
+    def __call__(self, day: Day) -> Meter:
+        """A listener to one run of this day."""
+        self._fold()
+        self._meter = _CourseMeter(_cut(day), end_ms=day.window_to_ms)
+        self._from_ms = self._meter.cuts[0]
+        self._width_ms = self._meter.cuts[1] - self._meter.cuts[0]
+        return self._meter
+
+    def course(self) -> Course:
+        """What has been heard. At least one run is over."""
+        self._fold()
+        waits = sorted(wait for sums in self._intervals for wait in sums.total.waits)
+        found = [percentile(waits, step / QUANTILE_STEPS) for step in range(QUANTILE_STEPS + 1)]
+        return Course(
+            from_s=self._from_ms / 1000,
+            interval_s=self._width_ms / 1000,
+            contacts=tuple(sums.total.contacts for sums in self._intervals),
+            service_level=tuple(
+                _rounded(service_level(sums.total.service)) for sums in self._intervals
+            ),
+            occupancy=tuple(
+                _rounded(ratio(sum(sums.handling_ms.values()), sum(sums.on_duty_ms.values())))
+                for sums in self._intervals
+            ),
+            wait_quantiles_s=tuple(wait_ms / 1000 for wait_ms in found if wait_ms is not None),
+            load_gini=_rounded(_mean(self._ginis)),
+        )
+
+    def samples(self) -> tuple[Mapping[str, float], ...]:
+        """The figures of each replication by name; what no contact or agent counts in is missing."""
+        self._fold()
+        return tuple(self._samples)
+
+    def _fold(self) -> None:
+        """The run that was heard last is over."""
+        meter, self._meter = self._meter, None
+        if meter is None:
+            return
+        meter.close()
+        while len(self._intervals) < meter.batches:
+            self._intervals.append(Sums())
+        for index in range(meter.batches):
+            self._intervals[index].take(meter, (index,))
+        whole = Sums().take(meter, range(meter.batches))
+        on_duty = [agent for agent, duty_ms in sorted(whole.on_duty_ms.items()) if duty_ms > 0]
+        found = gini([whole.handling_ms[agent] for agent in on_duty])
+        if found is not None:
+            self._ginis.append(found)
+        self._samples.append(_figures(whole, found))
+
+
+def _figures(sums: Sums, load_gini: float | None) -> dict[str, float]:
+    """One replication's, by name. Agents are groups here; their own figures are of no use to who asks by the groups' names."""
+    figures = {
+        name: above / below
+        for name, (above, below) in ratios(sums).items()
+        if below and not name.startswith("agent_groups.")
+    }
+    if load_gini is not None:
+        figures["load_gini"] = load_gini
+    queues = {f"queues.{name}.": tally for name, tally in sums.queues.items()}
+    for place, tally in {"": sums.total, **queues}.items():
+        waits = sorted(tally.waits)
+        for name, share in (("p50_wait_s", 0.5), ("p90_wait_s", 0.9), ("p95_wait_s", 0.95)):
+            wait_ms = percentile(waits, share)
+            if wait_ms is not None:
+                figures[place + name] = wait_ms / 1000
+    return figures
+
+
+def _cut(day: Day) -> Day:
+    """The same day in intervals of half an hour, or as many half hours as leave few enough of them."""
+    from_ms = day.window_from_ms
+    if from_ms == day.start_ms:
+        # Without a warm-up nothing comes before: intervals begin at the full and the half hour.
+        from_ms -= from_ms % _HALF_HOUR_MS
+    halves = max(1, -(-(day.window_to_ms - from_ms) // _HALF_HOUR_MS))
+    width_ms = -(-halves // INTERVALS_MAX) * _HALF_HOUR_MS
+    count = -(-(day.window_to_ms - from_ms) // width_ms)
+    return structs.replace(
+        day,
+        agents=tuple(structs.replace(agent, group=agent.agent_id) for agent in day.agents),
+        window_from_ms=from_ms,
+        window_to_ms=from_ms + max(1, count) * width_ms,
+        batches=max(1, count),
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 9)

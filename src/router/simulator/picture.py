@@ -1,0 +1,249 @@
+"""A comparison as a picture: an SVG of three panels with the same colours for the same policies.
+
+How waits are spread, service level by interval, occupancy by interval. Written by hand so that the same comparison gives the same
+bytes; it needs no font, no script and no other file.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+from xml.sax.saxutils import escape
+
+from msgspec import Struct
+
+from router.simulator.compare import Comparison
+from router.simulator.course import QUANTILE_STEPS, Course
+
+_WIDTH: Final = 1100
+_LEFT: Final = 78
+_RIGHT: Final = 28
+_PANEL_HEIGHT: Final = 210
+_PANEL_PITCH: Final = 300
+_LEGEND_COLUMNS: Final = 4
+_NAME_SHOWN_MAX: Final = 26
+# Okabe and Ito's colours, told apart by nearly everybody, dark ones first; the dashes tell them apart in print.
+_COLOURS: Final = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555", "#e69f00", "#56b4e9", "#000000",
+)  # fmt: skip
+_DASHES: Final = ("", "9 4", "3 3", "12 3 3 3", "1 3", "6 6", "14 4", "9 3 1 3")
+# The longest waits of all would squeeze everybody else to the left.
+_WAITS_SHOWN: Final = 0.99
+_DOTS_MAX: Final = 50
+_SECONDS_STEPS: Final = (
+    0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600,
+)  # fmt: skip
+_HOURS_STEPS: Final = (0.5, 1, 2, 4, 6, 12, 24, 48, 96, 168)
+
+_Point = tuple[float, float]
+_Line = list[_Point | None]
+"""None: the line is broken here."""
+
+
+class _Panel(Struct, frozen=True, kw_only=True):
+    """One coordinate system. The height is a share, 0 to 1."""
+
+    title: str
+    across: str
+    """What the horizontal axis says, with its unit."""
+    up: str
+    x_from: float
+    x_to: float
+    x_step: float
+    x_label: Callable[[float], str]
+    lines: list[_Line]
+    marks: tuple[tuple[float, str], ...] = ()
+    """Upright lines with a word."""
+    dots: bool = False
+
+
+def picture(comparison: Comparison) -> bytes:
+    """The whole as an SVG document."""
+    names = [one.name for one in comparison.policies]
+    legend_rows = -(-len(names) // _LEGEND_COLUMNS)
+    top = 62 + 22 * legend_rows
+    panels = (_waits(comparison), *_by_interval(comparison))
+    height = top + _PANEL_PITCH * len(panels)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        'font-family="Helvetica, Arial, Liberation Sans, sans-serif" font-size="13" fill="#222">',
+        f"<title>{_words(comparison.name)}</title>",
+        f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
+        _text(_LEFT, 32, comparison.name, size=19, weight="bold"),
+        *_legend(names),
+    ]
+    for index, panel in enumerate(panels):
+        parts += _drawn(panel, top + 34 + index * _PANEL_PITCH)
+    return ("\n".join([*parts, "</svg>"]) + "\n").encode()
+
+
+# --- what the panels show -------------------------------------------------------------------------------------------
+
+
+def _waits(comparison: Comparison) -> _Panel:
+    curves = [one.course.wait_quantiles_s for one in comparison.policies]
+    cut = round(_WAITS_SHOWN * QUANTILE_STEPS)
+    longest_s = max([1.0, *(curve[cut] for curve in curves if curve)])
+    lines: list[_Line] = []
+    for curve in curves:
+        points = [(wait_s, step / QUANTILE_STEPS) for step, wait_s in enumerate(curve)]
+        lines.append([(0.0, 0.0), *points] if points else [])
+    thresholds_s = {one.report.service_level.threshold_s for one in comparison.policies}
+    marks = [
+        (float(threshold_s), "threshold")
+        for threshold_s in thresholds_s
+        if len(thresholds_s) == 1 and threshold_s is not None and threshold_s <= longest_s
+    ]
+    return _Panel(
+        title="Waits of the answered: how many had waited no longer than that",
+        across="wait in seconds, up to the longest 99th percentile",
+        up="of the answered",
+        x_from=0,
+        x_to=longest_s,
+        x_step=_step(longest_s, _SECONDS_STEPS),
+        x_label=lambda value: f"{value:g}",
+        lines=lines,
+        marks=tuple(marks),
+    )
+
+
+def _by_interval(comparison: Comparison) -> Iterable[_Panel]:
+    courses = [one.course for one in comparison.policies]
+    minutes = courses[0].interval_s / 60
+    width = f"{minutes:g} minutes" if minutes < 60 else f"{minutes / 60:g} hours"
+    choices: tuple[tuple[str, str, Callable[[Course], Sequence[float | None]]], ...] = (
+        (
+            "Service level of those who arrived in the interval",
+            "in time",
+            lambda c: c.service_level,
+        ),
+        ("Occupancy", "time with work in hand", lambda c: c.occupancy),
+    )
+    from_h = courses[0].from_s % 86_400 / 3600
+    to_h = from_h + len(courses[0].contacts) * minutes / 60
+    for title, up, values_of in choices:
+        yield _Panel(
+            title=f"{title}, by {width}",
+            across="time of the day in hours" if to_h <= 24 else "hours since the first midnight",
+            up=up,
+            x_from=from_h,
+            x_to=to_h,
+            x_step=_step(to_h - from_h, _HOURS_STEPS),
+            x_label=lambda value: f"{int(value)}:{round(value % 1 * 60):02d}",
+            lines=[
+                [
+                    None if value is None else (from_h + (index + 0.5) * minutes / 60, value)
+                    for index, value in enumerate(values_of(course))
+                ]
+                for course in courses
+            ],
+            dots=len(courses[0].contacts) <= _DOTS_MAX,
+        )
+
+
+def _step(span: float, steps: Sequence[float]) -> float:
+    """The least of these steps that gives at most twelve ticks; beyond the last, as many of it as are needed."""
+    for step in steps:
+        if span / step <= 12:
+            return step
+    return steps[-1] * -(-span // (12 * steps[-1]))
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+def _drawn(panel: _Panel, top: float) -> list[str]:
+    inner = _WIDTH - _LEFT - _RIGHT
+    bottom = top + _PANEL_HEIGHT
+
+    def x_of(value: float) -> float:
+        return _LEFT + inner * (value - panel.x_from) / (panel.x_to - panel.x_from)
+
+    def y_of(share: float) -> float:
+        return bottom - _PANEL_HEIGHT * share
+
+    parts = [_text(_LEFT, top - 12, panel.title, size=15, weight="bold")]
+    for fifth in range(6):
+        y = y_of(fifth / 5)
+        parts.append(_stroke(_LEFT, y, _WIDTH - _RIGHT, y, "#ddd" if fifth else "#222"))
+        parts.append(_text(_LEFT - 8, y + 4, f"{fifth * 20} %", anchor="end"))
+    tick = -(-panel.x_from // panel.x_step)
+    while tick * panel.x_step <= panel.x_to:
+        x = x_of(tick * panel.x_step)
+        parts.append(_stroke(x, bottom, x, bottom + 5, "#222"))
+        parts.append(_text(x, bottom + 19, panel.x_label(tick * panel.x_step), anchor="middle"))
+        tick += 1
+    parts.append(_text(_LEFT + inner / 2, bottom + 38, panel.across, anchor="middle"))
+    middle = top + _PANEL_HEIGHT / 2
+    parts.append(
+        f'<g transform="rotate(-90 20 {middle:.1f})">{_text(20, middle, panel.up, anchor="middle")}</g>'
+    )
+    for value, word in panel.marks:
+        x = x_of(value)
+        parts.append(_stroke(x, top, x, bottom, "#999", dash="2 3"))
+        parts.append(_text(x + 5, bottom - 7, f"{word} {value:g} s", fill="#666"))
+    # The tail of the waits runs on; half a dot may stand out.
+    area = f'x="{_LEFT - 3}" y="{top - 3:.0f}" width="{inner + 6}" height="{_PANEL_HEIGHT + 6}"'
+    parts.append(f'<clipPath id="at{top:.0f}"><rect {area}/></clipPath>')
+    parts.append(f'<g clip-path="url(#at{top:.0f})">')
+    for index, line in enumerate(panel.lines):
+        places = [None if p is None else (x_of(p[0]), y_of(p[1])) for p in line]
+        parts += _curve(places, index, dots=panel.dots)
+    return [*parts, "</g>"]
+
+
+def _curve(places: _Line, index: int, *, dots: bool) -> list[str]:
+    """A line in its policy's colour, broken where there is nothing."""
+    colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
+    path, pen_down = [], False
+    for place in places:
+        if place is not None:
+            path.append(f"{'L' if pen_down else 'M'}{place[0]:.1f} {place[1]:.1f}")
+        pen_down = place is not None
+    if not path:
+        return []
+    dashes = f' stroke-dasharray="{dash}"' if dash else ""
+    found = [f'<path d="{" ".join(path)}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>']
+    if dots:
+        found += [
+            f'<circle cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="2.6" fill="{colour}"/>'
+            for place in places
+            if place is not None
+        ]
+    return found
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    width = (_WIDTH - _LEFT - _RIGHT) / _LEGEND_COLUMNS
+    parts = []
+    for index, name in enumerate(names):
+        row, column = divmod(index, _LEGEND_COLUMNS)
+        x, y = _LEFT + column * width, 58 + row * 22
+        colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
+        short = name if len(name) <= _NAME_SHOWN_MAX else f"{name[: _NAME_SHOWN_MAX - 1]}…"
+        label = _text(x + 42, y, short)
+        line = _stroke(x, y - 4, x + 34, y - 4, colour, dash=dash, width=2.5)
+        parts.append(f"<g><title>{_words(name)}</title>{line}{label}</g>")
+    return parts
+
+
+def _stroke(
+    x1: float, y1: float, x2: float, y2: float, colour: str, *, dash: str = "", width: float = 1
+) -> str:
+    dashes = f' stroke-dasharray="{dash}"' if dash else ""
+    return (
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
+        f'stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
+    )
+
+
+def _text(
+    x: float, y: float, words: str, *, anchor: str = "start", size: int = 13, weight: str = "normal", fill: str = "#222"
+) -> str:  # fmt: skip
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
+        f'font-weight="{weight}" fill="{fill}">{_words(words)}</text>'
+    )
+
+
+def _words(text: str) -> str:
+    """Safe in XML, which has no escape for what cannot be printed."""
+    return escape("".join(c if c.isprintable() else "?" for c in text))

@@ -1,0 +1,169 @@
+"""What if the policy were another one: the same days, run once under each of several policies.
+
+Everything is checked before anything runs, and every error names the policy that it is about. How the results are set side by
+side is the affair of ``compare.py``.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import structs
+
+from router.model.errors import PolicyInvalid
+from router.model.policy import Policy
+from router.simulator.compare import Comparison, Trial, compare
+from router.simulator.course import CourseWatch
+from router.simulator.day import Day, WorkloadInvalid
+from router.simulator.run import Progress, SimulationSpec, announced, first_day, simulate
+
+# More columns fit no screen, and more lines no picture.
+POLICIES_MAX: Final = 8
+_LACKING_SHOWN_MAX: Final = 6
+
+
+def what_if(
+    spec: SimulationSpec, policies: Sequence[str], *, progress: Progress | None = None
+) -> Comparison:
+    """Run the days of ``spec`` once for each policy file; the first is what the others are compared with.
+
+    All runs have the same arrivals, handle times, patience and seed. Raises as ``prepared`` does.
+    """
+    return prepared(spec, policies).run(progress=progress)
+
+
+def prepared(spec: SimulationSpec, policies: Sequence[str]) -> "Case":
+    """Everything is read and checked, and nothing has run yet.
+
+    Raises ``WorkloadInvalid`` (a day that cannot be read, two policies with the same name, or one that lacks what the day needs)
+    and ``PolicyInvalid``.
+    """
+    specs = _specs(spec, policies)
+    days = {name: _day_of(name, one) for name, one in specs.items()}
+    _must_fit(days)
+    return Case(specs, _notes({name: day.policy for name, day in days.items()}))
+
+
+class Case:
+    """The same days under several policies, ready to run."""
+
+    def __init__(self, specs: Mapping[str, SimulationSpec], notes: Sequence[str]) -> None:
+        self._specs = specs
+        self._notes = notes
+
+    def announced(self) -> dict[str, str | int | float | bool | None]:
+        """The seed and all options, chosen or drawn: the same for all, but for the policy."""
+        options = announced(next(iter(self._specs.values())))
+        return options | {"policy": ", ".join(self._specs)}
+
+    def run(self, *, progress: Progress | None = None) -> Comparison:
+        """One policy after the other. ``progress`` hears the share that is done, 0 to 1."""
+        trials = []
+        for index, (name, spec) in enumerate(self._specs.items()):
+            watch = CourseWatch()
+            part = _part_of(progress, index, len(self._specs))
+            try:
+                report = simulate(spec, progress=part, watch=watch)
+            except WorkloadInvalid as error:
+                raise WorkloadInvalid(f"policy {name}: {error}") from error
+            samples = watch.samples()
+            trials.append(
+                Trial(
+                    name=name,
+                    report=report,
+                    course=watch.course(),
+                    samples=samples if len(samples) > 1 else (),
+                )
+            )
+        return compare(trials, notes=self._notes)
+
+
+def _specs(spec: SimulationSpec, policies: Sequence[str]) -> dict[str, SimulationSpec]:
+    """By the policy's name: its file's, without the ending."""
+    if not 2 <= len(policies) <= POLICIES_MAX:
+        raise WorkloadInvalid(f"two to {POLICIES_MAX} policies can be compared")
+    specs: dict[str, SimulationSpec] = {}
+    for path in policies:
+        name = Path(path).stem
+        if not name.isprintable():
+            raise WorkloadInvalid("the name of a policy's file has characters that cannot be shown")
+        if name in specs:
+            raise WorkloadInvalid(f"two policies are named {name}: rename one of the files")
+        specs[name] = structs.replace(spec, policy=path)
+    return specs
+
+
+def _day_of(name: str, spec: SimulationSpec) -> Day:
+    """The first day under this policy, and with it the proof that both can be read."""
+    try:
+        return first_day(spec)[0]
+    except PolicyInvalid as error:
+        problems = [structs.replace(p, path=f"policy {name}: {p.path}") for p in error.problems]
+        raise PolicyInvalid(problems) from error
+
+
+def _part_of(progress: Progress | None, index: int, count: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda share: progress((index + share) / count)
+
+
+# --- does it fit? ---------------------------------------------------------------------------------------------------
+
+
+def _must_fit(days: Mapping[str, Day]) -> None:
+    """Every policy has what the day's contacts and agents name. The first day reads its contacts for all of them."""
+    needed = list(dict.fromkeys(_needs(next(iter(days.values())))))
+    for name, day in days.items():
+        lacking = [f"{kind} {what}" for kind, what in needed if what not in _has(day.policy, kind)]
+        if lacking:
+            more = len(lacking) - _LACKING_SHOWN_MAX
+            rest = f" and {more} more" if more > 0 else ""
+            listed = ", ".join(lacking[:_LACKING_SHOWN_MAX])
+            raise WorkloadInvalid(f"policy {name} lacks what the day needs: {listed}{rest}")
+
+
+def _needs(day: Day) -> Iterator[tuple[str, str]]:
+    """What contacts and agents name, again and again."""
+    for contact in day.contacts:
+        yield "queue", contact.queue_id
+        yield "channel", contact.channel
+        yield from (("skill", skill) for skill in contact.skills)
+    for agent in day.agents:
+        yield from (("skill", skill) for skill in agent.skills)
+        yield from (("queue", queue_id) for queue_id in agent.queues or ())
+        yield from (("channel", channel) for channel in agent.channel_max)
+
+
+def _has(policy: Policy, kind: str) -> Iterable[str]:
+    match kind:
+        case "queue":
+            return policy.queues
+        case "channel":
+            return policy.channels
+        case _:
+            return policy.skills
+
+
+def _notes(policies: Mapping[str, Policy]) -> list[str]:
+    """Service levels that are counted differently cannot be compared; whoever reads them is told."""
+    (first, base), *others = policies.items()
+    found = []
+    for name, policy in others:
+        differing = [
+            queue_id
+            for queue_id, queue in policy.queues.items()
+            if queue_id in base.queues and _counted(policy, queue_id) != _counted(base, queue_id)
+        ]
+        if differing:
+            listed = ", ".join(differing[:_LACKING_SHOWN_MAX])
+            found.append(
+                f"{name} and {first} count the service level by other thresholds: queues {listed}"
+            )
+    return found
+
+
+def _counted(policy: Policy, queue_id: str) -> tuple[int, int]:
+    """What decides whether a contact counts, and whether it was in time; the target decides neither."""
+    level = policy.queues[queue_id].service_level
+    return level.threshold_s, level.short_abandon_s

@@ -1,0 +1,101 @@
+"""``router simulate`` with several policies."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from router.cli import cli
+
+SHIPPED = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if"
+DAY, ONE, TWO = (str(SHIPPED / f"{n}.yaml") for n in ("day", "longest_idle", "spare_the_few"))
+DAY_AND_BOTH = ("simulate", "--workload", DAY, "--policy", ONE, "--policy", TWO)
+
+CONTACTS = """\
+arrival,queue,handle_s,skills
+2014-03-10T08:10:00,english,120,english:1
+2014-03-10T08:40:00,german,60,german:1
+"""
+AGENTS = """\
+agent_id,skills,shifts
+ada,english:5;german:5,2014-03-10T08:05:00/2014-03-10T09:00:00
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+def test_two_policies_are_shown_side_by_side_with_a_picture_and_json(tmp_path: Path) -> None:
+    report, svg = tmp_path / "report.json", tmp_path / "day.svg"
+    result = run(*DAY_AND_BOTH, "--json", str(report), "--picture", str(svg))
+    assert result.exit_code == 0, result.stderr
+    for word in ("longest_idle", "spare_the_few", "difference", "german"):
+        assert word in result.stdout
+    assert "policy: longest_idle, spare_the_few" in result.stderr
+    assert "seed: 3" in result.stderr
+    assert ElementTree.parse(svg).getroot().tag.endswith("svg")
+    found = msgspec.json.decode(report.read_bytes())
+    assert [one["name"] for one in found["policies"]] == ["longest_idle", "spare_the_few"]
+
+
+def test_json_and_picture_have_the_same_bytes_for_the_same_input(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
+    one = run(*DAY_AND_BOTH, "--json", "-", "--picture", str(first))
+    two = run(*DAY_AND_BOTH, "--json", "-", "--picture", str(second))
+    assert one.stdout == two.stdout
+    assert msgspec.json.decode(one.stdout)["format"] == 1
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_one_policy_gives_the_report_that_it_always_gave() -> None:
+    result = run("simulate", "--workload", DAY, "--policy", ONE, "--json", "-")
+    assert result.exit_code == 0
+    found = msgspec.json.decode(result.stdout)
+    assert found["options"]["policy"] == "longest_idle.yaml"
+    assert "policies" not in found
+
+
+@pytest.mark.parametrize("policies", [(), ("--policy", ONE)])
+def test_a_picture_of_a_single_run_is_a_usage_error(policies: tuple[str, ...]) -> None:
+    assert run("simulate", "--workload", DAY, *policies, "--picture", "x.svg").exit_code == 2
+
+
+def test_two_policies_of_one_name_are_told_in_one_line() -> None:
+    result = run("simulate", "--workload", DAY, "--policy", ONE, "--policy", ONE)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert "longest_idle" in line
+
+
+def test_a_policy_that_does_not_fit_the_day_is_told_in_one_line(tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(Path(ONE).read_text().replace("  german:", "  french:"))
+    result = run("simulate", "--workload", DAY, "--policy", ONE, "--policy", str(other))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert "policy other" in line
+    assert "queue german" in line
+
+
+def test_a_picture_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    result = run(*DAY_AND_BOTH, "--no-audit", "--picture", str(tmp_path / "no" / "day.svg"))
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+    assert "day.svg" in result.stderr
+
+
+def test_a_recorded_day_can_be_compared(tmp_path: Path) -> None:
+    contacts, agents = tmp_path / "contacts.csv", tmp_path / "agents.csv"
+    contacts.write_text(CONTACTS)
+    agents.write_text(AGENTS)
+    logs = ("--log", f"contacts:{contacts}", "--log", f"agents:{agents}")
+    result = run("simulate", *logs, "--policy", ONE, "--policy", TWO, "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    first, other = msgspec.json.decode(result.stdout)["policies"]
+    assert first["figures"]["contacts"] == other["figures"]["contacts"] == 2
+    assert first["course"]["from_s"] % 1800 == 0

@@ -1,0 +1,431 @@
+"""Each finding in a small world of its own, nothing in a healthy one, and "nobody qualifies" held to the reference."""
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from router.core.engine import Engine
+from router.core.invariants import orphaned
+from router.core.lines import needs_of, req_text
+from router.model import commands as c
+from router.model.diagnosis import ADVICE, Diagnosis, Finding, FindingCode, Severity
+from router.model.policy import AgentsPolicy, EntryRule, EntryWhen, FactPolicy, FactType, Policy
+from router.model.states import AgentState, ContactState
+from router.model.views import Lack
+from tests.builders import (
+    START_MS,
+    a_channel,
+    a_contact,
+    a_policy,
+    a_queue,
+    an_agent,
+    published,
+    ready,
+)
+from tests.core.world import World
+from tests.properties import strategies as some
+
+
+def plain(**changes: Any) -> Policy:
+    """The usual policy, so that only what a test is about is found."""
+    return a_policy(**({"skills": (), "default_queue": "support"} | changes))
+
+
+PLAIN = plain()
+
+
+def a_centre(policy: Policy, *asked: c.Command) -> World:
+    world = World(policy)
+    world.all_done(*asked)
+    return world
+
+
+def diagnosis_of(policy: Policy, *asked: c.Command, at_ms: int | None = None) -> Diagnosis:
+    return a_centre(policy, *asked).engine.diagnose(at_ms=at_ms)
+
+
+def the_finding(diagnosis: Diagnosis, code: FindingCode) -> Finding:
+    (finding,) = (one for one in diagnosis.findings if one.code is code)
+    assert finding.advice == ADVICE[code]
+    return finding
+
+
+def codes(diagnosis: Diagnosis) -> list[FindingCode]:
+    return [one.code for one in diagnosis.findings]
+
+
+def a_rule(name: str, queue: str = "support", **more: Any) -> EntryRule:
+    when = EntryWhen(channel=more.pop("channel", None), attributes=more.pop("attributes", {}))
+    return EntryRule(name=name, queue=queue, when=when, **more)
+
+
+# --- the healthy one --------------------------------------------------------------------------------------------------
+def test_nothing_is_found_in_a_healthy_centre() -> None:
+    policy = plain(skills=("english",), default_queue="support", entry=(a_rule("all"),))
+    diagnosis = diagnosis_of(
+        policy, an_agent(skills={"english": 5}), ready(), a_contact("c1"), a_contact("c2")
+    )
+    assert diagnosis.findings == ()
+    assert (diagnosis.errors, diagnosis.warnings, diagnosis.notes) == (0, 0, 0)
+
+
+def test_asking_changes_nothing() -> None:
+    world = a_centre(PLAIN, an_agent(), ready(), a_contact())
+    before = world.engine.digest()
+    world.engine.diagnose(at_ms=START_MS + 1_000_000, thorough=True)
+    assert world.engine.digest() == before
+
+
+# --- contacts that wait in vain ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("agent", "skills", "lack"),
+    [
+        ({}, {"german": 3}, Lack(code="skill", skill="german", needs=3)),
+        (
+            {"skills": {"german": 2}},
+            {"german": 3},
+            Lack(code="level", skill="german", has=2, needs=3),
+        ),
+        ({"queues": ("sales",)}, {}, Lack(code="queue")),
+        ({"channel_max": {"voice": 0}}, {}, Lack(code="channel", channel="voice")),
+    ],
+)
+def test_a_contact_that_nobody_is_qualified_for(
+    agent: dict[str, Any], skills: dict[str, int], lack: Lack
+) -> None:
+    policy = plain(skills=("german",), queues={"support": a_queue(), "sales": a_queue()})
+    both = [a_contact(name, skills=skills) for name in ("c1", "c2")]
+    diagnosis = diagnosis_of(policy, an_agent(**agent), ready(), *both, at_ms=START_MS + 7_000)
+    finding = the_finding(diagnosis, FindingCode.CONTACTS_NOBODY_QUALIFIED)
+    assert finding.severity is Severity.ERROR
+    assert (finding.contacts, finding.contact_ids) == (2, ("c1", "c2"))
+    assert finding.oldest_wait_ms == 7_000
+    assert (finding.lacks, finding.nearest_agents) == ((lack,), 0)
+    assert diagnosis.errors == 1
+
+
+def test_where_each_thing_is_had_but_not_by_one_agent_the_nearest_are_told() -> None:
+    diagnosis = diagnosis_of(
+        plain(skills=("english", "german")),
+        an_agent("ada", skills={"english": 5}),
+        an_agent("bob", skills={"english": 5}),
+        an_agent("cy", skills={"german": 5}),
+        *(an_agent(f"novice{number}") for number in range(5)),
+        a_contact(skills={"english": 5, "german": 5}),
+    )
+    finding = the_finding(diagnosis, FindingCode.CONTACTS_NOBODY_QUALIFIED)
+    assert finding.subject == "voice/support:english>=5,german>=5"
+    assert finding.lacks == (Lack(code="skill", skill="german", needs=5),)
+    assert finding.nearest_agents == 2
+
+
+def test_a_contact_that_is_too_heavy_for_everybody() -> None:
+    diagnosis = diagnosis_of(PLAIN, an_agent(units=60), ready(), a_contact())
+    finding = the_finding(diagnosis, FindingCode.CONTACTS_TOO_HEAVY)
+    assert finding.severity is Severity.ERROR
+    assert finding.lacks == (Lack(code="capacity", has=60, needs=100),)
+    assert FindingCode.CONTACTS_NOBODY_QUALIFIED not in codes(diagnosis)
+
+
+def test_one_strong_agent_of_a_weak_team_is_enough() -> None:
+    team = (an_agent("ada", units=60), an_agent("bob", units=100), an_agent("cy", units=60))
+    diagnosis = diagnosis_of(PLAIN, *team, ready("ada"), ready("bob"), a_contact(), a_contact("c2"))
+    assert diagnosis.findings == ()
+
+
+def test_without_agents_whoever_waits_waits_in_vain() -> None:
+    diagnosis = diagnosis_of(PLAIN, a_contact())
+    assert codes(diagnosis) == [FindingCode.CONTACTS_NOBODY_QUALIFIED, FindingCode.NO_AGENTS]
+
+
+def test_who_overflows_in_time_is_a_warning_only() -> None:
+    queues = {
+        "support": a_queue(wait_max_s=60, overflow_to="sales", requires={"german": 1}),
+        "sales": a_queue(),
+    }
+    policy = plain(skills=("german",), queues=queues)
+    asked = (an_agent(), ready(), a_contact())
+    finding = the_finding(diagnosis_of(policy, *asked), FindingCode.CONTACTS_NOBODY_QUALIFIED)
+    assert finding.severity is Severity.WARNING
+    asked = (an_agent(), ready(), a_contact(ttl_s=30))
+    finding = the_finding(diagnosis_of(policy, *asked), FindingCode.CONTACTS_NOBODY_QUALIFIED)
+    assert finding.severity is Severity.ERROR
+
+
+def test_a_contact_whose_qualified_agents_are_all_away() -> None:
+    finding = the_finding(
+        diagnosis_of(PLAIN, an_agent(), a_contact()), FindingCode.CONTACTS_NOBODY_READY
+    )
+    assert finding.severity is Severity.WARNING
+    assert finding.contacts == 1
+
+
+@pytest.mark.parametrize(("ttl_s", "is_found"), [(60, True), (61, False)])
+def test_a_contact_that_expires_within_a_minute(ttl_s: int, is_found: bool) -> None:
+    diagnosis = diagnosis_of(PLAIN, an_agent(), a_contact(ttl_s=ttl_s))
+    assert (FindingCode.CONTACTS_NEAR_THEIR_END in codes(diagnosis)) is is_found
+    if is_found:
+        finding = the_finding(diagnosis, FindingCode.CONTACTS_NEAR_THEIR_END)
+        assert finding.soonest_end_at_ms == START_MS + 60_000
+        assert finding.subject == "support"
+
+
+def test_the_longest_wait_is_an_end_unless_the_contact_overflows() -> None:
+    for overflow_to, is_found in ((None, True), ("sales", False)):
+        queues = {
+            "support": a_queue(wait_max_s=30, overflow_to=overflow_to),
+            "sales": a_queue(),
+        }
+        found = codes(diagnosis_of(plain(queues=queues), an_agent(), a_contact()))
+        assert (FindingCode.CONTACTS_NEAR_THEIR_END in found) is is_found
+
+
+# --- what would wait in vain ------------------------------------------------------------------------------------------
+def test_a_queue_without_agents() -> None:
+    queues = {"support": a_queue(), "sales": a_queue(requires={"german": 6})}
+    diagnosis = diagnosis_of(
+        plain(skills=("german",), queues=queues), an_agent(skills={"german": 5})
+    )
+    finding = the_finding(diagnosis, FindingCode.QUEUE_WITHOUT_AGENTS)
+    assert (finding.subject, finding.severity) == ("sales", Severity.WARNING)
+    assert finding.lacks == (Lack(code="level", skill="german", has=5, needs=6),)
+    assert diagnosis.errors == 0
+
+
+def test_one_open_channel_is_enough_for_a_queue() -> None:
+    assert diagnosis_of(PLAIN, an_agent(channel_max={"voice": 0}, units=30)).findings == ()
+
+
+def test_a_queue_whose_agents_are_too_weak_for_the_channels_they_have() -> None:
+    team = (an_agent("ada", channel_max={"chat": 0}, units=60), an_agent("bob", queues=()))
+    finding = the_finding(diagnosis_of(PLAIN, *team), FindingCode.QUEUE_WITHOUT_AGENTS)
+    assert finding.lacks == (Lack(code="capacity", has=60, needs=100),)
+    assert finding.nearest_agents == 1
+
+
+def test_an_entry_rule_that_asks_for_what_nobody_has() -> None:
+    rules = (a_rule("german", skills={"german": 1}), a_rule("english", skills={"english": 1}))
+    policy = plain(skills=("english", "german"), entry=(rules[0],))
+    finding = the_finding(
+        diagnosis_of(policy, an_agent(skills={"english": 3})), FindingCode.RULE_WITHOUT_AGENTS
+    )
+    assert finding.subject == "german"
+    policy = plain(skills=("english",), entry=(rules[1],))
+    assert diagnosis_of(policy, an_agent(skills={"english": 3})).findings == ()
+
+
+def test_a_rule_into_a_queue_without_agents_is_the_queues_finding_alone() -> None:
+    queues = {"support": a_queue(), "sales": a_queue(requires={"german": 1})}
+    policy = plain(skills=("german",), queues=queues, entry=(a_rule("rest", "sales"),))
+    found = codes(diagnosis_of(policy, an_agent()))
+    assert FindingCode.QUEUE_WITHOUT_AGENTS in found
+    assert FindingCode.RULE_WITHOUT_AGENTS not in found
+
+
+def test_a_rule_that_rules_for_every_channel_cover_together() -> None:
+    facts = {"vip": FactPolicy(type=FactType.BOOL)}
+    rules = (
+        a_rule("calls", channel="voice"),
+        a_rule("chats", channel="chat"),
+        a_rule("vips", attributes={"vip": True}),
+    )
+    policy = plain(facts=facts, entry=rules)
+    finding = the_finding(diagnosis_of(policy, an_agent()), FindingCode.RULE_NEVER_REACHED)
+    assert finding.subject == "vips"
+    assert "calls, chats" in finding.message
+    open_rules = (rules[0], a_rule("chats", channel="chat", attributes={"vip": False}), rules[2])
+    policy = plain(facts=facts, entry=open_rules)
+    assert diagnosis_of(policy, an_agent()).findings == ()
+
+
+def test_rules_for_all_values_of_a_fact_leave_those_without_it() -> None:
+    facts = {"vip": FactPolicy(type=FactType.BOOL)}
+    rules = (
+        a_rule("yes", attributes={"vip": True}),
+        a_rule("no", attributes={"vip": False}),
+        a_rule("unknown"),
+    )
+    assert diagnosis_of(plain(facts=facts, entry=rules), an_agent()).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("requires", "severity"), [({}, Severity.NOTE), ({"german": 1}, Severity.WARNING)]
+)
+def test_a_skill_that_nobody_has_is_worse_when_it_is_asked_for(
+    requires: dict[str, int], severity: Severity
+) -> None:
+    policy = plain(skills=("german",), queues={"support": a_queue(requires=requires)})
+    finding = the_finding(diagnosis_of(policy, an_agent()), FindingCode.SKILL_NOBODY_HAS)
+    assert (finding.subject, finding.severity) == ("german", severity)
+
+
+# --- agents -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("agent", "lacks"),
+    [
+        ({}, [Lack(code="skill", skill="german", needs=2)]),
+        ({"skills": {"german": 1}}, [Lack(code="level", skill="german", has=1, needs=2)]),
+        ({"skills": {"german": 2}, "queues": ()}, [Lack(code="queue")]),
+        (
+            {"skills": {"german": 2}, "channel_max": {"voice": 0, "chat": 0}},
+            [Lack(code="channel")],
+        ),
+        ({"skills": {"german": 2}, "units": 20}, [Lack(code="capacity", has=20, needs=30)]),
+    ],
+)
+def test_an_agent_who_can_take_nothing(agent: dict[str, Any], lacks: list[Lack]) -> None:
+    policy = plain(skills=("german",), queues={"support": a_queue(requires={"german": 2})})
+    able = an_agent("bob", skills={"german": 9})
+    diagnosis = diagnosis_of(policy, able, an_agent("ada", **agent))
+    finding = the_finding(diagnosis, FindingCode.AGENTS_WITHOUT_WORK)
+    assert (finding.agents, finding.agent_ids) == (1, ("ada",))
+    assert list(finding.lacks) == lacks
+
+
+def test_agents_of_the_same_lack_are_told_together() -> None:
+    policy = plain(skills=("german",), queues={"support": a_queue(requires={"german": 2})})
+    team = [an_agent(f"a{number:02}") for number in range(25)]
+    diagnosis = diagnosis_of(policy, *team, an_agent("bob", skills={"german": 9}))
+    finding = the_finding(diagnosis, FindingCode.AGENTS_WITHOUT_WORK)
+    assert finding.agents == 25
+    assert finding.agent_ids == tuple(f"a{number:02}" for number in range(20))
+
+
+def test_what_agents_have_and_the_policy_no_longer_declares() -> None:
+    policy = plain(skills=("german",), queues={"support": a_queue(), "sales": a_queue()})
+    agent = an_agent(skills={"german": 2}, queues=("sales", "support"))
+    diagnosis = diagnosis_of(policy, agent, published(PLAIN))
+    assert [(one.code, one.subject, one.agent_ids) for one in diagnosis.findings] == [
+        (FindingCode.SKILL_NOT_DECLARED, "german", ("ada",)),
+        (FindingCode.QUEUE_NOT_DECLARED, "sales", ("ada",)),
+    ]
+
+
+# --- the policy -------------------------------------------------------------------------------------------------------
+def test_without_a_policy_nothing_can_be_routed() -> None:
+    diagnosis = Engine().diagnose()
+    assert codes(diagnosis) == [FindingCode.NO_POLICY]
+    assert diagnosis.errors == 1
+
+
+def test_a_target_that_one_missed_offer_breaks() -> None:
+    channels = {"voice": a_channel(offer_timeout_s=21), "chat": a_channel(offer_timeout_s=30)}
+    diagnosis = diagnosis_of(plain(channels=channels), an_agent())
+    assert the_finding(diagnosis, FindingCode.TARGET_BELOW_OFFER_TIMEOUT).subject == "support"
+    channels["voice"] = a_channel(offer_timeout_s=20)
+    assert diagnosis_of(plain(channels=channels), an_agent()).findings == ()
+    ringless = {"support": a_queue(auto_accept=True, offer_timeout_s=60)}
+    assert diagnosis_of(plain(queues=ringless), an_agent()).findings == ()
+
+
+def test_what_is_odd_in_the_policy_is_a_note() -> None:
+    policy = plain(agents=AgentsPolicy(units=50))
+    finding = the_finding(diagnosis_of(policy, an_agent()), FindingCode.POLICY_ADVICE)
+    assert (finding.subject, finding.severity) == ("channels.voice.units", Severity.NOTE)
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+class LosingEngine(Engine):
+    """Forgets where its contacts wait."""
+
+    def lose(self) -> None:
+        for line in self._state.index.lines.values():
+            line.by_key.clear()
+
+    def orphans(self) -> list[str]:
+        return orphaned(self._state)
+
+
+def test_a_contact_that_stands_nowhere_is_found_live_and_thoroughly() -> None:
+    engine = LosingEngine()
+    for command in (published(PLAIN), an_agent(), a_contact()):
+        engine.handle(command, START_MS)
+    assert engine.orphans() == []
+    engine.lose()
+    for thorough in (False, True):
+        diagnosis = engine.diagnose(thorough=thorough)
+        assert diagnosis.findings[0].code is FindingCode.BROKEN_INVARIANT
+        assert diagnosis.errors >= 1
+
+
+def test_the_worst_comes_first_and_only_a_thousand_are_told() -> None:
+    queues = {f"q{number}": a_queue(requires={"german": 1}) for number in range(1_100)}
+    policy = plain(skills=("german",), queues=queues, default_queue="q0")
+    diagnosis = diagnosis_of(policy, an_agent(), a_contact(queue_id="q7"))
+    assert diagnosis.findings[0].code is FindingCode.CONTACTS_NOBODY_QUALIFIED
+    assert len(diagnosis.findings) == 1_000
+    total = diagnosis.errors + diagnosis.warnings + diagnosis.notes
+    assert diagnosis.left_out == total - 1_000
+
+
+def test_a_restored_engine_says_the_same() -> None:
+    world = a_centre(
+        plain(skills=("english", "german", "french")),
+        an_agent("dee", skills={"french": 1}),
+        an_agent("ada", skills={"english": 5}),
+        an_agent("cy", skills={"german": 5}),
+        c.RemoveAgent(agent_id="dee"),
+        an_agent("bob", skills={"german": 5, "english": 2}),
+        a_contact(skills={"english": 5, "german": 5}),
+    )
+    assert Engine.restore(world.engine.snapshot()).diagnose() == world.engine.diagnose()
+
+
+agents = st.fixed_dictionaries(
+    {
+        "skills": some.skills,
+        "queues": some.maybe(
+            st.lists(st.sampled_from(some.QUEUES[:2]), max_size=2, unique=True).map(tuple)
+        ),
+        "units": st.sampled_from((None, 0, 20, 100)),
+        "channel_max": st.dictionaries(
+            st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1
+        ),
+    }
+)
+contacts = st.fixed_dictionaries(
+    {
+        "queue_id": st.sampled_from(some.QUEUES[:2]),
+        "channel": st.sampled_from(some.CHANNELS),
+        "skills": some.skills,
+    }
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(
+    policy=some.policies(),
+    team=st.lists(agents, max_size=3),
+    customers=st.lists(contacts, min_size=1, max_size=5),
+    later=some.policies(),
+)
+def test_nobody_is_qualified_exactly_where_the_reference_finds_nobody(
+    policy: Policy, team: list[dict[str, Any]], customers: list[dict[str, Any]], later: Policy
+) -> None:
+    """``why`` asks the reference about every agent; a policy that follows leaves undeclared skills and queues behind."""
+    engine = Engine()
+    engine.handle(published(policy), START_MS)
+    for name, record in zip(some.AGENTS, team, strict=False):
+        engine.handle(an_agent(name, **record), START_MS)
+        engine.handle(c.SetAgentState(agent_id=name, state=AgentState.READY), START_MS)
+    for number, fields in enumerate(customers):
+        engine.handle(a_contact(f"c{number}", **fields), START_MS)
+    engine.handle(published(later, drain_to={"vip": "support"}), START_MS)
+    # Some are refused: they ask for a skill that they do not declare.
+    assume(engine.policy is not None)
+    assert engine.policy is not None
+
+    expected = set()
+    for contact in engine.contacts(state=ContactState.QUEUED):
+        answer = engine.why(contact.contact_id)
+        if answer is not None and answer.reason == "nobody_qualified":
+            needs = needs_of(engine.policy.queues[contact.queue_id], contact.skills)
+            expected.add(req_text(contact.queue_id, contact.channel, needs, None))
+    found = [
+        one.subject
+        for one in engine.diagnose(thorough=True).findings
+        if one.code is FindingCode.CONTACTS_NOBODY_QUALIFIED
+    ]
+    assert sorted(found) == sorted(expected)
