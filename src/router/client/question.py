@@ -18,6 +18,7 @@ class QuestionRefused(ClientError):
 class _Problem(Struct, frozen=True):
     code: str = ""
     title: str = ""
+    detail: str = ""
 
 
 async def ask(url: str, path: str, *, token: str) -> bytes:
@@ -32,13 +33,14 @@ async def ask(url: str, path: str, *, token: str) -> bytes:
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise NotConnected(f"no router answers at {url}: {type(error).__name__}") from None
     if response.status != 200:
-        raise QuestionRefused(_said(response.status, body))
+        raise QuestionRefused(f"the router answered with {said(response.status, body)}")
     return body
 
 
-def _said(status: int, body: bytes) -> str:
+def said(status: int, body: bytes) -> str:
+    """What a refused request was told, in a few words."""
     try:
         problem = msgspec.json.decode(body, type=_Problem)
     except msgspec.DecodeError:
-        return f"the router answered with status {status}"
-    return f"the router answered {status} {problem.code}: {problem.title}"
+        return f"status {status}"
+    return f"{status} {problem.code}: {problem.detail or problem.title}"

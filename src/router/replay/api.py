@@ -8,6 +8,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from router.client.question import said
 from router.model.events import Event
 from router.model.policy import Policy
 from router.replay.failure import ReplayFailed
@@ -34,12 +35,6 @@ class _EventPage(Struct, frozen=True):
     events: list[msgspec.Raw]
     next: str
     more: bool
-
-
-class _Problem(Struct, frozen=True):
-    code: str = ""
-    title: str = ""
-    detail: str = ""
 
 
 class Api:
@@ -131,14 +126,6 @@ class Api:
             raise ReplayFailed(f"no router answers at {self.url}: {type(error).__name__}") from None
         if response.status >= 400 and response.status not in may_fail:
             raise ReplayFailed(
-                f"{method} {path.partition('?')[0]}: {_said(response.status, answer)}"
+                f"{method} {path.partition('?')[0]}: {said(response.status, answer)}"
             )
         return response.status, answer
-
-
-def _said(status: int, body: bytes) -> str:
-    try:
-        problem = msgspec.json.decode(body, type=_Problem)
-    except msgspec.DecodeError:
-        return f"status {status}"
-    return f"{status} {problem.code}: {problem.detail or problem.title}"
