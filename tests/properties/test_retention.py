@@ -1,0 +1,44 @@
+"""Ended contacts are forgotten while their wrap-ups, offers and idempotency keys live on: nothing may stumble over the gap."""
+
+import msgspec
+
+from router.core.engine import Engine
+from router.model.policy import Policy, RetentionPolicy
+from tests.core.world import World
+from tests.properties import workload
+
+STEPS = 150
+
+
+class Forgetful(workload.Workload):
+    """Its policies keep hardly anything that has ended."""
+
+    def policy(self) -> Policy:
+        kept = RetentionPolicy(
+            ended_contacts_max=self._random.choice((0, 1, 3)),
+            ended_contacts_s=self._random.choice((0, 5, 86_400)),
+        )
+        return msgspec.structs.replace(super().policy(), retention=kept)
+
+
+def test_forgetting_ended_contacts_breaks_nothing() -> None:
+    """I30, I41."""
+    assert sum(_walk(seed) for seed in range(12)) > 100
+
+
+def _walk(seed: int) -> int:
+    """How many contacts have ended and been forgotten."""
+    world = World()
+    draws = Forgetful(seed)
+    for command in draws.opening():
+        world.do(command)
+    for _ in range(STEPS):
+        draws.pause(world)
+        world.do(draws.next(world))
+    assert world.engine.check() == []
+    restored = Engine.restore(world.engine.snapshot())
+    assert restored.digest() == world.engine.digest()
+    kept = [c for c in world.engine.contacts(limit=10_000) if c.state.is_terminal]
+    assert len(kept) <= 3
+    counts = world.engine.workspace().counts
+    return counts.ended + counts.abandoned + counts.cancelled + counts.expired - len(kept)
