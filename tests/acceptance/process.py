@@ -71,12 +71,12 @@ class RouterProcess:
         """A token for it; after the first start."""
         return mint_token(self.settings, subject=subject, role=role, workspace=workspace)
 
-    def spawn(self, **environment: str) -> None:
+    def spawn(self, *arguments: str, **environment: str) -> None:
         """Start the process; does not wait."""
         assert self._process is None, "it runs already"
         self._lines = queue.Queue()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "router", "serve"],
+            [sys.executable, "-m", "router", "serve", *arguments],
             env={**os.environ, **self.environment, **environment},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -84,9 +84,9 @@ class RouterProcess:
         )
         threading.Thread(target=self._read, args=(self._process, self._lines), daemon=True).start()
 
-    def start(self, **environment: str) -> "RouterProcess":
+    def start(self, *arguments: str, **environment: str) -> "RouterProcess":
         """Start the process and wait until it serves."""
-        self.spawn(**environment)
+        self.spawn(*arguments, **environment)
         while (line := self._lines.get(timeout=START_TIMEOUT_S)) is not None:
             if '"action":"started"' in line:
                 started = json.loads(line)

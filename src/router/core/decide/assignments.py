@@ -105,33 +105,29 @@ def _allowed(work: Assignment) -> tuple[str, ...]:
 
 
 def _hold(step: Step, command: HoldAssignment) -> Answer:
-    work = _owned(step, command.assignment_id, command.agent_id)
-    if work is None:
-        return _UNKNOWN
-    if work.state is AssignmentState.ON_HOLD:
-        return repeated(work.assignment_id, work.state, step.state.seq)
-    if work.state is not AssignmentState.ACTIVE:
-        return _wrong_state(work, *_allowed(work))
-    step.emit(
-        AssignmentHeld(
-            assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id
-        )
-    )
-    return step.done(work.assignment_id, work.state)
+    return _turn(step, command, AssignmentState.ACTIVE, AssignmentState.ON_HOLD, AssignmentHeld)
 
 
 def _resume(step: Step, command: ResumeAssignment) -> Answer:
+    return _turn(step, command, AssignmentState.ON_HOLD, AssignmentState.ACTIVE, AssignmentResumed)
+
+
+def _turn(
+    step: Step,
+    command: HoldAssignment | ResumeAssignment,
+    before: AssignmentState,
+    after: AssignmentState,
+    event: type[AssignmentHeld | AssignmentResumed],
+) -> Answer:
     work = _owned(step, command.assignment_id, command.agent_id)
     if work is None:
         return _UNKNOWN
-    if work.state is AssignmentState.ACTIVE:
+    if work.state is after:
         return repeated(work.assignment_id, work.state, step.state.seq)
-    if work.state is not AssignmentState.ON_HOLD:
+    if work.state is not before:
         return _wrong_state(work, *_allowed(work))
     step.emit(
-        AssignmentResumed(
-            assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id
-        )
+        event(assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id)
     )
     return step.done(work.assignment_id, work.state)
 

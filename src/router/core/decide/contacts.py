@@ -8,7 +8,7 @@ from msgspec import UNSET
 from router.core.decide import checks, offers
 from router.core.decide.assignments import complete, end_contact, release
 from router.core.decide.intake import enqueue
-from router.core.decide.rescind import rescind_all, rescind_one
+from router.core.decide.rescind import rescind_all, rescind_unqualified
 from router.core.decide.step import (
     Step,
     repeated,
@@ -17,7 +17,7 @@ from router.core.decide.step import (
     unknown_queue,
     wrong_state,
 )
-from router.core.eligibility import fits_now, qualified
+from router.core.eligibility import fits_now
 from router.core.state import Agent, Assignment, Contact
 from router.model.commands import (
     AbandonContact,
@@ -94,16 +94,8 @@ def _update(step: Step, command: UpdateContact) -> Answer:
     )
     answer = step.done(contact.contact_id, contact.state)
     if contact.state is ContactState.OFFERED:
-        _rescind_unqualified(step, contact)
+        rescind_unqualified(step, contact, "updated")
     return answer
-
-
-def _rescind_unqualified(step: Step, contact: Contact) -> None:
-    state = step.state
-    for offer_id in contact.offers:
-        offer = state.offers[offer_id]
-        if not qualified(state, state.agents[offer.agent_id], contact):
-            rescind_one(step, offer, "updated")
 
 
 def _cancel(step: Step, command: CancelContact) -> Answer:
@@ -196,7 +188,6 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
     owner = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
     rescind_all(step, contact, "policy" if reason == "drained" else "moved")
     queue = state.queue_policy(queue_id)
-    wait_max_s = queue.wait_max_s
     cool_down_s = queue.cool_down_s if owner is not None else 0
     step.emit(
         ContactRequeued(
@@ -205,7 +196,7 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
             req=state.index.req(queue_id, contact.channel, contact.skills),
             reason=reason,
             orig_seq=contact.orig_seq,
-            wait_until_ms=None if wait_max_s is None else step.at_ms + 1000 * wait_max_s,
+            wait_until_ms=step.wait_until_ms(queue_id),
             agent_id=None if owner is None else owner.agent_id,
             cool_down_until_ms=step.at_ms + 1000 * cool_down_s if cool_down_s else None,
             gateway_id=contact.gateway_id,
@@ -222,7 +213,6 @@ def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
     state = step.state
     contact = state.contacts[work.contact_id]
     rescind_all(step, contact, "moved")
-    wait_max_s = state.queue_policy(contact.queue_id).wait_max_s
     agent_id = work.agent_id if prefer_s else None
     step.emit(
         ContactRequeued(
@@ -231,7 +221,7 @@ def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
             req=state.index.req(contact.queue_id, contact.channel, contact.skills, agent_id),
             reason="lost_desktop",
             orig_seq=contact.orig_seq,
-            wait_until_ms=None if wait_max_s is None else step.at_ms + 1000 * wait_max_s,
+            wait_until_ms=step.wait_until_ms(contact.queue_id),
             preferred_agent_id=agent_id,
             preferred_until_ms=step.at_ms + 1000 * prefer_s if prefer_s else None,
             agent_id=work.agent_id,

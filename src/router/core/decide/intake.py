@@ -117,7 +117,6 @@ def _queued(
     rule: EntryRule | None,
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
-    wait_max_s = policy.queues[queue_id].wait_max_s
     ttl_s = command.ttl_s
     priority_s, strict_class = command.priority_s, command.strict_class
     if rule is not None:
@@ -134,7 +133,7 @@ def _queued(
         strict_class=strict_class,
         attributes=command.attributes,
         ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
-        wait_until_ms=None if wait_max_s is None else at_ms + 1000 * wait_max_s,
+        wait_until_ms=step.wait_until_ms(queue_id),
         gateway_id=command.gateway_id,
         reference=command.reference,
         dedupe_key=command.dedupe_key,

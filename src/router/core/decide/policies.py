@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.decide.contacts import to_queue
-from router.core.decide.rescind import rescind_one
+from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
-from router.core.eligibility import qualified
 from router.core.state import Contact, RoutingState
 from router.model.commands import PublishPolicy
 from router.model.events import PolicyPublished
@@ -50,20 +49,12 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
         if contact.queue_id not in policy.queues:
             to_queue(step, contact, command.drain_to[contact.queue_id], "drained")
         elif contact.offers:
-            _rescind_unqualified(step, contact)
+            rescind_unqualified(step, contact, "policy")
     return answer
 
 
 def _orig_seq(contact: Contact) -> int:
     return contact.orig_seq
-
-
-def _rescind_unqualified(step: Step, contact: Contact) -> None:
-    state = step.state
-    for offer_id in contact.offers:
-        offer = state.offers[offer_id]
-        if not qualified(state, state.agents[offer.agent_id], contact):
-            rescind_one(step, offer, "policy")
 
 
 def _channels_in_use(state: RoutingState, policy: Policy) -> Refused | None:

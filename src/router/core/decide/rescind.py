@@ -2,6 +2,7 @@
 
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.step import Step
+from router.core.eligibility import qualified
 from router.core.state import Agent, Contact, Offer
 from router.model.events import ContactRequeued, OfferRescinded
 from router.model.states import ContactState
@@ -45,6 +46,15 @@ def rescind_one(step: Step, offer: Offer, reason: str) -> None:
     _rescind(step, offer, reason)
     requeue_unaccepted(step, contact, "rescinded")
     enter_next_state(step, step.state.agents[offer.agent_id])
+
+
+def rescind_unqualified(step: Step, contact: Contact, reason: str) -> None:
+    """Take back its offers at agents who no longer qualify for it."""
+    state = step.state
+    for offer_id in contact.offers:
+        offer = state.offers[offer_id]
+        if not qualified(state, state.agents[offer.agent_id], contact):
+            rescind_one(step, offer, reason)
 
 
 def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:

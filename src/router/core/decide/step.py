@@ -3,6 +3,7 @@
 from router.core.apply import HANDLERS
 from router.core.state import RoutingState
 from router.model.events import Event
+from router.model.ids import QueueId
 from router.model.outcome import Done
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import ContactState
@@ -26,6 +27,11 @@ class Step:
         state.event_at_ms = self.at_ms
         HANDLERS[type(event)](state, event)
         self.events.append(event)
+
+    def wait_until_ms(self, queue_id: QueueId) -> int | None:
+        """When a contact that enters this queue now has waited there long enough; none: never."""
+        wait_max_s = self.state.queue_policy(queue_id).wait_max_s
+        return None if wait_max_s is None else self.at_ms + 1000 * wait_max_s
 
     def done(self, subject: str, state: str) -> Done:
         """The answer to a command that was carried out; its event is the last one so far."""

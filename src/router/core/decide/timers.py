@@ -55,7 +55,6 @@ def _waited_too_long(step: Step, contact_id: str) -> None:
     if target is None:
         contacts.expire(step, contact, "wait_max")
         return
-    wait_max_s = state.queue_policy(target).wait_max_s
     step.emit(
         ContactOverflowed(
             contact_id=contact.contact_id,
@@ -64,7 +63,7 @@ def _waited_too_long(step: Step, contact_id: str) -> None:
             req=state.index.req(
                 target, contact.channel, contact.skills, contact.preferred_agent_id
             ),
-            wait_until_ms=None if wait_max_s is None else step.at_ms + 1000 * wait_max_s,
+            wait_until_ms=step.wait_until_ms(target),
             gateway_id=contact.gateway_id,
         )
     )
