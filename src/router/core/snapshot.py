@@ -17,7 +17,7 @@ from router.core.timers import Timers
 from router.model.policy import Policy
 from router.model.states import ContactState
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _DERIVED: Final[dict[type, frozenset[str]]] = {
     Contact: frozenset({"line", "key"}),

@@ -24,6 +24,7 @@ class TimerKind(IntEnum):
     GRACE = 8
 
 
+_OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE})
 _SLACK: Final = 10_000
 
 
@@ -107,7 +108,7 @@ class Timers:
         if kind == TimerKind.WRAP_UP:
             work = self._state.assignments.get(subject)
             return work is not None and work.wrap_up_deadline_ms == due
-        if kind >= TimerKind.RETURN:
+        if kind in _OF_AGENTS:
             return self._agent_stands(subject, kind, due)
         return self._contact_stands(subject, kind, due, other)
 
