@@ -90,6 +90,8 @@ def _pair(agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
         found.append(Lack(code="offered"))
     if contact.state is ContactState.ASSIGNED and contact.agent_id == agent.agent_id:
         found.append(Lack(code="owner"))
+    if any(name in agent.assignments for name in contact.parties):
+        found.append(Lack(code="participant"))
     if contact.preferred_agent_id not in (None, agent.agent_id):
         found.append(Lack(code="preferred", until_ms=contact.preferred_until_ms))
     return found

@@ -24,6 +24,7 @@ from router.model.events import (
     ContactRequeued,
     ContactUpdated,
 )
+from router.model.states import AssignmentRole
 
 _QUEUED: Final = Row(CONTACT, ContactQueued)
 _UPDATED: Final = Row(CONTACT, ContactUpdated)
@@ -139,7 +140,24 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
 def give(
     state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
 ) -> None:
-    """Make the assignment; its capacity is the caller's affair."""
+    """Make the owner's assignment; its capacity is the caller's affair."""
+    begin(state, contact, assignment_id, agent_id, units, AssignmentRole.OWNER)
+    contact.agent_id = agent_id
+    contact.assignment_id = assignment_id
+    contact.answered_seq = state.seq
+    contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
+    contact.preferred_agent_id = contact.preferred_until_ms = None
+
+
+def begin(
+    state: RoutingState,
+    contact: Contact,
+    assignment_id: str,
+    agent_id: str,
+    units: int,
+    role: AssignmentRole,
+) -> None:
+    """Work begins in an agent's hands."""
     work = Assignment(
         assignment_id=assignment_id,
         contact_id=contact.contact_id,
@@ -149,14 +167,10 @@ def give(
         state=_ASSIGNMENT_MADE[None],
         units=units,
         started_at_ms=state.at_ms,
+        role=role,
     )
     state.assignments[assignment_id] = work
     state.agents[agent_id].assignments[assignment_id] = work
-    contact.agent_id = agent_id
-    contact.assignment_id = assignment_id
-    contact.answered_seq = state.seq
-    contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
-    contact.preferred_agent_id = contact.preferred_until_ms = None
 
 
 def _terminal(

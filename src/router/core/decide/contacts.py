@@ -6,8 +6,10 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from router.core.decide import checks, offers
-from router.core.decide.assignments import complete, end_contact, release
+from router.core.decide.assignments import complete, end_contact, release, release_party
+from router.core.decide.conference import end_consult, pass_on
 from router.core.decide.intake import enqueue
+from router.core.decide.parties import everybody_leaves
 from router.core.decide.rescind import rescind_all, rescind_unqualified
 from router.core.decide.step import (
     Step,
@@ -18,6 +20,7 @@ from router.core.decide.step import (
     wrong_state,
 )
 from router.core.eligibility import fits_now
+from router.core.members import members_if_any, party_of, running_consult, under_new_owner
 from router.core.state import Agent, Assignment, Contact
 from router.model.commands import (
     AbandonContact,
@@ -90,6 +93,7 @@ def _update(step: Step, command: UpdateContact) -> Answer:
             attributes=attributes,
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
+            members=members_if_any(state, contact),
         )
     )
     answer = step.done(contact.contact_id, contact.state)
@@ -156,9 +160,11 @@ def _end(step: Step, command: EndContact) -> Answer:
 
 def _end_assigned(step: Step, contact: Contact, reason: str) -> Answer:
     work = _work(step, contact)
-    end_contact(step, work, reason)
+    parties = end_contact(step, work, reason)
     answer = step.done(contact.contact_id, contact.state)
     release(step, work)
+    for party in parties:
+        release_party(step, party)
     return answer
 
 
@@ -187,6 +193,7 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
     state = step.state
     owner = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
     rescind_all(step, contact, "policy" if reason == "drained" else "moved")
+    parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     queue = state.queue_policy(queue_id)
     cool_down_s = queue.cool_down_s if owner is not None else 0
     step.emit(
@@ -205,6 +212,8 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
     answer = step.done(contact.contact_id, contact.state)
     if owner is not None:
         release(step, owner)
+    for party in parties:
+        release_party(step, party)
     return answer
 
 
@@ -213,6 +222,7 @@ def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
     state = step.state
     contact = state.contacts[work.contact_id]
     rescind_all(step, contact, "moved")
+    parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     agent_id = work.agent_id if prefer_s else None
     step.emit(
         ContactRequeued(
@@ -229,6 +239,8 @@ def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
         )
     )
     complete(step, work, "lost_desktop")
+    for party in parties:
+        release_party(step, party)
 
 
 def _transfer(step: Step, command: TransferContact) -> Answer:
@@ -258,9 +270,15 @@ def _transfer(step: Step, command: TransferContact) -> Answer:
 
 def _transfer_to(step: Step, contact: Contact, agent: Agent) -> Answer:
     if contact.offers:
-        return wrong_state(contact.state, "end", detail="a transfer is pending")
+        kind = step.state.offers[contact.offers[0]].reason
+        return wrong_state(contact.state, "end", detail=f"a {kind} is pending")
+    if running_consult(step.state, contact) is not None:
+        return Refused(
+            code=RefusalCode.CONSULT_STATE, state="running", allowed=("complete", "cancel", "join")
+        )
     if (
         agent.agent_id == contact.agent_id
+        or party_of(step.state, contact, agent.agent_id) is not None
         or not fits_now(step.state, agent, contact.channel)
         or (contact.cool_downs or {}).get(agent.agent_id, 0) > step.at_ms
     ):
@@ -289,12 +307,16 @@ def _assign(step: Step, command: AssignContact) -> Answer:
             state=str(agent.state),
             allowed=("ready", "not_ready"),
         )
+    if party_of(state, contact, agent.agent_id) is not None:
+        return pass_on(step, contact, agent, "supervisor")
     units = state.index.channels[contact.channel].units
     own = [o for o in contact.offers if state.offers[o].agent_id == agent.agent_id]
     if not state.index.has_capacity(agent, contact.channel, without=len(own)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
     old = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
     rescind_all(step, contact, "taken", about_to_get_it=agent)
+    if contact.parties:
+        end_consult(step, contact)
     step.emit(
         ContactAssigned(
             contact_id=contact.contact_id,
@@ -309,6 +331,7 @@ def _assign(step: Step, command: AssignContact) -> Answer:
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
+            members=under_new_owner(state, contact, agent.agent_id) if contact.parties else {},
         )
     )
     answer = step.done(contact.contact_id, contact.state)
