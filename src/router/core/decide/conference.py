@@ -149,10 +149,10 @@ def _hand(step: Step, command: HandOver) -> Answer:
     contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.to_agent_id)
     if contact is None:
         return unknown_contact()
-    if contact.state is not ContactState.ASSIGNED:
-        return wrong_state(contact.state)
     if command.agent_id not in (None, contact.agent_id):
         return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+    if contact.state is not ContactState.ASSIGNED:
+        return wrong_state(contact.state)
     if agent is None:
         return unknown_agent("to_agent_id")
     if agent.agent_id == contact.agent_id:

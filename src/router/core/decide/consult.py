@@ -31,10 +31,10 @@ def _of_owner(step: Step, command: _Ask) -> Contact | Refused:
     contact = step.state.contacts.get(command.contact_id)
     if contact is None:
         return unknown_contact()
-    if contact.state is not ContactState.ASSIGNED:
-        return wrong_state(contact.state)
     if command.agent_id not in (None, contact.agent_id):
         return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+    if contact.state is not ContactState.ASSIGNED:
+        return wrong_state(contact.state)
     return contact
 
 
