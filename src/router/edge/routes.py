@@ -160,6 +160,7 @@ _CONTACTS: Final = (
         "unknown_queue",
         "unknown_agent",
         "agent_unavailable",
+        "consult_state",
     ),
     _contact(
         "assign",

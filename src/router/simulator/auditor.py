@@ -168,6 +168,10 @@ class Auditor:
             event.from_state is agent.state, f"agent {event.agent_id} was not {event.from_state}"
         )
         agent.state, agent.next_state = event.state, None
+        if event.reason == "desktop_lost":
+            agent.lost = (
+                False  # Nothing is waited for any more: he may come back without a desktop.
+            )
         if event.state is AgentState.READY:
             self._ready[event.agent_id] = None
         else:
