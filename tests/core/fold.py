@@ -339,7 +339,7 @@ class Fold:
         assert work.state is AssignmentState.ACTIVE, "I16: his part in it was over"
         self._judge_members(contact, event.members)
 
-    def _judge_members(self, contact: RefContact, told: dict[str, AssignmentRole]) -> None:
+    def _judge_members(self, contact: RefContact, told: dict[str, AssignmentRole] | None) -> None:
         """Who is told to be in it is in it; nobody need be told while the owner is alone."""
         members = {self.assignments[n].agent_id: role for n, role in contact.others.items()}
         members[self.owner_of(contact) or ""] = AssignmentRole.OWNER

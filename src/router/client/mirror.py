@@ -132,7 +132,7 @@ class AgentMirror(Struct, kw_only=True):
     ) -> None:
         if isinstance(event, e.ParticipantAdded) and event.agent_id == self.agent_id:
             self._begin(event, event.assignment_id, at_ms)
-        self._members(event.contact_id, event.members)
+        self._members(event.contact_id, event.members or {})
 
     def _members(self, contact_id: str, members: dict[str, AssignmentRole]) -> None:
         """Who is in the conversation now; empty: nobody but its owner. Work that he wraps up is not part of it any more."""
@@ -165,12 +165,12 @@ class AgentMirror(Struct, kw_only=True):
         offer = self.offers.pop(event.offer_id, None)
         if event.agent_id == self.agent_id and offer is not None:
             self._begin(offer, event.offer_id, at_ms, event.role)
-        self._members(event.contact_id, event.members)
+        self._members(event.contact_id, event.members or {})
 
     def _assigned(self, event: e.ContactAssigned, at_ms: int) -> None:
         if event.agent_id == self.agent_id:
             self._begin(event, event.assignment_id, at_ms)
-        self._members(event.contact_id, event.members)
+        self._members(event.contact_id, event.members or {})
 
     def _begin(
         self,
@@ -269,12 +269,12 @@ class ContactsMirror(Struct, kw_only=True):
             case e.OfferMade(from_agent_id=None):
                 contact.state = ContactState.OFFERED
             case e.OfferAccepted(role=AssignmentRole.CONSULT):
-                contact.take_members(event.members)
+                contact.take_members(event.members or {})
             case e.OfferAccepted() | e.ContactAssigned() | e.ContactHandedOver():
                 contact.state, contact.agent_id = ContactState.ASSIGNED, event.agent_id
-                contact.take_members(event.members)
+                contact.take_members(event.members or {})
             case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft():
-                contact.take_members(event.members)
+                contact.take_members(event.members or {})
             case (
                 e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired()
             ):
@@ -311,7 +311,7 @@ class CentreMirror(Struct, kw_only=True):
         agent_id = getattr(event, "agent_id", None)
         if agent_id in self.agents:
             self.agents[agent_id].apply(event, at_ms)
-        for member in getattr(event, "members", ()):
+        for member in getattr(event, "members", None) or ():
             if member != agent_id and member in self.agents:
                 self.agents[member].apply(event, at_ms)
 

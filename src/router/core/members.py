@@ -11,9 +11,9 @@ def members(state: RoutingState, contact: Contact) -> dict[AgentId, AssignmentRo
     return {state.assignments[name].agent_id: state.assignments[name].role for name in names}
 
 
-def members_if_any(state: RoutingState, contact: Contact) -> dict[AgentId, AssignmentRole]:
-    """The same, but nobody where the owner is alone in it."""
-    return members(state, contact) if contact.parties else {}
+def members_if_any(state: RoutingState, contact: Contact) -> dict[AgentId, AssignmentRole] | None:
+    """The same; none where the owner is alone in it."""
+    return members(state, contact) if contact.parties else None
 
 
 def under_new_owner(

@@ -38,7 +38,7 @@ def agents_of(event: Event) -> tuple[str, ...]:
         if agent_id is not None and agent_id not in found:
             found.append(agent_id)
     if type(event) in _HAS_MEMBERS:
-        members: dict[str, AssignmentRole] = getattr(event, "members")  # noqa: B009  As below.
+        members: dict[str, AssignmentRole] = getattr(event, "members") or {}  # noqa: B009  As below.
         found.extend(agent_id for agent_id in members if agent_id not in found)
     return tuple(found)
 

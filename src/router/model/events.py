@@ -55,7 +55,7 @@ class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
     agent_id: AgentId | None = None
     """The owner, where it has one."""
     gateway_id: GatewayId = ""
-    members: dict[AgentId, AssignmentRole] = {}
+    members: dict[AgentId, AssignmentRole] | None = None
 
 
 class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued"):
@@ -114,7 +114,7 @@ class ContactAssigned(_Event, frozen=True, kw_only=True, tag="contact.assigned")
     from_assignment_id: AssignmentId | None = None
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
-    members: dict[AgentId, AssignmentRole] = {}
+    members: dict[AgentId, AssignmentRole] | None = None
 
 
 class ContactAbandoned(_Event, frozen=True, kw_only=True, tag="contact.abandoned"):
@@ -197,7 +197,7 @@ class OfferAccepted(_Event, frozen=True, kw_only=True, tag="offer.accepted"):
     from_assignment_id: AssignmentId | None = None
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
-    members: dict[AgentId, AssignmentRole] = {}
+    members: dict[AgentId, AssignmentRole] | None = None
     role: AssignmentRole = AssignmentRole.OWNER
 
 

@@ -29,7 +29,7 @@ def enter(
     role: AssignmentRole,
 ) -> None:
     """One more is in the conversation. His accept is put on record at once, for a late repeat of it."""
-    begin(state, contact, assignment_id, agent_id, units, role)
+    begin(state, contact, assignment_id, agent_id, units).role = role
     contact.parties = (*contact.parties, assignment_id)
     gone = contact.gone or {}
     gone[assignment_id] = (OfferState.ACCEPTED, state.seq, agent_id)

@@ -24,7 +24,6 @@ from router.model.events import (
     ContactRequeued,
     ContactUpdated,
 )
-from router.model.states import AssignmentRole
 
 _QUEUED: Final = Row(CONTACT, ContactQueued)
 _UPDATED: Final = Row(CONTACT, ContactUpdated)
@@ -138,10 +137,14 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
 
 
 def give(
-    state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
+    state: RoutingState,
+    contact: Contact,
+    assignment_id: str,
+    agent_id: str,
+    units: int,
 ) -> None:
     """Make the owner's assignment; its capacity is the caller's affair."""
-    begin(state, contact, assignment_id, agent_id, units, AssignmentRole.OWNER)
+    begin(state, contact, assignment_id, agent_id, units)
     contact.agent_id = agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq
@@ -150,14 +153,9 @@ def give(
 
 
 def begin(
-    state: RoutingState,
-    contact: Contact,
-    assignment_id: str,
-    agent_id: str,
-    units: int,
-    role: AssignmentRole,
-) -> None:
-    """Work begins in an agent's hands."""
+    state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
+) -> Assignment:
+    """Work begins in an agent's hands, as the owner's unless the caller says otherwise."""
     work = Assignment(
         assignment_id=assignment_id,
         contact_id=contact.contact_id,
@@ -167,10 +165,10 @@ def begin(
         state=_ASSIGNMENT_MADE[None],
         units=units,
         started_at_ms=state.at_ms,
-        role=role,
     )
     state.assignments[assignment_id] = work
     state.agents[agent_id].assignments[assignment_id] = work
+    return work
 
 
 def _terminal(

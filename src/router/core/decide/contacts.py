@@ -331,7 +331,7 @@ def _assign(step: Step, command: AssignContact) -> Answer:
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
-            members=under_new_owner(state, contact, agent.agent_id) if contact.parties else {},
+            members=under_new_owner(state, contact, agent.agent_id) if contact.parties else None,
         )
     )
     answer = step.done(contact.contact_id, contact.state)

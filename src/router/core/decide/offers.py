@@ -107,7 +107,7 @@ def _win(step: Step, contact: Contact, offer: Offer) -> None:
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
-            members=under_new_owner(state, contact, offer.agent_id) if contact.parties else {},
+            members=under_new_owner(state, contact, offer.agent_id) if contact.parties else None,
         )
     )
     rescind_all(step, contact, "taken")
