@@ -69,6 +69,7 @@ def _handed_over(state: RoutingState, e: ContactHandedOver) -> None:
     work.state = _ASSIGNMENT[ContactHandedOver][work.state]
     work.role = AssignmentRole.OWNER
     contact.agent_id, contact.assignment_id = e.agent_id, e.assignment_id
+    contact.last_agent_id = e.agent_id
     # A late repeat of his accept gets the answer of the accept, not that of the hand-over.
     contact.answered_seq = (contact.gone or {})[e.assignment_id][1]
 

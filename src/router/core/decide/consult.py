@@ -115,7 +115,7 @@ def _apart(step: Step, contact: Contact) -> frozenset[str]:
 def _choose(step: Step, contact: Contact, queue_id: str) -> Agent | None:
     """The agent who would get the contact now if it waited in that queue with nobody before it."""
     index = step.state.index
-    line = index.line_of(queue_id, contact.channel, contact.skills)
+    line = index.line_without_plan(queue_id, contact.channel, contact.skills)
     mask = index.open_profiles[line.channel_index] & line.profile_mask
     if not mask:
         return None
