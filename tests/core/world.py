@@ -33,7 +33,9 @@ FREEING: Final = (
     e.AgentUpdated,
     e.AgentStateChanged,
     e.AgentNextStateSet,
+    e.AgentChannelsSet,
     e.DesktopConnected,
+    e.AssignmentParked,
     e.OfferDeclined,
     e.OfferExpired,
     e.OfferRescinded,
@@ -49,7 +51,7 @@ class World:
     def __init__(self, policy: Policy | None = None, engine: Engine | None = None) -> None:
         self.engine = engine or Engine()
         self.reference = Reference()
-        self.at_ms = START_MS
+        self.at_ms = self._rested_at_ms = START_MS
         self.records: list[tuple[int, int, list[e.Event]]] = []
         self.asked: list[tuple[int, c.Command]] = []
         if policy is not None:
@@ -62,7 +64,7 @@ class World:
         due_ms = self.engine.next_deadline_ms()
         timers_were_due = due_ms is not None and due_ms <= self.at_ms
         seq_before, digest_before = self.engine.seq, self.engine.digest()
-        before = _Rest(self.reference)
+        before = _Rest(self.reference, self._rested_at_ms)
         outcome = self.engine.handle(command, self.at_ms)
 
         assert outcome.at_ms == self.at_ms
@@ -77,6 +79,7 @@ class World:
         self._judge_events(outcome.events, before, exact=exact)
         self._judge_answer(command, outcome)
         self._judge_rest()
+        self._rested_at_ms = self.at_ms
         return outcome
 
     def done(self, command: c.Command) -> list[e.Event]:
@@ -175,7 +178,7 @@ class World:
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         if not exact:
             return
-        certain = {name for name in reference.agents if before.can_more(reference, name)}
+        certain = {name for name in reference.agents if before.can_more(reference, name, at_ms)}
         possible = certain | {name for name in freed if name in reference.agents}
         hungry = [
             other
@@ -283,9 +286,11 @@ class World:
             if work.state is AssignmentState.WRAP_UP:
                 assert work.wrap_up_deadline_ms is not None
                 assert work.wrap_up_deadline_ms > self.at_ms, "I16: wrap-up goes on too long"
-            else:
-                owner = reference.contacts[work.contact_id].owner
-                assert owner == work.assignment_id, "I7: work without its contact"
+                continue
+            if work.parked_until_ms is not None:
+                assert work.parked_until_ms > self.at_ms, "parked beyond its time"
+            owner = reference.contacts[work.contact_id].owner
+            assert owner == work.assignment_id, "I7: work without its contact"
         for offer in reference.pending():
             assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
         missed = reference.missed_matches(self.at_ms)
@@ -320,17 +325,17 @@ class World:
 class _Rest:
     """What every agent could take when the engine was last at rest."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, at_ms: int) -> None:
         self._abilities = (
-            {name: _ability(reference, agent) for name, agent in reference.agents.items()}
+            {name: _ability(reference, agent, at_ms) for name, agent in reference.agents.items()}
             if reference.policy is not None
             else {}
         )
 
-    def can_more(self, reference: Reference, name: str) -> bool:
+    def can_more(self, reference: Reference, name: str, at_ms: int) -> bool:
         """True if the agent can now take something of a kind that he could not take then."""
         old = self._abilities.get(name, ((), {}, ()))
-        new = _ability(reference, reference.agents[name])
+        new = _ability(reference, reference.agents[name], at_ms)
         if not new[0]:
             return False
         more_queues = old[2] is not None and (new[2] is None or not set(new[2]) <= set(old[2]))
@@ -338,7 +343,7 @@ class _Rest:
         return not set(new[0]) <= set(old[0]) or more_queues or more_skills
 
 
-def _ability(reference: Reference, agent: RefAgent) -> Ability:
+def _ability(reference: Reference, agent: RefAgent, at_ms: int) -> Ability:
     assert reference.policy is not None
     channels = tuple(
         channel
@@ -346,6 +351,7 @@ def _ability(reference: Reference, agent: RefAgent) -> Ability:
         if reference.is_open(agent)
         and reference.channel_max(agent, channel) > 0
         and reference.fits(agent, channel)
+        and reference.is_open_for(agent, channel, at_ms)
     )
     return channels, dict(agent.skills), agent.queues
 
@@ -386,7 +392,7 @@ def compare_views(world: World) -> None:
         assert {work.assignment_id for work in view.assignments} == {
             work.assignment_id for work in reference.open_work(agent)
         }
-        abilities = list(_ability(reference, agent)[0])
+        abilities = list(_ability(reference, agent, engine.at_ms)[0])
         assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
     _compare_waiting(world, engine.at_ms)
 
