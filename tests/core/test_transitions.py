@@ -49,9 +49,11 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "contact.assigned": ((None,), "active"),
         "assignment.held": (("active",), "on_hold"),
         "assignment.resumed": (("on_hold",), "active"),
-        "assignment.wrap_up_started": (("active", "on_hold"), "wrap_up"),
+        "assignment.parked": (("active", "on_hold"), "parked"),
+        "assignment.unparked": (("parked",), "active"),
+        "assignment.wrap_up_started": (("active", "on_hold", "parked"), "wrap_up"),
         "assignment.wrap_up_extended": (("wrap_up",), "wrap_up"),
-        "assignment.completed": (("active", "on_hold", "wrap_up"), "completed"),
+        "assignment.completed": (("active", "on_hold", "parked", "wrap_up"), "completed"),
     },
     "agent": {
         "agent.next_state_set": (("offline", "not_ready", "ready"), "="),

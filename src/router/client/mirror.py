@@ -50,6 +50,7 @@ class WorkItem(Struct, frozen=True, kw_only=True):
     wrap_up_deadline_ms: int | None
     attributes: dict[str, FactValue]
     reference: str | None
+    parked_until_ms: int | None = None
 
     @classmethod
     def of(cls, view: AssignmentView) -> "WorkItem":
@@ -68,6 +69,7 @@ class AgentMirror(Struct, kw_only=True):
     return_at_ms: int | None = None
     next_state: AgentState | None = None
     next_reason: str | None = None
+    paused: tuple[str, ...] = ()
     skills: dict[str, int] = {}
     queues: tuple[str, ...] | None = None
     offers: dict[str, OfferItem] = field(default_factory=dict)
@@ -95,6 +97,14 @@ class AgentMirror(Struct, kw_only=True):
             case e.AssignmentHeld():
                 self._work(event.assignment_id, state=AssignmentState.ON_HOLD)
             case e.AssignmentResumed():
+                self._work(event.assignment_id, state=AssignmentState.ACTIVE)
+            case e.AssignmentParked():
+                self._work(
+                    event.assignment_id,
+                    state=AssignmentState.PARKED,
+                    parked_until_ms=event.until_ms,
+                )
+            case e.AssignmentUnparked():
                 self._work(event.assignment_id, state=AssignmentState.ACTIVE)
             case e.WrapUpStarted() | e.WrapUpExtended():
                 self._work(
@@ -124,6 +134,8 @@ class AgentMirror(Struct, kw_only=True):
                     self.presence = Presence.NONE
             case e.AgentNextStateSet():
                 self.next_state, self.next_reason = event.state, event.reason
+            case e.AgentChannelsSet():
+                self.paused = event.paused
             case e.DesktopConnected():
                 self.presence = Presence.ATTACHED
             case e.DesktopLost():
@@ -166,6 +178,7 @@ class AgentMirror(Struct, kw_only=True):
         *,
         state: AssignmentState,
         wrap_up_deadline_ms: int | UnsetType | None = UNSET,
+        parked_until_ms: int | None = None,
     ) -> None:
         work = self.assignments.get(assignment_id)
         if work is None:
@@ -173,7 +186,10 @@ class AgentMirror(Struct, kw_only=True):
         if wrap_up_deadline_ms is UNSET:
             wrap_up_deadline_ms = work.wrap_up_deadline_ms
         self.assignments[assignment_id] = replace(
-            work, state=state, wrap_up_deadline_ms=wrap_up_deadline_ms
+            work,
+            state=state,
+            wrap_up_deadline_ms=wrap_up_deadline_ms,
+            parked_until_ms=parked_until_ms,
         )
 
 
@@ -190,6 +206,7 @@ class ContactMirror(Struct, kw_only=True):
     attributes: dict[str, FactValue]
     reference: str | None
     agent_id: str | None = None
+    parked: bool = False
 
     @classmethod
     def of(cls, view: ContactView) -> "ContactMirror":
@@ -221,13 +238,18 @@ class ContactsMirror(Struct, kw_only=True):
                 contact.priority_s, contact.strict_class = event.priority_s, event.strict_class
             case e.ContactRequeued():
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
-                contact.agent_id = None
+                contact.agent_id, contact.parked = None, False
             case e.ContactOverflowed():
                 contact.queue_id = event.queue_id
             case e.OfferMade(from_agent_id=None):
                 contact.state = ContactState.OFFERED
             case e.OfferAccepted() | e.ContactAssigned():
                 contact.state, contact.agent_id = ContactState.ASSIGNED, event.agent_id
+                contact.parked = False
+            case e.AssignmentParked():
+                contact.parked = True
+            case e.AssignmentUnparked():
+                contact.parked = False
             case (
                 e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired()
             ):

@@ -2,7 +2,8 @@
 
 **AHT** (average handle time) = (talk + hold + wrap-up) / handled, counted when the assignment is completed, for the queue that the
 contact came from and for the agent who had it. **Handled**: completed assignments; a contact that two agents had after one another
-is handled twice. Ringing is no handle time. **Transfer rate** = assignments given away by a transfer / handled.
+is handled twice. Ringing is no handle time, nor is the time that the customer was waited for (**parked**), which is a figure of
+its own. **Transfer rate** = assignments given away by a transfer / handled.
 Source: ICMI's glossary (average handle time).
 """
 
@@ -20,10 +21,12 @@ class Handling(Struct, gc=False):
     wrap_up_ms: int = 0
     transferred: int = 0
     """Assignments that ended because the contact was transferred, to a queue or to an agent."""
+    parked_ms: int = 0
 
-    def add(self, talk_ms: int, hold_ms: int, wrap_up_ms: int) -> None:
+    def add(self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0) -> None:
         """One assignment is completed."""
         self.handled += 1
+        self.parked_ms += parked_ms
         self.talk_ms += talk_ms
         self.hold_ms += hold_ms
         self.wrap_up_ms += wrap_up_ms
