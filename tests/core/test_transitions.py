@@ -57,6 +57,7 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
     },
     "agent": {
         "agent.next_state_set": (("offline", "not_ready", "ready"), "="),
+        "agent.channels_set": (("offline", "not_ready", "ready"), "="),
         "agent.desktop_connected": (("offline", "not_ready", "ready"), "="),
         "agent.desktop_lost": (("offline", "not_ready", "ready"), "="),
     },
