@@ -1,4 +1,4 @@
-"""Fairness caps: how many contacts an agent has taken within a time, and when the next one may come.
+"""Channels that are closed to an agent though he has capacity: those he has paused, and those whose fairness cap he has reached.
 
 A contact counts from its accept (or a supervisor's assign) until ``per_s`` later to the millisecond; a pending offer counts as
 long as it is pending. The times kept are the latest ``most``: more can never matter. Nothing is kept where no cap is set.
@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from router.core.timers import TimerKind
+
 if TYPE_CHECKING:
+    from router.core.index import Channel
     from router.core.state import Agent, RoutingState
     from router.model.policy import CapPolicy, Policy
 
@@ -67,7 +70,26 @@ def trim(agent: Agent, policy: Policy) -> None:
     agent.recent = kept
 
 
-def closed(state: RoutingState, agent: Agent) -> tuple[int, int | None]:
+def paused(agent: Agent, channels: dict[str, Channel]) -> int:
+    """Bits of the channels that he has paused; those that the policy no longer has are nothing."""
+    bits = 0
+    for name in agent.paused:
+        if name in channels:
+            bits |= channels[name].bit
+    return bits
+
+
+def close(state: RoutingState, agent: Agent) -> None:
+    """Find out anew which channels are closed to him, and be woken when time opens one. Only where there are caps."""
+    bits, until_ms = _reached(state, agent)
+    agent.closed = paused(agent, state.index.channels) | bits
+    if until_ms != agent.cap_until_ms:
+        agent.cap_until_ms = until_ms
+        if until_ms is not None:
+            state.timers.add(until_ms, TimerKind.CAP, agent.agent_id)
+
+
+def _reached(state: RoutingState, agent: Agent) -> tuple[int, int | None]:
     """Bits of the channels whose cap he has reached, and the first time at which one of them is open again by itself."""
     policy, channels = state.policy, state.index.channel_list
     assert policy is not None

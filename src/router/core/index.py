@@ -15,7 +15,6 @@ from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, s
 from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
 from router.core.ranking import rank_key
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
-from router.core.timers import TimerKind
 from router.model.ids import AgentId, ContactId, OfferId, QueueId
 from router.model.policy import ChannelPolicy, Policy
 from router.model.states import AgentState, ContactState, Presence
@@ -412,7 +411,7 @@ class Index:
                 agent.loads[i] += item.units
         if self.has_interrupts:
             interrupts.weigh(agent, self.channel_list)
-        self.close_paused(agent)
+        agent.closed = caps.paused(agent, self.channels)
 
     def take(self, agent: Agent, channel: str, units: int) -> None:
         """Use up capacity."""
@@ -435,22 +434,6 @@ class Index:
         else:
             agent.units_used -= units
         self.refresh(agent)
-
-    def close_paused(self, agent: Agent) -> None:
-        """The channels that he has paused are closed; those whose cap he has reached, ``refresh`` adds."""
-        agent.closed = 0
-        for name in agent.paused:
-            if name in self.channels:
-                agent.closed |= self.channels[name].bit
-
-    def _close_capped(self, agent: Agent) -> None:
-        bits, until_ms = caps.closed(self._state, agent)
-        self.close_paused(agent)
-        agent.closed |= bits
-        if until_ms != agent.cap_until_ms:
-            agent.cap_until_ms = until_ms
-            if until_ms is not None:
-                self._state.timers.add(until_ms, TimerKind.CAP, agent.agent_id)
 
     def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
         """Whether his items of this channel use nothing because another channel interrupts it."""
@@ -491,7 +474,7 @@ class Index:
         if ready is not agent.counted_ready:
             self._count_ready(agent, ready=ready)
         if self.has_caps:
-            self._close_capped(agent)
+            caps.close(self._state, agent)
         before = agent.room
         after = self.room_of(agent)
         if after != before:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core import caps
 from router.core.state import Agent, RoutingState
 from router.core.timers import TimerKind
 from router.core.transitions import AGENT, AGENT_MOVES, Row
@@ -75,7 +76,7 @@ def _next_state_set(state: RoutingState, e: AgentNextStateSet) -> None:
 def _channels_set(state: RoutingState, e: AgentChannelsSet) -> None:
     agent = state.agents[e.agent_id]
     agent.paused = e.paused
-    state.index.close_paused(agent)
+    agent.closed = caps.paused(agent, state.index.channels)
     state.index.refresh(agent)
 
 
