@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import CapPolicy, ChannelPolicy, Policy, QueuePolicy
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -74,6 +74,7 @@ class RefAssignment:
     wrap_up_deadline_ms: int | None = None
     holds_capacity: bool = True
     held_for_consult: bool = False
+    parked_until_ms: int | None = None
 
 
 @dataclass
@@ -89,6 +90,9 @@ class RefAgent:
     reason: str | None = None
     presence: Presence = Presence.NONE
     next_state: AgentState | None = None
+    paused: tuple[str, ...] = ()
+    taken: dict[str, list[int]] = field(default_factory=dict)
+    """When he took contacts, by capped channel; ``all`` where all channels count together."""
     idle: int = 0
     last_offer_seq: int = 0
 
@@ -163,6 +167,8 @@ class Fold:
             case (
                 e.AssignmentHeld()
                 | e.AssignmentResumed()
+                | e.AssignmentParked()
+                | e.AssignmentUnparked()
                 | e.WrapUpStarted()
                 | e.WrapUpExtended()
                 | e.AssignmentCompleted()
@@ -171,6 +177,7 @@ class Fold:
             case e.PolicyPublished():
                 assert event.version == self.policy_version + 1, "policy versions count up by one"
                 self.policy, self.policy_version = event.policy, event.version
+                self._forget_what_no_cap_asks_for()
                 for contact in self.contacts.values():
                     if contact.state is ContactState.ASSIGNED:
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
@@ -385,6 +392,8 @@ class Fold:
             event,
             e.AssignmentHeld
             | e.AssignmentResumed
+            | e.AssignmentParked
+            | e.AssignmentUnparked
             | e.WrapUpStarted
             | e.WrapUpExtended
             | e.AssignmentCompleted,
@@ -402,10 +411,21 @@ class Fold:
             case e.AssignmentResumed():
                 assert work.state is AssignmentState.ON_HOLD
                 work.state = AssignmentState.ACTIVE
+            case e.AssignmentParked():
+                assert work.state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
+                work.state, work.holds_capacity = AssignmentState.PARKED, False
+                work.parked_until_ms = event.until_ms
+                limit_s = self.channel(work.channel).park_max_s
+                wanted = None if limit_s is None else self.at_ms + 1000 * limit_s
+                assert event.until_ms == wanted, "parked for another time than the policy says"
+            case e.AssignmentUnparked():
+                assert work.state is AssignmentState.PARKED
+                work.state, work.holds_capacity = AssignmentState.ACTIVE, True
+                work.parked_until_ms = None
             case e.WrapUpStarted():
                 assert work.state is not AssignmentState.WRAP_UP, "I16: wrap-up starts once"
                 work.state = AssignmentState.WRAP_UP
-                work.wrap_up_started_at_ms = self.at_ms
+                work.wrap_up_started_at_ms, work.parked_until_ms = self.at_ms, None
                 work.wrap_up_deadline_ms = event.deadline_ms
                 # Decided once, when the wrap-up begins: capacity is released exactly once (I16).
                 work.holds_capacity = self.channel(work.channel).wrap_up_holds_capacity
@@ -429,6 +449,7 @@ class Fold:
             e.AgentRemoved
             | e.AgentStateChanged
             | e.AgentNextStateSet
+            | e.AgentChannelsSet
             | e.DesktopConnected
             | e.DesktopLost,
         )
@@ -447,6 +468,8 @@ class Fold:
                     agent.presence = Presence.NONE
             case e.AgentNextStateSet():
                 agent.next_state = event.state
+            case e.AgentChannelsSet():
+                agent.paused = event.paused
             case e.DesktopConnected():
                 agent.presence = Presence.ATTACHED
             case e.DesktopLost():
@@ -468,6 +491,9 @@ class Fold:
         contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
         contact.last = work.agent_id
         self._gets_a_new_turn(work.agent_id)
+        for name in self.caps_on(work.channel):
+            self.agents[work.agent_id].taken.setdefault(name, []).append(self.at_ms)
+        self._forget_what_no_cap_asks_for()
 
     def _gets_a_new_turn(self, agent_id: str) -> None:
         self._turn += 1
@@ -476,6 +502,25 @@ class Fold:
     def _cool_down(self, contact_id: str, agent_id: str | None, until_ms: int | None) -> None:
         if agent_id is not None and until_ms is not None:
             self.cool_downs[contact_id, agent_id] = until_ms
+
+    def caps_on(self, channel: str) -> dict[str, CapPolicy]:
+        """The caps that a contact of this channel counts in."""
+        assert self.policy is not None
+        own = self.policy.channels[channel].cap if channel in self.policy.channels else None
+        caps = {channel: own, "all": self.policy.agents.cap}
+        return {name: cap for name, cap in caps.items() if cap is not None}
+
+    def _forget_what_no_cap_asks_for(self) -> None:
+        """Of each capped channel the latest times, as many as the cap allows; of the others none."""
+        assert self.policy is not None
+        caps = {"all": self.policy.agents.cap}
+        caps |= {name: channel.cap for name, channel in self.policy.channels.items()}
+        for agent in self.agents.values():
+            agent.taken = {
+                name: times[-cap.most :]
+                for name, times in agent.taken.items()
+                if (cap := caps.get(name)) is not None
+            }
 
     # --- looking things up --------------------------------------------------------------------------------------------
     def live_contact(self, contact_id: str) -> RefContact:

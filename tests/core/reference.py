@@ -25,9 +25,19 @@ class Reference(Plans):
         found += [work for work in self.open_work(agent) if work.holds_capacity]
         return found
 
+    def in_use(self, channels: list[str]) -> list[str]:
+        """Of the channels of somebody's items those that no other of them interrupts."""
+        return [
+            name
+            for name in channels
+            if not any(name in self.channel(other).interrupts for other in channels)
+        ]
+
     def units_used(self, agent: RefAgent) -> int:
-        """Capacity in use."""
-        return sum(item.units for item in self.items(agent))
+        """Capacity in use: by what is not interrupted."""
+        items = self.items(agent)
+        using = self.in_use([item.channel for item in items])
+        return sum(item.units for item in items if item.channel in using)
 
     def units(self, agent: RefAgent) -> int:
         """The agent's whole capacity."""
@@ -53,13 +63,32 @@ class Reference(Plans):
         )
 
     def fits(self, agent: RefAgent, channel: str) -> bool:
-        """One more item of this channel fits his capacity."""
+        """One more item of this channel fits his capacity: with it, the items in use are not too many."""
         items = self.items(agent)
+        using = self.in_use([*(item.channel for item in items), channel])
+        units = sum(item.units for item in items if item.channel in using)
         return (
-            self.units_used(agent) + self.channel(channel).units <= self.units(agent)
+            channel in using
+            and units + self.channel(channel).units <= self.units(agent)
             and sum(item.channel == channel for item in items) < self.channel_max(agent, channel)
-            and not any(channel in self.channel(item.channel).blocks for item in items)
+            and not any(channel in self.channel(name).blocks for name in using if name != channel)
+            and not any(
+                item.channel == channel and channel in self.channel(channel).blocks
+                for item in items
+            )
         )
+
+    def is_open_for(self, agent: RefAgent, channel: str, at_ms: int) -> bool:
+        """He has not paused the channel, and no cap of his is reached."""
+        if channel in agent.paused:
+            return False
+        mine = [offer for offer in self.pending() if offer.agent_id == agent.agent_id]
+        for name, cap in self.caps_on(channel).items():
+            taken = sum(at_ms - then < 1000 * cap.per_s for then in agent.taken.get(name, []))
+            pending = sum(name in ("all", offer.channel) for offer in mine)
+            if taken + pending >= cap.most:
+                return False
+        return True
 
     def is_free_for(self, contact: RefContact, agent: RefAgent, at_ms: int) -> bool:
         """Nothing between these two stands in the way."""
@@ -85,6 +114,7 @@ class Reference(Plans):
         return (
             self.is_open(agent)
             and self.fits(agent, contact.channel)
+            and self.is_open_for(agent, contact.channel, at_ms)
             and self.is_free_for(contact, agent, at_ms)
         )
 

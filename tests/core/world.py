@@ -35,7 +35,9 @@ FREEING: Final = (
     e.AgentUpdated,
     e.AgentStateChanged,
     e.AgentNextStateSet,
+    e.AgentChannelsSet,
     e.DesktopConnected,
+    e.AssignmentParked,
     e.OfferDeclined,
     e.OfferExpired,
     e.OfferRescinded,
@@ -52,7 +54,7 @@ class World:
     def __init__(self, policy: Policy | None = None, engine: Engine | None = None) -> None:
         self.engine = engine or Engine()
         self.reference = Reference()
-        self.at_ms = START_MS
+        self.at_ms = self._rested_at_ms = START_MS
         self.records: list[tuple[int, int, list[e.Event]]] = []
         self.successors: dict[str, str | None] = {}
         self.asked: list[tuple[int, c.Command]] = []
@@ -66,7 +68,7 @@ class World:
         due_ms = self.engine.next_deadline_ms()
         timers_were_due = due_ms is not None and due_ms <= self.at_ms
         seq_before, digest_before = self.engine.seq, self.engine.digest()
-        before = _Rest(self.reference)
+        before = _Rest(self.reference, self._rested_at_ms)
         outcome = self.engine.handle(command, self.at_ms)
 
         assert outcome.at_ms == self.at_ms
@@ -81,6 +83,7 @@ class World:
         self._judge_events(outcome.events, before, exact=exact)
         self._judge_answer(command, outcome)
         self._judge_rest()
+        self._rested_at_ms = self.at_ms
         return outcome
 
     def done(self, command: c.Command) -> list[e.Event]:
@@ -183,7 +186,7 @@ class World:
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         if not exact:
             return
-        certain = {name for name in reference.agents if before.can_more(reference, name)}
+        certain = {name for name in reference.agents if before.can_more(reference, name, at_ms)}
         possible = certain | {name for name in freed if name in reference.agents}
         hungry = [
             other
@@ -351,10 +354,12 @@ class World:
             if work.state is AssignmentState.WRAP_UP:
                 assert work.wrap_up_deadline_ms is not None
                 assert work.wrap_up_deadline_ms > self.at_ms, "I16: wrap-up goes on too long"
-            else:
-                contact = reference.contacts[work.contact_id]
-                mine = (contact.owner, *contact.others)
-                assert work.assignment_id in mine, "I7: work without its contact"
+                continue
+            if work.parked_until_ms is not None:
+                assert work.parked_until_ms > self.at_ms, "parked beyond its time"
+            contact = reference.contacts[work.contact_id]
+            mine = (contact.owner, *contact.others)
+            assert work.assignment_id in mine, "I7: work without its contact"
         for offer in reference.pending():
             assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
         missed = reference.missed_matches(self.at_ms)
@@ -397,17 +402,17 @@ class World:
 class _Rest:
     """What every agent could take when the engine was last at rest."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, at_ms: int) -> None:
         self._abilities = (
-            {name: _ability(reference, agent) for name, agent in reference.agents.items()}
+            {name: _ability(reference, agent, at_ms) for name, agent in reference.agents.items()}
             if reference.policy is not None
             else {}
         )
 
-    def can_more(self, reference: Reference, name: str) -> bool:
+    def can_more(self, reference: Reference, name: str, at_ms: int) -> bool:
         """True if the agent can now take something of a kind that he could not take then."""
         old = self._abilities.get(name, ((), {}, ()))
-        new = _ability(reference, reference.agents[name])
+        new = _ability(reference, reference.agents[name], at_ms)
         if not new[0]:
             return False
         more_queues = old[2] is not None and (new[2] is None or not set(new[2]) <= set(old[2]))
@@ -415,7 +420,7 @@ class _Rest:
         return not set(new[0]) <= set(old[0]) or more_queues or more_skills
 
 
-def _ability(reference: Reference, agent: RefAgent) -> Ability:
+def _ability(reference: Reference, agent: RefAgent, at_ms: int) -> Ability:
     assert reference.policy is not None
     channels = tuple(
         channel
@@ -423,6 +428,7 @@ def _ability(reference: Reference, agent: RefAgent) -> Ability:
         if reference.is_open(agent)
         and reference.channel_max(agent, channel) > 0
         and reference.fits(agent, channel)
+        and reference.is_open_for(agent, channel, at_ms)
     )
     return channels, dict(agent.skills), agent.queues
 
@@ -465,7 +471,7 @@ def compare_views(world: World) -> None:
         }
         for work in view.assignments:
             _compare_conversation(world, work)
-        abilities = list(_ability(reference, agent)[0])
+        abilities = list(_ability(reference, agent, engine.at_ms)[0])
         assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
     _compare_waiting(world, engine.at_ms)
 

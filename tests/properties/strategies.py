@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from router.model.policy import (
     AgentsPolicy,
+    CapPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -34,6 +35,17 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(st.none(), strategy)
 
 
+# Who may interrupt whom, without a circle.
+BELOW: Final[dict[str, tuple[str, ...]]] = {
+    "voice": ("chat", "mail"),
+    "chat": ("mail",),
+    "mail": (),
+}
+caps = st.one_of(
+    st.none(), st.none(), st.none(), st.builds(CapPolicy, most=st.integers(1, 3), per_s=st.just(60))
+)
+
+
 @st.composite
 def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
     """One channel: voice is heavy, chat light, mail weighs nothing at times."""
@@ -42,6 +54,9 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
         units=draw(st.sampled_from(units)),
         per_agent_max=draw(st.integers(1, 3)),
         blocks=tuple(draw(st.sets(st.sampled_from(CHANNELS), max_size=1))),
+        interrupts=tuple(draw(st.sets(st.sampled_from(BELOW[name])))) if BELOW[name] else (),
+        cap=draw(caps),
+        park_max_s=draw(st.sampled_from((None, 10))),
         wrap_up_holds_capacity=draw(st.booleans()),
         auto_accept=draw(st.sampled_from((False, False, True))),
         offer_timeout_s=draw(st.sampled_from((5, 15))),
@@ -92,6 +107,7 @@ def policies(draw: st.DrawFn) -> Policy:
         default_queue=draw(st.sampled_from((None, "support"))),
         agents=AgentsPolicy(
             units=draw(st.sampled_from((100, 160))),
+            cap=draw(caps),
             desktop_grace_s=draw(st.sampled_from((0, 5, 15))),
             rescind_when_not_ready=draw(st.sampled_from((True, True, False))),
         ),

@@ -137,19 +137,30 @@ class Centre(RuleBasedStateMachine):
         self._do(c.DeclineOffer(offer_id=offer_id, agent_id=agent_id))
 
     @rule(
-        position=positions, what=st.sampled_from(("hold", "resume", "extend", "complete", "finish"))
+        position=positions,
+        what=st.sampled_from(
+            ("hold", "resume", "park", "unpark", "back", "extend", "complete", "finish")
+        ),
     )
     def an_agent_works(self, position: int, what: str) -> None:
-        """Hold, resume, more wrap-up, completion."""
+        """Hold, resume, park, more wrap-up, completion; ``back``: the customer writes again."""
         assignment_id, agent_id = self._work(position)
         commands: dict[str, c.Command] = {
             "hold": c.HoldAssignment(assignment_id=assignment_id, agent_id=agent_id),
             "resume": c.ResumeAssignment(assignment_id=assignment_id, agent_id=agent_id),
+            "park": c.ParkAssignment(assignment_id=assignment_id, agent_id=agent_id),
+            "unpark": c.UnparkAssignment(assignment_id=assignment_id, agent_id=agent_id),
+            "back": c.UnparkContact(contact_id=assignment_id.rpartition(".")[0]),
             "extend": c.ExtendWrapUp(assignment_id=assignment_id, agent_id=agent_id, extend_s=6),
             "complete": c.CompleteAssignment(assignment_id=assignment_id, agent_id=agent_id),
             "finish": c.CompleteAssignment(assignment_id=assignment_id),
         }
         self._do(commands[what])
+
+    @rule(agent_id=agent_ids, paused=st.sets(st.sampled_from((*some.CHANNELS, "smoke"))))
+    def an_agent_pauses_channels(self, agent_id: str, paused: set[str]) -> None:
+        """Some, none, all, or one that there is not."""
+        self._do(c.SetAgentChannels(agent_id=agent_id, paused=tuple(sorted(paused))))
 
     @rule(position=positions, by_owner=st.booleans())
     def a_conversation_ends(self, position: int, by_owner: bool) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from router.model import commands as c
 from router.model.policy import (
     AgentsPolicy,
+    CapPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -53,6 +54,8 @@ class Workload:
             "transfer": 6,
             "consult": 14,
             "desktop": 4,
+            "park": 8,
+            "channels": 3,
             "policy": 1,
             "wrong": 2,
         }
@@ -148,6 +151,25 @@ class Workload:
         if pick < 0.5:
             return c.CompleteAssignment(**ids)
         return c.EndContact(contact_id=work.contact_id, agent_id=work.agent_id)
+
+    def _park(self, world: World) -> c.Command:
+        works = world.reference.open_work()
+        if not works:
+            return self._accept(world)
+        parked = [work for work in works if work.state is AssignmentState.PARKED]
+        work = self._one(parked if parked and self._random.random() < 0.5 else works)
+        ids = {"assignment_id": work.assignment_id, "agent_id": work.agent_id}
+        ways: tuple[c.Command, ...] = (
+            c.ParkAssignment(**ids),
+            c.UnparkAssignment(**ids),
+            c.ParkContact(contact_id=work.contact_id),
+            c.UnparkContact(contact_id=work.contact_id, gateway_id=self._one(("", "strange"))),
+        )
+        return ways[self._random.randrange(len(ways))]
+
+    def _channels(self, world: World) -> c.Command:
+        paused = self._random.sample((*CHANNELS, "smoke"), self._one((0, 0, 1, 1, 2)))
+        return c.SetAgentChannels(agent_id=self._one(AGENTS), paused=tuple(paused))
 
     def _agent_state(self, world: World) -> c.Command:
         ready = [
@@ -264,10 +286,14 @@ class Workload:
     def policy(self) -> Policy:
         """A policy that is valid as a whole; ``vip`` is there or not."""
         names = QUEUES if self._random.random() < 0.7 else QUEUES[:2]
+        interrupts = self._random.random() < 0.4
         plans = {name: self._plan() for name in PLANS} if self._random.random() < 0.6 else {}
         return Policy(
             plans=plans,
-            channels={name: self._channel(name) for name in CHANNELS},
+            channels={
+                name: self._channel(name, CHANNELS[:place] if interrupts else ())
+                for place, name in enumerate(CHANNELS)
+            },
             queues={
                 name: self._queue(names[place + 1 :], tuple(plans))
                 for place, name in enumerate(names)
@@ -284,16 +310,25 @@ class Workload:
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
+                cap=self._cap(),
                 desktop_grace_s=self._one((0, 5)),
                 rescind_when_not_ready=self._one((True, True, False)),
             ),
         )
 
-    def _channel(self, name: str) -> ChannelPolicy:
+    def _cap(self) -> CapPolicy | None:
+        if self._random.random() < 0.8:
+            return None
+        return CapPolicy(most=self._random.randint(1, 4), per_s=60)
+
+    def _channel(self, name: str, below: tuple[str, ...]) -> ChannelPolicy:
         return ChannelPolicy(
             units=self._one({"voice": (100, 60), "chat": (30, 50), "mail": (10, 0)}[name]),
             per_agent_max=self._random.randint(1, 3),
             blocks=self._one(((), (), ("chat",), ("voice",))),
+            interrupts=tuple(other for other in below if self._random.random() < 0.6),
+            cap=self._cap(),
+            park_max_s=self._one((None, 6)),
             wrap_up_holds_capacity=self._one((True, False)),
             auto_accept=self._one((False, False, False, True)),
             offer_timeout_s=self._one((5, 15)),

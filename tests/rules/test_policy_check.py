@@ -6,6 +6,7 @@ import pytest
 
 from router.model.policy import (
     AgentsPolicy,
+    CapPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -45,6 +46,7 @@ def test_a_sound_policy_has_no_problems() -> None:
         ({"queues": {"support": QueuePolicy(requires={"x": 1})}}, "queues.support.requires.x"),
         ({"queues": {"support": QueuePolicy(wrap_up_s={"x": 1})}}, "queues.support.wrap_up_s.x"),
         ({"channels": {"voice": ChannelPolicy(blocks=("x",))}}, "channels.voice.blocks[0]"),
+        ({"channels": {"voice": ChannelPolicy(interrupts=("x",))}}, "channels.voice.interrupts[0]"),
         ({"entry": (EntryRule(name="r", queue="x"),)}, "entry[0].queue"),
         ({"entry": (EntryRule(name="r", queue="support", skills={"x": 1}),)}, "entry[0].skills.x"),
         (
@@ -82,6 +84,32 @@ def test_an_overflow_cycle_is_found_once_and_named() -> None:
     }
     (problem,) = check(a_policy(queues=queues))
     assert problem.message == "overflow goes in a circle: a → b → c → a"
+
+
+def interrupting(**channels: tuple[str, ...]) -> Policy:
+    return a_policy(channels={name: ChannelPolicy(interrupts=to) for name, to in channels.items()})
+
+
+def test_a_channel_cannot_interrupt_itself() -> None:
+    (problem,) = check(interrupting(voice=("voice",)))
+    assert (problem.path, problem.message) == (
+        "channels.voice.interrupts[0]",
+        "a channel cannot interrupt itself",
+    )
+
+
+def test_a_circle_of_interruptions_is_found_once_and_named() -> None:
+    (problem,) = check(
+        interrupting(voice=("mail", "chat"), chat=("mail", "sms"), sms=("voice",), mail=())
+    )
+    assert problem.path == "channels.sms.interrupts[0]"
+    assert problem.message == "interruption goes in a circle: voice → chat → sms → voice"
+
+
+def test_a_channel_may_be_interrupted_by_several_and_along_a_way() -> None:
+    assert (
+        paths(interrupting(voice=("chat", "mail"), video=("chat",), chat=("mail",), mail=())) == []
+    )
 
 
 def test_two_queues_may_overflow_to_the_same_third() -> None:
@@ -183,6 +211,22 @@ def test_ten_thousand_queues_are_checked_within_a_second() -> None:
             "queues.support.when_full",
         ),
         ({"default_queue": None}, ""),
+        (
+            {
+                "channels": {
+                    "voice": ChannelPolicy(blocks=("chat",), interrupts=("chat",)),
+                    "chat": ChannelPolicy(),
+                }
+            },
+            "channels.voice.blocks[0]",
+        ),
+        (
+            {
+                "channels": {"voice": ChannelPolicy(cap=CapPolicy(most=5, per_s=60))},
+                "agents": AgentsPolicy(cap=CapPolicy(most=5, per_s=60)),
+            },
+            "channels.voice.cap",
+        ),
     ],
 )
 def test_what_is_odd_is_advice_and_no_problem(changes: dict[str, object], path: str) -> None:

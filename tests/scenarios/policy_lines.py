@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from router.model.policy import (
     AgentsPolicy,
+    CapPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -58,6 +59,12 @@ def service_level(text: str) -> ServiceLevelPolicy:
     )
 
 
+def cap(text: str) -> CapPolicy:
+    """``2/60s``."""
+    most, _, per = text.partition("/")
+    return CapPolicy(most=int(most), per_s=seconds_of(per))
+
+
 def signed_seconds(text: str) -> int:
     """``30s``, ``-30s`` or ``2min``."""
     return -seconds_of(text[1:]) if text.startswith("-") else seconds_of(text)
@@ -68,6 +75,9 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
     "max": ("per_agent_max", int),
     "blocks": ("blocks", names),
+    "interrupts": ("interrupts", names),
+    "cap": ("cap", cap),
+    "park_max": ("park_max_s", seconds_of),
     "wrap_up": ("wrap_up_s", seconds_of),
     "wrap_up_max": ("wrap_up_max_s", seconds_of),
     "wrap_up_holds_capacity": ("wrap_up_holds_capacity", yes_or_no),
@@ -117,6 +127,7 @@ ENTRY: Final[dict[str, tuple[str, Reader]]] = {
 }
 AGENTS: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
+    "cap": ("cap", cap),
     "desktop_grace": ("desktop_grace_s", seconds_of),
     "rescind_when_not_ready": ("rescind_when_not_ready", yes_or_no),
 }

@@ -127,6 +127,10 @@ class Runner:
                 return [c.AbandonContact(contact_id=contact_id)]
             case ["gateway", "cancels", contact_id]:
                 return [c.CancelContact(contact_id=contact_id)]
+            case ["gateway", "parks", contact_id]:
+                return [c.ParkContact(contact_id=contact_id)]
+            case ["gateway", "unparks", contact_id]:
+                return [c.UnparkContact(contact_id=contact_id)]
             case ["desktop", "of", agent_id, verb, *session]:
                 return [self._desktop(agent_id, verb, session[0] if session else "one")]
             case ["agent", agent_id, *rest]:
@@ -183,6 +187,9 @@ class Runner:
         match words:
             case ["removed"]:
                 return [c.RemoveAgent(agent_id=agent_id)]
+            case ["pauses", channels]:
+                paused = () if channels == "nothing" else names(channels)
+                return [*commands, c.SetAgentChannels(agent_id=agent_id, paused=paused)]
             case [("ready" | "not_ready" | "offline") as state, *after]:
                 if after not in ([], ["after", "work"]):
                     raise ValueError("after the state comes nothing, or: after work")
@@ -197,7 +204,9 @@ class Runner:
             case [] if commands:
                 pass
             case _:
-                raise ValueError("an agent is ready, not_ready, offline or removed")
+                raise ValueError(
+                    "an agent is ready, not_ready, offline or removed, or pauses channels"
+                )
         return commands
 
     def _desktop(self, agent_id: str, verb: str, session_id: str) -> c.Command:
@@ -238,6 +247,10 @@ class Runner:
                 return c.HoldAssignment(assignment_id=thing, agent_id=agent_id)
             case "resumes", []:
                 return c.ResumeAssignment(assignment_id=thing, agent_id=agent_id)
+            case "parks", []:
+                return c.ParkAssignment(assignment_id=thing, agent_id=agent_id)
+            case "unparks", []:
+                return c.UnparkAssignment(assignment_id=thing, agent_id=agent_id)
             case "ends", []:
                 return c.EndContact(contact_id=contact_id, agent_id=agent_id)
             case "completes", []:

@@ -100,6 +100,15 @@ class Teller:
                 return f"contact {event.contact_id} on hold"
             case e.AssignmentResumed():
                 return f"contact {event.contact_id} off hold"
+            case e.AssignmentParked():
+                ends_ms = event.until_ms
+                told = f"contact {event.contact_id} parked"
+                return told if ends_ms is None else f"{told} until {time_of(ends_ms)}"
+            case e.AssignmentUnparked():
+                return f"contact {event.contact_id} no longer parked"
+            case e.AgentChannelsSet():
+                paused = ", ".join(event.paused) or "nothing"
+                return f"agent {event.agent_id} pauses {paused}"
             case e.WrapUpStarted():
                 until = time_of(event.deadline_ms)
                 return f"{event.agent_id} wraps up {event.contact_id} until {until}"
@@ -136,6 +145,9 @@ def only_repeats(event: e.Event, command: c.Command | None) -> bool:
             | (c.UpdateContact(), e.ContactUpdated())
             | (c.HoldAssignment(), e.AssignmentHeld())
             | (c.ResumeAssignment(), e.AssignmentResumed())
+            | (c.ParkAssignment() | c.ParkContact(), e.AssignmentParked())
+            | (c.UnparkAssignment() | c.UnparkContact(), e.AssignmentUnparked())
+            | (c.SetAgentChannels(), e.AgentChannelsSet())
             | (c.LoseDesktop(), e.DesktopLost())
             | (c.JoinConsult() | c.AddParticipant(), e.ParticipantJoined() | e.ParticipantAdded())
             | (c.LeaveContact(), e.ParticipantLeft())

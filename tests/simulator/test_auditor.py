@@ -3,12 +3,16 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from router.model.commands import AdvanceTime
 from router.model.events import (
+    AgentChannelsSet,
     AgentStateChanged,
     AgentUpdated,
     AssignmentCompleted,
+    AssignmentParked,
+    AssignmentUnparked,
     ContactAbandoned,
     ContactEnded,
     ContactQueued,
@@ -22,7 +26,7 @@ from router.model.events import (
     WrapUpStarted,
 )
 from router.model.outcome import Done, Outcome
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import AgentsPolicy, CapPolicy, ChannelPolicy, Policy, QueuePolicy
 from router.model.states import AgentState
 from router.simulator.auditor import VIOLATIONS_MAX, Auditor
 
@@ -187,6 +191,66 @@ def test_a_third_chat_where_two_are_the_most(tape: Tape) -> None:
     assert tape.found() == ""
     tape.tell(tape.queued("c3", channel="chat"), tape.offered("c3", channel="chat"))
     assert "beyond his capacity" in tape.found()
+
+
+def under(tape: Tape, agents: AgentsPolicy | None = None, **channels: ChannelPolicy) -> None:
+    """From here on these channels hold; the others stay."""
+    policy = replace(POLICY, channels=POLICY.channels | channels, agents=agents or POLICY.agents)
+    tape.tell(PolicyPublished(version=2, policy=policy))
+
+
+def test_a_call_may_interrupt_chats_and_a_chat_may_not_come_meanwhile(tape: Tape) -> None:
+    under(tape, voice=ChannelPolicy(interrupts=("chat",)))
+    tape.agent()
+    tape.tell(tape.queued("c1", channel="chat"), tape.offered("c1", channel="chat"))
+    tape.tell(tape.accepted("c1"))
+    tape.given("c2")
+    assert tape.found() == ""
+    tape.tell(tape.queued("c3", channel="chat"), tape.offered("c3", channel="chat"))
+    assert "beyond his capacity" in tape.found()
+
+
+def test_a_parked_call_leaves_room_for_another_until_it_is_taken_up(tape: Tape) -> None:
+    tape.agent()
+    tape.given("c1")
+    parked = AssignmentParked(assignment_id="c1.1", contact_id="c1", agent_id="ada")
+    tape.tell(parked)
+    tape.tell(tape.queued("c2"))
+    assert "c2 waits though ada could take it" in tape.found()
+    tape.auditor.violations.clear()
+    tape.tell(AssignmentUnparked(assignment_id="c1.1", contact_id="c1", agent_id="ada"))
+    tape.tell(tape.offered("c2"))
+    assert "beyond his capacity" in tape.found()
+
+
+def test_a_contact_of_a_paused_channel(tape: Tape) -> None:
+    tape.agent()
+    tape.tell(AgentChannelsSet(agent_id="ada", paused=("voice",)))
+    tape.tell(tape.queued("c1"))
+    assert tape.found() == ""
+    tape.tell(tape.offered("c1"))
+    assert "gets an offer of a channel closed to him" in tape.found()
+
+
+def test_a_second_call_within_the_window_of_a_cap(tape: Tape) -> None:
+    under(tape, voice=ChannelPolicy(per_agent_max=9, units=0, cap=CapPolicy(most=1, per_s=60)))
+    tape.agent()
+    tape.given("c1")
+    tape.tell(tape.queued("c2"), at_s=59)
+    assert tape.found() == ""
+    tape.tell(tape.offered("c2"), at_s=59.999)
+    assert "gets an offer of a channel closed to him" in tape.found()
+
+
+def test_a_cap_that_is_over_keeps_nobody_waiting(tape: Tape) -> None:
+    cap = AgentsPolicy(cap=CapPolicy(most=1, per_s=60))
+    under(tape, cap, voice=ChannelPolicy(per_agent_max=9, units=0))
+    tape.agent()
+    tape.given("c1")
+    tape.tell(tape.queued("c2"), at_s=59.999)
+    assert tape.found() == ""
+    tape.tell(at_s=60)
+    assert "c2 waits though ada could take it" in tape.found()
 
 
 def test_an_offer_to_an_agent_who_is_not_ready(tape: Tape) -> None:

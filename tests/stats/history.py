@@ -1,6 +1,7 @@
 """Lawful histories for the meters: a tiny centre that writes events, and counts for itself what they should come to."""
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 
 from router.model.events import (
@@ -9,7 +10,9 @@ from router.model.events import (
     AgentUpdated,
     AssignmentCompleted,
     AssignmentHeld,
+    AssignmentParked,
     AssignmentResumed,
+    AssignmentUnparked,
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
@@ -205,6 +208,20 @@ class History:
             AssignmentResumed(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id)
         )
 
+    def park(self, assignment_id: str, agent_id: str = "ada") -> None:
+        contact_id = contact_of(assignment_id)
+        self.write(
+            AssignmentParked(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id)
+        )
+
+    def unpark(self, assignment_id: str, agent_id: str = "ada") -> None:
+        contact_id = contact_of(assignment_id)
+        self.write(
+            AssignmentUnparked(
+                assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id
+            )
+        )
+
     def end(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
         self.write(
@@ -362,13 +379,9 @@ class Centre:
         assignment_id, agent_id, phase = self.talking[contact_id]
         match self._random.randrange(4):
             case 0:
-                act = self.history.resume if phase == "hold" else self.history.hold
+                act, after = self._turn(phase)
                 act(assignment_id, agent_id)
-                self.talking[contact_id] = (
-                    assignment_id,
-                    agent_id,
-                    "talk" if phase == "hold" else "hold",
-                )
+                self.talking[contact_id] = (assignment_id, agent_id, after)
             case 1:
                 reason = self._random.choice(("transferred", "supervisor", "lost_desktop"))
                 del self.talking[contact_id]
@@ -377,6 +390,15 @@ class Centre:
                 self._wait(contact_id)
             case _:
                 self._end(contact_id)
+
+    def _turn(self, phase: str) -> tuple[Callable[[str, str], None], str]:
+        if phase == "park":
+            return self.history.unpark, "talk"
+        if self._random.random() < 0.4:
+            return self.history.park, "park"
+        if phase == "hold":
+            return self.history.resume, "talk"
+        return self.history.hold, "hold"
 
     def _end(self, contact_id: str) -> None:
         assignment_id, agent_id, _ = self.talking.pop(contact_id)

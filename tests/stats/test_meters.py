@@ -103,6 +103,50 @@ def test_two_chats_at_once_are_one_busy_time() -> None:
     assert agent.handling.talk_ms == 40 * SECOND
 
 
+def test_parked_time_is_a_figure_of_its_own_and_keeps_nobody_busy() -> None:
+    day = History()
+    day.agent("ada")
+    day.after(10).submit("c1", channel="chat")
+    work = day.answer("c1")
+    day.after(20).park(work)
+    day.after(5).submit("c2", channel="chat")
+    other = day.answer("c2")
+    day.after(15).park(other)
+    day.after(40).unpark(work)
+    day.after(30).end(work)
+    day.complete(work)
+    day.after(50).end(other)
+    day.wrap_up(other)
+    day.after(6).complete(other)
+
+    agent = day.metered().agent_figures("ada", day.now_ms)
+    assert agent is not None
+    assert (agent.assignments, agent.parked) == (0, 0)
+    assert agent.time.busy_ms == (20 + 15 + 30 + 6) * SECOND
+    assert agent.time.idle_ms == (10 + 5 + 40 + 50) * SECOND
+    handling = agent.handling
+    assert (handling.talk_ms, handling.wrap_up_ms) == ((20 + 30 + 15) * SECOND, 6 * SECOND)
+    assert handling.parked_ms == (5 + 15 + 40 + 40 + 30 + 50) * SECOND
+    assert agent.aht_ms == (65 + 6) * SECOND // 2
+
+
+def test_what_is_completed_out_of_parking_leaves_nobody_busy() -> None:
+    day = History()
+    day.agent("ada")
+    day.submit("c1")
+    work = day.answer("c1")
+    day.after(7).park(work)
+    figures = day.metered().agent_figures("ada", day.now_ms)
+    assert figures is not None
+    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 1)
+    day.after(9).end(work)
+    day.complete(work)
+    figures = day.after(1).metered().agent_figures("ada", day.now_ms)
+    assert figures is not None
+    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 0)
+    assert (figures.time.busy_ms, figures.handling.parked_ms) == (7 * SECOND, 9 * SECOND)
+
+
 def test_a_break_with_work_in_hand_is_busy_until_the_work_is_done() -> None:
     day = History()
     day.agent("ada")

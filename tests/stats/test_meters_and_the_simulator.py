@@ -1,9 +1,23 @@
 """Two books about the same simulated day, kept by different code: the meters' and the simulator's own."""
 
+from itertools import islice
+
 import pytest
 
-from router.model.commands import Command
-from router.model.outcome import Outcome
+from router.core.engine import Engine
+from router.model.commands import (
+    Command,
+    CompleteAssignment,
+    EndContact,
+    EnqueueContact,
+    ParkAssignment,
+    PublishPolicy,
+    PutAgent,
+    SetAgentState,
+    UnparkAssignment,
+)
+from router.model.outcome import Done, Outcome
+from router.model.states import AgentState
 from router.simulator.day import PlannedContact
 from router.simulator.documents import parse
 from router.simulator.figures import Sums, percentile
@@ -40,6 +54,51 @@ class Metered:
     def record(self, command: Command, outcome: Outcome) -> None:
         for seq, event in enumerate(outcome.events, outcome.first_seq):
             self.meters.fold(event, seq, outcome.at_ms)
+
+
+def test_the_books_agree_about_parked_time() -> None:
+    workload = parse(WORKLOAD, Workload, source="agreement")
+    planned = day(workload, policy=derived_policy(workload), seed=7, replication=0)
+    first, second, third = islice(planned.contacts, 3)
+    own, heard = Meter(planned), Metered()
+    engine, now_ms = Engine(), third.at_ms
+
+    def do(command: Command, after_s: int = 0) -> None:
+        nonlocal now_ms
+        now_ms += 1000 * after_s
+        outcome = engine.handle(command, now_ms)
+        assert isinstance(outcome.answer, Done), (command, outcome.answer)
+        own.record(command, outcome)
+        heard.record(command, outcome)
+
+    def submit(plan: PlannedContact) -> None:  # The derived policy accepts by itself.
+        own.arrived(plan)
+        do(EnqueueContact(contact_id=plan.contact_id, channel=plan.channel, queue_id=plan.queue_id))
+
+    def work(plan: PlannedContact) -> dict[str, str]:
+        return {"assignment_id": f"{plan.contact_id}.1", "agent_id": "ada"}
+
+    do(PublishPolicy(policy=planned.policy))
+    do(PutAgent(agent_id="ada", skills=planned.agents[0].skills))
+    do(SetAgentState(agent_id="ada", state=AgentState.READY))
+    submit(first)
+    do(ParkAssignment(**work(first)), after_s=20)
+    submit(second)
+    do(ParkAssignment(**work(second)), after_s=30)
+    do(UnparkAssignment(**work(first)), after_s=50)
+    do(EndContact(contact_id=first.contact_id), after_s=7)
+    do(EndContact(contact_id=second.contact_id), after_s=100)
+    submit(third)
+    do(ParkAssignment(**work(third)), after_s=11)
+    do(CompleteAssignment(**work(third)), after_s=60)
+    own.close()
+    sums = Sums().take(own, range(own.batches))
+    whole = heard.meters.workspace_figures(now_ms)
+    handling = whole.contacts.handling
+    assert sums.total.handle_ms == handling.talk_ms == (20 + 30 + 7 + 11) * 1000
+    assert handling.parked_ms == (30 + 50 + 50 + 7 + 100 + 60) * 1000
+    (busy,) = own.handling.values()
+    assert sum(busy.by_batch) == whole.time.busy_ms == (20 + 30 + 7 + 11) * 1000
 
 
 def test_the_meters_agree_with_the_simulators_books() -> None:

@@ -8,7 +8,7 @@ from router.wire import frames as f
 
 
 class ContactChanges(SocketClient):
-    """A client that may change waiting contacts."""
+    """A client that may change contacts."""
 
     async def update(
         self,
@@ -30,6 +30,14 @@ class ContactChanges(SocketClient):
                 attributes=attributes,
             )
         )
+
+    async def park(self, contact_id: str) -> f.Ok:
+        """The customer is waited for: his conversation uses no capacity meanwhile."""
+        return await self._command(f.ParkContactFrame(id=self._id(), contact_id=contact_id))
+
+    async def unpark(self, contact_id: str) -> f.Ok:
+        """The customer has written again. No error where the contact was not parked."""
+        return await self._command(f.UnparkContactFrame(id=self._id(), contact_id=contact_id))
 
     async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
         """Withdraw a contact that nobody has yet."""

@@ -61,6 +61,18 @@ class DesktopClient(SocketClient):
         """Customer off hold."""
         return await self._command(f.Unhold(id=self._id(), assignment_id=assignment_id))
 
+    async def park(self, assignment_id: str) -> f.Ok:
+        """Wait for the customer; his conversation uses no capacity meanwhile."""
+        return await self._command(f.Park(id=self._id(), assignment_id=assignment_id))
+
+    async def unpark(self, assignment_id: str) -> f.Ok:
+        """Go on with a parked conversation."""
+        return await self._command(f.Unpark(id=self._id(), assignment_id=assignment_id))
+
+    async def pause_channels(self, *channels: str) -> f.Ok:
+        """Take nothing new of these channels, and of all others as before; none: of every channel again."""
+        return await self._command(f.SetChannels(id=self._id(), paused=channels))
+
     async def end(self, contact_id: str, reason: str = "ended") -> f.Ok:
         """The conversation is over; wrap-up begins."""
         return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))

@@ -54,6 +54,7 @@ class WorkItem(Struct, frozen=True, kw_only=True):
     role: AssignmentRole = AssignmentRole.OWNER
     members: dict[str, AssignmentRole] = {}
     """Everybody in the conversation, himself included; empty while its owner is alone in it, and for who has left it."""
+    parked_until_ms: int | None = None
 
     @classmethod
     def of(cls, view: AssignmentView) -> "WorkItem":
@@ -72,6 +73,7 @@ class AgentMirror(Struct, kw_only=True):
     return_at_ms: int | None = None
     next_state: AgentState | None = None
     next_reason: str | None = None
+    paused: tuple[str, ...] = ()
     skills: dict[str, int] = {}
     queues: tuple[str, ...] | None = None
     offers: dict[str, OfferItem] = field(default_factory=dict)
@@ -99,6 +101,14 @@ class AgentMirror(Struct, kw_only=True):
             case e.AssignmentHeld():
                 self._work(event.assignment_id, state=AssignmentState.ON_HOLD)
             case e.AssignmentResumed():
+                self._work(event.assignment_id, state=AssignmentState.ACTIVE)
+            case e.AssignmentParked():
+                self._work(
+                    event.assignment_id,
+                    state=AssignmentState.PARKED,
+                    parked_until_ms=event.until_ms,
+                )
+            case e.AssignmentUnparked():
                 self._work(event.assignment_id, state=AssignmentState.ACTIVE)
             case e.WrapUpStarted() | e.WrapUpExtended():
                 self._work(
@@ -154,6 +164,8 @@ class AgentMirror(Struct, kw_only=True):
                     self.presence = Presence.NONE
             case e.AgentNextStateSet():
                 self.next_state, self.next_reason = event.state, event.reason
+            case e.AgentChannelsSet():
+                self.paused = event.paused
             case e.DesktopConnected():
                 self.presence = Presence.ATTACHED
             case e.DesktopLost():
@@ -198,6 +210,7 @@ class AgentMirror(Struct, kw_only=True):
         *,
         state: AssignmentState,
         wrap_up_deadline_ms: int | UnsetType | None = UNSET,
+        parked_until_ms: int | None = None,
     ) -> None:
         work = self.assignments.get(assignment_id)
         if work is None:
@@ -206,7 +219,11 @@ class AgentMirror(Struct, kw_only=True):
             wrap_up_deadline_ms = work.wrap_up_deadline_ms
         members = {} if state is AssignmentState.WRAP_UP else work.members
         self.assignments[assignment_id] = replace(
-            work, state=state, wrap_up_deadline_ms=wrap_up_deadline_ms, members=members
+            work,
+            state=state,
+            wrap_up_deadline_ms=wrap_up_deadline_ms,
+            parked_until_ms=parked_until_ms,
+            members=members,
         )
 
 
@@ -225,6 +242,7 @@ class ContactMirror(Struct, kw_only=True):
     agent_id: str | None = None
     beside: dict[str, AssignmentRole] = field(default_factory=dict)
     """Who is in the conversation beside the owner, and as what."""
+    parked: bool = False
 
     @classmethod
     def of(cls, view: ContactView) -> "ContactMirror":
@@ -263,7 +281,7 @@ class ContactsMirror(Struct, kw_only=True):
                 contact.priority_s, contact.strict_class = event.priority_s, event.strict_class
             case e.ContactRequeued():
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
-                contact.agent_id = None
+                contact.agent_id, contact.parked = None, False
             case e.ContactOverflowed():
                 contact.queue_id = event.queue_id
             case e.OfferMade(from_agent_id=None):
@@ -273,8 +291,13 @@ class ContactsMirror(Struct, kw_only=True):
             case e.OfferAccepted() | e.ContactAssigned() | e.ContactHandedOver():
                 contact.state, contact.agent_id = ContactState.ASSIGNED, event.agent_id
                 contact.take_members(event.members or {})
+                contact.parked = False
             case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft():
                 contact.take_members(event.members or {})
+            case e.AssignmentParked():
+                contact.parked = True
+            case e.AssignmentUnparked():
+                contact.parked = False
             case (
                 e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired()
             ):

@@ -76,3 +76,9 @@ class SupervisorClient(ContactChanges):
                 after_work=after_work,
             )
         )
+
+    async def pause_channels(self, agent_id: str, *channels: str) -> f.Ok:
+        """Let an agent take nothing new of these channels, and of all others as before; none: of every channel again."""
+        return await self._command(
+            f.SetAgentChannelsFrame(id=self._id(), agent_id=agent_id, paused=channels)
+        )

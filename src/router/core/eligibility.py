@@ -3,6 +3,7 @@
 ``why`` answers with it, and a property test holds the indexes to it: they offer exactly where nothing is lacking.
 """
 
+from router.core import caps
 from router.core.lines import Needs
 from router.core.plans import kept_for, requirement_of
 from router.core.state import Agent, Contact, RoutingState
@@ -17,6 +18,7 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
         lacks_qualification(state, agent, contact)
         + lacks_readiness(agent)
         + lacks_capacity(state, agent, contact.channel)
+        + lacks_opening(state, agent, contact.channel, at_ms)
         + _pair(state, agent, contact, at_ms)
     )
 
@@ -66,7 +68,10 @@ def lacks_readiness(agent: Agent) -> list[Lack]:
 
 
 def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack]:
-    """Units, the channel's maximum, channels that block it – with the items that use them up."""
+    """Units, the channel's maximum, channels that block or interrupt it – with the items that use them up.
+
+    What is interrupted, or would be by one more item of this channel, uses nothing and blocks nothing.
+    """
     found: list[Lack] = []
     channels = state.index.channels
     wanted = channels.get(channel)
@@ -76,20 +81,43 @@ def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack
     for work in agent.assignments.values():
         if work.holds:
             items[work.assignment_id] = (work.channel, work.units)
-    used = sum(units for _, units in items.values())
+    interrupting = {
+        item: channels[name].policy.interrupts
+        for item, (name, _) in items.items()
+        if channels[name].policy.interrupts
+    }
+    out_of_use = {*wanted.policy.interrupts}.union(*interrupting.values())
+    using = {item: units for item, (name, units) in items.items() if name not in out_of_use}
+    used = sum(using.values())
     if used + wanted.units > agent.units:
         found.append(
-            Lack(code="capacity", has=agent.units - used, needs=wanted.units, items=tuple(items))
+            Lack(code="capacity", has=agent.units - used, needs=wanted.units, items=tuple(using))
         )
     same = tuple(item for item, (name, _) in items.items() if name == channel)
     most = agent.channel_max.get(channel, wanted.policy.per_agent_max)
     if most and len(same) >= most:
         found.append(Lack(code="channel_max", channel=channel, has=most, items=same))
-    blocking = tuple(
-        item for item, (name, _) in items.items() if channel in channels[name].policy.blocks
-    )
+    blocking = tuple(item for item in using if channel in channels[items[item][0]].policy.blocks)
     if blocking:
         found.append(Lack(code="blocked", channel=channel, items=blocking))
+    by = tuple(item for item, names in interrupting.items() if channel in names)
+    if by:
+        found.append(Lack(code="interrupted", channel=channel, items=by))
+    return found
+
+
+def lacks_opening(state: RoutingState, agent: Agent, channel: str, at_ms: int) -> list[Lack]:
+    """Channels that he has paused, and caps on what he takes within a time."""
+    found: list[Lack] = []
+    if channel in agent.paused:
+        found.append(Lack(code="paused", channel=channel))
+    if state.policy is None or not state.index.has_caps:
+        return found
+    for scope, cap in caps.scopes(state.policy, channel):
+        pending = caps.pending_in(agent, scope)
+        is_reached, until_ms = caps.reached(agent.recent.get(scope, ()), pending, cap, at_ms)
+        if is_reached:
+            found.append(Lack(code="cap", channel=scope or None, has=cap.most, until_ms=until_ms))
     return found
 
 
@@ -115,6 +143,11 @@ def _pair(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
 
 
 def fits_now(state: RoutingState, agent: Agent, channel: str) -> bool:
-    """Ready, present, with capacity for the channel; skills and queues apart."""
+    """Ready, present, with capacity for the channel, which is open to him; skills and queues apart."""
     barred = agent.channel_max.get(channel) == 0
-    return not barred and not lacks_readiness(agent) and not lacks_capacity(state, agent, channel)
+    return not (
+        barred
+        or lacks_readiness(agent)
+        or lacks_capacity(state, agent, channel)
+        or lacks_opening(state, agent, channel, state.at_ms)
+    )

@@ -9,6 +9,7 @@ serves and in which somebody waits.
 from bisect import bisect_left, insort
 from typing import Final
 
+from router.core import caps, interrupts
 from router.core.lines import Line, LineKey, Needs, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
 from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
@@ -26,7 +27,7 @@ _STAGES_MAX: Final = 10_000
 class Channel:
     """A channel as the hot path needs it."""
 
-    __slots__ = ("bit", "blocked_by", "index", "name", "policy", "units")
+    __slots__ = ("bit", "blocked_by", "index", "interrupts", "name", "policy", "units")
 
     def __init__(self, name: str, index: int, policy: ChannelPolicy) -> None:
         self.name = name
@@ -36,6 +37,8 @@ class Channel:
         self.units = policy.units
         self.blocked_by = 0
         """Bits of the channels that, while an agent has one, keep this one away from him."""
+        self.interrupts = 0
+        """Bits of the channels whose items use nothing while an agent has one of this."""
 
 
 class Index:
@@ -60,6 +63,10 @@ class Index:
         self.open_profiles: list[int] = []
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
+        self.has_interrupts = False
+        """Whether some channel interrupts another: only then loads are kept by channel."""
+        self.has_caps = False
+        """Whether there is a cap on what an agent takes within a time: only then times are kept."""
         self.freed: dict[AgentId, Agent] = {}
         """Agents with more room than before; ``matching`` empties it."""
         self.seeking: dict[ContactId, Contact] = {}
@@ -113,6 +120,13 @@ class Index:
             for blocked in channel.policy.blocks:
                 if blocked in self.channels:
                     self.channels[blocked].blocked_by |= channel.bit
+            for name in channel.policy.interrupts:
+                if name in self.channels:
+                    channel.interrupts |= self.channels[name].bit
+        self.has_interrupts = any(channel.interrupts for channel in self.channel_list)
+        self.has_caps = policy.agents.cap is not None or any(
+            channel.policy.cap is not None for channel in self.channel_list
+        )
         self.channel_lines = [0] * len(self.channel_list)
         self._limits = {}
         self._declared = frozenset(policy.skills)
@@ -390,28 +404,57 @@ class Index:
     def _take_load(self, agent: Agent) -> None:
         self.take_limits(agent)
         agent.counts = [0] * len(self.channel_list)
-        agent.units_used = 0
+        agent.loads = [0] * len(self.channel_list)
+        agent.units_used = agent.interrupted = 0
+        agent.cap_until_ms = None
         for item in holding(agent):
-            agent.counts[self.channels[item.channel].index] += 1
+            i = self.channels[item.channel].index
+            agent.counts[i] += 1
             agent.units_used += item.units
+            if self.has_interrupts:
+                agent.loads[i] += item.units
+        if self.has_interrupts:
+            interrupts.weigh(agent, self.channel_list)
+        agent.closed = caps.paused(agent, self.channels)
 
     def take(self, agent: Agent, channel: str, units: int) -> None:
         """Use up capacity."""
-        agent.counts[self.channels[channel].index] += 1
-        agent.units_used += units
+        i = self.channels[channel].index
+        agent.counts[i] += 1
+        if self.has_interrupts:
+            agent.loads[i] += units
+            interrupts.weigh(agent, self.channel_list)
+        else:
+            agent.units_used += units
         self.refresh(agent)
 
     def release(self, agent: Agent, channel: str, units: int) -> None:
         """Give it back."""
-        agent.counts[self.channels[channel].index] -= 1
-        agent.units_used -= units
+        i = self.channels[channel].index
+        agent.counts[i] -= 1
+        if self.has_interrupts:
+            agent.loads[i] -= units
+            interrupts.weigh(agent, self.channel_list)
+        else:
+            agent.units_used -= units
         self.refresh(agent)
+
+    def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
+        """Whether his items of this channel use nothing because another channel interrupts it."""
+        if not self.has_interrupts:
+            return False
+        return bool(self._state.agents[agent_id].interrupted & self.channels[channel].bit)
 
     def has_capacity(self, agent: Agent, channel: str, *, without: int = 0) -> bool:
         """Whether one more item fits, if ``without`` pending ones of that channel were given back first."""
         wanted = self.channels[channel]
         counts = list(agent.counts)
         counts[wanted.index] -= without
+        if self.has_interrupts:
+            loads = list(agent.loads)
+            loads[wanted.index] -= without * wanted.units
+            held, interrupted = interrupts.held_and_interrupted(self.channel_list, counts)
+            return interrupts.fits(agent, wanted, counts, loads, held=held, interrupted=interrupted)
         used = agent.units_used - without * wanted.units
         if used + wanted.units > agent.units or counts[wanted.index] >= agent.limits[wanted.index]:
             return False
@@ -434,6 +477,8 @@ class Index:
         ready = agent.state is AgentState.READY
         if ready is not agent.counted_ready:
             self._count_ready(agent, ready=ready)
+        if self.has_caps:
+            caps.close(self._state, agent)
         before = agent.room
         after = self.room_of(agent)
         if after != before:
@@ -460,6 +505,8 @@ class Index:
             or agent.presence is Presence.LOST
         ):
             return 0
+        if self.has_interrupts:
+            return interrupts.rooms(agent, self.channel_list) & ~agent.closed
         counts, limits = agent.counts, agent.limits
         free = agent.units - agent.units_used
         held = 0
@@ -471,7 +518,7 @@ class Index:
             i = channel.index
             if channel.units <= free and counts[i] < limits[i] and not held & channel.blocked_by:
                 room |= channel.bit
-        return room
+        return room & ~agent.closed
 
     def _set_room(self, agent: Agent, room: int) -> None:
         profile = agent.profile
@@ -496,7 +543,7 @@ class Index:
 
 
 def holding(agent: Agent) -> list[Offer | Assignment]:
-    """The items that use his capacity now."""
+    """The items that use his capacity now, or would if none were interrupted."""
     items: list[Offer | Assignment] = list(agent.offers.values())
     items.extend(work for work in agent.assignments.values() if work.holds)
     return items

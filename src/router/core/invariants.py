@@ -1,11 +1,11 @@
 """What must always hold, checked slowly against the records: for tests, the simulator and ``router verify``."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from router.core.eligibility import lacks, lacks_capacity
+from router.core.eligibility import lacks, lacks_capacity, lacks_opening
 from router.core.index import holding
-from router.core.state import RoutingState
+from router.core.state import Assignment, Offer, RoutingState
 from router.model.states import AssignmentRole, AssignmentState, ContactState
 
 # Above this many pairs the search for a missed match is left out: it is quadratic.
@@ -38,7 +38,7 @@ def _ownership(state: RoutingState) -> Iterator[str]:
         work = state.assignments.get(contact.assignment_id or "")
         if work is None or work.agent_id != contact.agent_id:
             yield f"I7 contact {contact.contact_id} is assigned, but not to an open assignment of its owner"
-        elif work.state not in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD):
+        elif work.state in (AssignmentState.WRAP_UP, AssignmentState.COMPLETED):
             yield f"I7 contact {contact.contact_id} is assigned, but its assignment is in {work.state}"
 
 
@@ -80,18 +80,27 @@ def _offers(state: RoutingState) -> Iterator[str]:
 
 
 def _capacity(state: RoutingState) -> Iterator[str]:
-    """I14: what the index counts is what the items sum up to; room is what the reference says."""
+    """I14: what the index counts is what the items that are not interrupted sum up to; room is what the reference says."""
     for agent in state.agents.values():
         items = holding(agent)
-        if agent.units_used != sum(item.units for item in items):
+        using = [item for item in items if not _is_interrupted(state, item.channel, items)]
+        if agent.units_used != sum(item.units for item in using):
             yield f"I14 agent {agent.agent_id}: units used do not add up"
         by_channel = Counter(item.channel for item in items)
         for channel in state.index.channel_list:
             if agent.counts[channel.index] != by_channel[channel.name]:
                 yield f"I14 agent {agent.agent_id}: items of {channel.name} do not add up"
-            free = not lacks_capacity(state, agent, channel.name)
+            free = not (
+                lacks_capacity(state, agent, channel.name)
+                or lacks_opening(state, agent, channel.name, state.at_ms)
+            )
             if agent.room & channel.bit and not free:
                 yield f"I14 agent {agent.agent_id} counts as free for {channel.name} and is not"
+
+
+def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | Assignment]) -> bool:
+    channels = state.index.channels
+    return any(channel in channels[other.channel].policy.interrupts for other in items)
 
 
 def _conservation(state: RoutingState) -> Iterator[str]:

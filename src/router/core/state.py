@@ -117,11 +117,12 @@ class Assignment(Struct, kw_only=True, gc=False):
     wrap_up_started_at_ms: int | None = None
     wrap_up_deadline_ms: int | None = None
     holds: bool = True
-    """Whether it uses up capacity now."""
+    """Whether it uses up capacity now, interruptions apart."""
     role: AssignmentRole = AssignmentRole.OWNER
     """What the agent is to the contact, or was when he left it."""
     held_for_consult: bool = False
     """The customer is on hold because of a consult, not because the owner said so."""
+    parked_until_ms: int | None = None
 
 
 class Agent(Struct, kw_only=True):
@@ -146,6 +147,10 @@ class Agent(Struct, kw_only=True):
     """His place in the idle order: smaller = idle longer."""
     idle_since_ms: int | None = None
     last_offer_seq: int = 0
+    paused: tuple[str, ...] = ()
+    """Channels of which he takes nothing new for the time being."""
+    recent: dict[str, tuple[int, ...]] = {}
+    """When he took his latest contacts, by capped channel (and ``caps.EVERYTHING``): as many as the cap asks for."""
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     """Derived."""
     assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
@@ -158,6 +163,14 @@ class Agent(Struct, kw_only=True):
     """Derived: items that hold capacity, by channel index."""
     limits: list[int] = field(default_factory=list)
     """Derived: the most items he may have, by channel index."""
+    loads: list[int] = field(default_factory=list)
+    """Derived: units of those items, by channel index; kept only where channels interrupt others."""
+    interrupted: int = 0
+    """Derived: bits of the channels that items of his interrupt."""
+    closed: int = 0
+    """Derived: bits of the channels that he has paused or whose cap he has reached."""
+    cap_until_ms: int | None = None
+    """Derived: when time alone opens one of the capped ones again."""
     room: int = 0
     """Derived: bits of the channels of which he could be offered an item now."""
     counted_ready: bool = False

@@ -12,7 +12,7 @@ Entry: TypeAlias = tuple[int, int, str, str]
 
 
 class TimerKind(IntEnum):
-    """What is due. The order breaks ties of time."""
+    """What is due. The order breaks ties of time. ``WRAP_UP`` is an assignment's: the end of wrap-up, or of being parked."""
 
     OFFER = 1
     WRAP_UP = 2
@@ -22,10 +22,11 @@ class TimerKind(IntEnum):
     COOL_DOWN = 6
     RETURN = 7
     GRACE = 8
+    CAP = 9
     STEP = 13
 
 
-_OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE})
+_OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE, TimerKind.CAP})
 _SLACK: Final = 10_000
 
 
@@ -73,6 +74,11 @@ class Timers:
             for work in state.assignments.values()
             if work.wrap_up_deadline_ms is not None
         )
+        heap.extend(
+            (work.parked_until_ms, TimerKind.WRAP_UP, work.assignment_id, "")
+            for work in state.assignments.values()
+            if work.parked_until_ms is not None
+        )
         for contact in state.contacts.values():
             name = contact.contact_id
             if contact.state.is_terminal:
@@ -92,6 +98,8 @@ class Timers:
                 heap.append((agent.return_at_ms, TimerKind.RETURN, agent.agent_id, ""))
             if agent.grace_until_ms is not None:
                 heap.append((agent.grace_until_ms, TimerKind.GRACE, agent.agent_id, ""))
+            if agent.cap_until_ms is not None:
+                heap.append((agent.cap_until_ms, TimerKind.CAP, agent.agent_id, ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
         self._heap = heap
@@ -110,7 +118,7 @@ class Timers:
             return offer is not None and offer.deadline_ms == due
         if kind == TimerKind.WRAP_UP:
             work = self._state.assignments.get(subject)
-            return work is not None and work.wrap_up_deadline_ms == due
+            return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
         if kind in _OF_AGENTS:
             return self._agent_stands(subject, kind, due)
         return self._contact_stands(subject, kind, due, other)
@@ -121,6 +129,8 @@ class Timers:
             return False
         if kind == TimerKind.RETURN:
             return agent.return_at_ms == due and agent.state is AgentState.NOT_READY
+        if kind == TimerKind.CAP:
+            return agent.cap_until_ms == due
         return agent.grace_until_ms == due and agent.presence is Presence.LOST
 
     def _contact_stands(self, contact_id: str, kind: int, due: int, other: str) -> bool:

@@ -9,12 +9,15 @@ from typing import Final, TypeVar
 
 from router.model.errors import IllegalTransition
 from router.model.events import (
+    AgentChannelsSet,
     AgentNextStateSet,
     AgentRemoved,
     AgentUpdated,
     AssignmentCompleted,
     AssignmentHeld,
+    AssignmentParked,
     AssignmentResumed,
+    AssignmentUnparked,
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
@@ -92,6 +95,7 @@ OFFER: Final[Mapping[tuple[OfferState | None, type], OfferState]] = {
 }
 
 _ACTIVE, _HELD, _WRAP = AssignmentState.ACTIVE, AssignmentState.ON_HOLD, AssignmentState.WRAP_UP
+_PARKED = AssignmentState.PARKED
 
 ASSIGNMENT: Final[Mapping[tuple[AssignmentState | None, type], AssignmentState]] = {
     (None, OfferAccepted): _ACTIVE,
@@ -105,15 +109,26 @@ ASSIGNMENT: Final[Mapping[tuple[AssignmentState | None, type], AssignmentState]]
     ): _ACTIVE,  # The new owner's; the old one's is released like any other.
     (_ACTIVE, AssignmentHeld): _HELD,
     (_HELD, AssignmentResumed): _ACTIVE,
+    (_ACTIVE, AssignmentParked): _PARKED,
+    (_HELD, AssignmentParked): _PARKED,
+    (_PARKED, AssignmentUnparked): _ACTIVE,
     (_ACTIVE, WrapUpStarted): _WRAP,
     (_HELD, WrapUpStarted): _WRAP,
+    (_PARKED, WrapUpStarted): _WRAP,
     (_WRAP, WrapUpExtended): _WRAP,
     (_ACTIVE, AssignmentCompleted): AssignmentState.COMPLETED,  # No wrap-up on this channel.
     (_HELD, AssignmentCompleted): AssignmentState.COMPLETED,
+    (_PARKED, AssignmentCompleted): AssignmentState.COMPLETED,
     (_WRAP, AssignmentCompleted): AssignmentState.COMPLETED,
 }
 
-_KEEPING: Final = (AgentUpdated, AgentNextStateSet, DesktopConnected, DesktopLost)
+_KEEPING: Final = (
+    AgentUpdated,
+    AgentNextStateSet,
+    AgentChannelsSet,
+    DesktopConnected,
+    DesktopLost,
+)
 
 AGENT: Final[Mapping[tuple[AgentState | None, type], AgentState]] = {
     (None, AgentUpdated): AgentState.OFFLINE,

@@ -6,7 +6,7 @@ from router.core.members import members
 from router.core.plans import kept_for, requirement_of
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
 from router.model.ids import AgentId
-from router.model.states import AgentState, AssignmentRole, ContactState
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
 from router.model.views import (
     AgentView,
     AssignmentView,
@@ -37,12 +37,14 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
         reference=contact.reference,
         from_agent_id=offer.from_agent_id,
         role=offer.role,
+        interrupted=state.index.is_interrupted(offer.agent_id, offer.channel),
     )
 
 
 def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
     """Work in hand, with the contact's facts while they are kept."""
     contact = state.contacts.get(work.contact_id)
+    interrupted = work.holds and state.index.is_interrupted(work.agent_id, work.channel)
     return AssignmentView(
         assignment_id=work.assignment_id,
         contact_id=work.contact_id,
@@ -51,7 +53,9 @@ def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
         channel=work.channel,
         queue_id=work.queue_id,
         started_at_ms=work.started_at_ms,
-        units=work.units if work.holds else 0,
+        units=work.units if work.holds and not interrupted else 0,
+        interrupted=interrupted,
+        parked_until_ms=work.parked_until_ms,
         wrap_up_deadline_ms=work.wrap_up_deadline_ms,
         attributes={} if contact is None else contact.attributes,
         reference=None if contact is None else contact.reference,
@@ -109,6 +113,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         ttl_at_ms=contact.ttl_at_ms,
         wait_until_ms=contact.wait_until_ms,
         preferred_agent_id=contact.preferred_agent_id,
+        parked=_is_parked(state, contact),
         plan=plan_name(state, contact),
         step=contact.step if plan_name(state, contact) else None,
         step_until_ms=contact.step_until_ms,
@@ -116,6 +121,12 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         last_agent_id=contact.last_agent_id,
         reason=contact.reason,
     )
+
+
+def _is_parked(state: RoutingState, contact: Contact) -> bool:
+    if contact.state is not ContactState.ASSIGNED or contact.assignment_id is None:
+        return False
+    return state.assignments[contact.assignment_id].state is AssignmentState.PARKED
 
 
 def _req(state: RoutingState, contact: Contact) -> str:
@@ -153,6 +164,7 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
         skills=agent.skills,
         queues=agent.queues,
         channel_max=agent.channel_max,
+        paused=agent.paused,
         attributes=agent.attributes,
         reason=agent.reason,
         state_since_ms=agent.state_since_ms,

@@ -11,10 +11,13 @@ from router.model.commands import (
     DeclineOffer,
     ExtendWrapUp,
     HoldAssignment,
+    ParkAssignment,
     PutAgent,
     RemoveAgent,
     ResumeAssignment,
+    SetAgentChannels,
     SetAgentState,
+    UnparkAssignment,
 )
 from router.model.views import AgentView
 
@@ -77,6 +80,11 @@ async def set_agent_state(call: Call) -> Answer:
     )
 
 
+async def set_agent_channels(call: Call) -> Answer:
+    """Take nothing new of these channels, and of all others as before; the state stays as it is."""
+    return await _agent(call, SetAgentChannels(agent_id=_own(call), paused=call.body.paused))
+
+
 async def accept_offer(call: Call) -> Answer:
     """Take the offered contact. Repeating a won accept gets the first answer."""
     return await _offer(
@@ -108,6 +116,21 @@ async def unhold_assignment(call: Call) -> Answer:
     return await _assignment(
         call,
         ResumeAssignment(assignment_id=_assignment_id(call), agent_id=call.credential.subject),
+    )
+
+
+async def park_assignment(call: Call) -> Answer:
+    """The customer is waited for; his conversation uses no capacity meanwhile."""
+    return await _assignment(
+        call, ParkAssignment(assignment_id=_assignment_id(call), agent_id=call.credential.subject)
+    )
+
+
+async def unpark_assignment(call: Call) -> Answer:
+    """Go on with a parked conversation."""
+    return await _assignment(
+        call,
+        UnparkAssignment(assignment_id=_assignment_id(call), agent_id=call.credential.subject),
     )
 
 

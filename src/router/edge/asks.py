@@ -26,11 +26,16 @@ from router.model.commands import (
     HoldAssignment,
     JoinConsult,
     LeaveContact,
+    ParkAssignment,
+    ParkContact,
     RequeueContact,
     ResumeAssignment,
+    SetAgentChannels,
     SetAgentState,
     StartConsult,
     TransferContact,
+    UnparkAssignment,
+    UnparkContact,
     UpdateContact,
 )
 from router.model.errors import InboxFull, JournalError, RouterError, Stopping
@@ -70,6 +75,12 @@ def command_of(ask: Any, credential: Credential) -> Command:
             return AbandonContact(contact_id=ask.contact_id, gateway_id=gateway_id)
         case frames.End():
             return EndContact(contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason)
+        case frames.ParkContactFrame():
+            return ParkContact(contact_id=ask.contact_id, gateway_id=gateway_id)
+        case frames.UnparkContactFrame():
+            return UnparkContact(contact_id=ask.contact_id, gateway_id=gateway_id)
+        case frames.SetAgentChannelsFrame():
+            return SetAgentChannels(agent_id=ask.agent_id, paused=ask.paused)
         case frames.Requeue():
             return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
         case frames.Assign():
@@ -108,6 +119,12 @@ def _agents_command(ask: Any, agent_id: str) -> Command:
             return HoldAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
         case frames.Unhold():
             return ResumeAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
+        case frames.Park():
+            return ParkAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
+        case frames.Unpark():
+            return UnparkAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
+        case frames.SetChannels():
+            return SetAgentChannels(agent_id=agent_id, paused=ask.paused)
         case frames.ExtendWrapUpFrame():
             return ExtendWrapUp(
                 assignment_id=ask.assignment_id, agent_id=agent_id, extend_s=ask.extend_s
@@ -187,6 +204,8 @@ _NOUNS: Final[dict[type, str]] = {
     frames.Decline: "offer",
     frames.Hold: "assignment",
     frames.Unhold: "assignment",
+    frames.Park: "assignment",
+    frames.Unpark: "assignment",
     frames.ExtendWrapUpFrame: "assignment",
     frames.Complete: "assignment",
     frames.End: "contact",

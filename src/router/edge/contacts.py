@@ -13,8 +13,10 @@ from router.model.commands import (
     CancelContact,
     Command,
     EndContact,
+    ParkContact,
     RequeueContact,
     TransferContact,
+    UnparkContact,
     UpdateContact,
 )
 from router.model.views import ContactView, ContactWhy
@@ -114,6 +116,16 @@ async def end_contact(call: Call) -> Answer:
             contact_id=_id(call), agent_id=call.agent_id, reason=call.body.reason or "ended"
         ),
     )
+
+
+async def park_contact(call: Call) -> Answer:
+    """The customer is waited for; the conversation stays its agent's and uses no capacity meanwhile."""
+    return await carry_out(call, ParkContact(contact_id=_id(call)))
+
+
+async def unpark_contact(call: Call) -> Answer:
+    """The customer has written again. No error where the contact was not parked."""
+    return await carry_out(call, UnparkContact(contact_id=_id(call)))
 
 
 async def requeue_contact(call: Call) -> Answer:

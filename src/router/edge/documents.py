@@ -104,6 +104,12 @@ class AgentStateChange(_Request, frozen=True, kw_only=True):
     """True: once the work in hand is done."""
 
 
+class AgentChannels(_Request, frozen=True, kw_only=True):
+    """The channels of which the agent takes nothing new: the whole set."""
+
+    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+
+
 class WrapUpExtension(_Request, frozen=True, kw_only=True):
     """More time for wrap-up."""
 

@@ -36,6 +36,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "cancel_contact": _GATEWAYS,
     "abandon_contact": _GATEWAYS,
     "end_contact": _EVERYBODY,  # an agent: one that he has
+    "park_contact": _GATEWAYS,
+    "unpark_contact": _GATEWAYS,
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: likewise
     "requeue_contact": _SUPERVISORS,
     "start_consult": _DESKTOPS,  # an agent: on a contact that he owns; so with the next four
@@ -53,10 +55,13 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "delete_agent": _SUPERVISORS,
     "list_agents": _SUPERVISORS,
     "set_agent_state": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: his own
+    "set_agent_channels": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: his own
     "accept_offer": _AGENT,
     "decline_offer": _AGENT,
     "hold_assignment": _AGENT,
     "unhold_assignment": _AGENT,
+    "park_assignment": _AGENT,
+    "unpark_assignment": _AGENT,
     "extend_wrap_up": _AGENT,
     "complete_assignment": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),
     "list_queues": _GATEWAYS,

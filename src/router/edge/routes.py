@@ -10,6 +10,7 @@ from msgspec import Struct
 from router.edge import access, agents, contacts, conversations, doctor, history, policies, queues
 from router.edge.call import Operation
 from router.edge.documents import (
+    AgentChannels,
     AgentList,
     AgentReceipt,
     AgentRecord,
@@ -151,6 +152,8 @@ _CONTACTS: Final = (
     _contact("cancel", contacts.cancel_contact, Reason),
     _contact("abandon", contacts.abandon_contact, Nothing),
     _contact("end", contacts.end_contact, Reason, "not_owner"),
+    _contact("park", contacts.park_contact, Nothing),
+    _contact("unpark", contacts.unpark_contact, Nothing),
     _contact("requeue", contacts.requeue_contact, RequeueTarget, "unknown_queue"),
     _contact(
         "transfer",
@@ -269,6 +272,15 @@ _AGENTS: Final = (
         tag="agents",
         codes=("unknown_agent", "agent_state", "agent_busy"),
     ),
+    Route(
+        method="PUT",
+        path="/v1/agents/{agent_id}/channels",
+        operation=agents.set_agent_channels,
+        request=AgentChannels,
+        response=AgentReceipt,
+        tag="agents",
+        codes=("unknown_agent", "unknown_channel"),
+    ),
 )
 
 _WORK: Final = (
@@ -292,6 +304,8 @@ _WORK: Final = (
     ),
     _assignment("hold", agents.hold_assignment, Nothing),
     _assignment("unhold", agents.unhold_assignment, Nothing),
+    _assignment("park", agents.park_assignment, Nothing),
+    _assignment("unpark", agents.unpark_assignment, Nothing),
     _assignment("extend", agents.extend_wrap_up, WrapUpExtension, "wrap_up_limit"),
     _assignment("complete", agents.complete_assignment, Completion),
 )

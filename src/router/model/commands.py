@@ -202,6 +202,36 @@ class ResumeAssignment(_Command, frozen=True, kw_only=True, tag="assignment.resu
     agent_id: AgentId
 
 
+class ParkAssignment(_Command, frozen=True, kw_only=True, tag="assignment.park"):
+    """The owner waits for the customer: the conversation stays his and gives its capacity back."""
+
+    assignment_id: AssignmentId
+    agent_id: AgentId
+
+
+class UnparkAssignment(_Command, frozen=True, kw_only=True, tag="assignment.unpark"):
+    """The owner takes it up again, also above his capacity."""
+
+    assignment_id: AssignmentId
+    agent_id: AgentId
+
+
+class ParkContact(_Command, frozen=True, kw_only=True, tag="contact.park"):
+    """The gateway says that the customer is to be waited for. Repeating it is no error."""
+
+    contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
+
+
+class UnparkContact(_Command, frozen=True, kw_only=True, tag="contact.unpark"):
+    """The customer has written again. No error where the contact was not parked."""
+
+    contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
+
+
 class ExtendWrapUp(_Command, frozen=True, kw_only=True, tag="assignment.extend_wrap_up"):
     """More time for wrap-up, within the channel's ``wrap_up_max_s``."""
 
@@ -254,6 +284,13 @@ class SetAgentState(_Command, frozen=True, kw_only=True, tag="agent.set_state"):
     after_work: bool = False
 
 
+class SetAgentChannels(_Command, frozen=True, kw_only=True, tag="agent.set_channels"):
+    """The channels of which the agent takes nothing new for the time being: the whole set. His state stays as it is."""
+
+    agent_id: AgentId
+    paused: tuple[str, ...] = ()
+
+
 class ConnectDesktop(_Command, frozen=True, kw_only=True, tag="agent.connect_desktop"):
     """A desktop session stands behind the agent. A newer session takes the place of an older one."""
 
@@ -303,11 +340,16 @@ Command: TypeAlias = (
     | DeclineOffer
     | HoldAssignment
     | ResumeAssignment
+    | ParkAssignment
+    | UnparkAssignment
+    | ParkContact
+    | UnparkContact
     | ExtendWrapUp
     | CompleteAssignment
     | PutAgent
     | RemoveAgent
     | SetAgentState
+    | SetAgentChannels
     | ConnectDesktop
     | LoseDesktop
     | PublishPolicy

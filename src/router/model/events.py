@@ -180,7 +180,10 @@ class ContactExpired(_Event, frozen=True, kw_only=True, tag="contact.expired"):
 
 
 class ContactEnded(_Event, frozen=True, kw_only=True, tag="contact.ended"):
-    """Terminal: the conversation is over. Reasons: ``ended``, ``customer_left``, ``completed``, ``supervisor``…"""
+    """Terminal: the conversation is over.
+
+    Reasons: ``ended``, ``customer_left``, ``completed``, ``park_timeout``, ``supervisor``…
+    """
 
     contact_id: ContactId
     assignment_id: AssignmentId
@@ -345,6 +348,26 @@ class AssignmentResumed(_Event, frozen=True, kw_only=True, tag="assignment.resum
     agent_id: AgentId
 
 
+class AssignmentParked(_Event, frozen=True, kw_only=True, tag="assignment.parked"):
+    """The customer is waited for: the conversation goes on later and uses no capacity until then."""
+
+    assignment_id: AssignmentId
+    contact_id: ContactId
+    agent_id: AgentId
+    until_ms: int | None = None
+    """When the contact ends if nobody takes it up again; none: never."""
+    gateway_id: GatewayId = ""
+
+
+class AssignmentUnparked(_Event, frozen=True, kw_only=True, tag="assignment.unparked"):
+    """The conversation goes on and uses capacity again."""
+
+    assignment_id: AssignmentId
+    contact_id: ContactId
+    agent_id: AgentId
+    gateway_id: GatewayId = ""
+
+
 class WrapUpStarted(_Event, frozen=True, kw_only=True, tag="assignment.wrap_up_started"):
     """After-contact work until the deadline."""
 
@@ -412,6 +435,13 @@ class AgentNextStateSet(_Event, frozen=True, kw_only=True, tag="agent.next_state
     reason: str | None = None
 
 
+class AgentChannelsSet(_Event, frozen=True, kw_only=True, tag="agent.channels_set"):
+    """Of these channels, and of no others, the agent takes nothing new from here on."""
+
+    agent_id: AgentId
+    paused: tuple[str, ...] = ()
+
+
 class DesktopConnected(_Event, frozen=True, kw_only=True, tag="agent.desktop_connected"):
     """A desktop session stands behind the agent."""
 
@@ -459,6 +489,8 @@ Event: TypeAlias = (
     | ContactHandedOver
     | AssignmentHeld
     | AssignmentResumed
+    | AssignmentParked
+    | AssignmentUnparked
     | WrapUpStarted
     | WrapUpExtended
     | AssignmentCompleted
@@ -466,6 +498,7 @@ Event: TypeAlias = (
     | AgentRemoved
     | AgentStateChanged
     | AgentNextStateSet
+    | AgentChannelsSet
     | DesktopConnected
     | DesktopLost
     | PolicyPublished

@@ -92,6 +92,16 @@ class FactPolicy(_Document, frozen=True, kw_only=True):
     of: Annotated[str, Meta(pattern="^(contact|agent)$")] = "contact"
 
 
+class CapPolicy(_Document, frozen=True, kw_only=True):
+    """A fairness cap: an agent takes at most ``most`` contacts within any ``per_s`` seconds; pending offers count too.
+
+    A supervisor's assign is not held back by it, but counts.
+    """
+
+    most: Annotated[int, Meta(ge=1, le=1_000)]
+    per_s: Annotated[int, Meta(ge=60, le=DAY_S)]
+
+
 class ChannelPolicy(_Document, frozen=True, kw_only=True):
     """A channel: what one item of it costs an agent, and how offers on it behave unless the queue says otherwise."""
 
@@ -101,6 +111,12 @@ class ChannelPolicy(_Document, frozen=True, kw_only=True):
     """Most items of this channel that one agent has at once."""
     blocks: tuple[Name, ...] = ()
     """Channels of which an agent gets no new item while he has one of this channel."""
+    interrupts: tuple[Name, ...] = ()
+    """Channels whose items give their capacity back while an agent has one of this channel."""
+    cap: CapPolicy | None = None
+    """Most contacts of this channel that one agent takes within a time; none: as many as come."""
+    park_max_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] | None = None
+    """A contact parked for longer ends; none: it may be parked for ever."""
     wrap_up_holds_capacity: bool = True
     auto_accept: bool = False
     offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 15
@@ -219,6 +235,8 @@ class AgentsPolicy(_Document, frozen=True, kw_only=True):
     """What holds for every agent unless his own record says otherwise."""
 
     units: Annotated[int, Meta(ge=0, le=100_000)] = 100
+    cap: CapPolicy | None = None
+    """Most contacts of all channels together that one agent takes within a time; none: as many as come."""
     desktop_grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 15
     rescind_when_not_ready: bool = True
     """An agent who goes not ready loses his open offers at once; false lets them run to their end."""

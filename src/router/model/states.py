@@ -41,10 +41,11 @@ class OfferState(StrEnum):
 
 
 class AssignmentState(StrEnum):
-    """Work with a customer, then work after him."""
+    """Work with a customer, then work after him. ``PARKED``: the customer is to be waited for; it uses no capacity."""
 
     ACTIVE = "active"
     ON_HOLD = "on_hold"
+    PARKED = "parked"
     WRAP_UP = "wrap_up"
     COMPLETED = "completed"
 

@@ -32,6 +32,8 @@ class OfferView(_View, frozen=True, kw_only=True):
     from_agent_id: AgentId | None = None
     role: AssignmentRole = AssignmentRole.OWNER
     """What he is to the contact once he accepts."""
+    interrupted: bool = False
+    """It uses no capacity: an item of a channel that interrupts this one has taken its place."""
 
 
 class AssignmentView(_View, frozen=True, kw_only=True):
@@ -45,7 +47,11 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     queue_id: QueueId
     started_at_ms: int
     units: int
-    """Capacity it uses up now."""
+    """Capacity it uses up now; 0 while it is parked or interrupted."""
+    interrupted: bool = False
+    """An item of a channel that interrupts this one has taken its place for the time being."""
+    parked_until_ms: int | None = None
+    """Parked: when the contact ends by itself."""
     wrap_up_deadline_ms: int | None = None
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
@@ -91,6 +97,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
     preferred_agent_id: AgentId | None = None
+    parked: bool = False
+    """Its agent waits for the customer."""
     plan: str | None = None
     """The plan it goes through: its own or the queue's."""
     step: int | None = None
@@ -115,6 +123,8 @@ class AgentView(_View, frozen=True, kw_only=True):
     skills: dict[str, int] = {}
     queues: tuple[QueueId, ...] | None = None
     channel_max: dict[str, int] = {}
+    paused: tuple[str, ...] = ()
+    """Channels of which he takes nothing new for the time being."""
     attributes: dict[str, FactValue] = {}
     reason: str | None = None
     state_since_ms: int = 0
@@ -171,8 +181,10 @@ class Lack(_View, frozen=True, kw_only=True):
     """One thing that keeps an agent from taking a contact.
 
     ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
-    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``participant`` (he is in the
-    conversation beside its owner), ``not_waiting`` (the contact is offered elsewhere or somebody's already).
+    ``blocked``, ``interrupted`` (an item of his interrupts the channel), ``paused`` (he takes nothing new of the channel),
+    ``cap`` (``has``: the most that he takes within a time; ``channel`` none: of all together), ``cool_down``, ``preferred``,
+    ``offered``, ``owner``, ``participant`` (he is in the conversation beside its owner), ``not_waiting`` (the contact is
+    offered elsewhere or somebody's already).
     """
 
     code: str

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from router.model.errors import Problem
-from router.model.policy import Policy, QueuePolicy, WhenFull
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, WhenFull
 from router.rules.limits import PROBLEM_COUNT_MAX
 
 
@@ -20,6 +20,7 @@ def _advice(policy: Policy) -> Iterator[Problem]:
                 path=f"channels.{name}.units",
                 message="more than agents.units: only agents with more units of their own ever get one",
             )
+        yield from _capacity_advice(policy, f"channels.{name}", channel)
         if channel.wrap_up_s > channel.wrap_up_max_s:
             yield Problem(
                 path=f"channels.{name}.wrap_up_s",
@@ -32,6 +33,18 @@ def _advice(policy: Policy) -> Iterator[Problem]:
             path="",
             message="no entry rules and no default_queue: every contact must name its queue",
         )
+
+
+def _capacity_advice(policy: Policy, path: str, channel: ChannelPolicy) -> Iterator[Problem]:
+    for index, blocked in enumerate(channel.blocks):
+        if blocked in channel.interrupts:
+            yield Problem(
+                path=f"{path}.blocks[{index}]",
+                message="without effect: what is interrupted gets no new items anyway",
+            )
+    cap, together = channel.cap, policy.agents.cap
+    if cap and together and cap.most >= together.most and cap.per_s <= together.per_s:
+        yield Problem(path=f"{path}.cap", message="never reached: agents.cap is reached before")
 
 
 def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:

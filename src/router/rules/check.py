@@ -10,6 +10,7 @@ from typing import Final
 
 from router.model.errors import Problem
 from router.model.policy import EntryRule, FactType, Policy, QueuePolicy, WhenFull
+from router.rules.cycles import interrupt_cycles
 from router.rules.facts import fact_objection
 from router.rules.limits import PROBLEM_COUNT_MAX
 from router.rules.names import repeated, unknown
@@ -50,6 +51,13 @@ def _channels(policy: Policy) -> Iterator[Problem]:
                 yield unknown(
                     f"channels.{name}.blocks[{index}]", "channel", blocked, policy.channels
                 )
+        yield from repeated(f"channels.{name}.interrupts", channel.interrupts)
+        for index, interrupted in enumerate(channel.interrupts):
+            if interrupted not in policy.channels:
+                yield unknown(
+                    f"channels.{name}.interrupts[{index}]", "channel", interrupted, policy.channels
+                )
+    yield from interrupt_cycles(policy)
 
 
 def _facts(policy: Policy) -> Iterator[Problem]:

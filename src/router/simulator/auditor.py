@@ -72,6 +72,9 @@ class Auditor:
             ev.ParticipantAdded: self._added,
             ev.ParticipantLeft: self._left,
             ev.ContactHandedOver: self._handed_over,
+            ev.AgentChannelsSet: self._agent_channels,
+            ev.AssignmentParked: self._parked,
+            ev.AssignmentUnparked: self._parked,
             ev.WrapUpStarted: self._wrap_up,
             ev.AssignmentCompleted: self._completed,
         }
@@ -180,6 +183,9 @@ class Auditor:
 
     def _agent_next_state(self, event: ev.AgentNextStateSet) -> None:
         self._ledger.agents[event.agent_id].next_state = event.state
+
+    def _agent_channels(self, event: ev.AgentChannelsSet) -> None:
+        self._ledger.agents[event.agent_id].paused = frozenset(event.paused)
 
     def _desktop_connected(self, event: ev.DesktopConnected) -> None:
         self._ledger.agents[event.agent_id].lost = False
@@ -310,6 +316,8 @@ class Auditor:
             contact.channel in self._ledger.rooms(agent),
             f"{agent.agent_id} gets an offer beyond his capacity",
         )
+        closed = self._ledger.is_closed(agent, contact.channel, self._at_ms)
+        self._check(not closed, f"{agent.agent_id} gets an offer of a channel closed to him")
         if event.from_agent_id is None:
             self._check_pick(agent, contact)
         else:
@@ -320,7 +328,7 @@ class Auditor:
         contact.offers_made += 1
         contact.offers.add(event.offer_id)
         units = self._ledger.channel(event.channel).units
-        item = Item(contact_id=event.contact_id, channel=event.channel, units=units)
+        item = Item(contact_id=event.contact_id, channel=event.channel, units=units, pending=True)
         self._ledger.hand(agent, event.offer_id, item)
         self._ledger.settle(contact)
 
@@ -368,7 +376,9 @@ class Auditor:
         contact.last = agent_id
         self._assignments[assignment_id] = (contact.contact_id, agent_id)
         self._ledger.settle(contact)
-        self._check_capacity(self._ledger.agents[agent_id], contact.channel)
+        agent = self._ledger.agents[agent_id]
+        self._ledger.take(agent, assignment_id, self._at_ms)
+        self._check_capacity(agent, contact.channel)
 
     def _come_in(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
         """Somebody is in the conversation beside its owner."""
@@ -447,6 +457,15 @@ class Auditor:
         item = Item(contact_id=event.contact_id, channel=contact.channel, units=units)
         self._ledger.hand(self._ledger.agents[event.agent_id], event.assignment_id, item)
         self._own(contact, event.agent_id, event.assignment_id)
+
+    def _parked(self, event: ev.AssignmentParked | ev.AssignmentUnparked) -> None:
+        known = self._assignments.get(event.assignment_id)
+        self._check(
+            known == (event.contact_id, event.agent_id),
+            f"{event.assignment_id} is parked or taken up though not open",
+        )
+        agent = self._ledger.agents[event.agent_id]
+        self._ledger.park(agent, event.assignment_id, parked=isinstance(event, ev.AssignmentParked))
 
     def _wrap_up(self, event: ev.WrapUpStarted) -> None:
         known = self._assignments.get(event.assignment_id)

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from sortedcontainers import SortedDict
 
 from router.core.plans import Asks, only_of, plan_of, stage_at
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import CapPolicy, ChannelPolicy, Policy, QueuePolicy
 from router.model.states import AgentState
 
 Place: TypeAlias = tuple[int, int, int]
@@ -67,6 +67,8 @@ class Item(Struct, kw_only=True):
     channel: str
     units: int
     holds: bool = True
+    pending: bool = False
+    """It is an offer so far."""
 
 
 class AgentBook(Struct, kw_only=True):
@@ -80,6 +82,9 @@ class AgentBook(Struct, kw_only=True):
     state: AgentState = AgentState.OFFLINE
     next_state: AgentState | None = None
     lost: bool = False
+    paused: frozenset[str] = frozenset()
+    taken: dict[str, list[int]] = field(default_factory=dict)
+    """When he took contacts, by channel; ``""`` for all together."""
     items: dict[str, Item] = field(default_factory=dict)
     rooms: frozenset[str] | None = None
     """The channels of which one more item fits; none: to be worked out."""
@@ -109,6 +114,12 @@ class Ledger:
         """Another policy holds: everybody's place and eligibility is worked out anew."""
         self.policy = policy
         self.forget_qualifications()
+        for agent in self.agents.values():
+            agent.taken = {
+                scope: times[-cap.most :]
+                for scope, times in agent.taken.items()
+                if (cap := self._cap(scope)) is not None
+            }
         for contact in self.contacts.values():
             if contact.place is not None:
                 self.take_out(contact)
@@ -180,7 +191,11 @@ class Ledger:
         if not rooms:
             return None
         for kind, line in self.lines.items():
-            if kind.channel not in rooms or not self.is_qualified(agent, kind):
+            if (
+                kind.channel not in rooms
+                or self.is_closed(agent, kind.channel, at_ms)
+                or not self.is_qualified(agent, kind)
+            ):
                 continue
             for place, contact in line.items():
                 if before is not None and place >= before:
@@ -218,12 +233,20 @@ class Ledger:
         return self.policy.agents.units if self.policy else 0
 
     def units_used(self, agent: AgentBook) -> int:
-        """What his items use up."""
-        return sum(item.units for item in agent.items.values() if item.holds)
+        """What his items use up, the interrupted ones left out."""
+        held = self._held(agent)
+        return sum(
+            item.units
+            for item in agent.items.values()
+            if item.holds and not self._is_interrupted(item.channel, held)
+        )
 
-    def count(self, agent: AgentBook, channel: str) -> int:
-        """His items of a channel that hold capacity."""
-        return sum(1 for i in agent.items.values() if i.holds and i.channel == channel)
+    @staticmethod
+    def _held(agent: AgentBook) -> set[str]:
+        return {item.channel for item in agent.items.values() if item.holds}
+
+    def _is_interrupted(self, channel: str, held: set[str]) -> bool:
+        return any(channel in self.channel(other).interrupts for other in held)
 
     def channel_max(self, agent: AgentBook, channel: str) -> int:
         """The most items of a channel that he may have."""
@@ -246,6 +269,47 @@ class Ledger:
             item.holds = self.channel(item.channel).wrap_up_holds_capacity
             agent.rooms = None
 
+    def park(self, agent: AgentBook, item_id: str, *, parked: bool) -> None:
+        """What he has uses nothing while its customer is waited for."""
+        item = agent.items.get(item_id)
+        if item is not None:
+            item.holds = not parked
+            agent.rooms = None
+
+    def count(self, agent: AgentBook, channel: str) -> int:
+        """His items of a channel that hold capacity."""
+        return sum(1 for i in agent.items.values() if i.holds and i.channel == channel)
+
+    def take(self, agent: AgentBook, item_id: str, at_ms: int) -> None:
+        """He has taken a contact. Times that no cap asks for are dropped."""
+        item = agent.items[item_id]
+        item.pending = False
+        for scope in (item.channel, ""):
+            cap = self._cap(scope)
+            if cap is not None:
+                times = agent.taken.setdefault(scope, [])
+                times.append(at_ms)
+                del times[: -cap.most]
+
+    def _cap(self, scope: str) -> CapPolicy | None:
+        if scope:
+            return self.channel(scope).cap
+        return self.policy.agents.cap if self.policy else None
+
+    def is_closed(self, agent: AgentBook, channel: str, at_ms: int) -> bool:
+        """He has paused the channel, or has had as many contacts of late as a cap allows."""
+        if channel in agent.paused:
+            return True
+        for scope in (channel, ""):
+            cap = self._cap(scope)
+            if cap is None:
+                continue
+            recent = [t for t in agent.taken.get(scope, ()) if at_ms - t < 1000 * cap.per_s]
+            pending = [i for i in agent.items.values() if i.pending and scope in ("", i.channel)]
+            if len(recent) + len(pending) >= cap.most:
+                return True
+        return False
+
     def rooms(self, agent: AgentBook) -> frozenset[str]:
         """The channels of which one more item fits."""
         if agent.rooms is None:
@@ -254,12 +318,16 @@ class Ledger:
         return agent.rooms
 
     def _fits(self, agent: AgentBook, channel: str) -> bool:
-        if self.units_used(agent) + self.channel(channel).units > self.units(agent):
+        held = self._held(agent)
+        if self._is_interrupted(channel, held):
+            return False
+        using = {name for name in held if not self._is_interrupted(name, {*held, channel})}
+        used = sum(i.units for i in agent.items.values() if i.holds and i.channel in using)
+        if used + self.channel(channel).units > self.units(agent):
             return False
         if self.count(agent, channel) >= self.channel_max(agent, channel):
             return False
-        held = {item.channel for item in agent.items.values() if item.holds}
-        return not any(channel in self.channel(other).blocks for other in held)
+        return not any(channel in self.channel(other).blocks for other in using)
 
     def is_excluded(self, agent: AgentBook, contact: ContactBook, at_ms: int) -> bool:
         """What stands between this agent and this contact though he is qualified and has room."""

@@ -14,6 +14,8 @@ from router.model.events import (
     AgentStateChanged,
     AgentUpdated,
     AssignmentCompleted,
+    AssignmentParked,
+    AssignmentUnparked,
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
@@ -120,6 +122,7 @@ class _Live:
     __slots__ = (
         "accepted_at_ms",
         "offers",
+        "parked_ms",
         "plan",
         "queue_id",
         "queued_at_ms",
@@ -134,7 +137,7 @@ class _Live:
         self.accepted_at_ms: int | None = None
         self.queue_id = plan.queue_id
         self.waits_in: Area | None = None
-        self.offers = 0
+        self.offers = self.parked_ms = 0
 
 
 class _AgentTime:
@@ -174,6 +177,8 @@ class Meter:
         self._agents: dict[str, _AgentTime] = {}
         self._live: dict[str, _Live] = {}
         self._wrap_ups: dict[str, tuple[Tally | None, int]] = {}
+        self._parked: dict[str, int] = {}
+        """Assignments that wait for the customer, and since when."""
         self._at_ms = day.start_ms
         self._hear: dict[type[Event], Callable[[Event], None]] = {
             ContactQueued: self._queued,
@@ -188,6 +193,8 @@ class Meter:
             ContactCancelled: self._lost,
             ContactExpired: self._lost,
             ContactEnded: self._ended,
+            AssignmentParked: self._park,
+            AssignmentUnparked: self._unpark,
             WrapUpStarted: self._wrap_up_started,
             AssignmentCompleted: self._completed,
             AgentStateChanged: self._agent_state,
@@ -332,13 +339,34 @@ class Meter:
         assert isinstance(event, ContactEnded)
         live = self._live.pop(event.contact_id)
         if live.tally is not None and live.accepted_at_ms is not None:
-            live.tally.handle_ms += self._at_ms - live.accepted_at_ms
+            live.tally.handle_ms += self._at_ms - live.accepted_at_ms - live.parked_ms
+            live.tally.handle_ms -= self._at_ms - self._parked.get(event.assignment_id, self._at_ms)
         self._wrap_ups[event.assignment_id] = (live.tally, self._at_ms)
+
+    def _park(self, event: Event) -> None:
+        assert isinstance(event, AssignmentParked)
+        self._parked[event.assignment_id] = self._at_ms
+        self._work(self._agents[event.agent_id], -1)
+
+    def _unpark(self, event: Event) -> None:
+        assert isinstance(event, AssignmentUnparked)
+        self._leave_parking(event.assignment_id, event.contact_id)
+        self._work(self._agents[event.agent_id], 1)
+
+    def _leave_parking(self, assignment_id: str, contact_id: str) -> bool:
+        """Whether it was parked; how long counts for the contact, if it lives on."""
+        since_ms = self._parked.pop(assignment_id, None)
+        live = self._live.get(contact_id)
+        if since_ms is not None and live is not None:
+            live.parked_ms += self._at_ms - since_ms
+        return since_ms is not None
 
     # --- agents --------------------------------------------------------------------------------------------------
 
     def _wrap_up_started(self, event: Event) -> None:
         assert isinstance(event, WrapUpStarted)
+        if self._leave_parking(event.assignment_id, event.contact_id):
+            self._work(self._agents[event.agent_id], 1)
         tally, _ = self._wrap_ups.get(event.assignment_id, (None, 0))
         self._wrap_ups[event.assignment_id] = (tally, self._at_ms)
 
@@ -347,7 +375,8 @@ class Meter:
         tally, since_ms = self._wrap_ups.pop(event.assignment_id, (None, self._at_ms))
         if tally is not None:
             tally.wrap_up_ms += self._at_ms - since_ms
-        self._work(self._agents[event.agent_id], -1)
+        if not self._leave_parking(event.assignment_id, event.contact_id):
+            self._work(self._agents[event.agent_id], -1)
 
     def _agent_updated(self, event: Event) -> None:
         assert isinstance(event, AgentUpdated)

@@ -82,6 +82,8 @@ class AgentFigures(_Figures, frozen=True, kw_only=True):
     """``offline``, ``not_ready``, ``idle`` or ``busy``."""
     activity_since_ms: int
     assignments: int
+    """Those that keep him at work: without the parked ones."""
+    parked: int
     time: WorkTime
     occupancy: float | None
     utilisation: float | None
@@ -155,6 +157,7 @@ def agent_figures(agent_id: str, agent: AgentMeter, now_ms: int) -> AgentFigures
         activity=doing.name.lower(),
         activity_since_ms=agent.since_ms,
         assignments=agent.assignments,
+        parked=agent.parked,
         time=time,
         occupancy=occupancy(time),
         utilisation=utilisation(time),

@@ -9,7 +9,9 @@ from router.model.events import (
     AgentUpdated,
     AssignmentCompleted,
     AssignmentHeld,
+    AssignmentParked,
     AssignmentResumed,
+    AssignmentUnparked,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
@@ -24,6 +26,7 @@ from router.stats.fold_contacts import answer, begin_work
 from router.stats.live import ASSIGNED, OFFERED, QUEUED, LiveOffer, Phase
 
 _TALKING, _ON_HOLD, _WRAP_UP = Phase.TALKING, Phase.ON_HOLD, Phase.WRAP_UP
+_PARKED = Phase.PARKED
 
 
 def _offer_made(book: Book, e: OfferMade, at_ms: int) -> None:
@@ -86,8 +89,28 @@ def _resumed(book: Book, e: AssignmentResumed, at_ms: int) -> None:
     book.work[e.assignment_id].enter(_TALKING, at_ms)
 
 
+def _parked(book: Book, e: AssignmentParked, at_ms: int) -> None:
+    book.work[e.assignment_id].enter(_PARKED, at_ms)
+    _count_parked(book, e.agent_id, 1, at_ms)
+
+
+def _unparked(book: Book, e: AssignmentUnparked, at_ms: int) -> None:
+    book.work[e.assignment_id].enter(_TALKING, at_ms)
+    _count_parked(book, e.agent_id, -1, at_ms)
+
+
+def _count_parked(book: Book, agent_id: str, change: int, at_ms: int) -> None:
+    """What is parked keeps nobody at work."""
+    agent = book.agent(agent_id)
+    agent.parked += change
+    book.change_agent(agent, at_ms, state=agent.state, work=-change)
+
+
 def _wrap_up_started(book: Book, e: WrapUpStarted, at_ms: int) -> None:
-    book.work[e.assignment_id].enter(_WRAP_UP, at_ms)
+    work = book.work[e.assignment_id]
+    if work.phase is _PARKED:
+        _count_parked(book, e.agent_id, -1, at_ms)
+    work.enter(_WRAP_UP, at_ms)
 
 
 def _completed(book: Book, e: AssignmentCompleted, at_ms: int) -> None:
@@ -95,10 +118,13 @@ def _completed(book: Book, e: AssignmentCompleted, at_ms: int) -> None:
     work.enter(work.phase, at_ms)
     for place in book.places(work.queue_id, work.channel):
         count = place.handling.assist if work.beside else place.handling.add
-        count(work.talk_ms, work.hold_ms, work.wrap_up_ms)
+        count(work.talk_ms, work.hold_ms, work.wrap_up_ms, work.parked_ms)
     agent = book.agent(e.agent_id)
-    agent.handling.add(work.talk_ms, work.hold_ms, work.wrap_up_ms)
-    book.change_agent(agent, at_ms, state=agent.state, work=-1)
+    agent.handling.add(work.talk_ms, work.hold_ms, work.wrap_up_ms, work.parked_ms)
+    if work.phase is _PARKED:
+        agent.parked -= 1
+    else:
+        book.change_agent(agent, at_ms, state=agent.state, work=-1)
 
 
 def _agent_updated(book: Book, e: AgentUpdated, at_ms: int) -> None:
@@ -138,6 +164,8 @@ HANDLERS: Final[dict[type, Callable[[Book, Any, int], None]]] = {
     OfferRescinded: _offer_rescinded,
     AssignmentHeld: _held,
     AssignmentResumed: _resumed,
+    AssignmentParked: _parked,
+    AssignmentUnparked: _unparked,
     WrapUpStarted: _wrap_up_started,
     AssignmentCompleted: _completed,
     AgentUpdated: _agent_updated,

@@ -21,9 +21,10 @@ class Phase(IntEnum):
     TALKING = 0
     ON_HOLD = 1
     WRAP_UP = 2
+    PARKED = 3
 
 
-_TALKING, _ON_HOLD = Phase.TALKING, Phase.ON_HOLD
+_TALKING, _ON_HOLD, _PARKED = Phase.TALKING, Phase.ON_HOLD, Phase.PARKED
 
 
 class LiveContact(Struct, array_like=True, gc=False):
@@ -57,6 +58,7 @@ class LiveWork(Struct, array_like=True, gc=False):
     phase: Phase = _TALKING
     beside: bool = False
     """Beside the contact's owner: consulted, or a participant."""
+    parked_ms: int = 0
 
     def enter(self, phase: Phase, at_ms: int) -> None:
         """The present phase has lasted until now; another one, or the same, begins."""
@@ -65,6 +67,8 @@ class LiveWork(Struct, array_like=True, gc=False):
             self.talk_ms += duration_ms
         elif self.phase is _ON_HOLD:
             self.hold_ms += duration_ms
+        elif self.phase is _PARKED:
+            self.parked_ms += duration_ms
         else:
             self.wrap_up_ms += duration_ms
         self.since_ms = at_ms
@@ -76,6 +80,7 @@ class AgentMeter(Struct, array_like=True):
 
     state: AgentState = AgentState.OFFLINE
     assignments: int = 0
+    """Those that keep him at work: without the parked ones."""
     doing: Activity = Activity.OFFLINE
     """What he does now: follows from the two above."""
     since_ms: int = 0
@@ -83,6 +88,8 @@ class AgentMeter(Struct, array_like=True):
     time: WorkTime = field(default_factory=WorkTime)
     offers: OfferCounts = field(default_factory=OfferCounts)
     handling: Handling = field(default_factory=Handling)
+    parked: int = 0
+    """Assignments of his that wait for the customer."""
 
 
 class QueueMeter(Struct, array_like=True):

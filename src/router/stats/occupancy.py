@@ -1,7 +1,8 @@
 """Occupancy: what part of an agent's available time he works.
 
 An agent is at each moment one of: **busy** (at least one assignment: talking, on hold or in wrap-up, whatever his state), **idle**
-(READY with no assignment; an offer that rings is still idle), **not ready** (NOT_READY with no assignment), or offline.
+(READY with no assignment; an offer that rings is still idle), **not ready** (NOT_READY with no assignment), or offline. A parked
+assignment is none for this: he waits for the customer and can do other things.
 
     occupancy   = busy / (busy + idle)                 handling / (handling + available)
     utilisation = busy / (busy + idle + not ready)     handling / signed in

@@ -89,6 +89,41 @@ class Unhold(_Ask, frozen=True, kw_only=True, tag="unhold"):
     assignment_id: Ident
 
 
+class Park(_Ask, frozen=True, kw_only=True, tag="park"):
+    """Desktop: the customer is waited for; his conversation uses no capacity meanwhile."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class Unpark(_Ask, frozen=True, kw_only=True, tag="unpark"):
+    """Desktop: go on with a parked conversation."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class ParkContactFrame(_Ask, frozen=True, kw_only=True, tag="park_contact"):
+    """Gateway, supervisor: the customer is waited for."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class UnparkContactFrame(_Ask, frozen=True, kw_only=True, tag="unpark_contact"):
+    """Gateway, supervisor: the customer has written again. No error where the contact was not parked."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class SetChannels(_Ask, frozen=True, kw_only=True, tag="set_channels"):
+    """Desktop: take nothing new of these channels, and of all others as before."""
+
+    id: FrameId
+    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+
+
 class End(_Ask, frozen=True, kw_only=True, tag="end"):
     """Desktop, gateway, supervisor: the conversation is over."""
 
@@ -271,6 +306,14 @@ class SetAgentStateFrame(_Ask, frozen=True, kw_only=True, tag="set_agent_state")
     after_work: bool = False
 
 
+class SetAgentChannelsFrame(_Ask, frozen=True, kw_only=True, tag="set_agent_channels"):
+    """Supervisor: another agent takes nothing new of these channels, and of all others as before."""
+
+    id: FrameId
+    agent_id: Ident
+    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+
+
 DesktopAsk: TypeAlias = (
     Hello
     | Refresh
@@ -280,6 +323,9 @@ DesktopAsk: TypeAlias = (
     | Decline
     | Hold
     | Unhold
+    | Park
+    | Unpark
+    | SetChannels
     | End
     | ExtendWrapUpFrame
     | Complete
@@ -291,7 +337,18 @@ DesktopAsk: TypeAlias = (
     | Leave
     | HandOverFrame
 )
-GatewayAsk: TypeAlias = Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End
+GatewayAsk: TypeAlias = (
+    Hello
+    | Refresh
+    | Ping
+    | Submit
+    | Update
+    | Cancel
+    | Abandon
+    | End
+    | ParkContactFrame
+    | UnparkContactFrame
+)
 SupervisorAsk: TypeAlias = (
     Hello
     | Refresh
@@ -299,11 +356,14 @@ SupervisorAsk: TypeAlias = (
     | Update
     | Cancel
     | End
+    | ParkContactFrame
+    | UnparkContactFrame
     | Requeue
     | Assign
     | AddParticipantFrame
     | RemoveParticipant
     | SetAgentStateFrame
+    | SetAgentChannelsFrame
 )
 
 

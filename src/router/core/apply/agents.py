@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core import caps
 from router.core.state import Agent, RoutingState
 from router.core.timers import TimerKind
 from router.core.transitions import AGENT, AGENT_MOVES, Row
 from router.model.errors import IllegalTransition
 from router.model.events import (
+    AgentChannelsSet,
     AgentNextStateSet,
     AgentRemoved,
     AgentStateChanged,
@@ -25,6 +27,7 @@ def _updated(state: RoutingState, e: AgentUpdated) -> None:
     if agent is None:
         agent = Agent(agent_id=e.agent_id, state=_UPDATED[None], state_since_ms=state.at_ms)
         agent.counts = [0] * len(state.index.channel_list)
+        agent.loads = [0] * len(state.index.channel_list)
         state.agents[e.agent_id] = agent
     else:
         agent.state = _UPDATED[agent.state]
@@ -70,6 +73,13 @@ def _next_state_set(state: RoutingState, e: AgentNextStateSet) -> None:
     state.index.refresh(agent)
 
 
+def _channels_set(state: RoutingState, e: AgentChannelsSet) -> None:
+    agent = state.agents[e.agent_id]
+    agent.paused = e.paused
+    agent.closed = caps.paused(agent, state.index.channels)
+    state.index.refresh(agent)
+
+
 def _desktop_connected(state: RoutingState, e: DesktopConnected) -> None:
     agent = state.agents[e.agent_id]
     agent.presence, agent.session_id, agent.grace_until_ms = Presence.ATTACHED, e.session_id, None
@@ -88,6 +98,7 @@ HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     AgentRemoved: _removed,
     AgentStateChanged: _state_changed,
     AgentNextStateSet: _next_state_set,
+    AgentChannelsSet: _channels_set,
     DesktopConnected: _desktop_connected,
     DesktopLost: _desktop_lost,
 }

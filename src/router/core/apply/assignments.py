@@ -9,7 +9,9 @@ from router.core.transitions import ASSIGNMENT, Row
 from router.model.events import (
     AssignmentCompleted,
     AssignmentHeld,
+    AssignmentParked,
     AssignmentResumed,
+    AssignmentUnparked,
     WrapUpExtended,
     WrapUpStarted,
 )
@@ -19,6 +21,8 @@ _ROWS: Final = {
     for kind in (
         AssignmentHeld,
         AssignmentResumed,
+        AssignmentParked,
+        AssignmentUnparked,
         WrapUpStarted,
         WrapUpExtended,
         AssignmentCompleted,
@@ -32,15 +36,40 @@ def _hold_changed(state: RoutingState, e: AssignmentHeld | AssignmentResumed) ->
     work.held_for_consult = isinstance(e, AssignmentHeld) and e.reason == "consult"
 
 
+def _parked(state: RoutingState, e: AssignmentParked) -> None:
+    work = state.assignments[e.assignment_id]
+    work.state = _ROWS[AssignmentParked][work.state]
+    work.parked_until_ms = e.until_ms
+    if e.until_ms is not None:
+        state.timers.add(e.until_ms, TimerKind.WRAP_UP, work.assignment_id)
+    _hold_capacity(state, work, holds=False)
+
+
+def _unparked(state: RoutingState, e: AssignmentUnparked) -> None:
+    work = state.assignments[e.assignment_id]
+    work.state = _ROWS[AssignmentUnparked][work.state]
+    work.parked_until_ms = None
+    _hold_capacity(state, work, holds=True)
+
+
+def _hold_capacity(state: RoutingState, work: Assignment, *, holds: bool) -> None:
+    if work.holds is holds:
+        return
+    work.holds = holds
+    change = state.index.take if holds else state.index.release
+    change(state.agents[work.agent_id], work.channel, work.units)
+
+
 def _wrap_up_started(state: RoutingState, e: WrapUpStarted) -> None:
     work = state.assignments[e.assignment_id]
     work.state = _ROWS[WrapUpStarted][work.state]
     work.wrap_up_started_at_ms = state.at_ms
+    work.parked_until_ms = None
     _deadline(state, work, e.deadline_ms)
+    # What was parked used nothing: its wrap-up takes the capacity again where wrap-ups of the channel hold it.
     channel = state.index.channels.get(work.channel)
-    if channel is not None and not channel.policy.wrap_up_holds_capacity:
-        work.holds = False
-        state.index.release(state.agents[work.agent_id], work.channel, work.units)
+    if channel is not None:
+        _hold_capacity(state, work, holds=channel.policy.wrap_up_holds_capacity)
 
 
 def _wrap_up_extended(state: RoutingState, e: WrapUpExtended) -> None:
@@ -67,6 +96,8 @@ def _completed(state: RoutingState, e: AssignmentCompleted) -> None:
 HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     AssignmentHeld: _hold_changed,
     AssignmentResumed: _hold_changed,
+    AssignmentParked: _parked,
+    AssignmentUnparked: _unparked,
     WrapUpStarted: _wrap_up_started,
     WrapUpExtended: _wrap_up_extended,
     AssignmentCompleted: _completed,

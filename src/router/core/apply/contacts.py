@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core import caps
 from router.core.apply.moves import (
     change_queue,
     cool_down,
@@ -150,6 +151,8 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
     contact.offers_made += 1
     give(state, contact, e.assignment_id, e.agent_id, e.units)
     agent = state.agents[e.agent_id]
+    if state.index.has_caps:
+        caps.count(state, agent, contact.channel)
     state.index.take(agent, contact.channel, e.units)
     state.index.touch(agent)
 

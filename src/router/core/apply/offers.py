@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core import caps
 from router.core.apply.conference import enter
 from router.core.apply.contacts import give
 from router.core.apply.moves import cool_down, move, remember_owner, wait
@@ -70,7 +71,11 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     move(state, contact, _CONTACT_ACCEPTED)
     state.index.leave(contact)
     give(state, contact, e.offer_id, e.agent_id, offer.units)
-    state.index.touch(state.agents[e.agent_id])
+    agent = state.agents[e.agent_id]
+    state.index.touch(agent)
+    if state.index.has_caps:
+        caps.count(state, agent, offer.channel)
+        state.index.refresh(agent)
 
 
 def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferRescinded) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core import caps
 from router.core.apply.moves import change_queue
 from router.core.state import RoutingState
 from router.model.events import PolicyPublished
@@ -15,6 +16,9 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     if e.drain_to:
         _adopt(state, e.drain_to)
     state.policy_version = e.version
+    for agent in state.agents.values():
+        if agent.recent:
+            caps.trim(agent, e.policy)
     state.index.rebuild(e.policy)
 
 

@@ -6,10 +6,12 @@ from typing import Any, Final
 from router.core.decide import (
     agents,
     assignments,
+    channels,
     conference,
     consult,
     contacts,
     offers,
+    parking,
     policies,
 )
 from router.core.decide.step import Step
@@ -27,7 +29,9 @@ DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
     **assignments.HANDLERS,
     **consult.HANDLERS,
     **conference.HANDLERS,
+    **parking.HANDLERS,
     **agents.HANDLERS,
+    **channels.HANDLERS,
     **policies.HANDLERS,
     AdvanceTime: _advance,
 }

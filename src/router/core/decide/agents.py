@@ -6,7 +6,7 @@ from typing import Any, Final
 from router.core.decide import checks
 from router.core.decide.conference import heir, inherit, lose_party
 from router.core.decide.contacts import requeue_lost
-from router.core.decide.next_state import enter_next_state
+from router.core.decide.next_state import enter_next_state, has_work
 from router.core.decide.rescind import rescind_of
 from router.core.decide.step import Step, repeated, unknown_agent
 from router.core.state import Agent, Assignment
@@ -109,7 +109,7 @@ def _set_state(step: Step, command: SetAgentState) -> Answer:
         agent.state is command.state is AgentState.READY
     ):
         return _stay(step, agent)
-    if command.after_work and (agent.offers or agent.assignments):
+    if command.after_work and has_work(agent):
         return _queue_next(step, agent, command)
     step.emit(
         AgentStateChanged(

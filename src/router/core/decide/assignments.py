@@ -76,7 +76,8 @@ def complete(step: Step, work: Assignment, reason: str, disposition: str | None 
     enter_next_state(step, agent)
 
 
-def _owned(step: Step, assignment_id: str, agent_id: str | None) -> Assignment | None:
+def owned(step: Step, assignment_id: str, agent_id: str | None) -> Assignment | None:
+    """The open assignment of that agent; ``agent_id`` none: of anybody."""
     work = step.state.assignments.get(assignment_id)
     if work is None or (agent_id is not None and work.agent_id != agent_id):
         return None
@@ -103,14 +104,17 @@ def _wrong_state(work: Assignment, *allowed: str) -> Refused:
     )
 
 
-def _allowed(work: Assignment) -> tuple[str, ...]:
+def allowed(work: Assignment) -> tuple[str, ...]:
+    """What can be done with it in its present state, by him whose it is."""
     if work.role is not AssignmentRole.OWNER and work.state is not AssignmentState.WRAP_UP:
         return ("leave", "complete")
     match work.state:
         case AssignmentState.ACTIVE:
-            return ("hold", "end", "complete", "transfer")
+            return ("hold", "park", "end", "complete", "transfer")
         case AssignmentState.ON_HOLD:
-            return ("unhold", "end", "complete", "transfer")
+            return ("unhold", "park", "end", "complete", "transfer")
+        case AssignmentState.PARKED:
+            return ("unpark", "end", "complete", "transfer")
         case _:
             return ("extend_wrap_up", "complete")
 
@@ -130,14 +134,14 @@ def _turn(
     after: AssignmentState,
     event: type[AssignmentHeld | AssignmentResumed],
 ) -> Answer:
-    work = _owned(step, command.assignment_id, command.agent_id)
+    work = owned(step, command.assignment_id, command.agent_id)
     if work is None:
         return _UNKNOWN
     is_owner = work.role is AssignmentRole.OWNER
     if work.state is after and is_owner:
         return repeated(work.assignment_id, work.state, step.state.seq)
     if work.state is not before or not is_owner:
-        return _wrong_state(work, *_allowed(work))
+        return _wrong_state(work, *allowed(work))
     step.emit(
         event(assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id)
     )
@@ -145,11 +149,11 @@ def _turn(
 
 
 def _extend(step: Step, command: ExtendWrapUp) -> Answer:
-    work = _owned(step, command.assignment_id, command.agent_id)
+    work = owned(step, command.assignment_id, command.agent_id)
     if work is None:
         return _UNKNOWN
     if work.wrap_up_deadline_ms is None or work.wrap_up_started_at_ms is None:
-        return _wrong_state(work, *_allowed(work))
+        return _wrong_state(work, *allowed(work))
     if command.extend_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="at least 1")
     channel = step.state.index.channels.get(work.channel)
@@ -175,7 +179,7 @@ def _extend(step: Step, command: ExtendWrapUp) -> Answer:
 def _complete(step: Step, command: CompleteAssignment) -> Answer:
     state = step.state
     policy = state.policy
-    work = _owned(step, command.assignment_id, command.agent_id)
+    work = owned(step, command.assignment_id, command.agent_id)
     if work is None:
         if _completed_before(step, command.assignment_id, command.agent_id):
             return repeated(command.assignment_id, AssignmentState.COMPLETED, state.seq)

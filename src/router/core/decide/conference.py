@@ -16,7 +16,14 @@ from router.model.commands import AddParticipant, HandOver, LeaveContact
 from router.model.events import ContactHandedOver, ParticipantAdded, ParticipantJoined
 from router.model.outcome import Answer
 from router.model.refusals import RefusalCode, Refused
-from router.model.states import AgentState, AssignmentRole, ContactState, OfferState, Presence
+from router.model.states import (
+    AgentState,
+    AssignmentRole,
+    AssignmentState,
+    ContactState,
+    OfferState,
+    Presence,
+)
 
 
 def seats_taken(step: Step, contact: Contact, *, without: int = 0) -> bool:
@@ -25,6 +32,12 @@ def seats_taken(step: Step, contact: Contact, *, without: int = 0) -> bool:
     asked = sum(offers[name].role is not AssignmentRole.OWNER for name in contact.offers)
     most = step.state.index.channels[contact.channel].policy.participants_max
     return len(contact.parties) + asked - without >= most
+
+
+def is_parked(step: Step, contact: Contact) -> bool:
+    """Its customer is waited for: nobody comes into a conversation that does not go on."""
+    work = step.state.assignments[contact.assignment_id or ""]
+    return work.state is AssignmentState.PARKED
 
 
 def limit_reached(field: str) -> Refused:
@@ -185,6 +198,8 @@ def _add(step: Step, command: AddParticipant) -> Answer:
             state=str(agent.state),
             allowed=("ready", "not_ready"),
         )
+    if is_parked(step, contact):
+        return wrong_state(contact.state, "unpark", detail="it is parked")
     own = [state.offers[name] for name in contact.offers if name in agent.offers]
     if seats_taken(step, contact, without=sum(o.role is not AssignmentRole.OWNER for o in own)):
         return limit_reached("agent_id")

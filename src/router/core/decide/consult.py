@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from router.core.decide import offers
 from router.core.decide.assignments import complete, step_out
-from router.core.decide.conference import join, limit_reached, pass_on, seats_taken
+from router.core.decide.conference import is_parked, join, limit_reached, pass_on, seats_taken
 from router.core.decide.rescind import rescind_all
 from router.core.decide.step import (
     Step,
@@ -72,6 +72,8 @@ def _start(step: Step, command: StartConsult) -> Answer:
         return contact
     if _state_of(step, contact) != "none":
         return _wrong_consult(step, contact)
+    if is_parked(step, contact):
+        return wrong_state(contact.state, "unpark", detail="it is parked")
     if contact.offers:
         return wrong_state(contact.state, "end", detail="a transfer is pending")
     if seats_taken(step, contact):

@@ -3,11 +3,19 @@
 from router.core.decide.step import Step
 from router.core.state import Agent
 from router.model.events import AgentStateChanged
+from router.model.states import AssignmentState
+
+
+def has_work(agent: Agent) -> bool:
+    """Whether he has offers or assignments in hand. What is parked waits for the customer, not he for it."""
+    return bool(agent.offers) or any(
+        work.state is not AssignmentState.PARKED for work in agent.assignments.values()
+    )
 
 
 def enter_next_state(step: Step, agent: Agent) -> None:
     """The state that waited for the end of his work, if this is it."""
-    if agent.next_state is None or agent.assignments or agent.offers:
+    if agent.next_state is None or has_work(agent):
         return
     step.emit(
         AgentStateChanged(

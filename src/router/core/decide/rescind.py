@@ -1,5 +1,7 @@
 """Offers taken back by the router, and contacts that go back to their places."""
 
+from collections.abc import Set
+
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.step import Step
 from router.core.eligibility import qualified
@@ -20,9 +22,11 @@ def rescind_all(
             enter_next_state(step, step.state.agents[offer.agent_id])
 
 
-def rescind_of(step: Step, agent: Agent, reason: str) -> None:
-    """Take back every offer of an agent; the contacts go back to their places."""
+def rescind_of(step: Step, agent: Agent, reason: str, *, channels: Set[str] | None = None) -> None:
+    """Take back every offer of an agent, or those of some channels; the contacts go back to their places."""
     for offer in list(agent.offers.values()):
+        if channels is not None and offer.channel not in channels:
+            continue
         contact = step.state.contacts[offer.contact_id]
         _rescind(step, offer, reason)
         requeue_unaccepted(step, contact, "rescinded")

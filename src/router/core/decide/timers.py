@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.core.decide import agents, contacts, offers
+from router.core.decide import agents, contacts, offers, parking
 from router.core.decide.assignments import complete
 from router.core.decide.step import Step
 from router.core.decide.steps import first_step, overflow, time_is_over
 from router.core.plans import asks_of
 from router.core.timers import Entry, TimerKind
 from router.model.events import AgentStateChanged, ContactRelaxed
-from router.model.states import AgentState
+from router.model.states import AgentState, AssignmentState
 
 
 def fire(step: Step, entry: Entry) -> None:
@@ -23,7 +23,16 @@ def _expire_offer(step: Step, offer_id: str) -> None:
 
 
 def _end_wrap_up(step: Step, assignment_id: str) -> None:
-    complete(step, step.state.assignments[assignment_id], "timer")
+    work = step.state.assignments[assignment_id]
+    if work.state is AssignmentState.PARKED:
+        parking.time_is_up(step, work)
+    else:
+        complete(step, work, "timer")
+
+
+def _cap_over(step: Step, agent_id: str) -> None:
+    # Nothing has changed but what time it is: a contact of his has left the window.
+    step.state.index.refresh(step.state.agents[agent_id])
 
 
 def _expire(step: Step, contact_id: str) -> None:
@@ -92,5 +101,6 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.COOL_DOWN: _cool_down_over,
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
+    TimerKind.CAP: _cap_over,
     TimerKind.STEP: _step_over,
 }

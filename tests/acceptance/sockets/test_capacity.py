@@ -1,0 +1,81 @@
+"""Parked contacts and paused channels over real sockets, as every party hears of them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from router.client import AgentMirror, RouterRefused
+from router.model import events as e
+from router.model.states import AgentState, AssignmentState
+from tests.acceptance.sockets.house import a_house
+
+PATIENCE_S = 10
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_a_chat_is_parked_and_taken_up_by_both_sides(tmp_path: Path, codec: str) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.gateway(codec=codec) as gateway,
+        house.desktop("a0", codec=codec) as desktop,
+        house.supervisor(codec=codec) as supervisor,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await desktop.ready()
+        contact_id = (await gateway.submit("chat", queue_id="support")).subject
+        offer = await anext(
+            event async for event in desktop.events() if isinstance(event, e.OfferMade)
+        )
+        await desktop.accept(offer.offer_id)
+        assert (await desktop.park(offer.offer_id)).state == "parked"
+        assert desktop.state.assignments[offer.offer_id].state is AssignmentState.PARKED
+        await anext(
+            event async for event in gateway.events() if isinstance(event, e.AssignmentParked)
+        )
+        assert gateway.contacts.contacts[contact_id].parked
+        assert (await gateway.unpark(contact_id)).state == "assigned"
+        assert (await gateway.unpark(contact_id)).replayed
+        assert not gateway.contacts.contacts[contact_id].parked
+        await anext(
+            event async for event in desktop.events() if isinstance(event, e.AssignmentUnparked)
+        )
+        assert desktop.state.assignments[offer.offer_id].state is AssignmentState.ACTIVE
+        await supervisor.park(contact_id)
+        await anext(
+            event async for event in desktop.events() if isinstance(event, e.AssignmentParked)
+        )
+        assert (await desktop.unpark(offer.offer_id)).state == "active"
+        await gateway.park(contact_id)
+        await desktop.end(contact_id)
+        view = await house.writer.ask("default", lambda engine: engine.agent("a0"))
+        assert view.value is not None
+        assert desktop.state == AgentMirror.of(view.value)
+
+
+async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.gateway() as gateway,
+        house.desktop("a0") as desktop,
+        house.supervisor() as supervisor,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await desktop.ready()
+        assert (await desktop.pause_channels("voice", "chat")).state == AgentState.READY
+        assert desktop.state.paused == ("chat", "voice")
+        await gateway.submit("voice", queue_id="support")
+        with pytest.raises(RouterRefused) as refused:
+            await desktop.pause_channels("fax")
+        assert (refused.value.code, refused.value.error.field) == ("unknown_channel", "paused")
+        await supervisor.pause_channels("a0", "chat")
+        offer = await anext(
+            event async for event in desktop.events() if isinstance(event, e.OfferMade)
+        )
+        assert offer.channel == "voice"
+        # A supervisor changes him behind his back: his mirror hears of it like of everything.
+        mirror: AgentMirror = desktop.state
+        assert mirror.paused == ("chat",)
+        view = await house.writer.ask("default", lambda engine: engine.agent("a0"))
+        assert view.value is not None
+        assert supervisor.centre.agents["a0"].paused == view.value.paused == ("chat",)

@@ -1,0 +1,61 @@
+"""A simulated day under channels that interrupt and under caps: the auditor, whose books are others, finds nothing."""
+
+import pytest
+from msgspec.structs import replace
+
+from router.model.commands import Command
+from router.model.events import OfferMade
+from router.model.outcome import Outcome
+from router.model.policy import CapPolicy, ChannelPolicy
+from router.simulator.auditor import Auditor
+from router.simulator.day import PlannedContact
+from router.simulator.documents import parse
+from router.simulator.workload import Workload, day, derived_policy
+from router.simulator.world import World
+
+WORKLOAD = """
+name: mix
+duration_s: 3600
+streams:
+  calls:
+    arrivals: {per_hour: 60}
+    handle: {dist: exponential, mean_s: 100}
+    patience: {dist: exponential, mean_s: 90}
+    channel: voice
+  chats:
+    arrivals: {per_hour: 90}
+    handle: {dist: exponential, mean_s: 200}
+    channel: chat
+agent_groups:
+  team: {count: 4}
+"""
+CHAT = ChannelPolicy(units=50, per_agent_max=2, auto_accept=True)
+
+
+class Offers:
+    """Counts the calls that each agent was offered."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, int] = {}
+
+    def arrived(self, plan: PlannedContact) -> None:
+        """Of no interest."""
+
+    def record(self, command: Command, outcome: Outcome) -> None:
+        for event in outcome.events:
+            if isinstance(event, OfferMade) and event.channel == "voice":
+                self.calls[event.agent_id] = self.calls.get(event.agent_id, 0) + 1
+
+
+@pytest.mark.parametrize("most", [None, 8])
+def test_the_auditor_finds_nothing_under_interruptions_and_caps(most: int | None) -> None:
+    workload = parse(WORKLOAD, Workload, source="capacity")
+    base = derived_policy(workload)
+    cap = None if most is None else CapPolicy(most=most, per_s=7200)
+    voice = ChannelPolicy(interrupts=("chat",), auto_accept=True, cap=cap)
+    policy = replace(base, channels={"voice": voice, "chat": CHAT})
+    auditor, offers = Auditor(), Offers()
+    World(day(workload, policy=policy, seed=3, replication=0), listeners=[auditor, offers]).run()
+    assert auditor.checks > 1_000
+    assert auditor.violations == []
+    assert (max(offers.calls.values()) == most) is (most is not None)
