@@ -66,6 +66,9 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     if e.role is not AssignmentRole.OWNER:
         move(state, contact, _CONTACT_ACCEPTED)
         enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role)
+        if state.index.has_caps:
+            # A consult is no contact of his own, and the offer no longer counts either.
+            state.index.refresh(state.agents[e.agent_id])
         return
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
