@@ -18,6 +18,7 @@ from router.model.ids import AgentId, QueueId
 from router.model.policy import Policy, QueuePolicy
 from router.model.views import Lack
 from router.rules.advice import advise
+from router.rules.conditions import channel_asked
 from router.rules.coverage import covered_rules
 
 _FINDINGS_MAX: Final = 1_000
@@ -189,7 +190,8 @@ def _queues(reach: Reach, policy: Policy) -> Iterator[Finding]:
 
 def _rules(reach: Reach, policy: Policy) -> Iterator[Finding]:
     for rule in policy.entry:
-        channels = reach.channels if rule.when.channel is None else (rule.when.channel,)
+        only = channel_asked(rule.when)
+        channels = reach.channels if only is None else (only,)
         needs = needs_of(policy.queues[rule.queue], rule.skills)
         if reach.takers(rule.queue, channels, needs):
             continue

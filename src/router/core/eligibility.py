@@ -20,12 +20,17 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
 
 
 def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
-    """What does not change by waiting: queues, skills, levels, channels."""
+    """What does not change by waiting: queues, facts, skills, levels, channels."""
     found: list[Lack] = []
     if agent.queues is not None and contact.queue_id not in agent.queues:
         found.append(Lack(code="queue"))
+    queue = state.queue_policy(contact.queue_id)
+    if queue.agents_when is not None:
+        qualification = state.index.qualification
+        if not qualification.fits(contact.queue_id, qualification.key(agent.attributes)):
+            found.append(Lack(code="facts"))
     declared = () if state.policy is None else state.policy.skills
-    for skill, level in needs_of(state.queue_policy(contact.queue_id), contact.skills):
+    for skill, level in needs_of(queue, contact.skills):
         has = agent.skills.get(skill) if skill in declared else None
         if has is None:
             found.append(Lack(code="skill", skill=skill, needs=level))

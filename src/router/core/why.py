@@ -35,6 +35,8 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
             state=contact.state,
             reason=contact.reason or str(contact.state),
             req=view.req,
+            rule=contact.rule,
+            failed_rules=contact.failed_rules,
         )
     able: list[AgentWhy] = []
     unable: list[AgentWhy] = []
@@ -61,6 +63,8 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
         next_change_at_ms=None if change is None else change[0],
         next_change=None if change is None else change[1],
+        rule=contact.rule,
+        failed_rules=contact.failed_rules,
     )
 
 

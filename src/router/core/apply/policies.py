@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.apply.moves import change_queue
+from router.core.rule_counts import RuleCounts
 from router.core.state import RoutingState
 from router.model.events import PolicyPublished
 from router.model.ids import QueueId
@@ -15,6 +16,7 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     if e.drain_to:
         _adopt(state, e.drain_to)
     state.policy_version = e.version
+    state.rule_counts = RuleCounts(since_ms=state.at_ms)
     state.index.rebuild(e.policy)
 
 

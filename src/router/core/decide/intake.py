@@ -2,6 +2,7 @@
 
 from router.core.decide import checks
 from router.core.decide.step import Step, repeated, unknown_queue
+from router.core.queue_facts import READERS
 from router.core.state import RoutingState
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued
@@ -9,7 +10,7 @@ from router.model.outcome import Answer, Done
 from router.model.policy import EntryRule, Policy, QueuePolicy, WhenFull
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import ContactState
-from router.rules.entry import classify
+from router.rules.entry import Classified
 
 
 def enqueue(step: Step, command: EnqueueContact) -> Answer:
@@ -25,15 +26,16 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     refused = _check(state, policy, command)
     if refused is not None:
         return refused
-    chosen = _classify(policy, command)
+    chosen = _classify(state, policy, command)
     if isinstance(chosen, Refused):
         return chosen
-    queue_id, rule = chosen
+    queue_id, classified = chosen
+    rule = None if classified is None else classified.rule
     skills = _joined(command.skills, rule)
     admitted = _admit(state, policy, queue_id, command.channel, skills)
     if isinstance(admitted, Refused):
         return admitted
-    event = _queued(step, policy, command, admitted, skills, rule)
+    event = _queued(step, policy, command, admitted, skills, classified)
     step.emit(event)
     return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
 
@@ -54,17 +56,24 @@ def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refu
     return None
 
 
-def _classify(policy: Policy, command: EnqueueContact) -> tuple[str, EntryRule | None] | Refused:
+def _classify(
+    state: RoutingState, policy: Policy, command: EnqueueContact
+) -> tuple[str, Classified | None] | Refused:
     """The queue that the gateway named, or that of the first entry rule that holds, or the default."""
     if command.queue_id is not None:
         if command.queue_id not in policy.queues:
             return unknown_queue()
         return command.queue_id, None
-    rule = classify(policy, command.channel, command.attributes)
-    if rule is not None:
-        return rule.queue, rule
+    channel = command.channel
+    classified = state.index.classifier.classify(
+        channel,
+        command.attributes,
+        lambda queue_id, name: READERS[name](state, queue_id, channel),
+    )
+    if classified.rule is not None:
+        return classified.rule.queue, classified
     if policy.default_queue is not None:
-        return policy.default_queue, None
+        return policy.default_queue, classified
     return Refused(
         code=RefusalCode.NO_QUEUE,
         field="queue_id",
@@ -114,11 +123,12 @@ def _queued(
     command: EnqueueContact,
     queue_id: str,
     skills: dict[str, int],
-    rule: EntryRule | None,
+    classified: Classified | None,
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
     ttl_s = command.ttl_s
     priority_s, strict_class = command.priority_s, command.strict_class
+    rule = None if classified is None else classified.rule
     if rule is not None:
         priority_s += rule.priority_s
         strict_class = max(strict_class, rule.strict_class)
@@ -138,4 +148,7 @@ def _queued(
         reference=command.reference,
         dedupe_key=command.dedupe_key,
         fingerprint=command.fingerprint,
+        rule=None if rule is None else rule.name,
+        failed_rules=() if classified is None else classified.failed,
+        by_default=classified is not None and rule is None,
     )

@@ -8,6 +8,7 @@ from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
 from router.core.state import Contact, RoutingState
 from router.model.commands import PublishPolicy
+from router.model.errors import ExpressionProblem, Problem
 from router.model.events import PolicyPublished
 from router.model.outcome import Answer
 from router.model.policy import Policy
@@ -28,7 +29,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
         )
     problems = check(policy)
     if problems:
-        shown = [f"{problem.path}: {problem.message}" for problem in problems[:_PROBLEMS_SHOWN_MAX]]
+        shown = [_shown(problem) for problem in problems[:_PROBLEMS_SHOWN_MAX]]
         return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail="; ".join(shown))
     refused = _channels_in_use(state, policy) or _needs_drain(state, command)
     if refused is not None:
@@ -51,6 +52,13 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
         elif contact.offers:
             rescind_unqualified(step, contact, "policy")
     return answer
+
+
+def _shown(problem: Problem) -> str:
+    place = ""
+    if isinstance(problem, ExpressionProblem):
+        place = f" (at {problem.expression_line}:{problem.expression_column} of the expression)"
+    return f"{problem.path}: {problem.message}{place}"
 
 
 def _orig_seq(contact: Contact) -> int:
