@@ -6,8 +6,9 @@ nothing by itself: ``world.py`` uses it to judge the core.
 
 from fractions import Fraction
 
-from router.model.policy import Selection
+from router.model.policy import EntryRule, FactValue, Selection
 from router.model.states import AgentState, ContactState, Presence
+from tests.core.expressions import holds
 from tests.core.fold import Fold, RefAgent, RefAssignment, RefContact, RefOffer
 
 
@@ -49,6 +50,79 @@ class Reference(Fold):
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         return in_queue and self.channel_max(agent, contact.channel) > 0
 
+    def facts_fit(self, agent: RefAgent, contact: RefContact) -> bool:
+        """The queue asks nothing of agents' facts, or it holds for his. What fails does not hold."""
+        text = self.queue_of(contact).agents_when
+        return text is None or holds(text, lambda name: self._agent_fact(agent, name)) is True
+
+    def _agent_fact(self, agent: RefAgent, name: str) -> object:
+        root, _, fact = name.partition(".")
+        assert root in ("agent", "known")
+        assert self.policy is not None and self.policy.facts[fact].of == "agent"
+        kind = {"bool": bool, "int": int}.get(self.policy.facts[fact].type, str)
+        value = agent.attributes.get(fact)
+        if type(value) is not kind:
+            value = None  # Carried from an older policy, under which the fact was of another type.
+        return value is not None if root == "known" else value
+
+    # --- which rule decides -------------------------------------------------------------------------------------------
+    def classified(
+        self, channel: str, attributes: dict[str, FactValue], at_ms: int
+    ) -> tuple[EntryRule | None, tuple[str, ...]]:
+        """The first entry rule that holds, and those before it that failed."""
+        assert self.policy is not None
+        failed: list[str] = []
+        for rule in self.policy.entry:
+            if isinstance(rule.when, str):
+                said = holds(
+                    rule.when, lambda name: self._entry_fact(name, channel, attributes, at_ms)
+                )
+                if said is None:
+                    failed.append(rule.name)
+            else:
+                said = rule.when.channel in (None, channel) and all(
+                    (type(attributes.get(name)), attributes.get(name)) == (type(value), value)
+                    for name, value in rule.when.attributes.items()
+                )
+            if said:
+                return rule, tuple(failed)
+        return None, tuple(failed)
+
+    def _entry_fact(
+        self, name: str, channel: str, attributes: dict[str, FactValue], at_ms: int
+    ) -> object:
+        match name.split("."):
+            case ["channel"]:
+                return channel
+            case ["contact", fact]:
+                return attributes.get(fact)
+            case ["known", fact]:
+                return fact in attributes
+            case ["queues", queue_id, "waiting"]:
+                return sum(
+                    contact.queue_id == queue_id and contact.state is ContactState.QUEUED
+                    for contact in self.contacts.values()
+                )
+            case ["queues", queue_id, "agents_ready"]:
+                return len(self._ready_for(queue_id, channel, at_ms))
+            case ["queues", queue_id, "agents_free"]:
+                return sum(
+                    self.is_open(agent) and self.fits(agent, channel)
+                    for agent in self._ready_for(queue_id, channel, at_ms)
+                )
+        raise AssertionError(f"the reference does not know {name}")
+
+    def _ready_for(self, queue_id: str, channel: str, at_ms: int) -> list[RefAgent]:
+        plain = RefContact("", channel, queue_id, at_ms, 0, {}, 0, 0, None, None)
+        return [
+            agent
+            for agent in self.agents.values()
+            if agent.state is AgentState.READY
+            and self.serves(agent, plain)
+            and self.facts_fit(agent, plain)
+            and self.has_skills(agent, plain)
+        ]
+
     def has_skills(self, agent: RefAgent, contact: RefContact) -> bool:
         """He has every skill at the level, and the policy still declares it."""
         assert self.policy is not None
@@ -88,6 +162,7 @@ class Reference(Fold):
         """The whole rule."""
         return (
             self.serves(agent, contact)
+            and self.facts_fit(agent, contact)
             and self.has_skills(agent, contact)
             and self.could_be_handed(agent, contact, at_ms)
         )

@@ -12,6 +12,10 @@ from router.model import commands as c
 from router.model.policy import (
     AgentsPolicy,
     ChannelPolicy,
+    EntryRule,
+    EntryWhen,
+    FactPolicy,
+    FactType,
     LostDesktopAction,
     Policy,
     QueuePolicy,
@@ -25,6 +29,27 @@ from tests.core.world import World
 CHANNELS: Final = ("chat", "mail", "voice")
 QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("billing", "english", "german")
+FACTS: Final = {
+    "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
+    "level": FactPolicy(type=FactType.INT),
+    "known": FactPolicy(type=FactType.BOOL),
+    "desk": FactPolicy(type=FactType.INT, of="agent"),
+    "site": FactPolicy(type=FactType.ENUM, values=("hull", "york"), of="agent"),
+}
+EXPRESSIONS: Final = (
+    'contact.tier == "gold" && queues.support.waiting > 1',
+    "100 / contact.level > 20",
+    "contact.level * 4611686018427387904 > 0 || contact.known",
+    'known.tier && contact.tier in ["gold", "silver"] && channel != "mail"',
+    "queues.sales.agents_free > queues.support.agents_free",
+    "queues.support.agents_ready == 0 || !contact.known",
+    "false",
+)
+AGENT_EXPRESSIONS: Final = (
+    "agent.desk > 2",
+    'agent.site == "york" || !known.desk',
+    "10 / agent.desk > 4",
+)
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
 
@@ -85,6 +110,17 @@ class Workload:
         count = self._random.choice((0, 0, 1, 1, 2))
         return {skill: self._random.randint(1, 4) for skill in self._random.sample(SKILLS, count)}
 
+    def _facts(self, of: str) -> dict[str, bool | int | str]:
+        drawn: dict[str, bool | int | str] = {
+            "tier": self._one(("gold", "silver")),
+            "level": self._random.choice((0, 1, 3, 50)),
+            "known": self._random.random() < 0.5,
+            "desk": self._random.choice((0, 1, 2, 3)),
+            "site": self._one(("hull", "york")),
+        }
+        names = [name for name, fact in FACTS.items() if fact.of == of]
+        return {name: drawn[name] for name in names if self._random.random() < 0.6}
+
     def _live(self, world: World) -> str:
         live = [
             one.contact_id for one in world.reference.contacts.values() if not one.state.is_terminal
@@ -99,6 +135,7 @@ class Workload:
             channel=self._one(CHANNELS),
             queue_id=self._one((*QUEUES, None)),
             skills=self._skills(),
+            attributes=self._facts("contact"),
             priority_s=self._one((0, 0, 0, 20, -5)),
             strict_class=self._one((0, 0, 0, 1)),
             ttl_s=self._one((None, None, None, 20)),
@@ -161,6 +198,7 @@ class Workload:
             skills=self._skills() | self._skills(),
             queues=queues,
             units=self._one((None, None, 60, 200, 0)),
+            attributes=self._facts("agent"),
             channel_max=self._one(({}, {}, {"chat": 0}, {"voice": 2})),
         )
 
@@ -221,6 +259,8 @@ class Workload:
             channels={name: self._channel(name) for name in CHANNELS},
             queues={name: self._queue(names[place + 1 :]) for place, name in enumerate(names)},
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
+            facts=FACTS,
+            entry=self._entry(names),
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
@@ -228,6 +268,22 @@ class Workload:
                 rescind_when_not_ready=self._one((True, True, False)),
             ),
         )
+
+    def _entry(self, queues: tuple[str, ...]) -> tuple[EntryRule, ...]:
+        texts = self._random.sample(EXPRESSIONS, self._random.randint(0, 4))
+        rules = [
+            EntryRule(
+                name=f"rule{place}",
+                when=text,
+                queue=self._one(queues),
+                priority_s=self._one((0, 7)),
+                skills=self._one(({}, {"english": 1})),
+            )
+            for place, text in enumerate(texts)
+        ]
+        if self._random.random() < 0.5:
+            rules.insert(0, EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales"))
+        return tuple(rules)
 
     def _channel(self, name: str) -> ChannelPolicy:
         return ChannelPolicy(
@@ -250,6 +306,7 @@ class Workload:
             selection=self._one(Selection),
             priority_s=self._one((0, 0, 15)),
             strict_class=self._one((0, 0, 1)),
+            agents_when=self._one((None, None, None, *AGENT_EXPRESSIONS)),
             offer_timeout_s=self._one((None, 3)),
             auto_accept=self._one((None, None, True, False)),
             broadcast=self._one((1, 1, 2, 3)),
