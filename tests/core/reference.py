@@ -110,6 +110,15 @@ class Reference(Fold):
                     self.is_open(agent) and self.fits(agent, channel)
                     for agent in self._ready_for(queue_id, channel, at_ms)
                 )
+            case ["queues", queue_id, "oldest_wait_s"]:
+                # Of those that come next in their lines: contacts that ask for the same stand in one line.
+                firsts: dict[object, int] = {}
+                for contact in self.in_line():
+                    if contact.queue_id == queue_id:
+                        needs = tuple(sorted(self.required(contact).items()))
+                        line = (contact.channel, needs, contact.preferred)
+                        firsts.setdefault(line, contact.queued_at_ms)
+                return (at_ms - min(firsts.values(), default=at_ms)) // 1000
         raise AssertionError(f"the reference does not know {name}")
 
     def _ready_for(self, queue_id: str, channel: str, at_ms: int) -> list[RefAgent]:

@@ -43,6 +43,7 @@ EXPRESSIONS: Final = (
     'known.tier && contact.tier in ["gold", "silver"] && channel != "mail"',
     "queues.sales.agents_free > queues.support.agents_free",
     "queues.support.agents_ready == 0 || !contact.known",
+    "queues.support.oldest_wait_s > 3 && queues.sales.waiting == 0",
     "false",
 )
 AGENT_EXPRESSIONS: Final = (

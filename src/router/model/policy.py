@@ -25,7 +25,7 @@ FactValue: TypeAlias = (
 Attributes: TypeAlias = Annotated[dict[Name, FactValue], Meta(max_length=64)]
 
 # A rule expression (CEL): what it may hold is said by ``rules/tokens.py`` and ``rules/expressions.py``.
-Expression: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2_000)]
+Expression: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_000)]
 
 
 class Selection(StrEnum):

@@ -5,7 +5,8 @@ Only ``rules/`` may import ``cel_expr_python``. The environment is narrowed once
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Final
 
 from cel_expr_python import cel
@@ -80,9 +81,14 @@ def program_of(text: str, scope: Scope) -> Program:
         return Program(text, (), None)
 
 
+@cache
+def _narrowed() -> cel.EnvConfig:
+    return cel.NewEnvConfigFromYaml(_NARROWED)
+
+
 def _environment(variables: Iterable[Variable]) -> cel.Env:
     return cel.NewEnv(
-        config=cel.NewEnvConfigFromYaml(_NARROWED),
+        config=_narrowed(),
         variables={variable.text: _TYPES[variable.kind] for variable in variables},
     )
 
@@ -97,7 +103,7 @@ def _compile(text: str, variables: tuple[Variable, ...]) -> cel.Expression:
     return expression
 
 
-def _check_patterns(found: list[Token]) -> None:
+def _check_patterns(found: Sequence[Token]) -> None:
     """A pattern that is no regular expression fails whenever it is asked: better now."""
     for call, _, pattern in zip(found, found[1:], found[2:], strict=False):
         if call.kind == "call" and call.text == "matches":

@@ -93,12 +93,13 @@ class _Walk:
         for field in msgspec.structs.fields(cls):
             entry = node.value.get(field.name)
             if entry is not None:
+                found = len(self.problems)
                 value = self.read(entry, types[field.name], child_path(path, field.name))
+                # A rule whose conditions cannot be read must not look like one that takes everything.
+                broken = broken or (field.name == "when" and len(self.problems) > found)
                 if value is not _BROKEN:
                     values[field.name] = value
                     continue
-                # A rule whose conditions cannot be read must not look like one that takes everything.
-                broken = broken or field.name == "when"
             elif field.required:
                 self._say(node, child_path(path, field.name), "is missing")
             broken = broken or field.required

@@ -6,6 +6,8 @@ functions, macros that do not nest – and every place that is refused is named.
 """
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -62,7 +64,8 @@ class Token(Struct, frozen=True):
     """Of a path: its names."""
 
 
-def tokens(text: str) -> list[Token]:
+@lru_cache(maxsize=1_024)
+def tokens(text: str) -> tuple[Token, ...]:
     """The words of an expression. Raises ExpressionError for what is not allowed or too much."""
     if len(text) > EXPRESSION_LENGTH_MAX:
         raise ExpressionError(0, f"longer than {EXPRESSION_LENGTH_MAX:,} characters")
@@ -71,7 +74,7 @@ def tokens(text: str) -> list[Token]:
     found = _joined(_pieces(text))
     _check_brackets(found)
     _check_patterns(found)
-    return found
+    return tuple(found)
 
 
 def _pieces(text: str) -> list[Token]:
@@ -154,7 +157,7 @@ def _path(pieces: list[Token], i: int, found: list[Token]) -> int:
         i += 2
 
 
-def _check_brackets(found: list[Token]) -> None:
+def _check_brackets(found: Sequence[Token]) -> None:
     """Depth, and macros within macros: what they cost would multiply."""
     macros: list[bool] = []
     for i, token in enumerate(found):
@@ -173,7 +176,7 @@ def _check_brackets(found: list[Token]) -> None:
             macros.pop()
 
 
-def _check_patterns(found: list[Token]) -> None:
+def _check_patterns(found: Sequence[Token]) -> None:
     """What ``matches`` compares with stands there in full, and is small."""
     for i, token in enumerate(found):
         if token.kind != "call" or token.text != "matches":

@@ -4,7 +4,7 @@ Entry rules see the contact and the queues, a queue's ``agents_when`` sees an ag
 ``QUEUE_FACTS``; how each is read from the state stands in ``core/queue_facts.py``.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
@@ -55,7 +55,7 @@ class Scope(Struct, frozen=True):
     queues: Collection[str]
     """Whose figures can be asked for; none for agents."""
 
-    def variables(self, found: list[Token]) -> tuple[Variable, ...]:
+    def variables(self, found: Sequence[Token]) -> tuple[Variable, ...]:
         """The facts that these words ask for, each once. Raises ExpressionError for what is not declared."""
         bound = _bound(found)
         variables: dict[str, Variable] = {}
@@ -108,7 +108,7 @@ def _facts_of(policy: Policy, of: str) -> dict[str, FactPolicy]:
     return {name: fact for name, fact in policy.facts.items() if fact.of == of}
 
 
-def _bound(found: list[Token]) -> frozenset[str]:
+def _bound(found: Sequence[Token]) -> frozenset[str]:
     """Names that macros give to the items of a list: ``[1, 2].exists(x, x > 1)``."""
     return frozenset(
         found[i + 2].text
@@ -137,7 +137,7 @@ def _unknown(
     )
 
 
-def codes_not_declared(scope: Scope, found: list[Token]) -> Iterator[ExpressionError]:
+def codes_not_declared(scope: Scope, found: Sequence[Token]) -> Iterator[ExpressionError]:
     """Texts that an enum is compared with and that are none of its values: such a rule could never hold."""
     for i, token in enumerate(found):
         fact = None
@@ -152,7 +152,7 @@ def codes_not_declared(scope: Scope, found: list[Token]) -> Iterator[ExpressionE
                 )
 
 
-def _compared(found: list[Token], i: int) -> Iterator[Token]:
+def _compared(found: Sequence[Token], i: int) -> Iterator[Token]:
     after = found[i + 1] if i + 1 < len(found) else None
     if after is not None and after.text in ("==", "!=") and i + 2 < len(found):
         yield from (found[i + 2],) if _is_plain(found[i + 2]) else ()
