@@ -9,7 +9,8 @@ from tests.builders import a_policy
 
 
 def paths(name: str, **fact: object) -> list[str]:
-    policy = a_policy(facts={name: FactPolicy(**{"type": FactType.IDENT, **fact})}, default_queue="support")  # type: ignore[arg-type]  # fmt: skip
+    declared = FactPolicy(**{"type": FactType.IDENT, **fact})  # type: ignore[arg-type]
+    policy = a_policy(facts={name: declared}, default_queue="support")
     return [problem.path for problem in check(policy)]
 
 
