@@ -7,7 +7,6 @@ rule decided), so a replay asks nobody. None: there is no value now; a rule that
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from router.core.lines import Line
 from router.core.state import RoutingState
 from router.model.ids import QueueId
 from router.model.policy import FactValue
@@ -16,8 +15,6 @@ from router.rules.variables import QUEUE_FACTS
 
 Reader: TypeAlias = Callable[[RoutingState, QueueId, str], FactValue | None]
 """(state at its own time, queue, the arriving contact's channel)."""
-
-_NO_SKILLS: Final[dict[str, int]] = {}
 
 
 def _waiting(state: RoutingState, queue_id: QueueId, channel: str) -> int:
@@ -33,22 +30,21 @@ def _oldest_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int:
 
 
 def _agents_ready(state: RoutingState, queue_id: QueueId, channel: str) -> int:
-    """READY agents, busy or not, who may take a contact of this channel there that asks for no skills of its own."""
-    line = _plain_line(state, queue_id, channel)
+    """READY agents, busy or not, who may take a contact of this channel there that asks for no skills of its own.
+
+    By what the queue requires; what plans change in that is not looked at.
+    """
+    line = state.index.base_line(queue_id, channel)
     return sum(profile.ready for profile in state.index.profiles_in(line.profile_mask))
 
 
 def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
     """Those of them who could be offered it now."""
     index = state.index
-    line = _plain_line(state, queue_id, channel)
+    line = index.base_line(queue_id, channel)
     i = line.channel_index
     free = line.profile_mask & index.open_profiles[i]
     return sum(len(profile.idle[i]) for profile in index.profiles_in(free))
-
-
-def _plain_line(state: RoutingState, queue_id: QueueId, channel: str) -> Line:
-    return state.index.line_of(queue_id, channel, _NO_SKILLS)
 
 
 READERS: Final[dict[str, Reader]] = {
