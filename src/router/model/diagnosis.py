@@ -28,6 +28,7 @@ class FindingCode(StrEnum):
     NO_AGENTS = "no_agents"
     QUEUE_WITHOUT_AGENTS = "queue_without_agents"
     RULE_WITHOUT_AGENTS = "rule_without_agents"
+    STEP_WITHOUT_AGENTS = "step_without_agents"
     RULE_NEVER_REACHED = "rule_never_reached"
     RULE_FAILS_OFTEN = "rule_fails_often"
     RULE_NEVER_MATCHED = "rule_never_matched"
@@ -49,6 +50,7 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.NO_AGENTS: "put agents: PUT /v1/agents/{agent_id}",
     FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent what lacks, lower what the queue requires, or remove it",
     FindingCode.RULE_WITHOUT_AGENTS: "give an agent what lacks, or lower what the rule asks for",
+    FindingCode.STEP_WITHOUT_AGENTS: "give an agent what lacks, let the step ask for less, or take it out: it only costs time",
     FindingCode.RULE_NEVER_REACHED: "move the rule before those, or remove it",
     FindingCode.RULE_FAILS_OFTEN: "ask `known.FACT` first where a fact may be missing, or have the gateway send it",
     FindingCode.RULE_NEVER_MATCHED: "try it with a contact that it is meant for: router policy try",
