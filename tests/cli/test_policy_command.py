@@ -78,3 +78,35 @@ def test_an_invalid_policy_to_compare_with_is_told_in_one_line(tmp_path: Path) -
     result = run(str(EXAMPLE), "--against", str(other))
     assert result.exit_code == 1
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+RULES = """\
+channels: {voice: {}}
+queues: {support: {}, crowd: {}}
+facts: {age: {type: int}}
+entry:
+  - {name: old, when: contact.age > 60, queue: support}
+  - {name: crowded, when: queues.support.waiting > 3, queue: crowd}
+"""
+
+
+def tried(contact: str, *more: str) -> Result:
+    arguments = ["policy", "try", "-", "--contact", contact, *more]
+    return CliRunner().invoke(cli, arguments, input=RULES)
+
+
+def test_a_trial_says_which_rule_decides_and_which_failed() -> None:
+    result = tried('{"channel": "voice", "queues": {"support": {"waiting": 5}}}')
+    assert result.exit_code == 0
+    assert "Queue crowd, by the rule crowded." in result.stdout
+    assert "failed" in result.stdout and "contact.age" in result.stdout
+    found = msgspec.json.decode(tried('{"channel": "voice"}', "--json").stdout)
+    assert (found["queue_id"], found["rule"], found["failed"]) == (None, None, ["old", "crowded"])
+
+
+def test_a_trial_of_nonsense_is_a_wrong_use() -> None:
+    for contact in ("{", '{"channel": "smoke"}', '{"channel": "voice", "attributes": {"jane": 1}}'):
+        result = tried(contact)
+        assert result.exit_code == 2
+        assert "--contact" in result.stderr and "jane" not in result.stderr
+    assert CliRunner().invoke(cli, ["policy", "try", "-"], input=RULES).exit_code == 2

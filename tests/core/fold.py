@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import CapPolicy, ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import CapPolicy, ChannelPolicy, FactValue, Policy, QueuePolicy
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -95,6 +95,7 @@ class RefAgent:
     """When he took contacts, by capped channel; ``all`` where all channels count together."""
     idle: int = 0
     last_offer_seq: int = 0
+    attributes: dict[str, FactValue] = field(default_factory=dict)
 
 
 TERMINAL = {
@@ -443,6 +444,7 @@ class Fold:
             agent = self.agents.setdefault(event.agent_id, RefAgent(event.agent_id))
             agent.skills, agent.queues = event.skills, event.queues
             agent.units, agent.channel_max = event.units, event.channel_max
+            agent.attributes = event.attributes
             return
         assert isinstance(
             event,

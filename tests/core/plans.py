@@ -2,10 +2,11 @@
 
 from router.model.policy import Preferred, Selection, SkipIf, StepPolicy
 from router.model.states import AgentState
-from tests.core.fold import Fold, RefAgent, RefContact
+from tests.core.facts import Facts
+from tests.core.fold import RefAgent, RefContact
 
 
-class Plans(Fold):
+class Plans(Facts):
     """What plans change in a contact's requirement, order and choice."""
 
     def plan(self, contact: RefContact) -> tuple[StepPolicy, ...]:
@@ -112,4 +113,5 @@ class Plans(Fold):
         """He is qualified, whatever he does now."""
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         most = agent.channel_max.get(contact.channel, self.channel(contact.channel).per_agent_max)
-        return in_queue and most > 0 and self.has_skills(agent, contact)
+        is_fit = self.facts_fit(agent, contact) and self.has_skills(agent, contact)
+        return in_queue and most > 0 and is_fit

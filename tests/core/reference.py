@@ -7,8 +7,9 @@ nothing by itself: ``world.py`` uses it to judge the core.
 from dataclasses import replace
 from fractions import Fraction
 
-from router.model.policy import Selection
+from router.model.policy import EntryRule, FactValue, Selection
 from router.model.states import AgentState, AssignmentRole, ContactState, Presence
+from tests.core.expressions import holds
 from tests.core.fold import RefAgent, RefAssignment, RefContact, RefOffer
 from tests.core.plans import Plans
 
@@ -53,6 +54,73 @@ class Reference(Plans):
         """The contact's queue is among his, and its channel is not taken from him."""
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         return in_queue and self.channel_max(agent, contact.channel) > 0
+
+    # --- which rule decides -------------------------------------------------------------------------------------------
+    def classified(
+        self, channel: str, attributes: dict[str, FactValue], at_ms: int
+    ) -> tuple[EntryRule | None, tuple[str, ...]]:
+        """The first entry rule that holds, and those before it that failed."""
+        assert self.policy is not None
+        failed: list[str] = []
+        for rule in self.policy.entry:
+            if isinstance(rule.when, str):
+                said = holds(
+                    rule.when, lambda name: self._entry_fact(name, channel, attributes, at_ms)
+                )
+                if said is None:
+                    failed.append(rule.name)
+            else:
+                said = rule.when.channel in (None, channel) and all(
+                    (type(attributes.get(name)), attributes.get(name)) == (type(value), value)
+                    for name, value in rule.when.attributes.items()
+                )
+            if said:
+                return rule, tuple(failed)
+        return None, tuple(failed)
+
+    def _entry_fact(
+        self, name: str, channel: str, attributes: dict[str, FactValue], at_ms: int
+    ) -> object:
+        match name.split("."):
+            case ["channel"]:
+                return channel
+            case ["contact", fact]:
+                return attributes.get(fact)
+            case ["known", fact]:
+                return fact in attributes
+            case ["queues", queue_id, "waiting"]:
+                return sum(
+                    contact.queue_id == queue_id and contact.state is ContactState.QUEUED
+                    for contact in self.contacts.values()
+                )
+            case ["queues", queue_id, "agents_ready"]:
+                return len(self._ready_for(queue_id, channel, at_ms))
+            case ["queues", queue_id, "agents_free"]:
+                return sum(
+                    self.is_open(agent) and self.fits(agent, channel)
+                    for agent in self._ready_for(queue_id, channel, at_ms)
+                )
+            case ["queues", queue_id, "oldest_wait_s"]:
+                # Of those that come next in their lines: contacts that ask for the same stand in one line.
+                firsts: dict[object, int] = {}
+                for contact in self.in_line():
+                    if contact.queue_id == queue_id:
+                        needs = tuple(sorted(self.required(contact).items()))
+                        line = (contact.channel, needs, contact.preferred)
+                        firsts.setdefault(line, contact.queued_at_ms)
+                return (at_ms - min(firsts.values(), default=at_ms)) // 1000
+        raise AssertionError(f"the reference does not know {name}")
+
+    def _ready_for(self, queue_id: str, channel: str, at_ms: int) -> list[RefAgent]:
+        plain = RefContact("", channel, queue_id, at_ms, 0, {}, 0, 0, None, None)
+        return [
+            agent
+            for agent in self.agents.values()
+            if agent.state is AgentState.READY
+            and self.serves(agent, plain)
+            and self.facts_fit(agent, plain)
+            and self._has(agent, dict(self.queue_of(plain).requires))
+        ]
 
     def is_open(self, agent: RefAgent) -> bool:
         """He says that he takes contacts, and his desktop is there."""
@@ -105,6 +173,7 @@ class Reference(Plans):
         """The whole rule."""
         return (
             self.serves(agent, contact)
+            and self.facts_fit(agent, contact)
             and self.has_skills(agent, contact)
             and self.could_be_handed(agent, contact, at_ms)
         )

@@ -152,6 +152,7 @@ class World:
                 assert self.at_ms >= deadline_ms, "I15: expired before its deadline"
             if isinstance(event, e.ContactQueued):
                 self._judge_room(event)
+                self._judge_rule(event)
             self._judge_successor(event)
             reference.fold(event, self.at_ms)
             if isinstance(event, COMINGS):
@@ -270,6 +271,23 @@ class World:
         )
         assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
 
+    def _judge_rule(self, event: e.ContactQueued) -> None:
+        """The first rule that holds decides, and those that failed before it are told."""
+        reference = self.reference
+        assert reference.policy is not None
+        if event.rule is None and not event.by_default:
+            assert not event.failed_rules, "a queue that was named, and rules that failed"
+            return
+        rule, failed = reference.classified(event.channel, event.attributes, self.at_ms)
+        assert event.rule == (None if rule is None else rule.name), f"not by {event.rule}: {rule}"
+        assert event.failed_rules == failed, f"failed: {event.failed_rules}, not {failed}"
+        if rule is not None:
+            assert all(event.skills[skill] >= level for skill, level in rule.skills.items())
+        wanted = reference.policy.default_queue if rule is None else rule.queue
+        assert wanted is not None
+        if reference.policy.queues[wanted].when_full is WhenFull.REFUSE:
+            assert event.queue_id == wanted, f"{event.queue_id} is not what the rule says"
+
     def _length(self, queue_id: str) -> int:
         return sum(
             contact.queue_id == queue_id and contact.state is ContactState.QUEUED
@@ -278,6 +296,11 @@ class World:
 
     def _judge_answer(self, command: c.Command, outcome: Outcome) -> None:
         answer, reference = outcome.answer, self.reference
+        if isinstance(command, c.EnqueueContact) and isinstance(answer, Done):
+            for event in outcome.events:
+                if isinstance(event, e.ContactQueued) and event.contact_id == command.contact_id:
+                    was_asked = event.rule is not None or event.by_default
+                    assert was_asked == (command.queue_id is None), "rules were asked for nothing"
         match command:
             case c.AcceptOffer():
                 self._judge_accept(command, outcome)
@@ -473,6 +496,7 @@ def compare_views(world: World) -> None:
             _compare_conversation(world, work)
         abilities = list(_ability(reference, agent, engine.at_ms)[0])
         assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
+    _compare_rules(world)
     _compare_waiting(world, engine.at_ms)
 
 
@@ -493,6 +517,23 @@ def _compare_conversation(world: World, work: AssignmentView) -> None:
     if view is not None and contact.owner is not None:
         assert view.assignment_id == contact.owner
         assert {one.assignment_id: one.role for one in view.participants} == contact.others
+
+
+def _compare_rules(world: World) -> None:
+    """The counts of the rules are those of the events since the policy came into force."""
+    queued: list[e.ContactQueued] = []
+    for _, _, events in world.records:
+        for event in events:
+            if isinstance(event, e.PolicyPublished):
+                queued = []
+            elif isinstance(event, e.ContactQueued) and (event.rule or event.by_default):
+                queued.append(event)
+    view = world.engine.rules()
+    assert view.classified == len(queued)
+    assert view.by_default == sum(event.by_default for event in queued)
+    for rule in view.rules:
+        assert rule.matched == sum(event.rule == rule.name for event in queued)
+        assert rule.failed == sum(rule.name in event.failed_rules for event in queued)
 
 
 def _compare_waiting(world: World, at_ms: int) -> None:

@@ -10,6 +10,8 @@ from router.model.policy import (
     ChannelPolicy,
     EntryRule,
     EntryWhen,
+    FactPolicy,
+    FactType,
     LostDesktopAction,
     Policy,
     QueuePolicy,
@@ -46,6 +48,11 @@ caps = st.one_of(
 )
 
 
+def attributes(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """The fact, or nothing."""
+    return st.dictionaries(st.just(name), st.integers(0, 4), max_size=1)
+
+
 @st.composite
 def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
     """One channel: voice is heavy, chat light, mail weighs nothing at times."""
@@ -74,6 +81,7 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
     """One queue; it overflows only into queues after it, so no contact goes round in a circle."""
     overflow_to = draw(maybe(st.sampled_from(after))) if after else None
     return QueuePolicy(
+        agents_when=draw(st.sampled_from((None, None, None, "agent.desk > 2", "!known.desk"))),
         requires=draw(st.dictionaries(st.sampled_from(SKILLS), st.integers(1, 2), max_size=1)),
         selection=draw(st.sampled_from(Selection)),
         priority_s=draw(priorities),
@@ -101,7 +109,12 @@ def policies(draw: st.DrawFn) -> Policy:
         channels={name: draw(channels(name)) for name in CHANNELS},
         queues={name: draw(queues(name, names[place + 1 :])) for place, name in enumerate(names)},
         skills=draw(st.sampled_from((SKILLS, SKILLS, ("english", "billing", "golf")))),
+        facts={
+            "level": FactPolicy(type=FactType.INT),
+            "desk": FactPolicy(type=FactType.INT, of="agent"),
+        },
         entry=(
+            EntryRule(name="high", when="contact.level > queues.support.waiting", queue="support"),
             EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales", priority_s=7),
         ),
         default_queue=draw(st.sampled_from((None, "support"))),

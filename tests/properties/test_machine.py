@@ -88,6 +88,7 @@ class Centre(RuleBasedStateMachine):
         channel=channel_ids,
         queue_id=some.maybe(queue_ids),
         skills=some.skills,
+        attributes=some.attributes("level"),
         priority_s=some.priorities,
         strict_class=some.classes,
         ttl_s=st.sampled_from((None, None, None, 25)),
@@ -229,6 +230,7 @@ class Centre(RuleBasedStateMachine):
         skills=some.skills,
         queues=some.maybe(st.lists(st.sampled_from(some.QUEUES), max_size=2, unique=True)),
         units=st.sampled_from((None, None, 0, 60, 200)),
+        attributes=some.attributes("desk"),
         channel_max=st.dictionaries(st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1),
     )
     def an_agent_is_put(self, agent_id: str, queues: list[str] | None, **record: Any) -> None:

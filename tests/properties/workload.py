@@ -17,6 +17,8 @@ from router.model.policy import (
     ChannelPolicy,
     EntryRule,
     EntryWhen,
+    FactPolicy,
+    FactType,
     LostDesktopAction,
     Policy,
     QueuePolicy,
@@ -32,6 +34,27 @@ from tests.core.world import World
 CHANNELS: Final = ("chat", "mail", "voice")
 QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("billing", "english", "german")
+FACTS: Final = {
+    "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
+    "level": FactPolicy(type=FactType.INT),
+    "known": FactPolicy(type=FactType.BOOL),
+    "desk": FactPolicy(type=FactType.INT, of="agent"),
+    "site": FactPolicy(type=FactType.ENUM, values=("hull", "york"), of="agent"),
+}
+EXPRESSIONS: Final = (
+    'contact.tier == "gold" && queues.support.waiting > 1',
+    "100 / contact.level > 20",
+    "contact.level * 4611686018427387904 > 0 || contact.known",
+    'known.tier && contact.tier in ["gold", "silver"] && channel != "mail"',
+    "queues.sales.agents_free > queues.support.agents_free",
+    "queues.support.agents_ready == 0 || !contact.known",
+    "false",
+)
+AGENT_EXPRESSIONS: Final = (
+    "agent.desk > 2",
+    'agent.site == "york" || !known.desk',
+    "10 / agent.desk > 4",
+)
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
 PLANS: Final = ("short", "long")
@@ -96,6 +119,17 @@ class Workload:
         count = self._random.choice((0, 0, 1, 1, 2))
         return {skill: self._random.randint(1, 4) for skill in self._random.sample(SKILLS, count)}
 
+    def _facts(self, of: str) -> dict[str, bool | int | str]:
+        drawn: dict[str, bool | int | str] = {
+            "tier": self._one(("gold", "silver")),
+            "level": self._random.choice((0, 1, 3, 50)),
+            "known": self._random.random() < 0.5,
+            "desk": self._random.choice((0, 1, 2, 3)),
+            "site": self._one(("hull", "york")),
+        }
+        names = [name for name, fact in FACTS.items() if fact.of == of]
+        return {name: drawn[name] for name in names if self._random.random() < 0.6}
+
     def _live(self, world: World) -> str:
         live = [
             one.contact_id for one in world.reference.contacts.values() if not one.state.is_terminal
@@ -110,6 +144,7 @@ class Workload:
             channel=self._one(CHANNELS),
             queue_id=self._one((*QUEUES, None)),
             skills=self._skills(),
+            attributes=self._facts("contact"),
             priority_s=self._one((0, 0, 0, 20, -5)),
             strict_class=self._one((0, 0, 0, 1)),
             ttl_s=self._one((None, None, None, 20)),
@@ -193,6 +228,7 @@ class Workload:
             skills=self._skills() | self._skills(),
             queues=queues,
             units=self._one((None, None, 60, 200, 0)),
+            attributes=self._facts("agent"),
             channel_max=self._one(({}, {}, {"chat": 0}, {"voice": 2})),
         )
 
@@ -298,15 +334,9 @@ class Workload:
                 name: self._queue(names[place + 1 :], tuple(plans))
                 for place, name in enumerate(names)
             },
-            entry=(
-                EntryRule(
-                    name="calls",
-                    when=EntryWhen(channel="voice"),
-                    queue=names[0],
-                    plan=self._one((None, *plans)),
-                ),
-            ),
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
+            facts=FACTS,
+            entry=self._entry(names, tuple(plans)),
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
@@ -320,6 +350,27 @@ class Workload:
         if self._random.random() < 0.8:
             return None
         return CapPolicy(most=self._random.randint(1, 4), per_s=60)
+
+    def _entry(self, queues: tuple[str, ...], plans: tuple[str, ...]) -> tuple[EntryRule, ...]:
+        texts = self._random.sample(EXPRESSIONS, self._random.randint(0, 4))
+        rules = [
+            EntryRule(
+                name=f"rule{place}",
+                when=text,
+                queue=self._one(queues),
+                priority_s=self._one((0, 7)),
+                skills=self._one(({}, {"english": 1})),
+                plan=self._one((None, *plans)),
+            )
+            for place, text in enumerate(texts)
+        ]
+        if self._random.random() < 0.5:
+            rules.insert(0, EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales"))
+        if self._random.random() < 0.5:
+            plan = self._one((None, *plans))
+            calls = EntryWhen(channel="voice")
+            rules.append(EntryRule(name="calls", when=calls, queue=queues[0], plan=plan))
+        return tuple(rules)
 
     def _channel(self, name: str, below: tuple[str, ...]) -> ChannelPolicy:
         return ChannelPolicy(
@@ -370,6 +421,7 @@ class Workload:
             plan=self._one((None, *plans)),
             priority_s=self._one((0, 0, 15)),
             strict_class=self._one((0, 0, 1)),
+            agents_when=self._one((None, None, None, *AGENT_EXPRESSIONS)),
             offer_timeout_s=self._one((None, 3)),
             auto_accept=self._one((None, None, True, False)),
             broadcast=self._one((1, 1, 2, 3)),

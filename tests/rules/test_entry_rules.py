@@ -15,7 +15,7 @@ POLICY = Policy(channels={"voice": ChannelPolicy()}, queues={"q": QueuePolicy()}
 
 
 def rule_for(channel: str, attributes: dict[str, FactValue]) -> str | None:
-    rule = classify(POLICY, channel, attributes)
+    rule = classify(POLICY, channel, attributes).rule
     return rule.name if rule else None
 
 
@@ -42,4 +42,4 @@ def test_a_rule_without_conditions_takes_everything() -> None:
         queues={"q": QueuePolicy()},
         entry=(EntryRule(name="all", queue="q"),),
     )
-    assert classify(policy, "voice", {}) is policy.entry[0]
+    assert classify(policy, "voice", {}).rule is policy.entry[0]

@@ -19,6 +19,8 @@ from router.model.policy import (
     ServiceLevelPolicy,
     StepPolicy,
 )
+from router.rules.tokens import FUNCTIONS
+from router.rules.variables import QUEUE_FACTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
 PREFIXES: dict[type[msgspec.Struct], str] = {
@@ -46,3 +48,9 @@ def test_every_key_has_its_row(struct: type[msgspec.Struct]) -> None:
 @pytest.mark.parametrize("selection", Selection)
 def test_every_selection_is_named(selection: Selection) -> None:
     assert f"`{selection}`" in PAGE
+
+
+@pytest.mark.parametrize("name", [*QUEUE_FACTS, *FUNCTIONS])
+def test_the_page_about_rules_names_what_can_be_said(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+    assert f".{name}`" in page if name in QUEUE_FACTS else name in page

@@ -51,6 +51,21 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
+def fact_value(text: str) -> bool | int | str:
+    """``3``, ``yes``, ``no`` or a word."""
+    if text in ("yes", "no"):
+        return text == "yes"
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def type_of(values: set[str]) -> FactType:
+    """The type of a fact that has these values in a story."""
+    kinds = {type(fact_value(value)) for value in values}
+    if kinds == {int}:
+        return FactType.INT
+    return FactType.BOOL if kinds == {bool} else FactType.IDENT
+
+
 def service_level(text: str) -> ServiceLevelPolicy:
     """``80%/20s``."""
     share, _, threshold = text.partition("/")
@@ -90,6 +105,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
 }
 QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "requires": ("requires", levels),
+    "agents_when": ("agents_when", str),
     "selection": ("selection", Selection),
     "plan": ("plan", str),
     "priority": ("priority_s", signed_seconds),
@@ -156,21 +172,31 @@ class Draft:
         self._agents = AgentsPolicy()
         self._default_queue: str | None = None
         self._skills: tuple[str, ...] = ()
-        self._facts: tuple[str, ...] = ()
+        self._facts: dict[str, FactPolicy] = {}
         self.drain_to: dict[str, str] = {}
 
     def declare(self, text: str) -> None:
         """A story declares its skills and facts by using them: read them from the whole text."""
         skills: dict[str, None] = {}
-        facts: dict[str, None] = {}
+        facts: dict[str, set[str]] = {}
+        agents_facts: set[str] = set()
         for line in text.splitlines():
             for part in [] if line.startswith("#") else line.split():
                 key, _, value = part.partition("=")
                 if key in ("needs", "skills", "requires", "asks", "level") and value:
                     skills |= dict.fromkeys(levels(value))
                 if key.startswith("fact."):
-                    facts[key.removeprefix("fact.")] = None
-        self._skills, self._facts = tuple(skills), tuple(facts)
+                    name = key.removeprefix("fact.")
+                    facts.setdefault(name, set()).add(value)
+                    if " agent " in line:
+                        agents_facts.add(name)
+        self._skills = tuple(skills)
+        self._facts = {
+            name: FactPolicy(
+                type=type_of(values), of="agent" if name in agents_facts else "contact"
+            )
+            for name, values in facts.items()
+        }
 
     def read(self, text: str) -> None:
         """One line. ValueError: it cannot be read."""
@@ -214,10 +240,14 @@ class Draft:
         self._queues[name] = replace(queue, **fields(settings, QUEUE))
 
     def _entry_rule(self, name: str, settings: dict[str, str]) -> None:
+        if "when" in settings:
+            text = settings.pop("when")
+            self._entry.append(EntryRule(name=name, when=text, **fields(settings, ENTRY)))
+            return
         when = EntryWhen(
             channel=settings.pop("channel", None),
             attributes={
-                key.removeprefix("fact."): settings.pop(key)
+                key.removeprefix("fact."): fact_value(settings.pop(key))
                 for key in list(settings)
                 if key.startswith("fact.")
             },
@@ -236,7 +266,7 @@ class Draft:
             channels=dict(self._channels),
             queues=queues,
             skills=self._skills,
-            facts={name: FactPolicy(type=FactType.IDENT) for name in self._facts},
+            facts=dict(self._facts),
             plans=dict(self._plans),
             entry=tuple(self._entry),
             default_queue=self._default_queue,

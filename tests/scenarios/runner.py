@@ -10,7 +10,7 @@ from router.model.refusals import Refused
 from router.model.states import AgentState, OfferState
 from tests.builders import START_MS
 from tests.core.world import World
-from tests.scenarios.policy_lines import KINDS, Draft, levels, names, signed_seconds
+from tests.scenarios.policy_lines import KINDS, Draft, fact_value, levels, names, signed_seconds
 from tests.scenarios.story import Step, Story, clock, seconds_of, words_and_settings
 from tests.scenarios.tell import Teller, only_repeats
 
@@ -368,7 +368,7 @@ def _consult(agent_id: str, verb: str, contact_id: str) -> c.Command:
 
 def _facts(settings: dict[str, str]) -> dict[str, bool | int | str]:
     keys = [key for key in settings if key.startswith("fact.")]
-    return {key.removeprefix("fact."): settings.pop(key) for key in keys}
+    return {key.removeprefix("fact."): fact_value(settings.pop(key)) for key in keys}
 
 
 def _record(agent_id: str, settings: dict[str, str]) -> c.PutAgent:
@@ -379,6 +379,7 @@ def _record(agent_id: str, settings: dict[str, str]) -> c.PutAgent:
         queues=None if queues is None else names(queues),
         units=None if units is None else int(units),
         channel_max=levels(settings.pop("channel_max", "")),
+        attributes=_facts(settings),
     )
     _nothing_left(settings)
     return command

@@ -4,6 +4,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.core.engine import Engine
 from router.model.commands import AbandonContact, AcceptOffer, Command
+from router.model.policy import EntryRule, FactPolicy, FactType
 from router.stats.meters import Meters
 from router.telemetry.centre import OTHER, LabelCap, families, sample
 from tests.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
@@ -87,3 +88,31 @@ def test_a_label_once_given_stays() -> None:
     assert cap.label("w", "a") == "a"
     assert cap.label("w", "b") == OTHER
     assert cap.label("w", "a") == "a"
+
+
+def test_entry_rules_are_labels_up_to_the_cap_and_start_anew_with_a_policy() -> None:
+    facts = {"age": FactPolicy(type=FactType.INT)}
+    rules = tuple(
+        EntryRule(name=name, when=when, queue="support")
+        for name, when in (
+            ("young", "contact.age < 9"),
+            ("old", "contact.age > 60"),
+            ("all", "true"),
+        )
+    )
+    policy = a_policy(facts=facts, entry=rules)
+    steps: list[tuple[int, Command]] = [
+        (0, published(policy)),
+        (1, a_contact("c1", queue_id=None)),
+        (2, a_contact("c2", queue_id=None, attributes={"age": 70})),
+    ]
+
+    def of(rule: str, outcome: str, cap: int = 10) -> float | None:
+        labels = (("outcome", outcome), ("rule", rule), ("workspace", "default"))
+        return found_of(after(*steps), cap).get(("router_entry_rule_contacts_total", labels))
+
+    assert (of("young", "matched"), of("young", "failed")) == (0, 1)
+    assert (of("old", "matched"), of("all", "matched")) == (1, 1)
+    assert of("old", "matched", cap=1) is None and of(OTHER, "matched", cap=1) == 2
+    steps.append((3, published(policy)))
+    assert (of("old", "matched"), of("young", "failed")) == (0, 0)

@@ -1,4 +1,4 @@
-"""``router policy check``: what is wrong, odd or changed in a policy document, before it is published."""
+"""``router policy check`` and ``try``: what is wrong, odd or changed in a policy document, and what its rules say to a contact."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from router.cli.options import json_option
-from router.cli.output import EXIT_FAILED, Failure, print_json, print_table, read_file
+from router.cli.output import EXIT_FAILED, Failure, UsageFailure, print_json, print_table, read_file
 from router.model.errors import PolicyInvalid, Problem
 
 if TYPE_CHECKING:
     from router.model.policy import Policy
     from router.rules.diff import Change
+    from router.rules.trial import Trial
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -46,6 +47,62 @@ def check(file: Path, against: Path | None, as_json: bool) -> None:
     _tell_valid(file, found, advice)
     if changes is not None:
         _tell_changes(changes)
+
+
+@policy.command(name="try")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--contact",
+    "sample",
+    required=True,
+    help="The contact as JSON: channel, attributes, and queues with the values of their facts.",
+)
+@json_option
+def try_(file: Path, sample: str, as_json: bool) -> None:
+    """Classify a sample contact by the entry rules of a policy document.
+
+    Shows which rule decides, which ones fail, and what each was told. Facts of queues that are not given have no value.
+
+    \b
+    router policy try policy.yaml --contact \\
+      '{"channel": "voice", "attributes": {"tier": "gold"}, "queues": {"support": {"waiting": 21}}}'
+    """
+    import msgspec
+
+    from router.rules.trial import SampleContact, sample_objection, try_rules
+
+    found = _read_other(file)
+    try:
+        contact = msgspec.json.decode(sample, type=SampleContact)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise UsageFailure(
+            "--contact: not a contact: channel, attributes, queues as JSON"
+        ) from None
+    objection = sample_objection(found, contact)
+    if objection is not None:
+        raise UsageFailure(f"--contact: {objection[0]}: {objection[1]}")
+    trial = try_rules(found, contact, lambda queue_id, name: None)
+    if as_json:
+        print_json(trial)
+        return
+    _tell_trial(trial)
+
+
+def _tell_trial(trial: "Trial") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("rule", "", "facts", "missing")
+    for rule in trial.rules:
+        facts = ", ".join(f"{name} = {value}" for name, value in rule.facts.items())
+        cells = (rule.name, str(rule.asked).replace("_", " "), facts, ", ".join(rule.missing))
+        table.add_row(*map(Text, cells))
+    print_table(table)
+    by = f"by the rule {trial.rule}" if trial.rule else "by default_queue: no rule holds"
+    if trial.queue_id is None:
+        click.echo("Refused: no rule holds, and there is no default_queue.")
+    else:
+        click.echo(f"Queue {trial.queue_id}, {by}.")
 
 
 def _read(path: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 Reads, never writes. Looks once at each waiting contact, agent and rule, and joins requirement classes with profiles
 (``reach.py``), so that a live router can be asked. Facts that no gateway ever sets cannot be known here: a rule that asks for
-one is not found.
+one is found by its count, once enough contacts have passed it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,11 +19,16 @@ from router.model.ids import AgentId, QueueId
 from router.model.policy import Policy, QueuePolicy
 from router.model.views import Lack
 from router.rules.advice import advise
+from router.rules.conditions import channel_asked
 from router.rules.coverage import covered_rules
 
 _FINDINGS_MAX: Final = 1_000
 _IDS_MAX: Final = 20
 _NEAR_END_MS: Final = 60_000
+# A rule that has decided for none of so many contacts is worth a look; one that failed so often, and for one in twenty, too.
+_CLASSIFIED_MIN: Final = 1_000
+_FAILED_MIN: Final = 20
+_FAILED_ONE_IN: Final = 20
 
 _Classes: TypeAlias = dict[tuple[QueueId, str, Needs], list[Contact]]
 _ORDER: Final = {name: place for place, name in enumerate((*Severity, *FindingCode))}
@@ -83,6 +88,7 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
             f"never decides: before it {_names(names)} take every contact that it asks for",
             subject=rule.name,
         )
+    yield from _rules_at_work(state, policy)
     for queue_id, queue in policy.queues.items():
         yield from _target(policy, queue_id, queue)
     for problem in advise(policy):
@@ -196,7 +202,8 @@ def _queues(reach: Reach, policy: Policy) -> Iterator[Finding]:
 
 def _rules(reach: Reach, policy: Policy) -> Iterator[Finding]:
     for rule in policy.entry:
-        channels = reach.channels if rule.when.channel is None else (rule.when.channel,)
+        only = channel_asked(rule.when)
+        channels = reach.channels if only is None else (only,)
         wanted = at_last(policy, rule.queue, rule.plan, rule.skills)
         needs = best_of(reach, wanted, channels)
         if wanted.queue_id != rule.queue or reach.takers(rule.queue, channels, needs):
@@ -212,6 +219,31 @@ def _rules(reach: Reach, policy: Policy) -> Iterator[Finding]:
             lacks=lacks,
             nearest_agents=nearest,
         )
+
+
+def _rules_at_work(state: RoutingState, policy: Policy) -> Iterator[Finding]:
+    """What the counts since the policy came into force say: few contacts say nothing."""
+    counts = state.rule_counts
+    classified = counts.classified
+    covered = {rule.name for rule, _ in covered_rules(policy)}
+    for rule in policy.entry:
+        failed = counts.failed.get(rule.name, 0)
+        if failed >= _FAILED_MIN and failed * _FAILED_ONE_IN >= classified:
+            yield _finding(
+                FindingCode.RULE_FAILS_OFTEN,
+                Severity.WARNING,
+                f"it could not be asked for {failed:,} of {classified:,} contacts: "
+                "a fact was missing, or a number went out of its range",
+                subject=rule.name,
+            )
+        matched = counts.matched.get(rule.name, 0)
+        if classified >= _CLASSIFIED_MIN and not matched and rule.name not in covered:
+            yield _finding(
+                FindingCode.RULE_NEVER_MATCHED,
+                Severity.NOTE,
+                f"it decided for none of the {classified:,} contacts that were classified since the policy was published",
+                subject=rule.name,
+            )
 
 
 def _skills(reach: Reach, policy: Policy, waiting: _Classes) -> Iterator[Finding]:

@@ -24,10 +24,14 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
 
 
 def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
-    """What does not change by waiting: queues, skills, levels, channels."""
+    """What does not change by waiting: queues, facts, skills, levels, channels."""
     found: list[Lack] = []
     if agent.queues is not None and contact.queue_id not in agent.queues:
         found.append(Lack(code="queue"))
+    if state.queue_policy(contact.queue_id).agents_when is not None:
+        qualification = state.index.qualification
+        if not qualification.fits(contact.queue_id, qualification.key(agent.attributes)):
+            found.append(Lack(code="facts"))
     if state.policy is not None:
         needs, also = requirement_of(state.policy, contact)
         skills = lacks_skills(state.policy, agent, needs)

@@ -13,13 +13,14 @@ from router.core.doctor import diagnose
 from router.core.index import Index
 from router.core.invariants import broken
 from router.core.matching import settle
+from router.core.queue_facts import READERS
 from router.core.state import RoutingState
 from router.core.timers import Timers
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event
 from router.model.outcome import Outcome
-from router.model.policy import Policy
+from router.model.policy import FactValue, Policy
 from router.model.states import Presence
 from router.model.views import (
     AgentView,
@@ -27,6 +28,7 @@ from router.model.views import (
     ContactView,
     ContactWhy,
     QueueView,
+    RulesView,
     WorkspaceView,
 )
 
@@ -186,6 +188,14 @@ class Engine:
     def workspace(self) -> WorkspaceView:
         """Everything in figures."""
         return views.workspace_view(self._state)
+
+    def rules(self) -> RulesView:
+        """The entry rules of the policy in force, and how many contacts each has classified."""
+        return views.rules_view(self._state)
+
+    def queue_fact(self, queue_id: str, channel: str, name: str) -> FactValue | None:
+        """What a rule would be told now of a declared queue; None: there is no value."""
+        return READERS[name](self._state, queue_id, channel)
 
     def why(self, contact_id: str) -> ContactWhy | None:
         """Why a contact is where it is, by the rules that route."""

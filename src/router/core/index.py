@@ -18,9 +18,13 @@ from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
 from router.model.ids import AgentId, ContactId, OfferId, QueueId
 from router.model.policy import ChannelPolicy, Policy
 from router.model.states import AgentState, ContactState, Presence
+from router.rules.entry import Classifier
+from router.rules.qualification import Qualification
 
 # Requirement classes that are empty are kept for their next contact, up to this many.
 _EMPTY_LINES_MAX: Final = 2_000
+_NO_SKILLS: Final[dict[str, int]] = {}
+_NO_POLICY: Final = Policy(channels={}, queues={})
 _STAGES_MAX: Final = 10_000
 
 
@@ -71,6 +75,9 @@ class Index:
         """Agents with more room than before; ``matching`` empties it."""
         self.seeking: dict[ContactId, Contact] = {}
         """Contacts that wait anew, or that somebody may take again."""
+        self.classifier = Classifier(_NO_POLICY)
+        self.qualification = Qualification(_NO_POLICY)
+        """The entry rules and the queues' conditions on agents, ready to be asked."""
         self._declared: frozenset[str] = frozenset()
         self._limits: dict[Needs, list[int]] = {}
         """Shared by all agents with the same overrides: few of them, so they stay at hand."""
@@ -130,6 +137,8 @@ class Index:
         self.channel_lines = [0] * len(self.channel_list)
         self._limits = {}
         self._declared = frozenset(policy.skills)
+        self.classifier = Classifier(policy)
+        self.qualification = Qualification(policy)
 
     # --- contacts ---------------------------------------------------------------
     def place(self, contact: Contact) -> None:
@@ -200,6 +209,10 @@ class Index:
         return self._plain_line(
             contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
         )
+
+    def base_line(self, queue_id: QueueId, channel: str) -> Line:
+        """The line of contacts that ask for no more than a queue requires of all."""
+        return self._plain_line(queue_id, channel, _NO_SKILLS, None)
 
     def line_at(self, asks: Asks) -> Line:
         """The line of what is asked for."""
@@ -332,7 +345,7 @@ class Index:
     # --- agents -----------------------------------------------------------------
     def enlist(self, agent: Agent) -> None:
         """A new agent, or one whose record has changed: find his profile, then his room."""
-        key = profile_key(agent)
+        key = profile_key(agent, self.qualification)
         profile = self.profiles.get(key) or self._make_profile(key)
         if agent.profile is not profile:
             self._note_left(agent)
@@ -364,7 +377,11 @@ class Index:
     def _make_profile(self, key: ProfileKey) -> Profile:
         index = self._free_profiles.pop() if self._free_profiles else len(self.profile_list)
         profile = Profile(
-            key, index=index, channels=len(self.channel_list), declared=self._declared
+            key,
+            index=index,
+            channels=len(self.channel_list),
+            declared=self._declared,
+            qualification=self.qualification,
         )
         if index == len(self.profile_list):
             self.profile_list.append(profile)

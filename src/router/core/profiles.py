@@ -10,8 +10,9 @@ from typing import Final, TypeAlias
 from router.core.lines import Line, Needs
 from router.core.state import Agent
 from router.model.ids import QueueId
+from router.rules.qualification import FactKey, Qualification
 
-ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs]
+ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs, FactKey]
 
 # Stale entries that an order may hold beyond as many as it has agents.
 _STALE_MAX: Final = 64
@@ -102,27 +103,36 @@ def _number(entry: tuple[int, Agent]) -> int:
 
 
 class Profile:
-    """Agents with the same skills, queues and channels taken from them."""
+    """Agents with the same skills, queues, channels taken from them and facts that a queue asks for."""
 
     __slots__ = (
         "agents",
         "barred",
         "bit",
+        "facts",
         "flexibility",
         "idle",
         "index",
         "key",
         "mask",
+        "qualification",
         "queues",
         "ready",
         "skills",
     )
 
     def __init__(
-        self, key: ProfileKey, *, index: int, channels: int, declared: frozenset[str]
+        self,
+        key: ProfileKey,
+        *,
+        index: int,
+        channels: int,
+        declared: frozenset[str],
+        qualification: Qualification,
     ) -> None:
         self.key = key
-        skills, queues, barred = key
+        skills, queues, barred, self.facts = key
+        self.qualification = qualification
         self.index = index
         self.bit = 1 << index
         self.skills = {skill: level for skill, level in skills if skill in declared}
@@ -142,18 +152,25 @@ class Profile:
             return False
         if line.channel in self.barred:
             return False
+        if line.queue.agents_when is not None and not self.facts_fit(line.queue_id):
+            return False
         return self._has(line.needs) or any(self._has(needs) for needs in line.also)
 
     def _has(self, needs: Needs) -> bool:
         skills = self.skills
         return all(skills.get(skill, 0) >= level for skill, level in needs)
 
+    def facts_fit(self, queue_id: QueueId) -> bool:
+        """Whether these agents' facts are what the queue asks for; remembered, so nothing is evaluated twice."""
+        return self.qualification.fits(queue_id, self.facts)
+
     def proficiency(self, line: Line) -> int:
         """The sum of the levels in the line's skills; who came in by another requirement may lack some."""
         return sum(self.skills.get(skill, 0) for skill, _ in line.needs)
 
 
-def profile_key(agent: Agent) -> ProfileKey:
+def profile_key(agent: Agent, qualification: Qualification) -> ProfileKey:
     """What makes two agents alike."""
     barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
-    return tuple(sorted(agent.skills.items())), agent.queues, barred
+    facts = qualification.key(agent.attributes)
+    return tuple(sorted(agent.skills.items())), agent.queues, barred, facts

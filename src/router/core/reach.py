@@ -44,10 +44,18 @@ class Reach:
                 self._take(profile)
         self._skilled: dict[Needs, int] = {}
         self._base = {name: needs_of(queue, _NO_SKILLS) for name, queue in policy.queues.items()}
-        self._bases = list(dict.fromkeys(self._base.values()))
+        self._factual = {
+            name: self._with_facts(name)
+            for name, queue in policy.queues.items()
+            if queue.agents_when is not None
+        }
+        """By queue with ``agents_when``: the profiles whose facts fit."""
+        self._bases = {
+            (self._base[name], queue.agents_when): name for name, queue in policy.queues.items()
+        }
         self._skilled_for_any = 0
-        for needs in self._bases:
-            self._skilled_for_any |= self._with_skills(needs)
+        for (needs, _), queue_id in self._bases.items():
+            self._skilled_for_any |= self._with_skills(needs) & self._fitting_facts(queue_id)
         self._agent_lacks: dict[int, tuple[Lack, ...]] = {}
 
     def _take(self, profile: Profile) -> None:
@@ -76,16 +84,35 @@ class Reach:
 
     def qualified(self, queue_id: QueueId, channels: Sequence[str], needs: Needs) -> int:
         """Profiles with the queue, the skills, and one of the channels."""
-        return self._with_skills(needs) & self._with_queue(queue_id) & _any_of(self._open, channels)
+        return (
+            self._with_skills(needs)
+            & self._with_queue(queue_id)
+            & self._fitting_facts(queue_id)
+            & _any_of(self._open, channels)
+        )
 
     def takers(self, queue_id: QueueId, channels: Sequence[str], needs: Needs) -> int:
         """Those of them with somebody whom an item of one of these channels fits."""
         return (
-            self._with_skills(needs) & self._with_queue(queue_id) & _any_of(self._fitting, channels)
+            self._with_skills(needs)
+            & self._with_queue(queue_id)
+            & self._fitting_facts(queue_id)
+            & _any_of(self._fitting, channels)
         )
 
     def _with_queue(self, queue_id: QueueId) -> int:
         return self._serving_all | self._serving.get(queue_id, 0)
+
+    def _with_facts(self, queue_id: QueueId) -> int:
+        found = 0
+        for profile in self._index.profile_list:
+            if profile is not None and profile.facts_fit(queue_id):
+                found |= profile.bit
+        return found
+
+    def _fitting_facts(self, queue_id: QueueId) -> int:
+        """The profiles whose facts are what the queue asks for: all, where it asks for none."""
+        return self._factual.get(queue_id, self._all)
 
     def _with_skills(self, needs: Needs) -> int:
         found = self._skilled.get(needs)
@@ -114,6 +141,8 @@ class Reach:
         found: list[Lack] = []
         if not self._with_queue(queue_id):
             found.append(Lack(code="queue"))
+        if not self._fitting_facts(queue_id) and self._all:
+            found.append(Lack(code="facts"))
         best = self.best_levels
         found += [
             _level_lack(skill, best.get(skill), level)
@@ -136,6 +165,8 @@ class Reach:
         agents: dict[tuple[Lack, ...], int] = {}
         for profile in self._index.profiles_in(self._lacking_fewest(queue_id, channels, needs)):
             found = [] if _serves_queue(profile, queue_id) else [Lack(code="queue")]
+            if not self._fitting_facts(queue_id) & profile.bit:
+                found.append(Lack(code="facts"))
             found += _skills_lacking(profile, needs)
             if not self._has_channel(profile, channels):
                 found.append(_channel_lack(channels))
@@ -151,6 +182,7 @@ class Reach:
         """The profiles that miss the smallest number of conditions: of all, those who miss none, one, two…"""
         conditions = [self._with_level(skill, level) for skill, level in needs]
         conditions += [self._with_queue(queue_id), _any_of(self._fitting, channels)]
+        conditions.append(self._fitting_facts(queue_id))
         missing = [self._all]
         for condition in conditions:
             kept = [mask & condition for mask in missing]
@@ -175,19 +207,28 @@ class Reach:
         if not self._has_channel(profile, self.channels):
             found = (Lack(code="channel"),)
         if profile.queues is None:
-            served = self._bases
+            served = list(self._bases.values())
         else:
-            served = [self._base[name] for name in sorted(profile.queues) if name in self._base]
+            served = [name for name in sorted(profile.queues) if name in self._base]
         if not served:
             return (*found, Lack(code="queue"))
         is_skilled = (
             self._skilled_for_any & profile.bit
             if profile.queues is None
-            else any(self._with_skills(needs) & profile.bit for needs in served)
+            else any(
+                self._with_skills(self._base[name]) & self._fitting_facts(name) & profile.bit
+                for name in served
+            )
         )
         if is_skilled:
             return found
-        lacking = (tuple(_skills_lacking(profile, needs)) for needs in served)
+        lacking = (
+            (
+                *(() if self._fitting_facts(name) & profile.bit else (Lack(code="facts"),)),
+                *_skills_lacking(profile, self._base[name]),
+            )
+            for name in served
+        )
         return found + min(lacking, key=lambda lacks: (len(lacks), str(lacks)))
 
     # --- channels ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from router.core.index import Index
+from router.core.rule_counts import RuleCounts
 from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, RoutingState
 from router.core.timers import Timers
 from router.model.policy import Policy
@@ -71,6 +72,7 @@ class Image(Struct, array_like=True):
     assignments: list[tuple[Any, ...]]
     agents: list[tuple[Any, ...]]
     dedupe: list[tuple[bytes, tuple[Any, ...]]]
+    rule_counts: RuleCounts = msgspec.field(default_factory=RuleCounts)
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -96,6 +98,7 @@ def dump(state: RoutingState) -> bytes:
             assignments=_rows(Assignment, state.assignments),
             agents=_rows(Agent, state.agents),
             dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
+            rule_counts=state.rule_counts,
         )
     )
 
@@ -126,6 +129,7 @@ def load(data: bytes) -> RoutingState:
     for key, row in image.dedupe:
         state.dedupe[key] = msgspec.convert(dict(zip(_FIELDS[Dedupe], row, strict=True)), Dedupe)
         state.dedupe_order.append(key)
+    state.rule_counts = image.rule_counts
     _derive(state)
     return state
 

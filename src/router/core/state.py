@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from router.core.rule_counts import RuleCounts
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import FactValue, Policy, QueuePolicy
 from router.model.states import (
@@ -73,6 +74,9 @@ class Contact(Struct, kw_only=True, gc=False):
     """How its other offers ended, at which event, and whose they were."""
     ended_seq: int = 0
     reason: str | None = None
+    rule: str | None = None
+    failed_rules: tuple[str, ...] = ()
+    """The entry rule that decided, and those that failed for it."""
     line: Line | None = None
     """Derived: the line it waits in (or will return to while offered)."""
     key: int = 0
@@ -201,6 +205,7 @@ class RoutingState:
         """When the last event happened; steps without events move ``at_ms`` only."""
         self.policy: Policy | None = None
         self.policy_version = 0
+        self.rule_counts = RuleCounts()
         self.idle_counter = 0
         self.contacts: dict[ContactId, Contact] = {}
         self.ended: deque[tuple[ContactId, int]] = deque()

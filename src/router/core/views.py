@@ -15,6 +15,8 @@ from router.model.views import (
     OfferView,
     ParticipantView,
     QueueView,
+    RulesView,
+    RuleView,
     WorkspaceView,
 )
 
@@ -120,6 +122,8 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         preferred_agents=contact.preferred_agents,
         last_agent_id=contact.last_agent_id,
         reason=contact.reason,
+        rule=contact.rule,
+        failed_rules=contact.failed_rules,
     )
 
 
@@ -230,4 +234,25 @@ def workspace_view(state: RoutingState) -> WorkspaceView:
         offers_pending=len(state.offers),
         assignments_open=len(state.assignments),
         queues=tuple(queue_view(state, q) for q in (state.policy.queues if state.policy else ())),
+    )
+
+
+def rules_view(state: RoutingState) -> RulesView:
+    """The entry rules of the policy in force and what they have done under it."""
+    counts = state.rule_counts
+    entry = state.policy.entry if state.policy else ()
+    return RulesView(
+        as_of_seq=state.seq,
+        policy_version=state.policy_version,
+        since_ms=counts.since_ms,
+        classified=counts.classified,
+        by_default=counts.by_default,
+        rules=tuple(
+            RuleView(
+                name=rule.name,
+                matched=counts.matched.get(rule.name, 0),
+                failed=counts.failed.get(rule.name, 0),
+            )
+            for rule in entry
+        ),
     )

@@ -36,6 +36,8 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
             state=contact.state,
             reason=contact.reason or str(contact.state),
             req=view.req,
+            rule=contact.rule,
+            failed_rules=contact.failed_rules,
         )
     able: list[AgentWhy] = []
     unable: list[AgentWhy] = []
@@ -64,6 +66,8 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         next_change=None if change is None else change[1],
         step=_step_why(state, contact, contact.step),
         next_step=_next_step_why(state, contact),
+        rule=contact.rule,
+        failed_rules=contact.failed_rules,
     )
 
 

@@ -17,6 +17,8 @@ def _of_all(lack: Lack) -> str:
     match lack.code:
         case "queue":
             return "no agent serves the queue"
+        case "facts":
+            return "nobody's facts are what the queue asks for (agents_when)"
         case "skill":
             return f"nobody has the skill {lack.skill}"
         case "level":
@@ -31,6 +33,8 @@ def _of_some(lack: Lack) -> str:
     match lack.code:
         case "queue":
             return "the queue"
+        case "facts":
+            return "the facts that the queue asks for (agents_when)"
         case "skill":
             return f"the skill {lack.skill}"
         case "level":

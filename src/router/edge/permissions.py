@@ -69,6 +69,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "get_policy": _SUPERVISORS,
     "put_policy": _ADMIN,
     "check_policy": _SUPERVISORS,
+    "list_rules": _SUPERVISORS,
+    "try_policy": _SUPERVISORS,
     "list_events": _SUPERVISORS,
     "get_state": _SUPERVISORS,
     "get_digest": _SUPERVISORS,

@@ -14,8 +14,14 @@ from router.model.commands import PublishPolicy
 from router.model.errors import PolicyInvalid, Problem
 from router.model.policy import Policy
 from router.rules.document import parse_with_advice
+from router.rules.trial import SampleContact, Trial, sample_objection, try_rules
 
 YAML_TYPE: Final = "application/yaml"
+_OBJECTIONS: Final = {
+    "channel": "unknown_channel",
+    "attributes": "unknown_fact",
+    "queues": "invalid_value",
+}
 
 
 async def get_policy(call: Call) -> Answer:
@@ -58,6 +64,34 @@ async def check_policy(call: Call) -> Answer:
 
     answered = await call.ask(question)
     return Answer(body=PolicyChecked(advice=tuple(advice), removed_queues_waiting=answered.value))
+
+
+async def list_rules(call: Call) -> Answer:
+    """The entry rules of the policy in force, and how many contacts each has decided for or failed for."""
+    answered = await call.ask(lambda engine: engine.rules())
+    return Answer(body=answered.value)
+
+
+async def try_policy(call: Call) -> Answer:
+    """What the entry rules in force would make of a contact; facts of queues that are not given are those of now."""
+    sample: SampleContact = call.body
+
+    def question(engine: Engine) -> Trial | tuple[str, str] | None:
+        policy = engine.policy
+        if policy is None:
+            return None
+        return sample_objection(policy, sample) or try_rules(
+            policy, sample, lambda queue_id, name: engine.queue_fact(queue_id, sample.channel, name)
+        )
+
+    tried = (await call.ask(question)).value
+    if tried is None:
+        raise ProblemRaised("not_found", "no policy has been published")
+    if isinstance(tried, Trial):
+        return Answer(body=tried)
+    field, reason = tried
+    root = field.partition(".")[0]
+    raise ProblemRaised(_OBJECTIONS[root], reason, field=field)
 
 
 async def _parsed(document: bytes) -> tuple[Policy, list[Problem]]:

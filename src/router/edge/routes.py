@@ -47,7 +47,8 @@ from router.edge.documents import (
 )
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
-from router.model.views import AgentView, AgentWhy, ContactView, ContactWhy
+from router.model.views import AgentView, AgentWhy, ContactView, ContactWhy, RulesView
+from router.rules.trial import SampleContact, Trial
 from router.wire.frames import ContactFields
 
 
@@ -362,6 +363,22 @@ _CENTRE: Final = (
         tag="policy",
         codes=("policy_invalid",),
         is_policy_document=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/policy/rules",
+        operation=policies.list_rules,
+        response=RulesView,
+        tag="policy",
+    ),
+    Route(
+        method="POST",
+        path="/v1/policy/try",
+        operation=policies.try_policy,
+        request=SampleContact,
+        response=Trial,
+        tag="policy",
+        codes=("not_found", "unknown_channel", "unknown_fact"),
     ),
     Route(
         method="GET",

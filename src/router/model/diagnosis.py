@@ -30,6 +30,8 @@ class FindingCode(StrEnum):
     RULE_WITHOUT_AGENTS = "rule_without_agents"
     STEP_WITHOUT_AGENTS = "step_without_agents"
     RULE_NEVER_REACHED = "rule_never_reached"
+    RULE_FAILS_OFTEN = "rule_fails_often"
+    RULE_NEVER_MATCHED = "rule_never_matched"
     SKILL_NOBODY_HAS = "skill_nobody_has"
     AGENTS_WITHOUT_WORK = "agents_without_work"
     SKILL_NOT_DECLARED = "skill_not_declared"
@@ -50,6 +52,8 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.RULE_WITHOUT_AGENTS: "give an agent what lacks, or lower what the rule asks for",
     FindingCode.STEP_WITHOUT_AGENTS: "give an agent what lacks, let the step ask for less, or take it out: it only costs time",
     FindingCode.RULE_NEVER_REACHED: "move the rule before those, or remove it",
+    FindingCode.RULE_FAILS_OFTEN: "ask `known.FACT` first where a fact may be missing, or have the gateway send it",
+    FindingCode.RULE_NEVER_MATCHED: "try it with a contact that it is meant for: router policy try",
     FindingCode.SKILL_NOBODY_HAS: "give it to an agent, or remove it from the policy",
     FindingCode.AGENTS_WITHOUT_WORK: "give them a skill, queue, channel or units that a queue has use for",
     FindingCode.SKILL_NOT_DECLARED: "declare it in the policy, or take it from the agents: it counts for nothing",

@@ -36,6 +36,14 @@ class Problem(Struct, frozen=True, kw_only=True):
         return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
 
 
+class ExpressionProblem(Problem, frozen=True, kw_only=True):
+    """A problem within a rule expression. ``offset``: characters from the start of the expression's text."""
+
+    offset: int
+    expression_line: int
+    expression_column: int
+
+
 class RouterError(Exception):
     """The root."""
 

@@ -49,6 +49,12 @@ class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     """When that step ends."""
     preferred_agents: tuple[AgentId, ...] = ()
     last_agent_id: AgentId | None = None
+    rule: str | None = None
+    """The entry rule that gave it its queue; none: the gateway named one, or ``by_default``."""
+    failed_rules: tuple[str, ...] = ()
+    """Entry rules that failed for it before one held: a fact was missing, a number overflowed."""
+    by_default: bool = False
+    """It named no queue, and no rule held: the policy's default queue."""
 
 
 class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):

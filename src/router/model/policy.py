@@ -24,6 +24,9 @@ FactValue: TypeAlias = (
 )
 Attributes: TypeAlias = Annotated[dict[Name, FactValue], Meta(max_length=64)]
 
+# A rule expression (CEL): what it may hold is said by ``rules/tokens.py`` and ``rules/expressions.py``.
+Expression: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_000)]
+
 
 class Selection(StrEnum):
     """Which of several free, eligible agents gets the contact. Ties: longest idle, then agent id."""
@@ -90,6 +93,8 @@ class FactPolicy(_Document, frozen=True, kw_only=True):
     values: tuple[Ident, ...] = ()
     """Allowed values of an ``enum``."""
     of: Annotated[str, Meta(pattern="^(contact|agent)$")] = "contact"
+    non_personal: bool = False
+    """The policy's author answers for it: no value of it is a person's data, whatever its name or its values look like."""
 
 
 class CapPolicy(_Document, frozen=True, kw_only=True):
@@ -194,6 +199,8 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     """Added to the contact's own priority."""
     strict_class: StrictClass = 0
     """The least strict class of a contact in this queue."""
+    agents_when: Expression | None = None
+    """An expression over agents' facts: only those for whom it holds are qualified here."""
     offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] | None = None
     auto_accept: bool | None = None
     broadcast: Annotated[int, Meta(ge=1, le=100)] = 1
@@ -222,7 +229,8 @@ class EntryRule(_Document, frozen=True, kw_only=True):
     """Classifies a contact that names no queue. The first rule that holds decides."""
 
     name: Name
-    when: EntryWhen = EntryWhen()
+    when: EntryWhen | Expression = EntryWhen()
+    """Lines that must hold, or an expression over the contact's and the queues' facts."""
     queue: Name
     priority_s: PrioritySeconds = 0
     strict_class: StrictClass = 0

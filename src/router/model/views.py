@@ -108,6 +108,10 @@ class ContactView(_View, frozen=True, kw_only=True):
     last_agent_id: AgentId | None = None
     reason: str | None = None
     """Of the terminal state."""
+    rule: str | None = None
+    """The entry rule that gave it its queue; none: its gateway named the queue, or no rule held."""
+    failed_rules: tuple[str, ...] = ()
+    """Entry rules before that one which could not be asked: a fact was missing, a number overflowed."""
 
 
 class AgentView(_View, frozen=True, kw_only=True):
@@ -180,8 +184,9 @@ class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
 class Lack(_View, frozen=True, kw_only=True):
     """One thing that keeps an agent from taking a contact.
 
-    ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
-    ``blocked``, ``interrupted`` (an item of his interrupts the channel), ``paused`` (he takes nothing new of the channel),
+    ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``facts`` (the queue's ``agents_when`` does not hold for his
+    facts, or fails), ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``, ``blocked``,
+    ``interrupted`` (an item of his interrupts the channel), ``paused`` (he takes nothing new of the channel),
     ``cap`` (``has``: the most that he takes within a time; ``channel`` none: of all together), ``cool_down``, ``preferred``,
     ``offered``, ``owner``, ``participant`` (he is in the conversation beside its owner), ``not_waiting`` (the contact is
     offered elsewhere or somebody's already).
@@ -242,3 +247,30 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     step: StepWhy | None = None
     next_step: StepWhy | None = None
     """What its plan asks for when this step is over."""
+    rule: str | None = None
+    """The entry rule that decided, as in ``ContactView``."""
+    failed_rules: tuple[str, ...] = ()
+
+
+class RuleView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """An entry rule and what it has done since the policy came into force."""
+
+    name: str
+    matched: int
+    """Contacts that it gave their queue."""
+    failed: int
+    """Contacts for which it could not be asked."""
+
+
+class RulesView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """The entry rules of the policy in force, in their order, and the contacts that they classified."""
+
+    as_of_seq: int
+    policy_version: int
+    since_ms: int
+    """When this policy was published."""
+    classified: int
+    """Contacts that named no queue and were queued."""
+    by_default: int
+    """Those of them for which no rule held."""
+    rules: tuple[RuleView, ...]

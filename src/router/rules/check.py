@@ -8,13 +8,18 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Final
 
-from router.model.errors import Problem
-from router.model.policy import EntryRule, FactType, Policy, QueuePolicy, WhenFull
+from router.model.errors import ExpressionProblem, Problem
+from router.model.policy import EntryRule, EntryWhen, FactType, Policy, QueuePolicy, WhenFull
+from router.rules.conditions import Conditions, conditions
 from router.rules.cycles import interrupt_cycles
+from router.rules.entry import rule_objection
 from router.rules.facts import fact_objection
-from router.rules.limits import PROBLEM_COUNT_MAX
+from router.rules.limits import EXPRESSIONS_MAX, PROBLEM_COUNT_MAX
 from router.rules.names import repeated, unknown
+from router.rules.personal import NAME_MESSAGE, VALUE_MESSAGE, looks_personal, sounds_personal
 from router.rules.plans import plan_problems, plan_reference
+from router.rules.qualification import agents_objection
+from router.rules.tokens import ExpressionError
 
 _CYCLE_SHOWN_MAX: Final = 10
 
@@ -30,6 +35,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     yield from repeated("not_ready_reasons", policy.not_ready_reasons)
     yield from _channels(policy)
     yield from _facts(policy)
+    yield from _too_many_expressions(policy)
     skills = frozenset(policy.skills)
     for name, queue in policy.queues.items():
         yield from _queue(policy, f"queues.{name}", queue, skills)
@@ -68,6 +74,19 @@ def _facts(policy: Policy) -> Iterator[Problem]:
         if fact.type is not FactType.ENUM and fact.values:
             yield Problem(path=path, message="only an enum lists values")
         yield from repeated(path, fact.values)
+        if sounds_personal(name, fact):
+            yield Problem(path=f"facts.{name}", message=NAME_MESSAGE)
+        if not fact.non_personal:
+            for index, value in enumerate(fact.values):
+                if looks_personal(value):
+                    yield Problem(path=f"{path}[{index}]", message=VALUE_MESSAGE)
+
+
+def _too_many_expressions(policy: Policy) -> Iterator[Problem]:
+    count = sum(isinstance(rule.when, str) for rule in policy.entry)
+    count += sum(queue.agents_when is not None for queue in policy.queues.values())
+    if count > EXPRESSIONS_MAX:
+        yield Problem(path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in a policy")
 
 
 def _queue(
@@ -85,6 +104,9 @@ def _queue(
         yield unknown(f"{path}.overflow_to", "queue", target, policy.queues)
     if queue.when_full is WhenFull.OVERFLOW and target is None:
         yield Problem(path=f"{path}.overflow_to", message="needed by when_full: overflow")
+    if queue.agents_when is not None:
+        objection = agents_objection(queue.agents_when, policy)
+        yield from _expression(f"{path}.agents_when", queue.agents_when, objection)
 
 
 def _overflow_cycles(policy: Policy) -> Iterator[Problem]:
@@ -113,18 +135,10 @@ def _cycle_sentence(cycle: list[str]) -> str:
 def _entry_rule(
     policy: Policy, path: str, rule: EntryRule, skills: Collection[str]
 ) -> Iterator[Problem]:
-    channel = rule.when.channel
-    if channel is not None and channel not in policy.channels:
-        yield unknown(f"{path}.when.channel", "channel", channel, policy.channels)
-    for name, value in rule.when.attributes.items():
-        here = f"{path}.when.attributes.{name}"
-        fact = policy.facts.get(name)
-        if fact is None:
-            yield unknown(here, "fact", name, policy.facts)
-        elif fact.of != "contact":
-            yield Problem(path=here, message="a fact of agents; entry rules see those of contacts")
-        elif (objection := fact_objection(fact, value)) is not None:
-            yield Problem(path=here, message=objection)
+    if isinstance(rule.when, str):
+        yield from _expression(f"{path}.when", rule.when, rule_objection(rule.when, policy))
+    else:
+        yield from _lines(policy, path, rule.when)
     if rule.queue not in policy.queues:
         yield unknown(f"{path}.queue", "queue", rule.queue, policy.queues)
     yield from plan_reference(policy, path, rule.plan)
@@ -133,11 +147,38 @@ def _entry_rule(
             yield unknown(f"{path}.skills.{skill}", "skill", skill, policy.skills)
 
 
+def _expression(path: str, text: str, objection: ExpressionError | None) -> Iterator[Problem]:
+    if objection is not None:
+        before = text[: objection.offset]
+        yield ExpressionProblem(
+            path=path,
+            message=objection.message,
+            offset=objection.offset,
+            expression_line=before.count("\n") + 1,
+            expression_column=len(before) - before.rfind("\n"),
+        )
+
+
+def _lines(policy: Policy, path: str, when: EntryWhen) -> Iterator[Problem]:
+    channel = when.channel
+    if channel is not None and channel not in policy.channels:
+        yield unknown(f"{path}.when.channel", "channel", channel, policy.channels)
+    for name, value in when.attributes.items():
+        here = f"{path}.when.attributes.{name}"
+        fact = policy.facts.get(name)
+        if fact is None:
+            yield unknown(here, "fact", name, policy.facts)
+        elif fact.of != "contact":
+            yield Problem(path=here, message="a fact of agents; entry rules see those of contacts")
+        elif (objection := fact_objection(fact, value)) is not None:
+            yield Problem(path=here, message=objection)
+
+
 def _unreachable(policy: Policy) -> Iterator[Problem]:
     """A rule that asks for all that an earlier one asks for, and maybe more, never decides."""
-    earlier: list[tuple[str, frozenset[tuple[str, type, object]]]] = []
+    earlier: list[tuple[str, Conditions]] = []
     for index, rule in enumerate(policy.entry):
-        asked = _conditions(rule)
+        asked = conditions(rule.when)
         before = next((name for name, weaker in earlier if weaker <= asked), None)
         if before is None:
             earlier.append((rule.name, asked))
@@ -146,12 +187,3 @@ def _unreachable(policy: Policy) -> Iterator[Problem]:
                 path=f"entry[{index}].when",
                 message=f"never reached: the rule {before} before it matches all of this",
             )
-
-
-def _conditions(rule: EntryRule) -> frozenset[tuple[str, type, object]]:
-    lines: list[tuple[str, type, object]] = [
-        (f"attributes.{name}", type(value), value) for name, value in rule.when.attributes.items()
-    ]
-    if rule.when.channel is not None:
-        lines.append(("channel", str, rule.when.channel))
-    return frozenset(lines)

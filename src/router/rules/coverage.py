@@ -6,30 +6,25 @@ Cost: quadratic in the rules.
 """
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from router.model.policy import EntryRule, Policy
-
-_Asked: TypeAlias = frozenset[tuple[str, type, object]]
+from router.rules.conditions import Conditions, channel_asked, conditions
 
 
 def covered_rules(policy: Policy) -> Iterator[tuple[EntryRule, list[str]]]:
     """The rules that are never reached, each with the names of the rules before it that cover it, in the document's order."""
-    earlier: list[tuple[EntryRule, _Asked]] = []
+    earlier: list[tuple[EntryRule, Conditions]] = []
     for rule in policy.entry:
-        asked = _facts_asked(rule)
+        asked = conditions(rule.when, with_channel=False)
         by_channel: dict[str, str] = {}
         for before, weaker in earlier:
             if weaker <= asked:
-                channel = before.when.channel
+                channel = channel_asked(before.when)
                 for name in policy.channels if channel is None else (channel,):
                     by_channel.setdefault(name, before.name)
-        channels = policy.channels if rule.when.channel is None else (rule.when.channel,)
+        only = channel_asked(rule.when)
+        channels = policy.channels if only is None else (only,)
         if all(name in by_channel for name in channels):
             yield rule, list(dict.fromkeys(by_channel[name] for name in channels))
         else:
             earlier.append((rule, asked))
-
-
-def _facts_asked(rule: EntryRule) -> _Asked:
-    return frozenset((name, type(value), value) for name, value in rule.when.attributes.items())

@@ -6,8 +6,8 @@ All errors are found in one round, each with its path, line and column: those of
 
 import msgspec
 
-from router.model.errors import PolicyInvalid, Problem
-from router.model.policy import Policy
+from router.model.errors import ExpressionProblem, PolicyInvalid, Problem
+from router.model.policy import EntryWhen, Policy
 from router.rules.advice import advise
 from router.rules.check import check
 from router.rules.limits import PROBLEM_COUNT_MAX
@@ -46,7 +46,11 @@ def _cross_references(reading: Reading, root: Node, known: list[Problem]) -> lis
     if broken & {"", *_DECLARING} or len(known) >= PROBLEM_COUNT_MAX:
         return []
     policy = _without_broken_facts(reading.policy, root) if known else reading.policy
-    problems = [_located(_in_text(found, reading.kept), root) for found in check(policy)]
+    checked = check(policy)
+    if _broken_facts(policy, root):
+        # An expression may ask for one of them: it is looked at again when they are right.
+        checked = [found for found in checked if not isinstance(found, ExpressionProblem)]
+    problems = [_located(_in_text(found, reading.kept), root) for found in checked]
     return [problem for problem in problems if not _is_below(problem.path, broken)]
 
 
@@ -61,14 +65,19 @@ def _in_text(problem: Problem, kept: dict[str, list[int]]) -> Problem:
 
 def _without_broken_facts(policy: Policy, root: Node) -> Policy:
     """Rules do not ask for facts that were declared, but badly."""
+    bad = _broken_facts(policy, root)
+    for rule in policy.entry:
+        if isinstance(rule.when, EntryWhen):
+            for name in bad & rule.when.attributes.keys():
+                del rule.when.attributes[name]
+    return policy
+
+
+def _broken_facts(policy: Policy, root: Node) -> set[str]:
     assert isinstance(root.value, dict)
     facts = root.value.get("facts")
     declared = facts.value if facts is not None and isinstance(facts.value, dict) else {}
-    bad = declared.keys() - policy.facts.keys()
-    for rule in policy.entry:
-        for name in bad & rule.when.attributes.keys():
-            del rule.when.attributes[name]
-    return policy
+    return declared.keys() - policy.facts.keys()
 
 
 def _is_below(path: str, broken: set[str]) -> bool:
@@ -83,6 +92,9 @@ def _located(problem: Problem, root: Node) -> Problem:
         if below is None:
             break
         node = below
+    if isinstance(problem, ExpressionProblem):
+        line, column = node.place_of(problem.offset)
+        return Problem(path=problem.path, message=problem.message, line=line, column=column)
     return node.problem(problem.path, problem.message)
 
 

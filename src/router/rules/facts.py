@@ -10,6 +10,7 @@ from typing import Final
 
 from router.model.ids import ID_PATTERN
 from router.model.policy import FactPolicy, FactType, FactValue, Policy
+from router.rules.personal import VALUE_MESSAGE, looks_personal
 
 UNDECLARED: Final = "no such fact is declared"
 INT_MIN: Final = -(2**53)
@@ -62,5 +63,5 @@ def fact_objection(fact: FactPolicy, value: object) -> str | None:
             )
         case FactType.IDENT:
             if isinstance(value, str) and _IS_ID(value):
-                return None
+                return VALUE_MESSAGE if not fact.non_personal and looks_personal(value) else None
             return "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"

@@ -7,7 +7,7 @@ YAML 1.2's core schema: ``true`` and ``false`` are the only booleans, so that ``
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import yaml
 
@@ -42,10 +42,44 @@ _SHOWN_KEY: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
 Scalar = str | int | float | bool | None
 
 
+class Source(NamedTuple):
+    """Where a scalar begins: the document, a place in it, and how it is written (``|``, ``>``, quotes, or plain)."""
+
+    document: str
+    start: int
+    style: str
+
+
+def place_within(source: Source, value: str, offset: int) -> tuple[int, int]:
+    """Line and column of the ``offset``-th character of a scalar's value.
+
+    White space is folded, quotes are doubled, block scalars are indented: but all other characters stand in the document in
+    the value's order. So they are met one after the other.
+    """
+    document, start, style = source
+    place = start
+    if style in ("|", ">"):
+        place = document.find("\n", start) + 1
+    elif style:
+        place += 1
+    last = place
+    for character in value[: offset + 1]:
+        if character.isspace():
+            continue
+        found = document.find(character, place)
+        if found < 0:
+            break
+        last, place = found, found + 1
+    if offset >= len(value.rstrip()):
+        last += 1  # What is missing at the end.
+    line_start = document.rfind("\n", 0, last) + 1
+    return document.count("\n", 0, last) + 1, last - line_start + 1
+
+
 class Node:
     """A place in the text: a scalar, a list of nodes or a mapping of keys to nodes. Lines and columns count from 1."""
 
-    __slots__ = ("column", "key_column", "key_line", "line", "value")
+    __slots__ = ("column", "key_column", "key_line", "line", "source", "value")
 
     def __init__(
         self, value: "Scalar | list[Node] | dict[str, Node]", line: int, column: int
@@ -55,6 +89,7 @@ class Node:
         self.column = column
         self.key_line = line
         self.key_column = column
+        self.source: Source | None = None
 
     def plain(self) -> object:
         """The same as ordinary Python data."""
@@ -64,6 +99,12 @@ class Node:
         if isinstance(value, list):
             return [node.plain() for node in value]
         return value
+
+    def place_of(self, offset: int) -> tuple[int, int]:
+        """Line and column of a character of this text: exact but for escapes within quotes."""
+        if self.source is None or not isinstance(self.value, str):
+            return self.line, self.column
+        return place_within(self.source, self.value, offset)
 
     def problem(self, path: str, message: str) -> Problem:
         """A problem here: at the key of a list or mapping, at the value of a scalar."""
@@ -86,7 +127,7 @@ def read_nodes(text: str | bytes) -> tuple[Node, list[Problem]]:
     Raises PolicyInvalid where no tree can be made: not UTF-8, too large, not YAML, nested too deeply, empty.
     """
     decoded = _decode(text)
-    reader = _TreeReader()
+    reader = _TreeReader(decoded)
     try:
         root = reader.read(yaml.parse(decoded, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
@@ -135,8 +176,9 @@ class _Frame:
 class _TreeReader:
     """Events in, one tree out; iterative, so that depth is a number and not the interpreter's stack."""
 
-    def __init__(self) -> None:
+    def __init__(self, document: str) -> None:
         self.problems: list[Problem] = []
+        self._document = document
         self._open: list[_Frame] = []
         self._root: Node | None = None
 
@@ -196,7 +238,9 @@ class _TreeReader:
         if frame is not None and isinstance(frame.node.value, dict) and frame.key is None:
             self._key(frame, event)
             return
-        self._put(self._resolve(event), event)
+        node = self._put(self._resolve(event), event)
+        if event.start_mark is not None and isinstance(node.value, str):
+            node.source = Source(self._document, event.start_mark.index, event.style or "")
 
     def _key(self, frame: _Frame, event: yaml.ScalarEvent) -> None:
         assert isinstance(frame.node.value, dict)

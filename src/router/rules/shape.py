@@ -8,7 +8,8 @@ be read of a bad document comes back too, so that its cross-references can be ch
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -59,6 +60,10 @@ class _Walk:
         """The value, or ``_BROKEN``."""
         kind, inner = _kind(annotation)
         found = len(self.problems)
+        if kind == "struct or text":
+            if isinstance(node.value, str):
+                return self._leaf(node, annotation, path)
+            kind, annotation = "struct", inner
         match kind:
             case "struct":
                 value = self._struct(node, inner, path)
@@ -88,7 +93,10 @@ class _Walk:
         for field in msgspec.structs.fields(cls):
             entry = node.value.get(field.name)
             if entry is not None:
+                found = len(self.problems)
                 value = self.read(entry, types[field.name], child_path(path, field.name))
+                # A rule whose conditions cannot be read must not look like one that takes everything.
+                broken = broken or (field.name == "when" and len(self.problems) > found)
                 if value is not _BROKEN:
                     values[field.name] = value
                     continue
@@ -200,6 +208,10 @@ def _kind(annotation: Any) -> tuple[str, Any]:
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return "struct", bare
     origin = get_origin(bare)
+    if origin in (UnionType, Union):
+        structs = [one for one in get_args(bare) if _kind(one)[0] == "struct"]
+        if structs and NoneType not in get_args(bare):
+            return "struct or text", structs[0]
     if origin is dict:
         return "mapping", get_args(bare)
     if origin is tuple:

@@ -14,6 +14,13 @@ from router.stats.waiting import Waits
 FORMAT: Final = 1
 
 
+class RuleMeter(Struct, array_like=True):
+    """What an entry rule has done since its policy came into force."""
+
+    matched: int = 0
+    failed: int = 0
+
+
 class Pages(Struct, array_like=True):
     """All that a snapshot keeps."""
 
@@ -32,6 +39,8 @@ class Pages(Struct, array_like=True):
     agents: dict[str, AgentMeter] = field(default_factory=dict)
     workforce: Workforce = field(default_factory=Workforce)
     series: Series = field(default_factory=Series)
+    rules: dict[str, RuleMeter] = field(default_factory=dict)
+    """The entry rules of the policy in force, in their order."""
 
 
 class Book:

@@ -21,7 +21,7 @@ from router.model.events import (
     WrapUpStarted,
 )
 from router.model.states import AssignmentRole
-from router.stats.book import Book
+from router.stats.book import Book, RuleMeter
 from router.stats.fold_contacts import answer, begin_work
 from router.stats.live import ASSIGNED, OFFERED, QUEUED, LiveOffer, Phase
 
@@ -149,6 +149,7 @@ def _policy_published(book: Book, e: PolicyPublished, at_ms: int) -> None:
         queue.threshold_ms = policy.service_level.threshold_s * 1000
         queue.short_abandon_ms = policy.service_level.short_abandon_s * 1000
         queue.target = policy.service_level.target
+    book.pages.rules = {rule.name: RuleMeter() for rule in e.policy.entry}
     gone = [queue_id for queue_id in book.queues if queue_id not in e.policy.queues]
     for queue_id in gone:
         # A removed queue whose contacts are still talking stays until the next policy.

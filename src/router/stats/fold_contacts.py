@@ -27,6 +27,11 @@ def _queued(book: Book, e: ContactQueued, at_ms: int) -> None:
     for place in book.places(e.queue_id, e.channel):
         place.flow.submitted += 1
         place.flow.entered += 1
+    if e.rule is not None and e.rule in book.pages.rules:
+        book.pages.rules[e.rule].matched += 1
+    for name in e.failed_rules:
+        if name in book.pages.rules:
+            book.pages.rules[name].failed += 1
 
 
 def _requeued(book: Book, e: ContactRequeued, at_ms: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from router.model.events import Event
 from router.model.views import Counts
 from router.stats import fold_agents, fold_contacts
-from router.stats.book import FORMAT, Book, Pages
+from router.stats.book import FORMAT, Book, Pages, RuleMeter
 from router.stats.figures import (
     AgentFigures,
     IntervalFigures,
@@ -127,6 +127,10 @@ class Meters:
         waits = copy(queue.waits)
         waits.buckets = list(waits.buckets)
         return waits
+
+    def rules(self) -> dict[str, RuleMeter]:
+        """The entry rules of the policy in force and what each has done under it. Copies."""
+        return {name: copy(meter) for name, meter in self._book.pages.rules.items()}
 
     def counts(self) -> Counts:
         """Conservation: every contact is in exactly one place. ``submitted`` is the sum of the others."""

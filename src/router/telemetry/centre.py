@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from router.model.views import Counts
+from router.stats.book import RuleMeter
 from router.stats.meters import Meters
 from router.stats.offers import OfferCounts
 from router.stats.waiting import BOUNDS_MS, Waits
@@ -65,6 +66,8 @@ class WorkspaceSample(Struct):
     counts: Counts
     agents: dict[str, int]
     queues: dict[str, QueueSample]
+    rules: dict[str, RuleMeter] = field(default_factory=dict)
+    """By entry rule of the policy in force; those beyond the cap together."""
 
 
 class LabelCap:
@@ -73,6 +76,11 @@ class LabelCap:
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
         self._known: set[tuple[str, str]] = set()
+
+    @property
+    def count_max(self) -> int:
+        """How many there may be."""
+        return self._count_max
 
     def label(self, workspace: str, name: str) -> str:
         """The name, or ``other``."""
@@ -101,7 +109,19 @@ def sample(workspace: str, meters: Meters, now_ms: int, cap: LabelCap) -> Worksp
         counts=whole.counts,
         agents=whole.agents_by_activity,
         queues=queues,
+        rules=_rules(meters, cap.count_max),
     )
+
+
+def _rules(meters: Meters, cap: int) -> dict[str, RuleMeter]:
+    """The first rules by name: a policy may declare more than a page should have labels."""
+    found: dict[str, RuleMeter] = {}
+    for place, (name, meter) in enumerate(meters.rules().items()):
+        label = name if place < cap else OTHER
+        one = found.setdefault(label, RuleMeter())
+        one.matched += meter.matched
+        one.failed += meter.failed
+    return found
 
 
 def _queue(meters: Meters, queue_id: str, now_ms: int) -> QueueSample:
@@ -132,6 +152,7 @@ def families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
     samples = list(samples)
     yield from _workspace_families(samples)
     yield from _queue_families(samples)
+    yield from _rule_families(samples)
 
 
 def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
@@ -161,6 +182,19 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
             agents.add_metric((one.workspace, activity), count)
         seq.add_metric((one.workspace,), one.seq)
     yield from (submitted, ended, live, agents, seq)
+
+
+def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
+    rules = CounterMetricFamily(
+        "router_entry_rule_contacts",
+        "Contacts that an entry rule decided for, or failed for, under the policy in force.",
+        labels=("workspace", "rule", "outcome"),
+    )
+    for one in samples:
+        for name, meter in one.rules.items():
+            rules.add_metric((one.workspace, name, "matched"), meter.matched)
+            rules.add_metric((one.workspace, name, "failed"), meter.failed)
+    yield rules
 
 
 def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:

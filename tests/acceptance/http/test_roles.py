@@ -50,6 +50,8 @@ EXPECTED = {
     "get_policy": "supervisor admin",
     "put_policy": "admin",
     "check_policy": "supervisor admin",
+    "list_rules": "supervisor admin",
+    "try_policy": "supervisor admin",
     "list_events": "supervisor admin",
     "get_state": "supervisor admin",
     "get_digest": "supervisor admin",

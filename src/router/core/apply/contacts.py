@@ -59,12 +59,16 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
         gateway_id=e.gateway_id,
         ttl_at_ms=e.ttl_at_ms,
         wait_until_ms=e.wait_until_ms,
+        rule=e.rule,
+        failed_rules=e.failed_rules,
         plan=e.plan,
         step=e.step,
         step_until_ms=e.step_until_ms,
         preferred_agents=e.preferred_agents,
         last_agent_id=e.last_agent_id,
     )
+    if e.rule is not None or e.by_default:
+        state.rule_counts.count(e.rule, e.failed_rules)
     state.contacts[e.contact_id] = contact
     state.submitted += 1
     state.counts[contact.state] += 1

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from router.core import caps
 from router.core.apply.moves import change_queue
+from router.core.rule_counts import RuleCounts
 from router.core.state import RoutingState
 from router.model.events import PolicyPublished
 from router.model.ids import QueueId
@@ -19,6 +20,7 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     for agent in state.agents.values():
         if agent.recent:
             caps.trim(agent, e.policy)
+    state.rule_counts = RuleCounts(since_ms=state.at_ms)
     state.index.rebuild(e.policy)
 
 

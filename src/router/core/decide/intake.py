@@ -4,6 +4,7 @@ from router.core.decide import checks
 from router.core.decide.step import Step, repeated, unknown_queue
 from router.core.decide.steps import first_step
 from router.core.plans import Asks
+from router.core.queue_facts import READERS
 from router.core.state import RoutingState
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued
@@ -11,7 +12,7 @@ from router.model.outcome import Answer, Done
 from router.model.policy import EntryRule, Policy, QueuePolicy, WhenFull
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import ContactState
-from router.rules.entry import classify
+from router.rules.entry import Classified
 
 
 def enqueue(step: Step, command: EnqueueContact) -> Answer:
@@ -27,10 +28,11 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     refused = _check(state, policy, command)
     if refused is not None:
         return refused
-    chosen = _classify(policy, command)
+    chosen = _classify(state, policy, command)
     if isinstance(chosen, Refused):
         return chosen
-    queue_id, rule = chosen
+    queue_id, classified = chosen
+    rule = None if classified is None else classified.rule
     asks = Asks(
         queue_id,
         command.channel,
@@ -42,7 +44,7 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     admitted = _admit(state, policy, asks)
     if isinstance(admitted, Refused):
         return admitted
-    step.emit(_queued(step, command, asks._replace(queue_id=admitted), rule))
+    step.emit(_queued(step, command, asks._replace(queue_id=admitted), classified))
     return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
 
 
@@ -64,17 +66,24 @@ def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refu
     return None
 
 
-def _classify(policy: Policy, command: EnqueueContact) -> tuple[str, EntryRule | None] | Refused:
+def _classify(
+    state: RoutingState, policy: Policy, command: EnqueueContact
+) -> tuple[str, Classified | None] | Refused:
     """The queue that the gateway named, or that of the first entry rule that holds, or the default."""
     if command.queue_id is not None:
         if command.queue_id not in policy.queues:
             return unknown_queue()
         return command.queue_id, None
-    rule = classify(policy, command.channel, command.attributes)
-    if rule is not None:
-        return rule.queue, rule
+    channel = command.channel
+    classified = state.index.classifier.classify(
+        channel,
+        command.attributes,
+        lambda queue_id, name: READERS[name](state, queue_id, channel),
+    )
+    if classified.rule is not None:
+        return classified.rule.queue, classified
     if policy.default_queue is not None:
-        return policy.default_queue, None
+        return policy.default_queue, classified
     return Refused(
         code=RefusalCode.NO_QUEUE,
         field="queue_id",
@@ -123,12 +132,13 @@ def _admit(state: RoutingState, policy: Policy, asks: Asks) -> str | Refused:
 
 
 def _queued(
-    step: Step, command: EnqueueContact, asks: Asks, rule: EntryRule | None
+    step: Step, command: EnqueueContact, asks: Asks, classified: Classified | None
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
     number, until_ms = first_step(step, asks, at_ms)
     ttl_s = command.ttl_s
     priority_s, strict_class = command.priority_s, command.strict_class
+    rule = None if classified is None else classified.rule
     if rule is not None:
         priority_s += rule.priority_s
         strict_class = max(strict_class, rule.strict_class)
@@ -148,6 +158,9 @@ def _queued(
         reference=command.reference,
         dedupe_key=command.dedupe_key,
         fingerprint=command.fingerprint,
+        rule=None if rule is None else rule.name,
+        failed_rules=() if classified is None else classified.failed,
+        by_default=classified is not None and rule is None,
         plan=asks.plan,
         step=number,
         step_until_ms=until_ms,

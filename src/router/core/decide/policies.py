@@ -10,6 +10,7 @@ from router.core.decide.steps import leave_if_absent, resume
 from router.core.plans import plan_of
 from router.core.state import Contact, RoutingState
 from router.model.commands import PublishPolicy
+from router.model.errors import ExpressionProblem, Problem
 from router.model.events import PolicyPublished
 from router.model.outcome import Answer
 from router.model.policy import Policy
@@ -30,7 +31,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
         )
     problems = check(policy)
     if problems:
-        shown = [f"{problem.path}: {problem.message}" for problem in problems[:_PROBLEMS_SHOWN_MAX]]
+        shown = [_shown(problem) for problem in problems[:_PROBLEMS_SHOWN_MAX]]
         return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail="; ".join(shown))
     refused = _channels_in_use(state, policy) or _needs_drain(state, command)
     if refused is not None:
@@ -58,6 +59,13 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
                 _follow_plan(step, contact, before)
                 leave_if_absent(step, contact)
     return answer
+
+
+def _shown(problem: Problem) -> str:
+    place = ""
+    if isinstance(problem, ExpressionProblem):
+        place = f" (at {problem.expression_line}:{problem.expression_column} of the expression)"
+    return f"{problem.path}: {problem.message}{place}"
 
 
 def _follow_plan(step: Step, contact: Contact, before: Policy) -> None:

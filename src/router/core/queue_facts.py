@@ -1,0 +1,56 @@
+"""What rules may know of a queue at the moment of a contact's arrival: one reader for each name in ``QUEUE_FACTS``.
+
+Asked only for the queues and facts that a rule mentions. What a reader says ends in the event that the rule leads to (which
+rule decided), so a replay asks nobody. None: there is no value now; a rule that needs it fails.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from router.core.state import RoutingState
+from router.model.ids import QueueId
+from router.model.policy import FactValue
+from router.model.states import ContactState
+from router.rules.variables import QUEUE_FACTS
+
+Reader: TypeAlias = Callable[[RoutingState, QueueId, str], FactValue | None]
+"""(state at its own time, queue, the arriving contact's channel)."""
+
+
+def _waiting(state: RoutingState, queue_id: QueueId, channel: str) -> int:
+    """Contacts that wait in it without an offer."""
+    return state.tally(queue_id)[ContactState.QUEUED]
+
+
+def _oldest_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int:
+    """The longest wait of those that come next in their lines, in whole seconds; 0: nobody waits."""
+    lines = state.index.queue_lines.get(queue_id, ())
+    heads = [line.by_key[line.head].queued_at_ms for line in lines if line.head]
+    return (state.at_ms - min(heads)) // 1000 if heads else 0
+
+
+def _agents_ready(state: RoutingState, queue_id: QueueId, channel: str) -> int:
+    """READY agents, busy or not, who may take a contact of this channel there that asks for no skills of its own.
+
+    By what the queue requires; what plans change in that is not looked at.
+    """
+    line = state.index.base_line(queue_id, channel)
+    return sum(profile.ready for profile in state.index.profiles_in(line.profile_mask))
+
+
+def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
+    """Those of them who could be offered it now."""
+    index = state.index
+    line = index.base_line(queue_id, channel)
+    i = line.channel_index
+    free = line.profile_mask & index.open_profiles[i]
+    return sum(len(profile.idle[i]) for profile in index.profiles_in(free))
+
+
+READERS: Final[dict[str, Reader]] = {
+    "waiting": _waiting,
+    "agents_ready": _agents_ready,
+    "agents_free": _agents_free,
+    "oldest_wait_s": _oldest_wait_s,
+}
+assert READERS.keys() == QUEUE_FACTS.keys(), "every declared fact of a queue has its reader"

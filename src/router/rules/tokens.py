@@ -1,0 +1,195 @@
+"""The words of a rule expression, before the CEL library sees it: what may be written at all, and how much of it.
+
+The library bounds time (iterations, recursion, linear regular expressions) but not memory: texts that are joined to themselves
+in a macro grow without end. So the language is narrowed here to what rules need – comparisons, logic, arithmetic, lists, a few
+functions, macros that do not nest – and every place that is refused is named. Nothing is evaluated here.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+from router.rules.limits import (
+    EXPRESSION_DEPTH_MAX,
+    EXPRESSION_LENGTH_MAX,
+    EXPRESSION_TOKENS_MAX,
+    PATTERN_LENGTH_MAX,
+    PATTERN_REPEAT_MAX,
+)
+
+MACROS: Final = frozenset({"all", "exists", "exists_one"})
+FUNCTIONS: Final = MACROS | {
+    "contains",
+    "double",
+    "endsWith",
+    "int",
+    "matches",
+    "size",
+    "startsWith",
+    "string",
+}
+_WORDS: Final = frozenset({"true", "false", "null", "in"})
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<space>(?:[ \t\r\n\f]|//[^\n]*)+)
+  | (?P<text>[rR]?(?:\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
+  | (?P<number>0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
+  | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+  | (?P<sign>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:,.()\[\]])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_REPEAT: Final = re.compile(r"\{[0-9,]*?([0-9]+)\}")
+
+
+class ExpressionError(Exception):
+    """An expression that cannot be taken: where (characters from its start) and why. Never a value that stands there."""
+
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.message = message
+
+
+class Token(Struct, frozen=True):
+    """A word: ``text``, ``number``, ``sign``, ``word`` (true, in…), ``call`` (a function) or ``path`` (a dotted name)."""
+
+    kind: str
+    text: str
+    offset: int
+    parts: tuple[str, ...] = ()
+    """Of a path: its names."""
+
+
+@lru_cache(maxsize=1_024)
+def tokens(text: str) -> tuple[Token, ...]:
+    """The words of an expression. Raises ExpressionError for what is not allowed or too much."""
+    if len(text) > EXPRESSION_LENGTH_MAX:
+        raise ExpressionError(0, f"longer than {EXPRESSION_LENGTH_MAX:,} characters")
+    if not text.strip():
+        raise ExpressionError(0, "an expression is needed, such as `true`")
+    found = _joined(_pieces(text))
+    _check_brackets(found)
+    _check_patterns(found)
+    return tuple(found)
+
+
+def _pieces(text: str) -> list[Token]:
+    found: list[Token] = []
+    offset = 0
+    while offset < len(text):
+        match = _TOKEN.match(text, offset)
+        if match is None:
+            raise ExpressionError(offset, _not_allowed(text[offset]))
+        kind = match.lastgroup or ""
+        if kind != "space":
+            found.append(Token(kind, match.group(), offset))
+            if len(found) > EXPRESSION_TOKENS_MAX:
+                raise ExpressionError(
+                    offset, f"more than {EXPRESSION_TOKENS_MAX} words: divide the rule into several"
+                )
+        offset = match.end()
+    return found
+
+
+def _not_allowed(character: str) -> str:
+    if character in "{}":
+        return "maps and messages are not allowed in rules"
+    if character in "\"'":
+        return "a text without an end"
+    return "no such sign in an expression"
+
+
+def _joined(pieces: list[Token]) -> list[Token]:
+    """Names that hang together by dots become one path; a name before a bracket is a call."""
+    found: list[Token] = []
+    i = 0
+    while i < len(pieces):
+        piece = pieces[i]
+        after = pieces[i - 1] if i else None
+        if piece.text == "." and piece.kind == "sign":
+            if after is None or not (after.kind in ("text",) or after.text in (")", "]")):
+                raise ExpressionError(piece.offset, "a name cannot begin with a dot")
+            if not _is_call(pieces, i + 1):
+                raise ExpressionError(piece.offset, "only a function can follow here")
+            i += 1
+            continue
+        if piece.kind != "name":
+            found.append(piece)
+            i += 1
+            continue
+        if piece.text in _WORDS:
+            found.append(Token("word", piece.text, piece.offset))
+            i += 1
+            continue
+        i = _path(pieces, i, found)
+    return found
+
+
+def _is_call(pieces: list[Token], i: int) -> bool:
+    return i + 1 < len(pieces) and pieces[i].kind == "name" and pieces[i + 1].text == "("
+
+
+def _path(pieces: list[Token], i: int, found: list[Token]) -> int:
+    """One path or call from ``i`` on; where it ends."""
+    first = i
+    parts: list[str] = []
+    while True:
+        name = pieces[i]
+        if _is_call(pieces, i):
+            if name.text not in FUNCTIONS:
+                raise ExpressionError(
+                    name.offset, "no such function; there are " + ", ".join(sorted(FUNCTIONS))
+                )
+            if parts:
+                found.append(
+                    Token("path", ".".join(parts), pieces[first].offset, parts=tuple(parts))
+                )
+            found.append(Token("call", name.text, name.offset))
+            return i + 1
+        parts.append(name.text)
+        if i + 2 >= len(pieces) or pieces[i + 1].text != "." or pieces[i + 2].kind != "name":
+            found.append(Token("path", ".".join(parts), pieces[first].offset, parts=tuple(parts)))
+            return i + 1
+        i += 2
+
+
+def _check_brackets(found: Sequence[Token]) -> None:
+    """Depth, and macros within macros: what they cost would multiply."""
+    macros: list[bool] = []
+    for i, token in enumerate(found):
+        if token.kind != "sign":
+            continue
+        if token.text in "([":
+            is_macro = i > 0 and found[i - 1].kind == "call" and found[i - 1].text in MACROS
+            if is_macro and any(macros):
+                raise ExpressionError(found[i - 1].offset, "a macro cannot stand within a macro")
+            macros.append(is_macro)
+            if len(macros) > EXPRESSION_DEPTH_MAX:
+                raise ExpressionError(
+                    token.offset, f"brackets deeper than {EXPRESSION_DEPTH_MAX} levels"
+                )
+        elif token.text in ")]" and macros:
+            macros.pop()
+
+
+def _check_patterns(found: Sequence[Token]) -> None:
+    """What ``matches`` compares with stands there in full, and is small."""
+    for i, token in enumerate(found):
+        if token.kind != "call" or token.text != "matches":
+            continue
+        inside = found[i + 2 : i + 4]
+        if len(inside) < 2 or inside[0].kind != "text" or inside[1].text != ")":
+            raise ExpressionError(token.offset, "matches needs its pattern written out as a text")
+        pattern = inside[0]
+        if len(pattern.text) > PATTERN_LENGTH_MAX:
+            raise ExpressionError(
+                pattern.offset, f"a pattern of more than {PATTERN_LENGTH_MAX} characters"
+            )
+        if any(int(count) > PATTERN_REPEAT_MAX for count in _REPEAT.findall(pattern.text)):
+            raise ExpressionError(
+                pattern.offset, f"a pattern repeats at most {PATTERN_REPEAT_MAX} times"
+            )
