@@ -97,7 +97,9 @@ class Reference(Plans):
                 return len(self._ready_for(queue_id, channel, at_ms))
             case ["queues", queue_id, "agents_free"]:
                 return sum(
-                    self.is_open(agent) and self.fits(agent, channel)
+                    self.is_open(agent)
+                    and self.fits(agent, channel)
+                    and self.is_open_for(agent, channel, at_ms)
                     for agent in self._ready_for(queue_id, channel, at_ms)
                 )
             case ["queues", queue_id, "oldest_wait_s"]:

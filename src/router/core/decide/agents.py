@@ -193,7 +193,7 @@ def desktop_stayed_away(step: Step, agent: Agent) -> None:
     )
     rescind_of(step, agent, "agent_not_ready")
     channels = step.state.index.channels
-    for work in list(agent.assignments.values()):
+    for _, work in sorted(agent.assignments.items()):
         if work.state is AssignmentState.WRAP_UP:
             continue
         if work.role is not AssignmentRole.OWNER:

@@ -24,7 +24,8 @@ def rescind_all(
 
 def rescind_of(step: Step, agent: Agent, reason: str, *, channels: Set[str] | None = None) -> None:
     """Take back every offer of an agent, or those of some channels; the contacts go back to their places."""
-    for offer in list(agent.offers.values()):
+    # By id: their order in the mapping is another one after a restore.
+    for _, offer in sorted(agent.offers.items()):
         if channels is not None and offer.channel not in channels:
             continue
         contact = step.state.contacts[offer.contact_id]
