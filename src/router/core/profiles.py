@@ -7,11 +7,13 @@ from heapq import merge
 from itertools import islice
 from typing import Final, TypeAlias
 
+from router.core.fact_order import FactPlaces, OrderingFacts, fact_places
 from router.core.lines import Line, Needs
 from router.core.state import Agent
 from router.model.ids import QueueId
 
-ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs]
+Ranks: TypeAlias = tuple[tuple[QueueId, int], ...]
+ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs, FactPlaces, Ranks]
 
 # Stale entries that an order may hold beyond as many as it has agents.
 _STALE_MAX: Final = 64
@@ -102,18 +104,20 @@ def _number(entry: tuple[int, Agent]) -> int:
 
 
 class Profile:
-    """Agents with the same skills, queues and channels taken from them."""
+    """Agents with the same skills, queues, channels taken from them, facts that order them, and ranks of queues."""
 
     __slots__ = (
         "agents",
         "barred",
         "bit",
+        "facts",
         "flexibility",
         "idle",
         "index",
         "key",
         "mask",
         "queues",
+        "ranks",
         "ready",
         "skills",
     )
@@ -122,13 +126,16 @@ class Profile:
         self, key: ProfileKey, *, index: int, channels: int, declared: frozenset[str]
     ) -> None:
         self.key = key
-        skills, queues, barred = key
+        skills, queues, barred, facts, ranks = key
         self.index = index
         self.bit = 1 << index
         self.skills = {skill: level for skill, level in skills if skill in declared}
         self.queues = None if queues is None else frozenset(queues)
         self.barred = frozenset(channel for channel, _ in barred)
         self.flexibility = len(self.skills)
+        self.facts = dict(facts)
+        self.ranks = dict(ranks)
+        """Which queues these agents serve first; empty: they follow the total order alone."""
         self.mask = 0
         """Bits of the lines that these agents may take."""
         self.agents = 0
@@ -150,7 +157,9 @@ class Profile:
         return sum(self.skills[skill] for skill, _ in line.needs)
 
 
-def profile_key(agent: Agent) -> ProfileKey:
+def profile_key(agent: Agent, ordering: OrderingFacts) -> ProfileKey:
     """What makes two agents alike."""
     barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
-    return tuple(sorted(agent.skills.items())), agent.queues, barred
+    facts = fact_places(ordering, agent.attributes) if ordering else ()
+    ranks = tuple(sorted(agent.queue_ranks.items()))
+    return tuple(sorted(agent.skills.items())), agent.queues, barred, facts, ranks

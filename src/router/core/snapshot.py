@@ -67,6 +67,8 @@ class Image(Struct, array_like=True):
     assignments: list[tuple[Any, ...]]
     agents: list[tuple[Any, ...]]
     dedupe: list[tuple[bytes, tuple[Any, ...]]]
+    day: str | None = None
+    day_until_ms: int | None = None
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -92,6 +94,8 @@ def dump(state: RoutingState) -> bytes:
             assignments=_rows(Assignment, state.assignments),
             agents=_rows(Agent, state.agents),
             dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
+            day=state.day,
+            day_until_ms=state.day_until_ms,
         )
     )
 
@@ -111,6 +115,7 @@ def load(data: bytes) -> RoutingState:
     state.seq = image.seq
     state.at_ms = state.event_at_ms = image.at_ms
     state.policy, state.policy_version = image.policy, image.policy_version
+    state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     for name, total in image.totals.items():
         state.counts[ContactState(name)] = total

@@ -13,7 +13,14 @@ from msgspec import Struct, field
 
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import FactValue, Policy, QueuePolicy
-from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
+from router.model.states import (
+    AgentState,
+    AssignmentState,
+    ContactState,
+    OfferState,
+    Presence,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from router.core.index import Index
@@ -77,6 +84,9 @@ class Offer(Struct, kw_only=True, gc=False):
     state: OfferState = OfferState.PENDING
     from_agent_id: AgentId | None = None
     broadcast: bool = False
+    turn: Turn | None = None
+    others: int = 0
+    values: dict[str, FactValue] = {}
 
 
 class Assignment(Struct, kw_only=True, gc=False):
@@ -94,6 +104,10 @@ class Assignment(Struct, kw_only=True, gc=False):
     wrap_up_deadline_ms: int | None = None
     holds: bool = True
     """Whether it uses up capacity now."""
+    reason: str = ""
+    turn: Turn | None = None
+    others: int = 0
+    values: dict[str, FactValue] = {}
 
 
 class Agent(Struct, kw_only=True):
@@ -118,6 +132,9 @@ class Agent(Struct, kw_only=True):
     """His place in the idle order: smaller = idle longer."""
     idle_since_ms: int | None = None
     last_offer_seq: int = 0
+    queue_ranks: dict[QueueId, int] = {}
+    contacts_today: int = 0
+    """Given to him since the day began; counted only while a day is known."""
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     """Derived."""
     assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
@@ -161,6 +178,9 @@ class RoutingState:
         self.policy: Policy | None = None
         self.policy_version = 0
         self.idle_counter = 0
+        self.day: str | None = None
+        """The workspace's local date, while a queue's selection asks for it."""
+        self.day_until_ms: int | None = None
         self.contacts: dict[ContactId, Contact] = {}
         self.ended: deque[tuple[ContactId, int]] = deque()
         self.offers: dict[OfferId, Offer] = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from router.model.errors import Problem
-from router.model.policy import Policy, QueuePolicy, WhenFull
+from router.model.policy import Policy, QueuePolicy, Selection, WhenFull
 from router.rules.limits import PROBLEM_COUNT_MAX
 
 
@@ -56,6 +56,12 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
                 path=f"{path}.wrap_up_s.{channel}",
                 message="longer than the channel's wrap_up_max_s: it can never be extended",
             )
+    if queue.order_by and queue.selection is not Selection.BY_FACTS:
+        yield Problem(path=f"{path}.order_by", message="without effect: selection is not by_facts")
+    if queue.weight_fact and queue.selection is not Selection.WEIGHTED_RANDOM:
+        yield Problem(
+            path=f"{path}.weight_fact", message="without effect: selection is not weighted_random"
+        )
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
         yield Problem(
             path=f"{path}.service_level.short_abandon_s",

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Final
 
 from router.model.errors import Problem
-from router.model.policy import EntryRule, FactType, Policy, QueuePolicy, WhenFull
+from router.model.policy import EntryRule, FactType, Policy, QueuePolicy, Selection, WhenFull
+from router.rules.days import zone_of
 from router.rules.facts import fact_objection
 from router.rules.limits import PROBLEM_COUNT_MAX
 
@@ -40,6 +41,8 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     yield from _unreachable(policy)
     if policy.default_queue is not None and policy.default_queue not in policy.queues:
         yield _unknown("default_queue", "queue", policy.default_queue, policy.queues)
+    if zone_of(policy.zone) is None:
+        yield Problem(path="zone", message="no such time zone; names are like Europe/Berlin")
 
 
 def _channels(policy: Policy) -> Iterator[Problem]:
@@ -76,6 +79,35 @@ def _queue(
         yield _unknown(f"{path}.overflow_to", "queue", target, policy.queues)
     if queue.when_full is WhenFull.OVERFLOW and target is None:
         yield Problem(path=f"{path}.overflow_to", message="needed by when_full: overflow")
+    yield from _selection(policy, path, queue)
+
+
+def _selection(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
+    """The facts of agents that its selection goes by."""
+    if queue.selection is Selection.BY_FACTS and not queue.order_by:
+        yield Problem(path=f"{path}.order_by", message="needed by selection: by_facts")
+    yield from _repeated(f"{path}.order_by", [step.fact for step in queue.order_by], below=".fact")
+    for index, step in enumerate(queue.order_by):
+        yield from _agent_fact(
+            policy, f"{path}.order_by[{index}].fact", step.fact, unordered=FactType.IDENT
+        )
+    if queue.weight_fact is not None:
+        yield from _agent_fact(policy, f"{path}.weight_fact", queue.weight_fact)
+
+
+def _agent_fact(
+    policy: Policy, path: str, name: str, *, unordered: FactType | None = None
+) -> Iterator[Problem]:
+    """A fact of agents with an order or, where nothing is said about that, an ``int``."""
+    fact = policy.facts.get(name)
+    if fact is None:
+        yield _unknown(path, "fact", name, policy.facts)
+    elif fact.of != "agent":
+        yield Problem(path=path, message="a fact of contacts; agents are chosen by their own")
+    elif unordered is None and fact.type is not FactType.INT:
+        yield Problem(path=path, message="must be an int fact")
+    elif fact.type is unordered:
+        yield Problem(path=path, message=f"an {fact.type} fact has no order")
 
 
 def _overflow_cycles(policy: Policy) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from router.core.apply.moves import (
     remember_owner,
     wait,
 )
-from router.core.state import Assignment, Contact, Dedupe, RoutingState
+from router.core.state import Assignment, Contact, Dedupe, Offer, RoutingState
 from router.core.transitions import ASSIGNMENT, CONTACT, Row
 from router.model.events import (
     ContactAbandoned,
@@ -137,9 +137,14 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
 
 
 def give(
-    state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
+    state: RoutingState,
+    contact: Contact,
+    assignment_id: str,
+    agent_id: str,
+    units: int,
+    offer: Offer | None = None,
 ) -> None:
-    """Make the assignment; its capacity is the caller's affair."""
+    """Make the assignment; its capacity is the caller's affair. Without an offer it is a supervisor's doing."""
     work = Assignment(
         assignment_id=assignment_id,
         contact_id=contact.contact_id,
@@ -150,8 +155,16 @@ def give(
         units=units,
         started_at_ms=state.at_ms,
     )
+    if offer is None:
+        work.reason = "supervisor"
+    else:
+        work.reason, work.turn = offer.reason, offer.turn
+        work.others, work.values = offer.others, offer.values
     state.assignments[assignment_id] = work
-    state.agents[agent_id].assignments[assignment_id] = work
+    agent = state.agents[agent_id]
+    agent.assignments[assignment_id] = work
+    if state.day is not None:
+        agent.contacts_today += 1
     contact.agent_id = agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq

@@ -44,6 +44,9 @@ def _made(state: RoutingState, e: OfferMade) -> None:
         state=_MADE[None],
         from_agent_id=e.from_agent_id,
         broadcast=line is not None and line.broadcast > 1,
+        turn=e.turn,
+        others=e.others,
+        values=e.values,
     )
     contact.offers = (*contact.offers, e.offer_id)
     contact.offers_made += 1
@@ -63,7 +66,7 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
     state.index.leave(contact)
-    give(state, contact, e.offer_id, e.agent_id, offer.units)
+    give(state, contact, e.offer_id, e.agent_id, offer.units, offer)
     state.index.touch(state.agents[e.agent_id])
 
 

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from router.core.apply.moves import change_queue
 from router.core.state import RoutingState
-from router.model.events import PolicyPublished
+from router.core.timers import TimerKind
+from router.model.events import DayBegan, PolicyPublished
 from router.model.ids import QueueId
+from router.model.policy import Selection
 from router.model.states import ContactState
 
 
@@ -15,6 +17,10 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     if e.drain_to:
         _adopt(state, e.drain_to)
     state.policy_version = e.version
+    if state.day is not None and not any(
+        queue.selection is Selection.FEWEST_TODAY for queue in e.policy.queues.values()
+    ):
+        _count_from_here(state, None, None)
     state.index.rebuild(e.policy)
 
 
@@ -29,4 +35,18 @@ def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
             state.assignments[contact.assignment_id].queue_id = target
 
 
-HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {PolicyPublished: _published}
+def _day_began(state: RoutingState, e: DayBegan) -> None:
+    _count_from_here(state, e.day, e.until_ms)
+    state.timers.add(e.until_ms, TimerKind.DAY, "")
+
+
+def _count_from_here(state: RoutingState, day: str | None, until_ms: int | None) -> None:
+    state.day, state.day_until_ms = day, until_ms
+    for agent in state.agents.values():
+        agent.contacts_today = 0
+
+
+HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    PolicyPublished: _published,
+    DayBegan: _day_began,
+}

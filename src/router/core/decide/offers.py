@@ -18,18 +18,31 @@ from router.model.events import (
     OfferMade,
 )
 from router.model.outcome import Answer, Done
+from router.model.policy import FactValue
 from router.model.refusals import RefusalCode, Refused
-from router.model.states import AgentState, OfferState
+from router.model.states import AgentState, OfferState, Turn
+
+_NO_VALUES: Final[dict[str, FactValue]] = {}
 
 
-def make(step: Step, contact: Contact, agent: Agent, line: Line, reason: str) -> None:
-    """Offer a waiting contact; with ``auto_accept`` the accept follows at once."""
-    _make(step, contact, agent, line, reason=reason, from_agent_id=None)
+def make(
+    step: Step,
+    contact: Contact,
+    agent: Agent,
+    line: Line,
+    reason: str,
+    *,
+    turn: Turn | None = None,
+    others: int = 0,
+    values: dict[str, FactValue] = _NO_VALUES,
+) -> None:
+    """Offer a waiting contact; with ``auto_accept`` the accept follows at once. The rest: ``core/reasons.py``."""
+    _make(step, contact, agent, line, reason, None, turn, others, values)
 
 
 def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
     """Offer an assigned contact to another agent; its owner keeps it until the accept."""
-    _make(step, contact, agent, line, reason="transfer", from_agent_id=contact.agent_id)
+    _make(step, contact, agent, line, "transfer", contact.agent_id, None, 0, _NO_VALUES)
 
 
 def _make(
@@ -37,9 +50,11 @@ def _make(
     contact: Contact,
     agent: Agent,
     line: Line,
-    *,
     reason: str,
     from_agent_id: str | None,
+    turn: Turn | None,
+    others: int,
+    values: dict[str, FactValue],
 ) -> None:
     state, at_ms = step.state, step.at_ms
     offer_id = f"{contact.contact_id}.{contact.offers_made + 1}"
@@ -61,6 +76,9 @@ def _make(
             reference=contact.reference,
             from_agent_id=from_agent_id,
             gateway_id=contact.gateway_id,
+            turn=turn,
+            others=others,
+            values=values,
         )
     )
     if line.auto_accept:

@@ -5,6 +5,7 @@ from typing import Final
 
 from router.core.decide import agents, contacts, offers
 from router.core.decide.assignments import complete
+from router.core.decide.days import begin_day
 from router.core.decide.step import Step
 from router.core.timers import Entry, TimerKind
 from router.model.events import AgentStateChanged, ContactOverflowed, ContactRelaxed
@@ -80,6 +81,10 @@ def _relax(step: Step, contact_id: str) -> None:
     )
 
 
+def _next_day(step: Step, subject: str) -> None:
+    begin_day(step)
+
+
 _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.OFFER: _expire_offer,
     TimerKind.WRAP_UP: _end_wrap_up,
@@ -89,4 +94,5 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.COOL_DOWN: _cool_down_over,
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
+    TimerKind.DAY: _next_day,
 }
