@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import ChannelPolicy, FactValue, Policy, QueuePolicy, Selection
 from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
 
 
@@ -75,6 +75,9 @@ class RefAgent:
     next_state: AgentState | None = None
     idle: int = 0
     last_offer_seq: int = 0
+    attributes: dict[str, FactValue] = field(default_factory=dict)
+    queue_ranks: dict[str, int] = field(default_factory=dict)
+    contacts_today: int = 0
 
 
 TERMINAL = {
@@ -106,6 +109,8 @@ class Fold:
         self.ended = dict.fromkeys(TERMINAL.values(), 0)
         self.seq = 0
         self.at_ms = 0
+        self.day: str | None = None
+        self.day_until_ms = 0
         self._turn = 0
 
     # --- the fold -----------------------------------------------------------------------------------------------------
@@ -150,8 +155,25 @@ class Fold:
                 for contact in self.contacts.values():
                     if contact.state is ContactState.ASSIGNED:
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
+                if not self.counts_days():
+                    self._count_anew(None, 0)
+            case e.DayBegan():
+                assert self.counts_days(), "a day begins and nobody asks for it"
+                assert event.until_ms > at_ms, "a day that is over begins"
+                self._count_anew(event.day, event.until_ms)
             case _:
                 self._fold_agent(event)
+
+    def counts_days(self) -> bool:
+        """A queue chooses by what was given to whom today."""
+        return self.policy is not None and any(
+            queue.selection is Selection.FEWEST_TODAY for queue in self.policy.queues.values()
+        )
+
+    def _count_anew(self, day: str | None, until_ms: int) -> None:
+        self.day, self.day_until_ms = day, until_ms
+        for agent in self.agents.values():
+            agent.contacts_today = 0
 
     def _fold_contact(self, event: e.Event) -> None:
         match event:
@@ -317,6 +339,7 @@ class Fold:
             agent = self.agents.setdefault(event.agent_id, RefAgent(event.agent_id))
             agent.skills, agent.queues = event.skills, event.queues
             agent.units, agent.channel_max = event.units, event.channel_max
+            agent.attributes, agent.queue_ranks = event.attributes, event.queue_ranks
             return
         assert isinstance(
             event,
@@ -360,6 +383,8 @@ class Fold:
         contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
         # A reservation is over with the accept, a time to live with the first answer.
         contact.preferred, contact.ttl_at_ms = None, None
+        if self.day is not None:
+            self.agents[work.agent_id].contacts_today += 1
         self._gets_a_new_turn(work.agent_id)
 
     def _gets_a_new_turn(self, agent_id: str) -> None:

@@ -10,13 +10,20 @@ from typing import Any, Final
 
 from router.model import commands as c
 from router.model.policy import (
+    AcrossQueues,
     AgentsPolicy,
     ChannelPolicy,
+    Direction,
+    FactOrder,
+    FactPolicy,
+    FactType,
     LostDesktopAction,
     Policy,
+    QueueOrder,
     QueuePolicy,
     RonaPolicy,
     Selection,
+    ServiceLevelPolicy,
     WhenFull,
 )
 from router.model.states import AgentState, AssignmentState
@@ -27,6 +34,18 @@ QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("billing", "english", "german")
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
+# The same names with other types: an agent's value may be from before his fact was declared anew.
+AGENT_FACTS: Final = {
+    "years": FactPolicy(type=FactType.INT, of="agent"),
+    "native": FactPolicy(type=FactType.BOOL, of="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior", "lead"), of="agent"),
+}
+OTHER_FACTS: Final = AGENT_FACTS | {
+    "native": FactPolicy(type=FactType.INT, of="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("lead", "senior"), of="agent"),
+}
+# It is 09:00 UTC when a walk begins: in the second zone midnight is an hour away, in the third it was an hour ago.
+ZONES: Final = ("UTC", "Pacific/Kiritimati", "America/Anchorage")
 
 
 class Workload:
@@ -62,6 +81,8 @@ class Workload:
             world.later(self._random.choice((0.5, 2.0, 5.0)))
         elif pick < 0.93:
             world.jump(self._random.choice((10.0, 40.0)))
+        elif pick < 0.935:
+            world.jump(2_000.0)
 
     # --- commands -----------------------------------------------------------------------------------------------------
     def opening(self) -> list[c.Command]:
@@ -162,7 +183,17 @@ class Workload:
             queues=queues,
             units=self._one((None, None, 60, 200, 0)),
             channel_max=self._one(({}, {}, {"chat": 0}, {"voice": 2})),
+            attributes=self._agent_facts(),
+            queue_ranks=self._one(({}, {}, {"sales": 1}, {"support": 9, "sales": 3})),
         )
+
+    def _agent_facts(self) -> dict[str, Any]:
+        facts = {
+            "years": self._one((0, 1, 3, 2_000)),
+            "native": self._one((True, False)),
+            "grade": self._one(("junior", "senior", "lead")),
+        }
+        return {name: facts[name] for name in self._random.sample(list(facts), 2)}
 
     def _contact(self, world: World) -> c.Command:
         contact_id = self._live(world)
@@ -221,6 +252,10 @@ class Workload:
             channels={name: self._channel(name) for name in CHANNELS},
             queues={name: self._queue(names[place + 1 :]) for place, name in enumerate(names)},
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
+            facts=self._one((AGENT_FACTS, AGENT_FACTS, OTHER_FACTS)),
+            across_queues=self._one(AcrossQueues),
+            zone=self._one(ZONES),
+            seed=self._one((0, 7)),
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
@@ -259,6 +294,13 @@ class Workload:
             wait_max_s=self._one((None, 12)),
             overflow_to=overflow_to,
             cool_down_s=self._one((0, 5, 30)),
+            order=self._one((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
+            service_level=ServiceLevelPolicy(threshold_s=self._one((5, 20, 40))),
+            weight_fact=self._one((None, "years")),
+            order_by=tuple(
+                FactOrder(fact=name, direction=self._one(Direction))
+                for name in self._random.sample(list(AGENT_FACTS), self._random.randint(1, 3))
+            ),
             rona=RonaPolicy(
                 not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))
             ),

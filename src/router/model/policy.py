@@ -170,7 +170,7 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     order_by: Annotated[tuple[FactOrder, ...], Meta(max_length=8)] = ()
     """For ``selection: by_facts``: the first fact decides, then the next, then the longest idle."""
     weight_fact: Name | None = None
-    """For ``selection: weighted_random``: a declared ``int`` fact of agents; missing or below 1 counts 1, above 1,000 counts 1,000."""
+    """For ``selection: weighted_random``: an ``int`` fact of agents; missing or below 1 counts 1, above 1,000 counts 1,000."""
 
 
 class EntryWhen(_Document, frozen=True, kw_only=True):

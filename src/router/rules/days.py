@@ -6,13 +6,14 @@ clocks leap over is no midnight: the day begins where they land. A date that is 
 """
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _DAY_S = 86_400
 
 
-@cache
+# Bounded: whoever may check a policy may ask for names without end.
+@lru_cache(maxsize=256)
 def zone_of(name: str) -> ZoneInfo | None:
     """The IANA zone of that name; none: there is no such zone here."""
     try:
