@@ -9,14 +9,18 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from router.model.policy import (
+    AcrossQueues,
     AgentsPolicy,
     ChannelPolicy,
+    Direction,
     EntryRule,
     EntryWhen,
+    FactOrder,
     FactPolicy,
     FactType,
     LostDesktopAction,
     Policy,
+    QueueOrder,
     QueuePolicy,
     RonaPolicy,
     Selection,
@@ -26,7 +30,9 @@ from router.model.policy import (
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
-KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove")
+KINDS: Final = (
+    "channel", "queue", "entry", "agents", "default_queue", "remove", "across_queues", "zone", "seed",
+)  # fmt: skip
 
 
 def yes_or_no(text: str) -> bool:
@@ -45,6 +51,12 @@ def levels(text: str) -> dict[str, int]:
 def names(text: str) -> tuple[str, ...]:
     """``voice,chat`` as names."""
     return tuple(text.split(","))
+
+
+def fact_order(text: str) -> tuple[FactOrder, ...]:
+    """``grade:desc,years`` as facts with their directions; no direction is the smallest first."""
+    pairs = (part.partition(":") for part in text.split(","))
+    return tuple(FactOrder(fact=f, direction=Direction(d or "asc")) for f, _, d in pairs)
 
 
 def service_level(text: str) -> ServiceLevelPolicy:
@@ -87,6 +99,9 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "overflow_to": ("overflow_to", str),
     "cool_down": ("cool_down_s", seconds_of),
     "service_level": ("service_level", service_level),
+    "order": ("order", QueueOrder),
+    "order_by": ("order_by", fact_order),
+    "weight_fact": ("weight_fact", str),
 }
 ENTRY: Final[dict[str, tuple[str, Reader]]] = {
     "queue": ("queue", str),
@@ -124,12 +139,15 @@ class Draft:
         self._default_queue: str | None = None
         self._skills: tuple[str, ...] = ()
         self._facts: tuple[str, ...] = ()
+        self._agent_facts: tuple[str, ...] = ()
+        self._whole: dict[str, Any] = {}
         self.drain_to: dict[str, str] = {}
 
     def declare(self, text: str) -> None:
         """A story declares its skills and facts by using them: read them from the whole text."""
         skills: dict[str, None] = {}
         facts: dict[str, None] = {}
+        agent_facts: dict[str, None] = {}
         for line in text.splitlines():
             for part in [] if line.startswith("#") else line.split():
                 key, _, value = part.partition("=")
@@ -137,7 +155,10 @@ class Draft:
                     skills |= dict.fromkeys(levels(value))
                 if key.startswith("fact."):
                     facts[key.removeprefix("fact.")] = None
+                if key.startswith("has."):
+                    agent_facts[key.removeprefix("has.")] = None
         self._skills, self._facts = tuple(skills), tuple(facts)
+        self._agent_facts = tuple(agent_facts)
 
     def read(self, text: str) -> None:
         """One line. ValueError: it cannot be read."""
@@ -152,6 +173,12 @@ class Draft:
                 self._entry_rule(name, settings)
             case ["agents"]:
                 self._agents = replace(self._agents, **fields(settings, AGENTS))
+            case ["across_queues", how]:
+                self._whole["across_queues"] = AcrossQueues(how)
+            case ["zone", name]:
+                self._whole["zone"] = name
+            case ["seed", number]:
+                self._whole["seed"] = int(number)
             case ["default_queue", name]:
                 self._default_queue = name
             case ["remove", "queue", name]:
@@ -200,8 +227,10 @@ class Draft:
             channels=dict(self._channels),
             queues=queues,
             skills=self._skills,
-            facts={name: FactPolicy(type=FactType.IDENT) for name in self._facts},
+            facts={name: FactPolicy(type=FactType.IDENT) for name in self._facts}
+            | {name: FactPolicy(type=FactType.INT, of="agent") for name in self._agent_facts},
             entry=tuple(self._entry),
             default_queue=self._default_queue,
             agents=self._agents,
+            **self._whole,
         )

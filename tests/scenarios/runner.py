@@ -319,6 +319,12 @@ def _record(agent_id: str, settings: dict[str, str]) -> c.PutAgent:
         queues=None if queues is None else names(queues),
         units=None if units is None else int(units),
         channel_max=levels(settings.pop("channel_max", "")),
+        attributes={
+            key.removeprefix("has."): int(settings.pop(key))
+            for key in list(settings)
+            if key.startswith("has.")
+        },
+        queue_ranks=levels(settings.pop("ranks", "")),
     )
     _nothing_left(settings)
     return command
