@@ -50,8 +50,11 @@ class IdleOrder:
         else:
             insort(self._back, (number, agent), key=_number)
         if len(self._main) + len(self._back) > 2 * self._size + _STALE_MAX:
-            self._main = deque(entry for entry in self._main if self._stands(entry))
-            self._back = [entry for entry in self._back if self._stands(entry)]
+            # Each number once: who came back to his place again and again stands here as often.
+            main = {number: agent for number, agent in self._main if self._stands((number, agent))}
+            back = {number: agent for number, agent in self._back if self._stands((number, agent))}
+            self._main = deque(main.items())
+            self._back = [entry for entry in back.items() if entry[0] not in main]
 
     def remove(self, agent: Agent) -> None:
         """He has gone. His ``room`` says so already."""
