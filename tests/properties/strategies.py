@@ -5,15 +5,22 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from router.model.policy import (
+    AcrossQueues,
     AgentsPolicy,
     ChannelPolicy,
+    Direction,
     EntryRule,
     EntryWhen,
+    FactOrder,
+    FactPolicy,
+    FactType,
     LostDesktopAction,
     Policy,
+    QueueOrder,
     QueuePolicy,
     RonaPolicy,
     Selection,
+    ServiceLevelPolicy,
     WhenFull,
 )
 
@@ -21,6 +28,12 @@ CHANNELS: Final = ("voice", "chat", "mail")
 QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("english", "german", "billing")
 AGENTS: Final = ("ada", "bob", "cy", "dee")
+AGENT_FACTS: Final = {
+    "years": FactPolicy(type=FactType.INT, of="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior"), of="agent"),
+}
+# The walks begin at 09:00 UTC; where it is an hour to midnight, a day ends now and then.
+ZONES: Final = ("UTC", "Pacific/Kiritimati")
 # Odd seconds too, so that timers meet and miss each other.
 PAUSES_MS: Final = (0, 0, 0, 1, 500, 1_000, 5_000, 10_000, 15_000, 30_000, 61_000)
 
@@ -52,6 +65,17 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
     )
 
 
+_BY_GRADE: Final = FactOrder(fact="grade", direction=Direction.DESC)
+agent_facts = st.fixed_dictionaries(
+    {},
+    optional={
+        "years": st.sampled_from((0, 1, 5)),
+        "grade": st.sampled_from(("junior", "senior")),
+    },
+)
+queue_ranks = st.dictionaries(st.sampled_from(QUEUES), st.sampled_from((1, 5, 9)), max_size=2)
+
+
 @st.composite
 def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
     """One queue; it overflows only into queues after it, so no contact goes round in a circle."""
@@ -73,6 +97,10 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         rona=RonaPolicy(
             not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))
         ),
+        order=draw(st.sampled_from((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO))),
+        service_level=ServiceLevelPolicy(threshold_s=draw(st.sampled_from((5, 20)))),
+        weight_fact=draw(maybe(st.just("years"))),
+        order_by=draw(st.permutations([FactOrder(fact="years"), _BY_GRADE]).map(tuple)),
     )
 
 
@@ -88,6 +116,10 @@ def policies(draw: st.DrawFn) -> Policy:
             EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales", priority_s=7),
         ),
         default_queue=draw(st.sampled_from((None, "support"))),
+        facts=AGENT_FACTS,
+        across_queues=draw(st.sampled_from(AcrossQueues)),
+        zone=draw(st.sampled_from(ZONES)),
+        seed=draw(st.sampled_from((0, 1))),
         agents=AgentsPolicy(
             units=draw(st.sampled_from((100, 160))),
             desktop_grace_s=draw(st.sampled_from((0, 5, 15))),

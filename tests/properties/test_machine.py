@@ -183,6 +183,8 @@ class Centre(RuleBasedStateMachine):
         queues=some.maybe(st.lists(st.sampled_from(some.QUEUES), max_size=2, unique=True)),
         units=st.sampled_from((None, None, 0, 60, 200)),
         channel_max=st.dictionaries(st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1),
+        attributes=some.agent_facts,
+        queue_ranks=some.queue_ranks,
     )
     def an_agent_is_put(self, agent_id: str, queues: list[str] | None, **record: Any) -> None:
         """New, or with another record."""
