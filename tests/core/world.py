@@ -172,7 +172,9 @@ class World:
         if made.from_agent_id is not None:
             assert reference.could_be_handed(agent, contact, at_ms), "I12/I14: no room for it"
             return
-        assert made.prio == contact.priority_s + reference.queue_of(contact).priority_s
+        raised_s, _ = reference.raised(contact)
+        queue_s = reference.queue_of(contact).priority_s
+        assert made.prio == contact.priority_s + queue_s + raised_s
         assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
         assert made.turn is not None, "nobody says whose turn it was"
         by_turn = made.turn is Turn.AGENT
@@ -208,10 +210,12 @@ class World:
         if made.turn is Turn.AGENT:
             if agent.queue_ranks:
                 expected = {"queue_rank": agent.queue_ranks.get(contact.queue_id, 5)}
-        elif contact.preferred is None:
-            match queue.selection:
+        elif reference.kept_for(contact) is None:
+            match reference.selection(contact):
                 case Selection.HIGHEST_PROFICIENCY:
-                    levels = sum(agent.skills[skill] for skill in reference.required(contact))
+                    levels = sum(
+                        reference.level_of(agent, skill) for skill in reference.required(contact)
+                    )
                     expected = {"levels": levels}
                 case Selection.LEAST_FLEXIBLE:
                     expected = {"skills": reference.flexibility(agent)}
@@ -273,6 +277,10 @@ class World:
             event.strict_class,
             None,
             None,
+            plan=event.plan,
+            step=event.step,
+            named=event.preferred_agents,
+            last=event.last_agent_id,
         )
         assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
 
@@ -359,6 +367,10 @@ class World:
                 assert not live, "I8: waiting, with an offer"
                 late_ms = contact.wait_until_ms
                 assert late_ms is None or late_ms > self.at_ms, "I19: waits too long in its queue"
+                over_ms = contact.step_until_ms
+                assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
+                if reference.is_preferred_step(contact):
+                    assert reference.somebody_is_there(contact), "kept for somebody who is away"
             case ContactState.OFFERED:
                 assert live, "I9: offered, without an offer"
             case ContactState.ASSIGNED:

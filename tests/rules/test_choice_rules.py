@@ -89,8 +89,8 @@ def test_another_zone_is_refused_and_never_repeated(zone: str) -> None:
 def test_what_a_selection_does_not_ask_for_is_without_effect() -> None:
     policy = a_policy(weight_fact="years", order_by=(FactOrder(fact="years"),))
     assert [(one.path, one.message) for one in advise(policy)] == [
-        ("queues.support.order_by", "without effect: selection is not by_facts"),
-        ("queues.support.weight_fact", "without effect: selection is not weighted_random"),
+        ("queues.support.order_by", "without effect: nothing is selected by_facts"),
+        ("queues.support.weight_fact", "without effect: nothing is selected by weighted_random"),
     ]
 
 

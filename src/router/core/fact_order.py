@@ -15,6 +15,7 @@ from router.model.policy import (
     Selection,
 )
 from router.rules.facts import fact_objection
+from router.rules.selections import selections_of
 
 OrderingFacts: TypeAlias = dict[str, FactPolicy]
 FactPlaces: TypeAlias = tuple[tuple[str, int], ...]
@@ -24,12 +25,9 @@ _MISSING: Final = (1, 0)
 
 def ordering_facts(policy: Policy) -> OrderingFacts:
     """The facts that decide between agents somewhere, by name; empty where no queue has such a rule."""
-    names = {
-        step.fact
-        for queue in policy.queues.values()
-        if queue.selection is Selection.BY_FACTS
-        for step in queue.order_by
-    }
+    if Selection.BY_FACTS not in selections_of(policy):
+        return {}
+    names = {step.fact for queue in policy.queues.values() for step in queue.order_by}
     return {name: policy.facts[name] for name in sorted(names)}
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from router.core.decide.offers import make
 from router.core.decide.step import Step
+from router.core.decide.steps import serve_left
 from router.core.index import Index
 from router.core.lines import Line
 from router.core.profiles import Profile
@@ -16,6 +17,7 @@ from router.core.ranking import class_of
 from router.core.reasons import others_who_could, values_of
 from router.core.selection import CHOOSERS, drawn
 from router.core.state import Agent, Contact
+from router.model.ids import AgentId
 from router.model.policy import QUEUE_RANK, Selection
 from router.model.states import Turn
 
@@ -27,7 +29,9 @@ _LOOK_AT_MOST: Final = 32
 def settle(step: Step) -> None:
     """Bring together what can be brought together."""
     index = step.state.index
-    while index.freed or index.seeking:
+    while index.freed or index.seeking or index.left:
+        if index.left:
+            serve_left(step)
         if index.freed:
             _serve_freed(step, index)
         if index.seeking:
@@ -80,7 +84,7 @@ def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn
 
 
 def _reason(line: Line) -> str:
-    return "preferred" if line.only_agent else line.selection
+    return "preferred" if line.only is not None else line.selection
 
 
 def _idle_no(agent: Agent) -> int:
@@ -213,8 +217,8 @@ def _first_for(line: Line, agent: Agent, at_ms: int) -> int:
 
 def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:
     """The agent whom the line's selection chooses among those who could take the contact now."""
-    if line.only_agent is not None:
-        return _reserved_for(index, line, contact, at_ms)
+    if line.only is not None:
+        return _kept_for(index, line, line.only, contact, at_ms)
     mask = index.open_profiles[line.channel_index] & line.profile_mask
     if not mask:
         return None
@@ -247,10 +251,14 @@ def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Age
     return None
 
 
-def _reserved_for(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:
-    agent = index.agent(line.only_agent)
-    if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
-        return None
-    if not agent.profile.serves(line) or kept_apart(contact, agent, at_ms):
-        return None
-    return agent
+def _kept_for(
+    index: Index, line: Line, only: tuple[AgentId, ...], contact: Contact, at_ms: int
+) -> Agent | None:
+    """The first in the order of preference who could take it now."""
+    for name in only:
+        agent = index.agent(name)
+        if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
+            continue
+        if agent.profile.serves(line) and not kept_apart(contact, agent, at_ms):
+            return agent
+    return None

@@ -29,8 +29,8 @@ def rank_key(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int
 
     ``due_after_ms``: the time within which contacts of this queue are to be answered, where due dates are compared.
     """
-    strict = max(contact.strict_class, queue.strict_class)
-    credit_ms = 1000 * (contact.priority_s + queue.priority_s)
+    strict = max(contact.strict_class, queue.strict_class, contact.raised_class)
+    credit_ms = 1000 * (contact.priority_s + queue.priority_s + contact.raised_s)
     if queue.order is QueueOrder.LIFO:
         newest = _TIME_MASK - (contact.queued_at_ms + credit_ms + _TIME_OFFSET)
         place = newest << _SEQ_BITS | _SEQ_MASK - contact.orig_seq

@@ -23,9 +23,13 @@ UNCOUNTED: Final = -1
 
 def others_who_could(index: Index, line: Line, contact: Contact, agent: Agent, at_ms: int) -> int:
     """How many other agents could take it now; ``UNCOUNTED`` where that would need a long look."""
-    if line.only_agent is not None:
-        return 0
     i = line.channel_index
+    if line.only is not None:
+        return sum(
+            other is not agent and _could(other, line, contact, at_ms)
+            for name in line.only
+            if (other := index.agent(name)) is not None
+        )
     mask = index.open_profiles[i] & line.profile_mask
     profile = agent.profile
     assert profile is not None
@@ -44,6 +48,17 @@ def others_who_could(index: Index, line: Line, contact: Contact, agent: Agent, a
     return count - 1
 
 
+def _could(agent: Agent, line: Line, contact: Contact, at_ms: int) -> bool:
+    """One of those for whom it is kept, looked at by himself."""
+    return (
+        agent.profile is not None
+        and agent.room >> line.channel_index & 1 != 0
+        and agent.profile.serves(line)
+        and (contact.cool_downs or {}).get(agent.agent_id, 0) <= at_ms
+        and not any(offer_id in agent.offers for offer_id in contact.offers)
+    )
+
+
 def values_of(line: Line, agent: Agent, turn: Turn) -> Values:
     """What was compared, as it is for this agent."""
     profile = agent.profile
@@ -53,7 +68,7 @@ def values_of(line: Line, agent: Agent, turn: Turn) -> Values:
             return _NOTHING
         return {"queue_rank": profile.ranks.get(line.queue_id, QUEUE_RANK)}
     compared = _COMPARED.get(line.selection)
-    return _NOTHING if compared is None or line.only_agent is not None else compared(line, agent)
+    return _NOTHING if compared is None or line.only is not None else compared(line, agent)
 
 
 def _levels(line: Line, agent: Agent) -> Values:

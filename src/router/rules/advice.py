@@ -6,6 +6,7 @@ from itertools import islice
 from router.model.errors import Problem
 from router.model.policy import Policy, QueuePolicy, Selection, WhenFull
 from router.rules.limits import PROBLEM_COUNT_MAX
+from router.rules.selections import selections_of_plans
 
 
 def advise(policy: Policy) -> list[Problem]:
@@ -50,20 +51,40 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
             path=f"{path}.overflow_to",
             message="never used: neither wait_max_s nor when_full: overflow is set",
         )
+    yield from _late_steps(policy, path, queue)
     for channel, wrap_up_s in queue.wrap_up_s.items():
         if wrap_up_s > policy.channels[channel].wrap_up_max_s:
             yield Problem(
                 path=f"{path}.wrap_up_s.{channel}",
                 message="longer than the channel's wrap_up_max_s: it can never be extended",
             )
-    if queue.order_by and queue.selection is not Selection.BY_FACTS:
-        yield Problem(path=f"{path}.order_by", message="without effect: selection is not by_facts")
-    if queue.weight_fact and queue.selection is not Selection.WEIGHTED_RANDOM:
+    in_force = selections_of_plans(policy) | {queue.selection}
+    if queue.order_by and Selection.BY_FACTS not in in_force:
         yield Problem(
-            path=f"{path}.weight_fact", message="without effect: selection is not weighted_random"
+            path=f"{path}.order_by", message="without effect: nothing is selected by_facts"
+        )
+    if queue.weight_fact and Selection.WEIGHTED_RANDOM not in in_force:
+        yield Problem(
+            path=f"{path}.weight_fact",
+            message="without effect: nothing is selected by weighted_random",
         )
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
         yield Problem(
             path=f"{path}.service_level.short_abandon_s",
             message="longer than threshold_s: late abandons are not counted",
         )
+
+
+def _late_steps(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
+    """Steps that begin when every contact has left the queue."""
+    if queue.plan is None or queue.wait_max_s is None:
+        return
+    begins_s = 0
+    for number, step in enumerate(policy.plans[queue.plan]):
+        if begins_s >= queue.wait_max_s:
+            yield Problem(
+                path=f"{path}.wait_max_s",
+                message=f"over before step {number} of the plan, unless steps are skipped",
+            )
+            return
+        begins_s += step.for_s or 0

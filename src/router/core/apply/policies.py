@@ -10,6 +10,7 @@ from router.model.events import DayBegan, PolicyPublished
 from router.model.ids import QueueId
 from router.model.policy import Selection
 from router.model.states import ContactState
+from router.rules.selections import selections_of
 
 
 def _published(state: RoutingState, e: PolicyPublished) -> None:
@@ -17,9 +18,7 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     if e.drain_to:
         _adopt(state, e.drain_to)
     state.policy_version = e.version
-    if state.day is not None and not any(
-        queue.selection is Selection.FEWEST_TODAY for queue in e.policy.queues.values()
-    ):
+    if state.day is not None and Selection.FEWEST_TODAY not in selections_of(e.policy):
         _count_from_here(state, None, None)
     state.index.rebuild(e.policy)
 

@@ -10,6 +10,7 @@ from router.rules.facts import check_attributes
 
 _DAY_S: Final = 86_400
 _QUEUE_RANKS_MAX: Final = 1_000
+PREFERRED_MAX: Final = 32
 
 
 def skills(policy: Policy, values: dict[str, int], field: str = "skills") -> Refused | None:
@@ -67,4 +68,13 @@ def reason_declared(state: RoutingState, reason: str | None) -> Refused | None:
         return None
     return Refused(
         code=RefusalCode.INVALID_VALUE, field="reason", detail="not in not_ready_reasons"
+    )
+
+
+def too_many_preferred() -> Refused:
+    """More agents than a contact may name."""
+    return Refused(
+        code=RefusalCode.INVALID_VALUE,
+        field="preferred_agents",
+        detail=f"at most {PREFERRED_MAX}",
     )

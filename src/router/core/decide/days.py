@@ -4,13 +4,12 @@ from router.core.decide.step import Step
 from router.model.events import DayBegan
 from router.model.policy import Policy, Selection
 from router.rules.days import day_at
+from router.rules.selections import selections_of
 
 
 def counts_days(policy: Policy | None) -> bool:
-    """Whether a queue's selection asks what was given to whom today."""
-    return policy is not None and any(
-        queue.selection is Selection.FEWEST_TODAY for queue in policy.queues.values()
-    )
+    """Whether some selection asks what was given to whom today."""
+    return policy is not None and Selection.FEWEST_TODAY in selections_of(policy)
 
 
 def begin_day(step: Step) -> None:
