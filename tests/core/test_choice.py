@@ -16,6 +16,7 @@ from router.model.policy import (
     Policy,
     QueuePolicy,
     Selection,
+    StepPolicy,
 )
 from router.model.states import Turn
 from router.model.views import Chosen
@@ -354,3 +355,31 @@ def test_who_is_offered_a_thousand_contacts_in_vain_stands_in_line_once() -> Non
     orders = engine._state.index.idle
     assert all(len(one._main) + len(one._back) < 100 for one in orders)
     assert [agent.agent_id for agent in orders[0]] == ["ada", "bob"]
+
+
+def test_a_step_of_a_plan_may_choose_by_the_facts_of_the_queue_or_by_the_day() -> None:
+    facts, day = Selection.BY_FACTS, Selection.FEWEST_TODAY
+    plan = (StepPolicy(for_s=10, selection=facts), StepPolicy(selection=day))
+    queue = a_queue(plan="two", order_by=(FactOrder(fact="years"),))
+    world = staffed(
+        a_policy(queues={"support": queue}, facts=FACTS, plans={"two": plan}),
+        an_agent("ada", attributes={"years": 9}),
+        an_agent("bob", attributes={"years": 1}),
+    )
+    assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
+    assert serve(world, "c1") == "bob"
+    assert world.engine.agent("bob").contacts_today == 1  # type: ignore[union-attr]
+    world.done(published(a_policy(facts=FACTS)))
+    assert world.engine.agent("bob").contacts_today is None  # type: ignore[union-attr]
+
+
+def test_of_those_for_whom_a_contact_is_kept_the_others_are_counted() -> None:
+    plan = (StepPolicy(for_s=10, prefer_agents=("bob", "ada")), StepPolicy())
+    world = staffed(
+        a_policy(queues={"support": a_queue(plan="kept")}, plans={"kept": plan}),
+        an_agent("ada"),
+        an_agent("bob"),
+        an_agent("cy"),
+    )
+    assert taker(world, "c1") == "bob"
+    assert (chosen(world, "c1").rule, chosen(world, "c1").others) == ("preferred", 1)

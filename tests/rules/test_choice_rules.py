@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from router.model.errors import PolicyInvalid
 from router.model.policy import (
@@ -13,6 +14,7 @@ from router.model.policy import (
     Policy,
     QueuePolicy,
     Selection,
+    StepPolicy,
 )
 from router.rules.advice import advise
 from router.rules.check import check
@@ -67,6 +69,17 @@ def test_a_selection_goes_by_declared_facts_of_agents(
     )
     found = [(problem.path, problem.message) for problem in check(policy)]
     assert found == [(f"queues.support.{path}", message)]
+
+
+def test_a_step_by_facts_needs_a_queue_that_says_which() -> None:
+    step = StepPolicy(selection=Selection.BY_FACTS)
+    policy = structs.replace(a_policy(), plans={"two": (step,)})
+    assert [(one.path, one.message) for one in check(policy)] == [
+        ("plans.two[0].selection", "no queue has an order_by")
+    ]
+    queue = QueuePolicy(order_by=(FactOrder(fact="years"),))
+    policy = structs.replace(policy, queues={"support": queue})
+    assert check(policy) == [] == advise(policy)
 
 
 def test_facts_with_an_order_may_be_ordered_by() -> None:
