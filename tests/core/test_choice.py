@@ -333,7 +333,7 @@ def test_very_many_kinds_of_agents_are_not_counted() -> None:
 def test_defaults_cost_the_journal_nothing() -> None:
     world = staffed(choosing(Selection.LONGEST_IDLE), an_agent())
     (made,) = [one for one in world.done(a_contact()) if isinstance(one, e.OfferMade)]
-    assert (made.others, made.values) == (0, {})
+    assert (made.others, made.values) == (0, None)
 
 
 def test_a_queue_policy_without_the_new_keys_is_what_it_was() -> None:

@@ -234,7 +234,9 @@ class World:
                         for step in queue.order_by
                         if not reference.fact(agent, step.fact)[0]
                     }
-        assert made.values == expected, f"{agent} was chosen for {expected}, not {made.values}"
+        assert (made.values or {}) == expected, (
+            f"{agent} was chosen for {expected}, not {made.values}"
+        )
 
     def _judge_day(self) -> None:
         """While somebody counts by the day, the day is the one that it is where the workspace is."""

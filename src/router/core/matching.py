@@ -24,6 +24,7 @@ from router.model.states import Turn
 _FEW_LINES: Final = 16
 _FEW_PROFILES: Final = 16
 _LOOK_AT_MOST: Final = 32
+_LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 
 def settle(step: Step) -> None:
@@ -73,15 +74,27 @@ def _serve_seeking(step: Step, index: Index) -> None:
 
 def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn: Turn) -> None:
     """Offer it to him, with what is to be known later of why he and why now."""
+    index, profile = step.state.index, agent.profile
+    assert profile is not None
+    i = line.channel_index
+    if (
+        index.open_profiles[i] & line.profile_mask == profile.bit
+        and profile.idle[i].size == 1
+        and line.selection is _LONGEST_IDLE
+        and not profile.ranks
+    ):
+        # Nobody else could take it, and nothing was compared: most offers of a busy centre.
+        make(step, contact, agent, line, _LONGEST_IDLE, turn)
+        return
     make(
         step,
         contact,
         agent,
         line,
         _reason(line),
-        turn=turn,
-        others=others_who_could(step.state.index, line, contact, agent, step.at_ms),
-        values=values_of(line, agent, turn),
+        turn,
+        others_who_could(index, line, contact, agent, step.at_ms),
+        values_of(line, agent, turn),
     )
 
 

@@ -27,7 +27,7 @@ class IdleOrder:
     he has another number, no room, or another profile. So leaving costs nothing, however many wait.
     """
 
-    __slots__ = ("_back", "_bit", "_last", "_main", "_profile", "_size")
+    __slots__ = ("_back", "_bit", "_last", "_main", "_profile", "size")
 
     def __init__(self, channel_index: int, profile: "Profile | None" = None) -> None:
         self._bit = 1 << channel_index
@@ -35,21 +35,21 @@ class IdleOrder:
         self._main: deque[tuple[int, Agent]] = deque()
         self._back: list[tuple[int, Agent]] = []
         self._last = 0
-        self._size = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def add(self, agent: Agent) -> None:
         """Let him stand at his idle number. His ``room`` says already that he does."""
-        self._size += 1
+        self.size += 1
         number = agent.idle_no
         if number >= self._last:
             self._main.append((number, agent))
             self._last = number
         else:
             insort(self._back, (number, agent), key=_number)
-        if len(self._main) + len(self._back) > 2 * self._size + _STALE_MAX:
+        if len(self._main) + len(self._back) > 2 * self.size + _STALE_MAX:
             # Each number once: who came back to his place again and again stands here as often.
             main = {number: agent for number, agent in self._main if self._stands((number, agent))}
             back = {number: agent for number, agent in self._back if self._stands((number, agent))}
@@ -58,7 +58,7 @@ class IdleOrder:
 
     def remove(self, agent: Agent) -> None:
         """He has gone. His ``room`` says so already."""
-        self._size -= 1
+        self.size -= 1
 
     def first(self) -> Agent:
         """The longest idle. Only when not empty."""

@@ -17,7 +17,6 @@ Values = dict[str, FactValue]
 
 # Kinds of agents that are counted one by one; beyond it nobody counts.
 _FEW_PROFILES: Final = 16
-_NOTHING: Final[Values] = {}
 UNCOUNTED: Final = -1
 
 
@@ -34,11 +33,11 @@ def others_who_could(index: Index, line: Line, contact: Contact, agent: Agent, a
     profile = agent.profile
     assert profile is not None
     if mask == profile.bit:
-        count = len(profile.idle[i])
+        count = profile.idle[i].size
     elif mask.bit_count() > _FEW_PROFILES:
         return UNCOUNTED
     else:
-        count = sum(len(one.idle[i]) for one in index.profiles_in(mask))
+        count = sum(one.idle[i].size for one in index.profiles_in(mask))
     if count > 1 and (contact.cool_downs or contact.offers):
         count -= sum(
             other.room >> i & 1 and other.profile is not None and other.profile.bit & mask != 0
@@ -59,16 +58,18 @@ def _could(agent: Agent, line: Line, contact: Contact, at_ms: int) -> bool:
     )
 
 
-def values_of(line: Line, agent: Agent, turn: Turn) -> Values:
+def values_of(line: Line, agent: Agent, turn: Turn) -> Values | None:
     """What was compared, as it is for this agent."""
     profile = agent.profile
     assert profile is not None
     if turn is Turn.AGENT:
         if not profile.ranks:
-            return _NOTHING
+            return None
         return {"queue_rank": profile.ranks.get(line.queue_id, QUEUE_RANK)}
+    if line.selection is Selection.LONGEST_IDLE:
+        return None
     compared = _COMPARED.get(line.selection)
-    return _NOTHING if compared is None or line.only is not None else compared(line, agent)
+    return None if compared is None or line.only is not None else compared(line, agent)
 
 
 def _levels(line: Line, agent: Agent) -> Values:

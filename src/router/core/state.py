@@ -99,7 +99,7 @@ class Offer(Struct, kw_only=True, gc=False):
     broadcast: bool = False
     turn: Turn | None = None
     others: int = 0
-    values: dict[str, FactValue] = {}
+    values: dict[str, FactValue] | None = None
 
 
 class Assignment(Struct, kw_only=True, gc=False):
@@ -120,7 +120,7 @@ class Assignment(Struct, kw_only=True, gc=False):
     reason: str = ""
     turn: Turn | None = None
     others: int = 0
-    values: dict[str, FactValue] = {}
+    values: dict[str, FactValue] | None = None
 
 
 class Agent(Struct, kw_only=True):

@@ -35,7 +35,7 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
         from_agent_id=offer.from_agent_id,
         turn=offer.turn,
         others=offer.others,
-        values=offer.values,
+        values=offer.values or {},
     )
 
 
@@ -57,7 +57,7 @@ def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
         reason=work.reason,
         turn=work.turn,
         others=work.others,
-        values=work.values,
+        values=work.values or {},
     )
 
 

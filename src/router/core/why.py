@@ -79,7 +79,7 @@ def _chosen(state: RoutingState, contact: Contact) -> Iterator[Chosen]:
             at_ms=work.started_at_ms,
             turn=work.turn,
             others=work.others,
-            values=work.values,
+            values=work.values or {},
         )
     for offer_id in contact.offers:
         offer = state.offers[offer_id]
@@ -89,7 +89,7 @@ def _chosen(state: RoutingState, contact: Contact) -> Iterator[Chosen]:
             at_ms=offer.made_at_ms,
             turn=offer.turn,
             others=offer.others,
-            values=offer.values,
+            values=offer.values or {},
         )
 
 

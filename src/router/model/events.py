@@ -212,7 +212,7 @@ class OfferMade(_Event, frozen=True, kw_only=True, tag="offer.made"):
     """Whose turn it was; none on a transfer, and in journals from before it was recorded."""
     others: int = 0
     """How many other agents could have taken it then, where ``turn`` is set; -1: too many kinds of them to count."""
-    values: dict[str, FactValue] = {}
+    values: dict[str, FactValue] | None = None
     """What the rule compared, as it was for this agent."""
 
 

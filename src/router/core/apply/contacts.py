@@ -177,7 +177,8 @@ def give(
         work.reason = "supervisor"
     else:
         work.reason, work.turn = offer.reason, offer.turn
-        work.others, work.values = offer.others, offer.values
+        if offer.others or offer.values:
+            work.others, work.values = offer.others, offer.values
     state.assignments[assignment_id] = work
     agent = state.agents[agent_id]
     agent.assignments[assignment_id] = work

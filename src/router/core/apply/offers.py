@@ -45,9 +45,9 @@ def _made(state: RoutingState, e: OfferMade) -> None:
         from_agent_id=e.from_agent_id,
         broadcast=line is not None and line.broadcast > 1,
         turn=e.turn,
-        others=e.others,
-        values=e.values,
     )
+    if e.others or e.values:
+        offer.others, offer.values = e.others, e.values
     contact.offers = (*contact.offers, e.offer_id)
     contact.offers_made += 1
     if line is not None and contact.key and len(contact.offers) >= line.broadcast:

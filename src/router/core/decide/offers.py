@@ -22,7 +22,10 @@ from router.model.policy import FactValue
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, OfferState, Turn
 
-_NO_VALUES: Final[dict[str, FactValue]] = {}
+
+def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
+    """Offer an assigned contact to another agent; its owner keeps it until the accept."""
+    make(step, contact, agent, line, "transfer", None, from_agent_id=contact.agent_id)
 
 
 def make(
@@ -31,31 +34,13 @@ def make(
     agent: Agent,
     line: Line,
     reason: str,
-    *,
-    turn: Turn | None = None,
-    others: int = 0,
-    values: dict[str, FactValue] = _NO_VALUES,
-) -> None:
-    """Offer a waiting contact; with ``auto_accept`` the accept follows at once. The rest: ``core/reasons.py``."""
-    _make(step, contact, agent, line, reason, None, turn, others, values)
-
-
-def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
-    """Offer an assigned contact to another agent; its owner keeps it until the accept."""
-    _make(step, contact, agent, line, "transfer", contact.agent_id, None, 0, _NO_VALUES)
-
-
-def _make(
-    step: Step,
-    contact: Contact,
-    agent: Agent,
-    line: Line,
-    reason: str,
-    from_agent_id: str | None,
     turn: Turn | None,
-    others: int,
-    values: dict[str, FactValue],
+    others: int = 0,
+    values: dict[str, FactValue] | None = None,
+    *,
+    from_agent_id: str | None = None,
 ) -> None:
+    """Offer a contact; with ``auto_accept`` the accept follows at once. Why he and why now: ``core/reasons.py``."""
     state, at_ms = step.state, step.at_ms
     offer_id = f"{contact.contact_id}.{contact.offers_made + 1}"
     step.emit(
