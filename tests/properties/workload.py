@@ -80,7 +80,8 @@ class Workload:
         """Let some time pass: mostly little, at times exactly up to the next timer, at times in one jump."""
         pick = self._random.random()
         due_ms = world.engine.next_deadline_ms()
-        if pick < 0.2 and due_ms is not None:
+        # Not to a midnight far away: contacts would be forgotten by then, and their ids free for others.
+        if pick < 0.2 and due_ms is not None and due_ms - world.at_ms < 3_600_000:
             world.jump(max(0, due_ms - world.at_ms + self._random.choice((-1, 0, 1))) / 1000)
         elif pick < 0.6:
             world.jump(self._random.choice((0.0, 0.001, 0.5, 1.0, 3.0)))
