@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import CapPolicy, ChannelPolicy, FactValue, Policy, QueuePolicy
+from router.model.policy import CapPolicy, ChannelPolicy, FactValue, Policy, QueuePolicy, Selection
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -96,6 +96,8 @@ class RefAgent:
     idle: int = 0
     last_offer_seq: int = 0
     attributes: dict[str, FactValue] = field(default_factory=dict)
+    queue_ranks: dict[str, int] = field(default_factory=dict)
+    contacts_today: int = 0
 
 
 TERMINAL = {
@@ -127,6 +129,8 @@ class Fold:
         self.ended = dict.fromkeys(TERMINAL.values(), 0)
         self.seq = 0
         self.at_ms = 0
+        self.day: str | None = None
+        self.day_until_ms = 0
         self._turn = 0
 
     # --- the fold -----------------------------------------------------------------------------------------------------
@@ -182,8 +186,35 @@ class Fold:
                 for contact in self.contacts.values():
                     if contact.state is ContactState.ASSIGNED:
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
+                if not self.counts_days():
+                    self._count_anew(None, 0)
+            case e.DayBegan():
+                assert self.counts_days(), "a day begins and nobody asks for it"
+                assert event.until_ms > at_ms, "a day that is over begins"
+                self._count_anew(event.day, event.until_ms)
             case _:
                 self._fold_agent(event)
+
+    def counts_days(self) -> bool:
+        """A queue chooses by what was given to whom today."""
+        return (
+            self.policy is not None
+            and any(
+                queue.selection is Selection.FEWEST_TODAY for queue in self.policy.queues.values()
+            )
+        ) or (
+            self.policy is not None
+            and any(
+                step.selection is Selection.FEWEST_TODAY
+                for plan in self.policy.plans.values()
+                for step in plan
+            )
+        )
+
+    def _count_anew(self, day: str | None, until_ms: int) -> None:
+        self.day, self.day_until_ms = day, until_ms
+        for agent in self.agents.values():
+            agent.contacts_today = 0
 
     def _fold_contact(self, event: e.Event) -> None:
         match event:
@@ -444,7 +475,7 @@ class Fold:
             agent = self.agents.setdefault(event.agent_id, RefAgent(event.agent_id))
             agent.skills, agent.queues = event.skills, event.queues
             agent.units, agent.channel_max = event.units, event.channel_max
-            agent.attributes = event.attributes
+            agent.attributes, agent.queue_ranks = event.attributes, event.queue_ranks
             return
         assert isinstance(
             event,
@@ -492,6 +523,8 @@ class Fold:
         # A reservation is over with the accept, a time to live with the first answer.
         contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
         contact.last = work.agent_id
+        if self.day is not None:
+            self.agents[work.agent_id].contacts_today += 1
         self._gets_a_new_turn(work.agent_id)
         for name in self.caps_on(work.channel):
             self.agents[work.agent_id].taken.setdefault(name, []).append(self.at_ms)

@@ -6,8 +6,10 @@ nothing by itself: ``world.py`` uses it to judge the core.
 
 from dataclasses import replace
 from fractions import Fraction
+from hashlib import blake2b
+from typing import Any
 
-from router.model.policy import EntryRule, FactValue, Selection
+from router.model.policy import EntryRule, FactType, FactValue, Selection
 from router.model.states import AgentState, AssignmentRole, ContactState, Presence
 from tests.core.expressions import holds
 from tests.core.fold import RefAgent, RefAssignment, RefContact, RefOffer
@@ -190,15 +192,18 @@ class Reference(Plans):
         )
 
     # --- which first --------------------------------------------------------------------------------------------------
-    def order(self, contact: RefContact) -> tuple[int, int, int]:
+    def order(self, contact: RefContact) -> tuple[int, int, int, int]:
         """Smaller goes first. Waiting does not change it (I23)."""
+        assert self.policy is not None
         queue = self.queue_of(contact)
         raised_s, raised_class = self.raised(contact)
-        return (
-            -max(contact.strict_class, queue.strict_class, raised_class),
-            contact.queued_at_ms - 1000 * (contact.priority_s + queue.priority_s + raised_s),
-            contact.orig_seq,
-        )
+        strict = max(contact.strict_class, queue.strict_class, raised_class)
+        credit_ms = 1000 * (contact.priority_s + queue.priority_s + raised_s)
+        if queue.order == "lifo":
+            return -strict, 1, -(contact.queued_at_ms + credit_ms), -contact.orig_seq
+        target_s = queue.service_level.threshold_s if self.policy.across_queues == "risk" else 0
+        due_ms = contact.queued_at_ms + 1000 * target_s - credit_ms
+        return -strict, 0, due_ms, contact.orig_seq
 
     def in_line(self) -> list[RefContact]:
         """Contacts that may get one more offer, in total order."""
@@ -227,6 +232,13 @@ class Reference(Plans):
         names = self.kept_for(contact)
         if names is not None:
             return min(takers, key=lambda agent: names.index(agent.agent_id), default=None)
+        if takers and self.selection(contact) is Selection.WEIGHTED_RANDOM:
+            tickets = [
+                agent
+                for agent in sorted(takers, key=lambda agent: agent.idle)
+                for _ in range(self.weight(agent, contact))
+            ]
+            return tickets[self._lot(contact) % len(tickets)]
         return min(takers, key=lambda agent: self._rank(agent, contact), default=None)
 
     def consulted(self, contact: RefContact, queue_id: str, at_ms: int) -> RefAgent | None:
@@ -248,9 +260,40 @@ class Reference(Plans):
                 return agent.agent_id
         return None
 
-    def _rank(self, agent: RefAgent, contact: RefContact) -> tuple[Fraction | int, int, str]:
+    def _lot(self, contact: RefContact) -> int:
         assert self.policy is not None
-        first: Fraction | int
+        text = f"{self.policy.seed}:{self.seq}:{contact.contact_id}".encode()
+        return int(blake2b(text, digest_size=16).hexdigest(), 16)
+
+    def weight(self, agent: RefAgent, contact: RefContact) -> int:
+        """His tickets in a draw."""
+        value = agent.attributes.get(self.queue_of(contact).weight_fact or "")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            return 1
+        return min(value, 1_000)
+
+    def fact(self, agent: RefAgent, name: str) -> tuple[bool, int]:
+        """Whether he lacks the fact, as it is declared now, and its place in the fact's order."""
+        assert self.policy is not None
+        declared, value = self.policy.facts[name], agent.attributes.get(name)
+        if declared.type is FactType.ENUM and value in declared.values:
+            return False, declared.values.index(str(value))
+        if declared.type is FactType.BOOL and isinstance(value, bool):
+            return False, int(value)
+        if declared.type is FactType.INT and isinstance(value, int):
+            return isinstance(value, bool), int(value)
+        return True, 0
+
+    def _by_facts(self, agent: RefAgent, contact: RefContact) -> list[tuple[bool, int]]:
+        found = []
+        for step in self.queue_of(contact).order_by:
+            lacks, place = self.fact(agent, step.fact)
+            found.append((lacks, 0 if lacks else -place if step.direction == "desc" else place))
+        return found
+
+    def _rank(self, agent: RefAgent, contact: RefContact) -> tuple[Any, int, str]:
+        assert self.policy is not None
+        first: Any
         match self.selection(contact):
             case Selection.LONGEST_IDLE:
                 first = 0
@@ -261,15 +304,36 @@ class Reference(Plans):
             case Selection.ROUND_ROBIN:
                 first = agent.last_offer_seq
             case Selection.LEAST_FLEXIBLE:
-                first = sum(skill in self.policy.skills for skill in agent.skills)
+                first = self.flexibility(agent)
+            case Selection.FEWEST_TODAY:
+                first = agent.contacts_today
+            case Selection.BY_FACTS:
+                first = self._by_facts(agent, contact)
+            case Selection.WEIGHTED_RANDOM:
+                raise AssertionError("drawn, not ranked")
         return first, agent.idle, agent.agent_id
 
+    def flexibility(self, agent: RefAgent) -> int:
+        """How many skills he has that the policy declares."""
+        assert self.policy is not None
+        return sum(skill in self.policy.skills for skill in agent.skills)
+
     def first_for(self, agent: RefAgent, at_ms: int) -> RefContact | None:
-        """The contact that the agent must get next."""
-        for contact in self.in_line():
-            if self.could_take(agent, contact, at_ms):
-                return contact
-        return None
+        """The contact that the agent must get next when it is his turn: by class, his ranks, the total order."""
+        could = [one for one in self.in_line() if self.could_take(agent, one, at_ms)]
+        return min(
+            could,
+            key=lambda one: (
+                self.order(one)[0],
+                agent.queue_ranks.get(one.queue_id, 5),
+                self.order(one),
+            ),
+            default=None,
+        )
+
+    def first_in_order_for(self, agent: RefAgent, at_ms: int) -> RefContact | None:
+        """The first of all that he could take, whatever he likes."""
+        return next((one for one in self.in_line() if self.could_take(agent, one, at_ms)), None)
 
     def missed_matches(self, at_ms: int) -> list[tuple[str, str]]:
         """Pairs that could be matched now (I22): none when the engine is at rest."""

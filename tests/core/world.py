@@ -10,13 +10,15 @@ I25 seq without gaps; I41 conservation; I42 time never goes back. (I30, replay a
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from router.core.engine import Engine
 from router.model import commands as c
 from router.model import events as e
 from router.model.outcome import Done, Outcome
-from router.model.policy import Policy, WhenFull
+from router.model.policy import FactValue, Policy, Selection, WhenFull
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import (
     AgentState,
@@ -24,6 +26,7 @@ from router.model.states import (
     AssignmentState,
     ContactState,
     OfferState,
+    Turn,
 )
 from router.model.views import AssignmentView
 from tests.builders import START_MS, a_policy, published
@@ -183,8 +186,13 @@ class World:
         queue_s = reference.queue_of(contact).priority_s
         assert made.prio == contact.priority_s + queue_s + raised_s
         assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
-        first = reference.first_for(agent, at_ms)
+        assert made.turn is not None, "nobody says whose turn it was"
+        by_turn = made.turn is Turn.AGENT
+        look = reference.first_for if by_turn else reference.first_in_order_for
+        first = look(agent, at_ms)
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
+        assert made.others == len(reference.takers(contact, at_ms)) - 1, "others who could"
+        self._judge_values(made, contact, agent)
         if not exact:
             return
         certain = {name for name in reference.agents if before.can_more(reference, name, at_ms)}
@@ -200,9 +208,61 @@ class World:
         first_in_line = next(one for one in reference.in_line() if reference.takers(one, at_ms))
         choice = reference.choice(contact, at_ms)
         by_selection = not hungry and contact is first_in_line and agent is choice
-        assert by_his_turn or by_selection, (
+        assert by_his_turn if by_turn else by_selection, (
             f"{contact} went to {agent}; {choice} was to be chosen, or one of {hungry} served first"
         )
+
+    def _judge_values(self, made: e.OfferMade, contact: RefContact, agent: RefAgent) -> None:
+        """What is said of him is true of him."""
+        reference = self.reference
+        queue = reference.queue_of(contact)
+        expected: dict[str, FactValue] = {}
+        if made.turn is Turn.AGENT:
+            if agent.queue_ranks:
+                expected = {"queue_rank": agent.queue_ranks.get(contact.queue_id, 5)}
+        elif reference.kept_for(contact) is None:
+            match reference.selection(contact):
+                case Selection.HIGHEST_PROFICIENCY:
+                    levels = sum(
+                        reference.level_of(agent, skill) for skill in reference.required(contact)
+                    )
+                    expected = {"levels": levels}
+                case Selection.LEAST_FLEXIBLE:
+                    expected = {"skills": reference.flexibility(agent)}
+                case Selection.LEAST_OCCUPIED:
+                    used, units = reference.units_used(agent), reference.units(agent)
+                    expected = {"units_used": used, "units": units}
+                case Selection.ROUND_ROBIN:
+                    expected = {"last_offer_seq": agent.last_offer_seq}
+                case Selection.FEWEST_TODAY:
+                    expected = {"contacts_today": agent.contacts_today}
+                case Selection.WEIGHTED_RANDOM:
+                    expected = {"weight": reference.weight(agent, contact)}
+                case Selection.BY_FACTS:
+                    expected = {
+                        step.fact: agent.attributes[step.fact]
+                        for step in queue.order_by
+                        if not reference.fact(agent, step.fact)[0]
+                    }
+        assert (made.values or {}) == expected, (
+            f"{agent} was chosen for {expected}, not {made.values}"
+        )
+
+    def _judge_day(self) -> None:
+        """While somebody counts by the day, the day is the one that it is where the workspace is."""
+        reference = self.reference
+        assert reference.policy is not None
+        assert (reference.day is not None) == reference.counts_days()
+        if reference.day is None:
+            return
+        zone = ZoneInfo(reference.policy.zone)
+        until_ms = reference.day_until_ms
+        dates = [
+            datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat()
+            for at_ms in (self.at_ms, until_ms - 1, until_ms)
+        ]
+        assert dates[:2] == [reference.day, reference.day], "another day has begun"
+        assert dates[2] > reference.day, "the day goes on too long"
 
     def _judge_consult(self, made: e.OfferMade, contact: RefContact) -> None:
         reference, (_, command) = self.reference, self.asked[-1]
@@ -371,6 +431,7 @@ class World:
         reference = self.reference
         if reference.policy is None:
             return
+        self._judge_day()
         for contact in reference.contacts.values():
             self._judge_contact(contact)
         for work in reference.open_work():
@@ -489,6 +550,10 @@ def compare_views(world: World) -> None:
         )
         capacity = (reference.units(agent), reference.units_used(agent))
         assert (view.units, view.units_used) == capacity, f"{view}: {reference.items(agent)}"
+        assert view.queue_ranks == agent.queue_ranks
+        assert view.contacts_today == (None if reference.day is None else agent.contacts_today), (
+            "I41"
+        )
         assert {work.assignment_id for work in view.assignments} == {
             work.assignment_id for work in reference.open_work(agent)
         }

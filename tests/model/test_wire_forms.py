@@ -86,6 +86,7 @@ EVENT_TAGS = {
     "DesktopConnected": "agent.desktop_connected",
     "DesktopLost": "agent.desktop_lost",
     "PolicyPublished": "policy.published",
+    "DayBegan": "workspace.day_began",
 }
 # Numbered once, never reused: add at the end of a group, remove nothing.
 REFUSALS = {

@@ -5,18 +5,23 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from router.model.policy import (
+    AcrossQueues,
     AgentsPolicy,
     CapPolicy,
     ChannelPolicy,
+    Direction,
     EntryRule,
     EntryWhen,
+    FactOrder,
     FactPolicy,
     FactType,
     LostDesktopAction,
     Policy,
+    QueueOrder,
     QueuePolicy,
     RonaPolicy,
     Selection,
+    ServiceLevelPolicy,
     WhenFull,
 )
 
@@ -24,6 +29,12 @@ CHANNELS: Final = ("voice", "chat", "mail")
 QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("english", "german", "billing")
 AGENTS: Final = ("ada", "bob", "cy", "dee")
+AGENT_FACTS: Final = {
+    "years": FactPolicy(type=FactType.INT, of="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior"), of="agent"),
+}
+# The walks begin at 09:00 UTC; where it is an hour to midnight, a day ends now and then.
+ZONES: Final = ("UTC", "Pacific/Kiritimati")
 # Odd seconds too, so that timers meet and miss each other.
 PAUSES_MS: Final = (0, 0, 0, 1, 500, 1_000, 5_000, 10_000, 15_000, 30_000, 61_000)
 
@@ -76,6 +87,24 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
     )
 
 
+_BY_GRADE: Final = FactOrder(fact="grade", direction=Direction.DESC)
+agent_facts = st.fixed_dictionaries(
+    {},
+    optional={
+        "years": st.sampled_from((0, 1, 5)),
+        "grade": st.sampled_from(("junior", "senior")),
+    },
+)
+
+
+def with_desk(facts: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """These facts, and perhaps a desk."""
+    return attributes("desk").map(lambda desk: {**facts, **desk})
+
+
+queue_ranks = st.dictionaries(st.sampled_from(QUEUES), st.sampled_from((1, 5, 9)), max_size=2)
+
+
 @st.composite
 def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
     """One queue; it overflows only into queues after it, so no contact goes round in a circle."""
@@ -98,6 +127,10 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         rona=RonaPolicy(
             not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))
         ),
+        order=draw(st.sampled_from((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO))),
+        service_level=ServiceLevelPolicy(threshold_s=draw(st.sampled_from((5, 20)))),
+        weight_fact=draw(maybe(st.just("years"))),
+        order_by=draw(st.permutations([FactOrder(fact="years"), _BY_GRADE]).map(tuple)),
     )
 
 
@@ -109,7 +142,8 @@ def policies(draw: st.DrawFn) -> Policy:
         channels={name: draw(channels(name)) for name in CHANNELS},
         queues={name: draw(queues(name, names[place + 1 :])) for place, name in enumerate(names)},
         skills=draw(st.sampled_from((SKILLS, SKILLS, ("english", "billing", "golf")))),
-        facts={
+        facts=AGENT_FACTS
+        | {
             "level": FactPolicy(type=FactType.INT),
             "desk": FactPolicy(type=FactType.INT, of="agent"),
         },
@@ -118,6 +152,9 @@ def policies(draw: st.DrawFn) -> Policy:
             EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales", priority_s=7),
         ),
         default_queue=draw(st.sampled_from((None, "support"))),
+        across_queues=draw(st.sampled_from(AcrossQueues)),
+        zone=draw(st.sampled_from(ZONES)),
+        seed=draw(st.sampled_from((0, 1))),
         agents=AgentsPolicy(
             units=draw(st.sampled_from((100, 160))),
             cap=draw(caps),

@@ -230,8 +230,9 @@ class Centre(RuleBasedStateMachine):
         skills=some.skills,
         queues=some.maybe(st.lists(st.sampled_from(some.QUEUES), max_size=2, unique=True)),
         units=st.sampled_from((None, None, 0, 60, 200)),
-        attributes=some.attributes("desk"),
+        attributes=st.builds(dict, some.agent_facts).flatmap(some.with_desk),
         channel_max=st.dictionaries(st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1),
+        queue_ranks=some.queue_ranks,
     )
     def an_agent_is_put(self, agent_id: str, queues: list[str] | None, **record: Any) -> None:
         """New, or with another record."""

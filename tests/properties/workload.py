@@ -12,18 +12,23 @@ import msgspec
 
 from router.model import commands as c
 from router.model.policy import (
+    AcrossQueues,
     AgentsPolicy,
     CapPolicy,
     ChannelPolicy,
+    Direction,
     EntryRule,
     EntryWhen,
+    FactOrder,
     FactPolicy,
     FactType,
     LostDesktopAction,
     Policy,
+    QueueOrder,
     QueuePolicy,
     RonaPolicy,
     Selection,
+    ServiceLevelPolicy,
     SkipIf,
     StepPolicy,
     WhenFull,
@@ -57,6 +62,18 @@ AGENT_EXPRESSIONS: Final = (
 )
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
+# The same names with other types: an agent's value may be from before his fact was declared anew.
+AGENT_FACTS: Final = {
+    "years": FactPolicy(type=FactType.INT, of="agent"),
+    "native": FactPolicy(type=FactType.BOOL, of="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior", "lead"), of="agent"),
+}
+OTHER_FACTS: Final = AGENT_FACTS | {
+    "native": FactPolicy(type=FactType.INT, of="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("lead", "senior"), of="agent"),
+}
+# It is 09:00 UTC when a walk begins: in the second zone midnight is an hour away, in the third it was an hour ago.
+ZONES: Final = ("UTC", "Pacific/Kiritimati", "America/Anchorage")
 PLANS: Final = ("short", "long")
 
 
@@ -88,7 +105,8 @@ class Workload:
         """Let some time pass: mostly little, at times exactly up to the next timer, at times in one jump."""
         pick = self._random.random()
         due_ms = world.engine.next_deadline_ms()
-        if pick < 0.2 and due_ms is not None:
+        # Not to a midnight far away: contacts would be forgotten by then, and their ids free for others.
+        if pick < 0.2 and due_ms is not None and due_ms - world.at_ms < 3_600_000:
             world.jump(max(0, due_ms - world.at_ms + self._random.choice((-1, 0, 1))) / 1000)
         elif pick < 0.6:
             world.jump(self._random.choice((0.0, 0.001, 0.5, 1.0, 3.0)))
@@ -96,6 +114,8 @@ class Workload:
             world.later(self._random.choice((0.5, 2.0, 5.0)))
         elif pick < 0.93:
             world.jump(self._random.choice((10.0, 40.0)))
+        elif pick < 0.935:
+            world.jump(2_000.0)
 
     # --- commands -----------------------------------------------------------------------------------------------------
     def opening(self) -> list[c.Command]:
@@ -228,9 +248,18 @@ class Workload:
             skills=self._skills() | self._skills(),
             queues=queues,
             units=self._one((None, None, 60, 200, 0)),
-            attributes=self._facts("agent"),
+            attributes=self._facts("agent") | self._agent_facts(),
             channel_max=self._one(({}, {}, {"chat": 0}, {"voice": 2})),
+            queue_ranks=self._one(({}, {}, {"sales": 1}, {"support": 9, "sales": 3})),
         )
+
+    def _agent_facts(self) -> dict[str, Any]:
+        facts = {
+            "years": self._one((0, 1, 3, 2_000)),
+            "native": self._one((True, False)),
+            "grade": self._one(("junior", "senior", "lead")),
+        }
+        return {name: facts[name] for name in self._random.sample(list(facts), 2)}
 
     def _contact(self, world: World) -> c.Command:
         contact_id = self._live(world)
@@ -335,8 +364,11 @@ class Workload:
                 for place, name in enumerate(names)
             },
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
-            facts=FACTS,
+            facts=FACTS | self._one((AGENT_FACTS, AGENT_FACTS, OTHER_FACTS)),
             entry=self._entry(names, tuple(plans)),
+            across_queues=self._one(AcrossQueues),
+            zone=self._one(ZONES),
+            seed=self._one((0, 7)),
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
@@ -431,6 +463,13 @@ class Workload:
             wait_max_s=self._one((None, 12)),
             overflow_to=overflow_to,
             cool_down_s=self._one((0, 5, 30)),
+            order=self._one((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
+            service_level=ServiceLevelPolicy(threshold_s=self._one((5, 20, 40))),
+            weight_fact=self._one((None, "years")),
+            order_by=tuple(
+                FactOrder(fact=name, direction=self._one(Direction))
+                for name in self._random.sample(list(AGENT_FACTS), self._random.randint(1, 3))
+            ),
             rona=RonaPolicy(
                 not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))
             ),

@@ -9,16 +9,20 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from router.model.policy import (
+    AcrossQueues,
     AgentsPolicy,
     CapPolicy,
     ChannelPolicy,
+    Direction,
     EntryRule,
     EntryWhen,
+    FactOrder,
     FactPolicy,
     FactType,
     LostDesktopAction,
     Policy,
     Preferred,
+    QueueOrder,
     QueuePolicy,
     RonaPolicy,
     Selection,
@@ -30,7 +34,10 @@ from router.model.policy import (
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
-KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove", "step")
+KINDS: Final = (
+    "channel", "queue", "entry", "agents", "default_queue", "remove", "step", "across_queues", "zone",
+    "seed",
+)  # fmt: skip
 
 
 def yes_or_no(text: str) -> bool:
@@ -64,6 +71,12 @@ def type_of(values: set[str]) -> FactType:
     if kinds == {int}:
         return FactType.INT
     return FactType.BOOL if kinds == {bool} else FactType.IDENT
+
+
+def fact_order(text: str) -> tuple[FactOrder, ...]:
+    """``grade:desc,years`` as facts with their directions; no direction is the smallest first."""
+    pairs = (part.partition(":") for part in text.split(","))
+    return tuple(FactOrder(fact=f, direction=Direction(d or "asc")) for f, _, d in pairs)
 
 
 def service_level(text: str) -> ServiceLevelPolicy:
@@ -119,6 +132,9 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "overflow_to": ("overflow_to", str),
     "cool_down": ("cool_down_s", seconds_of),
     "service_level": ("service_level", service_level),
+    "order": ("order", QueueOrder),
+    "order_by": ("order_by", fact_order),
+    "weight_fact": ("weight_fact", str),
 }
 STEP: Final[dict[str, tuple[str, Reader]]] = {
     "for": ("for_s", seconds_of),
@@ -173,6 +189,7 @@ class Draft:
         self._default_queue: str | None = None
         self._skills: tuple[str, ...] = ()
         self._facts: dict[str, FactPolicy] = {}
+        self._whole: dict[str, Any] = {}
         self.drain_to: dict[str, str] = {}
 
     def declare(self, text: str) -> None:
@@ -214,6 +231,12 @@ class Draft:
                 self._plans[name] = (*self._plans.get(name, ()), step)
             case ["agents"]:
                 self._agents = replace(self._agents, **fields(settings, AGENTS))
+            case ["across_queues", how]:
+                self._whole["across_queues"] = AcrossQueues(how)
+            case ["zone", name]:
+                self._whole["zone"] = name
+            case ["seed", number]:
+                self._whole["seed"] = int(number)
             case ["default_queue", name]:
                 self._default_queue = name
             case ["remove", "queue", name]:
@@ -271,4 +294,5 @@ class Draft:
             entry=tuple(self._entry),
             default_queue=self._default_queue,
             agents=self._agents,
+            **self._whole,
         )

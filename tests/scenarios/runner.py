@@ -380,6 +380,7 @@ def _record(agent_id: str, settings: dict[str, str]) -> c.PutAgent:
         units=None if units is None else int(units),
         channel_max=levels(settings.pop("channel_max", "")),
         attributes=_facts(settings),
+        queue_ranks=levels(settings.pop("ranks", "")),
     )
     _nothing_left(settings)
     return command

@@ -44,6 +44,8 @@ class Teller:
                 return with_reason(told, event.reason)
             case e.PolicyPublished():
                 return "policy published"
+            case e.DayBegan():
+                return f"{event.day} begins"
             case _:
                 return self._of_contact(event, at_ms) or self._of_agent(event)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from router.model.commands import AdvanceTime
@@ -26,8 +27,17 @@ from router.model.events import (
     WrapUpStarted,
 )
 from router.model.outcome import Done, Outcome
-from router.model.policy import AgentsPolicy, CapPolicy, ChannelPolicy, Policy, QueuePolicy
-from router.model.states import AgentState
+from router.model.policy import (
+    AcrossQueues,
+    AgentsPolicy,
+    CapPolicy,
+    ChannelPolicy,
+    Policy,
+    QueueOrder,
+    QueuePolicy,
+    ServiceLevelPolicy,
+)
+from router.model.states import AgentState, Turn
 from router.simulator.auditor import VIOLATIONS_MAX, Auditor
 
 POLICY = Policy(
@@ -104,6 +114,23 @@ class Tape:
             self.queued(contact_id),
             self.offered(contact_id, agent_id),
             self.accepted(contact_id, agent_id),
+        )
+
+    def agent_is_offered(
+        self,
+        contact_id: str,
+        *,
+        waited_s: int,
+        turn: Turn = Turn.AGENT,
+        queue_ranks: dict[str, int] | None = None,
+    ) -> None:
+        """An agent comes and is offered this one in the same step."""
+        self.tell(
+            AgentUpdated(agent_id="ada", queue_ranks=queue_ranks or {}),
+            AgentStateChanged(
+                agent_id="ada", state=AgentState.READY, from_state=AgentState.OFFLINE
+            ),
+            self.offered(contact_id, waited_ms=1_000 * waited_s, turn=turn),
         )
 
     def found(self) -> str:
@@ -299,6 +326,37 @@ def test_a_lower_class_and_less_credit_before_more(tape: Tape) -> None:
     tape.auditor.violations.clear()
     tape.tell(tape.offered("c3", "bob"))
     assert tape.found().count("goes before") == 0
+
+
+def test_newest_first_and_due_dates_are_known_to_it(tape: Tape) -> None:
+    """Behind an offer of the older one in a queue of newest first, the newer one has been passed over."""
+    newest = {"calls": QueuePolicy(order=QueueOrder.LIFO)}
+    tape.tell(PolicyPublished(version=2, policy=structs.replace(POLICY, queues=newest)))
+    tape.tell(tape.queued("c1"))
+    tape.tell(tape.queued("c2"), at_s=1)
+    tape.agent_is_offered("c1", waited_s=1)
+    assert "c2 goes before it" in tape.found()
+
+
+def test_due_dates_are_known_to_it(tape: Tape) -> None:
+    late = QueuePolicy(service_level=ServiceLevelPolicy(threshold_s=600))
+    queues = {"calls": late, "vip": QueuePolicy()}
+    risk = structs.replace(POLICY, queues=queues, across_queues=AcrossQueues.RISK)
+    tape.tell(PolicyPublished(version=2, policy=risk))
+    tape.tell(tape.queued("c1"))
+    tape.tell(tape.queued("c2", queue_id="vip"), at_s=1)
+    tape.agent_is_offered("c1", waited_s=1)
+    assert "c2 goes before it" in tape.found()
+
+
+@pytest.mark.parametrize(("turn", "found"), [(Turn.AGENT, True), (Turn.CONTACT, False)])
+def test_on_his_own_turn_an_agent_gets_what_he_likes(tape: Tape, turn: Turn, found: bool) -> None:
+    queues = {"calls": QueuePolicy(), "vip": QueuePolicy()}
+    tape.tell(PolicyPublished(version=2, policy=structs.replace(POLICY, queues=queues)))
+    tape.tell(tape.queued("c1"))
+    tape.tell(tape.queued("c2", queue_id="vip"), at_s=1)
+    tape.agent_is_offered("c1", waited_s=1, turn=turn, queue_ranks={"vip": 1})
+    assert ("c2 goes before it" in tape.found()) is found
 
 
 def test_a_contact_in_cool_down_may_be_passed_over(tape: Tape) -> None:

@@ -120,13 +120,14 @@ CONTACTS_JSONL = """\
 {"arrival": 3, "queue": "sales", "handle_s": 100, "contact_id": "day.2"}
 """
 AGENTS_CSV = """\
-agent_id,group,skills,queues,units,channel_max,shifts
-ada,first-line,english:5;billing:2,support;sales,120,chat:2;voice:1,0-3600;5400-
-bob,,,,,,
+agent_id,group,skills,queues,units,channel_max,queue_ranks,attributes,shifts
+ada,first-line,english:5;billing:2,support;sales,120,chat:2;voice:1,sales:1,years:-3;native:true;grade:7b,0-3600;5400-
+bob,,,,,,,,
 """
 AGENTS_JSONL = """\
 {"agent_id": "ada", "group": "first-line", "skills": {"english": 5, "billing": 2}, "queues": ["support", "sales"], \
-"units": 120, "channel_max": {"chat": 2, "voice": 1}, "shifts": ["0-3600", "5400-"]}
+"units": 120, "channel_max": {"chat": 2, "voice": 1}, "queue_ranks": {"sales": 1}, \
+"attributes": {"years": -3, "native": true, "grade": "7b"}, "shifts": ["0-3600", "5400-"]}
 {"agent_id": "bob"}
 """
 
@@ -145,6 +146,9 @@ def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
     ada, bob = agents_csv.agents
     assert ada.shifts == (Shift(from_ms=0, to_ms=3_600_000), Shift(from_ms=5_400_000))
     assert ada.queues == ("support", "sales")
+    assert ada.queue_ranks == {"sales": 1}
+    assert ada.attributes == {"years": -3, "native": True, "grade": "7b"}
+    assert ada.attributes["native"] is True
     assert bob.shifts == (Shift(from_ms=0),)
     assert bob.queues is None
 

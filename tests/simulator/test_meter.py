@@ -10,6 +10,7 @@ from router.simulator import workload
 from router.simulator.centres import SMALL
 from router.simulator.day import Day, PlannedContact, Shift
 from router.simulator.figures import Sums, percentile, ratios
+from router.simulator.load import load_of
 from router.simulator.meter import Area, Meter
 from router.simulator.report import Audit, Report, build
 from router.simulator.world import World
@@ -27,6 +28,7 @@ def report_of(day: Day) -> Report:
         samples=[],
         thresholds_s={20},
         agents=lived.meter.agents_by_group,
+        load=load_of(lived.meter),
         unfinished=lived.world.unfinished,
         events=lived.meter.events,
         digests=("", ""),

@@ -287,7 +287,7 @@ def _not_declared(state: RoutingState, policy: Policy) -> Iterator[Finding]:
         for skill in agent.skills:
             if skill not in declared:
                 skills.setdefault(skill, []).append(agent.agent_id)
-        for queue_id in agent.queues or ():
+        for queue_id in dict.fromkeys((*(agent.queues or ()), *agent.queue_ranks)):
             if queue_id not in policy.queues:
                 queues.setdefault(queue_id, []).append(agent.agent_id)
     for code, what, by_name in (

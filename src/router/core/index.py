@@ -7,16 +7,18 @@ serves and in which somebody waits.
 """
 
 from bisect import bisect_left, insort
+from hashlib import blake2b
 from typing import Final
 
 from router.core import caps, interrupts
+from router.core.fact_order import OrderingFacts, ordering_facts
 from router.core.lines import Line, LineKey, Needs, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
 from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
 from router.core.ranking import rank_key
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
-from router.model.ids import AgentId, ContactId, OfferId, QueueId
-from router.model.policy import ChannelPolicy, Policy
+from router.model.ids import AgentId, ContactId, QueueId
+from router.model.policy import AcrossQueues, ChannelPolicy, Policy
 from router.model.states import AgentState, ContactState, Presence
 from router.rules.entry import Classifier
 from router.rules.qualification import Qualification
@@ -79,6 +81,8 @@ class Index:
         self.qualification = Qualification(_NO_POLICY)
         """The entry rules and the queues' conditions on agents, ready to be asked."""
         self._declared: frozenset[str] = frozenset()
+        self._by_due_date = False
+        self._ordering: OrderingFacts = {}
         self._limits: dict[Needs, list[int]] = {}
         """Shared by all agents with the same overrides: few of them, so they stay at hand."""
         self.left: dict[AgentId, Agent | None] = {}
@@ -139,6 +143,8 @@ class Index:
         self._declared = frozenset(policy.skills)
         self.classifier = Classifier(policy)
         self.qualification = Qualification(policy)
+        self._by_due_date = policy.across_queues is AcrossQueues.RISK
+        self._ordering = ordering_facts(policy)
 
     # --- contacts ---------------------------------------------------------------
     def place(self, contact: Contact) -> None:
@@ -154,7 +160,7 @@ class Index:
             self._raise(contact)
         if len(contact.offers) >= line.broadcast:
             return
-        contact.key = rank_key(contact, line.queue)
+        contact.key = rank_key(contact, line.queue, line.due_after_ms)
         before = line.head
         line.add(contact.key, contact)
         if line.head != before and line.only is None:
@@ -289,9 +295,18 @@ class Index:
         """An agent by his id."""
         return None if agent_id is None else self._state.agents.get(agent_id)
 
-    def offer_agent(self, offer_id: OfferId) -> AgentId:
-        """Whom a pending offer was made to."""
-        return self._state.offers[offer_id].agent_id
+    def kept_apart_from(self, contact: Contact, at_ms: int) -> set[AgentId]:
+        """Agents in cool-down for the contact, and those who have an offer of it already."""
+        found = {a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > at_ms}
+        offers = self._state.offers
+        return found | {offers[offer_id].agent_id for offer_id in contact.offers}
+
+    def lot(self, contact_id: ContactId) -> int:
+        """A number to draw by: as good as chance, and the same whenever the same journal has led to this moment."""
+        state = self._state
+        seed = 0 if state.policy is None else state.policy.seed
+        text = f"{seed}:{state.seq}:{contact_id}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
 
     def _make_line(self, key: LineKey) -> Line:
         index = self._free_indexes.pop() if self._free_indexes else len(self.by_index)
@@ -302,6 +317,7 @@ class Index:
             channel_index=channel.index,
             queue=self._state.queue_policy(key[0]),
             channel_policy=channel.policy,
+            by_due_date=self._by_due_date,
         )
         if index == len(self.by_index):
             self.by_index.append(line)
@@ -345,7 +361,7 @@ class Index:
     # --- agents -----------------------------------------------------------------
     def enlist(self, agent: Agent) -> None:
         """A new agent, or one whose record has changed: find his profile, then his room."""
-        key = profile_key(agent, self.qualification)
+        key = profile_key(agent, self.qualification, self._ordering)
         profile = self.profiles.get(key) or self._make_profile(key)
         if agent.profile is not profile:
             self._note_left(agent)

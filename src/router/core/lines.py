@@ -10,7 +10,7 @@ from sortedcontainers import SortedList
 
 from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
-from router.model.policy import ChannelPolicy, QueuePolicy, Selection
+from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]
 # Queue, channel, requirement, the agents who alone may take it (none: everybody), other requirements that will do as well,
@@ -66,6 +66,7 @@ class Line:
         "channel_index",
         "channel_policy",
         "cool_down_ms",
+        "due_after_ms",
         "head",
         "index",
         "key",
@@ -90,6 +91,7 @@ class Line:
         channel_index: int,
         queue: QueuePolicy,
         channel_policy: ChannelPolicy,
+        by_due_date: bool = False,
     ) -> None:
         self.key = key
         self.queue_id, self.channel, self.needs, self.only, self.also, selection = key
@@ -102,6 +104,7 @@ class Line:
         self.selection: Selection = selection or queue.selection
         self.broadcast = queue.broadcast
         self.cool_down_ms = queue.cool_down_s * 1000
+        self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
         self.units = channel_policy.units
         timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s
         self.offer_timeout_ms = timeout_s * 1000
@@ -129,6 +132,12 @@ class Line:
             self.head = self.waiting[0] if self.by_key else 0
         else:
             self.waiting.remove(key)
+
+    def first_come(self) -> Contact | None:
+        """Who waits longest here, priorities apart."""
+        if not self.head:
+            return None
+        return self.by_key[self.waiting[-1] if self.queue.order is QueueOrder.LIFO else self.head]
 
     def before(self, key: int) -> int:
         """How many wait here ahead of that place."""

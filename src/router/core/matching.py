@@ -12,14 +12,19 @@ from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, serve_left
 from router.core.index import Index
 from router.core.lines import Line
-from router.core.selection import CHOOSERS
+from router.core.profiles import Profile
+from router.core.ranking import class_of
+from router.core.reasons import others_who_could, values_of
+from router.core.selection import CHOOSERS, drawn
 from router.core.state import Agent, Contact
 from router.model.ids import AgentId
-from router.model.policy import Selection
+from router.model.policy import QUEUE_RANK, Selection
+from router.model.states import Turn
 
 _FEW_LINES: Final = 16
 _FEW_PROFILES: Final = 16
 _LOOK_AT_MOST: Final = 32
+_LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 
 def settle(step: Step) -> None:
@@ -46,7 +51,7 @@ def _serve_freed(step: Step, index: Index) -> None:
             if found is None:
                 break
             contact, line = found
-            make(step, contact, agent, line, _reason(line))
+            _bring_together(step, contact, agent, line, Turn.AGENT)
 
 
 def _serve_seeking(step: Step, index: Index) -> None:
@@ -64,7 +69,33 @@ def _serve_seeking(step: Step, index: Index) -> None:
                 if line.only is not None:
                     leave_if_absent(step, contact)
                 break
-            make(step, contact, agent, line, _reason(line))
+            _bring_together(step, contact, agent, line, Turn.CONTACT)
+
+
+def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn: Turn) -> None:
+    """Offer it to him, with what is to be known later of why he and why now."""
+    index, profile = step.state.index, agent.profile
+    assert profile is not None
+    i = line.channel_index
+    if (
+        index.open_profiles[i] & line.profile_mask == profile.bit
+        and profile.idle[i].size == 1
+        and line.selection is _LONGEST_IDLE
+        and not profile.ranks
+    ):
+        # Nobody else could take it, and nothing was compared: most offers of a busy centre.
+        make(step, contact, agent, line, _LONGEST_IDLE, turn)
+        return
+    make(
+        step,
+        contact,
+        agent,
+        line,
+        _reason(line),
+        turn,
+        others_who_could(index, line, contact, agent, step.at_ms),
+        values_of(line, agent, turn),
+    )
 
 
 def _reason(line: Line) -> str:
@@ -91,16 +122,13 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
     """The first contact in the total order that the agent could take now."""
     profile = agent.profile
     assert profile is not None
+    if profile.ranks:
+        return _next_by_rank(index, agent, profile, at_ms)
     mask = profile.mask & index.busy_lines
     best: Line | None = None
     best_key = 0
     if mask:
-        room, reachable = agent.room, 0
-        for i, lines in enumerate(index.channel_lines):
-            if room >> i & 1:
-                reachable |= lines
-        mask &= reachable
-        for line in _by_head(index, mask):
+        for line in _by_head(index, mask & _reachable(index, agent)):
             if best_key and line.head > best_key:
                 break
             key = _first_for(line, agent, at_ms)
@@ -112,6 +140,60 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
             if key and (not best_key or key < best_key):
                 best, best_key = line, key
     return None if best is None else (best.by_key[best_key], best)
+
+
+def _reachable(index: Index, agent: Agent) -> int:
+    """Bits of the lines of the channels that he has room for."""
+    room, reachable = agent.room, 0
+    for i, lines in enumerate(index.channel_lines):
+        if room >> i & 1:
+            reachable |= lines
+    return reachable
+
+
+def _next_by_rank(
+    index: Index, agent: Agent, profile: Profile, at_ms: int
+) -> tuple[Contact, Line] | None:
+    """The same for an agent who ranks queues: strict class first, then his rank, then the total order.
+
+    Every line that he serves and in which somebody waits is looked at once: what he likes may be anywhere in the order.
+    """
+    ranks = profile.ranks
+    lines = _lines_of(index, profile.mask & index.busy_lines & _reachable(index, agent))
+    lines += [
+        line
+        for line in index.private.get(agent.agent_id, ())
+        if line.head and agent.room >> line.channel_index & 1 and profile.serves(line)
+    ]
+    places = sorted(
+        (class_of(line.head), ranks.get(line.queue_id, QUEUE_RANK), line.head, line.index)
+        for line in lines
+    )
+    best: tuple[int, int, int] | None = None
+    best_line: Line | None = None
+    for strict, rank, head, place in places:
+        if best is not None and (strict, rank, head) > best:
+            break
+        line = index.by_index[place]
+        assert line is not None
+        key = _first_for(line, agent, at_ms)
+        # Behind the head the class may be a lower one.
+        if key and (best is None or (class_of(key), rank, key) < best):
+            best, best_line = (class_of(key), rank, key), line
+    if best is None or best_line is None:
+        return None
+    return best_line.by_key[best[2]], best_line
+
+
+def _lines_of(index: Index, mask: int) -> list[Line]:
+    lines: list[Line] = []
+    while mask:
+        bit = mask & -mask
+        mask ^= bit
+        line = index.by_index[bit.bit_length() - 1]
+        assert line is not None
+        lines.append(line)
+    return lines
 
 
 def _by_head(index: Index, mask: int) -> Iterator[Line]:
@@ -127,13 +209,7 @@ def _by_head(index: Index, mask: int) -> Iterator[Line]:
             if line is not None and line.bit & mask:
                 yield line
         return
-    lines: list[Line] = []
-    while mask:
-        bit = mask & -mask
-        mask ^= bit
-        line = by_index[bit.bit_length() - 1]
-        assert line is not None
-        lines.append(line)
+    lines = _lines_of(index, mask)
     if len(lines) > 1:
         lines.sort(key=_head)
     yield from lines
@@ -163,12 +239,15 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
         return None
     apart: frozenset[str] | None = None
     if contact.cool_downs or contact.offers:
-        apart = frozenset(_apart(index, contact, at_ms)) or None
+        apart = frozenset(index.kept_apart_from(contact, at_ms)) or None
     if line.selection is Selection.LONGEST_IDLE and mask.bit_count() > _FEW_PROFILES:
         agent = _first_of_all(index, line, apart)
         if agent is not None:
             return agent
-    return CHOOSERS[line.selection](index.profiles_in(mask), line, apart)
+    profiles = index.profiles_in(mask)
+    if line.selection is Selection.WEIGHTED_RANDOM:
+        return drawn(profiles, line, apart, index.lot(contact.contact_id))
+    return CHOOSERS[line.selection](profiles, line, apart)
 
 
 def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Agent | None:
@@ -185,12 +264,6 @@ def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Age
         if apart is None or agent.agent_id not in apart:
             return agent
     return None
-
-
-def _apart(index: Index, contact: Contact, at_ms: int) -> list[str]:
-    """Who is kept apart from the contact now."""
-    cool = [a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > at_ms]
-    return cool + [index.offer_agent(offer_id) for offer_id in contact.offers]
 
 
 def _kept_for(

@@ -7,12 +7,14 @@ from heapq import merge
 from itertools import islice
 from typing import Final, TypeAlias
 
+from router.core.fact_order import FactPlaces, OrderingFacts, fact_places
 from router.core.lines import Line, Needs
 from router.core.state import Agent
 from router.model.ids import QueueId
 from router.rules.qualification import FactKey, Qualification
 
-ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs, FactKey]
+Ranks: TypeAlias = tuple[tuple[QueueId, int], ...]
+ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs, FactKey, FactPlaces, Ranks]
 
 # Stale entries that an order may hold beyond as many as it has agents.
 _STALE_MAX: Final = 64
@@ -26,7 +28,7 @@ class IdleOrder:
     he has another number, no room, or another profile. So leaving costs nothing, however many wait.
     """
 
-    __slots__ = ("_back", "_bit", "_last", "_main", "_profile", "_size")
+    __slots__ = ("_back", "_bit", "_last", "_main", "_profile", "size")
 
     def __init__(self, channel_index: int, profile: "Profile | None" = None) -> None:
         self._bit = 1 << channel_index
@@ -34,27 +36,30 @@ class IdleOrder:
         self._main: deque[tuple[int, Agent]] = deque()
         self._back: list[tuple[int, Agent]] = []
         self._last = 0
-        self._size = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def add(self, agent: Agent) -> None:
         """Let him stand at his idle number. His ``room`` says already that he does."""
-        self._size += 1
+        self.size += 1
         number = agent.idle_no
         if number >= self._last:
             self._main.append((number, agent))
             self._last = number
         else:
             insort(self._back, (number, agent), key=_number)
-        if len(self._main) + len(self._back) > 2 * self._size + _STALE_MAX:
-            self._main = deque(entry for entry in self._main if self._stands(entry))
-            self._back = [entry for entry in self._back if self._stands(entry)]
+        if len(self._main) + len(self._back) > 2 * self.size + _STALE_MAX:
+            # Each number once: who came back to his place again and again stands here as often.
+            main = {number: agent for number, agent in self._main if self._stands((number, agent))}
+            back = {number: agent for number, agent in self._back if self._stands((number, agent))}
+            self._main = deque(main.items())
+            self._back = [entry for entry in back.items() if entry[0] not in main]
 
     def remove(self, agent: Agent) -> None:
         """He has gone. His ``room`` says so already."""
-        self._size -= 1
+        self.size -= 1
 
     def first(self) -> Agent:
         """The longest idle. Only when not empty."""
@@ -103,7 +108,7 @@ def _number(entry: tuple[int, Agent]) -> int:
 
 
 class Profile:
-    """Agents with the same skills, queues, channels taken from them and facts that a queue asks for."""
+    """Agents with the same skills, queues, channels taken from them, facts that qualify or order them, and ranks of queues."""
 
     __slots__ = (
         "agents",
@@ -115,8 +120,10 @@ class Profile:
         "index",
         "key",
         "mask",
+        "places",
         "qualification",
         "queues",
+        "ranks",
         "ready",
         "skills",
     )
@@ -131,7 +138,7 @@ class Profile:
         qualification: Qualification,
     ) -> None:
         self.key = key
-        skills, queues, barred, self.facts = key
+        skills, queues, barred, self.facts, places, ranks = key
         self.qualification = qualification
         self.index = index
         self.bit = 1 << index
@@ -139,6 +146,10 @@ class Profile:
         self.queues = None if queues is None else frozenset(queues)
         self.barred = frozenset(channel for channel, _ in barred)
         self.flexibility = len(self.skills)
+        self.places = dict(places)
+        """The facts that order agents, as whole numbers."""
+        self.ranks = dict(ranks)
+        """Which queues these agents serve first; empty: they follow the total order alone."""
         self.mask = 0
         """Bits of the lines that these agents may take."""
         self.agents = 0
@@ -169,8 +180,10 @@ class Profile:
         return sum(self.skills.get(skill, 0) for skill, _ in line.needs)
 
 
-def profile_key(agent: Agent, qualification: Qualification) -> ProfileKey:
+def profile_key(agent: Agent, qualification: Qualification, ordering: OrderingFacts) -> ProfileKey:
     """What makes two agents alike."""
     barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
     facts = qualification.key(agent.attributes)
-    return tuple(sorted(agent.skills.items())), agent.queues, barred, facts
+    places = fact_places(ordering, agent.attributes) if ordering else ()
+    ranks = tuple(sorted(agent.queue_ranks.items()))
+    return tuple(sorted(agent.skills.items())), agent.queues, barred, facts, places, ranks

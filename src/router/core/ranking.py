@@ -1,24 +1,44 @@
 """Which contact goes first: one total order, as one integer a contact.
 
-From the most significant end: strict class (higher first), queued time less the credit of its priority (earlier first),
-``orig_seq`` (smaller first). The credit is constant, so waiting never changes the order of two contacts.
+From the most significant end: strict class (higher first), order of the queue (``fifo`` before ``lifo``), time, ``orig_seq``. In a
+``fifo`` queue the time is the submit less the credit of its priority, where due dates count with the queue's threshold on top, and
+smaller goes first; in a ``lifo`` queue the submit and the credit, and larger goes first. All of it is constant, so waiting
+never changes the order of two contacts.
+
+Due dates: J. R. Jackson, "Scheduling a production line to minimize maximum tardiness", 1955.
 """
 
 from typing import Final
 
 from router.core.state import Contact
-from router.model.policy import QueuePolicy
+from router.model.policy import QueueOrder, QueuePolicy
 
 _CLASS_MAX: Final = 9
 # Room for a credit of days before the year 1970 and for times until far beyond 2100.
 _TIME_OFFSET: Final = 1 << 50
 _SEQ_BITS: Final = 52
 _TIME_BITS: Final = 54
+_SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
+_TIME_MASK: Final = (1 << _TIME_BITS) - 1
+_CLASS_SHIFT: Final = _SEQ_BITS + _TIME_BITS + 1
+_LIFO: Final = 1 << (_SEQ_BITS + _TIME_BITS)
 
 
-def rank_key(contact: Contact, queue: QueuePolicy) -> int:
-    """The contact's place: smaller is served first. Unique within a workspace, never 0."""
+def rank_key(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int:
+    """The contact's place: smaller is served first. Unique within a workspace, never 0.
+
+    ``due_after_ms``: the time within which contacts of this queue are to be answered, where due dates are compared.
+    """
     strict = max(contact.strict_class, queue.strict_class, contact.raised_class)
-    credit_s = contact.priority_s + queue.priority_s + contact.raised_s
-    when = contact.queued_at_ms - 1000 * credit_s + _TIME_OFFSET
-    return (((_CLASS_MAX - strict) << _TIME_BITS | when) << _SEQ_BITS) | contact.orig_seq
+    credit_ms = 1000 * (contact.priority_s + queue.priority_s + contact.raised_s)
+    if queue.order is QueueOrder.LIFO:
+        newest = _TIME_MASK - (contact.queued_at_ms + credit_ms + _TIME_OFFSET)
+        place = newest << _SEQ_BITS | _SEQ_MASK - contact.orig_seq
+        return (_CLASS_MAX - strict) << _CLASS_SHIFT | _LIFO | place
+    when = contact.queued_at_ms + due_after_ms - credit_ms + _TIME_OFFSET
+    return (_CLASS_MAX - strict) << _CLASS_SHIFT | when << _SEQ_BITS | contact.orig_seq
+
+
+def class_of(key: int) -> int:
+    """The strict class of a place, smaller is served first."""
+    return key >> _CLASS_SHIFT

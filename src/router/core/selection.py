@@ -7,6 +7,7 @@ Rules whose value is the same for a whole profile look at one agent a profile; t
 from collections.abc import Callable, Iterator, Set
 from typing import Final, TypeAlias
 
+from router.core.fact_order import facts_key
 from router.core.lines import Line
 from router.core.profiles import Profile
 from router.core.state import Agent
@@ -18,6 +19,7 @@ Chooser: TypeAlias = Callable[[list[Profile], Line, Apart], Agent | None]
 
 # Shares of capacity are compared as whole numbers: equal fractions give equal numbers, others differ.
 _SHARE_SCALE: Final = 10**12
+WEIGHT_MAX: Final = 1_000
 
 
 def _first(profile: Profile, line: Line, apart: Apart) -> Agent | None:
@@ -83,6 +85,57 @@ def round_robin(profiles: list[Profile], line: Line, apart: Apart) -> Agent | No
     return min(_everybody(profiles, line, apart), key=_offer_key, default=None)
 
 
+def fewest_today(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
+    """Who was given the fewest contacts since the workspace's midnight."""
+    return min(_everybody(profiles, line, apart), key=_today_key, default=None)
+
+
+def by_facts(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
+    """The first by the facts that the queue names, one after the other."""
+    order_by = line.queue.order_by
+    best: Agent | None = None
+    best_key: tuple[tuple[tuple[int, int], ...], int] = ((), 0)
+    for profile, agent in _heads(profiles, line, apart):
+        key = (facts_key(profile.places, order_by), agent.idle_no)
+        if best is None or key < best_key:
+            best, best_key = agent, key
+    return best
+
+
+def drawn(profiles: list[Profile], line: Line, apart: Apart, lot: int) -> Agent | None:
+    """By lot, each as often as his weight says.
+
+    The lot is a number of 128 bits: its remainder by a sum of weights favours nobody that could ever be counted.
+    """
+    # In idle order, because the order of profiles is not the same after a restart.
+    agents = sorted(_everybody(profiles, line, apart), key=_idle_no)
+    if not agents:
+        return None
+    weights = [weight_of(line, agent) for agent in agents]
+    left = lot % sum(weights)
+    for agent, weight in zip(agents, weights, strict=True):
+        if left < weight:
+            return agent
+        left -= weight
+    raise AssertionError("the remainder is smaller than the sum")
+
+
+def weight_of(line: Line, agent: Agent) -> int:
+    """How many tickets he has in a draw: 1 to ``WEIGHT_MAX``."""
+    fact = line.queue.weight_fact
+    value = 1 if fact is None else agent.attributes.get(fact, 1)
+    # A bool is an int to Python; a value from before the fact was declared anew may be anything.
+    return min(max(value, 1), WEIGHT_MAX) if type(value) is int else 1
+
+
+def _idle_no(agent: Agent) -> int:
+    return agent.idle_no
+
+
+def _today_key(agent: Agent) -> tuple[int, int]:
+    return agent.contacts_today, agent.idle_no
+
+
 def _occupancy_key(agent: Agent) -> tuple[int, int]:
     share = agent.units_used * _SHARE_SCALE // agent.units if agent.units else 0
     return share, agent.idle_no
@@ -98,4 +151,7 @@ CHOOSERS: Final[dict[Selection, Chooser]] = {
     Selection.HIGHEST_PROFICIENCY: highest_proficiency,
     Selection.ROUND_ROBIN: round_robin,
     Selection.LEAST_FLEXIBLE: least_flexible,
+    Selection.FEWEST_TODAY: fewest_today,
+    Selection.BY_FACTS: by_facts,
 }
+"""All but ``weighted_random``, which needs a lot (``drawn``)."""

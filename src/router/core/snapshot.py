@@ -73,6 +73,8 @@ class Image(Struct, array_like=True):
     agents: list[tuple[Any, ...]]
     dedupe: list[tuple[bytes, tuple[Any, ...]]]
     rule_counts: RuleCounts = msgspec.field(default_factory=RuleCounts)
+    day: str | None = None
+    day_until_ms: int | None = None
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -99,6 +101,8 @@ def dump(state: RoutingState) -> bytes:
             agents=_rows(Agent, state.agents),
             dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
             rule_counts=state.rule_counts,
+            day=state.day,
+            day_until_ms=state.day_until_ms,
         )
     )
 
@@ -118,6 +122,7 @@ def load(data: bytes) -> RoutingState:
     state.seq = image.seq
     state.at_ms = state.event_at_ms = image.at_ms
     state.policy, state.policy_version = image.policy, image.policy_version
+    state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     for name, total in image.totals.items():
         state.counts[ContactState(name)] = total

@@ -21,6 +21,7 @@ from router.model.states import (
     ContactState,
     OfferState,
     Presence,
+    Turn,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ class Offer(Struct, kw_only=True, gc=False):
     broadcast: bool = False
     role: AssignmentRole = AssignmentRole.OWNER
     """What the agent is to the contact once he accepts."""
+    turn: Turn | None = None
+    others: int = 0
+    values: dict[str, FactValue] | None = None
 
 
 class Assignment(Struct, kw_only=True, gc=False):
@@ -127,6 +131,10 @@ class Assignment(Struct, kw_only=True, gc=False):
     held_for_consult: bool = False
     """The customer is on hold because of a consult, not because the owner said so."""
     parked_until_ms: int | None = None
+    reason: str = ""
+    turn: Turn | None = None
+    others: int = 0
+    values: dict[str, FactValue] | None = None
 
 
 class Agent(Struct, kw_only=True):
@@ -155,6 +163,9 @@ class Agent(Struct, kw_only=True):
     """Channels of which he takes nothing new for the time being."""
     recent: dict[str, tuple[int, ...]] = {}
     """When he took his latest contacts, by capped channel (and ``caps.EVERYTHING``): as many as the cap asks for."""
+    queue_ranks: dict[QueueId, int] = {}
+    contacts_today: int = 0
+    """Given to him since the day began; counted only while a day is known."""
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     """Derived."""
     assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
@@ -207,6 +218,9 @@ class RoutingState:
         self.policy_version = 0
         self.rule_counts = RuleCounts()
         self.idle_counter = 0
+        self.day: str | None = None
+        """The workspace's local date, while a queue's selection asks for it."""
+        self.day_until_ms: int | None = None
         self.contacts: dict[ContactId, Contact] = {}
         self.ended: deque[tuple[ContactId, int]] = deque()
         self.offers: dict[OfferId, Offer] = {}

@@ -23,6 +23,7 @@ class TimerKind(IntEnum):
     RETURN = 7
     GRACE = 8
     CAP = 9
+    DAY = 10
     STEP = 13
 
 
@@ -100,6 +101,8 @@ class Timers:
                 heap.append((agent.grace_until_ms, TimerKind.GRACE, agent.agent_id, ""))
             if agent.cap_until_ms is not None:
                 heap.append((agent.cap_until_ms, TimerKind.CAP, agent.agent_id, ""))
+        if state.day_until_ms is not None:
+            heap.append((state.day_until_ms, TimerKind.DAY, "", ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
         self._heap = heap
@@ -119,6 +122,8 @@ class Timers:
         if kind == TimerKind.WRAP_UP:
             work = self._state.assignments.get(subject)
             return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
+        if kind == TimerKind.DAY:  # Of the workspace itself: its subject is empty.
+            return self._state.day_until_ms == due
         if kind in _OF_AGENTS:
             return self._agent_stands(subject, kind, due)
         return self._contact_stands(subject, kind, due, other)

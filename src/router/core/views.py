@@ -40,6 +40,9 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
         from_agent_id=offer.from_agent_id,
         role=offer.role,
         interrupted=state.index.is_interrupted(offer.agent_id, offer.channel),
+        turn=offer.turn,
+        others=offer.others,
+        values=offer.values or {},
     )
 
 
@@ -63,6 +66,10 @@ def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
         reference=None if contact is None else contact.reference,
         role=work.role,
         members=_members(state, work, contact),
+        reason=work.reason,
+        turn=work.turn,
+        others=work.others,
+        values=work.values or {},
     )
 
 
@@ -178,6 +185,8 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
         next_reason=agent.next_reason,
         offers=tuple(offer_view(state, offer) for offer in agent.offers.values()),
         assignments=tuple(assignment_view(state, work) for work in agent.assignments.values()),
+        queue_ranks=agent.queue_ranks,
+        contacts_today=None if state.day is None else agent.contacts_today,
     )
 
 
@@ -185,7 +194,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
     """A queue now. Agents are counted by profile: it grows with the agents who are free, not with all there are."""
     tally = state.tally(queue_id)
     lines = state.index.queue_lines.get(queue_id, [])
-    heads = [line.by_key[line.head].queued_at_ms for line in lines if line.head]
+    heads = [first.queued_at_ms for line in lines if (first := line.first_come()) is not None]
     index = state.index
     qualified = 0
     by_channel: dict[int, int] = {}

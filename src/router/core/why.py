@@ -1,13 +1,14 @@
 """Why: the answer to "why is it waiting?" and "why not me?", by ``eligibility.py``, to which the indexes are held."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from router.core.eligibility import lacks, lacks_qualification
 from router.core.plans import asks_of, plan_of
 from router.core.state import Agent, Contact, RoutingState
 from router.core.views import contact_view
 from router.model.states import ContactState
-from router.model.views import AgentWhy, ContactWhy, Lack, StepWhy
+from router.model.views import AgentWhy, Chosen, ContactWhy, Lack, StepWhy
 
 _AGENTS_SHOWN_MAX = 100
 
@@ -64,11 +65,36 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
         next_change_at_ms=None if change is None else change[0],
         next_change=None if change is None else change[1],
+        chosen=tuple(_chosen(state, contact)),
         step=_step_why(state, contact, contact.step),
         next_step=_next_step_why(state, contact),
         rule=contact.rule,
         failed_rules=contact.failed_rules,
     )
+
+
+def _chosen(state: RoutingState, contact: Contact) -> Iterator[Chosen]:
+    """Who has it or may take it, and why it came to him."""
+    work = state.assignments.get(contact.assignment_id or "")
+    if work is not None:
+        yield Chosen(
+            agent_id=work.agent_id,
+            rule=work.reason,
+            at_ms=work.started_at_ms,
+            turn=work.turn,
+            others=work.others,
+            values=work.values or {},
+        )
+    for offer_id in contact.offers:
+        offer = state.offers[offer_id]
+        yield Chosen(
+            agent_id=offer.agent_id,
+            rule=offer.reason,
+            at_ms=offer.made_at_ms,
+            turn=offer.turn,
+            others=offer.others,
+            values=offer.values or {},
+        )
 
 
 def _reason(contact: Contact, able: list[AgentWhy]) -> str:

@@ -34,6 +34,7 @@ async def put_agent(call: Call) -> Answer:
             units=record.units,
             channel_max=record.channel_max,
             attributes=record.attributes,
+            queue_ranks=record.queue_ranks,
         ),
     )
 

@@ -93,6 +93,10 @@ class AgentRecord(_Request, frozen=True, kw_only=True):
     ] = {}
     """Most items at once, by channel; 0 takes the channel from him."""
     attributes: Attributes = {}
+    queue_ranks: Annotated[
+        dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)
+    ] = {}
+    """Which queues he serves first when he becomes free, below the strict class: 1 (first) to 9; not named: 5."""
 
 
 class AgentStateChange(_Request, frozen=True, kw_only=True):

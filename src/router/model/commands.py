@@ -263,6 +263,8 @@ class PutAgent(_Command, frozen=True, kw_only=True, tag="agent.put"):
     channel_max: dict[str, int] = {}
     """Overrides of the channels' ``per_agent_max``; 0 takes a channel from him."""
     attributes: dict[str, FactValue] = {}
+    queue_ranks: dict[QueueId, int] = {}
+    """Which queues he serves first when he becomes free, below the strict class: 1 (first) to 9; not named: 5. At most 1,000."""
 
 
 class RemoveAgent(_Command, frozen=True, kw_only=True, tag="agent.remove"):

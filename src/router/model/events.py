@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue, Policy
-from router.model.states import AgentState, AssignmentRole
+from router.model.states import AgentState, AssignmentRole, Turn
 
 
 class _Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit_defaults=True):
@@ -222,6 +222,12 @@ class OfferMade(_Event, frozen=True, kw_only=True, tag="offer.made"):
     gateway_id: GatewayId = ""
     role: AssignmentRole = AssignmentRole.OWNER
     """What he is to the contact once he accepts."""
+    turn: Turn | None = None
+    """Whose turn it was; none on a transfer, and in journals from before it was recorded."""
+    others: int = 0
+    """How many other agents could have taken it then, where ``turn`` is set; -1: too many kinds of them to count."""
+    values: dict[str, FactValue] | None = None
+    """What the rule compared, as it was for this agent."""
 
 
 class OfferAccepted(_Event, frozen=True, kw_only=True, tag="offer.accepted"):
@@ -414,6 +420,7 @@ class AgentUpdated(_Event, frozen=True, kw_only=True, tag="agent.updated"):
     units: int | None = None
     channel_max: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}
+    queue_ranks: dict[QueueId, int] = {}
 
 
 class AgentRemoved(_Event, frozen=True, kw_only=True, tag="agent.removed"):
@@ -472,6 +479,15 @@ class PolicyPublished(_Event, frozen=True, kw_only=True, tag="policy.published")
     """Where the contacts of removed queues belong from here on; those that wait are moved by events of their own."""
 
 
+class DayBegan(_Event, frozen=True, kw_only=True, tag="workspace.day_began"):
+    """A day of the workspace's zone begins, or its counting does: every agent has been given nothing today."""
+
+    day: str
+    """The local date, as ISO 8601 has it."""
+    until_ms: int
+    """When the next one begins."""
+
+
 Event: TypeAlias = (
     ContactQueued
     | ContactUpdated
@@ -508,4 +524,5 @@ Event: TypeAlias = (
     | DesktopConnected
     | DesktopLost
     | PolicyPublished
+    | DayBegan
 )

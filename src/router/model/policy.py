@@ -18,6 +18,8 @@ Proficiency: TypeAlias = Annotated[int, Meta(ge=1, le=10)]
 PrioritySeconds: TypeAlias = Annotated[int, Meta(ge=-DAY_S, le=DAY_S)]
 # Above priority: a contact of a higher class goes first however long the others wait.
 StrictClass: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
+# What an agent's rank of a queue is that he does not name: 1 goes before it, 9 after it.
+QUEUE_RANK: Final = 5
 Skills: TypeAlias = Annotated[dict[Name, Proficiency], Meta(max_length=32)]
 FactValue: TypeAlias = (
     bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=128)]
@@ -36,6 +38,30 @@ class Selection(StrEnum):
     HIGHEST_PROFICIENCY = "highest_proficiency"
     ROUND_ROBIN = "round_robin"
     LEAST_FLEXIBLE = "least_flexible"
+    FEWEST_TODAY = "fewest_today"
+    WEIGHTED_RANDOM = "weighted_random"
+    BY_FACTS = "by_facts"
+
+
+class QueueOrder(StrEnum):
+    """Who goes first in a queue: the oldest or, behind all queues of the other kind, the newest."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+
+
+class AcrossQueues(StrEnum):
+    """What is compared between contacts of different queues: their age, or when each is due by its queue's target."""
+
+    AGE = "age"
+    RISK = "risk"
+
+
+class Direction(StrEnum):
+    """Smallest or largest value first."""
+
+    ASC = "asc"
+    DESC = "desc"
 
 
 class LostDesktopAction(StrEnum):
@@ -153,6 +179,14 @@ class RonaPolicy(_Document, frozen=True, kw_only=True):
     """Automatic return to READY; none: the agent returns by himself."""
 
 
+class FactOrder(_Document, frozen=True, kw_only=True):
+    """One step of ``selection: by_facts``. Agents without the fact come last either way."""
+
+    fact: Name
+    """A declared fact of agents that has an order: ``bool`` (false first), ``int``, ``enum`` (by its place in ``values``)."""
+    direction: Direction = Direction.ASC
+
+
 class StepPolicy(_Document, frozen=True, kw_only=True):
     """One step of a plan: for how long, and what it changes in the requirement of the step before it.
 
@@ -216,6 +250,11 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     """After a decline or RONA the contact is not offered to that agent again for this long."""
     rona: RonaPolicy = RonaPolicy()
     service_level: ServiceLevelPolicy = ServiceLevelPolicy()
+    order: QueueOrder = QueueOrder.FIFO
+    order_by: Annotated[tuple[FactOrder, ...], Meta(max_length=8)] = ()
+    """For ``selection: by_facts``: the first fact decides, then the next, then the longest idle."""
+    weight_fact: Name | None = None
+    """For ``selection: weighted_random``: an ``int`` fact of agents; missing or below 1 counts 1, above 1,000 counts 1,000."""
 
 
 class EntryWhen(_Document, frozen=True, kw_only=True):
@@ -276,3 +315,8 @@ class Policy(_Document, frozen=True, kw_only=True):
     """Reasons an agent may give for NOT_READY; empty: any id."""
     agents: AgentsPolicy = AgentsPolicy()
     retention: RetentionPolicy = RetentionPolicy()
+    across_queues: AcrossQueues = AcrossQueues.AGE
+    zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
+    """The IANA time zone of the workspace's days."""
+    seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Of ``selection: weighted_random``: another seed, other draws."""

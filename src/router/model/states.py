@@ -69,6 +69,13 @@ class AgentState(StrEnum):
     READY = "ready"
 
 
+class Turn(StrEnum):
+    """Whose turn it was when two were brought together: an agent had become free, or a contact had come."""
+
+    AGENT = "agent"
+    CONTACT = "contact"
+
+
 class Presence(StrEnum):
     """Whether a desktop stands behind the agent.
 

@@ -7,7 +7,14 @@ from msgspec import Struct
 
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue
-from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
+from router.model.states import (
+    AgentState,
+    AssignmentRole,
+    AssignmentState,
+    ContactState,
+    Presence,
+    Turn,
+)
 
 
 class _View(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,6 +41,9 @@ class OfferView(_View, frozen=True, kw_only=True):
     """What he is to the contact once he accepts."""
     interrupted: bool = False
     """It uses no capacity: an item of a channel that interrupts this one has taken its place."""
+    turn: Turn | None = None
+    others: int = 0
+    values: dict[str, FactValue] = {}
 
 
 class AssignmentView(_View, frozen=True, kw_only=True):
@@ -58,6 +68,11 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     role: AssignmentRole = AssignmentRole.OWNER
     members: dict[AgentId, AssignmentRole] = {}
     """Everybody in the conversation, himself included; empty: nobody but the owner, or he has left it."""
+    reason: str = ""
+    """Why this agent: that of the offer, or ``supervisor``."""
+    turn: Turn | None = None
+    others: int = 0
+    values: dict[str, FactValue] = {}
 
 
 class ParticipantView(_View, frozen=True, kw_only=True):
@@ -138,6 +153,9 @@ class AgentView(_View, frozen=True, kw_only=True):
     next_reason: str | None = None
     offers: tuple[OfferView, ...] = ()
     assignments: tuple[AssignmentView, ...] = ()
+    queue_ranks: dict[QueueId, int] = {}
+    contacts_today: int | None = None
+    """Contacts given to him in the workspace's day; none where no queue asks for it."""
 
 
 class QueueView(_View, frozen=True, kw_only=True):
@@ -212,6 +230,23 @@ class AgentWhy(_View, frozen=True, kw_only=True):
     lacks: tuple[Lack, ...] = ()
 
 
+class Chosen(_View, frozen=True, kw_only=True):
+    """Why this agent has or was offered the contact, and why then."""
+
+    agent_id: AgentId
+    rule: str
+    """The queue's selection, ``preferred``, ``transfer`` or ``supervisor``."""
+    at_ms: int
+    """When it was offered or, once he has it, given to him."""
+    turn: Turn | None = None
+    """``agent``: he had become free and this was the first contact for him, whatever the rule. ``contact``: it looked for an agent
+    and the rule chose him."""
+    others: int = 0
+    """How many other agents could have taken it then; -1: too many kinds of them to count."""
+    values: dict[str, FactValue] = {}
+    """What was compared, as it was for him: ``levels``, ``contacts_today``, ``weight``, ``queue_rank``…"""
+
+
 class StepWhy(_View, frozen=True, kw_only=True):
     """A step of a waiting contact's plan: what it asks for, and of how many."""
 
@@ -244,6 +279,8 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     """The first hundred agents, qualified ones first."""
     next_change_at_ms: int | None = None
     next_change: str | None = None
+    chosen: tuple[Chosen, ...] = ()
+    """Of an offered or assigned contact: each agent who has it, and why he."""
     step: StepWhy | None = None
     next_step: StepWhy | None = None
     """What its plan asks for when this step is over."""

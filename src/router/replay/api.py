@@ -75,6 +75,10 @@ class Api:
             record["queues"] = agent.queues
         if agent.units is not None:
             record["units"] = agent.units
+        if agent.attributes:
+            record["attributes"] = agent.attributes
+        if agent.queue_ranks:
+            record["queue_ranks"] = agent.queue_ranks
         path = f"/v1/agents/{agent.agent_id}"
         await self._request("PUT", path, body=msgspec.json.encode(record))
 

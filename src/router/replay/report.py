@@ -25,6 +25,7 @@ from router.replay.day_clock import DayClock
 from router.replay.scaling import accepts_by_itself
 from router.simulator.day import Day
 from router.simulator.figures import Sums, percentile
+from router.simulator.load import load_of
 from router.simulator.meter import Meter
 from router.simulator.report import Audit, Report, Speed, build, render
 
@@ -126,6 +127,7 @@ def make_report(
         samples=(),
         thresholds_s={q.service_level.threshold_s for q in day.policy.queues.values()},
         agents=meter.agents_by_group,
+        load=load_of(meter),
         unfinished=sum(visit.closed for visit in book.visits),
         events=len(history),
         digests=digests,

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 from router.model.errors import Problem
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy, WhenFull
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, Selection, WhenFull
 from router.rules.limits import PROBLEM_COUNT_MAX
+from router.rules.selections import selections_of_plans
 
 
 def advise(policy: Policy) -> list[Problem]:
@@ -70,6 +71,16 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
                 path=f"{path}.wrap_up_s.{channel}",
                 message="longer than the channel's wrap_up_max_s: it can never be extended",
             )
+    in_force = selections_of_plans(policy) | {queue.selection}
+    if queue.order_by and Selection.BY_FACTS not in in_force:
+        yield Problem(
+            path=f"{path}.order_by", message="without effect: nothing is selected by_facts"
+        )
+    if queue.weight_fact and Selection.WEIGHTED_RANDOM not in in_force:
+        yield Problem(
+            path=f"{path}.weight_fact",
+            message="without effect: nothing is selected by weighted_random",
+        )
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
         yield Problem(
             path=f"{path}.service_level.short_abandon_s",

@@ -9,9 +9,18 @@ from itertools import islice
 from typing import Final
 
 from router.model.errors import ExpressionProblem, Problem
-from router.model.policy import EntryRule, EntryWhen, FactType, Policy, QueuePolicy, WhenFull
+from router.model.policy import (
+    EntryRule,
+    EntryWhen,
+    FactType,
+    Policy,
+    QueuePolicy,
+    Selection,
+    WhenFull,
+)
 from router.rules.conditions import Conditions, conditions
 from router.rules.cycles import interrupt_cycles
+from router.rules.days import zone_of
 from router.rules.entry import rule_objection
 from router.rules.facts import fact_objection
 from router.rules.limits import EXPRESSIONS_MAX, PROBLEM_COUNT_MAX
@@ -39,6 +48,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     skills = frozenset(policy.skills)
     for name, queue in policy.queues.items():
         yield from _queue(policy, f"queues.{name}", queue, skills)
+    yield from _selections_of_steps(policy)
     yield from _overflow_cycles(policy)
     yield from plan_problems(policy, skills)
     yield from repeated("entry", [rule.name for rule in policy.entry], below=".name")
@@ -47,6 +57,8 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     yield from _unreachable(policy)
     if policy.default_queue is not None and policy.default_queue not in policy.queues:
         yield unknown("default_queue", "queue", policy.default_queue, policy.queues)
+    if zone_of(policy.zone) is None:
+        yield Problem(path="zone", message="no such time zone; names are like Europe/Berlin")
 
 
 def _channels(policy: Policy) -> Iterator[Problem]:
@@ -107,6 +119,47 @@ def _queue(
     if queue.agents_when is not None:
         objection = agents_objection(queue.agents_when, policy)
         yield from _expression(f"{path}.agents_when", queue.agents_when, objection)
+    yield from _selection(policy, path, queue)
+
+
+def _selection(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
+    """The facts of agents that its selection goes by."""
+    if queue.selection is Selection.BY_FACTS and not queue.order_by:
+        yield Problem(path=f"{path}.order_by", message="needed by selection: by_facts")
+    yield from repeated(f"{path}.order_by", [step.fact for step in queue.order_by], below=".fact")
+    for index, step in enumerate(queue.order_by):
+        yield from _agent_fact(
+            policy, f"{path}.order_by[{index}].fact", step.fact, unordered=FactType.IDENT
+        )
+    if queue.weight_fact is not None:
+        yield from _agent_fact(policy, f"{path}.weight_fact", queue.weight_fact)
+
+
+def _selections_of_steps(policy: Policy) -> Iterator[Problem]:
+    """A step puts its selection in place of the queue's; what it goes by is still the queue's."""
+    if any(queue.order_by for queue in policy.queues.values()):
+        return
+    for name, plan in policy.plans.items():
+        for index, step in enumerate(plan):
+            if step.selection is Selection.BY_FACTS:
+                yield Problem(
+                    path=f"plans.{name}[{index}].selection", message="no queue has an order_by"
+                )
+
+
+def _agent_fact(
+    policy: Policy, path: str, name: str, *, unordered: FactType | None = None
+) -> Iterator[Problem]:
+    """A fact of agents with an order or, where nothing is said about that, an ``int``."""
+    fact = policy.facts.get(name)
+    if fact is None:
+        yield unknown(path, "fact", name, policy.facts)
+    elif fact.of != "agent":
+        yield Problem(path=path, message="a fact of contacts; agents are chosen by their own")
+    elif unordered is None and fact.type is not FactType.INT:
+        yield Problem(path=path, message="must be an int fact")
+    elif fact.type is unordered:
+        yield Problem(path=path, message=f"an {fact.type} fact has no order")
 
 
 def _overflow_cycles(policy: Policy) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ All errors are found in one round, each with its path, line and column: those of
 import msgspec
 
 from router.model.errors import ExpressionProblem, PolicyInvalid, Problem
-from router.model.policy import EntryWhen, Policy
+from router.model.policy import EntryWhen, Policy, Selection
 from router.rules.advice import advise
 from router.rules.check import check
 from router.rules.limits import PROBLEM_COUNT_MAX
@@ -64,12 +64,17 @@ def _in_text(problem: Problem, kept: dict[str, list[int]]) -> Problem:
 
 
 def _without_broken_facts(policy: Policy, root: Node) -> Policy:
-    """Rules do not ask for facts that were declared, but badly."""
+    """Rules and selections do not ask for facts that were declared, but badly."""
     bad = _broken_facts(policy, root)
     for rule in policy.entry:
         if isinstance(rule.when, EntryWhen):
             for name in bad & rule.when.attributes.keys():
                 del rule.when.attributes[name]
+    for name, queue in policy.queues.items():
+        if bad & {queue.weight_fact, *(step.fact for step in queue.order_by)}:
+            policy.queues[name] = msgspec.structs.replace(
+                queue, selection=Selection.LONGEST_IDLE, order_by=(), weight_fact=None
+            )
     return policy
 
 

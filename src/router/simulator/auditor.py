@@ -6,7 +6,8 @@ It believes no field that it can work out by itself, and shares no code with the
 * every offer has exactly one end, every assignment one completion, every contact at most one terminal state;
 * a contact has one owner at a time, and one live offer (or as many as its queue broadcasts);
 * offers come only to ready agents who are qualified, have room and are not excluded; nobody is ever above his capacity;
-* an agent is never given a contact while one that goes before it waits and he could take it (priority, then FIFO);
+* an agent is never given a contact while one that goes before it waits and he could take it (class, his ranks of queues
+  where it is his turn, then the order of the queues);
 * when a step is over, nobody waits whom somebody could take;
 * waits that events state are the true ones.
 """
@@ -18,7 +19,7 @@ from router.model import events as ev
 from router.model.commands import Command
 from router.model.outcome import Outcome
 from router.model.refusals import Refused
-from router.model.states import AgentState, AssignmentRole
+from router.model.states import AgentState, AssignmentRole, Turn
 from router.simulator.day import PlannedContact
 from router.simulator.ledger import AgentBook, ContactBook, Item, Ledger
 
@@ -154,10 +155,12 @@ class Auditor:
                 queues=event.queues,
                 own_units=event.units,
                 channel_max=event.channel_max,
+                queue_ranks=event.queue_ranks,
             )
             return
         agent.skills, agent.queues = event.skills, event.queues
         agent.own_units, agent.channel_max = event.units, event.channel_max
+        agent.queue_ranks = event.queue_ranks
         self._ledger.forget_qualifications()
 
     def _agent_removed(self, event: ev.AgentRemoved) -> None:
@@ -319,7 +322,7 @@ class Auditor:
         closed = self._ledger.is_closed(agent, contact.channel, self._at_ms)
         self._check(not closed, f"{agent.agent_id} gets an offer of a channel closed to him")
         if event.from_agent_id is None:
-            self._check_pick(agent, contact)
+            self._check_pick(agent, contact, event.turn)
         else:
             self._check(
                 contact.owner == event.from_agent_id, "a transfer from another than the owner"
@@ -332,7 +335,7 @@ class Auditor:
         self._ledger.hand(agent, event.offer_id, item)
         self._ledger.settle(contact)
 
-    def _check_pick(self, agent: AgentBook, contact: ContactBook) -> None:
+    def _check_pick(self, agent: AgentBook, contact: ContactBook, turn: Turn | None) -> None:
         """The contact is his to take, and none that he could take goes before it."""
         name = f"{contact.contact_id} for {agent.agent_id}"
         place, kind = contact.place, contact.kind
@@ -342,7 +345,10 @@ class Auditor:
         self._check(self._ledger.is_qualified(agent, kind), f"{name}: he is not qualified")
         excluded = self._ledger.is_excluded(agent, contact, self._at_ms)
         self._check(not excluded, f"{name}: he is excluded")
-        first = self._ledger.first_for(agent, before=place, at_ms=self._at_ms)
+        if turn is Turn.AGENT and agent.queue_ranks:
+            first = self._ledger.liked_before(agent, contact, self._at_ms)
+        else:
+            first = self._ledger.first_for(agent, before=place, at_ms=self._at_ms)
         self._check(first is None, f"{name}: {first and first.contact_id} goes before it")
 
     def _close_offer(self, offer_id: str) -> ev.OfferMade | None:

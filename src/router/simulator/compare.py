@@ -138,6 +138,12 @@ class Figure(Struct, frozen=True):
     """Not worth a row where it is zero for all."""
 
 
+_PER_AGENT: Final = (
+    Figure("contacts_min", "contacts of an agent, fewest", Unit.COUNT, 0),
+    Figure("contacts_median", "contacts of an agent, median", Unit.COUNT, 0),
+    Figure("contacts_max", "contacts of an agent, most", Unit.COUNT, 0),
+    Figure("contacts_gini", "uneven contacts (Gini)", Unit.PLAIN, -1),
+)
 FIGURES: Final = (
     Figure("contacts", "contacts", Unit.COUNT, 0),
     Figure("answered", "answered", Unit.COUNT, 1),
@@ -156,12 +162,12 @@ FIGURES: Final = (
     Figure("declined_offers", "declined offers", Unit.COUNT, -1, only_if_any=True),
     Figure("missed_offers", "missed offers (RONA)", Unit.COUNT, -1, only_if_any=True),
     Figure("load_gini", "uneven load (Gini)", Unit.PLAIN, -1),
+    *_PER_AGENT,
 )
-_OF_QUEUES: Final = tuple(
-    figure
-    for figure in FIGURES
-    if figure.name not in ("unfinished", "mean_wait_all_s", "p50_wait_s", "occupancy", "load_gini")
-)
+_OF_WHOLE: Final = {"unfinished", "mean_wait_all_s", "p50_wait_s", "occupancy", "load_gini"} | {
+    figure.name for figure in _PER_AGENT
+}
+_OF_QUEUES: Final = tuple(figure for figure in FIGURES if figure.name not in _OF_WHOLE)
 _OF_GROUPS: Final = (
     Figure("answered", "answered", Unit.COUNT, 0),
     Figure("occupancy", "occupancy", Unit.SHARE, 0),
@@ -171,13 +177,14 @@ _OF_GROUPS: Final = (
 def figures_of(trial: Trial) -> dict[str, float | None]:
     """All figures by name: those of the whole, of every queue and of every agent group."""
     report = trial.report
-    parts = report.queues.values()
+    parts, load = report.queues.values(), report.load
     own: dict[str, float | None] = {
         "abandoned_share": _share(report.abandoned, report.contacts),
         "service_level": report.service_level.value,
         "declined_offers": sum(part.declined_offers for part in parts),
         "missed_offers": sum(part.missed_offers for part in parts),
         "load_gini": trial.course.load_gini,
+        **{f.name: None if load is None else getattr(load, f.name) for f in _PER_AGENT},
     }
     found = {f.name: own[f.name] if f.name in own else getattr(report, f.name) for f in FIGURES}
     for queue_id, part in report.queues.items():

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from router.model.errors import RouterError
 from router.model.ids import AgentId, ContactId, QueueId
-from router.model.policy import Policy
+from router.model.policy import FactValue, Policy
 
 
 class WorkloadInvalid(RouterError):
@@ -63,6 +63,8 @@ class PlannedAgent(Struct, frozen=True, kw_only=True):
     queues: tuple[QueueId, ...] | None = None
     units: int | None = None
     channel_max: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
+    queue_ranks: dict[str, int] = {}
     shifts: tuple[Shift, ...] = ()
     behaviour: AgentBehaviour = AgentBehaviour()
 

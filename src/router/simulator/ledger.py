@@ -10,11 +10,19 @@ from msgspec import Struct, field
 from sortedcontainers import SortedDict
 
 from router.core.plans import Asks, only_of, plan_of, stage_at
-from router.model.policy import CapPolicy, ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import (
+    QUEUE_RANK,
+    AcrossQueues,
+    CapPolicy,
+    ChannelPolicy,
+    Policy,
+    QueueOrder,
+    QueuePolicy,
+)
 from router.model.states import AgentState
 
-Place: TypeAlias = tuple[int, int, int]
-"""Strict class (negated), submit less credit in ms, orig_seq: smaller goes first."""
+Place: TypeAlias = tuple[int, int, int, int]
+"""Strict class (negated), 1 in a queue of newest first, time in ms, orig_seq: smaller goes first."""
 
 _NO_CHANNEL: Final = ChannelPolicy()
 _NO_QUEUE: Final = QueuePolicy()
@@ -79,6 +87,7 @@ class AgentBook(Struct, kw_only=True):
     queues: tuple[str, ...] | None
     own_units: int | None
     channel_max: dict[str, int]
+    queue_ranks: dict[str, int] = field(default_factory=dict)
     state: AgentState = AgentState.OFFLINE
     next_state: AgentState | None = None
     lost: bool = False
@@ -154,11 +163,15 @@ class Ledger:
             also=stage.also,
         )
         credit_ms = 1000 * (contact.priority_s + queue.priority_s + stage.raised_s)
-        contact.place = (
-            -max(contact.strict_class, queue.strict_class, stage.raised_class),
-            contact.queued_at_ms - credit_ms,
-            contact.orig_seq,
-        )
+        strict = -max(contact.strict_class, queue.strict_class, stage.raised_class)
+        if queue.order is QueueOrder.LIFO:
+            newest = -(contact.queued_at_ms + credit_ms)
+            contact.place = (strict, 1, newest, -contact.orig_seq)
+        else:
+            due_ms = contact.queued_at_ms - credit_ms
+            if self.policy is not None and self.policy.across_queues is AcrossQueues.RISK:
+                due_ms += 1000 * queue.service_level.threshold_s
+            contact.place = (strict, 0, due_ms, contact.orig_seq)
         line = self.lines.get(contact.kind)
         if line is None:
             line = self.lines[contact.kind] = SortedDict()
@@ -203,6 +216,24 @@ class Ledger:
                 if not self.is_excluded(agent, contact, at_ms):
                     return contact  # type: ignore[no-any-return]
         return None
+
+    def liked_before(self, agent: AgentBook, than: ContactBook, at_ms: int) -> ContactBook | None:
+        """A contact that he could take now and that goes before another one on his own turn: his ranks of queues count."""
+        rooms, mine = self.rooms(agent), self._liking(agent, than.queue_id, than.place)
+        for kind, line in self.lines.items():
+            if kind.channel not in rooms or not self.is_qualified(agent, kind):
+                continue
+            for place, contact in line.items():
+                if self._liking(agent, kind.queue_id, place) >= mine:
+                    break
+                if not self.is_excluded(agent, contact, at_ms):
+                    return contact  # type: ignore[no-any-return]
+        return None
+
+    @staticmethod
+    def _liking(agent: AgentBook, queue_id: str, place: Place | None) -> tuple[int, int, Place]:
+        assert place is not None
+        return place[0], agent.queue_ranks.get(queue_id, QUEUE_RANK), place
 
     # --- eligibility -------------------------------------------------------------------------------------------------
 

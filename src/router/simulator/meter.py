@@ -44,7 +44,7 @@ class Tally:
     """Sums over the contacts of one stream or queue in one batch. Waits are in milliseconds."""
 
     __slots__ = (
-        "answered_by_group", "blocked", "cancelled", "contacts", "declined", "expired", "handle_ms",
+        "answered_by_agent", "answered_by_group", "blocked", "cancelled", "contacts", "declined", "expired", "handle_ms",
         "missed", "service", "wait_all_ms", "wait_answered_ms", "waited", "waits", "wrap_up_ms",
     )  # fmt: skip
 
@@ -59,6 +59,7 @@ class Tally:
         self.waits = array("q")
         """Of the answered."""
         self.answered_by_group: dict[str, int] = {}
+        self.answered_by_agent: dict[str, int] = {}
 
     @property
     def answered(self) -> int:
@@ -80,10 +81,14 @@ class Tally:
         self.waits.extend(other.waits)
         for group, count in other.answered_by_group.items():
             self.answered_by_group[group] = self.answered_by_group.get(group, 0) + count
+        for agent_id, count in other.answered_by_agent.items():
+            self.answered_by_agent[agent_id] = self.answered_by_agent.get(agent_id, 0) + count
 
 
 _SUMS: Final = tuple(
-    n for n in Tally.__slots__ if n not in ("waits", "answered_by_group", "service")
+    n
+    for n in Tally.__slots__
+    if n not in ("waits", "answered_by_agent", "answered_by_group", "service")
 )
 
 
@@ -143,9 +148,10 @@ class _Live:
 class _AgentTime:
     """What an agent's time is spent on."""
 
-    __slots__ = ("group", "on_duty", "ready", "work")
+    __slots__ = ("agent_id", "group", "on_duty", "ready", "work")
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, agent_id: str, group: str) -> None:
+        self.agent_id = agent_id
         self.group = group
         self.ready = False
         self.work = 0
@@ -168,6 +174,8 @@ class Meter:
         """Agents with work in hand (talk, hold, wrap-up), by group."""
         self.on_duty: dict[str, Area] = {}
         """Agents ready or with work in hand, by group."""
+        self.seen_on_duty: set[str] = set()
+        """Agents who were ready or had work in hand at some time."""
         self.events = 0
         self.agents_by_group: dict[str, int] = {}
         self._policy: Policy = day.policy
@@ -313,6 +321,8 @@ class Meter:
         tally.waits.append(wait_ms)
         by_group = tally.answered_by_group
         by_group[agent.group] = by_group.get(agent.group, 0) + 1
+        by_agent = tally.answered_by_agent
+        by_agent[agent.agent_id] = by_agent.get(agent.agent_id, 0) + 1
 
     def _participant_added(self, event: Event) -> None:
         assert isinstance(event, ParticipantAdded)
@@ -382,7 +392,7 @@ class Meter:
         assert isinstance(event, AgentUpdated)
         if event.agent_id not in self._agents:
             group = self._groups.get(event.agent_id, "agents")
-            self._agents[event.agent_id] = _AgentTime(group)
+            self._agents[event.agent_id] = _AgentTime(event.agent_id, group)
             self.handling.setdefault(group, Area(self.cuts))
             self.on_duty.setdefault(group, Area(self.cuts))
 
@@ -402,4 +412,5 @@ class Meter:
         on_duty = agent.ready or agent.work > 0
         if on_duty != agent.on_duty:
             agent.on_duty = on_duty
+            self.seen_on_duty.add(agent.agent_id)
             self.on_duty[agent.group].step(self._at_ms, 1 if on_duty else -1)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from router.simulator.figures import Sums, percentile, ratios
 from router.simulator.intervals import Interval, Ratio, interval
+from router.simulator.load import LoadReport
 from router.simulator.meter import Tally
 from router.stats import service_level as stats
 from router.stats.service_level import Formula
@@ -111,6 +112,8 @@ class Report(Struct, frozen=True, kw_only=True):
     queues: dict[str, PartReport]
     streams: dict[str, PartReport]
     agent_groups: dict[str, GroupReport]
+    load: LoadReport | None = None
+    """How contacts were spread over the agents who were on duty."""
     intervals: dict[str, Interval]
     """95 % confidence, by the path of the figure; empty for a single run in one batch."""
     events: int
@@ -235,6 +238,7 @@ def build(
     samples: Sequence[Sums],
     thresholds_s: set[int],
     agents: dict[str, int],
+    load: LoadReport | None,
     unfinished: int,
     events: int,
     digests: tuple[str, str],
@@ -269,6 +273,7 @@ def build(
         queues={k: part(t) for k, t in sorted(sums.queues.items())},
         streams={k: part(t) for k, t in sorted(sums.streams.items())},
         agent_groups=group_reports(sums, agents),
+        load=load,
         intervals=intervals_of(samples),
         events=events,
         digest=digests[0],
@@ -318,6 +323,7 @@ def _whole(report: Report) -> Table:
         "mean_handle_s": report.mean_handle_s,
         "mean_waiting": report.mean_waiting,
         "occupancy": report.occupancy,
+        **_load(report.load),
     }
     for name, value in rows.items():
         table.add_row(name, _shown(value), _shown_interval(report.intervals.get(name)))
@@ -326,6 +332,17 @@ def _whole(report: Report) -> Table:
     if report.speed is not None:
         table.add_row("contacts per second", f"{report.speed.contacts_per_second:,.0f}", "")
     return table
+
+
+def _load(load: LoadReport | None) -> dict[str, float | None]:
+    if load is None:
+        return {}
+    return {
+        "contacts_per_agent_min": load.contacts_min,
+        "contacts_per_agent_median": load.contacts_median,
+        "contacts_per_agent_max": load.contacts_max,
+        "contacts_per_agent_gini": load.contacts_gini,
+    }
 
 
 def _parts(kind: str, parts: dict[str, PartReport]) -> Table:

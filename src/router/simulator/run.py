@@ -22,6 +22,7 @@ from router.simulator.digest import HistoryDigest
 from router.simulator.figures import Sums
 from router.simulator.formats import Log, parse_log, parse_logs
 from router.simulator.formats.log import day_of, derived_policy
+from router.simulator.load import LoadReport, load_of, mean_load
 from router.simulator.meter import Meter
 from router.simulator.report import Audit, Report, Speed, build
 from router.simulator.workload import Workload
@@ -122,6 +123,7 @@ class _Runs:
         self._violations: list[str] = []
         self._checks = self._unfinished = self._events = 0
         self._agents: dict[str, int] = {}
+        self._loads: list[LoadReport] = []
         self._state_digest = ""
 
     def run(self, replication: int, progress: Progress | None) -> None:
@@ -149,6 +151,9 @@ class _Runs:
         self._agents = meter.agents_by_group
         batches = range(meter.batches)
         self._sums.take(meter, batches)
+        load = load_of(meter)
+        if load is not None:
+            self._loads.append(load)
         if self._plan.replications > 1:
             self._samples.append(Sums().take(meter, batches))
         elif meter.batches > 1:
@@ -165,6 +170,7 @@ class _Runs:
             samples=self._samples,
             thresholds_s={q.service_level.threshold_s for q in plan.policy.queues.values()},
             agents=self._agents,
+            load=mean_load(self._loads),
             unfinished=self._unfinished,
             events=self._events,
             digests=(self._digest.hexdigest(), self._state_digest),

@@ -132,7 +132,9 @@ def _needs(day: Day) -> Iterator[tuple[str, str]]:
     for agent in day.agents:
         yield from (("skill", skill) for skill in agent.skills)
         yield from (("queue", queue_id) for queue_id in agent.queues or ())
+        yield from (("queue", queue_id) for queue_id in agent.queue_ranks)
         yield from (("channel", channel) for channel in agent.channel_max)
+        yield from (("fact", fact) for fact in agent.attributes)
 
 
 def _has(policy: Policy, kind: str) -> Iterable[str]:
@@ -141,6 +143,8 @@ def _has(policy: Policy, kind: str) -> Iterable[str]:
             return policy.queues
         case "channel":
             return policy.channels
+        case "fact":
+            return policy.facts
         case _:
             return policy.skills
 

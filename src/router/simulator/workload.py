@@ -15,6 +15,7 @@ from msgspec import Meta, Struct, structs
 
 from router.model.ids import Name
 from router.model.policy import (
+    Attributes,
     ChannelPolicy,
     Policy,
     PrioritySeconds,
@@ -129,6 +130,8 @@ class Group(_Document, frozen=True, kw_only=True):
     queues: tuple[Name, ...] | None = None
     units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
     channel_max: dict[Name, Annotated[int, Meta(ge=0, le=1_000)]] = {}
+    attributes: Attributes = {}
+    queue_ranks: dict[Name, Annotated[int, Meta(ge=1, le=9)]] = {}
     behaviour: Behaviour = Behaviour()
 
     def __post_init__(self) -> None:
@@ -316,6 +319,8 @@ def _workforce(workload: Workload) -> tuple[list[PlannedAgent], list[StaffLevel]
                 queues=group.queues,
                 units=group.units,
                 channel_max=group.channel_max,
+                attributes=group.attributes,
+                queue_ranks=group.queue_ranks,
                 shifts=(Shift(from_ms=0),) if fixed else (),
                 behaviour=behaviour,
             )

@@ -145,6 +145,8 @@ class World:
                     queues=agent.queues,
                     units=agent.units,
                     channel_max=agent.channel_max,
+                    attributes=agent.attributes,
+                    queue_ranks=agent.queue_ranks,
                 )
             )
             for shift in agent.shifts:

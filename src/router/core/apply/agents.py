@@ -36,6 +36,7 @@ def _updated(state: RoutingState, e: AgentUpdated) -> None:
     agent.own_units = e.units
     agent.channel_max = e.channel_max
     agent.attributes = e.attributes
+    agent.queue_ranks = e.queue_ranks
     state.index.take_limits(agent)
     state.index.enlist(agent)
 

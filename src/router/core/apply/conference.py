@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from router.core.apply.contacts import begin
 from router.core.apply.moves import move, remember_owner
-from router.core.state import Contact, RoutingState
+from router.core.state import Contact, Offer, RoutingState
 from router.core.transitions import ASSIGNMENT, CONTACT, Row
 from router.model.events import (
     ContactHandedOver,
@@ -27,9 +27,10 @@ def enter(
     agent_id: str,
     units: int,
     role: AssignmentRole,
+    offer: Offer | None = None,
 ) -> None:
     """One more is in the conversation. His accept is put on record at once, for a late repeat of it."""
-    begin(state, contact, assignment_id, agent_id, units).role = role
+    begin(state, contact, assignment_id, agent_id, units, offer).role = role
     contact.parties = (*contact.parties, assignment_id)
     gone = contact.gone or {}
     gone[assignment_id] = (OfferState.ACCEPTED, state.seq, agent_id)

@@ -11,7 +11,7 @@ from router.core.apply.moves import (
     remember_owner,
     wait,
 )
-from router.core.state import Assignment, Contact, Dedupe, RoutingState
+from router.core.state import Assignment, Contact, Dedupe, Offer, RoutingState
 from router.core.transitions import ASSIGNMENT, CONTACT, Row
 from router.model.events import (
     ContactAbandoned,
@@ -167,9 +167,12 @@ def give(
     assignment_id: str,
     agent_id: str,
     units: int,
+    offer: Offer | None = None,
 ) -> None:
-    """Make the owner's assignment; its capacity is the caller's affair."""
-    begin(state, contact, assignment_id, agent_id, units)
+    """Make the owner's assignment; its capacity is the caller's affair. Without an offer it is a supervisor's doing."""
+    begin(state, contact, assignment_id, agent_id, units, offer)
+    if state.day is not None:
+        state.agents[agent_id].contacts_today += 1
     contact.agent_id = agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq
@@ -181,7 +184,12 @@ def give(
 
 
 def begin(
-    state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
+    state: RoutingState,
+    contact: Contact,
+    assignment_id: str,
+    agent_id: str,
+    units: int,
+    offer: Offer | None = None,
 ) -> Assignment:
     """Work begins in an agent's hands, as the owner's unless the caller says otherwise."""
     work = Assignment(
@@ -194,6 +202,12 @@ def begin(
         units=units,
         started_at_ms=state.at_ms,
     )
+    if offer is None:
+        work.reason = "supervisor"
+    else:
+        work.reason, work.turn = offer.reason, offer.turn
+        if offer.others or offer.values:
+            work.others, work.values = offer.others, offer.values
     state.assignments[assignment_id] = work
     state.agents[agent_id].assignments[assignment_id] = work
     return work

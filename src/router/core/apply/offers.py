@@ -47,7 +47,10 @@ def _made(state: RoutingState, e: OfferMade) -> None:
         from_agent_id=e.from_agent_id,
         broadcast=line is not None and line.broadcast > 1,
         role=e.role,
+        turn=e.turn,
     )
+    if e.others or e.values:
+        offer.others, offer.values = e.others, e.values
     contact.offers = (*contact.offers, e.offer_id)
     contact.offers_made += 1
     if line is not None and contact.key and len(contact.offers) >= line.broadcast:
@@ -65,7 +68,7 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     offer = _close(state, contact, e)
     if e.role is not AssignmentRole.OWNER:
         move(state, contact, _CONTACT_ACCEPTED)
-        enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role)
+        enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role, offer)
         if state.index.has_caps:
             # A consult is no contact of his own, and the offer no longer counts either.
             state.index.refresh(state.agents[e.agent_id])
@@ -73,7 +76,7 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
     state.index.leave(contact)
-    give(state, contact, e.offer_id, e.agent_id, offer.units)
+    give(state, contact, e.offer_id, e.agent_id, offer.units, offer)
     agent = state.agents[e.agent_id]
     state.index.touch(agent)
     if state.index.has_caps:

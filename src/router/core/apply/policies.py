@@ -7,9 +7,12 @@ from router.core import caps
 from router.core.apply.moves import change_queue
 from router.core.rule_counts import RuleCounts
 from router.core.state import RoutingState
-from router.model.events import PolicyPublished
+from router.core.timers import TimerKind
+from router.model.events import DayBegan, PolicyPublished
 from router.model.ids import QueueId
+from router.model.policy import Selection
 from router.model.states import ContactState
+from router.rules.selections import selections_of
 
 
 def _published(state: RoutingState, e: PolicyPublished) -> None:
@@ -21,6 +24,8 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
         if agent.recent:
             caps.trim(agent, e.policy)
     state.rule_counts = RuleCounts(since_ms=state.at_ms)
+    if state.day is not None and Selection.FEWEST_TODAY not in selections_of(e.policy):
+        _count_from_here(state, None, None)
     state.index.rebuild(e.policy)
 
 
@@ -36,4 +41,18 @@ def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
                 state.assignments[name].queue_id = target
 
 
-HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {PolicyPublished: _published}
+def _day_began(state: RoutingState, e: DayBegan) -> None:
+    _count_from_here(state, e.day, e.until_ms)
+    state.timers.add(e.until_ms, TimerKind.DAY, "")
+
+
+def _count_from_here(state: RoutingState, day: str | None, until_ms: int | None) -> None:
+    state.day, state.day_until_ms = day, until_ms
+    for agent in state.agents.values():
+        agent.contacts_today = 0
+
+
+HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    PolicyPublished: _published,
+    DayBegan: _day_began,
+}

@@ -49,6 +49,7 @@ def _put(step: Step, command: PutAgent) -> Answer:
             units=command.units,
             channel_max=command.channel_max,
             attributes=command.attributes,
+            queue_ranks=command.queue_ranks,
         )
     )
     return step.done(command.agent_id, state.agents[command.agent_id].state)
@@ -68,6 +69,9 @@ def _check_record(policy: Policy, command: PutAgent) -> Refused | None:
             return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel_max")
         if not 0 <= most <= 1_000:
             return Refused(code=RefusalCode.INVALID_VALUE, field="channel_max", detail="0 to 1000")
+    refused = checks.queue_ranks(policy, command.queue_ranks)
+    if refused is not None:
+        return refused
     if command.units is not None and not 0 <= command.units <= 100_000:
         return Refused(code=RefusalCode.INVALID_VALUE, field="units", detail="0 to 100000")
     return None
@@ -80,7 +84,15 @@ def _same(agent: Agent, command: PutAgent) -> bool:
         agent.own_units,
         agent.channel_max,
         agent.attributes,
-    ) == (command.skills, command.queues, command.units, command.channel_max, command.attributes)
+        agent.queue_ranks,
+    ) == (
+        command.skills,
+        command.queues,
+        command.units,
+        command.channel_max,
+        command.attributes,
+        command.queue_ranks,
+    )
 
 
 def _remove(step: Step, command: RemoveAgent) -> Answer:

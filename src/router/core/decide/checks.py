@@ -3,11 +3,13 @@
 from typing import Final
 
 from router.core.state import RoutingState
+from router.model.ids import QueueId
 from router.model.policy import FactValue, Policy
 from router.model.refusals import RefusalCode, Refused
 from router.rules.facts import check_attributes
 
 _DAY_S: Final = 86_400
+_QUEUE_RANKS_MAX: Final = 1_000
 PREFERRED_MAX: Final = 32
 
 
@@ -38,6 +40,22 @@ def rank(priority_s: int, strict_class: int) -> Refused | None:
         )
     if not 0 <= strict_class <= 9:
         return Refused(code=RefusalCode.INVALID_VALUE, field="strict_class", detail="0 to 9")
+    return None
+
+
+def queue_ranks(policy: Policy, ranks: dict[QueueId, int]) -> Refused | None:
+    """Queues of the policy, ranks 1 to 9, not too many of them."""
+    if len(ranks) > _QUEUE_RANKS_MAX:
+        return Refused(
+            code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="at most 1000 queues"
+        )
+    for queue_id, rank_ in ranks.items():
+        if queue_id not in policy.queues:
+            return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_ranks")
+        if not 1 <= rank_ <= 9:
+            return Refused(
+                code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="ranks are 1 to 9"
+            )
     return None
 
 

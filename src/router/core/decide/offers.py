@@ -20,36 +20,44 @@ from router.model.events import (
     OfferMade,
 )
 from router.model.outcome import Answer, Done
+from router.model.policy import FactValue
 from router.model.refusals import RefusalCode, Refused
-from router.model.states import AgentState, AssignmentRole, OfferState
-
-
-def make(step: Step, contact: Contact, agent: Agent, line: Line, reason: str) -> None:
-    """Offer a waiting contact; with ``auto_accept`` the accept follows at once."""
-    _make(step, contact, agent, line, reason=reason, from_agent_id=None)
+from router.model.states import AgentState, AssignmentRole, OfferState, Turn
 
 
 def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
     """Offer an assigned contact to another agent; its owner keeps it until the accept."""
-    _make(step, contact, agent, line, reason="transfer", from_agent_id=contact.agent_id)
+    make(step, contact, agent, line, "transfer", None, from_agent_id=contact.agent_id)
 
 
 def make_consult(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
     """Ask an agent to advise the owner, who keeps the contact in any case."""
-    role = AssignmentRole.CONSULT
-    _make(step, contact, agent, line, reason="consult", from_agent_id=contact.agent_id, role=role)
+    make(
+        step,
+        contact,
+        agent,
+        line,
+        "consult",
+        None,
+        from_agent_id=contact.agent_id,
+        role=AssignmentRole.CONSULT,
+    )
 
 
-def _make(
+def make(
     step: Step,
     contact: Contact,
     agent: Agent,
     line: Line,
-    *,
     reason: str,
-    from_agent_id: str | None,
+    turn: Turn | None,
+    others: int = 0,
+    values: dict[str, FactValue] | None = None,
+    *,
+    from_agent_id: str | None = None,
     role: AssignmentRole = AssignmentRole.OWNER,
 ) -> None:
+    """Offer a contact; with ``auto_accept`` the accept follows at once. Why he and why now: ``core/reasons.py``."""
     state, at_ms = step.state, step.at_ms
     offer_id = f"{contact.contact_id}.{contact.offers_made + 1}"
     step.emit(
@@ -71,6 +79,9 @@ def _make(
             from_agent_id=from_agent_id,
             gateway_id=contact.gateway_id,
             role=role,
+            turn=turn,
+            others=others,
+            values=values,
         )
     )
     if line.auto_accept:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.decide.contacts import to_queue
+from router.core.decide.days import follow_policy
 from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, resume
@@ -47,8 +48,10 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
         for queue_id, target in sorted(command.drain_to.items())
         if queue_id in state.tallies and queue_id not in policy.queues
     }
+    before = state.policy
     step.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
     answer = step.done("policy", str(state.policy_version))
+    follow_policy(step, before)
     for contact in sorted(waiting, key=_orig_seq):
         if contact.queue_id not in policy.queues:
             to_queue(step, contact, command.drain_to[contact.queue_id], "drained")

@@ -5,6 +5,7 @@ from typing import Final
 
 from router.core.decide import agents, contacts, offers, parking
 from router.core.decide.assignments import complete
+from router.core.decide.days import begin_day
 from router.core.decide.step import Step
 from router.core.decide.steps import first_step, overflow, time_is_over
 from router.core.plans import asks_of
@@ -88,6 +89,10 @@ def _relax(step: Step, contact_id: str) -> None:
     )
 
 
+def _next_day(step: Step, subject: str) -> None:
+    begin_day(step)
+
+
 def _step_over(step: Step, contact_id: str) -> None:
     time_is_over(step, step.state.contacts[contact_id])
 
@@ -102,5 +107,6 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
     TimerKind.CAP: _cap_over,
+    TimerKind.DAY: _next_day,
     TimerKind.STEP: _step_over,
 }

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from router.model.ids import Ident, Name
-from router.model.policy import PrioritySeconds, Skills, StrictClass
+from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
 from router.simulator.chance import NonNegative, to_ms
 from router.simulator.day import PlannedAgent, PlannedContact, Shift, WorkloadInvalid
 from router.simulator.formats.log import Log, rows
@@ -50,6 +50,8 @@ class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queues: tuple[Name, ...] | None = None
     units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
     channel_max: dict[Name, Annotated[int, Meta(ge=0, le=1_000)]] = {}
+    attributes: Attributes = {}
+    queue_ranks: dict[Name, Annotated[int, Meta(ge=1, le=9)]] = {}
     shifts: Annotated[tuple[str, ...], Meta(min_length=1)] = ("0-",)
     """Each ``FROM-TO`` in seconds or ``FROM/TO`` in ISO 8601; an empty TO: as long as there is anything to do."""
 
@@ -88,6 +90,8 @@ def read_agents(path: Path) -> Log:
                 queues=row.queues,
                 units=row.units,
                 channel_max=row.channel_max,
+                attributes=row.attributes,
+                queue_ranks=row.queue_ranks,
                 shifts=tuple(_shift(place, text) for text in row.shifts),
             )
         )
@@ -179,12 +183,30 @@ def _contact_cells(cells: dict[str, str]) -> dict[str, Any]:
 
 def _agent_cells(cells: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {k: v for k, v in cells.items() if v}
-    for name, default in (("skills", 1), ("channel_max", None)):
+    for name, default in (("skills", 1), ("channel_max", None), ("queue_ranks", None)):
         if name in found:
             found[name] = _levels(found[name], default)
+    if "attributes" in found:
+        found["attributes"] = _attributes(found["attributes"])
     for name in ("queues", "shifts"):
         if name in found:
             found[name] = found[name].split(_PART)
+    return found
+
+
+def _attributes(text: str) -> dict[str, bool | int | str]:
+    """``years:3;native:true`` as a mapping: truth values and whole numbers as such, everything else as text."""
+    found: dict[str, bool | int | str] = {}
+    for part in text.split(_PART):
+        name, colon, value = part.partition(":")
+        if not colon:
+            raise ValueError("attributes are NAME:VALUE")
+        if value in ("true", "false"):
+            found[name] = value == "true"
+        elif value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
+            found[name] = int(value)
+        else:
+            found[name] = value
     return found
 
 

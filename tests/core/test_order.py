@@ -1,0 +1,205 @@
+"""Which contact first: newest first, due dates, ranks of queues – where the random walk would seldom look."""
+
+from typing import Any
+
+import pytest
+
+from router.core.ranking import class_of, rank_key
+from router.core.state import Contact
+from router.model import commands as c
+from router.model import events as e
+from router.model.policy import (
+    AcrossQueues,
+    ChannelPolicy,
+    LostDesktopAction,
+    QueueOrder,
+    QueuePolicy,
+    ServiceLevelPolicy,
+)
+from router.model.refusals import RefusalCode
+from router.model.states import ContactState, Turn
+from tests.builders import a_contact, a_policy, a_queue, an_agent, not_ready, published, ready
+from tests.core.world import World
+
+LIFO = QueuePolicy(order=QueueOrder.LIFO)
+
+
+def waiting(seq: int, at_ms: int = 1_767_603_600_000, **changes: Any) -> Contact:
+    """A contact as the index ranks it."""
+    return Contact(
+        contact_id=f"c{seq}",
+        channel="voice",
+        queue_id="support",
+        state=ContactState.QUEUED,
+        queued_at_ms=at_ms,
+        changed_at_ms=at_ms,
+        orig_seq=seq,
+        **changes,
+    )
+
+
+def offers(events: list[e.Event]) -> list[tuple[str, str]]:
+    """Who was offered what."""
+    return [(one.contact_id, one.agent_id) for one in events if isinstance(one, e.OfferMade)]
+
+
+def test_ties_of_newest_first_go_to_the_later_number() -> None:
+    assert rank_key(waiting(8), LIFO) < rank_key(waiting(7), LIFO)
+    assert rank_key(waiting(7), QueuePolicy()) < rank_key(waiting(8), QueuePolicy())
+
+
+@pytest.mark.parametrize("queue", [LIFO, QueuePolicy()])
+def test_credit_is_a_head_start_in_either_order(queue: QueuePolicy) -> None:
+    assert rank_key(waiting(5, priority_s=1), queue) < rank_key(waiting(5), queue)
+    assert rank_key(waiting(5), queue) < rank_key(waiting(5, priority_s=-1), queue)
+
+
+@pytest.mark.parametrize("at_ms", [0, 1_767_603_600_000, 4_102_444_800_000])
+def test_extremes_of_credit_and_due_date_leave_the_class_alone(at_ms: int) -> None:
+    day_s = 86_400
+    for queue in (LIFO, QueuePolicy()):
+        for credit_s in (-day_s, day_s):
+            key = rank_key(waiting(1, at_ms, priority_s=credit_s), queue, 7 * day_s * 1000)
+            assert key > 0 and class_of(key) == 9
+            assert key > rank_key(waiting(1, at_ms, strict_class=1), queue)
+    assert class_of(rank_key(waiting(1, at_ms, strict_class=9), LIFO)) == 0
+
+
+def test_a_contact_that_comes_back_keeps_its_place_among_the_newest() -> None:
+    """I15, I23."""
+    world = World(a_policy(queues={"support": LIFO}))
+    world.all_done(an_agent(), ready(), a_contact("c1"))
+    world.later(1)
+    world.all_done(a_contact("c2"), a_contact("c3"))
+    events = world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    assert offers(events) == [("c3", "ada")]
+    positions = [world.engine.contact(name).position for name in ("c2", "c1")]  # type: ignore[union-attr]
+    assert positions == [1, 2]
+
+
+def test_the_oldest_in_a_queue_of_newest_first_is_shown_as_the_oldest() -> None:
+    world = World(a_policy(queues={"support": LIFO}))
+    first = world.at_ms
+    world.done(a_contact("c1"))
+    world.later(10)
+    world.done(a_contact("c2"))
+    view = world.engine.queue("support")
+    assert view is not None and view.oldest_queued_at_ms == first
+
+
+def test_moving_to_a_queue_of_the_other_order_takes_its_place_there() -> None:
+    world = World(a_policy(queues={"support": a_queue(), "ideas": LIFO}))
+    world.all_done(a_contact("c1"), a_contact("c2"))
+    world.later(5)
+    world.all_done(a_contact("i1", queue_id="ideas"))
+    world.done(c.RequeueContact(contact_id="c1", queue_id="ideas"))
+    contacts = [world.engine.contact(name) for name in ("i1", "c1", "c2")]
+    assert [one.position for one in contacts if one] == [1, 2, 1]
+
+
+def test_another_order_holds_for_those_who_wait_already() -> None:
+    plain = {
+        "support": a_queue(),
+        "calls": a_queue(service_level=ServiceLevelPolicy(threshold_s=0)),
+    }
+    world = World(a_policy(queues=plain))
+    world.done(a_contact("c1"))
+    world.later(15)
+    world.all_done(a_contact("c2", queue_id="calls"), an_agent())
+    world.done(published(a_policy(queues=plain, across_queues=AcrossQueues.RISK)))
+    assert offers(world.done(ready())) == [("c2", "ada")]
+
+
+def test_among_due_dates_credit_counts_too() -> None:
+    queues = {
+        "support": a_queue(service_level=ServiceLevelPolicy(threshold_s=60)),
+        "calls": a_queue(service_level=ServiceLevelPolicy(threshold_s=20)),
+    }
+    world = World(a_policy(queues=queues, across_queues=AcrossQueues.RISK))
+    world.all_done(
+        a_contact("c1", priority_s=41), a_contact("c2", queue_id="calls"), an_agent(), ready()
+    )
+    assert world.reference.pending()[0].contact_id == "c1"
+
+
+# --- ranks of queues --------------------------------------------------------------------------------------------------
+QUEUES = {"support": a_queue(), "sales": a_queue(), "vip": a_queue(strict_class=2)}
+
+
+def liking(agent_id: str = "ada", **ranks: int) -> c.PutAgent:
+    return an_agent(agent_id, queue_ranks=ranks)
+
+
+def test_behind_a_head_in_cool_down_the_better_line_may_be_the_worse_one() -> None:
+    """The line of the liked queue begins with a contact of a high class that is kept from her; what is behind it is of none."""
+    queues = {"support": a_queue(strict_class=1), "sales": a_queue()}
+    world = World(a_policy(queues=queues))
+    world.all_done(liking(sales=1), ready())
+    world.all_done(a_contact("s1", queue_id="sales", strict_class=2))
+    world.done(c.DeclineOffer(offer_id="s1.1", agent_id="ada"))
+    world.done(not_ready())
+    world.all_done(a_contact("s2", queue_id="sales"), a_contact("c1"))
+    assert offers(world.done(ready())) == [("c1", "ada")]
+
+
+def test_rank_five_is_that_of_a_queue_nobody_has_named() -> None:
+    world = World(a_policy(queues=QUEUES))
+    world.all_done(liking(support=6), a_contact("c1"), a_contact("s1", queue_id="sales"))
+    assert offers(world.done(ready())) == [("s1", "ada")]
+
+
+def test_a_contact_kept_for_her_goes_by_her_rank_too() -> None:
+    channels = {
+        "voice": ChannelPolicy(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=600)
+    }
+    world = World(a_policy(queues=QUEUES, channels=channels))
+    world.all_done(liking(sales=1), ready(), c.ConnectDesktop(agent_id="ada", session_id="s"))
+    world.done(a_contact("c1"))
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    world.done(c.LoseDesktop(agent_id="ada", session_id="s"))
+    world.later(30)
+    world.done(a_contact("s1", queue_id="sales"))
+    world.done(c.ConnectDesktop(agent_id="ada", session_id="t"))
+    assert offers(world.done(ready())) == [("s1", "ada")]
+
+
+def test_ranks_are_part_of_the_record_and_a_repeat_says_so() -> None:
+    world = World(a_policy(queues=QUEUES))
+    assert world.do(liking(sales=1)).events
+    assert not world.do(liking(sales=1)).events
+    assert world.do(liking(sales=2)).events
+    view = world.engine.agent("ada")
+    assert view is not None and view.queue_ranks == {"sales": 2}
+
+
+@pytest.mark.parametrize(
+    ("ranks", "code"),
+    [
+        ({"nowhere": 1}, RefusalCode.UNKNOWN_QUEUE),
+        ({"sales": 0}, RefusalCode.INVALID_VALUE),
+        ({"sales": 10}, RefusalCode.INVALID_VALUE),
+        ({f"q{n}": 1 for n in range(1_001)}, RefusalCode.INVALID_VALUE),
+    ],
+)
+def test_ranks_that_cannot_be_are_refused(ranks: dict[str, int], code: RefusalCode) -> None:
+    refused = World(a_policy(queues=QUEUES)).refused(an_agent(queue_ranks=ranks))
+    assert (refused.code, refused.field) == (code, "queue_ranks")
+
+
+def test_a_rank_of_a_queue_that_is_gone_does_no_harm() -> None:
+    world = World(a_policy(queues=QUEUES))
+    world.all_done(liking(sales=1), ready())
+    world.done(published(a_policy()))
+    assert offers(world.done(a_contact())) == [("c1", "ada")]
+    (finding,) = [one for one in world.engine.diagnose().findings if one.subject == "sales"]
+    assert finding.code == "queue_not_declared"
+
+
+def test_why_tells_that_it_was_her_turn_and_what_she_likes() -> None:
+    world = World(a_policy(queues=QUEUES))
+    world.all_done(liking(sales=1), a_contact("s1", queue_id="sales"), ready())
+    why = world.engine.why("s1")
+    assert why is not None
+    (chosen,) = why.chosen
+    assert (chosen.agent_id, chosen.turn, chosen.others) == ("ada", Turn.AGENT, 0)
+    assert chosen.values == {"queue_rank": 1}

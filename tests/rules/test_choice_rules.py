@@ -1,0 +1,144 @@
+"""What a policy may say about the choice of agents and about days."""
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from router.model.errors import PolicyInvalid
+from router.model.policy import (
+    ChannelPolicy,
+    FactOrder,
+    FactPolicy,
+    FactType,
+    Policy,
+    QueuePolicy,
+    Selection,
+    StepPolicy,
+)
+from router.rules.advice import advise
+from router.rules.check import check
+from router.rules.document import parse_policy
+
+FACTS = {
+    "years": FactPolicy(type=FactType.INT, of="agent"),
+    "native": FactPolicy(type=FactType.BOOL, of="agent"),
+    "badge": FactPolicy(type=FactType.IDENT, of="agent"),
+    "tier": FactPolicy(type=FactType.INT),
+}
+
+
+def a_policy(zone: str = "UTC", **queue: Any) -> Policy:
+    return Policy(
+        channels={"voice": ChannelPolicy()},
+        queues={"support": QueuePolicy(**queue)},
+        facts=FACTS,
+        default_queue="support",
+        zone=zone,
+    )
+
+
+def by(*facts: str) -> dict[str, Any]:
+    return {
+        "selection": Selection.BY_FACTS,
+        "order_by": tuple(FactOrder(fact=fact) for fact in facts),
+    }
+
+
+@pytest.mark.parametrize(
+    ("queue", "path", "message"),
+    [
+        ({"selection": Selection.BY_FACTS}, "order_by", "needed by selection: by_facts"),
+        (by("year"), "order_by[0].fact", "no such fact is declared; there is years"),
+        (by("years", "tier"), "order_by[1].fact", "a fact of contacts; agents are chosen by their own"),
+        (by("badge"), "order_by[0].fact", "an ident fact has no order"),
+        (by("years", "years"), "order_by[1].fact", "stands here twice"),
+        ({"weight_fact": "x"}, "weight_fact", "no such fact is declared"),
+        ({"weight_fact": "native"}, "weight_fact", "must be an int fact"),
+        ({"weight_fact": "tier"}, "weight_fact", "a fact of contacts; agents are chosen by their own"),
+    ],
+)  # fmt: skip
+def test_a_selection_goes_by_declared_facts_of_agents(
+    queue: dict[str, Any], path: str, message: str
+) -> None:
+    queue = {"selection": Selection.WEIGHTED_RANDOM} | queue
+    policy = Policy(
+        channels={"voice": ChannelPolicy()},
+        queues={"support": QueuePolicy(**queue)},
+        facts=FACTS,
+    )
+    found = [(problem.path, problem.message) for problem in check(policy)]
+    assert found == [(f"queues.support.{path}", message)]
+
+
+def test_a_step_by_facts_needs_a_queue_that_says_which() -> None:
+    step = StepPolicy(selection=Selection.BY_FACTS)
+    policy = structs.replace(a_policy(), plans={"two": (step,)})
+    assert [(one.path, one.message) for one in check(policy)] == [
+        ("plans.two[0].selection", "no queue has an order_by")
+    ]
+    queue = QueuePolicy(order_by=(FactOrder(fact="years"),))
+    policy = structs.replace(policy, queues={"support": queue})
+    assert check(policy) == [] == advise(policy)
+
+
+def test_facts_with_an_order_may_be_ordered_by() -> None:
+    assert check(a_policy(**by("years", "native"))) == []
+    assert check(a_policy(selection=Selection.WEIGHTED_RANDOM, weight_fact="years")) == []
+    assert check(a_policy(selection=Selection.WEIGHTED_RANDOM)) == []
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "America/Argentina/Buenos_Aires"])
+def test_a_zone_is_a_name_that_the_database_knows(zone: str) -> None:
+    assert check(a_policy(zone)) == []
+
+
+@pytest.mark.parametrize("zone", ["Berlin", "CEST+2", "../../etc/passwd", "Europe"])
+def test_another_zone_is_refused_and_never_repeated(zone: str) -> None:
+    (problem,) = check(a_policy(zone))
+    assert problem.path == "zone" and zone not in problem.message.replace("Europe/Berlin", "")
+
+
+def test_what_a_selection_does_not_ask_for_is_without_effect() -> None:
+    policy = a_policy(weight_fact="years", order_by=(FactOrder(fact="years"),))
+    assert [(one.path, one.message) for one in advise(policy)] == [
+        ("queues.support.order_by", "without effect: nothing is selected by_facts"),
+        ("queues.support.weight_fact", "without effect: nothing is selected by weighted_random"),
+    ]
+
+
+def test_a_badly_declared_fact_is_one_problem_and_not_two() -> None:
+    text = """
+channels: {voice: {}}
+queues:
+  support: {selection: by_facts, order_by: [{fact: years, direction: down}]}
+  sales: {selection: by_facts, order_by: [{fact: grade}]}
+default_queue: support
+facts:
+  years: {type: int, of: agent}
+  grade: {type: word, of: agent}
+"""
+    with pytest.raises(PolicyInvalid) as caught:
+        parse_policy(text)
+    assert [(one.path, one.line) for one in caught.value.problems] == [
+        ("queues.support.order_by[0].direction", 4),
+        ("facts.grade.type", 9),
+    ]
+
+
+def test_a_document_says_all_of_it() -> None:
+    policy = parse_policy("""
+channels: {voice: {}}
+across_queues: risk
+zone: Europe/Berlin
+seed: 4711
+queues:
+  support: {selection: by_facts, order_by: [{fact: years, direction: desc}, {fact: native}]}
+  ideas: {order: lifo, selection: weighted_random, weight_fact: years}
+facts:
+  years: {type: int, of: agent}
+  native: {type: bool, of: agent}
+""")
+    assert (policy.across_queues, policy.zone, policy.seed) == ("risk", "Europe/Berlin", 4711)
+    assert [step.fact for step in policy.queues["support"].order_by] == ["years", "native"]
+    assert policy.queues["ideas"].order == "lifo"
