@@ -52,7 +52,7 @@ def test_every_selection_is_named(selection: Selection) -> None:
     assert f"`{selection}`" in PAGE
 
 
-@pytest.mark.parametrize("name", [*QUEUE_FACTS, *FUNCTIONS])
+@pytest.mark.parametrize("name", sorted({*QUEUE_FACTS, *FUNCTIONS}))
 def test_the_page_about_rules_names_what_can_be_said(name: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
     assert f".{name}`" in page if name in QUEUE_FACTS else name in page
