@@ -150,6 +150,8 @@ class Fold:
                 for contact in self.contacts.values():
                     if contact.state is ContactState.ASSIGNED:
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
+            case e.ShadowPolicySet() | e.ShadowPolicyCleared():
+                pass  # It decides nothing.
             case _:
                 self._fold_agent(event)
 

@@ -67,6 +67,8 @@ class Image(Struct, array_like=True):
     assignments: list[tuple[Any, ...]]
     agents: list[tuple[Any, ...]]
     dedupe: list[tuple[bytes, tuple[Any, ...]]]
+    shadow_policy: Policy | None = None
+    shadow_seq: int = 0
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -92,6 +94,8 @@ def dump(state: RoutingState) -> bytes:
             assignments=_rows(Assignment, state.assignments),
             agents=_rows(Agent, state.agents),
             dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
+            shadow_policy=state.shadow_policy,
+            shadow_seq=state.shadow_seq,
         )
     )
 
@@ -112,6 +116,7 @@ def load(data: bytes) -> RoutingState:
     state.at_ms = state.event_at_ms = image.at_ms
     state.policy, state.policy_version = image.policy, image.policy_version
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
+    state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
     for name, total in image.totals.items():
         state.counts[ContactState(name)] = total
     state.contacts = {c.contact_id: c for c in _records(Contact, image.contacts)}

@@ -160,6 +160,10 @@ class RoutingState:
         """When the last event happened; steps without events move ``at_ms`` only."""
         self.policy: Policy | None = None
         self.policy_version = 0
+        self.shadow_policy: Policy | None = None
+        """The one that runs beside it and decides nothing."""
+        self.shadow_seq = 0
+        """The event that set it."""
         self.idle_counter = 0
         self.contacts: dict[ContactId, Contact] = {}
         self.ended: deque[tuple[ContactId, int]] = deque()

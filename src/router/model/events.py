@@ -18,6 +18,16 @@ class _Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit
     """Frozen, keyword-only, with a stable tag; defaults are left out of the journal."""
 
 
+class AskedFor(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """What a gateway asked for, where an entry rule, the default queue or a full queue made something else of it."""
+
+    queue_id: QueueId | None = None
+    """None: it named no queue."""
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    strict_class: int = 0
+
+
 class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     """A contact was submitted and waits. Its place in line counts from here for as long as it lives."""
 
@@ -40,6 +50,8 @@ class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
+    asked: AskedFor | None = None
+    """None: it is in the queue that it named, with what it asked for. Whoever decides anew (a shadow) begins from this."""
 
 
 class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
@@ -333,6 +345,16 @@ class PolicyPublished(_Event, frozen=True, kw_only=True, tag="policy.published")
     """Where the contacts of removed queues belong from here on; those that wait are moved by events of their own."""
 
 
+class ShadowPolicySet(_Event, frozen=True, kw_only=True, tag="policy.shadow_set"):
+    """This policy runs beside the one in force from here on: it decides nothing, its differences are counted."""
+
+    policy: Policy
+
+
+class ShadowPolicyCleared(_Event, frozen=True, kw_only=True, tag="policy.shadow_cleared"):
+    """No policy runs beside the one in force any more."""
+
+
 Event: TypeAlias = (
     ContactQueued
     | ContactUpdated
@@ -361,4 +383,6 @@ Event: TypeAlias = (
     | DesktopConnected
     | DesktopLost
     | PolicyPublished
+    | ShadowPolicySet
+    | ShadowPolicyCleared
 )

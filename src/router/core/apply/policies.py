@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from router.core.apply.moves import change_queue
 from router.core.state import RoutingState
-from router.model.events import PolicyPublished
+from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
 from router.model.ids import QueueId
 from router.model.states import ContactState
 
@@ -29,4 +29,16 @@ def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
             state.assignments[contact.assignment_id].queue_id = target
 
 
-HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {PolicyPublished: _published}
+def _shadow_set(state: RoutingState, e: ShadowPolicySet) -> None:
+    state.shadow_policy, state.shadow_seq = e.policy, state.seq
+
+
+def _shadow_cleared(state: RoutingState, _: ShadowPolicyCleared) -> None:
+    state.shadow_policy, state.shadow_seq = None, 0
+
+
+HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    PolicyPublished: _published,
+    ShadowPolicySet: _shadow_set,
+    ShadowPolicyCleared: _shadow_cleared,
+}

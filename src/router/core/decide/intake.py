@@ -4,7 +4,7 @@ from router.core.decide import checks
 from router.core.decide.step import Step, repeated, unknown_queue
 from router.core.state import RoutingState
 from router.model.commands import EnqueueContact
-from router.model.events import ContactQueued
+from router.model.events import AskedFor, ContactQueued
 from router.model.outcome import Answer, Done
 from router.model.policy import EntryRule, Policy, QueuePolicy, WhenFull
 from router.model.refusals import RefusalCode, Refused
@@ -22,6 +22,16 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_QUEUE, detail="no policy has been published")
+    event = decided(step, policy, command)
+    if isinstance(event, Refused):
+        return event
+    step.emit(event)
+    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
+
+
+def decided(step: Step, policy: Policy, command: EnqueueContact) -> ContactQueued | Refused:
+    """Where and how it would wait under this policy; emits nothing, so a shadow asks it, too."""
+    state = step.state
     refused = _check(state, policy, command)
     if refused is not None:
         return refused
@@ -33,9 +43,7 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     admitted = _admit(state, policy, queue_id, command.channel, skills)
     if isinstance(admitted, Refused):
         return admitted
-    event = _queued(step, policy, command, admitted, skills, rule)
-    step.emit(event)
-    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
+    return _queued(step, policy, command, admitted, skills, rule)
 
 
 def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
@@ -117,6 +125,14 @@ def _queued(
     rule: EntryRule | None,
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
+    asked = None
+    if queue_id != command.queue_id:
+        asked = AskedFor(
+            queue_id=command.queue_id,
+            skills=command.skills,
+            priority_s=command.priority_s,
+            strict_class=command.strict_class,
+        )
     ttl_s = command.ttl_s
     priority_s, strict_class = command.priority_s, command.strict_class
     if rule is not None:
@@ -138,4 +154,5 @@ def _queued(
         reference=command.reference,
         dedupe_key=command.dedupe_key,
         fingerprint=command.fingerprint,
+        asked=asked,
     )

@@ -7,8 +7,8 @@ from router.core.decide.contacts import to_queue
 from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
 from router.core.state import Contact, RoutingState
-from router.model.commands import PublishPolicy
-from router.model.events import PolicyPublished
+from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
+from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
 from router.model.outcome import Answer
 from router.model.policy import Policy
 from router.model.refusals import RefusalCode, Refused
@@ -26,11 +26,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
             field="If-Match",
             state=str(state.policy_version),
         )
-    problems = check(policy)
-    if problems:
-        shown = [f"{problem.path}: {problem.message}" for problem in problems[:_PROBLEMS_SHOWN_MAX]]
-        return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail="; ".join(shown))
-    refused = _channels_in_use(state, policy) or _needs_drain(state, command)
+    refused = _invalid(policy) or _channels_in_use(state, policy) or _needs_drain(state, command)
     if refused is not None:
         return refused
     waiting = [
@@ -51,6 +47,33 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
         elif contact.offers:
             rescind_unqualified(step, contact, "policy")
     return answer
+
+
+def _invalid(policy: Policy) -> Refused | None:
+    problems = check(policy)
+    if not problems:
+        return None
+    shown = [f"{problem.path}: {problem.message}" for problem in problems[:_PROBLEMS_SHOWN_MAX]]
+    return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail="; ".join(shown))
+
+
+def _set_shadow(step: Step, command: SetShadowPolicy) -> Answer:
+    state = step.state
+    if state.policy is None:
+        detail = "no policy has been published"
+        return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail=detail)
+    refused = _invalid(command.policy)
+    if refused is not None:
+        return refused
+    step.emit(ShadowPolicySet(policy=command.policy))
+    return step.done("shadow", "set")
+
+
+def _clear_shadow(step: Step, _: ClearShadowPolicy) -> Answer:
+    if step.state.shadow_policy is None:
+        return Refused(code=RefusalCode.NO_SHADOW)
+    step.emit(ShadowPolicyCleared())
+    return step.done("shadow", "cleared")
 
 
 def _orig_seq(contact: Contact) -> int:
@@ -92,4 +115,8 @@ def _needs_drain(state: RoutingState, command: PublishPolicy) -> Refused | None:
     return None
 
 
-HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {PublishPolicy: _publish}
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    PublishPolicy: _publish,
+    SetShadowPolicy: _set_shadow,
+    ClearShadowPolicy: _clear_shadow,
+}
