@@ -35,7 +35,7 @@ async def put_policy(call: Call) -> Answer:
     """Put a document in force. ``If-Match`` names the version that it replaces."""
     expected_version = _expected_version(call.header("If-Match"))
     drain_to = _drain_to(call.query.drain_to)
-    policy, _ = await _parsed(call.body)
+    policy, _ = await parsed(call.body)
     effected = await call.execute(
         PublishPolicy(policy=policy, expected_version=expected_version, drain_to=drain_to)
     )
@@ -49,7 +49,7 @@ async def put_policy(call: Call) -> Answer:
 
 async def check_policy(call: Call) -> Answer:
     """Whether a document could be published, and what is odd in it; nothing changes."""
-    policy, advice = await _parsed(call.body)
+    policy, advice = await parsed(call.body)
 
     def question(engine: Engine) -> dict[str, int]:
         before = engine.policy.queues if engine.policy is not None else {}
@@ -60,7 +60,8 @@ async def check_policy(call: Call) -> Answer:
     return Answer(body=PolicyChecked(advice=tuple(advice), removed_queues_waiting=answered.value))
 
 
-async def _parsed(document: bytes) -> tuple[Policy, list[Problem]]:
+async def parsed(document: bytes) -> tuple[Policy, list[Problem]]:
+    """A policy document and what is odd in it. Raises ProblemRaised with all its errors."""
     try:
         # A large document takes a while to read: not on the loop.
         return await asyncio.to_thread(parse_with_advice, document)

@@ -58,7 +58,5 @@ class Book:
                 name: msgspec.structs.replace(queue, differences=dict(queue.differences))
                 for name, queue in sorted(report.queues.items())
             },
-            examples={
-                kind.value: tuple(found) for kind, found in sorted(self._examples.items())
-            },
+            examples={kind.value: tuple(found) for kind, found in sorted(self._examples.items())},
         )

@@ -47,7 +47,9 @@ _ADVANCE: Final = "time.advance"
 class Shadow:
     """One policy beside the live one, in one workspace. Deterministic: the same records lead to the same report."""
 
-    def __init__(self, policy: Policy, live: RoutingState | None = None, *, book: Book | None = None):
+    def __init__(
+        self, policy: Policy, live: RoutingState | None = None, *, book: Book | None = None
+    ):
         """Begins where the live state is; the state is the shadow's own from here on. None: at the very beginning."""
         if live is None:
             live = RoutingState()

@@ -124,7 +124,11 @@ class Followed:
 
     def live_policy(self, queue_id: QueueId) -> QueuePolicy:
         """A queue of the live policy; the defaults where it has none of that name."""
-        return NO_QUEUE_POLICY if self.live is None else self.live.queues.get(queue_id, NO_QUEUE_POLICY)
+        return (
+            NO_QUEUE_POLICY
+            if self.live is None
+            else self.live.queues.get(queue_id, NO_QUEUE_POLICY)
+        )
 
     @property
     def live_queues(self) -> dict[QueueId, QueuePolicy]:
@@ -164,9 +168,7 @@ class Followed:
         """It is in that queue in reality, wherever it is here."""
         live = self._live_of.get(contact.contact_id)
         if live is None:
-            live = _Live(
-                contact.queue_id, contact.skills, contact.priority_s, contact.strict_class
-            )
+            live = _Live(contact.queue_id, contact.skills, contact.priority_s, contact.strict_class)
             self._live_of[contact.contact_id] = live
         live.queue_id = queue_id
 
@@ -251,7 +253,9 @@ def _updated(at: Followed, e: ContactUpdated) -> Event:
         e,
         skills=contact.skills if e.skills == live.skills else e.skills,
         priority_s=contact.priority_s if e.priority_s == live.priority_s else e.priority_s,
-        strict_class=contact.strict_class if e.strict_class == live.strict_class else e.strict_class,
+        strict_class=contact.strict_class
+        if e.strict_class == live.strict_class
+        else e.strict_class,
     )
     live.skills, live.priority_s, live.strict_class = e.skills, e.priority_s, e.strict_class
     return mine

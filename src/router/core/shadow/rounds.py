@@ -1,8 +1,8 @@
 """Whom the shadow policy would bring together: the rounds of ``matching.settle`` gone through without making an offer.
 
-The live matcher serves freed agents in idle order, then seeking contacts in rank order, and begins again with whoever has become free
-or waiting meanwhile. Here the same rounds are walked along the offers that were really made: each is held against what the shadow
-would have done at that turn, and whoever is passed over although the shadow would have served him is remembered.
+The live matcher serves freed agents in idle order, then seeking contacts in rank order, and begins again with whoever has
+become free or waiting meanwhile. Here the same rounds are walked along the offers that were really made: each is held against
+what the shadow would have done at that turn, and whoever is passed over although the shadow would have served him is remembered.
 """
 
 from collections.abc import Callable, Iterator
@@ -124,9 +124,7 @@ class Rounds:
                 continue
             self._passed_contacts[contact.contact_id] = contact
             if wanted is not None and chosen == wanted.agent_id and verdict is None:
-                verdict = Verdict(
-                    kind=DifferenceKind.OTHER_CONTACT, contact_id=contact.contact_id
-                )
+                verdict = Verdict(kind=DifferenceKind.OTHER_CONTACT, contact_id=contact.contact_id)
         return verdict
 
     def _by_turn(self, contact: Contact, agent: Agent) -> Verdict:
