@@ -3,7 +3,15 @@
 from router.core.shadow import Shadow
 from router.model import commands as c
 from router.model.events import OfferMade
-from router.model.policy import EntryRule, EntryWhen, FactPolicy, FactType, Policy, Selection
+from router.model.policy import (
+    EntryRule,
+    EntryWhen,
+    FactPolicy,
+    FactType,
+    Policy,
+    Selection,
+    StepPolicy,
+)
 from router.model.refusals import RefusalCode, Refused
 from router.model.shadow import Difference, DifferenceKind
 from tests.builders import (
@@ -159,7 +167,8 @@ def test_waits_that_end_under_one_policy_alone() -> None:
     live = a_policy(queues=queues)
     stays = a_policy(queues={"support": a_queue(), "sales": a_queue()})
     (found,) = _after(Beside(live, stays, a_contact()), 10)
-    assert (found.kind, found.why, found.shadow_queue_id) == (K.OVERFLOW, ("would_stay",), None)
+    assert (found.kind, found.why) == (K.OVERFLOW, ("would_stay",))
+    assert (found.queue_id, found.shadow_queue_id) == ("support", "support")
     (found,) = _after(Beside(stays, live, a_contact()), 10)
     assert (found.kind, found.why) == (K.OVERFLOW, ("would_overflow",))
     assert (found.queue_id, found.shadow_queue_id) == ("support", "sales")
@@ -169,6 +178,24 @@ def test_waits_that_end_under_one_policy_alone() -> None:
     assert (found.kind, found.why) == (K.EXPIRY, ("would_stay",))
     (found,) = _after(Beside(stays, expires, a_contact()), 10)
     assert (found.kind, found.why) == (K.EXPIRY, ("would_expire",))
+
+
+def test_plans_go_on_under_their_own_policy() -> None:
+    wider = (StepPolicy(for_s=10), StepPolicy(remove_skills=("german",)))
+    needs = a_queue(requires={"german": 3}, plan="wider")
+    live = a_policy(queues={"support": needs}, plans={"wider": wider})
+    slower = a_policy(
+        queues={"support": needs},
+        plans={"wider": (StepPolicy(for_s=60), StepPolicy(remove_skills=("german",)))},
+    )
+    beside = Beside(live, slower, an_agent(), ready(), a_contact())
+    step, offer = _after(beside, 10)
+    assert (step.kind, step.why) == (K.STEP, ("would_stay",))
+    assert (offer.kind, offer.why) == (K.NOT_ELIGIBLE, ("skill",))
+    beside = Beside(slower, live, an_agent(), ready(), a_contact())
+    step, offer = _after(beside, 10)
+    assert (step.kind, step.why) == (K.STEP, ("would_go_on",))
+    assert (offer.kind, offer.shadow_agent_id) == (K.SOONER, "ada")
 
 
 def _after(beside: Beside, seconds: float) -> list[Difference]:

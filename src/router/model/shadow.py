@@ -30,6 +30,8 @@ class DifferenceKind(StrEnum):
     """Both were free for each other, and would have been brought together at once; told once for each wait."""
     OVERFLOW = "overflow"
     """One overflows the contact and the other does not, or to another queue."""
+    STEP = "step"
+    """One goes on to another step of the contact's plan and the other does not, or to another one."""
     EXPIRY = "expiry"
     """One lets the contact expire after its longest wait and the other does not."""
 

@@ -14,10 +14,10 @@ import msgspec
 from router.core import snapshot
 from router.core.apply import apply
 from router.core.decide.intake import decided
-from router.core.decide.step import Step
 from router.core.index import Index
 from router.core.shadow.book import Book
-from router.core.shadow.reality import REALITY, Followed
+from router.core.shadow.followed import Deciding, Followed
+from router.core.shadow.reality import REALITY
 from router.core.shadow.rounds import Rounds
 from router.core.state import Contact, RoutingState
 from router.core.timers import TimerKind, Timers
@@ -42,6 +42,7 @@ _OF_THE_REQUEST: Final = frozenset({RefusalCode.KEY_REUSED, RefusalCode.CONTACT_
 # is given this long to be ended in reality before the shadow ends it alone.
 _ADVANCE_GRACE_MS: Final = 1_000
 _ADVANCE: Final = "time.advance"
+_OF_WAITING: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
 
 
 class Shadow:
@@ -57,7 +58,8 @@ class Shadow:
         self.book = Book() if book is None else book
         self._told: list[Difference] = []
         self._cause = ""
-        self._overdue: dict[ContactId, int] = {}
+        self._overdue: dict[tuple[ContactId, int], int] = {}
+        """Waits and steps that are over here: (contact, kind of timer) to when."""
         self._at = Followed(live, policy, self._note)
         self._rounds = Rounds(live)
         self._at.begin()
@@ -65,6 +67,7 @@ class Shadow:
         if book is not None:
             # Who waits beside whom was told before.
             live.index.freed.clear()
+            live.index.seeking.clear()
         else:
             report.since_seq, report.since_ms = live.seq, live.at_ms
         report.as_of_seq, report.as_of_ms = live.seq, live.at_ms
@@ -136,7 +139,7 @@ class Shadow:
         self._told = []
         queue_id = command.queue_id if command.queue_id in self._at.live_queues else ""
         self.book.submit(queue_id or "")
-        mine = decided(Step(state, state.at_ms), self._at.policy, command)
+        mine = decided(Deciding(state), self._at.policy, command, None)
         if isinstance(mine, ContactQueued):
             self._note(
                 DifferenceKind.TAKEN,
@@ -159,12 +162,13 @@ class Shadow:
             priority_s=e.priority_s if e.asked is None else e.asked.priority_s,
             strict_class=e.strict_class if e.asked is None else e.asked.strict_class,
             attributes=e.attributes,
+            preferred_agents=e.preferred_agents,
             gateway_id=e.gateway_id,
             reference=e.reference,
             dedupe_key=e.dedupe_key,
             fingerprint=e.fingerprint,
         )
-        mine = decided(Step(at.state, at.state.at_ms), at.policy, command)
+        mine = decided(Deciding(at.state), at.policy, command, e.last_agent_id)
         if isinstance(mine, Refused):
             self._note(
                 DifferenceKind.REFUSED,
@@ -235,21 +239,23 @@ class Shadow:
             due_ms, kind, contact_id, _ = entry
             if kind == TimerKind.COOL_DOWN:
                 state.index.seeking[contact_id] = state.contacts[contact_id]
-            elif kind == TimerKind.WAIT:
-                self._overdue[contact_id] = due_ms
+            elif kind in _OF_WAITING:
+                self._overdue[contact_id, kind] = due_ms
         if self._overdue:
             self._end_waits()
+        if state.index.left:
+            self._at.serve_left()
 
     def _end_waits(self) -> None:
         state = self._at.state
         grace_ms = _ADVANCE_GRACE_MS if self._cause == _ADVANCE else 0
-        for contact_id, due_ms in list(self._overdue.items()):
+        for (contact_id, kind), due_ms in list(self._overdue.items()):
             contact = state.contacts.get(contact_id)
-            if contact is None or not _waits_until(contact, due_ms):
-                del self._overdue[contact_id]
+            if contact is None or not _waits_until(contact, kind, due_ms):
+                del self._overdue[contact_id, kind]
             elif due_ms + grace_ms <= state.at_ms:
-                del self._overdue[contact_id]
-                self._at.end_wait(contact)
+                del self._overdue[contact_id, kind]
+                self._at.go_on_alone(contact)
 
     # --- telling ------------------------------------------------------------------------------------
     def _note(
@@ -298,5 +304,6 @@ def _is_of_settling(event: Event, previous: Event | None) -> bool:
             return False
 
 
-def _waits_until(contact: Contact, due_ms: int) -> bool:
-    return contact.state is ContactState.QUEUED and contact.wait_until_ms == due_ms
+def _waits_until(contact: Contact, kind: int, due_ms: int) -> bool:
+    until_ms = contact.wait_until_ms if kind == TimerKind.WAIT else contact.step_until_ms
+    return contact.state is ContactState.QUEUED and until_ms == due_ms
