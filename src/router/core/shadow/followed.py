@@ -246,7 +246,7 @@ class Followed:
         if due:
             at_ms, kind = min(due)
             fire(deciding, (at_ms, kind, contact.contact_id, ""))
-        elif contact.key and contact.line is not None and contact.preferred_agent_id is None:
+        else:
             leave_if_absent(deciding, contact)
         return deciding.move
 
