@@ -254,6 +254,12 @@ class Followed:
         """Its wait or its step is over here and goes on in reality."""
         self._alone(contact, self.own_move(contact))
 
+    def leave_alone(self, contact: Contact) -> None:
+        """Its step is over here where nobody is there for it."""
+        deciding = Deciding(self.state)
+        leave_if_absent(deciding, contact)
+        self._alone(contact, deciding.move)
+
     def serve_left(self) -> None:
         """Steps that are for nobody any more, here alone."""
         deciding = Deciding(self.state)

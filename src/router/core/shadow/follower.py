@@ -24,7 +24,9 @@ from router.core.timers import TimerKind, Timers
 from router.model.commands import EnqueueContact
 from router.model.events import (
     AgentStateChanged,
+    ContactOverflowed,
     ContactQueued,
+    ContactStepEntered,
     Event,
     OfferAccepted,
     OfferMade,
@@ -220,7 +222,10 @@ class Shadow:
         """Everybody's turn is over: waits that end here alone, and pairs that only the shadow would have made."""
         self._ripen()
         owed = self._at.owed
-        for contact, agent in self._rounds.leftovers():
+        leftovers = self._rounds.leftovers()
+        for contact in self._rounds.take_unserved():
+            self._at.leave_alone(contact)
+        for contact, agent in leftovers:
             if contact.contact_id in owed:
                 continue
             owed.add(contact.contact_id)
@@ -300,6 +305,10 @@ def _is_of_settling(event: Event, previous: Event | None) -> bool:
             return by_accept and event.reason == "taken"
         case AgentStateChanged():
             return isinstance(previous, OfferRescinded) and previous.agent_id == event.agent_id
+        case ContactStepEntered():
+            return event.reason == "absent"
+        case ContactOverflowed():
+            return True
         case _:
             return False
 

@@ -46,6 +46,7 @@ class Rounds:
         self._contacts: list[Contact] | None = None
         self._passed_agents: dict[AgentId, Agent] = {}
         self._passed_contacts: dict[ContactId, Contact] = {}
+        self._unserved: list[Contact] = []
 
     # --- an offer that was made ---------------------------------------------------------------------
     def judge(self, made: OfferMade) -> Verdict:
@@ -121,6 +122,8 @@ class Rounds:
         for contact in passed[:_LOOK_AT_MOST]:
             chosen = self._choice(contact)
             if chosen is None:
+                if contact.key and contact.line is not None and contact.line.only is not None:
+                    self._unserved.append(contact)
                 continue
             self._passed_contacts[contact.contact_id] = contact
             if wanted is not None and chosen == wanted.agent_id and verdict is None:
@@ -169,6 +172,11 @@ class Rounds:
         agents, contacts = self._passed_agents, self._passed_contacts
         self._passed_agents, self._passed_contacts = {}, {}
         return self._pairs(list(agents.values()), list(contacts.values()))
+
+    def take_unserved(self) -> list[Contact]:
+        """Contacts kept for certain agents none of whom could take them at their turn; each once."""
+        unserved, self._unserved = self._unserved, []
+        return unserved
 
     def _pairs(self, agents: list[Agent], contacts: list[Contact]) -> list[tuple[Contact, Agent]]:
         state = self._state
