@@ -11,7 +11,7 @@ from tests.integration.house import a_writer, do
 
 
 async def test_presence_is_found_out_anew_at_the_start_and_says_why(tmp_path: Path) -> None:
-    """Lessons A15 and D3: a desktop of the process before counts as lost, and who does not come back is offline, with the reason."""
+    """Lessons A15 and D3: a desktop of the process before is lost; who stays away is offline, with the reason."""
     path = tmp_path / "journal.db"
     async with a_writer(SqliteJournal(path, ballast_bytes=0), clock=HandClock(START_MS)) as writer:
         await writer.add_workspace("main")
