@@ -76,6 +76,8 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Newest records of a workspace kept in memory, so that sockets can resume without reading the journal."""
     history_total_count_max: Count = 65_536
     """The same over all workspaces."""
+    shadow_backlog_count_max: Count = 10_000
+    """Records that wait for the [shadow policy](shadow.md); beyond, it skips them, says so and begins anew."""
     stop_timeout_s: PositiveSeconds = 60
     """After this long an orderly stop is no longer waited for; what was acknowledged is on disk anyway."""
 

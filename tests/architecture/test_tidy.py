@@ -28,7 +28,12 @@ BANNED_ENDINGS: Final = ("Manager", "Helper", "Impl", "Util", "Utils")
 BANNED_BEGINNINGS: Final = ("Base", "Abstract")
 # The supervisor, the edge's last line of defence, and the writer, who hands a failed question back to its asker. Elsewhere
 # a clause for everything may only clean up and raise again.
-MAY_CATCH_EVERYTHING: Final = {"edge/entrance.py", "edge/websocket.py", "runtime/writer.py"}
+MAY_CATCH_EVERYTHING: Final = {
+    "edge/entrance.py",
+    "edge/websocket.py",
+    "runtime/writer.py",
+    "runtime/shadowing.py",  # A shadow that fails must not end the router.
+}
 # Wall time enters through the writer's clock; the others hold a token's expiry or a report against it.
 MAY_READ_THE_CLOCK: Final = {
     "runtime/clock.py",

@@ -192,6 +192,8 @@ class Fold:
                 assert self.counts_days(), "a day begins and nobody asks for it"
                 assert event.until_ms > at_ms, "a day that is over begins"
                 self._count_anew(event.day, event.until_ms)
+            case e.ShadowPolicySet() | e.ShadowPolicyCleared():
+                pass  # It decides nothing.
             case _:
                 self._fold_agent(event)
 

@@ -347,6 +347,7 @@ class LosingEngine(Engine):
 
 
 def test_a_contact_that_stands_nowhere_is_found_live_and_thoroughly() -> None:
+    """Lesson A2."""
     engine = LosingEngine()
     for command in (published(PLAIN), an_agent(), a_contact()):
         engine.handle(command, START_MS)

@@ -1,4 +1,5 @@
-"""What users of other routers suffer from, and what this one does instead. Each name is the behaviour.
+"""What users of other routers suffer from, and what this one does instead. Each name is the behaviour, each docstring has
+its number in ``docs/lessons.md``.
 
 Every world here is judged after each step (``world.py``), so a test only says what is special about its case.
 """
@@ -67,6 +68,7 @@ def owner_of(world: World, contact_id: str) -> str | None:
 
 # --- A: offers, reservations and agent states that get stuck -----------------------------------------------------------
 def test_fifty_agents_accept_at_once_and_one_wins_and_none_is_left_reserved() -> None:
+    """Lesson A1."""
     world = with_agents(World(a_policy_with_queue(broadcast=50)), names(50))
     world.done(a_contact())
     offers = offers_of(world, "c1")
@@ -87,6 +89,7 @@ def test_fifty_agents_accept_at_once_and_one_wins_and_none_is_left_reserved() ->
 
 
 def test_the_end_of_a_contact_is_said_twice_and_happens_once() -> None:
+    """Lesson A2."""
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
     assert kinds(world.done(c.AbandonContact(contact_id="c1"))) == [
@@ -102,6 +105,7 @@ def test_the_end_of_a_contact_is_said_twice_and_happens_once() -> None:
 
 
 def test_an_unavailable_agent_does_not_halt_the_distribution() -> None:
+    """Lesson A3."""
     world = with_agents(World(a_policy()), ("ada", "bob", "cy"))
     world.all_done(not_ready("ada"), not_ready("cy"))
     world.all_done(a_contact("c1"))
@@ -109,6 +113,7 @@ def test_an_unavailable_agent_does_not_halt_the_distribution() -> None:
 
 
 def test_an_agent_who_flickers_between_ready_and_not_ready_makes_no_storm() -> None:
+    """Lessons A4 and A10."""
     world = a_world(None, an_agent(), ready(), a_contact())
     for _ in range(10):
         events = world.all_done(not_ready(), ready())
@@ -120,6 +125,7 @@ def test_an_agent_who_flickers_between_ready_and_not_ready_makes_no_storm() -> N
 
 
 def test_busy_is_derived_from_what_lives_and_nothing_else() -> None:
+    """Lesson A5."""
     world = a_world(None, an_agent(), ready(), a_contact())
     view = world.engine.agent("ada")
     assert view is not None and view.units_used == 100 and view.can_take == ()
@@ -129,6 +135,7 @@ def test_busy_is_derived_from_what_lives_and_nothing_else() -> None:
 
 
 def test_of_equal_contacts_one_is_always_first() -> None:
+    """Lesson A6."""
     world = a_world(None, *(a_contact(f"c{number}") for number in range(10)))
     positions = [world.engine.contact(f"c{number}") for number in range(10)]
     assert [view.position for view in positions if view] == list(range(1, 11))
@@ -140,6 +147,7 @@ def test_of_equal_contacts_one_is_always_first() -> None:
 
 
 def test_a_supervisor_releases_an_agent_whose_contact_never_ended() -> None:
+    """Lesson A7."""
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
     world.later(86_400)
@@ -149,6 +157,7 @@ def test_a_supervisor_releases_an_agent_whose_contact_never_ended() -> None:
 
 
 def test_rona_ends_by_itself_and_says_when() -> None:
+    """Lessons A8 and F8."""
     policy = a_policy_with_queue(rona=RonaPolicy(return_after_s=20), cool_down_s=60)
     world = a_world(policy, an_agent(), ready(), a_contact())
     world.later(15)
@@ -161,6 +170,7 @@ def test_rona_ends_by_itself_and_says_when() -> None:
 
 
 def test_an_offer_follows_the_agent_and_not_his_socket() -> None:
+    """Lesson A9."""
     world = a_world(None, an_agent(), c.ConnectDesktop(agent_id="ada", session_id="s1"), ready())
     world.done(a_contact())
     before = offers_of(world, "c1")
@@ -174,6 +184,7 @@ def test_an_offer_follows_the_agent_and_not_his_socket() -> None:
 
 
 def test_an_agent_whose_desktop_is_gone_gets_no_offers() -> None:
+    """Lesson A10."""
     world = a_world(
         None,
         an_agent(),
@@ -190,6 +201,7 @@ def test_an_agent_whose_desktop_is_gone_gets_no_offers() -> None:
 @pytest.mark.parametrize("state", ["queued", "offered", "assigned", "on_hold"])
 @pytest.mark.parametrize("act", ["requeue", "end", "assign"])
 def test_a_supervisor_can_move_or_end_any_live_contact(state: str, act: str) -> None:
+    """Lesson A12."""
     world = a_world(None, an_agent("bob"), not_ready("bob"), a_contact())
     if state != "queued":
         world.all_done(an_agent(), ready())
@@ -214,6 +226,7 @@ def test_a_supervisor_can_move_or_end_any_live_contact(state: str, act: str) -> 
 
 
 def test_a_declined_contact_does_not_ring_at_the_only_agent_again_and_again() -> None:
+    """Lesson A13."""
     world = a_world(a_policy_with_queue(cool_down_s=30), an_agent(), ready(), a_contact())
     world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
     assert not any(isinstance(one, e.OfferMade) for one in world.later(29))
@@ -221,6 +234,7 @@ def test_a_declined_contact_does_not_ring_at_the_only_agent_again_and_again() ->
 
 
 def test_the_next_state_is_one_slot_and_the_last_write_wins_and_it_can_be_seen() -> None:
+    """Lesson A13."""
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
     lunch = not_ready("ada", reason="lunch", after_work=True)
@@ -233,6 +247,7 @@ def test_the_next_state_is_one_slot_and_the_last_write_wins_and_it_can_be_seen()
 
 
 def test_going_ready_after_work_while_ready_does_no_harm() -> None:
+    """Lesson A13."""
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
     world.do(c.SetAgentState(agent_id="ada", state=AgentState.READY, after_work=True))
@@ -241,6 +256,7 @@ def test_going_ready_after_work_while_ready_does_no_harm() -> None:
 
 
 def test_cancelling_is_idempotent_and_a_refusal_names_the_state() -> None:
+    """Lesson A14."""
     world = a_world(None, a_contact())
     world.done(c.CancelContact(contact_id="c1"))
     assert world.done(c.CancelContact(contact_id="c1")) == []
@@ -253,6 +269,7 @@ def test_cancelling_is_idempotent_and_a_refusal_names_the_state() -> None:
 
 # --- B: double assignment, overwritten assignment, wrong counts --------------------------------------------------------
 def test_the_second_accept_is_told_who_decided_and_when() -> None:
+    """Lesson B1."""
     world = with_agents(World(a_policy_with_queue(broadcast=2)), ("ada", "bob"))
     world.done(a_contact())
     accept(world, "c1", "bob")
@@ -262,6 +279,7 @@ def test_the_second_accept_is_told_who_decided_and_when() -> None:
 
 
 def test_a_won_accept_that_is_repeated_gets_the_first_answer() -> None:
+    """Lesson B1."""
     world = a_world(None, an_agent(), ready(), a_contact())
     first = world.do(c.AcceptOffer(offer_id="c1.1", agent_id="ada")).answer
     again = world.do(c.AcceptOffer(offer_id="c1.1", agent_id="ada")).answer
@@ -270,6 +288,7 @@ def test_a_won_accept_that_is_repeated_gets_the_first_answer() -> None:
 
 
 def test_capacity_is_taken_when_the_offer_is_made_across_all_queues() -> None:
+    """Lesson B2."""
     policy = a_policy(queues={"support": a_queue(), "sales": a_queue()})
     world = a_world(policy, an_agent(), ready())
     world.all_done(a_contact("c1"), a_contact("c2", queue_id="sales"))
@@ -278,6 +297,7 @@ def test_capacity_is_taken_when_the_offer_is_made_across_all_queues() -> None:
 
 
 def test_losing_offers_end_only_after_an_accept() -> None:
+    """Lesson B4."""
     world = with_agents(World(a_policy_with_queue(broadcast=3)), ("ada", "bob", "cy"))
     world.done(a_contact())
     world.done(c.DeclineOffer(offer_id=offers_of(world, "c1")["ada"], agent_id="ada"))
@@ -285,6 +305,7 @@ def test_losing_offers_end_only_after_an_accept() -> None:
 
 
 def test_the_hand_of_a_supervisor_beats_the_matcher() -> None:
+    """Lessons B5 and B7."""
     world = with_agents(World(a_policy()), ("ada", "bob"))
     world.done(a_contact())
     (offered,) = offers_of(world, "c1")
@@ -297,6 +318,7 @@ def test_the_hand_of_a_supervisor_beats_the_matcher() -> None:
 
 
 def test_who_loses_his_skill_loses_what_rings() -> None:
+    """Lesson B6."""
     policy = a_policy_with_queue(requires={"english": 3})
     world = a_world(policy, an_agent(skills={"english": 5}), ready(), a_contact())
     assert list(offers_of(world, "c1")) == ["ada"]
@@ -305,6 +327,7 @@ def test_who_loses_his_skill_loses_what_rings() -> None:
 
 
 def test_counters_are_the_sum_of_what_happened_and_survive_a_replay() -> None:
+    """Lesson B3."""
     world = with_agents(World(a_policy()), ("ada",))
     world.all_done(*(a_contact(f"c{number}") for number in range(4)))
     accept(world, "c0", "ada")
@@ -320,6 +343,7 @@ def test_counters_are_the_sum_of_what_happened_and_survive_a_replay() -> None:
 
 
 def test_why_not_names_the_limit_and_the_items_that_use_it() -> None:
+    """Lesson B9."""
     world = a_world(None, an_agent(), ready(), a_contact("c1"), a_contact("c2"))
     why = world.engine.why_agent("c2", "ada")
     assert why is not None and not why.could_take_now
@@ -329,6 +353,7 @@ def test_why_not_names_the_limit_and_the_items_that_use_it() -> None:
 
 # --- C: an agent is available, a contact waits -------------------------------------------------------------------------
 def test_a_place_that_becomes_free_goes_to_the_oldest_and_the_next_one_does_not_overtake() -> None:
+    """Lesson C1."""
     world = a_world(None, an_agent(), ready())
     world.all_done(*(a_contact(f"c{number}", channel="chat") for number in range(1, 4)))
     for number in range(1, 4):
@@ -339,6 +364,7 @@ def test_a_place_that_becomes_free_goes_to_the_oldest_and_the_next_one_does_not_
 
 
 def test_an_agent_who_comes_gets_a_contact_in_the_same_step() -> None:
+    """Lesson C2."""
     world = a_world(None, a_contact(), an_agent())
     events = world.done(ready())
     assert kinds(events) == ["AgentStateChanged", "OfferMade"]
@@ -346,6 +372,7 @@ def test_an_agent_who_comes_gets_a_contact_in_the_same_step() -> None:
 
 @pytest.mark.parametrize("selection", [Selection.LONGEST_IDLE, Selection.ROUND_ROBIN])
 def test_the_load_is_spread_evenly(selection: Selection) -> None:
+    """Lesson C3."""
     world = with_agents(World(a_policy_with_queue(selection=selection)), names(4))
     served = dict.fromkeys(names(4), 0)
     for number in range(40):
@@ -359,6 +386,7 @@ def test_the_load_is_spread_evenly(selection: Selection) -> None:
 
 
 def test_a_transfer_releases_the_old_owner_before_anybody_else_is_asked() -> None:
+    """Lesson C5."""
     world = with_agents(World(a_policy()), ("ada", "bob"))
     world.done(a_contact())
     (owner,) = offers_of(world, "c1")
@@ -368,6 +396,7 @@ def test_a_transfer_releases_the_old_owner_before_anybody_else_is_asked() -> Non
 
 
 def test_a_hundred_contacts_that_nobody_can_take_hide_nothing() -> None:
+    """Lesson C6."""
     world = a_world(None, an_agent(), ready())
     world.all_done(*(a_contact(f"c{n}", skills={"german": 9}, priority_s=600) for n in range(100)))
     world.done(a_contact("last", priority_s=-600))
@@ -375,6 +404,7 @@ def test_a_hundred_contacts_that_nobody_can_take_hide_nothing() -> None:
 
 
 def test_the_capacity_view_lists_what_uses_it() -> None:
+    """Lesson C8."""
     world = a_world(None, an_agent(), ready())
     world.all_done(a_contact("c1", channel="chat"), a_contact("c2", channel="chat"))
     accept(world, "c1", "ada")
@@ -386,6 +416,7 @@ def test_the_capacity_view_lists_what_uses_it() -> None:
 
 
 def test_an_agent_of_two_queues_serves_the_one_that_has_waited_longest() -> None:
+    """Lesson C9."""
     policy = a_policy(queues={"support": a_queue(), "sales": a_queue()})
     world = a_world(policy)
     world.done(a_contact("c1", queue_id="sales"))
@@ -396,6 +427,7 @@ def test_an_agent_of_two_queues_serves_the_one_that_has_waited_longest() -> None
 
 # --- D: offline agents, stickiness, hand-back --------------------------------------------------------------------------
 def test_a_contact_is_kept_for_its_agent_only_for_a_time() -> None:
+    """Lessons A7 and D1."""
     channel = a_channel(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=30)
     world = a_world(a_policy(channels={"voice": channel}), an_agent(), ready())
     world.all_done(c.ConnectDesktop(agent_id="ada", session_id="s1"), a_contact())
@@ -420,6 +452,7 @@ def test_work_is_kept_when_an_agent_goes_offline_by_himself() -> None:
 
 
 def test_a_contact_without_a_queue_is_told_so_and_is_not_lost_silently() -> None:
+    """Lesson D4."""
     world = a_world(a_policy(default_queue=None))
     assert world.refused(a_contact(queue_id=None)).code is RefusalCode.NO_QUEUE
     world.done(published(a_policy(default_queue="support")))

@@ -29,12 +29,14 @@ from router.model.events import Event
 from router.model.refusals import Refused
 from router.rules.document import parse_policy
 from router.runtime.publisher import Publisher
+from router.runtime.shadowing import Shadowing
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
 from router.settings import JournalKeeper, JournalSettings, PolicySettings, Settings
 from router.stats.meters import Meters
 from router.telemetry.exposition import Exposition
 from router.telemetry.process import ProcessMeters, measure_loop_lag
+from router.telemetry.shadow import ShadowFamilies, ShadowLog
 from router.telemetry.timed_journal import TimedJournal
 from router.wire.asyncapi import asyncapi_document
 
@@ -111,6 +113,7 @@ class App:
                 await self._writer.add_workspace(workspace)
             self._corridor = self._watch(self._writer.run(), name="writer")
             await self._seed_policies()
+            shadows = await self._begin_shadows()
             meters = {name: _counted(self._writer, name) for name in self._writer.workspaces}
             backend = Backend(
                 settings=self.settings,
@@ -122,6 +125,7 @@ class App:
                 writer=self._writer,
                 publisher=self._writer.publisher,
                 journal=self._journal,
+                shadows=shadows,
                 meters=meters,
                 condition=self.condition,
                 process=self._process,
@@ -151,6 +155,17 @@ class App:
         self._watch(measure_loop_lag(self._process, interval_ms), name="loop lag")
         await self._admin.start()
         await self._server.start()
+
+    async def _begin_shadows(self) -> Shadowing:
+        shadows = Shadowing(
+            self._writer,
+            backlog_max=self.settings.runtime.shadow_backlog_count_max,
+            watcher=ShadowLog(),
+        )
+        await shadows.begin()
+        ShadowFamilies(self._process.registry, shadows.totals)
+        self._watch(shadows.run(), name="shadows")
+        return shadows
 
     def _make_writer(self) -> Writer:
         limits = self.settings.runtime

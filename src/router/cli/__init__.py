@@ -15,6 +15,7 @@ from router.cli.doctor import doctor
 from router.cli.output import failure_of
 from router.cli.policy import policy
 from router.cli.serve import serve
+from router.cli.shadow import shadow
 from router.cli.simulate import simulate
 from router.cli.token import token
 from router.cli.verify import verify
@@ -43,6 +44,7 @@ cli.add_command(policy)
 cli.add_command(token)
 cli.add_command(verify)
 cli.add_command(doctor)
+cli.add_command(shadow)
 cli.add_command(simulate)
 
 

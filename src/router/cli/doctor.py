@@ -81,7 +81,7 @@ def _from_router(settings: "Settings", url: str | None, workspace: str) -> "Diag
     from router.client.question import ask
     from router.model.diagnosis import Diagnosis
 
-    url = _own_url(settings) if url is None else _checked(url)
+    url = own_url(settings) if url is None else checked(url)
     lifetime_s = min(_TOKEN_LIFETIME_S, settings.auth.lifetime_s_max)
     token = minted(
         settings, subject="doctor", role="supervisor", workspace=workspace, lifetime_s=lifetime_s
@@ -95,13 +95,14 @@ def _from_router(settings: "Settings", url: str | None, workspace: str) -> "Diag
         raise Failure(f"what answers at {url} is no router of this version") from None
 
 
-def _checked(url: str) -> str:
+def checked(url: str) -> str:
+    """The URL, if it can be one."""
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("a URL begins with http:// or https://", param_hint="--url")
     return url
 
 
-def _own_url(settings: "Settings") -> str:
+def own_url(settings: "Settings") -> str:
     """Where these settings let the router listen."""
     edge = settings.edge
     if not edge.port:

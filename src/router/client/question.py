@@ -21,13 +21,26 @@ class _Problem(Struct, frozen=True):
     detail: str = ""
 
 
-async def ask(url: str, path: str, *, token: str) -> bytes:
-    """The body of a GET. ``url``: ``http(s)://host:port``. Raises NotConnected or QuestionRefused."""
+async def ask(
+    url: str, path: str, *, token: str, method: str = "GET", document: bytes | None = None
+) -> bytes:
+    """The answer's body. ``url``: ``http(s)://host:port``; ``document``: YAML or JSON to send.
+
+    Raises NotConnected or QuestionRefused.
+    """
     headers = {"Authorization": f"Bearer {token}"}
+    if document is not None:
+        headers["Content-Type"] = "application/yaml"  # JSON is YAML, too.
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.get(url.rstrip("/") + path, headers=headers, allow_redirects=False) as response,
+            session.request(
+                method,
+                url.rstrip("/") + path,
+                headers=headers,
+                data=document,
+                allow_redirects=False,
+            ) as response,
         ):
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:

@@ -129,6 +129,16 @@ class Engine:
         """1, 2, 3…; 0 before the first policy."""
         return self._state.policy_version
 
+    @property
+    def shadow_policy(self) -> Policy | None:
+        """The policy that runs beside it and decides nothing; none where there is none."""
+        return self._state.shadow_policy
+
+    @property
+    def shadow_seq(self) -> int:
+        """The event that set the shadow policy; 0: there is none."""
+        return self._state.shadow_seq
+
     def contact(self, contact_id: str) -> ContactView | None:
         """One contact, live or ended within retention."""
         contact = self._state.contacts.get(contact_id)

@@ -15,7 +15,7 @@ from router.core.lines import Line
 from router.core.profiles import Profile
 from router.core.ranking import class_of
 from router.core.reasons import others_who_could, values_of
-from router.core.selection import CHOOSERS, drawn
+from router.core.selection import chosen
 from router.core.state import Agent, Contact
 from router.model.ids import AgentId
 from router.model.policy import QUEUE_RANK, Selection
@@ -244,10 +244,7 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
         agent = _first_of_all(index, line, apart)
         if agent is not None:
             return agent
-    profiles = index.profiles_in(mask)
-    if line.selection is Selection.WEIGHTED_RANDOM:
-        return drawn(profiles, line, apart, index.lot(contact.contact_id))
-    return CHOOSERS[line.selection](profiles, line, apart)
+    return chosen(index.profiles_in(mask), line, apart, lambda: index.lot(contact.contact_id))
 
 
 def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Agent | None:

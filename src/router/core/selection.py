@@ -155,3 +155,12 @@ CHOOSERS: Final[dict[Selection, Chooser]] = {
     Selection.BY_FACTS: by_facts,
 }
 """All but ``weighted_random``, which needs a lot (``drawn``)."""
+
+
+def chosen(
+    profiles: list[Profile], line: Line, apart: Apart, lot: Callable[[], int]
+) -> Agent | None:
+    """The agent whom the line's rule chooses; ``lot`` is drawn only where the rule is chance."""
+    if line.selection is Selection.WEIGHTED_RANDOM:
+        return drawn(profiles, line, apart, lot())
+    return CHOOSERS[line.selection](profiles, line, apart)

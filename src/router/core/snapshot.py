@@ -75,6 +75,8 @@ class Image(Struct, array_like=True):
     rule_counts: RuleCounts = msgspec.field(default_factory=RuleCounts)
     day: str | None = None
     day_until_ms: int | None = None
+    shadow_policy: Policy | None = None
+    shadow_seq: int = 0
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -103,6 +105,8 @@ def dump(state: RoutingState) -> bytes:
             rule_counts=state.rule_counts,
             day=state.day,
             day_until_ms=state.day_until_ms,
+            shadow_policy=state.shadow_policy,
+            shadow_seq=state.shadow_seq,
         )
     )
 
@@ -124,6 +128,7 @@ def load(data: bytes) -> RoutingState:
     state.policy, state.policy_version = image.policy, image.policy_version
     state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
+    state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
     for name, total in image.totals.items():
         state.counts[ContactState(name)] = total
     state.contacts = {c.contact_id: c for c in _records(Contact, image.contacts)}

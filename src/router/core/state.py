@@ -217,6 +217,10 @@ class RoutingState:
         self.policy: Policy | None = None
         self.policy_version = 0
         self.rule_counts = RuleCounts()
+        self.shadow_policy: Policy | None = None
+        """The one that runs beside it and decides nothing."""
+        self.shadow_seq = 0
+        """The event that set it."""
         self.idle_counter = 0
         self.day: str | None = None
         """The workspace's local date, while a queue's selection asks for it."""

@@ -7,6 +7,7 @@ from router.edge.auth import Authenticator
 from router.edge.tickets import TicketOffice
 from router.journal.port import Journal
 from router.runtime.publisher import Publisher
+from router.runtime.shadowing import Shadowing
 from router.runtime.writer import Writer
 from router.settings import Settings
 from router.stats.meters import Meters
@@ -31,6 +32,7 @@ class Backend:
     writer: Writer
     publisher: Publisher
     journal: Journal
+    shadows: Shadowing
     meters: Mapping[str, Meters]
     """By workspace; folds over what was published."""
     condition: Condition = field(default_factory=Condition)

@@ -216,6 +216,10 @@ class PolicyReceipt(_Response, frozen=True, kw_only=True):
     seq: int
 
 
+class ShadowReceipt(_Receipt, frozen=True, kw_only=True):
+    """A shadow policy was set or cleared, durably."""
+
+
 class PolicyChecked(_Response, frozen=True, kw_only=True):
     """A policy document that could be published."""
 

@@ -41,7 +41,7 @@ async def put_policy(call: Call) -> Answer:
     """Put a document in force. ``If-Match`` names the version that it replaces."""
     expected_version = _expected_version(call.header("If-Match"))
     drain_to = _drain_to(call.query.drain_to)
-    policy, _ = await _parsed(call.body)
+    policy, _ = await parsed(call.body)
     effected = await call.execute(
         PublishPolicy(policy=policy, expected_version=expected_version, drain_to=drain_to)
     )
@@ -55,7 +55,7 @@ async def put_policy(call: Call) -> Answer:
 
 async def check_policy(call: Call) -> Answer:
     """Whether a document could be published, and what is odd in it; nothing changes."""
-    policy, advice = await _parsed(call.body)
+    policy, advice = await parsed(call.body)
 
     def question(engine: Engine) -> dict[str, int]:
         before = engine.policy.queues if engine.policy is not None else {}
@@ -94,7 +94,8 @@ async def try_policy(call: Call) -> Answer:
     raise ProblemRaised(_OBJECTIONS[root], reason, field=field)
 
 
-async def _parsed(document: bytes) -> tuple[Policy, list[Problem]]:
+async def parsed(document: bytes) -> tuple[Policy, list[Problem]]:
+    """A policy document and what is odd in it. Raises ProblemRaised with all its errors."""
     try:
         # A large document takes a while to read: not on the loop.
         return await asyncio.to_thread(parse_with_advice, document)

@@ -57,6 +57,7 @@ PROBLEMS: Final[dict[str, ProblemKind]] = {
     "policy_version": _K(412, "The policy has another version"),
     "drain_required": _K(409, "A removed queue has contacts waiting"),
     "channel_in_use": _K(409, "A removed channel is in use"),
+    "no_shadow": _K(404, "No shadow policy is set"),
     # The door's own.
     "malformed": _K(400, "The request is not well-formed"),
     "unauthenticated": _K(401, "A valid credential is needed"),

@@ -7,7 +7,17 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.edge import access, agents, contacts, conversations, doctor, history, policies, queues
+from router.edge import (
+    access,
+    agents,
+    contacts,
+    conversations,
+    doctor,
+    history,
+    policies,
+    queues,
+    shadow,
+)
 from router.edge.call import Operation
 from router.edge.documents import (
     AgentChannels,
@@ -39,6 +49,7 @@ from router.edge.documents import (
     QueueStatus,
     Reason,
     RequeueTarget,
+    ShadowReceipt,
     StateDocument,
     StateQuery,
     TicketDocument,
@@ -47,6 +58,7 @@ from router.edge.documents import (
 )
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
+from router.model.shadow import ShadowReport
 from router.model.views import AgentView, AgentWhy, ContactView, ContactWhy, RulesView
 from router.rules.trial import SampleContact, Trial
 from router.wire.frames import ContactFields
@@ -363,6 +375,32 @@ _CENTRE: Final = (
         tag="policy",
         codes=("policy_invalid",),
         is_policy_document=True,
+    ),
+    Route(
+        method="PUT",
+        path="/v1/shadow",
+        operation=shadow.put_shadow,
+        request=Policy,
+        response=ShadowReceipt,
+        tag="policy",
+        codes=("policy_invalid",),
+        is_policy_document=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/shadow",
+        operation=shadow.get_shadow,
+        response=ShadowReport,
+        tag="policy",
+        codes=("no_shadow",),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/shadow",
+        operation=shadow.delete_shadow,
+        response=ShadowReceipt,
+        tag="policy",
+        codes=("no_shadow",),
     ),
     Route(
         method="GET",

@@ -318,6 +318,16 @@ class PublishPolicy(_Command, frozen=True, kw_only=True, tag="policy.publish"):
     drain_to: dict[QueueId, QueueId] = {}
 
 
+class SetShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.set_shadow"):
+    """Let this policy run beside the one in force; it takes the place of the shadow before it."""
+
+    policy: Policy
+
+
+class ClearShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.clear_shadow"):
+    """End the shadow."""
+
+
 class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
     """Nothing but time has passed: due timers fire."""
 
@@ -355,5 +365,7 @@ Command: TypeAlias = (
     | ConnectDesktop
     | LoseDesktop
     | PublishPolicy
+    | SetShadowPolicy
+    | ClearShadowPolicy
     | AdvanceTime
 )

@@ -19,6 +19,16 @@ class _Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit
     """Frozen, keyword-only, with a stable tag; defaults are left out of the journal."""
 
 
+class AskedFor(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """What a gateway asked for, where an entry rule, the default queue or a full queue made something else of it."""
+
+    queue_id: QueueId | None = None
+    """None: it named no queue."""
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    strict_class: int = 0
+
+
 class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     """A contact was submitted and waits. Its place in line counts from here for as long as it lives."""
 
@@ -41,6 +51,8 @@ class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
+    asked: AskedFor | None = None
+    """None: it is in the queue that it named, with what it asked for. Whoever decides anew (a shadow) begins from this."""
     plan: str | None = None
     """Its own plan; none: the queue's, where it has one."""
     step: int = 0
@@ -488,6 +500,16 @@ class DayBegan(_Event, frozen=True, kw_only=True, tag="workspace.day_began"):
     """When the next one begins."""
 
 
+class ShadowPolicySet(_Event, frozen=True, kw_only=True, tag="policy.shadow_set"):
+    """This policy runs beside the one in force from here on: it decides nothing, its differences are counted."""
+
+    policy: Policy
+
+
+class ShadowPolicyCleared(_Event, frozen=True, kw_only=True, tag="policy.shadow_cleared"):
+    """No policy runs beside the one in force any more."""
+
+
 Event: TypeAlias = (
     ContactQueued
     | ContactUpdated
@@ -525,4 +547,6 @@ Event: TypeAlias = (
     | DesktopLost
     | PolicyPublished
     | DayBegan
+    | ShadowPolicySet
+    | ShadowPolicyCleared
 )

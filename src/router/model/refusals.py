@@ -49,6 +49,8 @@ class RefusalCode(IntEnum):
     POLICY_VERSION = 61
     DRAIN_REQUIRED = 62
     CHANNEL_IN_USE = 63
+    NO_SHADOW = 64
+    """No policy runs beside the one in force."""
 
 
 class Refused(Struct, frozen=True, kw_only=True):

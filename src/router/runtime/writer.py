@@ -19,10 +19,11 @@ from msgspec import Struct
 from router.core.engine import Engine
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, Record, WorkspaceHistory
-from router.model.commands import AdvanceTime, Command, LoseDesktop
+from router.model.commands import AdvanceTime, Command, EnqueueContact, LoseDesktop
 from router.model.errors import JournalUnavailable, Stopping
 from router.model.ids import WorkspaceId
 from router.model.outcome import Outcome
+from router.model.refusals import RefusalCode, Refused
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.deadlines import Deadlines
 from router.runtime.inbox import COUNT_MAX, Inbox
@@ -67,6 +68,8 @@ class _Turn(Struct):
     at_ms: int
     records: list[tuple[WorkspaceId, Record]] = []
     answers: "list[tuple[asyncio.Future[Any], Any]]" = []
+    refused: "list[tuple[int, WorkspaceId, EnqueueContact, RefusalCode]]" = []
+    """Refused submits, each with how many records came before it; gathered only where somebody asks for them."""
     taken: "list[asyncio.Future[Any]]" = []
     """All whose command or question has left the inbox: whatever happens, they hear of it."""
 
@@ -98,6 +101,10 @@ class Writer:
         self._inbox: Inbox[Asked | Question] = Inbox(count_max=self._limits.inbox_count_max)
         self._creating = asyncio.Lock()
         self._snapshots = Snapshotting(journal, self._schedule)
+        self.on_refused_submit: (
+            Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None
+        ) = None
+        """Told of refused submits, in their place among the durable records: they leave no event. Quick, and raises nothing."""
         self._stopping = False
         self._started = False
         self._ended = asyncio.Event()
@@ -286,6 +293,9 @@ class Writer:
         outcome = lane.engine.handle(asked.command, turn.at_ms)
         if outcome.events:
             turn.records.append((lane.workspace, _record_of(lane, asked, outcome)))
+        answer, command = outcome.answer, asked.command
+        if type(answer) is Refused and type(command) is EnqueueContact and self.on_refused_submit:
+            turn.refused.append((len(turn.records), lane.workspace, command, answer.code))
         if asked.reply is not None:
             turn.answers.append((asked.reply, Reply(outcome, lane.epoch, lane.gen)))
 
@@ -306,16 +316,26 @@ class Writer:
 
     async def _commit(self, turn: _Turn) -> None:
         if not turn.records:
+            self._tell_refused(turn, 0)
             # Whoever asks without pause must not keep the loop to himself.
             await asyncio.sleep(0)
             return
         await self._journal.append(turn.records)
-        for workspace, record in turn.records:
+        for count, (workspace, record) in enumerate(turn.records):
+            if turn.refused:
+                self._tell_refused(turn, count)
             lane = self._lanes[workspace]
             self._snapshots.note(lane, events=len(record.events), at_ms=turn.at_ms)
             for seq, event in enumerate(record.events, start=record.first_seq):
                 lane.meters.fold(event, seq, record.at_ms)
             self.publisher.publish(workspace, record)
+        self._tell_refused(turn, len(turn.records))
+
+    def _tell_refused(self, turn: _Turn, records: int) -> None:
+        while turn.refused and turn.refused[0][0] <= records:
+            _, workspace, command, code = turn.refused.pop(0)
+            if self.on_refused_submit is not None:
+                self.on_refused_submit(workspace, command, code, turn.at_ms)
 
     def _answer(self, turn: _Turn) -> None:
         if _before_reply is not None and turn.records:

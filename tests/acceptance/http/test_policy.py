@@ -19,7 +19,7 @@ async def put(api: Api, document: bytes, query: str = "", **headers: str) -> Got
 async def test_a_policy_is_replaced_only_where_the_version_is_the_expected_one(
     make_router: MakeRouter,
 ) -> None:
-    """F90."""
+    """F90, and of the policy's writers Lesson B5."""
     router = make_router().start()
     async with Api(router) as admin:
         got = await admin.call("GET", "/v1/policy")

@@ -21,8 +21,10 @@ from router.journal.memory import MemoryJournal
 from router.model.commands import Command, PublishPolicy
 from router.model.outcome import Done
 from router.model.policy import FactPolicy, FactType
+from router.runtime.shadowing import Shadowing
 from router.runtime.writer import Reply, Writer
 from router.settings import Settings, settings_from
+from router.telemetry.shadow import ShadowLog
 from router.wire.asyncapi import asyncapi_document
 from tests.builders import a_channel, a_policy, a_queue, an_agent
 
@@ -134,6 +136,7 @@ async def a_house(
         writer=writer,
         publisher=writer.publisher,
         journal=MemoryJournal(),
+        shadows=Shadowing(writer, watcher=ShadowLog()),
         meters={},
         condition=Condition(ready=True),
     )

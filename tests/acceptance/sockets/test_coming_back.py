@@ -66,6 +66,7 @@ async def test_of_many_desktops_at_once_exactly_one_stays(tmp_path: Path) -> Non
 
 
 async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_path: Path) -> None:
+    """Lesson A9."""
     async with (
         a_house(tmp_path) as house,
         house.desktop("a0") as desktop,
@@ -153,6 +154,7 @@ async def test_a_position_that_is_not_ours_gets_a_fresh_welcome(
 
 
 async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path) -> None:
+    """Lesson C4."""
     async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
         gen = house.writer.generation("default")
         for number in range(10):
@@ -173,6 +175,7 @@ async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path)
 
 
 async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> None:
+    """Lesson C4."""
     async with (
         a_house(tmp_path, sockets={"resume_count_max": 20}) as house,
         asyncio.timeout(PATIENCE_S),

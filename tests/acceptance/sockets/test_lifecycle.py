@@ -70,6 +70,7 @@ async def _until(client: SocketClient, last: type) -> AsyncIterator[f.EventFrame
 
 
 async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> None:
+    """Lesson A14."""
     async with (
         a_house(tmp_path) as house,
         house.gateway() as gateway,
@@ -188,6 +189,7 @@ async def test_a_supervisor_moves_what_is_stuck(tmp_path: Path) -> None:
 
 
 async def test_the_mirrors_equal_a_fresh_welcome(tmp_path: Path) -> None:
+    """Lessons C4 and C7."""
     async with (
         a_house(tmp_path, agents=3) as house,
         house.gateway() as gateway,

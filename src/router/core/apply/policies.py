@@ -8,7 +8,7 @@ from router.core.apply.moves import change_queue
 from router.core.rule_counts import RuleCounts
 from router.core.state import RoutingState
 from router.core.timers import TimerKind
-from router.model.events import DayBegan, PolicyPublished
+from router.model.events import DayBegan, PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
 from router.model.ids import QueueId
 from router.model.policy import Selection
 from router.model.states import ContactState
@@ -52,7 +52,17 @@ def _count_from_here(state: RoutingState, day: str | None, until_ms: int | None)
         agent.contacts_today = 0
 
 
+def _shadow_set(state: RoutingState, e: ShadowPolicySet) -> None:
+    state.shadow_policy, state.shadow_seq = e.policy, state.seq
+
+
+def _shadow_cleared(state: RoutingState, _: ShadowPolicyCleared) -> None:
+    state.shadow_policy, state.shadow_seq = None, 0
+
+
 HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     PolicyPublished: _published,
     DayBegan: _day_began,
+    ShadowPolicySet: _shadow_set,
+    ShadowPolicyCleared: _shadow_cleared,
 }

@@ -16,7 +16,7 @@ from router.core.decide.step import (
 )
 from router.core.eligibility import fits_now
 from router.core.members import running_consult
-from router.core.selection import CHOOSERS
+from router.core.selection import chosen
 from router.core.state import Agent, Assignment, Contact
 from router.model.commands import CancelConsult, CompleteConsult, JoinConsult, StartConsult
 from router.model.outcome import Answer
@@ -121,7 +121,8 @@ def _choose(step: Step, contact: Contact, queue_id: str) -> Agent | None:
     mask = index.open_profiles[line.channel_index] & line.profile_mask
     if not mask:
         return None
-    return CHOOSERS[line.selection](index.profiles_in(mask), line, _apart(step, contact))
+    apart = _apart(step, contact)
+    return chosen(index.profiles_in(mask), line, apart, lambda: index.lot(contact.contact_id))
 
 
 def _consulted(step: Step, command: _Ask) -> tuple[Contact, Assignment] | Refused:

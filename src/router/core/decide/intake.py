@@ -7,7 +7,8 @@ from router.core.plans import Asks
 from router.core.queue_facts import READERS
 from router.core.state import RoutingState
 from router.model.commands import EnqueueContact
-from router.model.events import ContactQueued
+from router.model.events import AskedFor, ContactQueued
+from router.model.ids import AgentId
 from router.model.outcome import Answer, Done
 from router.model.policy import EntryRule, Policy, QueuePolicy, WhenFull
 from router.model.refusals import RefusalCode, Refused
@@ -25,6 +26,18 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_QUEUE, detail="no policy has been published")
+    event = decided(step, policy, command, _last_agent(state, command.continues))
+    if isinstance(event, Refused):
+        return event
+    step.emit(event)
+    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
+
+
+def decided(
+    step: Step, policy: Policy, command: EnqueueContact, last_agent_id: AgentId | None
+) -> ContactQueued | Refused:
+    """Where and how it would wait under this policy; emits nothing, so a shadow asks it, too."""
+    state = step.state
     refused = _check(state, policy, command)
     if refused is not None:
         return refused
@@ -39,13 +52,12 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
         _joined(command.skills, rule),
         None if rule is None else rule.plan,
         named=command.preferred_agents,
-        last=_last_agent(state, command.continues),
+        last=last_agent_id,
     )
     admitted = _admit(state, policy, asks)
     if isinstance(admitted, Refused):
         return admitted
-    step.emit(_queued(step, command, asks._replace(queue_id=admitted), classified))
-    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
+    return _queued(step, command, asks._replace(queue_id=admitted), classified)
 
 
 def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
@@ -135,6 +147,14 @@ def _queued(
     step: Step, command: EnqueueContact, asks: Asks, classified: Classified | None
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
+    asked = None
+    if asks.queue_id != command.queue_id:
+        asked = AskedFor(
+            queue_id=command.queue_id,
+            skills=command.skills,
+            priority_s=command.priority_s,
+            strict_class=command.strict_class,
+        )
     number, until_ms = first_step(step, asks, at_ms)
     ttl_s = command.ttl_s
     priority_s, strict_class = command.priority_s, command.strict_class
@@ -161,6 +181,7 @@ def _queued(
         rule=None if rule is None else rule.name,
         failed_rules=() if classified is None else classified.failed,
         by_default=classified is not None and rule is None,
+        asked=asked,
         plan=asks.plan,
         step=number,
         step_until_ms=until_ms,

@@ -10,9 +10,9 @@ from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, resume
 from router.core.plans import plan_of
 from router.core.state import Contact, RoutingState
-from router.model.commands import PublishPolicy
+from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
 from router.model.errors import ExpressionProblem, Problem
-from router.model.events import PolicyPublished
+from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
 from router.model.outcome import Answer
 from router.model.policy import Policy
 from router.model.refusals import RefusalCode, Refused
@@ -30,11 +30,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
             field="If-Match",
             state=str(state.policy_version),
         )
-    problems = check(policy)
-    if problems:
-        shown = [_shown(problem) for problem in problems[:_PROBLEMS_SHOWN_MAX]]
-        return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail="; ".join(shown))
-    refused = _channels_in_use(state, policy) or _needs_drain(state, command)
+    refused = _invalid(policy) or _channels_in_use(state, policy) or _needs_drain(state, command)
     if refused is not None:
         return refused
     before = state.policy
@@ -69,6 +65,33 @@ def _shown(problem: Problem) -> str:
     if isinstance(problem, ExpressionProblem):
         place = f" (at {problem.expression_line}:{problem.expression_column} of the expression)"
     return f"{problem.path}: {problem.message}{place}"
+
+
+def _invalid(policy: Policy) -> Refused | None:
+    problems = check(policy)
+    if not problems:
+        return None
+    shown = [_shown(problem) for problem in problems[:_PROBLEMS_SHOWN_MAX]]
+    return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail="; ".join(shown))
+
+
+def _set_shadow(step: Step, command: SetShadowPolicy) -> Answer:
+    state = step.state
+    if state.policy is None:
+        detail = "no policy has been published"
+        return Refused(code=RefusalCode.POLICY_INVALID, field="policy", detail=detail)
+    refused = _invalid(command.policy)
+    if refused is not None:
+        return refused
+    step.emit(ShadowPolicySet(policy=command.policy))
+    return step.done("shadow", "set")
+
+
+def _clear_shadow(step: Step, _: ClearShadowPolicy) -> Answer:
+    if step.state.shadow_policy is None:
+        return Refused(code=RefusalCode.NO_SHADOW)
+    step.emit(ShadowPolicyCleared())
+    return step.done("shadow", "cleared")
 
 
 def _follow_plan(step: Step, contact: Contact, before: Policy) -> None:
@@ -120,4 +143,8 @@ def _needs_drain(state: RoutingState, command: PublishPolicy) -> Refused | None:
     return None
 
 
-HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {PublishPolicy: _publish}
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    PublishPolicy: _publish,
+    SetShadowPolicy: _set_shadow,
+    ClearShadowPolicy: _clear_shadow,
+}

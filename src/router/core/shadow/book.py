@@ -1,0 +1,62 @@
+"""What the shadow has counted: totals, totals by queue, the newest examples of each kind."""
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from router.model.shadow import Difference, DifferenceKind, ShadowQueue, ShadowReport
+
+EXAMPLES_MAX: Final = 100
+
+
+class Book:
+    """Counters and examples of one shadow; they outlive a new beginning of it."""
+
+    def __init__(self) -> None:
+        self.report = ShadowReport()
+        self._examples: dict[DifferenceKind, deque[Difference]] = {}
+
+    def submit(self, queue_id: str) -> None:
+        """A submit was judged."""
+        self.report.submits += 1
+        self._queue(queue_id).submits += 1
+
+    def offer(self, queue_id: str) -> None:
+        """An offer was looked at."""
+        self.report.offers += 1
+        self._queue(queue_id).offers += 1
+
+    def same(self, queue_id: str) -> None:
+        """It was the one that the shadow would have made."""
+        self.report.same += 1
+        self._queue(queue_id).same += 1
+
+    def note(self, difference: Difference) -> None:
+        """A difference."""
+        kind = difference.kind
+        for totals in (self.report.differences, self._queue(difference.queue_id).differences):
+            totals[kind.value] = totals.get(kind.value, 0) + 1
+        examples = self._examples.get(kind)
+        if examples is None:
+            examples = self._examples[kind] = deque(maxlen=EXAMPLES_MAX)
+        examples.append(difference)
+
+    def _queue(self, queue_id: str) -> ShadowQueue:
+        queue = self.report.queues.get(queue_id)
+        if queue is None:
+            queue = self.report.queues[queue_id] = ShadowQueue()
+        return queue
+
+    def copy(self) -> ShadowReport:
+        """The report as it is now; later events leave it alone."""
+        report = self.report
+        return msgspec.structs.replace(
+            report,
+            differences=dict(sorted(report.differences.items())),
+            queues={
+                name: msgspec.structs.replace(queue, differences=dict(queue.differences))
+                for name, queue in sorted(report.queues.items())
+            },
+            examples={kind.value: tuple(found) for kind, found in sorted(self._examples.items())},
+        )

@@ -1,0 +1,318 @@
+"""Follows the live events under another policy, and asks at each decision what that policy would have done.
+
+Reality is taken over as it is: offers, answers, work, states, desktops, deadlines. What the policy says of a contact that waits
+(queue, requirement, rank, overflow, cool-down, what an item costs an agent) is decided anew. What the shadow would not have at
+all – it would have refused it, or it is in a queue that the shadow lacks – is followed as an outsider: its work keeps agents
+busy, it waits in no line, and its offers are not judged.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from router.core import snapshot
+from router.core.apply import apply
+from router.core.decide.intake import decided
+from router.core.index import Index
+from router.core.shadow.book import Book
+from router.core.shadow.followed import Deciding, Followed
+from router.core.shadow.reality import REALITY
+from router.core.shadow.rounds import Rounds
+from router.core.state import Contact, RoutingState
+from router.core.timers import TimerKind, Timers
+from router.model.commands import EnqueueContact
+from router.model.events import (
+    AgentStateChanged,
+    ContactOverflowed,
+    ContactQueued,
+    ContactStepEntered,
+    Event,
+    OfferAccepted,
+    OfferMade,
+    OfferRescinded,
+)
+from router.model.ids import ContactId
+from router.model.policy import Policy
+from router.model.refusals import RefusalCode, Refused
+from router.model.shadow import Difference, DifferenceKind, ShadowReport
+from router.model.states import ContactState
+
+# Refusals that say nothing of the policy.
+_OF_THE_REQUEST: Final = frozenset({RefusalCode.KEY_REUSED, RefusalCode.CONTACT_EXISTS})
+# A live AdvanceTime fires so many timers at most and leaves the rest to the next one; a wait that is over
+# is given this long to be ended in reality before the shadow ends it alone.
+_ADVANCE_GRACE_MS: Final = 1_000
+_ADVANCE: Final = "time.advance"
+_OF_WAITING: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
+
+
+class Shadow:
+    """One policy beside the live one, in one workspace. Deterministic: the same records lead to the same report."""
+
+    def __init__(
+        self, policy: Policy, live: RoutingState | None = None, *, book: Book | None = None
+    ):
+        """Begins where the live state is; the state is the shadow's own from here on. None: at the very beginning."""
+        if live is None:
+            live = RoutingState()
+            live.index, live.timers = Index(live), Timers(live)
+        self.book = Book() if book is None else book
+        self._told: list[Difference] = []
+        self._cause = ""
+        self._overdue: dict[tuple[ContactId, int], int] = {}
+        """Waits and steps that are over here: (contact, kind of timer) to when."""
+        self._at = Followed(live, policy, self._note)
+        self._rounds = Rounds(live)
+        self._at.begin()
+        report = self.book.report
+        if book is not None:
+            # Who waits beside whom was told before.
+            live.index.freed.clear()
+            live.index.seeking.clear()
+        else:
+            report.since_seq, report.since_ms = live.seq, live.at_ms
+        report.as_of_seq, report.as_of_ms = live.seq, live.at_ms
+
+    @classmethod
+    def from_snapshot(cls, data: bytes, policy: Policy, *, book: Book | None = None) -> "Shadow":
+        """From a live engine's snapshot. Raises as ``snapshot.load``."""
+        return cls(policy, snapshot.load(data), book=book)
+
+    @property
+    def state(self) -> RoutingState:
+        """What is true under the shadow policy."""
+        return self._at.state
+
+    def report(self) -> ShadowReport:
+        """What was found so far."""
+        return self.book.copy()
+
+    # --- what happens ---------------------------------------------------------------------------------
+    def look(self) -> list[Difference]:
+        """Who would be brought together right now, before anything else happens."""
+        self._told = []
+        self._settle()
+        return self._told
+
+    def follow(
+        self, events: Sequence[Event], first_seq: int, at_ms: int, *, cause: str = ""
+    ) -> list[Difference]:
+        """Take in one durable record; the differences that it shows."""
+        state = self._at.state
+        assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
+        state.at_ms = max(at_ms, state.at_ms)
+        self._told, self._cause = [], cause
+        previous: Event | None = None
+        for event in events:
+            # What due timers have freed was settled before the command; there the rounds end, and begin anew after it.
+            if type(event) is ContactQueued or (
+                self._rounds.begun and not _is_of_settling(event, previous)
+            ):
+                self._settle()
+            if type(event) is OfferMade:
+                self._judge(event)
+            self._take_in(event)
+            previous = event
+        self._settle()
+        report = self.book.report
+        report.as_of_seq, report.as_of_ms = state.seq, state.at_ms
+        return self._told
+
+    def _take_in(self, event: Event) -> None:
+        state = self._at.state
+        as_followed = REALITY.get(type(event))
+        mine = event if as_followed is None else as_followed(self._at, event)
+        if type(event) is ContactQueued:
+            mine = self._queued(event)
+        if mine is None:
+            state.seq += 1
+            state.event_at_ms = state.at_ms
+        else:
+            apply(state, mine)
+        self._at.after(event)
+
+    def refused(self, command: EnqueueContact, code: RefusalCode, at_ms: int) -> list[Difference]:
+        """A submit that the live policy has refused: would the shadow have taken it?"""
+        if code in _OF_THE_REQUEST:
+            return []
+        state = self._at.state
+        state.at_ms = max(at_ms, state.at_ms)
+        self._told = []
+        queue_id = command.queue_id if command.queue_id in self._at.live_queues else ""
+        self.book.submit(queue_id or "")
+        mine = decided(Deciding(state), self._at.policy, command, None)
+        if isinstance(mine, ContactQueued):
+            self._note(
+                DifferenceKind.TAKEN,
+                command.contact_id,
+                queue_id=queue_id or "",
+                shadow_queue_id=mine.queue_id,
+                why=(code.name.lower(),),
+            )
+        return self._told
+
+    # --- intake -------------------------------------------------------------------------------------
+    def _queued(self, e: ContactQueued) -> Event:
+        at = self._at
+        self.book.submit(e.queue_id)
+        command = EnqueueContact(
+            contact_id=e.contact_id,
+            channel=e.channel,
+            queue_id=e.queue_id if e.asked is None else e.asked.queue_id,
+            skills=e.skills if e.asked is None else e.asked.skills,
+            priority_s=e.priority_s if e.asked is None else e.asked.priority_s,
+            strict_class=e.strict_class if e.asked is None else e.asked.strict_class,
+            attributes=e.attributes,
+            preferred_agents=e.preferred_agents,
+            gateway_id=e.gateway_id,
+            reference=e.reference,
+            dedupe_key=e.dedupe_key,
+            fingerprint=e.fingerprint,
+        )
+        mine = decided(Deciding(at.state), at.policy, command, e.last_agent_id)
+        if isinstance(mine, Refused):
+            self._note(
+                DifferenceKind.REFUSED,
+                e.contact_id,
+                queue_id=e.queue_id,
+                why=(mine.code.name.lower(),),
+                of_this_event=True,
+            )
+            return at.outsider(e)
+        for kind in at.entry_differences(e, mine):
+            self._note(
+                kind,
+                e.contact_id,
+                queue_id=e.queue_id,
+                shadow_queue_id=mine.queue_id,
+                of_this_event=True,
+            )
+        at.remember(e, mine)
+        return msgspec.structs.replace(mine, ttl_at_ms=e.ttl_at_ms)
+
+    # --- matching -----------------------------------------------------------------------------------
+    def _judge(self, made: OfferMade) -> None:
+        if made.from_agent_id is not None:
+            return
+        self._ripen()
+        report = self.book.report
+        self.book.offer(made.queue_id)
+        if made.contact_id in self._at.outside:
+            report.not_judged += 1
+            return
+        verdict = self._rounds.judge(made)
+        if verdict.overdue:
+            report.overdue += 1
+        elif verdict.kind is None:
+            self.book.same(made.queue_id)
+        else:
+            self._note(
+                verdict.kind,
+                made.contact_id,
+                queue_id=made.queue_id,
+                agent_id=made.agent_id,
+                shadow_agent_id=verdict.agent_id,
+                shadow_contact_id=verdict.contact_id,
+                why=verdict.why,
+                of_this_event=True,
+            )
+
+    def _settle(self) -> None:
+        """Everybody's turn is over: waits that end here alone, and pairs that only the shadow would have made."""
+        self._ripen()
+        owed = self._at.owed
+        leftovers = self._rounds.leftovers()
+        for contact in self._rounds.take_unserved():
+            self._at.leave_alone(contact)
+        for contact, agent in leftovers:
+            if contact.contact_id in owed:
+                continue
+            owed.add(contact.contact_id)
+            self._note(
+                DifferenceKind.SOONER,
+                contact.contact_id,
+                queue_id=self._at.live_queue(contact),
+                shadow_queue_id=contact.queue_id,
+                shadow_agent_id=agent.agent_id,
+            )
+
+    def _ripen(self) -> None:
+        """Deadlines that leave no event in reality: pairs that have cooled down, and waits that are over here."""
+        state = self._at.state
+        while (entry := state.timers.due(state.at_ms)) is not None:
+            due_ms, kind, contact_id, _ = entry
+            if kind == TimerKind.COOL_DOWN:
+                state.index.seeking[contact_id] = state.contacts[contact_id]
+            elif kind in _OF_WAITING:
+                self._overdue[contact_id, kind] = due_ms
+        if self._overdue:
+            self._end_waits()
+        if state.index.left:
+            self._at.serve_left()
+
+    def _end_waits(self) -> None:
+        state = self._at.state
+        grace_ms = _ADVANCE_GRACE_MS if self._cause == _ADVANCE else 0
+        for (contact_id, kind), due_ms in list(self._overdue.items()):
+            contact = state.contacts.get(contact_id)
+            if contact is None or not _waits_until(contact, kind, due_ms):
+                del self._overdue[contact_id, kind]
+            elif due_ms + grace_ms <= state.at_ms:
+                del self._overdue[contact_id, kind]
+                self._at.go_on_alone(contact)
+
+    # --- telling ------------------------------------------------------------------------------------
+    def _note(
+        self,
+        kind: DifferenceKind,
+        contact_id: ContactId,
+        *,
+        queue_id: str,
+        agent_id: str | None = None,
+        shadow_queue_id: str | None = None,
+        shadow_agent_id: str | None = None,
+        shadow_contact_id: str | None = None,
+        why: tuple[str, ...] = (),
+        of_this_event: bool = False,
+    ) -> None:
+        state = self._at.state
+        difference = Difference(
+            kind=kind,
+            seq=state.seq + of_this_event,
+            at_ms=state.at_ms,
+            contact_id=contact_id,
+            queue_id=queue_id,
+            agent_id=agent_id,
+            shadow_queue_id=shadow_queue_id,
+            shadow_agent_id=shadow_agent_id,
+            shadow_contact_id=shadow_contact_id,
+            why=why,
+        )
+        self.book.note(difference)
+        self._told.append(difference)
+
+
+def _is_of_settling(event: Event, previous: Event | None) -> bool:
+    """Whether the matcher may have emitted it, going from one offer to the next."""
+    match event:
+        case OfferMade():
+            return event.from_agent_id is None
+        case OfferAccepted():
+            return isinstance(previous, OfferMade) and previous.offer_id == event.offer_id
+        case OfferRescinded():
+            by_accept = isinstance(previous, OfferAccepted | OfferRescinded | AgentStateChanged)
+            return by_accept and event.reason == "taken"
+        case AgentStateChanged():
+            return isinstance(previous, OfferRescinded) and previous.agent_id == event.agent_id
+        case ContactStepEntered():
+            return event.reason == "absent"
+        case ContactOverflowed():
+            return True
+        case _:
+            return False
+
+
+def _waits_until(contact: Contact, kind: int, due_ms: int) -> bool:
+    until_ms = contact.wait_until_ms if kind == TimerKind.WAIT else contact.step_until_ms
+    return contact.state is ContactState.QUEUED and until_ms == due_ms

@@ -1,0 +1,282 @@
+"""Lessons of other routers that need more than one feature at once; ``test_lessons.py`` has the others.
+
+The table is ``docs/lessons.md``.
+"""
+
+import pytest
+
+from router.model import commands as c
+from router.model import events as e
+from router.model.policy import QueuePolicy, RonaPolicy, Selection, StepPolicy
+from router.model.refusals import RefusalCode
+from router.model.states import AgentState, ContactState
+from tests.builders import (
+    a_channel,
+    a_contact,
+    a_policy,
+    a_policy_with_queue,
+    a_queue,
+    an_agent,
+    not_ready,
+    offline,
+    published,
+    ready,
+)
+from tests.core.test_lessons import accept, offers_of, owner_of, state_of, with_agents
+from tests.core.world import World, a_world
+
+
+# --- A: what gets stuck elsewhere ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("end", ["ended", "abandoned", "cancelled", "expired"])
+def test_whatever_comes_after_the_end_changes_nothing_and_leaves_nothing_behind(end: str) -> None:
+    """Lesson A2: the end wins over every later event, and a thorough diagnosis finds no orphan."""
+    world = a_world(None, an_agent(), ready(), a_contact(ttl_s=10 if end == "expired" else None))
+    if end == "ended":
+        accept(world, "c1", "ada")
+        world.done(c.EndContact(contact_id="c1", agent_id="ada"))
+    elif end == "abandoned":
+        world.done(c.AbandonContact(contact_id="c1"))
+    elif end == "cancelled":
+        world.done(c.CancelContact(contact_id="c1"))
+    else:
+        world.later(10)
+    late: tuple[c.Command, ...] = (
+        c.DeclineOffer(offer_id="c1.1", agent_id="ada"),
+        c.CompleteAssignment(assignment_id="c1.1", agent_id="ada"),
+        c.HoldAssignment(assignment_id="c1.1", agent_id="ada"),
+        c.TransferContact(contact_id="c1", to_queue_id="support"),
+        c.RequeueContact(contact_id="c1"),
+        c.AssignContact(contact_id="c1", agent_id="ada"),
+        c.EndContact(contact_id="c1"),
+        c.AbandonContact(contact_id="c1"),
+    )
+    for command in late:
+        assert world.do(command).events == []
+    view = world.engine.contact("c1")
+    assert view is not None and view.state == end
+    agent = world.engine.agent("ada")
+    assert agent is not None and agent.offers == () and agent.assignments == ()
+    assert world.engine.check() == []
+    assert world.engine.diagnose(thorough=True).errors == 0
+
+
+def test_a_desktop_that_never_answers_is_taken_out_after_one_offer_a_contact() -> None:
+    """Lesson A10: no loop of offers that fail alike, and each end says why."""
+    world = a_world(None, an_agent(), ready(), a_contact())
+    events = world.later(3_600)
+    assert sum(isinstance(one, e.OfferMade) for one in events) == 0
+    (expired,) = [one for one in events if isinstance(one, e.OfferExpired)]
+    assert expired.reason == "no_answer"
+    view = world.engine.agent("ada")
+    assert view is not None and (view.state, view.reason) == (AgentState.NOT_READY, "rona")
+
+
+@pytest.mark.parametrize("away", [not_ready(), offline()], ids=["not_ready", "offline"])
+def test_who_goes_away_loses_what_rings_by_default(away: c.Command) -> None:
+    """Lesson A11."""
+    world = a_world(None, an_agent(), ready(), a_contact())
+    events = world.done(away)
+    rescinded = [one.reason for one in events if isinstance(one, e.OfferRescinded)]
+    assert rescinded == ["agent_not_ready"]
+    view = world.engine.contact("c1")
+    assert view is not None and view.state is ContactState.QUEUED
+    assert list(offers_of(with_agents(world, ["bob"]), "c1")) == ["bob"]
+
+
+def test_an_agent_removed_and_made_again_is_another_one() -> None:
+    """Lesson A16: one record, one owner of it; who has work in hand stays."""
+    world = a_world(None, an_agent(), ready(), a_contact())
+    assert world.refused(c.RemoveAgent(agent_id="ada")).code is RefusalCode.AGENT_BUSY
+    world.done(c.CancelContact(contact_id="c1"))
+    world.all_done(
+        c.ConnectDesktop(agent_id="ada", session_id="s1"),
+        c.RemoveAgent(agent_id="ada"),
+        an_agent(),
+    )
+    view = world.engine.agent("ada")
+    assert view is not None
+    assert (view.state, view.units_used, view.offers) == (AgentState.OFFLINE, 0, ())
+    # The old session is nothing to the new record.
+    assert world.done(c.LoseDesktop(agent_id="ada", session_id="s1")) == []
+    world.all_done(ready(), a_contact("c2"))
+    assert list(offers_of(world, "c2")) == ["ada"]
+    assert world.engine.check() == []
+
+
+# --- B: two at once elsewhere --------------------------------------------------------------------------------------------
+def test_a_bridge_that_fails_after_the_accept_is_offered_again_at_once() -> None:
+    """Lesson B4: the losers were told only then, and the next offer is in the same step."""
+    world = with_agents(World(a_policy_with_queue(broadcast=2)), ("ada", "bob"))
+    world.done(a_contact())
+    accept(world, "c1", "ada")
+    events = world.done(c.RequeueContact(contact_id="c1"))
+    assert [one.agent_id for one in events if isinstance(one, e.OfferMade)] == ["bob"]
+
+
+def test_an_offer_made_under_an_older_policy_cannot_be_accepted_where_it_no_longer_holds() -> None:
+    """Lesson B6: what was right when it was offered is looked at again before anything else happens."""
+    world = with_agents(World(a_policy()), ("ada",))
+    world.done(a_contact())
+    world.done(published(a_policy_with_queue(requires={"german": 3})))
+    assert offers_of(world, "c1") == {}
+    late = world.refused(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    assert late.code is RefusalCode.OFFER_GONE and late.state == "rescinded"
+    world.done(an_agent(skills={"german": 3}))
+    assert list(offers_of(world, "c1")) == ["ada"]
+
+
+def test_bots_are_agents_and_a_conversation_has_one_of_them_or_a_person() -> None:
+    """Lesson B8."""
+    policy = a_policy(
+        channels={"chat": a_channel(units=1, per_agent_max=100, auto_accept=True)},
+        queues={"support": a_queue(), "people": a_queue()},
+    )
+    world = World(policy)
+    for bot in ("bot1", "bot2"):
+        world.all_done(an_agent(bot, queues=("support",)), ready(bot))
+    world.all_done(an_agent("ada", queues=("people",)), ready("ada"))
+    world.done(a_contact(channel="chat"))
+    first = owner_of(world, "c1")
+    other = "bot2" if first == "bot1" else "bot1"
+    refused = world.refused(c.EndContact(contact_id="c1", agent_id=other))
+    assert refused.code is RefusalCode.NOT_OWNER
+    events = world.done(c.TransferContact(contact_id="c1", to_queue_id="people", agent_id=first))
+    assert sum(isinstance(one, e.OfferAccepted) for one in events) == 1
+    assert owner_of(world, "c1") == "ada"
+    late = world.refused(c.TransferContact(contact_id="c1", to_agent_id=other, agent_id=first))
+    assert late.code is RefusalCode.NOT_OWNER
+
+
+# --- C, D: free and waiting; away and preferred ----------------------------------------------------------------------------
+def test_what_the_screen_says_of_an_agent_is_what_routing_goes_by() -> None:
+    """Lesson C7: one state, the same in view, reason and matching."""
+    world = a_world(None, an_agent())
+    acts: tuple[c.Command, ...] = (
+        ready(),
+        not_ready(reason="lunch"),
+        c.ConnectDesktop(agent_id="ada", session_id="s1"),
+        ready(),
+        c.LoseDesktop(agent_id="ada", session_id="s1"),
+        c.ConnectDesktop(agent_id="ada", session_id="s2"),
+        offline(),
+    )
+    for number, act in enumerate(acts):
+        world.done(act)
+        view = world.engine.agent("ada")
+        assert view is not None
+        contact_id = f"c{number}"
+        world.done(a_contact(contact_id))
+        assert bool(offers_of(world, contact_id)) is bool(view.can_take), act
+        why = world.engine.why_agent(contact_id, "ada")
+        assert why is not None and bool(why.lacks) is bool(
+            not view.can_take or offers_of(world, contact_id)
+        )
+        world.done(c.CancelContact(contact_id=contact_id))
+
+
+def _sticky(**step: object) -> World:
+    first = StepPolicy(for_s=60, prefer=("last",), **step)  # type: ignore[arg-type]
+    policy = a_policy(
+        queues={"support": a_queue(plan="sticky", cool_down_s=0)},
+        plans={"sticky": (first, StepPolicy())},
+    )
+    world = with_agents(World(policy), ("ada", "bob"))
+    world.done(a_contact("c1"))
+    (owner,) = offers_of(world, "c1")
+    assert owner == "ada"
+    accept(world, "c1", "ada")
+    world.done(c.EndContact(contact_id="c1", agent_id="ada"))
+    return world
+
+
+def test_a_customer_who_comes_back_is_not_kept_for_an_agent_who_is_away() -> None:
+    """Lesson D1: the old agent is preferred for a time, and not at all when she is not there."""
+    world = _sticky()
+    world.all_done(offline("ada"), a_contact("c2", continues="c1"))
+    assert list(offers_of(world, "c2")) == ["bob"]
+
+
+def test_one_customer_on_another_channel_gets_the_same_agent() -> None:
+    """Lesson F5: what he writes goes on with what he said."""
+    world = _sticky()
+    world.done(a_contact("c2", channel="chat", continues="c1"))
+    assert list(offers_of(world, "c2")) == ["ada"]
+    accept(world, "c2", "ada")
+    world.done(a_contact("c3", channel="chat", continues="c2"))
+    assert list(offers_of(world, "c3")) == ["ada"]
+
+
+# --- F: in the core, not a plug-in -------------------------------------------------------------------------------------------
+def test_a_skill_with_its_level_decides_who_may_take_it() -> None:
+    """Lesson F1."""
+    world = World(a_policy())
+    world.all_done(an_agent("ada", skills={"german": 2}), ready("ada"))
+    world.all_done(an_agent("bob", skills={"german": 7}), ready("bob"))
+    world.done(a_contact(skills={"german": 5}))
+    assert list(offers_of(world, "c1")) == ["bob"]
+
+
+def test_an_agents_limit_and_a_queue_that_holds_the_rest_in_order() -> None:
+    """Lesson F2: per agent and over all channels; who does not fit waits, and is served in turn."""
+    world = a_world(None, an_agent(channel_max={"chat": 2}), ready())
+    world.all_done(*(a_contact(f"c{number}", channel="chat") for number in range(4)))
+    accept(world, "c0", "ada")
+    accept(world, "c1", "ada")
+    assert offers_of(world, "c2") == {} and offers_of(world, "c3") == {}
+    events = world.done(c.EndContact(contact_id="c0", agent_id="ada"))
+    assert [one.contact_id for one in events if isinstance(one, e.OfferMade)] == ["c2"]
+
+
+def test_a_chat_has_a_place_in_line_like_a_call() -> None:
+    """Lesson F4: the position; across channels, because the line is one."""
+    world = a_world(None, a_contact("c1"), a_contact("c2", channel="chat"), a_contact("c3"))
+    views = [world.engine.contact(name) for name in ("c1", "c2", "c3")]
+    assert [view.position for view in views if view is not None] == [1, 2, 3]
+    world.done(c.AbandonContact(contact_id="c1"))
+    view = world.engine.contact("c2")
+    assert view is not None and view.position == 1
+
+
+def test_the_least_occupied_agent_who_is_there_gets_it() -> None:
+    """Lesson F6: by availability and workload."""
+    world = with_agents(
+        World(a_policy_with_queue(selection=Selection.LEAST_OCCUPIED)), ("ada", "bob", "cy")
+    )
+    world.done(not_ready("cy"))
+    taken = []
+    for number in range(4):
+        world.done(a_contact(f"c{number}", channel="chat"))
+        (agent_id,) = offers_of(world, f"c{number}")
+        accept(world, f"c{number}", agent_id)
+        taken.append(agent_id)
+    assert sorted(taken) == ["ada", "ada", "bob", "bob"]
+
+
+def test_who_does_not_answer_is_away_and_says_so() -> None:
+    """Lesson F8: and only then, for he may have been about to answer."""
+    world = a_world(a_policy_with_queue(rona=RonaPolicy(not_ready=True)), an_agent(), ready())
+    world.done(a_contact())
+    world.later(14)
+    assert state_of(world, "ada") is AgentState.READY
+    world.later(1)
+    assert state_of(world, "ada") is AgentState.NOT_READY
+
+
+def test_what_others_build_around_their_router_is_in_this_core() -> None:
+    """Lesson F9: automatic accept and wrap-up, transfers, a supervisor who ends an agent's work and sets his capacity."""
+    queue = QueuePolicy(auto_accept=True, wrap_up_s={"voice": 20})
+    world = a_world(a_policy(queues={"support": queue, "sales": queue}), an_agent(), ready())
+    world.done(a_contact())
+    assert owner_of(world, "c1") == "ada"
+    world.done(c.TransferContact(contact_id="c1", to_queue_id="sales", agent_id="ada"))
+    view = world.engine.agent("ada")
+    assert view is not None and view.assignments[0].state == "wrap_up"
+    world.done(c.CompleteAssignment(assignment_id="c1.1"))
+    world.later(30)
+    assert owner_of(world, "c1") == "ada", "her cool-down is over"
+    world.done(an_agent(units=0))
+    world.all_done(c.EndContact(contact_id="c1"), a_contact("c2"))
+    world.later(60)
+    assert owner_of(world, "c2") is None
+    world.done(an_agent(units=100))
+    assert owner_of(world, "c2") == "ada"

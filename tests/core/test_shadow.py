@@ -1,0 +1,279 @@
+"""What a second policy beside the live one says, case by case. That the same policy says nothing: ``tests/properties``."""
+
+from router.core.shadow import Shadow
+from router.model import commands as c
+from router.model.events import OfferMade
+from router.model.policy import (
+    EntryRule,
+    EntryWhen,
+    FactPolicy,
+    FactType,
+    Policy,
+    Selection,
+    StepPolicy,
+)
+from router.model.refusals import RefusalCode, Refused
+from router.model.shadow import Difference, DifferenceKind
+from tests.builders import (
+    a_channel,
+    a_contact,
+    a_policy,
+    a_policy_with_queue,
+    a_queue,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
+from tests.core.world import World
+
+K = DifferenceKind
+
+
+class Beside:
+    """A world with a shadow beside it, from its first event on."""
+
+    def __init__(self, live: Policy, shadow: Policy, *commands: c.Command) -> None:
+        self.world = World(live)
+        self.shadow = Shadow(shadow)
+        self._heard = 0
+        self.all(*commands)
+
+    def all(self, *commands: c.Command) -> list[Difference]:
+        """Carry them out; what the shadow says of them."""
+        found: list[Difference] = []
+        for command in commands:
+            answer = self.world.do(command).answer
+            found += self._hear()
+            if isinstance(answer, Refused) and isinstance(command, c.EnqueueContact):
+                found += self.shadow.refused(command, answer.code, self.world.at_ms)
+        return found
+
+    def later(self, seconds: float) -> list[Difference]:
+        """Let the time pass."""
+        self.world.later(seconds)
+        return self._hear()
+
+    def _hear(self) -> list[Difference]:
+        found: list[Difference] = []
+        for first_seq, at_ms, events in self.world.records[self._heard :]:
+            found += self.shadow.follow(events, first_seq, at_ms)
+        self._heard = len(self.world.records)
+        return found
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.shadow.report().differences
+
+
+def two_ready(**skills: dict[str, int]) -> list[c.Command]:
+    commands: list[c.Command] = []
+    for name in ("ada", "bob"):
+        commands += [an_agent(name, skills=skills.get(name, {})), ready(name)]
+    return commands
+
+
+def accepted(contact_id: str, agent_id: str, number: int = 1) -> c.Command:
+    return c.AcceptOffer(offer_id=f"{contact_id}.{number}", agent_id=agent_id)
+
+
+def test_another_selection_chooses_another_agent() -> None:
+    beside = Beside(
+        a_policy(),
+        a_policy_with_queue(selection=Selection.LEAST_FLEXIBLE),
+        *two_ready(ada={"german": 3}),
+    )
+    (found,) = beside.all(a_contact())
+    assert (found.kind, found.agent_id, found.shadow_agent_id) == (K.OTHER_AGENT, "ada", "bob")
+    assert found.contact_id == "c1" and found.queue_id == "support"
+    assert found.seq == beside.world.engine.seq
+    report = beside.shadow.report()
+    assert (report.submits, report.offers, report.same) == (1, 1, 0)
+    assert report.queues["support"].differences == {"other_agent": 1}
+    assert report.examples["other_agent"] == (found,)
+    # Bob is really free: the next contact is his under both.
+    assert beside.all(a_contact("c2")) == []
+    assert beside.shadow.report().same == 1
+
+
+def test_another_priority_gives_the_agent_another_contact() -> None:
+    live = a_policy(queues={"support": a_queue(), "sales": a_queue()})
+    shadow = a_policy(queues={"support": a_queue(), "sales": a_queue(priority_s=60)})
+    beside = Beside(live, shadow)
+    assert beside.all(a_contact("c1")) == []
+    beside.world.later(1)
+    (rank,) = beside.all(a_contact("c2", queue_id="sales"))
+    assert (rank.kind, rank.queue_id) == (K.PRIORITY, "sales")
+    beside.all(an_agent())
+    (found,) = beside.all(ready())
+    assert (found.kind, found.contact_id, found.agent_id) == (K.OTHER_CONTACT, "c1", "ada")
+    assert found.shadow_contact_id == "c2"
+
+
+def test_who_would_not_be_eligible_is_told_with_what_he_lacks() -> None:
+    beside = Beside(
+        a_policy(), a_policy_with_queue(requires={"english": 3}), *two_ready(bob={"english": 5})
+    )
+    needs, found = beside.all(a_contact())
+    assert needs.kind is K.REQUIREMENT
+    assert (found.kind, found.agent_id) == (K.NOT_ELIGIBLE, "ada")
+    assert (found.why, found.shadow_agent_id) == (("skill",), "bob")
+
+
+def test_a_pair_that_only_the_shadow_would_have_made_is_told_once() -> None:
+    beside = Beside(a_policy_with_queue(requires={"german": 3}), a_policy(), *two_ready())
+    needs, found = beside.all(a_contact())
+    assert needs.kind is K.REQUIREMENT
+    assert (found.kind, found.contact_id, found.agent_id) == (K.SOONER, "c1", None)
+    assert found.shadow_agent_id == "ada"
+    assert beside.all(not_ready("bob"), ready("bob")) == []
+    assert beside.counts == {"requirement": 1, "sooner": 1}
+
+
+def test_entry_rules_of_the_shadow_classify_what_names_no_queue() -> None:
+    facts = {"topic": FactPolicy(type=FactType.ENUM, values=("card", "loan"))}
+    queues = {"support": a_queue(), "cards": a_queue()}
+    live = a_policy(queues=queues, facts=facts, default_queue="support")
+    card = EntryRule(
+        name="card",
+        when=EntryWhen(attributes={"topic": "card"}),
+        queue="cards",
+        priority_s=30,
+        skills={"english": 2},
+    )
+    shadow = a_policy(queues=queues, facts=facts, default_queue="support", entry=(card,))
+    beside = Beside(live, shadow)
+    asked = {"queue_id": None, "attributes": {"topic": "card"}}
+    found = beside.all(a_contact("c1", **asked))
+    assert [one.kind for one in found] == [K.QUEUE, K.REQUIREMENT, K.PRIORITY]
+    assert {one.queue_id for one in found} == {"support"}
+    assert {one.shadow_queue_id for one in found} == {"cards"}
+    assert beside.all(a_contact("c2", attributes={"topic": "card"})) == [], "it named its queue"
+    assert beside.all(a_contact("c3", queue_id=None, attributes={"topic": "loan"})) == []
+    # The other way round: what the live rule added is not taken for the contact's own.
+    other = Beside(shadow, live)
+    other.all(a_contact("c1", **asked))
+    mine = other.shadow.state.contacts["c1"]
+    assert (mine.queue_id, mine.skills, mine.priority_s) == ("support", {}, 0)
+    # An update changes here what it changes there, and nothing else.
+    other.all(c.UpdateContact(contact_id="c1", strict_class=2))
+    assert (mine.skills, mine.priority_s, mine.strict_class) == ({}, 0, 2)
+    other.all(c.UpdateContact(contact_id="c1", priority_s=90))
+    assert (mine.skills, mine.priority_s) == ({}, 90)
+
+
+def test_waits_that_end_under_one_policy_alone() -> None:
+    queues = {"support": a_queue(wait_max_s=10, overflow_to="sales"), "sales": a_queue()}
+    live = a_policy(queues=queues)
+    stays = a_policy(queues={"support": a_queue(), "sales": a_queue()})
+    (found,) = _after(Beside(live, stays, a_contact()), 10)
+    assert (found.kind, found.why) == (K.OVERFLOW, ("would_stay",))
+    assert (found.queue_id, found.shadow_queue_id) == ("support", "support")
+    (found,) = _after(Beside(stays, live, a_contact()), 10)
+    assert (found.kind, found.why) == (K.OVERFLOW, ("would_overflow",))
+    assert (found.queue_id, found.shadow_queue_id) == ("support", "sales")
+    assert _after(Beside(live, live, a_contact()), 10) == []
+    expires = a_policy(queues={"support": a_queue(wait_max_s=10), "sales": a_queue()})
+    (found,) = _after(Beside(expires, stays, a_contact()), 10)
+    assert (found.kind, found.why) == (K.EXPIRY, ("would_stay",))
+    (found,) = _after(Beside(stays, expires, a_contact()), 10)
+    assert (found.kind, found.why) == (K.EXPIRY, ("would_expire",))
+
+
+def test_plans_go_on_under_their_own_policy() -> None:
+    wider = (StepPolicy(for_s=10), StepPolicy(remove_skills=("german",)))
+    needs = a_queue(requires={"german": 3}, plan="wider")
+    live = a_policy(queues={"support": needs}, plans={"wider": wider})
+    slower = a_policy(
+        queues={"support": needs},
+        plans={"wider": (StepPolicy(for_s=60), StepPolicy(remove_skills=("german",)))},
+    )
+    beside = Beside(live, slower, an_agent(), ready(), a_contact())
+    step, offer = _after(beside, 10)
+    assert (step.kind, step.why) == (K.STEP, ("would_stay",))
+    assert (offer.kind, offer.why) == (K.NOT_ELIGIBLE, ("skill",))
+    beside = Beside(slower, live, an_agent(), ready(), a_contact())
+    step, offer = _after(beside, 10)
+    assert (step.kind, step.why) == (K.STEP, ("would_go_on",))
+    assert (offer.kind, offer.shadow_agent_id) == (K.SOONER, "ada")
+
+
+def _after(beside: Beside, seconds: float) -> list[Difference]:
+    """The time passes; a record shows it to the shadow."""
+    found = beside.later(seconds)
+    return found + beside.all(an_agent("eve"))
+
+
+def test_what_the_shadow_would_refuse_is_followed_as_an_outsider() -> None:
+    live = a_policy(queues={"support": a_queue(), "sales": a_queue()})
+    beside = Beside(live, a_policy(), *two_ready())
+    (found,) = beside.all(a_contact("c1", queue_id="sales"))
+    assert (found.kind, found.why) == (K.REFUSED, ("unknown_queue",))
+    report = beside.shadow.report()
+    assert (report.offers, report.not_judged) == (1, 1)
+    assert beside.all(accepted("c1", "ada"), a_contact("c2")) == []
+    assert beside.shadow.report().same == 1, "ada is busy with it: bob under both"
+    # A supervisor brings it where the shadow knows it.
+    assert beside.all(c.RequeueContact(contact_id="c1", queue_id="support")) == []
+    assert beside.shadow.state.contacts["c1"].queue_id == "support"
+
+
+def test_work_of_a_channel_that_the_shadow_lacks_keeps_its_agent_busy() -> None:
+    shadow = a_policy(channels={"voice": a_channel()})
+    beside = Beside(a_policy(), shadow, an_agent(), ready())
+    (found,) = beside.all(a_contact("c1", channel="chat"))
+    assert (found.kind, found.why) == (K.REFUSED, ("unknown_channel",))
+    assert beside.all(accepted("c1", "ada"), a_contact("c2")) == []
+    beside.all(c.EndContact(contact_id="c1", agent_id="ada"))
+    assert beside.shadow.report().same == 1
+
+
+def test_a_submit_that_the_live_policy_refuses_may_be_taken_by_the_shadow() -> None:
+    beside = Beside(a_policy_with_queue(length_max=0), a_policy())
+    (found,) = beside.all(a_contact())
+    assert (found.kind, found.why) == (K.TAKEN, ("queue_full",))
+    assert found.shadow_queue_id == "support"
+    assert beside.all(a_contact(queue_id="nowhere")) == [], "both refuse it"
+    assert beside.shadow.report().submits == 2
+    assert beside.shadow.refused(a_contact(), RefusalCode.KEY_REUSED, beside.world.at_ms) == []
+
+
+def test_when_the_shadow_policy_is_published_the_differences_end() -> None:
+    shadow = a_policy_with_queue(selection=Selection.LEAST_FLEXIBLE)
+    beside = Beside(a_policy(), shadow, *two_ready(ada={"german": 3}))
+    assert beside.all(a_contact()) != []
+    beside.all(c.CancelContact(contact_id="c1"), published(shadow))
+    before = beside.counts
+    assert beside.all(a_contact("c2"), accepted("c2", "bob"), a_contact("c3")) == []
+    assert beside.counts == before
+
+
+def test_a_look_tells_who_would_be_brought_together_right_now() -> None:
+    world = World(a_policy_with_queue(requires={"german": 3}))
+    world.all_done(an_agent(), ready(), a_contact())
+    shadow = Shadow.from_snapshot(world.engine.snapshot(), a_policy())
+    (found,) = shadow.look()
+    assert (found.kind, found.contact_id, found.shadow_agent_id) == (K.SOONER, "c1", "ada")
+    assert shadow.look() == []
+
+
+def test_a_seeded_shadow_puts_aside_what_it_would_not_have() -> None:
+    world = World(a_policy(queues={"support": a_queue(), "sales": a_queue(wait_max_s=5)}))
+    world.all_done(a_contact("c1", queue_id="sales"), a_contact("c2"))
+    shadow = Shadow.from_snapshot(world.engine.snapshot(), a_policy_with_queue(wait_max_s=60))
+    assert shadow.look() == []
+    assert shadow.state.contacts["c2"].wait_until_ms == world.at_ms + 60_000
+    events = world.all_done(an_agent(), ready())
+    for first_seq, at_ms, record in world.records[-2:]:
+        shadow.follow(record, first_seq, at_ms)
+    assert [one.contact_id for one in events if isinstance(one, OfferMade)] == ["c1"]
+    assert shadow.report().not_judged == 1
+
+
+def test_examples_are_bounded_and_totals_are_not() -> None:
+    beside = Beside(a_policy_with_queue(requires={"german": 1}), a_policy())
+    beside.all(*(a_contact(f"c{number}") for number in range(120)))
+    report = beside.shadow.report()
+    assert report.differences == {"requirement": 120}
+    assert [one.contact_id for one in report.examples["requirement"]][:1] == ["c20"]
+    assert len(report.examples["requirement"]) == 100

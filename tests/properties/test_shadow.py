@@ -1,0 +1,139 @@
+"""The shadow under the live policy finds nothing, over long random walks; under another one, what is different in it."""
+
+import random
+from hashlib import blake2b
+
+import pytest
+from msgspec.structs import replace
+
+from router.core import snapshot
+from router.core.shadow import Shadow
+from router.model import commands as c
+from router.model import events as e
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, Selection
+from router.model.refusals import Refused
+from router.model.states import AgentState
+from tests.core.reference import Reference
+from tests.core.world import World
+from tests.properties.workload import Workload
+
+
+class Watched:
+    """A centre with a shadow beside it that hears every record and every refused submit."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World()
+        self.workload = Workload(seed)
+        self._heard = 0
+        while self.world.engine.policy is None:
+            for command in self.workload.opening():
+                self.world.do(command)
+        self.begin(self.policy)
+
+    @property
+    def policy(self) -> Policy:
+        policy = self.world.engine.policy
+        assert policy is not None
+        return policy
+
+    def begin(self, policy: Policy) -> None:
+        self.shadow = Shadow.from_snapshot(self.world.engine.snapshot(), policy)
+        self.shadow.look()
+        self._heard = len(self.world.records)
+
+    def step(self) -> list[e.Event]:
+        """One step of the walk; its events."""
+        self.workload.pause(self.world)
+        self.hear()
+        command = self.workload.next(self.world)
+        outcome = self.world.do(command)
+        events = [event for _, _, events in self.world.records[self._heard :] for event in events]
+        self.hear()
+        answer = outcome.answer
+        if isinstance(command, c.EnqueueContact) and isinstance(answer, Refused):
+            self.shadow.refused(command, answer.code, self.world.at_ms)
+        return events
+
+    def hear(self) -> None:
+        for first_seq, at_ms, events in self.world.records[self._heard :]:
+            self.shadow.follow(events, first_seq, at_ms)
+        self._heard = len(self.world.records)
+
+    def digest(self) -> str:
+        return blake2b(snapshot.dump(self.shadow.state), digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_shadow_of_the_same_policy_is_the_live_state_and_finds_nothing(seed: int) -> None:
+    watched = Watched(seed)
+    offers = submits = 0
+    for _ in range(400):
+        events = watched.step()
+        report = watched.shadow.report()
+        if any(isinstance(event, e.PolicyPublished) for event in events):
+            offers, submits = offers + report.offers, submits + report.submits
+            watched.begin(watched.policy)
+            continue
+        assert report.differences == {}, report.examples
+        assert report.overdue == report.not_judged == 0
+        assert report.same == report.offers
+        assert watched.digest() == watched.world.engine.digest()
+    report = watched.shadow.report()
+    assert submits + report.submits > 50 and offers + report.offers > 0
+
+
+def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
+    """Arrivals, answers and ends under one selection beside another; the shadow, and what the reference expects of it."""
+    queues = {"support": QueuePolicy(selection=Selection.LONGEST_IDLE, requires={"english": 1})}
+    live = Policy(
+        channels={"chat": ChannelPolicy(units=30, per_agent_max=3)},
+        queues=queues,
+        skills=("english", "german"),
+    )
+    theirs = replace(live, queues={"support": replace(queues["support"], selection=other)})
+    draw, world, judge, shadow = random.Random(seed), World(live), Reference(), Shadow(theirs)
+    for number in range(5):
+        skills = {"english": draw.randint(1, 5)} | ({"german": 2} if number % 2 else {})
+        world.do(c.PutAgent(agent_id=f"a{number}", skills=skills))
+        world.do(c.SetAgentState(agent_id=f"a{number}", state=AgentState.READY))
+    heard = expected = offers = 0
+    for number in range(steps):
+        world.jump(draw.choice((0.0, 1.0)))
+        pending, busy = world.reference.pending(), world.reference.open_work()
+        way = draw.random()
+        if way < 0.4 or not (pending or busy):
+            world.do(c.EnqueueContact(contact_id=f"c{number}", channel="chat", queue_id="support"))
+        elif pending and (way < 0.8 or not busy):
+            offer = draw.choice(pending)
+            world.do(c.AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id))
+        else:
+            work = draw.choice(busy)
+            world.do(c.EndContact(contact_id=work.contact_id, agent_id=work.agent_id))
+        for first_seq, at_ms, events in world.records[heard:]:
+            shadow.follow(events, first_seq, at_ms)
+            for event in events:
+                if isinstance(event, e.PolicyPublished):
+                    event = replace(event, policy=theirs)
+                if isinstance(event, e.OfferMade):
+                    offers += 1
+                    if not any(isinstance(one, e.AssignmentCompleted) for one in events):
+                        # Nobody became free, so the contact chose.
+                        choice = judge.choice(judge.live_contact(event.contact_id), at_ms)
+                        expected += choice is not judge.agents[event.agent_id]
+                judge.fold(event, at_ms)
+        heard = len(world.records)
+    return shadow, expected, offers
+
+
+@pytest.mark.parametrize("other", [one for one in Selection if one is not Selection.LONGEST_IDLE])
+def test_a_shadow_with_another_selection_finds_those_choices_and_nothing_else(
+    other: Selection,
+) -> None:
+    total = 0
+    for seed in range(3):
+        shadow, expected, offers = _walk(seed, 150, other)
+        report = shadow.report()
+        assert report.differences == ({"other_agent": expected} if expected else {})
+        assert (report.offers, report.same) == (offers, offers - expected)
+        total += expected
+    assert total > 10, "the walks have to draw the difference"
