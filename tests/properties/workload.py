@@ -411,6 +411,7 @@ class Workload:
             blocks=self._one(((), (), ("chat",), ("voice",))),
             interrupts=tuple(other for other in below if self._random.random() < 0.6),
             cap=self._cap(),
+            unpark_away=self._one(LostDesktopAction),
             park_max_s=self._one((None, 6)),
             wrap_up_holds_capacity=self._one((True, False)),
             auto_accept=self._one((False, False, False, True)),

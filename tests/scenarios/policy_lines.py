@@ -105,6 +105,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "blocks": ("blocks", names),
     "interrupts": ("interrupts", names),
     "cap": ("cap", cap),
+    "unpark_away": ("unpark_away", LostDesktopAction),
     "park_max": ("park_max_s", seconds_of),
     "wrap_up": ("wrap_up_s", seconds_of),
     "wrap_up_max": ("wrap_up_max_s", seconds_of),

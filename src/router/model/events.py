@@ -88,7 +88,7 @@ class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
 class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued"):
     """The contact waits again, at its old age. ``agent_id``: the agent who lost it, where there was one.
 
-    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``drained``.
+    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``transfer_back``, ``owner_away``, ``drained``.
     """
 
     contact_id: ContactId

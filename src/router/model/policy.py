@@ -148,6 +148,8 @@ class ChannelPolicy(_Document, frozen=True, kw_only=True):
     """Most contacts of this channel that one agent takes within a time; none: as many as come."""
     park_max_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] | None = None
     """A contact parked for longer ends; none: it may be parked for ever."""
+    unpark_away: LostDesktopAction = LostDesktopAction.KEEP
+    """The customer of a parked conversation writes while its agent is not READY: it waits there for him, or is requeued."""
     wrap_up_holds_capacity: bool = True
     auto_accept: bool = False
     offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 15
