@@ -66,6 +66,7 @@ class Index:
         self.profiles: dict[ProfileKey, Profile] = {}
         self.profile_list: list[Profile | None] = []
         self._free_profiles: list[int] = []
+        self._asked: tuple[int, list[Profile]] = (0, [])
         self.open_profiles: list[int] = []
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
@@ -105,6 +106,7 @@ class Index:
         self._plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
+        self._asked = (0, [])
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
         self.freed.clear()
@@ -386,6 +388,7 @@ class Index:
         if not profile.agents:
             del self.profiles[profile.key]
             self.profile_list[profile.index] = None
+            self._asked = (0, [])
             self._free_profiles.append(profile.index)
             for line in self.lines.values():
                 line.profile_mask &= ~profile.bit
@@ -410,7 +413,10 @@ class Index:
         return profile
 
     def profiles_in(self, mask: int) -> list[Profile]:
-        """The profiles of a mask."""
+        """The profiles of a mask. The list is kept for whoever asks again at once: nobody changes it."""
+        if mask == self._asked[0]:
+            return self._asked[1]
+        whole = mask
         found: list[Profile] = []
         while mask:
             bit = mask & -mask
@@ -418,6 +424,7 @@ class Index:
             profile = self.profile_list[bit.bit_length() - 1]
             assert profile is not None
             found.append(profile)
+        self._asked = (whole, found)
         return found
 
     def take_limits(self, agent: Agent) -> None:

@@ -244,7 +244,7 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
         agent = _first_of_all(index, line, apart)
         if agent is not None:
             return agent
-    return chosen(index.profiles_in(mask), line, apart, lambda: index.lot(contact.contact_id))
+    return chosen(index.profiles_in(mask), line, apart, contact.contact_id, index.lot)
 
 
 def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Agent | None:
