@@ -8,6 +8,7 @@ one is not found.
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
+from router.core.doctor_hours import held, never_opening, staying
 from router.core.invariants import broken, orphaned
 from router.core.lines import Needs, needs_of, req_text
 from router.core.reach import Reach
@@ -66,6 +67,9 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
     waiting = _waiting(state)
     yield from _classes(reach, policy, waiting, at_ms)
     yield from _near_their_end(state, policy, waiting, at_ms)
+    yield from held(state, at_ms)
+    yield from staying(state, policy, at_ms)
+    yield from never_opening(state, policy)
     if state.agents:
         yield from _queues(reach, policy)
         yield from _rules(reach, policy)
@@ -91,7 +95,7 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
 
 # --- contacts that wait -----------------------------------------------------------------------------------------------
 def _waiting(state: RoutingState) -> _Classes:
-    """Who waits, by requirement class: a reservation for one agent passes, so it makes no class of its own."""
+    """Who waits for an agent, by requirement class: a reservation for one agent passes, so it makes no class of its own."""
     classes: _Classes = {}
     for line in state.index.lines.values():
         if line.by_key:

@@ -16,7 +16,16 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
         + lacks_readiness(agent)
         + lacks_capacity(state, agent, contact.channel)
         + _pair(agent, contact, at_ms)
+        + lacks_opening(state, contact)
     )
+
+
+def lacks_opening(state: RoutingState, contact: Contact) -> list[Lack]:
+    """It is held back until its queue opens."""
+    if not contact.held:
+        return []
+    hours = state.hours.get(contact.queue_id)
+    return [Lack(code="closed", until_ms=None if hours is None else hours.changes_at_ms)]
 
 
 def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from router.core import snapshot, views, why
 from router.core.apply import apply
+from router.core.availability import availability
 from router.core.decide import DECIDE
 from router.core.decide.step import Step
 from router.core.decide.timers import fire
@@ -20,10 +21,12 @@ from router.model.diagnosis import Diagnosis
 from router.model.events import Event
 from router.model.outcome import Outcome
 from router.model.policy import Policy
+from router.model.refusals import Refused
 from router.model.states import Presence
 from router.model.views import (
     AgentView,
     AgentWhy,
+    AvailabilityView,
     ContactView,
     ContactWhy,
     QueueView,
@@ -181,6 +184,12 @@ class Engine:
         if policy is None or queue_id not in policy.queues:
             return None
         return views.queue_view(self._state, queue_id)
+
+    def availability(
+        self, queue_id: str, channel: str | None = None, skills: dict[str, int] | None = None
+    ) -> AvailabilityView | Refused:
+        """What such a contact would find in a queue now; refused: the queue, channel or a skill is unknown."""
+        return availability(self._state, queue_id, channel, skills or {})
 
     def workspace(self) -> WorkspaceView:
         """Everything in figures."""

@@ -44,6 +44,8 @@ class Index:
         self.channels: dict[str, Channel] = {}
         self.channel_list: tuple[Channel, ...] = ()
         self.lines: dict[LineKey, Line] = {}
+        self.held_lines: dict[LineKey, Line] = {}
+        """Lines of those who wait for their queue to open: matching never looks at them."""
         self.by_index: list[Line | None] = []
         self._free_indexes: list[int] = []
         self.channel_lines: list[int] = []
@@ -73,6 +75,7 @@ class Index:
         state = self._state
         self._take_channels(policy)
         self.lines, self.by_index, self._free_indexes = {}, [], []
+        self.held_lines = {}
         self.private, self.queue_lines = {}, {}
         self.busy_lines, self.heads, self._memo = 0, [], None
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
@@ -119,6 +122,8 @@ class Index:
         contact.key = rank_key(contact, line.queue)
         before = line.head
         line.add(contact.key, contact)
+        if line.held:
+            return
         if line.head != before and line.only_agent is None:
             self._head_moved(line, before)
         self.seeking[contact.contact_id] = contact
@@ -130,7 +135,7 @@ class Index:
         before = line.head
         line.remove(contact.key)
         contact.key = 0
-        if line.head != before and line.only_agent is None:
+        if line.head != before and line.only_agent is None and not line.held:
             self._head_moved(line, before)
         self.seeking.pop(contact.contact_id, None)
 
@@ -154,11 +159,13 @@ class Index:
             self.unplace(contact)
         contact.line = None
         line.refs -= 1
-        if not line.refs and (line.only_agent or len(self.lines) > _EMPTY_LINES_MAX):
+        if not line.refs and (line.only_agent or line.held or len(self.lines) > _EMPTY_LINES_MAX):
             self._drop_line(line)
 
     def line_for(self, contact: Contact) -> Line:
         """The line of its requirement class, made if need be."""
+        if contact.held:
+            return self._held_line(contact)
         return self.line_of(
             contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
         )
@@ -185,6 +192,15 @@ class Index:
         self._memo = (queue_id, channel, skills, only_agent, line)
         return line
 
+    def _held_line(self, contact: Contact) -> Line:
+        needs = needs_of(self._state.queue_policy(contact.queue_id), contact.skills)
+        key = (contact.queue_id, contact.channel, needs, contact.preferred_agent_id)
+        return self.held_lines.get(key) or self._make_line(key, held=True)
+
+    def all_lines(self) -> list[Line]:
+        """Every line, also those of contacts that are held back."""
+        return [line for line in self.by_index if line is not None]
+
     def req(
         self,
         queue_id: QueueId,
@@ -200,6 +216,11 @@ class Index:
         line = self.line_of(queue_id, channel, skills)
         return bool(self.open_profiles[line.channel_index] & line.profile_mask)
 
+    def somebody_is_ready(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> bool:
+        """Whether somebody who qualifies for such a contact is READY, busy or free."""
+        mask = self.line_of(queue_id, channel, skills).profile_mask
+        return any(profile.ready for profile in self.profiles_in(mask))
+
     def agent(self, agent_id: AgentId | None) -> Agent | None:
         """An agent by his id."""
         return None if agent_id is None else self._state.agents.get(agent_id)
@@ -208,7 +229,7 @@ class Index:
         """Whom a pending offer was made to."""
         return self._state.offers[offer_id].agent_id
 
-    def _make_line(self, key: LineKey) -> Line:
+    def _make_line(self, key: LineKey, *, held: bool = False) -> Line:
         index = self._free_indexes.pop() if self._free_indexes else len(self.by_index)
         channel = self.channels[key[1]]
         line = Line(
@@ -217,13 +238,18 @@ class Index:
             channel_index=channel.index,
             queue=self._state.queue_policy(key[0]),
             channel_policy=channel.policy,
+            held=held,
         )
         if index == len(self.by_index):
             self.by_index.append(line)
         else:
             self.by_index[index] = line
-        self.lines[key] = line
+        (self.held_lines if held else self.lines)[key] = line
         self.queue_lines.setdefault(line.queue_id, []).append(line)
+        if held:
+            for profile in self.profiles.values():
+                self._meet(profile, line)
+            return line
         if line.only_agent is not None:
             self.private.setdefault(line.only_agent, []).append(line)
             return line
@@ -234,10 +260,12 @@ class Index:
 
     def _drop_line(self, line: Line) -> None:
         self._memo = None
-        del self.lines[line.key]
+        del (self.held_lines if line.held else self.lines)[line.key]
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)
         self.queue_lines[line.queue_id].remove(line)
+        if line.held:
+            return
         if line.only_agent is not None:
             lines = self.private[line.only_agent]
             lines.remove(line)
@@ -283,7 +311,7 @@ class Index:
             del self.profiles[profile.key]
             self.profile_list[profile.index] = None
             self._free_profiles.append(profile.index)
-            for line in self.lines.values():
+            for line in self.all_lines():
                 line.profile_mask &= ~profile.bit
 
     def _make_profile(self, key: ProfileKey) -> Profile:
@@ -296,8 +324,8 @@ class Index:
         else:
             self.profile_list[index] = profile
         self.profiles[key] = profile
-        for line in self.lines.values():
-            if line.only_agent is None:
+        for line in self.all_lines():
+            if line.only_agent is None or line.held:
                 self._meet(profile, line)
         return profile
 

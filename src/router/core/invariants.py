@@ -96,7 +96,9 @@ def _lines(state: RoutingState) -> Iterator[str]:
             line = contact.line
             if line is None or line.by_key.get(contact.key) is not contact:
                 yield f"I20 contact {contact.contact_id} does not stand at its place"
-    for line in index.lines.values():
+    for line in index.all_lines():
+        if any(contact.held is not line.held for contact in line.by_key.values()):
+            yield f"I20 line {line.req} mixes those who are held back with others"
         if len(line.waiting) != len(line.by_key) or line.head != (
             line.waiting[0] if line.by_key else 0
         ):

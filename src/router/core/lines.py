@@ -1,7 +1,7 @@
 """Lines: the waiting contacts of one requirement class, in rank order.
 
 Everybody in a line can be taken by the same agents, so an agent looks at the heads of the lines he serves and nowhere else.
-A line of its own is made for contacts that are reserved for one agent.
+A line of its own is made for contacts that are reserved for one agent, and for those that are held back until their queue opens.
 """
 
 from typing import Final, TypeAlias
@@ -51,6 +51,7 @@ class Line:
         "channel_policy",
         "cool_down_ms",
         "head",
+        "held",
         "index",
         "key",
         "needs",
@@ -74,9 +75,12 @@ class Line:
         channel_index: int,
         queue: QueuePolicy,
         channel_policy: ChannelPolicy,
+        held: bool = False,
     ) -> None:
         self.key = key
         self.queue_id, self.channel, self.needs, self.only_agent = key
+        self.held = held
+        """Of contacts that wait for their queue to open."""
         self.index = index
         self.bit = 1 << index
         self.channel_index = channel_index

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from router.core.index import Index
-from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, RoutingState
+from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, QueueHours, RoutingState
 from router.core.timers import Timers
 from router.model.policy import Policy
 from router.model.states import ContactState
@@ -43,7 +43,7 @@ def _primary(record: type[Struct]) -> tuple[str, ...]:
 
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, Dedupe)
+    kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, Dedupe, QueueHours)
 }
 _ROW: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
     kind: attrgetter(*fields) for kind, fields in _FIELDS.items()
@@ -67,6 +67,7 @@ class Image(Struct, array_like=True):
     assignments: list[tuple[Any, ...]]
     agents: list[tuple[Any, ...]]
     dedupe: list[tuple[bytes, tuple[Any, ...]]]
+    hours: list[tuple[str, tuple[Any, ...]]] = []
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -92,6 +93,7 @@ def dump(state: RoutingState) -> bytes:
             assignments=_rows(Assignment, state.assignments),
             agents=_rows(Agent, state.agents),
             dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
+            hours=[(name, _ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
         )
     )
 
@@ -122,6 +124,10 @@ def load(data: bytes) -> RoutingState:
     for key, row in image.dedupe:
         state.dedupe[key] = msgspec.convert(dict(zip(_FIELDS[Dedupe], row, strict=True)), Dedupe)
         state.dedupe_order.append(key)
+    for name, row in image.hours:
+        state.hours[name] = msgspec.convert(
+            dict(zip(_FIELDS[QueueHours], row, strict=True)), QueueHours
+        )
     _derive(state)
     return state
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from router.core.lines import Line
     from router.core.profiles import Profile
     from router.core.timers import Timers
+    from router.rules.calendar import Calendar
 
 
 class Contact(Struct, kw_only=True, gc=False):
@@ -40,6 +41,10 @@ class Contact(Struct, kw_only=True, gc=False):
     gateway_id: str = ""
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
+    hops: int = 0
+    """How often it has overflowed."""
+    held: bool = False
+    """It waits for its queue to open: nobody is offered it before."""
     offers_made: int = 0
     offers: tuple[OfferId, ...] = ()
     """Live ones."""
@@ -138,6 +143,22 @@ class Agent(Struct, kw_only=True):
     """Derived: the agents who may take the same lines."""
 
 
+class QueueHours(Struct, gc=False):
+    """Whether a queue is open, of which that is not always so. A queue without such a record is open for good."""
+
+    is_open: bool
+    changes_at_ms: int | None
+    """When that changes, as far as is known."""
+    look_at_ms: int | None
+    """When it is decided anew; later than a year, the horizon of ``changes_at_ms``, never."""
+    reason: str
+
+    @property
+    def by_supervisor(self) -> bool:
+        """A supervisor has said so: the calendar does not count."""
+        return self.reason == "supervisor"
+
+
 class Dedupe(Struct, frozen=True, gc=False):
     """The first answer to an idempotency key."""
 
@@ -170,6 +191,10 @@ class RoutingState:
         self.dedupe_order: deque[bytes] = deque()
         self.counts: dict[ContactState, int] = dict.fromkeys(ContactState, 0)
         self.submitted = 0
+        self.hours: dict[QueueId, QueueHours] = {}
+        """Queues that open and close."""
+        self.calendars: dict[str, Calendar] = {}
+        """Derived: the policy's calendars, made ready as ``decide`` asks for them."""
         self.tallies: dict[QueueId, dict[ContactState, int]] = {}
 
     def tally(self, queue_id: QueueId) -> dict[ContactState, int]:
@@ -178,6 +203,11 @@ class RoutingState:
         if tally is None:
             tally = self.tallies[queue_id] = dict.fromkeys(ContactState, 0)
         return tally
+
+    def is_closed(self, queue_id: QueueId) -> bool:
+        """Whether the queue takes nobody now. Ask only where ``hours`` is not empty: it costs a look-up."""
+        hours = self.hours.get(queue_id)
+        return hours is not None and not hours.is_open
 
     def queue_policy(self, queue_id: QueueId) -> QueuePolicy:
         """The queue's policy; the defaults where the queue has been removed meanwhile."""

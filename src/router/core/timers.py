@@ -22,6 +22,7 @@ class TimerKind(IntEnum):
     COOL_DOWN = 6
     RETURN = 7
     GRACE = 8
+    HOURS = 11
 
 
 _OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE})
@@ -89,6 +90,9 @@ class Timers:
                 heap.append((agent.return_at_ms, TimerKind.RETURN, agent.agent_id, ""))
             if agent.grace_until_ms is not None:
                 heap.append((agent.grace_until_ms, TimerKind.GRACE, agent.agent_id, ""))
+        for queue_id, hours in state.hours.items():
+            if hours.look_at_ms is not None:
+                heap.append((hours.look_at_ms, TimerKind.HOURS, queue_id, ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
         self._heap = heap
@@ -108,6 +112,9 @@ class Timers:
         if kind == TimerKind.WRAP_UP:
             work = self._state.assignments.get(subject)
             return work is not None and work.wrap_up_deadline_ms == due
+        if kind == TimerKind.HOURS:
+            hours = self._state.hours.get(subject)
+            return hours is not None and hours.look_at_ms == due
         if kind in _OF_AGENTS:
             return self._agent_stands(subject, kind, due)
         return self._contact_stands(subject, kind, due, other)

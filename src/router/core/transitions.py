@@ -32,10 +32,12 @@ from router.model.events import (
     OfferExpired,
     OfferMade,
     OfferRescinded,
+    QueueClosed,
+    QueueOpened,
     WrapUpExtended,
     WrapUpStarted,
 )
-from router.model.states import AgentState, AssignmentState, ContactState, OfferState
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState, QueueState
 
 S = TypeVar("S")
 
@@ -111,6 +113,15 @@ AGENT_MOVES: Final[frozenset[tuple[AgentState, AgentState]]] = frozenset(
     for after in AgentState
     if not (before is AgentState.READY and after is AgentState.READY)
 )
+
+
+# To itself: until when it is so has changed, or why.
+QUEUE: Final[Mapping[tuple[QueueState | None, type], QueueState]] = {
+    (QueueState.OPEN, QueueOpened): QueueState.OPEN,
+    (QueueState.CLOSED, QueueOpened): QueueState.OPEN,
+    (QueueState.OPEN, QueueClosed): QueueState.CLOSED,
+    (QueueState.CLOSED, QueueClosed): QueueState.CLOSED,
+}
 
 
 def step(table: Mapping[tuple[S | None, type], S], state: S | None, event_type: type) -> S:

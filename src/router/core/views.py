@@ -77,6 +77,8 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         offers_made=contact.offers_made,
         ttl_at_ms=contact.ttl_at_ms,
         wait_until_ms=contact.wait_until_ms,
+        hops=contact.hops,
+        held=contact.held,
         preferred_agent_id=contact.preferred_agent_id,
         reason=contact.reason,
     )
@@ -132,8 +134,12 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
         qualified |= line.profile_mask
         i = line.channel_index
         by_channel[i] = by_channel.get(i, 0) | line.profile_mask & index.open_profiles[i]
+    hours = state.hours.get(queue_id)
     return QueueView(
         queue_id=queue_id,
+        is_open=hours is None or hours.is_open,
+        changes_at_ms=None if hours is None else hours.changes_at_ms,
+        closed_reason=None if hours is None or hours.is_open else hours.reason,
         waiting=tally[ContactState.QUEUED],
         offered=tally[ContactState.OFFERED],
         assigned=tally[ContactState.ASSIGNED],

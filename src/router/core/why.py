@@ -61,13 +61,27 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
         next_change_at_ms=None if change is None else change[0],
         next_change=None if change is None else change[1],
+        stays=_stays(state, contact),
     )
 
 
 def _reason(contact: Contact, able: list[AgentWhy]) -> str:
     if contact.state is not ContactState.QUEUED:
         return str(contact.state)
+    if contact.held:
+        return "queue_closed"
     return "waiting_for_agent" if able else "nobody_qualified"
+
+
+def _stays(state: RoutingState, contact: Contact) -> bool:
+    if contact.state is not ContactState.QUEUED or not hops_used_up(state, contact):
+        return False
+    return state.queue_policy(contact.queue_id).overflow_to is not None
+
+
+def hops_used_up(state: RoutingState, contact: Contact) -> bool:
+    """Whether it may overflow no more."""
+    return state.policy is not None and contact.hops >= state.policy.overflow_hops_max
 
 
 def _next_change(
@@ -75,6 +89,9 @@ def _next_change(
 ) -> tuple[int, str] | None:
     """The next moment at which time alone changes something for this contact."""
     moments: list[tuple[int, str]] = []
+    hours = state.hours.get(contact.queue_id) if contact.held else None
+    if hours is not None and hours.changes_at_ms is not None:
+        moments.append((hours.changes_at_ms, "opening"))
     if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None:
         moments.append((contact.ttl_at_ms, "ttl"))
     if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None:
@@ -85,6 +102,8 @@ def _next_change(
     moments += [(state.offers[o].deadline_ms, "offer_timeout") for o in contact.offers]
     for answer in able:
         moments += [
-            (lack.until_ms, lack.code) for lack in answer.lacks if lack.until_ms is not None
+            (lack.until_ms, lack.code)
+            for lack in answer.lacks
+            if lack.until_ms is not None and lack.code != "closed"
         ]
     return min((m for m in moments if m[0] > state.at_ms), default=None)

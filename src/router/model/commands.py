@@ -209,6 +209,17 @@ class PublishPolicy(_Command, frozen=True, kw_only=True, tag="policy.publish"):
     drain_to: dict[QueueId, QueueId] = {}
 
 
+class SetQueueOpen(_Command, frozen=True, kw_only=True, tag="queue.set_open"):
+    """A supervisor opens or closes a queue whatever its calendar says; ``is_open`` none: back to the calendar.
+
+    ``for_s``: only for so long, then the calendar again; none: until the next such command.
+    """
+
+    queue_id: QueueId
+    is_open: bool | None = None
+    for_s: int | None = None
+
+
 class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
     """Nothing but time has passed: due timers fire."""
 
@@ -234,5 +245,6 @@ Command: TypeAlias = (
     | ConnectDesktop
     | LoseDesktop
     | PublishPolicy
+    | SetQueueOpen
     | AdvanceTime
 )

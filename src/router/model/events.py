@@ -36,6 +36,8 @@ class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
     """When it overflows or expires from this queue."""
+    hops: int = 0
+    """Overflows on its way into this queue."""
     gateway_id: GatewayId = ""
     reference: str | None = None
     dedupe_key: bytes | None = None
@@ -59,7 +61,8 @@ class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
 class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued"):
     """The contact waits again, at its old age. ``agent_id``: the agent who lost it, where there was one.
 
-    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``drained``.
+    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``drained``,
+    ``stays`` (it would overflow and cannot: the queues along the way are closed, or it has done so too often).
     """
 
     contact_id: ContactId
@@ -79,13 +82,19 @@ class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued")
 
 
 class ContactOverflowed(_Event, frozen=True, kw_only=True, tag="contact.overflowed"):
-    """Waited too long in one queue; waits on in another, at its old age."""
+    """Leaves one queue and waits on in another, at its old age.
+
+    Reasons: ``wait_max`` (it waited too long), ``closed`` (the queue closed).
+    """
 
     contact_id: ContactId
     from_queue_id: QueueId
     queue_id: QueueId
     req: str
     wait_until_ms: int | None = None
+    reason: str = "wait_max"
+    hops: int = 1
+    """More than one: closed queues on the way sent it on at once."""
     gateway_id: GatewayId = ""
 
 
@@ -135,7 +144,7 @@ class ContactCancelled(_Event, frozen=True, kw_only=True, tag="contact.cancelled
 
 
 class ContactExpired(_Event, frozen=True, kw_only=True, tag="contact.expired"):
-    """Terminal: its time to live (``ttl``) or the queue's longest wait (``wait_max``) is over."""
+    """Terminal: its time to live (``ttl``) or the queue's longest wait (``wait_max``) is over, or the queue closed (``closed``)."""
 
     contact_id: ContactId
     queue_id: QueueId
@@ -324,6 +333,34 @@ class DesktopLost(_Event, frozen=True, kw_only=True, tag="agent.desktop_lost"):
     grace_until_ms: int
 
 
+class QueueOpened(_Event, frozen=True, kw_only=True, tag="queue.opened"):
+    """The queue is open, and those who waited for that may be offered. Also said of an open queue, when ``until_ms`` changes.
+
+    Reasons: ``hours``, ``supervisor``.
+    """
+
+    queue_id: QueueId
+    until_ms: int | None = None
+    """When that changes, as far as is known; none: not within a year."""
+    reason: str = "hours"
+    wait_until_ms: int | None = None
+    """When those who waited for the opening overflow or expire: their longest wait counts from here."""
+
+
+class QueueClosed(_Event, frozen=True, kw_only=True, tag="queue.closed"):
+    """The queue is closed. Also said of a closed queue, when ``until_ms`` or the reason changes.
+
+    Reasons: ``hours``, ``holiday``, ``supervisor``. What becomes of those in line is said by events of their own.
+    """
+
+    queue_id: QueueId
+    until_ms: int | None = None
+    """When that changes, as far as is known; none: not within a year."""
+    reason: str = "hours"
+    holds: bool = False
+    """Those in line are held back until the opening."""
+
+
 class PolicyPublished(_Event, frozen=True, kw_only=True, tag="policy.published"):
     """This policy holds from here on."""
 
@@ -360,5 +397,7 @@ Event: TypeAlias = (
     | AgentNextStateSet
     | DesktopConnected
     | DesktopLost
+    | QueueOpened
+    | QueueClosed
     | PolicyPublished
 )

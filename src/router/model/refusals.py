@@ -38,6 +38,10 @@ class RefusalCode(IntEnum):
     QUEUE_FULL = 42
     NO_QUEUE = 43
     """No queue named, no entry rule holds, no default queue."""
+    QUEUE_CLOSED = 44
+    """``opens_at_ms`` says until when, where that is known."""
+    NOBODY_THERE = 45
+    """Nobody who qualifies is READY, and the queue takes nobody then."""
 
     POLICY_INVALID = 60
     POLICY_VERSION = 61
@@ -58,3 +62,5 @@ class Refused(Struct, frozen=True, kw_only=True):
     state: str | None = None
     allowed: tuple[str, ...] = ()
     seq: int | None = None
+    opens_at_ms: int | None = None
+    """Of a closed queue: when it opens."""

@@ -66,3 +66,10 @@ class Presence(StrEnum):
     NONE = "none"
     ATTACHED = "attached"
     LOST = "lost"
+
+
+class QueueState(StrEnum):
+    """Whether a queue takes contacts now."""
+
+    OPEN = "open"
+    CLOSED = "closed"

@@ -74,6 +74,10 @@ class ContactView(_View, frozen=True, kw_only=True):
     offers_made: int = 0
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
+    hops: int = 0
+    """How often it has overflowed."""
+    held: bool = False
+    """It waits for its queue to open."""
     preferred_agent_id: AgentId | None = None
     reason: str | None = None
     """Of the terminal state."""
@@ -107,6 +111,11 @@ class QueueView(_View, frozen=True, kw_only=True):
     """A queue now."""
 
     queue_id: QueueId
+    is_open: bool
+    changes_at_ms: int | None = None
+    """When it closes or opens, as far as is known; none: not within a year."""
+    closed_reason: str | None = None
+    """Of a closed queue: ``hours``, ``holiday`` or ``supervisor``."""
     waiting: int
     offered: int
     assigned: int
@@ -115,6 +124,28 @@ class QueueView(_View, frozen=True, kw_only=True):
     """READY agents who may take at least one requirement class of this queue."""
     agents_available: int = 0
     """Those of them who could be offered a contact right now."""
+
+
+class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """What a contact would find in a queue now. It promises nothing: the next one may be faster."""
+
+    queue_id: QueueId
+    as_of_seq: int
+    is_open: bool
+    changes_at_ms: int | None
+    """When it closes or opens, as far as is known."""
+    agents_ready: int
+    """READY agents who qualify, busy or free: 0 means that nobody is there."""
+    agents_free: int
+    """Those of them who could take it now."""
+    waiting: int
+    """Contacts that wait in the queue."""
+    takes: bool
+    """Whether it would be taken now, in this queue or along its overflows."""
+    refusal: str | None
+    """The code with which it would be refused."""
+    goes_to: QueueId | None
+    """The queue it would wait in."""
 
 
 class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
@@ -148,8 +179,8 @@ class Lack(_View, frozen=True, kw_only=True):
     """One thing that keeps an agent from taking a contact.
 
     ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
-    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``not_waiting`` (the contact
-    is offered elsewhere or somebody's already).
+    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``closed`` (the queue is
+    closed, and the contact waits for the opening), ``not_waiting`` (the contact is offered elsewhere or somebody's already).
     """
 
     code: str
@@ -179,7 +210,8 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     as_of_seq: int
     state: ContactState
     reason: str
-    """``waiting_for_agent``, ``nobody_qualified``, ``offered``, ``assigned`` or the terminal reason."""
+    """``waiting_for_agent``, ``nobody_qualified``, ``queue_closed`` (it waits for the opening),
+    ``offered``, ``assigned`` or the terminal reason."""
     req: str = ""
     position: int | None = None
     could_take_now: tuple[AgentId, ...] = ()
@@ -191,3 +223,5 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     """The first hundred agents, qualified ones first."""
     next_change_at_ms: int | None = None
     next_change: str | None = None
+    stays: bool = False
+    """It has overflowed as often as it may: it stays in this queue without a limit of its wait."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from router.model.errors import Problem
-from router.model.policy import Policy, QueuePolicy, WhenFull
+from router.model.policy import AtClosing, Policy, QueuePolicy, WhenClosed, WhenFull, WhenNobody
 from router.rules.limits import PROBLEM_COUNT_MAX
 
 
@@ -24,6 +24,12 @@ def _advice(policy: Policy) -> Iterator[Problem]:
             yield Problem(
                 path=f"channels.{name}.wrap_up_s",
                 message="longer than wrap_up_max_s: it can never be extended",
+            )
+    used = {queue.hours for queue in policy.queues.values()}
+    for name in policy.calendars:
+        if name not in used:
+            yield Problem(
+                path=f"calendars.{name}", message="never used: no queue names it in hours"
             )
     for name, queue in policy.queues.items():
         yield from _queue_advice(policy, f"queues.{name}", queue)
@@ -45,10 +51,11 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
         )
     if queue.when_full is WhenFull.OVERFLOW and queue.length_max is None:
         yield Problem(path=f"{path}.when_full", message="without effect: length_max is not set")
-    if queue.overflow_to and queue.wait_max_s is None and queue.when_full is WhenFull.REFUSE:
+    if queue.overflow_to and queue.wait_max_s is None and not _overflows(queue):
         yield Problem(
             path=f"{path}.overflow_to",
-            message="never used: neither wait_max_s nor when_full: overflow is set",
+            message="never used: neither wait_max_s is set nor does any of when_full, when_closed, at_closing and "
+            "when_nobody say overflow",
         )
     for channel, wrap_up_s in queue.wrap_up_s.items():
         if wrap_up_s > policy.channels[channel].wrap_up_max_s:
@@ -61,3 +68,12 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
             path=f"{path}.service_level.short_abandon_s",
             message="longer than threshold_s: late abandons are not counted",
         )
+
+
+def _overflows(queue: QueuePolicy) -> bool:
+    return (
+        queue.when_full is WhenFull.OVERFLOW
+        or queue.when_closed is WhenClosed.OVERFLOW
+        or queue.at_closing is AtClosing.OVERFLOW
+        or queue.when_nobody is WhenNobody.OVERFLOW
+    )

@@ -10,7 +10,17 @@ from itertools import islice
 from typing import Final
 
 from router.model.errors import Problem
-from router.model.policy import EntryRule, FactType, Policy, QueuePolicy, WhenFull
+from router.model.policy import (
+    AtClosing,
+    EntryRule,
+    FactType,
+    Policy,
+    QueuePolicy,
+    WhenClosed,
+    WhenFull,
+    WhenNobody,
+)
+from router.rules.check_calendars import calendar_problems
 from router.rules.facts import fact_objection
 from router.rules.limits import PROBLEM_COUNT_MAX
 
@@ -30,6 +40,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     yield from _repeated("not_ready_reasons", policy.not_ready_reasons)
     yield from _channels(policy)
     yield from _facts(policy)
+    yield from calendar_problems(policy)
     skills = frozenset(policy.skills)
     for name, queue in policy.queues.items():
         yield from _queue(policy, f"queues.{name}", queue, skills)
@@ -76,6 +87,14 @@ def _queue(
         yield _unknown(f"{path}.overflow_to", "queue", target, policy.queues)
     if queue.when_full is WhenFull.OVERFLOW and target is None:
         yield Problem(path=f"{path}.overflow_to", message="needed by when_full: overflow")
+    if queue.when_closed is WhenClosed.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="needed by when_closed: overflow")
+    if queue.at_closing is AtClosing.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="needed by at_closing: overflow")
+    if queue.when_nobody is WhenNobody.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="needed by when_nobody: overflow")
+    if queue.hours is not None and queue.hours not in policy.calendars:
+        yield _unknown(f"{path}.hours", "calendar", queue.hours, policy.calendars)
 
 
 def _overflow_cycles(policy: Policy) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from router.rules.nodes import Node, read_nodes
 from router.rules.shape import Reading, read_policy
 
 # Where one of these could not be read at all, every reference into it would look unknown.
-_DECLARING = ("channels", "queues", "skills", "facts")
+_DECLARING = ("channels", "queues", "skills", "calendars", "facts")
 
 
 def parse_policy(text: str | bytes) -> Policy:

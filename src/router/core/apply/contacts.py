@@ -38,6 +38,10 @@ _TERMINAL: Final = {
 }
 
 
+# Reasons by which somebody puts it into the queue anew, as against coming back to its place there.
+_PUT_THERE: Final = frozenset({"transferred", "supervisor", "drained"})
+
+
 def _queued(state: RoutingState, e: ContactQueued) -> None:
     at_ms = state.at_ms
     contact = Contact(
@@ -56,7 +60,10 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
         gateway_id=e.gateway_id,
         ttl_at_ms=e.ttl_at_ms,
         wait_until_ms=e.wait_until_ms,
+        hops=e.hops,
     )
+    if state.hours:
+        contact.held = state.is_closed(e.queue_id)
     state.contacts[e.contact_id] = contact
     state.submitted += 1
     state.counts[contact.state] += 1
@@ -100,6 +107,8 @@ def _requeued(state: RoutingState, e: ContactRequeued) -> None:
     remember_owner(contact)
     move(state, contact, _REQUEUED)
     change_queue(state, contact, e.queue_id)
+    if state.hours and e.reason in _PUT_THERE:
+        contact.held = state.is_closed(e.queue_id)
     contact.agent_id = contact.assignment_id = None
     contact.wait_until_ms = e.wait_until_ms
     contact.preferred_agent_id = e.preferred_agent_id
@@ -114,6 +123,7 @@ def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
     move(state, contact, _OVERFLOWED)
     change_queue(state, contact, e.queue_id)
     contact.wait_until_ms = e.wait_until_ms
+    contact.hops += e.hops
     wait(state, contact)
 
 
@@ -155,6 +165,7 @@ def give(
     contact.agent_id = agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq
+    contact.held = False
     contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
     contact.preferred_agent_id = contact.preferred_until_ms = None
 

@@ -29,6 +29,9 @@ def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
     state.tally(contact.queue_id)[contact.state] -= 1
     contact.queue_id = queue_id
     state.tally(queue_id)[contact.state] += 1
+    # Who comes into a closed queue waits for the opening; who was there before is another matter.
+    if contact.state is not ContactState.ASSIGNED:
+        contact.held = bool(state.hours) and state.is_closed(queue_id)
 
 
 def wait(state: RoutingState, contact: Contact) -> None:

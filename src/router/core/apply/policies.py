@@ -15,6 +15,9 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     if e.drain_to:
         _adopt(state, e.drain_to)
     state.policy_version = e.version
+    state.calendars = {}
+    if state.hours:
+        state.hours = {name: h for name, h in state.hours.items() if name in e.policy.queues}
     state.index.rebuild(e.policy)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.decide import agents, assignments, contacts, offers, policies
+from router.core.decide import agents, assignments, contacts, hours, offers, policies
 from router.core.decide.step import Step
 from router.model.commands import AdvanceTime
 from router.model.outcome import Answer, Done
@@ -19,5 +19,6 @@ DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
     **assignments.HANDLERS,
     **agents.HANDLERS,
     **policies.HANDLERS,
+    **hours.HANDLERS,
     AdvanceTime: _advance,
 }

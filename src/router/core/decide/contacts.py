@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from router.core.decide import checks, offers
+from router.core.decide import checks, leaving, offers
+from router.core.decide.admission import closed_refusal
 from router.core.decide.assignments import complete, end_contact, release
 from router.core.decide.intake import enqueue
 from router.core.decide.rescind import rescind_all, rescind_unqualified
@@ -33,11 +34,11 @@ from router.model.events import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
-    ContactExpired,
     ContactRequeued,
     ContactUpdated,
 )
 from router.model.outcome import Answer
+from router.model.policy import WhenClosed
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
@@ -249,11 +250,24 @@ def _transfer(step: Step, command: TransferContact) -> Answer:
     if command.to_queue_id is not None:
         if command.to_queue_id not in policy.queues:
             return unknown_queue("to_queue_id")
-        return to_queue(step, contact, command.to_queue_id, "transferred")
+        return _transfer_to_queue(step, contact, command.to_queue_id)
     agent = state.agents.get(command.to_agent_id or "")
     if agent is None:
         return unknown_agent("to_agent_id")
     return _transfer_to(step, contact, agent)
+
+
+def _transfer_to_queue(step: Step, contact: Contact, queue_id: str) -> Answer:
+    """A closed queue takes a customer who is passed on as it takes a new one."""
+    state = step.state
+    if not leaving.takes_somebody(state, queue_id):
+        found = None
+        if state.queue_policy(queue_id).when_closed is WhenClosed.OVERFLOW:
+            found = leaving.way_on(state, queue_id, leaving.hops_left(state, contact))
+        if found is None:
+            return closed_refusal(state, queue_id, "to_queue_id")
+        queue_id, _ = found
+    return to_queue(step, contact, queue_id, "transferred")
 
 
 def _transfer_to(step: Step, contact: Contact, agent: Agent) -> Answer:
@@ -320,15 +334,7 @@ def _assign(step: Step, command: AssignContact) -> Answer:
 def expire(step: Step, contact: Contact, reason: str) -> None:
     """Its time to live, or the queue's longest wait, is over."""
     rescind_all(step, contact, "expired")
-    step.emit(
-        ContactExpired(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            waited_ms=step.at_ms - contact.queued_at_ms,
-            reason=reason,
-            gateway_id=contact.gateway_id,
-        )
-    )
+    leaving.over(step, contact, reason)
 
 
 HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {

@@ -1,12 +1,13 @@
 """A new contact: repeated, classified, checked, refused or queued."""
 
 from router.core.decide import checks
+from router.core.decide.admission import admit
 from router.core.decide.step import Step, repeated, unknown_queue
 from router.core.state import RoutingState
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued
 from router.model.outcome import Answer, Done
-from router.model.policy import EntryRule, Policy, QueuePolicy, WhenFull
+from router.model.policy import EntryRule, Policy, WhenNobody
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import ContactState
 from router.rules.entry import classify
@@ -33,7 +34,8 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     admitted = _admit(state, policy, queue_id, command.channel, skills)
     if isinstance(admitted, Refused):
         return admitted
-    event = _queued(step, policy, command, admitted, skills, rule)
+    queue_id, hops = admitted
+    event = _queued(step, command, queue_id, skills, rule, hops)
     step.emit(event)
     return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
 
@@ -83,38 +85,28 @@ def _joined(skills: dict[str, int], rule: EntryRule | None) -> dict[str, int]:
 
 def _admit(
     state: RoutingState, policy: Policy, queue_id: str, channel: str, skills: dict[str, int]
-) -> str | Refused:
-    """The queue that has a place for it: this one, or along its overflows where the policy says so.
-
-    The limit bounds waiting: a contact that somebody can take at once is never turned away.
-    """
-    first_full = queue_id
-    for _ in range(len(policy.queues)):
-        queue: QueuePolicy = policy.queues[queue_id]
-        if (
-            queue.length_max is None
-            or state.tally(queue_id)[ContactState.QUEUED] < queue.length_max
-        ):
-            return queue_id
-        if state.index.somebody_could_take(queue_id, channel, skills):
-            return queue_id
-        if queue.when_full is WhenFull.REFUSE or queue.overflow_to is None:
-            break
-        queue_id = queue.overflow_to
-    return Refused(
-        code=RefusalCode.QUEUE_FULL,
-        field="queue_id",
-        detail=f"queue {first_full} is at its length_max",
+) -> tuple[str, int] | Refused:
+    """The queue that takes it, and how many overflows lie before it."""
+    queue = policy.queues[queue_id]
+    if queue.length_max is None and queue.when_nobody is WhenNobody.WAIT and not state.hours:
+        return queue_id, 0
+    index = state.index
+    return admit(
+        state,
+        policy,
+        queue_id,
+        somebody_free=lambda name: index.somebody_could_take(name, channel, skills),
+        somebody_ready=lambda name: index.somebody_is_ready(name, channel, skills),
     )
 
 
 def _queued(
     step: Step,
-    policy: Policy,
     command: EnqueueContact,
     queue_id: str,
     skills: dict[str, int],
     rule: EntryRule | None,
+    hops: int,
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
     ttl_s = command.ttl_s
@@ -134,6 +126,7 @@ def _queued(
         attributes=command.attributes,
         ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
         wait_until_ms=step.wait_until_ms(queue_id),
+        hops=hops,
         gateway_id=command.gateway_id,
         reference=command.reference,
         dedupe_key=command.dedupe_key,

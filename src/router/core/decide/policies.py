@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.decide.contacts import to_queue
+from router.core.decide.hours import look_at_all
 from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
 from router.core.state import Contact, RoutingState
@@ -45,6 +46,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     }
     step.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
     answer = step.done("policy", str(state.policy_version))
+    look_at_all(step)
     for contact in sorted(waiting, key=_orig_seq):
         if contact.queue_id not in policy.queues:
             to_queue(step, contact, command.drain_to[contact.queue_id], "drained")

@@ -1,5 +1,6 @@
 """Offers taken back by the router, and contacts that go back to their places."""
 
+from router.core.decide.leaving import back_in_line
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.step import Step
 from router.core.eligibility import qualified
@@ -78,3 +79,5 @@ def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
             gateway_id=contact.gateway_id,
         )
     )
+    if step.state.hours:
+        back_in_line(step, contact)

@@ -29,7 +29,13 @@ class Step:
         self.events.append(event)
 
     def wait_until_ms(self, queue_id: QueueId) -> int | None:
-        """When a contact that enters this queue now has waited there long enough; none: never."""
+        """When a contact that enters this queue now has waited there long enough; none: never, or it is closed: not yet."""
+        if self.state.hours and self.state.is_closed(queue_id):
+            return None
+        return self.wait_limit_ms(queue_id)
+
+    def wait_limit_ms(self, queue_id: QueueId) -> int | None:
+        """The end of a wait in this queue that begins now; none: without limit."""
         wait_max_s = self.state.queue_policy(queue_id).wait_max_s
         return None if wait_max_s is None else self.at_ms + 1000 * wait_max_s
 

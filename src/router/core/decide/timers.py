@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.core.decide import agents, contacts, offers
+from router.core.decide import agents, contacts, hours, leaving, offers
 from router.core.decide.assignments import complete
 from router.core.decide.step import Step
 from router.core.timers import Entry, TimerKind
-from router.model.events import AgentStateChanged, ContactOverflowed, ContactRelaxed
+from router.model.events import AgentStateChanged, ContactRelaxed
 from router.model.states import AgentState
 
 
@@ -30,7 +30,9 @@ def _expire(step: Step, contact_id: str) -> None:
 
 def _cool_down_over(step: Step, contact_id: str) -> None:
     # Nothing has changed but what time it is: the contact is looked at again.
-    step.state.index.seeking[contact_id] = step.state.contacts[contact_id]
+    contact = step.state.contacts[contact_id]
+    if not contact.held:
+        step.state.index.seeking[contact_id] = contact
 
 
 def _return(step: Step, agent_id: str) -> None:
@@ -49,24 +51,7 @@ def _grace_over(step: Step, agent_id: str) -> None:
 
 
 def _waited_too_long(step: Step, contact_id: str) -> None:
-    state = step.state
-    contact = state.contacts[contact_id]
-    target = state.queue_policy(contact.queue_id).overflow_to
-    if target is None:
-        contacts.expire(step, contact, "wait_max")
-        return
-    step.emit(
-        ContactOverflowed(
-            contact_id=contact.contact_id,
-            from_queue_id=contact.queue_id,
-            queue_id=target,
-            req=state.index.req(
-                target, contact.channel, contact.skills, contact.preferred_agent_id
-            ),
-            wait_until_ms=step.wait_until_ms(target),
-            gateway_id=contact.gateway_id,
-        )
-    )
+    leaving.waited_too_long(step, step.state.contacts[contact_id])
 
 
 def _relax(step: Step, contact_id: str) -> None:
@@ -89,4 +74,5 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.COOL_DOWN: _cool_down_over,
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
+    TimerKind.HOURS: hours.look,
 }
