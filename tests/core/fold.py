@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import AtClosing, ChannelPolicy, Policy, QueuePolicy
 from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
 
 
@@ -28,6 +28,10 @@ class RefContact:
     state: ContactState = ContactState.QUEUED
     owner: str | None = None
     preferred: str | None = None
+    hops: int = 0
+    held: bool = False
+    came_back: bool = False
+    """From a lost desktop: it keeps its place also in a closed queue."""
 
 
 @dataclass
@@ -102,6 +106,12 @@ class Fold:
         self.assignments: dict[str, RefAssignment] = {}
         self.agents: dict[str, RefAgent] = {}
         self.cool_downs: dict[tuple[str, str], int] = {}
+        self.closed_until: dict[str, int | None] = {}
+        """The queues that are closed, and when they open, as far as was said."""
+        self.closing: dict[str, AtClosing] = {}
+        """What was to become of those in line when the queue closed."""
+        self.next_look: dict[str, int] = {}
+        """Of queues that were said to open or close: when that changes."""
         self.submitted = 0
         self.ended = dict.fromkeys(TERMINAL.values(), 0)
         self.seq = 0
@@ -147,11 +157,46 @@ class Fold:
             case e.PolicyPublished():
                 assert event.version == self.policy_version + 1, "policy versions count up by one"
                 self.policy, self.policy_version = event.policy, event.version
+                for name in [name for name in self.closed_until if name not in event.policy.queues]:
+                    del self.closed_until[name]
+                for name in [name for name in self.next_look if name not in event.policy.queues]:
+                    del self.next_look[name]
                 for contact in self.contacts.values():
                     if contact.state is ContactState.ASSIGNED:
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
+            case e.QueueOpened() | e.QueueClosed():
+                self._fold_queue(event)
             case _:
                 self._fold_agent(event)
+
+    def _fold_queue(self, event: e.QueueOpened | e.QueueClosed) -> None:
+        assert self.policy is not None
+        assert event.queue_id in self.policy.queues, "a queue that is not there opens or closes"
+        assert event.until_ms is None or event.until_ms > self.at_ms, "changes in the past"
+        self.next_look.pop(event.queue_id, None)
+        if event.until_ms is not None:
+            self.next_look[event.queue_id] = event.until_ms
+        waiting = [
+            contact
+            for contact in self.contacts.values()
+            if contact.queue_id == event.queue_id
+            and contact.state in (ContactState.QUEUED, ContactState.OFFERED)
+        ]
+        if isinstance(event, e.QueueOpened):
+            self.closed_until.pop(event.queue_id, None)
+            for contact in waiting:
+                if contact.held:
+                    contact.held, contact.wait_until_ms = False, event.wait_until_ms
+            return
+        was_closed = event.queue_id in self.closed_until
+        assert not (event.holds and was_closed), "held back at a closing that is none"
+        self.closed_until[event.queue_id] = event.until_ms
+        if not was_closed:
+            self.closing[event.queue_id] = self.policy.queues[event.queue_id].at_closing
+            expected = self.closing[event.queue_id] is AtClosing.WAIT
+            assert event.holds == expected, "held back, or not, against at_closing"
+        for contact in waiting if event.holds else []:
+            contact.held, contact.wait_until_ms = True, None
 
     def _fold_contact(self, event: e.Event) -> None:
         match event:
@@ -173,6 +218,8 @@ class Fold:
                     event.strict_class,
                     event.ttl_at_ms,
                     event.wait_until_ms,
+                    hops=event.hops,
+                    held=event.queue_id in self.closed_until,
                 )
             case e.ContactUpdated():
                 contact = self.live_contact(event.contact_id)
@@ -186,6 +233,10 @@ class Fold:
                 assert contact.state is ContactState.QUEUED, "only a waiting contact overflows"
                 assert contact.queue_id == event.from_queue_id
                 contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+                contact.hops += event.hops
+                contact.held = event.queue_id in self.closed_until
+                assert self.policy is not None
+                assert contact.hops <= self.policy.overflow_hops_max, "it overflows too often"
             case e.ContactRelaxed():
                 self.live_contact(event.contact_id).preferred = None
             case e.ContactAssigned():
@@ -215,6 +266,10 @@ class Fold:
             self._hand_over(contact, contact.owner, owner)
         assert not self.live_offers(contact), "I9: requeued with a live offer"
         contact.state = ContactState.QUEUED
+        contact.came_back = contact.came_back or event.reason == "lost_desktop"
+        put_there = event.reason in ("transferred", "supervisor", "drained")
+        if put_there or event.queue_id != contact.queue_id:
+            contact.held = event.queue_id in self.closed_until
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
         contact.preferred = event.preferred_agent_id
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
@@ -360,6 +415,7 @@ class Fold:
         contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
         # A reservation is over with the accept, a time to live with the first answer.
         contact.preferred, contact.ttl_at_ms = None, None
+        contact.held = False
         self._gets_a_new_turn(work.agent_id)
 
     def _gets_a_new_turn(self, agent_id: str) -> None:

@@ -87,7 +87,8 @@ class Reference(Fold):
     def could_take(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
         """The whole rule."""
         return (
-            self.serves(agent, contact)
+            not contact.held
+            and self.serves(agent, contact)
             and self.has_skills(agent, contact)
             and self.could_be_handed(agent, contact, at_ms)
         )
@@ -99,6 +100,36 @@ class Reference(Fold):
             and self.fits(agent, contact.channel)
             and self.is_free_for(contact, agent, at_ms)
         )
+
+    def somebody_is_there(self, contact: RefContact) -> bool:
+        """Somebody who qualifies is READY, busy or free."""
+        return any(
+            agent.state is AgentState.READY
+            and self.serves(agent, contact)
+            and self.has_skills(agent, contact)
+            for agent in self.agents.values()
+        )
+
+    # --- opening hours ------------------------------------------------------------------------------------------------
+    def is_open_by_the_table(self, queue_id: str, at_ms: int) -> bool:
+        """What the weekly table says, minute by minute of a week in UTC; only for calendars without special days."""
+        assert self.policy is not None
+        name = self.policy.queues[queue_id].hours
+        if name is None:
+            return True
+        calendar = self.policy.calendars[name]
+        assert calendar.zone == "UTC" and not calendar.dates and calendar.holidays is None
+        days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+        # The first of January 1970 was a Thursday.
+        now = (at_ms // 60_000 + 3 * 1_440) % (7 * 1_440)
+        for place, day in enumerate(days):
+            for span in getattr(calendar.week, day):
+                hours = [int(part) for part in span.replace("-", ":").split(":")]
+                start, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+                length = end - start if end > start else end - start + 1_440
+                if (now - place * 1_440 - start) % (7 * 1_440) < length:
+                    return True
+        return False
 
     # --- which first --------------------------------------------------------------------------------------------------
     def order(self, contact: RefContact) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from router.core.engine import Engine
 from router.model import commands as c
 from router.model import events as e
 from router.model.outcome import Done, Outcome
-from router.model.policy import Policy, WhenFull
+from router.model.policy import AtClosing, Policy, WhenClosed, WhenFull, WhenNobody
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import (
     AgentState,
@@ -50,6 +50,8 @@ class World:
         self.engine = engine or Engine()
         self.reference = Reference()
         self.at_ms = START_MS
+        self.supervised: set[str] = set()
+        """Queues that are open or closed by a supervisor's word."""
         self.records: list[tuple[int, int, list[e.Event]]] = []
         self.asked: list[tuple[int, c.Command]] = []
         if policy is not None:
@@ -145,6 +147,10 @@ class World:
                 assert self.at_ms >= deadline_ms, "I15: expired before its deadline"
             if isinstance(event, e.ContactQueued):
                 self._judge_room(event)
+            if isinstance(event, e.QueueOpened | e.QueueClosed):
+                self.supervised.discard(event.queue_id)
+                if event.reason == "supervisor":
+                    self.supervised.add(event.queue_id)
             reference.fold(event, self.at_ms)
             if isinstance(event, e.OfferMade | e.ContactAssigned):
                 self._judge_capacity(reference.agents[event.agent_id], event)
@@ -203,8 +209,12 @@ class World:
         """A full queue takes a contact only if somebody can take that one at once."""
         reference = self.reference
         assert reference.policy is not None
-        length_max = reference.policy.queues[event.queue_id].length_max
-        if length_max is None or self._length(event.queue_id) < length_max:
+        queue = reference.policy.queues[event.queue_id]
+        closed = event.queue_id in reference.closed_until
+        assert not closed or queue.when_closed is WhenClosed.WAIT, "a closed queue took a contact"
+        assert event.hops <= reference.policy.overflow_hops_max, "it overflows too often"
+        full = queue.length_max is not None and self._length(event.queue_id) >= queue.length_max
+        if not full and (closed or queue.when_nobody is WhenNobody.WAIT):
             return
         contact = RefContact(
             event.contact_id,
@@ -218,7 +228,11 @@ class World:
             None,
             None,
         )
-        assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
+        if not closed and queue.when_nobody is not WhenNobody.WAIT:
+            assert reference.somebody_is_there(contact), "taken, though nobody is there"
+        if full:
+            assert not closed, "a contact was put into a full queue that is closed"
+            assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
 
     def _length(self, queue_id: str) -> int:
         return sum(
@@ -237,13 +251,27 @@ class World:
                 if answer.code is RefusalCode.QUEUE_FULL:
                     assert reference.policy is not None
                     queue = reference.policy.queues[queue_id]
+                    sent_on = queue_id in reference.closed_until or (
+                        queue.when_nobody is WhenNobody.OVERFLOW
+                    )
+                    if sent_on and self._overflows(queue_id):
+                        return
                     assert queue.length_max is not None, "refused by a queue without limit"
                     if queue.when_full is WhenFull.REFUSE:
                         assert self._length(queue_id) >= queue.length_max, "refused with room left"
+                elif answer.code is RefusalCode.QUEUE_CLOSED and not self._overflows(queue_id):
+                    assert queue_id in reference.closed_until, "closed, it says, and is open"
+                    assert answer.opens_at_ms == reference.closed_until[queue_id]
+                elif answer.code is RefusalCode.NOBODY_THERE and not self._overflows(queue_id):
+                    assert queue_id not in reference.closed_until
         if isinstance(answer, Done):
             assert 0 <= answer.seq <= self.engine.seq
             if answer.replayed and not outcome.events:
                 assert answer.seq < outcome.first_seq, "a repeat names the first time"
+
+    def _overflows(self, queue_id: str) -> bool:
+        assert self.reference.policy is not None
+        return self.reference.policy.queues[queue_id].overflow_to is not None
 
     def _judge_accept(self, command: c.AcceptOffer, outcome: Outcome) -> None:
         reference, answer = self.reference, outcome.answer
@@ -288,11 +316,41 @@ class World:
                 assert owner == work.assignment_id, "I7: work without its contact"
         for offer in reference.pending():
             assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
+        self._judge_hours()
         missed = reference.missed_matches(self.at_ms)
         assert not missed, f"I22: could be matched and is not: {missed}"
         assert self.engine.check() == [], "the engine's own invariants"
         due_ms = self.engine.next_deadline_ms()
         assert due_ms is None or due_ms > self.at_ms, "I15/I19: a due timer was left behind"
+
+    def _judge_hours(self) -> None:
+        """Every queue is as its table says, but for a supervisor's word; who is held back, waits for an opening."""
+        reference, engine = self.reference, self.engine
+        assert reference.policy is not None
+        for queue_id, queue in reference.policy.queues.items():
+            view = engine.queue(queue_id)
+            assert view is not None and view.is_open == (queue_id not in reference.closed_until)
+            look_ms = reference.next_look.get(queue_id)
+            assert look_ms is None or look_ms > self.at_ms, "the time of a change has passed"
+            calendar = reference.policy.calendars.get(queue.hours or "")
+            if queue_id in self.supervised or (calendar and calendar.zone != "UTC"):
+                continue
+            assert view.is_open == reference.is_open_by_the_table(queue_id, self.at_ms), queue_id
+            if look_ms is not None and not (calendar and (calendar.dates or calendar.holidays)):
+                before, after = look_ms - 1, look_ms
+                assert reference.is_open_by_the_table(queue_id, before) == view.is_open
+                assert reference.is_open_by_the_table(queue_id, after) != view.is_open
+        for contact in reference.contacts.values():
+            closing = reference.closing.get(contact.queue_id)
+            if (
+                contact.state is ContactState.QUEUED
+                and contact.queue_id in reference.closed_until
+                and closing in (AtClosing.EXPIRE, AtClosing.WAIT)
+                and closing is reference.queue_of(contact).at_closing
+            ):
+                assert contact.held or contact.came_back, f"{closing}: it is still in line"
+            if contact.held and not contact.state.is_terminal:
+                assert contact.queue_id in reference.closed_until, "held back by an open queue"
 
     def _judge_contact(self, contact: RefContact) -> None:
         reference = self.reference
@@ -403,6 +461,9 @@ def _compare_waiting(world: World, at_ms: int) -> None:
         view, why = engine.contact(contact.contact_id), engine.why(contact.contact_id)
         assert view is not None and why is not None
         assert view.state is contact.state and view.queue_id == contact.queue_id
+        assert (view.held, view.hops) == (contact.held, contact.hops)
+        if contact.held and contact.state is ContactState.QUEUED:
+            assert why.reason == "queue_closed"
         if contact.state is ContactState.QUEUED:
             line = [other for other in in_line if other.queue_id == contact.queue_id]
             place = 1 + line.index(contact)

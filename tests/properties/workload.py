@@ -11,13 +11,18 @@ from typing import Any, Final
 from router.model import commands as c
 from router.model.policy import (
     AgentsPolicy,
+    AtClosing,
+    CalendarPolicy,
     ChannelPolicy,
     LostDesktopAction,
     Policy,
     QueuePolicy,
     RonaPolicy,
     Selection,
+    WeekPolicy,
+    WhenClosed,
     WhenFull,
+    WhenNobody,
 )
 from router.model.states import AgentState, AssignmentState
 from tests.core.world import World
@@ -27,6 +32,21 @@ QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("billing", "english", "german")
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _every_day(*spans: str) -> CalendarPolicy:
+    return CalendarPolicy(zone="UTC", week=WeekPolicy(**dict.fromkeys(DAYS, spans)))
+
+
+# Walks begin on a Monday at 09:00 and last some minutes: hours that open and close while they go.
+CALENDARS: Final = {
+    "minutes": _every_day(*(f"09:{start:02}-09:{start + 3:02}" for start in range(1, 58, 5))),
+    "night": _every_day("22:00-06:00"),
+    "early": _every_day("21:00-09:07"),
+    "always": _every_day("00:00-24:00"),
+    "never": CalendarPolicy(zone="UTC"),
+}
 
 
 class Workload:
@@ -46,6 +66,7 @@ class Workload:
             "transfer": 6,
             "desktop": 4,
             "policy": 1,
+            "queue_opens": 2,
             "wrong": 2,
         }
 
@@ -200,6 +221,13 @@ class Workload:
         drain_to = {"vip": "support"} if self._random.random() < 0.7 else {}
         return c.PublishPolicy(policy=self.policy(), drain_to=drain_to)
 
+    def _queue_opens(self, world: World) -> c.Command:
+        return c.SetQueueOpen(
+            queue_id=self._one(QUEUES),
+            is_open=self._one((True, False, None, None)),
+            for_s=self._one((None, None, 7)),
+        )
+
     def _wrong(self, world: World) -> c.Command:
         old = self._one([*world.reference.offers, "nothing.1"])
         ways: tuple[c.Command, ...] = (
@@ -221,6 +249,8 @@ class Workload:
             channels={name: self._channel(name) for name in CHANNELS},
             queues={name: self._queue(names[place + 1 :]) for place, name in enumerate(names)},
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
+            calendars=CALENDARS,
+            overflow_hops_max=self._one((1, 2, 10)),
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
@@ -258,11 +288,18 @@ class Workload:
             when_full=WhenFull.REFUSE if overflow_to is None else self._one(WhenFull),
             wait_max_s=self._one((None, 12)),
             overflow_to=overflow_to,
+            hours=self._one((*(None,) * 9, "minutes", "minutes", *CALENDARS)),
+            when_closed=self._way(WhenClosed, overflow_to),
+            at_closing=self._way(AtClosing, overflow_to),
+            when_nobody=self._one((WhenNobody.WAIT, self._way(WhenNobody, overflow_to))),
             cool_down_s=self._one((0, 5, 30)),
             rona=RonaPolicy(
                 not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))
             ),
         )
+
+    def _way(self, ways: Any, overflow_to: str | None) -> Any:
+        return self._one(way for way in ways if overflow_to is not None or way != "overflow")
 
 
 def run(seed: int, steps: int, world: World | None = None) -> World:

@@ -36,7 +36,7 @@ def staying(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding
     """Contacts that have overflowed as often as they may and wait where that would go on."""
     found: dict[QueueId, list[Contact]] = {}
     for line in state.index.all_lines():
-        if policy.queues[line.queue_id].overflow_to is None:
+        if state.queue_policy(line.queue_id).overflow_to is None:
             continue
         for contact in line.by_key.values():
             if contact.hops >= policy.overflow_hops_max and contact.state is ContactState.QUEUED:
