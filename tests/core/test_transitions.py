@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 import pytest
 
-from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, Row, step
+from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, QUEUE, Row, step
 from router.model import events
 from router.model.errors import IllegalTransition
-from router.model.states import AgentState, AssignmentState, ContactState, OfferState
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState, QueueState
 
 EVENT_TYPES: tuple[type, ...] = get_args(events.Event)
 Table = Mapping[tuple[Any, type], Any]
@@ -18,6 +18,7 @@ TABLES: dict[str, tuple[Table, tuple[Any, ...]]] = {
     "offer": (OFFER, (None, *OfferState)),
     "assignment": (ASSIGNMENT, (None, *AssignmentState)),
     "agent": (AGENT, (None, *AgentState)),
+    "queue": (QUEUE, (None, *QueueState)),
 }
 
 # What may happen, written a second time, by event: the states before it, and the state after it ("=": the same).
@@ -58,6 +59,10 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "agent.desktop_connected": (("offline", "not_ready", "ready"), "="),
         "agent.desktop_lost": (("offline", "not_ready", "ready"), "="),
     },
+    "queue": {
+        "queue.opened": (("open", "closed"), "open"),
+        "queue.closed": (("open", "closed"), "closed"),
+    },
 }
 # Rows whose result depends on the state before.
 MORE: dict[str, set[tuple[str | None, str, str]]] = {
@@ -68,6 +73,7 @@ MORE: dict[str, set[tuple[str | None, str, str]]] = {
     },
     "offer": set(),
     "assignment": set(),
+    "queue": set(),
     "agent": {
         (None, "agent.updated", "offline"),
         ("offline", "agent.updated", "offline"),

@@ -36,6 +36,7 @@ COMMAND_TAGS = {
     "ConnectDesktop": "agent.connect_desktop",
     "LoseDesktop": "agent.lose_desktop",
     "PublishPolicy": "policy.publish",
+    "SetQueueOpen": "queue.set_open",
     "AdvanceTime": "time.advance",
 }
 EVENT_TAGS = {
@@ -65,6 +66,8 @@ EVENT_TAGS = {
     "AgentNextStateSet": "agent.next_state_set",
     "DesktopConnected": "agent.desktop_connected",
     "DesktopLost": "agent.desktop_lost",
+    "QueueOpened": "queue.opened",
+    "QueueClosed": "queue.closed",
     "PolicyPublished": "policy.published",
 }
 # Numbered once, never reused: add at the end of a group, remove nothing.
@@ -91,6 +94,8 @@ REFUSALS = {
     "KEY_REUSED": 41,
     "QUEUE_FULL": 42,
     "NO_QUEUE": 43,
+    "QUEUE_CLOSED": 44,
+    "NOBODY_THERE": 45,
     "POLICY_INVALID": 60,
     "POLICY_VERSION": 61,
     "DRAIN_REQUIRED": 62,

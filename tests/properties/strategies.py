@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from router.model.policy import (
     AgentsPolicy,
+    AtClosing,
+    CalendarPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -14,7 +16,10 @@ from router.model.policy import (
     QueuePolicy,
     RonaPolicy,
     Selection,
+    WeekPolicy,
+    WhenClosed,
     WhenFull,
+    WhenNobody,
 )
 
 CHANNELS: Final = ("voice", "chat", "mail")
@@ -23,6 +28,12 @@ SKILLS: Final = ("english", "german", "billing")
 AGENTS: Final = ("ada", "bob", "cy", "dee")
 # Odd seconds too, so that timers meet and miss each other.
 PAUSES_MS: Final = (0, 0, 0, 1, 500, 1_000, 5_000, 10_000, 15_000, 30_000, 61_000)
+
+# Every centre here begins on a Monday at 09:00 UTC: it closes and opens within what a run of a machine lasts.
+CALENDARS: Final = {
+    "short": CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("08:00-09:01", "09:02-17:00"))),
+    "late": CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("09:01-17:00",))),
+}
 
 skills = st.dictionaries(st.sampled_from(SKILLS), st.integers(1, 4), max_size=2)
 priorities = st.sampled_from((0, 0, 0, 5, 60, -5))
@@ -69,11 +80,19 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         when_full=WhenFull.REFUSE if overflow_to is None else draw(st.sampled_from(WhenFull)),
         wait_max_s=draw(st.sampled_from((None, None, 20, 60))),
         overflow_to=overflow_to,
+        hours=draw(st.sampled_from((None, None, None, *CALENDARS))),
+        when_closed=draw(_way(WhenClosed, overflow_to)),
+        at_closing=draw(_way(AtClosing, overflow_to)),
+        when_nobody=draw(st.one_of(st.just(WhenNobody.WAIT), _way(WhenNobody, overflow_to))),
         cool_down_s=draw(st.sampled_from((0, 5, 30))),
         rona=RonaPolicy(
             not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))
         ),
     )
+
+
+def _way(ways: Any, overflow_to: str | None) -> st.SearchStrategy[Any]:
+    return st.sampled_from([way for way in ways if overflow_to is not None or way != "overflow"])
 
 
 @st.composite
@@ -87,6 +106,8 @@ def policies(draw: st.DrawFn) -> Policy:
         entry=(
             EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales", priority_s=7),
         ),
+        calendars=CALENDARS,
+        overflow_hops_max=draw(st.sampled_from((1, 10))),
         default_queue=draw(st.sampled_from((None, "support"))),
         agents=AgentsPolicy(
             units=draw(st.sampled_from((100, 160))),

@@ -106,6 +106,17 @@ class Centre(RuleBasedStateMachine):
         self._do(c.EnqueueContact(contact_id=contact_id, **asked))
 
     @rule(
+        queue_id=queue_ids,
+        is_open=some.maybe(st.booleans()),
+        for_s=st.sampled_from((None, None, 10)),
+    )
+    def a_supervisor_opens_or_closes(
+        self, queue_id: str, is_open: bool | None, for_s: int | None
+    ) -> None:
+        """Or leaves it to the calendar again."""
+        self._do(c.SetQueueOpen(queue_id=queue_id, is_open=is_open, for_s=for_s))
+
+    @rule(
         position=positions,
         priority_s=some.maybe(some.priorities),
         strict_class=some.maybe(some.classes),

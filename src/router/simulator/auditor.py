@@ -47,6 +47,8 @@ class Auditor:
         self._ready: dict[str, None] = {}
         self._hear: dict[type[ev.Event], Callable[..., None]] = {
             ev.PolicyPublished: self._published,
+            ev.QueueOpened: self._queue_turned,
+            ev.QueueClosed: self._queue_turned,
             ev.AgentUpdated: self._agent_updated,
             ev.AgentRemoved: self._agent_removed,
             ev.AgentStateChanged: self._agent_state,
@@ -138,6 +140,15 @@ class Auditor:
     def _published(self, event: ev.PolicyPublished) -> None:
         self._ledger.publish(event.policy)
 
+    def _queue_turned(self, event: ev.QueueOpened | ev.QueueClosed) -> None:
+        closed = isinstance(event, ev.QueueClosed)
+        self._check(
+            event.until_ms is None or event.until_ms > self._at_ms,
+            f"queue {event.queue_id} is said to turn at a time that has passed",
+        )
+        holds = isinstance(event, ev.QueueClosed) and event.holds
+        self._ledger.turn(event.queue_id, closed=closed, holds=holds)
+
     def _agent_updated(self, event: ev.AgentUpdated) -> None:
         agent = self._ledger.agents.get(event.agent_id)
         if agent is None:
@@ -200,6 +211,7 @@ class Auditor:
             queued_at_ms=self._at_ms,
             orig_seq=self._seq,
         )
+        self._ledger.enter(contact, event.queue_id)
         self._ledger.contacts[event.contact_id] = contact
         self._ledger.settle(contact)
 
@@ -221,8 +233,11 @@ class Auditor:
         )
         self._check(not contact.offers, f"{event.contact_id} is requeued with a live offer")
         self._ledger.take_out(contact)
+        if contact.owner is not None:
+            contact.held = False  # Whoever was served was let in.
         contact.owner = contact.assignment_id = None
-        contact.queue_id = event.queue_id
+        if event.queue_id != contact.queue_id or event.reason in ("transferred", "supervisor"):
+            self._ledger.enter(contact, event.queue_id)
         contact.preferred = event.preferred_agent_id
         if event.agent_id is not None and event.cool_down_until_ms is not None:
             contact.cool_downs[event.agent_id] = event.cool_down_until_ms
@@ -233,7 +248,7 @@ class Auditor:
         if contact is not None:
             self._check(contact.queue_id == event.from_queue_id, "overflow from another queue")
             self._ledger.take_out(contact)
-            contact.queue_id = event.queue_id
+            self._ledger.enter(contact, event.queue_id)
             self._ledger.settle(contact)
 
     def _relaxed(self, event: ev.ContactRelaxed) -> None:

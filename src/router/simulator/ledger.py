@@ -44,6 +44,8 @@ class ContactBook(Struct, kw_only=True):
     offers_made: int = 0
     preferred: str | None = None
     cool_downs: dict[str, int] = field(default_factory=dict)
+    held: bool = False
+    """It waits for its queue to open."""
     kind: Kind | None = None
     place: Place | None = None
     """Where it stands in line; none: in no line."""
@@ -82,6 +84,7 @@ class Ledger:
         self.contacts: dict[str, ContactBook] = {}
         self.agents: dict[str, AgentBook] = {}
         self.lines: dict[Kind, SortedDict[Place, ContactBook]] = {}
+        self.closed: set[str] = set()
         self._qualified: dict[tuple[str, Kind], bool] = {}
 
     # --- policy ------------------------------------------------------------------------------------------------------
@@ -142,10 +145,25 @@ class Ledger:
                 del self.lines[contact.kind]
             contact.place = None
 
+    def enter(self, contact: ContactBook, queue_id: str) -> None:
+        """It comes into a queue; into a closed one, to wait for the opening."""
+        contact.queue_id, contact.held = queue_id, queue_id in self.closed
+
+    def turn(self, queue_id: str, *, closed: bool, holds: bool) -> None:
+        """A queue has opened or closed: who waited for that stands in line, or those in line are held back."""
+        (self.closed.add if closed else self.closed.discard)(queue_id)
+        for contact in self.contacts.values():
+            if contact.queue_id != queue_id or contact.owner is not None or (closed and not holds):
+                continue
+            contact.held = closed
+            self.settle(contact)
+
     def settle(self, contact: ContactBook) -> None:
         """In line exactly while nobody has it and it has fewer live offers than its queue wants."""
         wanted = (
-            contact.owner is None and len(contact.offers) < self.queue(contact.queue_id).broadcast
+            contact.owner is None
+            and not contact.held
+            and len(contact.offers) < self.queue(contact.queue_id).broadcast
         )
         if wanted and contact.place is None:
             self.put_in(contact)

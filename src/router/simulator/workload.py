@@ -5,6 +5,7 @@ replication: the same workload, seed and replication give the same day for ever.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -156,12 +157,16 @@ class Workload(_Document, frozen=True, kw_only=True):
     day_factor: DayFactor | None = None
     streams: Annotated[dict[Name, Stream], Meta(min_length=1)]
     agent_groups: Annotated[dict[Name, Group], Meta(min_length=1)]
+    starts_at: datetime | None = None
+    """The moment of second 0, with its offset from UTC, for policies with opening hours; none: 1970-01-01T00:00Z, a Thursday."""
     policy: Policy | None = None
     """None: derived from streams and groups, with automatic accept."""
 
     def __post_init__(self) -> None:
         if self.warm_up_s >= self.duration_s:
             raise ValueError("warm_up_s must be shorter than duration_s")
+        if self.starts_at is not None and self.starts_at.tzinfo is None:
+            raise ValueError("starts_at needs an offset, such as Z or +01:00")
 
 
 def load(path: Path) -> Workload:
@@ -177,7 +182,8 @@ def day(workload: Workload, *, policy: Policy | None, seed: int, replication: in
         for name in workload.streams
     ]
     agents, levels = _workforce(workload)
-    return Day(
+    start_ms = 0 if workload.starts_at is None else round(workload.starts_at.timestamp() * 1000)
+    drawn = Day(
         name=workload.name,
         policy=policy or workload.policy or derived_policy(workload),
         contacts=merge(*streams, key=attrgetter("at_ms")),
@@ -189,6 +195,7 @@ def day(workload: Workload, *, policy: Policy | None, seed: int, replication: in
         batches=workload.batches,
         behaviour_seed=derived_seed(seed, replication, "behaviour"),
     )
+    return drawn.moved(start_ms)
 
 
 def day_factor(workload: Workload, *, seed: int, replication: int) -> float:

@@ -52,6 +52,10 @@ from router.simulator.workforce import Workforce
 # Whoever still waits so long after the last arrival waits for nobody; the run ends and calls him unfinished.
 GRACE_MS: Final = 7 * 86_400_000
 _PROGRESS_STEPS: Final = 2_000
+# A contact that is turned away for these counts as blocked; any other refusal means that day and policy do not fit.
+_BLOCKED: Final = frozenset(
+    {RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NOBODY_THERE}
+)
 
 
 class Listener(Protocol):
@@ -254,7 +258,7 @@ class World:
         )
         refused = self._do(command)
         if refused is not None:
-            if refused.code is not RefusalCode.QUEUE_FULL:
+            if refused.code not in _BLOCKED:
                 what = refused.code.name.lower()
                 raise WorkloadInvalid(f"{self._day.name}: a contact is refused: {what}")
             del self._plans[plan.contact_id]
