@@ -132,6 +132,7 @@ def answer_of(ask: Any, outcome: Outcome) -> Ok | ErrorFrame:
             state=answer.state,
             allowed=answer.allowed,
             seq=answer.seq,
+            opens_at_ms=answer.opens_at_ms,
         )
     return Ok(
         id=ask.id,

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from router.model.errors import Problem
 from router.model.events import Event
 from router.model.ids import Ident, Name
-from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
+from router.model.policy import DAY_S, Attributes, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState, ContactState
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.stats.figures import QueueFigures
@@ -41,6 +41,12 @@ class Reason(_Request, frozen=True, kw_only=True):
     """Why, as an id; the body may be left out."""
 
     reason: Ident | None = None
+
+
+class QueueTurn(_Request, frozen=True, kw_only=True):
+    """For how long; the body may be left out: until the next such request."""
+
+    for_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
 
 
 class RequeueTarget(_Request, frozen=True, kw_only=True):
@@ -122,6 +128,23 @@ class AgentsQuery(_Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
 
+class AvailabilityQuery(_Request, frozen=True, kw_only=True):
+    """For what kind of contact."""
+
+    channel: Name | None = None
+    """Left out: any channel."""
+    skills: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(,[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?){0,31}(?!\n)$"
+            ),
+        ]
+        | None
+    ) = None
+    """``english:5,billing``; a skill without a level is asked for at level 1."""
+
+
 class EventsQuery(_Request, frozen=True, kw_only=True):
     """From where on."""
 
@@ -165,6 +188,12 @@ class AgentReceipt(_Receipt, frozen=True, kw_only=True):
     """What was done to an agent, durably."""
 
     agent_id: str
+
+
+class QueueReceipt(_Receipt, frozen=True, kw_only=True):
+    """What was done to a queue, durably."""
+
+    queue_id: str
 
 
 class OfferReceipt(_Receipt, frozen=True, kw_only=True):

@@ -49,6 +49,8 @@ PROBLEMS: Final[dict[str, ProblemKind]] = {
     "contact_exists": _K(409, "The contact exists already"),
     "key_reused": _K(422, "The idempotency key was used for another payload"),
     "queue_full": _K(429, "The queue is full", temporary=True),
+    "queue_closed": _K(409, "The queue is closed"),
+    "nobody_there": _K(409, "Nobody is there to take it"),
     "no_queue": _K(422, "No queue named and none found for it"),
     "policy_invalid": _K(422, "The policy has errors"),
     "policy_version": _K(412, "The policy has another version"),
@@ -99,6 +101,8 @@ class ProblemDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     allowed: tuple[str, ...] = ()
     seq: int | None = None
     """The event that decided otherwise."""
+    opens_at_ms: int | None = None
+    """Of a closed queue: when it opens, as far as is known."""
     errors: tuple[Problem, ...] = ()
 
 
@@ -152,6 +156,7 @@ def refused(refusal: Refused) -> ProblemRaised:
         state=refusal.state,
         allowed=refusal.allowed,
         seq=refusal.seq,
+        opens_at_ms=refusal.opens_at_ms,
     )
 
 

@@ -17,6 +17,7 @@ from router.edge.documents import (
     AgentStateChange,
     AssignmentReceipt,
     AssignTarget,
+    AvailabilityQuery,
     Completion,
     ContactChange,
     ContactList,
@@ -33,7 +34,9 @@ from router.edge.documents import (
     PolicyReceipt,
     PublishQuery,
     QueueList,
+    QueueReceipt,
     QueueStatus,
+    QueueTurn,
     Reason,
     RequeueTarget,
     StateDocument,
@@ -44,7 +47,7 @@ from router.edge.documents import (
 )
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
-from router.model.views import AgentView, AgentWhy, ContactView, ContactWhy
+from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy
 from router.wire.frames import ContactFields
 
 
@@ -101,6 +104,18 @@ def _assignment(action: str, operation: Operation, request: Any, *codes: str) ->
     )
 
 
+def _queue(action: str, operation: Operation, request: Any) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/queues/{{queue_id}}/{action}",
+        operation=operation,
+        request=request,
+        response=QueueReceipt,
+        tag="queues",
+        codes=("unknown_queue",),
+    )
+
+
 _CONTACTS: Final = (
     Route(
         method="POST",
@@ -117,6 +132,8 @@ _CONTACTS: Final = (
             "unknown_fact",
             "key_reused",
             "queue_full",
+            "queue_closed",
+            "nobody_there",
             "no_queue",
         ),
         request_headers=("Idempotency-Key",),
@@ -158,6 +175,7 @@ _CONTACTS: Final = (
         "unknown_queue",
         "unknown_agent",
         "agent_unavailable",
+        "queue_closed",
     ),
     _contact(
         "assign",
@@ -271,6 +289,18 @@ _CENTRE: Final = (
         tag="queues",
         codes=("unknown_queue",),
     ),
+    Route(
+        method="GET",
+        path="/v1/queues/{queue_id}/availability",
+        operation=queues.get_availability,
+        response=AvailabilityView,
+        query=AvailabilityQuery,
+        tag="queues",
+        codes=("unknown_queue", "unknown_channel", "unknown_skill"),
+    ),
+    _queue("open", queues.open_queue, QueueTurn),
+    _queue("close", queues.close_queue, QueueTurn),
+    _queue("follow-hours", queues.follow_queue_hours, Nothing),
     Route(
         method="GET",
         path="/v1/policy",

@@ -306,6 +306,8 @@ class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=Tr
     temporary: bool = False
     applied: str = "no"
     retry_after_ms: int | None = None
+    opens_at_ms: int | None = None
+    """Of a closed queue: when it opens, as far as is known."""
 
 
 class Pong(_Tell, frozen=True, kw_only=True, tag="pong"):
