@@ -10,23 +10,38 @@ from msgspec.structs import replace
 
 from router.model.policy import (
     AgentsPolicy,
+    AtClosing,
+    CalendarPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
     FactPolicy,
     FactType,
+    HolidaysPolicy,
     LostDesktopAction,
     Policy,
     QueuePolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    WeekPolicy,
+    WhenClosed,
     WhenFull,
+    WhenNobody,
 )
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
-KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove")
+KINDS: Final = (
+    "calendar",
+    "limits",
+    "channel",
+    "queue",
+    "entry",
+    "agents",
+    "default_queue",
+    "remove",
+)
 
 
 def yes_or_no(text: str) -> bool:
@@ -85,6 +100,10 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "when_full": ("when_full", WhenFull),
     "wait_max": ("wait_max_s", seconds_of),
     "overflow_to": ("overflow_to", str),
+    "hours": ("hours", str),
+    "when_closed": ("when_closed", WhenClosed),
+    "at_closing": ("at_closing", AtClosing),
+    "when_nobody": ("when_nobody", WhenNobody),
     "cool_down": ("cool_down_s", seconds_of),
     "service_level": ("service_level", service_level),
 }
@@ -99,6 +118,38 @@ AGENTS: Final[dict[str, tuple[str, Reader]]] = {
     "desktop_grace": ("desktop_grace_s", seconds_of),
     "rescind_when_not_ready": ("rescind_when_not_ready", yes_or_no),
 }
+
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def spans(text: str) -> tuple[str, ...]:
+    """``09:00-12:00,13:00-17:00``, or ``closed``."""
+    return () if text == "closed" else names(text)
+
+
+def calendar(settings: dict[str, str]) -> CalendarPolicy:
+    """``zone=UTC mon=… date.2026-12-24=… holidays=CH/ZH``; ``daily`` stands for every day, ``workdays`` for five."""
+    week: dict[str, tuple[str, ...]] = {}
+    for name, days in (("daily", DAYS), ("workdays", DAYS[:5])):
+        if name in settings:
+            week |= dict.fromkeys(days, spans(settings.pop(name)))
+    week |= {day: spans(settings.pop(day)) for day in DAYS if day in settings}
+    dates = {
+        key.removeprefix("date."): spans(settings.pop(key))
+        for key in list(settings)
+        if key.startswith("date.")
+    }
+    country, _, subdivision = settings.pop("holidays", "").partition("/")
+    return CalendarPolicy(
+        zone=settings.pop("zone", "UTC"),
+        week=WeekPolicy(**week),
+        dates=dates,
+        holidays=HolidaysPolicy(country=country, subdivision=subdivision or None)
+        if country
+        else None,
+        **fields(settings, {"holiday_hours": ("holiday_hours", spans)}),
+    )
 
 
 def fields(settings: dict[str, str], known: dict[str, tuple[str, Reader]]) -> dict[str, Any]:
@@ -122,6 +173,8 @@ class Draft:
         self._entry: list[EntryRule] = []
         self._agents = AgentsPolicy()
         self._default_queue: str | None = None
+        self._calendars: dict[str, CalendarPolicy] = {}
+        self._hops_max = 10
         self._skills: tuple[str, ...] = ()
         self._facts: tuple[str, ...] = ()
         self.drain_to: dict[str, str] = {}
@@ -146,6 +199,10 @@ class Draft:
             case ["channel", name]:
                 old = self._channels.get(name, ChannelPolicy())
                 self._channels[name] = replace(old, **fields(settings, CHANNEL))
+            case ["calendar", name]:
+                self._calendars[name] = calendar(settings)
+            case ["limits"]:
+                self._hops_max = fields(settings, {"overflow_hops": ("", int)})[""]
             case ["queue", name]:
                 self._queue(name, settings)
             case ["entry", name]:
@@ -203,5 +260,7 @@ class Draft:
             facts={name: FactPolicy(type=FactType.IDENT) for name in self._facts},
             entry=tuple(self._entry),
             default_queue=self._default_queue,
+            calendars=dict(self._calendars),
+            overflow_hops_max=self._hops_max,
             agents=self._agents,
         )

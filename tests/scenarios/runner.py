@@ -25,7 +25,9 @@ class Runner:
     def __init__(self, story: Story) -> None:
         self._story = story
         self._world = World()
-        self._teller = Teller()
+        self._start_ms = story.start_ms or START_MS
+        self._world.at_ms = self._start_ms
+        self._teller = Teller(self._start_ms)
         self._draft = Draft()
         self._draft.declare(story.text)
         self._in_force = deepcopy(self._draft)
@@ -55,12 +57,12 @@ class Runner:
     # --- time ---------------------------------------------------------------------------------------------------------
     def _reach(self, step: Step) -> tuple[list[str], list[str]]:
         """Let time pass up to the step; before it, nothing may happen that the story does not tell."""
-        at_ms = START_MS + step.at_s * 1000
+        at_ms = self._start_ms + step.at_s * 1000
         while (due_ms := self._world.engine.next_deadline_ms()) is not None and due_ms < at_ms:
             events = self._world.later((due_ms - self._world.at_ms) / 1000)
             told = [text for event in events if (text := self._teller.sentence(event, due_ms))]
             if told:
-                when = clock((due_ms - START_MS) // 1000)
+                when = clock((due_ms - self._start_ms) // 1000)
                 self._differs(step, "\n".join(f"before it, at {when}: {text}" for text in told))
         events = self._world.later((at_ms - self._world.at_ms) / 1000)
         return self._told(events, None)
@@ -131,6 +133,8 @@ class Runner:
                 return [self._desktop(agent_id, verb, session[0] if session else "one")]
             case ["agent", agent_id, *rest]:
                 return self._agent(agent_id, rest, settings, reason)
+            case ["supervisor", ("opens" | "closes" | "leaves") as verb, queue_id, *rest]:
+                return [_turn(verb, queue_id, rest)]
             case ["supervisor", verb, contact_id, *rest]:
                 return [self._supervisor(verb, contact_id, rest)]
             case [agent_id, verb, contact_id, *rest]:
@@ -304,6 +308,20 @@ class Runner:
 
     def _differs(self, step: Step, complaint: str) -> NoReturn:
         raise StoryDiffers(self._story.with_mark(step.line, complaint))
+
+
+def _turn(verb: str, queue_id: str, rest: list[str]) -> c.SetQueueOpen:
+    match verb, rest:
+        case (("opens" | "closes"), []):
+            return c.SetQueueOpen(queue_id=queue_id, is_open=verb == "opens")
+        case (("opens" | "closes"), ["for", duration]):
+            return c.SetQueueOpen(
+                queue_id=queue_id, is_open=verb == "opens", for_s=seconds_of(duration)
+            )
+        case "leaves", ["to", "its", "hours"]:
+            return c.SetQueueOpen(queue_id=queue_id)
+        case _:
+            raise ValueError("opens or closes a queue (for 10min), or leaves it to its hours")
 
 
 def _facts(settings: dict[str, str]) -> dict[str, bool | int | str]:

@@ -6,11 +6,6 @@ from tests.builders import START_MS
 from tests.scenarios.story import clock
 
 
-def time_of(at_ms: int) -> str:
-    """An epoch time as the story writes it."""
-    return clock((at_ms - START_MS) // 1000)
-
-
 def with_reason(sentence: str, reason: str | None) -> str:
     """The sentence, and the reason behind it."""
     return f"{sentence} ({reason})" if reason else sentence
@@ -19,14 +14,19 @@ def with_reason(sentence: str, reason: str | None) -> str:
 class Teller:
     """Turns the events of one story into sentences; remembers who has which contact in which queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_ms: int = START_MS) -> None:
+        self.start_ms = start_ms
         self._queued: dict[str, tuple[int, str]] = {}
+
+    def time_of(self, at_ms: int) -> str:
+        """An epoch time as the story writes it."""
+        return clock((at_ms - self.start_ms) // 1000)
 
     def sentence(self, event: e.Event, at_ms: int) -> str | None:
         """What has happened, in one line; none for what no story tells."""
         match event:
             case e.OfferMade():
-                return f"offer {event.contact_id} to {event.agent_id} until {time_of(event.deadline_ms)}"
+                return f"offer {event.contact_id} to {event.agent_id} until {self.time_of(event.deadline_ms)}"
             case e.OfferAccepted() | e.ContactAssigned():
                 taken = f", taken from {event.from_agent_id}" if event.from_agent_id else ""
                 return f"contact {event.contact_id} assigned to {event.agent_id}{taken}"
@@ -39,8 +39,17 @@ class Teller:
                 return with_reason(told, event.reason)
             case e.PolicyPublished():
                 return "policy published"
+            case e.QueueOpened() | e.QueueClosed():
+                return self._of_queue(event)
             case _:
                 return self._of_contact(event, at_ms) or self._of_agent(event)
+
+    def _of_queue(self, event: e.QueueOpened | e.QueueClosed) -> str:
+        is_open = isinstance(event, e.QueueOpened)
+        told = f"queue {event.queue_id} {'open' if is_open else 'closed'}"
+        if event.until_ms is not None:
+            told = f"{told} until {self.time_of(event.until_ms)}"
+        return told if event.reason == "hours" else f"{told} ({event.reason})"
 
     def _of_contact(self, event: e.Event, at_ms: int) -> str | None:
         match event:
@@ -50,10 +59,13 @@ class Teller:
             case e.ContactRequeued():
                 queued_at_ms, queue_id = self._queued[event.contact_id]
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
+                if event.reason == "stays":
+                    for_s = (at_ms - queued_at_ms) // 1000
+                    return f"contact {event.contact_id} stays in {queue_id}, waiting {for_s}s"
                 where = "" if queue_id == event.queue_id else f" in {event.queue_id}"
                 kept = ""
                 if event.preferred_agent_id is not None and event.preferred_until_ms is not None:
-                    until = time_of(event.preferred_until_ms)
+                    until = self.time_of(event.preferred_until_ms)
                     kept = f", kept for {event.preferred_agent_id} until {until}"
                 waiting = f"waiting {(at_ms - queued_at_ms) // 1000}s"
                 return f"contact {event.contact_id} queued{where}, {waiting}{kept}"
@@ -61,7 +73,8 @@ class Teller:
                 queued_at_ms, _ = self._queued[event.contact_id]
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
                 way = f"from {event.from_queue_id} to {event.queue_id}"
-                return f"contact {event.contact_id} overflows {way}"
+                told = f"contact {event.contact_id} overflows {way}"
+                return told if event.reason == "wait_max" else with_reason(told, event.reason)
             case e.ContactRelaxed():
                 return f"contact {event.contact_id} free for everybody"
             case e.ContactUpdated():
@@ -85,10 +98,10 @@ class Teller:
             case e.AssignmentResumed():
                 return f"contact {event.contact_id} off hold"
             case e.WrapUpStarted():
-                until = time_of(event.deadline_ms)
+                until = self.time_of(event.deadline_ms)
                 return f"{event.agent_id} wraps up {event.contact_id} until {until}"
             case e.WrapUpExtended():
-                until = time_of(event.deadline_ms)
+                until = self.time_of(event.deadline_ms)
                 return f"{event.agent_id} wraps up {event.contact_id} until {until}"
             case e.AssignmentCompleted():
                 return with_reason(
@@ -97,13 +110,15 @@ class Teller:
             case e.AgentStateChanged():
                 told = with_reason(f"agent {event.agent_id} {event.state}", event.reason)
                 back = event.return_at_ms
-                return told if back is None else f"{told}, back at {time_of(back)}"
+                return told if back is None else f"{told}, back at {self.time_of(back)}"
             case e.AgentNextStateSet() if event.state is not None:
                 return with_reason(f"agent {event.agent_id} next {event.state}", event.reason)
             case e.AgentNextStateSet():
                 return f"agent {event.agent_id} next state dropped"
             case e.DesktopLost():
-                return f"desktop of {event.agent_id} lost until {time_of(event.grace_until_ms)}"
+                return (
+                    f"desktop of {event.agent_id} lost until {self.time_of(event.grace_until_ms)}"
+                )
             case _:
                 return None
 
@@ -114,6 +129,9 @@ def only_repeats(event: e.Event, command: c.Command | None) -> bool:
         case (
             (None, _)
             | (c.PublishPolicy(), e.PolicyPublished())
+            | (c.PublishPolicy(), e.QueueOpened())
+            | (c.SetQueueOpen(is_open=True), e.QueueOpened())
+            | (c.SetQueueOpen(is_open=False), e.QueueClosed())
             | (c.AcceptOffer(), e.OfferAccepted())
             | (c.DeclineOffer(), e.OfferDeclined())
             | (c.AssignContact(), e.ContactAssigned())

@@ -34,8 +34,18 @@ _ALWAYS_OPEN: Final = _Standing(is_open=True, until_ms=None, reason="hours")
 
 
 def look(step: Step, queue_id: QueueId) -> None:
-    """The time has come at which it was to be decided anew."""
-    _turn(step, queue_id, _by_calendar(step.state, queue_id, step.at_ms))
+    """The time has come at which it was to be decided anew: for this queue, and for all others of which that is true.
+
+    All open and close before anybody in line moves, so that nobody overflows into a queue that closes in the same moment.
+    """
+    state, at_ms = step.state, step.at_ms
+    due = [
+        name
+        for name, hours in state.hours.items()
+        if hours.look_at_ms is not None and hours.look_at_ms <= at_ms
+    ]
+    known: dict[Name | None, _Standing] = {}
+    _turn_all(step, {name: _known(state, name, at_ms, known) for name in sorted(due)})
 
 
 def look_at_all(step: Step) -> None:
@@ -43,21 +53,18 @@ def look_at_all(step: Step) -> None:
     state, policy = step.state, step.state.policy
     if policy is None or not (policy.calendars or state.hours):
         return
-    known: dict[Name, _Standing] = {}
+    known: dict[Name | None, _Standing] = {}
+    changed: dict[QueueId, _Standing] = {}
     for queue_id, queue in policy.queues.items():
         present = state.hours.get(queue_id)
         if present is None and queue.hours is None:
             continue
         if present is not None and present.by_supervisor:
             continue
-        if queue.hours is None:
-            now = _ALWAYS_OPEN
-        else:
-            if queue.hours not in known:
-                known[queue.hours] = _by_calendar(state, queue_id, step.at_ms)
-            now = known[queue.hours]
+        now = _known(state, queue_id, step.at_ms, known)
         if present is None or _standing(present) != now:
-            _turn(step, queue_id, now)
+            changed[queue_id] = now
+    _turn_all(step, changed)
 
 
 def _set_open(step: Step, command: SetQueueOpen) -> Answer:
@@ -82,7 +89,20 @@ def _set_open(step: Step, command: SetQueueOpen) -> Answer:
         now = _Standing(command.is_open, until_ms, "supervisor")
         if present is not None and _standing(present) == now:
             return repeated(queue_id, _name(present), state.seq)
-    return _turn(step, queue_id, now)
+    was_open = not state.is_closed(queue_id)
+    answer = _turn(step, queue_id, now)
+    if was_open and not now.is_open:
+        _empty(step, [queue_id])
+    return answer
+
+
+def _turn_all(step: Step, standings: dict[QueueId, _Standing]) -> None:
+    closing = [
+        name for name, now in standings.items() if not (now.is_open or step.state.is_closed(name))
+    ]
+    for queue_id, now in standings.items():
+        _turn(step, queue_id, now)
+    _empty(step, closing)
 
 
 def _turn(step: Step, queue_id: QueueId, now: _Standing) -> Answer:
@@ -100,22 +120,30 @@ def _turn(step: Step, queue_id: QueueId, now: _Standing) -> Answer:
         return step.done(queue_id, QueueState.OPEN)
     holds = was_open and state.queue_policy(queue_id).at_closing is AtClosing.WAIT
     step.emit(QueueClosed(queue_id=queue_id, until_ms=now.until_ms, reason=now.reason, holds=holds))
-    answer = step.done(queue_id, QueueState.CLOSED)
-    if was_open:
-        for contact in _in_line(state, queue_id):
-            turned_out(step, contact)
-    return answer
+    return step.done(queue_id, QueueState.CLOSED)
 
 
-def _in_line(state: RoutingState, queue_id: QueueId) -> list[Contact]:
-    """Who waits and is offered to nobody, first come first: an offer under way runs to its end."""
+def _empty(step: Step, queue_ids: list[QueueId]) -> None:
+    """What ``at_closing`` says, for those who wait and are offered to nobody, first come first: offers run to their end."""
     found = [
         contact
-        for line in state.index.queue_lines.get(queue_id, ())
+        for queue_id in queue_ids
+        for line in step.state.index.queue_lines.get(queue_id, ())
         for contact in line.by_key.values()
         if contact.state is ContactState.QUEUED and not contact.held
     ]
-    return sorted(found, key=_orig_seq)
+    for contact in sorted(found, key=_orig_seq):
+        turned_out(step, contact)
+
+
+def _known(
+    state: RoutingState, queue_id: QueueId, at_ms: int, known: dict[Name | None, _Standing]
+) -> _Standing:
+    """Queues with one calendar ask it once."""
+    name = state.queue_policy(queue_id).hours
+    if name not in known:
+        known[name] = _by_calendar(state, queue_id, at_ms)
+    return known[name]
 
 
 def _by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> _Standing:
