@@ -7,7 +7,7 @@ All errors are found in one round, each with its path, line and column: those of
 import msgspec
 
 from router.model.errors import PolicyInvalid, Problem
-from router.model.policy import Policy
+from router.model.policy import CalendarPolicy, Policy
 from router.rules.advice import advise
 from router.rules.check import check
 from router.rules.limits import PROBLEM_COUNT_MAX
@@ -45,7 +45,9 @@ def _cross_references(reading: Reading, root: Node, known: list[Problem]) -> lis
     broken = {problem.path for problem in known}
     if broken & {"", *_DECLARING} or len(known) >= PROBLEM_COUNT_MAX:
         return []
-    policy = _without_broken_facts(reading.policy, root) if known else reading.policy
+    policy = reading.policy
+    if known:
+        policy = _with_broken_calendars(_without_broken_facts(policy, root), root)
     problems = [_located(_in_text(found, reading.kept), root) for found in check(policy)]
     return [problem for problem in problems if not _is_below(problem.path, broken)]
 
@@ -68,6 +70,16 @@ def _without_broken_facts(policy: Policy, root: Node) -> Policy:
     for rule in policy.entry:
         for name in bad & rule.when.attributes.keys():
             del rule.when.attributes[name]
+    return policy
+
+
+def _with_broken_calendars(policy: Policy, root: Node) -> Policy:
+    """Queues do not refer to nothing where a calendar was declared, but badly."""
+    assert isinstance(root.value, dict)
+    calendars = root.value.get("calendars")
+    declared = calendars.value if calendars and isinstance(calendars.value, dict) else {}
+    for name in declared.keys() - policy.calendars.keys():
+        policy.calendars[name] = CalendarPolicy(zone="UTC")
     return policy
 
 
