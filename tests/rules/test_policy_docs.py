@@ -7,16 +7,19 @@ import pytest
 
 from router.model.policy import (
     AgentsPolicy,
+    CalendarPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
     FactPolicy,
+    HolidaysPolicy,
     Policy,
     QueuePolicy,
     RetentionPolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    WeekPolicy,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
@@ -25,6 +28,9 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     ChannelPolicy: "",
     QueuePolicy: "",
     FactPolicy: "",
+    CalendarPolicy: "",
+    WeekPolicy: "week.",
+    HolidaysPolicy: "holidays.",
     EntryRule: "",
     EntryWhen: "when.",
     RonaPolicy: "rona.",

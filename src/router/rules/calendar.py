@@ -233,6 +233,6 @@ def holiday_table(policy: HolidaysPolicy) -> Callable[[int], Collection[date]]:
 
     try:
         holidays.country_holidays(policy.country, subdiv=policy.subdivision, expand=False)
-    except NotImplementedError:
+    except RuntimeError:  # Of a kind of its own: not implemented for that place.
         raise ValueError("no such country or subdivision") from None
     return of_year

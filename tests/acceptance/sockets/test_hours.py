@@ -7,6 +7,8 @@ import pytest
 
 from router.client import RouterRefused
 from router.model.commands import SetQueueOpen
+from router.model.events import QueueClosed
+from router.wire.frames import EventFrame
 from tests.acceptance.sockets.house import a_house
 
 PATIENCE_S = 20
@@ -26,9 +28,8 @@ async def test_a_closed_queue_refuses_a_gateway_and_says_when_it_opens(tmp_path:
         assert (error.code, error.temporary) == ("queue_closed", False)
         assert error.opens_at_ms is not None
         async for frame in supervisor:
-            event = getattr(frame, "event", None)
-            if type(event).__name__ == "QueueClosed":
-                assert event.until_ms == error.opens_at_ms
+            if isinstance(frame, EventFrame) and isinstance(frame.event, QueueClosed):
+                assert frame.event.until_ms == error.opens_at_ms
                 break
         await house.do(SetQueueOpen(queue_id="support"))
         assert (await gateway.submit("voice", queue_id="support")).state == "queued"
