@@ -19,6 +19,7 @@ from router.model.policy import (
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    StepPolicy,
     WeekPolicy,
 )
 
@@ -37,6 +38,7 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     ServiceLevelPolicy: "service_level.",
     AgentsPolicy: "agents.",
     RetentionPolicy: "retention.",
+    StepPolicy: "",
 }
 
 

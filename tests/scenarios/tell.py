@@ -74,7 +74,11 @@ class Teller:
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
                 way = f"from {event.from_queue_id} to {event.queue_id}"
                 told = f"contact {event.contact_id} overflows {way}"
-                return told if event.reason == "wait_max" else with_reason(told, event.reason)
+                return with_reason(told, event.reason) if event.reason == "closed" else told
+            case e.ContactStepEntered():
+                over_ms = event.step_until_ms
+                ends = "" if over_ms is None else f" until {self.time_of(over_ms)}"
+                return f"contact {event.contact_id} in step {event.step}{ends}"
             case e.ContactRelaxed():
                 return f"contact {event.contact_id} free for everybody"
             case e.ContactUpdated():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from router.core.decide import checks
 from router.core.decide.admission import admit
 from router.core.lines import Needs, needs_of
+from router.core.plans import plan_of, stage_at
 from router.core.profiles import Profile
 from router.core.state import RoutingState
 from router.model.ids import QueueId
@@ -70,15 +71,25 @@ def _count(
     count: Callable[[Profile, str], int],
 ) -> int:
     """Agents who qualify, counted by kind; on the channel where most of them are, of several."""
-    needs = needs_of(state.queue_policy(queue_id), skills)
+    asked = _requirements(state, queue_id, skills)
     return max(
         sum(
             count(profile, channel)
             for profile in state.index.profiles.values()
-            if _serves(profile, queue_id, channel, needs)
+            if any(_serves(profile, queue_id, channel, needs) for needs in asked)
         )
         for channel in channels
     )
+
+
+def _requirements(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> set[Needs]:
+    """What such a contact asks for, in any step of the queue's plan."""
+    queue = state.queue_policy(queue_id)
+    plan = () if state.policy is None else plan_of(state.policy, queue_id, None)
+    if not plan:
+        return {needs_of(queue, skills)}
+    stages = [stage_at(queue, plan, number, skills) for number in range(len(plan))]
+    return {needs for stage in stages for needs in (stage.needs, *stage.also)}
 
 
 def _serves(profile: Profile, queue_id: QueueId, channel: str, needs: Needs) -> bool:

@@ -57,6 +57,7 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
             message="never used: neither wait_max_s is set nor does any of when_full, when_closed, at_closing and "
             "when_nobody say overflow",
         )
+    yield from _late_steps(policy, path, queue)
     for channel, wrap_up_s in queue.wrap_up_s.items():
         if wrap_up_s > policy.channels[channel].wrap_up_max_s:
             yield Problem(
@@ -77,3 +78,18 @@ def _overflows(queue: QueuePolicy) -> bool:
         or queue.at_closing is AtClosing.OVERFLOW
         or queue.when_nobody is WhenNobody.OVERFLOW
     )
+
+
+def _late_steps(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
+    """Steps that begin when every contact has left the queue."""
+    if queue.plan is None or queue.wait_max_s is None:
+        return
+    begins_s = 0
+    for number, step in enumerate(policy.plans[queue.plan]):
+        if begins_s >= queue.wait_max_s:
+            yield Problem(
+                path=f"{path}.wait_max_s",
+                message=f"over before step {number} of the plan, unless steps are skipped",
+            )
+            return
+        begins_s += step.for_s or 0

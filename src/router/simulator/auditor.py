@@ -60,6 +60,7 @@ class Auditor:
             ev.ContactRequeued: self._requeued,
             ev.ContactOverflowed: self._overflowed,
             ev.ContactRelaxed: self._relaxed,
+            ev.ContactStepEntered: self._step_entered,
             ev.ContactAssigned: self._assigned,
             ev.ContactAbandoned: self._gone_unanswered,
             ev.ContactCancelled: self._gone_unanswered,
@@ -210,6 +211,10 @@ class Auditor:
             strict_class=event.strict_class,
             queued_at_ms=self._at_ms,
             orig_seq=self._seq,
+            plan=event.plan,
+            step=event.step,
+            named=event.preferred_agents,
+            last=event.last_agent_id,
         )
         self._ledger.enter(contact, event.queue_id)
         self._ledger.contacts[event.contact_id] = contact
@@ -222,6 +227,7 @@ class Auditor:
         self._ledger.take_out(contact)
         contact.skills = event.skills
         contact.priority_s, contact.strict_class = event.priority_s, event.strict_class
+        contact.named = event.preferred_agents
         self._ledger.settle(contact)
 
     def _requeued(self, event: ev.ContactRequeued) -> None:
@@ -239,6 +245,7 @@ class Auditor:
         if event.queue_id != contact.queue_id or event.reason in ("transferred", "supervisor"):
             self._ledger.enter(contact, event.queue_id)
         contact.preferred = event.preferred_agent_id
+        contact.plan, contact.step = event.plan, event.step
         if event.agent_id is not None and event.cool_down_until_ms is not None:
             contact.cool_downs[event.agent_id] = event.cool_down_until_ms
         self._ledger.settle(contact)
@@ -249,6 +256,14 @@ class Auditor:
             self._check(contact.queue_id == event.from_queue_id, "overflow from another queue")
             self._ledger.take_out(contact)
             self._ledger.enter(contact, event.queue_id)
+            contact.plan, contact.step = event.plan, event.step
+            self._ledger.settle(contact)
+
+    def _step_entered(self, event: ev.ContactStepEntered) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is not None:
+            self._ledger.take_out(contact)
+            contact.step = event.step
             self._ledger.settle(contact)
 
     def _relaxed(self, event: ev.ContactRelaxed) -> None:

@@ -35,7 +35,7 @@ def _closed(state: RoutingState, e: QueueClosed) -> None:
     for contact in _in_line(state, e.queue_id):
         if not contact.held:
             contact.held = True
-            contact.wait_until_ms = None
+            contact.wait_until_ms = contact.step_until_ms = None
             if contact.key:
                 state.index.place(contact)
 

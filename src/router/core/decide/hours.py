@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from router.core.decide.leaving import turned_out
 from router.core.decide.step import Step, repeated, unknown_queue
+from router.core.decide.steps import begin
 from router.core.state import Contact, QueueHours, RoutingState
 from router.model.commands import SetQueueOpen
 from router.model.events import QueueClosed, QueueOpened
@@ -109,6 +110,9 @@ def _turn(step: Step, queue_id: QueueId, now: _Standing) -> Answer:
     state = step.state
     was_open = not state.is_closed(queue_id)
     if now.is_open:
+        waited = (
+            [] if was_open or not state.policy or not state.policy.plans else _held(state, queue_id)
+        )
         step.emit(
             QueueOpened(
                 queue_id=queue_id,
@@ -117,7 +121,10 @@ def _turn(step: Step, queue_id: QueueId, now: _Standing) -> Answer:
                 wait_until_ms=None if was_open else step.wait_limit_ms(queue_id),
             )
         )
-        return step.done(queue_id, QueueState.OPEN)
+        answer = step.done(queue_id, QueueState.OPEN)
+        for contact in waited:
+            begin(step, contact)
+        return answer
     holds = was_open and state.queue_policy(queue_id).at_closing is AtClosing.WAIT
     step.emit(QueueClosed(queue_id=queue_id, until_ms=now.until_ms, reason=now.reason, holds=holds))
     return step.done(queue_id, QueueState.CLOSED)
@@ -134,6 +141,21 @@ def _empty(step: Step, queue_ids: list[QueueId]) -> None:
     ]
     for contact in sorted(found, key=_orig_seq):
         turned_out(step, contact)
+
+
+def _held(state: RoutingState, queue_id: QueueId) -> list[Contact]:
+    """Who waits for the opening: their plans have stood still."""
+    found = {
+        contact.contact_id: contact
+        for line in state.index.queue_lines.get(queue_id, ())
+        for contact in line.by_key.values()
+        if contact.held
+    }
+    for offer in state.offers.values():
+        contact = state.contacts[offer.contact_id]
+        if contact.held and contact.queue_id == queue_id:
+            found[contact.contact_id] = contact
+    return sorted(found.values(), key=_orig_seq)
 
 
 def _known(

@@ -1,10 +1,12 @@
 """Leaving a queue without an answer: overflow along the queues that take somebody now, or the end of the wait."""
 
 from router.core.decide.step import Step
-from router.core.state import Contact, RoutingState
-from router.model.events import ContactExpired, ContactOverflowed, ContactRequeued
-from router.model.ids import QueueId
-from router.model.policy import AtClosing, WhenClosed
+from router.core.decide.steps import first_step, overflow
+from router.core.decide.ways import hops_left, way_on
+from router.core.plans import asks_of
+from router.core.state import Contact
+from router.model.events import ContactExpired, ContactRequeued
+from router.model.policy import AtClosing
 
 
 def over(step: Step, contact: Contact, reason: str) -> None:
@@ -47,54 +49,18 @@ def back_in_line(step: Step, contact: Contact) -> None:
         turned_out(step, contact)
 
 
-def takes_somebody(state: RoutingState, queue_id: QueueId) -> bool:
-    """Whether somebody may come into the queue: it is open, or lets them wait for the opening."""
-    if not state.hours or not state.is_closed(queue_id):
-        return True
-    return state.queue_policy(queue_id).when_closed is WhenClosed.WAIT
-
-
-def way_on(state: RoutingState, queue_id: QueueId, hops_left: int) -> tuple[QueueId, int] | None:
-    """The first queue along the overflows that takes somebody, and how many hops away it is; none: there is none."""
-    hops = 0
-    while hops < hops_left:
-        target = state.queue_policy(queue_id).overflow_to
-        if target is None:
-            return None
-        hops += 1
-        if takes_somebody(state, target):
-            return target, hops
-        if state.queue_policy(target).when_closed is not WhenClosed.OVERFLOW:
-            return None
-        queue_id = target
-    return None
-
-
-def hops_left(state: RoutingState, contact: Contact) -> int:
-    """How often it may still overflow."""
-    return 0 if state.policy is None else state.policy.overflow_hops_max - contact.hops
-
-
 def _overflow(step: Step, contact: Contact, reason: str) -> bool:
     state = step.state
     found = way_on(state, contact.queue_id, hops_left(state, contact))
     if found is None:
         return False
     target, hops = found
-    step.emit(
-        ContactOverflowed(
-            contact_id=contact.contact_id,
-            from_queue_id=contact.queue_id,
-            queue_id=target,
-            req=state.index.req(
-                target, contact.channel, contact.skills, contact.preferred_agent_id
-            ),
-            wait_until_ms=step.wait_until_ms(target),
-            reason=reason,
-            hops=hops,
-            gateway_id=contact.gateway_id,
-        )
-    )
+    number, until_ms = contact.step, contact.step_until_ms
+    if contact.plan is None:
+        # It goes through the plan of the queue that it comes to, from the beginning.
+        moved = asks_of(contact)._replace(queue_id=target, step=0)
+        number, until_ms = first_step(step, moved, step.at_ms)
+    overflow(step, contact, target, number, until_ms, reason=reason, hops=hops)
     return True
 
 
@@ -103,13 +69,16 @@ def _stay(step: Step, contact: Contact) -> None:
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
-            req=step.state.index.req(
-                contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
-            ),
+            req=step.state.index.line_at(asks_of(contact)).req,
             reason="stays",
             orig_seq=contact.orig_seq,
             preferred_agent_id=contact.preferred_agent_id,
             preferred_until_ms=contact.preferred_until_ms,
             gateway_id=contact.gateway_id,
+            plan=contact.plan,
+            step=contact.step,
+            step_until_ms=contact.step_until_ms,
+            back_agent_id=contact.back_agent_id,
+            back_ms=contact.back_ms,
         )
     )

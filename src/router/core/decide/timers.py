@@ -6,6 +6,8 @@ from typing import Final
 from router.core.decide import agents, contacts, hours, leaving, offers
 from router.core.decide.assignments import complete
 from router.core.decide.step import Step
+from router.core.decide.steps import time_is_over
+from router.core.plans import asks_of
 from router.core.timers import Entry, TimerKind
 from router.model.events import AgentStateChanged, ContactRelaxed
 from router.model.states import AgentState
@@ -56,13 +58,20 @@ def _waited_too_long(step: Step, contact_id: str) -> None:
 
 def _relax(step: Step, contact_id: str) -> None:
     contact = step.state.contacts[contact_id]
+    if contact.back_agent_id is not None:
+        contacts.give_back(step, contact)
+        return
     step.emit(
         ContactRelaxed(
             contact_id=contact.contact_id,
-            req=step.state.index.req(contact.queue_id, contact.channel, contact.skills),
+            req=step.state.index.line_at(asks_of(contact)._replace(reserved=None)).req,
             gateway_id=contact.gateway_id,
         )
     )
+
+
+def _step_over(step: Step, contact_id: str) -> None:
+    time_is_over(step, step.state.contacts[contact_id])
 
 
 _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
@@ -75,4 +84,5 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
     TimerKind.HOURS: hours.look,
+    TimerKind.STEP: _step_over,
 }
