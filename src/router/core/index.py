@@ -262,6 +262,10 @@ class Index:
         """Every line, also those of contacts that are held back."""
         return [line for line in self.by_index if line is not None]
 
+    def line_without_plan(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> Line:
+        """The line of who does not wait: what the queue requires and these skills, nobody preferred."""
+        return self._plain_line(queue_id, channel, skills, None)
+
     def drop_if_unused(self, line: Line) -> None:
         """Forget a line for certain agents in which nobody stands."""
         if line.only is not None and not line.refs:
