@@ -16,6 +16,7 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
         + lacks_readiness(agent)
         + lacks_capacity(state, agent, contact.channel)
         + _pair(agent, contact, at_ms)
+        + _dialling(state, agent, contact)
     )
 
 
@@ -93,6 +94,14 @@ def _pair(agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
     if contact.preferred_agent_id not in (None, agent.agent_id):
         found.append(Lack(code="preferred", until_ms=contact.preferred_until_ms))
     return found
+
+
+def _dialling(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
+    """Customers called before an agent has them: never more than there are agents whose turn it was."""
+    if not state.index.is_dialled_for(agent.agent_id, contact):
+        return []
+    other = state.contacts[state.index.dialling[agent.agent_id]].callback
+    return [Lack(code="dialling", until_ms=None if other is None else other.due_at_ms)]
 
 
 def fits_now(state: RoutingState, agent: Agent, channel: str) -> bool:

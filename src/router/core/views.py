@@ -2,11 +2,12 @@
 
 from router.core.index import Index
 from router.core.lines import needs_of, req_text
-from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
+from router.core.state import Agent, Assignment, Callback, Contact, Offer, RoutingState
 from router.model.states import AgentState, ContactState
 from router.model.views import (
     AgentView,
     AssignmentView,
+    CallbackView,
     ContactView,
     Counts,
     OfferView,
@@ -79,6 +80,20 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         wait_until_ms=contact.wait_until_ms,
         preferred_agent_id=contact.preferred_agent_id,
         reason=contact.reason,
+        callback=None if contact.callback is None else callback_view(contact.callback),
+    )
+
+
+def callback_view(callback: Callback) -> CallbackView:
+    """What makes a contact a callback."""
+    return CallbackView(
+        mode=callback.mode,
+        phase=callback.phase,
+        attempts=callback.attempts,
+        scheduled_at_ms=callback.scheduled_at_ms,
+        due_at_ms=callback.due_at_ms,
+        expires_at_ms=callback.expires_at_ms,
+        outcome=callback.outcome,
     )
 
 
@@ -140,6 +155,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
         oldest_queued_at_ms=min(heads, default=None),
         agents_ready=sum(profile.ready for profile in index.profiles_in(qualified)),
         agents_available=_available(index, by_channel),
+        callbacks=tally[ContactState.CALLBACK_SCHEDULED],
     )
 
 

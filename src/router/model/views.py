@@ -5,8 +5,9 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` says which e
 
 from msgspec import Struct
 
+from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
-from router.model.policy import FactValue
+from router.model.policy import CallbackMode, FactValue
 from router.model.states import AgentState, AssignmentState, ContactState, Presence
 
 
@@ -49,6 +50,22 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     reference: str | None = None
 
 
+class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """A contact as a callback."""
+
+    mode: CallbackMode
+    phase: CallbackPhase
+    attempts: int
+    """Begun so far."""
+    scheduled_at_ms: int | None
+    """The agreed time."""
+    due_at_ms: int | None
+    """The next moment at which time alone changes something: the agreed time, the next try, the end of dialling."""
+    expires_at_ms: int | None
+    outcome: str | None
+    """Of the last attempt whose outcome is known."""
+
+
 class ContactView(_View, frozen=True, kw_only=True):
     """A contact as the gateway and the supervisor see it."""
 
@@ -77,6 +94,7 @@ class ContactView(_View, frozen=True, kw_only=True):
     preferred_agent_id: AgentId | None = None
     reason: str | None = None
     """Of the terminal state."""
+    callback: CallbackView | None = None
 
 
 class AgentView(_View, frozen=True, kw_only=True):
@@ -115,6 +133,8 @@ class QueueView(_View, frozen=True, kw_only=True):
     """READY agents who may take at least one requirement class of this queue."""
     agents_available: int = 0
     """Those of them who could be offered a contact right now."""
+    callbacks: int = 0
+    """Callbacks that wait for their time, for another try, or for the customer to answer."""
 
 
 class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
@@ -124,6 +144,7 @@ class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
     queued: int
     offered: int
     assigned: int
+    callback_scheduled: int
     ended: int
     abandoned: int
     cancelled: int
@@ -148,8 +169,9 @@ class Lack(_View, frozen=True, kw_only=True):
     """One thing that keeps an agent from taking a contact.
 
     ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
-    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``not_waiting`` (the contact
-    is offered elsewhere or somebody's already).
+    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``dialling`` (a customer is
+    being called for him already; callbacks ``customer_first`` only), ``not_waiting`` (the contact is offered elsewhere or
+    somebody's already).
     """
 
     code: str
@@ -179,7 +201,8 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     as_of_seq: int
     state: ContactState
     reason: str
-    """``waiting_for_agent``, ``nobody_qualified``, ``offered``, ``assigned`` or the terminal reason."""
+    """``waiting_for_agent``, ``nobody_qualified``, ``offered``, ``assigned``, ``callback_scheduled``, ``callback_retry``,
+    ``callback_dialling`` or the terminal reason."""
     req: str = ""
     position: int | None = None
     could_take_now: tuple[AgentId, ...] = ()

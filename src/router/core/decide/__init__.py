@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.decide import agents, assignments, contacts, offers, policies
+from router.core.decide import (
+    agents,
+    assignments,
+    callbacks,
+    contacts,
+    intake,
+    offers,
+    policies,
+)
 from router.core.decide.step import Step
 from router.model.commands import AdvanceTime
 from router.model.outcome import Answer, Done
@@ -14,7 +22,9 @@ def _advance(step: Step, command: AdvanceTime) -> Answer:
 
 
 DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    **intake.HANDLERS,
     **contacts.HANDLERS,
+    **callbacks.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
     **agents.HANDLERS,

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from router.core.decide import checks, offers
 from router.core.decide.assignments import complete, end_contact, release
-from router.core.decide.intake import enqueue
+from router.core.decide.dialling import dial_if_taken
 from router.core.decide.rescind import rescind_all, rescind_unqualified
 from router.core.decide.step import (
     Step,
@@ -19,12 +19,14 @@ from router.core.decide.step import (
 )
 from router.core.eligibility import fits_now
 from router.core.state import Agent, Assignment, Contact
+from router.model.callbacks import CallbackPhase
 from router.model.commands import (
     AbandonContact,
     AssignContact,
     CancelContact,
     EndContact,
-    EnqueueContact,
+    ReportCallback,
+    RequestCallback,
     RequeueContact,
     TransferContact,
     UpdateContact,
@@ -42,10 +44,17 @@ from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
 _AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
+_NOT_ON_THE_LINE: Final = ("cancel", "end", "callback/result")
 
 
-def _theirs(
-    step: Step, command: UpdateContact | CancelContact | AbandonContact | EndContact
+def theirs(
+    step: Step,
+    command: UpdateContact
+    | CancelContact
+    | AbandonContact
+    | EndContact
+    | RequestCallback
+    | ReportCallback,
 ) -> Contact | None:
     """The contact, if the asking gateway may know of it."""
     contact = step.state.contacts.get(command.contact_id)
@@ -56,7 +65,7 @@ def _theirs(
 
 def _update(step: Step, command: UpdateContact) -> Answer:
     state = step.state
-    contact, policy = _theirs(step, command), state.policy
+    contact, policy = theirs(step, command), state.policy
     if contact is None or policy is None:
         return unknown_contact()
     if contact.state.is_terminal:
@@ -99,7 +108,7 @@ def _update(step: Step, command: UpdateContact) -> Answer:
 
 
 def _cancel(step: Step, command: CancelContact) -> Answer:
-    contact = _theirs(step, command)
+    contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
     if contact.state is ContactState.ASSIGNED:
@@ -124,11 +133,16 @@ def _withdraw(step: Step, contact: Contact, reason: str) -> Answer:
 
 
 def _abandon(step: Step, command: AbandonContact) -> Answer:
-    contact = _theirs(step, command)
+    contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
     if contact.state.is_terminal:
         return repeated(contact.contact_id, contact.state, contact.ended_seq)
+    if contact.callback is not None and contact.callback.phase is not CallbackPhase.CONNECTED:
+        # He has hung up because he is to be called back: that must not cost him his place.
+        return wrong_state(
+            contact.state, *_NOT_ON_THE_LINE, detail="a callback: the customer is not on the line"
+        )
     if contact.state is ContactState.ASSIGNED:
         return _end_assigned(step, contact, "customer_left")
     rescind_all(step, contact, "customer_left")
@@ -144,7 +158,7 @@ def _abandon(step: Step, command: AbandonContact) -> Answer:
 
 
 def _end(step: Step, command: EndContact) -> Answer:
-    contact = _theirs(step, command)
+    contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
     if command.agent_id is not None and contact.agent_id != command.agent_id:
@@ -196,7 +210,7 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
             req=state.index.req(queue_id, contact.channel, contact.skills),
             reason=reason,
             orig_seq=contact.orig_seq,
-            wait_until_ms=step.wait_until_ms(queue_id),
+            wait_until_ms=_wait_until_ms(step, contact, queue_id),
             agent_id=None if owner is None else owner.agent_id,
             cool_down_until_ms=step.at_ms + 1000 * cool_down_s if cool_down_s else None,
             gateway_id=contact.gateway_id,
@@ -206,6 +220,14 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
     if owner is not None:
         release(step, owner)
     return answer
+
+
+def _wait_until_ms(step: Step, contact: Contact, queue_id: str) -> int | None:
+    """A callback waits as long as it takes: nobody is on the line."""
+    callback = contact.callback
+    if callback is not None and callback.phase is not CallbackPhase.CONNECTED:
+        return None
+    return step.wait_until_ms(queue_id)
 
 
 def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
@@ -221,7 +243,7 @@ def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
             req=state.index.req(contact.queue_id, contact.channel, contact.skills, agent_id),
             reason="lost_desktop",
             orig_seq=contact.orig_seq,
-            wait_until_ms=step.wait_until_ms(contact.queue_id),
+            wait_until_ms=_wait_until_ms(step, contact, contact.queue_id),
             preferred_agent_id=agent_id,
             preferred_until_ms=step.at_ms + 1000 * prefer_s if prefer_s else None,
             agent_id=work.agent_id,
@@ -314,6 +336,8 @@ def _assign(step: Step, command: AssignContact) -> Answer:
     answer = step.done(contact.contact_id, contact.state)
     if old is not None:
         release(step, old)
+    if contact.callback is not None:
+        dial_if_taken(step, contact)
     return answer
 
 
@@ -332,7 +356,6 @@ def expire(step: Step, contact: Contact, reason: str) -> None:
 
 
 HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {
-    EnqueueContact: enqueue,
     UpdateContact: _update,
     CancelContact: _cancel,
     AbandonContact: _abandon,

@@ -1,6 +1,10 @@
 """A new contact: repeated, classified, checked, refused or queued."""
 
+from collections.abc import Callable
+from typing import Any, Final
+
 from router.core.decide import checks
+from router.core.decide.callbacks import agree, objection
 from router.core.decide.step import Step, repeated, unknown_queue
 from router.core.state import RoutingState
 from router.model.commands import EnqueueContact
@@ -33,8 +37,16 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     admitted = _admit(state, policy, queue_id, command.channel, skills)
     if isinstance(admitted, Refused):
         return admitted
+    if command.callback is not None:
+        refused = objection(step, policy, admitted, command.callback, "callback.")
+        if refused is not None:
+            return refused
     event = _queued(step, policy, command, admitted, skills, rule)
     step.emit(event)
+    if command.callback is not None:
+        seq = state.seq
+        agree(step, state.contacts[command.contact_id], command.callback)
+        return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=seq)
     return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
 
 
@@ -139,3 +151,6 @@ def _queued(
         dedupe_key=command.dedupe_key,
         fingerprint=command.fingerprint,
     )
+
+
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {EnqueueContact: enqueue}

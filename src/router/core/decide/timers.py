@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.core.decide import agents, contacts, offers
+from router.core.decide import agents, callbacks, contacts, offers
 from router.core.decide.assignments import complete
 from router.core.decide.step import Step
 from router.core.timers import Entry, TimerKind
@@ -25,7 +25,8 @@ def _end_wrap_up(step: Step, assignment_id: str) -> None:
 
 
 def _expire(step: Step, contact_id: str) -> None:
-    contacts.expire(step, step.state.contacts[contact_id], "ttl")
+    contact = step.state.contacts[contact_id]
+    contacts.expire(step, contact, "ttl" if contact.callback is None else "callback_expired")
 
 
 def _cool_down_over(step: Step, contact_id: str) -> None:
@@ -80,6 +81,10 @@ def _relax(step: Step, contact_id: str) -> None:
     )
 
 
+def _callback(step: Step, contact_id: str) -> None:
+    callbacks.time_has_come(step, step.state.contacts[contact_id])
+
+
 _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.OFFER: _expire_offer,
     TimerKind.WRAP_UP: _end_wrap_up,
@@ -89,4 +94,5 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.COOL_DOWN: _cool_down_over,
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
+    TimerKind.CALLBACK: _callback,
 }
