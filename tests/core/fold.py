@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import CallbackMode, CallbackPlace, ChannelPolicy, Policy, QueuePolicy
 from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
 
 
@@ -27,7 +27,23 @@ class RefContact:
     wait_until_ms: int | None
     state: ContactState = ContactState.QUEUED
     owner: str | None = None
+    callback: "RefCallback | None" = None
     preferred: str | None = None
+
+
+@dataclass
+class RefCallback:
+    """What makes a contact a callback. ``on_the_line``: the customer has been reached."""
+
+    mode: CallbackMode
+    place: CallbackPlace
+    expires_at_ms: int | None
+    scheduled_at_ms: int | None = None
+    due_at_ms: int | None = None
+    dialling: bool = False
+    for_agent: str | None = None
+    attempts: int = 0
+    on_the_line: bool = False
 
 
 @dataclass
@@ -148,8 +164,16 @@ class Fold:
                 assert event.version == self.policy_version + 1, "policy versions count up by one"
                 self.policy, self.policy_version = event.policy, event.version
                 for contact in self.contacts.values():
-                    if contact.state is ContactState.ASSIGNED:
+                    if contact.state in (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED):
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
+            case (
+                e.CallbackRequested()
+                | e.CallbackScheduled()
+                | e.CallbackDue()
+                | e.CallbackConnected()
+                | e.CallbackFailed()
+            ):
+                self._fold_callback(event)
             case _:
                 self._fold_agent(event)
 
@@ -205,6 +229,56 @@ class Fold:
                     ),
                 )
 
+    def _fold_callback(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.CallbackRequested
+            | e.CallbackScheduled
+            | e.CallbackDue
+            | e.CallbackConnected
+            | e.CallbackFailed,
+        )
+        contact = self.live_contact(event.contact_id)
+        if isinstance(event, e.CallbackRequested):
+            assert contact.callback is None, "a callback becomes one again"
+            assert contact.owner is None and not self.live_offers(contact), "I8: offered, or taken"
+            assert event.queue_id == contact.queue_id
+            contact.callback = RefCallback(event.mode, event.place, event.expires_at_ms)
+            contact.state, contact.channel = ContactState.QUEUED, event.channel
+            contact.ttl_at_ms, contact.wait_until_ms = event.expires_at_ms, None
+            return
+        callback = contact.callback
+        assert callback is not None, "it is no callback"
+        owner = contact.owner and self.assignments[contact.owner].agent_id
+        match event:
+            case e.CallbackScheduled():
+                assert contact.state is ContactState.QUEUED and event.due_at_ms > self.at_ms
+                contact.state = ContactState.CALLBACK_SCHEDULED
+                callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
+            case e.CallbackDue():
+                assert not callback.dialling and not callback.on_the_line, "called twice at once"
+                assert event.attempt == callback.attempts + 1, "attempts count up by one"
+                assert event.agent_id == owner, "called for one who has it not"
+                assert (event.for_agent_id is None) == (owner is not None)
+                assert event.deadline_ms > self.at_ms
+                callback.attempts, callback.dialling = event.attempt, True
+                callback.for_agent, callback.due_at_ms = event.for_agent_id, event.deadline_ms
+                if owner is None:
+                    contact.state = ContactState.CALLBACK_SCHEDULED
+            case e.CallbackConnected() | e.CallbackFailed():
+                assert callback.dialling, "the outcome of no call"
+                assert (event.attempt, event.agent_id) == (callback.attempts, owner)
+                callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
+                if isinstance(event, e.CallbackConnected):
+                    callback.on_the_line, contact.ttl_at_ms = True, None
+                    if owner is None:
+                        contact.state = ContactState.QUEUED
+                        contact.wait_until_ms = event.wait_until_ms
+                    return
+                assert event.assignment_id == contact.owner, "I17: it is another's"
+                contact.state, contact.owner = ContactState.CALLBACK_SCHEDULED, None
+                callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
+
     def _requeue(self, event: e.ContactRequeued) -> None:
         contact = self.live_contact(event.contact_id)
         assert event.orig_seq == contact.orig_seq, "I15: a requeued contact keeps its place"
@@ -218,6 +292,15 @@ class Fold:
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
         contact.preferred = event.preferred_agent_id
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+        callback = contact.callback
+        if event.queued_at_ms is not None:
+            assert callback is not None and callback.place is CallbackPlace.AT_DUE, "I15: its age"
+            assert event.queued_at_ms == callback.scheduled_at_ms == callback.due_at_ms
+            contact.queued_at_ms = event.queued_at_ms
+        if callback is not None and not callback.on_the_line:
+            assert event.wait_until_ms is None, "a callback leaves no queue by waiting"
+            callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
+            contact.ttl_at_ms = callback.expires_at_ms
 
     def _contact_is_over(
         self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
@@ -228,6 +311,10 @@ class Fold:
             assert contact.owner == event.assignment_id, "I7: ended by somebody who has it not"
         else:
             assert contact.state is not ContactState.ASSIGNED, "an answered contact only ends"
+        if contact.callback is not None:
+            contact.callback.for_agent = None
+            if isinstance(event, e.ContactAbandoned):
+                assert contact.callback.on_the_line, "one who is not on the line hangs up"
         contact.state, contact.owner = state, None
         self.ended[state] += 1
 
@@ -358,6 +445,10 @@ class Fold:
         assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
         self.assignments[work.assignment_id] = work
         contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
+        if contact.callback is not None:
+            contact.callback.for_agent = None
+            if not contact.callback.dialling:
+                contact.callback.due_at_ms = None
         # A reservation is over with the accept, a time to live with the first answer.
         contact.preferred, contact.ttl_at_ms = None, None
         self._gets_a_new_turn(work.agent_id)

@@ -126,7 +126,8 @@ class World:
         freed: set[str] = set()
         policy_changed = False
         for event in events:
-            in_run = isinstance(event, e.OfferMade) or (
+            calls = isinstance(event, e.CallbackDue) and event.for_agent_id is not None
+            in_run = isinstance(event, e.OfferMade | e.CallbackDue) or (
                 isinstance(event, e.OfferAccepted)
                 and isinstance(previous, e.OfferMade)
                 and previous.offer_id == event.offer_id
@@ -135,8 +136,13 @@ class World:
                 turns = {}
             if isinstance(event, FREEING):
                 freed.add(event.agent_id)
+            freed |= self._no_longer_called_for(event)
             if isinstance(event, e.PolicyPublished):
                 policy_changed = True
+            if calls:
+                assert isinstance(event, e.CallbackDue)
+                turns = turns or {name: agent.idle for name, agent in reference.agents.items()}
+                self._judge_call(event, before, turns, freed, exact=exact and not policy_changed)
             if isinstance(event, e.OfferMade):
                 turns = turns or {name: agent.idle for name, agent in reference.agents.items()}
                 self._judge_offer(event, before, turns, freed, exact=exact and not policy_changed)
@@ -149,6 +155,29 @@ class World:
             if isinstance(event, e.OfferMade | e.ContactAssigned):
                 self._judge_capacity(reference.agents[event.agent_id], event)
             previous = event
+
+    def _no_longer_called_for(self, event: e.Event) -> set[str]:
+        """Agents for whom another customer may be called after this event."""
+        contact = self.reference.contacts.get(getattr(event, "contact_id", ""))
+        callback = None if contact is None else contact.callback
+        return {callback.for_agent} if callback is not None and callback.for_agent else set()
+
+    def _judge_call(
+        self,
+        due: e.CallbackDue,
+        before: "_Rest",
+        turns: dict[str, int],
+        freed: Iterable[str],
+        *,
+        exact: bool,
+    ) -> None:
+        """A customer is called exactly where another contact would have been offered."""
+        reference = self.reference
+        contact = reference.live_contact(due.contact_id)
+        agent = reference.agents[due.for_agent_id or ""]
+        assert due.channel == contact.channel and reference.calls_first(contact)
+        assert reference.could_take(agent, contact, self.at_ms), "I12: called for one who could not"
+        self._judge_turn(agent, contact, before, turns, freed, exact=exact)
 
     def _judge_offer(
         self,
@@ -171,6 +200,20 @@ class World:
             return
         assert made.prio == contact.priority_s + reference.queue_of(contact).priority_s
         assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
+        assert not reference.calls_first(contact), "offered before its customer was called"
+        self._judge_turn(agent, contact, before, turns, freed, exact=exact)
+
+    def _judge_turn(
+        self,
+        agent: RefAgent,
+        contact: RefContact,
+        before: "_Rest",
+        turns: dict[str, int],
+        freed: Iterable[str],
+        *,
+        exact: bool,
+    ) -> None:
+        reference, at_ms = self.reference, self.at_ms
         first = reference.first_for(agent, at_ms)
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         if not exact:
@@ -182,7 +225,7 @@ class World:
             for name in sorted(certain)
             if reference.first_for(other := reference.agents[name], at_ms) is not None
         ]
-        by_his_turn = made.agent_id in possible and all(
+        by_his_turn = agent.agent_id in possible and all(
             turns[agent.agent_id] <= turns[other.agent_id] for other in hungry
         )
         first_in_line = next(one for one in reference.in_line() if reference.takers(one, at_ms))
@@ -304,6 +347,10 @@ class World:
                 assert late_ms is None or late_ms > self.at_ms, "I19: waits too long in its queue"
             case ContactState.OFFERED:
                 assert live, "I9: offered, without an offer"
+            case ContactState.CALLBACK_SCHEDULED:
+                assert not live, "I8: away, with an offer"
+                assert contact.callback is not None and contact.callback.due_at_ms is not None
+                assert contact.callback.due_at_ms > self.at_ms, "I19: its time was missed"
             case ContactState.ASSIGNED:
                 assert contact.owner is not None, "I7: nobody has it"
                 owner = reference.assignments[contact.owner].agent_id
@@ -368,6 +415,7 @@ def compare_views(world: World) -> None:
     assert counts.queued == states.count(ContactState.QUEUED), "I41"
     assert counts.offered == states.count(ContactState.OFFERED), "I41"
     assert counts.assigned == states.count(ContactState.ASSIGNED), "I41"
+    assert counts.callback_scheduled == states.count(ContactState.CALLBACK_SCHEDULED), "I41"
     for state, count in reference.ended.items():
         assert getattr(counts, state.value) == count, "I41"
     for queue_id in reference.policy.queues:
@@ -389,6 +437,29 @@ def compare_views(world: World) -> None:
         abilities = list(_ability(reference, agent)[0])
         assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
     _compare_waiting(world, engine.at_ms)
+    _compare_callbacks(world)
+
+
+def _compare_callbacks(world: World) -> None:
+    engine, reference = world.engine, world.reference
+    called = [one.callback.for_agent for one in reference.contacts.values() if one.callback]
+    named = [name for name in called if name is not None]
+    assert len(named) == len(set(named)), "I22: two customers are called for one agent"
+    for contact in reference.contacts.values():
+        view = engine.contact(contact.contact_id)
+        if view is None or contact.state.is_terminal:
+            continue
+        assert (view.callback is None) == (contact.callback is None)
+        if view.callback is None or contact.callback is None:
+            continue
+        assert view.callback.due_at_ms == contact.callback.due_at_ms
+        assert view.callback.attempts == contact.callback.attempts
+        assert (view.callback.phase == "dialling") == contact.callback.dialling
+        assert (view.callback.phase == "connected") == contact.callback.on_the_line
+        why = engine.why(contact.contact_id)
+        if contact.state is ContactState.CALLBACK_SCHEDULED:
+            assert why is not None and why.reason == f"callback_{view.callback.phase}"
+            assert view.position is None and not why.could_take_now
 
 
 def _compare_waiting(world: World, at_ms: int) -> None:

@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from router.model.policy import (
     AgentsPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -14,6 +17,7 @@ from router.model.policy import (
     QueuePolicy,
     RonaPolicy,
     Selection,
+    VoicemailIs,
     WhenFull,
 )
 
@@ -53,6 +57,22 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
 
 
 @st.composite
+def callbacks(draw: st.DrawFn) -> CallbackPolicy:
+    """Few attempts and short pauses, so that they come to their ends."""
+    return CallbackPolicy(
+        mode=draw(st.sampled_from(CallbackMode)),
+        channel=draw(maybe(st.sampled_from(CHANNELS))),
+        attempts_max=draw(st.integers(1, 3)),
+        retry_after_s=draw(st.sampled_from(((3,), (5, 20)))),
+        ring_s=draw(st.sampled_from((4, 10))),
+        voicemail_is=draw(st.sampled_from(VoicemailIs)),
+        schedule_max_s=draw(st.sampled_from((0, 60))),
+        place=draw(st.sampled_from(CallbackPlace)),
+        expires_after_s=draw(st.sampled_from((None, 60))),
+    )
+
+
+@st.composite
 def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
     """One queue; it overflows only into queues after it, so no contact goes round in a circle."""
     overflow_to = draw(maybe(st.sampled_from(after))) if after else None
@@ -70,6 +90,7 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         wait_max_s=draw(st.sampled_from((None, None, 20, 60))),
         overflow_to=overflow_to,
         cool_down_s=draw(st.sampled_from((0, 5, 30))),
+        callback=draw(maybe(callbacks())),
         rona=RonaPolicy(
             not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))
         ),

@@ -8,6 +8,7 @@ from typing import Any, Final
 from router.edge.auth import Credential
 from router.edge.idempotency import enqueue_command
 from router.edge.problems import PROBLEMS, code_of
+from router.model.callbacks import CallbackFields
 from router.model.commands import (
     AbandonContact,
     AcceptOffer,
@@ -19,6 +20,8 @@ from router.model.commands import (
     EndContact,
     ExtendWrapUp,
     HoldAssignment,
+    ReportCallback,
+    RequestCallback,
     RequeueContact,
     ResumeAssignment,
     SetAgentState,
@@ -61,6 +64,19 @@ def command_of(ask: Any, credential: Credential) -> Command:
             return AbandonContact(contact_id=ask.contact_id, gateway_id=gateway_id)
         case frames.End():
             return EndContact(contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason)
+        case frames.Callback():
+            return RequestCallback(
+                contact_id=ask.contact_id,
+                gateway_id=gateway_id,
+                callback=CallbackFields(mode=ask.mode, channel=ask.channel, at_ms=ask.at_ms),
+            )
+        case frames.CallbackResult():
+            return ReportCallback(
+                contact_id=ask.contact_id,
+                gateway_id=gateway_id,
+                outcome=ask.outcome,
+                attempt=ask.attempt,
+            )
         case frames.Requeue():
             return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
         case frames.Assign():

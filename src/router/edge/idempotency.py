@@ -42,6 +42,7 @@ def enqueue_command(
         ttl_s=fields.ttl_s,
         gateway_id=credential.subject if credential.role is Role.GATEWAY else "",
         reference=fields.reference,
+        callback=fields.callback,
         dedupe_key=dedupe_key,
         fingerprint=fingerprint,
     )

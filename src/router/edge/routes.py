@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.edge import access, agents, contacts, doctor, history, policies, queues
+from router.edge import access, agents, callbacks, contacts, doctor, history, policies, queues
 from router.edge.call import Operation
 from router.edge.documents import (
     AgentList,
@@ -17,6 +17,7 @@ from router.edge.documents import (
     AgentStateChange,
     AssignmentReceipt,
     AssignTarget,
+    CallbackResult,
     Completion,
     ContactChange,
     ContactList,
@@ -42,6 +43,7 @@ from router.edge.documents import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.model.callbacks import CallbackFields
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
 from router.model.views import AgentView, AgentWhy, ContactView, ContactWhy
@@ -118,6 +120,8 @@ _CONTACTS: Final = (
             "key_reused",
             "queue_full",
             "no_queue",
+            "callback_not_offered",
+            "callback_time",
         ),
         request_headers=("Idempotency-Key",),
     ),
@@ -149,6 +153,16 @@ _CONTACTS: Final = (
     _contact("cancel", contacts.cancel_contact, Reason),
     _contact("abandon", contacts.abandon_contact, Nothing),
     _contact("end", contacts.end_contact, Reason, "not_owner"),
+    _contact(
+        "callback",
+        callbacks.request_callback,
+        CallbackFields,
+        "unknown_channel",
+        "callback_not_offered",
+        "callback_time",
+        "callback_exists",
+    ),
+    _contact("callback/result", callbacks.report_callback, CallbackResult),
     _contact("requeue", contacts.requeue_contact, RequeueTarget, "unknown_queue"),
     _contact(
         "transfer",

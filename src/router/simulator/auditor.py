@@ -19,6 +19,7 @@ from router.model.commands import Command
 from router.model.outcome import Outcome
 from router.model.refusals import Refused
 from router.model.states import AgentState
+from router.simulator.callback_audit import CallbackAudit
 from router.simulator.day import PlannedContact
 from router.simulator.ledger import AgentBook, ContactBook, Item, Ledger
 
@@ -70,6 +71,7 @@ class Auditor:
             ev.OfferRescinded: self._offer_lost,
             ev.WrapUpStarted: self._wrap_up,
             ev.AssignmentCompleted: self._completed,
+            **CallbackAudit(self._ledger, self._check, self._check_pick).hear,
         }
 
     # --- the listener --------------------------------------------------------------------------------------------
@@ -224,6 +226,10 @@ class Auditor:
         contact.owner = contact.assignment_id = None
         contact.queue_id = event.queue_id
         contact.preferred = event.preferred_agent_id
+        self._ledger.call_is_over(contact)
+        contact.is_away = False
+        if event.queued_at_ms is not None:
+            contact.queued_at_ms = event.queued_at_ms
         if event.agent_id is not None and event.cool_down_until_ms is not None:
             contact.cool_downs[event.agent_id] = event.cool_down_until_ms
         self._ledger.settle(contact)
@@ -245,6 +251,7 @@ class Auditor:
         contact = self._contact(contact_id)
         if contact is not None:
             self._ledger.take_out(contact)
+            self._ledger.call_is_over(contact)
             del self._ledger.contacts[contact_id]
             self._terminal += 1
         return contact
@@ -337,6 +344,8 @@ class Auditor:
 
     def _own(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
         contact.owner, contact.assignment_id = agent_id, assignment_id
+        self._ledger.call_is_over(contact)
+        contact.is_away = False
         self._assignments[assignment_id] = (contact.contact_id, agent_id)
         self._ledger.settle(contact)
         self._check_capacity(self._ledger.agents[agent_id], contact.channel)

@@ -44,6 +44,10 @@ class ContactBook(Struct, kw_only=True):
     offers_made: int = 0
     preferred: str | None = None
     cool_downs: dict[str, int] = field(default_factory=dict)
+    calls_first: bool = False
+    """A callback whose customer is called before an agent has it."""
+    is_away: bool = False
+    """A callback for later, or being called: in no line."""
     kind: Kind | None = None
     place: Place | None = None
     """Where it stands in line; none: in no line."""
@@ -82,6 +86,8 @@ class Ledger:
         self.contacts: dict[str, ContactBook] = {}
         self.agents: dict[str, AgentBook] = {}
         self.lines: dict[Kind, SortedDict[Place, ContactBook]] = {}
+        self.dialling: dict[str, str] = {}
+        """Agents for whom a customer is being called: the contact."""
         self._qualified: dict[tuple[str, Kind], bool] = {}
 
     # --- policy ------------------------------------------------------------------------------------------------------
@@ -145,7 +151,9 @@ class Ledger:
     def settle(self, contact: ContactBook) -> None:
         """In line exactly while nobody has it and it has fewer live offers than its queue wants."""
         wanted = (
-            contact.owner is None and len(contact.offers) < self.queue(contact.queue_id).broadcast
+            contact.owner is None
+            and not contact.is_away
+            and len(contact.offers) < self.queue(contact.queue_id).broadcast
         )
         if wanted and contact.place is None:
             self.put_in(contact)
@@ -244,7 +252,15 @@ class Ledger:
             return True
         if contact.preferred is not None and contact.preferred != agent.agent_id:
             return True
+        if contact.calls_first and agent.agent_id in self.dialling:
+            return True
         return any(offer_id in agent.items for offer_id in contact.offers)
+
+    def call_is_over(self, contact: ContactBook) -> None:
+        """Nobody calls this customer any more."""
+        for agent_id, contact_id in list(self.dialling.items()):
+            if contact_id == contact.contact_id:
+                del self.dialling[agent_id]
 
     def open_agents(self) -> Iterator[AgentBook]:
         """Agents to whom offers may come."""
