@@ -64,7 +64,7 @@ def callbacks(draw: st.DrawFn) -> CallbackPolicy:
         channel=draw(maybe(st.sampled_from(CHANNELS))),
         attempts_max=draw(st.integers(1, 3)),
         retry_after_s=draw(st.sampled_from(((3,), (5, 20)))),
-        ring_s=draw(st.sampled_from((4, 10))),
+        ring_s=draw(st.sampled_from((4, 40))),
         voicemail_is=draw(st.sampled_from(VoicemailIs)),
         schedule_max_s=draw(st.sampled_from((0, 60))),
         place=draw(st.sampled_from(CallbackPlace)),

@@ -50,7 +50,7 @@ class Workload:
             "contact": 12,
             "transfer": 6,
             "callback": 10,
-            "outcome": 12,
+            "outcome": 20,
             "desktop": 4,
             "policy": 1,
             "wrong": 2,
@@ -133,7 +133,7 @@ class Workload:
             if one.callback is not None and one.callback.dialling and not one.state.is_terminal
         ]
         if not called:
-            return self._callback(world)
+            return self._accept(world)
         outcome = self._one(
             (CallbackOutcome.CONNECTED, CallbackOutcome.CONNECTED, *CallbackOutcome)
         )
@@ -309,7 +309,7 @@ class Workload:
             channel=self._one((None, None, *CHANNELS)),
             attempts_max=self._one((1, 2, 3)),
             retry_after_s=self._one(((3,), (5, 20))),
-            ring_s=self._one((4, 10)),
+            ring_s=self._one((4, 30, 120)),
             voicemail_is=self._one(VoicemailIs),
             schedule_max_s=self._one((0, 30)),
             place=self._one(CallbackPlace),
