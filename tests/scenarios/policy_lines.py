@@ -10,6 +10,9 @@ from msgspec.structs import replace
 
 from router.model.policy import (
     AgentsPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -21,12 +24,13 @@ from router.model.policy import (
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    VoicemailIs,
     WhenFull,
 )
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
-KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove")
+KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove", "callback")
 
 
 def yes_or_no(text: str) -> bool:
@@ -60,6 +64,11 @@ def signed_seconds(text: str) -> int:
     return -seconds_of(text[1:]) if text.startswith("-") else seconds_of(text)
 
 
+def durations(text: str) -> tuple[int, ...]:
+    """``30s,2min``."""
+    return tuple(seconds_of(part) for part in text.split(","))
+
+
 # What a story says, the field it means, and how its value is read.
 CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
@@ -87,6 +96,17 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "overflow_to": ("overflow_to", str),
     "cool_down": ("cool_down_s", seconds_of),
     "service_level": ("service_level", service_level),
+}
+CALLBACK: Final[dict[str, tuple[str, Reader]]] = {
+    "mode": ("mode", CallbackMode),
+    "channel": ("channel", str),
+    "attempts": ("attempts_max", int),
+    "retry": ("retry_after_s", durations),
+    "ring": ("ring_s", seconds_of),
+    "voicemail": ("voicemail_is", VoicemailIs),
+    "schedule_max": ("schedule_max_s", seconds_of),
+    "place": ("place", CallbackPlace),
+    "expires": ("expires_after_s", seconds_of),
 }
 ENTRY: Final[dict[str, tuple[str, Reader]]] = {
     "queue": ("queue", str),
@@ -148,6 +168,10 @@ class Draft:
                 self._channels[name] = replace(old, **fields(settings, CHANNEL))
             case ["queue", name]:
                 self._queue(name, settings)
+            case ["callback", name]:
+                callback = self._queues[name].callback or CallbackPolicy()
+                callback = replace(callback, **fields(settings, CALLBACK))
+                self._queues[name] = replace(self._queues[name], callback=callback)
             case ["entry", name]:
                 self._entry_rule(name, settings)
             case ["agents"]:

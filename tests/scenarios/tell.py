@@ -49,6 +49,7 @@ class Teller:
                 return f"contact {event.contact_id} queued in {event.queue_id}"
             case e.ContactRequeued():
                 queued_at_ms, queue_id = self._queued[event.contact_id]
+                queued_at_ms = event.queued_at_ms or queued_at_ms
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
                 where = "" if queue_id == event.queue_id else f" in {event.queue_id}"
                 kept = ""
@@ -64,6 +65,14 @@ class Teller:
                 return f"contact {event.contact_id} overflows {way}"
             case e.ContactRelaxed():
                 return f"contact {event.contact_id} free for everybody"
+            case (
+                e.CallbackRequested()
+                | e.CallbackScheduled()
+                | e.CallbackDue()
+                | e.CallbackConnected()
+                | e.CallbackFailed()
+            ):
+                return self._of_callback(event)
             case e.ContactUpdated():
                 return f"contact {event.contact_id} changed"
             case e.ContactAbandoned():
@@ -75,6 +84,26 @@ class Teller:
                 return with_reason(f"contact {event.contact_id} expired {waited}", event.reason)
             case e.ContactEnded():
                 return with_reason(f"contact {event.contact_id} ended", event.reason)
+            case _:
+                return None
+
+    @staticmethod
+    def _of_callback(event: e.Event) -> str | None:
+        match event:
+            case e.CallbackRequested():
+                return f"contact {event.contact_id} becomes a callback ({event.mode})"
+            case e.CallbackScheduled():
+                return f"contact {event.contact_id} is to be called at {time_of(event.due_at_ms)}"
+            case e.CallbackDue():
+                agent_id = event.agent_id or event.for_agent_id
+                until = time_of(event.deadline_ms)
+                return f"customer of {event.contact_id} called for {agent_id} until {until}"
+            case e.CallbackConnected():
+                return with_reason(f"customer of {event.contact_id} reached", event.outcome)
+            case e.CallbackFailed():
+                again = event.due_at_ms
+                then = "for the last time" if again is None else f"again at {time_of(again)}"
+                return f"customer of {event.contact_id} not reached ({event.outcome}), {then}"
             case _:
                 return None
 
@@ -121,6 +150,8 @@ def only_repeats(event: e.Event, command: c.Command | None) -> bool:
             | (c.HoldAssignment(), e.AssignmentHeld())
             | (c.ResumeAssignment(), e.AssignmentResumed())
             | (c.LoseDesktop(), e.DesktopLost())
+            | (c.RequestCallback(), e.CallbackRequested() | e.CallbackScheduled())
+            | (c.ReportCallback(), e.CallbackConnected())
         ):
             return command is not None
         case c.EnqueueContact(queue_id=queue_id), e.ContactQueued():
