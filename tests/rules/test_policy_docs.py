@@ -7,6 +7,7 @@ import pytest
 
 from router.model.policy import (
     AgentsPolicy,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -27,6 +28,7 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     FactPolicy: "",
     EntryRule: "",
     EntryWhen: "when.",
+    CallbackPolicy: "callback.",
     RonaPolicy: "rona.",
     ServiceLevelPolicy: "service_level.",
     AgentsPolicy: "agents.",
