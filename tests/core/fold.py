@@ -29,6 +29,11 @@ class RefContact:
     owner: str | None = None
     callback: "RefCallback | None" = None
     preferred: str | None = None
+    plan: str | None = None
+    step: int = 0
+    step_until_ms: int | None = None
+    named: tuple[str, ...] = ()
+    last: str | None = None
 
 
 @dataclass
@@ -141,6 +146,7 @@ class Fold:
                 | e.ContactRequeued()
                 | e.ContactOverflowed()
                 | e.ContactRelaxed()
+                | e.ContactStepEntered()
                 | e.ContactAssigned()
             ):
                 self._fold_contact(event)
@@ -197,12 +203,18 @@ class Fold:
                     event.strict_class,
                     event.ttl_at_ms,
                     event.wait_until_ms,
+                    plan=event.plan,
+                    step=event.step,
+                    step_until_ms=event.step_until_ms,
+                    named=event.preferred_agents,
+                    last=event.last_agent_id,
                 )
             case e.ContactUpdated():
                 contact = self.live_contact(event.contact_id)
                 contact.skills = event.skills
                 contact.priority_s = event.priority_s
                 contact.strict_class = event.strict_class
+                contact.named = event.preferred_agents
             case e.ContactRequeued():
                 self._requeue(event)
             case e.ContactOverflowed():
@@ -210,6 +222,12 @@ class Fold:
                 assert contact.state is ContactState.QUEUED, "only a waiting contact overflows"
                 assert contact.queue_id == event.from_queue_id
                 contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+                self._take_step(contact, event)
+            case e.ContactStepEntered():
+                contact = self.live_contact(event.contact_id)
+                assert contact.state is not ContactState.ASSIGNED, "who has an agent does not wait"
+                assert contact.queue_id == event.queue_id
+                contact.step, contact.step_until_ms = event.step, event.step_until_ms
             case e.ContactRelaxed():
                 self.live_contact(event.contact_id).preferred = None
             case e.ContactAssigned():
@@ -291,6 +309,7 @@ class Fold:
         contact.state = ContactState.QUEUED
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
         contact.preferred = event.preferred_agent_id
+        self._take_step(contact, event)
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
         callback = contact.callback
         if event.queued_at_ms is not None:
@@ -301,6 +320,11 @@ class Fold:
             assert event.wait_until_ms is None, "a callback leaves no queue by waiting"
             callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
             contact.ttl_at_ms = callback.expires_at_ms
+
+    @staticmethod
+    def _take_step(contact: RefContact, event: e.ContactRequeued | e.ContactOverflowed) -> None:
+        contact.plan, contact.step = event.plan, event.step
+        contact.step_until_ms = event.step_until_ms
 
     def _contact_is_over(
         self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
@@ -450,7 +474,8 @@ class Fold:
             if not contact.callback.dialling:
                 contact.callback.due_at_ms = None
         # A reservation is over with the accept, a time to live with the first answer.
-        contact.preferred, contact.ttl_at_ms = None, None
+        contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
+        contact.last = work.agent_id
         self._gets_a_new_turn(work.agent_id)
 
     def _gets_a_new_turn(self, agent_id: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from router.model.policy import (
     AgentsPolicy,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -44,6 +45,10 @@ def test_a_sound_policy_has_no_problems() -> None:
         ({"queues": {"support": QueuePolicy(overflow_to="x")}}, "queues.support.overflow_to"),
         ({"queues": {"support": QueuePolicy(requires={"x": 1})}}, "queues.support.requires.x"),
         ({"queues": {"support": QueuePolicy(wrap_up_s={"x": 1})}}, "queues.support.wrap_up_s.x"),
+        (
+            {"queues": {"support": QueuePolicy(callback=CallbackPolicy(channel="x"))}},
+            "queues.support.callback.channel",
+        ),
         ({"channels": {"voice": ChannelPolicy(blocks=("x",))}}, "channels.voice.blocks[0]"),
         ({"entry": (EntryRule(name="r", queue="x"),)}, "entry[0].queue"),
         ({"entry": (EntryRule(name="r", queue="support", skills={"x": 1}),)}, "entry[0].skills.x"),

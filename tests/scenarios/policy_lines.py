@@ -20,17 +20,29 @@ from router.model.policy import (
     FactType,
     LostDesktopAction,
     Policy,
+    Preferred,
     QueuePolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    SkipIf,
+    StepPolicy,
     VoicemailIs,
     WhenFull,
 )
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
-KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove", "callback")
+KINDS: Final = (
+    "channel",
+    "queue",
+    "entry",
+    "agents",
+    "default_queue",
+    "remove",
+    "step",
+    "callback",
+)
 
 
 def yes_or_no(text: str) -> bool:
@@ -85,6 +97,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
 QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "requires": ("requires", levels),
     "selection": ("selection", Selection),
+    "plan": ("plan", str),
     "priority": ("priority_s", signed_seconds),
     "class": ("strict_class", int),
     "offer_timeout": ("offer_timeout_s", seconds_of),
@@ -108,11 +121,26 @@ CALLBACK: Final[dict[str, tuple[str, Reader]]] = {
     "place": ("place", CallbackPlace),
     "expires": ("expires_after_s", seconds_of),
 }
+STEP: Final[dict[str, tuple[str, Reader]]] = {
+    "for": ("for_s", seconds_of),
+    "asks": ("skills", levels),
+    "without": ("remove_skills", names),
+    "level": ("levels", levels),
+    "keep_earlier": ("keep_earlier", yes_or_no),
+    "prefer": ("prefer", lambda text: tuple(Preferred(name) for name in text.split(","))),
+    "prefer_agents": ("prefer_agents", names),
+    "priority": ("add_priority_s", signed_seconds),
+    "class": ("strict_class", int),
+    "queue": ("queue", str),
+    "selection": ("selection", Selection),
+    "skip_if": ("skip_if", SkipIf),
+}
 ENTRY: Final[dict[str, tuple[str, Reader]]] = {
     "queue": ("queue", str),
     "priority": ("priority_s", signed_seconds),
     "class": ("strict_class", int),
     "needs": ("skills", levels),
+    "plan": ("plan", str),
 }
 AGENTS: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
@@ -140,6 +168,7 @@ class Draft:
         self._queues: dict[str, QueuePolicy] = {}
         self._queue_wrap_up: dict[str, int] = {}
         self._entry: list[EntryRule] = []
+        self._plans: dict[str, tuple[StepPolicy, ...]] = {}
         self._agents = AgentsPolicy()
         self._default_queue: str | None = None
         self._skills: tuple[str, ...] = ()
@@ -153,7 +182,7 @@ class Draft:
         for line in text.splitlines():
             for part in [] if line.startswith("#") else line.split():
                 key, _, value = part.partition("=")
-                if key in ("needs", "skills", "requires") and value:
+                if key in ("needs", "skills", "requires", "asks", "level") and value:
                     skills |= dict.fromkeys(levels(value))
                 if key.startswith("fact."):
                     facts[key.removeprefix("fact.")] = None
@@ -174,6 +203,9 @@ class Draft:
                 self._queues[name] = replace(self._queues[name], callback=callback)
             case ["entry", name]:
                 self._entry_rule(name, settings)
+            case ["step", name]:
+                step = StepPolicy(**fields(settings, STEP))
+                self._plans[name] = (*self._plans.get(name, ()), step)
             case ["agents"]:
                 self._agents = replace(self._agents, **fields(settings, AGENTS))
             case ["default_queue", name]:
@@ -225,6 +257,7 @@ class Draft:
             queues=queues,
             skills=self._skills,
             facts={name: FactPolicy(type=FactType.IDENT) for name in self._facts},
+            plans=dict(self._plans),
             entry=tuple(self._entry),
             default_queue=self._default_queue,
             agents=self._agents,

@@ -43,6 +43,8 @@ class GatewayClient(ContactChanges):
         ttl_s: int | None = None,
         reference: str | None = None,
         callback: CallbackFields | None = None,
+        preferred_agents: tuple[str, ...] = (),
+        continues: str | None = None,
         idempotency_key: str | None = None,
         until_known: bool = False,
     ) -> f.Ok:
@@ -61,6 +63,8 @@ class GatewayClient(ContactChanges):
             ttl_s=ttl_s,
             reference=reference,
             callback=callback,
+            preferred_agents=preferred_agents,
+            continues=continues,
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:

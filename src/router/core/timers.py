@@ -23,6 +23,7 @@ class TimerKind(IntEnum):
     RETURN = 7
     GRACE = 8
     CALLBACK = 12
+    STEP = 13
 
 
 _OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE})
@@ -85,6 +86,8 @@ class Timers:
                 heap.append((contact.preferred_until_ms, TimerKind.PREFERRED, name, ""))
             if contact.callback is not None and contact.callback.due_at_ms is not None:
                 heap.append((contact.callback.due_at_ms, TimerKind.CALLBACK, name, ""))
+            if contact.step_until_ms is not None:
+                heap.append((contact.step_until_ms, TimerKind.STEP, name, ""))
             for agent_id, until_ms in (contact.cool_downs or {}).items():
                 heap.append((until_ms, TimerKind.COOL_DOWN, name, agent_id))
         for agent in state.agents.values():
@@ -133,6 +136,8 @@ class Timers:
             return contact.wait_until_ms == due and contact.state is ContactState.QUEUED
         if kind == TimerKind.CALLBACK:
             return contact.callback is not None and contact.callback.due_at_ms == due
+        if kind == TimerKind.STEP:
+            return contact.step_until_ms == due and contact.state is ContactState.QUEUED
         if kind == TimerKind.PREFERRED:
             return contact.preferred_until_ms == due and contact.key != 0
         return contact.key != 0 and (contact.cool_downs or {}).get(other) == due

@@ -23,6 +23,7 @@ from router.model.events import (
     ContactQueued,
     ContactRelaxed,
     ContactRequeued,
+    ContactStepEntered,
     ContactUpdated,
 )
 
@@ -31,6 +32,7 @@ _UPDATED: Final = Row(CONTACT, ContactUpdated)
 _REQUEUED: Final = Row(CONTACT, ContactRequeued)
 _OVERFLOWED: Final = Row(CONTACT, ContactOverflowed)
 _RELAXED: Final = Row(CONTACT, ContactRelaxed)
+_STEP_ENTERED: Final = Row(CONTACT, ContactStepEntered)
 _ASSIGNED: Final = Row(CONTACT, ContactAssigned)
 _ASSIGNMENT_MADE: Final = Row(ASSIGNMENT, ContactAssigned)
 _TERMINAL: Final = {
@@ -57,6 +59,11 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
         gateway_id=e.gateway_id,
         ttl_at_ms=e.ttl_at_ms,
         wait_until_ms=e.wait_until_ms,
+        plan=e.plan,
+        step=e.step,
+        step_until_ms=e.step_until_ms,
+        preferred_agents=e.preferred_agents,
+        last_agent_id=e.last_agent_id,
     )
     state.contacts[e.contact_id] = contact
     state.submitted += 1
@@ -88,6 +95,7 @@ def _updated(state: RoutingState, e: ContactUpdated) -> None:
     contact.priority_s = e.priority_s
     contact.strict_class = e.strict_class
     contact.attributes = e.attributes
+    contact.preferred_agents = e.preferred_agents
     if contact.line is not None:
         # Also while offered: its line must be the right one when it comes back.
         waits = contact.key != 0
@@ -105,6 +113,8 @@ def _requeued(state: RoutingState, e: ContactRequeued) -> None:
     contact.wait_until_ms = e.wait_until_ms
     contact.preferred_agent_id = e.preferred_agent_id
     contact.preferred_until_ms = e.preferred_until_ms
+    contact.back_agent_id, contact.back_ms = e.back_agent_id, e.back_ms
+    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
     if e.agent_id is not None:
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
     if contact.callback is not None:
@@ -117,6 +127,14 @@ def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
     move(state, contact, _OVERFLOWED)
     change_queue(state, contact, e.queue_id)
     contact.wait_until_ms = e.wait_until_ms
+    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
+    wait(state, contact)
+
+
+def _step_entered(state: RoutingState, e: ContactStepEntered) -> None:
+    contact = state.contacts[e.contact_id]
+    move(state, contact, _STEP_ENTERED)
+    contact.step, contact.step_until_ms = e.step, e.step_until_ms
     wait(state, contact)
 
 
@@ -162,6 +180,8 @@ def give(
     contact.answered_seq = state.seq
     contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
     contact.preferred_agent_id = contact.preferred_until_ms = None
+    contact.step_until_ms = None
+    contact.last_agent_id = agent_id
 
 
 def _terminal(
@@ -193,6 +213,7 @@ HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     ContactRequeued: _requeued,
     ContactOverflowed: _overflowed,
     ContactRelaxed: _relaxed,
+    ContactStepEntered: _step_entered,
     ContactAssigned: _assigned,
     ContactAbandoned: _terminal,
     ContactCancelled: _terminal,

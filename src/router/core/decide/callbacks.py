@@ -6,8 +6,10 @@ from typing import Any, Final
 from router.core.decide.assignments import complete
 from router.core.decide.contacts import expire, theirs
 from router.core.decide.dialling import policy_of
+from router.core.decide.requeue import wait_anew
 from router.core.decide.rescind import rescind_all
 from router.core.decide.step import Step, repeated, unknown_contact, wrong_state
+from router.core.plans import asks_of
 from router.core.state import Callback, Contact, RoutingState
 from router.model.callbacks import CallbackFields, CallbackOutcome, CallbackPhase
 from router.model.commands import ReportCallback, RequestCallback
@@ -16,7 +18,6 @@ from router.model.events import (
     CallbackFailed,
     CallbackRequested,
     CallbackScheduled,
-    ContactRequeued,
 )
 from router.model.outcome import Answer, Done
 from router.model.policy import CallbackPlace, CallbackPolicy, Policy, VoicemailIs
@@ -100,9 +101,7 @@ def agree(step: Step, contact: Contact, asked: CallbackFields) -> None:
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             channel=channel,
-            req=step.state.index.req(
-                contact.queue_id, channel, contact.skills, contact.preferred_agent_id
-            ),
+            req=step.state.index.line_at(asks_of(contact)._replace(channel=channel)).req,
             mode=asked.mode or offered.mode,
             place=offered.place,
             expires_at_ms=None if expires_s is None else begins_ms + 1000 * expires_s,
@@ -159,9 +158,7 @@ def _connected(step: Step, contact: Contact, callback: Callback, outcome: str) -
             contact_id=contact.contact_id,
             attempt=callback.attempts,
             queue_id=contact.queue_id,
-            req=step.state.index.req(
-                contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
-            ),
+            req=step.state.index.line_at(asks_of(contact)).req,
             outcome=str(outcome),
             wait_until_ms=None if owned else step.wait_until_ms(contact.queue_id),
             agent_id=contact.agent_id,
@@ -212,22 +209,13 @@ def time_has_come(step: Step, contact: Contact) -> None:
     if callback.phase is CallbackPhase.DIALLING:
         _fail(step, contact, callback, "timeout")
         return
-    agreed_ms = callback.scheduled_at_ms if callback.phase is CallbackPhase.SCHEDULED else None
-    preferred, until_ms = contact.preferred_agent_id, contact.preferred_until_ms
-    if until_ms is None or until_ms <= step.at_ms:
-        preferred = until_ms = None
-    step.emit(
-        ContactRequeued(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            req=step.state.index.req(contact.queue_id, contact.channel, contact.skills, preferred),
-            reason="callback_due",
-            orig_seq=contact.orig_seq,
-            preferred_agent_id=preferred,
-            preferred_until_ms=until_ms,
-            gateway_id=contact.gateway_id,
-            queued_at_ms=agreed_ms if callback.place is CallbackPlace.AT_DUE else None,
-        )
+    at_due = callback.place is CallbackPlace.AT_DUE and callback.phase is CallbackPhase.SCHEDULED
+    wait_anew(
+        step,
+        contact,
+        contact.queue_id,
+        "callback_due",
+        queued_at_ms=callback.scheduled_at_ms if at_due else None,
     )
 
 

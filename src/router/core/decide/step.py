@@ -1,7 +1,8 @@
 """One step: a command's events as they are decided. Each takes effect in the state at once, so the next decision sees it."""
 
 from router.core.apply import HANDLERS
-from router.core.state import RoutingState
+from router.core.state import Contact, RoutingState
+from router.model.callbacks import CallbackPhase
 from router.model.events import Event
 from router.model.ids import QueueId
 from router.model.outcome import Done
@@ -32,6 +33,13 @@ class Step:
         """When a contact that enters this queue now has waited there long enough; none: never."""
         wait_max_s = self.state.queue_policy(queue_id).wait_max_s
         return None if wait_max_s is None else self.at_ms + 1000 * wait_max_s
+
+    def wait_limit_ms(self, contact: Contact, queue_id: QueueId) -> int | None:
+        """The same for this contact: a callback waits as long as it takes, for nobody is on the line."""
+        callback = contact.callback
+        if callback is not None and callback.phase is not CallbackPhase.CONNECTED:
+            return None
+        return self.wait_until_ms(queue_id)
 
     def done(self, subject: str, state: str) -> Done:
         """The answer to a command that was carried out; its event is the last one so far."""
