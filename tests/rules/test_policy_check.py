@@ -187,6 +187,26 @@ def test_ten_thousand_queues_are_checked_within_a_second() -> None:
             },
             "queues.support.when_full",
         ),
+        (
+            {
+                "queues": {
+                    "support": QueuePolicy(
+                        callback=CallbackPolicy(attempts_max=2, retry_after_s=(60, 120))
+                    )
+                }
+            },
+            "queues.support.callback.retry_after_s",
+        ),
+        (
+            {
+                "queues": {
+                    "support": QueuePolicy(
+                        callback=CallbackPolicy(retry_after_s=(600,), expires_after_s=900)
+                    )
+                }
+            },
+            "queues.support.callback.expires_after_s",
+        ),
         ({"default_queue": None}, ""),
     ],
 )
