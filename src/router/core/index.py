@@ -133,10 +133,10 @@ class Index:
             self.leave(contact)
             contact.line = line
             line.refs += 1
-        if len(contact.offers) >= line.broadcast:
-            return
         if self._plans:
             self._raise(contact)
+        if len(contact.offers) >= line.broadcast:
+            return
         contact.key = rank_key(contact, line.queue)
         before = line.head
         line.add(contact.key, contact)

@@ -9,7 +9,7 @@ from typing import Final
 
 from router.core.decide.offers import make
 from router.core.decide.step import Step
-from router.core.decide.steps import serve_left
+from router.core.decide.steps import leave_if_absent, serve_left
 from router.core.index import Index, calls_first
 from router.core.lines import Line
 from router.core.selection import CHOOSERS
@@ -61,6 +61,8 @@ def _serve_seeking(step: Step, index: Index) -> None:
             assert line is not None
             agent = choose_agent(index, line, contact, step.at_ms)
             if agent is None:
+                if line.only is not None:
+                    leave_if_absent(step, contact)
                 break
             make(step, contact, agent, line, _reason(line))
 

@@ -181,6 +181,7 @@ def give(
     contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
     contact.preferred_agent_id = contact.preferred_until_ms = None
     contact.step_until_ms = None
+    contact.raised_s = contact.raised_class = 0
     contact.last_agent_id = agent_id
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from router.core.decide.contacts import to_queue
 from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
-from router.core.decide.steps import resume
+from router.core.decide.steps import leave_if_absent, resume
 from router.core.plans import plan_of
 from router.core.state import Contact, RoutingState
 from router.model.commands import PublishPolicy
@@ -56,6 +56,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
                 rescind_unqualified(step, contact, "policy")
             if before is not None and (before.plans or policy.plans):
                 _follow_plan(step, contact, before)
+                leave_if_absent(step, contact)
     return answer
 
 

@@ -158,13 +158,16 @@ def serve_left(step: Step) -> None:
     for name in names:
         waiting = [c for line in index.private.get(name, ()) for c in line.by_key.values()]
         for contact in sorted(waiting, key=_place):
-            if contact.key and contact.preferred_agent_id is None:
-                _leave_if_absent(step, contact)
+            leave_if_absent(step, contact)
 
 
-def _leave_if_absent(step: Step, contact: Contact) -> None:
+def leave_if_absent(step: Step, contact: Contact) -> None:
+    """The next step, if this one is for certain agents and none of them is there."""
     state, line = step.state, contact.line
-    assert state.policy is not None and line is not None
+    if not contact.key or contact.preferred_agent_id is not None:
+        return
+    if line is None or line.only is None or state.policy is None:
+        return
     plan = plan_of(state.policy, contact.queue_id, contact.plan)
     if contact.step + 1 >= len(plan):
         return
