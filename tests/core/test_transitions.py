@@ -41,6 +41,10 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "callback.requested": (WAITING, "queued"),
         "callback.scheduled": (("queued",), LATER),
         "callback.failed": (("assigned", LATER), LATER),
+        "participant.added": (("assigned",), "="),
+        "participant.joined": (("assigned",), "="),
+        "participant.left": (("assigned",), "="),
+        "contact.handed_over": (("assigned",), "="),
     },
     "offer": {
         "offer.made": ((None,), "pending"),
@@ -52,6 +56,10 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
     "assignment": {
         "offer.accepted": ((None,), "active"),
         "contact.assigned": ((None,), "active"),
+        "participant.added": ((None,), "active"),
+        "participant.joined": (("active",), "="),
+        "participant.left": (("active",), "="),
+        "contact.handed_over": (("active",), "="),
         "assignment.held": (("active",), "on_hold"),
         "assignment.resumed": (("on_hold",), "active"),
         "assignment.wrap_up_started": (("active", "on_hold"), "wrap_up"),

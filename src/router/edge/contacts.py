@@ -188,7 +188,7 @@ def _receipt(effected: Effected) -> ContactReceipt:
 
 
 async def carry_out(call: Call, command: Command) -> Answer:
-    """Carry out a command on the contact that the path names; its receipt."""
+    """Carry out a command about the contact that the path names; the receipt."""
     if call.gateway_id is not None:
         # Whose a contact is never changes, so looking first and acting then is no race.
         await _visible(call)
@@ -209,9 +209,8 @@ def _may_see(call: Call, view: ContactView) -> bool:
     if call.gateway_id is not None:
         return view.gateway_id == call.gateway_id
     if call.agent_id is not None:
-        return view.agent_id == call.agent_id or any(
-            offer.agent_id == call.agent_id for offer in view.offers
-        )
+        asked = [offer.agent_id for offer in view.offers]
+        return call.agent_id in (view.agent_id, *asked, *(p.agent_id for p in view.participants))
     return True
 
 

@@ -7,7 +7,7 @@ lead to the same state.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.apply import agents, assignments, callbacks, contacts, offers, policies
+from router.core.apply import agents, assignments, callbacks, conference, contacts, offers, policies
 from router.core.state import RoutingState
 from router.model.events import Event
 
@@ -16,6 +16,7 @@ HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **callbacks.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
+    **conference.HANDLERS,
     **agents.HANDLERS,
     **policies.HANDLERS,
 }

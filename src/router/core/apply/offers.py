@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core.apply.conference import enter
 from router.core.apply.contacts import give
 from router.core.apply.moves import cool_down, move, remember_owner, wait
 from router.core.state import Contact, Offer, RoutingState
@@ -15,7 +16,7 @@ from router.model.events import (
     OfferMade,
     OfferRescinded,
 )
-from router.model.states import ContactState
+from router.model.states import AssignmentRole, ContactState
 
 _MADE: Final = Row(OFFER, OfferMade)
 _CONTACT_MADE: Final = Row(CONTACT, OfferMade)
@@ -44,6 +45,7 @@ def _made(state: RoutingState, e: OfferMade) -> None:
         state=_MADE[None],
         from_agent_id=e.from_agent_id,
         broadcast=line is not None and line.broadcast > 1,
+        role=e.role,
     )
     contact.offers = (*contact.offers, e.offer_id)
     contact.offers_made += 1
@@ -60,6 +62,10 @@ def _made(state: RoutingState, e: OfferMade) -> None:
 def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     contact = state.contacts[e.contact_id]
     offer = _close(state, contact, e)
+    if e.role is not AssignmentRole.OWNER:
+        move(state, contact, _CONTACT_ACCEPTED)
+        enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role)
+        return
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
     state.index.leave(contact)

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.decide.assignments import complete
+from router.core.decide.assignments import complete, release_party
 from router.core.decide.contacts import expire, theirs
 from router.core.decide.dialling import policy_of
+from router.core.decide.parties import everybody_leaves
 from router.core.decide.requeue import wait_anew
 from router.core.decide.rescind import rescind_all
 from router.core.decide.step import Step, repeated, unknown_contact, wrong_state
@@ -184,6 +185,7 @@ def _fail(
     pause_s = pauses[min(callback.attempts, len(pauses)) - 1]
     if work is not None:
         rescind_all(step, contact, "callback")  # He may have been about to pass it on.
+    parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     step.emit(
         CallbackFailed(
             contact_id=contact.contact_id,
@@ -199,6 +201,8 @@ def _fail(
         expire(step, contact, gives_up)
     if work is not None:
         complete(step, work, "callback_failed")
+    for party in parties:
+        release_party(step, party)
 
 
 # --- its time has come ------------------------------------------------------------------------------------------------
