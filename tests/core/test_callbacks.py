@@ -522,6 +522,20 @@ def test_a_desktop_lost_while_the_customer_is_called_lets_it_wait_again() -> Non
     assert view_of(world).wait_until_ms is None
 
 
+def test_who_takes_part_while_the_customer_is_called_leaves_with_him_when_he_is_not_reached() -> (
+    None
+):
+    world = a_centre(a_contact(), asked(), an_agent(), ready(), accepted(), an_agent("bob"))
+    world.done(not_ready("bob"))
+    world.done(c.AddParticipant(contact_id="c1", agent_id="bob"))
+    events = world.done(reported("busy"))
+    assert only(e.ParticipantLeft, events).agent_id == "bob"
+    assert state_of(world) == (ContactState.CALLBACK_SCHEDULED, CallbackPhase.RETRY)
+    assert all(
+        work.contact_id != "c1" for work in world.reference.open_work(world.reference.agents["ada"])
+    )
+
+
 # --- restart ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("how", ["replay", "snapshot"])
 def test_a_restart_in_the_middle_of_a_call_forgets_neither_the_call_nor_its_deadline(
