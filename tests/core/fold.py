@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import CallbackMode, CallbackPlace, ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import CallbackPlace, ChannelPolicy, Policy, QueuePolicy
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -16,6 +16,7 @@ from router.model.states import (
     OfferState,
     Presence,
 )
+from tests.core.ref_callback import RefCallback
 
 
 @dataclass
@@ -34,7 +35,7 @@ class RefContact:
     wait_until_ms: int | None
     state: ContactState = ContactState.QUEUED
     owner: str | None = None
-    callback: "RefCallback | None" = None
+    callback: RefCallback | None = None
     others: dict[str, AssignmentRole] = field(default_factory=dict)
     """Assignments of those who are in the conversation beside the owner."""
     preferred: str | None = None
@@ -43,21 +44,6 @@ class RefContact:
     step_until_ms: int | None = None
     named: tuple[str, ...] = ()
     last: str | None = None
-
-
-@dataclass
-class RefCallback:
-    """What makes a contact a callback. ``on_the_line``: the customer has been reached."""
-
-    mode: CallbackMode
-    place: CallbackPlace
-    expires_at_ms: int | None
-    scheduled_at_ms: int | None = None
-    due_at_ms: int | None = None
-    dialling: bool = False
-    for_agent: str | None = None
-    attempts: int = 0
-    on_the_line: bool = False
 
 
 @dataclass
