@@ -278,7 +278,7 @@ class Fold:
         owner = contact.owner and self.assignments[contact.owner].agent_id
         match event:
             case e.CallbackScheduled():
-                assert contact.state is ContactState.QUEUED and event.due_at_ms > self.at_ms
+                assert event.due_at_ms > self.at_ms
                 contact.state = ContactState.CALLBACK_SCHEDULED
                 callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
             case e.CallbackDue():
@@ -286,7 +286,6 @@ class Fold:
                 assert event.attempt == callback.attempts + 1, "attempts count up by one"
                 assert event.agent_id == owner, "called for one who has it not"
                 assert (event.for_agent_id is None) == (owner is not None)
-                assert event.deadline_ms > self.at_ms
                 callback.attempts, callback.dialling = event.attempt, True
                 callback.for_agent, callback.due_at_ms = event.for_agent_id, event.deadline_ms
                 if owner is None:
