@@ -7,7 +7,7 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import AtClosing, ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import AtClosing, CallbackPlace, ChannelPolicy, Policy, QueuePolicy
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -16,6 +16,7 @@ from router.model.states import (
     OfferState,
     Presence,
 )
+from tests.core.ref_callback import RefCallback
 
 
 @dataclass
@@ -34,18 +35,24 @@ class RefContact:
     wait_until_ms: int | None
     state: ContactState = ContactState.QUEUED
     owner: str | None = None
+    callback: RefCallback | None = None
     others: dict[str, AssignmentRole] = field(default_factory=dict)
     """Assignments of those who are in the conversation beside the owner."""
     preferred: str | None = None
     hops: int = 0
     held: bool = False
     came_back: bool = False
-    """From a lost desktop: it keeps its place also in a closed queue."""
+    """From a lost desktop, or from ringing: it keeps its place also in a closed queue."""
     plan: str | None = None
     step: int = 0
     step_until_ms: int | None = None
     named: tuple[str, ...] = ()
     last: str | None = None
+
+    @property
+    def nobody_there(self) -> bool:
+        """A callback whose customer has not been reached."""
+        return self.callback is not None and not self.callback.on_the_line
 
 
 @dataclass
@@ -186,10 +193,18 @@ class Fold:
                 for name in [name for name in self.next_look if name not in event.policy.queues]:
                     del self.next_look[name]
                 for contact in self.contacts.values():
-                    if contact.state is ContactState.ASSIGNED:
+                    if contact.state in (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED):
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
             case e.QueueOpened() | e.QueueClosed():
                 self._fold_queue(event)
+            case (
+                e.CallbackRequested()
+                | e.CallbackScheduled()
+                | e.CallbackDue()
+                | e.CallbackConnected()
+                | e.CallbackFailed()
+            ):
+                self._fold_callback(event)
             case _:
                 self._fold_agent(event)
 
@@ -210,7 +225,8 @@ class Fold:
             self.closed_until.pop(event.queue_id, None)
             for contact in waiting:
                 if contact.held:
-                    contact.held, contact.wait_until_ms = False, event.wait_until_ms
+                    contact.held = False
+                    contact.wait_until_ms = None if contact.nobody_there else event.wait_until_ms
             return
         was_closed = event.queue_id in self.closed_until
         assert not (event.holds and was_closed), "held back at a closing that is none"
@@ -219,8 +235,9 @@ class Fold:
             self.closing[event.queue_id] = self.policy.queues[event.queue_id].at_closing
             expected = self.closing[event.queue_id] is AtClosing.WAIT
             assert event.holds == expected, "held back, or not, against at_closing"
-        for contact in waiting if event.holds else []:
-            contact.held, contact.wait_until_ms, contact.step_until_ms = True, None, None
+        for contact in waiting:
+            if event.holds or contact.nobody_there:
+                contact.held, contact.wait_until_ms, contact.step_until_ms = True, None, None
 
     def _fold_contact(self, event: e.Event) -> None:
         match event:
@@ -296,6 +313,56 @@ class Fold:
                 )
                 self._judge_members(contact, event.members)
 
+    def _fold_callback(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.CallbackRequested
+            | e.CallbackScheduled
+            | e.CallbackDue
+            | e.CallbackConnected
+            | e.CallbackFailed,
+        )
+        contact = self.live_contact(event.contact_id)
+        if isinstance(event, e.CallbackRequested):
+            assert contact.callback is None, "a callback becomes one again"
+            assert contact.owner is None and not self.live_offers(contact), "I8: offered, or taken"
+            assert event.queue_id == contact.queue_id
+            contact.callback = RefCallback(event.mode, event.place, event.expires_at_ms)
+            contact.state, contact.channel = ContactState.QUEUED, event.channel
+            contact.ttl_at_ms, contact.wait_until_ms = event.expires_at_ms, None
+            self._hold_if_closed(contact)
+            return
+        callback = contact.callback
+        assert callback is not None, "it is no callback"
+        owner = contact.owner and self.assignments[contact.owner].agent_id
+        match event:
+            case e.CallbackScheduled():
+                assert event.due_at_ms > self.at_ms
+                contact.state, contact.held = ContactState.CALLBACK_SCHEDULED, False
+                callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
+            case e.CallbackDue():
+                assert not callback.dialling and not callback.on_the_line, "called twice at once"
+                assert event.attempt == callback.attempts + 1, "attempts count up by one"
+                assert event.agent_id == owner, "called for one who has it not"
+                assert (event.for_agent_id is None) == (owner is not None)
+                callback.attempts, callback.dialling = event.attempt, True
+                callback.for_agent, callback.due_at_ms = event.for_agent_id, event.deadline_ms
+                if owner is None:
+                    contact.state = ContactState.CALLBACK_SCHEDULED
+            case e.CallbackConnected() | e.CallbackFailed():
+                assert callback.dialling, "the outcome of no call"
+                assert (event.attempt, event.agent_id) == (callback.attempts, owner)
+                callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
+                if isinstance(event, e.CallbackConnected):
+                    callback.on_the_line, contact.ttl_at_ms = True, None
+                    if owner is None:
+                        contact.state, contact.came_back = ContactState.QUEUED, True
+                        contact.wait_until_ms = event.wait_until_ms
+                    return
+                assert event.assignment_id == contact.owner, "I17: it is another's"
+                contact.state, contact.owner = ContactState.CALLBACK_SCHEDULED, None
+                callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
+
     def _requeue(self, event: e.ContactRequeued) -> None:
         contact = self.live_contact(event.contact_id)
         assert event.orig_seq == contact.orig_seq, "I15: a requeued contact keeps its place"
@@ -315,6 +382,21 @@ class Fold:
         contact.preferred = event.preferred_agent_id
         self._take_step(contact, event)
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+        callback = contact.callback
+        if event.queued_at_ms is not None:
+            assert callback is not None and callback.place is CallbackPlace.AT_DUE, "I15: its age"
+            assert event.queued_at_ms == callback.scheduled_at_ms == callback.due_at_ms
+            contact.queued_at_ms = event.queued_at_ms
+        if callback is not None and not callback.on_the_line:
+            assert event.wait_until_ms is None, "a callback leaves no queue by waiting"
+            callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
+            contact.ttl_at_ms = callback.expires_at_ms
+            self._hold_if_closed(contact)
+
+    def _hold_if_closed(self, contact: RefContact) -> None:
+        """A callback that comes into line waits for the opening, and its plan with it."""
+        if contact.queue_id in self.closed_until:
+            contact.held, contact.step_until_ms = True, None
 
     @staticmethod
     def _take_step(contact: RefContact, event: e.ContactRequeued | e.ContactOverflowed) -> None:
@@ -331,6 +413,10 @@ class Fold:
             assert contact.owner == event.assignment_id, "I7: ended by somebody who has it not"
         else:
             assert contact.state is not ContactState.ASSIGNED, "an answered contact only ends"
+        if contact.callback is not None:
+            contact.callback.for_agent = None
+            if isinstance(event, e.ContactAbandoned):
+                assert contact.callback.on_the_line, "one who is not on the line hangs up"
         contact.state, contact.owner = state, None
         self.ended[state] += 1
 
@@ -519,6 +605,10 @@ class Fold:
         assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
         self.assignments[work.assignment_id] = work
         contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
+        if contact.callback is not None:
+            contact.callback.for_agent = None
+            if not contact.callback.dialling:
+                contact.callback.due_at_ms = None
         # A reservation is over with the accept, a time to live with the first answer.
         contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
         contact.held, contact.last = False, work.agent_id

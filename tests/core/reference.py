@@ -7,7 +7,7 @@ nothing by itself: ``world.py`` uses it to judge the core.
 from dataclasses import replace
 from fractions import Fraction
 
-from router.model.policy import Selection
+from router.model.policy import CallbackMode, Selection
 from router.model.states import AgentState, AssignmentRole, ContactState, Presence
 from tests.core.fold import RefAgent, RefAssignment, RefContact, RefOffer
 from tests.core.plans import Plans
@@ -70,6 +70,24 @@ class Reference(Plans):
             and owner != agent.agent_id
             and all(self.assignments[n].agent_id != agent.agent_id for n in contact.others)
             and (owner is not None or self.is_kept_for(contact, agent))
+            and not (self.calls_first(contact) and self.is_called_for(agent))
+        )
+
+    def calls_first(self, contact: RefContact) -> bool:
+        """When its turn comes, its customer is called before an agent has it."""
+        callback = contact.callback
+        return (
+            contact.state is ContactState.QUEUED
+            and callback is not None
+            and callback.mode is CallbackMode.CUSTOMER_FIRST
+            and not callback.on_the_line
+        )
+
+    def is_called_for(self, agent: RefAgent) -> bool:
+        """A customer is being called because it was this agent's turn."""
+        return any(
+            one.callback is not None and one.callback.for_agent == agent.agent_id
+            for one in self.contacts.values()
         )
 
     def could_take(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:

@@ -22,7 +22,8 @@ TABLES: dict[str, tuple[Table, tuple[Any, ...]]] = {
 }
 
 # What may happen, written a second time, by event: the states before it, and the state after it ("=": the same).
-LIVE = ("queued", "offered", "assigned")
+LATER = "callback_scheduled"
+LIVE = ("queued", "offered", "assigned", LATER)
 WAITING = ("queued", "offered")
 ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
     "contact": {
@@ -34,10 +35,13 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "contact.requeued": (LIVE, "queued"),
         "contact.assigned": (LIVE, "assigned"),
         "contact.abandoned": (WAITING, "abandoned"),
-        "contact.cancelled": (WAITING, "cancelled"),
-        "contact.expired": (WAITING, "expired"),
+        "contact.cancelled": ((*WAITING, LATER), "cancelled"),
+        "contact.expired": ((*WAITING, LATER), "expired"),
         "contact.ended": (("assigned",), "ended"),
         "offer.accepted": (("offered", "assigned"), "assigned"),
+        "callback.requested": (WAITING, "queued"),
+        "callback.scheduled": (("queued",), LATER),
+        "callback.failed": (("assigned", LATER), LATER),
         "participant.added": (("assigned",), "="),
         "participant.joined": (("assigned",), "="),
         "participant.left": (("assigned",), "="),
@@ -79,6 +83,10 @@ MORE: dict[str, set[tuple[str | None, str, str]]] = {
         ("queued", "offer.made", "offered"),
         ("offered", "offer.made", "offered"),
         ("assigned", "offer.made", "assigned"),
+        ("queued", "callback.due", LATER),
+        ("assigned", "callback.due", "assigned"),
+        (LATER, "callback.connected", "queued"),
+        ("assigned", "callback.connected", "assigned"),
     },
     "offer": set(),
     "assignment": set(),

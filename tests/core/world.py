@@ -132,7 +132,8 @@ class World:
         freed: set[str] = set()
         policy_changed = False
         for event in events:
-            in_run = isinstance(event, e.OfferMade) or (
+            calls = isinstance(event, e.CallbackDue) and event.for_agent_id is not None
+            in_run = isinstance(event, e.OfferMade | e.CallbackDue) or (
                 isinstance(event, e.OfferAccepted)
                 and isinstance(previous, e.OfferMade)
                 and previous.offer_id == event.offer_id
@@ -141,8 +142,13 @@ class World:
                 turns = {}
             if isinstance(event, FREEING):
                 freed.add(event.agent_id)
+            freed |= self._no_longer_called_for(event)
             if isinstance(event, e.PolicyPublished):
                 policy_changed = True
+            if calls:
+                assert isinstance(event, e.CallbackDue)
+                turns = turns or {name: agent.idle for name, agent in reference.agents.items()}
+                self._judge_call(event, before, turns, freed, exact=exact and not policy_changed)
             if isinstance(event, e.OfferMade):
                 turns = turns or {name: agent.idle for name, agent in reference.agents.items()}
                 self._judge_offer(event, before, turns, freed, exact=exact and not policy_changed)
@@ -160,6 +166,29 @@ class World:
             if isinstance(event, COMINGS):
                 self._judge_capacity(reference.agents[event.agent_id], event)
             previous = event
+
+    def _no_longer_called_for(self, event: e.Event) -> set[str]:
+        """Agents for whom another customer may be called after this event."""
+        contact = self.reference.contacts.get(getattr(event, "contact_id", ""))
+        callback = None if contact is None else contact.callback
+        return {callback.for_agent} if callback is not None and callback.for_agent else set()
+
+    def _judge_call(
+        self,
+        due: e.CallbackDue,
+        before: "_Rest",
+        turns: dict[str, int],
+        freed: Iterable[str],
+        *,
+        exact: bool,
+    ) -> None:
+        """A customer is called exactly where another contact would have been offered."""
+        reference = self.reference
+        contact = reference.live_contact(due.contact_id)
+        agent = reference.agents[due.for_agent_id or ""]
+        assert due.channel == contact.channel and reference.calls_first(contact)
+        assert reference.could_take(agent, contact, self.at_ms), "I12: called for one who could not"
+        self._judge_turn(agent, contact, before, turns, freed, exact=exact)
 
     def _judge_offer(
         self,
@@ -185,6 +214,20 @@ class World:
         queue_s = reference.queue_of(contact).priority_s
         assert made.prio == contact.priority_s + queue_s + raised_s
         assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
+        assert not reference.calls_first(contact), "offered before its customer was called"
+        self._judge_turn(agent, contact, before, turns, freed, exact=exact)
+
+    def _judge_turn(
+        self,
+        agent: RefAgent,
+        contact: RefContact,
+        before: "_Rest",
+        turns: dict[str, int],
+        freed: Iterable[str],
+        *,
+        exact: bool,
+    ) -> None:
+        reference, at_ms = self.reference, self.at_ms
         first = reference.first_for(agent, at_ms)
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         if not exact:
@@ -196,7 +239,7 @@ class World:
             for name in sorted(certain)
             if reference.first_for(other := reference.agents[name], at_ms) is not None
         ]
-        by_his_turn = made.agent_id in possible and all(
+        by_his_turn = agent.agent_id in possible and all(
             turns[agent.agent_id] <= turns[other.agent_id] for other in hungry
         )
         first_in_line = next(one for one in reference.in_line() if reference.takers(one, at_ms))
@@ -254,10 +297,15 @@ class World:
         assert reference.policy is not None
         queue = reference.policy.queues[event.queue_id]
         closed = event.queue_id in reference.closed_until
-        assert not closed or queue.when_closed is WhenClosed.WAIT, "a closed queue took a contact"
+        asked = self.asked[-1][1]
+        # Who asks to be called is not on the line: a queue that calls back takes him closed and deserted.
+        calls = queue.callback is not None and getattr(asked, "callback", None) is not None
+        assert calls or not closed or queue.when_closed is WhenClosed.WAIT, (
+            "a closed queue took a contact"
+        )
         assert event.hops <= reference.policy.overflow_hops_max, "it overflows too often"
         full = queue.length_max is not None and self._length(event.queue_id) >= queue.length_max
-        if not full and (closed or queue.when_nobody is WhenNobody.WAIT):
+        if not full and (calls or closed or queue.when_nobody is WhenNobody.WAIT):
             return
         contact = RefContact(
             event.contact_id,
@@ -275,7 +323,7 @@ class World:
             named=event.preferred_agents,
             last=event.last_agent_id,
         )
-        if not closed and queue.when_nobody is not WhenNobody.WAIT:
+        if not calls and not closed and queue.when_nobody is not WhenNobody.WAIT:
             assert reference.is_anybody_ready(contact), "taken, though nobody is there"
         if full:
             assert not closed, "a contact was put into a full queue that is closed"
@@ -420,6 +468,11 @@ class World:
                 and closing is reference.queue_of(contact).at_closing
             ):
                 assert contact.held or contact.came_back, f"{closing}: it is still in line"
+            if contact.nobody_there and contact.state is ContactState.QUEUED:
+                closed = contact.queue_id in reference.closed_until
+                assert contact.held == closed, "a callback waits for the opening, and no longer"
+            away = contact.state is ContactState.CALLBACK_SCHEDULED
+            assert not (contact.held and away), "held back in no line"
             if contact.held and not contact.state.is_terminal:
                 assert contact.queue_id in reference.closed_until, "held back by an open queue"
 
@@ -437,6 +490,10 @@ class World:
                     assert reference.somebody_is_there(contact), "kept for somebody who is away"
             case ContactState.OFFERED:
                 assert live, "I9: offered, without an offer"
+            case ContactState.CALLBACK_SCHEDULED:
+                assert not live, "I8: away, with an offer"
+                assert contact.callback is not None and contact.callback.due_at_ms is not None
+                assert contact.callback.due_at_ms > self.at_ms, "I19: its time was missed"
             case ContactState.ASSIGNED:
                 assert contact.owner is not None, "I7: nobody has it"
                 work = reference.assignments[contact.owner]
@@ -505,6 +562,7 @@ def compare_views(world: World) -> None:
     assert counts.queued == states.count(ContactState.QUEUED), "I41"
     assert counts.offered == states.count(ContactState.OFFERED), "I41"
     assert counts.assigned == states.count(ContactState.ASSIGNED), "I41"
+    assert counts.callback_scheduled == states.count(ContactState.CALLBACK_SCHEDULED), "I41"
     for state, count in reference.ended.items():
         assert getattr(counts, state.value) == count, "I41"
     for queue_id in reference.policy.queues:
@@ -528,6 +586,29 @@ def compare_views(world: World) -> None:
         abilities = list(_ability(reference, agent)[0])
         assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
     _compare_waiting(world, engine.at_ms)
+    _compare_callbacks(world)
+
+
+def _compare_callbacks(world: World) -> None:
+    engine, reference = world.engine, world.reference
+    called = [one.callback.for_agent for one in reference.contacts.values() if one.callback]
+    named = [name for name in called if name is not None]
+    assert len(named) == len(set(named)), "I22: two customers are called for one agent"
+    for contact in reference.contacts.values():
+        view = engine.contact(contact.contact_id)
+        if view is None or contact.state.is_terminal:
+            continue
+        assert (view.callback is None) == (contact.callback is None)
+        if view.callback is None or contact.callback is None:
+            continue
+        assert view.callback.due_at_ms == contact.callback.due_at_ms
+        assert view.callback.attempts == contact.callback.attempts
+        assert (view.callback.phase == "dialling") == contact.callback.dialling
+        assert (view.callback.phase == "connected") == contact.callback.on_the_line
+        why = engine.why(contact.contact_id)
+        if contact.state is ContactState.CALLBACK_SCHEDULED:
+            assert why is not None and why.reason == f"callback_{view.callback.phase}"
+            assert view.position is None and not why.could_take_now
 
 
 def _compare_conversation(world: World, work: AssignmentView) -> None:

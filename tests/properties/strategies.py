@@ -8,6 +8,9 @@ from router.model.policy import (
     AgentsPolicy,
     AtClosing,
     CalendarPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -16,6 +19,7 @@ from router.model.policy import (
     QueuePolicy,
     RonaPolicy,
     Selection,
+    VoicemailIs,
     WeekPolicy,
     WhenClosed,
     WhenFull,
@@ -66,6 +70,22 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
 
 
 @st.composite
+def callbacks(draw: st.DrawFn) -> CallbackPolicy:
+    """Few attempts and short pauses, so that they come to their ends."""
+    return CallbackPolicy(
+        mode=draw(st.sampled_from(CallbackMode)),
+        channel=draw(maybe(st.sampled_from(CHANNELS))),
+        attempts_max=draw(st.integers(1, 3)),
+        retry_after_s=draw(st.sampled_from(((3,), (5, 20)))),
+        ring_s=draw(st.sampled_from((4, 40))),
+        voicemail_is=draw(st.sampled_from(VoicemailIs)),
+        schedule_max_s=draw(st.sampled_from((0, 60))),
+        place=draw(st.sampled_from(CallbackPlace)),
+        expires_after_s=draw(st.sampled_from((None, 60))),
+    )
+
+
+@st.composite
 def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
     """One queue; it overflows only into queues after it, so no contact goes round in a circle."""
     overflow_to = draw(maybe(st.sampled_from(after))) if after else None
@@ -87,6 +107,7 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         at_closing=draw(_way(AtClosing, overflow_to)),
         when_nobody=draw(st.one_of(st.just(WhenNobody.WAIT), _way(WhenNobody, overflow_to))),
         cool_down_s=draw(st.sampled_from((0, 5, 30))),
+        callback=draw(maybe(callbacks())),
         rona=RonaPolicy(
             not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))
         ),

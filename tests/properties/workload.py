@@ -11,10 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from router.model import commands as c
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.policy import (
     AgentsPolicy,
     AtClosing,
     CalendarPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -25,6 +29,7 @@ from router.model.policy import (
     Selection,
     SkipIf,
     StepPolicy,
+    VoicemailIs,
     WeekPolicy,
     WhenClosed,
     WhenFull,
@@ -71,6 +76,8 @@ class Workload:
             "put_agent": 4,
             "contact": 12,
             "transfer": 6,
+            "callback": 10,
+            "outcome": 20,
             "consult": 14,
             "desktop": 4,
             "policy": 1,
@@ -135,6 +142,37 @@ class Workload:
             fingerprint=None if key is None else self._one((b"f1", b"f2")),
             preferred_agents=tuple(self._random.sample(AGENTS, self._one((0, 0, 1, 2)))),
             continues=self._one((None, f"c{self._random.randint(1, self._count)}")),
+            callback=self._terms(world) if self._random.random() < 0.15 else None,
+        )
+
+    def _terms(self, world: World) -> CallbackFields:
+        ahead_s = self._one((None, None, None, 0, 4, 15, 90))
+        return CallbackFields(
+            mode=self._one((None, *CallbackMode)),
+            channel=self._one((None, None, *CHANNELS)),
+            at_ms=None if ahead_s is None else world.at_ms + 1000 * ahead_s,
+        )
+
+    def _callback(self, world: World) -> c.Command:
+        return c.RequestCallback(contact_id=self._live(world), callback=self._terms(world))
+
+    def _outcome(self, world: World) -> c.Command:
+        """Of a call under way; at times of one that is over, or of another attempt."""
+        called = [
+            one
+            for one in world.reference.contacts.values()
+            if one.callback is not None and one.callback.dialling and not one.state.is_terminal
+        ]
+        if not called:
+            return self._accept(world)
+        outcome = self._one(
+            (CallbackOutcome.CONNECTED, CallbackOutcome.CONNECTED, *CallbackOutcome)
+        )
+        if self._random.random() < 0.1:
+            return c.ReportCallback(contact_id=self._live(world), outcome=outcome)
+        contact = self._one(called)
+        return c.ReportCallback(
+            contact_id=contact.contact_id, outcome=outcome, attempt=self._one((None, None, 1))
         )
 
     def _accept(self, world: World) -> c.Command:
@@ -378,6 +416,7 @@ class Workload:
             at_closing=self._way(AtClosing, overflow_to),
             when_nobody=self._one((WhenNobody.WAIT, self._way(WhenNobody, overflow_to))),
             cool_down_s=self._one((0, 5, 30)),
+            callback=self._one((None, self._callback_policy())),
             rona=RonaPolicy(
                 not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))
             ),
@@ -385,6 +424,19 @@ class Workload:
 
     def _way(self, ways: Any, overflow_to: str | None) -> Any:
         return self._one(way for way in ways if overflow_to is not None or way != "overflow")
+
+    def _callback_policy(self) -> CallbackPolicy:
+        return CallbackPolicy(
+            mode=self._one(CallbackMode),
+            channel=self._one((None, None, *CHANNELS)),
+            attempts_max=self._one((1, 2, 3)),
+            retry_after_s=self._one(((3,), (5, 20))),
+            ring_s=self._one((4, 30, 120)),
+            voicemail_is=self._one(VoicemailIs),
+            schedule_max_s=self._one((0, 30)),
+            place=self._one(CallbackPlace),
+            expires_after_s=self._one((None, 60)),
+        )
 
 
 def run(seed: int, steps: int, world: World | None = None) -> World:

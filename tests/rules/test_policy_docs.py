@@ -8,6 +8,7 @@ import pytest
 from router.model.policy import (
     AgentsPolicy,
     CalendarPolicy,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -34,6 +35,7 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     HolidaysPolicy: "holidays.",
     EntryRule: "",
     EntryWhen: "when.",
+    CallbackPolicy: "callback.",
     RonaPolicy: "rona.",
     ServiceLevelPolicy: "service_level.",
     AgentsPolicy: "agents.",

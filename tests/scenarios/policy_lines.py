@@ -12,6 +12,9 @@ from router.model.policy import (
     AgentsPolicy,
     AtClosing,
     CalendarPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
@@ -27,6 +30,7 @@ from router.model.policy import (
     ServiceLevelPolicy,
     SkipIf,
     StepPolicy,
+    VoicemailIs,
     WeekPolicy,
     WhenClosed,
     WhenFull,
@@ -45,6 +49,7 @@ KINDS: Final = (
     "default_queue",
     "remove",
     "step",
+    "callback",
 )
 
 
@@ -77,6 +82,11 @@ def service_level(text: str) -> ServiceLevelPolicy:
 def signed_seconds(text: str) -> int:
     """``30s``, ``-30s`` or ``2min``."""
     return -seconds_of(text[1:]) if text.startswith("-") else seconds_of(text)
+
+
+def durations(text: str) -> tuple[int, ...]:
+    """``30s,2min``."""
+    return tuple(seconds_of(part) for part in text.split(","))
 
 
 # What a story says, the field it means, and how its value is read.
@@ -113,6 +123,17 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "when_nobody": ("when_nobody", WhenNobody),
     "cool_down": ("cool_down_s", seconds_of),
     "service_level": ("service_level", service_level),
+}
+CALLBACK: Final[dict[str, tuple[str, Reader]]] = {
+    "mode": ("mode", CallbackMode),
+    "channel": ("channel", str),
+    "attempts": ("attempts_max", int),
+    "retry": ("retry_after_s", durations),
+    "ring": ("ring_s", seconds_of),
+    "voicemail": ("voicemail_is", VoicemailIs),
+    "schedule_max": ("schedule_max_s", seconds_of),
+    "place": ("place", CallbackPlace),
+    "expires": ("expires_after_s", seconds_of),
 }
 STEP: Final[dict[str, tuple[str, Reader]]] = {
     "for": ("for_s", seconds_of),
@@ -228,6 +249,10 @@ class Draft:
                 self._hops_max = fields(settings, {"overflow_hops": ("", int)})[""]
             case ["queue", name]:
                 self._queue(name, settings)
+            case ["callback", name]:
+                callback = self._queues[name].callback or CallbackPolicy()
+                callback = replace(callback, **fields(settings, CALLBACK))
+                self._queues[name] = replace(self._queues[name], callback=callback)
             case ["entry", name]:
                 self._entry_rule(name, settings)
             case ["step", name]:

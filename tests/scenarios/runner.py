@@ -5,13 +5,15 @@ from typing import NoReturn
 
 from router.model import commands as c
 from router.model import events as e
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.outcome import Outcome
+from router.model.policy import CallbackMode
 from router.model.refusals import Refused
 from router.model.states import AgentState, OfferState
 from tests.builders import START_MS
 from tests.core.world import World
 from tests.scenarios.policy_lines import KINDS, Draft, levels, names, signed_seconds
-from tests.scenarios.story import Step, Story, clock, seconds_of, words_and_settings
+from tests.scenarios.story import Step, Story, clock, seconds_of, time_of_day, words_and_settings
 from tests.scenarios.tell import Teller, only_repeats
 
 
@@ -125,6 +127,12 @@ class Runner:
                 return [self._enter(contact_id, queue[0] if queue else None, settings)]
             case ["contact", contact_id, "changes"]:
                 return [self._change(contact_id, settings)]
+            case ["customer", "of", contact_id, "wants", "a", "callback"]:
+                terms = self._terms(settings)
+                _nothing_left(settings)
+                return [c.RequestCallback(contact_id=contact_id, callback=terms)]
+            case ["gateway", "reports", contact_id, outcome]:
+                return [c.ReportCallback(contact_id=contact_id, outcome=CallbackOutcome(outcome))]
             case ["customer", "of", contact_id, "leaves"]:
                 return [c.AbandonContact(contact_id=contact_id)]
             case ["gateway", "cancels", contact_id]:
@@ -160,12 +168,22 @@ class Runner:
             priority_s=signed_seconds(settings.pop("priority", "0")),
             strict_class=int(settings.pop("class", "0")),
             ttl_s=None if ttl is None else seconds_of(ttl),
+            callback=self._terms(settings) if {"mode", "at"} & settings.keys() else None,
             attributes=_facts(settings),
             preferred_agents=tuple(filter(None, settings.pop("prefers", "").split(","))),
             continues=settings.pop("continues", None),
         )
         _nothing_left(settings)
         return command
+
+    def _terms(self, settings: dict[str, str]) -> CallbackFields:
+        """``mode=customer_first channel=outbound at=10:00``."""
+        mode, at = settings.pop("mode", None), settings.pop("at", None)
+        return CallbackFields(
+            mode=None if mode is None else CallbackMode(mode),
+            channel=settings.pop("channel", None),
+            at_ms=None if at is None else self._start_ms + 1000 * time_of_day(at),
+        )
 
     def _change(self, contact_id: str, settings: dict[str, str]) -> c.UpdateContact:
         changes: dict[str, object] = {}

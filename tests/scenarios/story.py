@@ -70,6 +70,14 @@ def clock(seconds: int) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
 
 
+def time_of_day(text: str) -> int:
+    """``02:05`` or ``1:02:05`` in seconds. ValueError: neither."""
+    match = TIME.match(f"{text} ")
+    if match is None:
+        raise ValueError(f"{text!r} is no time; write 02:05 or 1:02:05")
+    return int(match[1] or 0) * 3_600 + int(match[2]) * 60 + int(match[3])
+
+
 def seconds_of(text: str) -> int:
     """``90s``, ``2min``, ``1h`` or bare seconds. ValueError: none of these."""
     match = DURATION.match(text)

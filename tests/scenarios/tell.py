@@ -63,6 +63,7 @@ class Teller:
                 return f"contact {event.contact_id} queued in {event.queue_id}"
             case e.ContactRequeued():
                 queued_at_ms, queue_id = self._queued[event.contact_id]
+                queued_at_ms = event.queued_at_ms or queued_at_ms
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
                 if event.reason == "stays":
                     for_s = (at_ms - queued_at_ms) // 1000
@@ -93,6 +94,14 @@ class Teller:
                 return f"contact {event.contact_id} in step {event.step}{ends}"
             case e.ContactRelaxed():
                 return f"contact {event.contact_id} free for everybody"
+            case (
+                e.CallbackRequested()
+                | e.CallbackScheduled()
+                | e.CallbackDue()
+                | e.CallbackConnected()
+                | e.CallbackFailed()
+            ):
+                return self._of_callback(event)
             case e.ContactUpdated():
                 return f"contact {event.contact_id} changed"
             case e.ContactAbandoned():
@@ -104,6 +113,27 @@ class Teller:
                 return with_reason(f"contact {event.contact_id} expired {waited}", event.reason)
             case e.ContactEnded():
                 return with_reason(f"contact {event.contact_id} ended", event.reason)
+            case _:
+                return None
+
+    def _of_callback(self, event: e.Event) -> str | None:
+        match event:
+            case e.CallbackRequested():
+                return f"contact {event.contact_id} becomes a callback ({event.mode})"
+            case e.CallbackScheduled():
+                return (
+                    f"contact {event.contact_id} is to be called at {self.time_of(event.due_at_ms)}"
+                )
+            case e.CallbackDue():
+                agent_id = event.agent_id or event.for_agent_id
+                until = self.time_of(event.deadline_ms)
+                return f"customer of {event.contact_id} called for {agent_id} until {until}"
+            case e.CallbackConnected():
+                return with_reason(f"customer of {event.contact_id} reached", event.outcome)
+            case e.CallbackFailed():
+                again = event.due_at_ms
+                then = "for the last time" if again is None else f"again at {self.time_of(again)}"
+                return f"customer of {event.contact_id} not reached ({event.outcome}), {then}"
             case _:
                 return None
 
@@ -155,6 +185,8 @@ def only_repeats(event: e.Event, command: c.Command | None) -> bool:
             | (c.HoldAssignment(), e.AssignmentHeld())
             | (c.ResumeAssignment(), e.AssignmentResumed())
             | (c.LoseDesktop(), e.DesktopLost())
+            | (c.RequestCallback(), e.CallbackRequested() | e.CallbackScheduled())
+            | (c.ReportCallback(), e.CallbackConnected())
             | (c.JoinConsult() | c.AddParticipant(), e.ParticipantJoined() | e.ParticipantAdded())
             | (c.LeaveContact(), e.ParticipantLeft())
             | (c.CompleteConsult() | c.HandOver(), e.ContactHandedOver())

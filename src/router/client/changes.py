@@ -3,7 +3,8 @@
 from msgspec import UNSET, UnsetType
 
 from router.client.socket import SocketClient
-from router.model.policy import FactValue
+from router.model.callbacks import CallbackOutcome
+from router.model.policy import CallbackMode, FactValue
 from router.wire import frames as f
 
 
@@ -29,6 +30,29 @@ class ContactChanges(SocketClient):
                 skills=skills,
                 attributes=attributes,
             )
+        )
+
+    async def callback(
+        self,
+        contact_id: str,
+        *,
+        mode: CallbackMode | None = None,
+        channel: str | None = None,
+        at_ms: int | None = None,
+    ) -> f.Ok:
+        """Call the customer back instead of letting him wait; ``at_ms``: not before that time."""
+        return await self._command(
+            f.Callback(
+                id=self._id(), contact_id=contact_id, mode=mode, channel=channel, at_ms=at_ms
+            )
+        )
+
+    async def callback_result(
+        self, contact_id: str, outcome: CallbackOutcome, attempt: int | None = None
+    ) -> f.Ok:
+        """Report how the call went that ``callback.due`` asked for."""
+        return await self._command(
+            f.CallbackResult(id=self._id(), contact_id=contact_id, outcome=outcome, attempt=attempt)
         )
 
     async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:

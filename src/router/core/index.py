@@ -14,8 +14,9 @@ from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, s
 from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
 from router.core.ranking import rank_key
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
+from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, OfferId, QueueId
-from router.model.policy import ChannelPolicy, Policy
+from router.model.policy import CallbackMode, ChannelPolicy, Policy
 from router.model.states import AgentState, ContactState, Presence
 
 # Requirement classes that are empty are kept for their next contact, up to this many.
@@ -66,6 +67,8 @@ class Index:
         """Agents with more room than before; ``matching`` empties it."""
         self.seeking: dict[ContactId, Contact] = {}
         """Contacts that wait anew, or that somebody may take again."""
+        self.dialling: dict[AgentId, ContactId] = {}
+        """Agents for whom the customer of a ``customer_first`` callback is being called: one at a time for each."""
         self._declared: frozenset[str] = frozenset()
         self._limits: dict[Needs, list[int]] = {}
         """Shared by all agents with the same overrides: few of them, so they stay at hand."""
@@ -93,6 +96,7 @@ class Index:
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
         self.freed.clear()
+        self.dialling = {}
         self.left.clear()
         for agent in sorted(state.agents.values(), key=_idle_no):
             self._take_load(agent)
@@ -103,6 +107,8 @@ class Index:
             contact.raised_s = contact.raised_class = 0
             if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
                 self.place(contact)
+            elif contact.callback is not None and contact.callback.for_agent_id is not None:
+                self.dialling[contact.callback.for_agent_id] = contact.contact_id
         # Every agent with room looks at every line he serves: no contact needs to look as well.
         self.seeking.clear()
 
@@ -371,6 +377,10 @@ class Index:
             profile.mask &= ~line.bit
             line.profile_mask &= ~profile.bit
 
+    def is_dialled_for(self, agent_id: AgentId, contact: Contact) -> bool:
+        """Whether taking this contact would mean to call a customer, and one is being called for the agent already."""
+        return agent_id in self.dialling and calls_first(contact)
+
     # --- agents -----------------------------------------------------------------
     def enlist(self, agent: Agent) -> None:
         """A new agent, or one whose record has changed: find his profile, then his room."""
@@ -549,6 +559,16 @@ class Index:
                 self.idle[i].remove(agent)
                 if not order:
                     self.open_profiles[i] &= ~profile.bit
+
+
+def calls_first(contact: Contact) -> bool:
+    """Whether its customer is called when its turn comes, instead of an offer."""
+    callback = contact.callback
+    return (
+        callback is not None
+        and callback.mode is CallbackMode.CUSTOMER_FIRST
+        and callback.phase is CallbackPhase.WAITING
+    )
 
 
 def holding(agent: Agent) -> list[Offer | Assignment]:

@@ -10,7 +10,7 @@ from typing import Final
 from router.core.decide.offers import make
 from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, serve_left
-from router.core.index import Index
+from router.core.index import Index, calls_first
 from router.core.lines import Line
 from router.core.selection import CHOOSERS
 from router.core.state import Agent, Contact
@@ -79,9 +79,11 @@ def _rank(contact: Contact) -> int:
     return contact.key
 
 
-def kept_apart(contact: Contact, agent: Agent, at_ms: int) -> bool:
-    """Cool-down of the pair, or an offer of it that he has already."""
+def kept_apart(index: Index, contact: Contact, agent: Agent, at_ms: int) -> bool:
+    """Cool-down of the pair, an offer of it that he has already, or one customer too many to be called for him."""
     if contact.cool_downs and contact.cool_downs.get(agent.agent_id, 0) > at_ms:
+        return True
+    if contact.callback is not None and index.is_dialled_for(agent.agent_id, contact):
         return True
     offers = agent.offers
     return any(offer_id in offers for offer_id in contact.offers)
@@ -103,12 +105,12 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
         for line in _by_head(index, mask):
             if best_key and line.head > best_key:
                 break
-            key = _first_for(line, agent, at_ms)
+            key = _first_for(index, line, agent, at_ms)
             if key and (not best_key or key < best_key):
                 best, best_key = line, key
     for line in index.private.get(agent.agent_id, ()):
         if line.head and agent.room >> line.channel_index & 1 and profile.serves(line):
-            key = _first_for(line, agent, at_ms)
+            key = _first_for(index, line, agent, at_ms)
             if key and (not best_key or key < best_key):
                 best, best_key = line, key
     return None if best is None else (best.by_key[best_key], best)
@@ -143,13 +145,15 @@ def _head(line: Line) -> int:
     return line.head
 
 
-def _first_for(line: Line, agent: Agent, at_ms: int) -> int:
+def _first_for(index: Index, line: Line, agent: Agent, at_ms: int) -> int:
     """The place of the first contact in the line that is not kept apart from this agent; 0: none."""
     head = line.by_key[line.head]
-    if not (head.cool_downs or head.offers) or not kept_apart(head, agent, at_ms):
+    if not (head.cool_downs or head.offers or head.callback) or not kept_apart(
+        index, head, agent, at_ms
+    ):
         return line.head
     for key in line.waiting:
-        if not kept_apart(line.by_key[key], agent, at_ms):
+        if not kept_apart(index, line.by_key[key], agent, at_ms):
             return int(key)
     return 0
 
@@ -162,7 +166,7 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
     if not mask:
         return None
     apart: frozenset[str] | None = None
-    if contact.cool_downs or contact.offers:
+    if contact.cool_downs or contact.offers or contact.callback:
         apart = frozenset(_apart(index, contact, at_ms)) or None
     if line.selection is Selection.LONGEST_IDLE and mask.bit_count() > _FEW_PROFILES:
         agent = _first_of_all(index, line, apart)
@@ -190,6 +194,8 @@ def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Age
 def _apart(index: Index, contact: Contact, at_ms: int) -> list[str]:
     """Who is kept apart from the contact now."""
     cool = [a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > at_ms]
+    if contact.callback is not None and index.dialling and calls_first(contact):
+        cool += index.dialling
     return cool + [index.offer_agent(offer_id) for offer_id in contact.offers]
 
 
@@ -201,6 +207,6 @@ def _kept_for(
         agent = index.agent(name)
         if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
             continue
-        if agent.profile.serves(line) and not kept_apart(contact, agent, at_ms):
+        if agent.profile.serves(line) and not kept_apart(index, contact, agent, at_ms):
             return agent
     return None

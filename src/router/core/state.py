@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
-from router.model.policy import FactValue, Policy, QueuePolicy
+from router.model.policy import CallbackMode, CallbackPlace, FactValue, Policy, QueuePolicy
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -28,6 +29,26 @@ if TYPE_CHECKING:
     from router.core.profiles import Profile
     from router.core.timers import Timers
     from router.rules.calendar import Calendar
+
+
+class Callback(Struct, kw_only=True, gc=False):
+    """What makes a contact a callback."""
+
+    mode: CallbackMode
+    place: CallbackPlace
+    phase: CallbackPhase = CallbackPhase.WAITING
+    attempts: int = 0
+    """Begun so far."""
+    scheduled_at_ms: int | None = None
+    """The agreed time."""
+    due_at_ms: int | None = None
+    """What its timer waits for: the agreed time, the next try, the end of the time for a report."""
+    expires_at_ms: int | None = None
+    for_agent_id: AgentId | None = None
+    """While dialling without an owner: whose turn it was."""
+    outcome: str | None = None
+    outcome_seq: int = 0
+    """How the last attempt went, and the event that says so."""
 
 
 class Contact(Struct, kw_only=True, gc=False):
@@ -78,6 +99,7 @@ class Contact(Struct, kw_only=True, gc=False):
     """How its other offers ended, at which event, and whose they were."""
     ended_seq: int = 0
     reason: str | None = None
+    callback: Callback | None = None
     line: Line | None = None
     """Derived: the line it waits in (or will return to while offered)."""
     key: int = 0
@@ -86,6 +108,12 @@ class Contact(Struct, kw_only=True, gc=False):
     """Derived: the credit that its plan has added."""
     raised_class: int = 0
     """Derived: the least strict class that its plan asks for."""
+
+    @property
+    def nobody_on_the_line(self) -> bool:
+        """A callback whose customer has not been reached yet: he hears nothing of where it waits, and how long."""
+        callback = self.callback
+        return callback is not None and callback.phase is not CallbackPhase.CONNECTED
 
 
 class Offer(Struct, kw_only=True, gc=False):

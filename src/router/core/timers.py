@@ -23,6 +23,7 @@ class TimerKind(IntEnum):
     RETURN = 7
     GRACE = 8
     HOURS = 11
+    CALLBACK = 12
     STEP = 13
 
 
@@ -84,6 +85,8 @@ class Timers:
                 heap.append((contact.wait_until_ms, TimerKind.WAIT, name, ""))
             if contact.preferred_until_ms is not None:
                 heap.append((contact.preferred_until_ms, TimerKind.PREFERRED, name, ""))
+            if contact.callback is not None and contact.callback.due_at_ms is not None:
+                heap.append((contact.callback.due_at_ms, TimerKind.CALLBACK, name, ""))
             if contact.step_until_ms is not None:
                 heap.append((contact.step_until_ms, TimerKind.STEP, name, ""))
             for agent_id, until_ms in (contact.cool_downs or {}).items():
@@ -138,6 +141,8 @@ class Timers:
             return contact.ttl_at_ms == due and contact.state is not ContactState.ASSIGNED
         if kind == TimerKind.WAIT:
             return contact.wait_until_ms == due and contact.state is ContactState.QUEUED
+        if kind == TimerKind.CALLBACK:
+            return contact.callback is not None and contact.callback.due_at_ms == due
         if kind == TimerKind.STEP:
             return contact.step_until_ms == due and contact.state is ContactState.QUEUED
         if kind == TimerKind.PREFERRED:

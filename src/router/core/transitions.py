@@ -15,6 +15,11 @@ from router.model.events import (
     AssignmentCompleted,
     AssignmentHeld,
     AssignmentResumed,
+    CallbackConnected,
+    CallbackDue,
+    CallbackFailed,
+    CallbackRequested,
+    CallbackScheduled,
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
@@ -47,6 +52,7 @@ from router.model.states import AgentState, AssignmentState, ContactState, Offer
 S = TypeVar("S")
 
 _Q, _O, _A = ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED
+_C = ContactState.CALLBACK_SCHEDULED
 
 CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (None, ContactQueued): _Q,
@@ -83,6 +89,20 @@ CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (_Q, ContactExpired): ContactState.EXPIRED,
     (_O, ContactExpired): ContactState.EXPIRED,
     (_A, ContactEnded): ContactState.ENDED,
+    (_Q, CallbackRequested): _Q,  # The customer hangs up; the place is kept.
+    (_O, CallbackRequested): _Q,  # Its offers have been rescinded.
+    (_Q, CallbackScheduled): _C,  # For an agreed time.
+    (_Q, CallbackDue): _C,  # Customer first: he is called before an agent has it.
+    (_A, CallbackDue): _A,  # Agent first.
+    (_C, CallbackConnected): _Q,  # Customer first: he is there, and waits at his old place.
+    (_A, CallbackConnected): _A,
+    (_C, CallbackFailed): _C,
+    (_A, CallbackFailed): _C,  # The agent who waited for it loses it here.
+    (_C, ContactRequeued): _Q,  # Its time has come, or a supervisor does not wait for it.
+    (_C, ContactUpdated): _C,
+    (_C, ContactAssigned): _A,
+    (_C, ContactCancelled): ContactState.CANCELLED,
+    (_C, ContactExpired): ContactState.EXPIRED,
 }
 
 OFFER: Final[Mapping[tuple[OfferState | None, type], OfferState]] = {

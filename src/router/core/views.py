@@ -4,12 +4,13 @@ from router.core.index import Index
 from router.core.lines import req_text
 from router.core.members import members
 from router.core.plans import kept_for, requirement_of
-from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
+from router.core.state import Agent, Assignment, Callback, Contact, Offer, RoutingState
 from router.model.ids import AgentId
 from router.model.states import AgentState, AssignmentRole, ContactState
 from router.model.views import (
     AgentView,
     AssignmentView,
+    CallbackView,
     ContactView,
     Counts,
     OfferView,
@@ -117,6 +118,20 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         preferred_agents=contact.preferred_agents,
         last_agent_id=contact.last_agent_id,
         reason=contact.reason,
+        callback=None if contact.callback is None else callback_view(contact.callback),
+    )
+
+
+def callback_view(callback: Callback) -> CallbackView:
+    """What makes a contact a callback."""
+    return CallbackView(
+        mode=callback.mode,
+        phase=callback.phase,
+        attempts=callback.attempts,
+        scheduled_at_ms=callback.scheduled_at_ms,
+        due_at_ms=callback.due_at_ms,
+        expires_at_ms=callback.expires_at_ms,
+        outcome=callback.outcome,
     )
 
 
@@ -191,6 +206,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
         oldest_queued_at_ms=min(heads, default=None),
         agents_ready=sum(profile.ready for profile in index.profiles_in(qualified)),
         agents_available=_available(index, by_channel),
+        callbacks=tally[ContactState.CALLBACK_SCHEDULED],
     )
 
 

@@ -69,6 +69,8 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
 
 
 def _reason(contact: Contact, able: list[AgentWhy]) -> str:
+    if contact.state is ContactState.CALLBACK_SCHEDULED and contact.callback is not None:
+        return f"callback_{contact.callback.phase}"
     if contact.state is not ContactState.QUEUED:
         return str(contact.state)
     if contact.held:
@@ -96,10 +98,12 @@ def _next_change(
     if hours is not None and hours.changes_at_ms is not None:
         moments.append((hours.changes_at_ms, "opening"))
     if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None:
-        moments.append((contact.ttl_at_ms, "ttl"))
+        moments.append((contact.ttl_at_ms, "callback_expired" if contact.callback else "ttl"))
     if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None:
         overflow = state.queue_policy(contact.queue_id).overflow_to
         moments.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
+    if contact.callback is not None and contact.callback.due_at_ms is not None:
+        moments.append((contact.callback.due_at_ms, "callback"))
     if contact.preferred_until_ms is not None:
         moments.append((contact.preferred_until_ms, "preferred"))
     if contact.state is ContactState.QUEUED and contact.step_until_ms is not None:

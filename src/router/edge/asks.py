@@ -9,6 +9,7 @@ from router.edge.auth import Credential
 from router.edge.call import is_none_of_his
 from router.edge.idempotency import enqueue_command
 from router.edge.problems import PROBLEMS, code_of
+from router.model.callbacks import CallbackFields
 from router.model.commands import (
     AbandonContact,
     AcceptOffer,
@@ -26,6 +27,8 @@ from router.model.commands import (
     HoldAssignment,
     JoinConsult,
     LeaveContact,
+    ReportCallback,
+    RequestCallback,
     RequeueContact,
     ResumeAssignment,
     SetAgentState,
@@ -70,6 +73,19 @@ def command_of(ask: Any, credential: Credential) -> Command:
             return AbandonContact(contact_id=ask.contact_id, gateway_id=gateway_id)
         case frames.End():
             return EndContact(contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason)
+        case frames.Callback():
+            return RequestCallback(
+                contact_id=ask.contact_id,
+                gateway_id=gateway_id,
+                callback=CallbackFields(mode=ask.mode, channel=ask.channel, at_ms=ask.at_ms),
+            )
+        case frames.CallbackResult():
+            return ReportCallback(
+                contact_id=ask.contact_id,
+                gateway_id=gateway_id,
+                outcome=ask.outcome,
+                attempt=ask.attempt,
+            )
         case frames.Requeue():
             return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
         case frames.Assign():

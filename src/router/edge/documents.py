@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.model.callbacks import CallbackOutcome
 from router.model.errors import Problem
 from router.model.events import Event
 from router.model.ids import Ident, Name
@@ -49,6 +50,14 @@ class QueueTurn(_Request, frozen=True, kw_only=True):
     """For how long; the body may be left out: until the next such request."""
 
     for_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
+
+
+class CallbackResult(_Request, frozen=True, kw_only=True):
+    """How the call went that ``callback.due`` asked for."""
+
+    outcome: CallbackOutcome
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """The number in ``callback.due``; none: the attempt under way."""
 
 
 class RequeueTarget(_Request, frozen=True, kw_only=True):

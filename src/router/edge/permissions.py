@@ -35,6 +35,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "update_contact": _GATEWAYS,
     "cancel_contact": _GATEWAYS,
     "abandon_contact": _GATEWAYS,
+    "request_callback": _GATEWAYS,
+    "report_callback": _GATEWAYS,
     "end_contact": _EVERYBODY,  # an agent: one that he has
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: likewise
     "requeue_contact": _SUPERVISORS,

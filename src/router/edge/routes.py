@@ -7,7 +7,17 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.edge import access, agents, contacts, conversations, doctor, history, policies, queues
+from router.edge import (
+    access,
+    agents,
+    callbacks,
+    contacts,
+    conversations,
+    doctor,
+    history,
+    policies,
+    queues,
+)
 from router.edge.call import Operation
 from router.edge.documents import (
     AgentList,
@@ -18,6 +28,7 @@ from router.edge.documents import (
     AssignmentReceipt,
     AssignTarget,
     AvailabilityQuery,
+    CallbackResult,
     Completion,
     ContactChange,
     ContactList,
@@ -47,6 +58,7 @@ from router.edge.documents import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.model.callbacks import CallbackFields
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
 from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy
@@ -137,6 +149,8 @@ _CONTACTS: Final = (
             "queue_closed",
             "nobody_there",
             "no_queue",
+            "callback_not_offered",
+            "callback_time",
         ),
         request_headers=("Idempotency-Key",),
     ),
@@ -168,6 +182,16 @@ _CONTACTS: Final = (
     _contact("cancel", contacts.cancel_contact, Reason),
     _contact("abandon", contacts.abandon_contact, Nothing),
     _contact("end", contacts.end_contact, Reason, "not_owner"),
+    _contact(
+        "callback",
+        callbacks.request_callback,
+        CallbackFields,
+        "unknown_channel",
+        "callback_not_offered",
+        "callback_time",
+        "callback_exists",
+    ),
+    _contact("callback/result", callbacks.report_callback, CallbackResult),
     _contact("requeue", contacts.requeue_contact, RequeueTarget, "unknown_queue"),
     _contact(
         "transfer",

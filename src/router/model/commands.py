@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue, Policy
 from router.model.states import AgentState
@@ -40,6 +41,8 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
+    callback: CallbackFields | None = None
+    """Set: the customer is not on the line; he is to be called."""
 
 
 class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
@@ -111,6 +114,26 @@ class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):
 
     contact_id: ContactId
     agent_id: AgentId
+
+
+class RequestCallback(_Command, frozen=True, kw_only=True, tag="callback.request"):
+    """A waiting contact becomes a callback and keeps its place. Repeating it on the same terms is no error."""
+
+    contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
+    callback: CallbackFields = CallbackFields()
+
+
+class ReportCallback(_Command, frozen=True, kw_only=True, tag="callback.report"):
+    """How the attempt under way went. Repeating the last report is no error."""
+
+    contact_id: ContactId
+    outcome: CallbackOutcome
+    attempt: int | None = None
+    """Which one: the number in ``callback.due``; none: the one under way."""
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
 
 
 class StartConsult(_Command, frozen=True, kw_only=True, tag="consult.start"):
@@ -303,6 +326,8 @@ Command: TypeAlias = (
     | RequeueContact
     | TransferContact
     | AssignContact
+    | RequestCallback
+    | ReportCallback
     | StartConsult
     | CompleteConsult
     | CancelConsult

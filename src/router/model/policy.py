@@ -90,6 +90,27 @@ class WhenNobody(StrEnum):
     OVERFLOW = "overflow"
 
 
+class CallbackMode(StrEnum):
+    """Whether the agent is there before the customer is dialled, or the other way round."""
+
+    AGENT_FIRST = "agent_first"
+    CUSTOMER_FIRST = "customer_first"
+
+
+class CallbackPlace(StrEnum):
+    """Where a callback with an agreed time stands when that time comes: at its old age, or as if it came then."""
+
+    KEEP = "keep"
+    AT_DUE = "at_due"
+
+
+class VoicemailIs(StrEnum):
+    """What a machine that answers counts as."""
+
+    DONE = "done"
+    RETRY = "retry"
+
+
 class Preferred(StrEnum):
     """Whom a step keeps its contacts for."""
 
@@ -164,6 +185,28 @@ class RonaPolicy(_Document, frozen=True, kw_only=True):
     """Automatic return to READY; none: the agent returns by himself."""
 
 
+class CallbackPolicy(_Document, frozen=True, kw_only=True):
+    """Callbacks from a queue: the customer hangs up and keeps his place in line."""
+
+    mode: CallbackMode = CallbackMode.AGENT_FIRST
+    """Unless the request names one."""
+    channel: Name | None = None
+    """The channel that a callback uses, unless the request names one; none: the contact's own."""
+    attempts_max: Annotated[int, Meta(ge=1, le=10)] = 3
+    retry_after_s: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=7 * DAY_S)], ...], Meta(min_length=1, max_length=9)
+    ] = (300,)
+    """The pause after the first attempt, the second …; the last one repeats."""
+    ring_s: Annotated[int, Meta(ge=1, le=3_600)] = 45
+    """The gateway has so long to report an attempt's outcome; silence counts as no answer."""
+    voicemail_is: VoicemailIs = VoicemailIs.RETRY
+    schedule_max_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = 7 * DAY_S
+    """How far ahead a time may be agreed; 0: no agreed times."""
+    place: CallbackPlace = CallbackPlace.KEEP
+    expires_after_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] | None = DAY_S
+    """Counted from the request, or from the agreed time; none: never. In place of ``ttl_s`` and ``wait_max_s``."""
+
+
 class StepPolicy(_Document, frozen=True, kw_only=True):
     """One step of a plan: for how long, and what it changes in the requirement of the step before it.
 
@@ -230,6 +273,8 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     """After a decline or RONA the contact is not offered to that agent again for this long."""
     rona: RonaPolicy = RonaPolicy()
     service_level: ServiceLevelPolicy = ServiceLevelPolicy()
+    callback: CallbackPolicy | None = None
+    """Callbacks; none: this queue offers none."""
 
 
 Span: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]

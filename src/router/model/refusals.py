@@ -49,6 +49,13 @@ class RefusalCode(IntEnum):
     NOBODY_THERE = 45
     """Nobody who qualifies is READY, and the queue takes nobody then."""
 
+    CALLBACK_NOT_OFFERED = 46
+    """The contact's queue has no callbacks."""
+    CALLBACK_TIME = 47
+    """The time is in the past, or further ahead than the queue agrees to."""
+    CALLBACK_EXISTS = 48
+    """It is a callback already, on other terms."""
+
     POLICY_INVALID = 60
     POLICY_VERSION = 61
     DRAIN_REQUIRED = 62

@@ -5,8 +5,9 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` says which e
 
 from msgspec import Struct
 
+from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
-from router.model.policy import FactValue
+from router.model.policy import CallbackMode, FactValue
 from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
 
 
@@ -63,6 +64,22 @@ class ParticipantView(_View, frozen=True, kw_only=True):
     since_ms: int
 
 
+class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """A contact as a callback."""
+
+    mode: CallbackMode
+    phase: CallbackPhase
+    attempts: int
+    """Begun so far."""
+    scheduled_at_ms: int | None
+    """The agreed time."""
+    due_at_ms: int | None
+    """The next moment at which time alone changes something: the agreed time, the next try, the end of dialling."""
+    expires_at_ms: int | None
+    outcome: str | None
+    """Of the last attempt whose outcome is known."""
+
+
 class ContactView(_View, frozen=True, kw_only=True):
     """A contact as the gateway and the supervisor see it."""
 
@@ -104,6 +121,7 @@ class ContactView(_View, frozen=True, kw_only=True):
     last_agent_id: AgentId | None = None
     reason: str | None = None
     """Of the terminal state."""
+    callback: CallbackView | None = None
 
 
 class AgentView(_View, frozen=True, kw_only=True):
@@ -147,6 +165,8 @@ class QueueView(_View, frozen=True, kw_only=True):
     """READY agents who may take at least one requirement class of this queue."""
     agents_available: int = 0
     """Those of them who could be offered a contact right now."""
+    callbacks: int = 0
+    """Callbacks that wait for their time, for another try, or for the customer to answer."""
 
 
 class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
@@ -178,6 +198,7 @@ class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
     queued: int
     offered: int
     assigned: int
+    callback_scheduled: int
     ended: int
     abandoned: int
     cancelled: int
@@ -203,8 +224,9 @@ class Lack(_View, frozen=True, kw_only=True):
 
     ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
     ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``participant`` (he is in the
-    conversation beside its owner), ``closed`` (the queue is closed, and the contact waits for the opening), ``not_waiting``
-    (the contact is offered elsewhere or somebody's already).
+    conversation beside its owner), ``closed`` (the queue is closed, and the contact waits for the opening),
+    ``dialling`` (a customer is being called for him already; callbacks ``customer_first`` only), ``not_waiting`` (the contact is
+    offered elsewhere or somebody's already).
     """
 
     code: str
@@ -248,7 +270,7 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     state: ContactState
     reason: str
     """``waiting_for_agent``, ``nobody_qualified``, ``queue_closed`` (it waits for the opening),
-    ``offered``, ``assigned`` or the terminal reason."""
+    ``offered``, ``assigned``, ``callback_scheduled``, ``callback_retry``, ``callback_dialling`` or the terminal reason."""
     req: str = ""
     position: int | None = None
     could_take_now: tuple[AgentId, ...] = ()

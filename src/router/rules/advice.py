@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from itertools import islice
 
 from router.model.errors import Problem
-from router.model.policy import AtClosing, Policy, QueuePolicy, WhenClosed, WhenFull, WhenNobody
+from router.model.policy import (
+    AtClosing,
+    CallbackPolicy,
+    Policy,
+    QueuePolicy,
+    WhenClosed,
+    WhenFull,
+    WhenNobody,
+)
 from router.rules.limits import PROBLEM_COUNT_MAX
 
 
@@ -64,6 +72,8 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
                 path=f"{path}.wrap_up_s.{channel}",
                 message="longer than the channel's wrap_up_max_s: it can never be extended",
             )
+    if queue.callback is not None:
+        yield from _callback_advice(f"{path}.callback", queue.callback)
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
         yield Problem(
             path=f"{path}.service_level.short_abandon_s",
@@ -78,6 +88,21 @@ def _overflows(queue: QueuePolicy) -> bool:
         or queue.at_closing is AtClosing.OVERFLOW
         or queue.when_nobody is WhenNobody.OVERFLOW
     )
+
+
+def _callback_advice(path: str, callback: CallbackPolicy) -> Iterator[Problem]:
+    pauses = callback.retry_after_s
+    if len(pauses) > max(1, callback.attempts_max - 1):
+        yield Problem(
+            path=f"{path}.retry_after_s",
+            message="more pauses than attempts_max leaves room for: the last ones are never used",
+        )
+    used = [pauses[min(n, len(pauses) - 1)] for n in range(callback.attempts_max - 1)]
+    if callback.expires_after_s is not None and sum(used) > callback.expires_after_s:
+        yield Problem(
+            path=f"{path}.expires_after_s",
+            message="shorter than the pauses between the attempts: the last ones are never made",
+        )
 
 
 def _late_steps(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:

@@ -82,6 +82,9 @@ def _queue(
     for channel in queue.wrap_up_s:
         if channel not in policy.channels:
             yield unknown(f"{path}.wrap_up_s.{channel}", "channel", channel, policy.channels)
+    if queue.callback is not None and queue.callback.channel not in (None, *policy.channels):
+        here, channel = f"{path}.callback.channel", queue.callback.channel or ""
+        yield unknown(here, "channel", channel, policy.channels)
     yield from plan_reference(policy, path, queue.plan)
     target = queue.overflow_to
     if target is not None and target not in policy.queues:

@@ -19,6 +19,7 @@ from router.model.commands import Command
 from router.model.outcome import Outcome
 from router.model.refusals import Refused
 from router.model.states import AgentState, AssignmentRole
+from router.simulator.callback_audit import CallbackAudit
 from router.simulator.day import PlannedContact
 from router.simulator.ledger import AgentBook, ContactBook, Item, Ledger
 
@@ -76,6 +77,7 @@ class Auditor:
             ev.ContactHandedOver: self._handed_over,
             ev.WrapUpStarted: self._wrap_up,
             ev.AssignmentCompleted: self._completed,
+            **CallbackAudit(self._ledger, self._check, self._check_pick).hear,
         }
 
     # --- the listener --------------------------------------------------------------------------------------------
@@ -253,6 +255,10 @@ class Auditor:
         if event.queue_id != contact.queue_id or event.reason in ("transferred", "supervisor"):
             self._ledger.enter(contact, event.queue_id)
         contact.preferred = event.preferred_agent_id
+        self._ledger.call_is_over(contact)
+        self._ledger.come_back(contact)
+        if event.queued_at_ms is not None:
+            contact.queued_at_ms = event.queued_at_ms
         contact.plan, contact.step = event.plan, event.step
         if event.agent_id is not None and event.cool_down_until_ms is not None:
             contact.cool_downs[event.agent_id] = event.cool_down_until_ms
@@ -284,6 +290,7 @@ class Auditor:
         if contact is not None:
             self._check(not contact.others, f"{contact_id} ends with somebody left in it")
             self._ledger.take_out(contact)
+            self._ledger.call_is_over(contact)
             del self._ledger.contacts[contact_id]
             self._terminal += 1
         return contact
@@ -380,6 +387,8 @@ class Auditor:
 
     def _own(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
         contact.owner, contact.assignment_id = agent_id, assignment_id
+        self._ledger.call_is_over(contact)
+        contact.is_away = False
         contact.last = agent_id
         self._assignments[assignment_id] = (contact.contact_id, agent_id)
         self._ledger.settle(contact)

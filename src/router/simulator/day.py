@@ -10,11 +10,24 @@ from msgspec import Struct, structs
 
 from router.model.errors import RouterError
 from router.model.ids import AgentId, ContactId, QueueId
-from router.model.policy import Policy
+from router.model.policy import CallbackMode, Policy
 
 
 class WorkloadInvalid(RouterError):
     """A log or a workload file cannot be used; the message names the file and the line, column or path, never a value."""
+
+
+class CallbackWish(Struct, frozen=True, kw_only=True, gc=False):
+    """A customer who would rather be called back, where the policy lets him."""
+
+    after_ms: int
+    """When he has waited so long, he asks for it."""
+    mode: CallbackMode | None = None
+    """None: the policy's."""
+    reached_share: float = 1.0
+    """Of the attempts; the others end with the time for a report."""
+    answer_mean_ms: int = 0
+    """Mean of an exponential time until he picks up; 0: at once."""
 
 
 class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
@@ -31,6 +44,7 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     skills: dict[str, int] = {}
     priority_s: int = 0
     strict_class: int = 0
+    callback: CallbackWish | None = None
     stream: str = ""
     """The arrival stream it belongs to, for the report; none: its queue."""
 

@@ -43,6 +43,7 @@ class PartReport(Struct, frozen=True, kw_only=True):
     abandoned: int
     blocked: int
     expired: int
+    called_back: int
     declined_offers: int
     missed_offers: int
     p_wait: float | None
@@ -96,6 +97,8 @@ class Report(Struct, frozen=True, kw_only=True):
     blocked: int
     expired: int
     cancelled: int
+    called_back: int
+    """Served by a callback that an agent took before the customer was called; not among the answered."""
     unfinished: int
     """Still alive at the end: nobody was there to serve them."""
     p_wait: float | None
@@ -143,6 +146,7 @@ def part(tally: Tally) -> PartReport:
         abandoned=tally.abandoned,
         blocked=tally.blocked,
         expired=tally.expired,
+        called_back=tally.called_back,
         declined_offers=tally.declined,
         missed_offers=tally.missed,
         p_wait=named["p_wait"],
@@ -255,6 +259,7 @@ def build(
         blocked=total.blocked,
         expired=total.expired,
         cancelled=total.cancelled,
+        called_back=total.called_back,
         unfinished=unfinished,
         p_wait=whole.p_wait,
         mean_wait_answered_s=whole.mean_wait_answered_s,
@@ -305,6 +310,7 @@ def _whole(report: Report) -> Table:
         "abandoned": report.abandoned,
         "blocked": report.blocked,
         "expired": report.expired,
+        **({"called_back": report.called_back} if report.called_back else {}),
         "unfinished": report.unfinished,
         "p_wait": report.p_wait,
         "mean_wait_answered_s": report.mean_wait_answered_s,

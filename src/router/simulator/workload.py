@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, structs
 
 from router.model.ids import Name
 from router.model.policy import (
+    CallbackMode,
     ChannelPolicy,
     Policy,
     PrioritySeconds,
@@ -36,6 +37,7 @@ from router.simulator.chance import (
 )
 from router.simulator.day import (
     AgentBehaviour,
+    CallbackWish,
     Day,
     PlannedAgent,
     PlannedContact,
@@ -91,6 +93,20 @@ class Arrivals(_Document, frozen=True, kw_only=True):
                 return (rate / hour_ms,)
 
 
+class Callbacks(_Document, frozen=True, kw_only=True):
+    """Customers who hang up and are called back, where the policy lets them; who has lost patience before has left."""
+
+    share: Share
+    after_s: NonNegative = 0
+    """When they have waited so long."""
+    mode: CallbackMode | None = None
+    """None: the policy's."""
+    reached_share: Share = 1.0
+    """Of the attempts."""
+    answer_mean_s: NonNegative = 0
+    """Until a customer picks up: exponential; 0: at once."""
+
+
 class Stream(_Document, frozen=True, kw_only=True):
     """Contacts of one kind."""
 
@@ -105,6 +121,7 @@ class Stream(_Document, frozen=True, kw_only=True):
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
     strict_class: StrictClass = 0
+    callbacks: Callbacks | None = None
 
     def __post_init__(self) -> None:
         lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
@@ -274,6 +291,8 @@ def _contacts(
         factor=factor,
         rng=generator(seed, replication, f"{name}/arrivals"),
     )
+    callback_rng = generator(seed, replication, f"{name}/callbacks")
+    wish = _wish(stream.callbacks)
     period_ms = (stream.arrivals.period_s or 0) * 1000
     for n, moment in enumerate(moments, start=1):
         handle, patience = stream.handle, stream.patience
@@ -291,8 +310,24 @@ def _contacts(
             skills=stream.skills,
             priority_s=stream.priority_s,
             strict_class=stream.strict_class,
+            callback=wish if wish and callback_rng.random() < _share(stream) else None,
             stream=name,
         )
+
+
+def _share(stream: Stream) -> float:
+    return 0.0 if stream.callbacks is None else stream.callbacks.share
+
+
+def _wish(callbacks: Callbacks | None) -> CallbackWish | None:
+    if callbacks is None:
+        return None
+    return CallbackWish(
+        after_ms=to_ms(callbacks.after_s),
+        mode=callbacks.mode,
+        reached_share=callbacks.reached_share,
+        answer_mean_ms=to_ms(callbacks.answer_mean_s),
+    )
 
 
 def _workforce(workload: Workload) -> tuple[list[PlannedAgent], list[StaffLevel]]:

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from router.model.views import Counts
+from router.stats.callbacks import CallbackCounts
 from router.stats.meters import Meters
 from router.stats.offers import OfferCounts
 from router.stats.waiting import BOUNDS_MS, Waits
@@ -33,6 +34,7 @@ class QueueSample(Struct):
     waiting: int = 0
     offered: int = 0
     assigned: int = 0
+    callbacks: int = 0
     submitted: int = 0
     answered: int = 0
     answered_within: int = 0
@@ -41,6 +43,8 @@ class QueueSample(Struct):
     cancelled: int = 0
     expired: int = 0
     overflowed: int = 0
+    called_back: int = 0
+    callback_attempts: CallbackCounts = field(default_factory=CallbackCounts)
     offers: OfferCounts = field(default_factory=OfferCounts)
     wait_buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     wait_sum_ms: int = 0
@@ -51,6 +55,9 @@ class QueueSample(Struct):
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, int):
                 setattr(self, name, mine + theirs)
+        for name in CallbackCounts.__struct_fields__:
+            total = getattr(self.callback_attempts, name) + getattr(other.callback_attempts, name)
+            setattr(self.callback_attempts, name, total)
         for name in OfferCounts.__struct_fields__:
             setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
         for index, count in enumerate(other.wait_buckets):
@@ -113,6 +120,7 @@ def _queue(meters: Meters, queue_id: str, now_ms: int) -> QueueSample:
         waiting=figures.waiting,
         offered=figures.offered,
         assigned=figures.assigned,
+        callbacks=figures.callbacks,
         submitted=flow.submitted,
         answered=service.answered,
         answered_within=service.answered_within,
@@ -121,6 +129,8 @@ def _queue(meters: Meters, queue_id: str, now_ms: int) -> QueueSample:
         cancelled=flow.cancelled,
         expired=flow.expired,
         overflowed=flow.overflowed_out,
+        called_back=flow.called_back,
+        callback_attempts=figures.contacts.callbacks,
         offers=figures.contacts.offers,
         wait_buckets=waits.buckets,
         wait_sum_ms=waits.sum_ms,
@@ -155,7 +165,7 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         submitted.add_metric((one.workspace,), counts.submitted)
         for end in ("ended", "abandoned", "cancelled", "expired"):
             ended.add_metric((one.workspace, end), getattr(counts, end))
-        for state in ("queued", "offered", "assigned"):
+        for state in ("queued", "offered", "assigned", "callback_scheduled"):
             live.add_metric((one.workspace, state), getattr(counts, state))
         for activity, count in one.agents.items():
             agents.add_metric((one.workspace, activity), count)
@@ -173,6 +183,11 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     live = GaugeMetricFamily(
         "router_queue_live", "Live contacts of a queue by state.", labels=(*by_queue, "state")
     )
+    callbacks = CounterMetricFamily(
+        "router_callbacks",
+        "Callbacks asked for and given up; attempts begun, connected and failed.",
+        labels=(*by_queue, "outcome"),
+    )
     offers = CounterMetricFamily("router_offers", "Offers by their end.", labels=(*by_queue, "end"))
     waits = HistogramMetricFamily(
         "router_answered_wait_seconds", "Waits of those who were answered.", labels=by_queue
@@ -188,8 +203,10 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         place = (workspace, queue)
         for outcome in _OUTCOMES:
             contacts.add_metric((*place, outcome), getattr(one, outcome))
-        for state in ("waiting", "offered", "assigned"):
+        for state in ("waiting", "offered", "assigned", "callbacks"):
             live.add_metric((*place, state), getattr(one, state))
+        for outcome in CallbackCounts.__struct_fields__:
+            callbacks.add_metric((*place, outcome), getattr(one.callback_attempts, outcome))
         for end in _OFFER_ENDS:
             offers.add_metric((*place, end), getattr(one.offers, end))
         waits.add_metric(
@@ -198,7 +215,7 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         counting = one.answered + one.abandoned - one.abandoned_short
         if counting:
             level.add_metric(place, one.answered_within / counting)
-    yield from (contacts, live, offers, waits, level)
+    yield from (contacts, live, callbacks, offers, waits, level)
 
 
 _OUTCOMES: Final = (
@@ -210,6 +227,7 @@ _OUTCOMES: Final = (
     "cancelled",
     "expired",
     "overflowed",
+    "called_back",
 )
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.model.callbacks import CallbackFields, CallbackOutcome, TimeMs
 from router.model.events import Event
 from router.model.ids import Ident, Name
-from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
+from router.model.policy import Attributes, CallbackMode, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 
@@ -188,6 +189,8 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
     reference: Ident | None = None
     """The gateway's own opaque id for it."""
+    callback: CallbackFields | None = None
+    """Set: the customer is not on the line; he is to be called."""
     preferred_agents: PreferredAgents = ()
     """Whom the customer belongs to, the dearest first: for plans with a step for the agents ``named``."""
     continues: Ident | None = None
@@ -227,6 +230,26 @@ class Abandon(_Ask, frozen=True, kw_only=True, tag="abandon"):
 
     id: FrameId
     contact_id: Ident
+
+
+class Callback(_Ask, frozen=True, kw_only=True, tag="callback"):
+    """Gateway, supervisor: the customer does not wait on the line; he is called when it is his turn, or at that time."""
+
+    id: FrameId
+    contact_id: Ident
+    mode: CallbackMode | None = None
+    channel: Name | None = None
+    at_ms: TimeMs | None = None
+
+
+class CallbackResult(_Ask, frozen=True, kw_only=True, tag="callback_result"):
+    """Gateway, supervisor: how the call went that ``callback.due`` asked for."""
+
+    id: FrameId
+    contact_id: Ident
+    outcome: CallbackOutcome
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """The number in ``callback.due``; none: the attempt under way."""
 
 
 class Requeue(_Ask, frozen=True, kw_only=True, tag="requeue"):
@@ -291,7 +314,9 @@ DesktopAsk: TypeAlias = (
     | Leave
     | HandOverFrame
 )
-GatewayAsk: TypeAlias = Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End
+GatewayAsk: TypeAlias = (
+    Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End | Callback | CallbackResult
+)
 SupervisorAsk: TypeAlias = (
     Hello
     | Refresh
@@ -304,6 +329,8 @@ SupervisorAsk: TypeAlias = (
     | AddParticipantFrame
     | RemoveParticipant
     | SetAgentStateFrame
+    | Callback
+    | CallbackResult
 )
 
 

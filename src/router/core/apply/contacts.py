@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core.apply import callbacks
 from router.core.apply.moves import (
     change_queue,
     cool_down,
@@ -125,6 +126,8 @@ def _requeued(state: RoutingState, e: ContactRequeued) -> None:
     contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
     if e.agent_id is not None:
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+    if contact.callback is not None:
+        callbacks.wait_again(state, contact, e.queued_at_ms)
     wait(state, contact)
 
 
@@ -157,6 +160,8 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
     remember_owner(contact)
     move(state, contact, _ASSIGNED)
     state.index.leave(contact)
+    if contact.callback is not None:
+        callbacks.taken(state, contact)
     contact.offers_made += 1
     give(state, contact, e.assignment_id, e.agent_id, e.units)
     agent = state.agents[e.agent_id]
@@ -211,6 +216,8 @@ def _terminal(
     contact.reason = e.reason
     contact.ended_seq = state.seq
     state.index.leave(contact)
+    if contact.callback is not None:
+        callbacks.over(state, contact)
     state.ended.append((e.contact_id, state.at_ms))
     _forget(state)
 

@@ -9,6 +9,9 @@ from router.model.events import PolicyPublished
 from router.model.ids import QueueId
 from router.model.states import ContactState
 
+# Contacts that the publication does not move by an event of their own.
+_NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED)
+
 
 def _published(state: RoutingState, e: PolicyPublished) -> None:
     state.policy = e.policy
@@ -22,10 +25,10 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
 
 
 def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
-    """Conversations under way in a removed queue belong to the one that takes its contacts."""
+    """Conversations under way in a removed queue, and callbacks for later, belong to the one that takes its contacts."""
     for contact in state.contacts.values():
         target = drain_to.get(contact.queue_id)
-        if target is None or contact.state is not ContactState.ASSIGNED:
+        if target is None or contact.state not in _NOT_WAITING:
             continue
         change_queue(state, contact, target)
         if contact.assignment_id is not None:

@@ -1,4 +1,7 @@
-"""Queue events to state: open or closed, and who is held back by that. Knows no calendar: the event says what was decided."""
+"""Queue events to state: open or closed, and who is held back by that. Knows no calendar: the event says what was decided.
+
+A callback is held back by every closing, whatever becomes of the others: its customer is not on the line and loses nothing.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,17 +26,15 @@ def _opened(state: RoutingState, e: QueueOpened) -> None:
     for contact in _in_line(state, e.queue_id):
         if contact.held:
             contact.held = False
-            contact.wait_until_ms = e.wait_until_ms
+            contact.wait_until_ms = None if contact.nobody_on_the_line else e.wait_until_ms
             if contact.key:
                 wait(state, contact)
 
 
 def _closed(state: RoutingState, e: QueueClosed) -> None:
     _turn(state, e, _CLOSED)
-    if not e.holds:
-        return
     for contact in _in_line(state, e.queue_id):
-        if not contact.held:
+        if not contact.held and (e.holds or contact.nobody_on_the_line):
             contact.held = True
             contact.wait_until_ms = contact.step_until_ms = None
             if contact.key:

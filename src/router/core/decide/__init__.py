@@ -6,10 +6,12 @@ from typing import Any, Final
 from router.core.decide import (
     agents,
     assignments,
+    callbacks,
     conference,
     consult,
     contacts,
     hours,
+    intake,
     offers,
     policies,
 )
@@ -23,7 +25,9 @@ def _advance(step: Step, command: AdvanceTime) -> Answer:
 
 
 DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    **intake.HANDLERS,
     **contacts.HANDLERS,
+    **callbacks.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
     **consult.HANDLERS,

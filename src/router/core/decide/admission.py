@@ -23,23 +23,29 @@ def admit(
     *,
     somebody_free: Look,
     somebody_ready: Look,
+    callback: bool = False,
 ) -> tuple[QueueId, int] | Refused:
     """The queue, and how many overflows lie before it; or the last refusal on the way.
 
     ``somebody_free``, ``somebody_ready``: whether in a queue an agent could take this contact now, or would be there for it.
+    ``callback``: it is asked for as a callback; a queue that offers them takes it closed or deserted, for nobody is on the line.
     """
     hops = 0
     full: QueueId | None = None
     while True:
         queue = policy.queues[queue_id]
         closed = bool(state.hours) and state.is_closed(queue_id)
+        may_wait = callback and queue.callback is not None
         refused: Refused | None = None
         overflows = False
-        if closed and queue.when_closed is not WhenClosed.WAIT:
+        if closed and queue.when_closed is not WhenClosed.WAIT and not may_wait:
             refused = closed_refusal(state, queue_id)
             overflows = queue.when_closed is WhenClosed.OVERFLOW
         elif (
-            not closed and queue.when_nobody is not WhenNobody.WAIT and not somebody_ready(queue_id)
+            not closed
+            and not may_wait
+            and queue.when_nobody is not WhenNobody.WAIT
+            and not somebody_ready(queue_id)
         ):
             refused = Refused(
                 code=RefusalCode.NOBODY_THERE,

@@ -118,7 +118,7 @@ def _turn(step: Step, queue_id: QueueId, now: _Standing) -> Answer:
                 queue_id=queue_id,
                 until_ms=now.until_ms,
                 reason=now.reason,
-                wait_until_ms=None if was_open else step.wait_limit_ms(queue_id),
+                wait_until_ms=None if was_open else step.full_wait_ms(queue_id),
             )
         )
         answer = step.done(queue_id, QueueState.OPEN)

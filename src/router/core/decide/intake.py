@@ -1,7 +1,11 @@
 """A new contact: repeated, classified, checked, refused or queued."""
 
+from collections.abc import Callable
+from typing import Any, Final
+
 from router.core.decide import checks
 from router.core.decide.admission import admit
+from router.core.decide.callbacks import agree, objection
 from router.core.decide.step import Step, repeated, unknown_queue
 from router.core.decide.steps import first_step
 from router.core.plans import Asks
@@ -40,11 +44,19 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
         named=command.preferred_agents,
         last=_last_agent(state, command.continues),
     )
-    admitted = _admit(state, policy, asks)
+    admitted = _admit(state, policy, asks, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
     queue_id, hops = admitted
+    if command.callback is not None:
+        refused = objection(step, policy, queue_id, command.callback, "callback.")
+        if refused is not None:
+            return refused
     step.emit(_queued(step, command, asks._replace(queue_id=queue_id), rule, hops))
+    if command.callback is not None:
+        seq = state.seq
+        agree(step, state.contacts[command.contact_id], command.callback)
+        return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=seq)
     return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
 
 
@@ -99,7 +111,9 @@ def _last_agent(state: RoutingState, continues: str | None) -> str | None:
     return None if before is None else before.last_agent_id
 
 
-def _admit(state: RoutingState, policy: Policy, asks: Asks) -> tuple[str, int] | Refused:
+def _admit(
+    state: RoutingState, policy: Policy, asks: Asks, *, callback: bool
+) -> tuple[str, int] | Refused:
     """The queue that takes it, and how many overflows lie before it."""
     queue = policy.queues[asks.queue_id]
     if queue.length_max is None and queue.when_nobody is WhenNobody.WAIT and not state.hours:
@@ -111,6 +125,7 @@ def _admit(state: RoutingState, policy: Policy, asks: Asks) -> tuple[str, int] |
         asks.queue_id,
         somebody_free=lambda name: index.somebody_could_take(asks._replace(queue_id=name)),
         somebody_ready=lambda name: index.somebody_is_ready(asks._replace(queue_id=name)),
+        callback=callback,
     )
 
 
@@ -147,3 +162,6 @@ def _queued(
         preferred_agents=asks.named,
         last_agent_id=asks.last,
     )
+
+
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {EnqueueContact: enqueue}

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.decide.assignments import release
+from router.core.decide.dialling import dial_for, dial_if_taken
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.parties import hold_for_consult
 from router.core.decide.rescind import requeue_unaccepted, rescind_all, rescind_of
 from router.core.decide.step import Step, repeated
+from router.core.index import calls_first
 from router.core.lines import Line
 from router.core.members import members, under_new_owner
 from router.core.state import Agent, Contact, Offer
@@ -25,7 +27,10 @@ from router.model.states import AgentState, AssignmentRole, OfferState
 
 
 def make(step: Step, contact: Contact, agent: Agent, line: Line, reason: str) -> None:
-    """Offer a waiting contact; with ``auto_accept`` the accept follows at once."""
+    """Offer a waiting contact; with ``auto_accept`` the accept follows at once. Customer first: call him instead."""
+    if contact.callback is not None and calls_first(contact):
+        dial_for(step, contact, agent)
+        return
     _make(step, contact, agent, line, reason=reason, from_agent_id=None)
 
 
@@ -113,6 +118,8 @@ def _win(step: Step, contact: Contact, offer: Offer) -> None:
     rescind_all(step, contact, "taken")
     if old is not None:
         release(step, old)
+    if contact.callback is not None:
+        dial_if_taken(step, contact)
 
 
 def _advise(step: Step, contact: Contact, offer: Offer) -> None:

@@ -37,11 +37,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     if refused is not None:
         return refused
     before = state.policy
-    waiting = [
-        contact
-        for contact in state.contacts.values()
-        if contact.state in (ContactState.QUEUED, ContactState.OFFERED)
-    ]
+    waiting = [contact for contact in state.contacts.values() if _waits(contact)]
     drain_to = {
         queue_id: target
         for queue_id, target in sorted(command.drain_to.items())
@@ -51,11 +47,15 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     answer = step.done("policy", str(state.policy_version))
     look_at_all(step)
     for contact in sorted(waiting, key=_orig_seq):
+        if not _waits(contact):
+            continue  # A queue that closes with this policy has turned it out.
         if contact.queue_id not in policy.queues:
             to_queue(step, contact, command.drain_to[contact.queue_id], "drained")
         else:
             if contact.offers:
                 rescind_unqualified(step, contact, "policy")
+            if not _waits(contact):
+                continue
             if before is not None and (before.plans or policy.plans):
                 _follow_plan(step, contact, before)
                 leave_if_absent(step, contact)
@@ -70,6 +70,10 @@ def _follow_plan(step: Step, contact: Contact, before: Policy) -> None:
     if contact.held or plan == plan_of(before, contact.queue_id, contact.plan):
         return  # Who waits for the opening begins then.
     resume(step, contact, plan, "policy")
+
+
+def _waits(contact: Contact) -> bool:
+    return contact.state in (ContactState.QUEUED, ContactState.OFFERED)
 
 
 def _orig_seq(contact: Contact) -> int:

@@ -167,7 +167,7 @@ def overflow(
             from_queue_id=contact.queue_id,
             queue_id=target,
             req=step.state.index.line_at(asks).req,
-            wait_until_ms=step.wait_until_ms(target),
+            wait_until_ms=step.wait_limit_ms(contact, target),
             reason=reason,
             hops=hops,
             gateway_id=contact.gateway_id,

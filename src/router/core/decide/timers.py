@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.core.decide import agents, contacts, hours, leaving, offers
+from router.core.decide import agents, callbacks, contacts, hours, leaving, offers
 from router.core.decide.assignments import complete
 from router.core.decide.step import Step
 from router.core.decide.steps import time_is_over
@@ -27,7 +27,8 @@ def _end_wrap_up(step: Step, assignment_id: str) -> None:
 
 
 def _expire(step: Step, contact_id: str) -> None:
-    contacts.expire(step, step.state.contacts[contact_id], "ttl")
+    contact = step.state.contacts[contact_id]
+    contacts.expire(step, contact, "ttl" if contact.callback is None else "callback_expired")
 
 
 def _cool_down_over(step: Step, contact_id: str) -> None:
@@ -70,6 +71,10 @@ def _relax(step: Step, contact_id: str) -> None:
     )
 
 
+def _callback(step: Step, contact_id: str) -> None:
+    callbacks.time_has_come(step, step.state.contacts[contact_id])
+
+
 def _step_over(step: Step, contact_id: str) -> None:
     time_is_over(step, step.state.contacts[contact_id])
 
@@ -84,5 +89,6 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
     TimerKind.HOURS: hours.look,
+    TimerKind.CALLBACK: _callback,
     TimerKind.STEP: _step_over,
 }
