@@ -1,10 +1,11 @@
 """The door of the core: one engine a workspace. Everything that happens goes through ``handle``."""
 
 from bisect import bisect_right
+from copy import copy
 from hashlib import blake2b
 from typing import Final
 
-from router.core import snapshot, views, why
+from router.core import newcomer, snapshot, views, why
 from router.core.apply import apply
 from router.core.decide import DECIDE
 from router.core.decide.step import Step
@@ -13,13 +14,16 @@ from router.core.doctor import diagnose
 from router.core.index import Index
 from router.core.invariants import broken
 from router.core.matching import settle
+from router.core.pace import Forecast
 from router.core.state import RoutingState
 from router.core.timers import Timers
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event
+from router.model.forecasts import ExpectedWait, ForecastCounts
 from router.model.outcome import Outcome
 from router.model.policy import Policy
+from router.model.refusals import Refused
 from router.model.states import Presence
 from router.model.views import (
     AgentView,
@@ -129,7 +133,7 @@ class Engine:
     def contact(self, contact_id: str) -> ContactView | None:
         """One contact, live or ended within retention."""
         contact = self._state.contacts.get(contact_id)
-        return None if contact is None else views.contact_view(self._state, contact)
+        return None if contact is None else views.one_contact_view(self._state, contact)
 
     def contacts(
         self,
@@ -180,7 +184,37 @@ class Engine:
         policy = self._state.policy
         if policy is None or queue_id not in policy.queues:
             return None
-        return views.queue_view(self._state, queue_id)
+        return views.one_queue_view(self._state, queue_id)
+
+    def expected_wait(
+        self,
+        queue_id: str,
+        *,
+        channel: str | None = None,
+        skills: dict[str, int] | None = None,
+        priority_s: int = 0,
+        strict_class: int = 0,
+    ) -> ExpectedWait | Refused:
+        """How long a contact would wait that came now. ``channel``: none: the queue's most common class, with these skills.
+
+        Refused like a submit: an unknown queue, channel or skill, a value out of range.
+        """
+        return newcomer.expected_wait_asked(
+            self._state,
+            queue_id,
+            channel,
+            skills=skills or {},
+            priority_s=priority_s,
+            strict_class=strict_class,
+        )
+
+    def forecast(self, contact_id: str) -> Forecast | None:
+        """What was foreseen of a contact when it came; none: nothing, or its wait is over."""
+        return self._state.learned.pending.get(contact_id)
+
+    def forecast_counts(self) -> dict[str, ForecastCounts]:
+        """By queue, what became of its forecasts. Copies."""
+        return {q: copy(counts) for q, counts in self._state.learned.counts.items()}
 
     def workspace(self) -> WorkspaceView:
         """Everything in figures."""

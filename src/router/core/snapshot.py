@@ -9,9 +9,10 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from router.core.index import Index
+from router.core.pace import Learned
 from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, RoutingState
 from router.core.timers import Timers
 from router.model.policy import Policy
@@ -67,6 +68,7 @@ class Image(Struct, array_like=True):
     assignments: list[tuple[Any, ...]]
     agents: list[tuple[Any, ...]]
     dedupe: list[tuple[bytes, tuple[Any, ...]]]
+    learned: Learned = field(default_factory=Learned)
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -92,6 +94,7 @@ def dump(state: RoutingState) -> bytes:
             assignments=_rows(Assignment, state.assignments),
             agents=_rows(Agent, state.agents),
             dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
+            learned=state.learned,
         )
     )
 
@@ -112,6 +115,7 @@ def load(data: bytes) -> RoutingState:
     state.at_ms = state.event_at_ms = image.at_ms
     state.policy, state.policy_version = image.policy, image.policy_version
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
+    state.learned = image.learned
     for name, total in image.totals.items():
         state.counts[ContactState(name)] = total
     state.contacts = {c.contact_id: c for c in _records(Contact, image.contacts)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from router.core.pace import Learned
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import FactValue, Policy, QueuePolicy
 from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
@@ -171,6 +172,7 @@ class RoutingState:
         self.counts: dict[ContactState, int] = dict.fromkeys(ContactState, 0)
         self.submitted = 0
         self.tallies: dict[QueueId, dict[ContactState, int]] = {}
+        self.learned = Learned()
 
     def tally(self, queue_id: QueueId) -> dict[ContactState, int]:
         """The queue's contacts by state (the live states only mean anything): also of a removed queue."""

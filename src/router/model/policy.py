@@ -132,6 +132,8 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     """After a decline or RONA the contact is not offered to that agent again for this long."""
     rona: RonaPolicy = RonaPolicy()
     service_level: ServiceLevelPolicy = ServiceLevelPolicy()
+    expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
+    """What one contact is thought to take an agent until some have been handled: expected waits begin with it."""
 
 
 class EntryWhen(_Document, frozen=True, kw_only=True):

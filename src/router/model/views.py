@@ -5,6 +5,7 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` says which e
 
 from msgspec import Struct
 
+from router.model.forecasts import ExpectedWait, ForecastAccuracy
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue
 from router.model.states import AgentState, AssignmentState, ContactState, Presence
@@ -68,6 +69,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     gateway_id: GatewayId = ""
     position: int | None = None
     """1 = next, among those waiting in its queue."""
+    expected_wait: ExpectedWait | None = None
+    """How much longer it waits; none: it does not wait any more, or it is one of a list."""
     agent_id: AgentId | None = None
     assignment_id: AssignmentId | None = None
     offers: tuple[OfferView, ...] = ()
@@ -115,6 +118,10 @@ class QueueView(_View, frozen=True, kw_only=True):
     """READY agents who may take at least one requirement class of this queue."""
     agents_available: int = 0
     """Those of them who could be offered a contact right now."""
+    expected_wait: ExpectedWait | None = None
+    """Of a newcomer of its most common class; left out in the figures of the whole workspace."""
+    forecasts: ForecastAccuracy | None = None
+    """How good its forecasts have been; left out like ``expected_wait``."""
 
 
 class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
@@ -182,6 +189,7 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     """``waiting_for_agent``, ``nobody_qualified``, ``offered``, ``assigned`` or the terminal reason."""
     req: str = ""
     position: int | None = None
+    expected_wait: ExpectedWait | None = None
     could_take_now: tuple[AgentId, ...] = ()
     qualified: int = 0
     """Agents with the skills, queue and channel for it, whatever they do now."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.apply.contacts import give
+from router.core.apply.learning import answered
 from router.core.apply.moves import cool_down, move, remember_owner, wait
 from router.core.state import Contact, Offer, RoutingState
 from router.core.timers import TimerKind
@@ -60,6 +61,7 @@ def _made(state: RoutingState, e: OfferMade) -> None:
 def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     contact = state.contacts[e.contact_id]
     offer = _close(state, contact, e)
+    answered(state, contact, offer.made_at_ms)
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
     state.index.leave(contact)

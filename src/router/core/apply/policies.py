@@ -16,6 +16,7 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
         _adopt(state, e.drain_to)
     state.policy_version = e.version
     state.index.rebuild(e.policy)
+    state.learned.keep_queues(e.policy.queues)
 
 
 def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
