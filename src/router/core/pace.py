@@ -38,6 +38,10 @@ LEVELS: Final = (50, 250, 750, 900, 950)
 SCORES: Final = (-1_644_854, -674_490, 674_490, 1_281_552, 1_644_854)
 """Their standard normal scores, in millionths: where nothing has been learnt."""
 _SCORE_MAX: Final = 6 * _MILLION
+# Steps, in millionths: large at first, then so small that a busy hour does not teach what only holds for that hour. Waits that
+# follow each other are alike, so larger steps run after them and make the intervals too narrow (measured on recorded days).
+_FACTOR_STEP, _FACTOR_STEP_MIN = 300_000, 3_000
+_SCORE_STEP_MIN: Final = 20_000
 _FACTOR_MIN, _FACTOR_MAX = _MILLION // 8, _MILLION * 8
 
 FORECASTS_PER_SECOND_MAX: Final = 20
@@ -105,13 +109,13 @@ class Calibration(Struct, array_like=True, gc=False):
     def learn(self, mean_ms: int, shape: float, took_ms: int) -> None:
         """An answer came after so long where this was expected."""
         middle = self.factor_u * mean_ms * stretch(shape, 0.0)
-        step = max(_MILLION // 50, _MILLION // (self.answers + 8))
+        step = max(_FACTOR_STEP_MIN, _FACTOR_STEP // (self.answers + 8))
         move = self.factor_u * step // _MILLION
         actual = took_ms * _MILLION
         factor = self.factor_u + (move if actual > middle else -move)
         self.factor_u = min(max(factor, _FACTOR_MIN), _FACTOR_MAX)
         found = round(_MILLION * score(shape, actual / (self.factor_u * mean_ms)))
-        step = max(_MILLION // 12, 2 * _MILLION // (self.answers + 4))
+        step = max(_SCORE_STEP_MIN, _MILLION // (self.answers + 8))
         for i, level in enumerate(LEVELS):
             below = 1_000 if found <= self.scores_u[i] else 0
             moved = self.scores_u[i] + step * (level - below) // 1_000
