@@ -11,6 +11,7 @@ from router.core.decide import DECIDE
 from router.core.decide.step import Step
 from router.core.decide.timers import fire
 from router.core.doctor import diagnose
+from router.core.expected import queue_expected_wait_ms
 from router.core.index import Index
 from router.core.invariants import broken
 from router.core.matching import settle
@@ -36,6 +37,8 @@ from router.model.views import (
 
 # An AdvanceTime fires at most so many timers: ten thousand deadlines at once must not hold everybody else up.
 _TIMERS_PER_ADVANCE_MAX: Final = 256
+
+_NO_FORECASTS: Final = ForecastCounts()
 
 
 class Engine:
@@ -194,10 +197,12 @@ class Engine:
         skills: dict[str, int] | None = None,
         priority_s: int = 0,
         strict_class: int = 0,
+        at_ms: int = 0,
     ) -> ExpectedWait | Refused:
-        """How long a contact would wait that came now. ``channel``: none: the queue's most common class, with these skills.
+        """How long a contact would wait that came now.
 
-        Refused like a submit: an unknown queue, channel or skill, a value out of range.
+        ``channel``: none: the queue's most common channel, and its most common class where no skills are named. ``at_ms``: now,
+        where that is later than the last step. Refused like a submit: an unknown queue, channel or skill, a value out of range.
         """
         return newcomer.expected_wait_asked(
             self._state,
@@ -206,15 +211,23 @@ class Engine:
             skills=skills or {},
             priority_s=priority_s,
             strict_class=strict_class,
+            at_ms=at_ms,
         )
 
     def forecast(self, contact_id: str) -> Forecast | None:
         """What was foreseen of a contact when it came; none: nothing, or its wait is over."""
         return self._state.learned.pending.get(contact_id)
 
-    def forecast_counts(self) -> dict[str, ForecastCounts]:
-        """By queue, what became of its forecasts. Copies."""
-        return {q: copy(counts) for q, counts in self._state.learned.counts.items()}
+    def forecasts(self) -> dict[str, tuple[ForecastCounts, int | None]]:
+        """By queue, what became of its forecasts (a copy), and the median wait that a newcomer has to expect."""
+        state = self._state
+        return {
+            queue_id: (
+                copy(state.learned.counts.get(queue_id, _NO_FORECASTS)),
+                queue_expected_wait_ms(state, queue_id),
+            )
+            for queue_id in (state.policy.queues if state.policy else ())
+        }
 
     def workspace(self) -> WorkspaceView:
         """Everything in figures."""

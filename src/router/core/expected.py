@@ -18,7 +18,7 @@ from router.core.lines import Line, LineKey, needs_of
 from router.core.pace import Forecast, kind_of
 from router.core.ranking import rank_key
 from router.core.state import Contact, RoutingState
-from router.model.forecasts import ExpectedWait
+from router.model.forecasts import ExpectedWait, WaitInterval
 from router.model.ids import QueueId
 from router.model.policy import ChannelPolicy, QueuePolicy
 from router.model.states import ContactState
@@ -32,7 +32,12 @@ _FEW_PROFILES: Final = 12
 _POOL_MAX: Final = 512
 # Behind everybody who is there.
 _NEWEST_SEQ: Final = (1 << 52) - 1
-_NOW: Final = ExpectedWait(p50_ms=0, p90_ms=0, interval_50=(0, 0), interval_90=(0, 0))
+_NOW: Final = ExpectedWait(
+    p50_ms=0,
+    p90_ms=0,
+    interval_50=WaitInterval(low_ms=0, high_ms=0),
+    interval_90=WaitInterval(low_ms=0, high_ms=0),
+)
 
 
 class Ahead:
@@ -70,8 +75,12 @@ def expected_wait_of_new(
     skills: dict[str, int] | None = None,
     priority_s: int = 0,
     strict_class: int = 0,
+    at_ms: int = 0,
 ) -> ExpectedWait:
-    """How long a contact would wait that came now. Queue, channel and skills are the policy's (the caller has looked)."""
+    """How long a contact would wait that came now. Queue, channel and skills are the policy's (the caller has looked).
+
+    ``at_ms``: now, where that is later than the last step.
+    """
     line = _line(state, queue_id, channel, skills or {})
     if _somebody_has_room(state.index, line):
         return _NOW
@@ -80,8 +89,8 @@ def expected_wait_of_new(
         channel=channel,
         queue_id=queue_id,
         state=ContactState.QUEUED,
-        queued_at_ms=state.at_ms,
-        changed_at_ms=state.at_ms,
+        queued_at_ms=max(at_ms, state.at_ms),
+        changed_at_ms=max(at_ms, state.at_ms),
         orig_seq=_NEWEST_SEQ,
         priority_s=priority_s,
         strict_class=strict_class,
@@ -186,8 +195,8 @@ def _view(state: RoutingState, line: Line, key: int, contact: Contact) -> Expect
     return ExpectedWait(
         p50_ms=middle,
         p90_ms=p90,
-        interval_50=(low_50, high_50),
-        interval_90=(low, high),
+        interval_50=WaitInterval(low_ms=low_50, high_ms=high_50),
+        interval_90=WaitInterval(low_ms=low, high_ms=high),
         ahead=round(ahead.contacts, 2),
         agents=agents,
         forecasts=calibration.answers,

@@ -122,5 +122,5 @@ class Line:
         # The last one and whoever comes after him are asked about most, and need no counting.
         last = waiting[-1]
         if key >= last:
-            return len(waiting) - (key == last)
+            return int(len(waiting) - (key == last))
         return int(waiting.bisect_left(key))

@@ -16,8 +16,9 @@ def expected_wait_asked(
     skills: dict[str, int],
     priority_s: int,
     strict_class: int,
+    at_ms: int,
 ) -> ExpectedWait | Refused:
-    """The same for values from outside: refused as a submit of such a contact would be."""
+    """What a contact with these values from outside would wait; refused as its submit would be."""
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_QUEUE, detail="no policy has been published")
@@ -36,4 +37,5 @@ def expected_wait_asked(
         skills=skills or (common_skills if channel is None else {}),
         priority_s=priority_s,
         strict_class=strict_class,
+        at_ms=at_ms,
     )

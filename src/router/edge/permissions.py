@@ -53,6 +53,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "complete_assignment": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),
     "list_queues": _GATEWAYS,
     "get_queue": _GATEWAYS,
+    "get_expected_wait": _GATEWAYS,
     "get_policy": _SUPERVISORS,
     "put_policy": _ADMIN,
     "check_policy": _SUPERVISORS,

@@ -2,8 +2,9 @@
 
 from router.core.engine import Engine
 from router.edge.call import Answer, Call
-from router.edge.documents import QueueList, QueueStatus
-from router.edge.problems import ProblemRaised
+from router.edge.documents import ExpectedWaitDocument, QueueList, QueueStatus
+from router.edge.problems import ProblemRaised, refused
+from router.model.refusals import Refused
 from router.model.views import QueueView
 
 
@@ -27,6 +28,42 @@ async def get_queue(call: Call) -> Answer:
     if answered.value is None:
         raise ProblemRaised("unknown_queue")
     return Answer(body=_status(call, answered.value, answered.at_ms))
+
+
+async def get_expected_wait(call: Call) -> Answer:
+    """How long a contact would wait that came now, as an interval; ask before submitting it."""
+    queue_id, query = call.path["queue_id"], call.query
+    skills = _skills(query.skills)
+    now_ms = call.backend.writer.clock.now_ms()
+    answered = await call.ask(
+        lambda engine: engine.expected_wait(
+            queue_id,
+            channel=query.channel,
+            skills=skills,
+            priority_s=query.priority_s,
+            strict_class=query.strict_class,
+            at_ms=now_ms,
+        )
+    )
+    if isinstance(answered.value, Refused):
+        raise refused(answered.value)
+    return Answer(
+        body=ExpectedWaitDocument(
+            queue_id=queue_id,
+            expected_wait=answered.value,
+            as_of_seq=answered.seq,
+            at_ms=answered.at_ms,
+        )
+    )
+
+
+def _skills(text: str) -> dict[str, int]:
+    """``skill:level,skill:level``; the query's type has checked the form."""
+    pairs = [part.split(":") for part in text.split(",") if part]
+    skills = {skill: int(level) for skill, level in pairs}
+    if len(skills) < len(pairs):
+        raise ProblemRaised("invalid_value", "a skill is named twice", field="skills")
+    return skills
 
 
 def _status(call: Call, view: QueueView, at_ms: int) -> QueueStatus:

@@ -10,6 +10,13 @@ class _View(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pass
 
 
+class WaitInterval(Struct, frozen=True, kw_only=True):
+    """From the shorter wait to the longer one."""
+
+    low_ms: int
+    high_ms: int
+
+
 class ExpectedWait(_View, frozen=True, kw_only=True):
     """How much longer one contact waits, as of now.
 
@@ -23,8 +30,8 @@ class ExpectedWait(_View, frozen=True, kw_only=True):
     """As likely to be longer as to be shorter."""
     p90_ms: int | None = None
     """Nine of ten wait at most this long."""
-    interval_50: tuple[int, int] | None = None
-    interval_90: tuple[int, int] | None = None
+    interval_50: WaitInterval | None = None
+    interval_90: WaitInterval | None = None
     reason: str | None = None
     ahead: float = 0.0
     """Contacts that rank before it, each counted by the share of its agents who may take this one, too."""
@@ -64,7 +71,7 @@ class ForecastAccuracy(_View, frozen=True, kw_only=True, omit_defaults=False):
     counts: "ForecastCounts"
 
 
-class ForecastCounts(Struct, kw_only=False, gc=False, array_like=False):
+class ForecastCounts(Struct, gc=False):
     """The sums that the shares and means are made of; they only grow."""
 
     made: int = 0
