@@ -103,8 +103,8 @@ def queue_expected_wait(
 ) -> ExpectedWait | None:
     """What a newcomer of the queue's most common class has to expect; none: no such queue or channel.
 
-    Most common: the channel of which most has been handled, in it the class in which most wait; at first the policy's first
-    channel and the queue's own requirement.
+    Most common: the channel of which most has been handled (at first, that which takes most of an agent), in it the class in
+    which most wait.
     """
     policy = state.policy
     if policy is None or queue_id not in policy.queues:
@@ -131,7 +131,15 @@ def most_common_class(
     if channel is None:
         paces = state.learned.paces.get(queue_id, {})
         channels = state.policy.channels
-        channel = max(channels, key=lambda name: paces[name].worked if name in paces else 0)
+        # The order of a mapping is not part of the state: ties are broken by what is.
+        channel = max(
+            channels,
+            key=lambda name: (
+                paces[name].worked if name in paces else 0,
+                channels[name].units,
+                name,
+            ),
+        )
     skills: dict[str, int] = {}
     most = 0
     for line in state.index.queue_lines.get(queue_id, ()):
@@ -227,7 +235,7 @@ def _ahead(state: RoutingState, line: Line, key: int) -> Ahead:
         if not shared:
             continue
         weight = float(other.before(key) * stride)
-        if shared != other.profile_mask:
+        if other.profile_mask != mask:
             weight *= _share(index, shared, other.profile_mask)
         cost_ms, leaving = _cost_ms(state, other)
         found.contacts += weight
@@ -237,7 +245,10 @@ def _ahead(state: RoutingState, line: Line, key: int) -> Ahead:
 
 
 def _share(index: Index, shared: int, mask: int) -> float:
-    """Which part of a line's agents is shared: by READY agents, or by kinds of agents where these are many."""
+    """Which part of a line's agents is shared: by READY agents, or by kinds of agents where these are many.
+
+    Where none of them is READY, nobody takes anybody out of that line: 0.
+    """
     if mask.bit_count() <= _FEW_PROFILES:
         ready = _ready(index, mask)
         return _ready(index, shared) / ready if ready else 0.0

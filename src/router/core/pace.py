@@ -25,11 +25,13 @@ Kind: TypeAlias = tuple[QueueId, str, str]
 
 # What a policy's guess counts for, in samples.
 _PRIOR_WEIGHT: Final = 4
-_WEIGHT_MAX: Final = 128
+_SHIFT: Final = 7
+WEIGHT_MAX: Final = 1 << _SHIFT
+_HALF: Final = WEIGHT_MAX >> 1
 # One conversation nobody hung up on must not spoil the mean: a sample counts for at most so many means.
 _SAMPLE_MAX: Final = 10
 # Waits are forgotten by a 256th with each new one. An hour of patience is assumed before anybody is seen to leave.
-_WAITS_KEPT: Final = 256
+_WAITS_SHIFT: Final = 8
 _PATIENCE_PRIOR_MS: Final = 3_600_000
 _MILLION: Final = 1_000_000
 
@@ -44,7 +46,7 @@ _FACTOR_STEP, _FACTOR_STEP_MIN = 300_000, 3_000
 _SCORE_STEP_MIN: Final = 20_000
 _FACTOR_MIN, _FACTOR_MAX = _MILLION // 8, _MILLION * 8
 
-FORECASTS_PER_SECOND_MAX: Final = 20
+FORECASTS_PER_SECOND_MAX: Final = 5
 PENDING_MAX: Final = 10_000
 KINDS_MAX: Final = 64
 """Kinds of contacts that a queue learns of apart; further ones share what is known of their channel."""
@@ -73,20 +75,35 @@ class Pace(Struct, array_like=True, gc=False):
 
     def work(self, took_ms: int, guess_ms: int) -> None:
         """An item of work is done."""
-        mean = self.work_ms if self.worked else guess_ms
-        took_ms = min(took_ms, _SAMPLE_MAX * max(mean, 1_000))
-        self.work_ms = _toward(mean, took_ms, self.worked + _PRIOR_WEIGHT)
-        self.worked += 1
+        mean, count = self.work_ms, self.worked
+        if count < WEIGHT_MAX:
+            if not count:
+                mean = guess_ms
+            limit_ms = _SAMPLE_MAX * max(mean, 1_000)
+            self.work_ms = _toward(mean, min(took_ms, limit_ms), count + _PRIOR_WEIGHT)
+            self.worked = count + 1
+            return
+        if took_ms > _SAMPLE_MAX * mean:
+            took_ms = _SAMPLE_MAX * max(mean, 1_000)
+        self.work_ms = mean + (took_ms - mean + _HALF >> _SHIFT)
+        self.worked = count + 1
 
     def ring(self, took_ms: int) -> None:
         """An offer was accepted."""
-        self.ring_ms = _toward(self.ring_ms, took_ms, self.rung)
-        self.rung += 1
+        mean, count = self.ring_ms, self.rung
+        if count < WEIGHT_MAX:
+            self.ring_ms = _toward(mean, took_ms, count)
+            self.rung = count + 1
+        else:
+            self.ring_ms = mean + (took_ms - mean + _HALF >> _SHIFT)
 
     def wait(self, took_ms: int, *, left: bool) -> None:
         """A wait is over."""
-        self.waited_ms += took_ms - self.waited_ms // _WAITS_KEPT
-        self.left_u += (_MILLION if left else 0) - self.left_u // _WAITS_KEPT
+        self.waited_ms += took_ms - (self.waited_ms >> _WAITS_SHIFT)
+        if left:
+            self.left_u += _MILLION
+        if self.left_u:
+            self.left_u -= self.left_u >> _WAITS_SHIFT
 
     def leaving(self) -> float:
         """The rate at which one who waits leaves, per millisecond."""
@@ -94,7 +111,7 @@ class Pace(Struct, array_like=True, gc=False):
 
 
 def _toward(mean: int, value: int, count: int) -> int:
-    weight = min(count + 1, _WEIGHT_MAX)
+    weight = min(count + 1, WEIGHT_MAX)
     return mean + (2 * (value - mean) + weight) // (2 * weight)
 
 

@@ -49,7 +49,7 @@ class ForecastAccuracy(_View, frozen=True, kw_only=True, omit_defaults=False):
     """
 
     made: int
-    """Forecasts made; beyond 20 a second in a workspace further ones are not."""
+    """Forecasts made; beyond 5 a second in a workspace further ones are not."""
     answered: int
     """Compared: what the shares and means below are of."""
     abandoned: int

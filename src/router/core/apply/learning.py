@@ -1,5 +1,9 @@
-"""What events teach about waits and work (``pace.py``): the other event handlers say what has just ended. Decides nothing."""
+"""What events teach about waits and work (``pace.py``): the other event handlers say what has just ended. Decides nothing.
 
+On the path of every contact, so the usual case is spelled out here.
+"""
+
+from router.core.pace import WEIGHT_MAX
 from router.core.state import Assignment, Contact, RoutingState
 from router.model.states import ContactState
 
@@ -7,7 +11,10 @@ from router.model.states import ContactState
 def answered(state: RoutingState, contact: Contact, offered_at_ms: int | None = None) -> None:
     """An agent gets it, by an offer made then or without one. Before the record changes."""
     learned, at_ms = state.learned, state.at_ms
-    pace = learned.pace(contact.queue_id, contact.channel)
+    try:
+        pace = learned.paces[contact.queue_id][contact.channel]
+    except KeyError:
+        pace = learned.pace(contact.queue_id, contact.channel)
     if offered_at_ms is not None:
         pace.ring(at_ms - offered_at_ms)
     if contact.state is ContactState.ASSIGNED:
@@ -34,6 +41,12 @@ def diverted(state: RoutingState, contact: Contact) -> None:
 
 def worked(state: RoutingState, work: Assignment) -> None:
     """An assignment gives its capacity back."""
-    guess_ms = 1000 * state.queue_policy(work.queue_id).expected_handle_s
-    pace = state.learned.pace(work.queue_id, work.channel)
+    learned = state.learned
+    try:
+        pace = learned.paces[work.queue_id][work.channel]
+    except KeyError:
+        pace = learned.pace(work.queue_id, work.channel)
+    guess_ms = 0
+    if pace.worked < WEIGHT_MAX:
+        guess_ms = 1000 * state.queue_policy(work.queue_id).expected_handle_s
     pace.work(state.at_ms - work.started_at_ms, guess_ms)
