@@ -34,7 +34,9 @@ def ahead(reference: Reference, contact: RefContact) -> Fraction:
     mine = {agent.agent_id for agent in ready_for(reference, contact)}
     total = Fraction(0)
     for other in reference.in_line():
-        if other.preferred is not None or reference.order(other) >= reference.order(contact):
+        if reference.kept_for(other) is not None or reference.order(other) >= reference.order(
+            contact
+        ):
             continue
         theirs = {agent.agent_id for agent in ready_for(reference, other)}
         if theirs:

@@ -28,6 +28,11 @@ class RefContact:
     state: ContactState = ContactState.QUEUED
     owner: str | None = None
     preferred: str | None = None
+    plan: str | None = None
+    step: int = 0
+    step_until_ms: int | None = None
+    named: tuple[str, ...] = ()
+    last: str | None = None
 
 
 @dataclass
@@ -125,6 +130,7 @@ class Fold:
                 | e.ContactRequeued()
                 | e.ContactOverflowed()
                 | e.ContactRelaxed()
+                | e.ContactStepEntered()
                 | e.ContactAssigned()
             ):
                 self._fold_contact(event)
@@ -173,12 +179,18 @@ class Fold:
                     event.strict_class,
                     event.ttl_at_ms,
                     event.wait_until_ms,
+                    plan=event.plan,
+                    step=event.step,
+                    step_until_ms=event.step_until_ms,
+                    named=event.preferred_agents,
+                    last=event.last_agent_id,
                 )
             case e.ContactUpdated():
                 contact = self.live_contact(event.contact_id)
                 contact.skills = event.skills
                 contact.priority_s = event.priority_s
                 contact.strict_class = event.strict_class
+                contact.named = event.preferred_agents
             case e.ContactRequeued():
                 self._requeue(event)
             case e.ContactOverflowed():
@@ -186,6 +198,12 @@ class Fold:
                 assert contact.state is ContactState.QUEUED, "only a waiting contact overflows"
                 assert contact.queue_id == event.from_queue_id
                 contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+                self._take_step(contact, event)
+            case e.ContactStepEntered():
+                contact = self.live_contact(event.contact_id)
+                assert contact.state is not ContactState.ASSIGNED, "who has an agent does not wait"
+                assert contact.queue_id == event.queue_id
+                contact.step, contact.step_until_ms = event.step, event.step_until_ms
             case e.ContactRelaxed():
                 self.live_contact(event.contact_id).preferred = None
             case e.ContactAssigned():
@@ -217,7 +235,13 @@ class Fold:
         contact.state = ContactState.QUEUED
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
         contact.preferred = event.preferred_agent_id
+        self._take_step(contact, event)
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+
+    @staticmethod
+    def _take_step(contact: RefContact, event: e.ContactRequeued | e.ContactOverflowed) -> None:
+        contact.plan, contact.step = event.plan, event.step
+        contact.step_until_ms = event.step_until_ms
 
     def _contact_is_over(
         self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
@@ -359,7 +383,8 @@ class Fold:
         self.assignments[work.assignment_id] = work
         contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
         # A reservation is over with the accept, a time to live with the first answer.
-        contact.preferred, contact.ttl_at_ms = None, None
+        contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
+        contact.last = work.agent_id
         self._gets_a_new_turn(work.agent_id)
 
     def _gets_a_new_turn(self, agent_id: str) -> None:

@@ -8,10 +8,11 @@ from fractions import Fraction
 
 from router.model.policy import Selection
 from router.model.states import AgentState, ContactState, Presence
-from tests.core.fold import Fold, RefAgent, RefAssignment, RefContact, RefOffer
+from tests.core.fold import RefAgent, RefAssignment, RefContact, RefOffer
+from tests.core.plans import Plans
 
 
-class Reference(Fold):
+class Reference(Plans):
     """Everything that has happened, and what must follow from it."""
 
     # --- capacity -----------------------------------------------------------------------------------------------------
@@ -37,25 +38,10 @@ class Reference(Fold):
         return agent.channel_max.get(channel, self.channel(channel).per_agent_max)
 
     # --- who may take what --------------------------------------------------------------------------------------------
-    def required(self, contact: RefContact) -> dict[str, int]:
-        """The contact's requirement: the queue's and its own, the higher level of the two."""
-        needs = dict(self.queue_of(contact).requires)
-        for skill, level in contact.skills.items():
-            needs[skill] = max(level, needs.get(skill, 0))
-        return needs
-
     def serves(self, agent: RefAgent, contact: RefContact) -> bool:
         """The contact's queue is among his, and its channel is not taken from him."""
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         return in_queue and self.channel_max(agent, contact.channel) > 0
-
-    def has_skills(self, agent: RefAgent, contact: RefContact) -> bool:
-        """He has every skill at the level, and the policy still declares it."""
-        assert self.policy is not None
-        return all(
-            skill in self.policy.skills and agent.skills.get(skill, 0) >= level
-            for skill, level in self.required(contact).items()
-        )
 
     def is_open(self, agent: RefAgent) -> bool:
         """He says that he takes contacts, and his desktop is there."""
@@ -81,7 +67,7 @@ class Reference(Fold):
             self.cool_downs.get((contact.contact_id, agent.agent_id), at_ms) <= at_ms
             and all(offer.agent_id != agent.agent_id for offer in self.live_offers(contact))
             and owner != agent.agent_id
-            and contact.preferred in (None, agent.agent_id)
+            and (owner is not None or self.is_kept_for(contact, agent))
         )
 
     def could_take(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
@@ -104,9 +90,10 @@ class Reference(Fold):
     def order(self, contact: RefContact) -> tuple[int, int, int]:
         """Smaller goes first. Waiting does not change it (I23)."""
         queue = self.queue_of(contact)
+        raised_s, raised_class = self.raised(contact)
         return (
-            -max(contact.strict_class, queue.strict_class),
-            contact.queued_at_ms - 1000 * (contact.priority_s + queue.priority_s),
+            -max(contact.strict_class, queue.strict_class, raised_class),
+            contact.queued_at_ms - 1000 * (contact.priority_s + queue.priority_s + raised_s),
             contact.orig_seq,
         )
 
@@ -134,18 +121,21 @@ class Reference(Fold):
     def choice(self, contact: RefContact, at_ms: int) -> RefAgent | None:
         """The agent whom the queue's selection gives the contact to."""
         takers = self.takers(contact, at_ms)
+        names = self.kept_for(contact)
+        if names is not None:
+            return min(takers, key=lambda agent: names.index(agent.agent_id), default=None)
         return min(takers, key=lambda agent: self._rank(agent, contact), default=None)
 
     def _rank(self, agent: RefAgent, contact: RefContact) -> tuple[Fraction | int, int, str]:
         assert self.policy is not None
         first: Fraction | int
-        match self.queue_of(contact).selection:
+        match self.selection(contact):
             case Selection.LONGEST_IDLE:
                 first = 0
             case Selection.LEAST_OCCUPIED:
                 first = Fraction(self.units_used(agent), max(1, self.units(agent)))
             case Selection.HIGHEST_PROFICIENCY:
-                first = -sum(agent.skills[skill] for skill in self.required(contact))
+                first = -sum(self.level_of(agent, skill) for skill in self.required(contact))
             case Selection.ROUND_ROBIN:
                 first = agent.last_offer_seq
             case Selection.LEAST_FLEXIBLE:

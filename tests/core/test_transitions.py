@@ -29,6 +29,7 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "contact.updated": (LIVE, "="),
         "contact.overflowed": (("queued",), "="),
         "contact.relaxed": (WAITING, "="),
+        "contact.step_entered": (WAITING, "="),
         "contact.requeued": (LIVE, "queued"),
         "contact.assigned": (LIVE, "assigned"),
         "contact.abandoned": (WAITING, "abandoned"),

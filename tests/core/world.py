@@ -171,7 +171,9 @@ class World:
         if made.from_agent_id is not None:
             assert reference.could_be_handed(agent, contact, at_ms), "I12/I14: no room for it"
             return
-        assert made.prio == contact.priority_s + reference.queue_of(contact).priority_s
+        raised_s, _ = reference.raised(contact)
+        queue_s = reference.queue_of(contact).priority_s
+        assert made.prio == contact.priority_s + queue_s + raised_s
         assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
         first = reference.first_for(agent, at_ms)
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
@@ -219,6 +221,10 @@ class World:
             event.strict_class,
             None,
             None,
+            plan=event.plan,
+            step=event.step,
+            named=event.preferred_agents,
+            last=event.last_agent_id,
         )
         assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
 
@@ -304,6 +310,10 @@ class World:
                 assert not live, "I8: waiting, with an offer"
                 late_ms = contact.wait_until_ms
                 assert late_ms is None or late_ms > self.at_ms, "I19: waits too long in its queue"
+                over_ms = contact.step_until_ms
+                assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
+                if reference.is_preferred_step(contact):
+                    assert reference.somebody_is_there(contact), "kept for somebody who is away"
             case ContactState.OFFERED:
                 assert live, "I9: offered, without an offer"
             case ContactState.ASSIGNED:

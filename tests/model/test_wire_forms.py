@@ -44,6 +44,7 @@ EVENT_TAGS = {
     "ContactRequeued": "contact.requeued",
     "ContactOverflowed": "contact.overflowed",
     "ContactRelaxed": "contact.relaxed",
+    "ContactStepEntered": "contact.step_entered",
     "ContactAssigned": "contact.assigned",
     "ContactAbandoned": "contact.abandoned",
     "ContactCancelled": "contact.cancelled",

@@ -8,15 +8,21 @@ import random
 import sys
 from typing import Any, Final
 
+import msgspec
+
 from router.model import commands as c
 from router.model.policy import (
     AgentsPolicy,
     ChannelPolicy,
+    EntryRule,
+    EntryWhen,
     LostDesktopAction,
     Policy,
     QueuePolicy,
     RonaPolicy,
     Selection,
+    SkipIf,
+    StepPolicy,
     WhenFull,
 )
 from router.model.states import AgentState, AssignmentState
@@ -27,6 +33,7 @@ QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("billing", "english", "german")
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
+PLANS: Final = ("short", "long")
 
 
 class Workload:
@@ -104,6 +111,8 @@ class Workload:
             ttl_s=self._one((None, None, None, 20)),
             dedupe_key=key,
             fingerprint=None if key is None else self._one((b"f1", b"f2")),
+            preferred_agents=tuple(self._random.sample(AGENTS, self._one((0, 0, 1, 2)))),
+            continues=self._one((None, f"c{self._random.randint(1, self._count)}")),
         )
 
     def _accept(self, world: World) -> c.Command:
@@ -172,6 +181,7 @@ class Workload:
             c.EndContact(contact_id=contact_id, reason="supervisor"),
             c.UpdateContact(contact_id=contact_id, priority_s=self._one((0, 30))),
             c.UpdateContact(contact_id=contact_id, skills=self._skills(), strict_class=1),
+            c.UpdateContact(contact_id=contact_id, preferred_agents=(self._one(AGENTS),)),
             c.RequeueContact(contact_id=contact_id, queue_id=self._one((*QUEUES, None))),
             c.AssignContact(contact_id=contact_id, agent_id=self._one(AGENTS)),
         )
@@ -188,7 +198,12 @@ class Workload:
         work = self._one(owned)
         if self._random.random() < 0.3:
             return c.TransferContact(contact_id=work.contact_id, to_queue_id=self._one(QUEUES))
-        return c.TransferContact(contact_id=work.contact_id, to_agent_id=self._one(AGENTS))
+        return c.TransferContact(
+            contact_id=work.contact_id,
+            to_agent_id=self._one(AGENTS),
+            wait_s=self._one((None, 5, 20)),
+            back_s=self._one((None, 5)),
+        )
 
     def _desktop(self, world: World) -> c.Command:
         agent_id, session_id = self._one(AGENTS), self._one(SESSIONS)
@@ -217,9 +232,22 @@ class Workload:
     def policy(self) -> Policy:
         """A policy that is valid as a whole; ``vip`` is there or not."""
         names = QUEUES if self._random.random() < 0.7 else QUEUES[:2]
+        plans = {name: self._plan() for name in PLANS} if self._random.random() < 0.6 else {}
         return Policy(
+            plans=plans,
             channels={name: self._channel(name) for name in CHANNELS},
-            queues={name: self._queue(names[place + 1 :]) for place, name in enumerate(names)},
+            queues={
+                name: self._queue(names[place + 1 :], tuple(plans))
+                for place, name in enumerate(names)
+            },
+            entry=(
+                EntryRule(
+                    name="calls",
+                    when=EntryWhen(channel="voice"),
+                    queue=names[0],
+                    plan=self._one((None, *plans)),
+                ),
+            ),
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
             default_queue="support",
             agents=AgentsPolicy(
@@ -243,11 +271,34 @@ class Workload:
             lost_desktop_prefer_s=self._one((0, 10)),
         )
 
-    def _queue(self, after: tuple[str, ...]) -> QueuePolicy:
+    def _plan(self) -> tuple[StepPolicy, ...]:
+        """Steps of every kind; no step moves its contacts, for queues must not overflow in a circle."""
+        count = self._random.randint(1, 4)
+        steps = [
+            StepPolicy(
+                for_s=self._one((1, 3, 8)) if number + 1 < count else None,
+                skills=self._one((None, None, None, self._skills())),
+                remove_skills=self._one(((), (), ("english",), ("billing", "german"))),
+                levels=self._one(({}, {}, {"english": 1}, {"german": 2})),
+                keep_earlier=self._one((True, True, False)),
+                prefer=self._one(((), (), ("last",), ("named",), ("last", "named"))),
+                prefer_agents=self._one(((), (), (), (self._one(AGENTS),))),
+                add_priority_s=self._one((0, 0, 10, -10)),
+                strict_class=self._one((0, 0, 0, 1)),
+                selection=self._one((None, None, *Selection)),
+                skip_if=self._one((None, None, *SkipIf)),
+            )
+            for number in range(count)
+        ]
+        steps[-1] = msgspec.structs.replace(steps[-1], prefer=(), prefer_agents=())
+        return msgspec.convert(msgspec.to_builtins(steps), tuple[StepPolicy, ...])
+
+    def _queue(self, after: tuple[str, ...], plans: tuple[str, ...] = ()) -> QueuePolicy:
         overflow_to = self._one((None, *after))
         return QueuePolicy(
             requires=self._one(({}, {}, {"english": 1}, {"german": 2})),
             selection=self._one(Selection),
+            plan=self._one((None, *plans)),
             priority_s=self._one((0, 0, 15)),
             strict_class=self._one((0, 0, 1)),
             offer_timeout_s=self._one((None, 3)),

@@ -17,6 +17,7 @@ from router.model.policy import (
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    StepPolicy,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
@@ -31,6 +32,7 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     ServiceLevelPolicy: "service_level.",
     AgentsPolicy: "agents.",
     RetentionPolicy: "retention.",
+    StepPolicy: "",
 }
 
 

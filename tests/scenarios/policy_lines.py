@@ -17,16 +17,19 @@ from router.model.policy import (
     FactType,
     LostDesktopAction,
     Policy,
+    Preferred,
     QueuePolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    SkipIf,
+    StepPolicy,
     WhenFull,
 )
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
-KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove")
+KINDS: Final = ("channel", "queue", "entry", "agents", "default_queue", "remove", "step")
 
 
 def yes_or_no(text: str) -> bool:
@@ -76,6 +79,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
 QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "requires": ("requires", levels),
     "selection": ("selection", Selection),
+    "plan": ("plan", str),
     "priority": ("priority_s", signed_seconds),
     "class": ("strict_class", int),
     "offer_timeout": ("offer_timeout_s", seconds_of),
@@ -88,11 +92,26 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "cool_down": ("cool_down_s", seconds_of),
     "service_level": ("service_level", service_level),
 }
+STEP: Final[dict[str, tuple[str, Reader]]] = {
+    "for": ("for_s", seconds_of),
+    "asks": ("skills", levels),
+    "without": ("remove_skills", names),
+    "level": ("levels", levels),
+    "keep_earlier": ("keep_earlier", yes_or_no),
+    "prefer": ("prefer", lambda text: tuple(Preferred(name) for name in text.split(","))),
+    "prefer_agents": ("prefer_agents", names),
+    "priority": ("add_priority_s", signed_seconds),
+    "class": ("strict_class", int),
+    "queue": ("queue", str),
+    "selection": ("selection", Selection),
+    "skip_if": ("skip_if", SkipIf),
+}
 ENTRY: Final[dict[str, tuple[str, Reader]]] = {
     "queue": ("queue", str),
     "priority": ("priority_s", signed_seconds),
     "class": ("strict_class", int),
     "needs": ("skills", levels),
+    "plan": ("plan", str),
 }
 AGENTS: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
@@ -120,6 +139,7 @@ class Draft:
         self._queues: dict[str, QueuePolicy] = {}
         self._queue_wrap_up: dict[str, int] = {}
         self._entry: list[EntryRule] = []
+        self._plans: dict[str, tuple[StepPolicy, ...]] = {}
         self._agents = AgentsPolicy()
         self._default_queue: str | None = None
         self._skills: tuple[str, ...] = ()
@@ -133,7 +153,7 @@ class Draft:
         for line in text.splitlines():
             for part in [] if line.startswith("#") else line.split():
                 key, _, value = part.partition("=")
-                if key in ("needs", "skills", "requires") and value:
+                if key in ("needs", "skills", "requires", "asks", "level") and value:
                     skills |= dict.fromkeys(levels(value))
                 if key.startswith("fact."):
                     facts[key.removeprefix("fact.")] = None
@@ -150,6 +170,9 @@ class Draft:
                 self._queue(name, settings)
             case ["entry", name]:
                 self._entry_rule(name, settings)
+            case ["step", name]:
+                step = StepPolicy(**fields(settings, STEP))
+                self._plans[name] = (*self._plans.get(name, ()), step)
             case ["agents"]:
                 self._agents = replace(self._agents, **fields(settings, AGENTS))
             case ["default_queue", name]:
@@ -201,6 +224,7 @@ class Draft:
             queues=queues,
             skills=self._skills,
             facts={name: FactPolicy(type=FactType.IDENT) for name in self._facts},
+            plans=dict(self._plans),
             entry=tuple(self._entry),
             default_queue=self._default_queue,
             agents=self._agents,

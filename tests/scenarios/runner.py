@@ -151,6 +151,8 @@ class Runner:
             strict_class=int(settings.pop("class", "0")),
             ttl_s=None if ttl is None else seconds_of(ttl),
             attributes=_facts(settings),
+            preferred_agents=tuple(filter(None, settings.pop("prefers", "").split(","))),
+            continues=settings.pop("continues", None),
         )
         _nothing_left(settings)
         return command
@@ -241,9 +243,17 @@ class Runner:
                 return c.TransferContact(
                     contact_id=contact_id, to_queue_id=queue_id, agent_id=agent_id
                 )
-            case "transfers", ["to", "agent", other]:
+            case "transfers", ["to", "agent", other, *waits]:
+                limits = {
+                    name: seconds_of(text)
+                    for name, text in zip(waits[::2], waits[1::2], strict=True)
+                }
                 return c.TransferContact(
-                    contact_id=contact_id, to_agent_id=other, agent_id=agent_id
+                    contact_id=contact_id,
+                    to_agent_id=other,
+                    agent_id=agent_id,
+                    wait_s=limits.get("wait"),
+                    back_s=limits.get("back"),
                 )
             case _:
                 raise ValueError(f"nobody {verb} in a story")

@@ -62,6 +62,10 @@ class Teller:
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
                 way = f"from {event.from_queue_id} to {event.queue_id}"
                 return f"contact {event.contact_id} overflows {way}"
+            case e.ContactStepEntered():
+                over_ms = event.step_until_ms
+                ends = "" if over_ms is None else f" until {time_of(over_ms)}"
+                return f"contact {event.contact_id} in step {event.step}{ends}"
             case e.ContactRelaxed():
                 return f"contact {event.contact_id} free for everybody"
             case e.ContactUpdated():

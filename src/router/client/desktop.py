@@ -83,8 +83,25 @@ class DesktopClient(SocketClient):
             f.Transfer(id=self._id(), contact_id=contact_id, to_queue_id=queue_id)
         )
 
-    async def transfer_to_agent(self, contact_id: str, agent_id: str) -> f.Ok:
-        """Offer the contact to another agent; it stays here until he accepts."""
+    async def transfer_to_agent(
+        self,
+        contact_id: str,
+        agent_id: str,
+        *,
+        wait_s: int | None = None,
+        back_s: int | None = None,
+    ) -> f.Ok:
+        """Offer the contact to another agent; it stays here until he accepts.
+
+        ``wait_s``: if he cannot take it now, this agent is done with it and it waits so long for the other alone, then
+        ``back_s`` for this one, then for everybody.
+        """
         return await self._command(
-            f.Transfer(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
+            f.Transfer(
+                id=self._id(),
+                contact_id=contact_id,
+                to_agent_id=agent_id,
+                wait_s=wait_s,
+                back_s=back_s,
+            )
         )

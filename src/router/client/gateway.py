@@ -41,6 +41,8 @@ class GatewayClient(ContactChanges):
         attributes: dict[str, FactValue] | None = None,
         ttl_s: int | None = None,
         reference: str | None = None,
+        preferred_agents: tuple[str, ...] = (),
+        continues: str | None = None,
         idempotency_key: str | None = None,
         until_known: bool = False,
     ) -> f.Ok:
@@ -58,6 +60,8 @@ class GatewayClient(ContactChanges):
             attributes=attributes or {},
             ttl_s=ttl_s,
             reference=reference,
+            preferred_agents=preferred_agents,
+            continues=continues,
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:

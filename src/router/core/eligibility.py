@@ -3,8 +3,10 @@
 ``why`` answers with it, and a property test holds the indexes to it: they offer exactly where nothing is lacking.
 """
 
-from router.core.lines import needs_of
+from router.core.lines import Needs
+from router.core.plans import kept_for, requirement_of
 from router.core.state import Agent, Contact, RoutingState
+from router.model.policy import Policy
 from router.model.states import AgentState, ContactState, Presence
 from router.model.views import Lack
 
@@ -15,7 +17,7 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
         lacks_qualification(state, agent, contact)
         + lacks_readiness(agent)
         + lacks_capacity(state, agent, contact.channel)
-        + _pair(agent, contact, at_ms)
+        + _pair(state, agent, contact, at_ms)
     )
 
 
@@ -24,15 +26,25 @@ def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> 
     found: list[Lack] = []
     if agent.queues is not None and contact.queue_id not in agent.queues:
         found.append(Lack(code="queue"))
-    declared = () if state.policy is None else state.policy.skills
-    for skill, level in needs_of(state.queue_policy(contact.queue_id), contact.skills):
-        has = agent.skills.get(skill) if skill in declared else None
+    if state.policy is not None:
+        needs, also = requirement_of(state.policy, contact)
+        skills = lacks_skills(state.policy, agent, needs)
+        if not any(not lacks_skills(state.policy, agent, other) for other in also):
+            found += skills
+    if agent.channel_max.get(contact.channel) == 0:
+        found.append(Lack(code="channel", channel=contact.channel))
+    return found
+
+
+def lacks_skills(policy: Policy, agent: Agent, needs: Needs) -> list[Lack]:
+    """The skills and levels of a requirement that he has not got."""
+    found: list[Lack] = []
+    for skill, level in needs:
+        has = agent.skills.get(skill) if skill in policy.skills else None
         if has is None:
             found.append(Lack(code="skill", skill=skill, needs=level))
         elif has < level:
             found.append(Lack(code="level", skill=skill, has=has, needs=level))
-    if agent.channel_max.get(contact.channel) == 0:
-        found.append(Lack(code="channel", channel=contact.channel))
     return found
 
 
@@ -81,7 +93,7 @@ def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack
     return found
 
 
-def _pair(agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
+def _pair(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
     found: list[Lack] = []
     until_ms = (contact.cool_downs or {}).get(agent.agent_id, 0)
     if until_ms > at_ms:
@@ -90,8 +102,13 @@ def _pair(agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
         found.append(Lack(code="offered"))
     if contact.state is ContactState.ASSIGNED and contact.agent_id == agent.agent_id:
         found.append(Lack(code="owner"))
-    if contact.preferred_agent_id not in (None, agent.agent_id):
-        found.append(Lack(code="preferred", until_ms=contact.preferred_until_ms))
+    only = None
+    if state.policy is not None and contact.state is not ContactState.ASSIGNED:
+        only = kept_for(state.policy, contact)
+    if only is not None and agent.agent_id not in only:
+        reserved = contact.preferred_agent_id is not None
+        ends_at_ms = contact.preferred_until_ms if reserved else contact.step_until_ms
+        found.append(Lack(code="preferred", until_ms=ends_at_ms))
     return found
 
 

@@ -68,13 +68,13 @@ class Engine:
             if limit is not None:
                 limit -= 1
         index = state.index
-        if index.freed or index.seeking:
+        if index.freed or index.seeking or index.left:
             settle(step)
         answer = DECIDE[type(command)](step, command)
         # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
         while limit is None and (entry := timers.due(at_ms)) is not None:
             fire(step, entry)
-        if index.freed or index.seeking:
+        if index.freed or index.seeking or index.left:
             settle(step)
         return Outcome(answer=answer, first_seq=first_seq, at_ms=at_ms, events=step.events)
 
@@ -93,6 +93,7 @@ class Engine:
         # What was to be matched has been: the record says how.
         state.index.freed.clear()
         state.index.seeking.clear()
+        state.index.left.clear()
 
     # --- the whole ------------------------------------------------------------
     @property

@@ -14,8 +14,9 @@ from typing import Final
 
 from router.core.gamma import clearing
 from router.core.index import Index
-from router.core.lines import Line, LineKey, needs_of
-from router.core.pace import Forecast, kind_of
+from router.core.lines import Line, LineKey
+from router.core.pace import Forecast, Kind, kind_of
+from router.core.plans import NO_PLAN, Stage, plan_of, stage_at
 from router.core.ranking import rank_key
 from router.core.state import Contact, RoutingState
 from router.model.forecasts import ExpectedWait, WaitInterval
@@ -59,10 +60,11 @@ def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
     if contact.state is not ContactState.QUEUED or not contact.key or contact.line is None:
         return ExpectedWait(reason="not_waiting")
     line = contact.line
-    if line.only_agent is not None:
-        # It is reserved for one agent for a while, then anybody's who is qualified.
-        line = _line(state, contact.queue_id, contact.channel, contact.skills)
-    if not contact.cool_downs and _somebody_has_room(state.index, line):
+    if line.only is not None:
+        # It is kept for certain agents for a while, then anybody's who is qualified.
+        queue_id, channel, needs, _, also, selection = line.key
+        line = _line(state, (queue_id, channel, needs, None, also, selection))
+    elif not contact.cool_downs and _somebody_has_room(state.index, line):
         return _NOW
     return _view(state, line, contact.key, contact)
 
@@ -81,7 +83,8 @@ def expected_wait_of_new(
 
     ``at_ms``: now, where that is later than the last step.
     """
-    line = _line(state, queue_id, channel, skills or {})
+    stage = _first_stage(state, queue_id, skills or {})
+    line = _line(state, (queue_id, channel, stage.needs, None, stage.also, stage.selection))
     if _somebody_has_room(state.index, line):
         return _NOW
     newcomer = Contact(
@@ -94,6 +97,8 @@ def expected_wait_of_new(
         orig_seq=_NEWEST_SEQ,
         priority_s=priority_s,
         strict_class=strict_class,
+        raised_s=stage.raised_s,
+        raised_class=stage.raised_class,
     )
     return _view(state, line, rank_key(newcomer, line.queue), newcomer)
 
@@ -144,7 +149,7 @@ def most_common_class(
     most = 0
     for line in state.index.queue_lines.get(queue_id, ()):
         waiting = len(line.by_key)
-        if waiting > most and line.channel == channel and line.only_agent is None:
+        if waiting > most and line.channel == channel and line.only is None:
             most, skills = waiting, dict(line.needs)
     return channel, skills
 
@@ -160,7 +165,7 @@ def foresee(state: RoutingState, contact: Contact) -> None:
     line = contact.line
     assert line is not None
     index = state.index
-    if index.open_profiles[line.channel_index] & line.profile_mask or line.only_agent is not None:
+    if index.open_profiles[line.channel_index] & line.profile_mask or line.only is not None:
         return
     if line.profile_mask.bit_count() > _POOL_MAX:
         return
@@ -278,9 +283,10 @@ def _ring_ms(state: RoutingState, line: Line) -> int:
     return 0 if pace is None else pace.ring_ms
 
 
-def _kind(contact: Contact, queue: QueuePolicy) -> tuple[QueueId, str, str]:
-    strict = max(contact.strict_class, queue.strict_class)
-    return kind_of(contact.queue_id, contact.channel, strict, contact.priority_s + queue.priority_s)
+def _kind(contact: Contact, queue: QueuePolicy) -> Kind:
+    strict = max(contact.strict_class, queue.strict_class, contact.raised_class)
+    credit_s = contact.priority_s + queue.priority_s + contact.raised_s
+    return kind_of(contact.queue_id, contact.channel, strict, credit_s)
 
 
 def _ready(index: Index, mask: int) -> int:
@@ -302,16 +308,27 @@ def _somebody_has_room(index: Index, line: Line) -> bool:
     return bool(index.open_profiles[line.channel_index] & line.profile_mask)
 
 
-def _line(state: RoutingState, queue_id: QueueId, channel: str, skills: dict[str, int]) -> Line:
-    """The line of a requirement class: the one there is, or one made for this question alone."""
+def _first_stage(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> Stage:
+    """What a newcomer asks for: in the first step where its queue has a plan."""
     queue = state.queue_policy(queue_id)
-    key: LineKey = (queue_id, channel, needs_of(queue, skills), None)
+    plan = NO_PLAN if state.policy is None else plan_of(state.policy, queue_id, None)
+    return stage_at(queue, plan, 0, skills)
+
+
+def _line(state: RoutingState, key: LineKey) -> Line:
+    """The line of a requirement class: the one there is, or one made for this question alone."""
     index = state.index
     line = index.lines.get(key)
     if line is not None:
         return line
-    known = index.channels[channel]
-    line = Line(key, index=0, channel_index=known.index, queue=queue, channel_policy=known.policy)
+    channel = index.channels[key[1]]
+    line = Line(
+        key,
+        index=0,
+        channel_index=channel.index,
+        queue=state.queue_policy(key[0]),
+        channel_policy=channel.policy,
+    )
     for profile in index.profiles.values():
         if profile.serves(line):
             line.profile_mask |= profile.bit

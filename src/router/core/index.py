@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from typing import Final
 
 from router.core.lines import Line, LineKey, Needs, needs_of
+from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
 from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
 from router.core.ranking import rank_key
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
@@ -19,6 +20,7 @@ from router.model.states import AgentState, ContactState, Presence
 
 # Requirement classes that are empty are kept for their next contact, up to this many.
 _EMPTY_LINES_MAX: Final = 2_000
+_STAGES_MAX: Final = 10_000
 
 
 class Channel:
@@ -65,6 +67,13 @@ class Index:
         self._declared: frozenset[str] = frozenset()
         self._limits: dict[Needs, list[int]] = {}
         """Shared by all agents with the same overrides: few of them, so they stay at hand."""
+        self.left: dict[AgentId, Agent | None] = {}
+        """Agents for whom contacts are kept, and who may not be there for them any more; ``matching`` empties it."""
+        self._plans = False
+        """Whether the policy has any."""
+        self._planned: frozenset[QueueId] = frozenset()
+        """The queues that have one."""
+        self._stages: dict[tuple[QueueId, str | None, int, Needs], Stage] = {}
         self._memo: tuple[QueueId, str, dict[str, int], AgentId | None, Line] | None = None
 
     # --- the whole --------------------------------------------------------------
@@ -75,16 +84,20 @@ class Index:
         self.lines, self.by_index, self._free_indexes = {}, [], []
         self.private, self.queue_lines = {}, {}
         self.busy_lines, self.heads, self._memo = 0, [], None
+        self._plans, self._stages = bool(policy.plans), {}
+        self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
         self.freed.clear()
+        self.left.clear()
         for agent in sorted(state.agents.values(), key=_idle_no):
             self._take_load(agent)
             agent.profile, agent.room, agent.counted_ready = None, 0, False
             self.enlist(agent)
         for contact in state.contacts.values():
             contact.line, contact.key = None, 0
+            contact.raised_s = contact.raised_class = 0
             if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
                 self.place(contact)
         # Every agent with room looks at every line he serves: no contact needs to look as well.
@@ -114,14 +127,23 @@ class Index:
             self.leave(contact)
             contact.line = line
             line.refs += 1
+        if self._plans:
+            self._raise(contact)
         if len(contact.offers) >= line.broadcast:
             return
         contact.key = rank_key(contact, line.queue)
         before = line.head
         line.add(contact.key, contact)
-        if line.head != before and line.only_agent is None:
+        if line.head != before and line.only is None:
             self._head_moved(line, before)
         self.seeking[contact.contact_id] = contact
+
+    def _raise(self, contact: Contact) -> None:
+        """What its plan adds to its credit and class."""
+        contact.raised_s = contact.raised_class = 0
+        if contact.plan is not None or contact.queue_id in self._planned:
+            stage = self.stage(asks_of(contact))
+            contact.raised_s, contact.raised_class = stage.raised_s, stage.raised_class
 
     def unplace(self, contact: Contact) -> None:
         """It no longer waits; its line stays known while it is offered."""
@@ -130,7 +152,7 @@ class Index:
         before = line.head
         line.remove(contact.key)
         contact.key = 0
-        if line.head != before and line.only_agent is None:
+        if line.head != before and line.only is None:
             self._head_moved(line, before)
         self.seeking.pop(contact.contact_id, None)
 
@@ -154,51 +176,83 @@ class Index:
             self.unplace(contact)
         contact.line = None
         line.refs -= 1
-        if not line.refs and (line.only_agent or len(self.lines) > _EMPTY_LINES_MAX):
+        if not line.refs and (line.only is not None or len(self.lines) > _EMPTY_LINES_MAX):
             self._drop_line(line)
 
     def line_for(self, contact: Contact) -> Line:
         """The line of its requirement class, made if need be."""
-        return self.line_of(
+        if self._plans and (contact.plan is not None or contact.queue_id in self._planned):
+            return self.line_at(asks_of(contact))
+        return self._plain_line(
             contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
         )
 
-    def line_of(
-        self,
-        queue_id: QueueId,
-        channel: str,
-        skills: dict[str, int],
-        only_agent: AgentId | None = None,
+    def line_at(self, asks: Asks) -> Line:
+        """The line of what is asked for."""
+        policy = self._state.policy
+        plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
+        if not plan:
+            return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
+        stage = self.stage(asks)
+        only = only_of(plan, asks)
+        key = (asks.queue_id, asks.channel, stage.needs, only, stage.also, stage.selection)
+        return self.lines.get(key) or self._make_line(key)
+
+    def stage(self, asks: Asks) -> Stage:
+        """What the step asks for, whoever is preferred."""
+        state = self._state
+        assert state.policy is not None
+        own = asks.plan
+        key = (asks.queue_id, own, asks.step, tuple(sorted(asks.skills.items())))
+        stage = self._stages.get(key)
+        if stage is None:
+            if len(self._stages) >= _STAGES_MAX:
+                self._stages.clear()
+            plan = plan_of(state.policy, asks.queue_id, own)
+            stage = stage_at(state.queue_policy(asks.queue_id), plan, asks.step, asks.skills)
+            self._stages[key] = stage
+        return stage
+
+    def _plain_line(
+        self, queue_id: QueueId, channel: str, skills: dict[str, int], reserved: AgentId | None
     ) -> Line:
-        """The line of a requirement class."""
+        """The line of a requirement class that no plan changes."""
         memo = self._memo
         if (
             memo is not None
             and memo[2] is skills  # A requirement is asked for by decide, then again by apply.
             and memo[0] == queue_id
             and memo[1] == channel
-            and memo[3] == only_agent
+            and memo[3] == reserved
         ):
             return memo[4]
-        key = (queue_id, channel, needs_of(self._state.queue_policy(queue_id), skills), only_agent)
+        needs = needs_of(self._state.queue_policy(queue_id), skills)
+        only = None if reserved is None else (reserved,)
+        key: LineKey = (queue_id, channel, needs, only, (), None)
         line = self.lines.get(key) or self._make_line(key)
-        self._memo = (queue_id, channel, skills, only_agent, line)
+        self._memo = (queue_id, channel, skills, reserved, line)
         return line
 
-    def req(
-        self,
-        queue_id: QueueId,
-        channel: str,
-        skills: dict[str, int],
-        only_agent: AgentId | None = None,
-    ) -> str:
-        """The text of a requirement class."""
-        return self.line_of(queue_id, channel, skills, only_agent).req
+    def drop_if_unused(self, line: Line) -> None:
+        """Forget a line for certain agents in which nobody stands."""
+        if line.only is not None and not line.refs:
+            self._drop_line(line)
 
-    def somebody_could_take(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> bool:
-        """Whether a new contact with this requirement would be offered at once."""
-        line = self.line_of(queue_id, channel, skills)
-        return bool(self.open_profiles[line.channel_index] & line.profile_mask)
+    def somebody_could_take(self, asks: Asks) -> bool:
+        """Whether a new contact that asks for this would be offered at once."""
+        line = self.line_at(asks)
+        i = line.channel_index
+        if line.only is None:
+            return bool(self.open_profiles[i] & line.profile_mask)
+        kept_for = [self.agent(name) for name in line.only]
+        self.drop_if_unused(line)
+        return any(
+            agent is not None
+            and agent.profile is not None
+            and agent.profile.serves(line)
+            and agent.room >> i & 1
+            for agent in kept_for
+        )
 
     def agent(self, agent_id: AgentId | None) -> Agent | None:
         """An agent by his id."""
@@ -224,8 +278,9 @@ class Index:
             self.by_index[index] = line
         self.lines[key] = line
         self.queue_lines.setdefault(line.queue_id, []).append(line)
-        if line.only_agent is not None:
-            self.private.setdefault(line.only_agent, []).append(line)
+        if line.only is not None:
+            for agent_id in line.only:
+                self.private.setdefault(agent_id, []).append(line)
             return line
         self.channel_lines[channel.index] |= line.bit
         for profile in self.profiles.values():
@@ -238,11 +293,12 @@ class Index:
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)
         self.queue_lines[line.queue_id].remove(line)
-        if line.only_agent is not None:
-            lines = self.private[line.only_agent]
-            lines.remove(line)
-            if not lines:
-                del self.private[line.only_agent]
+        if line.only is not None:
+            for agent_id in line.only:
+                lines = self.private[agent_id]
+                lines.remove(line)
+                if not lines:
+                    del self.private[agent_id]
             return
         self.channel_lines[line.channel_index] &= ~line.bit
 
@@ -261,6 +317,7 @@ class Index:
         key = profile_key(agent)
         profile = self.profiles.get(key) or self._make_profile(key)
         if agent.profile is not profile:
+            self._note_left(agent)
             self.discharge(agent)
             agent.profile = profile
             profile.agents += 1
@@ -297,7 +354,7 @@ class Index:
             self.profile_list[index] = profile
         self.profiles[key] = profile
         for line in self.lines.values():
-            if line.only_agent is None:
+            if line.only is None:
                 self._meet(profile, line)
         return profile
 
@@ -380,11 +437,16 @@ class Index:
             if after & ~before:
                 self.freed[agent.agent_id] = agent
 
-    @staticmethod
-    def _count_ready(agent: Agent, *, ready: bool) -> None:
+    def _count_ready(self, agent: Agent, *, ready: bool) -> None:
         assert agent.profile is not None
         agent.profile.ready += 1 if ready else -1
         agent.counted_ready = ready
+        if not ready:
+            self._note_left(agent)
+
+    def _note_left(self, agent: Agent) -> None:
+        if agent.agent_id in self.private:
+            self.left[agent.agent_id] = agent
 
     def room_of(self, agent: Agent) -> int:
         """Bits of the channels that fit his state, presence and capacity."""

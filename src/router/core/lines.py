@@ -1,7 +1,7 @@
 """Lines: the waiting contacts of one requirement class, in rank order.
 
 Everybody in a line can be taken by the same agents, so an agent looks at the heads of the lines he serves and nowhere else.
-A line of its own is made for contacts that are reserved for one agent.
+A line of its own is made for contacts that are kept for certain agents.
 """
 
 from typing import Final, TypeAlias
@@ -13,7 +13,11 @@ from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueuePolicy, Selection
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]
-LineKey: TypeAlias = tuple[QueueId, str, Needs, AgentId | None]
+# Queue, channel, requirement, the agents who alone may take it (none: everybody), other requirements that will do as well,
+# the plan's selection in place of the queue's.
+LineKey: TypeAlias = tuple[
+    QueueId, str, Needs, tuple[AgentId, ...] | None, tuple[Needs, ...], Selection | None
+]
 
 # Places in one piece of the waiting order (sortedcontainers' load factor, set the way its documentation shows). Taking the first
 # moves the rest of its piece: shorter than the default of 1,000, because the first is what is taken.
@@ -31,17 +35,29 @@ def needs_of(queue: QueuePolicy, skills: dict[str, int]) -> Needs:
     return tuple(sorted(needs.items()))
 
 
-def req_text(queue_id: QueueId, channel: str, needs: Needs, only_agent: AgentId | None) -> str:
-    """The requirement class as people read it: ``voice/support:english>=5,loans>=3``."""
-    skills = ",".join(f"{skill}>={level}" for skill, level in needs)
+def req_text(
+    queue_id: QueueId,
+    channel: str,
+    needs: Needs,
+    only: tuple[AgentId, ...] | None = None,
+    also: tuple[Needs, ...] = (),
+) -> str:
+    """The requirement class as people read it: ``voice/support:english>=5,loans>=3``.
+
+    ``|`` stands before each other requirement that will do, ``@`` before the agents who alone may take it.
+    """
+    skills = ",".join([f"{skill}>={level}" for skill, level in needs])
     text = f"{channel}/{queue_id}:{skills}" if skills else f"{channel}/{queue_id}"
-    return f"{text}@{only_agent}" if only_agent else text
+    for other in also:
+        text += "|" + ",".join([f"{skill}>={level}" for skill, level in other])
+    return text if only is None else f"{text}@{'+'.join(only)}"
 
 
 class Line:
     """One requirement class and who waits in it."""
 
     __slots__ = (
+        "also",
         "auto_accept",
         "bit",
         "broadcast",
@@ -55,7 +71,7 @@ class Line:
         "key",
         "needs",
         "offer_timeout_ms",
-        "only_agent",
+        "only",
         "profile_mask",
         "queue",
         "queue_id",
@@ -76,14 +92,14 @@ class Line:
         channel_policy: ChannelPolicy,
     ) -> None:
         self.key = key
-        self.queue_id, self.channel, self.needs, self.only_agent = key
+        self.queue_id, self.channel, self.needs, self.only, self.also, selection = key
         self.index = index
         self.bit = 1 << index
         self.channel_index = channel_index
         self.channel_policy = channel_policy
         self.queue = queue
-        self.req = req_text(*key)
-        self.selection: Selection = queue.selection
+        self.req = req_text(self.queue_id, self.channel, self.needs, self.only, self.also)
+        self.selection: Selection = selection or queue.selection
         self.broadcast = queue.broadcast
         self.cool_down_ms = queue.cool_down_s * 1000
         self.units = channel_policy.units

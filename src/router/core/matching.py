@@ -9,10 +9,12 @@ from typing import Final
 
 from router.core.decide.offers import make
 from router.core.decide.step import Step
+from router.core.decide.steps import leave_if_absent, serve_left
 from router.core.index import Index
 from router.core.lines import Line
 from router.core.selection import CHOOSERS
 from router.core.state import Agent, Contact
+from router.model.ids import AgentId
 from router.model.policy import Selection
 
 _FEW_LINES: Final = 16
@@ -23,7 +25,9 @@ _LOOK_AT_MOST: Final = 32
 def settle(step: Step) -> None:
     """Bring together what can be brought together."""
     index = step.state.index
-    while index.freed or index.seeking:
+    while index.freed or index.seeking or index.left:
+        if index.left:
+            serve_left(step)
         if index.freed:
             _serve_freed(step, index)
         if index.seeking:
@@ -57,12 +61,14 @@ def _serve_seeking(step: Step, index: Index) -> None:
             assert line is not None
             agent = choose_agent(index, line, contact, step.at_ms)
             if agent is None:
+                if line.only is not None:
+                    leave_if_absent(step, contact)
                 break
             make(step, contact, agent, line, _reason(line))
 
 
 def _reason(line: Line) -> str:
-    return "preferred" if line.only_agent else line.selection
+    return "preferred" if line.only is not None else line.selection
 
 
 def _idle_no(agent: Agent) -> int:
@@ -150,8 +156,8 @@ def _first_for(line: Line, agent: Agent, at_ms: int) -> int:
 
 def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:
     """The agent whom the line's selection chooses among those who could take the contact now."""
-    if line.only_agent is not None:
-        return _reserved_for(index, line, contact, at_ms)
+    if line.only is not None:
+        return _kept_for(index, line, line.only, contact, at_ms)
     mask = index.open_profiles[line.channel_index] & line.profile_mask
     if not mask:
         return None
@@ -187,10 +193,14 @@ def _apart(index: Index, contact: Contact, at_ms: int) -> list[str]:
     return cool + [index.offer_agent(offer_id) for offer_id in contact.offers]
 
 
-def _reserved_for(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:
-    agent = index.agent(line.only_agent)
-    if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
-        return None
-    if not agent.profile.serves(line) or kept_apart(contact, agent, at_ms):
-        return None
-    return agent
+def _kept_for(
+    index: Index, line: Line, only: tuple[AgentId, ...], contact: Contact, at_ms: int
+) -> Agent | None:
+    """The first in the order of preference who could take it now."""
+    for name in only:
+        agent = index.agent(name)
+        if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
+            continue
+        if agent.profile.serves(line) and not kept_apart(contact, agent, at_ms):
+            return agent
+    return None

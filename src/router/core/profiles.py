@@ -142,12 +142,15 @@ class Profile:
             return False
         if line.channel in self.barred:
             return False
+        return self._has(line.needs) or any(self._has(needs) for needs in line.also)
+
+    def _has(self, needs: Needs) -> bool:
         skills = self.skills
-        return all(skills.get(skill, 0) >= level for skill, level in line.needs)
+        return all(skills.get(skill, 0) >= level for skill, level in needs)
 
     def proficiency(self, line: Line) -> int:
-        """The sum of the levels in the line's skills."""
-        return sum(self.skills[skill] for skill, _ in line.needs)
+        """The sum of the levels in the line's skills; who came in by another requirement may lack some."""
+        return sum(self.skills.get(skill, 0) for skill, _ in line.needs)
 
 
 def profile_key(agent: Agent) -> ProfileKey:

@@ -18,6 +18,7 @@ _TIME_BITS: Final = 54
 
 def rank_key(contact: Contact, queue: QueuePolicy) -> int:
     """The contact's place: smaller is served first. Unique within a workspace, never 0."""
-    strict = max(contact.strict_class, queue.strict_class)
-    when = contact.queued_at_ms - 1000 * (contact.priority_s + queue.priority_s) + _TIME_OFFSET
+    strict = max(contact.strict_class, queue.strict_class, contact.raised_class)
+    credit_s = contact.priority_s + queue.priority_s + contact.raised_s
+    when = contact.queued_at_ms - 1000 * credit_s + _TIME_OFFSET
     return (((_CLASS_MAX - strict) << _TIME_BITS | when) << _SEQ_BITS) | contact.orig_seq

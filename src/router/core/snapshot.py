@@ -21,7 +21,7 @@ from router.model.states import ContactState
 FORMAT: Final = 2
 
 _DERIVED: Final[dict[type, frozenset[str]]] = {
-    Contact: frozenset({"line", "key"}),
+    Contact: frozenset({"line", "key", "raised_s", "raised_class"}),
     Agent: frozenset(
         {
             "offers",
@@ -183,4 +183,5 @@ def _derive(state: RoutingState) -> None:
     if state.policy is not None:
         state.index.rebuild(state.policy)
     state.index.freed.clear()
+    state.index.left.clear()
     state.timers.rebuild()

@@ -51,6 +51,15 @@ class Contact(Struct, kw_only=True, gc=False):
     """The event that gave it to the owner."""
     preferred_agent_id: AgentId | None = None
     preferred_until_ms: int | None = None
+    back_agent_id: AgentId | None = None
+    back_ms: int | None = None
+    """Who may have it next, and for how long, when the preferred agent has not taken it."""
+    plan: str | None = None
+    """Its own plan; none: the queue's."""
+    step: int = 0
+    step_until_ms: int | None = None
+    preferred_agents: tuple[AgentId, ...] = ()
+    last_agent_id: AgentId | None = None
     cool_downs: dict[AgentId, int] | None = None
     gone: dict[OfferId, tuple[OfferState, int, AgentId]] | None = None
     """How its other offers ended, at which event, and whose they were."""
@@ -60,6 +69,10 @@ class Contact(Struct, kw_only=True, gc=False):
     """Derived: the line it waits in (or will return to while offered)."""
     key: int = 0
     """Derived: its place in that line; 0 = not waiting there now."""
+    raised_s: int = 0
+    """Derived: the credit that its plan has added."""
+    raised_class: int = 0
+    """Derived: the least strict class that its plan asks for."""
 
 
 class Offer(Struct, kw_only=True, gc=False):

@@ -22,6 +22,7 @@ class TimerKind(IntEnum):
     COOL_DOWN = 6
     RETURN = 7
     GRACE = 8
+    STEP = 13
 
 
 _OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE})
@@ -82,6 +83,8 @@ class Timers:
                 heap.append((contact.wait_until_ms, TimerKind.WAIT, name, ""))
             if contact.preferred_until_ms is not None:
                 heap.append((contact.preferred_until_ms, TimerKind.PREFERRED, name, ""))
+            if contact.step_until_ms is not None:
+                heap.append((contact.step_until_ms, TimerKind.STEP, name, ""))
             for agent_id, until_ms in (contact.cool_downs or {}).items():
                 heap.append((until_ms, TimerKind.COOL_DOWN, name, agent_id))
         for agent in state.agents.values():
@@ -128,6 +131,8 @@ class Timers:
             return contact.ttl_at_ms == due and contact.state is not ContactState.ASSIGNED
         if kind == TimerKind.WAIT:
             return contact.wait_until_ms == due and contact.state is ContactState.QUEUED
+        if kind == TimerKind.STEP:
+            return contact.step_until_ms == due and contact.state is ContactState.QUEUED
         if kind == TimerKind.PREFERRED:
             return contact.preferred_until_ms == due and contact.key != 0
         return contact.key != 0 and (contact.cool_downs or {}).get(other) == due

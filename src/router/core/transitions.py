@@ -24,6 +24,7 @@ from router.model.events import (
     ContactQueued,
     ContactRelaxed,
     ContactRequeued,
+    ContactStepEntered,
     ContactUpdated,
     DesktopConnected,
     DesktopLost,
@@ -49,6 +50,8 @@ CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (_Q, ContactOverflowed): _Q,
     (_Q, ContactRelaxed): _Q,
     (_O, ContactRelaxed): _O,  # Broadcast: offered to some, still looking for more.
+    (_Q, ContactStepEntered): _Q,
+    (_O, ContactStepEntered): _O,  # A new policy; time moves a contact on only while it waits.
     (_Q, ContactRequeued): _Q,  # Moved to another queue.
     (
         _O,

@@ -6,7 +6,8 @@ from msgspec import structs
 
 from router.core.expected import expected_wait, queue_expected_wait
 from router.core.index import Index
-from router.core.lines import needs_of, req_text
+from router.core.lines import req_text
+from router.core.plans import kept_for, requirement_of
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
 from router.model.forecasts import accuracy_of
 from router.model.states import AgentState, ContactState
@@ -84,6 +85,11 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         ttl_at_ms=contact.ttl_at_ms,
         wait_until_ms=contact.wait_until_ms,
         preferred_agent_id=contact.preferred_agent_id,
+        plan=plan_name(state, contact),
+        step=contact.step if plan_name(state, contact) else None,
+        step_until_ms=contact.step_until_ms,
+        preferred_agents=contact.preferred_agents,
+        last_agent_id=contact.last_agent_id,
         reason=contact.reason,
     )
 
@@ -97,8 +103,17 @@ def one_contact_view(state: RoutingState, contact: Contact) -> ContactView:
 
 
 def _req(state: RoutingState, contact: Contact) -> str:
-    needs = needs_of(state.queue_policy(contact.queue_id), contact.skills)
-    return req_text(contact.queue_id, contact.channel, needs, contact.preferred_agent_id)
+    if state.policy is None:
+        return req_text(contact.queue_id, contact.channel, ())
+    needs, also = requirement_of(state.policy, contact)
+    only = kept_for(state.policy, contact)
+    return req_text(contact.queue_id, contact.channel, needs, only, also)
+
+
+def plan_name(state: RoutingState, contact: Contact) -> str | None:
+    """The plan that the contact goes through: its own or the queue's."""
+    name = contact.plan or state.queue_policy(contact.queue_id).plan
+    return name if state.policy is not None and name in state.policy.plans else None
 
 
 def position(state: RoutingState, contact: Contact) -> int | None:

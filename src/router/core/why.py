@@ -4,10 +4,11 @@ from collections import Counter
 
 from router.core.eligibility import lacks, lacks_qualification
 from router.core.expected import expected_wait
+from router.core.plans import asks_of, plan_of
 from router.core.state import Agent, Contact, RoutingState
 from router.core.views import contact_view
 from router.model.states import ContactState
-from router.model.views import AgentWhy, ContactWhy, Lack
+from router.model.views import AgentWhy, ContactWhy, Lack, StepWhy
 
 _AGENTS_SHOWN_MAX = 100
 
@@ -63,6 +64,8 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
         next_change_at_ms=None if change is None else change[0],
         next_change=None if change is None else change[1],
+        step=_step_why(state, contact, contact.step),
+        next_step=_next_step_why(state, contact),
     )
 
 
@@ -88,9 +91,55 @@ def _next_change(
         moments.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
     if contact.preferred_until_ms is not None:
         moments.append((contact.preferred_until_ms, "preferred"))
+    if contact.state is ContactState.QUEUED and contact.step_until_ms is not None:
+        moments.append((contact.step_until_ms, "step"))
     moments += [(state.offers[o].deadline_ms, "offer_timeout") for o in contact.offers]
     for answer in able:
         moments += [
             (lack.until_ms, lack.code) for lack in answer.lacks if lack.until_ms is not None
         ]
     return min((m for m in moments if m[0] > state.at_ms), default=None)
+
+
+def _step_why(state: RoutingState, contact: Contact, number: int) -> StepWhy | None:
+    """What a step of its plan asks for, and of how many; none: there is no such step."""
+    policy = state.policy
+    if policy is None or contact.state is ContactState.ASSIGNED:
+        return None
+    plan = plan_of(policy, contact.queue_id, contact.plan)
+    if not plan:
+        return None
+    index = state.index
+    asks = asks_of(contact)._replace(
+        step=number, queue_id=plan[min(number, len(plan) - 1)].queue or contact.queue_id
+    )
+    line = index.line_at(asks)
+    if line.only is None:
+        profiles = index.profiles_in(line.profile_mask)
+        qualified, ready = sum(p.agents for p in profiles), sum(p.ready for p in profiles)
+    else:
+        there = [
+            a
+            for name in line.only
+            if (a := index.agent(name)) and a.profile and a.profile.serves(line)
+        ]
+        qualified, ready = len(there), sum(agent.counted_ready for agent in there)
+    index.drop_if_unused(line)
+    is_now = number == contact.step
+    return StepWhy(
+        step=number,
+        req=line.req,
+        qualified=qualified,
+        ready=ready,
+        until_ms=contact.step_until_ms if is_now else None,
+        priority_s=index.stage(asks).raised_s,
+    )
+
+
+def _next_step_why(state: RoutingState, contact: Contact) -> StepWhy | None:
+    if contact.step_until_ms is None or state.policy is None:
+        return None
+    plan = plan_of(state.policy, contact.queue_id, contact.plan)
+    if contact.step + 1 >= len(plan):
+        return None
+    return _step_why(state, contact, contact.step + 1)

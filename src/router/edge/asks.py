@@ -52,6 +52,7 @@ def command_of(ask: Any, credential: Credential) -> Command:
                 strict_class=ask.strict_class,
                 skills=ask.skills,
                 attributes=ask.attributes,
+                preferred_agents=ask.preferred_agents,
             )
         case frames.Cancel():
             return CancelContact(
@@ -105,6 +106,8 @@ def _agents_command(ask: Any, agent_id: str) -> Command:
                 to_queue_id=ask.to_queue_id,
                 to_agent_id=ask.to_agent_id,
                 agent_id=agent_id,
+                wait_s=ask.wait_s,
+                back_s=ask.back_s,
             )
     raise AssertionError(f"no command for {type(ask).__name__}")
 

@@ -89,6 +89,7 @@ async def update_contact(call: Call) -> Answer:
             strict_class=change.strict_class,
             skills=change.skills,
             attributes=change.attributes,
+            preferred_agents=change.preferred_agents,
         ),
     )
 
@@ -134,6 +135,8 @@ async def transfer_contact(call: Call) -> Answer:
             to_queue_id=target.to_queue_id,
             to_agent_id=target.to_agent_id,
             agent_id=call.agent_id,
+            wait_s=target.wait_s,
+            back_s=target.back_s,
         ),
     )
 

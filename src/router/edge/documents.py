@@ -12,6 +12,7 @@ from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState, ContactState
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.stats.figures import QueueFigures
+from router.wire.frames import PreferredAgents, WaitSeconds
 
 
 class _Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +33,7 @@ class ContactChange(_Request, frozen=True, kw_only=True):
     strict_class: StrictClass | UnsetType = UNSET
     skills: Skills | UnsetType = UNSET
     attributes: Attributes | UnsetType = UNSET
+    preferred_agents: PreferredAgents | UnsetType = UNSET
 
 
 class Nothing(_Request, frozen=True, kw_only=True):
@@ -55,6 +57,10 @@ class TransferTarget(_Request, frozen=True, kw_only=True):
 
     to_queue_id: Name | None = None
     to_agent_id: Ident | None = None
+    wait_s: WaitSeconds | None = None
+    """For an agent who cannot take it now: it waits so long for him alone."""
+    back_s: WaitSeconds | None = None
+    """And then so long for the one who passed it on, before everybody."""
 
 
 class AssignTarget(_Request, frozen=True, kw_only=True):

@@ -40,6 +40,8 @@ def enqueue_command(
         strict_class=fields.strict_class,
         attributes=fields.attributes,
         ttl_s=fields.ttl_s,
+        preferred_agents=fields.preferred_agents,
+        continues=fields.continues,
         gateway_id=credential.subject if credential.role is Role.GATEWAY else "",
         reference=fields.reference,
         dedupe_key=dedupe_key,

@@ -32,6 +32,10 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     strict_class: int = 0
     attributes: dict[str, FactValue] = {}
     ttl_s: int | None = None
+    preferred_agents: tuple[AgentId, ...] = ()
+    """Whom the customer belongs to, for steps that prefer the agents ``named``; unknown ones are no error."""
+    continues: ContactId | None = None
+    """The contact that this one goes on with: its agent is the ``last`` one. One that is forgotten is no error."""
     gateway_id: GatewayId = ""
     reference: str | None = None
     dedupe_key: bytes | None = None
@@ -48,6 +52,7 @@ class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
     strict_class: int | UnsetType = UNSET
     skills: dict[str, int] | UnsetType = UNSET
     attributes: dict[str, FactValue] | UnsetType = UNSET
+    preferred_agents: tuple[AgentId, ...] | UnsetType = UNSET
 
 
 class CancelContact(_Command, frozen=True, kw_only=True, tag="contact.cancel"):
@@ -88,12 +93,17 @@ class TransferContact(_Command, frozen=True, kw_only=True, tag="contact.transfer
 
     Exactly one of ``to_queue_id`` and ``to_agent_id``. The owner keeps the contact until the other agent accepts.
     ``agent_id`` set: only the owner may.
+
+    ``wait_s``, for an agent who cannot take it now: the owner is done with it, and the contact waits so long for that agent alone.
+    If he does not take it, it waits ``back_s`` for the agent who passed it on, then for everybody.
     """
 
     contact_id: ContactId
     to_queue_id: QueueId | None = None
     to_agent_id: AgentId | None = None
     agent_id: AgentId | None = None
+    wait_s: int | None = None
+    back_s: int | None = None
 
 
 class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):

@@ -40,6 +40,14 @@ class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
+    plan: str | None = None
+    """Its own plan; none: the queue's, where it has one."""
+    step: int = 0
+    """The first step of the plan that was not skipped."""
+    step_until_ms: int | None = None
+    """When that step ends."""
+    preferred_agents: tuple[AgentId, ...] = ()
+    last_agent_id: AgentId | None = None
 
 
 class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
@@ -54,6 +62,7 @@ class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
     agent_id: AgentId | None = None
     """The owner, where it has one."""
     gateway_id: GatewayId = ""
+    preferred_agents: tuple[AgentId, ...] = ()
 
 
 class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued"):
@@ -76,6 +85,13 @@ class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued")
     cool_down_until_ms: int | None = None
     """Until then ``agent_id`` does not get it again."""
     gateway_id: GatewayId = ""
+    plan: str | None = None
+    step: int = 0
+    step_until_ms: int | None = None
+    back_agent_id: AgentId | None = None
+    """Who may have it next when ``preferred_agent_id`` has not taken it, before everybody."""
+    back_ms: int | None = None
+    """For how long."""
 
 
 class ContactOverflowed(_Event, frozen=True, kw_only=True, tag="contact.overflowed"):
@@ -87,6 +103,9 @@ class ContactOverflowed(_Event, frozen=True, kw_only=True, tag="contact.overflow
     req: str
     wait_until_ms: int | None = None
     gateway_id: GatewayId = ""
+    plan: str | None = None
+    step: int = 0
+    step_until_ms: int | None = None
 
 
 class ContactRelaxed(_Event, frozen=True, kw_only=True, tag="contact.relaxed"):
@@ -94,6 +113,19 @@ class ContactRelaxed(_Event, frozen=True, kw_only=True, tag="contact.relaxed"):
 
     contact_id: ContactId
     req: str
+    gateway_id: GatewayId = ""
+
+
+class ContactStepEntered(_Event, frozen=True, kw_only=True, tag="contact.step_entered"):
+    """Another step of its plan holds. Reasons: ``time``, ``absent`` (no preferred agent is there any more), ``policy``."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    step: int
+    req: str
+    reason: str
+    step_until_ms: int | None = None
+    """When it ends; none: it is the last."""
     gateway_id: GatewayId = ""
 
 
@@ -339,6 +371,7 @@ Event: TypeAlias = (
     | ContactRequeued
     | ContactOverflowed
     | ContactRelaxed
+    | ContactStepEntered
     | ContactAssigned
     | ContactAbandoned
     | ContactCancelled

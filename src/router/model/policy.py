@@ -58,6 +58,27 @@ class WhenFull(StrEnum):
     OVERFLOW = "overflow"
 
 
+class Preferred(StrEnum):
+    """Whom a step keeps its contacts for."""
+
+    LAST = "last"
+    """The agent who had this customer last: the contact's own former owner, or that of the contact it continues."""
+    NAMED = "named"
+    """The agents whom the contact names (``preferred_agents``): the customer's owner, his list."""
+
+
+class SkipIf(StrEnum):
+    """When a step is left out on entering it. Each is weaker than the next: nobody free includes nobody ready."""
+
+    NEVER = "never"
+    NOBODY_QUALIFIED = "nobody_qualified"
+    """No agent may take it, whatever he does now."""
+    NOBODY_READY = "nobody_ready"
+    """No READY agent may take it, busy or not."""
+    NOBODY_FREE = "nobody_free"
+    """No agent could take it at this moment."""
+
+
 class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Policy structs refuse unknown keys: a typo in routing data is costly."""
 
@@ -107,12 +128,48 @@ class RonaPolicy(_Document, frozen=True, kw_only=True):
     """Automatic return to READY; none: the agent returns by himself."""
 
 
+class StepPolicy(_Document, frozen=True, kw_only=True):
+    """One step of a plan: for how long, and what it changes in the requirement of the step before it.
+
+    Changes add up from step to step, those of skipped steps included; ``prefer`` holds for its own step only.
+    """
+
+    for_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
+    """How long it lasts; none: to the end, for the last step only."""
+    skills: Skills | None = None
+    """The whole requirement from here on, the queue's included: replaces what was asked for before."""
+    remove_skills: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
+    """No longer asked for."""
+    levels: Skills = {}
+    """No more than this level is asked for any longer; a skill that is not asked for stays so."""
+    keep_earlier: bool = True
+    """Agents of the steps before may still take it, where ``skills`` would shut them out."""
+    prefer: Annotated[tuple[Preferred, ...], Meta(max_length=2)] = ()
+    prefer_agents: Annotated[tuple[Ident, ...], Meta(max_length=32)] = ()
+    """With either of these: only these agents may take it in this step."""
+    add_priority_s: PrioritySeconds = 0
+    """Added to the contact's credit from here on; negative lets others pass."""
+    strict_class: StrictClass = 0
+    """The least strict class from here on."""
+    queue: Name | None = None
+    """It moves to this queue, at its age."""
+    selection: Selection | None = None
+    """The rule by which agents are chosen from here on; none: as before."""
+    skip_if: SkipIf | None = None
+    """None: ``nobody_ready`` for a step that prefers agents, else ``never``. The last step is never skipped."""
+
+
+Plan: TypeAlias = Annotated[tuple[StepPolicy, ...], Meta(min_length=1, max_length=16)]
+
+
 class QueuePolicy(_Document, frozen=True, kw_only=True):
     """A queue: where contacts wait under one policy."""
 
     requires: Skills = {}
     """Skills that every contact of this queue needs, besides its own."""
     selection: Selection = Selection.LONGEST_IDLE
+    plan: Name | None = None
+    """The steps that its contacts go through while they wait."""
     priority_s: PrioritySeconds = 0
     """Added to the contact's own priority."""
     strict_class: StrictClass = 0
@@ -152,6 +209,8 @@ class EntryRule(_Document, frozen=True, kw_only=True):
     priority_s: PrioritySeconds = 0
     strict_class: StrictClass = 0
     skills: Skills = {}
+    plan: Name | None = None
+    """The steps that its contacts go through, in place of the queue's."""
 
 
 class AgentsPolicy(_Document, frozen=True, kw_only=True):
@@ -177,6 +236,8 @@ class Policy(_Document, frozen=True, kw_only=True):
     channels: Annotated[dict[Name, ChannelPolicy], Meta(min_length=1, max_length=32)]
     queues: Annotated[dict[Name, QueuePolicy], Meta(min_length=1, max_length=10_000)]
     skills: Annotated[tuple[Name, ...], Meta(max_length=10_000)] = ()
+    plans: Annotated[dict[Name, Plan], Meta(max_length=1_000)] = {}
+    """Steps by name: how a requirement is relaxed while a contact waits."""
     facts: Annotated[dict[Name, FactPolicy], Meta(max_length=256)] = {}
     entry: Annotated[tuple[EntryRule, ...], Meta(max_length=1_000)] = ()
     default_queue: Name | None = None

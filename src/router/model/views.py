@@ -78,6 +78,13 @@ class ContactView(_View, frozen=True, kw_only=True):
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
     preferred_agent_id: AgentId | None = None
+    plan: str | None = None
+    """The plan it goes through: its own or the queue's."""
+    step: int | None = None
+    """The step it is in, counted from 0."""
+    step_until_ms: int | None = None
+    preferred_agents: tuple[AgentId, ...] = ()
+    last_agent_id: AgentId | None = None
     reason: str | None = None
     """Of the terminal state."""
 
@@ -179,6 +186,19 @@ class AgentWhy(_View, frozen=True, kw_only=True):
     lacks: tuple[Lack, ...] = ()
 
 
+class StepWhy(_View, frozen=True, kw_only=True):
+    """A step of a waiting contact's plan: what it asks for, and of how many."""
+
+    step: int
+    req: str
+    qualified: int
+    ready: int
+    """READY ones among them, busy or not."""
+    until_ms: int | None = None
+    priority_s: int = 0
+    """What the plan has added to the contact's credit."""
+
+
 class ContactWhy(_View, frozen=True, kw_only=True):
     """Why a contact is where it is."""
 
@@ -199,3 +219,6 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     """The first hundred agents, qualified ones first."""
     next_change_at_ms: int | None = None
     next_change: str | None = None
+    step: StepWhy | None = None
+    next_step: StepWhy | None = None
+    """What its plan asks for when this step is over."""

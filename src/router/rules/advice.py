@@ -50,6 +50,7 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
             path=f"{path}.overflow_to",
             message="never used: neither wait_max_s nor when_full: overflow is set",
         )
+    yield from _late_steps(policy, path, queue)
     for channel, wrap_up_s in queue.wrap_up_s.items():
         if wrap_up_s > policy.channels[channel].wrap_up_max_s:
             yield Problem(
@@ -61,3 +62,18 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
             path=f"{path}.service_level.short_abandon_s",
             message="longer than threshold_s: late abandons are not counted",
         )
+
+
+def _late_steps(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
+    """Steps that begin when every contact has left the queue."""
+    if queue.plan is None or queue.wait_max_s is None:
+        return
+    begins_s = 0
+    for number, step in enumerate(policy.plans[queue.plan]):
+        if begins_s >= queue.wait_max_s:
+            yield Problem(
+                path=f"{path}.wait_max_s",
+                message=f"over before step {number} of the plan, unless steps are skipped",
+            )
+            return
+        begins_s += step.for_s or 0

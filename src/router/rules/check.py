@@ -4,8 +4,7 @@ Pure and linear in the document's size: the core runs it once more before it pub
 Problems carry paths; ``document.py`` adds lines and columns. What is odd but allowed is in ``advice.py``.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Final
 
@@ -13,9 +12,9 @@ from router.model.errors import Problem
 from router.model.policy import EntryRule, FactType, Policy, QueuePolicy, WhenFull
 from router.rules.facts import fact_objection
 from router.rules.limits import PROBLEM_COUNT_MAX
+from router.rules.names import repeated, unknown
+from router.rules.plans import plan_problems, plan_reference
 
-# Suggestions compare with every declared name: fine for a page of them, not for ten thousand.
-_SUGGEST_FROM_MAX: Final = 500
 _CYCLE_SHOWN_MAX: Final = 10
 
 
@@ -25,29 +24,30 @@ def check(policy: Policy) -> list[Problem]:
 
 
 def _problems(policy: Policy) -> Iterator[Problem]:
-    yield from _repeated("skills", policy.skills)
-    yield from _repeated("dispositions", policy.dispositions)
-    yield from _repeated("not_ready_reasons", policy.not_ready_reasons)
+    yield from repeated("skills", policy.skills)
+    yield from repeated("dispositions", policy.dispositions)
+    yield from repeated("not_ready_reasons", policy.not_ready_reasons)
     yield from _channels(policy)
     yield from _facts(policy)
     skills = frozenset(policy.skills)
     for name, queue in policy.queues.items():
         yield from _queue(policy, f"queues.{name}", queue, skills)
     yield from _overflow_cycles(policy)
-    yield from _repeated("entry", [rule.name for rule in policy.entry], below=".name")
+    yield from plan_problems(policy, skills)
+    yield from repeated("entry", [rule.name for rule in policy.entry], below=".name")
     for index, rule in enumerate(policy.entry):
         yield from _entry_rule(policy, f"entry[{index}]", rule, skills)
     yield from _unreachable(policy)
     if policy.default_queue is not None and policy.default_queue not in policy.queues:
-        yield _unknown("default_queue", "queue", policy.default_queue, policy.queues)
+        yield unknown("default_queue", "queue", policy.default_queue, policy.queues)
 
 
 def _channels(policy: Policy) -> Iterator[Problem]:
     for name, channel in policy.channels.items():
-        yield from _repeated(f"channels.{name}.blocks", channel.blocks)
+        yield from repeated(f"channels.{name}.blocks", channel.blocks)
         for index, blocked in enumerate(channel.blocks):
             if blocked not in policy.channels:
-                yield _unknown(
+                yield unknown(
                     f"channels.{name}.blocks[{index}]", "channel", blocked, policy.channels
                 )
 
@@ -59,7 +59,7 @@ def _facts(policy: Policy) -> Iterator[Problem]:
             yield Problem(path=path, message="an enum lists its values here")
         if fact.type is not FactType.ENUM and fact.values:
             yield Problem(path=path, message="only an enum lists values")
-        yield from _repeated(path, fact.values)
+        yield from repeated(path, fact.values)
 
 
 def _queue(
@@ -67,13 +67,14 @@ def _queue(
 ) -> Iterator[Problem]:
     for skill in queue.requires:
         if skill not in skills:
-            yield _unknown(f"{path}.requires.{skill}", "skill", skill, policy.skills)
+            yield unknown(f"{path}.requires.{skill}", "skill", skill, policy.skills)
     for channel in queue.wrap_up_s:
         if channel not in policy.channels:
-            yield _unknown(f"{path}.wrap_up_s.{channel}", "channel", channel, policy.channels)
+            yield unknown(f"{path}.wrap_up_s.{channel}", "channel", channel, policy.channels)
+    yield from plan_reference(policy, path, queue.plan)
     target = queue.overflow_to
     if target is not None and target not in policy.queues:
-        yield _unknown(f"{path}.overflow_to", "queue", target, policy.queues)
+        yield unknown(f"{path}.overflow_to", "queue", target, policy.queues)
     if queue.when_full is WhenFull.OVERFLOW and target is None:
         yield Problem(path=f"{path}.overflow_to", message="needed by when_full: overflow")
 
@@ -106,21 +107,22 @@ def _entry_rule(
 ) -> Iterator[Problem]:
     channel = rule.when.channel
     if channel is not None and channel not in policy.channels:
-        yield _unknown(f"{path}.when.channel", "channel", channel, policy.channels)
+        yield unknown(f"{path}.when.channel", "channel", channel, policy.channels)
     for name, value in rule.when.attributes.items():
         here = f"{path}.when.attributes.{name}"
         fact = policy.facts.get(name)
         if fact is None:
-            yield _unknown(here, "fact", name, policy.facts)
+            yield unknown(here, "fact", name, policy.facts)
         elif fact.of != "contact":
             yield Problem(path=here, message="a fact of agents; entry rules see those of contacts")
         elif (objection := fact_objection(fact, value)) is not None:
             yield Problem(path=here, message=objection)
     if rule.queue not in policy.queues:
-        yield _unknown(f"{path}.queue", "queue", rule.queue, policy.queues)
+        yield unknown(f"{path}.queue", "queue", rule.queue, policy.queues)
+    yield from plan_reference(policy, path, rule.plan)
     for skill in rule.skills:
         if skill not in skills:
-            yield _unknown(f"{path}.skills.{skill}", "skill", skill, policy.skills)
+            yield unknown(f"{path}.skills.{skill}", "skill", skill, policy.skills)
 
 
 def _unreachable(policy: Policy) -> Iterator[Problem]:
@@ -145,18 +147,3 @@ def _conditions(rule: EntryRule) -> frozenset[tuple[str, type, object]]:
     if rule.when.channel is not None:
         lines.append(("channel", str, rule.when.channel))
     return frozenset(lines)
-
-
-def _repeated(path: str, names: Iterable[str], *, below: str = "") -> Iterator[Problem]:
-    seen = set()
-    for index, name in enumerate(names):
-        if name in seen:
-            yield Problem(path=f"{path}[{index}]{below}", message="stands here twice")
-        seen.add(name)
-
-
-def _unknown(path: str, what: str, name: str, declared: Collection[str]) -> Problem:
-    """Names what is declared and looks alike, never what was written."""
-    close = get_close_matches(name, declared, n=1) if len(declared) <= _SUGGEST_FROM_MAX else []
-    hint = f"; there is {close[0]}" if close else ""
-    return Problem(path=path, message=f"no such {what} is declared{hint}")

@@ -58,6 +58,7 @@ class Auditor:
             ev.ContactRequeued: self._requeued,
             ev.ContactOverflowed: self._overflowed,
             ev.ContactRelaxed: self._relaxed,
+            ev.ContactStepEntered: self._step_entered,
             ev.ContactAssigned: self._assigned,
             ev.ContactAbandoned: self._gone_unanswered,
             ev.ContactCancelled: self._gone_unanswered,
@@ -199,6 +200,10 @@ class Auditor:
             strict_class=event.strict_class,
             queued_at_ms=self._at_ms,
             orig_seq=self._seq,
+            plan=event.plan,
+            step=event.step,
+            named=event.preferred_agents,
+            last=event.last_agent_id,
         )
         self._ledger.contacts[event.contact_id] = contact
         self._ledger.settle(contact)
@@ -210,6 +215,7 @@ class Auditor:
         self._ledger.take_out(contact)
         contact.skills = event.skills
         contact.priority_s, contact.strict_class = event.priority_s, event.strict_class
+        contact.named = event.preferred_agents
         self._ledger.settle(contact)
 
     def _requeued(self, event: ev.ContactRequeued) -> None:
@@ -224,6 +230,7 @@ class Auditor:
         contact.owner = contact.assignment_id = None
         contact.queue_id = event.queue_id
         contact.preferred = event.preferred_agent_id
+        contact.plan, contact.step = event.plan, event.step
         if event.agent_id is not None and event.cool_down_until_ms is not None:
             contact.cool_downs[event.agent_id] = event.cool_down_until_ms
         self._ledger.settle(contact)
@@ -234,6 +241,14 @@ class Auditor:
             self._check(contact.queue_id == event.from_queue_id, "overflow from another queue")
             self._ledger.take_out(contact)
             contact.queue_id = event.queue_id
+            contact.plan, contact.step = event.plan, event.step
+            self._ledger.settle(contact)
+
+    def _step_entered(self, event: ev.ContactStepEntered) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is not None:
+            self._ledger.take_out(contact)
+            contact.step = event.step
             self._ledger.settle(contact)
 
     def _relaxed(self, event: ev.ContactRelaxed) -> None:

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 from sortedcontainers import SortedDict
 
+from router.core.plans import Asks, only_of, plan_of, stage_at
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.states import AgentState
 
@@ -25,6 +26,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     queue_id: str
     channel: str
     skills: tuple[tuple[str, int], ...]
+    also: tuple[tuple[tuple[str, int], ...], ...] = ()
+    """Requirements of earlier steps whose agents may still take it."""
 
 
 class ContactBook(Struct, kw_only=True):
@@ -43,6 +46,12 @@ class ContactBook(Struct, kw_only=True):
     assignment_id: str | None = None
     offers_made: int = 0
     preferred: str | None = None
+    plan: str | None = None
+    step: int = 0
+    named: tuple[str, ...] = ()
+    last: str | None = None
+    only: tuple[str, ...] | None = None
+    """Who alone may take it in its step; none: everybody who is qualified."""
     cool_downs: dict[str, int] = field(default_factory=dict)
     kind: Kind | None = None
     place: Place | None = None
@@ -114,17 +123,26 @@ class Ledger:
     def put_in(self, contact: ContactBook) -> None:
         """The contact stands in line, where it belongs."""
         queue = self.queue(contact.queue_id)
-        needs = dict(contact.skills)
-        for skill, level in queue.requires.items():
-            needs[skill] = max(level, needs.get(skill, 0))
+        plan = plan_of(self.policy, contact.queue_id, contact.plan) if self.policy else ()
+        stage = stage_at(queue, plan, contact.step, contact.skills)
+        asks = Asks(
+            contact.queue_id,
+            contact.channel,
+            contact.skills,
+            step=contact.step,
+            named=contact.named,
+            last=contact.last,
+        )
+        contact.only = only_of(plan, asks)
         contact.kind = Kind(
             queue_id=contact.queue_id,
             channel=contact.channel,
-            skills=tuple(sorted(needs.items())),
+            skills=stage.needs,
+            also=stage.also,
         )
-        credit_ms = 1000 * (contact.priority_s + queue.priority_s)
+        credit_ms = 1000 * (contact.priority_s + queue.priority_s + stage.raised_s)
         contact.place = (
-            -max(contact.strict_class, queue.strict_class),
+            -max(contact.strict_class, queue.strict_class, stage.raised_class),
             contact.queued_at_ms - credit_ms,
             contact.orig_seq,
         )
@@ -175,14 +193,17 @@ class Ledger:
         """Queue, skills and channel; cached until a record or the policy changes."""
         known = self._qualified.get((agent.agent_id, kind))
         if known is None:
-            declared = self.policy.skills if self.policy else ()
             known = (
                 (agent.queues is None or kind.queue_id in agent.queues)
-                and all(s in declared and agent.skills.get(s, 0) >= n for s, n in kind.skills)
+                and any(self._has(agent, skills) for skills in (kind.skills, *kind.also))
                 and agent.channel_max.get(kind.channel, 1) > 0
             )
             self._qualified[agent.agent_id, kind] = known
         return known
+
+    def _has(self, agent: AgentBook, skills: tuple[tuple[str, int], ...]) -> bool:
+        declared = self.policy.skills if self.policy else ()
+        return all(s in declared and agent.skills.get(s, 0) >= n for s, n in skills)
 
     def is_open(self, agent: AgentBook) -> bool:
         """Whether offers may come to him at all."""
@@ -242,7 +263,10 @@ class Ledger:
         """What stands between this agent and this contact though he is qualified and has room."""
         if contact.cool_downs.get(agent.agent_id, 0) > at_ms:
             return True
-        if contact.preferred is not None and contact.preferred != agent.agent_id:
+        if contact.preferred is not None:
+            if contact.preferred != agent.agent_id:
+                return True
+        elif contact.only is not None and agent.agent_id not in contact.only:
             return True
         return any(offer_id in agent.items for offer_id in contact.offers)
 

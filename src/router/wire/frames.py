@@ -113,6 +113,11 @@ class Complete(_Ask, frozen=True, kw_only=True, tag="complete"):
     disposition: Ident | None = None
 
 
+# How long a contact may be kept for one agent.
+WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
+PreferredAgents: TypeAlias = Annotated[tuple[Ident, ...], Meta(max_length=32)]
+
+
 class Transfer(_Ask, frozen=True, kw_only=True, tag="transfer"):
     """Desktop: pass the contact on; exactly one of the two."""
 
@@ -120,6 +125,10 @@ class Transfer(_Ask, frozen=True, kw_only=True, tag="transfer"):
     contact_id: Ident
     to_queue_id: Name | None = None
     to_agent_id: Ident | None = None
+    wait_s: WaitSeconds | None = None
+    """For an agent who cannot take it now: it waits so long for him alone."""
+    back_s: WaitSeconds | None = None
+    """And then so long for the one who passed it on, before everybody."""
 
 
 class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +143,10 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
     reference: Ident | None = None
     """The gateway's own opaque id for it."""
+    preferred_agents: PreferredAgents = ()
+    """Whom the customer belongs to, the dearest first: for plans with a step for the agents ``named``."""
+    continues: Ident | None = None
+    """The contact that this one goes on with: for plans with a step for the ``last`` agent."""
 
 
 class Submit(_Ask, frozen=True, kw_only=True, tag="submit"):
@@ -153,6 +166,7 @@ class Update(_Ask, frozen=True, kw_only=True, tag="update"):
     strict_class: StrictClass | UnsetType = UNSET
     skills: Skills | UnsetType = UNSET
     attributes: Attributes | UnsetType = UNSET
+    preferred_agents: PreferredAgents | UnsetType = UNSET
 
 
 class Cancel(_Ask, frozen=True, kw_only=True, tag="cancel"):

@@ -24,6 +24,7 @@ from router.model.events import (
     ContactQueued,
     ContactRelaxed,
     ContactRequeued,
+    ContactStepEntered,
     ContactUpdated,
 )
 
@@ -32,6 +33,7 @@ _UPDATED: Final = Row(CONTACT, ContactUpdated)
 _REQUEUED: Final = Row(CONTACT, ContactRequeued)
 _OVERFLOWED: Final = Row(CONTACT, ContactOverflowed)
 _RELAXED: Final = Row(CONTACT, ContactRelaxed)
+_STEP_ENTERED: Final = Row(CONTACT, ContactStepEntered)
 _ASSIGNED: Final = Row(CONTACT, ContactAssigned)
 _ASSIGNMENT_MADE: Final = Row(ASSIGNMENT, ContactAssigned)
 _TERMINAL: Final = {
@@ -58,6 +60,11 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
         gateway_id=e.gateway_id,
         ttl_at_ms=e.ttl_at_ms,
         wait_until_ms=e.wait_until_ms,
+        plan=e.plan,
+        step=e.step,
+        step_until_ms=e.step_until_ms,
+        preferred_agents=e.preferred_agents,
+        last_agent_id=e.last_agent_id,
     )
     state.contacts[e.contact_id] = contact
     state.submitted += 1
@@ -90,6 +97,7 @@ def _updated(state: RoutingState, e: ContactUpdated) -> None:
     contact.priority_s = e.priority_s
     contact.strict_class = e.strict_class
     contact.attributes = e.attributes
+    contact.preferred_agents = e.preferred_agents
     if contact.line is not None:
         # Also while offered: its line must be the right one when it comes back.
         waits = contact.key != 0
@@ -108,6 +116,8 @@ def _requeued(state: RoutingState, e: ContactRequeued) -> None:
     contact.wait_until_ms = e.wait_until_ms
     contact.preferred_agent_id = e.preferred_agent_id
     contact.preferred_until_ms = e.preferred_until_ms
+    contact.back_agent_id, contact.back_ms = e.back_agent_id, e.back_ms
+    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
     if e.agent_id is not None:
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
     wait(state, contact)
@@ -119,6 +129,14 @@ def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
     move(state, contact, _OVERFLOWED)
     change_queue(state, contact, e.queue_id)
     contact.wait_until_ms = e.wait_until_ms
+    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
+    wait(state, contact)
+
+
+def _step_entered(state: RoutingState, e: ContactStepEntered) -> None:
+    contact = state.contacts[e.contact_id]
+    move(state, contact, _STEP_ENTERED)
+    contact.step, contact.step_until_ms = e.step, e.step_until_ms
     wait(state, contact)
 
 
@@ -163,6 +181,9 @@ def give(
     contact.answered_seq = state.seq
     contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
     contact.preferred_agent_id = contact.preferred_until_ms = None
+    contact.step_until_ms = None
+    contact.raised_s = contact.raised_class = 0
+    contact.last_agent_id = agent_id
 
 
 def _terminal(
@@ -194,6 +215,7 @@ HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     ContactRequeued: _requeued,
     ContactOverflowed: _overflowed,
     ContactRelaxed: _relaxed,
+    ContactStepEntered: _step_entered,
     ContactAssigned: _assigned,
     ContactAbandoned: _terminal,
     ContactCancelled: _terminal,

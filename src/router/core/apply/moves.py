@@ -44,6 +44,8 @@ def wait(state: RoutingState, contact: Contact) -> None:
         add(contact.wait_until_ms, TimerKind.WAIT, name)
     if contact.preferred_until_ms is not None:
         add(contact.preferred_until_ms, TimerKind.PREFERRED, name)
+    if contact.step_until_ms is not None:
+        add(contact.step_until_ms, TimerKind.STEP, name)
     if contact.cool_downs:
         for agent_id, until_ms in contact.cool_downs.items():
             if until_ms > state.at_ms:

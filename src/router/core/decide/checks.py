@@ -8,6 +8,7 @@ from router.model.refusals import RefusalCode, Refused
 from router.rules.facts import check_attributes
 
 _DAY_S: Final = 86_400
+PREFERRED_MAX: Final = 32
 
 
 def skills(policy: Policy, values: dict[str, int], field: str = "skills") -> Refused | None:
@@ -49,4 +50,13 @@ def reason_declared(state: RoutingState, reason: str | None) -> Refused | None:
         return None
     return Refused(
         code=RefusalCode.INVALID_VALUE, field="reason", detail="not in not_ready_reasons"
+    )
+
+
+def too_many_preferred() -> Refused:
+    """More agents than a contact may name."""
+    return Refused(
+        code=RefusalCode.INVALID_VALUE,
+        field="preferred_agents",
+        detail=f"at most {PREFERRED_MAX}",
     )

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from router.core.decide import checks, offers
 from router.core.decide.assignments import complete, end_contact, release
 from router.core.decide.intake import enqueue
+from router.core.decide.requeue import Reserved, wait_anew
 from router.core.decide.rescind import rescind_all, rescind_unqualified
 from router.core.decide.step import (
     Step,
@@ -18,6 +19,7 @@ from router.core.decide.step import (
     wrong_state,
 )
 from router.core.eligibility import fits_now
+from router.core.plans import asks_of
 from router.core.state import Agent, Assignment, Contact
 from router.model.commands import (
     AbandonContact,
@@ -34,13 +36,14 @@ from router.model.events import (
     ContactAssigned,
     ContactCancelled,
     ContactExpired,
-    ContactRequeued,
     ContactUpdated,
 )
 from router.model.outcome import Answer
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
+# As long as any time of a policy.
+_RESERVED_MAX_S: Final = 7 * 86_400
 _AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
 
 
@@ -65,6 +68,10 @@ def _update(step: Step, command: UpdateContact) -> Answer:
     priority_s = contact.priority_s if command.priority_s is UNSET else command.priority_s
     strict_class = contact.strict_class if command.strict_class is UNSET else command.strict_class
     attributes = contact.attributes if command.attributes is UNSET else command.attributes
+    named = command.preferred_agents
+    named = contact.preferred_agents if named is UNSET else named
+    if len(named) > checks.PREFERRED_MAX:
+        return checks.too_many_preferred()
     refused = (
         checks.skills(policy, skills)
         or checks.rank(priority_s, strict_class)
@@ -72,24 +79,24 @@ def _update(step: Step, command: UpdateContact) -> Answer:
     )
     if refused is not None:
         return refused
-    if (skills, priority_s, strict_class) == (
+    if (skills, priority_s, strict_class, named) == (
         contact.skills,
         contact.priority_s,
         contact.strict_class,
+        contact.preferred_agents,
     ) and attributes == contact.attributes:
         return repeated(contact.contact_id, contact.state, state.seq)
     step.emit(
         ContactUpdated(
             contact_id=contact.contact_id,
-            req=state.index.req(
-                contact.queue_id, contact.channel, skills, contact.preferred_agent_id
-            ),
+            req=state.index.line_at(asks_of(contact)._replace(skills=skills, named=named)).req,
             skills=skills,
             priority_s=priority_s,
             strict_class=strict_class,
             attributes=attributes,
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
+            preferred_agents=named,
         )
     )
     answer = step.done(contact.contact_id, contact.state)
@@ -187,20 +194,14 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
     state = step.state
     owner = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
     rescind_all(step, contact, "policy" if reason == "drained" else "moved")
-    queue = state.queue_policy(queue_id)
-    cool_down_s = queue.cool_down_s if owner is not None else 0
-    step.emit(
-        ContactRequeued(
-            contact_id=contact.contact_id,
-            queue_id=queue_id,
-            req=state.index.req(queue_id, contact.channel, contact.skills),
-            reason=reason,
-            orig_seq=contact.orig_seq,
-            wait_until_ms=step.wait_until_ms(queue_id),
-            agent_id=None if owner is None else owner.agent_id,
-            cool_down_until_ms=step.at_ms + 1000 * cool_down_s if cool_down_s else None,
-            gateway_id=contact.gateway_id,
-        )
+    cool_down_s = state.queue_policy(queue_id).cool_down_s if owner is not None else 0
+    wait_anew(
+        step,
+        contact,
+        queue_id,
+        reason,
+        owner=owner,
+        cool_down_until_ms=step.at_ms + 1000 * cool_down_s if cool_down_s else None,
     )
     answer = step.done(contact.contact_id, contact.state)
     if owner is not None:
@@ -210,24 +211,10 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
 
 def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
     """The agent's desktop is gone: the customer waits again, at his old age, first for the same agent."""
-    state = step.state
-    contact = state.contacts[work.contact_id]
+    contact = step.state.contacts[work.contact_id]
     rescind_all(step, contact, "moved")
-    agent_id = work.agent_id if prefer_s else None
-    step.emit(
-        ContactRequeued(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            req=state.index.req(contact.queue_id, contact.channel, contact.skills, agent_id),
-            reason="lost_desktop",
-            orig_seq=contact.orig_seq,
-            wait_until_ms=step.wait_until_ms(contact.queue_id),
-            preferred_agent_id=agent_id,
-            preferred_until_ms=step.at_ms + 1000 * prefer_s if prefer_s else None,
-            agent_id=work.agent_id,
-            gateway_id=contact.gateway_id,
-        )
-    )
+    reserved = Reserved(work.agent_id, 1000 * prefer_s) if prefer_s else None
+    wait_anew(step, contact, contact.queue_id, "lost_desktop", owner=work, reserved=reserved)
     complete(step, work, "lost_desktop")
 
 
@@ -253,22 +240,54 @@ def _transfer(step: Step, command: TransferContact) -> Answer:
     agent = state.agents.get(command.to_agent_id or "")
     if agent is None:
         return unknown_agent("to_agent_id")
-    return _transfer_to(step, contact, agent)
+    return _check_waits(command) or _transfer_to(step, contact, agent, command)
 
 
-def _transfer_to(step: Step, contact: Contact, agent: Agent) -> Answer:
+def _check_waits(command: TransferContact) -> Refused | None:
+    for field, seconds in (("wait_s", command.wait_s), ("back_s", command.back_s)):
+        if seconds is not None and not 1 <= seconds <= _RESERVED_MAX_S:
+            return Refused(
+                code=RefusalCode.INVALID_VALUE, field=field, detail=f"1 to {_RESERVED_MAX_S}"
+            )
+    return None
+
+
+def _transfer_to(step: Step, contact: Contact, agent: Agent, command: TransferContact) -> Answer:
     if contact.offers:
         return wrong_state(contact.state, "end", detail="a transfer is pending")
+    cooling = (contact.cool_downs or {}).get(agent.agent_id, 0) > step.at_ms
     if (
         agent.agent_id == contact.agent_id
+        or cooling
         or not fits_now(step.state, agent, contact.channel)
-        or (contact.cool_downs or {}).get(agent.agent_id, 0) > step.at_ms
     ):
-        return Refused(
-            code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
-        )
+        patient = command.wait_s is not None and not cooling
+        if not patient or agent.state is AgentState.OFFLINE or agent.agent_id == contact.agent_id:
+            return Refused(
+                code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
+            )
+        return _wait_for(step, contact, agent, command)
     offers.make_transfer(step, contact, agent, step.state.index.line_for(contact))
     return step.done(contact.contact_id, contact.state)
+
+
+def _wait_for(step: Step, contact: Contact, agent: Agent, command: TransferContact) -> Answer:
+    """He is busy: the owner is done with it, and it waits for that agent alone for a while."""
+    owner = _work(step, contact)
+    assert command.wait_s is not None
+    back = None if command.back_s is None else (owner.agent_id, 1000 * command.back_s)
+    reserved = Reserved(agent.agent_id, 1000 * command.wait_s, back)
+    wait_anew(step, contact, contact.queue_id, "transferred", owner=owner, reserved=reserved)
+    answer = step.done(contact.contact_id, contact.state)
+    release(step, owner)
+    return answer
+
+
+def give_back(step: Step, contact: Contact) -> None:
+    """The agent whom it waited for has not taken it: back to the one who passed it on, then to everybody."""
+    assert contact.back_agent_id is not None and contact.back_ms is not None
+    reserved = Reserved(contact.back_agent_id, contact.back_ms)
+    wait_anew(step, contact, contact.queue_id, "transfer_back", reserved=reserved)
 
 
 def _assign(step: Step, command: AssignContact) -> Answer:

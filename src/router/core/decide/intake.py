@@ -2,6 +2,8 @@
 
 from router.core.decide import checks
 from router.core.decide.step import Step, repeated, unknown_queue
+from router.core.decide.steps import first_step
+from router.core.plans import Asks
 from router.core.state import RoutingState
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued
@@ -29,12 +31,18 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     if isinstance(chosen, Refused):
         return chosen
     queue_id, rule = chosen
-    skills = _joined(command.skills, rule)
-    admitted = _admit(state, policy, queue_id, command.channel, skills)
+    asks = Asks(
+        queue_id,
+        command.channel,
+        _joined(command.skills, rule),
+        None if rule is None else rule.plan,
+        named=command.preferred_agents,
+        last=_last_agent(state, command.continues),
+    )
+    admitted = _admit(state, policy, asks)
     if isinstance(admitted, Refused):
         return admitted
-    event = _queued(step, policy, command, admitted, skills, rule)
-    step.emit(event)
+    step.emit(_queued(step, command, asks._replace(queue_id=admitted), rule))
     return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
 
 
@@ -45,6 +53,8 @@ def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refu
         return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
     if command.ttl_s is not None and command.ttl_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="at least 1")
+    if len(command.preferred_agents) > checks.PREFERRED_MAX:
+        return checks.too_many_preferred()
     if command.skills and (refused := checks.skills(policy, command.skills)):
         return refused
     if command.attributes and (refused := checks.attributes(policy, command.attributes)):
@@ -81,14 +91,18 @@ def _joined(skills: dict[str, int], rule: EntryRule | None) -> dict[str, int]:
     return joined
 
 
-def _admit(
-    state: RoutingState, policy: Policy, queue_id: str, channel: str, skills: dict[str, int]
-) -> str | Refused:
+def _last_agent(state: RoutingState, continues: str | None) -> str | None:
+    """Who had the contact that this one goes on with."""
+    before = None if continues is None else state.contacts.get(continues)
+    return None if before is None else before.last_agent_id
+
+
+def _admit(state: RoutingState, policy: Policy, asks: Asks) -> str | Refused:
     """The queue that has a place for it: this one, or along its overflows where the policy says so.
 
     The limit bounds waiting: a contact that somebody can take at once is never turned away.
     """
-    first_full = queue_id
+    first_full = queue_id = asks.queue_id
     for _ in range(len(policy.queues)):
         queue: QueuePolicy = policy.queues[queue_id]
         if (
@@ -96,7 +110,7 @@ def _admit(
             or state.tally(queue_id)[ContactState.QUEUED] < queue.length_max
         ):
             return queue_id
-        if state.index.somebody_could_take(queue_id, channel, skills):
+        if state.index.somebody_could_take(asks._replace(queue_id=queue_id)):
             return queue_id
         if queue.when_full is WhenFull.REFUSE or queue.overflow_to is None:
             break
@@ -109,14 +123,10 @@ def _admit(
 
 
 def _queued(
-    step: Step,
-    policy: Policy,
-    command: EnqueueContact,
-    queue_id: str,
-    skills: dict[str, int],
-    rule: EntryRule | None,
+    step: Step, command: EnqueueContact, asks: Asks, rule: EntryRule | None
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
+    number, until_ms = first_step(step, asks, at_ms)
     ttl_s = command.ttl_s
     priority_s, strict_class = command.priority_s, command.strict_class
     if rule is not None:
@@ -125,17 +135,22 @@ def _queued(
     return ContactQueued(
         contact_id=command.contact_id,
         channel=command.channel,
-        queue_id=queue_id,
-        req=state.index.req(queue_id, command.channel, skills),
+        queue_id=asks.queue_id,
+        req=state.index.line_at(asks._replace(step=number)).req,
         cfg=state.policy_version,
-        skills=skills,
+        skills=asks.skills,
         priority_s=priority_s,
         strict_class=strict_class,
         attributes=command.attributes,
         ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
-        wait_until_ms=step.wait_until_ms(queue_id),
+        wait_until_ms=step.wait_until_ms(asks.queue_id),
         gateway_id=command.gateway_id,
         reference=command.reference,
         dedupe_key=command.dedupe_key,
         fingerprint=command.fingerprint,
+        plan=asks.plan,
+        step=number,
+        step_until_ms=until_ms,
+        preferred_agents=asks.named,
+        last_agent_id=asks.last,
     )

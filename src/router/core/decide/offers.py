@@ -53,7 +53,7 @@ def _make(
             units=line.units,
             deadline_ms=at_ms + line.offer_timeout_ms,
             req=line.req,
-            prio=contact.priority_s + line.queue.priority_s,
+            prio=contact.priority_s + line.queue.priority_s + contact.raised_s,
             cfg=state.policy_version,
             reason=reason,
             waited_ms=at_ms - contact.queued_at_ms,

@@ -6,6 +6,8 @@ from typing import Any, Final
 from router.core.decide.contacts import to_queue
 from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
+from router.core.decide.steps import leave_if_absent, resume
+from router.core.plans import plan_of
 from router.core.state import Contact, RoutingState
 from router.model.commands import PublishPolicy
 from router.model.events import PolicyPublished
@@ -33,6 +35,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     refused = _channels_in_use(state, policy) or _needs_drain(state, command)
     if refused is not None:
         return refused
+    before = state.policy
     waiting = [
         contact
         for contact in state.contacts.values()
@@ -48,9 +51,23 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     for contact in sorted(waiting, key=_orig_seq):
         if contact.queue_id not in policy.queues:
             to_queue(step, contact, command.drain_to[contact.queue_id], "drained")
-        elif contact.offers:
-            rescind_unqualified(step, contact, "policy")
+        else:
+            if contact.offers:
+                rescind_unqualified(step, contact, "policy")
+            if before is not None and (before.plans or policy.plans):
+                _follow_plan(step, contact, before)
+                leave_if_absent(step, contact)
     return answer
+
+
+def _follow_plan(step: Step, contact: Contact, before: Policy) -> None:
+    """Whose plan has changed goes on in the step of the same number, which begins now."""
+    policy = step.state.policy
+    assert policy is not None
+    plan = plan_of(policy, contact.queue_id, contact.plan)
+    if plan == plan_of(before, contact.queue_id, contact.plan):
+        return
+    resume(step, contact, plan, "policy")
 
 
 def _orig_seq(contact: Contact) -> int:

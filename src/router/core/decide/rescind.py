@@ -3,6 +3,7 @@
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.step import Step
 from router.core.eligibility import qualified
+from router.core.plans import asks_of
 from router.core.state import Agent, Contact, Offer
 from router.model.events import ContactRequeued, OfferRescinded
 from router.model.states import ContactState
@@ -61,20 +62,26 @@ def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
     """When the last live offer of an OFFERED contact has ended, it waits again, at its old place."""
     if contact.state is not ContactState.OFFERED or contact.offers:
         return
-    index = step.state.index
     preferred, until_ms = contact.preferred_agent_id, contact.preferred_until_ms
-    if until_ms is None or until_ms <= step.at_ms:
+    if until_ms is not None and reason in ("declined", "rona"):
+        until_ms = step.at_ms  # He for whom it was kept has had his chance.
+    if until_ms is None or (until_ms <= step.at_ms and contact.back_agent_id is None):
         preferred = until_ms = None
     step.emit(
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
-            req=index.req(contact.queue_id, contact.channel, contact.skills, preferred),
+            req=step.state.index.line_at(asks_of(contact)._replace(reserved=preferred)).req,
             reason=reason,
             orig_seq=contact.orig_seq,
             wait_until_ms=contact.wait_until_ms,
             preferred_agent_id=preferred,
             preferred_until_ms=until_ms,
             gateway_id=contact.gateway_id,
+            plan=contact.plan,
+            step=contact.step,
+            step_until_ms=contact.step_until_ms,
+            back_agent_id=contact.back_agent_id,
+            back_ms=contact.back_ms,
         )
     )

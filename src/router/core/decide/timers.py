@@ -6,8 +6,10 @@ from typing import Final
 from router.core.decide import agents, contacts, offers
 from router.core.decide.assignments import complete
 from router.core.decide.step import Step
+from router.core.decide.steps import first_step, overflow, time_is_over
+from router.core.plans import asks_of
 from router.core.timers import Entry, TimerKind
-from router.model.events import AgentStateChanged, ContactOverflowed, ContactRelaxed
+from router.model.events import AgentStateChanged, ContactRelaxed
 from router.model.states import AgentState
 
 
@@ -55,29 +57,30 @@ def _waited_too_long(step: Step, contact_id: str) -> None:
     if target is None:
         contacts.expire(step, contact, "wait_max")
         return
-    step.emit(
-        ContactOverflowed(
-            contact_id=contact.contact_id,
-            from_queue_id=contact.queue_id,
-            queue_id=target,
-            req=state.index.req(
-                target, contact.channel, contact.skills, contact.preferred_agent_id
-            ),
-            wait_until_ms=step.wait_until_ms(target),
-            gateway_id=contact.gateway_id,
-        )
-    )
+    number, until_ms = contact.step, contact.step_until_ms
+    if contact.plan is None:
+        # It goes through the plan of the queue that it comes to, from the beginning.
+        moved = asks_of(contact)._replace(queue_id=target, step=0)
+        number, until_ms = first_step(step, moved, step.at_ms)
+    overflow(step, contact, target, number, until_ms)
 
 
 def _relax(step: Step, contact_id: str) -> None:
     contact = step.state.contacts[contact_id]
+    if contact.back_agent_id is not None:
+        contacts.give_back(step, contact)
+        return
     step.emit(
         ContactRelaxed(
             contact_id=contact.contact_id,
-            req=step.state.index.req(contact.queue_id, contact.channel, contact.skills),
+            req=step.state.index.line_at(asks_of(contact)._replace(reserved=None)).req,
             gateway_id=contact.gateway_id,
         )
     )
+
+
+def _step_over(step: Step, contact_id: str) -> None:
+    time_is_over(step, step.state.contacts[contact_id])
 
 
 _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
@@ -89,4 +92,5 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.COOL_DOWN: _cool_down_over,
     TimerKind.RETURN: _return,
     TimerKind.GRACE: _grace_over,
+    TimerKind.STEP: _step_over,
 }

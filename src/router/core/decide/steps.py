@@ -1,0 +1,180 @@
+"""Steps: how a contact goes through its plan while it waits. What a step asks for stands in ``core/plans.py``.
+
+A step's time runs on while the contact is offered; what it has missed meanwhile follows as soon as it waits again.
+"""
+
+from typing import Final
+
+from router.core.decide.step import Step
+from router.core.index import Index
+from router.core.lines import Line
+from router.core.plans import Asks, asks_of, plan_of, skip_condition
+from router.core.state import Agent, Contact
+from router.model.events import ContactOverflowed, ContactStepEntered
+from router.model.ids import QueueId
+from router.model.policy import SkipIf, StepPolicy
+from router.model.states import AgentState
+
+# What an agent's leaving can make true; that nobody is free is asked on entering only, for he may be busy for a moment.
+_WHILE_THERE: Final = {
+    SkipIf.NOBODY_QUALIFIED: SkipIf.NOBODY_QUALIFIED,
+    SkipIf.NOBODY_READY: SkipIf.NOBODY_READY,
+    SkipIf.NOBODY_FREE: SkipIf.NOBODY_READY,
+}
+
+
+def first_step(step: Step, asks: Asks, begins_at_ms: int) -> tuple[int, int | None]:
+    """The first step of its plan that is not skipped, and when it ends. Without a plan: 0 and never."""
+    policy = step.state.policy
+    if policy is None or not policy.plans:
+        return 0, None
+    plan = plan_of(policy, asks.queue_id, asks.plan)
+    if not plan:
+        return 0, None
+    return _from(step.state.index, plan, asks, 0, begins_at_ms)
+
+
+def _from(
+    index: Index, plan: tuple[StepPolicy, ...], asks: Asks, number: int, begins_at_ms: int
+) -> tuple[int, int | None]:
+    last = len(plan) - 1
+    while number < last and _skipped(index, plan[number], asks._replace(step=number)):
+        number += 1
+    for_s = plan[number].for_s
+    if number == last or for_s is None:
+        return number, None
+    return number, begins_at_ms + 1000 * for_s
+
+
+def _skipped(index: Index, step: StepPolicy, asks: Asks) -> bool:
+    condition = skip_condition(step)
+    if condition is SkipIf.NEVER:
+        return False
+    if step.queue is not None:
+        asks = asks._replace(queue_id=step.queue)
+    line = index.line_at(asks._replace(reserved=None))
+    empty = _nobody(index, line, condition)
+    index.drop_if_unused(line)
+    return empty
+
+
+def _nobody(index: Index, line: Line, condition: SkipIf) -> bool:
+    """Whether nobody is there for the line, in the sense of the condition."""
+    if line.only is not None:
+        return not any(_is_there(index.agent(name), line, condition) for name in line.only)
+    mask = line.profile_mask
+    if condition is SkipIf.NOBODY_READY:
+        return not any(profile.ready for profile in index.profiles_in(mask))
+    if condition is SkipIf.NOBODY_FREE:
+        mask &= index.open_profiles[line.channel_index]
+    return not mask
+
+
+def _is_there(agent: Agent | None, line: Line, condition: SkipIf) -> bool:
+    if agent is None or agent.profile is None or not agent.profile.serves(line):
+        return False
+    if condition is SkipIf.NOBODY_READY:
+        return agent.state is AgentState.READY
+    return condition is SkipIf.NOBODY_QUALIFIED or bool(agent.room >> line.channel_index & 1)
+
+
+def time_is_over(step: Step, contact: Contact) -> None:
+    """The next step begins when this one ended, even if that is noticed late."""
+    assert contact.step_until_ms is not None
+    advance(step, contact, "time", contact.step_until_ms)
+
+
+def advance(step: Step, contact: Contact, reason: str, begins_at_ms: int) -> None:
+    """The next step that is not skipped; after the last one there is none, and its end is forgotten."""
+    state = step.state
+    assert state.policy is not None
+    asks = asks_of(contact)
+    plan = plan_of(state.policy, asks.queue_id, asks.plan)
+    if contact.step + 1 >= len(plan):
+        enter(step, contact, max(len(plan) - 1, 0), None, reason)
+        return
+    number, until_ms = _from(state.index, plan, asks, contact.step + 1, begins_at_ms)
+    target = plan[number].queue
+    if target is None or target == contact.queue_id:
+        enter(step, contact, number, until_ms, reason)
+    else:
+        if contact.plan is None:
+            # The queue that it comes to has a plan of its own, or none.
+            moved = asks._replace(queue_id=target, step=0)
+            number, until_ms = first_step(step, moved, begins_at_ms)
+        overflow(step, contact, target, number, until_ms)
+
+
+def resume(step: Step, contact: Contact, plan: tuple[StepPolicy, ...], reason: str) -> None:
+    """Its plan is another one now: the step of the same number begins, or the last one where there are fewer."""
+    number = min(contact.step, max(len(plan) - 1, 0))
+    until_ms: int | None = None
+    if plan:
+        number, until_ms = _from(step.state.index, plan, asks_of(contact), number, step.at_ms)
+    if plan or contact.step or contact.step_until_ms is not None:
+        enter(step, contact, number, until_ms, reason)
+
+
+def enter(step: Step, contact: Contact, number: int, until_ms: int | None, reason: str) -> None:
+    """That step holds now."""
+    step.emit(
+        ContactStepEntered(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            step=number,
+            req=step.state.index.line_at(asks_of(contact)._replace(step=number)).req,
+            reason=reason,
+            step_until_ms=until_ms,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+def overflow(
+    step: Step, contact: Contact, target: QueueId, number: int, until_ms: int | None
+) -> None:
+    """It waits on in another queue, in that step, at its age."""
+    asks = asks_of(contact)._replace(queue_id=target, step=number)
+    step.emit(
+        ContactOverflowed(
+            contact_id=contact.contact_id,
+            from_queue_id=contact.queue_id,
+            queue_id=target,
+            req=step.state.index.line_at(asks).req,
+            wait_until_ms=step.wait_until_ms(target),
+            gateway_id=contact.gateway_id,
+            plan=contact.plan,
+            step=number,
+            step_until_ms=until_ms,
+        )
+    )
+
+
+def serve_left(step: Step) -> None:
+    """Agents for whom contacts are kept have gone: a step is over at once when nobody is there for it any more."""
+    index = step.state.index
+    names = sorted(index.left)
+    index.left.clear()
+    for name in names:
+        waiting = [c for line in index.private.get(name, ()) for c in line.by_key.values()]
+        for contact in sorted(waiting, key=_place):
+            leave_if_absent(step, contact)
+
+
+def leave_if_absent(step: Step, contact: Contact) -> None:
+    """The next step, if this one is for certain agents and none of them is there."""
+    state, line = step.state, contact.line
+    if not contact.key or contact.preferred_agent_id is not None:
+        return
+    if line is None or line.only is None or state.policy is None:
+        return
+    plan = plan_of(state.policy, contact.queue_id, contact.plan)
+    if contact.step + 1 >= len(plan):
+        return
+    condition = _WHILE_THERE.get(skip_condition(plan[contact.step]))
+    if condition is not None and _nobody(state.index, line, condition):
+        advance(step, contact, "absent", step.at_ms)
+
+
+def _place(contact: Contact) -> int:
+    return contact.key

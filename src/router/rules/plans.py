@@ -1,0 +1,86 @@
+"""Do the plans of a policy fit together? Skills and queues that are declared, steps that come to an end, no circles.
+
+Part of ``check.py``, which joins its findings with the others.
+"""
+
+from collections.abc import Collection, Iterator
+
+from router.model.errors import Problem
+from router.model.policy import Policy, QueuePolicy, StepPolicy
+from router.rules.names import repeated, unknown
+
+
+def plan_problems(policy: Policy, skills: Collection[str]) -> Iterator[Problem]:
+    """What does not fit, in the document's order; circles last."""
+    for name, plan in policy.plans.items():
+        for number, step in enumerate(plan):
+            path = f"plans.{name}[{number}]"
+            yield from _step(policy, path, step, skills)
+            yield from _duration(path, step, is_last=number + 1 == len(plan))
+            if number + 1 == len(plan) and (step.prefer or step.prefer_agents):
+                yield Problem(
+                    path=f"{path}.prefer",
+                    message="the last step must be open to all who qualify: let a step follow",
+                )
+            if step.queue is not None and not number:
+                yield Problem(path=f"{path}.queue", message="the first step is where it begins")
+    yield from _circles(policy)
+
+
+def plan_reference(policy: Policy, path: str, name: str | None) -> Iterator[Problem]:
+    """The plan that a queue or rule names, if it is there."""
+    if name is not None and name not in policy.plans:
+        yield unknown(f"{path}.plan", "plan", name, policy.plans)
+
+
+def _step(
+    policy: Policy, path: str, step: StepPolicy, skills: Collection[str]
+) -> Iterator[Problem]:
+    named = [(f"{path}.skills.{skill}", skill) for skill in step.skills or {}]
+    named += [(f"{path}.remove_skills[{i}]", skill) for i, skill in enumerate(step.remove_skills)]
+    named += [(f"{path}.levels.{skill}", skill) for skill in step.levels]
+    for place, skill in named:
+        if skill not in skills:
+            yield unknown(place, "skill", skill, policy.skills)
+    yield from repeated(f"{path}.prefer", step.prefer)
+    yield from repeated(f"{path}.prefer_agents", step.prefer_agents)
+    if step.queue is not None and step.queue not in policy.queues:
+        yield unknown(f"{path}.queue", "queue", step.queue, policy.queues)
+
+
+def _duration(path: str, step: StepPolicy, *, is_last: bool) -> Iterator[Problem]:
+    if is_last and step.for_s is not None:
+        yield Problem(
+            path=f"{path}.for_s",
+            message="the last step lasts to the end: leave it out, or let a step follow ({} changes nothing)",
+        )
+    if not is_last and step.for_s is None:
+        yield Problem(path=f"{path}.for_s", message="needed: the steps after it would never come")
+
+
+def moves(policy: Policy, queue: QueuePolicy) -> list[str]:
+    """The queues that its contacts may be moved to by waiting."""
+    steps = policy.plans.get(queue.plan, ()) if queue.plan is not None else ()
+    targets = [step.queue for step in steps if step.queue is not None]
+    return [*targets, queue.overflow_to] if queue.overflow_to is not None else targets
+
+
+def _circles(policy: Policy) -> Iterator[Problem]:
+    """Queues whose plans lead back to them. Circles of overflows alone are ``check.py``'s finding."""
+    if not any(step.queue for plan in policy.plans.values() for step in plan):
+        return
+    for name, queue in policy.queues.items():
+        if queue.plan is None or all(to == queue.overflow_to for to in moves(policy, queue)):
+            continue
+        seen: set[str] = set()
+        ahead = moves(policy, queue)
+        while ahead:
+            target = ahead.pop()
+            if target not in seen and target in policy.queues:
+                seen.add(target)
+                ahead += moves(policy, policy.queues[target])
+        if name in seen:
+            yield Problem(
+                path=f"queues.{name}.plan",
+                message="its steps and overflows lead back to this queue",
+            )
