@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.events import Event
+from router.model.forecasts import ExpectedWait
 from router.model.ids import Ident, Name
 from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState
@@ -184,6 +185,19 @@ class Abandon(_Ask, frozen=True, kw_only=True, tag="abandon"):
     contact_id: Ident
 
 
+class AskExpectedWait(_Ask, frozen=True, kw_only=True, tag="expected_wait"):
+    """Gateway, supervisor: how long a contact waits; either one that is there, or one that may come to a queue."""
+
+    id: FrameId
+    contact_id: Ident | None = None
+    queue_id: Name | None = None
+    channel: Name | None = None
+    """This and what follows: of one that may come. Left out: the channel of which the queue has handled most."""
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
+
+
 class Requeue(_Ask, frozen=True, kw_only=True, tag="requeue"):
     """Supervisor: (back) into a queue, with its age."""
 
@@ -224,9 +238,20 @@ DesktopAsk: TypeAlias = (
     | Complete
     | Transfer
 )
-GatewayAsk: TypeAlias = Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End
+GatewayAsk: TypeAlias = (
+    Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End | AskExpectedWait
+)
 SupervisorAsk: TypeAlias = (
-    Hello | Refresh | Ping | Update | Cancel | End | Requeue | Assign | SetAgentStateFrame
+    Hello
+    | Refresh
+    | Ping
+    | Update
+    | Cancel
+    | End
+    | Requeue
+    | Assign
+    | SetAgentStateFrame
+    | AskExpectedWait
 )
 
 
@@ -304,6 +329,8 @@ class Ok(_Tell, frozen=True, kw_only=True, tag="ok"):
     subject: str = ""
     state: str = ""
     replayed: bool = False
+    expected_wait: ExpectedWait | None = None
+    """Where that was asked."""
 
 
 class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=True):
