@@ -11,7 +11,15 @@ from router.core.invariants import orphaned
 from router.core.lines import needs_of, req_text
 from router.model import commands as c
 from router.model.diagnosis import ADVICE, Diagnosis, Finding, FindingCode, Severity
-from router.model.policy import AgentsPolicy, EntryRule, EntryWhen, FactPolicy, FactType, Policy
+from router.model.policy import (
+    AgentsPolicy,
+    EntryRule,
+    EntryWhen,
+    FactPolicy,
+    FactType,
+    Policy,
+    StepPolicy,
+)
 from router.model.states import AgentState, ContactState
 from router.model.views import Lack
 from tests.builders import (
@@ -429,3 +437,38 @@ def test_nobody_is_qualified_exactly_where_the_reference_finds_nobody(
         if one.code is FindingCode.CONTACTS_NOBODY_QUALIFIED
     ]
     assert sorted(found) == sorted(expected)
+
+
+# --- plans ------------------------------------------------------------------------------------------------------------
+def with_plan(*steps: StepPolicy, **queue: Any) -> Policy:
+    return plain(
+        skills=("german", "loans"),
+        plans={"wide": steps},
+        queues={"support": a_queue(plan="wide", **queue)},
+    )
+
+
+def test_a_step_that_nobody_could_take_is_found() -> None:
+    policy = with_plan(
+        StepPolicy(for_s=60), StepPolicy(remove_skills=("german",)), requires={"german": 5}
+    )
+    found = the_finding(
+        diagnosis_of(policy, an_agent("ada", skills={"loans": 9})), FindingCode.STEP_WITHOUT_AGENTS
+    )
+    assert found.subject == "support, step 0 of wide"
+    assert found.lacks == (Lack(code="skill", skill="german", needs=5),)
+
+
+def test_a_step_that_prefers_agents_who_are_not_on_record_is_found() -> None:
+    policy = with_plan(StepPolicy(for_s=60, prefer_agents=("ada", "eve")), StepPolicy())
+    found = the_finding(diagnosis_of(policy, an_agent("ada")), FindingCode.STEP_WITHOUT_AGENTS)
+    assert found.agents == 1
+
+
+def test_who_waits_for_a_step_that_opens_later_does_not_wait_in_vain() -> None:
+    policy = with_plan(StepPolicy(for_s=60), StepPolicy(levels={"german": 3}))
+    asked = (an_agent("ada", skills={"german": 3}), a_contact("c1", skills={"german": 9}))
+    found = codes(diagnosis_of(policy, *asked))
+    assert FindingCode.CONTACTS_NOBODY_QUALIFIED not in found
+    found = codes(diagnosis_of(policy, asked[0], a_contact("c1", skills={"loans": 1})))
+    assert FindingCode.CONTACTS_NOBODY_QUALIFIED in found

@@ -8,8 +8,9 @@ one is not found.
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
+from router.core.doctor_plans import at_last, best_of, step_findings
 from router.core.invariants import broken, orphaned
-from router.core.lines import Needs, needs_of, req_text
+from router.core.lines import Needs, req_text
 from router.core.reach import Reach
 from router.core.state import Contact, RoutingState
 from router.core.wording import lacking
@@ -63,12 +64,13 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
         yield _finding(FindingCode.NO_POLICY, Severity.ERROR, "no policy is in force")
         return
     reach = Reach(state, policy)
-    waiting = _waiting(state)
+    waiting = _waiting(state, reach, policy)
     yield from _classes(reach, policy, waiting, at_ms)
     yield from _near_their_end(state, policy, waiting, at_ms)
     if state.agents:
         yield from _queues(reach, policy)
         yield from _rules(reach, policy)
+        yield from step_findings(state, reach, policy)
         yield from _skills(reach, policy, waiting)
         yield from _agents(state, reach)
         yield from _not_declared(state, policy)
@@ -90,14 +92,18 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
 
 
 # --- contacts that wait -----------------------------------------------------------------------------------------------
-def _waiting(state: RoutingState) -> _Classes:
-    """Who waits, by requirement class: a reservation for one agent passes, so it makes no class of its own."""
+def _waiting(state: RoutingState, reach: Reach, policy: Policy) -> _Classes:
+    """Who waits, by requirement class: reservations pass and plans relax, so the class is what is asked for at last."""
     classes: _Classes = {}
     for line in state.index.lines.values():
-        if line.by_key:
-            classes.setdefault((line.queue_id, line.channel, line.needs), []).extend(
-                line.by_key.values()
-            )
+        by_plan: dict[tuple[str | None, Needs], list[Contact]] = {}
+        for contact in line.by_key.values():
+            own = tuple(sorted(contact.skills.items()))
+            by_plan.setdefault((contact.plan, own), []).append(contact)
+        for (plan, own), contacts in by_plan.items():
+            wanted = at_last(policy, line.queue_id, plan, dict(own))
+            needs = best_of(reach, wanted, (line.channel,))
+            classes.setdefault((wanted.queue_id, line.channel, needs), []).extend(contacts)
     return classes
 
 
@@ -127,7 +133,7 @@ def _classes(reach: Reach, policy: Policy, waiting: _Classes, at_ms: int) -> Ite
             code,
             severity,
             message,
-            subject=req_text(queue_id, channel, needs, None),
+            subject=req_text(queue_id, channel, needs),
             contacts=len(contacts),
             contact_ids=_first(contact.contact_id for contact in contacts),
             oldest_wait_ms=max(0, at_ms - min(contact.queued_at_ms for contact in contacts)),
@@ -174,8 +180,9 @@ def _near_their_end(
 # --- what would wait in vain ------------------------------------------------------------------------------------------
 def _queues(reach: Reach, policy: Policy) -> Iterator[Finding]:
     for queue_id in policy.queues:
-        needs = reach.base(queue_id)
-        if not reach.takers(queue_id, reach.channels, needs):
+        wanted = at_last(policy, queue_id, None, {})
+        needs = best_of(reach, wanted, reach.channels)
+        if wanted.queue_id == queue_id and not reach.takers(queue_id, reach.channels, needs):
             lacks, nearest = reach.lacks(queue_id, reach.channels, needs)
             yield _finding(
                 FindingCode.QUEUE_WITHOUT_AGENTS,
@@ -190,8 +197,9 @@ def _queues(reach: Reach, policy: Policy) -> Iterator[Finding]:
 def _rules(reach: Reach, policy: Policy) -> Iterator[Finding]:
     for rule in policy.entry:
         channels = reach.channels if rule.when.channel is None else (rule.when.channel,)
-        needs = needs_of(policy.queues[rule.queue], rule.skills)
-        if reach.takers(rule.queue, channels, needs):
+        wanted = at_last(policy, rule.queue, rule.plan, rule.skills)
+        needs = best_of(reach, wanted, channels)
+        if wanted.queue_id != rule.queue or reach.takers(rule.queue, channels, needs):
             continue
         if not reach.takers(rule.queue, reach.channels, reach.base(rule.queue)):
             continue  # It is the queue's finding.

@@ -28,6 +28,7 @@ class FindingCode(StrEnum):
     NO_AGENTS = "no_agents"
     QUEUE_WITHOUT_AGENTS = "queue_without_agents"
     RULE_WITHOUT_AGENTS = "rule_without_agents"
+    STEP_WITHOUT_AGENTS = "step_without_agents"
     RULE_NEVER_REACHED = "rule_never_reached"
     SKILL_NOBODY_HAS = "skill_nobody_has"
     AGENTS_WITHOUT_WORK = "agents_without_work"
@@ -47,6 +48,7 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.NO_AGENTS: "put agents: PUT /v1/agents/{agent_id}",
     FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent what lacks, lower what the queue requires, or remove it",
     FindingCode.RULE_WITHOUT_AGENTS: "give an agent what lacks, or lower what the rule asks for",
+    FindingCode.STEP_WITHOUT_AGENTS: "give an agent what lacks, let the step ask for less, or take it out: it only costs time",
     FindingCode.RULE_NEVER_REACHED: "move the rule before those, or remove it",
     FindingCode.SKILL_NOBODY_HAS: "give it to an agent, or remove it from the policy",
     FindingCode.AGENTS_WITHOUT_WORK: "give them a skill, queue, channel or units that a queue has use for",
