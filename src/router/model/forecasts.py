@@ -23,7 +23,7 @@ class ExpectedWait(_View, frozen=True, kw_only=True):
     Half of the waits should end within ``interval_50`` (the quartiles), nine of ten within ``interval_90`` (5 % to 95 %). All
     are zero where somebody could take it now, and none, with a ``reason``, where nothing honest can be said:
     ``nobody_qualified`` (no agent has the skills, queue and channel), ``nobody_ready`` (of those who have, none is READY),
-    ``queue_closed``, ``not_waiting`` (the contact is with an agent, or over).
+    ``not_waiting`` (the contact is with an agent, or over).
     """
 
     p50_ms: int | None = None
