@@ -90,6 +90,7 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "wait_max": ("wait_max_s", seconds_of),
     "overflow_to": ("overflow_to", str),
     "cool_down": ("cool_down_s", seconds_of),
+    "expected_handle": ("expected_handle_s", seconds_of),
     "service_level": ("service_level", service_level),
 }
 STEP: Final[dict[str, tuple[str, Reader]]] = {
