@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 
 from router.model import events as e
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
-from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
+from router.model.states import (
+    AgentState,
+    AssignmentRole,
+    AssignmentState,
+    ContactState,
+    OfferState,
+    Presence,
+)
 
 
 @dataclass
@@ -27,6 +34,8 @@ class RefContact:
     wait_until_ms: int | None
     state: ContactState = ContactState.QUEUED
     owner: str | None = None
+    others: dict[str, AssignmentRole] = field(default_factory=dict)
+    """Assignments of those who are in the conversation beside the owner."""
     preferred: str | None = None
     plan: str | None = None
     step: int = 0
@@ -46,6 +55,7 @@ class RefOffer:
     units: int
     deadline_ms: int
     from_agent_id: str | None
+    role: AssignmentRole = AssignmentRole.OWNER
     state: OfferState = OfferState.PENDING
     end_seq: int = 0
 
@@ -63,6 +73,7 @@ class RefAssignment:
     wrap_up_started_at_ms: int | None = None
     wrap_up_deadline_ms: int | None = None
     holds_capacity: bool = True
+    held_for_consult: bool = False
 
 
 @dataclass
@@ -135,6 +146,13 @@ class Fold:
             ):
                 self._fold_contact(event)
             case (
+                e.ParticipantAdded()
+                | e.ParticipantJoined()
+                | e.ParticipantLeft()
+                | e.ContactHandedOver()
+            ):
+                self._fold_conference(event)
+            case (
                 e.OfferMade()
                 | e.OfferAccepted()
                 | e.OfferDeclined()
@@ -191,6 +209,8 @@ class Fold:
                 contact.priority_s = event.priority_s
                 contact.strict_class = event.strict_class
                 contact.named = event.preferred_agents
+                if contact.owner is not None:
+                    self._judge_members(contact, event.members)
             case e.ContactRequeued():
                 self._requeue(event)
             case e.ContactOverflowed():
@@ -212,6 +232,7 @@ class Fold:
                     "I17: assigned while somebody else has an offer"
                 )
                 self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
+                assert not self.consults(contact), "a consult outlives the owner who asked"
                 self._take(
                     contact,
                     RefAssignment(
@@ -222,6 +243,7 @@ class Fold:
                         event.units,
                     ),
                 )
+                self._judge_members(contact, event.members)
 
     def _requeue(self, event: e.ContactRequeued) -> None:
         contact = self.live_contact(event.contact_id)
@@ -232,6 +254,7 @@ class Fold:
             assert event.agent_id == owner, "I17: the one who loses it is not its owner"
             self._hand_over(contact, contact.owner, owner)
         assert not self.live_offers(contact), "I9: requeued with a live offer"
+        assert not contact.others, "I17: requeued while somebody is in the conversation"
         contact.state = ContactState.QUEUED
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
         contact.preferred = event.preferred_agent_id
@@ -247,6 +270,7 @@ class Fold:
         self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
     ) -> None:
         contact = self.live_contact(event.contact_id)
+        assert not contact.others, "I7: over while somebody is in the conversation"
         state = TERMINAL[type(event)]
         if isinstance(event, e.ContactEnded):
             assert contact.owner == event.assignment_id, "I7: ended by somebody who has it not"
@@ -277,6 +301,7 @@ class Fold:
                 event.units,
                 event.deadline_ms,
                 event.from_agent_id,
+                event.role,
             )
             return
         assert isinstance(
@@ -291,17 +316,69 @@ class Fold:
             self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
         if isinstance(event, e.OfferAccepted):
             contact = self.live_contact(event.contact_id)
-            self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
-            self._take(
-                contact,
-                RefAssignment(
-                    offer.offer_id,
-                    contact.contact_id,
-                    offer.agent_id,
-                    offer.channel,
-                    offer.units,
-                ),
+            work = RefAssignment(
+                offer.offer_id,
+                contact.contact_id,
+                offer.agent_id,
+                offer.channel,
+                offer.units,
             )
+            assert event.role is offer.role, "he becomes another than he was asked to be"
+            if event.role is AssignmentRole.CONSULT:
+                assert event.from_assignment_id is None, "I7: a consult takes nothing away"
+                assert event.from_agent_id == self.owner_of(contact), "another's consult"
+                self._come_in(contact, work, event.role)
+            else:
+                self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
+                self._take(contact, work)
+            self._judge_members(contact, event.members)
+
+    def _fold_conference(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver,
+        )
+        contact = self.live_contact(event.contact_id)
+        assert contact.state is ContactState.ASSIGNED, "a conversation without a conversation"
+        name = event.assignment_id
+        match event:
+            case e.ParticipantAdded():
+                work = RefAssignment(
+                    name, contact.contact_id, event.agent_id, event.channel, event.units
+                )
+                self._come_in(contact, work, AssignmentRole.PARTICIPANT)
+            case e.ParticipantJoined():
+                assert contact.others[name] is AssignmentRole.CONSULT, "he was not consulted"
+                contact.others[name] = AssignmentRole.PARTICIPANT
+            case e.ParticipantLeft():
+                assert contact.others.pop(name) is event.role, "he was something else"
+            case e.ContactHandedOver():
+                self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
+                assert not self.live_offers(contact), "I17: an offer of the old owner lives on"
+                contact.owner, contact.last = name, event.agent_id
+                del contact.others[name]
+                assert not self.consults(contact), "a consult outlives the owner who asked"
+        work = self.assignments[name]
+        assert (work.agent_id, work.contact_id) == (event.agent_id, event.contact_id)
+        assert work.state is AssignmentState.ACTIVE, "I16: his part in it was over"
+        self._judge_members(contact, event.members)
+
+    def _judge_members(self, contact: RefContact, told: dict[str, AssignmentRole] | None) -> None:
+        """Who is told to be in it is in it; nobody need be told while the owner is alone."""
+        members = {self.assignments[n].agent_id: role for n, role in contact.others.items()}
+        members[self.owner_of(contact) or ""] = AssignmentRole.OWNER
+        assert told == members or (not told and len(members) == 1), f"{told}, but {members}"
+
+    def _come_in(self, contact: RefContact, work: RefAssignment, role: AssignmentRole) -> None:
+        """One more is in the conversation."""
+        assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
+        assert contact.owner is not None, "I7: in a conversation that nobody owns"
+        present = [contact.owner, *contact.others]
+        assert all(self.assignments[n].agent_id != work.agent_id for n in present), "in it twice"
+        assert role is not AssignmentRole.CONSULT or not self.consults(contact), "two consults"
+        self.assignments[work.assignment_id] = work
+        contact.others[work.assignment_id] = role
+        self._gets_a_new_turn(work.agent_id)
 
     def _fold_assignment(self, event: e.Event) -> None:
         assert isinstance(
@@ -318,6 +395,9 @@ class Fold:
         match event:
             case e.AssignmentHeld():
                 assert work.state is AssignmentState.ACTIVE
+                owner = self.contacts[work.contact_id].owner
+                assert owner == work.assignment_id, "I7: held by another than the owner"
+                work.held_for_consult = event.reason == "consult"
                 work.state = AssignmentState.ON_HOLD
             case e.AssignmentResumed():
                 assert work.state is AssignmentState.ON_HOLD
@@ -333,6 +413,8 @@ class Fold:
                 assert work.state is AssignmentState.WRAP_UP
                 work.wrap_up_deadline_ms = event.deadline_ms
             case e.AssignmentCompleted():
+                others = self.contacts[work.contact_id].others
+                assert work.assignment_id not in others, "I16: completed while he is in it"
                 work.state = AssignmentState.COMPLETED
                 self._gets_a_new_turn(work.agent_id)
 
@@ -401,6 +483,14 @@ class Fold:
         contact = self.contacts[contact_id]
         assert not contact.state.is_terminal, "I18: something happens to a contact that is over"
         return contact
+
+    def owner_of(self, contact: RefContact) -> str | None:
+        """The agent who owns it."""
+        return None if contact.owner is None else self.assignments[contact.owner].agent_id
+
+    def consults(self, contact: RefContact) -> list[str]:
+        """Assignments of agents who are consulted on it."""
+        return [n for n, role in contact.others.items() if role is AssignmentRole.CONSULT]
 
     def live_offers(self, contact: RefContact) -> list[RefOffer]:
         """The pending offers of a contact."""

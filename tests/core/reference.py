@@ -4,10 +4,11 @@ Slow and obvious on purpose (lists, no index, no cache); written from docs/routi
 nothing by itself: ``world.py`` uses it to judge the core.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 
 from router.model.policy import Selection
-from router.model.states import AgentState, ContactState, Presence
+from router.model.states import AgentState, AssignmentRole, ContactState, Presence
 from tests.core.fold import RefAgent, RefAssignment, RefContact, RefOffer
 from tests.core.plans import Plans
 
@@ -67,6 +68,7 @@ class Reference(Plans):
             self.cool_downs.get((contact.contact_id, agent.agent_id), at_ms) <= at_ms
             and all(offer.agent_id != agent.agent_id for offer in self.live_offers(contact))
             and owner != agent.agent_id
+            and all(self.assignments[n].agent_id != agent.agent_id for n in contact.others)
             and (owner is not None or self.is_kept_for(contact, agent))
         )
 
@@ -125,6 +127,25 @@ class Reference(Plans):
         if names is not None:
             return min(takers, key=lambda agent: names.index(agent.agent_id), default=None)
         return min(takers, key=lambda agent: self._rank(agent, contact), default=None)
+
+    def consulted(self, contact: RefContact, queue_id: str, at_ms: int) -> RefAgent | None:
+        """Whom an owner gets who asks for advice from a queue: as if the contact waited there, alone."""
+        # Plans are for those who wait: a plan that does not exist is none.
+        return self.choice(replace(contact, queue_id=queue_id, plan="none"), at_ms)
+
+    def beside(self, contact: RefContact) -> int:
+        """How many are in the conversation beside its owner, or are asked to advise him."""
+        asked = [o for o in self.live_offers(contact) if o.role is AssignmentRole.CONSULT]
+        return len(contact.others) + len(asked)
+
+    def successor(self, contact: RefContact) -> str | None:
+        """Who goes on with the customer when the owner's desktop stays away: the first participant who is there."""
+        for name, role in contact.others.items():
+            agent = self.agents[self.assignments[name].agent_id]
+            gone = agent.presence is Presence.LOST or agent.state is AgentState.OFFLINE
+            if role is AssignmentRole.PARTICIPANT and not gone:
+                return agent.agent_id
+        return None
 
     def _rank(self, agent: RefAgent, contact: RefContact) -> tuple[Fraction | int, int, str]:
         assert self.policy is not None

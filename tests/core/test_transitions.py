@@ -37,6 +37,10 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "contact.expired": (WAITING, "expired"),
         "contact.ended": (("assigned",), "ended"),
         "offer.accepted": (("offered", "assigned"), "assigned"),
+        "participant.added": (("assigned",), "="),
+        "participant.joined": (("assigned",), "="),
+        "participant.left": (("assigned",), "="),
+        "contact.handed_over": (("assigned",), "="),
     },
     "offer": {
         "offer.made": ((None,), "pending"),
@@ -48,6 +52,10 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
     "assignment": {
         "offer.accepted": ((None,), "active"),
         "contact.assigned": ((None,), "active"),
+        "participant.added": ((None,), "active"),
+        "participant.joined": (("active",), "="),
+        "participant.left": (("active",), "="),
+        "contact.handed_over": (("active",), "="),
         "assignment.held": (("active",), "on_hold"),
         "assignment.resumed": (("on_hold",), "active"),
         "assignment.wrap_up_started": (("active", "on_hold"), "wrap_up"),

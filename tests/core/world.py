@@ -21,10 +21,12 @@ from router.model.policy import Policy, WhenFull
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import (
     AgentState,
+    AssignmentRole,
     AssignmentState,
     ContactState,
     OfferState,
 )
+from router.model.views import AssignmentView
 from tests.builders import START_MS, a_policy, published
 from tests.core.expected_reference import ahead, qualified, ready_for
 from tests.core.fold import RefAgent, RefContact
@@ -42,6 +44,7 @@ FREEING: Final = (
     e.WrapUpStarted,
     e.AssignmentCompleted,
 )
+COMINGS: Final = (e.OfferMade, e.ContactAssigned, e.ParticipantAdded)
 Ability = tuple[tuple[str, ...], dict[str, int], tuple[str, ...] | None]
 
 
@@ -53,6 +56,7 @@ class World:
         self.reference = Reference()
         self.at_ms = START_MS
         self.records: list[tuple[int, int, list[e.Event]]] = []
+        self.successors: dict[str, str | None] = {}
         self.asked: list[tuple[int, c.Command]] = []
         if policy is not None:
             self.do(published(policy))
@@ -147,8 +151,9 @@ class World:
                 assert self.at_ms >= deadline_ms, "I15: expired before its deadline"
             if isinstance(event, e.ContactQueued):
                 self._judge_room(event)
+            self._judge_successor(event)
             reference.fold(event, self.at_ms)
-            if isinstance(event, e.OfferMade | e.ContactAssigned):
+            if isinstance(event, COMINGS):
                 self._judge_capacity(reference.agents[event.agent_id], event)
             previous = event
 
@@ -170,6 +175,7 @@ class World:
         assert made.units == reference.channel(contact.channel).units
         if made.from_agent_id is not None:
             assert reference.could_be_handed(agent, contact, at_ms), "I12/I14: no room for it"
+            self._judge_consult(made, contact)
             return
         raised_s, _ = reference.raised(contact)
         queue_s = reference.queue_of(contact).priority_s
@@ -196,8 +202,43 @@ class World:
             f"{contact} went to {agent}; {choice} was to be chosen, or one of {hungry} served first"
         )
 
-    def _judge_capacity(self, agent: RefAgent, event: e.OfferMade | e.ContactAssigned) -> None:
+    def _judge_consult(self, made: e.OfferMade, contact: RefContact) -> None:
+        reference, (_, command) = self.reference, self.asked[-1]
+        is_consult = isinstance(command, c.StartConsult)
+        assert (made.role is AssignmentRole.CONSULT) is is_consult, "asked for something else"
+        if not isinstance(command, c.StartConsult):
+            return
+        most = reference.channel(contact.channel).participants_max
+        assert reference.beside(contact) < most, "too many in one conversation"
+        wanted = command.to_agent_id
+        if command.to_queue_id is not None:
+            choice = reference.consulted(contact, command.to_queue_id, self.at_ms)
+            wanted = None if choice is None else choice.agent_id
+        assert made.agent_id == wanted, f"{made.agent_id} is consulted, not {wanted}"
+
+    def _judge_successor(self, event: e.Event) -> None:
+        """A participant who is there takes over from an owner whose desktop is gone; else the customer waits again."""
         reference = self.reference
+        if isinstance(event, e.AgentStateChanged) and event.reason == "desktop_lost":
+            self.successors = {
+                contact.contact_id: reference.successor(contact)
+                for contact in reference.contacts.values()
+                if reference.owner_of(contact) == event.agent_id
+            }
+        lost = getattr(event, "reason", None) == "lost_desktop"
+        if isinstance(event, e.ContactRequeued) and lost:
+            assert self.successors[event.contact_id] is None, "somebody could have gone on with it"
+        if isinstance(event, e.ContactHandedOver) and lost:
+            assert self.successors[event.contact_id] == event.agent_id, "another was to go on"
+
+    def _judge_capacity(
+        self, agent: RefAgent, event: e.OfferMade | e.ContactAssigned | e.ParticipantAdded
+    ) -> None:
+        reference = self.reference
+        if isinstance(event, e.ParticipantAdded):
+            contact = reference.contacts[event.contact_id]
+            most = reference.channel(contact.channel).participants_max
+            assert reference.beside(contact) <= most, "too many in one conversation"
         assert reference.units_used(agent) <= reference.units(agent), "I14: capacity exceeded"
         channel = reference.contacts[event.contact_id].channel
         count = sum(item.channel == channel for item in reference.items(agent))
@@ -239,6 +280,8 @@ class World:
         match command:
             case c.AcceptOffer():
                 self._judge_accept(command, outcome)
+            case c.StartConsult() if isinstance(answer, Refused) and not outcome.events:
+                self._judge_no_consult(command, answer)
             case c.SetAgentState() if isinstance(answer, Done):
                 self._judge_not_ready(command)
             case c.EnqueueContact(queue_id=str(queue_id)) if isinstance(answer, Refused):
@@ -252,6 +295,25 @@ class World:
             assert 0 <= answer.seq <= self.engine.seq
             if answer.replayed and not outcome.events:
                 assert answer.seq < outcome.first_seq, "a repeat names the first time"
+
+    def _judge_no_consult(self, command: c.StartConsult, answer: Refused) -> None:
+        """Nobody is refused who could have had his consult."""
+        reference = self.reference
+        contact = reference.contacts.get(command.contact_id)
+        if contact is None or contact.state is not ContactState.ASSIGNED:
+            return
+        match answer.code:
+            case RefusalCode.AGENT_UNAVAILABLE if command.to_queue_id is not None:
+                assert reference.consulted(contact, command.to_queue_id, self.at_ms) is None
+            case RefusalCode.AGENT_UNAVAILABLE:
+                agent = reference.agents[command.to_agent_id or ""]
+                assert not reference.could_be_handed(agent, contact, self.at_ms)
+            case RefusalCode.PARTICIPANTS_LIMIT:
+                most = reference.channel(contact.channel).participants_max
+                assert reference.beside(contact) >= most
+            case RefusalCode.CONSULT_STATE:
+                asked = [offer.role for offer in reference.live_offers(contact)]
+                assert reference.consults(contact) or AssignmentRole.CONSULT in asked
 
     def _judge_accept(self, command: c.AcceptOffer, outcome: Outcome) -> None:
         reference, answer = self.reference, outcome.answer
@@ -292,8 +354,9 @@ class World:
                 assert work.wrap_up_deadline_ms is not None
                 assert work.wrap_up_deadline_ms > self.at_ms, "I16: wrap-up goes on too long"
             else:
-                owner = reference.contacts[work.contact_id].owner
-                assert owner == work.assignment_id, "I7: work without its contact"
+                contact = reference.contacts[work.contact_id]
+                mine = (contact.owner, *contact.others)
+                assert work.assignment_id in mine, "I7: work without its contact"
         for offer in reference.pending():
             assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
         missed = reference.missed_matches(self.at_ms)
@@ -318,12 +381,16 @@ class World:
                 assert live, "I9: offered, without an offer"
             case ContactState.ASSIGNED:
                 assert contact.owner is not None, "I7: nobody has it"
-                owner = reference.assignments[contact.owner].agent_id
-                assert all(offer.from_agent_id == owner for offer in live), "I8: taken, and offered"
+                work = reference.assignments[contact.owner]
+                from_owner = all(offer.from_agent_id == work.agent_id for offer in live)
+                assert from_owner and len(live) <= 1, "I8: taken, and offered"
+                held = work.held_for_consult and work.state is AssignmentState.ON_HOLD
+                assert not held or reference.consults(contact), "on hold for a consult that is over"
             case _:
                 assert not live, "I18: over, and offered"
                 return
         if contact.state is not ContactState.ASSIGNED:
+            assert not contact.others, "I7: in a conversation that nobody owns"
             ttl_ms = contact.ttl_at_ms
             assert ttl_ms is None or ttl_ms > self.at_ms, "I19: lives beyond its time"
             assert contact.owner is None, "I17: waiting, with an owner"
@@ -398,9 +465,30 @@ def compare_views(world: World) -> None:
         assert {work.assignment_id for work in view.assignments} == {
             work.assignment_id for work in reference.open_work(agent)
         }
+        for work in view.assignments:
+            _compare_conversation(world, work)
         abilities = list(_ability(reference, agent)[0])
         assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
     _compare_waiting(world, engine.at_ms)
+
+
+def _compare_conversation(world: World, work: AssignmentView) -> None:
+    """Both sides of a membership, the contact's and the agent's, are what the log says."""
+    reference = world.reference
+    contact = reference.contacts[work.contact_id]
+    roles = dict(contact.others)
+    if contact.owner is not None:
+        roles[contact.owner] = AssignmentRole.OWNER
+    told = {reference.assignments[name].agent_id: role for name, role in roles.items()}
+    if work.assignment_id in roles:
+        assert work.role is roles[work.assignment_id]
+        assert work.members == (told if contact.others else {})
+    else:
+        assert not work.members, "he has left it"
+    view = world.engine.contact(work.contact_id)
+    if view is not None and contact.owner is not None:
+        assert view.assignment_id == contact.owner
+        assert {one.assignment_id: one.role for one in view.participants} == contact.others
 
 
 def _compare_waiting(world: World, at_ms: int) -> None:

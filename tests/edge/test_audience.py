@@ -6,7 +6,7 @@ import pytest
 
 from router.edge.audience import agents_of, as_sent, gateway_of, is_for
 from router.model import events as e
-from router.model.states import AgentState
+from router.model.states import AgentState, AssignmentRole
 from tests.builders import a_policy
 
 VALUES: dict[str, Any] = {
@@ -20,6 +20,7 @@ VALUES: dict[str, Any] = {
     "attributes": {},
     "skills": {},
     "channel_max": {},
+    "members": {"dee": AssignmentRole.OWNER, "ada": AssignmentRole.CONSULT},
 }
 
 
@@ -33,6 +34,7 @@ def test_an_agent_hears_exactly_of_what_names_him(kind: type) -> None:
     event = an_event(kind)
     fields = kind.__struct_fields__  # type: ignore[attr-defined]
     expected = tuple(VALUES[name] for name in ("agent_id", "from_agent_id") if name in fields)
+    expected += ("dee",) if "members" in fields else ()
     assert agents_of(event) == expected
     assert is_for(event, role="agent", subject="ada") == ("agent_id" in fields)
     assert not is_for(event, role="agent", subject="cyd")

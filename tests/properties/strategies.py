@@ -49,6 +49,8 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
         wrap_up_max_s=draw(st.sampled_from((20, 600))),
         lost_desktop=draw(st.sampled_from(LostDesktopAction)),
         lost_desktop_prefer_s=draw(st.sampled_from((0, 10))),
+        consult_holds=draw(st.booleans()),
+        participants_max=draw(st.sampled_from((1, 2, 3))),
     )
 
 

@@ -169,6 +169,42 @@ class Centre(RuleBasedStateMachine):
         )
 
     @rule(
+        position=positions,
+        what=st.sampled_from(("consult", "ask", "complete", "cancel", "join", "hand", "add")),
+        agent_id=agent_ids,
+        queue_id=queue_ids,
+        by_owner=st.booleans(),
+    )
+    def a_conversation_grows_or_passes_on(
+        self, position: int, what: str, agent_id: str, queue_id: str, by_owner: bool
+    ) -> None:
+        """A consult of an agent or a queue and what may become of it."""
+        assignment_id, owner = self._work(position)
+        contact_id = assignment_id.rpartition(".")[0]
+        by = owner if by_owner else None
+        commands: dict[str, c.Command] = {
+            "consult": c.StartConsult(contact_id=contact_id, to_agent_id=agent_id, agent_id=by),
+            "ask": c.StartConsult(contact_id=contact_id, to_queue_id=queue_id, agent_id=by),
+            "complete": c.CompleteConsult(contact_id=contact_id, agent_id=by),
+            "cancel": c.CancelConsult(contact_id=contact_id, agent_id=by),
+            "join": c.JoinConsult(contact_id=contact_id, agent_id=by),
+            "hand": c.HandOver(contact_id=contact_id, to_agent_id=agent_id, agent_id=by),
+            "add": c.AddParticipant(contact_id=contact_id, agent_id=agent_id),
+        }
+        self._do(commands[what])
+
+    @rule(position=positions, stranger=st.sampled_from((False, False, False, True)))
+    def somebody_leaves_a_conversation(self, position: int, stranger: bool) -> None:
+        """One who is in it beside the owner, the owner, or one who never was."""
+        assignment_id, agent_id = self._work(position)
+        self._do(
+            c.LeaveContact(
+                contact_id=assignment_id.rpartition(".")[0],
+                agent_id="bob" if stranger else agent_id,
+            )
+        )
+
+    @rule(
         agent_id=agent_ids,
         state=st.sampled_from((AgentState.READY, AgentState.READY, *AgentState)),
         after_work=st.booleans(),

@@ -25,7 +25,7 @@ from router.model.policy import (
     StepPolicy,
     WhenFull,
 )
-from router.model.states import AgentState, AssignmentState
+from router.model.states import AgentState, AssignmentState, ContactState
 from tests.core.world import World
 
 CHANNELS: Final = ("chat", "mail", "voice")
@@ -51,6 +51,7 @@ class Workload:
             "put_agent": 4,
             "contact": 12,
             "transfer": 6,
+            "consult": 14,
             "desktop": 4,
             "policy": 1,
             "wrong": 2,
@@ -205,6 +206,36 @@ class Workload:
             back_s=self._one((None, 5)),
         )
 
+    def _consult(self, world: World) -> c.Command:
+        """Something about a conversation of several: the beginning of one, or what may follow."""
+        owned = [
+            one for one in world.reference.contacts.values() if one.state is ContactState.ASSIGNED
+        ]
+        if not owned:
+            return self._accept(world)
+        crowded = [one for one in owned if one.others]
+        contact = self._one(crowded if crowded and self._random.random() < 0.7 else owned)
+        contact_id = contact.contact_id
+        owner = self._one((None, None, world.reference.owner_of(contact), self._one(AGENTS)))
+        agent_id = self._one(AGENTS)
+        others = [world.reference.assignments[name].agent_id for name in contact.others]
+        inside = self._one([*others, agent_id])
+        ways: tuple[c.Command, ...] = (
+            c.StartConsult(contact_id=contact_id, to_agent_id=agent_id, agent_id=owner),
+            c.StartConsult(contact_id=contact_id, to_agent_id=agent_id),
+            c.StartConsult(contact_id=contact_id, to_queue_id=self._one(QUEUES)),
+            c.CompleteConsult(contact_id=contact_id, agent_id=owner),
+            c.CancelConsult(contact_id=contact_id, agent_id=owner),
+            c.JoinConsult(contact_id=contact_id, agent_id=owner),
+            c.JoinConsult(contact_id=contact_id),
+            c.LeaveContact(contact_id=contact_id, agent_id=inside),
+            c.HandOver(contact_id=contact_id, to_agent_id=inside, agent_id=owner),
+            c.AddParticipant(contact_id=contact_id, agent_id=agent_id),
+            c.AssignContact(contact_id=contact_id, agent_id=inside),
+            c.CompleteAssignment(assignment_id=self._one([contact.owner, *contact.others])),
+        )
+        return ways[self._random.randrange(len(ways))]
+
     def _desktop(self, world: World) -> c.Command:
         agent_id, session_id = self._one(AGENTS), self._one(SESSIONS)
         if self._random.random() < 0.5:
@@ -221,6 +252,7 @@ class Workload:
             c.AcceptOffer(offer_id=old, agent_id=self._one(AGENTS)),
             c.DeclineOffer(offer_id=old, agent_id=self._one(AGENTS)),
             c.CompleteAssignment(assignment_id=old, agent_id=self._one(AGENTS)),
+            c.LeaveContact(contact_id=old.rpartition(".")[0], agent_id=self._one(AGENTS)),
             c.RemoveAgent(agent_id=self._one(AGENTS)),
             c.CancelContact(contact_id=old.rpartition(".")[0]),
             c.EnqueueContact(contact_id="c1", channel="smoke", queue_id="support"),
@@ -269,6 +301,8 @@ class Workload:
             wrap_up_max_s=self._one((8, 600)),
             lost_desktop=self._one(LostDesktopAction),
             lost_desktop_prefer_s=self._one((0, 10)),
+            consult_holds=self._one((True, True, False)),
+            participants_max=self._one((1, 2, 3)),
         )
 
     def _plan(self) -> tuple[StepPolicy, ...]:

@@ -75,6 +75,8 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "offer_timeout": ("offer_timeout_s", seconds_of),
     "lost_desktop": ("lost_desktop", LostDesktopAction),
     "prefer": ("lost_desktop_prefer_s", seconds_of),
+    "consult_holds": ("consult_holds", yes_or_no),
+    "participants_max": ("participants_max", int),
 }
 QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "requires": ("requires", levels),

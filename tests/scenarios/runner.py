@@ -131,6 +131,12 @@ class Runner:
                 return [self._desktop(agent_id, verb, session[0] if session else "one")]
             case ["agent", agent_id, *rest]:
                 return self._agent(agent_id, rest, settings, reason)
+            case [agent_id, verb, "the", "consult", "on", contact_id]:
+                return [_consult(agent_id, verb, contact_id)]
+            case ["supervisor", "adds", agent_id, "to", contact_id]:
+                return [c.AddParticipant(contact_id=contact_id, agent_id=agent_id)]
+            case ["supervisor", "removes", agent_id, "from", contact_id]:
+                return [c.LeaveContact(contact_id=contact_id, agent_id=agent_id, reason="removed")]
             case ["supervisor", verb, contact_id, *rest]:
                 return [self._supervisor(verb, contact_id, rest)]
             case [agent_id, verb, contact_id, *rest]:
@@ -219,6 +225,9 @@ class Runner:
     def _work(
         self, agent_id: str, verb: str, contact_id: str, rest: list[str], reason: str | None
     ) -> c.Command:
+        converse = self._converse(agent_id, verb, contact_id, rest)
+        if converse is not None:
+            return converse
         thing = self._thing(contact_id, agent_id)
         match verb, rest:
             case "accepts", []:
@@ -257,6 +266,23 @@ class Runner:
                 )
             case _:
                 raise ValueError(f"nobody {verb} in a story")
+
+    @staticmethod
+    def _converse(agent_id: str, verb: str, contact_id: str, rest: list[str]) -> c.Command | None:
+        """What concerns a conversation of several; none: another kind of act."""
+        match verb, rest:
+            case "leaves", []:
+                return c.LeaveContact(contact_id=contact_id, agent_id=agent_id)
+            case "hands", ["over", "to", other]:
+                return c.HandOver(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
+            case "consults", ["with", "agent", other]:
+                return c.StartConsult(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
+            case "consults", ["with", "queue", queue_id]:
+                return c.StartConsult(
+                    contact_id=contact_id, to_queue_id=queue_id, agent_id=agent_id
+                )
+            case _:
+                return None
 
     def _thing(self, contact_id: str, agent_id: str | None) -> str:
         """The id of the last offer or assignment of this contact (at this agent)."""
@@ -332,6 +358,17 @@ class Runner:
 
     def _differs(self, step: Step, complaint: str) -> NoReturn:
         raise StoryDiffers(self._story.with_mark(step.line, complaint))
+
+
+def _consult(agent_id: str, verb: str, contact_id: str) -> c.Command:
+    commands: dict[str, type[c.CompleteConsult | c.CancelConsult | c.JoinConsult]] = {
+        "completes": c.CompleteConsult,
+        "cancels": c.CancelConsult,
+        "joins": c.JoinConsult,
+    }
+    if verb not in commands:
+        raise ValueError("a consult is completed, cancelled or joined")
+    return commands[verb](contact_id=contact_id, agent_id=agent_id)
 
 
 def _facts(settings: dict[str, str]) -> dict[str, bool | int | str]:

@@ -2,6 +2,7 @@
 
 from router.model import commands as c
 from router.model import events as e
+from router.model.states import AssignmentRole
 from tests.builders import START_MS
 from tests.scenarios.story import clock
 
@@ -26,7 +27,11 @@ class Teller:
         """What has happened, in one line; none for what no story tells."""
         match event:
             case e.OfferMade():
-                return f"offer {event.contact_id} to {event.agent_id} until {time_of(event.deadline_ms)}"
+                consult = "consult on" if event.role is AssignmentRole.CONSULT else "offer"
+                until = time_of(event.deadline_ms)
+                return f"{consult} {event.contact_id} to {event.agent_id} until {until}"
+            case e.OfferAccepted(role=AssignmentRole.CONSULT):
+                return f"{event.agent_id} advises {event.from_agent_id} on {event.contact_id}"
             case e.OfferAccepted() | e.ContactAssigned():
                 taken = f", taken from {event.from_agent_id}" if event.from_agent_id else ""
                 return f"contact {event.contact_id} assigned to {event.agent_id}{taken}"
@@ -57,6 +62,13 @@ class Teller:
                     kept = f", kept for {event.preferred_agent_id} until {until}"
                 waiting = f"waiting {(at_ms - queued_at_ms) // 1000}s"
                 return f"contact {event.contact_id} queued{where}, {waiting}{kept}"
+            case e.ContactHandedOver():
+                told = f"contact {event.contact_id} passes from {event.from_agent_id}"
+                return with_reason(f"{told} to {event.agent_id}", event.reason)
+            case e.ParticipantAdded() | e.ParticipantJoined():
+                return f"{event.agent_id} takes part in {event.contact_id}"
+            case e.ParticipantLeft():
+                return with_reason(f"{event.agent_id} leaves {event.contact_id}", event.reason)
             case e.ContactOverflowed():
                 queued_at_ms, _ = self._queued[event.contact_id]
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
@@ -125,6 +137,9 @@ def only_repeats(event: e.Event, command: c.Command | None) -> bool:
             | (c.HoldAssignment(), e.AssignmentHeld())
             | (c.ResumeAssignment(), e.AssignmentResumed())
             | (c.LoseDesktop(), e.DesktopLost())
+            | (c.JoinConsult() | c.AddParticipant(), e.ParticipantJoined() | e.ParticipantAdded())
+            | (c.LeaveContact(), e.ParticipantLeft())
+            | (c.CompleteConsult() | c.HandOver(), e.ContactHandedOver())
         ):
             return command is not None
         case c.EnqueueContact(queue_id=queue_id), e.ContactQueued():

@@ -100,7 +100,7 @@ def test_every_schema_is_valid_json_schema(name: str) -> None:
 def test_real_frames_satisfy_their_schema(frame: Any) -> None:
     payload = DOCUMENT["components"]["messages"][frame.__struct_config__.tag]["payload"]["$ref"]
     validator = jsonschema.Draft202012Validator(schema_of(payload.rpartition("/")[2]))
-    validator.validate(msgspec.to_builtins(frame))
+    validator.validate(msgspec.json.decode(msgspec.json.encode(frame)))
 
 
 def test_the_schema_refuses_what_the_decoder_refuses() -> None:

@@ -105,3 +105,37 @@ class DesktopClient(SocketClient):
                 back_s=back_s,
             )
         )
+
+    async def consult_agent(self, contact_id: str, agent_id: str) -> f.Ok:
+        """Ask another agent for advice; the contact stays here."""
+        return await self._command(
+            f.Consult(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
+        )
+
+    async def consult_queue(self, contact_id: str, queue_id: str) -> f.Ok:
+        """Ask whom that queue's selection gives now; refused where nobody is free."""
+        return await self._command(
+            f.Consult(id=self._id(), contact_id=contact_id, to_queue_id=queue_id)
+        )
+
+    async def complete_consult(self, contact_id: str) -> f.Ok:
+        """Pass the contact to the consulted agent."""
+        return await self._command(f.CompleteConsultFrame(id=self._id(), contact_id=contact_id))
+
+    async def cancel_consult(self, contact_id: str) -> f.Ok:
+        """Take the consult back, or end it, and go on alone."""
+        return await self._command(f.CancelConsultFrame(id=self._id(), contact_id=contact_id))
+
+    async def conference(self, contact_id: str) -> f.Ok:
+        """Let the consulted agent talk with the customer, too."""
+        return await self._command(f.Conference(id=self._id(), contact_id=contact_id))
+
+    async def leave(self, contact_id: str) -> f.Ok:
+        """Leave a conversation that another agent owns."""
+        return await self._command(f.Leave(id=self._id(), contact_id=contact_id))
+
+    async def hand_over(self, contact_id: str, agent_id: str) -> f.Ok:
+        """Leave a conference; that participant owns the contact from then on."""
+        return await self._command(
+            f.HandOverFrame(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
+        )

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from router.model import events as e
 from router.model.policy import FactValue
-from router.model.states import AgentState, AssignmentState, ContactState, Presence
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
 from router.model.views import AgentView, AssignmentView, ContactView, OfferView, QueueView
 from router.wire.frames import Figures, Page, Welcome
 
@@ -31,6 +31,7 @@ class OfferItem(Struct, frozen=True, kw_only=True):
     attributes: dict[str, FactValue]
     reference: str | None
     from_agent_id: str | None
+    role: AssignmentRole
 
     @classmethod
     def of(cls, source: OfferView | e.OfferMade) -> "OfferItem":
@@ -50,6 +51,9 @@ class WorkItem(Struct, frozen=True, kw_only=True):
     wrap_up_deadline_ms: int | None
     attributes: dict[str, FactValue]
     reference: str | None
+    role: AssignmentRole = AssignmentRole.OWNER
+    members: dict[str, AssignmentRole] = {}
+    """Everybody in the conversation, himself included; empty while its owner is alone in it, and for who has left it."""
 
     @classmethod
     def of(cls, view: AssignmentView) -> "WorkItem":
@@ -102,6 +106,13 @@ class AgentMirror(Struct, kw_only=True):
                     state=AssignmentState.WRAP_UP,
                     wrap_up_deadline_ms=event.deadline_ms,
                 )
+            case (
+                e.ParticipantAdded()
+                | e.ParticipantJoined()
+                | e.ParticipantLeft()
+                | e.ContactHandedOver()
+            ):
+                self._conversation(event, at_ms)
             case e.AssignmentCompleted():
                 self.assignments.pop(event.assignment_id, None)
             case e.ContactUpdated():
@@ -113,6 +124,25 @@ class AgentMirror(Struct, kw_only=True):
         for name, work in self.assignments.items():
             if work.contact_id == event.contact_id:
                 self.assignments[name] = replace(work, attributes=event.attributes)
+
+    def _conversation(
+        self,
+        event: e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver,
+        at_ms: int,
+    ) -> None:
+        if isinstance(event, e.ParticipantAdded) and event.agent_id == self.agent_id:
+            self._begin(event, event.assignment_id, at_ms)
+        self._members(event.contact_id, event.members or {})
+
+    def _members(self, contact_id: str, members: dict[str, AssignmentRole]) -> None:
+        """Who is in the conversation now; empty: nobody but its owner. Work that he wraps up is not part of it any more."""
+        for name, work in self.assignments.items():
+            if work.contact_id == contact_id and work.state is not AssignmentState.WRAP_UP:
+                role = members.get(self.agent_id, work.role)
+                is_in_it = self.agent_id in members and len(members) > 1
+                self.assignments[name] = replace(
+                    work, role=role, members=members if is_in_it else {}
+                )
 
     def _himself(self, event: e.Event, at_ms: int) -> None:
         match event:
@@ -134,31 +164,33 @@ class AgentMirror(Struct, kw_only=True):
     def _accepted(self, event: e.OfferAccepted, at_ms: int) -> None:
         offer = self.offers.pop(event.offer_id, None)
         if event.agent_id == self.agent_id and offer is not None:
-            self.assignments[event.offer_id] = WorkItem(
-                assignment_id=event.offer_id,
-                contact_id=event.contact_id,
-                state=AssignmentState.ACTIVE,
-                channel=offer.channel,
-                queue_id=offer.queue_id,
-                started_at_ms=at_ms,
-                wrap_up_deadline_ms=None,
-                attributes=offer.attributes,
-                reference=offer.reference,
-            )
+            self._begin(offer, event.offer_id, at_ms, event.role)
+        self._members(event.contact_id, event.members or {})
 
     def _assigned(self, event: e.ContactAssigned, at_ms: int) -> None:
         if event.agent_id == self.agent_id:
-            self.assignments[event.assignment_id] = WorkItem(
-                assignment_id=event.assignment_id,
-                contact_id=event.contact_id,
-                state=AssignmentState.ACTIVE,
-                channel=event.channel,
-                queue_id=event.queue_id,
-                started_at_ms=at_ms,
-                wrap_up_deadline_ms=None,
-                attributes=event.attributes,
-                reference=event.reference,
-            )
+            self._begin(event, event.assignment_id, at_ms)
+        self._members(event.contact_id, event.members or {})
+
+    def _begin(
+        self,
+        source: OfferItem | e.ContactAssigned | e.ParticipantAdded,
+        assignment_id: str,
+        at_ms: int,
+        role: AssignmentRole = AssignmentRole.OWNER,
+    ) -> None:
+        self.assignments[assignment_id] = WorkItem(
+            assignment_id=assignment_id,
+            contact_id=source.contact_id,
+            state=AssignmentState.ACTIVE,
+            channel=source.channel,
+            queue_id=source.queue_id,
+            started_at_ms=at_ms,
+            wrap_up_deadline_ms=None,
+            attributes=source.attributes,
+            reference=source.reference,
+            role=role,
+        )
 
     def _work(
         self,
@@ -172,8 +204,9 @@ class AgentMirror(Struct, kw_only=True):
             return
         if wrap_up_deadline_ms is UNSET:
             wrap_up_deadline_ms = work.wrap_up_deadline_ms
+        members = {} if state is AssignmentState.WRAP_UP else work.members
         self.assignments[assignment_id] = replace(
-            work, state=state, wrap_up_deadline_ms=wrap_up_deadline_ms
+            work, state=state, wrap_up_deadline_ms=wrap_up_deadline_ms, members=members
         )
 
 
@@ -190,11 +223,20 @@ class ContactMirror(Struct, kw_only=True):
     attributes: dict[str, FactValue]
     reference: str | None
     agent_id: str | None = None
+    beside: dict[str, AssignmentRole] = field(default_factory=dict)
+    """Who is in the conversation beside the owner, and as what."""
 
     @classmethod
     def of(cls, view: ContactView) -> "ContactMirror":
         """From a welcome's view."""
-        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
+        names = [name for name in cls.__struct_fields__ if name != "beside"]
+        beside = {one.agent_id: one.role for one in view.participants}
+        return cls(**{name: getattr(view, name) for name in names}, beside=beside)
+
+    def take_members(self, members: dict[str, AssignmentRole]) -> None:
+        """Who is in the conversation now, from the event that says so."""
+        owner = AssignmentRole.OWNER
+        self.beside = {name: role for name, role in members.items() if role is not owner}
 
 
 class ContactsMirror(Struct, kw_only=True):
@@ -226,8 +268,13 @@ class ContactsMirror(Struct, kw_only=True):
                 contact.queue_id = event.queue_id
             case e.OfferMade(from_agent_id=None):
                 contact.state = ContactState.OFFERED
-            case e.OfferAccepted() | e.ContactAssigned():
+            case e.OfferAccepted(role=AssignmentRole.CONSULT):
+                contact.take_members(event.members or {})
+            case e.OfferAccepted() | e.ContactAssigned() | e.ContactHandedOver():
                 contact.state, contact.agent_id = ContactState.ASSIGNED, event.agent_id
+                contact.take_members(event.members or {})
+            case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft():
+                contact.take_members(event.members or {})
             case (
                 e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired()
             ):
@@ -264,6 +311,9 @@ class CentreMirror(Struct, kw_only=True):
         agent_id = getattr(event, "agent_id", None)
         if agent_id in self.agents:
             self.agents[agent_id].apply(event, at_ms)
+        for member in getattr(event, "members", None) or ():
+            if member != agent_id and member in self.agents:
+                self.agents[member].apply(event, at_ms)
 
 
 def _queued(event: e.ContactQueued) -> ContactMirror:

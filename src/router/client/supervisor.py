@@ -42,6 +42,18 @@ class SupervisorClient(ContactChanges):
             f.Assign(id=self._id(), contact_id=contact_id, agent_id=agent_id)
         )
 
+    async def add_participant(self, contact_id: str, agent_id: str) -> f.Ok:
+        """Put an agent into a conversation."""
+        return await self._command(
+            f.AddParticipantFrame(id=self._id(), contact_id=contact_id, agent_id=agent_id)
+        )
+
+    async def remove_participant(self, contact_id: str, agent_id: str) -> f.Ok:
+        """Take an agent out of a conversation that another owns."""
+        return await self._command(
+            f.RemoveParticipant(id=self._id(), contact_id=contact_id, agent_id=agent_id)
+        )
+
     async def end(self, contact_id: str, reason: str = "supervisor") -> f.Ok:
         """End a contact."""
         return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))

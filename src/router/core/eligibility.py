@@ -102,6 +102,8 @@ def _pair(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
         found.append(Lack(code="offered"))
     if contact.state is ContactState.ASSIGNED and contact.agent_id == agent.agent_id:
         found.append(Lack(code="owner"))
+    if any(name in agent.assignments for name in contact.parties):
+        found.append(Lack(code="participant"))
     only = None
     if state.policy is not None and contact.state is not ContactState.ASSIGNED:
         only = kept_for(state.policy, contact)

@@ -233,6 +233,10 @@ class Index:
         self._memo = (queue_id, channel, skills, reserved, line)
         return line
 
+    def line_without_plan(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> Line:
+        """The line of who does not wait: what the queue requires and these skills, nobody preferred."""
+        return self._plain_line(queue_id, channel, skills, None)
+
     def drop_if_unused(self, line: Line) -> None:
         """Forget a line for certain agents in which nobody stands."""
         if line.only is not None and not line.refs:

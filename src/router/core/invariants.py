@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from router.core.eligibility import lacks, lacks_capacity
 from router.core.index import holding
 from router.core.state import RoutingState
-from router.model.states import AssignmentState, ContactState
+from router.model.states import AssignmentRole, AssignmentState, ContactState
 
 # Above this many pairs the search for a missed match is left out: it is quadratic.
 _PAIRS_MAX = 200_000
@@ -16,6 +16,7 @@ def broken(state: RoutingState) -> list[str]:
     """Broken invariants as sentences; empty = sound."""
     return [
         *_ownership(state),
+        *_parties(state),
         *_offers(state),
         *_capacity(state),
         *_conservation(state),
@@ -26,7 +27,7 @@ def broken(state: RoutingState) -> list[str]:
 
 def orphaned(state: RoutingState) -> list[str]:
     """Contacts and offers that nobody knows or waits for, as sentences. One look at each record: also for a live router."""
-    return [*_ownership(state), *_offers(state), *_lines(state)]
+    return [*_ownership(state), *_parties(state), *_offers(state), *_lines(state)]
 
 
 def _ownership(state: RoutingState) -> Iterator[str]:
@@ -39,6 +40,28 @@ def _ownership(state: RoutingState) -> Iterator[str]:
             yield f"I7 contact {contact.contact_id} is assigned, but not to an open assignment of its owner"
         elif work.state not in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD):
             yield f"I7 contact {contact.contact_id} is assigned, but its assignment is in {work.state}"
+
+
+def _parties(state: RoutingState) -> Iterator[str]:
+    """I7: who is in a conversation beside its owner is so on the contact and on his assignment, each agent once."""
+    beside: set[str] = set()
+    for contact in state.contacts.values():
+        if not contact.parties:
+            continue
+        beside.update(contact.parties)
+        name = f"I7 contact {contact.contact_id}"
+        works = [w for n in contact.parties if (w := state.assignments.get(n)) is not None]
+        if contact.state is not ContactState.ASSIGNED or len(works) != len(contact.parties):
+            yield f"{name} has participants without a conversation, or without their work"
+        agents = Counter(w.agent_id for w in works) + Counter({contact.agent_id: 1})
+        if any(count > 1 for count in agents.values()):
+            yield f"{name} has an agent in it twice"
+        if sum(work.role is AssignmentRole.CONSULT for work in works) > 1:
+            yield f"{name} has two consults at once"
+    for work in state.assignments.values():
+        is_beside = work.role is not AssignmentRole.OWNER and work.state is AssignmentState.ACTIVE
+        if is_beside is not (work.assignment_id in beside):
+            yield f"I7 assignment {work.assignment_id} is {work.role} in {work.state}, and its contact says otherwise"
 
 
 def _offers(state: RoutingState) -> Iterator[str]:

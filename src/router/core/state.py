@@ -14,7 +14,14 @@ from msgspec import Struct, field
 from router.core.pace import Learned
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import FactValue, Policy, QueuePolicy
-from router.model.states import AgentState, AssignmentState, ContactState, OfferState, Presence
+from router.model.states import (
+    AgentState,
+    AssignmentRole,
+    AssignmentState,
+    ContactState,
+    OfferState,
+    Presence,
+)
 
 if TYPE_CHECKING:
     from router.core.index import Index
@@ -47,6 +54,8 @@ class Contact(Struct, kw_only=True, gc=False):
     agent_id: AgentId | None = None
     assignment_id: AssignmentId | None = None
     """The owner and his work; kept after the end."""
+    parties: tuple[AssignmentId, ...] = ()
+    """Work of those who are in the conversation beside the owner, first come first."""
     answered_seq: int = 0
     """The event that gave it to the owner."""
     preferred_agent_id: AgentId | None = None
@@ -91,6 +100,8 @@ class Offer(Struct, kw_only=True, gc=False):
     state: OfferState = OfferState.PENDING
     from_agent_id: AgentId | None = None
     broadcast: bool = False
+    role: AssignmentRole = AssignmentRole.OWNER
+    """What the agent is to the contact once he accepts."""
 
 
 class Assignment(Struct, kw_only=True, gc=False):
@@ -108,6 +119,10 @@ class Assignment(Struct, kw_only=True, gc=False):
     wrap_up_deadline_ms: int | None = None
     holds: bool = True
     """Whether it uses up capacity now."""
+    role: AssignmentRole = AssignmentRole.OWNER
+    """What the agent is to the contact, or was when he left it."""
+    held_for_consult: bool = False
+    """The customer is on hold because of a consult, not because the owner said so."""
 
 
 class Agent(Struct, kw_only=True):

@@ -20,6 +20,7 @@ from router.model.events import (
     ContactCancelled,
     ContactEnded,
     ContactExpired,
+    ContactHandedOver,
     ContactOverflowed,
     ContactQueued,
     ContactRelaxed,
@@ -33,6 +34,9 @@ from router.model.events import (
     OfferExpired,
     OfferMade,
     OfferRescinded,
+    ParticipantAdded,
+    ParticipantJoined,
+    ParticipantLeft,
     WrapUpExtended,
     WrapUpStarted,
 )
@@ -60,9 +64,13 @@ CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (_A, ContactRequeued): _Q,  # Transfer, supervisor or lost desktop: the owner loses it here.
     (_Q, OfferMade): _O,
     (_O, OfferMade): _O,  # Broadcast.
-    (_A, OfferMade): _A,  # A transfer to an agent: the owner keeps it until the accept.
+    (_A, OfferMade): _A,  # A transfer to an agent or a consult: the owner keeps it.
     (_O, OfferAccepted): _A,
-    (_A, OfferAccepted): _A,  # The transfer: old owner out, new owner in, one event.
+    (_A, OfferAccepted): _A,  # The transfer: old owner out, new owner in, one event. Or a consult.
+    (_A, ParticipantAdded): _A,
+    (_A, ParticipantJoined): _A,
+    (_A, ParticipantLeft): _A,
+    (_A, ContactHandedOver): _A,  # One who was in it already owns it from this event on.
     (_Q, ContactAssigned): _A,
     (_O, ContactAssigned): _A,
     (_A, ContactAssigned): _A,
@@ -88,6 +96,13 @@ _ACTIVE, _HELD, _WRAP = AssignmentState.ACTIVE, AssignmentState.ON_HOLD, Assignm
 ASSIGNMENT: Final[Mapping[tuple[AssignmentState | None, type], AssignmentState]] = {
     (None, OfferAccepted): _ACTIVE,
     (None, ContactAssigned): _ACTIVE,
+    (None, ParticipantAdded): _ACTIVE,
+    (_ACTIVE, ParticipantJoined): _ACTIVE,
+    (_ACTIVE, ParticipantLeft): _ACTIVE,  # Wrap-up or completion follows in the same step.
+    (
+        _ACTIVE,
+        ContactHandedOver,
+    ): _ACTIVE,  # The new owner's; the old one's is released like any other.
     (_ACTIVE, AssignmentHeld): _HELD,
     (_HELD, AssignmentResumed): _ACTIVE,
     (_ACTIVE, WrapUpStarted): _WRAP,

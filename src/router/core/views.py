@@ -7,16 +7,19 @@ from msgspec import structs
 from router.core.expected import expected_wait, queue_expected_wait
 from router.core.index import Index
 from router.core.lines import req_text
+from router.core.members import members
 from router.core.plans import kept_for, requirement_of
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
 from router.model.forecasts import accuracy_of
-from router.model.states import AgentState, ContactState
+from router.model.ids import AgentId
+from router.model.states import AgentState, AssignmentRole, ContactState
 from router.model.views import (
     AgentView,
     AssignmentView,
     ContactView,
     Counts,
     OfferView,
+    ParticipantView,
     QueueView,
     WorkspaceView,
 )
@@ -39,6 +42,7 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
         attributes=contact.attributes,
         reference=contact.reference,
         from_agent_id=offer.from_agent_id,
+        role=offer.role,
     )
 
 
@@ -57,6 +61,31 @@ def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
         wrap_up_deadline_ms=work.wrap_up_deadline_ms,
         attributes={} if contact is None else contact.attributes,
         reference=None if contact is None else contact.reference,
+        role=work.role,
+        members=_members(state, work, contact),
+    )
+
+
+def _members(
+    state: RoutingState, work: Assignment, contact: Contact | None
+) -> dict[AgentId, AssignmentRole]:
+    """Everybody in the conversation that this work is part of; nobody where its owner is alone, or for who has left it."""
+    if contact is None or not contact.parties:
+        return {}
+    is_in_it = work.assignment_id in (contact.assignment_id, *contact.parties)
+    return members(state, contact) if is_in_it else {}
+
+
+def _participants(state: RoutingState, contact: Contact) -> tuple[ParticipantView, ...]:
+    works = [state.assignments[name] for name in contact.parties]
+    return tuple(
+        ParticipantView(
+            agent_id=work.agent_id,
+            assignment_id=work.assignment_id,
+            role=work.role,
+            since_ms=work.started_at_ms,
+        )
+        for work in works
     )
 
 
@@ -80,6 +109,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         position=position(state, contact),
         agent_id=contact.agent_id,
         assignment_id=contact.assignment_id,
+        participants=_participants(state, contact),
         offers=tuple(offer_view(state, state.offers[o]) for o in contact.offers),
         offers_made=contact.offers_made,
         ttl_at_ms=contact.ttl_at_ms,

@@ -6,28 +6,36 @@ What an agent asks is asked in his own name: the id in the command is that of th
 from typing import Any, Final
 
 from router.edge.auth import Credential
+from router.edge.call import is_none_of_his
 from router.edge.idempotency import enqueue_command
 from router.edge.problems import PROBLEMS, code_of
 from router.model.commands import (
     AbandonContact,
     AcceptOffer,
+    AddParticipant,
     AssignContact,
+    CancelConsult,
     CancelContact,
     Command,
     CompleteAssignment,
+    CompleteConsult,
     DeclineOffer,
     EndContact,
     ExtendWrapUp,
+    HandOver,
     HoldAssignment,
+    JoinConsult,
+    LeaveContact,
     RequeueContact,
     ResumeAssignment,
     SetAgentState,
+    StartConsult,
     TransferContact,
     UpdateContact,
 )
 from router.model.errors import InboxFull, JournalError, RouterError, Stopping
 from router.model.outcome import Outcome
-from router.model.refusals import RefusalCode, Refused
+from router.model.refusals import Refused
 from router.wire import frames
 from router.wire.frames import ErrorFrame, Ok
 
@@ -66,6 +74,10 @@ def command_of(ask: Any, credential: Credential) -> Command:
             return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
         case frames.Assign():
             return AssignContact(contact_id=ask.contact_id, agent_id=ask.agent_id)
+        case frames.AddParticipantFrame():
+            return AddParticipant(contact_id=ask.contact_id, agent_id=ask.agent_id)
+        case frames.RemoveParticipant():
+            return LeaveContact(contact_id=ask.contact_id, agent_id=ask.agent_id, reason="removed")
         case frames.SetAgentStateFrame():
             return SetAgentState(
                 agent_id=ask.agent_id,
@@ -109,14 +121,38 @@ def _agents_command(ask: Any, agent_id: str) -> Command:
                 wait_s=ask.wait_s,
                 back_s=ask.back_s,
             )
+    return _conversation_command(ask, agent_id)
+
+
+def _conversation_command(ask: Any, agent_id: str) -> Command:
+    match ask:
+        case frames.Consult():
+            return StartConsult(
+                contact_id=ask.contact_id,
+                to_queue_id=ask.to_queue_id,
+                to_agent_id=ask.to_agent_id,
+                agent_id=agent_id,
+            )
+        case frames.CompleteConsultFrame():
+            return CompleteConsult(contact_id=ask.contact_id, agent_id=agent_id)
+        case frames.CancelConsultFrame():
+            return CancelConsult(contact_id=ask.contact_id, agent_id=agent_id)
+        case frames.Conference():
+            return JoinConsult(contact_id=ask.contact_id, agent_id=agent_id)
+        case frames.Leave():
+            return LeaveContact(contact_id=ask.contact_id, agent_id=agent_id)
+        case frames.HandOverFrame():
+            return HandOver(
+                contact_id=ask.contact_id, to_agent_id=ask.to_agent_id, agent_id=agent_id
+            )
     raise AssertionError(f"no command for {type(ask).__name__}")
 
 
 def names_one_target(ask: Any) -> bool:
-    """A transfer goes to a queue or to an agent, not to both or neither; a question is about a contact or a queue."""
+    """A transfer or a consult goes to a queue or to an agent, not to both or neither; a question is about one thing."""
     if isinstance(ask, frames.AskExpectedWait):
         return (ask.contact_id is None) != (ask.queue_id is None)
-    if not isinstance(ask, frames.Transfer):
+    if not isinstance(ask, frames.Transfer | frames.Consult):
         return True
     return (ask.to_queue_id is None) != (ask.to_agent_id is None)
 
@@ -126,7 +162,7 @@ def answer_of(ask: Any, outcome: Outcome) -> Ok | ErrorFrame:
     answer = outcome.answer
     if isinstance(answer, Refused):
         noun = _NOUNS.get(type(ask))
-        if answer.code is RefusalCode.NOT_OWNER and noun is not None:
+        if noun is not None and is_none_of_his(answer):
             # Another agent's work looks to an agent like work that does not exist.
             return problem_frame(f"unknown_{noun}", ask.id)
         return problem_frame(
@@ -157,6 +193,12 @@ _NOUNS: Final[dict[type, str]] = {
     frames.Complete: "assignment",
     frames.End: "contact",
     frames.Transfer: "contact",
+    frames.Consult: "contact",
+    frames.CompleteConsultFrame: "contact",
+    frames.CancelConsultFrame: "contact",
+    frames.Conference: "contact",
+    frames.Leave: "contact",
+    frames.HandOverFrame: "contact",
 }
 
 

@@ -1,6 +1,7 @@
 """Who may hear of an event. Sockets of one workspace only: no address here crosses that line.
 
-* An agent hears of what names him: ``agent_id``, or ``from_agent_id`` where a contact leaves him.
+* An agent hears of what names him: ``agent_id``, ``from_agent_id`` where a contact leaves him or he asked for a consult, and
+  ``members``, which name everybody in a conversation of several.
 * A gateway hears of its own contacts: ``gateway_id``.
 * A supervisor hears of everything.
 * A policy is no news for agents and gateways.
@@ -11,6 +12,7 @@ from typing import Final, get_args
 import msgspec
 
 from router.model.events import ContactQueued, Event, PolicyPublished
+from router.model.states import AssignmentRole
 
 
 def _fields_of(names: tuple[str, ...]) -> dict[type, tuple[str, ...]]:
@@ -22,6 +24,7 @@ def _fields_of(names: tuple[str, ...]) -> dict[type, tuple[str, ...]]:
 
 
 _AGENT_FIELDS: Final = _fields_of(("agent_id", "from_agent_id"))
+_HAS_MEMBERS: Final = frozenset(kind for kind, names in _fields_of(("members",)).items() if names)
 _HAS_GATEWAY: Final = frozenset(
     kind for kind, names in _fields_of(("gateway_id",)).items() if names
 )
@@ -34,6 +37,9 @@ def agents_of(event: Event) -> tuple[str, ...]:
         agent_id = getattr(event, name)
         if agent_id is not None and agent_id not in found:
             found.append(agent_id)
+    if type(event) in _HAS_MEMBERS:
+        members: dict[str, AssignmentRole] = getattr(event, "members") or {}  # noqa: B009  As below.
+        found.extend(agent_id for agent_id in members if agent_id not in found)
     return tuple(found)
 
 

@@ -117,10 +117,16 @@ class Call:
             raise ProblemRaised("answer_timeout") from None
 
     def _refused(self, refusal: Refused, noun: str) -> ProblemRaised:
-        if refusal.code is RefusalCode.NOT_OWNER and self.agent_id is not None:
+        if self.agent_id is not None and is_none_of_his(refusal):
             # Another agent's work looks to an agent like work that does not exist.
             return ProblemRaised(f"unknown_{noun}", field=f"{noun}_id")
         return refused(refusal)
+
+
+def is_none_of_his(refusal: Refused) -> bool:
+    """Whether an agent is refused because the thing is another's."""
+    stranger = refusal.code is RefusalCode.NOT_PARTICIPANT and refusal.field == "agent_id"
+    return stranger or refusal.code is RefusalCode.NOT_OWNER
 
 
 Operation: TypeAlias = Callable[[Call], Awaitable[Answer]]

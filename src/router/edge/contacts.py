@@ -81,7 +81,7 @@ async def list_contacts(call: Call) -> Answer:
 async def update_contact(call: Call) -> Answer:
     """Change priority, class, skills or attributes of a live contact."""
     change = call.body
-    return await _change(
+    return await carry_out(
         call,
         UpdateContact(
             contact_id=_id(call),
@@ -96,19 +96,19 @@ async def update_contact(call: Call) -> Answer:
 
 async def cancel_contact(call: Call) -> Answer:
     """Withdraw a contact that no agent has yet."""
-    return await _change(
+    return await carry_out(
         call, CancelContact(contact_id=_id(call), reason=call.body.reason or "cancelled")
     )
 
 
 async def abandon_contact(call: Call) -> Answer:
     """The customer has left."""
-    return await _change(call, AbandonContact(contact_id=_id(call)))
+    return await carry_out(call, AbandonContact(contact_id=_id(call)))
 
 
 async def end_contact(call: Call) -> Answer:
     """The conversation is over."""
-    return await _change(
+    return await carry_out(
         call,
         EndContact(
             contact_id=_id(call), agent_id=call.agent_id, reason=call.body.reason or "ended"
@@ -118,7 +118,7 @@ async def end_contact(call: Call) -> Answer:
 
 async def requeue_contact(call: Call) -> Answer:
     """Put it (back) into a queue, with its age."""
-    return await _change(call, RequeueContact(contact_id=_id(call), queue_id=call.body.queue_id))
+    return await carry_out(call, RequeueContact(contact_id=_id(call), queue_id=call.body.queue_id))
 
 
 async def transfer_contact(call: Call) -> Answer:
@@ -128,7 +128,7 @@ async def transfer_contact(call: Call) -> Answer:
         raise ProblemRaised(
             "invalid_value", "exactly one of `to_queue_id` and `to_agent_id`", field="$"
         )
-    return await _change(
+    return await carry_out(
         call,
         TransferContact(
             contact_id=_id(call),
@@ -143,7 +143,7 @@ async def transfer_contact(call: Call) -> Answer:
 
 async def assign_contact(call: Call) -> Answer:
     """Give it to an agent without an offer."""
-    return await _change(call, AssignContact(contact_id=_id(call), agent_id=call.body.agent_id))
+    return await carry_out(call, AssignContact(contact_id=_id(call), agent_id=call.body.agent_id))
 
 
 async def why_contact(call: Call) -> Answer:
@@ -187,7 +187,8 @@ def _receipt(effected: Effected) -> ContactReceipt:
     )
 
 
-async def _change(call: Call, command: Command) -> Answer:
+async def carry_out(call: Call, command: Command) -> Answer:
+    """Carry out a command about the contact that the path names; the receipt."""
     if call.gateway_id is not None:
         # Whose a contact is never changes, so looking first and acting then is no race.
         await _visible(call)
@@ -208,9 +209,8 @@ def _may_see(call: Call, view: ContactView) -> bool:
     if call.gateway_id is not None:
         return view.gateway_id == call.gateway_id
     if call.agent_id is not None:
-        return view.agent_id == call.agent_id or any(
-            offer.agent_id == call.agent_id for offer in view.offers
-        )
+        asked = [offer.agent_id for offer in view.offers]
+        return call.agent_id in (view.agent_id, *asked, *(p.agent_id for p in view.participants))
     return True
 
 

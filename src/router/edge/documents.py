@@ -63,6 +63,18 @@ class TransferTarget(_Request, frozen=True, kw_only=True):
     """And then so long for the one who passed it on, before everybody."""
 
 
+class LeaveTarget(_Request, frozen=True, kw_only=True):
+    """Who leaves the conversation; left out: the agent who asks. A supervisor names one."""
+
+    agent_id: Ident | None = None
+
+
+class HandOverTarget(_Request, frozen=True, kw_only=True):
+    """The participant who owns the contact from then on."""
+
+    to_agent_id: Ident
+
+
 class AssignTarget(_Request, frozen=True, kw_only=True):
     """The agent who gets the contact."""
 

@@ -10,6 +10,7 @@ from router.edge.auth import Role
 
 _AGENT: Final = frozenset({Role.AGENT})
 _SUPERVISORS: Final = frozenset({Role.SUPERVISOR, Role.ADMIN})
+_DESKTOPS: Final = frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN})
 _GATEWAYS: Final = frozenset({Role.GATEWAY, Role.SUPERVISOR, Role.ADMIN})
 _ADMIN: Final = frozenset({Role.ADMIN})
 _EVERYBODY: Final = frozenset(Role)
@@ -37,6 +38,13 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "end_contact": _EVERYBODY,  # an agent: one that he has
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: likewise
     "requeue_contact": _SUPERVISORS,
+    "start_consult": _DESKTOPS,  # an agent: on a contact that he owns; so with the next four
+    "complete_consult": _DESKTOPS,
+    "cancel_consult": _DESKTOPS,
+    "start_conference": _DESKTOPS,
+    "hand_over_contact": _DESKTOPS,
+    "leave_contact": _DESKTOPS,  # an agent: himself; a supervisor: whom he names
+    "add_participant": _SUPERVISORS,
     "assign_contact": _SUPERVISORS,
     "why_contact": _SUPERVISORS,
     "why_agent": _SUPERVISORS,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.edge import access, agents, contacts, doctor, history, policies, queues
+from router.edge import access, agents, contacts, conversations, doctor, history, policies, queues
 from router.edge.call import Operation
 from router.edge.documents import (
     AgentList,
@@ -27,7 +27,9 @@ from router.edge.documents import (
     EventsQuery,
     ExpectedWaitDocument,
     ExpectedWaitQuery,
+    HandOverTarget,
     HealthDocument,
+    LeaveTarget,
     NoQuery,
     Nothing,
     OfferReceipt,
@@ -160,6 +162,7 @@ _CONTACTS: Final = (
         "unknown_queue",
         "unknown_agent",
         "agent_unavailable",
+        "consult_state",
     ),
     _contact(
         "assign",
@@ -168,6 +171,44 @@ _CONTACTS: Final = (
         "unknown_agent",
         "agent_state",
         "capacity_exceeded",
+    ),
+    _contact(
+        "consult",
+        conversations.start_consult,
+        TransferTarget,
+        "not_owner",
+        "unknown_queue",
+        "unknown_agent",
+        "agent_unavailable",
+        "consult_state",
+        "participants_limit",
+    ),
+    _contact(
+        "consult/complete",
+        conversations.complete_consult,
+        Nothing,
+        "not_owner",
+        "consult_state",
+    ),
+    _contact("consult/cancel", conversations.cancel_consult, Nothing, "not_owner", "consult_state"),
+    _contact("conference", conversations.start_conference, Nothing, "not_owner", "consult_state"),
+    _contact(
+        "hand-over",
+        conversations.hand_over_contact,
+        HandOverTarget,
+        "not_owner",
+        "unknown_agent",
+        "not_participant",
+    ),
+    _contact("leave", conversations.leave_contact, LeaveTarget, "unknown_agent", "not_participant"),
+    _contact(
+        "participants",
+        conversations.add_participant,
+        AssignTarget,
+        "unknown_agent",
+        "agent_state",
+        "capacity_exceeded",
+        "participants_limit",
     ),
     Route(
         method="GET",

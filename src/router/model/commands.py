@@ -113,6 +113,66 @@ class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):
     agent_id: AgentId
 
 
+class StartConsult(_Command, frozen=True, kw_only=True, tag="consult.start"):
+    """The owner of an assigned contact asks another agent for advice; who that is gets an offer, the owner keeps the contact.
+
+    Exactly one of ``to_agent_id`` and ``to_queue_id``; for a queue its selection chooses among those who could take the
+    contact there now, and nobody waits for one. ``agent_id`` set: only the owner may.
+    """
+
+    contact_id: ContactId
+    to_agent_id: AgentId | None = None
+    to_queue_id: QueueId | None = None
+    agent_id: AgentId | None = None
+
+
+class CompleteConsult(_Command, frozen=True, kw_only=True, tag="consult.complete"):
+    """The contact passes to the consulted agent (warm transfer). ``agent_id`` set: only the owner may."""
+
+    contact_id: ContactId
+    agent_id: AgentId | None = None
+
+
+class CancelConsult(_Command, frozen=True, kw_only=True, tag="consult.cancel"):
+    """The owner goes on alone: a pending consult is taken back, a running one ends. ``agent_id`` set: only the owner may."""
+
+    contact_id: ContactId
+    agent_id: AgentId | None = None
+
+
+class JoinConsult(_Command, frozen=True, kw_only=True, tag="consult.join"):
+    """The consult becomes a conference: the consulted agent is a participant. ``agent_id`` set: only the owner may."""
+
+    contact_id: ContactId
+    agent_id: AgentId | None = None
+
+
+class LeaveContact(_Command, frozen=True, kw_only=True, tag="contact.leave"):
+    """An agent who is consulted on it, or a participant, leaves the conversation; its owner keeps it.
+
+    ``reason``: ``left``, or ``removed`` where a supervisor takes him out. Repeating it is no error.
+    """
+
+    contact_id: ContactId
+    agent_id: AgentId
+    reason: str = "left"
+
+
+class HandOver(_Command, frozen=True, kw_only=True, tag="contact.hand_over"):
+    """The owner leaves a conference; a participant owns the contact from then on. ``agent_id`` set: only the owner may."""
+
+    contact_id: ContactId
+    to_agent_id: AgentId
+    agent_id: AgentId | None = None
+
+
+class AddParticipant(_Command, frozen=True, kw_only=True, tag="participant.add"):
+    """A supervisor puts an agent (himself, where he is one) into a conversation; skills are his affair, capacity is not."""
+
+    contact_id: ContactId
+    agent_id: AgentId
+
+
 class AcceptOffer(_Command, frozen=True, kw_only=True, tag="offer.accept"):
     """The agent takes the contact. Repeating a won accept gets the first answer."""
 
@@ -232,6 +292,13 @@ Command: TypeAlias = (
     | RequeueContact
     | TransferContact
     | AssignContact
+    | StartConsult
+    | CompleteConsult
+    | CancelConsult
+    | JoinConsult
+    | LeaveContact
+    | HandOver
+    | AddParticipant
     | AcceptOffer
     | DeclineOffer
     | HoldAssignment

@@ -2,7 +2,8 @@
 
 An event does not carry its own position or time: the record that holds it does (``seq`` of its first event, ``at_ms``).
 The ``tag`` strings are for ever: they stand in journals. Fields are only ever added, with a default.
-``gateway_id`` on contact events says which gateway hears of them; ``agent_id``, which desktop.
+``gateway_id`` on contact events says which gateway hears of them; ``agent_id``, which desktop. ``members`` is everybody in the
+conversation once the event has happened, by agent, where anybody is or was in it beside its owner: they hear of it, too.
 """
 
 from typing import TypeAlias
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue, Policy
-from router.model.states import AgentState
+from router.model.states import AgentState, AssignmentRole
 
 
 class _Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit_defaults=True):
@@ -63,6 +64,7 @@ class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
     """The owner, where it has one."""
     gateway_id: GatewayId = ""
     preferred_agents: tuple[AgentId, ...] = ()
+    members: dict[AgentId, AssignmentRole] | None = None
 
 
 class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued"):
@@ -144,6 +146,7 @@ class ContactAssigned(_Event, frozen=True, kw_only=True, tag="contact.assigned")
     from_assignment_id: AssignmentId | None = None
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
 
 
 class ContactAbandoned(_Event, frozen=True, kw_only=True, tag="contact.abandoned"):
@@ -201,17 +204,22 @@ class OfferMade(_Event, frozen=True, kw_only=True, tag="offer.made"):
     """Effective priority in seconds of credit, the queue's included."""
     cfg: int
     reason: str
-    """Why this agent: the queue's selection rule, ``preferred`` or ``transfer``."""
+    """Why this agent: the queue's selection rule, ``preferred``, ``transfer`` or ``consult``."""
     waited_ms: int = 0
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
     from_agent_id: AgentId | None = None
-    """A transfer: this agent keeps the contact until the offer is accepted."""
+    """A transfer or a consult: this agent keeps the contact, with a transfer until the offer is accepted."""
     gateway_id: GatewayId = ""
+    role: AssignmentRole = AssignmentRole.OWNER
+    """What he is to the contact once he accepts."""
 
 
 class OfferAccepted(_Event, frozen=True, kw_only=True, tag="offer.accepted"):
-    """The offer became the assignment of the same id. On a transfer the old owner loses it in this very event."""
+    """The offer became the assignment of the same id. On a transfer the old owner loses it in this very event.
+
+    With ``role`` ``consult`` ``from_agent_id`` is the owner, who keeps the contact; ``from_assignment_id`` is none.
+    """
 
     offer_id: OfferId
     contact_id: ContactId
@@ -221,6 +229,8 @@ class OfferAccepted(_Event, frozen=True, kw_only=True, tag="offer.accepted"):
     from_assignment_id: AssignmentId | None = None
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
+    role: AssignmentRole = AssignmentRole.OWNER
 
 
 class OfferDeclined(_Event, frozen=True, kw_only=True, tag="offer.declined"):
@@ -232,7 +242,7 @@ class OfferDeclined(_Event, frozen=True, kw_only=True, tag="offer.declined"):
     reason: str
     cool_down_until_ms: int | None = None
     from_agent_id: AgentId | None = None
-    """A transfer: the owner, who keeps the contact."""
+    """A transfer or a consult: the owner, who keeps the contact."""
 
 
 class OfferExpired(_Event, frozen=True, kw_only=True, tag="offer.expired"):
@@ -244,14 +254,14 @@ class OfferExpired(_Event, frozen=True, kw_only=True, tag="offer.expired"):
     reason: str = "no_answer"
     cool_down_until_ms: int | None = None
     from_agent_id: AgentId | None = None
-    """A transfer: the owner, who keeps the contact."""
+    """A transfer or a consult: the owner, who keeps the contact."""
 
 
 class OfferRescinded(_Event, frozen=True, kw_only=True, tag="offer.rescinded"):
     """Taken back by the router.
 
     Reasons: ``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``,
-    ``moved``, ``updated``, ``owner_ended``, ``policy``.
+    ``moved``, ``updated``, ``owner_ended``, ``policy``, ``consult_cancelled``.
     """
 
     offer_id: OfferId
@@ -261,12 +271,70 @@ class OfferRescinded(_Event, frozen=True, kw_only=True, tag="offer.rescinded"):
     from_agent_id: AgentId | None = None
 
 
+class ParticipantAdded(_Event, frozen=True, kw_only=True, tag="participant.added"):
+    """A supervisor put an agent into the conversation."""
+
+    contact_id: ContactId
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    units: int
+    channel: str
+    queue_id: QueueId
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
+    members: dict[AgentId, AssignmentRole] = {}
+    gateway_id: GatewayId = ""
+
+
+class ParticipantJoined(_Event, frozen=True, kw_only=True, tag="participant.joined"):
+    """A consulted agent is in the conversation with the customer from here on."""
+
+    contact_id: ContactId
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    members: dict[AgentId, AssignmentRole] = {}
+    gateway_id: GatewayId = ""
+
+
+class ParticipantLeft(_Event, frozen=True, kw_only=True, tag="participant.left"):
+    """A consulted agent or a participant is out of it; the owner keeps the contact. ``members``: those who stay.
+
+    Reasons: ``left``, ``removed``, ``finished``, ``lost_desktop``, ``consult_cancelled``, ``owner_changed`` (a consult ends with
+    the owner who asked), ``contact_ended``, ``contact_moved``.
+    """
+
+    contact_id: ContactId
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    role: AssignmentRole
+    reason: str
+    members: dict[AgentId, AssignmentRole] = {}
+    gateway_id: GatewayId = ""
+
+
+class ContactHandedOver(_Event, frozen=True, kw_only=True, tag="contact.handed_over"):
+    """Somebody who was in it already owns the contact from here on; ``from_agent_id`` owned it until this very event.
+
+    Reasons: ``consult`` (a warm transfer), ``hand_over``, ``supervisor``, ``lost_desktop``.
+    """
+
+    contact_id: ContactId
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    from_assignment_id: AssignmentId
+    from_agent_id: AgentId
+    reason: str
+    members: dict[AgentId, AssignmentRole] = {}
+    gateway_id: GatewayId = ""
+
+
 class AssignmentHeld(_Event, frozen=True, kw_only=True, tag="assignment.held"):
-    """The customer is on hold."""
+    """The customer is on hold. ``reason`` ``consult``: put there by the router, until the consult is over."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
     agent_id: AgentId
+    reason: str | None = None
 
 
 class AssignmentResumed(_Event, frozen=True, kw_only=True, tag="assignment.resumed"):
@@ -296,7 +364,10 @@ class WrapUpExtended(_Event, frozen=True, kw_only=True, tag="assignment.wrap_up_
 
 
 class AssignmentCompleted(_Event, frozen=True, kw_only=True, tag="assignment.completed"):
-    """The agent is done with it, exactly once. Reasons: ``finished``, ``timer``, ``no_wrap_up``, ``lost_desktop``."""
+    """The agent is done with it, exactly once.
+
+    Reasons: ``finished``, ``timer``, ``no_wrap_up``, ``lost_desktop``, ``consult_ended``.
+    """
 
     assignment_id: AssignmentId
     contact_id: ContactId
@@ -382,6 +453,10 @@ Event: TypeAlias = (
     | OfferDeclined
     | OfferExpired
     | OfferRescinded
+    | ParticipantAdded
+    | ParticipantJoined
+    | ParticipantLeft
+    | ContactHandedOver
     | AssignmentHeld
     | AssignmentResumed
     | WrapUpStarted

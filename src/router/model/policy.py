@@ -110,6 +110,10 @@ class ChannelPolicy(_Document, frozen=True, kw_only=True):
     lost_desktop: LostDesktopAction = LostDesktopAction.KEEP
     lost_desktop_prefer_s: Seconds = 30
     """After a requeue, the time for which only the same agent may have the contact back."""
+    consult_holds: bool = True
+    """The customer is put on hold when a consult is accepted, and taken off it when the consult is over."""
+    participants_max: Annotated[int, Meta(ge=1, le=10)] = 3
+    """Most agents in one conversation beside its owner, the consulted one and a pending consult included."""
 
 
 class ServiceLevelPolicy(_Document, frozen=True, kw_only=True):

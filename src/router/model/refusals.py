@@ -31,6 +31,12 @@ class RefusalCode(IntEnum):
     AGENT_UNAVAILABLE = 27
     """The agent named for a transfer cannot take it now."""
     WRAP_UP_LIMIT = 28
+    CONSULT_STATE = 29
+    """There is no consult, or one already; the state is ``none``, ``pending`` or ``running``."""
+    NOT_PARTICIPANT = 31
+    """The agent named is not in the conversation beside its owner."""
+    PARTICIPANTS_LIMIT = 33
+    """The channel's ``participants_max`` agents are in it beside the owner."""
 
     CONTACT_EXISTS = 40
     KEY_REUSED = 41

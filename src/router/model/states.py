@@ -49,6 +49,17 @@ class AssignmentState(StrEnum):
     COMPLETED = "completed"
 
 
+class AssignmentRole(StrEnum):
+    """What an agent is to the contact that he works on. Only the owner decides about it; a contact has exactly one.
+
+    ``CONSULT``: asked for advice, hears the owner alone. ``PARTICIPANT``: in the conversation with owner and customer.
+    """
+
+    OWNER = "owner"
+    CONSULT = "consult"
+    PARTICIPANT = "participant"
+
+
 class AgentState(StrEnum):
     """What an agent says of himself. "Busy" is no state: it is capacity used up."""
 

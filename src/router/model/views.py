@@ -8,7 +8,7 @@ from msgspec import Struct
 from router.model.forecasts import ExpectedWait, ForecastAccuracy
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue
-from router.model.states import AgentState, AssignmentState, ContactState, Presence
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
 
 
 class _View(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +31,8 @@ class OfferView(_View, frozen=True, kw_only=True):
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
     from_agent_id: AgentId | None = None
+    role: AssignmentRole = AssignmentRole.OWNER
+    """What he is to the contact once he accepts."""
 
 
 class AssignmentView(_View, frozen=True, kw_only=True):
@@ -48,6 +50,18 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     wrap_up_deadline_ms: int | None = None
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
+    role: AssignmentRole = AssignmentRole.OWNER
+    members: dict[AgentId, AssignmentRole] = {}
+    """Everybody in the conversation, himself included; empty: nobody but the owner, or he has left it."""
+
+
+class ParticipantView(_View, frozen=True, kw_only=True):
+    """An agent who is in a conversation beside its owner."""
+
+    agent_id: AgentId
+    assignment_id: AssignmentId
+    role: AssignmentRole
+    since_ms: int
 
 
 class ContactView(_View, frozen=True, kw_only=True):
@@ -73,6 +87,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     """How much longer it waits; none: it does not wait any more, or it is one of a list."""
     agent_id: AgentId | None = None
     assignment_id: AssignmentId | None = None
+    participants: tuple[ParticipantView, ...] = ()
+    """Who is in the conversation beside the owner, first come first."""
     offers: tuple[OfferView, ...] = ()
     offers_made: int = 0
     ttl_at_ms: int | None = None
@@ -162,8 +178,8 @@ class Lack(_View, frozen=True, kw_only=True):
     """One thing that keeps an agent from taking a contact.
 
     ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``,
-    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``not_waiting`` (the contact
-    is offered elsewhere or somebody's already).
+    ``blocked``, ``cool_down``, ``preferred``, ``offered``, ``owner``, ``participant`` (he is in the
+    conversation beside its owner), ``not_waiting`` (the contact is offered elsewhere or somebody's already).
     """
 
     code: str

@@ -13,7 +13,7 @@ from router.model import events as ev
 from router.model.commands import AdvanceTime
 from router.model.outcome import Done, Outcome
 from router.model.policy import Policy
-from router.model.states import ContactState
+from router.model.states import AssignmentRole, ContactState
 from router.replay.api import Recorded
 from router.replay.book import DayBook
 from router.replay.watch import FeedHash, Watch
@@ -130,7 +130,9 @@ def check_agents(
         match recorded.event:
             case ev.ContactQueued() as event:
                 channels[event.contact_id] = event.channel
-            case ev.OfferAccepted() | ev.ContactAssigned() as event:
+            case ev.OfferAccepted(role=AssignmentRole.CONSULT):
+                continue  # It is the owner's contact; the books below count everybody's capacity.
+            case ev.OfferAccepted() | ev.ContactAssigned() | ev.ContactHandedOver() as event:
                 if event.from_agent_id is not None:
                     _leave(talking, counts, event.contact_id)
                 channel = channels.get(event.contact_id)
@@ -177,7 +179,7 @@ def check_offers(history: Sequence[Recorded]) -> Check:
             open_offers.discard(event.offer_id)
             if isinstance(event, ev.OfferAccepted):
                 open_work.add(event.offer_id)
-        elif isinstance(event, ev.ContactAssigned):
+        elif isinstance(event, ev.ContactAssigned | ev.ParticipantAdded):
             made.add(event.assignment_id)
             open_work.add(event.assignment_id)
         elif isinstance(event, ev.AssignmentCompleted):

@@ -18,7 +18,7 @@ from router.model import events as ev
 from router.model.commands import Command
 from router.model.outcome import Outcome
 from router.model.refusals import Refused
-from router.model.states import AgentState
+from router.model.states import AgentState, AssignmentRole
 from router.simulator.day import PlannedContact
 from router.simulator.ledger import AgentBook, ContactBook, Item, Ledger
 
@@ -69,6 +69,9 @@ class Auditor:
             ev.OfferDeclined: self._offer_lost,
             ev.OfferExpired: self._offer_lost,
             ev.OfferRescinded: self._offer_lost,
+            ev.ParticipantAdded: self._added,
+            ev.ParticipantLeft: self._left,
+            ev.ContactHandedOver: self._handed_over,
             ev.WrapUpStarted: self._wrap_up,
             ev.AssignmentCompleted: self._completed,
         }
@@ -166,6 +169,10 @@ class Auditor:
             event.from_state is agent.state, f"agent {event.agent_id} was not {event.from_state}"
         )
         agent.state, agent.next_state = event.state, None
+        if event.reason == "desktop_lost":
+            agent.lost = (
+                False  # Nothing is waited for any more: he may come back without a desktop.
+            )
         if event.state is AgentState.READY:
             self._ready[event.agent_id] = None
         else:
@@ -226,6 +233,7 @@ class Auditor:
             event.orig_seq == contact.orig_seq, f"{event.contact_id} is requeued with another place"
         )
         self._check(not contact.offers, f"{event.contact_id} is requeued with a live offer")
+        self._check(not contact.others, f"{event.contact_id} is requeued out of a conversation")
         self._ledger.take_out(contact)
         contact.owner = contact.assignment_id = None
         contact.queue_id = event.queue_id
@@ -259,6 +267,7 @@ class Auditor:
     def _close_contact(self, contact_id: str) -> ContactBook | None:
         contact = self._contact(contact_id)
         if contact is not None:
+            self._check(not contact.others, f"{contact_id} ends with somebody left in it")
             self._ledger.take_out(contact)
             del self._ledger.contacts[contact_id]
             self._terminal += 1
@@ -344,17 +353,62 @@ class Auditor:
             return
         self._check(offer.agent_id == event.agent_id, f"offer {event.offer_id} is another's")
         self._check(self._at_ms < offer.deadline_ms, f"offer {event.offer_id} is over")
+        self._check(offer.role is event.role, f"offer {event.offer_id} was for another role")
         self._check(
             contact.owner == event.from_agent_id, f"{event.contact_id} has two owners at once"
         )
         self._check_wait(contact, event.waited_ms)
-        self._own(contact, event.agent_id, event.offer_id)
+        if event.role is AssignmentRole.OWNER:
+            self._own(contact, event.agent_id, event.offer_id)
+        else:
+            self._come_in(contact, event.agent_id, event.offer_id)
 
     def _own(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
         contact.owner, contact.assignment_id = agent_id, assignment_id
+        contact.last = agent_id
         self._assignments[assignment_id] = (contact.contact_id, agent_id)
         self._ledger.settle(contact)
         self._check_capacity(self._ledger.agents[agent_id], contact.channel)
+
+    def _come_in(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
+        """Somebody is in the conversation beside its owner."""
+        present = (contact.owner, *contact.others.values())
+        self._check(contact.owner is not None, f"{contact.contact_id} is talked about, not owned")
+        self._check(agent_id not in present, f"{agent_id} is in {contact.contact_id} twice")
+        contact.others[assignment_id] = agent_id
+        self._assignments[assignment_id] = (contact.contact_id, agent_id)
+        self._check_capacity(self._ledger.agents[agent_id], contact.channel)
+
+    def _added(self, event: ev.ParticipantAdded) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is None:
+            return
+        units = self._ledger.channel(contact.channel).units
+        item = Item(contact_id=event.contact_id, channel=contact.channel, units=units)
+        self._ledger.hand(self._ledger.agents[event.agent_id], event.assignment_id, item)
+        self._come_in(contact, event.agent_id, event.assignment_id)
+
+    def _left(self, event: ev.ParticipantLeft) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is None:
+            return
+        known = contact.others.pop(event.assignment_id, None)
+        self._check(known == event.agent_id, f"{event.agent_id} leaves what he was not in")
+
+    def _handed_over(self, event: ev.ContactHandedOver) -> None:
+        contact = self._contact(event.contact_id)
+        if contact is None:
+            return
+        known = contact.others.pop(event.assignment_id, None)
+        self._check(known == event.agent_id, f"{event.contact_id} passes to a stranger")
+        self._check(
+            (contact.owner, contact.assignment_id)
+            == (event.from_agent_id, event.from_assignment_id),
+            f"{event.contact_id} has two owners at once",
+        )
+        self._check(not contact.offers, f"{event.contact_id} passes on with a live offer")
+        contact.owner, contact.assignment_id = event.agent_id, event.assignment_id
+        contact.last = event.agent_id
 
     def _check_capacity(self, agent: AgentBook, channel: str) -> None:
         ledger = self._ledger
@@ -409,6 +463,8 @@ class Auditor:
             f"{event.assignment_id} is completed though not open",
         )
         contact = self._ledger.contacts.get(event.contact_id)
-        owned = contact is not None and contact.assignment_id == event.assignment_id
+        owned = contact is not None and (
+            contact.assignment_id == event.assignment_id or event.assignment_id in contact.others
+        )
         self._check(not owned, f"{event.assignment_id} is completed while its contact is alive")
         self._ledger.release(self._ledger.agents[event.agent_id], event.assignment_id)

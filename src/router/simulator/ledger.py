@@ -44,6 +44,8 @@ class ContactBook(Struct, kw_only=True):
     offers: set[str] = field(default_factory=set)
     owner: str | None = None
     assignment_id: str | None = None
+    others: dict[str, str] = field(default_factory=dict)
+    """Who is in the conversation beside the owner: assignment id to agent id."""
     offers_made: int = 0
     preferred: str | None = None
     plan: str | None = None

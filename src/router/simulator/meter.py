@@ -27,6 +27,7 @@ from router.model.events import (
     OfferDeclined,
     OfferExpired,
     OfferMade,
+    ParticipantAdded,
     WrapUpStarted,
 )
 from router.model.outcome import Outcome
@@ -191,6 +192,7 @@ class Meter:
             AssignmentCompleted: self._completed,
             AgentStateChanged: self._agent_state,
             AgentUpdated: self._agent_updated,
+            ParticipantAdded: self._participant_added,
         }
 
     # --- the listener --------------------------------------------------------------------------------------------
@@ -304,6 +306,10 @@ class Meter:
         tally.waits.append(wait_ms)
         by_group = tally.answered_by_group
         by_group[agent.group] = by_group.get(agent.group, 0) + 1
+
+    def _participant_added(self, event: Event) -> None:
+        assert isinstance(event, ParticipantAdded)
+        self._work(self._agents[event.agent_id], 1)
 
     def _lost(self, event: Event) -> None:
         live = self._live.pop(event.contact_id)  # type: ignore[union-attr]

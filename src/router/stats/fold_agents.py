@@ -18,6 +18,7 @@ from router.model.events import (
     PolicyPublished,
     WrapUpStarted,
 )
+from router.model.states import AssignmentRole
 from router.stats.book import Book
 from router.stats.fold_contacts import answer, begin_work
 from router.stats.live import ASSIGNED, OFFERED, QUEUED, LiveOffer, Phase
@@ -43,6 +44,9 @@ def _offer_accepted(book: Book, e: OfferAccepted, at_ms: int) -> None:
         place.offers.accepted += 1
     book.agent(e.agent_id).offers.accepted += 1
     contact = book.contacts[e.contact_id]
+    if e.role is not AssignmentRole.OWNER:
+        begin_work(book, contact, e.offer_id, e.agent_id, at_ms=at_ms, beside=True)
+        return
     if contact.state != ASSIGNED:
         answer(book, contact, at_ms)
     else:
@@ -90,7 +94,8 @@ def _completed(book: Book, e: AssignmentCompleted, at_ms: int) -> None:
     work = book.work.pop(e.assignment_id)
     work.enter(work.phase, at_ms)
     for place in book.places(work.queue_id, work.channel):
-        place.handling.add(work.talk_ms, work.hold_ms, work.wrap_up_ms)
+        count = place.handling.assist if work.beside else place.handling.add
+        count(work.talk_ms, work.hold_ms, work.wrap_up_ms)
     agent = book.agent(e.agent_id)
     agent.handling.add(work.talk_ms, work.hold_ms, work.wrap_up_ms)
     book.change_agent(agent, at_ms, state=agent.state, work=-1)

@@ -9,12 +9,16 @@ from router.model.events import (
     ContactCancelled,
     ContactEnded,
     ContactExpired,
+    ContactHandedOver,
     ContactOverflowed,
     ContactQueued,
     ContactRequeued,
+    ParticipantAdded,
 )
 from router.stats.book import Book
 from router.stats.live import ASSIGNED, QUEUED, LiveContact, LiveWork
+
+_TRANSFERS: Final = frozenset({"consult", "hand_over"})
 
 
 def _queued(book: Book, e: ContactQueued, at_ms: int) -> None:
@@ -101,12 +105,35 @@ def answer(book: Book, contact: LiveContact, at_ms: int) -> None:
 
 
 def begin_work(
-    book: Book, contact: LiveContact, assignment_id: str, agent_id: str, *, at_ms: int
+    book: Book,
+    contact: LiveContact,
+    assignment_id: str,
+    agent_id: str,
+    *,
+    at_ms: int,
+    beside: bool = False,
 ) -> None:
     """An assignment begins with talking."""
-    book.work[assignment_id] = LiveWork(agent_id, contact.queue_id, contact.channel, at_ms)
+    work = LiveWork(agent_id, contact.queue_id, contact.channel, at_ms, beside=beside)
+    book.work[assignment_id] = work
     agent = book.agent(agent_id)
     book.change_agent(agent, at_ms, state=agent.state, work=1)
+
+
+def _participant_added(book: Book, e: ParticipantAdded, at_ms: int) -> None:
+    contact = book.contacts[e.contact_id]
+    begin_work(book, contact, e.assignment_id, e.agent_id, at_ms=at_ms, beside=True)
+
+
+def _handed_over(book: Book, e: ContactHandedOver, at_ms: int) -> None:
+    """From here on his work is the owner's; passed on by the owner himself, it is a transfer."""
+    book.work[e.assignment_id].beside = False
+    if e.reason not in _TRANSFERS:
+        return
+    contact = book.contacts[e.contact_id]
+    for place in book.places(contact.queue_id, contact.channel):
+        place.handling.transferred += 1
+    book.agent(e.from_agent_id).handling.transferred += 1
 
 
 def _abandoned(book: Book, e: ContactAbandoned, at_ms: int) -> None:
@@ -144,6 +171,8 @@ HANDLERS: Final[dict[type, Callable[[Book, Any, int], None]]] = {
     ContactRequeued: _requeued,
     ContactOverflowed: _overflowed,
     ContactAssigned: _assigned,
+    ParticipantAdded: _participant_added,
+    ContactHandedOver: _handed_over,
     ContactAbandoned: _abandoned,
     ContactCancelled: _cancelled,
     ContactExpired: _expired,

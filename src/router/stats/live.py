@@ -55,6 +55,8 @@ class LiveWork(Struct, array_like=True, gc=False):
     hold_ms: int = 0
     wrap_up_ms: int = 0
     phase: Phase = _TALKING
+    beside: bool = False
+    """Beside the contact's owner: consulted, or a participant."""
 
     def enter(self, phase: Phase, at_ms: int) -> None:
         """The present phase has lasted until now; another one, or the same, begins."""

@@ -132,6 +132,51 @@ class Transfer(_Ask, frozen=True, kw_only=True, tag="transfer"):
     """And then so long for the one who passed it on, before everybody."""
 
 
+class Consult(_Ask, frozen=True, kw_only=True, tag="consult"):
+    """Desktop: ask another agent, or one of a queue, for advice; exactly one of the two."""
+
+    id: FrameId
+    contact_id: Ident
+    to_queue_id: Name | None = None
+    to_agent_id: Ident | None = None
+
+
+class CompleteConsultFrame(_Ask, frozen=True, kw_only=True, tag="consult_complete"):
+    """Desktop: pass the contact to the consulted agent."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class CancelConsultFrame(_Ask, frozen=True, kw_only=True, tag="consult_cancel"):
+    """Desktop: take the consult back, or end it."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class Conference(_Ask, frozen=True, kw_only=True, tag="conference"):
+    """Desktop: let the consulted agent talk with the customer, too."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class Leave(_Ask, frozen=True, kw_only=True, tag="leave"):
+    """Desktop: leave a conversation that another agent owns."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class HandOverFrame(_Ask, frozen=True, kw_only=True, tag="hand_over"):
+    """Desktop: leave a conference and let this participant own the contact."""
+
+    id: FrameId
+    contact_id: Ident
+    to_agent_id: Ident
+
+
 class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a gateway says of a contact: the body of ``POST /v1/contacts`` and of ``submit``."""
 
@@ -214,6 +259,22 @@ class Assign(_Ask, frozen=True, kw_only=True, tag="assign"):
     agent_id: Ident
 
 
+class AddParticipantFrame(_Ask, frozen=True, kw_only=True, tag="add_participant"):
+    """Supervisor: put this agent into the conversation."""
+
+    id: FrameId
+    contact_id: Ident
+    agent_id: Ident
+
+
+class RemoveParticipant(_Ask, frozen=True, kw_only=True, tag="remove_participant"):
+    """Supervisor: take this agent out of a conversation that another owns."""
+
+    id: FrameId
+    contact_id: Ident
+    agent_id: Ident
+
+
 class SetAgentStateFrame(_Ask, frozen=True, kw_only=True, tag="set_agent_state"):
     """Supervisor: another agent's state."""
 
@@ -237,6 +298,12 @@ DesktopAsk: TypeAlias = (
     | ExtendWrapUpFrame
     | Complete
     | Transfer
+    | Consult
+    | CompleteConsultFrame
+    | CancelConsultFrame
+    | Conference
+    | Leave
+    | HandOverFrame
 )
 GatewayAsk: TypeAlias = (
     Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End | AskExpectedWait
@@ -250,6 +317,8 @@ SupervisorAsk: TypeAlias = (
     | End
     | Requeue
     | Assign
+    | AddParticipantFrame
+    | RemoveParticipant
     | SetAgentStateFrame
     | AskExpectedWait
 )

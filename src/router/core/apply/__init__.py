@@ -7,7 +7,7 @@ lead to the same state.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.apply import agents, assignments, contacts, offers, policies
+from router.core.apply import agents, assignments, conference, contacts, offers, policies
 from router.core.state import RoutingState
 from router.model.events import Event
 
@@ -15,6 +15,7 @@ HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **contacts.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
+    **conference.HANDLERS,
     **agents.HANDLERS,
     **policies.HANDLERS,
 }

@@ -30,6 +30,7 @@ _ROWS: Final = {
 def _hold_changed(state: RoutingState, e: AssignmentHeld | AssignmentResumed) -> None:
     work = state.assignments[e.assignment_id]
     work.state = _ROWS[type(e)][work.state]
+    work.held_for_consult = isinstance(e, AssignmentHeld) and e.reason == "consult"
 
 
 def _wrap_up_started(state: RoutingState, e: WrapUpStarted) -> None:

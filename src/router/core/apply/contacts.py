@@ -161,9 +161,28 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
 
 
 def give(
-    state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
+    state: RoutingState,
+    contact: Contact,
+    assignment_id: str,
+    agent_id: str,
+    units: int,
 ) -> None:
-    """Make the assignment; its capacity is the caller's affair."""
+    """Make the owner's assignment; its capacity is the caller's affair."""
+    begin(state, contact, assignment_id, agent_id, units)
+    contact.agent_id = agent_id
+    contact.assignment_id = assignment_id
+    contact.answered_seq = state.seq
+    contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
+    contact.preferred_agent_id = contact.preferred_until_ms = None
+    contact.step_until_ms = None
+    contact.raised_s = contact.raised_class = 0
+    contact.last_agent_id = agent_id
+
+
+def begin(
+    state: RoutingState, contact: Contact, assignment_id: str, agent_id: str, units: int
+) -> Assignment:
+    """Work begins in an agent's hands, as the owner's unless the caller says otherwise."""
     work = Assignment(
         assignment_id=assignment_id,
         contact_id=contact.contact_id,
@@ -176,14 +195,7 @@ def give(
     )
     state.assignments[assignment_id] = work
     state.agents[agent_id].assignments[assignment_id] = work
-    contact.agent_id = agent_id
-    contact.assignment_id = assignment_id
-    contact.answered_seq = state.seq
-    contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
-    contact.preferred_agent_id = contact.preferred_until_ms = None
-    contact.step_until_ms = None
-    contact.raised_s = contact.raised_class = 0
-    contact.last_agent_id = agent_id
+    return work
 
 
 def _terminal(

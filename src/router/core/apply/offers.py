@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core.apply.conference import enter
 from router.core.apply.contacts import give
 from router.core.apply.learning import answered
 from router.core.apply.moves import cool_down, move, remember_owner, wait
@@ -16,7 +17,7 @@ from router.model.events import (
     OfferMade,
     OfferRescinded,
 )
-from router.model.states import ContactState
+from router.model.states import AssignmentRole, ContactState
 
 _MADE: Final = Row(OFFER, OfferMade)
 _CONTACT_MADE: Final = Row(CONTACT, OfferMade)
@@ -45,6 +46,7 @@ def _made(state: RoutingState, e: OfferMade) -> None:
         state=_MADE[None],
         from_agent_id=e.from_agent_id,
         broadcast=line is not None and line.broadcast > 1,
+        role=e.role,
     )
     contact.offers = (*contact.offers, e.offer_id)
     contact.offers_made += 1
@@ -61,6 +63,10 @@ def _made(state: RoutingState, e: OfferMade) -> None:
 def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     contact = state.contacts[e.contact_id]
     offer = _close(state, contact, e)
+    if e.role is not AssignmentRole.OWNER:
+        move(state, contact, _CONTACT_ACCEPTED)
+        enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role)
+        return
     answered(state, contact, offer.made_at_ms)
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)

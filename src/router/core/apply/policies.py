@@ -27,7 +27,8 @@ def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
             continue
         change_queue(state, contact, target)
         if contact.assignment_id is not None:
-            state.assignments[contact.assignment_id].queue_id = target
+            for name in (contact.assignment_id, *contact.parties):
+                state.assignments[name].queue_id = target
 
 
 HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {PolicyPublished: _published}

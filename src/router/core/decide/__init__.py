@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.decide import agents, assignments, contacts, offers, policies
+from router.core.decide import (
+    agents,
+    assignments,
+    conference,
+    consult,
+    contacts,
+    offers,
+    policies,
+)
 from router.core.decide.step import Step
 from router.model.commands import AdvanceTime
 from router.model.outcome import Answer, Done
@@ -17,6 +25,8 @@ DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
     **contacts.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
+    **consult.HANDLERS,
+    **conference.HANDLERS,
     **agents.HANDLERS,
     **policies.HANDLERS,
     AdvanceTime: _advance,

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.decide import checks
+from router.core.decide.conference import heir, inherit, lose_party
 from router.core.decide.contacts import requeue_lost
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.rescind import rescind_of
 from router.core.decide.step import Step, repeated, unknown_agent
-from router.core.state import Agent
+from router.core.state import Agent, Assignment
 from router.model.commands import (
     ConnectDesktop,
     LoseDesktop,
@@ -27,7 +28,7 @@ from router.model.events import (
 from router.model.outcome import Answer
 from router.model.policy import LostDesktopAction, Policy
 from router.model.refusals import RefusalCode, Refused
-from router.model.states import AgentState, AssignmentState, Presence
+from router.model.states import AgentState, AssignmentRole, AssignmentState, Presence
 
 
 def _put(step: Step, command: PutAgent) -> Answer:
@@ -178,7 +179,10 @@ def _lose(step: Step, command: LoseDesktop) -> Answer:
 
 
 def desktop_stayed_away(step: Step, agent: Agent) -> None:
-    """The grace period is over: offline, offers back, and each conversation kept or requeued by its channel."""
+    """The grace period is over: offline, offers back, and each conversation kept or given up by its channel.
+
+    One that is given up passes to a participant, if one is there, and waits again otherwise. Conversations of others he leaves.
+    """
     step.emit(
         AgentStateChanged(
             agent_id=agent.agent_id,
@@ -190,12 +194,23 @@ def desktop_stayed_away(step: Step, agent: Agent) -> None:
     rescind_of(step, agent, "agent_not_ready")
     channels = step.state.index.channels
     for work in list(agent.assignments.values()):
+        if work.state is AssignmentState.WRAP_UP:
+            continue
+        if work.role is not AssignmentRole.OWNER:
+            lose_party(step, work)
+            continue
         policy = channels[work.channel].policy
-        if (
-            work.state is not AssignmentState.WRAP_UP
-            and policy.lost_desktop is LostDesktopAction.REQUEUE
-        ):
-            requeue_lost(step, work, policy.lost_desktop_prefer_s)
+        if policy.lost_desktop is LostDesktopAction.REQUEUE:
+            _give_up(step, work, policy.lost_desktop_prefer_s)
+
+
+def _give_up(step: Step, work: Assignment, prefer_s: int) -> None:
+    contact = step.state.contacts[work.contact_id]
+    successor = heir(step, contact) if contact.parties else None
+    if successor is None:
+        requeue_lost(step, work, prefer_s)
+    else:
+        inherit(step, contact, successor)
 
 
 HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.decide.next_state import enter_next_state
+from router.core.decide.parties import everybody_leaves, leave, off_hold
 from router.core.decide.rescind import rescind_all
 from router.core.decide.step import Step, repeated
-from router.core.state import Assignment
+from router.core.state import Assignment, Contact
 from router.model.commands import (
     CompleteAssignment,
     ExtendWrapUp,
@@ -23,7 +24,7 @@ from router.model.events import (
 )
 from router.model.outcome import Answer
 from router.model.refusals import RefusalCode, Refused
-from router.model.states import AssignmentState, ContactState
+from router.model.states import AssignmentRole, AssignmentState, ContactState
 
 _UNKNOWN: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
 
@@ -50,6 +51,14 @@ def release(step: Step, work: Assignment) -> None:
         )
     else:
         complete(step, work, "no_wrap_up")
+
+
+def release_party(step: Step, work: Assignment) -> None:
+    """He has left the conversation: a participant wraps up like an owner, a consult is simply over."""
+    if work.role is AssignmentRole.CONSULT:
+        complete(step, work, "consult_ended")
+    else:
+        release(step, work)
 
 
 def complete(step: Step, work: Assignment, reason: str, disposition: str | None = None) -> None:
@@ -95,6 +104,8 @@ def _wrong_state(work: Assignment, *allowed: str) -> Refused:
 
 
 def _allowed(work: Assignment) -> tuple[str, ...]:
+    if work.role is not AssignmentRole.OWNER and work.state is not AssignmentState.WRAP_UP:
+        return ("leave", "complete")
     match work.state:
         case AssignmentState.ACTIVE:
             return ("hold", "end", "complete", "transfer")
@@ -122,9 +133,10 @@ def _turn(
     work = _owned(step, command.assignment_id, command.agent_id)
     if work is None:
         return _UNKNOWN
-    if work.state is after:
+    is_owner = work.role is AssignmentRole.OWNER
+    if work.state is after and is_owner:
         return repeated(work.assignment_id, work.state, step.state.seq)
-    if work.state is not before:
+    if work.state is not before or not is_owner:
         return _wrong_state(work, *_allowed(work))
     step.emit(
         event(assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id)
@@ -179,15 +191,29 @@ def _complete(step: Step, command: CompleteAssignment) -> Answer:
         and contact.state is ContactState.ASSIGNED
         and contact.assignment_id == work.assignment_id
     ):
-        end_contact(step, work, "completed")
+        for party in end_contact(step, work, "completed"):
+            release_party(step, party)
+    elif contact is not None and work.assignment_id in contact.parties:
+        step_out(step, contact, work, "finished")
     complete(step, work, "finished", command.disposition)
     return step.done(command.assignment_id, AssignmentState.COMPLETED)
 
 
-def end_contact(step: Step, work: Assignment, reason: str) -> None:
-    """The conversation is over; pending transfer offers of it are taken back."""
+def step_out(step: Step, contact: Contact, work: Assignment, reason: str) -> None:
+    """He leaves the conversation, the owner keeps it. His work is for the caller to release in the same step."""
+    leave(step, contact, work, reason)
+    if work.role is AssignmentRole.CONSULT:
+        off_hold(step, contact)
+
+
+def end_contact(step: Step, work: Assignment, reason: str) -> list[Assignment]:
+    """The conversation is over; pending offers of it are taken back.
+
+    Returns the work of those who were in it beside the owner, for the caller to release in the same step.
+    """
     contact = step.state.contacts[work.contact_id]
     rescind_all(step, contact, "customer_left" if reason == "customer_left" else "owner_ended")
+    parties = everybody_leaves(step, contact, "contact_ended") if contact.parties else []
     step.emit(
         ContactEnded(
             contact_id=work.contact_id,
@@ -197,6 +223,7 @@ def end_contact(step: Step, work: Assignment, reason: str) -> None:
             gateway_id=contact.gateway_id,
         )
     )
+    return parties
 
 
 HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {

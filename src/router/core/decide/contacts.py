@@ -6,8 +6,10 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from router.core.decide import checks, offers
-from router.core.decide.assignments import complete, end_contact, release
+from router.core.decide.assignments import complete, end_contact, release, release_party
+from router.core.decide.conference import end_consult, pass_on
 from router.core.decide.intake import enqueue
+from router.core.decide.parties import everybody_leaves
 from router.core.decide.requeue import Reserved, wait_anew
 from router.core.decide.rescind import rescind_all, rescind_unqualified
 from router.core.decide.step import (
@@ -19,6 +21,7 @@ from router.core.decide.step import (
     wrong_state,
 )
 from router.core.eligibility import fits_now
+from router.core.members import members_if_any, party_of, running_consult, under_new_owner
 from router.core.plans import asks_of
 from router.core.state import Agent, Assignment, Contact
 from router.model.commands import (
@@ -96,6 +99,7 @@ def _update(step: Step, command: UpdateContact) -> Answer:
             attributes=attributes,
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
+            members=members_if_any(state, contact),
             preferred_agents=named,
         )
     )
@@ -163,9 +167,11 @@ def _end(step: Step, command: EndContact) -> Answer:
 
 def _end_assigned(step: Step, contact: Contact, reason: str) -> Answer:
     work = _work(step, contact)
-    end_contact(step, work, reason)
+    parties = end_contact(step, work, reason)
     answer = step.done(contact.contact_id, contact.state)
     release(step, work)
+    for party in parties:
+        release_party(step, party)
     return answer
 
 
@@ -194,6 +200,7 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
     state = step.state
     owner = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
     rescind_all(step, contact, "policy" if reason == "drained" else "moved")
+    parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     cool_down_s = state.queue_policy(queue_id).cool_down_s if owner is not None else 0
     wait_anew(
         step,
@@ -206,6 +213,8 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
     answer = step.done(contact.contact_id, contact.state)
     if owner is not None:
         release(step, owner)
+    for party in parties:
+        release_party(step, party)
     return answer
 
 
@@ -213,9 +222,12 @@ def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
     """The agent's desktop is gone: the customer waits again, at his old age, first for the same agent."""
     contact = step.state.contacts[work.contact_id]
     rescind_all(step, contact, "moved")
+    parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     reserved = Reserved(work.agent_id, 1000 * prefer_s) if prefer_s else None
     wait_anew(step, contact, contact.queue_id, "lost_desktop", owner=work, reserved=reserved)
     complete(step, work, "lost_desktop")
+    for party in parties:
+        release_party(step, party)
 
 
 def _transfer(step: Step, command: TransferContact) -> Answer:
@@ -254,15 +266,19 @@ def _check_waits(command: TransferContact) -> Refused | None:
 
 def _transfer_to(step: Step, contact: Contact, agent: Agent, command: TransferContact) -> Answer:
     if contact.offers:
-        return wrong_state(contact.state, "end", detail="a transfer is pending")
+        kind = step.state.offers[contact.offers[0]].reason
+        return wrong_state(contact.state, "end", detail=f"a {kind} is pending")
+    if running_consult(step.state, contact) is not None:
+        return Refused(
+            code=RefusalCode.CONSULT_STATE, state="running", allowed=("complete", "cancel", "join")
+        )
     cooling = (contact.cool_downs or {}).get(agent.agent_id, 0) > step.at_ms
-    if (
-        agent.agent_id == contact.agent_id
-        or cooling
-        or not fits_now(step.state, agent, contact.channel)
-    ):
+    is_in_it = contact.agent_id == agent.agent_id or (
+        party_of(step.state, contact, agent.agent_id) is not None
+    )
+    if is_in_it or cooling or not fits_now(step.state, agent, contact.channel):
         patient = command.wait_s is not None and not cooling
-        if not patient or agent.state is AgentState.OFFLINE or agent.agent_id == contact.agent_id:
+        if not patient or agent.state is AgentState.OFFLINE or is_in_it:
             return Refused(
                 code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
             )
@@ -277,9 +293,12 @@ def _wait_for(step: Step, contact: Contact, agent: Agent, command: TransferConta
     assert command.wait_s is not None
     back = None if command.back_s is None else (owner.agent_id, 1000 * command.back_s)
     reserved = Reserved(agent.agent_id, 1000 * command.wait_s, back)
+    parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     wait_anew(step, contact, contact.queue_id, "transferred", owner=owner, reserved=reserved)
     answer = step.done(contact.contact_id, contact.state)
     release(step, owner)
+    for party in parties:
+        release_party(step, party)
     return answer
 
 
@@ -308,12 +327,16 @@ def _assign(step: Step, command: AssignContact) -> Answer:
             state=str(agent.state),
             allowed=("ready", "not_ready"),
         )
+    if party_of(state, contact, agent.agent_id) is not None:
+        return pass_on(step, contact, agent, "supervisor")
     units = state.index.channels[contact.channel].units
     own = [o for o in contact.offers if state.offers[o].agent_id == agent.agent_id]
     if not state.index.has_capacity(agent, contact.channel, without=len(own)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
     old = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
     rescind_all(step, contact, "taken", about_to_get_it=agent)
+    if contact.parties:
+        end_consult(step, contact)
     step.emit(
         ContactAssigned(
             contact_id=contact.contact_id,
@@ -328,6 +351,7 @@ def _assign(step: Step, command: AssignContact) -> Answer:
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
+            members=under_new_owner(state, contact, agent.agent_id) if contact.parties else None,
         )
     )
     answer = step.done(contact.contact_id, contact.state)

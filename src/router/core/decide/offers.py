@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from router.core.decide.assignments import release
 from router.core.decide.next_state import enter_next_state
+from router.core.decide.parties import hold_for_consult
 from router.core.decide.rescind import requeue_unaccepted, rescind_all, rescind_of
 from router.core.decide.step import Step, repeated
 from router.core.lines import Line
+from router.core.members import members, under_new_owner
 from router.core.state import Agent, Contact, Offer
 from router.model.commands import AcceptOffer, DeclineOffer
 from router.model.events import (
@@ -19,7 +21,7 @@ from router.model.events import (
 )
 from router.model.outcome import Answer, Done
 from router.model.refusals import RefusalCode, Refused
-from router.model.states import AgentState, OfferState
+from router.model.states import AgentState, AssignmentRole, OfferState
 
 
 def make(step: Step, contact: Contact, agent: Agent, line: Line, reason: str) -> None:
@@ -32,6 +34,12 @@ def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> Non
     _make(step, contact, agent, line, reason="transfer", from_agent_id=contact.agent_id)
 
 
+def make_consult(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
+    """Ask an agent to advise the owner, who keeps the contact in any case."""
+    role = AssignmentRole.CONSULT
+    _make(step, contact, agent, line, reason="consult", from_agent_id=contact.agent_id, role=role)
+
+
 def _make(
     step: Step,
     contact: Contact,
@@ -40,6 +48,7 @@ def _make(
     *,
     reason: str,
     from_agent_id: str | None,
+    role: AssignmentRole = AssignmentRole.OWNER,
 ) -> None:
     state, at_ms = step.state, step.at_ms
     offer_id = f"{contact.contact_id}.{contact.offers_made + 1}"
@@ -61,6 +70,7 @@ def _make(
             reference=contact.reference,
             from_agent_id=from_agent_id,
             gateway_id=contact.gateway_id,
+            role=role,
         )
     )
     if line.auto_accept:
@@ -75,11 +85,17 @@ def accept(step: Step, command: AcceptOffer) -> Answer:
         return _not_pending(step, command.offer_id, command.agent_id, OfferState.ACCEPTED)
     contact = state.contacts[offer.contact_id]
     _win(step, contact, offer)
+    if offer.role is not AssignmentRole.OWNER:
+        seq = (contact.gone or {})[command.offer_id][1]
+        return Done(subject=command.offer_id, state=OfferState.ACCEPTED, seq=seq)
     # Siblings may have been rescinded after the accept; its own number stands on the contact.
     return Done(subject=command.offer_id, state=OfferState.ACCEPTED, seq=contact.answered_seq)
 
 
 def _win(step: Step, contact: Contact, offer: Offer) -> None:
+    if offer.role is not AssignmentRole.OWNER:
+        _advise(step, contact, offer)
+        return
     state = step.state
     old = state.assignments.get(contact.assignment_id) if contact.assignment_id else None
     step.emit(
@@ -91,11 +107,29 @@ def _win(step: Step, contact: Contact, offer: Offer) -> None:
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
+            members=under_new_owner(state, contact, offer.agent_id) if contact.parties else None,
         )
     )
     rescind_all(step, contact, "taken")
     if old is not None:
         release(step, old)
+
+
+def _advise(step: Step, contact: Contact, offer: Offer) -> None:
+    """The consult begins; the contact's owner stays who he is."""
+    step.emit(
+        OfferAccepted(
+            offer_id=offer.offer_id,
+            contact_id=contact.contact_id,
+            agent_id=offer.agent_id,
+            waited_ms=step.at_ms - contact.queued_at_ms,
+            from_agent_id=contact.agent_id,
+            gateway_id=contact.gateway_id,
+            role=offer.role,
+            members=members(step.state, contact) | {offer.agent_id: offer.role},
+        )
+    )
+    hold_for_consult(step, contact)
 
 
 def decline(step: Step, command: DeclineOffer) -> Answer:

@@ -1,0 +1,105 @@
+"""Conversations of several in the meters: one contact answered once, the work of everybody counted, a warm transfer a transfer."""
+
+from router.model import commands as c
+from router.model.outcome import Done, Outcome
+from router.simulator.auditor import Auditor
+from router.stats.figures import AgentFigures, ContactFigures
+from router.stats.meters import Meters
+from tests.builders import a_channel, a_contact, a_policy, an_agent, ready
+from tests.core.world import World, a_world
+
+
+def a_talk() -> World:
+    """``ada`` has answered after 5 s; ``bob`` and ``cy`` are free."""
+    policy = a_policy(channels={"voice": a_channel(wrap_up_s=10)})
+    world = a_world(policy, an_agent("ada"), ready("ada"), a_contact("c1"))
+    world.later(5)
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    world.all_done(an_agent("bob"), ready("bob"), an_agent("cy"), ready("cy"))
+    return world
+
+
+def figures(world: World) -> tuple[ContactFigures, dict[str, AgentFigures]]:
+    """What the meters make of everything that has happened, by the queue and by agent."""
+    meters = Meters()
+    for first_seq, at_ms, events in world.records:
+        for seq, event in enumerate(events, first_seq):
+            meters.fold(event, seq, at_ms)
+    queue = meters.queue_figures("support", world.at_ms)
+    assert queue is not None
+    agents = {name: meters.agent_figures(name, world.at_ms) for name in meters.agent_ids()}
+    assert Meters.restore(meters.snapshot()).snapshot() == meters.snapshot()
+    return queue.contacts, {name: one for name, one in agents.items() if one is not None}
+
+
+def a_warm_transfer() -> World:
+    """10 s alone, 20 s of consult, 30 s with bob; everybody wraps up for 10 s."""
+    world = a_talk()
+    world.later(10)
+    world.done(c.StartConsult(contact_id="c1", to_agent_id="bob"))
+    world.done(c.AcceptOffer(offer_id="c1.2", agent_id="bob"))
+    world.later(20)
+    world.done(c.CompleteConsult(contact_id="c1"))
+    world.later(30)
+    world.done(c.EndContact(contact_id="c1"))
+    world.later(10)
+    return world
+
+
+def test_a_warm_transfer_is_one_answer_and_one_transfer() -> None:
+    queue, agents = figures(a_warm_transfer())
+    assert (queue.service.answered, queue.asa_ms) == (1, 5_000)
+    assert queue.flow.entered == queue.flow.submitted == 1
+    assert (queue.handling.handled, queue.handling.transferred) == (2, 1)
+    assert queue.handling.hold_ms == 20_000
+    assert agents["ada"].handling.transferred == 1
+    assert agents["bob"].handling.transferred == 0
+    assert agents["bob"].aht_ms == 60_000
+    assert agents["bob"].time.busy_ms == 60_000
+
+
+def test_work_beside_the_owner_is_time_but_no_contact_more() -> None:
+    world = a_talk()
+    world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
+    world.done(c.StartConsult(contact_id="c1", to_agent_id="bob"))
+    world.done(c.AcceptOffer(offer_id="c1.3", agent_id="bob"))
+    world.later(15)
+    world.done(c.CancelConsult(contact_id="c1"))
+    world.later(5)
+    world.done(c.EndContact(contact_id="c1"))
+    world.later(10)
+    queue, agents = figures(world)
+    assert (queue.service.answered, queue.handling.handled) == (1, 1)
+    assert queue.handling.transferred == 0
+    # ada 20 s and 10 s of wrap-up, cy the same, bob 15 s.
+    assert queue.aht_ms == 30_000 + 30_000 + 15_000
+    assert agents["bob"].handling.handled == 1
+    assert agents["bob"].aht_ms == agents["bob"].time.busy_ms == 15_000
+    assert agents["cy"].aht_ms == 30_000
+
+
+def test_passing_on_is_a_transfer_only_where_the_owner_did_it() -> None:
+    for command, transferred in (
+        (c.HandOver(contact_id="c1", to_agent_id="cy"), 1),
+        (c.AssignContact(contact_id="c1", agent_id="cy"), 0),
+    ):
+        world = a_talk()
+        world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
+        world.done(command)
+        queue, _ = figures(world)
+        assert queue.handling.transferred == transferred
+
+
+def test_the_independent_books_agree() -> None:
+    world = a_warm_transfer()
+    world.done(a_contact("c2"))
+    auditor = Auditor()
+    for first_seq, at_ms, events in world.records:
+        answer = Done(subject="", state="", seq=0)
+        auditor.record(
+            c.AdvanceTime(),
+            Outcome(answer=answer, first_seq=first_seq, at_ms=at_ms, events=events),
+        )
+    auditor.close(1)
+    assert auditor.violations == []
+    assert auditor.checks > 20
