@@ -15,6 +15,7 @@ from typing import Final
 from router.core.engine import Engine
 from router.model import commands as c
 from router.model import events as e
+from router.model.forecasts import ExpectedWait
 from router.model.outcome import Done, Outcome
 from router.model.policy import AtClosing, Policy, WhenClosed, WhenFull, WhenNobody
 from router.model.refusals import RefusalCode, Refused
@@ -27,6 +28,7 @@ from router.model.states import (
 )
 from router.model.views import AssignmentView
 from tests.builders import START_MS, a_policy, published
+from tests.core.expected_reference import ahead, qualified, ready_for
 from tests.core.fold import RefAgent, RefContact
 from tests.core.reference import Reference
 
@@ -649,9 +651,32 @@ def _compare_waiting(world: World, at_ms: int) -> None:
             line = [other for other in in_line if other.queue_id == contact.queue_id]
             place = 1 + line.index(contact)
             assert view.position == place, f"I23: {view.position} in {line}"
+            _compare_expected_wait(reference, contact, view.expected_wait)
+            assert why.expected_wait == view.expected_wait
         for name, agent in reference.agents.items():
             one = engine.why_agent(contact.contact_id, name)
             assert one is not None
             could = contact in in_line and reference.could_take(agent, contact, at_ms)
             assert one.could_take_now == could, f"why: {one}, but the rules say {could}"
             assert one.could_take_now == (not one.lacks)
+
+
+def _compare_expected_wait(
+    reference: Reference, contact: RefContact, found: ExpectedWait | None
+) -> None:
+    assert found is not None
+    if contact.held:
+        assert found.reason == "queue_closed" and found.p50_ms is None
+    elif not qualified(reference, contact):
+        assert found.reason == "nobody_qualified"
+    elif not ready_for(reference, contact):
+        assert found.reason == "nobody_ready"
+    elif found.agents:
+        assert found.reason is None and found.p50_ms is not None and found.p90_ms is not None
+        half, most = found.interval_50, found.interval_90
+        assert half is not None and most is not None
+        assert 0 <= most.low_ms <= half.low_ms <= found.p50_ms <= half.high_ms <= most.high_ms
+        assert half.high_ms <= found.p90_ms <= most.high_ms
+        assert found.agents == len(ready_for(reference, contact))
+        true = ahead(reference, contact)
+        assert abs(found.ahead - true) < 0.01, f"{found.ahead} are ahead of {contact}, not {true}"

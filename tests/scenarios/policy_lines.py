@@ -122,6 +122,7 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "at_closing": ("at_closing", AtClosing),
     "when_nobody": ("when_nobody", WhenNobody),
     "cool_down": ("cool_down_s", seconds_of),
+    "expected_handle": ("expected_handle_s", seconds_of),
     "service_level": ("service_level", service_level),
 }
 CALLBACK: Final[dict[str, tuple[str, Reader]]] = {

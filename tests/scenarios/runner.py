@@ -336,6 +336,8 @@ class Runner:
         for line in step.expected:
             if line.text.startswith("line of "):
                 self._compare_line_of(step, line.text)
+            elif line.text.startswith("wait of "):
+                self._compare_wait_of(step, line.text)
             elif line.text in left:
                 left.remove(line.text)
             elif line.text in may:
@@ -359,6 +361,22 @@ class Runner:
         line = sorted(places, key=lambda name: places[name] or 0)
         if line != wanted.split():
             self._differs(step, f"the line of {queue_id} is: {' '.join(line)}")
+
+    def _compare_wait_of(self, step: Step, text: str) -> None:
+        """``wait of c1: 46s to 112s, median 74s``: what is expected of one who waits, or why nothing is."""
+        contact_id, _, wanted = text.removeprefix("wait of ").partition(": ")
+        view = self._world.engine.contact(contact_id)
+        found = None if view is None else view.expected_wait
+        if found is None or found.interval_50 is None or found.p50_ms is None:
+            said = "unknown" if found is None else found.reason
+        else:
+            half = found.interval_50
+            low, high, middle = (
+                round(ms / 1000) for ms in (half.low_ms, half.high_ms, found.p50_ms)
+            )
+            said = f"{low}s to {high}s, median {middle}s"
+        if said != wanted:
+            self._differs(step, f"the wait of {contact_id} is: {said}")
 
     def _differs(self, step: Step, complaint: str) -> NoReturn:
         raise StoryDiffers(self._story.with_mark(step.line, complaint))

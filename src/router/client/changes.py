@@ -4,6 +4,7 @@ from msgspec import UNSET, UnsetType
 
 from router.client.socket import SocketClient
 from router.model.callbacks import CallbackOutcome
+from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue
 from router.wire import frames as f
 
@@ -54,6 +55,31 @@ class ContactChanges(SocketClient):
         return await self._command(
             f.CallbackResult(id=self._id(), contact_id=contact_id, outcome=outcome, attempt=attempt)
         )
+
+    async def expected_wait(
+        self,
+        *,
+        contact_id: str | None = None,
+        queue_id: str | None = None,
+        channel: str | None = None,
+        skills: dict[str, int] | None = None,
+        priority_s: int = 0,
+        strict_class: int = 0,
+    ) -> ExpectedWait:
+        """How long a contact waits: one that is there (``contact_id``), or one that may come (``queue_id`` and the rest)."""
+        answer = await self._command(
+            f.AskExpectedWait(
+                id=self._id(),
+                contact_id=contact_id,
+                queue_id=queue_id,
+                channel=channel,
+                skills=skills or {},
+                priority_s=priority_s,
+                strict_class=strict_class,
+            )
+        )
+        assert answer.expected_wait is not None
+        return answer.expected_wait
 
     async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
         """Withdraw a contact that nobody has yet."""

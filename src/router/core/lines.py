@@ -136,4 +136,11 @@ class Line:
 
     def before(self, key: int) -> int:
         """How many wait here ahead of that place."""
-        return int(self.waiting.bisect_left(key))
+        waiting = self.waiting
+        if not waiting:
+            return 0
+        # The last one and whoever comes after him are asked about most, and need no counting.
+        last = waiting[-1]
+        if key >= last:
+            return int(len(waiting) - (key == last))
+        return int(waiting.bisect_left(key))

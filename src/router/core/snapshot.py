@@ -9,9 +9,10 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from router.core.index import Index
+from router.core.pace import Learned
 from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, QueueHours, RoutingState
 from router.core.timers import Timers
 from router.model.policy import Policy
@@ -68,6 +69,7 @@ class Image(Struct, array_like=True):
     agents: list[tuple[Any, ...]]
     dedupe: list[tuple[bytes, tuple[Any, ...]]]
     hours: list[tuple[str, tuple[Any, ...]]] = []
+    learned: Learned = field(default_factory=Learned)
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -94,6 +96,7 @@ def dump(state: RoutingState) -> bytes:
             agents=_rows(Agent, state.agents),
             dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
             hours=[(name, _ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
+            learned=state.learned,
         )
     )
 
@@ -114,6 +117,7 @@ def load(data: bytes) -> RoutingState:
     state.at_ms = state.event_at_ms = image.at_ms
     state.policy, state.policy_version = image.policy, image.policy_version
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
+    state.learned = image.learned
     for name, total in image.totals.items():
         state.counts[ContactState(name)] = total
     state.contacts = {c.contact_id: c for c in _records(Contact, image.contacts)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from router.core.pace import Learned
 from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import CallbackMode, CallbackPlace, FactValue, Policy, QueuePolicy
@@ -252,6 +253,7 @@ class RoutingState:
         self.calendars: dict[str, Calendar] = {}
         """Derived: the policy's calendars, made ready as ``decide`` asks for them."""
         self.tallies: dict[QueueId, dict[ContactState, int]] = {}
+        self.learned = Learned()
 
     def tally(self, queue_id: QueueId) -> dict[ContactState, int]:
         """The queue's contacts by state (the live states only mean anything): also of a removed queue."""

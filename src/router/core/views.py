@@ -1,10 +1,16 @@
 """Records to views: what the world may see of the state."""
 
+from copy import copy
+
+from msgspec import structs
+
+from router.core.expected import expected_wait, queue_expected_wait
 from router.core.index import Index
 from router.core.lines import req_text
 from router.core.members import members
 from router.core.plans import kept_for, requirement_of
 from router.core.state import Agent, Assignment, Callback, Contact, Offer, RoutingState
+from router.model.forecasts import accuracy_of
 from router.model.ids import AgentId
 from router.model.states import AgentState, AssignmentRole, ContactState
 from router.model.views import (
@@ -135,6 +141,14 @@ def callback_view(callback: Callback) -> CallbackView:
     )
 
 
+def one_contact_view(state: RoutingState, contact: Contact) -> ContactView:
+    """A contact that was asked for by itself: with its expected wait while it waits."""
+    view = contact_view(state, contact)
+    if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
+        view = structs.replace(view, expected_wait=expected_wait(state, contact))
+    return view
+
+
 def _req(state: RoutingState, contact: Contact) -> str:
     if state.policy is None:
         return req_text(contact.queue_id, contact.channel, ())
@@ -207,6 +221,16 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
         agents_ready=sum(profile.ready for profile in index.profiles_in(qualified)),
         agents_available=_available(index, by_channel),
         callbacks=tally[ContactState.CALLBACK_SCHEDULED],
+    )
+
+
+def one_queue_view(state: RoutingState, queue_id: str) -> QueueView:
+    """A queue that was asked for by itself: with what a newcomer has to expect, and how good forecasts have been."""
+    counts = state.learned.counts.get(queue_id)
+    return structs.replace(
+        queue_view(state, queue_id),
+        expected_wait=queue_expected_wait(state, queue_id),
+        forecasts=None if counts is None else accuracy_of(copy(counts)),
     )
 
 

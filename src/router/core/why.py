@@ -3,6 +3,7 @@
 from collections import Counter
 
 from router.core.eligibility import lacks, lacks_qualification
+from router.core.expected import expected_wait
 from router.core.plans import asks_of, plan_of
 from router.core.state import Agent, Contact, RoutingState
 from router.core.views import contact_view
@@ -56,6 +57,7 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         reason=_reason(contact, able),
         req=view.req,
         position=view.position,
+        expected_wait=expected_wait(state, contact) if _waits(contact) else None,
         could_take_now=tuple(a.agent_id for a in able if a.could_take_now),
         qualified=len(able),
         lacking=dict(sorted(lacking.items())),
@@ -66,6 +68,10 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         step=_step_why(state, contact, contact.step),
         next_step=_next_step_why(state, contact),
     )
+
+
+def _waits(contact: Contact) -> bool:
+    return contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED
 
 
 def _reason(contact: Contact, able: list[AgentWhy]) -> str:

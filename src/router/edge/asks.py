@@ -165,7 +165,9 @@ def _conversation_command(ask: Any, agent_id: str) -> Command:
 
 
 def names_one_target(ask: Any) -> bool:
-    """A transfer or a consult goes to a queue or to an agent, not to both or neither."""
+    """A transfer or a consult goes to a queue or to an agent, not to both or neither; a question is about one thing."""
+    if isinstance(ask, frames.AskExpectedWait):
+        return (ask.contact_id is None) != (ask.queue_id is None)
     if not isinstance(ask, frames.Transfer | frames.Consult):
         return True
     return (ask.to_queue_id is None) != (ask.to_agent_id is None)

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from router.model.callbacks import CallbackOutcome
 from router.model.errors import Problem
 from router.model.events import Event
+from router.model.forecasts import ExpectedWait
 from router.model.ids import Ident, Name
 from router.model.policy import DAY_S, Attributes, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState, ContactState
@@ -148,6 +149,22 @@ class ContactsQuery(_Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
 
+class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
+    """The contact that may come: as it would be submitted."""
+
+    channel: Name | None = None
+    """Left out: the channel of which the queue has handled most."""
+    skills: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$"
+        ),
+    ] = ""
+    """``skill:level``, several divided by commas."""
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
+
+
 class AgentsQuery(_Request, frozen=True, kw_only=True):
     """Which agents."""
 
@@ -284,6 +301,15 @@ class QueueList(_Response, frozen=True, kw_only=True):
     """All queues, by ascending id."""
 
     queues: tuple[QueueStatus, ...]
+    as_of_seq: int
+    at_ms: int
+
+
+class ExpectedWaitDocument(_Response, frozen=True, kw_only=True):
+    """How long a contact would wait that came now."""
+
+    queue_id: str
+    expected_wait: ExpectedWait
     as_of_seq: int
     at_ms: int
 

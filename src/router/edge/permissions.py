@@ -67,6 +67,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "open_queue": _SUPERVISORS,
     "close_queue": _SUPERVISORS,
     "follow_queue_hours": _SUPERVISORS,
+    "get_expected_wait": _GATEWAYS,
     "get_policy": _SUPERVISORS,
     "put_policy": _ADMIN,
     "check_policy": _SUPERVISORS,

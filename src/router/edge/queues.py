@@ -2,7 +2,7 @@
 
 from router.core.engine import Engine
 from router.edge.call import Answer, Call
-from router.edge.documents import QueueList, QueueReceipt, QueueStatus
+from router.edge.documents import ExpectedWaitDocument, QueueList, QueueReceipt, QueueStatus
 from router.edge.problems import ProblemRaised, refused
 from router.model.commands import SetQueueOpen
 from router.model.refusals import Refused
@@ -78,6 +78,42 @@ async def _turn(call: Call, *, is_open: bool | None) -> Answer:
         ),
         headers=effected.headers,
     )
+
+
+async def get_expected_wait(call: Call) -> Answer:
+    """How long a contact would wait that came now, as an interval; ask before submitting it."""
+    queue_id, query = call.path["queue_id"], call.query
+    skills = _skills(query.skills)
+    now_ms = call.backend.writer.clock.now_ms()
+    answered = await call.ask(
+        lambda engine: engine.expected_wait(
+            queue_id,
+            channel=query.channel,
+            skills=skills,
+            priority_s=query.priority_s,
+            strict_class=query.strict_class,
+            at_ms=now_ms,
+        )
+    )
+    if isinstance(answered.value, Refused):
+        raise refused(answered.value)
+    return Answer(
+        body=ExpectedWaitDocument(
+            queue_id=queue_id,
+            expected_wait=answered.value,
+            as_of_seq=answered.seq,
+            at_ms=answered.at_ms,
+        )
+    )
+
+
+def _skills(text: str) -> dict[str, int]:
+    """``skill:level,skill:level``; the query's type has checked the form."""
+    pairs = [part.split(":") for part in text.split(",") if part]
+    skills = {skill: int(level) for skill, level in pairs}
+    if len(skills) < len(pairs):
+        raise ProblemRaised("invalid_value", "a skill is named twice", field="skills")
+    return skills
 
 
 def _status(call: Call, view: QueueView, at_ms: int) -> QueueStatus:

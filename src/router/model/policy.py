@@ -275,6 +275,8 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     service_level: ServiceLevelPolicy = ServiceLevelPolicy()
     callback: CallbackPolicy | None = None
     """Callbacks; none: this queue offers none."""
+    expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
+    """What one contact is thought to take an agent until some have been handled: expected waits begin with it."""
 
 
 Span: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]

@@ -6,6 +6,7 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` says which e
 from msgspec import Struct
 
 from router.model.callbacks import CallbackPhase
+from router.model.forecasts import ExpectedWait, ForecastAccuracy
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import CallbackMode, FactValue
 from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
@@ -99,6 +100,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     gateway_id: GatewayId = ""
     position: int | None = None
     """1 = next, among those waiting in its queue."""
+    expected_wait: ExpectedWait | None = None
+    """How much longer it waits; none: it does not wait any more, or it is one of a list."""
     agent_id: AgentId | None = None
     assignment_id: AssignmentId | None = None
     participants: tuple[ParticipantView, ...] = ()
@@ -167,6 +170,10 @@ class QueueView(_View, frozen=True, kw_only=True):
     """Those of them who could be offered a contact right now."""
     callbacks: int = 0
     """Callbacks that wait for their time, for another try, or for the customer to answer."""
+    expected_wait: ExpectedWait | None = None
+    """Of a newcomer of its most common class; left out in the figures of the whole workspace."""
+    forecasts: ForecastAccuracy | None = None
+    """How good its forecasts have been; left out like ``expected_wait``."""
 
 
 class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
@@ -273,6 +280,7 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     ``offered``, ``assigned``, ``callback_scheduled``, ``callback_retry``, ``callback_dialling`` or the terminal reason."""
     req: str = ""
     position: int | None = None
+    expected_wait: ExpectedWait | None = None
     could_take_now: tuple[AgentId, ...] = ()
     qualified: int = 0
     """Agents with the skills, queue and channel for it, whatever they do now."""

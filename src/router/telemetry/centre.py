@@ -5,18 +5,20 @@ numbers; it becomes text in a thread. Labels are names that policies and setting
 under ``other``.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from router.model.forecasts import ForecastCounts
 from router.model.views import Counts
 from router.stats.callbacks import CallbackCounts
 from router.stats.meters import Meters
 from router.stats.offers import OfferCounts
 from router.stats.waiting import BOUNDS_MS, Waits
+from router.telemetry.forecasts import forecast_families
 
 OTHER: Final = "other"
 # Bounds of the meters' own buckets, so nothing is interpolated; every third or so, so that 500 queues stay bearable.
@@ -26,6 +28,10 @@ _BOUNDS_MS: Final = (
 )  # fmt: skip
 _INDEXES: Final = tuple(BOUNDS_MS.index(bound) for bound in _BOUNDS_MS)
 _OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
+
+
+QueueForecasts: TypeAlias = tuple[ForecastCounts, int | None]
+"""What became of a queue's forecasts, and the median wait that a newcomer has to expect, in milliseconds."""
 
 
 class QueueSample(Struct):
@@ -48,6 +54,9 @@ class QueueSample(Struct):
     offers: OfferCounts = field(default_factory=OfferCounts)
     wait_buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     wait_sum_ms: int = 0
+    forecasts: ForecastCounts = field(default_factory=ForecastCounts)
+    expected_wait_ms: int | None = None
+    """Of a newcomer; none for several queues together."""
 
     def add(self, other: "QueueSample") -> None:
         """Count the other's numbers in."""
@@ -60,6 +69,11 @@ class QueueSample(Struct):
             setattr(self.callback_attempts, name, total)
         for name in OfferCounts.__struct_fields__:
             setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
+        for name in ForecastCounts.__struct_fields__:
+            setattr(
+                self.forecasts, name, getattr(self.forecasts, name) + getattr(other.forecasts, name)
+            )
+        self.expected_wait_ms = None
         for index, count in enumerate(other.wait_buckets):
             self.wait_buckets[index] += count
 
@@ -91,11 +105,23 @@ class LabelCap:
         return name
 
 
-def sample(workspace: str, meters: Meters, now_ms: int, cap: LabelCap) -> WorkspaceSample:
-    """The workspace's numbers now. On the event loop; no await in it, so they all belong to one event."""
+def sample(
+    workspace: str,
+    meters: Meters,
+    now_ms: int,
+    cap: LabelCap,
+    forecasts: "Mapping[str, QueueForecasts] | None" = None,
+) -> WorkspaceSample:
+    """The workspace's numbers now. On the event loop; no await in it, so they all belong to one event.
+
+    ``forecasts``: what the core says of its own, by queue; it may be a few events younger or older.
+    """
     queues: dict[str, QueueSample] = {}
     for queue_id in meters.queue_ids():
         taken = _queue(meters, queue_id, now_ms)
+        foreseen = forecasts.get(queue_id) if forecasts else None
+        if foreseen is not None:
+            taken.forecasts, taken.expected_wait_ms = foreseen
         label = cap.label(workspace, queue_id)
         if label in queues:
             queues[label].add(taken)
@@ -142,6 +168,11 @@ def families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
     samples = list(samples)
     yield from _workspace_families(samples)
     yield from _queue_families(samples)
+    yield from forecast_families(
+        ((one.workspace, queue), taken.forecasts, taken.expected_wait_ms)
+        for one in samples
+        for queue, taken in one.queues.items()
+    )
 
 
 def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.callbacks import CallbackFields, CallbackOutcome, TimeMs
 from router.model.events import Event
+from router.model.forecasts import ExpectedWait
 from router.model.ids import Ident, Name
 from router.model.policy import Attributes, CallbackMode, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState
@@ -252,6 +253,19 @@ class CallbackResult(_Ask, frozen=True, kw_only=True, tag="callback_result"):
     """The number in ``callback.due``; none: the attempt under way."""
 
 
+class AskExpectedWait(_Ask, frozen=True, kw_only=True, tag="expected_wait"):
+    """Gateway, supervisor: how long a contact waits; either one that is there, or one that may come to a queue."""
+
+    id: FrameId
+    contact_id: Ident | None = None
+    queue_id: Name | None = None
+    channel: Name | None = None
+    """This and what follows: of one that may come. Left out: the channel of which the queue has handled most."""
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
+
+
 class Requeue(_Ask, frozen=True, kw_only=True, tag="requeue"):
     """Supervisor: (back) into a queue, with its age."""
 
@@ -315,7 +329,17 @@ DesktopAsk: TypeAlias = (
     | HandOverFrame
 )
 GatewayAsk: TypeAlias = (
-    Hello | Refresh | Ping | Submit | Update | Cancel | Abandon | End | Callback | CallbackResult
+    Hello
+    | Refresh
+    | Ping
+    | Submit
+    | Update
+    | Cancel
+    | Abandon
+    | End
+    | Callback
+    | CallbackResult
+    | AskExpectedWait
 )
 SupervisorAsk: TypeAlias = (
     Hello
@@ -331,6 +355,7 @@ SupervisorAsk: TypeAlias = (
     | SetAgentStateFrame
     | Callback
     | CallbackResult
+    | AskExpectedWait
 )
 
 
@@ -408,6 +433,8 @@ class Ok(_Tell, frozen=True, kw_only=True, tag="ok"):
     subject: str = ""
     state: str = ""
     replayed: bool = False
+    expected_wait: ExpectedWait | None = None
+    """Where that was asked."""
 
 
 class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=True):

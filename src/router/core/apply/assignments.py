@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core.apply.learning import worked
 from router.core.state import Assignment, RoutingState
 from router.core.timers import TimerKind
 from router.core.transitions import ASSIGNMENT, Row
@@ -39,6 +40,7 @@ def _wrap_up_started(state: RoutingState, e: WrapUpStarted) -> None:
     _deadline(state, work, e.deadline_ms)
     channel = state.index.channels.get(work.channel)
     if channel is not None and not channel.policy.wrap_up_holds_capacity:
+        worked(state, work)
         work.holds = False
         state.index.release(state.agents[work.agent_id], work.channel, work.units)
 
@@ -61,6 +63,7 @@ def _completed(state: RoutingState, e: AssignmentCompleted) -> None:
     del agent.assignments[e.assignment_id]
     state.index.touch(agent)
     if work.holds:
+        worked(state, work)
         state.index.release(agent, work.channel, work.units)
 
 

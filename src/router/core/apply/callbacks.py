@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core.apply.learning import diverted
 from router.core.apply.moves import move, remember_owner, wait
 from router.core.state import Callback, Contact, RoutingState
 from router.core.timers import TimerKind
@@ -30,6 +31,7 @@ _ROWS: Final = {
 
 def _requested(state: RoutingState, e: CallbackRequested) -> None:
     contact = state.contacts[e.contact_id]
+    diverted(state, contact)
     move(state, contact, _ROWS[CallbackRequested])
     contact.callback = Callback(mode=e.mode, place=e.place, expires_at_ms=e.expires_at_ms)
     state.index.leave(contact)

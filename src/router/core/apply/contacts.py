@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.apply import callbacks
+from router.core.apply.learning import answered, diverted, gone
 from router.core.apply.moves import (
     change_queue,
     cool_down,
@@ -11,6 +12,7 @@ from router.core.apply.moves import (
     remember_owner,
     wait,
 )
+from router.core.expected import foresee
 from router.core.state import Assignment, Contact, Dedupe, RoutingState
 from router.core.transitions import ASSIGNMENT, CONTACT, Row
 from router.model.events import (
@@ -79,6 +81,7 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
     if e.dedupe_key is not None:
         _remember(state, e, e.dedupe_key)
     wait(state, contact)
+    foresee(state, contact)
 
 
 def _remember(state: RoutingState, e: ContactQueued, key: bytes) -> None:
@@ -113,6 +116,7 @@ def _updated(state: RoutingState, e: ContactUpdated) -> None:
 
 def _requeued(state: RoutingState, e: ContactRequeued) -> None:
     contact = state.contacts[e.contact_id]
+    diverted(state, contact)
     remember_owner(contact)
     move(state, contact, _REQUEUED)
     change_queue(state, contact, e.queue_id)
@@ -133,6 +137,7 @@ def _requeued(state: RoutingState, e: ContactRequeued) -> None:
 
 def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
     contact = state.contacts[e.contact_id]
+    diverted(state, contact)
     move(state, contact, _OVERFLOWED)
     change_queue(state, contact, e.queue_id)
     contact.wait_until_ms = e.wait_until_ms
@@ -157,6 +162,7 @@ def _relaxed(state: RoutingState, e: ContactRelaxed) -> None:
 
 def _assigned(state: RoutingState, e: ContactAssigned) -> None:
     contact = state.contacts[e.contact_id]
+    answered(state, contact)
     remember_owner(contact)
     move(state, contact, _ASSIGNED)
     state.index.leave(contact)
@@ -212,6 +218,8 @@ def _terminal(
     state: RoutingState, e: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded
 ) -> None:
     contact = state.contacts[e.contact_id]
+    if type(e) is not ContactEnded:
+        gone(state, contact, left=type(e) is ContactAbandoned)
     move(state, contact, _TERMINAL[type(e)])
     contact.reason = e.reason
     contact.ended_seq = state.seq

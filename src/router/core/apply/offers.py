@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from router.core.apply.conference import enter
 from router.core.apply.contacts import give
+from router.core.apply.learning import answered
 from router.core.apply.moves import cool_down, move, remember_owner, wait
 from router.core.state import Contact, Offer, RoutingState
 from router.core.timers import TimerKind
@@ -66,6 +67,7 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
         move(state, contact, _CONTACT_ACCEPTED)
         enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role)
         return
+    answered(state, contact, offer.made_at_ms)
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
     state.index.leave(contact)

@@ -22,6 +22,7 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     if state.hours:
         state.hours = {name: h for name, h in state.hours.items() if name in e.policy.queues}
     state.index.rebuild(e.policy)
+    state.learned.keep_queues(e.policy.queues)
 
 
 def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:

@@ -6,6 +6,7 @@ A callback is held back by every closing, whatever becomes of the others: its cu
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core.apply.learning import diverted
 from router.core.apply.moves import wait
 from router.core.state import Contact, QueueHours, RoutingState
 from router.core.timers import TimerKind
@@ -35,6 +36,7 @@ def _closed(state: RoutingState, e: QueueClosed) -> None:
     _turn(state, e, _CLOSED)
     for contact in _in_line(state, e.queue_id):
         if not contact.held and (e.holds or contact.nobody_on_the_line):
+            diverted(state, contact)
             contact.held = True
             contact.wait_until_ms = contact.step_until_ms = None
             if contact.key:
