@@ -226,7 +226,7 @@ class ContactEnded(_Event, frozen=True, kw_only=True, tag="contact.ended"):
     gateway_id: GatewayId = ""
 
 
-class OfferMade(_Event, frozen=True, kw_only=True, tag="offer.made"):
+class OfferMade(_Event, frozen=True, tag="offer.made"):
     """An agent's capacity is held for one contact until a deadline."""
 
     offer_id: OfferId
