@@ -240,7 +240,9 @@ class Index:
     def line_at(self, asks: Asks) -> Line:
         """The line of what is asked for."""
         policy = self._state.policy
-        plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
+        if not self._plans or policy is None:
+            return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
+        plan = plan_of(policy, asks.queue_id, asks.plan)
         if not plan:
             return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
         stage = self.stage(asks)

@@ -54,13 +54,11 @@ def decided(
         return chosen
     queue_id, classified = chosen
     rule = None if classified is None else classified.rule
+    plan = None if rule is None else rule.plan
+    skills = command.skills if rule is None else _joined(command.skills, rule)
+    # By position: it is the cheaper way to make one, and every contact makes one.
     asks = Asks(
-        queue_id,
-        command.channel,
-        _joined(command.skills, rule),
-        None if rule is None else rule.plan,
-        named=command.preferred_agents,
-        last=last_agent_id,
+        queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id
     )
     admitted = _admit(state, policy, asks, callback=command.callback is not None)
     if isinstance(admitted, Refused):
@@ -118,8 +116,8 @@ def _classify(
     )
 
 
-def _joined(skills: dict[str, int], rule: EntryRule | None) -> dict[str, int]:
-    if rule is None or not rule.skills:
+def _joined(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
+    if not rule.skills:
         return skills
     joined = dict(rule.skills)
     for skill, level in skills.items():
