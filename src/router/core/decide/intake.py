@@ -57,9 +57,7 @@ def decided(
     plan = None if rule is None else rule.plan
     skills = command.skills if rule is None else _joined(command.skills, rule)
     # By position: it is the cheaper way to make one, and every contact makes one.
-    asks = Asks(
-        queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id
-    )
+    asks = Asks(queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id)
     admitted = _admit(state, policy, asks, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
