@@ -238,17 +238,20 @@ class Followed:
         """What the shadow policy does with a contact whose wait or step is over here, or whose step is for nobody any more."""
         if contact.contact_id in self.outside or contact.state is not ContactState.QUEUED:
             return None
-        ends = (contact.wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
-        due = [
-            (at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms
-        ]
-        deciding = Deciding(self.state)
-        if due:
-            at_ms, kind = min(due)
-            fire(deciding, (at_ms, kind, contact.contact_id, ""))
+        due, deciding = self.due(contact), Deciding(self.state)
+        if due is not None:
+            fire(deciding, (*due, contact.contact_id, ""))
         else:
             leave_if_absent(deciding, contact)
         return deciding.move
+
+    def due(self, contact: Contact) -> tuple[int, TimerKind] | None:
+        """What of its wait and its step is over here first, and since when."""
+        ends = (contact.wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
+        over = [
+            (at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms
+        ]
+        return min(over, default=None)
 
     def go_on_alone(self, contact: Contact) -> None:
         """Its wait or its step is over here and goes on in reality."""
