@@ -4,6 +4,7 @@ from router.core.shadow import Shadow
 from router.model import commands as c
 from router.model.events import OfferMade
 from router.model.policy import (
+    CapPolicy,
     EntryRule,
     EntryWhen,
     FactPolicy,
@@ -236,6 +237,55 @@ def test_a_submit_that_the_live_policy_refuses_may_be_taken_by_the_shadow() -> N
     assert beside.all(a_contact(queue_id="nowhere")) == [], "both refuse it"
     assert beside.shadow.report().submits == 2
     assert beside.shadow.refused(a_contact(), RefusalCode.KEY_REUSED, beside.world.at_ms) == []
+
+
+def test_a_shadow_counts_by_a_day_of_its_own_until_the_live_policy_counts_by_the_same() -> None:
+    def counting(zone: str) -> Policy:
+        return a_policy(queues={"support": a_queue(selection=Selection.FEWEST_TODAY)}, zone=zone)
+
+    def given(beside: Beside) -> list[int]:
+        return [agent.contacts_today for agent in beside.shadow.state.agents.values()]
+
+    # It is 09:00 UTC: an hour to midnight there, fifteen here.
+    mine, live = counting("Pacific/Kiritimati"), counting("UTC")
+    beside = Beside(live, mine, *two_ready(), a_contact("c1"), accepted("c1", "ada"))
+    assert beside.shadow.state.day == "2026-01-05" and given(beside) == [1, 0]
+    beside.later(3_599)
+    beside.all(a_contact("c2"), accepted("c2", "bob"))
+    assert given(beside) == [1, 1]
+    beside.later(1)
+    beside.all(c.EndContact(contact_id="c1", agent_id="ada"))
+    assert beside.shadow.state.day == "2026-01-06" and given(beside) == [0, 0]
+    beside.all(a_contact("c3"), accepted("c3", "ada"))
+    assert given(beside) == [1, 0]
+    # From here on the live day is the one that counts, and it begins here.
+    beside.all(published(mine))
+    assert beside.shadow.state.day == "2026-01-06" and given(beside) == [0, 0]
+    beside.later(24 * 3_600)
+    assert beside.world.reference.day == beside.shadow.state.day == "2026-01-07"
+    beside.all(published(a_policy()))
+    beside.later(24 * 3_600)
+    beside.all(not_ready("bob"))
+    assert beside.world.reference.day is None and beside.shadow.state.day == "2026-01-08"
+
+
+def test_a_cap_of_the_shadow_keeps_an_agent_away_until_it_opens_without_an_event() -> None:
+    channels = {"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}
+    capped = channels | {
+        "chat": a_channel(units=30, per_agent_max=3, cap=CapPolicy(most=1, per_s=60))
+    }
+    beside = Beside(a_policy(), a_policy(channels=capped), an_agent("ada"), ready("ada"))
+    assert beside.all(a_contact("c1", channel="chat"), accepted("c1", "ada")) == []
+    told = beside.all(
+        a_contact("c2", channel="chat"), c.DeclineOffer(offer_id="c2.1", agent_id="ada")
+    )
+    assert [(one.kind, one.why) for one in told] == [(K.NOT_ELIGIBLE, ("cap",))]
+    beside.all(c.AbandonContact(contact_id="c2"))
+    beside.later(59)
+    assert beside.all(a_contact("c3", channel="chat"))[0].kind is K.NOT_ELIGIBLE
+    beside.all(c.AbandonContact(contact_id="c3"))
+    beside.later(1)
+    assert beside.all(a_contact("c4", channel="chat")) == []
 
 
 def test_when_the_shadow_policy_is_published_the_differences_end() -> None:

@@ -5,11 +5,13 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from router.core import caps
 from router.core.apply import HANDLERS
 from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, resume, serve_left
 from router.core.decide.timers import fire
 from router.core.plans import plan_of
+from router.core.shadow.own_day import OwnDay
 from router.core.state import NO_QUEUE_POLICY, Contact, RoutingState
 from router.core.timers import TimerKind
 from router.model.events import (
@@ -79,6 +81,7 @@ class Followed:
         self.state = state
         self.policy = policy
         self.live: Policy | None = state.policy
+        self.day = OwnDay(state, policy)
         self.outside: set[ContactId] = set()
         """Live contacts that the shadow policy would not have."""
         self.owed: set[ContactId] = set()
@@ -98,7 +101,11 @@ class Followed:
                 self._put_outside(contact)
             elif contact.state is not ContactState.ASSIGNED:
                 contact.wait_until_ms = self._own_wait(contact)
+        self.day.begin(self.live)
         self.take_effect(anew=True)
+        assert state.policy is not None
+        for agent in state.agents.values():
+            caps.trim(agent, state.policy)
         for contact in list(state.contacts.values()):
             if contact.state in _WAITING and contact.contact_id not in self.outside:
                 self._follow_plan(contact)

@@ -93,6 +93,7 @@ class Shadow:
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
         state.at_ms = max(at_ms, state.at_ms)
         self._told, self._cause = [], cause
+        self._at.day.ripen()
         previous: Event | None = None
         by_command = False
         for event in events:

@@ -18,6 +18,7 @@ from router.model.events import (
     ContactRequeued,
     ContactStepEntered,
     ContactUpdated,
+    DayBegan,
     Event,
     OfferDeclined,
     OfferExpired,
@@ -199,9 +200,14 @@ def _assigned(at: Followed, e: ContactAssigned) -> Event:
 def _published(at: Followed, e: PolicyPublished) -> Event | None:
     """The live policy is another one; the shadow's stays."""
     at.live = e.policy
+    at.day.follow(e.policy)
     at.state.policy_version = e.version
     at.take_effect()
     return None
+
+
+def _day_began(at: Followed, e: DayBegan) -> Event | None:
+    return e if at.day.is_live else None
 
 
 REALITY: Final[dict[type, Callable[[Followed, Any], Event | None]]] = {
@@ -215,4 +221,5 @@ REALITY: Final[dict[type, Callable[[Followed, Any], Event | None]]] = {
     OfferDeclined: _offer_ended,
     OfferExpired: _offer_ended,
     PolicyPublished: _published,
+    DayBegan: _day_began,
 }
