@@ -243,30 +243,31 @@ def test_a_shadow_counts_by_a_day_of_its_own_until_the_live_policy_counts_by_the
     def counting(zone: str) -> Policy:
         return a_policy(queues={"support": a_queue(selection=Selection.FEWEST_TODAY)}, zone=zone)
 
-    def given(beside: Beside) -> list[int]:
-        return [agent.contacts_today for agent in beside.shadow.state.agents.values()]
+    def given(beside: Beside) -> tuple[str | None, list[int]]:
+        state = beside.shadow.state
+        return state.day, [agent.contacts_today for agent in state.agents.values()]
 
     # It is 09:00 UTC: an hour to midnight there, fifteen here.
     mine, live = counting("Pacific/Kiritimati"), counting("UTC")
     beside = Beside(live, mine, *two_ready(), a_contact("c1"), accepted("c1", "ada"))
-    assert beside.shadow.state.day == "2026-01-05" and given(beside) == [1, 0]
+    assert given(beside) == ("2026-01-05", [1, 0])
     beside.later(3_599)
     beside.all(a_contact("c2"), accepted("c2", "bob"))
-    assert given(beside) == [1, 1]
+    assert given(beside) == ("2026-01-05", [1, 1])
     beside.later(1)
     beside.all(c.EndContact(contact_id="c1", agent_id="ada"))
-    assert beside.shadow.state.day == "2026-01-06" and given(beside) == [0, 0]
+    assert given(beside) == ("2026-01-06", [0, 0])
     beside.all(a_contact("c3"), accepted("c3", "ada"))
-    assert given(beside) == [1, 0]
+    assert given(beside) == ("2026-01-06", [1, 0])
     # From here on the live day is the one that counts, and it begins here.
     beside.all(published(mine))
-    assert beside.shadow.state.day == "2026-01-06" and given(beside) == [0, 0]
+    assert given(beside) == ("2026-01-06", [0, 0])
     beside.later(24 * 3_600)
-    assert beside.world.reference.day == beside.shadow.state.day == "2026-01-07"
+    assert given(beside)[0] == beside.world.reference.day == "2026-01-07"
     beside.all(published(a_policy()))
     beside.later(24 * 3_600)
     beside.all(not_ready("bob"))
-    assert beside.world.reference.day is None and beside.shadow.state.day == "2026-01-08"
+    assert (beside.world.reference.day, given(beside)[0]) == (None, "2026-01-08")
 
 
 def test_a_cap_of_the_shadow_keeps_an_agent_away_until_it_opens_without_an_event() -> None:
