@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER
+from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, QUEUE
 from router.model.states import ContactState
 
 PAGE: Final = Path(__file__).with_name("state-machines.md")
@@ -21,6 +21,11 @@ SECTIONS: Final[tuple[tuple[str, str, Mapping[tuple[Any, type], Any]], ...]] = (
     ),
     ("Offer", "Pending until exactly one end.", OFFER),
     ("Assignment", "It keeps the id of the offer that it was.", ASSIGNMENT),
+    (
+        "Queue",
+        "A queue is open from its first day; only one that opens and closes has such events.",
+        QUEUE,
+    ),
     (
         "Agent",
         "`AgentStateChanged` names its target itself; the moves are the last rows. Busy is no state.",

@@ -1,8 +1,8 @@
 """What a plan costs: a whole lifecycle that goes through three steps, against one without a plan, in the same process.
 
 Without a plan: submit, offer, accept, end, end of the wrap-up. With the plan the contact first asks for what nobody has; two steps
-later (a timer each) it asks for what the free agents have, is offered, and goes the same way. Both have the same agents free and
-the same number of other contacts waiting in vain. Times are the process's own CPU time; best of nine pieces, in turns.
+later (a timer each) it asks for what the free agents have, is offered, and goes the same way. Both have the same agents free and as
+many other contacts waiting in vain. Times are the process's own CPU time; best of nine pieces, in turns.
 
     python benchmarks/core/bench_steps.py [--agents N --classes N --waiting N --lifecycles N] [--json]
 """

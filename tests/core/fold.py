@@ -7,7 +7,16 @@ things are, not who may take what: that is ``reference.py``.
 from dataclasses import dataclass, field
 
 from router.model import events as e
-from router.model.policy import CapPolicy, ChannelPolicy, FactValue, Policy, QueuePolicy, Selection
+from router.model.policy import (
+    AtClosing,
+    CallbackPlace,
+    CapPolicy,
+    ChannelPolicy,
+    FactValue,
+    Policy,
+    QueuePolicy,
+    Selection,
+)
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -16,6 +25,7 @@ from router.model.states import (
     OfferState,
     Presence,
 )
+from tests.core.ref_callback import RefCallback
 
 
 @dataclass
@@ -34,14 +44,24 @@ class RefContact:
     wait_until_ms: int | None
     state: ContactState = ContactState.QUEUED
     owner: str | None = None
+    callback: RefCallback | None = None
     others: dict[str, AssignmentRole] = field(default_factory=dict)
     """Assignments of those who are in the conversation beside the owner."""
     preferred: str | None = None
+    hops: int = 0
+    held: bool = False
+    came_back: bool = False
+    """From a lost desktop, or from ringing: it keeps its place also in a closed queue."""
     plan: str | None = None
     step: int = 0
     step_until_ms: int | None = None
     named: tuple[str, ...] = ()
     last: str | None = None
+
+    @property
+    def nobody_there(self) -> bool:
+        """A callback whose customer has not been reached."""
+        return self.callback is not None and not self.callback.on_the_line
 
 
 @dataclass
@@ -125,6 +145,12 @@ class Fold:
         self.assignments: dict[str, RefAssignment] = {}
         self.agents: dict[str, RefAgent] = {}
         self.cool_downs: dict[tuple[str, str], int] = {}
+        self.closed_until: dict[str, int | None] = {}
+        """The queues that are closed, and when they open, as far as was said."""
+        self.closing: dict[str, AtClosing] = {}
+        """What was to become of those in line when the queue closed."""
+        self.next_look: dict[str, int] = {}
+        """Of queues that were said to open or close: when that changes."""
         self.submitted = 0
         self.ended = dict.fromkeys(TERMINAL.values(), 0)
         self.seq = 0
@@ -183,8 +209,12 @@ class Fold:
                 assert event.version == self.policy_version + 1, "policy versions count up by one"
                 self.policy, self.policy_version = event.policy, event.version
                 self._forget_what_no_cap_asks_for()
+                for name in [name for name in self.closed_until if name not in event.policy.queues]:
+                    del self.closed_until[name]
+                for name in [name for name in self.next_look if name not in event.policy.queues]:
+                    del self.next_look[name]
                 for contact in self.contacts.values():
-                    if contact.state is ContactState.ASSIGNED:
+                    if contact.state in (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED):
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
                 if not self.counts_days():
                     self._count_anew(None, 0)
@@ -194,6 +224,16 @@ class Fold:
                 self._count_anew(event.day, event.until_ms)
             case e.ShadowPolicySet() | e.ShadowPolicyCleared():
                 pass  # It decides nothing.
+            case e.QueueOpened() | e.QueueClosed():
+                self._fold_queue(event)
+            case (
+                e.CallbackRequested()
+                | e.CallbackScheduled()
+                | e.CallbackDue()
+                | e.CallbackConnected()
+                | e.CallbackFailed()
+            ):
+                self._fold_callback(event)
             case _:
                 self._fold_agent(event)
 
@@ -218,6 +258,37 @@ class Fold:
         for agent in self.agents.values():
             agent.contacts_today = 0
 
+    def _fold_queue(self, event: e.QueueOpened | e.QueueClosed) -> None:
+        assert self.policy is not None
+        assert event.queue_id in self.policy.queues, "a queue that is not there opens or closes"
+        assert event.until_ms is None or event.until_ms > self.at_ms, "changes in the past"
+        self.next_look.pop(event.queue_id, None)
+        if event.until_ms is not None:
+            self.next_look[event.queue_id] = event.until_ms
+        waiting = [
+            contact
+            for contact in self.contacts.values()
+            if contact.queue_id == event.queue_id
+            and contact.state in (ContactState.QUEUED, ContactState.OFFERED)
+        ]
+        if isinstance(event, e.QueueOpened):
+            self.closed_until.pop(event.queue_id, None)
+            for contact in waiting:
+                if contact.held:
+                    contact.held = False
+                    contact.wait_until_ms = None if contact.nobody_there else event.wait_until_ms
+            return
+        was_closed = event.queue_id in self.closed_until
+        assert not (event.holds and was_closed), "held back at a closing that is none"
+        self.closed_until[event.queue_id] = event.until_ms
+        if not was_closed:
+            self.closing[event.queue_id] = self.policy.queues[event.queue_id].at_closing
+            expected = self.closing[event.queue_id] is AtClosing.WAIT
+            assert event.holds == expected, "held back, or not, against at_closing"
+        for contact in waiting:
+            if event.holds or contact.nobody_there:
+                contact.held, contact.wait_until_ms, contact.step_until_ms = True, None, None
+
     def _fold_contact(self, event: e.Event) -> None:
         match event:
             case e.ContactQueued():
@@ -238,6 +309,8 @@ class Fold:
                     event.strict_class,
                     event.ttl_at_ms,
                     event.wait_until_ms,
+                    hops=event.hops,
+                    held=event.queue_id in self.closed_until,
                     plan=event.plan,
                     step=event.step,
                     step_until_ms=event.step_until_ms,
@@ -259,6 +332,10 @@ class Fold:
                 assert contact.state is ContactState.QUEUED, "only a waiting contact overflows"
                 assert contact.queue_id == event.from_queue_id
                 contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+                contact.hops += event.hops
+                contact.held = event.queue_id in self.closed_until
+                assert self.policy is not None
+                assert contact.hops <= self.policy.overflow_hops_max, "it overflows too often"
                 self._take_step(contact, event)
             case e.ContactStepEntered():
                 contact = self.live_contact(event.contact_id)
@@ -286,6 +363,56 @@ class Fold:
                 )
                 self._judge_members(contact, event.members)
 
+    def _fold_callback(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.CallbackRequested
+            | e.CallbackScheduled
+            | e.CallbackDue
+            | e.CallbackConnected
+            | e.CallbackFailed,
+        )
+        contact = self.live_contact(event.contact_id)
+        if isinstance(event, e.CallbackRequested):
+            assert contact.callback is None, "a callback becomes one again"
+            assert contact.owner is None and not self.live_offers(contact), "I8: offered, or taken"
+            assert event.queue_id == contact.queue_id
+            contact.callback = RefCallback(event.mode, event.place, event.expires_at_ms)
+            contact.state, contact.channel = ContactState.QUEUED, event.channel
+            contact.ttl_at_ms, contact.wait_until_ms = event.expires_at_ms, None
+            self._hold_if_closed(contact)
+            return
+        callback = contact.callback
+        assert callback is not None, "it is no callback"
+        owner = contact.owner and self.assignments[contact.owner].agent_id
+        match event:
+            case e.CallbackScheduled():
+                assert event.due_at_ms > self.at_ms
+                contact.state, contact.held = ContactState.CALLBACK_SCHEDULED, False
+                callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
+            case e.CallbackDue():
+                assert not callback.dialling and not callback.on_the_line, "called twice at once"
+                assert event.attempt == callback.attempts + 1, "attempts count up by one"
+                assert event.agent_id == owner, "called for one who has it not"
+                assert (event.for_agent_id is None) == (owner is not None)
+                callback.attempts, callback.dialling = event.attempt, True
+                callback.for_agent, callback.due_at_ms = event.for_agent_id, event.deadline_ms
+                if owner is None:
+                    contact.state = ContactState.CALLBACK_SCHEDULED
+            case e.CallbackConnected() | e.CallbackFailed():
+                assert callback.dialling, "the outcome of no call"
+                assert (event.attempt, event.agent_id) == (callback.attempts, owner)
+                callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
+                if isinstance(event, e.CallbackConnected):
+                    callback.on_the_line, contact.ttl_at_ms = True, None
+                    if owner is None:
+                        contact.state, contact.came_back = ContactState.QUEUED, True
+                        contact.wait_until_ms = event.wait_until_ms
+                    return
+                assert event.assignment_id == contact.owner, "I17: it is another's"
+                contact.state, contact.owner = ContactState.CALLBACK_SCHEDULED, None
+                callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
+
     def _requeue(self, event: e.ContactRequeued) -> None:
         contact = self.live_contact(event.contact_id)
         assert event.orig_seq == contact.orig_seq, "I15: a requeued contact keeps its place"
@@ -297,10 +424,29 @@ class Fold:
         assert not self.live_offers(contact), "I9: requeued with a live offer"
         assert not contact.others, "I17: requeued while somebody is in the conversation"
         contact.state = ContactState.QUEUED
+        contact.came_back = contact.came_back or event.reason == "lost_desktop"
+        put_there = event.reason in ("transferred", "supervisor", "drained")
+        if put_there or event.queue_id != contact.queue_id:
+            contact.held = event.queue_id in self.closed_until
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
         contact.preferred = event.preferred_agent_id
         self._take_step(contact, event)
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+        callback = contact.callback
+        if event.queued_at_ms is not None:
+            assert callback is not None and callback.place is CallbackPlace.AT_DUE, "I15: its age"
+            assert event.queued_at_ms == callback.scheduled_at_ms == callback.due_at_ms
+            contact.queued_at_ms = event.queued_at_ms
+        if callback is not None and not callback.on_the_line:
+            assert event.wait_until_ms is None, "a callback leaves no queue by waiting"
+            callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
+            contact.ttl_at_ms = callback.expires_at_ms
+            self._hold_if_closed(contact)
+
+    def _hold_if_closed(self, contact: RefContact) -> None:
+        """A callback that comes into line waits for the opening, and its plan with it."""
+        if contact.queue_id in self.closed_until:
+            contact.held, contact.step_until_ms = True, None
 
     @staticmethod
     def _take_step(contact: RefContact, event: e.ContactRequeued | e.ContactOverflowed) -> None:
@@ -317,6 +463,10 @@ class Fold:
             assert contact.owner == event.assignment_id, "I7: ended by somebody who has it not"
         else:
             assert contact.state is not ContactState.ASSIGNED, "an answered contact only ends"
+        if contact.callback is not None:
+            contact.callback.for_agent = None
+            if isinstance(event, e.ContactAbandoned):
+                assert contact.callback.on_the_line, "one who is not on the line hangs up"
         contact.state, contact.owner = state, None
         self.ended[state] += 1
 
@@ -522,9 +672,13 @@ class Fold:
         assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
         self.assignments[work.assignment_id] = work
         contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
+        if contact.callback is not None:
+            contact.callback.for_agent = None
+            if not contact.callback.dialling:
+                contact.callback.due_at_ms = None
         # A reservation is over with the accept, a time to live with the first answer.
         contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
-        contact.last = work.agent_id
+        contact.held, contact.last = False, work.agent_id
         if self.day is not None:
             self.agents[work.agent_id].contacts_today += 1
         self._gets_a_new_turn(work.agent_id)

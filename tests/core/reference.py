@@ -9,7 +9,7 @@ from fractions import Fraction
 from hashlib import blake2b
 from typing import Any
 
-from router.model.policy import EntryRule, FactType, FactValue, Selection
+from router.model.policy import CallbackMode, EntryRule, FactType, FactValue, Selection
 from router.model.states import AgentState, AssignmentRole, ContactState, Presence
 from tests.core.expressions import holds
 from tests.core.fold import RefAgent, RefAssignment, RefContact, RefOffer
@@ -171,12 +171,31 @@ class Reference(Plans):
             and owner != agent.agent_id
             and all(self.assignments[n].agent_id != agent.agent_id for n in contact.others)
             and (owner is not None or self.is_kept_for(contact, agent))
+            and not (self.calls_first(contact) and self.is_called_for(agent))
+        )
+
+    def calls_first(self, contact: RefContact) -> bool:
+        """When its turn comes, its customer is called before an agent has it."""
+        callback = contact.callback
+        return (
+            contact.state is ContactState.QUEUED
+            and callback is not None
+            and callback.mode is CallbackMode.CUSTOMER_FIRST
+            and not callback.on_the_line
+        )
+
+    def is_called_for(self, agent: RefAgent) -> bool:
+        """A customer is being called because it was this agent's turn."""
+        return any(
+            one.callback is not None and one.callback.for_agent == agent.agent_id
+            for one in self.contacts.values()
         )
 
     def could_take(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
         """The whole rule."""
         return (
-            self.serves(agent, contact)
+            not contact.held
+            and self.serves(agent, contact)
             and self.facts_fit(agent, contact)
             and self.has_skills(agent, contact)
             and self.could_be_handed(agent, contact, at_ms)
@@ -190,6 +209,39 @@ class Reference(Plans):
             and self.is_open_for(agent, contact.channel, at_ms)
             and self.is_free_for(contact, agent, at_ms)
         )
+
+    def is_anybody_ready(self, contact: RefContact) -> bool:
+        """Somebody who qualifies in some step of its plan is READY, busy or free."""
+        steps = range(len(self.plan(contact)) or 1)
+        return any(
+            agent.state is AgentState.READY
+            and self.serves(agent, contact)
+            and self.has_skills(agent, in_step)
+            and self.is_kept_for(in_step, agent)
+            for agent in self.agents.values()
+            for in_step in (replace(contact, step=number) for number in steps)
+        )
+
+    # --- opening hours ------------------------------------------------------------------------------------------------
+    def is_open_by_the_table(self, queue_id: str, at_ms: int) -> bool:
+        """What the weekly table says, minute by minute of a week in UTC; only for calendars without special days."""
+        assert self.policy is not None
+        name = self.policy.queues[queue_id].hours
+        if name is None:
+            return True
+        calendar = self.policy.calendars[name]
+        assert calendar.zone == "UTC" and not calendar.dates and calendar.holidays is None
+        days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+        # The first of January 1970 was a Thursday.
+        now = (at_ms // 60_000 + 3 * 1_440) % (7 * 1_440)
+        for place, day in enumerate(days):
+            for span in getattr(calendar.week, day):
+                hours = [int(part) for part in span.replace("-", ":").split(":")]
+                start, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+                length = end - start if end > start else end - start + 1_440
+                if (now - place * 1_440 - start) % (7 * 1_440) < length:
+                    return True
+        return False
 
     # --- which first --------------------------------------------------------------------------------------------------
     def order(self, contact: RefContact) -> tuple[int, int, int, int]:

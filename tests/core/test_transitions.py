@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 import pytest
 
-from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, Row, step
+from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, QUEUE, Row, step
 from router.model import events
 from router.model.errors import IllegalTransition
-from router.model.states import AgentState, AssignmentState, ContactState, OfferState
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState, QueueState
 
 EVENT_TYPES: tuple[type, ...] = get_args(events.Event)
 Table = Mapping[tuple[Any, type], Any]
@@ -18,10 +18,12 @@ TABLES: dict[str, tuple[Table, tuple[Any, ...]]] = {
     "offer": (OFFER, (None, *OfferState)),
     "assignment": (ASSIGNMENT, (None, *AssignmentState)),
     "agent": (AGENT, (None, *AgentState)),
+    "queue": (QUEUE, (None, *QueueState)),
 }
 
 # What may happen, written a second time, by event: the states before it, and the state after it ("=": the same).
-LIVE = ("queued", "offered", "assigned")
+LATER = "callback_scheduled"
+LIVE = ("queued", "offered", "assigned", LATER)
 WAITING = ("queued", "offered")
 ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
     "contact": {
@@ -33,10 +35,13 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "contact.requeued": (LIVE, "queued"),
         "contact.assigned": (LIVE, "assigned"),
         "contact.abandoned": (WAITING, "abandoned"),
-        "contact.cancelled": (WAITING, "cancelled"),
-        "contact.expired": (WAITING, "expired"),
+        "contact.cancelled": ((*WAITING, LATER), "cancelled"),
+        "contact.expired": ((*WAITING, LATER), "expired"),
         "contact.ended": (("assigned",), "ended"),
         "offer.accepted": (("offered", "assigned"), "assigned"),
+        "callback.requested": (WAITING, "queued"),
+        "callback.scheduled": (("queued",), LATER),
+        "callback.failed": (("assigned", LATER), LATER),
         "participant.added": (("assigned",), "="),
         "participant.joined": (("assigned",), "="),
         "participant.left": (("assigned",), "="),
@@ -70,6 +75,10 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "agent.desktop_connected": (("offline", "not_ready", "ready"), "="),
         "agent.desktop_lost": (("offline", "not_ready", "ready"), "="),
     },
+    "queue": {
+        "queue.opened": (("open", "closed"), "open"),
+        "queue.closed": (("open", "closed"), "closed"),
+    },
 }
 # Rows whose result depends on the state before.
 MORE: dict[str, set[tuple[str | None, str, str]]] = {
@@ -77,9 +86,14 @@ MORE: dict[str, set[tuple[str | None, str, str]]] = {
         ("queued", "offer.made", "offered"),
         ("offered", "offer.made", "offered"),
         ("assigned", "offer.made", "assigned"),
+        ("queued", "callback.due", LATER),
+        ("assigned", "callback.due", "assigned"),
+        (LATER, "callback.connected", "queued"),
+        ("assigned", "callback.connected", "assigned"),
     },
     "offer": set(),
     "assignment": set(),
+    "queue": set(),
     "agent": {
         (None, "agent.updated", "offline"),
         ("offline", "agent.updated", "offline"),

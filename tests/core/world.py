@@ -17,8 +17,17 @@ from zoneinfo import ZoneInfo
 from router.core.engine import Engine
 from router.model import commands as c
 from router.model import events as e
+from router.model.forecasts import ExpectedWait
 from router.model.outcome import Done, Outcome
-from router.model.policy import FactValue, Policy, Selection, WhenFull
+from router.model.policy import (
+    AtClosing,
+    FactValue,
+    Policy,
+    Selection,
+    WhenClosed,
+    WhenFull,
+    WhenNobody,
+)
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import (
     AgentState,
@@ -30,6 +39,7 @@ from router.model.states import (
 )
 from router.model.views import AssignmentView
 from tests.builders import START_MS, a_policy, published
+from tests.core.expected_reference import ahead, qualified, ready_for
 from tests.core.fold import RefAgent, RefContact
 from tests.core.reference import Reference
 
@@ -58,6 +68,8 @@ class World:
         self.engine = engine or Engine()
         self.reference = Reference()
         self.at_ms = self._rested_at_ms = START_MS
+        self.supervised: set[str] = set()
+        """Queues that are open or closed by a supervisor's word."""
         self.records: list[tuple[int, int, list[e.Event]]] = []
         self.successors: dict[str, str | None] = {}
         self.asked: list[tuple[int, c.Command]] = []
@@ -136,7 +148,8 @@ class World:
         freed: set[str] = set()
         policy_changed = False
         for event in events:
-            in_run = isinstance(event, e.OfferMade) or (
+            calls = isinstance(event, e.CallbackDue) and event.for_agent_id is not None
+            in_run = isinstance(event, e.OfferMade | e.CallbackDue) or (
                 isinstance(event, e.OfferAccepted)
                 and isinstance(previous, e.OfferMade)
                 and previous.offer_id == event.offer_id
@@ -145,8 +158,13 @@ class World:
                 turns = {}
             if isinstance(event, FREEING):
                 freed.add(event.agent_id)
+            freed |= self._no_longer_called_for(event)
             if isinstance(event, e.PolicyPublished):
                 policy_changed = True
+            if calls:
+                assert isinstance(event, e.CallbackDue)
+                turns = turns or {name: agent.idle for name, agent in reference.agents.items()}
+                self._judge_call(event, before, turns, freed, exact=exact and not policy_changed)
             if isinstance(event, e.OfferMade):
                 turns = turns or {name: agent.idle for name, agent in reference.agents.items()}
                 self._judge_offer(event, before, turns, freed, exact=exact and not policy_changed)
@@ -156,11 +174,38 @@ class World:
             if isinstance(event, e.ContactQueued):
                 self._judge_room(event)
                 self._judge_rule(event)
+            if isinstance(event, e.QueueOpened | e.QueueClosed):
+                self.supervised.discard(event.queue_id)
+                if event.reason == "supervisor":
+                    self.supervised.add(event.queue_id)
             self._judge_successor(event)
             reference.fold(event, self.at_ms)
             if isinstance(event, COMINGS):
                 self._judge_capacity(reference.agents[event.agent_id], event)
             previous = event
+
+    def _no_longer_called_for(self, event: e.Event) -> set[str]:
+        """Agents for whom another customer may be called after this event."""
+        contact = self.reference.contacts.get(getattr(event, "contact_id", ""))
+        callback = None if contact is None else contact.callback
+        return {callback.for_agent} if callback is not None and callback.for_agent else set()
+
+    def _judge_call(
+        self,
+        due: e.CallbackDue,
+        before: "_Rest",
+        turns: dict[str, int],
+        freed: Iterable[str],
+        *,
+        exact: bool,
+    ) -> None:
+        """A customer is called exactly where another contact would have been offered."""
+        reference = self.reference
+        contact = reference.live_contact(due.contact_id)
+        agent = reference.agents[due.for_agent_id or ""]
+        assert due.channel == contact.channel and reference.calls_first(contact)
+        assert reference.could_take(agent, contact, self.at_ms), "I12: called for one who could not"
+        self._judge_turn(agent, contact, before, turns, freed, None, exact=exact)
 
     def _judge_offer(
         self,
@@ -186,13 +231,32 @@ class World:
         queue_s = reference.queue_of(contact).priority_s
         assert made.prio == contact.priority_s + queue_s + raised_s
         assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
+        assert not reference.calls_first(contact), "offered before its customer was called"
         assert made.turn is not None, "nobody says whose turn it was"
-        by_turn = made.turn is Turn.AGENT
-        look = reference.first_for if by_turn else reference.first_in_order_for
-        first = look(agent, at_ms)
-        assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         assert made.others == len(reference.takers(contact, at_ms)) - 1, "others who could"
         self._judge_values(made, contact, agent)
+        self._judge_turn(agent, contact, before, turns, freed, made.turn, exact=exact)
+
+    def _judge_turn(
+        self,
+        agent: RefAgent,
+        contact: RefContact,
+        before: "_Rest",
+        turns: dict[str, int],
+        freed: Iterable[str],
+        turn: Turn | None,
+        *,
+        exact: bool,
+    ) -> None:
+        reference, at_ms = self.reference, self.at_ms
+        looks = {
+            Turn.AGENT: (reference.first_for,),
+            Turn.CONTACT: (reference.first_in_order_for,),
+            None: (reference.first_for, reference.first_in_order_for),
+        }
+        found = [look(agent, at_ms) for look in looks[turn]]
+        first = contact if contact in found else found[0]
+        assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         if not exact:
             return
         certain = {name for name in reference.agents if before.can_more(reference, name, at_ms)}
@@ -202,13 +266,14 @@ class World:
             for name in sorted(certain)
             if reference.first_for(other := reference.agents[name], at_ms) is not None
         ]
-        by_his_turn = made.agent_id in possible and all(
+        by_his_turn = agent.agent_id in possible and all(
             turns[agent.agent_id] <= turns[other.agent_id] for other in hungry
         )
         first_in_line = next(one for one in reference.in_line() if reference.takers(one, at_ms))
         choice = reference.choice(contact, at_ms)
         by_selection = not hungry and contact is first_in_line and agent is choice
-        assert by_his_turn if by_turn else by_selection, (
+        right: dict[Turn | None, bool] = {Turn.AGENT: by_his_turn, Turn.CONTACT: by_selection}
+        assert right.get(turn, by_his_turn or by_selection), (
             f"{contact} went to {agent}; {choice} was to be chosen, or one of {hungry} served first"
         )
 
@@ -310,8 +375,17 @@ class World:
         """A full queue takes a contact only if somebody can take that one at once."""
         reference = self.reference
         assert reference.policy is not None
-        length_max = reference.policy.queues[event.queue_id].length_max
-        if length_max is None or self._length(event.queue_id) < length_max:
+        queue = reference.policy.queues[event.queue_id]
+        closed = event.queue_id in reference.closed_until
+        asked = self.asked[-1][1]
+        # Who asks to be called is not on the line: a queue that calls back takes him closed and deserted.
+        calls = queue.callback is not None and getattr(asked, "callback", None) is not None
+        assert calls or not closed or queue.when_closed is WhenClosed.WAIT, (
+            "a closed queue took a contact"
+        )
+        assert event.hops <= reference.policy.overflow_hops_max, "it overflows too often"
+        full = queue.length_max is not None and self._length(event.queue_id) >= queue.length_max
+        if not full and (calls or closed or queue.when_nobody is WhenNobody.WAIT):
             return
         contact = RefContact(
             event.contact_id,
@@ -329,7 +403,11 @@ class World:
             named=event.preferred_agents,
             last=event.last_agent_id,
         )
-        assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
+        if not calls and not closed and queue.when_nobody is not WhenNobody.WAIT:
+            assert reference.is_anybody_ready(contact), "taken, though nobody is there"
+        if full:
+            assert not closed, "a contact was put into a full queue that is closed"
+            assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
 
     def _judge_rule(self, event: e.ContactQueued) -> None:
         """The first rule that holds decides, and those that failed before it are told."""
@@ -372,13 +450,27 @@ class World:
                 if answer.code is RefusalCode.QUEUE_FULL:
                     assert reference.policy is not None
                     queue = reference.policy.queues[queue_id]
+                    sent_on = queue_id in reference.closed_until or (
+                        queue.when_nobody is WhenNobody.OVERFLOW
+                    )
+                    if sent_on and self._overflows(queue_id):
+                        return
                     assert queue.length_max is not None, "refused by a queue without limit"
                     if queue.when_full is WhenFull.REFUSE:
                         assert self._length(queue_id) >= queue.length_max, "refused with room left"
+                elif answer.code is RefusalCode.QUEUE_CLOSED and not self._overflows(queue_id):
+                    assert queue_id in reference.closed_until, "closed, it says, and is open"
+                    assert answer.opens_at_ms == reference.closed_until[queue_id]
+                elif answer.code is RefusalCode.NOBODY_THERE and not self._overflows(queue_id):
+                    assert queue_id not in reference.closed_until
         if isinstance(answer, Done):
             assert 0 <= answer.seq <= self.engine.seq
             if answer.replayed and not outcome.events:
                 assert answer.seq < outcome.first_seq, "a repeat names the first time"
+
+    def _overflows(self, queue_id: str) -> bool:
+        assert self.reference.policy is not None
+        return self.reference.policy.queues[queue_id].overflow_to is not None
 
     def _judge_no_consult(self, command: c.StartConsult, answer: Refused) -> None:
         """Nobody is refused who could have had his consult."""
@@ -446,11 +538,48 @@ class World:
             assert work.assignment_id in mine, "I7: work without its contact"
         for offer in reference.pending():
             assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
+        self._judge_hours()
         missed = reference.missed_matches(self.at_ms)
         assert not missed, f"I22: could be matched and is not: {missed}"
         assert self.engine.check() == [], "the engine's own invariants"
         due_ms = self.engine.next_deadline_ms()
         assert due_ms is None or due_ms > self.at_ms, "I15/I19: a due timer was left behind"
+
+    def _judge_hours(self) -> None:
+        """Every queue is as its table says, but for a supervisor's word; who is held back, waits for an opening."""
+        reference, engine = self.reference, self.engine
+        assert reference.policy is not None
+        for queue_id, queue in reference.policy.queues.items():
+            view = engine.queue(queue_id)
+            assert view is not None and view.is_open == (queue_id not in reference.closed_until)
+            look_ms = reference.next_look.get(queue_id)
+            assert look_ms is None or look_ms > self.at_ms, "the time of a change has passed"
+            calendar = reference.policy.calendars.get(queue.hours or "")
+            if queue_id in self.supervised or (
+                calendar and (calendar.zone != "UTC" or calendar.dates or calendar.holidays)
+            ):
+                continue  # Special days and other zones are judged by tests of their own.
+            assert view.is_open == reference.is_open_by_the_table(queue_id, self.at_ms), queue_id
+            if look_ms is not None:
+                before, after = look_ms - 1, look_ms
+                assert reference.is_open_by_the_table(queue_id, before) == view.is_open
+                assert reference.is_open_by_the_table(queue_id, after) != view.is_open
+        for contact in reference.contacts.values():
+            closing = reference.closing.get(contact.queue_id)
+            if (
+                contact.state is ContactState.QUEUED
+                and contact.queue_id in reference.closed_until
+                and closing in (AtClosing.EXPIRE, AtClosing.WAIT)
+                and closing is reference.queue_of(contact).at_closing
+            ):
+                assert contact.held or contact.came_back, f"{closing}: it is still in line"
+            if contact.nobody_there and contact.state is ContactState.QUEUED:
+                closed = contact.queue_id in reference.closed_until
+                assert contact.held == closed, "a callback waits for the opening, and no longer"
+            away = contact.state is ContactState.CALLBACK_SCHEDULED
+            assert not (contact.held and away), "held back in no line"
+            if contact.held and not contact.state.is_terminal:
+                assert contact.queue_id in reference.closed_until, "held back by an open queue"
 
     def _judge_contact(self, contact: RefContact) -> None:
         reference = self.reference
@@ -462,10 +591,14 @@ class World:
                 assert late_ms is None or late_ms > self.at_ms, "I19: waits too long in its queue"
                 over_ms = contact.step_until_ms
                 assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
-                if reference.is_preferred_step(contact):
+                if not contact.held and reference.is_preferred_step(contact):
                     assert reference.somebody_is_there(contact), "kept for somebody who is away"
             case ContactState.OFFERED:
                 assert live, "I9: offered, without an offer"
+            case ContactState.CALLBACK_SCHEDULED:
+                assert not live, "I8: away, with an offer"
+                assert contact.callback is not None and contact.callback.due_at_ms is not None
+                assert contact.callback.due_at_ms > self.at_ms, "I19: its time was missed"
             case ContactState.ASSIGNED:
                 assert contact.owner is not None, "I7: nobody has it"
                 work = reference.assignments[contact.owner]
@@ -535,6 +668,7 @@ def compare_views(world: World) -> None:
     assert counts.queued == states.count(ContactState.QUEUED), "I41"
     assert counts.offered == states.count(ContactState.OFFERED), "I41"
     assert counts.assigned == states.count(ContactState.ASSIGNED), "I41"
+    assert counts.callback_scheduled == states.count(ContactState.CALLBACK_SCHEDULED), "I41"
     for state, count in reference.ended.items():
         assert getattr(counts, state.value) == count, "I41"
     for queue_id in reference.policy.queues:
@@ -563,6 +697,29 @@ def compare_views(world: World) -> None:
         assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
     _compare_rules(world)
     _compare_waiting(world, engine.at_ms)
+    _compare_callbacks(world)
+
+
+def _compare_callbacks(world: World) -> None:
+    engine, reference = world.engine, world.reference
+    called = [one.callback.for_agent for one in reference.contacts.values() if one.callback]
+    named = [name for name in called if name is not None]
+    assert len(named) == len(set(named)), "I22: two customers are called for one agent"
+    for contact in reference.contacts.values():
+        view = engine.contact(contact.contact_id)
+        if view is None or contact.state.is_terminal:
+            continue
+        assert (view.callback is None) == (contact.callback is None)
+        if view.callback is None or contact.callback is None:
+            continue
+        assert view.callback.due_at_ms == contact.callback.due_at_ms
+        assert view.callback.attempts == contact.callback.attempts
+        assert (view.callback.phase == "dialling") == contact.callback.dialling
+        assert (view.callback.phase == "connected") == contact.callback.on_the_line
+        why = engine.why(contact.contact_id)
+        if contact.state is ContactState.CALLBACK_SCHEDULED:
+            assert why is not None and why.reason == f"callback_{view.callback.phase}"
+            assert view.position is None and not why.could_take_now
 
 
 def _compare_conversation(world: World, work: AssignmentView) -> None:
@@ -613,13 +770,39 @@ def _compare_waiting(world: World, at_ms: int) -> None:
         view, why = engine.contact(contact.contact_id), engine.why(contact.contact_id)
         assert view is not None and why is not None
         assert view.state is contact.state and view.queue_id == contact.queue_id
+        assert (view.held, view.hops) == (contact.held, contact.hops)
+        if contact.held and contact.state is ContactState.QUEUED:
+            assert why.reason == "queue_closed"
         if contact.state is ContactState.QUEUED:
             line = [other for other in in_line if other.queue_id == contact.queue_id]
             place = 1 + line.index(contact)
             assert view.position == place, f"I23: {view.position} in {line}"
+            _compare_expected_wait(reference, contact, view.expected_wait)
+            assert why.expected_wait == view.expected_wait
         for name, agent in reference.agents.items():
             one = engine.why_agent(contact.contact_id, name)
             assert one is not None
             could = contact in in_line and reference.could_take(agent, contact, at_ms)
             assert one.could_take_now == could, f"why: {one}, but the rules say {could}"
             assert one.could_take_now == (not one.lacks)
+
+
+def _compare_expected_wait(
+    reference: Reference, contact: RefContact, found: ExpectedWait | None
+) -> None:
+    assert found is not None
+    if contact.held:
+        assert found.reason == "queue_closed" and found.p50_ms is None
+    elif not qualified(reference, contact):
+        assert found.reason == "nobody_qualified"
+    elif not ready_for(reference, contact):
+        assert found.reason == "nobody_ready"
+    elif found.agents:
+        assert found.reason is None and found.p50_ms is not None and found.p90_ms is not None
+        half, most = found.interval_50, found.interval_90
+        assert half is not None and most is not None
+        assert 0 <= most.low_ms <= half.low_ms <= found.p50_ms <= half.high_ms <= most.high_ms
+        assert half.high_ms <= found.p90_ms <= most.high_ms
+        assert found.agents == len(ready_for(reference, contact))
+        true = ahead(reference, contact)
+        assert abs(found.ahead - true) < 0.01, f"{found.ahead} are ahead of {contact}, not {true}"

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from router.model import commands, events
+from router.model.callbacks import CallbackFields
 from router.model.commands import Command
 from router.model.events import Event
-from router.model.policy import Policy
+from router.model.policy import CallbackMode, Policy
 from router.model.refusals import RefusalCode
 from tests.builders import a_policy
 
@@ -24,6 +25,8 @@ COMMAND_TAGS = {
     "RequeueContact": "contact.requeue",
     "TransferContact": "contact.transfer",
     "AssignContact": "contact.assign",
+    "RequestCallback": "callback.request",
+    "ReportCallback": "callback.report",
     "StartConsult": "consult.start",
     "CompleteConsult": "consult.complete",
     "CancelConsult": "consult.cancel",
@@ -50,6 +53,7 @@ COMMAND_TAGS = {
     "PublishPolicy": "policy.publish",
     "SetShadowPolicy": "policy.set_shadow",
     "ClearShadowPolicy": "policy.clear_shadow",
+    "SetQueueOpen": "queue.set_open",
     "AdvanceTime": "time.advance",
 }
 EVENT_TAGS = {
@@ -80,6 +84,11 @@ EVENT_TAGS = {
     "WrapUpStarted": "assignment.wrap_up_started",
     "WrapUpExtended": "assignment.wrap_up_extended",
     "AssignmentCompleted": "assignment.completed",
+    "CallbackRequested": "callback.requested",
+    "CallbackScheduled": "callback.scheduled",
+    "CallbackDue": "callback.due",
+    "CallbackConnected": "callback.connected",
+    "CallbackFailed": "callback.failed",
     "AgentUpdated": "agent.updated",
     "AgentRemoved": "agent.removed",
     "AgentStateChanged": "agent.state_changed",
@@ -87,6 +96,8 @@ EVENT_TAGS = {
     "AgentChannelsSet": "agent.channels_set",
     "DesktopConnected": "agent.desktop_connected",
     "DesktopLost": "agent.desktop_lost",
+    "QueueOpened": "queue.opened",
+    "QueueClosed": "queue.closed",
     "PolicyPublished": "policy.published",
     "DayBegan": "workspace.day_began",
     "ShadowPolicySet": "policy.shadow_set",
@@ -119,6 +130,11 @@ REFUSALS = {
     "KEY_REUSED": 41,
     "QUEUE_FULL": 42,
     "NO_QUEUE": 43,
+    "QUEUE_CLOSED": 44,
+    "NOBODY_THERE": 45,
+    "CALLBACK_NOT_OFFERED": 46,
+    "CALLBACK_TIME": 47,
+    "CALLBACK_EXISTS": 48,
     "POLICY_INVALID": 60,
     "POLICY_VERSION": 61,
     "DRAIN_REQUIRED": 62,
@@ -132,6 +148,8 @@ def a_value(kind: Any, name: str) -> Any:
     options = get_args(kind)
     if kind is Policy:
         return a_policy()
+    if kind is CallbackFields:
+        return CallbackFields(mode=CallbackMode.CUSTOMER_FIRST, channel="voice", at_ms=7)
     if type(None) in options or msgspec.UnsetType in options:
         chosen = next(one for one in options if one not in (type(None), msgspec.UnsetType))
         if isinstance(chosen, type) and issubclass(chosen, msgspec.Struct):

@@ -7,6 +7,11 @@ from hypothesis import strategies as st
 from router.model.policy import (
     AcrossQueues,
     AgentsPolicy,
+    AtClosing,
+    CalendarPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     CapPolicy,
     ChannelPolicy,
     Direction,
@@ -22,7 +27,11 @@ from router.model.policy import (
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    VoicemailIs,
+    WeekPolicy,
+    WhenClosed,
     WhenFull,
+    WhenNobody,
 )
 
 CHANNELS: Final = ("voice", "chat", "mail")
@@ -37,6 +46,12 @@ AGENT_FACTS: Final = {
 ZONES: Final = ("UTC", "Pacific/Kiritimati")
 # Odd seconds too, so that timers meet and miss each other.
 PAUSES_MS: Final = (0, 0, 0, 1, 500, 1_000, 5_000, 10_000, 15_000, 30_000, 61_000)
+
+# Every centre here begins on a Monday at 09:00 UTC: it closes and opens within what a run of a machine lasts.
+CALENDARS: Final = {
+    "short": CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("08:00-09:01", "09:02-17:00"))),
+    "late": CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("09:01-17:00",))),
+}
 
 skills = st.dictionaries(st.sampled_from(SKILLS), st.integers(1, 4), max_size=2)
 priorities = st.sampled_from((0, 0, 0, 5, 60, -5))
@@ -106,6 +121,22 @@ queue_ranks = st.dictionaries(st.sampled_from(QUEUES), st.sampled_from((1, 5, 9)
 
 
 @st.composite
+def callbacks(draw: st.DrawFn) -> CallbackPolicy:
+    """Few attempts and short pauses, so that they come to their ends."""
+    return CallbackPolicy(
+        mode=draw(st.sampled_from(CallbackMode)),
+        channel=draw(maybe(st.sampled_from(CHANNELS))),
+        attempts_max=draw(st.integers(1, 3)),
+        retry_after_s=draw(st.sampled_from(((3,), (5, 20)))),
+        ring_s=draw(st.sampled_from((4, 40))),
+        voicemail_is=draw(st.sampled_from(VoicemailIs)),
+        schedule_max_s=draw(st.sampled_from((0, 60))),
+        place=draw(st.sampled_from(CallbackPlace)),
+        expires_after_s=draw(st.sampled_from((None, 60))),
+    )
+
+
+@st.composite
 def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
     """One queue; it overflows only into queues after it, so no contact goes round in a circle."""
     overflow_to = draw(maybe(st.sampled_from(after))) if after else None
@@ -123,7 +154,12 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         when_full=WhenFull.REFUSE if overflow_to is None else draw(st.sampled_from(WhenFull)),
         wait_max_s=draw(st.sampled_from((None, None, 20, 60))),
         overflow_to=overflow_to,
+        hours=draw(st.sampled_from((None, None, None, *CALENDARS))),
+        when_closed=draw(_way(WhenClosed, overflow_to)),
+        at_closing=draw(_way(AtClosing, overflow_to)),
+        when_nobody=draw(st.one_of(st.just(WhenNobody.WAIT), _way(WhenNobody, overflow_to))),
         cool_down_s=draw(st.sampled_from((0, 5, 30))),
+        callback=draw(maybe(callbacks())),
         rona=RonaPolicy(
             not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))
         ),
@@ -132,6 +168,10 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         weight_fact=draw(maybe(st.just("years"))),
         order_by=draw(st.permutations([FactOrder(fact="years"), _BY_GRADE]).map(tuple)),
     )
+
+
+def _way(ways: Any, overflow_to: str | None) -> st.SearchStrategy[Any]:
+    return st.sampled_from([way for way in ways if overflow_to is not None or way != "overflow"])
 
 
 @st.composite
@@ -151,6 +191,8 @@ def policies(draw: st.DrawFn) -> Policy:
             EntryRule(name="high", when="contact.level > queues.support.waiting", queue="support"),
             EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales", priority_s=7),
         ),
+        calendars=CALENDARS,
+        overflow_hops_max=draw(st.sampled_from((1, 10))),
         default_queue=draw(st.sampled_from((None, "support"))),
         across_queues=draw(st.sampled_from(AcrossQueues)),
         zone=draw(st.sampled_from(ZONES)),

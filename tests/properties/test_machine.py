@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from router.core.engine import Engine
 from router.model import commands as c
+from router.model.callbacks import CallbackFields, CallbackOutcome
+from router.model.policy import CallbackMode
 from router.model.states import AgentState
 from tests.core.world import World, compare_views
 from tests.properties import strategies as some
@@ -107,6 +109,17 @@ class Centre(RuleBasedStateMachine):
         self._do(c.EnqueueContact(contact_id=contact_id, **asked))
 
     @rule(
+        queue_id=queue_ids,
+        is_open=some.maybe(st.booleans()),
+        for_s=st.sampled_from((None, None, 10)),
+    )
+    def a_supervisor_opens_or_closes(
+        self, queue_id: str, is_open: bool | None, for_s: int | None
+    ) -> None:
+        """Or leaves it to the calendar again."""
+        self._do(c.SetQueueOpen(queue_id=queue_id, is_open=is_open, for_s=for_s))
+
+    @rule(
         position=positions,
         priority_s=some.maybe(some.priorities),
         strict_class=some.maybe(some.classes),
@@ -123,6 +136,58 @@ class Centre(RuleBasedStateMachine):
     ) -> None:
         """Before the answer or after it."""
         self._do(how(contact_id=self._contact(position)))
+
+    @rule(
+        position=positions,
+        mode=some.maybe(st.sampled_from(CallbackMode)),
+        channel=some.maybe(st.sampled_from(some.CHANNELS)),
+        ahead_ms=some.maybe(st.sampled_from((0, 1, 5_000, 30_000))),
+        new=st.sampled_from((False, False, True)),
+    )
+    def a_customer_wants_to_be_called_back(
+        self,
+        position: int,
+        mode: CallbackMode | None,
+        channel: str | None,
+        ahead_ms: int | None,
+        new: bool,
+    ) -> None:
+        """While he waits, or from the beginning; now, or at a time."""
+        at_ms = None if ahead_ms is None else self.world.at_ms + ahead_ms
+        terms = CallbackFields(mode=mode, channel=channel, at_ms=at_ms)
+        if new:
+            self.count += 1
+            self._do(
+                c.EnqueueContact(
+                    contact_id=f"c{self.count}",
+                    channel="voice",
+                    queue_id=some.QUEUES[position % 2],
+                    callback=terms,
+                )
+            )
+        else:
+            self._do(c.RequestCallback(contact_id=self._contact(position), callback=terms))
+
+    @rule(
+        position=positions,
+        outcome=st.sampled_from((CallbackOutcome.CONNECTED, *CallbackOutcome)),
+        attempt=st.sampled_from((None, None, 1, 2)),
+    )
+    def a_call_has_an_outcome(
+        self, position: int, outcome: CallbackOutcome, attempt: int | None
+    ) -> None:
+        """The one under way, or none."""
+        called = [
+            one.contact_id
+            for one in self.world.reference.contacts.values()
+            if one.callback is not None and one.callback.dialling and not one.state.is_terminal
+        ]
+        known = [*called, self._contact(position)]
+        self._do(
+            c.ReportCallback(
+                contact_id=known[position % len(known)], outcome=outcome, attempt=attempt
+            )
+        )
 
     # --- agents -------------------------------------------------------------------------------------------------------
     @rule(position=positions, stranger=st.sampled_from((False, False, False, True)))

@@ -11,9 +11,15 @@ from typing import Any, Final
 import msgspec
 
 from router.model import commands as c
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.policy import (
     AcrossQueues,
     AgentsPolicy,
+    AtClosing,
+    CalendarPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     CapPolicy,
     ChannelPolicy,
     Direction,
@@ -31,7 +37,11 @@ from router.model.policy import (
     ServiceLevelPolicy,
     SkipIf,
     StepPolicy,
+    VoicemailIs,
+    WeekPolicy,
+    WhenClosed,
     WhenFull,
+    WhenNobody,
 )
 from router.model.states import AgentState, AssignmentState, ContactState
 from tests.core.world import World
@@ -74,6 +84,21 @@ OTHER_FACTS: Final = AGENT_FACTS | {
 }
 # It is 09:00 UTC when a walk begins: in the second zone midnight is an hour away, in the third it was an hour ago.
 ZONES: Final = ("UTC", "Pacific/Kiritimati", "America/Anchorage")
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _every_day(*spans: str) -> CalendarPolicy:
+    return CalendarPolicy(zone="UTC", week=WeekPolicy(**dict.fromkeys(DAYS, spans)))
+
+
+# Walks begin on a Monday at 09:00 and last some minutes: hours that open and close while they go.
+CALENDARS: Final = {
+    "minutes": _every_day(*(f"09:{start:02}-09:{start + 3:02}" for start in range(1, 58, 5))),
+    "night": _every_day("22:00-06:00"),
+    "early": _every_day("21:00-09:07"),
+    "always": _every_day("00:00-24:00"),
+    "never": CalendarPolicy(zone="UTC"),
+}
 PLANS: Final = ("short", "long")
 
 
@@ -92,11 +117,14 @@ class Workload:
             "put_agent": 4,
             "contact": 12,
             "transfer": 6,
+            "callback": 10,
+            "outcome": 20,
             "consult": 14,
             "desktop": 4,
             "park": 8,
             "channels": 3,
             "policy": 1,
+            "queue_opens": 2,
             "wrong": 2,
         }
 
@@ -172,6 +200,37 @@ class Workload:
             fingerprint=None if key is None else self._one((b"f1", b"f2")),
             preferred_agents=tuple(self._random.sample(AGENTS, self._one((0, 0, 1, 2)))),
             continues=self._one((None, f"c{self._random.randint(1, self._count)}")),
+            callback=self._terms(world) if self._random.random() < 0.15 else None,
+        )
+
+    def _terms(self, world: World) -> CallbackFields:
+        ahead_s = self._one((None, None, None, 0, 4, 15, 90))
+        return CallbackFields(
+            mode=self._one((None, *CallbackMode)),
+            channel=self._one((None, None, *CHANNELS)),
+            at_ms=None if ahead_s is None else world.at_ms + 1000 * ahead_s,
+        )
+
+    def _callback(self, world: World) -> c.Command:
+        return c.RequestCallback(contact_id=self._live(world), callback=self._terms(world))
+
+    def _outcome(self, world: World) -> c.Command:
+        """Of a call under way; at times of one that is over, or of another attempt."""
+        called = [
+            one
+            for one in world.reference.contacts.values()
+            if one.callback is not None and one.callback.dialling and not one.state.is_terminal
+        ]
+        if not called:
+            return self._accept(world)
+        outcome = self._one(
+            (CallbackOutcome.CONNECTED, CallbackOutcome.CONNECTED, *CallbackOutcome)
+        )
+        if self._random.random() < 0.1:
+            return c.ReportCallback(contact_id=self._live(world), outcome=outcome)
+        contact = self._one(called)
+        return c.ReportCallback(
+            contact_id=contact.contact_id, outcome=outcome, attempt=self._one((None, None, 1))
         )
 
     def _accept(self, world: World) -> c.Command:
@@ -333,6 +392,13 @@ class Workload:
         drain_to = {"vip": "support"} if self._random.random() < 0.7 else {}
         return c.PublishPolicy(policy=self.policy(), drain_to=drain_to)
 
+    def _queue_opens(self, world: World) -> c.Command:
+        return c.SetQueueOpen(
+            queue_id=self._one(QUEUES),
+            is_open=self._one((True, False, None, None)),
+            for_s=self._one((None, None, 7)),
+        )
+
     def _wrong(self, world: World) -> c.Command:
         old = self._one([*world.reference.offers, "nothing.1"])
         ways: tuple[c.Command, ...] = (
@@ -369,6 +435,8 @@ class Workload:
             across_queues=self._one(AcrossQueues),
             zone=self._one(ZONES),
             seed=self._one((0, 7)),
+            calendars=CALENDARS,
+            overflow_hops_max=self._one((1, 2, 10)),
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
@@ -411,6 +479,7 @@ class Workload:
             blocks=self._one(((), (), ("chat",), ("voice",))),
             interrupts=tuple(other for other in below if self._random.random() < 0.6),
             cap=self._cap(),
+            unpark_away=self._one(LostDesktopAction),
             park_max_s=self._one((None, 6)),
             wrap_up_holds_capacity=self._one((True, False)),
             auto_accept=self._one((False, False, False, True)),
@@ -462,6 +531,10 @@ class Workload:
             when_full=WhenFull.REFUSE if overflow_to is None else self._one(WhenFull),
             wait_max_s=self._one((None, 12)),
             overflow_to=overflow_to,
+            hours=self._one((*(None,) * 9, "minutes", "minutes", *CALENDARS)),
+            when_closed=self._way(WhenClosed, overflow_to),
+            at_closing=self._way(AtClosing, overflow_to),
+            when_nobody=self._one((WhenNobody.WAIT, self._way(WhenNobody, overflow_to))),
             cool_down_s=self._one((0, 5, 30)),
             order=self._one((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
             service_level=ServiceLevelPolicy(threshold_s=self._one((5, 20, 40))),
@@ -470,9 +543,26 @@ class Workload:
                 FactOrder(fact=name, direction=self._one(Direction))
                 for name in self._random.sample(list(AGENT_FACTS), self._random.randint(1, 3))
             ),
+            callback=self._one((None, self._callback_policy())),
             rona=RonaPolicy(
                 not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))
             ),
+        )
+
+    def _way(self, ways: Any, overflow_to: str | None) -> Any:
+        return self._one(way for way in ways if overflow_to is not None or way != "overflow")
+
+    def _callback_policy(self) -> CallbackPolicy:
+        return CallbackPolicy(
+            mode=self._one(CallbackMode),
+            channel=self._one((None, None, *CHANNELS)),
+            attempts_max=self._one((1, 2, 3)),
+            retry_after_s=self._one(((3,), (5, 20))),
+            ring_s=self._one((4, 30, 120)),
+            voicemail_is=self._one(VoicemailIs),
+            schedule_max_s=self._one((0, 30)),
+            place=self._one(CallbackPlace),
+            expires_after_s=self._one((None, 60)),
         )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from router.model.policy import (
     AgentsPolicy,
+    CallbackPolicy,
     CapPolicy,
     ChannelPolicy,
     EntryRule,
@@ -45,6 +46,10 @@ def test_a_sound_policy_has_no_problems() -> None:
         ({"queues": {"support": QueuePolicy(overflow_to="x")}}, "queues.support.overflow_to"),
         ({"queues": {"support": QueuePolicy(requires={"x": 1})}}, "queues.support.requires.x"),
         ({"queues": {"support": QueuePolicy(wrap_up_s={"x": 1})}}, "queues.support.wrap_up_s.x"),
+        (
+            {"queues": {"support": QueuePolicy(callback=CallbackPolicy(channel="x"))}},
+            "queues.support.callback.channel",
+        ),
         ({"channels": {"voice": ChannelPolicy(blocks=("x",))}}, "channels.voice.blocks[0]"),
         ({"channels": {"voice": ChannelPolicy(interrupts=("x",))}}, "channels.voice.interrupts[0]"),
         ({"entry": (EntryRule(name="r", queue="x"),)}, "entry[0].queue"),
@@ -209,6 +214,26 @@ def test_ten_thousand_queues_are_checked_within_a_second() -> None:
                 }
             },
             "queues.support.when_full",
+        ),
+        (
+            {
+                "queues": {
+                    "support": QueuePolicy(
+                        callback=CallbackPolicy(attempts_max=2, retry_after_s=(60, 120))
+                    )
+                }
+            },
+            "queues.support.callback.retry_after_s",
+        ),
+        (
+            {
+                "queues": {
+                    "support": QueuePolicy(
+                        callback=CallbackPolicy(retry_after_s=(600,), expires_after_s=900)
+                    )
+                }
+            },
+            "queues.support.callback.expires_after_s",
         ),
         ({"default_queue": None}, ""),
         (

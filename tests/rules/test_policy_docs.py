@@ -7,11 +7,14 @@ import pytest
 
 from router.model.policy import (
     AgentsPolicy,
+    CalendarPolicy,
+    CallbackPolicy,
     ChannelPolicy,
     EntryRule,
     EntryWhen,
     FactOrder,
     FactPolicy,
+    HolidaysPolicy,
     Policy,
     QueuePolicy,
     RetentionPolicy,
@@ -19,6 +22,7 @@ from router.model.policy import (
     Selection,
     ServiceLevelPolicy,
     StepPolicy,
+    WeekPolicy,
 )
 from router.rules.tokens import FUNCTIONS
 from router.rules.variables import QUEUE_FACTS
@@ -30,8 +34,12 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     QueuePolicy: "",
     FactPolicy: "",
     FactOrder: "order_by[N].",
+    CalendarPolicy: "",
+    WeekPolicy: "week.",
+    HolidaysPolicy: "holidays.",
     EntryRule: "",
     EntryWhen: "when.",
+    CallbackPolicy: "callback.",
     RonaPolicy: "rona.",
     ServiceLevelPolicy: "service_level.",
     AgentsPolicy: "agents.",

@@ -11,6 +11,11 @@ from msgspec.structs import replace
 from router.model.policy import (
     AcrossQueues,
     AgentsPolicy,
+    AtClosing,
+    CalendarPolicy,
+    CallbackMode,
+    CallbackPlace,
+    CallbackPolicy,
     CapPolicy,
     ChannelPolicy,
     Direction,
@@ -19,6 +24,7 @@ from router.model.policy import (
     FactOrder,
     FactPolicy,
     FactType,
+    HolidaysPolicy,
     LostDesktopAction,
     Policy,
     Preferred,
@@ -29,14 +35,18 @@ from router.model.policy import (
     ServiceLevelPolicy,
     SkipIf,
     StepPolicy,
+    VoicemailIs,
+    WeekPolicy,
+    WhenClosed,
     WhenFull,
+    WhenNobody,
 )
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
 KINDS: Final = (
-    "channel", "queue", "entry", "agents", "default_queue", "remove", "step", "across_queues", "zone",
-    "seed",
+    "calendar", "limits", "channel", "queue", "entry", "agents", "default_queue", "remove", "step", "callback",
+    "across_queues", "zone", "seed",
 )  # fmt: skip
 
 
@@ -98,6 +108,11 @@ def signed_seconds(text: str) -> int:
     return -seconds_of(text[1:]) if text.startswith("-") else seconds_of(text)
 
 
+def durations(text: str) -> tuple[int, ...]:
+    """``30s,2min``."""
+    return tuple(seconds_of(part) for part in text.split(","))
+
+
 # What a story says, the field it means, and how its value is read.
 CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
@@ -105,6 +120,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "blocks": ("blocks", names),
     "interrupts": ("interrupts", names),
     "cap": ("cap", cap),
+    "unpark_away": ("unpark_away", LostDesktopAction),
     "park_max": ("park_max_s", seconds_of),
     "wrap_up": ("wrap_up_s", seconds_of),
     "wrap_up_max": ("wrap_up_max_s", seconds_of),
@@ -130,11 +146,27 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "when_full": ("when_full", WhenFull),
     "wait_max": ("wait_max_s", seconds_of),
     "overflow_to": ("overflow_to", str),
+    "hours": ("hours", str),
+    "when_closed": ("when_closed", WhenClosed),
+    "at_closing": ("at_closing", AtClosing),
+    "when_nobody": ("when_nobody", WhenNobody),
     "cool_down": ("cool_down_s", seconds_of),
+    "expected_handle": ("expected_handle_s", seconds_of),
     "service_level": ("service_level", service_level),
     "order": ("order", QueueOrder),
     "order_by": ("order_by", fact_order),
     "weight_fact": ("weight_fact", str),
+}
+CALLBACK: Final[dict[str, tuple[str, Reader]]] = {
+    "mode": ("mode", CallbackMode),
+    "channel": ("channel", str),
+    "attempts": ("attempts_max", int),
+    "retry": ("retry_after_s", durations),
+    "ring": ("ring_s", seconds_of),
+    "voicemail": ("voicemail_is", VoicemailIs),
+    "schedule_max": ("schedule_max_s", seconds_of),
+    "place": ("place", CallbackPlace),
+    "expires": ("expires_after_s", seconds_of),
 }
 STEP: Final[dict[str, tuple[str, Reader]]] = {
     "for": ("for_s", seconds_of),
@@ -165,6 +197,38 @@ AGENTS: Final[dict[str, tuple[str, Reader]]] = {
 }
 
 
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def spans(text: str) -> tuple[str, ...]:
+    """``09:00-12:00,13:00-17:00``, or ``closed``."""
+    return () if text == "closed" else names(text)
+
+
+def calendar(settings: dict[str, str]) -> CalendarPolicy:
+    """``zone=UTC mon=… date.2026-12-24=… holidays=CH/ZH``; ``daily`` stands for every day, ``workdays`` for five."""
+    week: dict[str, tuple[str, ...]] = {}
+    for name, days in (("daily", DAYS), ("workdays", DAYS[:5])):
+        if name in settings:
+            week |= dict.fromkeys(days, spans(settings.pop(name)))
+    week |= {day: spans(settings.pop(day)) for day in DAYS if day in settings}
+    dates = {
+        key.removeprefix("date."): spans(settings.pop(key))
+        for key in list(settings)
+        if key.startswith("date.")
+    }
+    country, _, subdivision = settings.pop("holidays", "").partition("/")
+    return CalendarPolicy(
+        zone=settings.pop("zone", "UTC"),
+        week=WeekPolicy(**week),
+        dates=dates,
+        holidays=HolidaysPolicy(country=country, subdivision=subdivision or None)
+        if country
+        else None,
+        **fields(settings, {"holiday_hours": ("holiday_hours", spans)}),
+    )
+
+
 def fields(settings: dict[str, str], known: dict[str, tuple[str, Reader]]) -> dict[str, Any]:
     """Settings as fields of a struct. ValueError: one of them is unknown or cannot be read."""
     found: dict[str, Any] = {}
@@ -187,6 +251,8 @@ class Draft:
         self._plans: dict[str, tuple[StepPolicy, ...]] = {}
         self._agents = AgentsPolicy()
         self._default_queue: str | None = None
+        self._calendars: dict[str, CalendarPolicy] = {}
+        self._hops_max = 10
         self._skills: tuple[str, ...] = ()
         self._facts: dict[str, FactPolicy] = {}
         self._whole: dict[str, Any] = {}
@@ -222,8 +288,16 @@ class Draft:
             case ["channel", name]:
                 old = self._channels.get(name, ChannelPolicy())
                 self._channels[name] = replace(old, **fields(settings, CHANNEL))
+            case ["calendar", name]:
+                self._calendars[name] = calendar(settings)
+            case ["limits"]:
+                self._hops_max = fields(settings, {"overflow_hops": ("", int)})[""]
             case ["queue", name]:
                 self._queue(name, settings)
+            case ["callback", name]:
+                callback = self._queues[name].callback or CallbackPolicy()
+                callback = replace(callback, **fields(settings, CALLBACK))
+                self._queues[name] = replace(self._queues[name], callback=callback)
             case ["entry", name]:
                 self._entry_rule(name, settings)
             case ["step", name]:
@@ -293,6 +367,8 @@ class Draft:
             plans=dict(self._plans),
             entry=tuple(self._entry),
             default_queue=self._default_queue,
+            calendars=dict(self._calendars),
+            overflow_hops_max=self._hops_max,
             agents=self._agents,
             **self._whole,
         )

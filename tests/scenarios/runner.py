@@ -5,13 +5,15 @@ from typing import NoReturn
 
 from router.model import commands as c
 from router.model import events as e
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.outcome import Outcome
+from router.model.policy import CallbackMode
 from router.model.refusals import Refused
 from router.model.states import AgentState, OfferState
 from tests.builders import START_MS
 from tests.core.world import World
 from tests.scenarios.policy_lines import KINDS, Draft, fact_value, levels, names, signed_seconds
-from tests.scenarios.story import Step, Story, clock, seconds_of, words_and_settings
+from tests.scenarios.story import Step, Story, clock, seconds_of, time_of_day, words_and_settings
 from tests.scenarios.tell import Teller, only_repeats
 
 
@@ -25,7 +27,9 @@ class Runner:
     def __init__(self, story: Story) -> None:
         self._story = story
         self._world = World()
-        self._teller = Teller()
+        self._start_ms = story.start_ms or START_MS
+        self._world.at_ms = self._start_ms
+        self._teller = Teller(self._start_ms)
         self._draft = Draft()
         self._draft.declare(story.text)
         self._in_force = deepcopy(self._draft)
@@ -55,12 +59,12 @@ class Runner:
     # --- time ---------------------------------------------------------------------------------------------------------
     def _reach(self, step: Step) -> tuple[list[str], list[str]]:
         """Let time pass up to the step; before it, nothing may happen that the story does not tell."""
-        at_ms = START_MS + step.at_s * 1000
+        at_ms = self._start_ms + step.at_s * 1000
         while (due_ms := self._world.engine.next_deadline_ms()) is not None and due_ms < at_ms:
             events = self._world.later((due_ms - self._world.at_ms) / 1000)
             told = [text for event in events if (text := self._teller.sentence(event, due_ms))]
             if told:
-                when = clock((due_ms - START_MS) // 1000)
+                when = clock((due_ms - self._start_ms) // 1000)
                 self._differs(step, "\n".join(f"before it, at {when}: {text}" for text in told))
         events = self._world.later((at_ms - self._world.at_ms) / 1000)
         return self._told(events, None)
@@ -123,6 +127,12 @@ class Runner:
                 return [self._enter(contact_id, queue[0] if queue else None, settings)]
             case ["contact", contact_id, "changes"]:
                 return [self._change(contact_id, settings)]
+            case ["customer", "of", contact_id, "wants", "a", "callback"]:
+                terms = self._terms(settings)
+                _nothing_left(settings)
+                return [c.RequestCallback(contact_id=contact_id, callback=terms)]
+            case ["gateway", "reports", contact_id, outcome]:
+                return [c.ReportCallback(contact_id=contact_id, outcome=CallbackOutcome(outcome))]
             case ["customer", "of", contact_id, "leaves"]:
                 return [c.AbandonContact(contact_id=contact_id)]
             case ["gateway", "cancels", contact_id]:
@@ -135,6 +145,8 @@ class Runner:
                 return [self._desktop(agent_id, verb, session[0] if session else "one")]
             case ["agent", agent_id, *rest]:
                 return self._agent(agent_id, rest, settings, reason)
+            case ["supervisor", ("opens" | "closes" | "leaves") as verb, queue_id, *rest]:
+                return [_turn(verb, queue_id, rest)]
             case [agent_id, verb, "the", "consult", "on", contact_id]:
                 return [_consult(agent_id, verb, contact_id)]
             case ["supervisor", "adds", agent_id, "to", contact_id]:
@@ -160,12 +172,22 @@ class Runner:
             priority_s=signed_seconds(settings.pop("priority", "0")),
             strict_class=int(settings.pop("class", "0")),
             ttl_s=None if ttl is None else seconds_of(ttl),
+            callback=self._terms(settings) if {"mode", "at"} & settings.keys() else None,
             attributes=_facts(settings),
             preferred_agents=tuple(filter(None, settings.pop("prefers", "").split(","))),
             continues=settings.pop("continues", None),
         )
         _nothing_left(settings)
         return command
+
+    def _terms(self, settings: dict[str, str]) -> CallbackFields:
+        """``mode=customer_first channel=outbound at=10:00``."""
+        mode, at = settings.pop("mode", None), settings.pop("at", None)
+        return CallbackFields(
+            mode=None if mode is None else CallbackMode(mode),
+            channel=settings.pop("channel", None),
+            at_ms=None if at is None else self._start_ms + 1000 * time_of_day(at),
+        )
 
     def _change(self, contact_id: str, settings: dict[str, str]) -> c.UpdateContact:
         changes: dict[str, object] = {}
@@ -327,6 +349,8 @@ class Runner:
         for line in step.expected:
             if line.text.startswith("line of "):
                 self._compare_line_of(step, line.text)
+            elif line.text.startswith("wait of "):
+                self._compare_wait_of(step, line.text)
             elif line.text in left:
                 left.remove(line.text)
             elif line.text in may:
@@ -351,8 +375,38 @@ class Runner:
         if line != wanted.split():
             self._differs(step, f"the line of {queue_id} is: {' '.join(line)}")
 
+    def _compare_wait_of(self, step: Step, text: str) -> None:
+        """``wait of c1: 46s to 112s, median 74s``: what is expected of one who waits, or why nothing is."""
+        contact_id, _, wanted = text.removeprefix("wait of ").partition(": ")
+        view = self._world.engine.contact(contact_id)
+        found = None if view is None else view.expected_wait
+        if found is None or found.interval_50 is None or found.p50_ms is None:
+            said = "unknown" if found is None else found.reason
+        else:
+            half = found.interval_50
+            low, high, middle = (
+                round(ms / 1000) for ms in (half.low_ms, half.high_ms, found.p50_ms)
+            )
+            said = f"{low}s to {high}s, median {middle}s"
+        if said != wanted:
+            self._differs(step, f"the wait of {contact_id} is: {said}")
+
     def _differs(self, step: Step, complaint: str) -> NoReturn:
         raise StoryDiffers(self._story.with_mark(step.line, complaint))
+
+
+def _turn(verb: str, queue_id: str, rest: list[str]) -> c.SetQueueOpen:
+    match verb, rest:
+        case (("opens" | "closes"), []):
+            return c.SetQueueOpen(queue_id=queue_id, is_open=verb == "opens")
+        case (("opens" | "closes"), ["for", duration]):
+            return c.SetQueueOpen(
+                queue_id=queue_id, is_open=verb == "opens", for_s=seconds_of(duration)
+            )
+        case "leaves", ["to", "its", "hours"]:
+            return c.SetQueueOpen(queue_id=queue_id)
+        case _:
+            raise ValueError("opens or closes a queue (for 10min), or leaves it to its hours")
 
 
 def _consult(agent_id: str, verb: str, contact_id: str) -> c.Command:

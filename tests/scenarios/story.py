@@ -5,10 +5,13 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 TIME: Final = re.compile(r"^(?:(\d+):)?(\d{1,2}):(\d{2})\s+(.*)$")
+MOMENT: Final = re.compile(r"^it is (\d{4}-\d\d-\d\d) (\d\d:\d\d) (\S+)$")
 DURATION: Final = re.compile(r"^(\d+)(s|min|h)?$")
 FACTORS: Final = {"s": 1, "min": 60, "h": 3_600}
 
@@ -42,6 +45,8 @@ class Story:
     name: str
     text: str
     steps: tuple[Step, ...]
+    start_ms: int | None = None
+    """The moment of 00:00, where the story says one."""
 
     @property
     def title(self) -> str:
@@ -65,6 +70,14 @@ def clock(seconds: int) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
 
 
+def time_of_day(text: str) -> int:
+    """``02:05`` or ``1:02:05`` in seconds. ValueError: neither."""
+    match = TIME.match(f"{text} ")
+    if match is None:
+        raise ValueError(f"{text!r} is no time; write 02:05 or 1:02:05")
+    return int(match[1] or 0) * 3_600 + int(match[2]) * 60 + int(match[3])
+
+
 def seconds_of(text: str) -> int:
     """``90s``, ``2min``, ``1h`` or bare seconds. ValueError: none of these."""
     match = DURATION.match(text)
@@ -83,7 +96,19 @@ def parse(path: Path) -> Story:
         content = raw.split(" #")[0].strip() if not raw.startswith("#") else ""
         if content:
             _read_line(path.name, Line(number, content), steps)
-    return Story(path.name, text, tuple(steps))
+    start_ms = None
+    if steps and steps[0].command is not None and steps[0].command.startswith("it is "):
+        start_ms = _moment(path.name, steps[0].line, steps.pop(0).command or "")
+    return Story(path.name, text, tuple(steps), start_ms)
+
+
+def _moment(name: str, line: Line, command: str) -> int:
+    """``it is 2026-03-06 16:58 Europe/Zurich`` in epoch milliseconds."""
+    match = MOMENT.match(command)
+    if match is None:
+        raise StoryError(f"{name}:{line.number}: write it is 2026-03-06 16:58 Europe/Zurich")
+    moment = datetime.fromisoformat(f"{match[1]}T{match[2]}").replace(tzinfo=ZoneInfo(match[3]))
+    return round(moment.timestamp() * 1000)
 
 
 def _read_line(name: str, line: Line, steps: list[Step]) -> None:

@@ -7,11 +7,6 @@ from tests.builders import START_MS
 from tests.scenarios.story import clock
 
 
-def time_of(at_ms: int) -> str:
-    """An epoch time as the story writes it."""
-    return clock((at_ms - START_MS) // 1000)
-
-
 def with_reason(sentence: str, reason: str | None) -> str:
     """The sentence, and the reason behind it."""
     return f"{sentence} ({reason})" if reason else sentence
@@ -20,15 +15,20 @@ def with_reason(sentence: str, reason: str | None) -> str:
 class Teller:
     """Turns the events of one story into sentences; remembers who has which contact in which queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_ms: int = START_MS) -> None:
+        self.start_ms = start_ms
         self._queued: dict[str, tuple[int, str]] = {}
+
+    def time_of(self, at_ms: int) -> str:
+        """An epoch time as the story writes it."""
+        return clock((at_ms - self.start_ms) // 1000)
 
     def sentence(self, event: e.Event, at_ms: int) -> str | None:
         """What has happened, in one line; none for what no story tells."""
         match event:
             case e.OfferMade():
                 consult = "consult on" if event.role is AssignmentRole.CONSULT else "offer"
-                until = time_of(event.deadline_ms)
+                until = self.time_of(event.deadline_ms)
                 return f"{consult} {event.contact_id} to {event.agent_id} until {until}"
             case e.OfferAccepted(role=AssignmentRole.CONSULT):
                 return f"{event.agent_id} advises {event.from_agent_id} on {event.contact_id}"
@@ -46,8 +46,17 @@ class Teller:
                 return "policy published"
             case e.DayBegan():
                 return f"{event.day} begins"
+            case e.QueueOpened() | e.QueueClosed():
+                return self._of_queue(event)
             case _:
                 return self._of_contact(event, at_ms) or self._of_agent(event)
+
+    def _of_queue(self, event: e.QueueOpened | e.QueueClosed) -> str:
+        is_open = isinstance(event, e.QueueOpened)
+        told = f"queue {event.queue_id} {'open' if is_open else 'closed'}"
+        if event.until_ms is not None:
+            told = f"{told} until {self.time_of(event.until_ms)}"
+        return told if event.reason == "hours" else f"{told} ({event.reason})"
 
     def _of_contact(self, event: e.Event, at_ms: int) -> str | None:
         match event:
@@ -56,11 +65,15 @@ class Teller:
                 return f"contact {event.contact_id} queued in {event.queue_id}"
             case e.ContactRequeued():
                 queued_at_ms, queue_id = self._queued[event.contact_id]
+                queued_at_ms = event.queued_at_ms or queued_at_ms
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
+                if event.reason == "stays":
+                    for_s = (at_ms - queued_at_ms) // 1000
+                    return f"contact {event.contact_id} stays in {queue_id}, waiting {for_s}s"
                 where = "" if queue_id == event.queue_id else f" in {event.queue_id}"
                 kept = ""
                 if event.preferred_agent_id is not None and event.preferred_until_ms is not None:
-                    until = time_of(event.preferred_until_ms)
+                    until = self.time_of(event.preferred_until_ms)
                     kept = f", kept for {event.preferred_agent_id} until {until}"
                 waiting = f"waiting {(at_ms - queued_at_ms) // 1000}s"
                 return f"contact {event.contact_id} queued{where}, {waiting}{kept}"
@@ -75,13 +88,22 @@ class Teller:
                 queued_at_ms, _ = self._queued[event.contact_id]
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
                 way = f"from {event.from_queue_id} to {event.queue_id}"
-                return f"contact {event.contact_id} overflows {way}"
+                told = f"contact {event.contact_id} overflows {way}"
+                return with_reason(told, event.reason) if event.reason == "closed" else told
             case e.ContactStepEntered():
                 over_ms = event.step_until_ms
-                ends = "" if over_ms is None else f" until {time_of(over_ms)}"
+                ends = "" if over_ms is None else f" until {self.time_of(over_ms)}"
                 return f"contact {event.contact_id} in step {event.step}{ends}"
             case e.ContactRelaxed():
                 return f"contact {event.contact_id} free for everybody"
+            case (
+                e.CallbackRequested()
+                | e.CallbackScheduled()
+                | e.CallbackDue()
+                | e.CallbackConnected()
+                | e.CallbackFailed()
+            ):
+                return self._of_callback(event)
             case e.ContactUpdated():
                 return f"contact {event.contact_id} changed"
             case e.ContactAbandoned():
@@ -96,6 +118,27 @@ class Teller:
             case _:
                 return None
 
+    def _of_callback(self, event: e.Event) -> str | None:
+        match event:
+            case e.CallbackRequested():
+                return f"contact {event.contact_id} becomes a callback ({event.mode})"
+            case e.CallbackScheduled():
+                return (
+                    f"contact {event.contact_id} is to be called at {self.time_of(event.due_at_ms)}"
+                )
+            case e.CallbackDue():
+                agent_id = event.agent_id or event.for_agent_id
+                until = self.time_of(event.deadline_ms)
+                return f"customer of {event.contact_id} called for {agent_id} until {until}"
+            case e.CallbackConnected():
+                return with_reason(f"customer of {event.contact_id} reached", event.outcome)
+            case e.CallbackFailed():
+                again = event.due_at_ms
+                then = "for the last time" if again is None else f"again at {self.time_of(again)}"
+                return f"customer of {event.contact_id} not reached ({event.outcome}), {then}"
+            case _:
+                return None
+
     def _of_agent(self, event: e.Event) -> str | None:
         match event:
             case e.AssignmentHeld():
@@ -105,17 +148,17 @@ class Teller:
             case e.AssignmentParked():
                 ends_ms = event.until_ms
                 told = f"contact {event.contact_id} parked"
-                return told if ends_ms is None else f"{told} until {time_of(ends_ms)}"
+                return told if ends_ms is None else f"{told} until {self.time_of(ends_ms)}"
             case e.AssignmentUnparked():
                 return f"contact {event.contact_id} no longer parked"
             case e.AgentChannelsSet():
                 paused = ", ".join(event.paused) or "nothing"
                 return f"agent {event.agent_id} pauses {paused}"
             case e.WrapUpStarted():
-                until = time_of(event.deadline_ms)
+                until = self.time_of(event.deadline_ms)
                 return f"{event.agent_id} wraps up {event.contact_id} until {until}"
             case e.WrapUpExtended():
-                until = time_of(event.deadline_ms)
+                until = self.time_of(event.deadline_ms)
                 return f"{event.agent_id} wraps up {event.contact_id} until {until}"
             case e.AssignmentCompleted():
                 return with_reason(
@@ -124,13 +167,15 @@ class Teller:
             case e.AgentStateChanged():
                 told = with_reason(f"agent {event.agent_id} {event.state}", event.reason)
                 back = event.return_at_ms
-                return told if back is None else f"{told}, back at {time_of(back)}"
+                return told if back is None else f"{told}, back at {self.time_of(back)}"
             case e.AgentNextStateSet() if event.state is not None:
                 return with_reason(f"agent {event.agent_id} next {event.state}", event.reason)
             case e.AgentNextStateSet():
                 return f"agent {event.agent_id} next state dropped"
             case e.DesktopLost():
-                return f"desktop of {event.agent_id} lost until {time_of(event.grace_until_ms)}"
+                return (
+                    f"desktop of {event.agent_id} lost until {self.time_of(event.grace_until_ms)}"
+                )
             case _:
                 return None
 
@@ -141,6 +186,9 @@ def only_repeats(event: e.Event, command: c.Command | None) -> bool:
         case (
             (None, _)
             | (c.PublishPolicy(), e.PolicyPublished())
+            | (c.PublishPolicy(), e.QueueOpened())
+            | (c.SetQueueOpen(is_open=True), e.QueueOpened())
+            | (c.SetQueueOpen(is_open=False), e.QueueClosed())
             | (c.AcceptOffer(), e.OfferAccepted())
             | (c.DeclineOffer(), e.OfferDeclined())
             | (c.AssignContact(), e.ContactAssigned())
@@ -151,6 +199,8 @@ def only_repeats(event: e.Event, command: c.Command | None) -> bool:
             | (c.UnparkAssignment() | c.UnparkContact(), e.AssignmentUnparked())
             | (c.SetAgentChannels(), e.AgentChannelsSet())
             | (c.LoseDesktop(), e.DesktopLost())
+            | (c.RequestCallback(), e.CallbackRequested() | e.CallbackScheduled())
+            | (c.ReportCallback(), e.CallbackConnected())
             | (c.JoinConsult() | c.AddParticipant(), e.ParticipantJoined() | e.ParticipantAdded())
             | (c.LeaveContact(), e.ParticipantLeft())
             | (c.CompleteConsult() | c.HandOver(), e.ContactHandedOver())

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from random import Random
+from typing import Self
 
 from router.model.events import (
     AgentRemoved,
@@ -60,7 +61,7 @@ class History:
     def write(self, event: Event) -> None:
         self.events.append((event, self.now_ms))
 
-    def after(self, seconds: float) -> "History":
+    def after(self, seconds: float) -> Self:
         self.now_ms += round(seconds * SECOND)
         return self
 

@@ -421,6 +421,7 @@ def assert_agreement(day: Centre) -> None:
 def assert_flow_is_conserved(queue: QueueFigures) -> None:
     flow, service = queue.contacts.flow, queue.contacts.service
     gone = service.answered + service.abandoned + flow.cancelled + flow.expired
+    gone += flow.called_back + queue.callbacks
     assert flow.entered == (
         queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
     )

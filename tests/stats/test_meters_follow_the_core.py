@@ -35,6 +35,7 @@ class MeteredCentre(Centre):
             )
             flow, service = figures.contacts.flow, figures.contacts.service
             gone = service.answered + service.abandoned + flow.cancelled + flow.expired
+            gone += flow.called_back + figures.callbacks
             assert flow.entered == (
                 queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
             )

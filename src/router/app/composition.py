@@ -24,8 +24,9 @@ from router.journal.memory import MemoryJournal
 from router.journal.port import Journal
 from router.journal.sqlite import SqliteJournal
 from router.model.commands import PublishPolicy
-from router.model.errors import SettingsInvalid
+from router.model.errors import RouterError, SettingsInvalid
 from router.model.events import Event
+from router.model.forecasts import ForecastCounts
 from router.model.refusals import Refused
 from router.rules.document import parse_policy
 from router.runtime.publisher import Publisher
@@ -148,6 +149,7 @@ class App:
             self._process,
             backend.meters,
             label_sets_max=self.settings.telemetry.label_sets_max,
+            forecasts=self._forecasts,
         )
         self._admin = AdminServer(self.settings.telemetry, exposition)
         self._add_gauges(sockets)
@@ -166,6 +168,15 @@ class App:
         ShadowFamilies(self._process.registry, shadows.totals)
         self._watch(shadows.run(), name="shadows")
         return shadows
+
+    async def _forecasts(
+        self, workspace: str
+    ) -> dict[str, tuple[ForecastCounts, int | None]] | None:
+        """For the metrics page, which has to come also when the writer is overrun or about to stop."""
+        try:
+            return (await self._writer.ask(workspace, lambda engine: engine.forecasts())).value
+        except RouterError:
+            return None
 
     def _make_writer(self) -> Writer:
         limits = self.settings.runtime

@@ -5,6 +5,7 @@ import secrets
 from router.client.changes import ContactChanges
 from router.client.errors import NotConnected, OutcomeUnknown
 from router.client.mirror import ContactsMirror
+from router.model.callbacks import CallbackFields
 from router.model.policy import FactValue
 from router.wire import frames as f
 
@@ -41,6 +42,7 @@ class GatewayClient(ContactChanges):
         attributes: dict[str, FactValue] | None = None,
         ttl_s: int | None = None,
         reference: str | None = None,
+        callback: CallbackFields | None = None,
         preferred_agents: tuple[str, ...] = (),
         continues: str | None = None,
         idempotency_key: str | None = None,
@@ -60,6 +62,7 @@ class GatewayClient(ContactChanges):
             attributes=attributes or {},
             ttl_s=ttl_s,
             reference=reference,
+            callback=callback,
             preferred_agents=preferred_agents,
             continues=continues,
         )

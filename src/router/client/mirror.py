@@ -282,6 +282,12 @@ class ContactsMirror(Struct, kw_only=True):
             case e.ContactRequeued():
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
                 contact.agent_id, contact.parked = None, False
+            case e.CallbackRequested():
+                contact.state, contact.channel = ContactState.QUEUED, event.channel
+            case e.CallbackScheduled() | e.CallbackFailed() | e.CallbackDue(agent_id=None):
+                contact.state, contact.agent_id = ContactState.CALLBACK_SCHEDULED, None
+            case e.CallbackConnected(agent_id=None):
+                contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
             case e.ContactOverflowed():
                 contact.queue_id = event.queue_id
             case e.OfferMade(from_agent_id=None):

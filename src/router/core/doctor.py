@@ -8,6 +8,7 @@ one is found by its count, once enough contacts have passed it.
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
+from router.core.doctor_hours import held, never_opening, staying
 from router.core.doctor_plans import at_last, best_of, step_findings
 from router.core.invariants import broken, orphaned
 from router.core.lines import Needs, req_text
@@ -72,6 +73,9 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
     waiting = _waiting(state, reach, policy)
     yield from _classes(reach, policy, waiting, at_ms)
     yield from _near_their_end(state, policy, waiting, at_ms)
+    yield from held(state, at_ms)
+    yield from staying(state, policy, at_ms)
+    yield from never_opening(state, policy)
     if state.agents:
         yield from _queues(reach, policy)
         yield from _rules(reach, policy)

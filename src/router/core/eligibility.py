@@ -20,7 +20,17 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
         + lacks_capacity(state, agent, contact.channel)
         + lacks_opening(state, agent, contact.channel, at_ms)
         + _pair(state, agent, contact, at_ms)
+        + lacks_open_queue(state, contact)
+        + _dialling(state, agent, contact)
     )
+
+
+def lacks_open_queue(state: RoutingState, contact: Contact) -> list[Lack]:
+    """It is held back until its queue opens."""
+    if not contact.held:
+        return []
+    hours = state.hours.get(contact.queue_id)
+    return [Lack(code="closed", until_ms=None if hours is None else hours.changes_at_ms)]
 
 
 def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
@@ -144,6 +154,14 @@ def _pair(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
         ends_at_ms = contact.preferred_until_ms if reserved else contact.step_until_ms
         found.append(Lack(code="preferred", until_ms=ends_at_ms))
     return found
+
+
+def _dialling(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
+    """Customers called before an agent has them: never more than there are agents whose turn it was."""
+    if not state.index.is_dialled_for(agent.agent_id, contact):
+        return []
+    other = state.contacts[state.index.dialling[agent.agent_id]].callback
+    return [Lack(code="dialling", until_ms=None if other is None else other.due_at_ms)]
 
 
 def fits_now(state: RoutingState, agent: Agent, channel: str) -> bool:

@@ -1,30 +1,37 @@
 """The door of the core: one engine a workspace. Everything that happens goes through ``handle``."""
 
 from bisect import bisect_right
+from copy import copy
 from hashlib import blake2b
 from typing import Final
 
-from router.core import snapshot, views, why
+from router.core import newcomer, snapshot, views, why
 from router.core.apply import apply
+from router.core.availability import availability
 from router.core.decide import DECIDE
 from router.core.decide.step import Step
 from router.core.decide.timers import fire
 from router.core.doctor import diagnose
+from router.core.expected import queue_expected_wait_ms
 from router.core.index import Index
 from router.core.invariants import broken
 from router.core.matching import settle
+from router.core.pace import Forecast
 from router.core.queue_facts import READERS
 from router.core.state import RoutingState
 from router.core.timers import Timers
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event
+from router.model.forecasts import ExpectedWait, ForecastCounts
 from router.model.outcome import Outcome
 from router.model.policy import FactValue, Policy
+from router.model.refusals import Refused
 from router.model.states import Presence
 from router.model.views import (
     AgentView,
     AgentWhy,
+    AvailabilityView,
     ContactView,
     ContactWhy,
     QueueView,
@@ -34,6 +41,8 @@ from router.model.views import (
 
 # An AdvanceTime fires at most so many timers: ten thousand deadlines at once must not hold everybody else up.
 _TIMERS_PER_ADVANCE_MAX: Final = 256
+
+_NO_FORECASTS: Final = ForecastCounts()
 
 
 class Engine:
@@ -142,7 +151,7 @@ class Engine:
     def contact(self, contact_id: str) -> ContactView | None:
         """One contact, live or ended within retention."""
         contact = self._state.contacts.get(contact_id)
-        return None if contact is None else views.contact_view(self._state, contact)
+        return None if contact is None else views.one_contact_view(self._state, contact)
 
     def contacts(
         self,
@@ -193,7 +202,53 @@ class Engine:
         policy = self._state.policy
         if policy is None or queue_id not in policy.queues:
             return None
-        return views.queue_view(self._state, queue_id)
+        return views.one_queue_view(self._state, queue_id)
+
+    def expected_wait(
+        self,
+        queue_id: str,
+        *,
+        channel: str | None = None,
+        skills: dict[str, int] | None = None,
+        priority_s: int = 0,
+        strict_class: int = 0,
+        at_ms: int = 0,
+    ) -> ExpectedWait | Refused:
+        """How long a contact would wait that came now.
+
+        ``channel``: none: the queue's most common channel, and its most common class where no skills are named. ``at_ms``: now,
+        where that is later than the last step. Refused like a submit: an unknown queue, channel or skill, a value out of range.
+        """
+        return newcomer.expected_wait_asked(
+            self._state,
+            queue_id,
+            channel,
+            skills=skills or {},
+            priority_s=priority_s,
+            strict_class=strict_class,
+            at_ms=at_ms,
+        )
+
+    def forecast(self, contact_id: str) -> Forecast | None:
+        """What was foreseen of a contact when it came; none: nothing, or its wait is over."""
+        return self._state.learned.pending.get(contact_id)
+
+    def forecasts(self) -> dict[str, tuple[ForecastCounts, int | None]]:
+        """By queue, what became of its forecasts (a copy), and the median wait that a newcomer has to expect."""
+        state = self._state
+        return {
+            queue_id: (
+                copy(state.learned.counts.get(queue_id, _NO_FORECASTS)),
+                queue_expected_wait_ms(state, queue_id),
+            )
+            for queue_id in (state.policy.queues if state.policy else ())
+        }
+
+    def availability(
+        self, queue_id: str, channel: str | None = None, skills: dict[str, int] | None = None
+    ) -> AvailabilityView | Refused:
+        """What such a contact would find in a queue now; refused: the queue, channel or a skill is unknown."""
+        return availability(self._state, queue_id, channel, skills or {})
 
     def workspace(self) -> WorkspaceView:
         """Everything in figures."""

@@ -17,8 +17,9 @@ from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, s
 from router.core.profiles import IdleOrder, Profile, ProfileKey, profile_key
 from router.core.ranking import rank_key
 from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
+from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, QueueId
-from router.model.policy import AcrossQueues, ChannelPolicy, Policy
+from router.model.policy import AcrossQueues, CallbackMode, ChannelPolicy, Policy
 from router.model.states import AgentState, ContactState, Presence
 from router.rules.entry import Classifier
 from router.rules.qualification import Qualification
@@ -55,6 +56,8 @@ class Index:
         self.channels: dict[str, Channel] = {}
         self.channel_list: tuple[Channel, ...] = ()
         self.lines: dict[LineKey, Line] = {}
+        self.held_lines: dict[LineKey, Line] = {}
+        """Lines of those who wait for their queue to open: matching never looks at them."""
         self.by_index: list[Line | None] = []
         self._free_indexes: list[int] = []
         self.channel_lines: list[int] = []
@@ -66,6 +69,7 @@ class Index:
         self.profiles: dict[ProfileKey, Profile] = {}
         self.profile_list: list[Profile | None] = []
         self._free_profiles: list[int] = []
+        self._asked: tuple[int, list[Profile]] = (0, [])
         self.open_profiles: list[int] = []
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
@@ -80,6 +84,8 @@ class Index:
         self.classifier = Classifier(_NO_POLICY)
         self.qualification = Qualification(_NO_POLICY)
         """The entry rules and the queues' conditions on agents, ready to be asked."""
+        self.dialling: dict[AgentId, ContactId] = {}
+        """Agents for whom the customer of a ``customer_first`` callback is being called: one at a time for each."""
         self._declared: frozenset[str] = frozenset()
         self._by_due_date = False
         self._ordering: OrderingFacts = {}
@@ -100,14 +106,17 @@ class Index:
         state = self._state
         self._take_channels(policy)
         self.lines, self.by_index, self._free_indexes = {}, [], []
+        self.held_lines = {}
         self.private, self.queue_lines = {}, {}
         self.busy_lines, self.heads, self._memo = 0, [], None
         self._plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
+        self._asked = (0, [])
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
         self.freed.clear()
+        self.dialling = {}
         self.left.clear()
         for agent in sorted(state.agents.values(), key=_idle_no):
             self._take_load(agent)
@@ -118,6 +127,8 @@ class Index:
             contact.raised_s = contact.raised_class = 0
             if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
                 self.place(contact)
+            elif contact.callback is not None and contact.callback.for_agent_id is not None:
+                self.dialling[contact.callback.for_agent_id] = contact.contact_id
         # Every agent with room looks at every line he serves: no contact needs to look as well.
         self.seeking.clear()
 
@@ -163,6 +174,8 @@ class Index:
         contact.key = rank_key(contact, line.queue, line.due_after_ms)
         before = line.head
         line.add(contact.key, contact)
+        if line.held:
+            return
         if line.head != before and line.only is None:
             self._head_moved(line, before)
         self.seeking[contact.contact_id] = contact
@@ -181,7 +194,7 @@ class Index:
         before = line.head
         line.remove(contact.key)
         contact.key = 0
-        if line.head != before and line.only is None:
+        if line.head != before and line.only is None and not line.held:
             self._head_moved(line, before)
         self.seeking.pop(contact.contact_id, None)
 
@@ -205,11 +218,15 @@ class Index:
             self.unplace(contact)
         contact.line = None
         line.refs -= 1
-        if not line.refs and (line.only is not None or len(self.lines) > _EMPTY_LINES_MAX):
+        if not line.refs and (
+            line.only is not None or line.held or len(self.lines) > _EMPTY_LINES_MAX
+        ):
             self._drop_line(line)
 
     def line_for(self, contact: Contact) -> Line:
         """The line of its requirement class, made if need be."""
+        if contact.held:
+            return self._held_line(contact)
         if self._plans and (contact.plan is not None or contact.queue_id in self._planned):
             return self.line_at(asks_of(contact))
         return self._plain_line(
@@ -266,6 +283,26 @@ class Index:
         self._memo = (queue_id, channel, skills, reserved, line)
         return line
 
+    def _held_line(self, contact: Contact) -> Line:
+        """The line of the same requirement for those who wait for their queue to open."""
+        policy, asks = self._state.policy, asks_of(contact)
+        plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
+        only = only_of(plan, asks)
+        if plan:
+            stage = self.stage(asks)
+            key: LineKey = (
+                *(asks.queue_id, asks.channel, stage.needs),
+                *(only, stage.also, stage.selection),
+            )
+        else:
+            needs = needs_of(self._state.queue_policy(asks.queue_id), asks.skills)
+            key = (asks.queue_id, asks.channel, needs, only, (), None)
+        return self.held_lines.get(key) or self._make_line(key, held=True)
+
+    def all_lines(self) -> list[Line]:
+        """Every line, also those of contacts that are held back."""
+        return [line for line in self.by_index if line is not None]
+
     def line_without_plan(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> Line:
         """The line of who does not wait: what the queue requires and these skills, nobody preferred."""
         return self._plain_line(queue_id, channel, skills, None)
@@ -291,6 +328,26 @@ class Index:
             for agent in kept_for
         )
 
+    def somebody_is_ready(self, asks: Asks) -> bool:
+        """Whether somebody who qualifies for such a contact, in any step of its plan, is READY, busy or free."""
+        policy = self._state.policy
+        plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
+        return any(self._is_somebody_ready(asks._replace(step=n)) for n in range(len(plan) or 1))
+
+    def _is_somebody_ready(self, asks: Asks) -> bool:
+        line = self.line_at(asks)
+        if line.only is None:
+            return any(profile.ready for profile in self.profiles_in(line.profile_mask))
+        kept_for = [self.agent(name) for name in line.only]
+        self.drop_if_unused(line)
+        return any(
+            agent is not None
+            and agent.profile is not None
+            and agent.profile.serves(line)
+            and agent.state is AgentState.READY
+            for agent in kept_for
+        )
+
     def agent(self, agent_id: AgentId | None) -> Agent | None:
         """An agent by his id."""
         return None if agent_id is None else self._state.agents.get(agent_id)
@@ -298,6 +355,8 @@ class Index:
     def kept_apart_from(self, contact: Contact, at_ms: int) -> set[AgentId]:
         """Agents in cool-down for the contact, and those who have an offer of it already."""
         found = {a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > at_ms}
+        if contact.callback is not None and self.dialling and calls_first(contact):
+            found.update(self.dialling)
         offers = self._state.offers
         return found | {offers[offer_id].agent_id for offer_id in contact.offers}
 
@@ -308,7 +367,7 @@ class Index:
         text = f"{seed}:{state.seq}:{contact_id}"
         return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
 
-    def _make_line(self, key: LineKey) -> Line:
+    def _make_line(self, key: LineKey, *, held: bool = False) -> Line:
         index = self._free_indexes.pop() if self._free_indexes else len(self.by_index)
         channel = self.channels[key[1]]
         line = Line(
@@ -318,13 +377,18 @@ class Index:
             queue=self._state.queue_policy(key[0]),
             channel_policy=channel.policy,
             by_due_date=self._by_due_date,
+            held=held,
         )
         if index == len(self.by_index):
             self.by_index.append(line)
         else:
             self.by_index[index] = line
-        self.lines[key] = line
+        (self.held_lines if held else self.lines)[key] = line
         self.queue_lines.setdefault(line.queue_id, []).append(line)
+        if held:
+            for profile in self.profiles.values():
+                self._meet(profile, line)
+            return line
         if line.only is not None:
             for agent_id in line.only:
                 self.private.setdefault(agent_id, []).append(line)
@@ -336,10 +400,12 @@ class Index:
 
     def _drop_line(self, line: Line) -> None:
         self._memo = None
-        del self.lines[line.key]
+        del (self.held_lines if line.held else self.lines)[line.key]
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)
         self.queue_lines[line.queue_id].remove(line)
+        if line.held:
+            return
         if line.only is not None:
             for agent_id in line.only:
                 lines = self.private[agent_id]
@@ -357,6 +423,10 @@ class Index:
         else:
             profile.mask &= ~line.bit
             line.profile_mask &= ~profile.bit
+
+    def is_dialled_for(self, agent_id: AgentId, contact: Contact) -> bool:
+        """Whether taking this contact would mean to call a customer, and one is being called for the agent already."""
+        return agent_id in self.dialling and calls_first(contact)
 
     # --- agents -----------------------------------------------------------------
     def enlist(self, agent: Agent) -> None:
@@ -386,8 +456,9 @@ class Index:
         if not profile.agents:
             del self.profiles[profile.key]
             self.profile_list[profile.index] = None
+            self._asked = (0, [])
             self._free_profiles.append(profile.index)
-            for line in self.lines.values():
+            for line in self.all_lines():
                 line.profile_mask &= ~profile.bit
 
     def _make_profile(self, key: ProfileKey) -> Profile:
@@ -404,13 +475,16 @@ class Index:
         else:
             self.profile_list[index] = profile
         self.profiles[key] = profile
-        for line in self.lines.values():
-            if line.only is None:
+        for line in self.all_lines():
+            if line.only is None or line.held:
                 self._meet(profile, line)
         return profile
 
     def profiles_in(self, mask: int) -> list[Profile]:
-        """The profiles of a mask."""
+        """The profiles of a mask. The list is kept for whoever asks again at once: nobody changes it."""
+        if mask == self._asked[0]:
+            return self._asked[1]
+        whole = mask
         found: list[Profile] = []
         while mask:
             bit = mask & -mask
@@ -418,6 +492,7 @@ class Index:
             profile = self.profile_list[bit.bit_length() - 1]
             assert profile is not None
             found.append(profile)
+        self._asked = (whole, found)
         return found
 
     def take_limits(self, agent: Agent) -> None:
@@ -573,6 +648,16 @@ class Index:
                 self.idle[i].remove(agent)
                 if not order:
                     self.open_profiles[i] &= ~profile.bit
+
+
+def calls_first(contact: Contact) -> bool:
+    """Whether its customer is called when its turn comes, instead of an offer."""
+    callback = contact.callback
+    return (
+        callback is not None
+        and callback.mode is CallbackMode.CUSTOMER_FIRST
+        and callback.phase is CallbackPhase.WAITING
+    )
 
 
 def holding(agent: Agent) -> list[Offer | Assignment]:

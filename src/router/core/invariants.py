@@ -21,6 +21,7 @@ def broken(state: RoutingState) -> list[str]:
         *_capacity(state),
         *_conservation(state),
         *_lines(state),
+        *_callbacks(state),
         *_missed(state),
     ]
 
@@ -108,12 +109,12 @@ def _conservation(state: RoutingState) -> Iterator[str]:
     if state.submitted != sum(state.counts.values()):
         yield "I41 submitted contacts are not the sum over the states"
     live = Counter(c.state for c in state.contacts.values() if not c.state.is_terminal)
-    for name in (ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED):
+    live_states = [name for name in ContactState if not name.is_terminal]
+    for name in live_states:
         if state.counts[name] != live[name]:
             yield f"I41 the count of {name} contacts is wrong"
     for queue_id, tally in state.tallies.items():
         here = Counter(c.state for c in state.contacts.values() if c.queue_id == queue_id)
-        live_states = (ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED)
         if any(tally[name] != here[name] for name in live_states):
             yield f"I41 the counts of queue {queue_id} are wrong"
 
@@ -128,11 +129,32 @@ def _lines(state: RoutingState) -> Iterator[str]:
             line = contact.line
             if line is None or line.by_key.get(contact.key) is not contact:
                 yield f"I20 contact {contact.contact_id} does not stand at its place"
-    for line in index.lines.values():
+    for line in index.all_lines():
+        if any(contact.held is not line.held for contact in line.by_key.values()):
+            yield f"I20 line {line.req} mixes those who are held back with others"
         if len(line.waiting) != len(line.by_key) or line.head != (
             line.waiting[0] if line.by_key else 0
         ):
             yield f"I20 line {line.req} is out of order"
+
+
+def _callbacks(state: RoutingState) -> Iterator[str]:
+    """Every callback for later has a moment when it goes on, and each agent has at most one customer called for him."""
+    dialling = {}
+    for contact in state.contacts.values():
+        callback = contact.callback
+        if contact.state is ContactState.CALLBACK_SCHEDULED and (
+            callback is None or callback.due_at_ms is None
+        ):
+            yield f"I19 contact {contact.contact_id} is a callback that nothing will wake"
+        if callback is not None and callback.for_agent_id is not None:
+            if contact.state is not ContactState.CALLBACK_SCHEDULED:
+                yield f"I22 contact {contact.contact_id} is {contact.state} and counts as being called"
+            if callback.for_agent_id in dialling:
+                yield f"I22 two customers are called for agent {callback.for_agent_id}"
+            dialling[callback.for_agent_id] = contact.contact_id
+    if dialling != state.index.dialling:
+        yield "I22 the agents for whom customers are called do not add up"
 
 
 def _missed(state: RoutingState) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Lines: the waiting contacts of one requirement class, in rank order.
 
 Everybody in a line can be taken by the same agents, so an agent looks at the heads of the lines he serves and nowhere else.
-A line of its own is made for contacts that are kept for certain agents.
+A line of its own is made for contacts that are kept for certain agents, and for those that are held back until their queue opens.
 """
 
 from typing import Final, TypeAlias
@@ -68,6 +68,7 @@ class Line:
         "cool_down_ms",
         "due_after_ms",
         "head",
+        "held",
         "index",
         "key",
         "needs",
@@ -92,9 +93,12 @@ class Line:
         queue: QueuePolicy,
         channel_policy: ChannelPolicy,
         by_due_date: bool = False,
+        held: bool = False,
     ) -> None:
         self.key = key
         self.queue_id, self.channel, self.needs, self.only, self.also, selection = key
+        self.held = held
+        """Of contacts that wait for their queue to open."""
         self.index = index
         self.bit = 1 << index
         self.channel_index = channel_index
@@ -141,4 +145,11 @@ class Line:
 
     def before(self, key: int) -> int:
         """How many wait here ahead of that place."""
-        return int(self.waiting.bisect_left(key))
+        waiting = self.waiting
+        if not waiting:
+            return 0
+        # The last one and whoever comes after him are asked about most, and need no counting.
+        last = waiting[-1]
+        if key >= last:
+            return int(len(waiting) - (key == last))
+        return int(waiting.bisect_left(key))

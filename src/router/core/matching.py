@@ -7,10 +7,11 @@ anew (``index.seeking``) gets the agent whom its queue's selection chooses. The 
 from collections.abc import Iterator
 from typing import Final
 
+from router.core.decide.dialling import dial_for
 from router.core.decide.offers import make
 from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, serve_left
-from router.core.index import Index
+from router.core.index import Index, calls_first
 from router.core.lines import Line
 from router.core.profiles import Profile
 from router.core.ranking import class_of
@@ -73,7 +74,10 @@ def _serve_seeking(step: Step, index: Index) -> None:
 
 
 def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn: Turn) -> None:
-    """Offer it to him, with what is to be known later of why he and why now."""
+    """Offer it to him, with what is to be known later of why he and why now. Customer first: call him instead."""
+    if contact.callback is not None and calls_first(contact):
+        dial_for(step, contact, agent)
+        return
     index, profile = step.state.index, agent.profile
     assert profile is not None
     i = line.channel_index
@@ -110,9 +114,11 @@ def _rank(contact: Contact) -> int:
     return contact.key
 
 
-def kept_apart(contact: Contact, agent: Agent, at_ms: int) -> bool:
-    """Cool-down of the pair, or an offer of it that he has already."""
+def kept_apart(index: Index, contact: Contact, agent: Agent, at_ms: int) -> bool:
+    """Cool-down of the pair, an offer of it that he has already, or one customer too many to be called for him."""
     if contact.cool_downs and contact.cool_downs.get(agent.agent_id, 0) > at_ms:
+        return True
+    if contact.callback is not None and index.is_dialled_for(agent.agent_id, contact):
         return True
     offers = agent.offers
     return any(offer_id in offers for offer_id in contact.offers)
@@ -131,12 +137,12 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
         for line in _by_head(index, mask & _reachable(index, agent)):
             if best_key and line.head > best_key:
                 break
-            key = _first_for(line, agent, at_ms)
+            key = _first_for(index, line, agent, at_ms)
             if key and (not best_key or key < best_key):
                 best, best_key = line, key
     for line in index.private.get(agent.agent_id, ()):
         if line.head and agent.room >> line.channel_index & 1 and profile.serves(line):
-            key = _first_for(line, agent, at_ms)
+            key = _first_for(index, line, agent, at_ms)
             if key and (not best_key or key < best_key):
                 best, best_key = line, key
     return None if best is None else (best.by_key[best_key], best)
@@ -176,7 +182,7 @@ def _next_by_rank(
             break
         line = index.by_index[place]
         assert line is not None
-        key = _first_for(line, agent, at_ms)
+        key = _first_for(index, line, agent, at_ms)
         # Behind the head the class may be a lower one.
         if key and (best is None or (class_of(key), rank, key) < best):
             best, best_line = (class_of(key), rank, key), line
@@ -219,13 +225,15 @@ def _head(line: Line) -> int:
     return line.head
 
 
-def _first_for(line: Line, agent: Agent, at_ms: int) -> int:
+def _first_for(index: Index, line: Line, agent: Agent, at_ms: int) -> int:
     """The place of the first contact in the line that is not kept apart from this agent; 0: none."""
     head = line.by_key[line.head]
-    if not (head.cool_downs or head.offers) or not kept_apart(head, agent, at_ms):
+    if not (head.cool_downs or head.offers or head.callback) or not kept_apart(
+        index, head, agent, at_ms
+    ):
         return line.head
     for key in line.waiting:
-        if not kept_apart(line.by_key[key], agent, at_ms):
+        if not kept_apart(index, line.by_key[key], agent, at_ms):
             return int(key)
     return 0
 
@@ -238,13 +246,13 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
     if not mask:
         return None
     apart: frozenset[str] | None = None
-    if contact.cool_downs or contact.offers:
+    if contact.cool_downs or contact.offers or contact.callback:
         apart = frozenset(index.kept_apart_from(contact, at_ms)) or None
     if line.selection is Selection.LONGEST_IDLE and mask.bit_count() > _FEW_PROFILES:
         agent = _first_of_all(index, line, apart)
         if agent is not None:
             return agent
-    return chosen(index.profiles_in(mask), line, apart, lambda: index.lot(contact.contact_id))
+    return chosen(index.profiles_in(mask), line, apart, contact.contact_id, index.lot)
 
 
 def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Agent | None:
@@ -271,6 +279,6 @@ def _kept_for(
         agent = index.agent(name)
         if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
             continue
-        if agent.profile.serves(line) and not kept_apart(contact, agent, at_ms):
+        if agent.profile.serves(line) and not kept_apart(index, contact, agent, at_ms):
             return agent
     return None

@@ -37,7 +37,9 @@ def others_who_could(index: Index, line: Line, contact: Contact, agent: Agent, a
     elif mask.bit_count() > _FEW_PROFILES:
         return UNCOUNTED
     else:
-        count = sum(one.idle[i].size for one in index.profiles_in(mask))
+        count = 0
+        for one in index.profiles_in(mask):
+            count += one.idle[i].size
     if count > 1 and (contact.cool_downs or contact.offers):
         count -= sum(
             other.room >> i & 1 and other.profile is not None and other.profile.bit & mask != 0

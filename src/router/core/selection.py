@@ -11,10 +11,11 @@ from router.core.fact_order import facts_key
 from router.core.lines import Line
 from router.core.profiles import Profile
 from router.core.state import Agent
-from router.model.ids import AgentId
+from router.model.ids import AgentId, ContactId
 from router.model.policy import Selection
 
 Apart: TypeAlias = Set[AgentId] | None
+Lot: TypeAlias = Callable[[ContactId], int]
 Chooser: TypeAlias = Callable[[list[Profile], Line, Apart], Agent | None]
 
 # Shares of capacity are compared as whole numbers: equal fractions give equal numbers, others differ.
@@ -158,9 +159,9 @@ CHOOSERS: Final[dict[Selection, Chooser]] = {
 
 
 def chosen(
-    profiles: list[Profile], line: Line, apart: Apart, lot: Callable[[], int]
+    profiles: list[Profile], line: Line, apart: Apart, contact_id: ContactId, lot: Lot
 ) -> Agent | None:
     """The agent whom the line's rule chooses; ``lot`` is drawn only where the rule is chance."""
     if line.selection is Selection.WEIGHTED_RANDOM:
-        return drawn(profiles, line, apart, lot())
+        return drawn(profiles, line, apart, lot(contact_id))
     return CHOOSERS[line.selection](profiles, line, apart)

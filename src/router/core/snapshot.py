@@ -9,11 +9,12 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from router.core.index import Index
+from router.core.pace import Learned
 from router.core.rule_counts import RuleCounts
-from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, RoutingState
+from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, QueueHours, RoutingState
 from router.core.timers import Timers
 from router.model.policy import Policy
 from router.model.states import ContactState
@@ -48,7 +49,7 @@ def _primary(record: type[Struct]) -> tuple[str, ...]:
 
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, Dedupe)
+    kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, Dedupe, QueueHours)
 }
 _ROW: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
     kind: attrgetter(*fields) for kind, fields in _FIELDS.items()
@@ -77,6 +78,8 @@ class Image(Struct, array_like=True):
     day_until_ms: int | None = None
     shadow_policy: Policy | None = None
     shadow_seq: int = 0
+    hours: list[tuple[str, tuple[Any, ...]]] = []
+    learned: Learned = field(default_factory=Learned)
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -107,6 +110,8 @@ def dump(state: RoutingState) -> bytes:
             day_until_ms=state.day_until_ms,
             shadow_policy=state.shadow_policy,
             shadow_seq=state.shadow_seq,
+            hours=[(name, _ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
+            learned=state.learned,
         )
     )
 
@@ -129,6 +134,7 @@ def load(data: bytes) -> RoutingState:
     state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
+    state.learned = image.learned
     for name, total in image.totals.items():
         state.counts[ContactState(name)] = total
     state.contacts = {c.contact_id: c for c in _records(Contact, image.contacts)}
@@ -140,6 +146,10 @@ def load(data: bytes) -> RoutingState:
         state.dedupe[key] = msgspec.convert(dict(zip(_FIELDS[Dedupe], row, strict=True)), Dedupe)
         state.dedupe_order.append(key)
     state.rule_counts = image.rule_counts
+    for name, row in image.hours:
+        state.hours[name] = msgspec.convert(
+            dict(zip(_FIELDS[QueueHours], row, strict=True)), QueueHours
+        )
     _derive(state)
     return state
 

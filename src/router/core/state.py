@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from router.core.pace import Learned
 from router.core.rule_counts import RuleCounts
+from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
-from router.model.policy import FactValue, Policy, QueuePolicy
+from router.model.policy import CallbackMode, CallbackPlace, FactValue, Policy, QueuePolicy
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -29,6 +31,27 @@ if TYPE_CHECKING:
     from router.core.lines import Line
     from router.core.profiles import Profile
     from router.core.timers import Timers
+    from router.rules.calendar import Calendar
+
+
+class Callback(Struct, kw_only=True, gc=False):
+    """What makes a contact a callback."""
+
+    mode: CallbackMode
+    place: CallbackPlace
+    phase: CallbackPhase = CallbackPhase.WAITING
+    attempts: int = 0
+    """Begun so far."""
+    scheduled_at_ms: int | None = None
+    """The agreed time."""
+    due_at_ms: int | None = None
+    """What its timer waits for: the agreed time, the next try, the end of the time for a report."""
+    expires_at_ms: int | None = None
+    for_agent_id: AgentId | None = None
+    """While dialling without an owner: whose turn it was."""
+    outcome: str | None = None
+    outcome_seq: int = 0
+    """How the last attempt went, and the event that says so."""
 
 
 class Contact(Struct, kw_only=True, gc=False):
@@ -49,6 +72,10 @@ class Contact(Struct, kw_only=True, gc=False):
     gateway_id: str = ""
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
+    hops: int = 0
+    """How often it has overflowed."""
+    held: bool = False
+    """It waits for its queue to open: nobody is offered it before."""
     offers_made: int = 0
     offers: tuple[OfferId, ...] = ()
     """Live ones."""
@@ -78,6 +105,7 @@ class Contact(Struct, kw_only=True, gc=False):
     rule: str | None = None
     failed_rules: tuple[str, ...] = ()
     """The entry rule that decided, and those that failed for it."""
+    callback: Callback | None = None
     line: Line | None = None
     """Derived: the line it waits in (or will return to while offered)."""
     key: int = 0
@@ -86,6 +114,12 @@ class Contact(Struct, kw_only=True, gc=False):
     """Derived: the credit that its plan has added."""
     raised_class: int = 0
     """Derived: the least strict class that its plan asks for."""
+
+    @property
+    def nobody_on_the_line(self) -> bool:
+        """A callback whose customer has not been reached yet: he hears nothing of where it waits, and how long."""
+        callback = self.callback
+        return callback is not None and callback.phase is not CallbackPhase.CONNECTED
 
 
 class Offer(Struct, kw_only=True, gc=False):
@@ -131,6 +165,7 @@ class Assignment(Struct, kw_only=True, gc=False):
     held_for_consult: bool = False
     """The customer is on hold because of a consult, not because the owner said so."""
     parked_until_ms: int | None = None
+    was_parked: bool = False
     reason: str = ""
     turn: Turn | None = None
     others: int = 0
@@ -194,6 +229,22 @@ class Agent(Struct, kw_only=True):
     """Derived: the agents who may take the same lines."""
 
 
+class QueueHours(Struct, gc=False):
+    """Whether a queue is open, of which that is not always so. A queue without such a record is open for good."""
+
+    is_open: bool
+    changes_at_ms: int | None
+    """When that changes, as far as is known."""
+    look_at_ms: int | None
+    """When it is decided anew; later than a year, the horizon of ``changes_at_ms``, never."""
+    reason: str
+
+    @property
+    def by_supervisor(self) -> bool:
+        """A supervisor has said so: the calendar does not count."""
+        return self.reason == "supervisor"
+
+
 class Dedupe(Struct, frozen=True, gc=False):
     """The first answer to an idempotency key."""
 
@@ -234,7 +285,12 @@ class RoutingState:
         self.dedupe_order: deque[bytes] = deque()
         self.counts: dict[ContactState, int] = dict.fromkeys(ContactState, 0)
         self.submitted = 0
+        self.hours: dict[QueueId, QueueHours] = {}
+        """Queues that open and close."""
+        self.calendars: dict[str, Calendar] = {}
+        """Derived: the policy's calendars, made ready as ``decide`` asks for them."""
         self.tallies: dict[QueueId, dict[ContactState, int]] = {}
+        self.learned = Learned()
 
     def tally(self, queue_id: QueueId) -> dict[ContactState, int]:
         """The queue's contacts by state (the live states only mean anything): also of a removed queue."""
@@ -242,6 +298,11 @@ class RoutingState:
         if tally is None:
             tally = self.tallies[queue_id] = dict.fromkeys(ContactState, 0)
         return tally
+
+    def is_closed(self, queue_id: QueueId) -> bool:
+        """Whether the queue takes nobody now. Ask only where ``hours`` is not empty: it costs a look-up."""
+        hours = self.hours.get(queue_id)
+        return hours is not None and not hours.is_open
 
     def queue_policy(self, queue_id: QueueId) -> QueuePolicy:
         """The queue's policy; the defaults where the queue has been removed meanwhile."""

@@ -24,6 +24,8 @@ class TimerKind(IntEnum):
     GRACE = 8
     CAP = 9
     DAY = 10
+    HOURS = 11
+    CALLBACK = 12
     STEP = 13
 
 
@@ -90,6 +92,8 @@ class Timers:
                 heap.append((contact.wait_until_ms, TimerKind.WAIT, name, ""))
             if contact.preferred_until_ms is not None:
                 heap.append((contact.preferred_until_ms, TimerKind.PREFERRED, name, ""))
+            if contact.callback is not None and contact.callback.due_at_ms is not None:
+                heap.append((contact.callback.due_at_ms, TimerKind.CALLBACK, name, ""))
             if contact.step_until_ms is not None:
                 heap.append((contact.step_until_ms, TimerKind.STEP, name, ""))
             for agent_id, until_ms in (contact.cool_downs or {}).items():
@@ -103,6 +107,9 @@ class Timers:
                 heap.append((agent.cap_until_ms, TimerKind.CAP, agent.agent_id, ""))
         if state.day_until_ms is not None:
             heap.append((state.day_until_ms, TimerKind.DAY, "", ""))
+        for queue_id, hours in state.hours.items():
+            if hours.look_at_ms is not None:
+                heap.append((hours.look_at_ms, TimerKind.HOURS, queue_id, ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
         self._heap = heap
@@ -124,6 +131,9 @@ class Timers:
             return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
         if kind == TimerKind.DAY:  # Of the workspace itself: its subject is empty.
             return self._state.day_until_ms == due
+        if kind == TimerKind.HOURS:
+            hours = self._state.hours.get(subject)
+            return hours is not None and hours.look_at_ms == due
         if kind in _OF_AGENTS:
             return self._agent_stands(subject, kind, due)
         return self._contact_stands(subject, kind, due, other)
@@ -146,6 +156,8 @@ class Timers:
             return contact.ttl_at_ms == due and contact.state is not ContactState.ASSIGNED
         if kind == TimerKind.WAIT:
             return contact.wait_until_ms == due and contact.state is ContactState.QUEUED
+        if kind == TimerKind.CALLBACK:
+            return contact.callback is not None and contact.callback.due_at_ms == due
         if kind == TimerKind.STEP:
             return contact.step_until_ms == due and contact.state is ContactState.QUEUED
         if kind == TimerKind.PREFERRED:

@@ -18,6 +18,11 @@ from router.model.events import (
     AssignmentParked,
     AssignmentResumed,
     AssignmentUnparked,
+    CallbackConnected,
+    CallbackDue,
+    CallbackFailed,
+    CallbackRequested,
+    CallbackScheduled,
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
@@ -40,14 +45,17 @@ from router.model.events import (
     ParticipantAdded,
     ParticipantJoined,
     ParticipantLeft,
+    QueueClosed,
+    QueueOpened,
     WrapUpExtended,
     WrapUpStarted,
 )
-from router.model.states import AgentState, AssignmentState, ContactState, OfferState
+from router.model.states import AgentState, AssignmentState, ContactState, OfferState, QueueState
 
 S = TypeVar("S")
 
 _Q, _O, _A = ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED
+_C = ContactState.CALLBACK_SCHEDULED
 
 CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (None, ContactQueued): _Q,
@@ -84,6 +92,20 @@ CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (_Q, ContactExpired): ContactState.EXPIRED,
     (_O, ContactExpired): ContactState.EXPIRED,
     (_A, ContactEnded): ContactState.ENDED,
+    (_Q, CallbackRequested): _Q,  # The customer hangs up; the place is kept.
+    (_O, CallbackRequested): _Q,  # Its offers have been rescinded.
+    (_Q, CallbackScheduled): _C,  # For an agreed time.
+    (_Q, CallbackDue): _C,  # Customer first: he is called before an agent has it.
+    (_A, CallbackDue): _A,  # Agent first.
+    (_C, CallbackConnected): _Q,  # Customer first: he is there, and waits at his old place.
+    (_A, CallbackConnected): _A,
+    (_C, CallbackFailed): _C,
+    (_A, CallbackFailed): _C,  # The agent who waited for it loses it here.
+    (_C, ContactRequeued): _Q,  # Its time has come, or a supervisor does not wait for it.
+    (_C, ContactUpdated): _C,
+    (_C, ContactAssigned): _A,
+    (_C, ContactCancelled): ContactState.CANCELLED,
+    (_C, ContactExpired): ContactState.EXPIRED,
 }
 
 OFFER: Final[Mapping[tuple[OfferState | None, type], OfferState]] = {
@@ -144,6 +166,15 @@ AGENT_MOVES: Final[frozenset[tuple[AgentState, AgentState]]] = frozenset(
     for after in AgentState
     if not (before is AgentState.READY and after is AgentState.READY)
 )
+
+
+# To itself: until when it is so has changed, or why.
+QUEUE: Final[Mapping[tuple[QueueState | None, type], QueueState]] = {
+    (QueueState.OPEN, QueueOpened): QueueState.OPEN,
+    (QueueState.CLOSED, QueueOpened): QueueState.OPEN,
+    (QueueState.OPEN, QueueClosed): QueueState.CLOSED,
+    (QueueState.CLOSED, QueueClosed): QueueState.CLOSED,
+}
 
 
 def step(table: Mapping[tuple[S | None, type], S], state: S | None, event_type: type) -> S:

@@ -1,15 +1,22 @@
 """Records to views: what the world may see of the state."""
 
+from copy import copy
+
+from msgspec import structs
+
+from router.core.expected import expected_wait, queue_expected_wait
 from router.core.index import Index
 from router.core.lines import req_text
 from router.core.members import members
 from router.core.plans import kept_for, requirement_of
-from router.core.state import Agent, Assignment, Contact, Offer, RoutingState
+from router.core.state import Agent, Assignment, Callback, Contact, Offer, RoutingState
+from router.model.forecasts import accuracy_of
 from router.model.ids import AgentId
 from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
 from router.model.views import (
     AgentView,
     AssignmentView,
+    CallbackView,
     ContactView,
     Counts,
     OfferView,
@@ -121,6 +128,8 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         offers_made=contact.offers_made,
         ttl_at_ms=contact.ttl_at_ms,
         wait_until_ms=contact.wait_until_ms,
+        hops=contact.hops,
+        held=contact.held,
         preferred_agent_id=contact.preferred_agent_id,
         parked=_is_parked(state, contact),
         plan=plan_name(state, contact),
@@ -131,6 +140,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         reason=contact.reason,
         rule=contact.rule,
         failed_rules=contact.failed_rules,
+        callback=None if contact.callback is None else callback_view(contact.callback),
     )
 
 
@@ -138,6 +148,27 @@ def _is_parked(state: RoutingState, contact: Contact) -> bool:
     if contact.state is not ContactState.ASSIGNED or contact.assignment_id is None:
         return False
     return state.assignments[contact.assignment_id].state is AssignmentState.PARKED
+
+
+def callback_view(callback: Callback) -> CallbackView:
+    """What makes a contact a callback."""
+    return CallbackView(
+        mode=callback.mode,
+        phase=callback.phase,
+        attempts=callback.attempts,
+        scheduled_at_ms=callback.scheduled_at_ms,
+        due_at_ms=callback.due_at_ms,
+        expires_at_ms=callback.expires_at_ms,
+        outcome=callback.outcome,
+    )
+
+
+def one_contact_view(state: RoutingState, contact: Contact) -> ContactView:
+    """A contact that was asked for by itself: with its expected wait while it waits."""
+    view = contact_view(state, contact)
+    if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
+        view = structs.replace(view, expected_wait=expected_wait(state, contact))
+    return view
 
 
 def _req(state: RoutingState, contact: Contact) -> str:
@@ -202,14 +233,29 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
         qualified |= line.profile_mask
         i = line.channel_index
         by_channel[i] = by_channel.get(i, 0) | line.profile_mask & index.open_profiles[i]
+    hours = state.hours.get(queue_id)
     return QueueView(
         queue_id=queue_id,
+        is_open=hours is None or hours.is_open,
+        changes_at_ms=None if hours is None else hours.changes_at_ms,
+        closed_reason=None if hours is None or hours.is_open else hours.reason,
         waiting=tally[ContactState.QUEUED],
         offered=tally[ContactState.OFFERED],
         assigned=tally[ContactState.ASSIGNED],
         oldest_queued_at_ms=min(heads, default=None),
         agents_ready=sum(profile.ready for profile in index.profiles_in(qualified)),
         agents_available=_available(index, by_channel),
+        callbacks=tally[ContactState.CALLBACK_SCHEDULED],
+    )
+
+
+def one_queue_view(state: RoutingState, queue_id: str) -> QueueView:
+    """A queue that was asked for by itself: with what a newcomer has to expect, and how good forecasts have been."""
+    counts = state.learned.counts.get(queue_id)
+    return structs.replace(
+        queue_view(state, queue_id),
+        expected_wait=queue_expected_wait(state, queue_id),
+        forecasts=None if counts is None else accuracy_of(copy(counts)),
     )
 
 

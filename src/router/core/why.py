@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from router.core.eligibility import lacks, lacks_qualification
+from router.core.expected import expected_wait
 from router.core.plans import asks_of, plan_of
 from router.core.state import Agent, Contact, RoutingState
 from router.core.views import contact_view
@@ -59,6 +60,7 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         reason=_reason(contact, able),
         req=view.req,
         position=view.position,
+        expected_wait=expected_wait(state, contact) if _waits(contact) else None,
         could_take_now=tuple(a.agent_id for a in able if a.could_take_now),
         qualified=len(able),
         lacking=dict(sorted(lacking.items())),
@@ -66,6 +68,7 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         next_change_at_ms=None if change is None else change[0],
         next_change=None if change is None else change[1],
         chosen=tuple(_chosen(state, contact)),
+        stays=_stays(state, contact),
         step=_step_why(state, contact, contact.step),
         next_step=_next_step_why(state, contact),
         rule=contact.rule,
@@ -97,10 +100,29 @@ def _chosen(state: RoutingState, contact: Contact) -> Iterator[Chosen]:
         )
 
 
+def _waits(contact: Contact) -> bool:
+    return contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED
+
+
 def _reason(contact: Contact, able: list[AgentWhy]) -> str:
+    if contact.state is ContactState.CALLBACK_SCHEDULED and contact.callback is not None:
+        return f"callback_{contact.callback.phase}"
     if contact.state is not ContactState.QUEUED:
         return str(contact.state)
+    if contact.held:
+        return "queue_closed"
     return "waiting_for_agent" if able else "nobody_qualified"
+
+
+def _stays(state: RoutingState, contact: Contact) -> bool:
+    if contact.state is not ContactState.QUEUED or not hops_used_up(state, contact):
+        return False
+    return state.queue_policy(contact.queue_id).overflow_to is not None
+
+
+def hops_used_up(state: RoutingState, contact: Contact) -> bool:
+    """Whether it may overflow no more."""
+    return state.policy is not None and contact.hops >= state.policy.overflow_hops_max
 
 
 def _next_change(
@@ -108,11 +130,16 @@ def _next_change(
 ) -> tuple[int, str] | None:
     """The next moment at which time alone changes something for this contact."""
     moments: list[tuple[int, str]] = []
+    hours = state.hours.get(contact.queue_id) if contact.held else None
+    if hours is not None and hours.changes_at_ms is not None:
+        moments.append((hours.changes_at_ms, "opening"))
     if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None:
-        moments.append((contact.ttl_at_ms, "ttl"))
+        moments.append((contact.ttl_at_ms, "callback_expired" if contact.callback else "ttl"))
     if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None:
         overflow = state.queue_policy(contact.queue_id).overflow_to
         moments.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
+    if contact.callback is not None and contact.callback.due_at_ms is not None:
+        moments.append((contact.callback.due_at_ms, "callback"))
     if contact.preferred_until_ms is not None:
         moments.append((contact.preferred_until_ms, "preferred"))
     if contact.state is ContactState.QUEUED and contact.step_until_ms is not None:
@@ -120,7 +147,9 @@ def _next_change(
     moments += [(state.offers[o].deadline_ms, "offer_timeout") for o in contact.offers]
     for answer in able:
         moments += [
-            (lack.until_ms, lack.code) for lack in answer.lacks if lack.until_ms is not None
+            (lack.until_ms, lack.code)
+            for lack in answer.lacks
+            if lack.until_ms is not None and lack.code != "closed"
         ]
     return min((m for m in moments if m[0] > state.at_ms), default=None)
 

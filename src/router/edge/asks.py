@@ -9,6 +9,7 @@ from router.edge.auth import Credential
 from router.edge.call import is_none_of_his
 from router.edge.idempotency import enqueue_command
 from router.edge.problems import PROBLEMS, code_of
+from router.model.callbacks import CallbackFields
 from router.model.commands import (
     AbandonContact,
     AcceptOffer,
@@ -28,6 +29,8 @@ from router.model.commands import (
     LeaveContact,
     ParkAssignment,
     ParkContact,
+    ReportCallback,
+    RequestCallback,
     RequeueContact,
     ResumeAssignment,
     SetAgentChannels,
@@ -81,6 +84,19 @@ def command_of(ask: Any, credential: Credential) -> Command:
             return UnparkContact(contact_id=ask.contact_id, gateway_id=gateway_id)
         case frames.SetAgentChannelsFrame():
             return SetAgentChannels(agent_id=ask.agent_id, paused=ask.paused)
+        case frames.Callback():
+            return RequestCallback(
+                contact_id=ask.contact_id,
+                gateway_id=gateway_id,
+                callback=CallbackFields(mode=ask.mode, channel=ask.channel, at_ms=ask.at_ms),
+            )
+        case frames.CallbackResult():
+            return ReportCallback(
+                contact_id=ask.contact_id,
+                gateway_id=gateway_id,
+                outcome=ask.outcome,
+                attempt=ask.attempt,
+            )
         case frames.Requeue():
             return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
         case frames.Assign():
@@ -166,7 +182,9 @@ def _conversation_command(ask: Any, agent_id: str) -> Command:
 
 
 def names_one_target(ask: Any) -> bool:
-    """A transfer or a consult goes to a queue or to an agent, not to both or neither."""
+    """A transfer or a consult goes to a queue or to an agent, not to both or neither; a question is about one thing."""
+    if isinstance(ask, frames.AskExpectedWait):
+        return (ask.contact_id is None) != (ask.queue_id is None)
     if not isinstance(ask, frames.Transfer | frames.Consult):
         return True
     return (ask.to_queue_id is None) != (ask.to_agent_id is None)
@@ -188,6 +206,7 @@ def answer_of(ask: Any, outcome: Outcome) -> Ok | ErrorFrame:
             state=answer.state,
             allowed=answer.allowed,
             seq=answer.seq,
+            opens_at_ms=answer.opens_at_ms,
         )
     return Ok(
         id=ask.id,

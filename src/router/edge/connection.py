@@ -22,6 +22,7 @@ from router.edge.asks import (
     problem_frame,
 )
 from router.edge.auth import AuthFailed, Credential
+from router.edge.expectations import expected_wait_answer
 from router.edge.hub import Hub
 from router.edge.outbox import Outbox
 from router.model.commands import ConnectDesktop
@@ -31,7 +32,7 @@ from router.runtime.writer import Writer
 from router.settings import SocketSettings
 from router.wire.close_codes import CloseCode
 from router.wire.codec import JSON, BadFrame, Decoder
-from router.wire.frames import Pong, Tell
+from router.wire.frames import AskExpectedWait, Pong, Tell
 from router.wire.session import (
     Authenticate,
     Beat,
@@ -294,6 +295,9 @@ class Connection:
 
     async def _perform(self, ask: Any, credential: Credential) -> None:
         try:
+            if isinstance(ask, AskExpectedWait):
+                self.send(await expected_wait_answer(self._writer, ask, credential))
+                return
             command = command_of(ask, credential)
             reply = await self._writer.execute(
                 credential.workspace, command, actor=credential.actor

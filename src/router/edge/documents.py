@@ -4,10 +4,12 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.model.callbacks import CallbackOutcome
 from router.model.errors import Problem
 from router.model.events import Event
+from router.model.forecasts import ExpectedWait
 from router.model.ids import Ident, Name
-from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
+from router.model.policy import DAY_S, Attributes, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState, ContactState
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.stats.figures import QueueFigures
@@ -43,6 +45,20 @@ class Reason(_Request, frozen=True, kw_only=True):
     """Why, as an id; the body may be left out."""
 
     reason: Ident | None = None
+
+
+class QueueTurn(_Request, frozen=True, kw_only=True):
+    """For how long; the body may be left out: until the next such request."""
+
+    for_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
+
+
+class CallbackResult(_Request, frozen=True, kw_only=True):
+    """How the call went that ``callback.due`` asked for."""
+
+    outcome: CallbackOutcome
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """The number in ``callback.due``; none: the attempt under way."""
 
 
 class RequeueTarget(_Request, frozen=True, kw_only=True):
@@ -143,11 +159,44 @@ class ContactsQuery(_Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
 
+class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
+    """The contact that may come: as it would be submitted."""
+
+    channel: Name | None = None
+    """Left out: the channel of which the queue has handled most."""
+    skills: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$"
+        ),
+    ] = ""
+    """``skill:level``, several divided by commas."""
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
+
+
 class AgentsQuery(_Request, frozen=True, kw_only=True):
     """Which agents."""
 
     cursor: Ident | None = None
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
+class AvailabilityQuery(_Request, frozen=True, kw_only=True):
+    """For what kind of contact."""
+
+    channel: Name | None = None
+    """Left out: any channel."""
+    skills: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(,[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?){0,31}(?!\n)$"
+            ),
+        ]
+        | None
+    ) = None
+    """``english:5,billing``; a skill without a level is asked for at level 1."""
 
 
 class EventsQuery(_Request, frozen=True, kw_only=True):
@@ -193,6 +242,12 @@ class AgentReceipt(_Receipt, frozen=True, kw_only=True):
     """What was done to an agent, durably."""
 
     agent_id: str
+
+
+class QueueReceipt(_Receipt, frozen=True, kw_only=True):
+    """What was done to a queue, durably."""
+
+    queue_id: str
 
 
 class OfferReceipt(_Receipt, frozen=True, kw_only=True):
@@ -260,6 +315,15 @@ class QueueList(_Response, frozen=True, kw_only=True):
     """All queues, by ascending id."""
 
     queues: tuple[QueueStatus, ...]
+    as_of_seq: int
+    at_ms: int
+
+
+class ExpectedWaitDocument(_Response, frozen=True, kw_only=True):
+    """How long a contact would wait that came now."""
+
+    queue_id: str
+    expected_wait: ExpectedWait
     as_of_seq: int
     at_ms: int
 

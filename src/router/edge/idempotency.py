@@ -44,6 +44,7 @@ def enqueue_command(
         continues=fields.continues,
         gateway_id=credential.subject if credential.role is Role.GATEWAY else "",
         reference=fields.reference,
+        callback=fields.callback,
         dedupe_key=dedupe_key,
         fingerprint=fingerprint,
     )

@@ -52,7 +52,12 @@ PROBLEMS: Final[dict[str, ProblemKind]] = {
     "contact_exists": _K(409, "The contact exists already"),
     "key_reused": _K(422, "The idempotency key was used for another payload"),
     "queue_full": _K(429, "The queue is full", temporary=True),
+    "queue_closed": _K(409, "The queue is closed"),
+    "nobody_there": _K(409, "Nobody is there to take it"),
     "no_queue": _K(422, "No queue named and none found for it"),
+    "callback_not_offered": _K(409, "The queue offers no callbacks"),
+    "callback_time": _K(422, "The time is not one that a callback can be agreed for"),
+    "callback_exists": _K(409, "It is a callback already, on other terms"),
     "policy_invalid": _K(422, "The policy has errors"),
     "policy_version": _K(412, "The policy has another version"),
     "drain_required": _K(409, "A removed queue has contacts waiting"),
@@ -103,6 +108,8 @@ class ProblemDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     allowed: tuple[str, ...] = ()
     seq: int | None = None
     """The event that decided otherwise."""
+    opens_at_ms: int | None = None
+    """Of a closed queue: when it opens, as far as is known."""
     errors: tuple[Problem, ...] = ()
 
 
@@ -156,6 +163,7 @@ def refused(refusal: Refused) -> ProblemRaised:
         state=refusal.state,
         allowed=refusal.allowed,
         seq=refusal.seq,
+        opens_at_ms=refusal.opens_at_ms,
     )
 
 

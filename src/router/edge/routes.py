@@ -10,6 +10,7 @@ from msgspec import Struct
 from router.edge import (
     access,
     agents,
+    callbacks,
     contacts,
     conversations,
     doctor,
@@ -28,6 +29,8 @@ from router.edge.documents import (
     AgentStateChange,
     AssignmentReceipt,
     AssignTarget,
+    AvailabilityQuery,
+    CallbackResult,
     Completion,
     ContactChange,
     ContactList,
@@ -36,6 +39,8 @@ from router.edge.documents import (
     DigestDocument,
     EventList,
     EventsQuery,
+    ExpectedWaitDocument,
+    ExpectedWaitQuery,
     HandOverTarget,
     HealthDocument,
     LeaveTarget,
@@ -46,7 +51,9 @@ from router.edge.documents import (
     PolicyReceipt,
     PublishQuery,
     QueueList,
+    QueueReceipt,
     QueueStatus,
+    QueueTurn,
     Reason,
     RequeueTarget,
     ShadowReceipt,
@@ -56,10 +63,18 @@ from router.edge.documents import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.model.callbacks import CallbackFields
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
 from router.model.shadow import ShadowReport
-from router.model.views import AgentView, AgentWhy, ContactView, ContactWhy, RulesView
+from router.model.views import (
+    AgentView,
+    AgentWhy,
+    AvailabilityView,
+    ContactView,
+    ContactWhy,
+    RulesView,
+)
 from router.rules.trial import SampleContact, Trial
 from router.wire.frames import ContactFields
 
@@ -117,6 +132,18 @@ def _assignment(action: str, operation: Operation, request: Any, *codes: str) ->
     )
 
 
+def _queue(action: str, operation: Operation, request: Any) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/queues/{{queue_id}}/{action}",
+        operation=operation,
+        request=request,
+        response=QueueReceipt,
+        tag="queues",
+        codes=("unknown_queue",),
+    )
+
+
 _CONTACTS: Final = (
     Route(
         method="POST",
@@ -133,7 +160,11 @@ _CONTACTS: Final = (
             "unknown_fact",
             "key_reused",
             "queue_full",
+            "queue_closed",
+            "nobody_there",
             "no_queue",
+            "callback_not_offered",
+            "callback_time",
         ),
         request_headers=("Idempotency-Key",),
     ),
@@ -167,6 +198,16 @@ _CONTACTS: Final = (
     _contact("end", contacts.end_contact, Reason, "not_owner"),
     _contact("park", contacts.park_contact, Nothing),
     _contact("unpark", contacts.unpark_contact, Nothing),
+    _contact(
+        "callback",
+        callbacks.request_callback,
+        CallbackFields,
+        "unknown_channel",
+        "callback_not_offered",
+        "callback_time",
+        "callback_exists",
+    ),
+    _contact("callback/result", callbacks.report_callback, CallbackResult),
     _contact("requeue", contacts.requeue_contact, RequeueTarget, "unknown_queue"),
     _contact(
         "transfer",
@@ -176,6 +217,7 @@ _CONTACTS: Final = (
         "unknown_queue",
         "unknown_agent",
         "agent_unavailable",
+        "queue_closed",
         "consult_state",
     ),
     _contact(
@@ -338,6 +380,27 @@ _CENTRE: Final = (
         response=QueueStatus,
         tag="queues",
         codes=("unknown_queue",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/queues/{queue_id}/availability",
+        operation=queues.get_availability,
+        response=AvailabilityView,
+        query=AvailabilityQuery,
+        tag="queues",
+        codes=("unknown_queue", "unknown_channel", "unknown_skill"),
+    ),
+    _queue("open", queues.open_queue, QueueTurn),
+    _queue("close", queues.close_queue, QueueTurn),
+    _queue("follow-hours", queues.follow_queue_hours, Nothing),
+    Route(
+        method="GET",
+        path="/v1/queues/{queue_id}/expected-wait",
+        operation=queues.get_expected_wait,
+        response=ExpectedWaitDocument,
+        query=ExpectedWaitQuery,
+        tag="queues",
+        codes=("unknown_queue", "unknown_channel", "unknown_skill", "no_queue"),
     ),
     Route(
         method="GET",

@@ -12,7 +12,7 @@ from router.wire.frames import Page
 
 # Some 400 bytes a contact: a page stays well below the frame sizes that clients accept by default.
 PAGE_COUNT: Final = 500
-_LIVE: Final = (ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED)
+_LIVE: Final = tuple(state for state in ContactState if not state.is_terminal)
 
 
 class Standing(Struct, frozen=True, kw_only=True):

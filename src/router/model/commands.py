@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue, Policy
 from router.model.states import AgentState
@@ -40,6 +41,8 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
+    callback: CallbackFields | None = None
+    """Set: the customer is not on the line; he is to be called."""
 
 
 class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
@@ -111,6 +114,26 @@ class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):
 
     contact_id: ContactId
     agent_id: AgentId
+
+
+class RequestCallback(_Command, frozen=True, kw_only=True, tag="callback.request"):
+    """A waiting contact becomes a callback and keeps its place. Repeating it on the same terms is no error."""
+
+    contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
+    callback: CallbackFields = CallbackFields()
+
+
+class ReportCallback(_Command, frozen=True, kw_only=True, tag="callback.report"):
+    """How the attempt under way went. Repeating the last report is no error."""
+
+    contact_id: ContactId
+    outcome: CallbackOutcome
+    attempt: int | None = None
+    """Which one: the number in ``callback.due``; none: the one under way."""
+    gateway_id: GatewayId | None = None
+    """Set: only the gateway that submitted it may; to others it is unknown."""
 
 
 class StartConsult(_Command, frozen=True, kw_only=True, tag="consult.start"):
@@ -328,6 +351,17 @@ class ClearShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.clear_s
     """End the shadow."""
 
 
+class SetQueueOpen(_Command, frozen=True, kw_only=True, tag="queue.set_open"):
+    """A supervisor opens or closes a queue whatever its calendar says; ``is_open`` none: back to the calendar.
+
+    ``for_s``: only for so long, then the calendar again; none: until the next such command.
+    """
+
+    queue_id: QueueId
+    is_open: bool | None = None
+    for_s: int | None = None
+
+
 class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
     """Nothing but time has passed: due timers fire."""
 
@@ -341,6 +375,8 @@ Command: TypeAlias = (
     | RequeueContact
     | TransferContact
     | AssignContact
+    | RequestCallback
+    | ReportCallback
     | StartConsult
     | CompleteConsult
     | CancelConsult
@@ -367,5 +403,6 @@ Command: TypeAlias = (
     | PublishPolicy
     | SetShadowPolicy
     | ClearShadowPolicy
+    | SetQueueOpen
     | AdvanceTime
 )

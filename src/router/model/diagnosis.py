@@ -25,6 +25,8 @@ class FindingCode(StrEnum):
     CONTACTS_TOO_HEAVY = "contacts_too_heavy"
     CONTACTS_NOBODY_READY = "contacts_nobody_ready"
     CONTACTS_NEAR_THEIR_END = "contacts_near_their_end"
+    CONTACTS_QUEUE_CLOSED = "contacts_queue_closed"
+    CONTACTS_STAY = "contacts_stay"
     NO_AGENTS = "no_agents"
     QUEUE_WITHOUT_AGENTS = "queue_without_agents"
     RULE_WITHOUT_AGENTS = "rule_without_agents"
@@ -36,6 +38,7 @@ class FindingCode(StrEnum):
     AGENTS_WITHOUT_WORK = "agents_without_work"
     SKILL_NOT_DECLARED = "skill_not_declared"
     QUEUE_NOT_DECLARED = "queue_not_declared"
+    QUEUE_NEVER_OPENS = "queue_never_opens"
     TARGET_BELOW_OFFER_TIMEOUT = "target_below_offer_timeout"
     POLICY_ADVICE = "policy_advice"
 
@@ -47,6 +50,8 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.CONTACTS_TOO_HEAVY: "raise the agents' units, or lower the channel's",
     FindingCode.CONTACTS_NOBODY_READY: "somebody who is qualified must go ready",
     FindingCode.CONTACTS_NEAR_THEIR_END: "they expire soon: assign them, or move them to a queue with free agents",
+    FindingCode.CONTACTS_QUEUE_CLOSED: "open the queue, or move them to one that is open",
+    FindingCode.CONTACTS_STAY: "assign them, or move them; raise overflow_hops_max, or shorten the chain of overflows",
     FindingCode.NO_AGENTS: "put agents: PUT /v1/agents/{agent_id}",
     FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent what lacks, lower what the queue requires, or remove it",
     FindingCode.RULE_WITHOUT_AGENTS: "give an agent what lacks, or lower what the rule asks for",
@@ -59,6 +64,7 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.SKILL_NOT_DECLARED: "declare it in the policy, or take it from the agents: it counts for nothing",
     FindingCode.QUEUE_NOT_DECLARED: "put the queue back into the policy, or take it from the agents",
     FindingCode.TARGET_BELOW_OFFER_TIMEOUT: "shorten offer_timeout_s: one offer without an answer misses the target",
+    FindingCode.QUEUE_NEVER_OPENS: "open it, or give its calendar hours",
     FindingCode.POLICY_ADVICE: "allowed, but hardly meant",
 }
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
-from router.model.policy import FactValue, Policy
+from router.model.policy import CallbackMode, CallbackPlace, FactValue, Policy
 from router.model.states import AgentState, AssignmentRole, Turn
 
 
@@ -47,6 +47,8 @@ class ContactQueued(_Event, frozen=True, kw_only=True, tag="contact.queued"):
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
     """When it overflows or expires from this queue."""
+    hops: int = 0
+    """Overflows on its way into this queue."""
     gateway_id: GatewayId = ""
     reference: str | None = None
     dedupe_key: bytes | None = None
@@ -88,7 +90,9 @@ class ContactUpdated(_Event, frozen=True, kw_only=True, tag="contact.updated"):
 class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued"):
     """The contact waits again, at its old age. ``agent_id``: the agent who lost it, where there was one.
 
-    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``drained``.
+    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``transfer_back``,
+    ``owner_away``, ``drained``, ``stays`` (it would overflow and cannot: the queues along the way are closed, or it has done so too
+    often), ``callback_due`` (its time has come).
     """
 
     contact_id: ContactId
@@ -105,6 +109,8 @@ class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued")
     cool_down_until_ms: int | None = None
     """Until then ``agent_id`` does not get it again."""
     gateway_id: GatewayId = ""
+    queued_at_ms: int | None = None
+    """Its age counts from here from now on; none: as before."""
     plan: str | None = None
     step: int = 0
     step_until_ms: int | None = None
@@ -115,13 +121,19 @@ class ContactRequeued(_Event, frozen=True, kw_only=True, tag="contact.requeued")
 
 
 class ContactOverflowed(_Event, frozen=True, kw_only=True, tag="contact.overflowed"):
-    """Waited too long in one queue; waits on in another, at its old age."""
+    """Leaves one queue and waits on in another, at its old age.
+
+    Reasons: ``wait_max`` (it waited too long), ``closed`` (the queue closed).
+    """
 
     contact_id: ContactId
     from_queue_id: QueueId
     queue_id: QueueId
     req: str
     wait_until_ms: int | None = None
+    reason: str = "wait_max"
+    hops: int = 1
+    """More than one: closed queues on the way sent it on at once."""
     gateway_id: GatewayId = ""
     plan: str | None = None
     step: int = 0
@@ -188,7 +200,11 @@ class ContactCancelled(_Event, frozen=True, kw_only=True, tag="contact.cancelled
 
 
 class ContactExpired(_Event, frozen=True, kw_only=True, tag="contact.expired"):
-    """Terminal: its time to live (``ttl``) or the queue's longest wait (``wait_max``) is over."""
+    """Terminal: its time to live (``ttl``) or the queue's longest wait (``wait_max``) is over, or the queue closed (``closed``).
+
+    A callback: ``callback_expired`` (its time is over), ``callback_failed`` (not reached at the last attempt),
+    ``callback_voicemail`` (a machine has taken the message).
+    """
 
     contact_id: ContactId
     queue_id: QueueId
@@ -288,7 +304,7 @@ class OfferRescinded(_Event, frozen=True, kw_only=True, tag="offer.rescinded"):
     """Taken back by the router.
 
     Reasons: ``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``,
-    ``moved``, ``updated``, ``owner_ended``, ``policy``, ``consult_cancelled``.
+    ``moved``, ``updated``, ``owner_ended``, ``policy``, ``callback``, ``consult_cancelled``.
     """
 
     offer_id: OfferId
@@ -413,7 +429,7 @@ class WrapUpExtended(_Event, frozen=True, kw_only=True, tag="assignment.wrap_up_
 class AssignmentCompleted(_Event, frozen=True, kw_only=True, tag="assignment.completed"):
     """The agent is done with it, exactly once.
 
-    Reasons: ``finished``, ``timer``, ``no_wrap_up``, ``lost_desktop``, ``consult_ended``.
+    Reasons: ``finished``, ``timer``, ``no_wrap_up``, ``lost_desktop``, ``consult_ended``, ``callback_failed``.
     """
 
     assignment_id: AssignmentId
@@ -421,6 +437,78 @@ class AssignmentCompleted(_Event, frozen=True, kw_only=True, tag="assignment.com
     agent_id: AgentId
     reason: str
     disposition: str | None = None
+
+
+class CallbackRequested(_Event, frozen=True, kw_only=True, tag="callback.requested"):
+    """The contact is a callback from here on: it waits at its old place, on this channel, without its customer."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    channel: str
+    req: str
+    mode: CallbackMode
+    place: CallbackPlace
+    expires_at_ms: int | None = None
+    """When it is given up; its time to live and its queue's longest wait count no longer."""
+    gateway_id: GatewayId = ""
+
+
+class CallbackScheduled(_Event, frozen=True, kw_only=True, tag="callback.scheduled"):
+    """It waits for the agreed time, and then in its queue."""
+
+    contact_id: ContactId
+    due_at_ms: int
+    gateway_id: GatewayId = ""
+
+
+class CallbackDue(_Event, frozen=True, kw_only=True, tag="callback.due"):
+    """The gateway is to call the customer now, and to report how it went before the deadline.
+
+    Agent first: ``agent_id`` has the contact and waits. Customer first: nobody has it; it was the turn of
+    ``for_agent_id``, and until the outcome is known nobody else is called for him.
+    """
+
+    contact_id: ContactId
+    attempt: int
+    mode: CallbackMode
+    channel: str
+    deadline_ms: int
+    agent_id: AgentId | None = None
+    for_agent_id: AgentId | None = None
+    reference: str | None = None
+    gateway_id: GatewayId = ""
+
+
+class CallbackConnected(_Event, frozen=True, kw_only=True, tag="callback.connected"):
+    """The customer is there. ``agent_id`` has him; without one the contact waits, at its old age, on the live channel.
+
+    ``outcome``: ``connected``, or ``voicemail`` where the policy takes that for done and an agent speaks on it.
+    """
+
+    contact_id: ContactId
+    attempt: int
+    queue_id: QueueId
+    req: str
+    outcome: str = "connected"
+    wait_until_ms: int | None = None
+    agent_id: AgentId | None = None
+    gateway_id: GatewayId = ""
+
+
+class CallbackFailed(_Event, frozen=True, kw_only=True, tag="callback.failed"):
+    """Nobody was reached. ``agent_id``, where there is one, loses the contact here.
+
+    ``outcome``: ``no_answer``, ``busy``, ``voicemail``, ``failed``, or ``timeout`` (the gateway has not reported in time).
+    """
+
+    contact_id: ContactId
+    attempt: int
+    outcome: str
+    due_at_ms: int | None = None
+    """When it waits again; none: this was the last attempt."""
+    assignment_id: AssignmentId | None = None
+    agent_id: AgentId | None = None
+    gateway_id: GatewayId = ""
 
 
 class AgentUpdated(_Event, frozen=True, kw_only=True, tag="agent.updated"):
@@ -482,6 +570,34 @@ class DesktopLost(_Event, frozen=True, kw_only=True, tag="agent.desktop_lost"):
     grace_until_ms: int
 
 
+class QueueOpened(_Event, frozen=True, kw_only=True, tag="queue.opened"):
+    """The queue is open, and those who waited for that may be offered. Also said of an open queue, when ``until_ms`` changes.
+
+    Reasons: ``hours``, ``supervisor``.
+    """
+
+    queue_id: QueueId
+    until_ms: int | None = None
+    """When that changes, as far as is known; none: not within a year."""
+    reason: str = "hours"
+    wait_until_ms: int | None = None
+    """When those who waited for the opening overflow or expire: their longest wait counts from here."""
+
+
+class QueueClosed(_Event, frozen=True, kw_only=True, tag="queue.closed"):
+    """The queue is closed. Also said of a closed queue, when ``until_ms`` or the reason changes.
+
+    Reasons: ``hours``, ``holiday``, ``supervisor``. What becomes of those in line is said by events of their own.
+    """
+
+    queue_id: QueueId
+    until_ms: int | None = None
+    """When that changes, as far as is known; none: not within a year."""
+    reason: str = "hours"
+    holds: bool = False
+    """Those in line are held back until the opening."""
+
+
 class PolicyPublished(_Event, frozen=True, kw_only=True, tag="policy.published"):
     """This policy holds from here on."""
 
@@ -538,6 +654,11 @@ Event: TypeAlias = (
     | WrapUpStarted
     | WrapUpExtended
     | AssignmentCompleted
+    | CallbackRequested
+    | CallbackScheduled
+    | CallbackDue
+    | CallbackConnected
+    | CallbackFailed
     | AgentUpdated
     | AgentRemoved
     | AgentStateChanged
@@ -545,6 +666,8 @@ Event: TypeAlias = (
     | AgentChannelsSet
     | DesktopConnected
     | DesktopLost
+    | QueueOpened
+    | QueueClosed
     | PolicyPublished
     | DayBegan
     | ShadowPolicySet

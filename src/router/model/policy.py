@@ -24,6 +24,10 @@ Skills: TypeAlias = Annotated[dict[Name, Proficiency], Meta(max_length=32)]
 FactValue: TypeAlias = (
     bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=128)]
 )
+# The lookahead keeps out the trailing newline that `$` alone lets through.
+SPAN_PATTERN: Final = r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)(?!\n)$"
+DATE_PATTERN: Final = r"^(19|20|21)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\n)$"
+ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}(?!\n)$"
 Attributes: TypeAlias = Annotated[dict[Name, FactValue], Meta(max_length=64)]
 
 # A rule expression (CEL): what it may hold is said by ``rules/tokens.py`` and ``rules/expressions.py``.
@@ -87,6 +91,55 @@ class WhenFull(StrEnum):
     OVERFLOW = "overflow"
 
 
+class WhenClosed(StrEnum):
+    """What happens to a submit that finds its queue closed; ``wait``: it waits in line, held back until the opening."""
+
+    REFUSE = "refuse"
+    OVERFLOW = "overflow"
+    WAIT = "wait"
+
+
+class AtClosing(StrEnum):
+    """What becomes of those who are in line when their queue closes.
+
+    ``serve``: they are still offered; ``wait``: they are held back until the opening.
+    """
+
+    SERVE = "serve"
+    WAIT = "wait"
+    EXPIRE = "expire"
+    OVERFLOW = "overflow"
+
+
+class WhenNobody(StrEnum):
+    """What happens to a submit for which nobody who qualifies is READY (busy or free)."""
+
+    WAIT = "wait"
+    REFUSE = "refuse"
+    OVERFLOW = "overflow"
+
+
+class CallbackMode(StrEnum):
+    """Whether the agent is there before the customer is dialled, or the other way round."""
+
+    AGENT_FIRST = "agent_first"
+    CUSTOMER_FIRST = "customer_first"
+
+
+class CallbackPlace(StrEnum):
+    """Where a callback with an agreed time stands when that time comes: at its old age, or as if it came then."""
+
+    KEEP = "keep"
+    AT_DUE = "at_due"
+
+
+class VoicemailIs(StrEnum):
+    """What a machine that answers counts as."""
+
+    DONE = "done"
+    RETRY = "retry"
+
+
 class Preferred(StrEnum):
     """Whom a step keeps its contacts for."""
 
@@ -148,6 +201,8 @@ class ChannelPolicy(_Document, frozen=True, kw_only=True):
     """Most contacts of this channel that one agent takes within a time; none: as many as come."""
     park_max_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] | None = None
     """A contact parked for longer ends; none: it may be parked for ever."""
+    unpark_away: LostDesktopAction = LostDesktopAction.KEEP
+    """The customer of a parked conversation writes while its agent is not READY: it waits there for him, or is requeued."""
     wrap_up_holds_capacity: bool = True
     auto_accept: bool = False
     offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 15
@@ -185,6 +240,28 @@ class FactOrder(_Document, frozen=True, kw_only=True):
     fact: Name
     """A declared fact of agents that has an order: ``bool`` (false first), ``int``, ``enum`` (by its place in ``values``)."""
     direction: Direction = Direction.ASC
+
+
+class CallbackPolicy(_Document, frozen=True, kw_only=True):
+    """Callbacks from a queue: the customer hangs up and keeps his place in line."""
+
+    mode: CallbackMode = CallbackMode.AGENT_FIRST
+    """Unless the request names one."""
+    channel: Name | None = None
+    """The channel that a callback uses, unless the request names one; none: the contact's own."""
+    attempts_max: Annotated[int, Meta(ge=1, le=10)] = 3
+    retry_after_s: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=7 * DAY_S)], ...], Meta(min_length=1, max_length=9)
+    ] = (300,)
+    """The pause after the first attempt, the second …; the last one repeats."""
+    ring_s: Annotated[int, Meta(ge=1, le=3_600)] = 45
+    """The gateway has so long to report an attempt's outcome; silence counts as no answer."""
+    voicemail_is: VoicemailIs = VoicemailIs.RETRY
+    schedule_max_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = 7 * DAY_S
+    """How far ahead a time may be agreed; 0: no agreed times."""
+    place: CallbackPlace = CallbackPlace.KEEP
+    expires_after_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] | None = DAY_S
+    """Counted from the request, or from the agreed time; none: never. In place of ``ttl_s`` and ``wait_max_s``."""
 
 
 class StepPolicy(_Document, frozen=True, kw_only=True):
@@ -246,6 +323,11 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     wait_max_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
     """After this wait the contact overflows, or expires where there is no ``overflow_to``."""
     overflow_to: Name | None = None
+    hours: Name | None = None
+    """The calendar by which it opens and closes; none: always open, unless a supervisor closes it."""
+    when_closed: WhenClosed = WhenClosed.REFUSE
+    at_closing: AtClosing = AtClosing.SERVE
+    when_nobody: WhenNobody = WhenNobody.WAIT
     cool_down_s: Seconds = 30
     """After a decline or RONA the contact is not offered to that agent again for this long."""
     rona: RonaPolicy = RonaPolicy()
@@ -255,6 +337,50 @@ class QueuePolicy(_Document, frozen=True, kw_only=True):
     """For ``selection: by_facts``: the first fact decides, then the next, then the longest idle."""
     weight_fact: Name | None = None
     """For ``selection: weighted_random``: an ``int`` fact of agents; missing or below 1 counts 1, above 1,000 counts 1,000."""
+    callback: CallbackPolicy | None = None
+    """Callbacks; none: this queue offers none."""
+    expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
+    """What one contact is thought to take an agent until some have been handled: expected waits begin with it."""
+
+
+Span: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]
+Spans: TypeAlias = Annotated[tuple[Span, ...], Meta(max_length=12)]
+CalendarDate: TypeAlias = Annotated[str, Meta(pattern=DATE_PATTERN)]
+
+
+class WeekPolicy(_Document, frozen=True, kw_only=True):
+    """Open spans by weekday, in local time; a day that is not named is closed."""
+
+    mon: Spans = ()
+    tue: Spans = ()
+    wed: Spans = ()
+    thu: Spans = ()
+    fri: Spans = ()
+    sat: Spans = ()
+    sun: Spans = ()
+
+
+class HolidaysPolicy(_Document, frozen=True, kw_only=True):
+    """Whose public holidays count: an ISO 3166 country, and a subdivision of it as the ``holidays`` library names it."""
+
+    country: Annotated[str, Meta(pattern="^[A-Z]{2,3}(?!\\n)$")]
+    subdivision: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class CalendarPolicy(_Document, frozen=True, kw_only=True):
+    """Opening hours. ``dates`` win over ``holidays``, and these over ``week``.
+
+    A span belongs to the day on which it begins, also where it goes over midnight (``22:00-06:00``).
+    """
+
+    zone: Annotated[str, Meta(pattern=ZONE_PATTERN)]
+    """An IANA time zone."""
+    week: WeekPolicy = WeekPolicy()
+    holidays: HolidaysPolicy | None = None
+    holiday_hours: Spans = ()
+    """Open spans of a public holiday; none: closed."""
+    dates: Annotated[dict[CalendarDate, Spans], Meta(max_length=1_000)] = {}
+    """Open spans of single days (``2026-12-24``), whatever weekday or holiday they are; none: closed."""
 
 
 class EntryWhen(_Document, frozen=True, kw_only=True):
@@ -303,6 +429,10 @@ class Policy(_Document, frozen=True, kw_only=True):
     channels: Annotated[dict[Name, ChannelPolicy], Meta(min_length=1, max_length=32)]
     queues: Annotated[dict[Name, QueuePolicy], Meta(min_length=1, max_length=10_000)]
     skills: Annotated[tuple[Name, ...], Meta(max_length=10_000)] = ()
+    calendars: Annotated[dict[Name, CalendarPolicy], Meta(max_length=200)] = {}
+    """Opening hours by name; queues refer to them."""
+    overflow_hops_max: Annotated[int, Meta(ge=1, le=100)] = 10
+    """A contact that has overflowed so often stays where it is."""
     plans: Annotated[dict[Name, Plan], Meta(max_length=1_000)] = {}
     """Steps by name: how a requirement is relaxed while a contact waits."""
     facts: Annotated[dict[Name, FactPolicy], Meta(max_length=256)] = {}

@@ -44,6 +44,17 @@ class RefusalCode(IntEnum):
     QUEUE_FULL = 42
     NO_QUEUE = 43
     """No queue named, no entry rule holds, no default queue."""
+    QUEUE_CLOSED = 44
+    """``opens_at_ms`` says until when, where that is known."""
+    NOBODY_THERE = 45
+    """Nobody who qualifies is READY, and the queue takes nobody then."""
+
+    CALLBACK_NOT_OFFERED = 46
+    """The contact's queue has no callbacks."""
+    CALLBACK_TIME = 47
+    """The time is in the past, or further ahead than the queue agrees to."""
+    CALLBACK_EXISTS = 48
+    """It is a callback already, on other terms."""
 
     POLICY_INVALID = 60
     POLICY_VERSION = 61
@@ -66,3 +77,5 @@ class Refused(Struct, frozen=True, kw_only=True):
     state: str | None = None
     allowed: tuple[str, ...] = ()
     seq: int | None = None
+    opens_at_ms: int | None = None
+    """Of a closed queue: when it opens."""

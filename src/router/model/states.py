@@ -9,6 +9,8 @@ class ContactState(StrEnum):
     QUEUED = "queued"
     OFFERED = "offered"
     ASSIGNED = "assigned"
+    CALLBACK_SCHEDULED = "callback_scheduled"
+    """A callback that waits for its time, for another try, or for the customer to answer."""
     ENDED = "ended"
     ABANDONED = "abandoned"
     CANCELLED = "cancelled"
@@ -85,3 +87,10 @@ class Presence(StrEnum):
     NONE = "none"
     ATTACHED = "attached"
     LOST = "lost"
+
+
+class QueueState(StrEnum):
+    """Whether a queue takes contacts now."""
+
+    OPEN = "open"
+    CLOSED = "closed"

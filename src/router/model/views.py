@@ -5,8 +5,10 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` says which e
 
 from msgspec import Struct
 
+from router.model.callbacks import CallbackPhase
+from router.model.forecasts import ExpectedWait, ForecastAccuracy
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
-from router.model.policy import FactValue
+from router.model.policy import CallbackMode, FactValue
 from router.model.states import (
     AgentState,
     AssignmentRole,
@@ -84,6 +86,22 @@ class ParticipantView(_View, frozen=True, kw_only=True):
     since_ms: int
 
 
+class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """A contact as a callback."""
+
+    mode: CallbackMode
+    phase: CallbackPhase
+    attempts: int
+    """Begun so far."""
+    scheduled_at_ms: int | None
+    """The agreed time."""
+    due_at_ms: int | None
+    """The next moment at which time alone changes something: the agreed time, the next try, the end of dialling."""
+    expires_at_ms: int | None
+    outcome: str | None
+    """Of the last attempt whose outcome is known."""
+
+
 class ContactView(_View, frozen=True, kw_only=True):
     """A contact as the gateway and the supervisor see it."""
 
@@ -103,6 +121,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     gateway_id: GatewayId = ""
     position: int | None = None
     """1 = next, among those waiting in its queue."""
+    expected_wait: ExpectedWait | None = None
+    """How much longer it waits; none: it does not wait any more, or it is one of a list."""
     agent_id: AgentId | None = None
     assignment_id: AssignmentId | None = None
     participants: tuple[ParticipantView, ...] = ()
@@ -111,6 +131,10 @@ class ContactView(_View, frozen=True, kw_only=True):
     offers_made: int = 0
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
+    hops: int = 0
+    """How often it has overflowed."""
+    held: bool = False
+    """It waits for its queue to open."""
     preferred_agent_id: AgentId | None = None
     parked: bool = False
     """Its agent waits for the customer."""
@@ -127,6 +151,7 @@ class ContactView(_View, frozen=True, kw_only=True):
     """The entry rule that gave it its queue; none: its gateway named the queue, or no rule held."""
     failed_rules: tuple[str, ...] = ()
     """Entry rules before that one which could not be asked: a fact was missing, a number overflowed."""
+    callback: CallbackView | None = None
 
 
 class AgentView(_View, frozen=True, kw_only=True):
@@ -162,6 +187,11 @@ class QueueView(_View, frozen=True, kw_only=True):
     """A queue now."""
 
     queue_id: QueueId
+    is_open: bool
+    changes_at_ms: int | None = None
+    """When it closes or opens, as far as is known; none: not within a year."""
+    closed_reason: str | None = None
+    """Of a closed queue: ``hours``, ``holiday`` or ``supervisor``."""
     waiting: int
     offered: int
     assigned: int
@@ -170,6 +200,34 @@ class QueueView(_View, frozen=True, kw_only=True):
     """READY agents who may take at least one requirement class of this queue."""
     agents_available: int = 0
     """Those of them who could be offered a contact right now."""
+    callbacks: int = 0
+    """Callbacks that wait for their time, for another try, or for the customer to answer."""
+    expected_wait: ExpectedWait | None = None
+    """Of a newcomer of its most common class; left out in the figures of the whole workspace."""
+    forecasts: ForecastAccuracy | None = None
+    """How good its forecasts have been; left out like ``expected_wait``."""
+
+
+class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
+    """What a contact would find in a queue now. It promises nothing: the next one may be faster."""
+
+    queue_id: QueueId
+    as_of_seq: int
+    is_open: bool
+    changes_at_ms: int | None
+    """When it closes or opens, as far as is known."""
+    agents_ready: int
+    """READY agents who qualify, busy or free: 0 means that nobody is there."""
+    agents_free: int
+    """Those of them who could take it now."""
+    waiting: int
+    """Contacts that wait in the queue."""
+    takes: bool
+    """Whether it would be taken now, in this queue or along its overflows."""
+    refusal: str | None
+    """The code with which it would be refused."""
+    goes_to: QueueId | None
+    """The queue it would wait in."""
 
 
 class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
@@ -179,6 +237,7 @@ class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
     queued: int
     offered: int
     assigned: int
+    callback_scheduled: int
     ended: int
     abandoned: int
     cancelled: int
@@ -206,7 +265,9 @@ class Lack(_View, frozen=True, kw_only=True):
     facts, or fails), ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``, ``blocked``,
     ``interrupted`` (an item of his interrupts the channel), ``paused`` (he takes nothing new of the channel),
     ``cap`` (``has``: the most that he takes within a time; ``channel`` none: of all together), ``cool_down``, ``preferred``,
-    ``offered``, ``owner``, ``participant`` (he is in the conversation beside its owner), ``not_waiting`` (the contact is
+    ``offered``, ``owner``, ``participant`` (he is in the conversation beside its owner), ``closed`` (the queue is closed, and the
+    contact waits for the opening), ``dialling`` (a customer is being called for him already; callbacks ``customer_first`` only),
+    ``not_waiting`` (the contact is
     offered elsewhere or somebody's already).
     """
 
@@ -267,9 +328,11 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     as_of_seq: int
     state: ContactState
     reason: str
-    """``waiting_for_agent``, ``nobody_qualified``, ``offered``, ``assigned`` or the terminal reason."""
+    """``waiting_for_agent``, ``nobody_qualified``, ``queue_closed`` (it waits for the opening),
+    ``offered``, ``assigned``, ``callback_scheduled``, ``callback_retry``, ``callback_dialling`` or the terminal reason."""
     req: str = ""
     position: int | None = None
+    expected_wait: ExpectedWait | None = None
     could_take_now: tuple[AgentId, ...] = ()
     qualified: int = 0
     """Agents with the skills, queue and channel for it, whatever they do now."""
@@ -281,6 +344,8 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     next_change: str | None = None
     chosen: tuple[Chosen, ...] = ()
     """Of an offered or assigned contact: each agent who has it, and why he."""
+    stays: bool = False
+    """It has overflowed as often as it may: it stays in this queue without a limit of its wait."""
     step: StepWhy | None = None
     next_step: StepWhy | None = None
     """What its plan asks for when this step is over."""

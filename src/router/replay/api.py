@@ -101,7 +101,9 @@ class Api:
         """Contacts of the workspace that have not ended."""
         _, body = await self._request("GET", "/v1/state")
         counts = msgspec.json.decode(body)["state"]["counts"]
-        return sum(int(counts[state]) for state in ("queued", "offered", "assigned"))
+        return sum(
+            int(counts[state]) for state in ("queued", "offered", "assigned", "callback_scheduled")
+        )
 
     async def digest(self) -> str:
         """The router's own hash over its state."""

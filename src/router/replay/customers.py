@@ -85,7 +85,7 @@ class Customers:
                 until_known=True,
             )
         except RouterRefused as refused:
-            if refused.code != "queue_full":
+            if refused.code not in ("queue_full", "queue_closed", "nobody_there"):
                 raise ReplayFailed(f"a contact is refused: {refused}") from refused
             self._book.block(visit)
             return

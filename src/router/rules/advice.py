@@ -4,7 +4,17 @@ from collections.abc import Iterator
 from itertools import islice
 
 from router.model.errors import Problem
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy, Selection, WhenFull
+from router.model.policy import (
+    AtClosing,
+    CallbackPolicy,
+    ChannelPolicy,
+    Policy,
+    QueuePolicy,
+    Selection,
+    WhenClosed,
+    WhenFull,
+    WhenNobody,
+)
 from router.rules.limits import PROBLEM_COUNT_MAX
 from router.rules.selections import selections_of_plans
 
@@ -26,6 +36,12 @@ def _advice(policy: Policy) -> Iterator[Problem]:
             yield Problem(
                 path=f"channels.{name}.wrap_up_s",
                 message="longer than wrap_up_max_s: it can never be extended",
+            )
+    used = {queue.hours for queue in policy.queues.values()}
+    for name in policy.calendars:
+        if name not in used:
+            yield Problem(
+                path=f"calendars.{name}", message="never used: no queue names it in hours"
             )
     for name, queue in policy.queues.items():
         yield from _queue_advice(policy, f"queues.{name}", queue)
@@ -59,10 +75,11 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
         )
     if queue.when_full is WhenFull.OVERFLOW and queue.length_max is None:
         yield Problem(path=f"{path}.when_full", message="without effect: length_max is not set")
-    if queue.overflow_to and queue.wait_max_s is None and queue.when_full is WhenFull.REFUSE:
+    if queue.overflow_to and queue.wait_max_s is None and not _overflows(queue):
         yield Problem(
             path=f"{path}.overflow_to",
-            message="never used: neither wait_max_s nor when_full: overflow is set",
+            message="never used: neither wait_max_s is set nor does any of when_full, when_closed, at_closing and "
+            "when_nobody say overflow",
         )
     yield from _late_steps(policy, path, queue)
     for channel, wrap_up_s in queue.wrap_up_s.items():
@@ -81,10 +98,36 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
             path=f"{path}.weight_fact",
             message="without effect: nothing is selected by weighted_random",
         )
+    if queue.callback is not None:
+        yield from _callback_advice(f"{path}.callback", queue.callback)
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
         yield Problem(
             path=f"{path}.service_level.short_abandon_s",
             message="longer than threshold_s: late abandons are not counted",
+        )
+
+
+def _overflows(queue: QueuePolicy) -> bool:
+    return (
+        queue.when_full is WhenFull.OVERFLOW
+        or queue.when_closed is WhenClosed.OVERFLOW
+        or queue.at_closing is AtClosing.OVERFLOW
+        or queue.when_nobody is WhenNobody.OVERFLOW
+    )
+
+
+def _callback_advice(path: str, callback: CallbackPolicy) -> Iterator[Problem]:
+    pauses = callback.retry_after_s
+    if len(pauses) > max(1, callback.attempts_max - 1):
+        yield Problem(
+            path=f"{path}.retry_after_s",
+            message="more pauses than attempts_max leaves room for: the last ones are never used",
+        )
+    used = [pauses[min(n, len(pauses) - 1)] for n in range(callback.attempts_max - 1)]
+    if callback.expires_after_s is not None and sum(used) > callback.expires_after_s:
+        yield Problem(
+            path=f"{path}.expires_after_s",
+            message="shorter than the pauses between the attempts: the last ones are never made",
         )
 
 

@@ -10,14 +10,18 @@ from typing import Final
 
 from router.model.errors import ExpressionProblem, Problem
 from router.model.policy import (
+    AtClosing,
     EntryRule,
     EntryWhen,
     FactType,
     Policy,
     QueuePolicy,
     Selection,
+    WhenClosed,
     WhenFull,
+    WhenNobody,
 )
+from router.rules.check_calendars import calendar_problems
 from router.rules.conditions import Conditions, conditions
 from router.rules.cycles import interrupt_cycles
 from router.rules.days import zone_of
@@ -45,6 +49,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     yield from _channels(policy)
     yield from _facts(policy)
     yield from _too_many_expressions(policy)
+    yield from calendar_problems(policy)
     skills = frozenset(policy.skills)
     for name, queue in policy.queues.items():
         yield from _queue(policy, f"queues.{name}", queue, skills)
@@ -110,12 +115,23 @@ def _queue(
     for channel in queue.wrap_up_s:
         if channel not in policy.channels:
             yield unknown(f"{path}.wrap_up_s.{channel}", "channel", channel, policy.channels)
+    if queue.callback is not None and queue.callback.channel not in (None, *policy.channels):
+        here, channel = f"{path}.callback.channel", queue.callback.channel or ""
+        yield unknown(here, "channel", channel, policy.channels)
     yield from plan_reference(policy, path, queue.plan)
     target = queue.overflow_to
     if target is not None and target not in policy.queues:
         yield unknown(f"{path}.overflow_to", "queue", target, policy.queues)
     if queue.when_full is WhenFull.OVERFLOW and target is None:
         yield Problem(path=f"{path}.overflow_to", message="needed by when_full: overflow")
+    if queue.when_closed is WhenClosed.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="needed by when_closed: overflow")
+    if queue.at_closing is AtClosing.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="needed by at_closing: overflow")
+    if queue.when_nobody is WhenNobody.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="needed by when_nobody: overflow")
+    if queue.hours is not None and queue.hours not in policy.calendars:
+        yield unknown(f"{path}.hours", "calendar", queue.hours, policy.calendars)
     if queue.agents_when is not None:
         objection = agents_objection(queue.agents_when, policy)
         yield from _expression(f"{path}.agents_when", queue.agents_when, objection)

@@ -7,7 +7,7 @@ All errors are found in one round, each with its path, line and column: those of
 import msgspec
 
 from router.model.errors import ExpressionProblem, PolicyInvalid, Problem
-from router.model.policy import EntryWhen, Policy, Selection
+from router.model.policy import CalendarPolicy, EntryWhen, Policy, Selection
 from router.rules.advice import advise
 from router.rules.check import check
 from router.rules.limits import PROBLEM_COUNT_MAX
@@ -15,7 +15,7 @@ from router.rules.nodes import Node, read_nodes
 from router.rules.shape import Reading, read_policy
 
 # Where one of these could not be read at all, every reference into it would look unknown.
-_DECLARING = ("channels", "queues", "skills", "facts")
+_DECLARING = ("channels", "queues", "skills", "calendars", "facts")
 
 
 def parse_policy(text: str | bytes) -> Policy:
@@ -45,7 +45,9 @@ def _cross_references(reading: Reading, root: Node, known: list[Problem]) -> lis
     broken = {problem.path for problem in known}
     if broken & {"", *_DECLARING} or len(known) >= PROBLEM_COUNT_MAX:
         return []
-    policy = _without_broken_facts(reading.policy, root) if known else reading.policy
+    policy = reading.policy
+    if known:
+        policy = _with_broken_calendars(_without_broken_facts(policy, root), root)
     checked = check(policy)
     if _broken_facts(policy, root):
         # An expression may ask for one of them: it is looked at again when they are right.
@@ -83,6 +85,16 @@ def _broken_facts(policy: Policy, root: Node) -> set[str]:
     facts = root.value.get("facts")
     declared = facts.value if facts is not None and isinstance(facts.value, dict) else {}
     return declared.keys() - policy.facts.keys()
+
+
+def _with_broken_calendars(policy: Policy, root: Node) -> Policy:
+    """Queues do not refer to nothing where a calendar was declared, but badly."""
+    assert isinstance(root.value, dict)
+    calendars = root.value.get("calendars")
+    declared = calendars.value if calendars and isinstance(calendars.value, dict) else {}
+    for name in declared.keys() - policy.calendars.keys():
+        policy.calendars[name] = CalendarPolicy(zone="UTC")
+    return policy
 
 
 def _is_below(path: str, broken: set[str]) -> bool:

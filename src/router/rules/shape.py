@@ -15,12 +15,17 @@ import msgspec
 
 from router.model.errors import Problem
 from router.model.ids import ID_PATTERN, NAME_PATTERN
-from router.model.policy import Policy
+from router.model.policy import DATE_PATTERN, SPAN_PATTERN, ZONE_PATTERN, Policy
 from router.rules.limits import PROBLEM_COUNT_MAX
 from router.rules.nodes import Node, child_path
 
 _NAME_RULE: Final = "must be a name: a lower-case letter, then at most 63 of a-z, 0-9, _ and -"
 _ID_RULE: Final = "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"
+_PATTERN_RULES: Final = {
+    SPAN_PATTERN: "must be a span of times such as 09:00-17:30, in quotes; midnight at the end is 24:00",
+    DATE_PATTERN: "must be a day such as 2026-12-24",
+    ZONE_PATTERN: "must be an IANA time zone such as Europe/Zurich",
+}
 _BROKEN: Final = object()
 
 
@@ -182,6 +187,9 @@ def _sentence(text: str, annotation: Any) -> str:
         return _NAME_RULE
     if ID_PATTERN in text or repr(ID_PATTERN)[1:-1] in text:
         return _ID_RULE
+    for pattern, rule in _PATTERN_RULES.items():
+        if pattern in text or repr(pattern)[1:-1] in text:
+            return rule
     if "contact|agent" in text:
         return "must be one of contact, agent"
     sentence = text.split(" - at ")[0].replace("`", "")

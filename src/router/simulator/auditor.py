@@ -20,6 +20,7 @@ from router.model.commands import Command
 from router.model.outcome import Outcome
 from router.model.refusals import Refused
 from router.model.states import AgentState, AssignmentRole, Turn
+from router.simulator.callback_audit import CallbackAudit
 from router.simulator.day import PlannedContact
 from router.simulator.ledger import AgentBook, ContactBook, Item, Ledger
 
@@ -48,6 +49,8 @@ class Auditor:
         self._ready: dict[str, None] = {}
         self._hear: dict[type[ev.Event], Callable[..., None]] = {
             ev.PolicyPublished: self._published,
+            ev.QueueOpened: self._queue_turned,
+            ev.QueueClosed: self._queue_turned,
             ev.AgentUpdated: self._agent_updated,
             ev.AgentRemoved: self._agent_removed,
             ev.AgentStateChanged: self._agent_state,
@@ -78,6 +81,7 @@ class Auditor:
             ev.AssignmentUnparked: self._parked,
             ev.WrapUpStarted: self._wrap_up,
             ev.AssignmentCompleted: self._completed,
+            **CallbackAudit(self._ledger, self._check, self._check_pick).hear,
         }
 
     # --- the listener --------------------------------------------------------------------------------------------
@@ -145,6 +149,15 @@ class Auditor:
 
     def _published(self, event: ev.PolicyPublished) -> None:
         self._ledger.publish(event.policy)
+
+    def _queue_turned(self, event: ev.QueueOpened | ev.QueueClosed) -> None:
+        closed = isinstance(event, ev.QueueClosed)
+        self._check(
+            event.until_ms is None or event.until_ms > self._at_ms,
+            f"queue {event.queue_id} is said to turn at a time that has passed",
+        )
+        holds = isinstance(event, ev.QueueClosed) and event.holds
+        self._ledger.turn(event.queue_id, closed=closed, holds=holds)
 
     def _agent_updated(self, event: ev.AgentUpdated) -> None:
         agent = self._ledger.agents.get(event.agent_id)
@@ -221,6 +234,7 @@ class Auditor:
             named=event.preferred_agents,
             last=event.last_agent_id,
         )
+        self._ledger.enter(contact, event.queue_id)
         self._ledger.contacts[event.contact_id] = contact
         self._ledger.settle(contact)
 
@@ -244,9 +258,16 @@ class Auditor:
         self._check(not contact.offers, f"{event.contact_id} is requeued with a live offer")
         self._check(not contact.others, f"{event.contact_id} is requeued out of a conversation")
         self._ledger.take_out(contact)
+        if contact.owner is not None:
+            contact.held = False  # Whoever was served was let in.
         contact.owner = contact.assignment_id = None
-        contact.queue_id = event.queue_id
+        if event.queue_id != contact.queue_id or event.reason in ("transferred", "supervisor"):
+            self._ledger.enter(contact, event.queue_id)
         contact.preferred = event.preferred_agent_id
+        self._ledger.call_is_over(contact)
+        self._ledger.come_back(contact)
+        if event.queued_at_ms is not None:
+            contact.queued_at_ms = event.queued_at_ms
         contact.plan, contact.step = event.plan, event.step
         if event.agent_id is not None and event.cool_down_until_ms is not None:
             contact.cool_downs[event.agent_id] = event.cool_down_until_ms
@@ -257,7 +278,7 @@ class Auditor:
         if contact is not None:
             self._check(contact.queue_id == event.from_queue_id, "overflow from another queue")
             self._ledger.take_out(contact)
-            contact.queue_id = event.queue_id
+            self._ledger.enter(contact, event.queue_id)
             contact.plan, contact.step = event.plan, event.step
             self._ledger.settle(contact)
 
@@ -278,6 +299,7 @@ class Auditor:
         if contact is not None:
             self._check(not contact.others, f"{contact_id} ends with somebody left in it")
             self._ledger.take_out(contact)
+            self._ledger.call_is_over(contact)
             del self._ledger.contacts[contact_id]
             self._terminal += 1
         return contact
@@ -335,7 +357,7 @@ class Auditor:
         self._ledger.hand(agent, event.offer_id, item)
         self._ledger.settle(contact)
 
-    def _check_pick(self, agent: AgentBook, contact: ContactBook, turn: Turn | None) -> None:
+    def _check_pick(self, agent: AgentBook, contact: ContactBook, turn: Turn | None = None) -> None:
         """The contact is his to take, and none that he could take goes before it."""
         name = f"{contact.contact_id} for {agent.agent_id}"
         place, kind = contact.place, contact.kind
@@ -345,10 +367,12 @@ class Auditor:
         self._check(self._ledger.is_qualified(agent, kind), f"{name}: he is not qualified")
         excluded = self._ledger.is_excluded(agent, contact, self._at_ms)
         self._check(not excluded, f"{name}: he is excluded")
-        if turn is Turn.AGENT and agent.queue_ranks:
-            first = self._ledger.liked_before(agent, contact, self._at_ms)
-        else:
+        first = None
+        if turn is not Turn.AGENT or not agent.queue_ranks:
             first = self._ledger.first_for(agent, before=place, at_ms=self._at_ms)
+        # A customer who is called says not whose turn it was: either order will do.
+        if agent.queue_ranks and (turn is Turn.AGENT or (turn is None and first is not None)):
+            first = self._ledger.liked_before(agent, contact, self._at_ms)
         self._check(first is None, f"{name}: {first and first.contact_id} goes before it")
 
     def _close_offer(self, offer_id: str) -> ev.OfferMade | None:
@@ -379,6 +403,8 @@ class Auditor:
 
     def _own(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
         contact.owner, contact.assignment_id = agent_id, assignment_id
+        self._ledger.call_is_over(contact)
+        contact.is_away = False
         contact.last = agent_id
         self._assignments[assignment_id] = (contact.contact_id, agent_id)
         self._ledger.settle(contact)

@@ -151,6 +151,7 @@ FIGURES: Final = (
     Figure("abandoned_share", "abandoned, of contacts", Unit.SHARE, -1),
     Figure("blocked", "blocked", Unit.COUNT, -1),
     Figure("expired", "expired", Unit.COUNT, -1, only_if_any=True),
+    Figure("called_back", "called back", Unit.COUNT, 0, only_if_any=True),
     Figure("unfinished", "unfinished", Unit.COUNT, -1, only_if_any=True),
     Figure("mean_wait_answered_s", "mean wait of the answered", Unit.SECONDS, -1),
     Figure("mean_wait_all_s", "mean wait of all", Unit.SECONDS, -1),

@@ -6,15 +6,28 @@ of it, of ``world.py``. All moments are milliseconds on the day's own clock, all
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from router.model.errors import RouterError
 from router.model.ids import AgentId, ContactId, QueueId
-from router.model.policy import FactValue, Policy
+from router.model.policy import CallbackMode, FactValue, Policy
 
 
 class WorkloadInvalid(RouterError):
     """A log or a workload file cannot be used; the message names the file and the line, column or path, never a value."""
+
+
+class CallbackWish(Struct, frozen=True, kw_only=True, gc=False):
+    """A customer who would rather be called back, where the policy lets him."""
+
+    after_ms: int
+    """When he has waited so long, he asks for it."""
+    mode: CallbackMode | None = None
+    """None: the policy's."""
+    reached_share: float = 1.0
+    """Of the attempts; the others end with the time for a report."""
+    answer_mean_ms: int = 0
+    """Mean of an exponential time until he picks up; 0: at once."""
 
 
 class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
@@ -31,6 +44,7 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     skills: dict[str, int] = {}
     priority_s: int = 0
     strict_class: int = 0
+    callback: CallbackWish | None = None
     stream: str = ""
     """The arrival stream it belongs to, for the report; none: its queue."""
 
@@ -95,3 +109,29 @@ class Day(Struct, frozen=True, kw_only=True):
     batches: int = 1
     """The window is cut into so many equal pieces for the confidence intervals of a single run."""
     behaviour_seed: int = 0
+
+    def moved(self, by_ms: int) -> "Day":
+        """The same day at another time: that matters to opening hours alone."""
+        if not by_ms:
+            return self
+        return structs.replace(
+            self,
+            contacts=(structs.replace(c, at_ms=c.at_ms + by_ms) for c in self.contacts),
+            agents=tuple(
+                structs.replace(
+                    agent,
+                    shifts=tuple(
+                        Shift(
+                            from_ms=shift.from_ms + by_ms,
+                            to_ms=None if shift.to_ms is None else shift.to_ms + by_ms,
+                        )
+                        for shift in agent.shifts
+                    ),
+                )
+                for agent in self.agents
+            ),
+            levels=tuple(structs.replace(one, at_ms=one.at_ms + by_ms) for one in self.levels),
+            start_ms=self.start_ms + by_ms,
+            window_from_ms=self.window_from_ms + by_ms,
+            window_to_ms=self.window_to_ms + by_ms,
+        )

@@ -63,6 +63,14 @@ class ContactBook(Struct, kw_only=True):
     only: tuple[str, ...] | None = None
     """Who alone may take it in its step; none: everybody who is qualified."""
     cool_downs: dict[str, int] = field(default_factory=dict)
+    held: bool = False
+    """It waits for its queue to open."""
+    calls_first: bool = False
+    """A callback whose customer is called before an agent has it."""
+    is_callback: bool = False
+    """A callback whose customer is not on the line yet: no closing turns it out, each holds it back."""
+    is_away: bool = False
+    """A callback for later, or being called: in no line."""
     kind: Kind | None = None
     place: Place | None = None
     """Where it stands in line; none: in no line."""
@@ -107,6 +115,9 @@ class Ledger:
         self.contacts: dict[str, ContactBook] = {}
         self.agents: dict[str, AgentBook] = {}
         self.lines: dict[Kind, SortedDict[Place, ContactBook]] = {}
+        self.closed: set[str] = set()
+        self.dialling: dict[str, str] = {}
+        """Agents for whom a customer is being called: the contact."""
         self._qualified: dict[tuple[str, Kind], bool] = {}
 
     # --- policy ------------------------------------------------------------------------------------------------------
@@ -186,10 +197,34 @@ class Ledger:
                 del self.lines[contact.kind]
             contact.place = None
 
+    def enter(self, contact: ContactBook, queue_id: str) -> None:
+        """It comes into a queue; into a closed one, to wait for the opening."""
+        contact.queue_id, contact.held = queue_id, queue_id in self.closed
+
+    def come_back(self, contact: ContactBook) -> None:
+        """A callback comes into line: also its queue may be closed."""
+        contact.is_away = False
+        if contact.is_callback:
+            contact.held = contact.queue_id in self.closed
+
+    def turn(self, queue_id: str, *, closed: bool, holds: bool) -> None:
+        """A queue has opened or closed: who waited for that stands in line, or those in line are held back."""
+        (self.closed.add if closed else self.closed.discard)(queue_id)
+        for contact in self.contacts.values():
+            if contact.queue_id != queue_id or contact.owner is not None or contact.is_away:
+                continue
+            if closed and not (holds or contact.is_callback):
+                continue
+            contact.held = closed
+            self.settle(contact)
+
     def settle(self, contact: ContactBook) -> None:
         """In line exactly while nobody has it and it has fewer live offers than its queue wants."""
         wanted = (
-            contact.owner is None and len(contact.offers) < self.queue(contact.queue_id).broadcast
+            contact.owner is None
+            and not contact.held
+            and not contact.is_away
+            and len(contact.offers) < self.queue(contact.queue_id).broadcast
         )
         if wanted and contact.place is None:
             self.put_in(contact)
@@ -369,7 +404,15 @@ class Ledger:
                 return True
         elif contact.only is not None and agent.agent_id not in contact.only:
             return True
+        if contact.calls_first and agent.agent_id in self.dialling:
+            return True
         return any(offer_id in agent.items for offer_id in contact.offers)
+
+    def call_is_over(self, contact: ContactBook) -> None:
+        """Nobody calls this customer any more."""
+        for agent_id, contact_id in list(self.dialling.items()):
+            if contact_id == contact.contact_id:
+                del self.dialling[agent_id]
 
     def open_agents(self) -> Iterator[AgentBook]:
         """Agents to whom offers may come."""

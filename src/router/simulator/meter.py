@@ -9,13 +9,17 @@ from array import array
 from collections.abc import Callable
 from typing import Final
 
-from router.model.commands import Command
+from router.model.commands import Command, EnqueueContact
 from router.model.events import (
     AgentStateChanged,
     AgentUpdated,
     AssignmentCompleted,
     AssignmentParked,
     AssignmentUnparked,
+    CallbackConnected,
+    CallbackDue,
+    CallbackRequested,
+    CallbackScheduled,
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
@@ -44,13 +48,15 @@ class Tally:
     """Sums over the contacts of one stream or queue in one batch. Waits are in milliseconds."""
 
     __slots__ = (
-        "answered_by_agent", "answered_by_group", "blocked", "cancelled", "contacts", "declined", "expired", "handle_ms",
-        "missed", "service", "wait_all_ms", "wait_answered_ms", "waited", "waits", "wrap_up_ms",
+        "answered_by_agent", "answered_by_group", "blocked", "called_back", "cancelled", "contacts", "declined", "expired",
+        "handle_ms", "missed", "service", "wait_all_ms", "wait_answered_ms", "waited", "waits", "wrap_up_ms",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.contacts = self.blocked = self.expired = self.cancelled = 0
         self.declined = self.missed = 0
+        self.called_back = 0
+        """Served by a callback that an agent took before the customer was called."""
         self.service = ServiceLevelCounts()
         self.waited = 0
         """Entered and not answered in the very moment of their arrival."""
@@ -126,6 +132,7 @@ class _Live:
 
     __slots__ = (
         "accepted_at_ms",
+        "is_callback",
         "offers",
         "parked_ms",
         "plan",
@@ -140,6 +147,7 @@ class _Live:
         self.tally = tally
         self.queued_at_ms = at_ms
         self.accepted_at_ms: int | None = None
+        self.is_callback = False
         self.queue_id = plan.queue_id
         self.waits_in: Area | None = None
         self.offers = self.parked_ms = 0
@@ -207,6 +215,10 @@ class Meter:
             AssignmentCompleted: self._completed,
             AgentStateChanged: self._agent_state,
             AgentUpdated: self._agent_updated,
+            CallbackRequested: self._callback_requested,
+            CallbackScheduled: self._callback_waits_no_more,
+            CallbackDue: self._callback_waits_no_more,
+            CallbackConnected: self._callback_connected,
             ParticipantAdded: self._participant_added,
         }
 
@@ -227,9 +239,8 @@ class Meter:
             hear = self._hear.get(type(event))
             if hear is not None:
                 hear(event)
-        if isinstance(outcome.answer, Refused):
-            contact_id = getattr(command, "contact_id", None)
-            live = self._live.get(contact_id) if contact_id is not None else None
+        if isinstance(outcome.answer, Refused) and isinstance(command, EnqueueContact):
+            live = self._live.get(command.contact_id)
             if live is not None and live.waits_in is None and live.accepted_at_ms is None:
                 del self._live[live.plan.contact_id]
                 if live.tally is not None:
@@ -306,7 +317,7 @@ class Meter:
         self._wait_no_more(live)
         agent = self._agents[event.agent_id]
         self._work(agent, 1)
-        if live.accepted_at_ms is not None:
+        if live.accepted_at_ms is not None or live.is_callback:
             return
         live.accepted_at_ms = self._at_ms
         tally = live.tally
@@ -333,6 +344,10 @@ class Meter:
         self._wait_no_more(live)
         tally = live.tally
         if tally is None or live.accepted_at_ms is not None:
+            return
+        if live.is_callback:
+            tally.expired += isinstance(event, ContactExpired)
+            tally.cancelled += not isinstance(event, ContactExpired)
             return
         wait_ms = self._at_ms - live.queued_at_ms
         tally.wait_all_ms += wait_ms
@@ -370,6 +385,31 @@ class Meter:
         if since_ms is not None and live is not None:
             live.parked_ms += self._at_ms - since_ms
         return since_ms is not None
+
+    # --- callbacks: their waits are counted nowhere, for nobody is on the line ------------------------------------------
+
+    def _callback_requested(self, event: Event) -> None:
+        assert isinstance(event, CallbackRequested)
+        live = self._live[event.contact_id]
+        live.is_callback = True
+        self._wait_no_more(live)
+        self._wait_in(live, event.queue_id)
+
+    def _callback_waits_no_more(self, event: Event) -> None:
+        assert isinstance(event, CallbackScheduled | CallbackDue)
+        self._wait_no_more(self._live[event.contact_id])
+
+    def _callback_connected(self, event: Event) -> None:
+        assert isinstance(event, CallbackConnected)
+        live = self._live[event.contact_id]
+        if event.agent_id is not None:
+            if live.tally is not None:
+                live.tally.called_back += 1
+            return
+        # On the line from now on: a wait of its own.
+        live.is_callback = False
+        live.queued_at_ms = self._at_ms
+        self._wait_in(live, event.queue_id)
 
     # --- agents --------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from router.simulator.figures import Sums, percentile, ratios
+from router.simulator.forecasts import ForecastReport
 from router.simulator.intervals import Interval, Ratio, interval
 from router.simulator.load import LoadReport
 from router.simulator.meter import Tally
@@ -44,6 +45,7 @@ class PartReport(Struct, frozen=True, kw_only=True):
     abandoned: int
     blocked: int
     expired: int
+    called_back: int
     declined_offers: int
     missed_offers: int
     p_wait: float | None
@@ -97,6 +99,8 @@ class Report(Struct, frozen=True, kw_only=True):
     blocked: int
     expired: int
     cancelled: int
+    called_back: int
+    """Served by a callback that an agent took before the customer was called; not among the answered."""
     unfinished: int
     """Still alive at the end: nobody was there to serve them."""
     p_wait: float | None
@@ -124,6 +128,8 @@ class Report(Struct, frozen=True, kw_only=True):
     audit: Audit
     contacts_per_second: float | None = None
     speed: Speed | None = None
+    forecasts: dict[str, ForecastReport] = {}
+    """How good expected waits were, by queue; ``*``: all together."""
 
     def to_json(self, *, with_speed: bool = False) -> bytes:
         """Indented JSON; the same input gives the same bytes unless the speed is asked for."""
@@ -146,6 +152,7 @@ def part(tally: Tally) -> PartReport:
         abandoned=tally.abandoned,
         blocked=tally.blocked,
         expired=tally.expired,
+        called_back=tally.called_back,
         declined_offers=tally.declined,
         missed_offers=tally.missed,
         p_wait=named["p_wait"],
@@ -243,6 +250,7 @@ def build(
     events: int,
     digests: tuple[str, str],
     audit: Audit,
+    forecasts: dict[str, ForecastReport] | None = None,
 ) -> Report:
     """The report of one run or of several replications."""
     total = sums.total
@@ -259,6 +267,7 @@ def build(
         blocked=total.blocked,
         expired=total.expired,
         cancelled=total.cancelled,
+        called_back=total.called_back,
         unfinished=unfinished,
         p_wait=whole.p_wait,
         mean_wait_answered_s=whole.mean_wait_answered_s,
@@ -279,6 +288,7 @@ def build(
         digest=digests[0],
         state_digest=digests[1],
         audit=audit,
+        forecasts=forecasts or {},
     )
 
 
@@ -291,6 +301,8 @@ def render(report: Report) -> RenderableType:
     if set(report.streams) != set(report.queues):
         parts.append(_parts("stream", report.streams))
     parts.append(_groups(report))
+    if report.forecasts:
+        parts.append(_forecasts(report))
     if report.audit.violations:
         parts.append(Text("\n".join(("VIOLATIONS", *report.audit.violations)), style="bold red"))
     else:
@@ -310,6 +322,7 @@ def _whole(report: Report) -> Table:
         "abandoned": report.abandoned,
         "blocked": report.blocked,
         "expired": report.expired,
+        **({"called_back": report.called_back} if report.called_back else {}),
         "unfinished": report.unfinished,
         "p_wait": report.p_wait,
         "mean_wait_answered_s": report.mean_wait_answered_s,
@@ -363,6 +376,21 @@ def _groups(report: Report) -> Table:
         table.add_column(column, justify="left" if column == "agent group" else "right")
     for name, group in report.agent_groups.items():
         table.add_row(name, *map(_shown, (group.agents, group.answered, group.occupancy)))
+    return table
+
+
+def _forecasts(report: Report) -> Table:
+    table = Table()
+    columns = ("expected wait", "answered", "in 50 %", "in 90 %", "error s", "bias s",
+               "uncalibrated", "in 90 %", "last wait", "last hour")  # fmt: skip
+    for column in columns:
+        table.add_column(column, justify="left" if column == "expected wait" else "right")
+    for name, one in report.forecasts.items():
+        expected, plain = one.expected, one.uncalibrated
+        figures = (one.answered, expected.within_50, expected.within_90, expected.mean_error_s,
+                   expected.bias_s, plain.mean_error_s, plain.within_90,
+                   one.last_wait.mean_error_s, one.last_hour.mean_error_s)  # fmt: skip
+        table.add_row("all queues" if name == "*" else name, *map(_shown, figures))
     return table
 
 

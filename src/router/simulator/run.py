@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, structs
 
+from router.core.engine import Engine
 from router.model.errors import PolicyInvalid
 from router.model.policy import DAY_S, Policy
 from router.rules.check import check
@@ -20,6 +21,7 @@ from router.simulator.chance import derived_seed
 from router.simulator.day import Day, WorkloadInvalid
 from router.simulator.digest import HistoryDigest
 from router.simulator.figures import Sums
+from router.simulator.forecasts import ForecastMeter, ForecastSums, reports
 from router.simulator.formats import Log, parse_log, parse_logs
 from router.simulator.formats.log import day_of, derived_policy
 from router.simulator.load import LoadReport, load_of, mean_load
@@ -125,17 +127,20 @@ class _Runs:
         self._agents: dict[str, int] = {}
         self._loads: list[LoadReport] = []
         self._state_digest = ""
+        self._forecasts: dict[str, ForecastSums] = {}
 
     def run(self, replication: int, progress: Progress | None) -> None:
         """One replication, from its first moment to its last."""
         day = self._plan.day(replication)
         meter, auditor = Meter(day), Auditor() if self._audit else None
-        listeners: list[Listener] = [meter, self._digest]
+        engine = Engine()
+        forecasts = ForecastMeter(day, engine)
+        listeners: list[Listener] = [meter, forecasts, self._digest]
         if auditor is not None:
             listeners.append(auditor)
         if self._watch is not None:
             listeners.append(self._watch(day))
-        world = World(day, listeners=listeners)
+        world = World(day, listeners=listeners, engine=engine)
         world.run(progress)
         meter.close()
         if auditor is not None:
@@ -145,6 +150,8 @@ class _Runs:
         self._unfinished += world.unfinished
         self._state_digest = world.engine.digest()
         self._take(meter)
+        for queue_id, sums in forecasts.sums.items():
+            self._forecasts.setdefault(queue_id, ForecastSums()).take(sums)
 
     def _take(self, meter: Meter) -> None:
         self._events += meter.events
@@ -174,6 +181,7 @@ class _Runs:
             unfinished=self._unfinished,
             events=self._events,
             digests=(self._digest.hexdigest(), self._state_digest),
+            forecasts=reports(self._forecasts),
             audit=Audit(checks=self._checks, violations=tuple(self._violations)),
         )
 

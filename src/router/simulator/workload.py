@@ -5,6 +5,7 @@ replication: the same workload, seed and replication give the same day for ever.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -16,6 +17,7 @@ from msgspec import Meta, Struct, structs
 from router.model.ids import Name
 from router.model.policy import (
     Attributes,
+    CallbackMode,
     ChannelPolicy,
     Policy,
     PrioritySeconds,
@@ -36,6 +38,7 @@ from router.simulator.chance import (
 )
 from router.simulator.day import (
     AgentBehaviour,
+    CallbackWish,
     Day,
     PlannedAgent,
     PlannedContact,
@@ -91,6 +94,20 @@ class Arrivals(_Document, frozen=True, kw_only=True):
                 return (rate / hour_ms,)
 
 
+class Callbacks(_Document, frozen=True, kw_only=True):
+    """Customers who hang up and are called back, where the policy lets them; who has lost patience before has left."""
+
+    share: Share
+    after_s: NonNegative = 0
+    """When they have waited so long."""
+    mode: CallbackMode | None = None
+    """None: the policy's."""
+    reached_share: Share = 1.0
+    """Of the attempts."""
+    answer_mean_s: NonNegative = 0
+    """Until a customer picks up: exponential; 0: at once."""
+
+
 class Stream(_Document, frozen=True, kw_only=True):
     """Contacts of one kind."""
 
@@ -105,6 +122,7 @@ class Stream(_Document, frozen=True, kw_only=True):
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
     strict_class: StrictClass = 0
+    callbacks: Callbacks | None = None
 
     def __post_init__(self) -> None:
         lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
@@ -159,12 +177,16 @@ class Workload(_Document, frozen=True, kw_only=True):
     day_factor: DayFactor | None = None
     streams: Annotated[dict[Name, Stream], Meta(min_length=1)]
     agent_groups: Annotated[dict[Name, Group], Meta(min_length=1)]
+    starts_at: datetime | None = None
+    """The moment of second 0, with its offset from UTC, for policies with opening hours; none: 1970-01-01T00:00Z, a Thursday."""
     policy: Policy | None = None
     """None: derived from streams and groups, with automatic accept."""
 
     def __post_init__(self) -> None:
         if self.warm_up_s >= self.duration_s:
             raise ValueError("warm_up_s must be shorter than duration_s")
+        if self.starts_at is not None and self.starts_at.tzinfo is None:
+            raise ValueError("starts_at needs an offset, such as Z or +01:00")
 
 
 def load(path: Path) -> Workload:
@@ -180,7 +202,8 @@ def day(workload: Workload, *, policy: Policy | None, seed: int, replication: in
         for name in workload.streams
     ]
     agents, levels = _workforce(workload)
-    return Day(
+    start_ms = 0 if workload.starts_at is None else round(workload.starts_at.timestamp() * 1000)
+    drawn = Day(
         name=workload.name,
         policy=policy or workload.policy or derived_policy(workload),
         contacts=merge(*streams, key=attrgetter("at_ms")),
@@ -192,6 +215,7 @@ def day(workload: Workload, *, policy: Policy | None, seed: int, replication: in
         batches=workload.batches,
         behaviour_seed=derived_seed(seed, replication, "behaviour"),
     )
+    return drawn.moved(start_ms)
 
 
 def day_factor(workload: Workload, *, seed: int, replication: int) -> float:
@@ -270,6 +294,8 @@ def _contacts(
         factor=factor,
         rng=generator(seed, replication, f"{name}/arrivals"),
     )
+    callback_rng = generator(seed, replication, f"{name}/callbacks")
+    wish = _wish(stream.callbacks)
     period_ms = (stream.arrivals.period_s or 0) * 1000
     for n, moment in enumerate(moments, start=1):
         handle, patience = stream.handle, stream.patience
@@ -287,8 +313,24 @@ def _contacts(
             skills=stream.skills,
             priority_s=stream.priority_s,
             strict_class=stream.strict_class,
+            callback=wish if wish and callback_rng.random() < _share(stream) else None,
             stream=name,
         )
+
+
+def _share(stream: Stream) -> float:
+    return 0.0 if stream.callbacks is None else stream.callbacks.share
+
+
+def _wish(callbacks: Callbacks | None) -> CallbackWish | None:
+    if callbacks is None:
+        return None
+    return CallbackWish(
+        after_ms=to_ms(callbacks.after_s),
+        mode=callbacks.mode,
+        reached_share=callbacks.reached_share,
+        answer_mean_ms=to_ms(callbacks.answer_mean_s),
+    )
 
 
 def _workforce(workload: Workload) -> tuple[list[PlannedAgent], list[StaffLevel]]:

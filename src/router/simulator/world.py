@@ -5,8 +5,8 @@ and jumps from moment to moment; between two of them it advances the engine to e
 late. It decides nothing about routing and keeps no figures: listeners do.
 
 What happens in the same millisecond happens in this order: the engine's timers, ends of conversations, agents' answers,
-shifts, arrivals, ends of patience. So a freed agent is there for a customer of that moment, and one who is about to leave is
-still answered.
+shifts, arrivals, ends of patience, wishes for a callback, ends of its calls. So a freed agent is there for a customer of that
+moment, and one who is about to leave is still answered.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ from router.model.commands import (
     EnqueueContact,
     PublishPolicy,
     PutAgent,
+    ReportCallback,
     SetAgentState,
 )
 from router.model.events import (
@@ -46,12 +47,17 @@ from router.model.events import (
 from router.model.outcome import Outcome
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState
+from router.simulator.called import CalledBack
 from router.simulator.day import Day, PlannedAgent, PlannedContact, StaffLevel, WorkloadInvalid
 from router.simulator.workforce import Workforce
 
 # Whoever still waits so long after the last arrival waits for nobody; the run ends and calls him unfinished.
 GRACE_MS: Final = 7 * 86_400_000
 _PROGRESS_STEPS: Final = 2_000
+# A contact that is turned away for these counts as blocked; any other refusal means that day and policy do not fit.
+_BLOCKED: Final = frozenset(
+    {RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NOBODY_THERE}
+)
 
 
 class Listener(Protocol):
@@ -75,6 +81,8 @@ class _Kind(IntEnum):
     READY_AGAIN = 5
     ARRIVAL = 6
     PATIENCE_END = 7
+    CALLBACK_WISH = 8
+    CALL_END = 9
 
 
 class World:
@@ -112,6 +120,15 @@ class World:
             AgentStateChanged: self._agent_state_changed,
         }
         self._unanswered_offers: dict[str, OfferMade] = {}
+        self._called = CalledBack(
+            day.behaviour_seed,
+            plans=self._plans,
+            answered=self._answered,
+            do=self._do,
+            call_ends=lambda ms, report: self._push(self.at_ms + ms, _Kind.CALL_END, report),
+            talk=self._talk,
+        )
+        self._hear |= self._called.hear
 
     @property
     def unfinished(self) -> int:
@@ -185,10 +202,16 @@ class World:
             case _Kind.HANDLE_END, str():
                 self._must(EndContact(contact_id=subject, agent_id=self._answered[subject]))
             case _Kind.PATIENCE_END, str():
-                if subject in self._plans and subject not in self._answered:
+                waits = subject in self._plans and subject not in self._answered
+                if waits and not self._called.has_patience(subject):
                     self._must(AbandonContact(contact_id=subject))
             case _Kind.ANSWER, AcceptOffer() | DeclineOffer():
                 # The customer may be gone, or the deadline over: then the answer comes to nothing.
+                self._do(subject)
+            case _Kind.CALLBACK_WISH, str():
+                self._called.ask(subject)
+            case _Kind.CALL_END, ReportCallback():
+                # The time for a report may be over, or the contact with it: then he is told to hang up.
                 self._do(subject)
             case _Kind.SHIFT_START, PlannedAgent():
                 self._begin(subject.agent_id)
@@ -256,12 +279,15 @@ class World:
         )
         refused = self._do(command)
         if refused is not None:
-            if refused.code is not RefusalCode.QUEUE_FULL:
+            if refused.code not in _BLOCKED:
                 what = refused.code.name.lower()
                 raise WorkloadInvalid(f"{self._day.name}: a contact is refused: {what}")
             del self._plans[plan.contact_id]
         elif plan.patience_ms is not None and plan.contact_id not in self._answered:
             self._push(self.at_ms + plan.patience_ms, _Kind.PATIENCE_END, plan.contact_id)
+        if refused is None and plan.callback is not None:
+            at_ms = self.at_ms + plan.callback.after_ms
+            self._push(at_ms, _Kind.CALLBACK_WISH, plan.contact_id)
         self._plan_next_arrival()
 
     def _begin(self, agent_id: str) -> None:
@@ -301,8 +327,13 @@ class World:
         self._unanswered_offers.pop(event.offer_id, None)
         self._answered[event.contact_id] = event.agent_id
         self._open_work += 1
-        handle_ms = self._plans[event.contact_id].handle_ms
-        self._push(self.at_ms + handle_ms, _Kind.HANDLE_END, event.contact_id)
+        if not self._called.is_away(event.contact_id):
+            self._talk(event.contact_id)
+
+    def _talk(self, contact_id: str) -> None:
+        """The conversation begins."""
+        handle_ms = self._plans[contact_id].handle_ms
+        self._push(self.at_ms + handle_ms, _Kind.HANDLE_END, contact_id)
 
     def _offer_ended(self, event: Event) -> None:
         assert isinstance(event, (OfferDeclined, OfferExpired, OfferRescinded))
@@ -320,6 +351,7 @@ class World:
         )
         del self._plans[event.contact_id]
         self._answered.pop(event.contact_id, None)
+        self._called.forget(event.contact_id)
 
     def _agent_state_changed(self, event: Event) -> None:
         assert isinstance(event, AgentStateChanged)

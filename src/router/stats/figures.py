@@ -8,6 +8,7 @@ from copy import copy
 from msgspec import Struct
 
 from router.model.views import Counts
+from router.stats.callbacks import CallbackCounts, reach_rate
 from router.stats.flow import Flow
 from router.stats.handling import Handling, aht_ms, transfer_rate
 from router.stats.live import AgentMeter, QueueMeter
@@ -36,6 +37,7 @@ class ContactFigures(_Figures, frozen=True, kw_only=True):
     service: ServiceLevelCounts
     offers: OfferCounts
     handling: Handling
+    callbacks: CallbackCounts
     service_level: float | None
     formula: Formula = Formula.EXCLUDE_SHORT
     asa_ms: int | None
@@ -46,6 +48,7 @@ class ContactFigures(_Figures, frozen=True, kw_only=True):
     transfer_rate: float | None
     rona_rate: float | None
     acceptance_rate: float | None
+    reach_rate: float | None
 
 
 class WaitFigures(_Figures, frozen=True, kw_only=True):
@@ -64,6 +67,8 @@ class QueueFigures(_Figures, frozen=True, kw_only=True):
     waiting: int
     offered: int
     assigned: int
+    callbacks: int
+    """For later, or being called."""
     target: float
     threshold_ms: int
     short_abandon_ms: int
@@ -125,6 +130,7 @@ def contact_figures(tally: Tally) -> ContactFigures:
         service=copy(tally.service),
         offers=copy(tally.offers),
         handling=copy(tally.handling),
+        callbacks=copy(tally.callbacks),
         service_level=service_level(tally.service),
         asa_ms=_whole(asa_ms(tally.waits, tally.service)),
         mean_wait_ms=_whole(mean_wait_ms(tally.waits, tally.service)),
@@ -134,6 +140,7 @@ def contact_figures(tally: Tally) -> ContactFigures:
         transfer_rate=transfer_rate(tally.handling),
         rona_rate=rona_rate(tally.offers),
         acceptance_rate=acceptance_rate(tally.offers),
+        reach_rate=reach_rate(tally.callbacks),
     )
 
 
@@ -171,7 +178,7 @@ def agent_figures(agent_id: str, agent: AgentMeter, now_ms: int) -> AgentFigures
 
 def queue_figures(queue_id: str, queue: QueueMeter, now_ms: int) -> QueueFigures:
     """The figures of a queue, all its channels together and each."""
-    queued, offered, assigned = queue.heads
+    queued, offered, assigned, callbacks = queue.heads
     running_ms = max(0, now_ms - queue.since_ms)
     area_ms = queue.waiting_area_ms + (queued + offered) * running_ms
     return QueueFigures(
@@ -179,6 +186,7 @@ def queue_figures(queue_id: str, queue: QueueMeter, now_ms: int) -> QueueFigures
         waiting=queued,
         offered=offered,
         assigned=assigned,
+        callbacks=callbacks,
         target=queue.target,
         threshold_ms=queue.threshold_ms,
         short_abandon_ms=queue.short_abandon_ms,

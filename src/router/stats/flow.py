@@ -1,6 +1,7 @@
 """The flow of contacts through a queue: whoever comes in goes out, once.
 
-    entered = waiting + offered + answered + abandoned + cancelled + expired + overflowed_out + moved_out
+    entered = waiting + offered + callbacks + answered + called_back + abandoned + cancelled + expired
+              + overflowed_out + moved_out
 
 ``entered`` counts waits: a contact that is submitted here, overflows to here, is moved here, or comes back to waiting after an
 agent had it. Over the whole workspace: submitted = queued + offered + assigned + ended + abandoned + cancelled + expired.
@@ -24,4 +25,6 @@ class Flow(Struct, gc=False):
     transferred_in: int = 0
     """By an agent, out of an assignment."""
     requeued: int = 0
-    """Out of an assignment by a supervisor or after a lost desktop."""
+    """Out of an assignment by a supervisor, after a lost desktop, or because a callback's customer was not reached."""
+    called_back: int = 0
+    """A callback's wait that ended: an agent has taken it, or the customer is on the line."""

@@ -102,6 +102,10 @@ def answer(book: Book, contact: LiveContact, at_ms: int) -> None:
     wait_ms = at_ms - contact.waiting_since_ms
     queue.move(contact.state, ASSIGNED, at_ms)
     contact.state = ASSIGNED
+    if contact.is_callback:
+        for place in book.places(contact.queue_id, contact.channel):
+            place.flow.called_back += 1
+        return
     queue.waits.add(wait_ms)
     book.pages.waits.add(wait_ms)
     for place in book.places(contact.queue_id, contact.channel):
@@ -163,6 +167,8 @@ def _expired(book: Book, e: ContactExpired, at_ms: int) -> None:
     book.queue(contact.queue_id).move(contact.state, None, at_ms)
     for place in book.places(contact.queue_id, contact.channel):
         place.flow.expired += 1
+        if contact.is_callback:
+            place.callbacks.given_up += 1
 
 
 def _ended(book: Book, e: ContactEnded, at_ms: int) -> None:

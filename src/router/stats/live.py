@@ -12,7 +12,7 @@ from router.stats.tally import Tally
 from router.stats.waiting import Waits
 
 # Where a live contact is. Numbers, because a million of them are written into every snapshot.
-QUEUED, OFFERED, ASSIGNED = 0, 1, 2
+QUEUED, OFFERED, ASSIGNED, CALLBACK = 0, 1, 2, 3
 
 
 class Phase(IntEnum):
@@ -35,6 +35,8 @@ class LiveContact(Struct, array_like=True, gc=False):
     waiting_since_ms: int
     """When the present wait began."""
     state: int = QUEUED
+    is_callback: bool = False
+    """The customer is not on the line: his wait counts as a callback's."""
 
 
 class LiveOffer(Struct, array_like=True, gc=False):
@@ -98,14 +100,19 @@ class QueueMeter(Struct, array_like=True):
     threshold_ms: int = 20_000
     short_abandon_ms: int = 5_000
     target: float = 0.8
-    heads: list[int] = field(default_factory=lambda: [0, 0, 0])
-    """Live contacts that are queued, offered, assigned."""
+    heads: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    """Live contacts that are queued, offered, assigned, callbacks for later."""
     waits: Waits = field(default_factory=Waits)
     channels: dict[str, Tally] = field(default_factory=dict)
     waiting_area_ms: int = 0
     """Contact-milliseconds spent waiting (queued or offered) up to ``since_ms``: the mean queue length is this over time."""
     since_ms: int = 0
     opened_at_ms: int = 0
+
+    def __post_init__(self) -> None:
+        """Snapshots from before there were callbacks count three kinds of heads."""
+        if len(self.heads) == CALLBACK:
+            self.heads.append(0)
 
     def move(self, before: int | None, after: int | None, at_ms: int) -> None:
         """A contact of this queue went from one place to another; none: it came from, or goes, elsewhere."""

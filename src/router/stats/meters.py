@@ -12,7 +12,7 @@ import msgspec
 
 from router.model.events import Event
 from router.model.views import Counts
-from router.stats import fold_agents, fold_contacts
+from router.stats import fold_agents, fold_callbacks, fold_contacts
 from router.stats.book import FORMAT, Book, Pages, RuleMeter
 from router.stats.figures import (
     AgentFigures,
@@ -24,7 +24,7 @@ from router.stats.figures import (
     queue_figures,
     wait_figures,
 )
-from router.stats.live import ASSIGNED, OFFERED, QUEUED
+from router.stats.live import ASSIGNED, CALLBACK, OFFERED, QUEUED
 from router.stats.occupancy import Activity, Workforce, occupancy, utilisation
 from router.stats.tally import Tally, total
 from router.stats.waiting import Waits
@@ -32,6 +32,7 @@ from router.stats.waiting import Waits
 _HANDLERS: Final[dict[type, Callable[[Book, Any, int], None]]] = {
     **fold_contacts.HANDLERS,
     **fold_agents.HANDLERS,
+    **fold_callbacks.HANDLERS,
 }
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
@@ -142,6 +143,7 @@ class Meters:
             queued=sum(head[QUEUED] for head in heads),
             offered=sum(head[OFFERED] for head in heads),
             assigned=sum(head[ASSIGNED] for head in heads),
+            callback_scheduled=sum(head[CALLBACK] for head in heads),
             ended=pages.ended,
             abandoned=sum(tally.service.abandoned for tally in tallies),
             cancelled=sum(tally.flow.cancelled for tally in tallies),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
+from router.stats.callbacks import CallbackCounts
 from router.stats.flow import Flow
 from router.stats.handling import Handling
 from router.stats.offers import OfferCounts
@@ -19,6 +20,7 @@ class Tally(Struct, array_like=True):
     waits: WaitSums = field(default_factory=WaitSums)
     offers: OfferCounts = field(default_factory=OfferCounts)
     handling: Handling = field(default_factory=Handling)
+    callbacks: CallbackCounts = field(default_factory=CallbackCounts)
 
 
 def total(tallies: Iterable[Tally]) -> Tally:

@@ -5,18 +5,21 @@ numbers; it becomes text in a thread. Labels are names that policies and setting
 under ``other``.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from router.model.forecasts import ForecastCounts
 from router.model.views import Counts
 from router.stats.book import RuleMeter
+from router.stats.callbacks import CallbackCounts
 from router.stats.meters import Meters
 from router.stats.offers import OfferCounts
 from router.stats.waiting import BOUNDS_MS, Waits
+from router.telemetry.forecasts import forecast_families
 
 OTHER: Final = "other"
 # Bounds of the meters' own buckets, so nothing is interpolated; every third or so, so that 500 queues stay bearable.
@@ -28,12 +31,17 @@ _INDEXES: Final = tuple(BOUNDS_MS.index(bound) for bound in _BOUNDS_MS)
 _OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
 
 
+QueueForecasts: TypeAlias = tuple[ForecastCounts, int | None]
+"""What became of a queue's forecasts, and the median wait that a newcomer has to expect, in milliseconds."""
+
+
 class QueueSample(Struct):
     """One queue's counters, or those of all queues beyond the cap together."""
 
     waiting: int = 0
     offered: int = 0
     assigned: int = 0
+    callbacks: int = 0
     submitted: int = 0
     answered: int = 0
     answered_within: int = 0
@@ -42,9 +50,14 @@ class QueueSample(Struct):
     cancelled: int = 0
     expired: int = 0
     overflowed: int = 0
+    called_back: int = 0
+    callback_attempts: CallbackCounts = field(default_factory=CallbackCounts)
     offers: OfferCounts = field(default_factory=OfferCounts)
     wait_buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     wait_sum_ms: int = 0
+    forecasts: ForecastCounts = field(default_factory=ForecastCounts)
+    expected_wait_ms: int | None = None
+    """Of a newcomer; none for several queues together."""
 
     def add(self, other: "QueueSample") -> None:
         """Count the other's numbers in."""
@@ -52,8 +65,16 @@ class QueueSample(Struct):
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, int):
                 setattr(self, name, mine + theirs)
+        for name in CallbackCounts.__struct_fields__:
+            total = getattr(self.callback_attempts, name) + getattr(other.callback_attempts, name)
+            setattr(self.callback_attempts, name, total)
         for name in OfferCounts.__struct_fields__:
             setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
+        for name in ForecastCounts.__struct_fields__:
+            setattr(
+                self.forecasts, name, getattr(self.forecasts, name) + getattr(other.forecasts, name)
+            )
+        self.expected_wait_ms = None
         for index, count in enumerate(other.wait_buckets):
             self.wait_buckets[index] += count
 
@@ -92,11 +113,23 @@ class LabelCap:
         return name
 
 
-def sample(workspace: str, meters: Meters, now_ms: int, cap: LabelCap) -> WorkspaceSample:
-    """The workspace's numbers now. On the event loop; no await in it, so they all belong to one event."""
+def sample(
+    workspace: str,
+    meters: Meters,
+    now_ms: int,
+    cap: LabelCap,
+    forecasts: "Mapping[str, QueueForecasts] | None" = None,
+) -> WorkspaceSample:
+    """The workspace's numbers now. On the event loop; no await in it, so they all belong to one event.
+
+    ``forecasts``: what the core says of its own, by queue; it may be a few events younger or older.
+    """
     queues: dict[str, QueueSample] = {}
     for queue_id in meters.queue_ids():
         taken = _queue(meters, queue_id, now_ms)
+        foreseen = forecasts.get(queue_id) if forecasts else None
+        if foreseen is not None:
+            taken.forecasts, taken.expected_wait_ms = foreseen
         label = cap.label(workspace, queue_id)
         if label in queues:
             queues[label].add(taken)
@@ -133,6 +166,7 @@ def _queue(meters: Meters, queue_id: str, now_ms: int) -> QueueSample:
         waiting=figures.waiting,
         offered=figures.offered,
         assigned=figures.assigned,
+        callbacks=figures.callbacks,
         submitted=flow.submitted,
         answered=service.answered,
         answered_within=service.answered_within,
@@ -141,6 +175,8 @@ def _queue(meters: Meters, queue_id: str, now_ms: int) -> QueueSample:
         cancelled=flow.cancelled,
         expired=flow.expired,
         overflowed=flow.overflowed_out,
+        called_back=flow.called_back,
+        callback_attempts=figures.contacts.callbacks,
         offers=figures.contacts.offers,
         wait_buckets=waits.buckets,
         wait_sum_ms=waits.sum_ms,
@@ -153,6 +189,11 @@ def families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
     yield from _workspace_families(samples)
     yield from _queue_families(samples)
     yield from _rule_families(samples)
+    yield from forecast_families(
+        ((one.workspace, queue), taken.forecasts, taken.expected_wait_ms)
+        for one in samples
+        for queue, taken in one.queues.items()
+    )
 
 
 def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
@@ -176,7 +217,7 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         submitted.add_metric((one.workspace,), counts.submitted)
         for end in ("ended", "abandoned", "cancelled", "expired"):
             ended.add_metric((one.workspace, end), getattr(counts, end))
-        for state in ("queued", "offered", "assigned"):
+        for state in ("queued", "offered", "assigned", "callback_scheduled"):
             live.add_metric((one.workspace, state), getattr(counts, state))
         for activity, count in one.agents.items():
             agents.add_metric((one.workspace, activity), count)
@@ -207,6 +248,11 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     live = GaugeMetricFamily(
         "router_queue_live", "Live contacts of a queue by state.", labels=(*by_queue, "state")
     )
+    callbacks = CounterMetricFamily(
+        "router_callbacks",
+        "Callbacks asked for and given up; attempts begun, connected and failed.",
+        labels=(*by_queue, "outcome"),
+    )
     offers = CounterMetricFamily("router_offers", "Offers by their end.", labels=(*by_queue, "end"))
     waits = HistogramMetricFamily(
         "router_answered_wait_seconds", "Waits of those who were answered.", labels=by_queue
@@ -222,8 +268,10 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         place = (workspace, queue)
         for outcome in _OUTCOMES:
             contacts.add_metric((*place, outcome), getattr(one, outcome))
-        for state in ("waiting", "offered", "assigned"):
+        for state in ("waiting", "offered", "assigned", "callbacks"):
             live.add_metric((*place, state), getattr(one, state))
+        for outcome in CallbackCounts.__struct_fields__:
+            callbacks.add_metric((*place, outcome), getattr(one.callback_attempts, outcome))
         for end in _OFFER_ENDS:
             offers.add_metric((*place, end), getattr(one.offers, end))
         waits.add_metric(
@@ -232,7 +280,7 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         counting = one.answered + one.abandoned - one.abandoned_short
         if counting:
             level.add_metric(place, one.answered_within / counting)
-    yield from (contacts, live, offers, waits, level)
+    yield from (contacts, live, callbacks, offers, waits, level)
 
 
 _OUTCOMES: Final = (
@@ -244,6 +292,7 @@ _OUTCOMES: Final = (
     "cancelled",
     "expired",
     "overflowed",
+    "called_back",
 )
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -11,18 +11,34 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from router.stats.meters import Meters
-from router.telemetry.centre import LabelCap, WorkspaceSample, families, sample
+from router.telemetry.centre import (
+    LabelCap,
+    QueueForecasts,
+    WorkspaceSample,
+    families,
+    sample,
+)
 from router.telemetry.process import ProcessMeters
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+AskForecasts: TypeAlias = Callable[[str], Awaitable[Mapping[str, QueueForecasts] | None]]
 
 
 class Exposition:
     """Makes the page."""
 
     def __init__(
-        self, process: ProcessMeters, meters: Mapping[str, Meters], *, label_sets_max: int
+        self,
+        process: ProcessMeters,
+        meters: Mapping[str, Meters],
+        *,
+        label_sets_max: int,
+        forecasts: AskForecasts | None = None,
     ) -> None:
+        """``forecasts``: asks the core what has become of them; it gives nothing where it cannot answer now."""
+        self._forecasts = forecasts
         self._process = process
         self._meters = meters
         self._cap = LabelCap(label_sets_max)
@@ -34,7 +50,9 @@ class Exposition:
         async with self._turn:
             taken: list[WorkspaceSample] = []
             for workspace, meters in list(self._meters.items()):
-                taken.append(sample(workspace, meters, int(time.time() * 1000), self._cap))
+                foreseen = await self._forecasts(workspace) if self._forecasts else None
+                now_ms = int(time.time() * 1000)
+                taken.append(sample(workspace, meters, now_ms, self._cap, foreseen))
                 await asyncio.sleep(0)
             return await asyncio.to_thread(_render, self._process.registry, taken)
 

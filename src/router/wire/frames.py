@@ -9,9 +9,11 @@ from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.model.callbacks import CallbackFields, CallbackOutcome, TimeMs
 from router.model.events import Event
+from router.model.forecasts import ExpectedWait
 from router.model.ids import Ident, Name
-from router.model.policy import Attributes, PrioritySeconds, Skills, StrictClass
+from router.model.policy import Attributes, CallbackMode, PrioritySeconds, Skills, StrictClass
 from router.model.states import AgentState
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 
@@ -223,6 +225,8 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
     reference: Ident | None = None
     """The gateway's own opaque id for it."""
+    callback: CallbackFields | None = None
+    """Set: the customer is not on the line; he is to be called."""
     preferred_agents: PreferredAgents = ()
     """Whom the customer belongs to, the dearest first: for plans with a step for the agents ``named``."""
     continues: Ident | None = None
@@ -262,6 +266,39 @@ class Abandon(_Ask, frozen=True, kw_only=True, tag="abandon"):
 
     id: FrameId
     contact_id: Ident
+
+
+class Callback(_Ask, frozen=True, kw_only=True, tag="callback"):
+    """Gateway, supervisor: the customer does not wait on the line; he is called when it is his turn, or at that time."""
+
+    id: FrameId
+    contact_id: Ident
+    mode: CallbackMode | None = None
+    channel: Name | None = None
+    at_ms: TimeMs | None = None
+
+
+class CallbackResult(_Ask, frozen=True, kw_only=True, tag="callback_result"):
+    """Gateway, supervisor: how the call went that ``callback.due`` asked for."""
+
+    id: FrameId
+    contact_id: Ident
+    outcome: CallbackOutcome
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """The number in ``callback.due``; none: the attempt under way."""
+
+
+class AskExpectedWait(_Ask, frozen=True, kw_only=True, tag="expected_wait"):
+    """Gateway, supervisor: how long a contact waits; either one that is there, or one that may come to a queue."""
+
+    id: FrameId
+    contact_id: Ident | None = None
+    queue_id: Name | None = None
+    channel: Name | None = None
+    """This and what follows: of one that may come. Left out: the channel of which the queue has handled most."""
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    strict_class: StrictClass = 0
 
 
 class Requeue(_Ask, frozen=True, kw_only=True, tag="requeue"):
@@ -348,6 +385,9 @@ GatewayAsk: TypeAlias = (
     | End
     | ParkContactFrame
     | UnparkContactFrame
+    | Callback
+    | CallbackResult
+    | AskExpectedWait
 )
 SupervisorAsk: TypeAlias = (
     Hello
@@ -364,6 +404,9 @@ SupervisorAsk: TypeAlias = (
     | RemoveParticipant
     | SetAgentStateFrame
     | SetAgentChannelsFrame
+    | Callback
+    | CallbackResult
+    | AskExpectedWait
 )
 
 
@@ -441,6 +484,8 @@ class Ok(_Tell, frozen=True, kw_only=True, tag="ok"):
     subject: str = ""
     state: str = ""
     replayed: bool = False
+    expected_wait: ExpectedWait | None = None
+    """Where that was asked."""
 
 
 class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=True):
@@ -457,6 +502,8 @@ class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=Tr
     temporary: bool = False
     applied: str = "no"
     retry_after_ms: int | None = None
+    opens_at_ms: int | None = None
+    """Of a closed queue: when it opens, as far as is known."""
 
 
 class Pong(_Tell, frozen=True, kw_only=True, tag="pong"):

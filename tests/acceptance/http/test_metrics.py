@@ -25,6 +25,7 @@ def of_the_centre(page: dict[str, float]) -> dict[str, float]:
         "router_contacts",
         "router_queue",
         "router_offers",
+        "router_callbacks",
         "router_answered",
         "router_service",
     )

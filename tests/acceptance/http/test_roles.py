@@ -16,6 +16,8 @@ EXPECTED = {
     "update_contact": "gateway supervisor admin",
     "cancel_contact": "gateway supervisor admin",
     "abandon_contact": "gateway supervisor admin",
+    "request_callback": "gateway supervisor admin",
+    "report_callback": "gateway supervisor admin",
     "end_contact": "agent gateway supervisor admin",
     "park_contact": "gateway supervisor admin",
     "unpark_contact": "gateway supervisor admin",

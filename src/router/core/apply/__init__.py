@@ -7,17 +7,28 @@ lead to the same state.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.apply import agents, assignments, conference, contacts, offers, policies
+from router.core.apply import (
+    agents,
+    assignments,
+    callbacks,
+    conference,
+    contacts,
+    offers,
+    policies,
+    queues,
+)
 from router.core.state import RoutingState
 from router.model.events import Event
 
 HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **contacts.HANDLERS,
+    **callbacks.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
     **conference.HANDLERS,
     **agents.HANDLERS,
     **policies.HANDLERS,
+    **queues.HANDLERS,
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.core.apply.learning import worked
 from router.core.state import Assignment, RoutingState
 from router.core.timers import TimerKind
 from router.core.transitions import ASSIGNMENT, Row
@@ -40,6 +41,7 @@ def _parked(state: RoutingState, e: AssignmentParked) -> None:
     work = state.assignments[e.assignment_id]
     work.state = _ROWS[AssignmentParked][work.state]
     work.parked_until_ms = e.until_ms
+    work.was_parked = True
     if e.until_ms is not None:
         state.timers.add(e.until_ms, TimerKind.WRAP_UP, work.assignment_id)
     _hold_capacity(state, work, holds=False)
@@ -69,7 +71,10 @@ def _wrap_up_started(state: RoutingState, e: WrapUpStarted) -> None:
     # What was parked used nothing: its wrap-up takes the capacity again where wrap-ups of the channel hold it.
     channel = state.index.channels.get(work.channel)
     if channel is not None:
-        _hold_capacity(state, work, holds=channel.policy.wrap_up_holds_capacity)
+        holds = channel.policy.wrap_up_holds_capacity
+        if work.holds and not holds and not work.was_parked:
+            worked(state, work)
+        _hold_capacity(state, work, holds=holds)
 
 
 def _wrap_up_extended(state: RoutingState, e: WrapUpExtended) -> None:
@@ -90,6 +95,8 @@ def _completed(state: RoutingState, e: AssignmentCompleted) -> None:
     del agent.assignments[e.assignment_id]
     state.index.touch(agent)
     if work.holds:
+        if not work.was_parked:  # How long the customer was silent says nothing of the work.
+            worked(state, work)
         state.index.release(agent, work.channel, work.units)
 
 

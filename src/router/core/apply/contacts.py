@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core import caps
+from router.core.apply import callbacks
+from router.core.apply.learning import answered, diverted, gone
 from router.core.apply.moves import (
     change_queue,
     cool_down,
@@ -11,6 +13,7 @@ from router.core.apply.moves import (
     remember_owner,
     wait,
 )
+from router.core.expected import foresee
 from router.core.state import Assignment, Contact, Dedupe, Offer, RoutingState
 from router.core.transitions import ASSIGNMENT, CONTACT, Row
 from router.model.events import (
@@ -41,6 +44,10 @@ _TERMINAL: Final = {
 }
 
 
+# Reasons by which somebody puts it into the queue anew, as against coming back to its place there.
+_PUT_THERE: Final = frozenset({"transferred", "supervisor", "drained"})
+
+
 def _queued(state: RoutingState, e: ContactQueued) -> None:
     at_ms = state.at_ms
     contact = Contact(
@@ -61,6 +68,7 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
         wait_until_ms=e.wait_until_ms,
         rule=e.rule,
         failed_rules=e.failed_rules,
+        hops=e.hops,
         plan=e.plan,
         step=e.step,
         step_until_ms=e.step_until_ms,
@@ -69,6 +77,8 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
     )
     if e.rule is not None or e.by_default:
         state.rule_counts.count(e.rule, e.failed_rules)
+    if state.hours:
+        contact.held = state.is_closed(e.queue_id)
     state.contacts[e.contact_id] = contact
     state.submitted += 1
     state.counts[contact.state] += 1
@@ -76,6 +86,7 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
     if e.dedupe_key is not None:
         _remember(state, e, e.dedupe_key)
     wait(state, contact)
+    foresee(state, contact)
 
 
 def _remember(state: RoutingState, e: ContactQueued, key: bytes) -> None:
@@ -110,9 +121,12 @@ def _updated(state: RoutingState, e: ContactUpdated) -> None:
 
 def _requeued(state: RoutingState, e: ContactRequeued) -> None:
     contact = state.contacts[e.contact_id]
+    diverted(state, contact)
     remember_owner(contact)
     move(state, contact, _REQUEUED)
     change_queue(state, contact, e.queue_id)
+    if state.hours and e.reason in _PUT_THERE:
+        contact.held = state.is_closed(e.queue_id)
     contact.agent_id = contact.assignment_id = None
     contact.wait_until_ms = e.wait_until_ms
     contact.preferred_agent_id = e.preferred_agent_id
@@ -121,14 +135,18 @@ def _requeued(state: RoutingState, e: ContactRequeued) -> None:
     contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
     if e.agent_id is not None:
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+    if contact.callback is not None:
+        callbacks.wait_again(state, contact, e.queued_at_ms)
     wait(state, contact)
 
 
 def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
     contact = state.contacts[e.contact_id]
+    diverted(state, contact)
     move(state, contact, _OVERFLOWED)
     change_queue(state, contact, e.queue_id)
     contact.wait_until_ms = e.wait_until_ms
+    contact.hops += e.hops
     contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
     wait(state, contact)
 
@@ -149,9 +167,12 @@ def _relaxed(state: RoutingState, e: ContactRelaxed) -> None:
 
 def _assigned(state: RoutingState, e: ContactAssigned) -> None:
     contact = state.contacts[e.contact_id]
+    answered(state, contact)
     remember_owner(contact)
     move(state, contact, _ASSIGNED)
     state.index.leave(contact)
+    if contact.callback is not None:
+        callbacks.taken(state, contact)
     contact.offers_made += 1
     give(state, contact, e.assignment_id, e.agent_id, e.units)
     agent = state.agents[e.agent_id]
@@ -176,6 +197,7 @@ def give(
     contact.agent_id = agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq
+    contact.held = False
     contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
     contact.preferred_agent_id = contact.preferred_until_ms = None
     contact.step_until_ms = None
@@ -217,10 +239,14 @@ def _terminal(
     state: RoutingState, e: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded
 ) -> None:
     contact = state.contacts[e.contact_id]
+    if type(e) is not ContactEnded:
+        gone(state, contact, left=type(e) is ContactAbandoned)
     move(state, contact, _TERMINAL[type(e)])
     contact.reason = e.reason
     contact.ended_seq = state.seq
     state.index.leave(contact)
+    if contact.callback is not None:
+        callbacks.over(state, contact)
     state.ended.append((e.contact_id, state.at_ms))
     _forget(state)
 

@@ -1,9 +1,14 @@
 """A contact's change of state, with everything that counts contacts by state."""
 
+from typing import Final
+
 from router.core.state import Contact, RoutingState
 from router.core.timers import TimerKind
 from router.core.transitions import Row
 from router.model.states import ContactState, OfferState
+
+# A callback in no line: whether it is held back is asked when it comes into one.
+_AWAY: Final = ContactState.CALLBACK_SCHEDULED
 
 
 def move(state: RoutingState, contact: Contact, row: Row[ContactState]) -> None:
@@ -29,6 +34,9 @@ def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
     state.tally(contact.queue_id)[contact.state] -= 1
     contact.queue_id = queue_id
     state.tally(queue_id)[contact.state] += 1
+    # Who comes into a closed queue waits for the opening; who was there before is another matter.
+    if contact.state is not ContactState.ASSIGNED and contact.state is not _AWAY:
+        contact.held = bool(state.hours) and state.is_closed(queue_id)
 
 
 def wait(state: RoutingState, contact: Contact) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from router.core import caps
 from router.core.apply.conference import enter
 from router.core.apply.contacts import give
+from router.core.apply.learning import answered
 from router.core.apply.moves import cool_down, move, remember_owner, wait
 from router.core.state import Contact, Offer, RoutingState
 from router.core.timers import TimerKind
@@ -73,6 +74,7 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
             # A consult is no contact of his own, and the offer no longer counts either.
             state.index.refresh(state.agents[e.agent_id])
         return
+    answered(state, contact, offer.made_at_ms)
     remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
     state.index.leave(contact)

@@ -14,6 +14,9 @@ from router.model.policy import Selection
 from router.model.states import ContactState
 from router.rules.selections import selections_of
 
+# Contacts that the publication does not move by an event of their own.
+_NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED)
+
 
 def _published(state: RoutingState, e: PolicyPublished) -> None:
     state.policy = e.policy
@@ -26,14 +29,18 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
     state.rule_counts = RuleCounts(since_ms=state.at_ms)
     if state.day is not None and Selection.FEWEST_TODAY not in selections_of(e.policy):
         count_from_here(state, None, None)
+    state.calendars = {}
+    if state.hours:
+        state.hours = {name: h for name, h in state.hours.items() if name in e.policy.queues}
     state.index.rebuild(e.policy)
+    state.learned.keep_queues(e.policy.queues)
 
 
 def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
-    """Conversations under way in a removed queue belong to the one that takes its contacts."""
+    """Conversations under way in a removed queue, and callbacks for later, belong to the one that takes its contacts."""
     for contact in state.contacts.values():
         target = drain_to.get(contact.queue_id)
-        if target is None or contact.state is not ContactState.ASSIGNED:
+        if target is None or contact.state not in _NOT_WAITING:
             continue
         change_queue(state, contact, target)
         if contact.assignment_id is not None:

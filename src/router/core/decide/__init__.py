@@ -6,10 +6,13 @@ from typing import Any, Final
 from router.core.decide import (
     agents,
     assignments,
+    callbacks,
     channels,
     conference,
     consult,
     contacts,
+    hours,
+    intake,
     offers,
     parking,
     policies,
@@ -24,7 +27,9 @@ def _advance(step: Step, command: AdvanceTime) -> Answer:
 
 
 DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
+    **intake.HANDLERS,
     **contacts.HANDLERS,
+    **callbacks.HANDLERS,
     **offers.HANDLERS,
     **assignments.HANDLERS,
     **consult.HANDLERS,
@@ -33,5 +38,6 @@ DECIDE: Final[dict[type, Callable[[Step, Any], Answer]]] = {
     **agents.HANDLERS,
     **channels.HANDLERS,
     **policies.HANDLERS,
+    **hours.HANDLERS,
     AdvanceTime: _advance,
 }

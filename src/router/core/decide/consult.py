@@ -122,7 +122,7 @@ def _choose(step: Step, contact: Contact, queue_id: str) -> Agent | None:
     if not mask:
         return None
     apart = _apart(step, contact)
-    return chosen(index.profiles_in(mask), line, apart, lambda: index.lot(contact.contact_id))
+    return chosen(index.profiles_in(mask), line, apart, contact.contact_id, index.lot)
 
 
 def _consulted(step: Step, command: _Ask) -> tuple[Contact, Assignment] | Refused:

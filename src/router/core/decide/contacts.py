@@ -5,10 +5,11 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from router.core.decide import checks, offers
+from router.core.decide import checks, leaving, offers
+from router.core.decide.admission import closed_refusal
 from router.core.decide.assignments import complete, end_contact, release, release_party
 from router.core.decide.conference import end_consult, pass_on
-from router.core.decide.intake import enqueue
+from router.core.decide.dialling import dial_if_taken
 from router.core.decide.parties import everybody_leaves
 from router.core.decide.requeue import Reserved, wait_anew
 from router.core.decide.rescind import rescind_all, rescind_unqualified
@@ -20,16 +21,19 @@ from router.core.decide.step import (
     unknown_queue,
     wrong_state,
 )
+from router.core.decide.ways import hops_left, takes_somebody, way_on
 from router.core.eligibility import fits_now
 from router.core.members import members_if_any, party_of, running_consult, under_new_owner
 from router.core.plans import asks_of
 from router.core.state import Agent, Assignment, Contact
+from router.model.callbacks import CallbackPhase
 from router.model.commands import (
     AbandonContact,
     AssignContact,
     CancelContact,
     EndContact,
-    EnqueueContact,
+    ReportCallback,
+    RequestCallback,
     RequeueContact,
     TransferContact,
     UpdateContact,
@@ -38,20 +42,27 @@ from router.model.events import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
-    ContactExpired,
     ContactUpdated,
 )
 from router.model.outcome import Answer
+from router.model.policy import WhenClosed
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
 # As long as any time of a policy.
 _RESERVED_MAX_S: Final = 7 * 86_400
 _AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
+_NOT_ON_THE_LINE: Final = ("cancel", "end", "callback/result")
 
 
-def _theirs(
-    step: Step, command: UpdateContact | CancelContact | AbandonContact | EndContact
+def theirs(
+    step: Step,
+    command: UpdateContact
+    | CancelContact
+    | AbandonContact
+    | EndContact
+    | RequestCallback
+    | ReportCallback,
 ) -> Contact | None:
     """The contact, if the asking gateway may know of it."""
     contact = step.state.contacts.get(command.contact_id)
@@ -62,7 +73,7 @@ def _theirs(
 
 def _update(step: Step, command: UpdateContact) -> Answer:
     state = step.state
-    contact, policy = _theirs(step, command), state.policy
+    contact, policy = theirs(step, command), state.policy
     if contact is None or policy is None:
         return unknown_contact()
     if contact.state.is_terminal:
@@ -110,7 +121,7 @@ def _update(step: Step, command: UpdateContact) -> Answer:
 
 
 def _cancel(step: Step, command: CancelContact) -> Answer:
-    contact = _theirs(step, command)
+    contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
     if contact.state is ContactState.ASSIGNED:
@@ -135,11 +146,16 @@ def _withdraw(step: Step, contact: Contact, reason: str) -> Answer:
 
 
 def _abandon(step: Step, command: AbandonContact) -> Answer:
-    contact = _theirs(step, command)
+    contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
     if contact.state.is_terminal:
         return repeated(contact.contact_id, contact.state, contact.ended_seq)
+    if contact.callback is not None and contact.callback.phase is not CallbackPhase.CONNECTED:
+        # He has hung up because he is to be called back: that must not cost him his place.
+        return wrong_state(
+            contact.state, *_NOT_ON_THE_LINE, detail="a callback: the customer is not on the line"
+        )
     if contact.state is ContactState.ASSIGNED:
         return _end_assigned(step, contact, "customer_left")
     rescind_all(step, contact, "customer_left")
@@ -155,7 +171,7 @@ def _abandon(step: Step, command: AbandonContact) -> Answer:
 
 
 def _end(step: Step, command: EndContact) -> Answer:
-    contact = _theirs(step, command)
+    contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
     if command.agent_id is not None and contact.agent_id != command.agent_id:
@@ -248,11 +264,24 @@ def _transfer(step: Step, command: TransferContact) -> Answer:
     if command.to_queue_id is not None:
         if command.to_queue_id not in policy.queues:
             return unknown_queue("to_queue_id")
-        return to_queue(step, contact, command.to_queue_id, "transferred")
+        return _transfer_to_queue(step, contact, command.to_queue_id)
     agent = state.agents.get(command.to_agent_id or "")
     if agent is None:
         return unknown_agent("to_agent_id")
     return _check_waits(command) or _transfer_to(step, contact, agent, command)
+
+
+def _transfer_to_queue(step: Step, contact: Contact, queue_id: str) -> Answer:
+    """A closed queue takes a customer who is passed on as it takes a new one."""
+    state = step.state
+    if not takes_somebody(state, queue_id):
+        found = None
+        if state.queue_policy(queue_id).when_closed is WhenClosed.OVERFLOW:
+            found = way_on(state, queue_id, hops_left(state, contact))
+        if found is None:
+            return closed_refusal(state, queue_id, "to_queue_id")
+        queue_id, _ = found
+    return to_queue(step, contact, queue_id, "transferred")
 
 
 def _check_waits(command: TransferContact) -> Refused | None:
@@ -357,25 +386,18 @@ def _assign(step: Step, command: AssignContact) -> Answer:
     answer = step.done(contact.contact_id, contact.state)
     if old is not None:
         release(step, old)
+    if contact.callback is not None:
+        dial_if_taken(step, contact)
     return answer
 
 
 def expire(step: Step, contact: Contact, reason: str) -> None:
     """Its time to live, or the queue's longest wait, is over."""
     rescind_all(step, contact, "expired")
-    step.emit(
-        ContactExpired(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            waited_ms=step.at_ms - contact.queued_at_ms,
-            reason=reason,
-            gateway_id=contact.gateway_id,
-        )
-    )
+    leaving.over(step, contact, reason)
 
 
 HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {
-    EnqueueContact: enqueue,
     UpdateContact: _update,
     CancelContact: _cancel,
     AbandonContact: _abandon,

@@ -1,6 +1,11 @@
 """A new contact: repeated, classified, checked, refused or queued."""
 
+from collections.abc import Callable
+from typing import Any, Final
+
 from router.core.decide import checks
+from router.core.decide.admission import admit
+from router.core.decide.callbacks import agree, objection
 from router.core.decide.step import Step, repeated, unknown_queue
 from router.core.decide.steps import first_step
 from router.core.plans import Asks
@@ -10,7 +15,7 @@ from router.model.commands import EnqueueContact
 from router.model.events import AskedFor, ContactQueued
 from router.model.ids import AgentId
 from router.model.outcome import Answer, Done
-from router.model.policy import EntryRule, Policy, QueuePolicy, WhenFull
+from router.model.policy import EntryRule, Policy, WhenNobody
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import ContactState
 from router.rules.entry import Classified
@@ -30,7 +35,10 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     if isinstance(event, Refused):
         return event
     step.emit(event)
-    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=state.seq)
+    seq = state.seq
+    if command.callback is not None:
+        agree(step, state.contacts[command.contact_id], command.callback)
+    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=seq)
 
 
 def decided(
@@ -54,10 +62,15 @@ def decided(
         named=command.preferred_agents,
         last=last_agent_id,
     )
-    admitted = _admit(state, policy, asks)
+    admitted = _admit(state, policy, asks, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
-    return _queued(step, command, asks._replace(queue_id=admitted), classified)
+    queue_id, hops = admitted
+    if command.callback is not None:
+        refused = objection(step, policy, queue_id, command.callback, "callback.")
+        if refused is not None:
+            return refused
+    return _queued(step, command, asks._replace(queue_id=queue_id), classified, hops)
 
 
 def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
@@ -118,33 +131,26 @@ def _last_agent(state: RoutingState, continues: str | None) -> str | None:
     return None if before is None else before.last_agent_id
 
 
-def _admit(state: RoutingState, policy: Policy, asks: Asks) -> str | Refused:
-    """The queue that has a place for it: this one, or along its overflows where the policy says so.
-
-    The limit bounds waiting: a contact that somebody can take at once is never turned away.
-    """
-    first_full = queue_id = asks.queue_id
-    for _ in range(len(policy.queues)):
-        queue: QueuePolicy = policy.queues[queue_id]
-        if (
-            queue.length_max is None
-            or state.tally(queue_id)[ContactState.QUEUED] < queue.length_max
-        ):
-            return queue_id
-        if state.index.somebody_could_take(asks._replace(queue_id=queue_id)):
-            return queue_id
-        if queue.when_full is WhenFull.REFUSE or queue.overflow_to is None:
-            break
-        queue_id = queue.overflow_to
-    return Refused(
-        code=RefusalCode.QUEUE_FULL,
-        field="queue_id",
-        detail=f"queue {first_full} is at its length_max",
+def _admit(
+    state: RoutingState, policy: Policy, asks: Asks, *, callback: bool
+) -> tuple[str, int] | Refused:
+    """The queue that takes it, and how many overflows lie before it."""
+    queue = policy.queues[asks.queue_id]
+    if queue.length_max is None and queue.when_nobody is WhenNobody.WAIT and not state.hours:
+        return asks.queue_id, 0
+    index = state.index
+    return admit(
+        state,
+        policy,
+        asks.queue_id,
+        somebody_free=lambda name: index.somebody_could_take(asks._replace(queue_id=name)),
+        somebody_ready=lambda name: index.somebody_is_ready(asks._replace(queue_id=name)),
+        callback=callback,
     )
 
 
 def _queued(
-    step: Step, command: EnqueueContact, asks: Asks, classified: Classified | None
+    step: Step, command: EnqueueContact, asks: Asks, classified: Classified | None, hops: int
 ) -> ContactQueued:
     at_ms, state = step.at_ms, step.state
     asked = None
@@ -174,6 +180,7 @@ def _queued(
         attributes=command.attributes,
         ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
         wait_until_ms=step.wait_until_ms(asks.queue_id),
+        hops=hops,
         gateway_id=command.gateway_id,
         reference=command.reference,
         dedupe_key=command.dedupe_key,
@@ -188,3 +195,6 @@ def _queued(
         preferred_agents=asks.named,
         last_agent_id=asks.last,
     )
+
+
+HANDLERS: Final[dict[type, Callable[[Step, Any], Answer]]] = {EnqueueContact: enqueue}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.core.decide.assignments import release
+from router.core.decide.dialling import dial_if_taken
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.parties import hold_for_consult
 from router.core.decide.rescind import requeue_unaccepted, rescind_all, rescind_of
@@ -124,6 +125,8 @@ def _win(step: Step, contact: Contact, offer: Offer) -> None:
     rescind_all(step, contact, "taken")
     if old is not None:
         release(step, old)
+    if contact.callback is not None:
+        dial_if_taken(step, contact)
 
 
 def _advise(step: Step, contact: Contact, offer: Offer) -> None:

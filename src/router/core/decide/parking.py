@@ -7,15 +7,18 @@ customer writes again.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.core.decide.assignments import allowed, end_contact, owned, release
+from router.core.decide.assignments import allowed, complete, end_contact, owned, release
 from router.core.decide.next_state import enter_next_state
+from router.core.decide.requeue import wait_anew
+from router.core.decide.rescind import rescind_all
 from router.core.decide.step import Step, repeated, unknown_contact, wrong_state
 from router.core.state import Assignment, Contact
 from router.model.commands import ParkAssignment, ParkContact, UnparkAssignment, UnparkContact
 from router.model.events import AssignmentParked, AssignmentUnparked
 from router.model.outcome import Answer
+from router.model.policy import LostDesktopAction
 from router.model.refusals import RefusalCode, Refused
-from router.model.states import AssignmentRole, AssignmentState, ContactState
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
 
 _PARKED: Final = AssignmentState.PARKED
 _TALKING: Final = (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
@@ -80,7 +83,26 @@ def _unpark_contact(step: Step, command: UnparkContact) -> Answer:
     if work.state is not _PARKED:
         # The gateway need not know whether it was parked when the customer writes.
         return repeated(contact.contact_id, contact.state, step.state.seq)
+    if _is_away(step, work):
+        return _back_into_line(step, contact, work)
     return _unpark(step, work, subject=contact.contact_id)
+
+
+def _is_away(step: Step, work: Assignment) -> bool:
+    """Its agent is not there to answer, and the channel does not let the customer wait for him."""
+    state = step.state
+    policy = state.index.channels[work.channel].policy
+    is_ready = state.agents[work.agent_id].state is AgentState.READY
+    return policy.unpark_away is LostDesktopAction.REQUEUE and not is_ready
+
+
+def _back_into_line(step: Step, contact: Contact, work: Assignment) -> Answer:
+    """The customer waits again, at his age: who had him is done with it, without wrap-up."""
+    rescind_all(step, contact, "moved")
+    wait_anew(step, contact, contact.queue_id, "owner_away", owner=work)
+    answer = step.done(contact.contact_id, contact.state)
+    complete(step, work, "owner_away")
+    return answer
 
 
 def _conversation(

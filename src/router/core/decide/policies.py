@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from router.core.decide.contacts import to_queue
 from router.core.decide.days import follow_policy
+from router.core.decide.hours import look_at_all
 from router.core.decide.rescind import rescind_unqualified
 from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, resume
@@ -34,11 +35,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     if refused is not None:
         return refused
     before = state.policy
-    waiting = [
-        contact
-        for contact in state.contacts.values()
-        if contact.state in (ContactState.QUEUED, ContactState.OFFERED)
-    ]
+    waiting = [contact for contact in state.contacts.values() if _waits(contact)]
     drain_to = {
         queue_id: target
         for queue_id, target in sorted(command.drain_to.items())
@@ -48,12 +45,17 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     step.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
     answer = step.done("policy", str(state.policy_version))
     follow_policy(step, before)
+    look_at_all(step)
     for contact in sorted(waiting, key=_orig_seq):
+        if not _waits(contact):
+            continue  # A queue that closes with this policy has turned it out.
         if contact.queue_id not in policy.queues:
             to_queue(step, contact, command.drain_to[contact.queue_id], "drained")
         else:
             if contact.offers:
                 rescind_unqualified(step, contact, "policy")
+            if not _waits(contact):
+                continue
             if before is not None and (before.plans or policy.plans):
                 _follow_plan(step, contact, before)
                 leave_if_absent(step, contact)
@@ -99,9 +101,13 @@ def _follow_plan(step: Step, contact: Contact, before: Policy) -> None:
     policy = step.state.policy
     assert policy is not None
     plan = plan_of(policy, contact.queue_id, contact.plan)
-    if plan == plan_of(before, contact.queue_id, contact.plan):
-        return
+    if contact.held or plan == plan_of(before, contact.queue_id, contact.plan):
+        return  # Who waits for the opening begins then.
     resume(step, contact, plan, "policy")
+
+
+def _waits(contact: Contact) -> bool:
+    return contact.state in (ContactState.QUEUED, ContactState.OFFERED)
 
 
 def _orig_seq(contact: Contact) -> int:

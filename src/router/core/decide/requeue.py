@@ -27,6 +27,7 @@ def wait_anew(
     owner: Assignment | None = None,
     cool_down_until_ms: int | None = None,
     reserved: Reserved | None = None,
+    queued_at_ms: int | None = None,
 ) -> None:
     """A fresh wait: the plan begins anew, when the reservation is over. In another queue it is that queue's plan."""
     state, at_ms = step.state, step.at_ms
@@ -48,7 +49,7 @@ def wait_anew(
             req=state.index.line_at(asks._replace(step=number)).req,
             reason=reason,
             orig_seq=contact.orig_seq,
-            wait_until_ms=step.wait_until_ms(queue_id),
+            wait_until_ms=step.wait_limit_ms(contact, queue_id),
             preferred_agent_id=asks.reserved,
             preferred_until_ms=until_ms,
             agent_id=None if owner is None else owner.agent_id,
@@ -59,5 +60,6 @@ def wait_anew(
             step_until_ms=step_until_ms,
             back_agent_id=None if back is None else back[0],
             back_ms=None if back is None else back[1],
+            queued_at_ms=queued_at_ms,
         )
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Set
 
+from router.core.decide.leaving import back_in_line
 from router.core.decide.next_state import enter_next_state
 from router.core.decide.step import Step
 from router.core.eligibility import qualified
@@ -90,3 +91,5 @@ def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
             back_ms=contact.back_ms,
         )
     )
+    if step.state.hours:
+        back_in_line(step, contact)

@@ -1,7 +1,7 @@
 """One step: a command's events as they are decided. Each takes effect in the state at once, so the next decision sees it."""
 
 from router.core.apply import HANDLERS
-from router.core.state import RoutingState
+from router.core.state import Contact, RoutingState
 from router.model.events import Event
 from router.model.ids import QueueId
 from router.model.outcome import Done
@@ -29,9 +29,21 @@ class Step:
         self.events.append(event)
 
     def wait_until_ms(self, queue_id: QueueId) -> int | None:
-        """When a contact that enters this queue now has waited there long enough; none: never."""
+        """When a contact that enters this queue now has waited there long enough; none: never, or it is closed: not yet."""
+        if self.state.hours and self.state.is_closed(queue_id):
+            return None
+        return self.full_wait_ms(queue_id)
+
+    def full_wait_ms(self, queue_id: QueueId) -> int | None:
+        """The end of a wait in this queue that begins now; none: without limit."""
         wait_max_s = self.state.queue_policy(queue_id).wait_max_s
         return None if wait_max_s is None else self.at_ms + 1000 * wait_max_s
+
+    def wait_limit_ms(self, contact: Contact, queue_id: QueueId) -> int | None:
+        """``wait_until_ms`` for this contact: a callback waits as long as it takes, for nobody is on the line."""
+        if contact.nobody_on_the_line:
+            return None
+        return self.wait_until_ms(queue_id)
 
     def done(self, subject: str, state: str) -> Done:
         """The answer to a command that was carried out; its event is the last one so far."""

@@ -6,6 +6,7 @@ A step's time runs on while the contact is offered; what it has missed meanwhile
 from typing import Final
 
 from router.core.decide.step import Step
+from router.core.decide.ways import hops_left, takes_somebody
 from router.core.index import Index
 from router.core.lines import Line
 from router.core.plans import Asks, asks_of, plan_of, skip_condition
@@ -28,6 +29,8 @@ def first_step(step: Step, asks: Asks, begins_at_ms: int) -> tuple[int, int | No
     policy = step.state.policy
     if policy is None or not policy.plans:
         return 0, None
+    if step.state.hours and step.state.is_closed(asks.queue_id):
+        return 0, None  # It begins when the queue opens.
     plan = plan_of(policy, asks.queue_id, asks.plan)
     if not plan:
         return 0, None
@@ -95,14 +98,19 @@ def advance(step: Step, contact: Contact, reason: str, begins_at_ms: int) -> Non
         return
     number, until_ms = _from(state.index, plan, asks, contact.step + 1, begins_at_ms)
     target = plan[number].queue
-    if target is None or target == contact.queue_id:
+    if target is None or target == contact.queue_id or not _may_move(step, contact, target):
         enter(step, contact, number, until_ms, reason)
     else:
         if contact.plan is None:
             # The queue that it comes to has a plan of its own, or none.
             moved = asks._replace(queue_id=target, step=0)
             number, until_ms = first_step(step, moved, begins_at_ms)
-        overflow(step, contact, target, number, until_ms)
+        overflow(step, contact, target, number, until_ms, reason="plan")
+
+
+def _may_move(step: Step, contact: Contact, target: QueueId) -> bool:
+    """A plan moves nobody into a queue that takes nobody, nor beyond the hops of an overflow: its step holds where he is."""
+    return hops_left(step.state, contact) > 0 and takes_somebody(step.state, target)
 
 
 def resume(step: Step, contact: Contact, plan: tuple[StepPolicy, ...], reason: str) -> None:
@@ -113,6 +121,15 @@ def resume(step: Step, contact: Contact, plan: tuple[StepPolicy, ...], reason: s
         number, until_ms = _from(step.state.index, plan, asks_of(contact), number, step.at_ms)
     if plan or contact.step or contact.step_until_ms is not None:
         enter(step, contact, number, until_ms, reason)
+
+
+def begin(step: Step, contact: Contact) -> None:
+    """Its queue has opened, and its plan goes on in the step in which it stood still."""
+    policy = step.state.policy
+    assert policy is not None
+    plan = plan_of(policy, contact.queue_id, contact.plan)
+    if plan:
+        resume(step, contact, plan, "opened")
 
 
 def enter(step: Step, contact: Contact, number: int, until_ms: int | None, reason: str) -> None:
@@ -131,9 +148,18 @@ def enter(step: Step, contact: Contact, number: int, until_ms: int | None, reaso
 
 
 def overflow(
-    step: Step, contact: Contact, target: QueueId, number: int, until_ms: int | None
+    step: Step,
+    contact: Contact,
+    target: QueueId,
+    number: int,
+    until_ms: int | None,
+    *,
+    reason: str,
+    hops: int = 1,
 ) -> None:
-    """It waits on in another queue, in that step, at its age."""
+    """It waits on in another queue, in that step, at its age. The step's time stands while that queue is closed."""
+    if step.state.hours and step.state.is_closed(target):
+        until_ms = None
     asks = asks_of(contact)._replace(queue_id=target, step=number)
     step.emit(
         ContactOverflowed(
@@ -141,7 +167,9 @@ def overflow(
             from_queue_id=contact.queue_id,
             queue_id=target,
             req=step.state.index.line_at(asks).req,
-            wait_until_ms=step.wait_until_ms(target),
+            wait_until_ms=step.wait_limit_ms(contact, target),
+            reason=reason,
+            hops=hops,
             gateway_id=contact.gateway_id,
             plan=contact.plan,
             step=number,

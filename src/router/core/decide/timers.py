@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.core.decide import agents, contacts, offers, parking
+from router.core.decide import agents, callbacks, contacts, hours, leaving, offers, parking
 from router.core.decide.assignments import complete
 from router.core.decide.days import begin_day
 from router.core.decide.step import Step
-from router.core.decide.steps import first_step, overflow, time_is_over
+from router.core.decide.steps import time_is_over
 from router.core.plans import asks_of
 from router.core.timers import Entry, TimerKind
 from router.model.events import AgentStateChanged, ContactRelaxed
@@ -37,12 +37,15 @@ def _cap_over(step: Step, agent_id: str) -> None:
 
 
 def _expire(step: Step, contact_id: str) -> None:
-    contacts.expire(step, step.state.contacts[contact_id], "ttl")
+    contact = step.state.contacts[contact_id]
+    contacts.expire(step, contact, "ttl" if contact.callback is None else "callback_expired")
 
 
 def _cool_down_over(step: Step, contact_id: str) -> None:
     # Nothing has changed but what time it is: the contact is looked at again.
-    step.state.index.seeking[contact_id] = step.state.contacts[contact_id]
+    contact = step.state.contacts[contact_id]
+    if not contact.held:
+        step.state.index.seeking[contact_id] = contact
 
 
 def _return(step: Step, agent_id: str) -> None:
@@ -61,18 +64,7 @@ def _grace_over(step: Step, agent_id: str) -> None:
 
 
 def _waited_too_long(step: Step, contact_id: str) -> None:
-    state = step.state
-    contact = state.contacts[contact_id]
-    target = state.queue_policy(contact.queue_id).overflow_to
-    if target is None:
-        contacts.expire(step, contact, "wait_max")
-        return
-    number, until_ms = contact.step, contact.step_until_ms
-    if contact.plan is None:
-        # It goes through the plan of the queue that it comes to, from the beginning.
-        moved = asks_of(contact)._replace(queue_id=target, step=0)
-        number, until_ms = first_step(step, moved, step.at_ms)
-    overflow(step, contact, target, number, until_ms)
+    leaving.waited_too_long(step, step.state.contacts[contact_id])
 
 
 def _relax(step: Step, contact_id: str) -> None:
@@ -93,6 +85,10 @@ def _next_day(step: Step, subject: str) -> None:
     begin_day(step)
 
 
+def _callback(step: Step, contact_id: str) -> None:
+    callbacks.time_has_come(step, step.state.contacts[contact_id])
+
+
 def _step_over(step: Step, contact_id: str) -> None:
     time_is_over(step, step.state.contacts[contact_id])
 
@@ -108,5 +104,7 @@ _FIRE: Final[dict[int, Callable[[Step, str], None]]] = {
     TimerKind.GRACE: _grace_over,
     TimerKind.CAP: _cap_over,
     TimerKind.DAY: _next_day,
+    TimerKind.HOURS: hours.look,
+    TimerKind.CALLBACK: _callback,
     TimerKind.STEP: _step_over,
 }

@@ -1,0 +1,84 @@
+"""Leaving a queue without an answer: overflow along the queues that take somebody now, or the end of the wait."""
+
+from router.core.decide.step import Step
+from router.core.decide.steps import first_step, overflow
+from router.core.decide.ways import hops_left, way_on
+from router.core.plans import asks_of
+from router.core.state import Contact
+from router.model.events import ContactExpired, ContactRequeued
+from router.model.policy import AtClosing
+
+
+def over(step: Step, contact: Contact, reason: str) -> None:
+    """The wait is over for good. Its offers have been taken back."""
+    step.emit(
+        ContactExpired(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            waited_ms=step.at_ms - contact.queued_at_ms,
+            reason=reason,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+def waited_too_long(step: Step, contact: Contact) -> None:
+    """The queue's longest wait is over: on to the next queue, or, where there is none, the end.
+
+    Where there is one that takes nobody now, the contact stays and waits without a limit: it is not lost for that.
+    """
+    queue = step.state.queue_policy(contact.queue_id)
+    if queue.overflow_to is None:
+        over(step, contact, "wait_max")
+    elif not _overflow(step, contact, "wait_max"):
+        _stay(step, contact)
+
+
+def turned_out(step: Step, contact: Contact) -> None:
+    """Its queue has closed while it waited: what ``at_closing`` says. Where it cannot overflow it stays in line."""
+    match step.state.queue_policy(contact.queue_id).at_closing:
+        case AtClosing.EXPIRE:
+            over(step, contact, "closed")
+        case AtClosing.OVERFLOW:
+            _overflow(step, contact, "closed")
+
+
+def back_in_line(step: Step, contact: Contact) -> None:
+    """An offer has ended and it waits again: if its queue has closed meanwhile, that counts for it now."""
+    if step.state.is_closed(contact.queue_id) and not contact.held:
+        turned_out(step, contact)
+
+
+def _overflow(step: Step, contact: Contact, reason: str) -> bool:
+    state = step.state
+    found = way_on(state, contact.queue_id, hops_left(state, contact))
+    if found is None:
+        return False
+    target, hops = found
+    number, until_ms = contact.step, contact.step_until_ms
+    if contact.plan is None:
+        # It goes through the plan of the queue that it comes to, from the beginning.
+        moved = asks_of(contact)._replace(queue_id=target, step=0)
+        number, until_ms = first_step(step, moved, step.at_ms)
+    overflow(step, contact, target, number, until_ms, reason=reason, hops=hops)
+    return True
+
+
+def _stay(step: Step, contact: Contact) -> None:
+    step.emit(
+        ContactRequeued(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            req=step.state.index.line_at(asks_of(contact)).req,
+            reason="stays",
+            orig_seq=contact.orig_seq,
+            preferred_agent_id=contact.preferred_agent_id,
+            preferred_until_ms=contact.preferred_until_ms,
+            gateway_id=contact.gateway_id,
+            plan=contact.plan,
+            step=contact.step,
+            step_until_ms=contact.step_until_ms,
+            back_agent_id=contact.back_agent_id,
+            back_ms=contact.back_ms,
+        )
+    )

@@ -1,0 +1,87 @@
+"""What the diagnosis finds about opening hours and overflow: who waits for an opening, who overflows no more, what never opens."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from router.core.state import Contact, RoutingState
+from router.model.diagnosis import ADVICE, Finding, FindingCode, Severity
+from router.model.ids import QueueId
+from router.model.policy import Policy
+from router.model.states import ContactState
+
+_IDS_MAX: Final = 20
+
+
+def held(state: RoutingState, at_ms: int) -> Iterator[Finding]:
+    """Contacts that wait for their queue to open."""
+    waiting: dict[QueueId, list[Contact]] = {}
+    for line in state.index.held_lines.values():
+        if line.by_key:
+            waiting.setdefault(line.queue_id, []).extend(line.by_key.values())
+    for queue_id, contacts in waiting.items():
+        hours = state.hours.get(queue_id)
+        opens_at_ms = None if hours is None else hours.changes_at_ms
+        yield _about(
+            FindingCode.CONTACTS_QUEUE_CLOSED,
+            Severity.WARNING if opens_at_ms is None else Severity.NOTE,
+            "they wait for their queue to open"
+            + (", and it is not known to open" if opens_at_ms is None else ""),
+            queue_id,
+            contacts,
+            at_ms,
+        )
+
+
+def staying(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding]:
+    """Contacts that have overflowed as often as they may and wait where that would go on."""
+    found: dict[QueueId, list[Contact]] = {}
+    for line in state.index.all_lines():
+        if state.queue_policy(line.queue_id).overflow_to is None:
+            continue
+        for contact in line.by_key.values():
+            if contact.hops >= policy.overflow_hops_max and contact.state is ContactState.QUEUED:
+                found.setdefault(line.queue_id, []).append(contact)
+    for queue_id, contacts in found.items():
+        yield _about(
+            FindingCode.CONTACTS_STAY,
+            Severity.WARNING,
+            f"they have overflowed {policy.overflow_hops_max} times and stay where they are",
+            queue_id,
+            contacts,
+            at_ms,
+        )
+
+
+def never_opening(state: RoutingState, policy: Policy) -> Iterator[Finding]:
+    """Queues that are closed, and nobody knows until when."""
+    for queue_id, hours in state.hours.items():
+        if hours.is_open or hours.changes_at_ms is not None or queue_id not in policy.queues:
+            continue
+        by = "a supervisor closed it" if hours.by_supervisor else "its calendar has no hours"
+        yield Finding(
+            code=FindingCode.QUEUE_NEVER_OPENS,
+            severity=Severity.WARNING,
+            message=f"it is closed and does not open within a year: {by}",
+            advice=ADVICE[FindingCode.QUEUE_NEVER_OPENS],
+            subject=queue_id,
+        )
+
+
+def _about(
+    code: FindingCode,
+    severity: Severity,
+    message: str,
+    queue_id: QueueId,
+    contacts: list[Contact],
+    at_ms: int,
+) -> Finding:
+    return Finding(
+        code=code,
+        severity=severity,
+        message=message,
+        advice=ADVICE[code],
+        subject=queue_id,
+        contacts=len(contacts),
+        contact_ids=tuple(sorted(contact.contact_id for contact in contacts)[:_IDS_MAX]),
+        oldest_wait_ms=max(0, at_ms - min(contact.queued_at_ms for contact in contacts)),
+    )

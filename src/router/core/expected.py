@@ -1,0 +1,346 @@
+"""Expected wait: when will an agent answer this very contact, and how sure is that? Asking changes nothing.
+
+Looked at are those who rank before it, each line by the share of its agents who may take this contact too, and the READY agents
+who may. Work ahead is counted in the time of an agent: a contact of a channel of which he may have three costs him a third.
+``gamma.py`` has the distribution, ``pace.py`` the handling times, the patience and the calibration.
+
+It grows with the lines in which somebody waits, not with those who wait; of very many lines a few hundred are looked at. Not
+foreseen are a closing to come, contacts that come later and rank before this one, agents who come or go, and those reserved for
+one agent: what they usually do to a kind of contact its calibration learns.
+"""
+
+from bisect import bisect_left
+from typing import Final
+
+from router.core.gamma import clearing
+from router.core.index import Index
+from router.core.lines import Line, LineKey
+from router.core.pace import Forecast, Kind, kind_of
+from router.core.plans import NO_PLAN, Stage, plan_of, stage_at
+from router.core.ranking import rank_key
+from router.core.state import Contact, RoutingState
+from router.model.forecasts import ExpectedWait, WaitInterval
+from router.model.ids import QueueId
+from router.model.policy import ChannelPolicy, QueuePolicy
+from router.model.states import ContactState
+
+# The rate at which agents become free is itself only known so well: its coefficient of variation, squared.
+_RATE_DOUBT: Final = 0.04
+_LINES_MAX: Final = 256
+# Of a line with few kinds of agents READY ones are counted, of others the kinds.
+_FEW_PROFILES: Final = 12
+# A pool of more kinds of agents is too much to count for every contact that comes.
+_POOL_MAX: Final = 512
+# Behind everybody who is there.
+_NEWEST_SEQ: Final = (1 << 52) - 1
+_NOW: Final = ExpectedWait(
+    p50_ms=0,
+    p90_ms=0,
+    interval_50=WaitInterval(low_ms=0, high_ms=0),
+    interval_90=WaitInterval(low_ms=0, high_ms=0),
+)
+_CLOSED: Final = ExpectedWait(reason="queue_closed")
+
+
+class Ahead:
+    """Those who rank before a contact, in contacts and in time of an agent, and how fast they leave."""
+
+    __slots__ = ("contacts", "leaving", "work_ms")
+
+    def __init__(self) -> None:
+        self.contacts = self.work_ms = self.leaving = 0.0
+
+
+# --- questions ------------------------------------------------------------------------------------------------------
+
+
+def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
+    """How much longer a contact waits. One that is being offered is about to be answered: zero."""
+    if contact.state is ContactState.OFFERED:
+        return _NOW
+    if contact.state is not ContactState.QUEUED or not contact.key or contact.line is None:
+        return ExpectedWait(reason="not_waiting")
+    if contact.held:
+        return _CLOSED
+    line = contact.line
+    if line.only is not None:
+        # It is kept for certain agents for a while, then anybody's who is qualified.
+        queue_id, channel, needs, _, also, selection = line.key
+        line = _line(state, (queue_id, channel, needs, None, also, selection))
+    elif (
+        not contact.cool_downs
+        and contact.callback is None
+        and _somebody_has_room(state.index, line)
+    ):
+        return _NOW
+    return _view(state, line, contact.key, contact)
+
+
+def expected_wait_of_new(
+    state: RoutingState,
+    queue_id: QueueId,
+    channel: str,
+    *,
+    skills: dict[str, int] | None = None,
+    priority_s: int = 0,
+    strict_class: int = 0,
+    at_ms: int = 0,
+) -> ExpectedWait:
+    """How long a contact would wait that came now. Queue, channel and skills are the policy's (the caller has looked).
+
+    ``at_ms``: now, where that is later than the last step.
+    """
+    if state.hours and state.is_closed(queue_id):
+        return _CLOSED
+    stage = _first_stage(state, queue_id, skills or {})
+    line = _line(state, (queue_id, channel, stage.needs, None, stage.also, stage.selection))
+    if _somebody_has_room(state.index, line):
+        return _NOW
+    newcomer = Contact(
+        contact_id="",
+        channel=channel,
+        queue_id=queue_id,
+        state=ContactState.QUEUED,
+        queued_at_ms=max(at_ms, state.at_ms),
+        changed_at_ms=max(at_ms, state.at_ms),
+        orig_seq=_NEWEST_SEQ,
+        priority_s=priority_s,
+        strict_class=strict_class,
+        raised_s=stage.raised_s,
+        raised_class=stage.raised_class,
+    )
+    return _view(state, line, rank_key(newcomer, line.queue), newcomer)
+
+
+def queue_expected_wait(
+    state: RoutingState, queue_id: QueueId, channel: str | None = None
+) -> ExpectedWait | None:
+    """What a newcomer of the queue's most common class has to expect; none: no such queue or channel.
+
+    Most common: the channel of which most has been handled (at first, that which takes most of an agent), in it the class in
+    which most wait.
+    """
+    policy = state.policy
+    if policy is None or queue_id not in policy.queues:
+        return None
+    if channel is not None and channel not in policy.channels:
+        return None
+    channel, skills = most_common_class(state, queue_id, channel)
+    return expected_wait_of_new(state, queue_id, channel, skills=skills)
+
+
+def queue_expected_wait_ms(
+    state: RoutingState, queue_id: QueueId, channel: str | None = None
+) -> int | None:
+    """The median wait of a newcomer in milliseconds, for rules; none: nothing can be said (closed, nobody READY)."""
+    found = queue_expected_wait(state, queue_id, channel)
+    return None if found is None else found.p50_ms
+
+
+def most_common_class(
+    state: RoutingState, queue_id: QueueId, channel: str | None
+) -> tuple[str, dict[str, int]]:
+    """Channel and skills of what comes most: that of which most has been handled, in it the class in which most wait."""
+    assert state.policy is not None
+    if channel is None:
+        paces = state.learned.paces.get(queue_id, {})
+        channels = state.policy.channels
+        # The order of a mapping is not part of the state: ties are broken by what is.
+        channel = max(
+            channels,
+            key=lambda name: (
+                paces[name].worked if name in paces else 0,
+                channels[name].units,
+                name,
+            ),
+        )
+    skills: dict[str, int] = {}
+    most = 0
+    for line in state.index.queue_lines.get(queue_id, ()):
+        waiting = len(line.by_key)
+        if waiting > most and line.channel == channel and line.only is None:
+            most, skills = waiting, dict(line.needs)
+    return channel, skills
+
+
+# --- the forecast that is remembered -----------------------------------------------------------------------------------
+
+
+def foresee(state: RoutingState, contact: Contact) -> None:
+    """Remember what is expected of a contact that has just come, if it has to wait, to learn by its answer."""
+    learned = state.learned
+    if not learned.has_turn(state.at_ms):
+        return
+    line = contact.line
+    assert line is not None
+    if line.held:
+        return
+    index = state.index
+    if index.open_profiles[line.channel_index] & line.profile_mask or line.only is not None:
+        return
+    if line.profile_mask.bit_count() > _POOL_MAX:
+        return
+    agents = _ready(index, line.profile_mask)
+    if not agents:
+        return
+    mean_ms, shape = _spread(state, line, agents, _ahead(state, line, contact.key))
+    kind = _kind(contact, line.queue)
+    # What is remembered is whole numbers, so it is the same after a restart; what is said comes from the same numbers.
+    shape_u = max(1, round(1_000_000 * shape))
+    learned.remember(
+        contact.contact_id,
+        Forecast(
+            at_ms=state.at_ms,
+            kind=kind,
+            mean_ms=mean_ms,
+            shape_u=shape_u,
+            ring_ms=_ring_ms(state, line),
+            bounds_ms=learned.calibration(kind).bounds_ms(mean_ms, shape_u / 1_000_000),
+        ),
+    )
+
+
+# --- how -----------------------------------------------------------------------------------------------------------------
+
+
+def _view(state: RoutingState, line: Line, key: int, contact: Contact) -> ExpectedWait:
+    if not line.profile_mask:
+        return ExpectedWait(reason="nobody_qualified")
+    agents = _ready(state.index, line.profile_mask)
+    if not agents:
+        return ExpectedWait(reason="nobody_ready")
+    ahead = _ahead(state, line, key)
+    mean_ms, shape = _spread(state, line, agents, ahead)
+    calibration = state.learned.calibration(_kind(contact, line.queue))
+    ring_ms = _ring_ms(state, line)
+    low, low_50, middle, high_50, p90, high = (
+        bound + ring_ms for bound in calibration.bounds_ms(mean_ms, shape)
+    )
+    return ExpectedWait(
+        p50_ms=middle,
+        p90_ms=p90,
+        interval_50=WaitInterval(low_ms=low_50, high_ms=high_50),
+        interval_90=WaitInterval(low_ms=low, high_ms=high),
+        ahead=round(ahead.contacts, 2),
+        agents=agents,
+        forecasts=calibration.answers,
+    )
+
+
+def _spread(state: RoutingState, line: Line, agents: int, ahead: Ahead) -> tuple[int, float]:
+    """Mean and shape of the time until the contact's turn, uncalibrated."""
+    own_ms = _cost_ms(state, line)[0]
+    turn_ms = (ahead.work_ms + own_ms) / (ahead.contacts + 1)
+    leaving = ahead.leaving / ahead.contacts if ahead.contacts else 0.0
+    mean_ms, variance = clearing(ahead.contacts, agents / turn_ms, leaving)
+    shape = mean_ms * mean_ms / (variance + _RATE_DOUBT * mean_ms * mean_ms)
+    return max(1, round(mean_ms)), shape
+
+
+def _ahead(state: RoutingState, line: Line, key: int) -> Ahead:
+    """Those who rank before that place and compete for the agents of this line."""
+    found = Ahead()
+    index, mask = state.index, line.profile_mask
+    heads = index.heads
+    count = bisect_left(heads, (key, 0))
+    stride = -(-count // _LINES_MAX) if count > _LINES_MAX else 1
+    for place in range(0, count, stride):
+        other = index.by_index[heads[place][1]]
+        assert other is not None
+        shared = other.profile_mask & mask
+        if not shared:
+            continue
+        weight = float(other.before(key) * stride)
+        if other.profile_mask != mask:
+            weight *= _share(index, shared, other.profile_mask)
+        cost_ms, leaving = _cost_ms(state, other)
+        found.contacts += weight
+        found.work_ms += weight * cost_ms
+        found.leaving += weight * leaving
+    return found
+
+
+def _share(index: Index, shared: int, mask: int) -> float:
+    """Which part of a line's agents is shared: by READY agents, or by kinds of agents where these are many.
+
+    Where none of them is READY, nobody takes anybody out of that line: 0.
+    """
+    if mask.bit_count() <= _FEW_PROFILES:
+        ready = _ready(index, mask)
+        return _ready(index, shared) / ready if ready else 0.0
+    return shared.bit_count() / mask.bit_count()
+
+
+def _cost_ms(state: RoutingState, line: Line) -> tuple[float, float]:
+    """How much of an agent's time one contact of the line takes, and how fast those who wait there leave."""
+    pace = state.learned.known_pace(line.queue_id, line.channel)
+    guess_ms = 1000 * line.queue.expected_handle_s
+    slots = _slots(state, line.channel_policy)
+    if pace is None:
+        return guess_ms / slots, 0.0
+    work_ms = pace.work_ms if pace.worked else guess_ms
+    return max(1.0, (work_ms + pace.ring_ms) / slots), pace.leaving()
+
+
+def _slots(state: RoutingState, channel: ChannelPolicy) -> int:
+    """How many contacts of the channel an agent may have at once, by the policy."""
+    if state.policy is None or not channel.units:
+        return channel.per_agent_max
+    return max(1, min(channel.per_agent_max, state.policy.agents.units // channel.units))
+
+
+def _ring_ms(state: RoutingState, line: Line) -> int:
+    pace = state.learned.known_pace(line.queue_id, line.channel)
+    return 0 if pace is None else pace.ring_ms
+
+
+def _kind(contact: Contact, queue: QueuePolicy) -> Kind:
+    strict = max(contact.strict_class, queue.strict_class, contact.raised_class)
+    credit_s = contact.priority_s + queue.priority_s + contact.raised_s
+    return kind_of(contact.queue_id, contact.channel, strict, credit_s)
+
+
+def _ready(index: Index, mask: int) -> int:
+    """READY agents of these profiles; of very many profiles the first few hundred stand for all."""
+    count = mask.bit_count()
+    if count <= _POOL_MAX:
+        return sum(profile.ready for profile in index.profiles_in(mask))
+    ready = looked_at = 0
+    for profile in index.profiles.values():
+        if profile.bit & mask:
+            ready += profile.ready
+            looked_at += 1
+            if looked_at == _POOL_MAX:
+                break
+    return ready * count // looked_at if looked_at else 0
+
+
+def _somebody_has_room(index: Index, line: Line) -> bool:
+    return bool(index.open_profiles[line.channel_index] & line.profile_mask)
+
+
+def _first_stage(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> Stage:
+    """What a newcomer asks for: in the first step where its queue has a plan."""
+    queue = state.queue_policy(queue_id)
+    plan = NO_PLAN if state.policy is None else plan_of(state.policy, queue_id, None)
+    return stage_at(queue, plan, 0, skills)
+
+
+def _line(state: RoutingState, key: LineKey) -> Line:
+    """The line of a requirement class: the one there is, or one made for this question alone."""
+    index = state.index
+    line = index.lines.get(key)
+    if line is not None:
+        return line
+    channel = index.channels[key[1]]
+    line = Line(
+        key,
+        index=0,
+        channel_index=channel.index,
+        queue=state.queue_policy(key[0]),
+        channel_policy=channel.policy,
+    )
+    for profile in index.profiles.values():
+        if profile.serves(line):
+            line.profile_mask |= profile.bit
+    return line

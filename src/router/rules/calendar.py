@@ -1,0 +1,238 @@
+"""Opening hours as arithmetic: given a calendar and a moment, is it open, and when does that change?
+
+Asked by ``decide`` alone: what it answers is written into events, so replay never asks again and a later version of the zone data
+changes nothing that has happened. Reads the tables of the zone and holiday libraries, and no clock.
+
+A wall-clock time that a change of the clock skips is taken as the moment of the change. One that comes twice is taken at its
+first occurrence where a span begins and at its second where it ends: a span is never shorter than the clock on the wall says.
+"""
+
+from collections.abc import Callable, Collection
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from router.model.policy import CalendarPolicy, HolidaysPolicy
+
+HORIZON_DAYS: Final = 366
+DAY_MS: Final = 86_400_000
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_DAY_MINUTES: Final = 1_440
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+# Names that zone databases carry and that mean no place, or mean this machine's.
+_NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
+# A year and its neighbours: whoever asks on goes on in time.
+_DAYS_KEPT_MAX: Final = 800
+
+MinuteSpan = tuple[int, int]
+Interval = tuple[int, int]
+
+
+class LocalTime(Struct, frozen=True, kw_only=True):
+    """What the clock and the calendar on the wall say."""
+
+    date: str
+    weekday: str
+    """``mon`` to ``sun``."""
+    hour: int
+    minute: int
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    """An IANA zone; none where there is no such zone, or where its data is missing."""
+    if name in _NO_ZONES:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # KeyError: not found; OSError: a folder of zones.
+        return None
+
+
+def local_time(zone: tzinfo, at_ms: int) -> LocalTime:
+    """A moment on the wall."""
+    local = _local(zone, at_ms)
+    return LocalTime(
+        date=local.date().isoformat(),
+        weekday=_WEEKDAYS[local.weekday()],
+        hour=local.hour,
+        minute=local.minute,
+    )
+
+
+def minutes(span: str) -> MinuteSpan:
+    """``09:00-17:30`` in minutes of the day; the end is beyond 24 hours where the span goes over midnight."""
+    start, end = ((int(part[:2]) * 60 + int(part[3:])) for part in span.split("-"))
+    return start, end if end > start else end + _DAY_MINUTES
+
+
+class Calendar:
+    """A calendar, made ready for questions. Remembers the days it was asked about, a bounded number of them.
+
+    Raises ValueError for a zone or for holidays that do not exist (``check`` finds both before).
+    """
+
+    def __init__(self, policy: CalendarPolicy) -> None:
+        zone = zone_of(policy.zone)
+        if zone is None:
+            raise ValueError("no such zone")
+        self.zone = zone
+        self._week = tuple(_spans(getattr(policy.week, name)) for name in _WEEKDAYS)
+        self._dates = {date.fromisoformat(day): _spans(s) for day, s in policy.dates.items()}
+        self._holiday_spans = _spans(policy.holiday_hours)
+        self._holidays = None if policy.holidays is None else holiday_table(policy.holidays)
+        self._years: dict[int, Collection[date]] = {}
+        self._days: dict[int, tuple[Interval, ...]] = {}
+        self._last_date = max(self._dates, default=date.min)
+
+    def is_holiday(self, day: date) -> bool:
+        """A public holiday on which no hours of its own are set."""
+        if self._holidays is None or day in self._dates:
+            return False
+        if day.year not in self._years:
+            if len(self._years) > 8:
+                self._years.clear()
+            self._years[day.year] = self._holidays(day.year)
+        return day in self._years[day.year]
+
+    def spans_on(self, day: date) -> tuple[MinuteSpan, ...]:
+        """The spans that begin on a day: its own, else the holiday's, else the weekday's."""
+        own = self._dates.get(day)
+        if own is not None:
+            return own
+        return self._holiday_spans if self.is_holiday(day) else self._week[day.weekday()]
+
+    def intervals_on(self, ordinal: int) -> tuple[Interval, ...]:
+        """The same as moments: ``[from, to)`` in epoch milliseconds."""
+        found = self._days.get(ordinal)
+        if found is None:
+            if len(self._days) >= _DAYS_KEPT_MAX:
+                self._days.clear()
+            day = date.fromordinal(ordinal)
+            moments = (
+                (_moment(self.zone, day, start, first=True), _moment(self.zone, day, end))
+                for start, end in self.spans_on(day)
+            )
+            # A span inside a gap has no time at all.
+            found = self._days[ordinal] = tuple(one for one in moments if one[0] < one[1])
+        return found
+
+    def never_changes_after(self, day: date) -> bool:
+        """Every day from here on is the same whole: all closed, or all open from midnight to midnight."""
+        return (
+            self._holidays is None
+            and day > self._last_date + timedelta(days=1)
+            and len(set(self._week)) == 1
+            and self._week[0] in ((), ((0, _DAY_MINUTES),))
+        )
+
+
+def is_open(calendar: Calendar, at_ms: int) -> bool:
+    """Whether it is open at a moment."""
+    return _open_until(calendar, at_ms) is not None
+
+
+def is_holiday(calendar: Calendar, at_ms: int) -> bool:
+    """Whether it is a public holiday there at that moment, and the day has no hours of its own."""
+    return calendar.is_holiday(_local(calendar.zone, at_ms).date())
+
+
+def next_change_ms(calendar: Calendar, at_ms: int) -> int | None:
+    """When it opens, or closes where it is open; none: not within 366 days."""
+    last_ms = at_ms + HORIZON_DAYS * DAY_MS
+    until_ms = _open_until(calendar, at_ms)
+    if until_ms is None:
+        return _next_opening(calendar, at_ms, last_ms)
+    while until_ms <= last_ms:
+        if calendar.never_changes_after(_local(calendar.zone, until_ms).date()):
+            # Open for good: midnight ends one day's span and begins the next one's.
+            return until_ms if _open_until(calendar, until_ms) is None else None
+        further_ms = _open_until(calendar, until_ms)
+        if further_ms is None:
+            return until_ms
+        until_ms = further_ms
+    return None
+
+
+def _open_until(calendar: Calendar, at_ms: int) -> int | None:
+    """The latest end of the spans that it is in; none: closed."""
+    today = _local(calendar.zone, at_ms).date().toordinal()
+    ends = [
+        end_ms
+        for ordinal in (today - 1, today, today + 1)
+        for start_ms, end_ms in calendar.intervals_on(ordinal)
+        if start_ms <= at_ms < end_ms
+    ]
+    return max(ends, default=None)
+
+
+def _next_opening(calendar: Calendar, at_ms: int, last_ms: int) -> int | None:
+    today = _local(calendar.zone, at_ms).date().toordinal()
+    for ordinal in range(today - 1, today + HORIZON_DAYS + 2):
+        starts = [start for start, _ in calendar.intervals_on(ordinal) if start > at_ms]
+        if starts:
+            # A zone that leaves out a day may bring two days' spans together: the next one is asked, too.
+            starts += [s for s, _ in calendar.intervals_on(ordinal + 1) if s > at_ms]
+            first_ms = min(starts)
+            return first_ms if first_ms <= last_ms else None
+        if calendar.never_changes_after(date.fromordinal(ordinal)):
+            return None
+    return None
+
+
+def _spans(texts: tuple[str, ...]) -> tuple[MinuteSpan, ...]:
+    return tuple(sorted(minutes(text) for text in texts))
+
+
+def _local(zone: tzinfo, at_ms: int) -> datetime:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(zone)
+
+
+def _moment(zone: tzinfo, day: date, minute: int, *, first: bool = False) -> int:
+    """The moment of a wall-clock time; of two the first or the last, of none that of the change."""
+    wall = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=minute)
+    early, late = _utc_ms(wall, zone, fold=0), _utc_ms(wall, zone, fold=1)
+    if late < early:
+        # Skipped: before the change the clock is behind it, after the change it is ahead.
+        return _change_between(zone, late, early)
+    return early if first else late
+
+
+def _utc_ms(wall: datetime, zone: tzinfo, *, fold: int) -> int:
+    offset = wall.replace(tzinfo=zone, fold=fold).utcoffset()
+    assert offset is not None
+    days = wall.toordinal() - _EPOCH_DAY
+    seconds = days * 86_400 + wall.hour * 3_600 + wall.minute * 60
+    return seconds * 1_000 - round(offset.total_seconds() * 1_000)
+
+
+def _change_between(zone: tzinfo, before_ms: int, after_ms: int) -> int:
+    """The moment, to the second, at which the clock is changed."""
+    before, after = before_ms // 1_000, after_ms // 1_000
+    old = _local(zone, before * 1_000).utcoffset()
+    while after - before > 1:
+        middle = (before + after) // 2
+        if _local(zone, middle * 1_000).utcoffset() == old:
+            before = middle
+        else:
+            after = middle
+    return after * 1_000
+
+
+def holiday_table(policy: HolidaysPolicy) -> Callable[[int], Collection[date]]:
+    """A year's public holidays. Raises ValueError: the library knows no such country or subdivision."""
+    # Only who asks for holidays pays for loading them: a tenth of a second.
+    import holidays
+
+    def of_year(year: int) -> Collection[date]:
+        table = holidays.country_holidays(
+            policy.country, subdiv=policy.subdivision, years=year, expand=False
+        )
+        return frozenset(table.keys())
+
+    try:
+        holidays.country_holidays(policy.country, subdiv=policy.subdivision, expand=False)
+    except RuntimeError:  # Of a kind of its own: not implemented for that place.
+        raise ValueError("no such country or subdivision") from None
+    return of_year

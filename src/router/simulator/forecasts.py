@@ -1,0 +1,248 @@
+"""How good the expected waits of a run were, beside two simple guesses that know nothing but past waits.
+
+A listener. It takes each forecast as the engine made it, when the contact came and had to wait, and compares it when an agent
+answers. The guesses are made at the same moment for the same contacts: **LES**, the wait of the last one answered in the queue
+(last to enter service; R. Ibrahim and W. Whitt, "Real-Time Delay Estimation Based on Delay History", M&SOM 11(3), 2009), and
+the mean wait of those answered there in the **last hour**.
+"""
+
+from collections import deque
+from typing import Final
+
+from msgspec import Struct, field
+
+from router.core.engine import Engine
+from router.core.pace import UNCALIBRATED
+from router.model.commands import Command
+from router.model.events import (
+    CallbackRequested,
+    ContactAbandoned,
+    ContactAssigned,
+    ContactCancelled,
+    ContactExpired,
+    ContactOverflowed,
+    ContactQueued,
+    ContactRequeued,
+    OfferAccepted,
+    QueueClosed,
+)
+from router.model.outcome import Outcome
+from router.simulator.day import Day, PlannedContact
+
+_HOUR_MS: Final = 3_600_000
+
+
+class GuessSums(Struct):
+    """Of one way to guess: what the report's figures are made of."""
+
+    within_50: int = 0
+    within_90: int = 0
+    error_ms: int = 0
+    bias_ms: int = 0
+
+    def add(self, guess_ms: int, wait_ms: int) -> None:
+        """A wait that was guessed."""
+        self.error_ms += abs(wait_ms - guess_ms)
+        self.bias_ms += wait_ms - guess_ms
+
+    def add_bounds(self, bounds_ms: list[int], wait_ms: int) -> None:
+        """A wait whose quantiles were guessed: 5, 25, 50, 75, 90, 95 %."""
+        low, low_50, middle, high_50, _, high = bounds_ms
+        self.add(middle, wait_ms)
+        self.within_50 += low_50 <= wait_ms <= high_50
+        self.within_90 += low <= wait_ms <= high
+
+
+WAYS: Final = ("expected", "uncalibrated", "last_wait", "last_hour")
+
+
+class ForecastSums(Struct):
+    """Of one queue, in one run or several."""
+
+    answered: int = 0
+    lost: int = 0
+    expected: GuessSums = field(default_factory=GuessSums)
+    uncalibrated: GuessSums = field(default_factory=GuessSums)
+    last_wait: GuessSums = field(default_factory=GuessSums)
+    last_hour: GuessSums = field(default_factory=GuessSums)
+
+    def take(self, other: "ForecastSums") -> None:
+        """Count the other's in."""
+        self.answered += other.answered
+        self.lost += other.lost
+        for way in WAYS:
+            mine, theirs = getattr(self, way), getattr(other, way)
+            for name in GuessSums.__struct_fields__:
+                setattr(mine, name, getattr(mine, name) + getattr(theirs, name))
+
+
+class GuessReport(Struct, frozen=True, kw_only=True):
+    """How good one way of guessing was. Seconds; bias above 0: people wait longer than guessed."""
+
+    mean_error_s: float
+    bias_s: float
+    within_50: float | None = None
+    within_90: float | None = None
+
+
+class ForecastReport(Struct, frozen=True, kw_only=True):
+    """Contacts that had to wait, of whom a forecast was made."""
+
+    answered: int
+    """Compared."""
+    lost: int
+    """Left, withdrawn or moved before an answer: in none of the figures."""
+    expected: GuessReport
+    uncalibrated: GuessReport
+    """Without what earlier answers taught about forecasts."""
+    last_wait: GuessReport
+    last_hour: GuessReport
+
+
+def reports(sums: dict[str, ForecastSums]) -> dict[str, ForecastReport]:
+    """By queue, and all together as ``*``; a queue without a compared forecast is left out."""
+    whole = ForecastSums()
+    for one in sums.values():
+        whole.take(one)
+    found = {"*": whole, **dict(sorted(sums.items()))}
+    return {name: _report(one) for name, one in found.items() if one.answered}
+
+
+def _report(sums: ForecastSums) -> ForecastReport:
+    def guess(way: str, *, has_intervals: bool = False) -> GuessReport:
+        one, n = getattr(sums, way), sums.answered
+        return GuessReport(
+            mean_error_s=round(one.error_ms / n / 1000, 3),
+            bias_s=round(one.bias_ms / n / 1000, 3),
+            within_50=round(one.within_50 / n, 4) if has_intervals else None,
+            within_90=round(one.within_90 / n, 4) if has_intervals else None,
+        )
+
+    return ForecastReport(
+        answered=sums.answered,
+        lost=sums.lost,
+        expected=guess("expected", has_intervals=True),
+        uncalibrated=guess("uncalibrated", has_intervals=True),
+        last_wait=guess("last_wait"),
+        last_hour=guess("last_hour"),
+    )
+
+
+class _Guessed(Struct):
+    """What was guessed of one contact."""
+
+    queue_id: str
+    at_ms: int
+    expected: list[int]
+    uncalibrated: list[int]
+    last_wait_ms: int
+    last_hour_ms: int
+
+
+class _Past:
+    """The waits of a queue's answered: the last one, and those of the last hour."""
+
+    def __init__(self) -> None:
+        self.last_ms = 0
+        self._hour: deque[tuple[int, int]] = deque()
+        self._sum_ms = 0
+
+    def add(self, at_ms: int, wait_ms: int) -> None:
+        """One more answer."""
+        self.last_ms = wait_ms
+        self._hour.append((at_ms, wait_ms))
+        self._sum_ms += wait_ms
+
+    def mean_ms(self, at_ms: int) -> int:
+        """Of the last hour; 0 where nobody was answered in it."""
+        hour = self._hour
+        while hour and hour[0][0] < at_ms - _HOUR_MS:
+            self._sum_ms -= hour.popleft()[1]
+        return self._sum_ms // len(hour) if hour else 0
+
+
+class ForecastMeter:
+    """A listener of the world; after the run: ``sums``, by queue."""
+
+    def __init__(self, day: Day, engine: Engine) -> None:
+        self.sums: dict[str, ForecastSums] = {}
+        self._engine = engine
+        self._from_ms, self._to_ms = day.window_from_ms, day.window_to_ms
+        self._guessed: dict[str, _Guessed] = {}
+        self._queued: dict[str, tuple[str, int]] = {}
+        self._past: dict[str, _Past] = {}
+
+    def arrived(self, plan: PlannedContact) -> None:
+        """Nothing is known of it yet."""
+
+    def record(self, command: Command, outcome: Outcome) -> None:
+        """One step of the engine."""
+        at_ms = outcome.at_ms
+        for event in outcome.events:
+            match event:
+                case ContactQueued():
+                    self._queued[event.contact_id] = (event.queue_id, at_ms)
+                    self._guess(event, at_ms)
+                case OfferAccepted() | ContactAssigned():
+                    self._answered(event.contact_id, at_ms)
+                case ContactAbandoned() | ContactCancelled() | ContactExpired():
+                    self._queued.pop(event.contact_id, None)
+                    self._lost(event.contact_id)
+                case ContactOverflowed() | ContactRequeued():
+                    self._lost(event.contact_id)
+                case CallbackRequested():
+                    # It waits on without its customer: no wait that a guess could know of.
+                    self._queued.pop(event.contact_id, None)
+                    self._lost(event.contact_id)
+                case QueueClosed():
+                    self._held_back(event.queue_id)
+
+    def _held_back(self, queue_id: str) -> None:
+        """Those of whom the engine expects nothing any more wait for the opening."""
+        for contact_id, guessed in list(self._guessed.items()):
+            if guessed.queue_id == queue_id and self._engine.forecast(contact_id) is None:
+                self._lost(contact_id)
+
+    def _guess(self, event: ContactQueued, at_ms: int) -> None:
+        forecast = self._engine.forecast(event.contact_id)
+        if forecast is None or not self._from_ms <= at_ms < self._to_ms:
+            return
+        ring_ms = forecast.ring_ms
+        past = self._past.setdefault(event.queue_id, _Past())
+        plain = UNCALIBRATED.bounds_ms(forecast.mean_ms, forecast.shape_u / 1_000_000)
+        self._guessed[event.contact_id] = _Guessed(
+            queue_id=event.queue_id,
+            at_ms=at_ms,
+            expected=[bound + ring_ms for bound in forecast.bounds_ms],
+            uncalibrated=[bound + ring_ms for bound in plain],
+            last_wait_ms=past.last_ms,
+            last_hour_ms=past.mean_ms(at_ms),
+        )
+
+    def _answered(self, contact_id: str, at_ms: int) -> None:
+        queued = self._queued.pop(contact_id, None)
+        if queued is None:
+            return  # From agent to agent.
+        queue_id, queued_at_ms = queued
+        self._past.setdefault(queue_id, _Past()).add(at_ms, at_ms - queued_at_ms)
+        guessed = self._guessed.pop(contact_id, None)
+        if guessed is None:
+            return
+        wait_ms = at_ms - guessed.at_ms
+        sums = self._sums(guessed.queue_id)
+        sums.answered += 1
+        sums.expected.add_bounds(guessed.expected, wait_ms)
+        sums.uncalibrated.add_bounds(guessed.uncalibrated, wait_ms)
+        sums.last_wait.add(guessed.last_wait_ms, wait_ms)
+        sums.last_hour.add(guessed.last_hour_ms, wait_ms)
+
+    def _lost(self, contact_id: str) -> None:
+        guessed = self._guessed.pop(contact_id, None)
+        if guessed is not None:
+            self._sums(guessed.queue_id).lost += 1
+
+    def _sums(self, queue_id: str) -> ForecastSums:
+        sums = self.sums.get(queue_id)
+        if sums is None:
+            sums = self.sums[queue_id] = ForecastSums()
+        return sums

@@ -1,0 +1,50 @@
+"""Expected waits and how right they were, as metrics by queue. Shares over a window are rates of these counters."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router.model.forecasts import ForecastCounts
+
+
+def forecast_families(
+    taken: Iterable[tuple[tuple[str, str], ForecastCounts, int | None]],
+) -> Iterator[Metric]:
+    """Workspace and queue, the counts, and the median that a newcomer has to expect, in milliseconds."""
+    by_queue = ("workspace", "queue")
+    ends = CounterMetricFamily(
+        "router_forecasts", "Forecasts by what became of the wait.", labels=(*by_queue, "end")
+    )
+    within = CounterMetricFamily(
+        "router_forecasts_within",
+        "Answered forecasts whose wait was inside the interval.",
+        labels=(*by_queue, "interval"),
+    )
+    error = CounterMetricFamily(
+        "router_forecast_error_seconds",
+        "Sum of the absolute differences of wait and median forecast.",
+        labels=by_queue,
+    )
+    bias = GaugeMetricFamily(
+        "router_forecast_bias_seconds",
+        "Mean of wait less median forecast, since the beginning.",
+        labels=by_queue,
+    )
+    expected = GaugeMetricFamily(
+        "router_expected_wait_seconds",
+        "Median wait that a newcomer of the most common class has to expect.",
+        labels=by_queue,
+    )
+    for place, counts, expected_ms in taken:
+        if counts.made:
+            for end in ("made", "answered", "abandoned", "withdrawn"):
+                ends.add_metric((*place, end), getattr(counts, end))
+            within.add_metric((*place, "50"), counts.within_50)
+            within.add_metric((*place, "90"), counts.within_90)
+            error.add_metric(place, counts.error_ms / 1000)
+        if counts.answered:
+            bias.add_metric(place, counts.bias_ms / counts.answered / 1000)
+        if expected_ms is not None:
+            expected.add_metric(place, expected_ms / 1000)
+    yield from (ends, within, error, bias, expected)

@@ -1,0 +1,200 @@
+"""Callbacks from outside: asked for, called, reported, explained, counted – and a kill in the middle of it all."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from tests.acceptance.api import Api
+from tests.acceptance.conftest import MakeRouter
+from tests.acceptance.process import RouterProcess
+
+POLICY: Final = """\
+channels:
+  voice: {wrap_up_s: 60, offer_timeout_s: 600}
+  outbound: {offer_timeout_s: 600}
+queues:
+  support:
+    cool_down_s: 0
+    callback: {channel: outbound, attempts_max: 2, retry_after_s: [600], ring_s: 600, schedule_max_s: 86400}
+  sales:
+    callback: {mode: customer_first, ring_s: 600, retry_after_s: [1]}
+  bare: {}
+"""
+HOUR_MS: Final = 3_600_000
+
+
+class Centre:
+    """The three who talk to the router, and short words for what they say."""
+
+    def __init__(self, admin: Api, gateway: Api, ada: Api) -> None:
+        self.admin = admin
+        self.gateway = gateway
+        self.ada = ada
+
+    async def view(self, contact_id: str) -> Any:
+        return await self.gateway.ok("GET", f"/v1/contacts/{contact_id}")
+
+    async def ready(self) -> None:
+        await self.ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
+
+    async def accept(self) -> str:
+        """The first offer that Ada has."""
+        (offer, *_) = (await self.ada.ok("GET", "/v1/agents/ada"))["offers"]
+        await self.ada.ok("POST", f"/v1/offers/{offer['offer_id']}/accept")
+        return str(offer["contact_id"])
+
+    async def report(self, contact_id: str, outcome: str, **more: Any) -> Any:
+        path = f"/v1/contacts/{contact_id}/callback/result"
+        return await self.gateway.ok("POST", path, {"outcome": outcome, **more})
+
+    async def told(self, contact_id: str) -> list[dict[str, Any]]:
+        events = await self.admin.events()
+        return [event for event in events if event.get("contact_id") == contact_id]
+
+
+@asynccontextmanager
+async def a_centre(router: RouterProcess) -> AsyncIterator[Centre]:
+    async with (
+        Api(router) as admin,
+        Api(router, "gateway", "web") as gateway,
+        Api(router, "agent", "ada") as ada,
+    ):
+        await admin.ok("PUT", "/v1/agents/ada", {})
+        yield Centre(admin, gateway, ada)
+
+
+async def test_agent_first_from_the_wish_to_the_conversation(make_router: MakeRouter) -> None:
+    async with a_centre(make_router(policy=POLICY).start()) as centre:
+        gateway = centre.gateway
+        first = (await gateway.submit(reference="call-17"))["contact_id"]
+        second = (await gateway.submit())["contact_id"]
+        receipt = await gateway.ok("POST", f"/v1/contacts/{first}/callback")
+        assert receipt["state"] == "queued"
+        again = await gateway.ok("POST", f"/v1/contacts/{first}/callback", {})
+        assert again["contact_id"] == first
+        view = await centre.view(first)
+        assert (view["position"], view["channel"]) == (1, "outbound")
+        assert view["callback"]["phase"] == "waiting"
+        assert (await centre.view(second))["position"] == 2
+
+        hung_up = await gateway.call("POST", f"/v1/contacts/{first}/abandon")
+        assert (hung_up.status, hung_up.code) == (409, "contact_state")
+
+        await centre.ready()
+        assert await centre.accept() == first
+        (due,) = [one for one in await centre.told(first) if one["type"] == "callback.due"]
+        assert due["reference"] == "call-17"
+        assert due["attempt"] == 1
+        await centre.report(first, "connected", attempt=1)
+        assert (await centre.view(first))["callback"]["outcome"] == "connected"
+        await centre.ada.ok("POST", f"/v1/contacts/{first}/end")
+        assert (await centre.view(first))["state"] == "ended"
+
+
+async def test_what_cannot_be_is_refused_with_the_field_and_without_the_value(
+    make_router: MakeRouter,
+) -> None:
+    async with a_centre(make_router(policy=POLICY).start()) as centre:
+        gateway = centre.gateway
+        contact = (await gateway.submit())["contact_id"]
+        bare = (await gateway.submit(queue_id="bare"))["contact_id"]
+        path = f"/v1/contacts/{contact}/callback"
+        later_ms = time.time_ns() // 1_000_000 + HOUR_MS
+        for url, body, status, code, field in (
+            (f"/v1/contacts/{bare}/callback", {}, 409, "callback_not_offered", "contact_id"),
+            (path, {"at_ms": later_ms + 30 * 24 * HOUR_MS}, 422, "callback_time", "at_ms"),
+            (path, {"at_ms": 1}, 422, "callback_time", "at_ms"),
+            (path, {"channel": "smoke"}, 422, "unknown_channel", "channel"),
+            (path, {"mode": "smoke"}, 422, "invalid_value", "$.mode"),
+            (path, {"number": "smoke"}, 422, "invalid_value", "$"),
+            (f"{path}/result", {"outcome": "busy"}, 409, "contact_state", None),
+            (f"{path}/result", {"outcome": "smoke"}, 422, "invalid_value", "$.outcome"),
+            (f"{path}/result", {}, 422, "invalid_value", "$"),
+        ):
+            got = await gateway.call("POST", url, body)
+            assert (got.status, got.code, got.json.get("field")) == (status, code, field), url
+            assert b"smoke" not in got.body
+        await gateway.ok("POST", path, {"at_ms": later_ms})
+        other = await gateway.call("POST", path, {"at_ms": later_ms + 1})
+        assert (other.status, other.code) == (409, "callback_exists")
+        assert (other.json["state"], "cancel" in other.json["allowed"]) == (
+            "callback_scheduled",
+            True,
+        )
+        refused = await gateway.call(
+            "POST",
+            "/v1/contacts",
+            {"channel": "voice", "queue_id": "bare", "callback": {"mode": "agent_first"}},
+        )
+        assert (refused.code, refused.json["field"]) == ("callback_not_offered", "callback")
+
+
+async def test_another_gateway_knows_nothing_of_it(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with a_centre(router) as centre, Api(router, "gateway", "other") as stranger:
+        contact = (await centre.gateway.submit())["contact_id"]
+        for path, body in (("callback", {}), ("callback/result", {"outcome": "busy"})):
+            got = await stranger.call("POST", f"/v1/contacts/{contact}/{path}", body)
+            assert got.code == "unknown_contact"
+
+
+async def test_customer_first_is_explained_and_counted(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with a_centre(router) as centre:
+        ids = []
+        for _ in range(2):
+            body = {"channel": "voice", "queue_id": "sales", "callback": {}}
+            ids.append((await centre.gateway.ok("POST", "/v1/contacts", body))["contact_id"])
+        await centre.ready()
+        assert (await centre.view(ids[0]))["state"] == "callback_scheduled"
+        why = await centre.admin.ok("GET", f"/v1/contacts/{ids[0]}/why")
+        assert (why["reason"], why["next_change"]) == ("callback_dialling", "callback")
+        why = await centre.admin.ok("GET", f"/v1/contacts/{ids[1]}/why/ada")
+        assert [lack["code"] for lack in why["lacks"]] == ["dialling"]
+
+        await centre.report(ids[0], "connected")
+        assert await centre.accept() == ids[0]
+        assert (await centre.view(ids[1]))["state"] in ("queued", "callback_scheduled")
+        figures = (await centre.admin.ok("GET", "/v1/queues/sales"))["figures"]["contacts"]
+        assert figures["callbacks"]["requested"] == 2
+        assert figures["callbacks"]["connected"] == 1
+        assert (figures["service"]["answered"], figures["service"]["abandoned"]) == (1, 0)
+        counts = (await centre.admin.ok("GET", "/v1/state"))["state"]["counts"]
+        assert counts["submitted"] == sum(counts.values()) - counts["submitted"]
+    async with aiohttp.ClientSession() as session, session.get(router.metrics_url) as page:
+        text = await page.text()
+    place = 'queue="sales",workspace="default"'
+    assert f'router_callbacks_total{{outcome="connected",{place}}} 1.0' in text
+
+
+@pytest.mark.slow
+async def test_a_kill_in_the_middle_of_a_call_loses_neither_places_nor_times(
+    make_router: MakeRouter,
+) -> None:
+    router = make_router(policy=POLICY).start()
+    due_ms = time.time_ns() // 1_000_000 + HOUR_MS
+    async with a_centre(router) as centre:
+        await centre.ready()
+        called = (await centre.gateway.submit())["contact_id"]
+        await centre.gateway.ok("POST", f"/v1/contacts/{called}/callback")
+        assert await centre.accept() == called
+        waits = (await centre.gateway.submit())["contact_id"]
+        await centre.gateway.ok("POST", f"/v1/contacts/{waits}/callback")
+        later = (await centre.gateway.submit())["contact_id"]
+        await centre.gateway.ok("POST", f"/v1/contacts/{later}/callback", {"at_ms": due_ms})
+        before = [await centre.view(one) for one in (called, waits, later)]
+        digest = await centre.admin.ok("GET", "/v1/digest")
+    router.kill()
+    router.start()
+    async with a_centre(router) as centre:
+        assert (await centre.admin.ok("GET", "/v1/digest"))["digest"] == digest["digest"]
+        assert [await centre.view(one) for one in (called, waits, later)] == before
+        assert before[2]["callback"]["due_at_ms"] == due_ms
+        await centre.report(called, "no_answer", attempt=1)
+        view = await centre.view(called)
+        assert (view["state"], view["callback"]["phase"]) == ("callback_scheduled", "retry")
+        assert await centre.accept() == waits

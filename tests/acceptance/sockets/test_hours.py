@@ -1,0 +1,35 @@
+"""Opening hours on the sockets: a gateway's refusal says when the queue opens, a supervisor hears of it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from router.client import RouterRefused
+from router.model.commands import SetQueueOpen
+from router.model.events import QueueClosed
+from router.wire.frames import EventFrame
+from tests.acceptance.sockets.house import a_house
+
+PATIENCE_S = 20
+
+
+async def test_a_closed_queue_refuses_a_gateway_and_says_when_it_opens(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path) as house,
+        house.gateway("web") as gateway,
+        house.supervisor() as supervisor,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await house.do(SetQueueOpen(queue_id="support", is_open=False, for_s=3600))
+        with pytest.raises(RouterRefused) as refused:
+            await gateway.submit("voice", queue_id="support")
+        error = refused.value.error
+        assert (error.code, error.temporary) == ("queue_closed", False)
+        assert error.opens_at_ms is not None
+        async for frame in supervisor:
+            if isinstance(frame, EventFrame) and isinstance(frame.event, QueueClosed):
+                assert frame.event.until_ms == error.opens_at_ms
+                break
+        await house.do(SetQueueOpen(queue_id="support"))
+        assert (await gateway.submit("voice", queue_id="support")).state == "queued"

@@ -1,0 +1,46 @@
+"""Who is ahead of a contact and who could serve it, by looking at every contact and every agent. Independent of the core.
+
+Written from docs/expected-wait.md; holds ``ahead`` and ``agents`` of every expected wait in the random walks to it.
+"""
+
+from fractions import Fraction
+
+from router.model.states import AgentState
+from tests.core.fold import RefAgent, RefContact
+from tests.core.reference import Reference
+
+
+def ready_for(reference: Reference, contact: RefContact) -> list[RefAgent]:
+    """READY agents, busy or not, with the queue, the channel and the skills."""
+    return [
+        agent
+        for agent in reference.agents.values()
+        if agent.state is AgentState.READY
+        and reference.serves(agent, contact)
+        and reference.has_skills(agent, contact)
+    ]
+
+
+def qualified(reference: Reference, contact: RefContact) -> bool:
+    """Whether anybody has what it takes, whatever he does now."""
+    return any(
+        reference.serves(agent, contact) and reference.has_skills(agent, contact)
+        for agent in reference.agents.values()
+    )
+
+
+def ahead(reference: Reference, contact: RefContact) -> Fraction:
+    """Everybody who ranks before it, each by the share of its READY agents who could serve this one, too."""
+    mine = {agent.agent_id for agent in ready_for(reference, contact)}
+    total = Fraction(0)
+    for other in reference.in_line():
+        if (
+            other.held
+            or reference.kept_for(other) is not None
+            or reference.order(other) >= reference.order(contact)
+        ):
+            continue
+        theirs = {agent.agent_id for agent in ready_for(reference, other)}
+        if theirs:
+            total += Fraction(len(theirs & mine), len(theirs))
+    return total

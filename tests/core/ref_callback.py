@@ -1,0 +1,20 @@
+"""What the reference knows of a contact that is a callback."""
+
+from dataclasses import dataclass
+
+from router.model.policy import CallbackMode, CallbackPlace
+
+
+@dataclass
+class RefCallback:
+    """What makes a contact a callback. ``on_the_line``: the customer has been reached."""
+
+    mode: CallbackMode
+    place: CallbackPlace
+    expires_at_ms: int | None
+    scheduled_at_ms: int | None = None
+    due_at_ms: int | None = None
+    dialling: bool = False
+    for_agent: str | None = None
+    attempts: int = 0
+    on_the_line: bool = False

@@ -1,0 +1,343 @@
+"""Expected waits by hand: what is ahead, who could serve it, what has been learnt, and how right it was."""
+
+import random
+from time import process_time
+
+import pytest
+
+from router.core.engine import Engine
+from router.core.expected import queue_expected_wait_ms
+from router.core.pace import FORECASTS_PER_SECOND_MAX, Calibration
+from router.model import commands as c
+from router.model.forecasts import ExpectedWait, ForecastCounts
+from router.model.outcome import Done
+from router.model.policy import Policy
+from router.model.refusals import RefusalCode, Refused
+from tests.builders import (
+    START_MS,
+    a_channel,
+    a_contact,
+    a_policy,
+    a_policy_with_queue,
+    a_queue,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
+
+
+class Centre:
+    """An engine at a time."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.engine = Engine()
+        self.at_ms = START_MS
+        self.do(published(policy or a_policy()))
+
+    def do(self, *commands: c.Command, after_s: float = 0.0) -> None:
+        """After that time, one command after the other; timers fire in time."""
+        until_ms = self.at_ms + round(1000 * after_s)
+        while (due_ms := self.engine.next_deadline_ms()) is not None and due_ms <= until_ms:
+            self.engine.handle(c.AdvanceTime(), due_ms)
+        self.at_ms = until_ms
+        for command in commands:
+            answer = self.engine.handle(command, self.at_ms).answer
+            assert isinstance(answer, Done), (command, answer)
+
+    def busy(self, *agent_ids: str, queue_id: str = "support", **record: object) -> None:
+        """Agents with a conversation each, by a supervisor's hand: nothing is learnt of rings or waits but zero."""
+        for agent_id in agent_ids:
+            self.do(an_agent(agent_id, **record), ready(agent_id))
+            self.do(a_contact(f"of-{agent_id}", queue_id=queue_id))
+            self.do(c.AcceptOffer(offer_id=f"of-{agent_id}.1", agent_id=agent_id))
+
+    def waiting(self, *contact_ids: str, **fields: object) -> None:
+        for contact_id in contact_ids:
+            self.do(a_contact(contact_id, **fields))
+
+    def expected(self, contact_id: str) -> ExpectedWait:
+        view = self.engine.contact(contact_id)
+        assert view is not None and view.expected_wait is not None
+        return view.expected_wait
+
+    def newcomer(self, queue_id: str = "support", **asked: object) -> ExpectedWait:
+        found = self.engine.expected_wait(queue_id, **asked)  # type: ignore[arg-type]
+        assert isinstance(found, ExpectedWait), found
+        return found
+
+    def counts(self, queue_id: str = "support") -> ForecastCounts:
+        return self.engine.forecasts()[queue_id][0]
+
+
+def test_it_is_the_erlang_distribution_of_those_ahead() -> None:
+    """Two agents, 300 s each (the policy's guess), three ahead: four turns of 150 s, 600 s on average.
+
+    Variance: 4 x 150^2, and a fifth of the mean for what is not known of the rate: shape 600^2 / (90000 + 14400) = 3.448; its
+    median is 544 s, its quartiles 364 s and 775 s (Wilson and Hilferty).
+    """
+    centre = Centre()
+    centre.busy("ada", "bob")
+    centre.waiting("c1", "c2", "c3", "c4")
+    found = centre.expected("c4")
+    assert (found.ahead, found.agents, found.reason) == (3, 2, None)
+    assert found.interval_50 is not None and found.interval_90 is not None
+    assert found.p50_ms == pytest.approx(543_900, abs=500)
+    assert found.interval_50.low_ms == pytest.approx(364_200, abs=500)
+    assert found.interval_50.high_ms == pytest.approx(774_600, abs=500)
+    assert found.interval_90.low_ms < found.interval_50.low_ms
+    assert found.p90_ms == pytest.approx(1_031_200, abs=500)
+
+
+def test_each_place_further_back_waits_longer() -> None:
+    centre = Centre()
+    centre.busy("ada")
+    centre.waiting(*(f"c{n}" for n in range(6)))
+    medians = [centre.expected(f"c{n}").p50_ms or 0 for n in range(6)]
+    assert medians == sorted(medians) and len(set(medians)) == 6
+
+
+def test_priority_shortens_it_and_more_agents_do() -> None:
+    centre = Centre()
+    centre.busy("ada")
+    centre.waiting(*(f"c{n}" for n in range(6)))
+    plain, vip = centre.newcomer(), centre.newcomer(priority_s=60)
+    assert (plain.ahead, vip.ahead) == (6, 0)
+    assert vip.p50_ms is not None and plain.p50_ms is not None and vip.p50_ms < plain.p50_ms
+    assert centre.newcomer(strict_class=1).ahead == 0
+    centre.do(an_agent("bob"))
+    assert centre.newcomer().p50_ms == plain.p50_ms, "not ready yet"
+    centre.do(c.RequeueContact(contact_id="of-ada"), not_ready("ada"), ready("bob"))
+    centre.do(c.AcceptOffer(offer_id="of-ada.2", agent_id="bob"), an_agent("cy"), ready("cy"))
+    assert (centre.newcomer().p50_ms or 0) < plain.p50_ms
+
+
+def test_of_a_line_that_shares_only_some_of_its_agents_only_that_share_is_ahead() -> None:
+    queues = {"support": a_queue(requires={"english": 1}), "sales": a_queue()}
+    centre = Centre(a_policy(queues=queues))
+    centre.busy("ada", skills={"english": 5})
+    centre.busy("bob", "cy", "dee", queue_id="sales")
+    centre.do(*(a_contact(f"s{n}", queue_id="sales") for n in range(8)))
+    found = centre.newcomer("support")
+    assert (found.ahead, found.agents) == (2.0, 1), "a quarter of eight"
+    assert centre.newcomer("sales").ahead == 8
+
+
+def test_three_chats_at_once_go_three_times_as_fast() -> None:
+    policy = a_policy(channels={"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)})
+    centre = Centre(policy)
+    centre.busy("ada")
+    voice, chat = centre.newcomer(channel="voice").p50_ms, centre.newcomer(channel="chat").p50_ms
+    assert voice is not None and chat is not None
+    assert voice == pytest.approx(3 * chat, rel=0.01)
+
+
+def test_somebody_free_means_now_and_nobody_means_nothing() -> None:
+    centre = Centre(a_policy_with_queue(requires={"english": 3}))
+    assert centre.newcomer() == ExpectedWait(reason="nobody_qualified")
+    centre.do(an_agent("ada", skills={"english": 3}))
+    assert centre.newcomer() == ExpectedWait(reason="nobody_ready")
+    centre.waiting("c1")
+    assert centre.expected("c1") == ExpectedWait(reason="nobody_ready")
+    centre.do(c.CancelContact(contact_id="c1"), ready("ada"))
+    now = centre.newcomer()
+    assert (now.p50_ms, now.p90_ms, now.reason) == (0, 0, None)
+    assert centre.newcomer(skills={"english": 4}).reason == "nobody_qualified"
+
+
+def test_a_question_leaves_no_trace() -> None:
+    centre = Centre()
+    centre.busy("ada")
+    before, lines = centre.engine.snapshot(), len(centre.engine._state.index.lines)
+    for level in range(1, 11):
+        centre.newcomer(skills={"english": level})
+    assert centre.engine.snapshot() == before
+    assert len(centre.engine._state.index.lines) == lines
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "field"),
+    [
+        ({"queue_id": "nothing"}, RefusalCode.UNKNOWN_QUEUE, "queue_id"),
+        ({"channel": "pigeon"}, RefusalCode.UNKNOWN_CHANNEL, "channel"),
+        ({"skills": {"klingon": 3}}, RefusalCode.UNKNOWN_SKILL, "skills"),
+        ({"skills": {"english": 11}}, RefusalCode.INVALID_VALUE, "skills"),
+        ({"skills": {"english": 0}}, RefusalCode.INVALID_VALUE, "skills"),
+        ({"priority_s": 90_000}, RefusalCode.INVALID_VALUE, "priority_s"),
+        ({"strict_class": 10}, RefusalCode.INVALID_VALUE, "strict_class"),
+    ],
+)
+def test_what_no_submit_may_say_is_refused(
+    asked: dict[str, object], code: RefusalCode, field: str
+) -> None:
+    values: dict[str, object] = {"queue_id": "support", "channel": "voice", **asked}
+    found = Centre().engine.expected_wait(**values)  # type: ignore[arg-type]
+    assert isinstance(found, Refused)
+    assert (found.code, found.field) == (code, field)
+    assert "klingon" not in repr(found)
+
+
+def test_without_a_policy_there_is_no_queue() -> None:
+    found = Engine().expected_wait("support")
+    assert isinstance(found, Refused) and found.code is RefusalCode.NO_QUEUE
+
+
+# --- learning -------------------------------------------------------------------------------------------------------------
+def handled(centre: Centre, contact_id: str, took_s: float, rang_s: float = 0.0) -> None:
+    """One contact from its submit to the end of its work, by the one agent there is."""
+    centre.do(a_contact(contact_id))
+    centre.do(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id="ada"), after_s=rang_s)
+    centre.do(c.EndContact(contact_id=contact_id), after_s=took_s)
+
+
+def test_handling_times_and_rings_replace_the_guess() -> None:
+    centre = Centre(a_policy_with_queue(expected_handle_s=1_000))
+    centre.do(an_agent("ada"), ready("ada"))
+    for number in range(400):
+        handled(centre, f"h{number}", took_s=100.0, rang_s=5.0)
+    centre.do(a_contact("now"), c.AcceptOffer(offer_id="now.1", agent_id="ada"))
+    found = centre.newcomer()
+    # One turn of 100 s and 5 s of ringing, its median with shape 1 / (1 + 0.04), and 5 s until the accept.
+    assert found.p50_ms == pytest.approx(0.71 * 105_000 + 5_000, rel=0.02)
+
+
+def test_one_conversation_that_nobody_hung_up_on_does_not_spoil_the_mean() -> None:
+    centre = Centre(a_policy_with_queue(expected_handle_s=100))
+    centre.do(an_agent("ada"), ready("ada"))
+    for number in range(200):
+        handled(centre, f"h{number}", took_s=100.0)
+    handled(centre, "forgotten", took_s=80_000.0)
+    centre.do(a_contact("now"), c.AcceptOffer(offer_id="now.1", agent_id="ada"))
+    assert (centre.newcomer().p50_ms or 0) < 80_000
+
+
+def test_a_forecast_is_compared_with_the_answer() -> None:
+    centre = Centre(a_policy_with_queue(expected_handle_s=100))
+    centre.busy("ada")
+    centre.waiting("right", "late", "left", "gone")
+    assert centre.counts().made == 4
+    said = centre.expected("right")
+    centre.do(c.EndContact(contact_id="of-ada"), after_s=80)
+    assert said.interval_50 is not None
+    assert said.interval_50.low_ms <= 80_000 <= said.interval_50.high_ms
+    centre.do(c.AcceptOffer(offer_id="right.1", agent_id="ada"))
+    one = centre.counts()
+    assert (one.answered, one.within_50, one.within_90) == (1, 1, 1)
+    assert one.error_ms == abs(80_000 - (said.p50_ms or 0)) and one.bias_ms == 80_000 - (
+        said.p50_ms or 0
+    )
+    centre.do(c.AbandonContact(contact_id="left"), c.CancelContact(contact_id="gone"))
+    centre.do(c.EndContact(contact_id="right"), after_s=5_000)
+    centre.do(c.AcceptOffer(offer_id="late.1", agent_id="ada"))
+    two = centre.counts()
+    assert (two.answered, two.within_50, two.within_90) == (2, 1, 1)
+    assert (two.abandoned, two.withdrawn) == (1, 1)
+    view = centre.engine.queue("support")
+    assert view is not None and view.forecasts is not None
+    assert (view.forecasts.within_50, view.forecasts.answered) == (0.5, 2)
+
+
+def test_a_contact_that_moves_is_not_compared() -> None:
+    policy = a_policy(queues={"support": a_queue(), "sales": a_queue()})
+    centre = Centre(policy)
+    centre.busy("ada")
+    centre.waiting("c1")
+    centre.do(c.RequeueContact(contact_id="c1", queue_id="sales"))
+    assert (centre.counts().made, centre.counts().withdrawn) == (1, 1)
+    assert centre.engine.forecast("c1") is None
+
+
+def test_who_is_served_at_once_is_no_forecast() -> None:
+    centre = Centre()
+    centre.do(an_agent("ada"), ready("ada"), a_contact())
+    assert centre.counts() == ForecastCounts()
+
+
+def test_in_a_rush_only_some_are_remembered() -> None:
+    centre = Centre()
+    centre.busy("ada")
+    centre.waiting(*(f"c{n}" for n in range(100)))
+    assert centre.counts().made == FORECASTS_PER_SECOND_MAX
+    centre.do(a_contact("later"), after_s=1)
+    assert centre.counts().made == FORECASTS_PER_SECOND_MAX + 1
+    assert centre.expected("c99").ahead == 99, "asking is answered all the same"
+
+
+def test_learning_from_answers_that_always_take_twice_as_long_doubles_the_forecast() -> None:
+    calibration = Calibration()
+    dice = random.Random(4)
+    for _ in range(3_000):
+        calibration.learn(60_000, 3.0, round(dice.gammavariate(3.0, 40_000)))
+    inside_50 = inside_90 = 0
+    for _ in range(2_000):
+        wait_ms = dice.gammavariate(3.0, 40_000)
+        low, low_50, _, high_50, _, high = calibration.bounds_ms(60_000, 3.0)
+        inside_50 += low_50 <= wait_ms <= high_50
+        inside_90 += low <= wait_ms <= high
+        calibration.learn(60_000, 3.0, round(wait_ms))
+    assert calibration.factor_u == pytest.approx(2_000_000, rel=0.1)
+    assert inside_50 / 2_000 == pytest.approx(0.5, abs=0.04)
+    assert inside_90 / 2_000 == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_kind_without_answers_of_its_own_goes_by_its_channel() -> None:
+    centre = Centre(a_policy_with_queue(expected_handle_s=10))
+    centre.busy("ada")
+    last = "of-ada"
+    for number in range(40):
+        centre.waiting(f"c{number}")
+        centre.do(c.EndContact(contact_id=last), after_s=100)
+        last = f"c{number}"
+        centre.do(c.AcceptOffer(offer_id=f"{last}.1", agent_id="ada"))
+    assert centre.newcomer().forecasts == 40
+    assert centre.newcomer(priority_s=7).forecasts == 40, "those of the channel"
+
+
+# --- the whole ------------------------------------------------------------------------------------------------------------
+def test_what_was_learnt_survives_a_snapshot_and_a_removed_queue_does_not() -> None:
+    policy = a_policy(queues={"support": a_queue(), "sales": a_queue()})
+    centre = Centre(policy)
+    centre.busy("ada")
+    centre.waiting("c1", "c2")
+    centre.do(c.EndContact(contact_id="of-ada"), after_s=33)
+    centre.do(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    restored = Engine.restore(centre.engine.snapshot())
+    assert restored.digest() == centre.engine.digest()
+    assert restored.forecasts() == centre.engine.forecasts()
+    view, again = centre.engine.contact("c2"), restored.contact("c2")
+    assert view is not None and again is not None
+    assert view.expected_wait == again.expected_wait
+    centre.do(published(a_policy(queues={"sales": a_queue()}), drain_to={"support": "sales"}))
+    learned = centre.engine._state.learned
+    assert not learned.pending and "support" not in learned.counts
+    assert "support" not in learned.paces and "support" not in learned.calibrations
+
+
+def test_rules_are_told_the_median_of_the_most_common_class() -> None:
+    centre = Centre()
+    state = centre.engine._state
+    assert queue_expected_wait_ms(state, "support") is None, "nobody is ready"
+    assert queue_expected_wait_ms(state, "nothing") is None
+    assert queue_expected_wait_ms(state, "support", "pigeon") is None
+    centre.busy("ada")
+    assert queue_expected_wait_ms(state, "support", "voice") == centre.newcomer().p50_ms
+    centre.do(an_agent("bob"), ready("bob"))
+    assert queue_expected_wait_ms(state, "support") == 0
+
+
+@pytest.mark.parametrize("classes", [1, 2_000])
+def test_a_question_costs_little_however_many_wait(classes: int) -> None:
+    """Fifty thousand here; what grows with them is a search, not a walk. A generous bound: others use the machine too."""
+    centre = Centre(a_policy(skills=tuple(f"s{n}" for n in range(classes))))
+    for number in range(20):
+        centre.busy(f"agent{number:02}", skills={f"s{n}": 5 for n in range(min(classes, 30))})
+    for number in range(50_000):
+        centre.engine.handle(
+            a_contact(f"c{number}", skills={f"s{number % classes}": 1}, priority_s=number % 50),
+            centre.at_ms + number,
+        )
+    centre.newcomer()
+    began = process_time()
+    for _ in range(20):
+        centre.newcomer(skills={"s0": 1}, priority_s=20)
+    assert (process_time() - began) / 20 < 0.02

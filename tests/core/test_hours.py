@@ -1,0 +1,341 @@
+"""Opening hours in the core: closing, opening, a stop over the weekend, a supervisor's word, who is there."""
+
+from typing import Any
+
+import pytest
+
+from router.core.engine import Engine
+from router.model import commands as c
+from router.model import events as e
+from router.model.diagnosis import FindingCode
+from router.model.outcome import Done
+from router.model.policy import (
+    AtClosing,
+    CalendarPolicy,
+    Policy,
+    QueuePolicy,
+    WeekPolicy,
+    WhenClosed,
+    WhenNobody,
+)
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import ContactState
+from router.model.views import AvailabilityView
+from tests.builders import (
+    START_MS,
+    a_contact,
+    a_policy,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
+from tests.core.world import World, a_world, compare_views
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+WORKDAYS = ("mon", "tue", "wed", "thu", "fri")
+OFFICE = CalendarPolicy(zone="UTC", week=WeekPolicy(**dict.fromkeys(WORKDAYS, ("09:00-17:00",))))
+NEVER = CalendarPolicy(zone="UTC")
+
+
+def with_hours(hours: str | None = "office", **queue: Any) -> Policy:
+    """The queue ``support`` by the office's hours; it is Monday, 09:00."""
+    return a_policy(
+        queues={"support": QueuePolicy(hours=hours, **queue), "night": QueuePolicy()},
+        calendars={"office": OFFICE, "never": NEVER},
+    )
+
+
+def turns(events: list[e.Event]) -> list[tuple[str, int | None, str]]:
+    """What queues did: event, until when (hours from the start), why."""
+    return [
+        (
+            type(event).__name__,
+            None if event.until_ms is None else (event.until_ms - START_MS) // HOUR_MS,
+            event.reason,
+        )
+        for event in events
+        if isinstance(event, e.QueueOpened | e.QueueClosed)
+    ]
+
+
+# --- by the calendar --------------------------------------------------------------------------------------------------
+def test_the_policy_says_at_once_what_is_open_and_until_when() -> None:
+    world = World()
+    events = world.done(published(with_hours()))
+    assert turns(events) == [("QueueOpened", 8, "hours")]
+    view = world.engine.queue("support")
+    assert view is not None and view.is_open and view.changes_at_ms == START_MS + 8 * HOUR_MS
+    always = world.engine.queue("night")
+    assert always is not None and always.is_open and always.changes_at_ms is None
+
+
+def test_a_week_has_one_event_for_each_change() -> None:
+    world = a_world(with_hours())
+    assert [kind for kind, _, _ in turns(world.later(7 * 24 * 3600))] == [
+        "QueueClosed",
+        "QueueOpened",
+    ] * 5
+
+
+def test_after_a_stop_over_the_weekend_it_goes_straight_to_what_is_right() -> None:
+    world = a_world(with_hours(at_closing=AtClosing.EXPIRE))
+    world.done(a_contact("c1"))
+    world.later(4 * 24 * 3600)  # Friday 09:00; c1 has expired on Monday at 17:00.
+    assert world.reference.contacts["c1"].state is ContactState.EXPIRED
+    world.done(a_contact("c2"))
+    stopped = Engine.restore(world.engine.snapshot())
+
+    saturday = stopped.handle(c.AdvanceTime(), START_MS + 5 * DAY_MS)
+    assert turns(saturday.events) == [("QueueClosed", 7 * 24, "hours")]
+    assert [
+        event.contact_id for event in saturday.events if isinstance(event, e.ContactExpired)
+    ] == ["c2"]
+    # Down until Wednesday noon of the next week: open then as on Friday, and nobody was turned out.
+    world.jump((5 * DAY_MS + 3 * HOUR_MS) // 1000)
+    events = world.do(c.AdvanceTime()).events
+    assert turns(events) == [("QueueOpened", 9 * 24 + 8, "hours")]
+    assert world.reference.contacts["c2"].state is ContactState.QUEUED
+
+
+def test_a_new_policy_is_looked_at_at_once_and_only_what_differs_is_said() -> None:
+    world = a_world(with_hours())
+    assert turns(world.done(published(with_hours(wait_max_s=60)))) == []
+    assert turns(world.done(published(with_hours("never")))) == [("QueueClosed", None, "hours")]
+    assert turns(world.done(published(with_hours(None)))) == [("QueueOpened", None, "hours")]
+    assert world.engine.queue("support") == msg_open(world)
+
+
+def msg_open(world: World) -> Any:
+    """The view of a queue that is open for good."""
+    view = world.engine.queue("support")
+    assert view is not None and view.is_open and view.changes_at_ms is None
+    return view
+
+
+def test_a_new_policy_that_closes_the_queue_turns_out_who_waits() -> None:
+    world = a_world(with_hours(at_closing=AtClosing.OVERFLOW, overflow_to="night"))
+    world.done(a_contact("c1"))
+    policy = with_hours("never", at_closing=AtClosing.OVERFLOW, overflow_to="night")
+    events = world.done(published(policy))
+    assert [event.queue_id for event in events if isinstance(event, e.ContactOverflowed)] == [
+        "night"
+    ]
+
+
+def test_a_day_beyond_the_year_is_found_when_it_comes_near() -> None:
+    calendar = CalendarPolicy(zone="UTC", dates={"2027-06-01": ("10:00-11:00",)})
+    policy = a_policy(queues={"support": QueuePolicy(hours="once")}, calendars={"once": calendar})
+    world = World()
+    assert turns(world.done(published(policy))) == [("QueueClosed", None, "hours")]
+    told = turns(world.later(400 * 24 * 3600))
+    assert [kind for kind, until, _ in told if until is not None] == ["QueueClosed"]
+
+
+def test_who_is_held_back_keeps_his_age_and_his_limit_counts_from_the_opening() -> None:
+    world = a_world(with_hours(when_closed=WhenClosed.WAIT, wait_max_s=600), an_agent(), ready())
+    world.later(9 * 3600)
+    world.done(a_contact("c1"))
+    why = world.engine.why("c1")
+    assert why is not None
+    assert (why.reason, why.next_change) == ("queue_closed", "opening")
+    assert why.next_change_at_ms == START_MS + DAY_MS
+    assert [lack.code for lack in why.agents[0].lacks] == ["closed"]
+    assert why.agents[0].lacks[0].until_ms == START_MS + DAY_MS
+    assert why.position == 1
+    compare_views(world)
+    world.done(not_ready())
+    world.later(15 * 3600)
+    view = world.engine.contact("c1")
+    assert view is not None and not view.held
+    assert view.queued_at_ms == START_MS + 9 * HOUR_MS
+    assert view.wait_until_ms == START_MS + DAY_MS + 600_000
+
+
+def test_a_refusal_says_when_it_opens() -> None:
+    world = a_world(with_hours())
+    world.later(8 * 3600)
+    refused = world.refused(a_contact())
+    assert refused.code is RefusalCode.QUEUE_CLOSED
+    assert refused.opens_at_ms == START_MS + DAY_MS
+
+
+def test_a_transfer_into_a_closed_queue_is_refused_and_the_owner_keeps_the_contact() -> None:
+    world = a_world(
+        a_policy(
+            queues={"support": QueuePolicy(), "sales": QueuePolicy(hours="never")},
+            calendars={"never": NEVER},
+        ),
+        an_agent(),
+        ready(),
+        a_contact(),
+        c.AcceptOffer(offer_id="c1.1", agent_id="ada"),
+    )
+    refused = world.refused(c.TransferContact(contact_id="c1", to_queue_id="sales"))
+    assert (refused.code, refused.field) == (RefusalCode.QUEUE_CLOSED, "to_queue_id")
+    assert world.reference.contacts["c1"].state is ContactState.ASSIGNED
+
+
+@pytest.mark.parametrize("at_closing", list(AtClosing))
+def test_replay_and_restore_know_who_is_held_back(at_closing: AtClosing) -> None:
+    world = a_world(
+        with_hours(when_closed=WhenClosed.WAIT, at_closing=at_closing, overflow_to="night"),
+        a_contact("c1"),
+    )
+    world.later(8 * 3600)
+    world.done(a_contact("c2"))
+    middle, after = world.engine.snapshot(), world.engine.seq
+    world.later(16 * 3600)
+    digest = world.engine.digest()
+    assert world.replayed().digest() == digest
+    assert world.replayed(middle, after).digest() == digest
+    assert world.replayed(middle, after).next_deadline_ms() == world.engine.next_deadline_ms()
+
+
+# --- a supervisor's word ----------------------------------------------------------------------------------------------
+def test_a_supervisors_word_counts_until_its_time_is_over() -> None:
+    world = a_world(with_hours())
+    events = world.done(c.SetQueueOpen(queue_id="support", is_open=False, for_s=7200))
+    assert turns(events) == [("QueueClosed", 2, "supervisor")]
+    assert turns(world.done(published(with_hours(wait_max_s=9)))) == []
+    assert turns(world.later(7200)) == [("QueueOpened", 8, "hours")]
+
+
+def test_the_same_word_twice_changes_nothing() -> None:
+    world = a_world(with_hours())
+    command = c.SetQueueOpen(queue_id="support", is_open=False)
+    assert len(world.done(command)) == 1
+    outcome = world.do(command)
+    assert isinstance(outcome.answer, Done) and outcome.answer.replayed and not outcome.events
+    assert turns(world.done(c.SetQueueOpen(queue_id="support"))) == [("QueueOpened", 8, "hours")]
+    again = world.do(c.SetQueueOpen(queue_id="support"))
+    assert isinstance(again.answer, Done) and again.answer.replayed
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (c.SetQueueOpen(queue_id="nowhere", is_open=True), RefusalCode.UNKNOWN_QUEUE),
+        (c.SetQueueOpen(queue_id="support", is_open=True, for_s=0), RefusalCode.INVALID_VALUE),
+        (c.SetQueueOpen(queue_id="support", for_s=60), RefusalCode.INVALID_VALUE),
+        (
+            c.SetQueueOpen(queue_id="support", is_open=False, for_s=367 * 86_400),
+            RefusalCode.INVALID_VALUE,
+        ),
+    ],
+)
+def test_what_a_supervisor_cannot_say(command: c.Command, code: RefusalCode) -> None:
+    assert a_world(with_hours()).refused(command).code is code
+
+
+# --- who is there -----------------------------------------------------------------------------------------------------
+def look(engine: Engine, **asked: Any) -> AvailabilityView:
+    answer = engine.availability("support", **asked)
+    assert isinstance(answer, AvailabilityView)
+    return answer
+
+
+def test_availability_counts_who_is_there_and_who_is_free() -> None:
+    world = a_world(
+        with_hours(when_nobody=WhenNobody.REFUSE),
+        an_agent("ada", skills={"english": 5}),
+        ready("ada"),
+        an_agent("bob"),
+        ready("bob"),
+        an_agent("cy", channel_max={"voice": 0}),
+        ready("cy"),
+    )
+    world.all_done(a_contact("c1"))
+    both = look(world.engine, channel="voice")
+    assert (both.agents_ready, both.agents_free, both.takes, both.goes_to) == (
+        2,
+        1,
+        True,
+        "support",
+    )
+    english = look(world.engine, channel="voice", skills={"english": 4})
+    assert (english.agents_ready, english.agents_free, english.takes) == (1, 0, True)
+    german = look(world.engine, channel="voice", skills={"german": 1})
+    assert (german.agents_ready, german.takes, german.refusal) == (0, False, "nobody_there")
+    assert look(world.engine).agents_ready == 3
+    digest = world.engine.digest()
+    lines = len(world.engine._state.index.lines)
+    look(world.engine, channel="chat", skills={"billing": 9})
+    assert (world.engine.digest(), len(world.engine._state.index.lines)) == (digest, lines)
+
+
+def test_availability_foretells_what_a_submit_is_told() -> None:
+    world = a_world(with_hours(length_max=1))
+    assert look(world.engine, channel="voice").takes
+    world.done(a_contact("c1"))
+    assert look(world.engine, channel="voice").refusal == "queue_full"
+    assert world.refused(a_contact("c2")).code is RefusalCode.QUEUE_FULL
+    world.later(8 * 3600)
+    closed = look(world.engine, channel="voice")
+    assert (closed.is_open, closed.refusal) == (False, "queue_closed")
+    assert closed.changes_at_ms == START_MS + DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"queue_id": "nowhere"}, RefusalCode.UNKNOWN_QUEUE),
+        ({"queue_id": "support", "channel": "smoke"}, RefusalCode.UNKNOWN_CHANNEL),
+        ({"queue_id": "support", "skills": {"magic": 1}}, RefusalCode.UNKNOWN_SKILL),
+    ],
+)
+def test_availability_of_what_is_not_there(asked: dict[str, Any], code: RefusalCode) -> None:
+    answer = a_world(with_hours()).engine.availability(**asked)
+    assert isinstance(answer, Refused) and answer.code is code
+
+
+# --- overflow ---------------------------------------------------------------------------------------------------------
+def chain(hops_max: int, **first: Any) -> Policy:
+    """a → b → c → d, each closed but the last."""
+    names = ("a", "b", "c", "d")
+    queues = {
+        name: QueuePolicy(
+            hours="never", when_closed=WhenClosed.OVERFLOW, overflow_to=names[place + 1]
+        )
+        for place, name in enumerate(names[:3])
+    }
+    return a_policy(
+        queues={**queues, "d": QueuePolicy()},
+        calendars={"never": NEVER},
+        overflow_hops_max=hops_max,
+    )
+
+
+def test_a_submit_overflows_as_often_as_it_may_and_is_refused_beyond() -> None:
+    world = a_world(chain(3))
+    (queued,) = world.done(a_contact("c1", queue_id="a"))
+    assert isinstance(queued, e.ContactQueued)
+    assert (queued.queue_id, queued.hops) == ("d", 3)
+    world.done(published(chain(2)))
+    assert world.refused(a_contact("c2", queue_id="a")).code is RefusalCode.QUEUE_CLOSED
+
+
+def test_who_may_overflow_no_more_stays_and_that_is_shown() -> None:
+    queues = {
+        "a": QueuePolicy(wait_max_s=10, overflow_to="b"),
+        "b": QueuePolicy(wait_max_s=10, overflow_to="d"),
+        "d": QueuePolicy(),
+    }
+    world = a_world(a_policy(queues=queues, overflow_hops_max=1), a_contact("c1", queue_id="a"))
+    world.later(60)
+    view, why = world.engine.contact("c1"), world.engine.why("c1")
+    assert view is not None and (view.queue_id, view.hops, view.wait_until_ms) == ("b", 1, None)
+    assert why is not None and why.stays
+    codes = [one.code for one in world.engine.diagnose(thorough=True).findings]
+    assert FindingCode.CONTACTS_STAY in codes
+
+
+# --- the doctor -------------------------------------------------------------------------------------------------------
+def test_the_doctor_finds_what_never_opens_and_who_waits_for_it() -> None:
+    world = a_world(with_hours("never", when_closed=WhenClosed.WAIT), an_agent(), ready())
+    world.done(a_contact("c1"))
+    found = {one.code: one for one in world.engine.diagnose(thorough=True).findings}
+    assert found[FindingCode.QUEUE_NEVER_OPENS].subject == "support"
+    assert found[FindingCode.CONTACTS_QUEUE_CLOSED].contact_ids == ("c1",)
+    assert FindingCode.CONTACTS_NOBODY_READY not in found

@@ -1,0 +1,98 @@
+"""Customers of a simulated day who are called back: by the same policy and the same core as live."""
+
+from pathlib import Path
+
+import pytest
+
+from router.model.events import (
+    CallbackDue,
+    CallbackFailed,
+    ContactAbandoned,
+    ContactEnded,
+    ContactExpired,
+    OfferAccepted,
+)
+from router.model.policy import CallbackMode, CallbackPolicy
+from router.simulator.day import CallbackWish
+from router.simulator.run import SimulationSpec, simulate
+from tests.simulator.days import Lived, a_contact, a_day, a_policy
+
+WISH = CallbackWish(after_ms=5_000)
+OFFERED = a_policy(callback=CallbackPolicy(ring_s=20, retry_after_s=(30,), attempts_max=2))
+FIRST = a_policy(callback=CallbackPolicy(mode=CallbackMode.CUSTOMER_FIRST, ring_s=20))
+
+
+def test_who_is_called_back_does_not_leave_and_is_served_in_his_turn() -> None:
+    day = a_day(
+        a_contact("c1", 0, handle_s=60),
+        a_contact("c2", 10, handle_s=30, patience_ms=20_000, callback=WISH),
+        a_contact("c3", 11, handle_s=10),
+        policy=OFFERED,
+    )
+    lived = Lived(day)
+    assert lived.of(ContactAbandoned) == []
+    assert lived.of(OfferAccepted) == [(0, "c1"), (60, "c2"), (90, "c3")]
+    assert lived.of(ContactEnded) == [(60, "c1"), (90, "c2"), (100, "c3")]
+    (tally,) = lived.meter.tallies.values()
+    assert (tally.answered, tally.called_back, tally.abandoned) == (2, 1, 0)
+    assert lived.auditor.violations == []
+
+
+def test_without_callbacks_in_the_policy_he_waits_and_leaves() -> None:
+    day = a_day(
+        a_contact("c1", 0, handle_s=60),
+        a_contact("c2", 10, patience_ms=20_000, callback=WISH),
+    )
+    assert Lived(day).of(ContactAbandoned) == [(30, "c2")]
+
+
+def test_who_is_never_reached_is_given_up_after_the_last_attempt() -> None:
+    wish = CallbackWish(after_ms=0, reached_share=0.0)
+    lived = Lived(a_day(a_contact("c1", 0), a_contact("c2", 5, callback=wish), policy=OFFERED))
+    assert lived.of(CallbackFailed) == [(80, "c2"), (130, "c2")]
+    assert lived.of(ContactExpired) == [(130, "c2")]
+    (tally,) = lived.meter.tallies.values()
+    assert (tally.answered, tally.expired) == (1, 1)
+    assert lived.auditor.violations == []
+
+
+def test_customer_first_his_wait_counts_from_the_moment_in_which_he_is_on_the_line() -> None:
+    day = a_day(
+        a_contact("c1", 0, handle_s=60),
+        a_contact("c2", 10, handle_s=30, callback=WISH),
+        policy=FIRST,
+    )
+    lived = Lived(day)
+    assert lived.of(CallbackDue) == [(60, "c2")]
+    assert lived.of(ContactEnded) == [(60, "c1"), (90, "c2")]
+    (tally,) = lived.meter.tallies.values()
+    assert (tally.answered, tally.called_back, tally.wait_answered_ms) == (2, 0, 0)
+    assert lived.auditor.violations == []
+
+
+@pytest.mark.parametrize("mode", CallbackMode)
+def test_a_busy_day_with_callbacks_is_audited_and_adds_up(tmp_path: Path, mode: str) -> None:
+    workload = tmp_path / "callbacks.yaml"
+    workload.write_text(f"""\
+name: callbacks
+duration_s: 14400
+streams:
+  calls:
+    arrivals: {{per_hour: 60}}
+    handle: {{dist: exponential, mean_s: 240}}
+    patience: {{dist: exponential, mean_s: 120}}
+    callbacks: {{share: 0.6, after_s: 20, reached_share: 0.7, answer_mean_s: 8}}
+agent_groups:
+  team: {{count: 4}}
+policy:
+  channels: {{voice: {{auto_accept: true, wrap_up_s: 10}}}}
+  queues:
+    calls:
+      callback: {{mode: {mode}, ring_s: 25, retry_after_s: [120], attempts_max: 3}}
+""")
+    report = simulate(SimulationSpec(workload=str(workload)))
+    assert report.audit is not None and report.audit.violations == ()
+    ends = report.answered + report.abandoned + report.expired + report.called_back
+    assert report.contacts == ends + report.cancelled + report.blocked + report.unfinished
+    assert report.abandoned > 0 and report.answered > 50
+    assert (report.called_back > 20) is (mode == "agent_first")

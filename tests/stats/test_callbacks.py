@@ -1,0 +1,167 @@
+"""Callbacks in the meters: no wait of theirs is answered or abandoned, and every one comes to an end that is counted."""
+
+from router.model.events import (
+    CallbackConnected,
+    CallbackDue,
+    CallbackFailed,
+    CallbackRequested,
+    CallbackScheduled,
+)
+from router.model.policy import CallbackMode, CallbackPlace
+from router.stats.callbacks import CallbackCounts, reach_rate
+from router.stats.live import QueueMeter
+from router.stats.meters import Meters
+from tests.stats.history import SECOND, History, feed
+from tests.stats.test_meters import assert_flow_is_conserved, queue_of
+
+
+class Called(History):
+    """A history with callbacks."""
+
+    def ask(self, contact_id: str = "c1", mode: CallbackMode = CallbackMode.AGENT_FIRST) -> None:
+        self.channel_of[contact_id] = "chat"
+        self.write(
+            CallbackRequested(
+                contact_id=contact_id,
+                queue_id=self.queue_of[contact_id],
+                channel="chat",
+                req="",
+                mode=mode,
+                place=CallbackPlace.KEEP,
+            )
+        )
+
+    def due(self, attempt: int = 1, agent_id: str | None = None) -> None:
+        self.write(
+            CallbackDue(
+                contact_id="c1",
+                attempt=attempt,
+                mode=CallbackMode.AGENT_FIRST,
+                channel="chat",
+                deadline_ms=0,
+                agent_id=agent_id,
+                for_agent_id=None if agent_id else "ada",
+            )
+        )
+
+    def reached(self, agent_id: str | None = None, queue_id: str = "a") -> None:
+        self.queue_of["c1"] = queue_id
+        self.write(
+            CallbackConnected(
+                contact_id="c1", attempt=1, queue_id=queue_id, req="", agent_id=agent_id
+            )
+        )
+
+    def missed(self, agent_id: str | None = None, *, last: bool = False) -> None:
+        self.write(
+            CallbackFailed(
+                contact_id="c1",
+                attempt=1,
+                outcome="busy",
+                agent_id=agent_id,
+                due_at_ms=None if last else self.now_ms + 60 * SECOND,
+            )
+        )
+
+
+def test_agent_first_the_wait_ends_as_called_back_and_the_talk_is_work() -> None:
+    day = Called()
+    day.agent()
+    day.submit("c1")
+    day.after(10).ask()
+    assignment_id = day.after(300).answer("c1")
+    day.due(agent_id="ada")
+    day.after(10).reached(agent_id="ada")
+    day.after(50).end(assignment_id)
+    day.complete(assignment_id)
+    queue = queue_of(day)
+    assert (queue.contacts.service.answered, queue.contacts.service.abandoned) == (0, 0)
+    assert queue.contacts.asa_ms is None
+    assert queue.contacts.flow.called_back == 1
+    assert queue.contacts.reach_rate == 1.0
+    assert queue.contacts.handling.talk_ms == 60 * SECOND
+    assert_flow_is_conserved(queue)
+
+
+def test_an_attempt_that_fails_in_an_agents_hands_begins_a_wait_anew_until_it_is_given_up() -> None:
+    day = Called()
+    day.agent()
+    day.submit("c1")
+    day.ask()
+    assignment_id = day.answer("c1")
+    day.due(agent_id="ada")
+    day.after(30).missed(agent_id="ada")
+    day.complete(assignment_id)
+    waiting = queue_of(day)
+    assert (waiting.callbacks, waiting.assigned, waiting.contacts.flow.entered) == (1, 0, 2)
+    assert_flow_is_conserved(waiting)
+    day.after(60).requeue("c1", "callback_due")
+    assignment_id = day.answer("c1")
+    day.due(2, agent_id="ada")
+    day.missed(agent_id="ada", last=True)
+    day.expire("c1")
+    day.complete(assignment_id)
+    queue = queue_of(day)
+    assert queue.contacts.callbacks == CallbackCounts(
+        requested=1, dialled=2, connected=0, failed=2, given_up=1
+    )
+    assert (queue.contacts.flow.called_back, queue.contacts.flow.expired) == (2, 1)
+    assert_flow_is_conserved(queue)
+
+
+def test_customer_first_the_wait_on_the_line_counts_like_any_other() -> None:
+    day = Called()
+    day.agent()
+    day.submit("c1")
+    day.ask(mode=CallbackMode.CUSTOMER_FIRST)
+    day.after(600).due()
+    assert queue_of(day).callbacks == 1
+    day.after(10).reached()
+    assert (queue_of(day).waiting, queue_of(day).callbacks) == (1, 0)
+    day.after(5).answer("c1")
+    queue = queue_of(day)
+    assert queue.contacts.asa_ms == 5 * SECOND
+    assert queue.contacts.service_level == 1.0
+    assert (queue.contacts.flow.called_back, queue.contacts.flow.entered) == (1, 2)
+    assert_flow_is_conserved(queue)
+
+
+def test_a_callback_whose_queue_was_removed_comes_back_in_its_heir() -> None:
+    day = Called()
+    day.submit("c1")
+    day.ask(mode=CallbackMode.CUSTOMER_FIRST)
+    day.due()
+    day.reached(queue_id="b")
+    assert (queue_of(day, "a").waiting, queue_of(day, "b").waiting) == (0, 1)
+    assert_flow_is_conserved(queue_of(day, "a"))
+    assert_flow_is_conserved(queue_of(day, "b"))
+
+
+def test_a_callback_for_later_waits_in_no_line() -> None:
+    day = Called()
+    day.submit("c1")
+    day.ask()
+    day.write(CallbackScheduled(contact_id="c1", due_at_ms=day.now_ms + 60 * SECOND))
+    queue = queue_of(day.after(60))
+    assert (queue.waiting, queue.callbacks, queue.mean_waiting) == (0, 1, 0)
+    whole = day.metered().counts()
+    assert (whole.submitted, whole.callback_scheduled) == (1, 1)
+    day.cancel("c1")
+    assert_flow_is_conserved(queue_of(day))
+
+
+def test_a_snapshot_from_before_there_were_callbacks_goes_on() -> None:
+    assert QueueMeter(heads=[1, 2, 3]).heads == [1, 2, 3, 0]
+    day = Called()
+    day.submit("c1")
+    meters = Meters.restore(day.metered().snapshot())
+    day.ask()
+    feed(meters, day.events[-1:], first_seq=len(day.events))
+    figures = meters.queue_figures("a", day.now_ms)
+    assert figures is not None
+    assert figures.contacts.callbacks.requested == 1
+
+
+def test_without_outcomes_there_is_no_rate() -> None:
+    assert reach_rate(CallbackCounts(requested=3, dialled=1)) is None
+    assert reach_rate(CallbackCounts(connected=1, failed=3)) == 0.25
