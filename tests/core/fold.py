@@ -4,18 +4,10 @@ Complains (AssertionError, with the invariant's number) about an event that cann
 things are, not who may take what: that is ``reference.py``.
 """
 
-from dataclasses import dataclass, field
-
 from router.model import events as e
 from router.model.policy import (
     AtClosing,
     CallbackPlace,
-    CapPolicy,
-    ChannelPolicy,
-    FactValue,
-    Policy,
-    QueuePolicy,
-    Selection,
 )
 from router.model.states import (
     AgentState,
@@ -25,139 +17,15 @@ from router.model.states import (
     OfferState,
     Presence,
 )
+from tests.core.known import OFFER_ENDS, TERMINAL, Known
+from tests.core.records import RefAgent, RefAssignment, RefContact, RefOffer
 from tests.core.ref_callback import RefCallback
 
-
-@dataclass
-class RefContact:
-    """A contact, as the events tell it."""
-
-    contact_id: str
-    channel: str
-    queue_id: str
-    queued_at_ms: int
-    orig_seq: int
-    skills: dict[str, int]
-    priority_s: int
-    strict_class: int
-    ttl_at_ms: int | None
-    wait_until_ms: int | None
-    state: ContactState = ContactState.QUEUED
-    owner: str | None = None
-    callback: RefCallback | None = None
-    others: dict[str, AssignmentRole] = field(default_factory=dict)
-    """Assignments of those who are in the conversation beside the owner."""
-    preferred: str | None = None
-    hops: int = 0
-    held: bool = False
-    came_back: bool = False
-    """From a lost desktop, or from ringing: it keeps its place also in a closed queue."""
-    plan: str | None = None
-    step: int = 0
-    step_until_ms: int | None = None
-    named: tuple[str, ...] = ()
-    last: str | None = None
-
-    @property
-    def nobody_there(self) -> bool:
-        """A callback whose customer has not been reached."""
-        return self.callback is not None and not self.callback.on_the_line
+__all__ = ["Fold", "RefAgent", "RefAssignment", "RefContact", "RefOffer"]
 
 
-@dataclass
-class RefOffer:
-    """An offer and how it ended."""
-
-    offer_id: str
-    contact_id: str
-    agent_id: str
-    channel: str
-    units: int
-    deadline_ms: int
-    from_agent_id: str | None
-    role: AssignmentRole = AssignmentRole.OWNER
-    state: OfferState = OfferState.PENDING
-    end_seq: int = 0
-
-
-@dataclass
-class RefAssignment:
-    """Work in an agent's hands. ``units`` is what one item costs him."""
-
-    assignment_id: str
-    contact_id: str
-    agent_id: str
-    channel: str
-    units: int
-    state: AssignmentState = AssignmentState.ACTIVE
-    wrap_up_started_at_ms: int | None = None
-    wrap_up_deadline_ms: int | None = None
-    holds_capacity: bool = True
-    held_for_consult: bool = False
-    parked_until_ms: int | None = None
-
-
-@dataclass
-class RefAgent:
-    """An agent's record, what he says of himself, and his turn."""
-
-    agent_id: str
-    skills: dict[str, int] = field(default_factory=dict)
-    queues: tuple[str, ...] | None = None
-    units: int | None = None
-    channel_max: dict[str, int] = field(default_factory=dict)
-    state: AgentState = AgentState.OFFLINE
-    reason: str | None = None
-    presence: Presence = Presence.NONE
-    next_state: AgentState | None = None
-    paused: tuple[str, ...] = ()
-    taken: dict[str, list[int]] = field(default_factory=dict)
-    """When he took contacts, by capped channel; ``all`` where all channels count together."""
-    idle: int = 0
-    last_offer_seq: int = 0
-    attributes: dict[str, FactValue] = field(default_factory=dict)
-    queue_ranks: dict[str, int] = field(default_factory=dict)
-    contacts_today: int = 0
-
-
-TERMINAL = {
-    e.ContactAbandoned: ContactState.ABANDONED,
-    e.ContactCancelled: ContactState.CANCELLED,
-    e.ContactExpired: ContactState.EXPIRED,
-    e.ContactEnded: ContactState.ENDED,
-}
-OFFER_ENDS = {
-    e.OfferAccepted: OfferState.ACCEPTED,
-    e.OfferDeclined: OfferState.DECLINED,
-    e.OfferExpired: OfferState.EXPIRED,
-    e.OfferRescinded: OfferState.RESCINDED,
-}
-
-
-class Fold:
+class Fold(Known):
     """Everything that has happened, in plain words."""
-
-    def __init__(self) -> None:
-        self.policy: Policy | None = None
-        self.policy_version = 0
-        self.contacts: dict[str, RefContact] = {}
-        self.offers: dict[str, RefOffer] = {}
-        self.assignments: dict[str, RefAssignment] = {}
-        self.agents: dict[str, RefAgent] = {}
-        self.cool_downs: dict[tuple[str, str], int] = {}
-        self.closed_until: dict[str, int | None] = {}
-        """The queues that are closed, and when they open, as far as was said."""
-        self.closing: dict[str, AtClosing] = {}
-        """What was to become of those in line when the queue closed."""
-        self.next_look: dict[str, int] = {}
-        """Of queues that were said to open or close: when that changes."""
-        self.submitted = 0
-        self.ended = dict.fromkeys(TERMINAL.values(), 0)
-        self.seq = 0
-        self.at_ms = 0
-        self.day: str | None = None
-        self.day_until_ms = 0
-        self._turn = 0
 
     # --- the fold -----------------------------------------------------------------------------------------------------
     def fold(self, event: e.Event, at_ms: int) -> None:
@@ -236,22 +104,6 @@ class Fold:
                 self._fold_callback(event)
             case _:
                 self._fold_agent(event)
-
-    def counts_days(self) -> bool:
-        """A queue chooses by what was given to whom today."""
-        return (
-            self.policy is not None
-            and any(
-                queue.selection is Selection.FEWEST_TODAY for queue in self.policy.queues.values()
-            )
-        ) or (
-            self.policy is not None
-            and any(
-                step.selection is Selection.FEWEST_TODAY
-                for plan in self.policy.plans.values()
-                for step in plan
-            )
-        )
 
     def _count_anew(self, day: str | None, until_ms: int) -> None:
         self.day, self.day_until_ms = day, until_ms
@@ -694,13 +546,6 @@ class Fold:
         if agent_id is not None and until_ms is not None:
             self.cool_downs[contact_id, agent_id] = until_ms
 
-    def caps_on(self, channel: str) -> dict[str, CapPolicy]:
-        """The caps that a contact of this channel counts in."""
-        assert self.policy is not None
-        own = self.policy.channels[channel].cap if channel in self.policy.channels else None
-        caps = {channel: own, "all": self.policy.agents.cap}
-        return {name: cap for name, cap in caps.items() if cap is not None}
-
     def _forget_what_no_cap_asks_for(self) -> None:
         """Of each capped channel the latest times, as many as the cap allows; of the others none."""
         assert self.policy is not None
@@ -712,49 +557,3 @@ class Fold:
                 for name, times in agent.taken.items()
                 if (cap := caps.get(name)) is not None
             }
-
-    # --- looking things up --------------------------------------------------------------------------------------------
-    def live_contact(self, contact_id: str) -> RefContact:
-        """A contact that is not over. AssertionError: something happened to one that is."""
-        contact = self.contacts[contact_id]
-        assert not contact.state.is_terminal, "I18: something happens to a contact that is over"
-        return contact
-
-    def owner_of(self, contact: RefContact) -> str | None:
-        """The agent who owns it."""
-        return None if contact.owner is None else self.assignments[contact.owner].agent_id
-
-    def consults(self, contact: RefContact) -> list[str]:
-        """Assignments of agents who are consulted on it."""
-        return [n for n, role in contact.others.items() if role is AssignmentRole.CONSULT]
-
-    def live_offers(self, contact: RefContact) -> list[RefOffer]:
-        """The pending offers of a contact."""
-        return [
-            offer
-            for offer in self.offers.values()
-            if offer.state is OfferState.PENDING and offer.contact_id == contact.contact_id
-        ]
-
-    def pending(self) -> list[RefOffer]:
-        """All pending offers."""
-        return [offer for offer in self.offers.values() if offer.state is OfferState.PENDING]
-
-    def open_work(self, agent: RefAgent | None = None) -> list[RefAssignment]:
-        """Assignments that are not completed, of one agent or of all."""
-        return [
-            work
-            for work in self.assignments.values()
-            if work.state is not AssignmentState.COMPLETED
-            and (agent is None or work.agent_id == agent.agent_id)
-        ]
-
-    def queue_of(self, contact: RefContact) -> QueuePolicy:
-        """The policy of the queue that the contact is in."""
-        assert self.policy is not None
-        return self.policy.queues[contact.queue_id]
-
-    def channel(self, name: str) -> ChannelPolicy:
-        """The policy of a channel."""
-        assert self.policy is not None
-        return self.policy.channels[name]

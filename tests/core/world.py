@@ -10,20 +10,14 @@ I25 seq without gaps; I41 conservation; I42 time never goes back. (I30, replay a
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from router.core.engine import Engine
 from router.model import commands as c
 from router.model import events as e
-from router.model.forecasts import ExpectedWait
 from router.model.outcome import Done, Outcome
 from router.model.policy import (
-    AtClosing,
-    FactValue,
     Policy,
-    Selection,
     WhenClosed,
     WhenFull,
     WhenNobody,
@@ -37,11 +31,14 @@ from router.model.states import (
     OfferState,
     Turn,
 )
-from router.model.views import AssignmentView
 from tests.builders import START_MS, a_policy, published
-from tests.core.expected_reference import ahead, qualified, ready_for
+from tests.core.abilities import Rest
+from tests.core.comparing import compare_views
 from tests.core.fold import RefAgent, RefContact
+from tests.core.judging import judge_contact, judge_day, judge_hours, judge_values
 from tests.core.reference import Reference
+
+__all__ = ["World", "a_world", "compare_views"]
 
 # Events after which an agent may perhaps take more than before.
 FREEING: Final = (
@@ -58,7 +55,6 @@ FREEING: Final = (
     e.AssignmentCompleted,
 )
 COMINGS: Final = (e.OfferMade, e.ContactAssigned, e.ParticipantAdded)
-Ability = tuple[tuple[str, ...], dict[str, int], tuple[str, ...] | None]
 
 
 class World:
@@ -83,7 +79,7 @@ class World:
         due_ms = self.engine.next_deadline_ms()
         timers_were_due = due_ms is not None and due_ms <= self.at_ms
         seq_before, digest_before = self.engine.seq, self.engine.digest()
-        before = _Rest(self.reference, self._rested_at_ms)
+        before = Rest(self.reference, self._rested_at_ms)
         outcome = self.engine.handle(command, self.at_ms)
 
         assert outcome.at_ms == self.at_ms
@@ -141,7 +137,7 @@ class World:
         return engine
 
     # --- judging ------------------------------------------------------------------------------------------------------
-    def _judge_events(self, events: list[e.Event], before: "_Rest", *, exact: bool) -> None:
+    def _judge_events(self, events: list[e.Event], before: Rest, *, exact: bool) -> None:
         reference = self.reference
         previous: e.Event | None = None
         turns: dict[str, int] = {}
@@ -193,7 +189,7 @@ class World:
     def _judge_call(
         self,
         due: e.CallbackDue,
-        before: "_Rest",
+        before: Rest,
         turns: dict[str, int],
         freed: Iterable[str],
         *,
@@ -210,7 +206,7 @@ class World:
     def _judge_offer(
         self,
         made: e.OfferMade,
-        before: "_Rest",
+        before: Rest,
         turns: dict[str, int],
         freed: Iterable[str],
         *,
@@ -234,14 +230,14 @@ class World:
         assert not reference.calls_first(contact), "offered before its customer was called"
         assert made.turn is not None, "nobody says whose turn it was"
         assert made.others == len(reference.takers(contact, at_ms)) - 1, "others who could"
-        self._judge_values(made, contact, agent)
+        judge_values(reference, made, contact, agent)
         self._judge_turn(agent, contact, before, turns, freed, made.turn, exact=exact)
 
     def _judge_turn(
         self,
         agent: RefAgent,
         contact: RefContact,
-        before: "_Rest",
+        before: Rest,
         turns: dict[str, int],
         freed: Iterable[str],
         turn: Turn | None,
@@ -276,58 +272,6 @@ class World:
         assert right.get(turn, by_his_turn or by_selection), (
             f"{contact} went to {agent}; {choice} was to be chosen, or one of {hungry} served first"
         )
-
-    def _judge_values(self, made: e.OfferMade, contact: RefContact, agent: RefAgent) -> None:
-        """What is said of him is true of him."""
-        reference = self.reference
-        queue = reference.queue_of(contact)
-        expected: dict[str, FactValue] = {}
-        if made.turn is Turn.AGENT:
-            if agent.queue_ranks:
-                expected = {"queue_rank": agent.queue_ranks.get(contact.queue_id, 5)}
-        elif reference.kept_for(contact) is None:
-            match reference.selection(contact):
-                case Selection.HIGHEST_PROFICIENCY:
-                    levels = sum(
-                        reference.level_of(agent, skill) for skill in reference.required(contact)
-                    )
-                    expected = {"levels": levels}
-                case Selection.LEAST_FLEXIBLE:
-                    expected = {"skills": reference.flexibility(agent)}
-                case Selection.LEAST_OCCUPIED:
-                    used, units = reference.units_used(agent), reference.units(agent)
-                    expected = {"units_used": used, "units": units}
-                case Selection.ROUND_ROBIN:
-                    expected = {"last_offer_seq": agent.last_offer_seq}
-                case Selection.FEWEST_TODAY:
-                    expected = {"contacts_today": agent.contacts_today}
-                case Selection.WEIGHTED_RANDOM:
-                    expected = {"weight": reference.weight(agent, contact)}
-                case Selection.BY_FACTS:
-                    expected = {
-                        step.fact: agent.attributes[step.fact]
-                        for step in queue.order_by
-                        if not reference.fact(agent, step.fact)[0]
-                    }
-        assert (made.values or {}) == expected, (
-            f"{agent} was chosen for {expected}, not {made.values}"
-        )
-
-    def _judge_day(self) -> None:
-        """While somebody counts by the day, the day is the one that it is where the workspace is."""
-        reference = self.reference
-        assert reference.policy is not None
-        assert (reference.day is not None) == reference.counts_days()
-        if reference.day is None:
-            return
-        zone = ZoneInfo(reference.policy.zone)
-        until_ms = reference.day_until_ms
-        dates = [
-            datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat()
-            for at_ms in (self.at_ms, until_ms - 1, until_ms)
-        ]
-        assert dates[:2] == [reference.day, reference.day], "another day has begun"
-        assert dates[2] > reference.day, "the day goes on too long"
 
     def _judge_consult(self, made: e.OfferMade, contact: RefContact) -> None:
         reference, (_, command) = self.reference, self.asked[-1]
@@ -384,7 +328,10 @@ class World:
             "a closed queue took a contact"
         )
         assert event.hops <= reference.policy.overflow_hops_max, "it overflows too often"
-        full = queue.length_max is not None and self._length(event.queue_id) >= queue.length_max
+        full = (
+            queue.length_max is not None
+            and self.reference.length(event.queue_id) >= queue.length_max
+        )
         if not full and (calls or closed or queue.when_nobody is WhenNobody.WAIT):
             return
         contact = RefContact(
@@ -426,12 +373,6 @@ class World:
         if reference.policy.queues[wanted].when_full is WhenFull.REFUSE:
             assert event.queue_id == wanted, f"{event.queue_id} is not what the rule says"
 
-    def _length(self, queue_id: str) -> int:
-        return sum(
-            contact.queue_id == queue_id and contact.state is ContactState.QUEUED
-            for contact in self.reference.contacts.values()
-        )
-
     def _judge_answer(self, command: c.Command, outcome: Outcome) -> None:
         answer, reference = outcome.answer, self.reference
         if isinstance(command, c.EnqueueContact) and isinstance(answer, Done):
@@ -457,7 +398,9 @@ class World:
                         return
                     assert queue.length_max is not None, "refused by a queue without limit"
                     if queue.when_full is WhenFull.REFUSE:
-                        assert self._length(queue_id) >= queue.length_max, "refused with room left"
+                        assert self.reference.length(queue_id) >= queue.length_max, (
+                            "refused with room left"
+                        )
                 elif answer.code is RefusalCode.QUEUE_CLOSED and not self._overflows(queue_id):
                     assert queue_id in reference.closed_until, "closed, it says, and is open"
                     assert answer.opens_at_ms == reference.closed_until[queue_id]
@@ -523,9 +466,9 @@ class World:
         reference = self.reference
         if reference.policy is None:
             return
-        self._judge_day()
+        judge_day(reference, self.at_ms)
         for contact in reference.contacts.values():
-            self._judge_contact(contact)
+            judge_contact(reference, contact, self.at_ms)
         for work in reference.open_work():
             if work.state is AssignmentState.WRAP_UP:
                 assert work.wrap_up_deadline_ms is not None
@@ -538,116 +481,12 @@ class World:
             assert work.assignment_id in mine, "I7: work without its contact"
         for offer in reference.pending():
             assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
-        self._judge_hours()
+        judge_hours(reference, self.engine, self.supervised, self.at_ms)
         missed = reference.missed_matches(self.at_ms)
         assert not missed, f"I22: could be matched and is not: {missed}"
         assert self.engine.check() == [], "the engine's own invariants"
         due_ms = self.engine.next_deadline_ms()
         assert due_ms is None or due_ms > self.at_ms, "I15/I19: a due timer was left behind"
-
-    def _judge_hours(self) -> None:
-        """Every queue is as its table says, but for a supervisor's word; who is held back, waits for an opening."""
-        reference, engine = self.reference, self.engine
-        assert reference.policy is not None
-        for queue_id, queue in reference.policy.queues.items():
-            view = engine.queue(queue_id)
-            assert view is not None and view.is_open == (queue_id not in reference.closed_until)
-            look_ms = reference.next_look.get(queue_id)
-            assert look_ms is None or look_ms > self.at_ms, "the time of a change has passed"
-            calendar = reference.policy.calendars.get(queue.hours or "")
-            if queue_id in self.supervised or (
-                calendar and (calendar.zone != "UTC" or calendar.dates or calendar.holidays)
-            ):
-                continue  # Special days and other zones are judged by tests of their own.
-            assert view.is_open == reference.is_open_by_the_table(queue_id, self.at_ms), queue_id
-            if look_ms is not None:
-                before, after = look_ms - 1, look_ms
-                assert reference.is_open_by_the_table(queue_id, before) == view.is_open
-                assert reference.is_open_by_the_table(queue_id, after) != view.is_open
-        for contact in reference.contacts.values():
-            closing = reference.closing.get(contact.queue_id)
-            if (
-                contact.state is ContactState.QUEUED
-                and contact.queue_id in reference.closed_until
-                and closing in (AtClosing.EXPIRE, AtClosing.WAIT)
-                and closing is reference.queue_of(contact).at_closing
-            ):
-                assert contact.held or contact.came_back, f"{closing}: it is still in line"
-            if contact.nobody_there and contact.state is ContactState.QUEUED:
-                closed = contact.queue_id in reference.closed_until
-                assert contact.held == closed, "a callback waits for the opening, and no longer"
-            away = contact.state is ContactState.CALLBACK_SCHEDULED
-            assert not (contact.held and away), "held back in no line"
-            if contact.held and not contact.state.is_terminal:
-                assert contact.queue_id in reference.closed_until, "held back by an open queue"
-
-    def _judge_contact(self, contact: RefContact) -> None:
-        reference = self.reference
-        live = reference.live_offers(contact)
-        match contact.state:
-            case ContactState.QUEUED:
-                assert not live, "I8: waiting, with an offer"
-                late_ms = contact.wait_until_ms
-                assert late_ms is None or late_ms > self.at_ms, "I19: waits too long in its queue"
-                over_ms = contact.step_until_ms
-                assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
-                if not contact.held and reference.is_preferred_step(contact):
-                    assert reference.somebody_is_there(contact), "kept for somebody who is away"
-            case ContactState.OFFERED:
-                assert live, "I9: offered, without an offer"
-            case ContactState.CALLBACK_SCHEDULED:
-                assert not live, "I8: away, with an offer"
-                assert contact.callback is not None and contact.callback.due_at_ms is not None
-                assert contact.callback.due_at_ms > self.at_ms, "I19: its time was missed"
-            case ContactState.ASSIGNED:
-                assert contact.owner is not None, "I7: nobody has it"
-                work = reference.assignments[contact.owner]
-                from_owner = all(offer.from_agent_id == work.agent_id for offer in live)
-                assert from_owner and len(live) <= 1, "I8: taken, and offered"
-                held = work.held_for_consult and work.state is AssignmentState.ON_HOLD
-                assert not held or reference.consults(contact), "on hold for a consult that is over"
-            case _:
-                assert not live, "I18: over, and offered"
-                return
-        if contact.state is not ContactState.ASSIGNED:
-            assert not contact.others, "I7: in a conversation that nobody owns"
-            ttl_ms = contact.ttl_at_ms
-            assert ttl_ms is None or ttl_ms > self.at_ms, "I19: lives beyond its time"
-            assert contact.owner is None, "I17: waiting, with an owner"
-
-
-class _Rest:
-    """What every agent could take when the engine was last at rest."""
-
-    def __init__(self, reference: Reference, at_ms: int) -> None:
-        self._abilities = (
-            {name: _ability(reference, agent, at_ms) for name, agent in reference.agents.items()}
-            if reference.policy is not None
-            else {}
-        )
-
-    def can_more(self, reference: Reference, name: str, at_ms: int) -> bool:
-        """True if the agent can now take something of a kind that he could not take then."""
-        old = self._abilities.get(name, ((), {}, ()))
-        new = _ability(reference, reference.agents[name], at_ms)
-        if not new[0]:
-            return False
-        more_queues = old[2] is not None and (new[2] is None or not set(new[2]) <= set(old[2]))
-        more_skills = any(level > old[1].get(skill, 0) for skill, level in new[1].items())
-        return not set(new[0]) <= set(old[0]) or more_queues or more_skills
-
-
-def _ability(reference: Reference, agent: RefAgent, at_ms: int) -> Ability:
-    assert reference.policy is not None
-    channels = tuple(
-        channel
-        for channel in sorted(reference.policy.channels)
-        if reference.is_open(agent)
-        and reference.channel_max(agent, channel) > 0
-        and reference.fits(agent, channel)
-        and reference.is_open_for(agent, channel, at_ms)
-    )
-    return channels, dict(agent.skills), agent.queues
 
 
 def a_world(policy: Policy | None = None, *commands: c.Command) -> World:
@@ -655,154 +494,3 @@ def a_world(policy: Policy | None = None, *commands: c.Command) -> World:
     world = World(policy or a_policy())
     world.all_done(*commands)
     return world
-
-
-def compare_views(world: World) -> None:
-    """What the engine shows is what the reference knows (I41 and the answers of ``why``)."""
-    engine, reference = world.engine, world.reference
-    if reference.policy is None:
-        return
-    counts = engine.workspace().counts
-    states = [contact.state for contact in reference.contacts.values()]
-    assert counts.submitted == reference.submitted, "I41"
-    assert counts.queued == states.count(ContactState.QUEUED), "I41"
-    assert counts.offered == states.count(ContactState.OFFERED), "I41"
-    assert counts.assigned == states.count(ContactState.ASSIGNED), "I41"
-    assert counts.callback_scheduled == states.count(ContactState.CALLBACK_SCHEDULED), "I41"
-    for state, count in reference.ended.items():
-        assert getattr(counts, state.value) == count, "I41"
-    for queue_id in reference.policy.queues:
-        queue = engine.queue(queue_id)
-        assert queue is not None and queue.waiting == world._length(queue_id), "I41"
-    for name, agent in reference.agents.items():
-        view = engine.agent(name)
-        assert view is not None
-        assert (view.state, view.presence, view.next_state) == (
-            agent.state,
-            agent.presence,
-            agent.next_state,
-        )
-        capacity = (reference.units(agent), reference.units_used(agent))
-        assert (view.units, view.units_used) == capacity, f"{view}: {reference.items(agent)}"
-        assert view.queue_ranks == agent.queue_ranks
-        assert view.contacts_today == (None if reference.day is None else agent.contacts_today), (
-            "I41"
-        )
-        assert {work.assignment_id for work in view.assignments} == {
-            work.assignment_id for work in reference.open_work(agent)
-        }
-        for work in view.assignments:
-            _compare_conversation(world, work)
-        abilities = list(_ability(reference, agent, engine.at_ms)[0])
-        assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
-    _compare_rules(world)
-    _compare_waiting(world, engine.at_ms)
-    _compare_callbacks(world)
-
-
-def _compare_callbacks(world: World) -> None:
-    engine, reference = world.engine, world.reference
-    called = [one.callback.for_agent for one in reference.contacts.values() if one.callback]
-    named = [name for name in called if name is not None]
-    assert len(named) == len(set(named)), "I22: two customers are called for one agent"
-    for contact in reference.contacts.values():
-        view = engine.contact(contact.contact_id)
-        if view is None or contact.state.is_terminal:
-            continue
-        assert (view.callback is None) == (contact.callback is None)
-        if view.callback is None or contact.callback is None:
-            continue
-        assert view.callback.due_at_ms == contact.callback.due_at_ms
-        assert view.callback.attempts == contact.callback.attempts
-        assert (view.callback.phase == "dialling") == contact.callback.dialling
-        assert (view.callback.phase == "connected") == contact.callback.on_the_line
-        why = engine.why(contact.contact_id)
-        if contact.state is ContactState.CALLBACK_SCHEDULED:
-            assert why is not None and why.reason == f"callback_{view.callback.phase}"
-            assert view.position is None and not why.could_take_now
-
-
-def _compare_conversation(world: World, work: AssignmentView) -> None:
-    """Both sides of a membership, the contact's and the agent's, are what the log says."""
-    reference = world.reference
-    contact = reference.contacts[work.contact_id]
-    roles = dict(contact.others)
-    if contact.owner is not None:
-        roles[contact.owner] = AssignmentRole.OWNER
-    told = {reference.assignments[name].agent_id: role for name, role in roles.items()}
-    if work.assignment_id in roles:
-        assert work.role is roles[work.assignment_id]
-        assert work.members == (told if contact.others else {})
-    else:
-        assert not work.members, "he has left it"
-    view = world.engine.contact(work.contact_id)
-    if view is not None and contact.owner is not None:
-        assert view.assignment_id == contact.owner
-        assert {one.assignment_id: one.role for one in view.participants} == contact.others
-
-
-def _compare_rules(world: World) -> None:
-    """The counts of the rules are those of the events since the policy came into force."""
-    queued: list[e.ContactQueued] = []
-    for _, _, events in world.records:
-        for event in events:
-            if isinstance(event, e.PolicyPublished):
-                queued = []
-            elif isinstance(event, e.ContactQueued) and (event.rule or event.by_default):
-                queued.append(event)
-    view = world.engine.rules()
-    assert view.classified == len(queued)
-    assert view.by_default == sum(event.by_default for event in queued)
-    for rule in view.rules:
-        assert rule.matched == sum(event.rule == rule.name for event in queued)
-        assert rule.failed == sum(rule.name in event.failed_rules for event in queued)
-
-
-def _compare_waiting(world: World, at_ms: int) -> None:
-    engine, reference = world.engine, world.reference
-    waiting = [
-        contact
-        for contact in reference.contacts.values()
-        if contact.state in (ContactState.QUEUED, ContactState.OFFERED)
-    ]
-    in_line = reference.in_line()
-    for contact in waiting:
-        view, why = engine.contact(contact.contact_id), engine.why(contact.contact_id)
-        assert view is not None and why is not None
-        assert view.state is contact.state and view.queue_id == contact.queue_id
-        assert (view.held, view.hops) == (contact.held, contact.hops)
-        if contact.held and contact.state is ContactState.QUEUED:
-            assert why.reason == "queue_closed"
-        if contact.state is ContactState.QUEUED:
-            line = [other for other in in_line if other.queue_id == contact.queue_id]
-            place = 1 + line.index(contact)
-            assert view.position == place, f"I23: {view.position} in {line}"
-            _compare_expected_wait(reference, contact, view.expected_wait)
-            assert why.expected_wait == view.expected_wait
-        for name, agent in reference.agents.items():
-            one = engine.why_agent(contact.contact_id, name)
-            assert one is not None
-            could = contact in in_line and reference.could_take(agent, contact, at_ms)
-            assert one.could_take_now == could, f"why: {one}, but the rules say {could}"
-            assert one.could_take_now == (not one.lacks)
-
-
-def _compare_expected_wait(
-    reference: Reference, contact: RefContact, found: ExpectedWait | None
-) -> None:
-    assert found is not None
-    if contact.held:
-        assert found.reason == "queue_closed" and found.p50_ms is None
-    elif not qualified(reference, contact):
-        assert found.reason == "nobody_qualified"
-    elif not ready_for(reference, contact):
-        assert found.reason == "nobody_ready"
-    elif found.agents:
-        assert found.reason is None and found.p50_ms is not None and found.p90_ms is not None
-        half, most = found.interval_50, found.interval_90
-        assert half is not None and most is not None
-        assert 0 <= most.low_ms <= half.low_ms <= found.p50_ms <= half.high_ms <= most.high_ms
-        assert half.high_ms <= found.p90_ms <= most.high_ms
-        assert found.agents == len(ready_for(reference, contact))
-        true = ahead(reference, contact)
-        assert abs(found.ahead - true) < 0.01, f"{found.ahead} are ahead of {contact}, not {true}"

@@ -1,0 +1,41 @@
+"""What agents could take, for telling who can take more than before."""
+
+from tests.core.records import RefAgent
+from tests.core.reference import Reference
+
+Ability = tuple[tuple[str, ...], dict[str, int], tuple[str, ...] | None]
+
+
+class Rest:
+    """What every agent could take when the engine was last at rest."""
+
+    def __init__(self, reference: Reference, at_ms: int) -> None:
+        self._abilities = (
+            {name: ability(reference, agent, at_ms) for name, agent in reference.agents.items()}
+            if reference.policy is not None
+            else {}
+        )
+
+    def can_more(self, reference: Reference, name: str, at_ms: int) -> bool:
+        """True if the agent can now take something of a kind that he could not take then."""
+        old = self._abilities.get(name, ((), {}, ()))
+        new = ability(reference, reference.agents[name], at_ms)
+        if not new[0]:
+            return False
+        more_queues = old[2] is not None and (new[2] is None or not set(new[2]) <= set(old[2]))
+        more_skills = any(level > old[1].get(skill, 0) for skill, level in new[1].items())
+        return not set(new[0]) <= set(old[0]) or more_queues or more_skills
+
+
+def ability(reference: Reference, agent: RefAgent, at_ms: int) -> Ability:
+    """Of which channels, with which skills, in which queues he could take one more."""
+    assert reference.policy is not None
+    channels = tuple(
+        channel
+        for channel in sorted(reference.policy.channels)
+        if reference.is_open(agent)
+        and reference.channel_max(agent, channel) > 0
+        and reference.fits(agent, channel)
+        and reference.is_open_for(agent, channel, at_ms)
+    )
+    return channels, dict(agent.skills), agent.queues

@@ -1,0 +1,106 @@
+"""What the reference keeps of contacts, offers, work and agents."""
+
+from dataclasses import dataclass, field
+
+from router.model.policy import FactValue
+from router.model.states import (
+    AgentState,
+    AssignmentRole,
+    AssignmentState,
+    ContactState,
+    OfferState,
+    Presence,
+)
+from tests.core.ref_callback import RefCallback
+
+
+@dataclass
+class RefContact:
+    """A contact, as the events tell it."""
+
+    contact_id: str
+    channel: str
+    queue_id: str
+    queued_at_ms: int
+    orig_seq: int
+    skills: dict[str, int]
+    priority_s: int
+    strict_class: int
+    ttl_at_ms: int | None
+    wait_until_ms: int | None
+    state: ContactState = ContactState.QUEUED
+    owner: str | None = None
+    callback: RefCallback | None = None
+    others: dict[str, AssignmentRole] = field(default_factory=dict)
+    """Assignments of those who are in the conversation beside the owner."""
+    preferred: str | None = None
+    hops: int = 0
+    held: bool = False
+    came_back: bool = False
+    """From a lost desktop, or from ringing: it keeps its place also in a closed queue."""
+    plan: str | None = None
+    step: int = 0
+    step_until_ms: int | None = None
+    named: tuple[str, ...] = ()
+    last: str | None = None
+
+    @property
+    def nobody_there(self) -> bool:
+        """A callback whose customer has not been reached."""
+        return self.callback is not None and not self.callback.on_the_line
+
+
+@dataclass
+class RefOffer:
+    """An offer and how it ended."""
+
+    offer_id: str
+    contact_id: str
+    agent_id: str
+    channel: str
+    units: int
+    deadline_ms: int
+    from_agent_id: str | None
+    role: AssignmentRole = AssignmentRole.OWNER
+    state: OfferState = OfferState.PENDING
+    end_seq: int = 0
+
+
+@dataclass
+class RefAssignment:
+    """Work in an agent's hands. ``units`` is what one item costs him."""
+
+    assignment_id: str
+    contact_id: str
+    agent_id: str
+    channel: str
+    units: int
+    state: AssignmentState = AssignmentState.ACTIVE
+    wrap_up_started_at_ms: int | None = None
+    wrap_up_deadline_ms: int | None = None
+    holds_capacity: bool = True
+    held_for_consult: bool = False
+    parked_until_ms: int | None = None
+
+
+@dataclass
+class RefAgent:
+    """An agent's record, what he says of himself, and his turn."""
+
+    agent_id: str
+    skills: dict[str, int] = field(default_factory=dict)
+    queues: tuple[str, ...] | None = None
+    units: int | None = None
+    channel_max: dict[str, int] = field(default_factory=dict)
+    state: AgentState = AgentState.OFFLINE
+    reason: str | None = None
+    presence: Presence = Presence.NONE
+    next_state: AgentState | None = None
+    paused: tuple[str, ...] = ()
+    taken: dict[str, list[int]] = field(default_factory=dict)
+    """When he took contacts, by capped channel; ``all`` where all channels count together."""
+    idle: int = 0
+    last_offer_seq: int = 0
+    attributes: dict[str, FactValue] = field(default_factory=dict)
+    queue_ranks: dict[str, int] = field(default_factory=dict)
+    contacts_today: int = 0
