@@ -15,18 +15,21 @@ def ready_for(reference: Reference, contact: RefContact) -> list[RefAgent]:
     return [
         agent
         for agent in reference.agents.values()
-        if agent.state is AgentState.READY
-        and reference.serves(agent, contact)
-        and reference.has_skills(agent, contact)
+        if agent.state is AgentState.READY and _may(reference, agent, contact)
     ]
+
+
+def _may(reference: Reference, agent: RefAgent, contact: RefContact) -> bool:
+    return (
+        reference.serves(agent, contact)
+        and reference.facts_fit(agent, contact)
+        and reference.has_skills(agent, contact)
+    )
 
 
 def qualified(reference: Reference, contact: RefContact) -> bool:
     """Whether anybody has what it takes, whatever he does now."""
-    return any(
-        reference.serves(agent, contact) and reference.has_skills(agent, contact)
-        for agent in reference.agents.values()
-    )
+    return any(_may(reference, agent, contact) for agent in reference.agents.values())
 
 
 def ahead(reference: Reference, contact: RefContact) -> Fraction:

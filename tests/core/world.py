@@ -370,8 +370,10 @@ class World:
             assert all(event.skills[skill] >= level for skill, level in rule.skills.items())
         wanted = reference.policy.default_queue if rule is None else rule.queue
         assert wanted is not None
-        if reference.policy.queues[wanted].when_full is WhenFull.REFUSE:
-            assert event.queue_id == wanted, f"{event.queue_id} is not what the rule says"
+        for _ in range(event.hops):
+            wanted = reference.policy.queues[wanted].overflow_to
+            assert wanted is not None, "more overflows than there are"
+        assert event.queue_id == wanted, f"{event.queue_id} is not what the rule says"
 
     def _judge_answer(self, command: c.Command, outcome: Outcome) -> None:
         answer, reference = outcome.answer, self.reference
