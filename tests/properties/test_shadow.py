@@ -79,23 +79,25 @@ class Watched:
         return blake2b(snapshot.dump(self.shadow.state), digest_size=16).hexdigest()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(0, 12, 3))
 def test_a_shadow_of_the_same_policy_is_the_live_state_and_finds_nothing(seed: int) -> None:
-    watched = Watched(seed)
     offers = submits = 0
-    for _ in range(400):
-        events = watched.step()
+    for one in range(seed, seed + 3):
+        watched = Watched(one)
+        for _ in range(400):
+            events = watched.step()
+            report = watched.shadow.report()
+            if any(isinstance(event, e.PolicyPublished) for event in events):
+                offers, submits = offers + report.offers, submits + report.submits
+                watched.begin(watched.policy)
+                continue
+            assert report.differences == {}, report.examples
+            assert report.overdue == report.not_judged == 0
+            assert report.same == report.offers
+            assert watched.digest() == watched.world.engine.digest()
         report = watched.shadow.report()
-        if any(isinstance(event, e.PolicyPublished) for event in events):
-            offers, submits = offers + report.offers, submits + report.submits
-            watched.begin(watched.policy)
-            continue
-        assert report.differences == {}, report.examples
-        assert report.overdue == report.not_judged == 0
-        assert report.same == report.offers
-        assert watched.digest() == watched.world.engine.digest()
-    report = watched.shadow.report()
-    assert submits + report.submits > 50 and offers + report.offers > 0
+        offers, submits = offers + report.offers, submits + report.submits
+    assert submits > 150 and offers > 30, "the walks have to draw what can differ"
 
 
 def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:

@@ -15,6 +15,8 @@ from router.model.events import (
     ContactRequeued,
     ContactStepEntered,
     Event,
+    QueueClosed,
+    QueueOpened,
 )
 from router.model.ids import ContactId
 from router.model.states import ContactState
@@ -48,6 +50,7 @@ class Deadlines:
         self._take_due(None)
         if self._overdue:
             self._end_waits(_ADVANCE_GRACE_MS if cause == ADVANCE else 0)
+        self._at.turn_out()
         if self._state.index.left:
             self._at.serve_left()
 
@@ -59,7 +62,11 @@ class Deadlines:
                 state.timers.add(due_ms, TimerKind(kind), subject, other)
                 return
             if kind == TimerKind.COOL_DOWN:
-                state.index.seeking[subject] = state.contacts[subject]
+                contact = state.contacts[subject]
+                if not contact.held:
+                    state.index.seeking[subject] = contact
+            elif kind == TimerKind.HOURS:
+                self._at.hours.ripen(subject)
             elif kind == TimerKind.CAP:
                 state.index.refresh(state.agents[subject])
             elif kind in _OF_WAITING:
@@ -68,6 +75,16 @@ class Deadlines:
     def _behind(self, event: Event) -> Entry | None:
         """The deadline that has led to it, where somebody's room may matter to what follows."""
         match event:
+            case ContactOverflowed(reason="closed") | ContactExpired(reason="closed"):
+                return None  # With the closing.
+            case QueueOpened() | QueueClosed():
+                hours = self._state.hours.get(event.queue_id)
+                until_ms = None if hours is None else hours.look_at_ms
+                return _entry(until_ms, TimerKind.HOURS, event.queue_id)
+            case ContactRequeued(reason="callback_due"):
+                callback = self._state.contacts[event.contact_id].callback
+                until_ms = None if callback is None else callback.due_at_ms
+                return _entry(until_ms, TimerKind.CALLBACK, event.contact_id)
             case ContactOverflowed() | ContactExpired() | ContactStepEntered():
                 contact = self._state.contacts[event.contact_id]
                 due = self._at.due(contact)

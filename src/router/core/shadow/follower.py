@@ -17,14 +17,19 @@ from router.core.decide.intake import decided
 from router.core.index import Index
 from router.core.shadow.book import Book
 from router.core.shadow.deadlines import Deadlines
-from router.core.shadow.followed import Deciding, Followed
+from router.core.shadow.deciding import Deciding
+from router.core.shadow.followed import Followed
 from router.core.shadow.phases import begins_command, is_of_settling
 from router.core.shadow.reality import REALITY
 from router.core.shadow.rounds import Rounds
 from router.core.state import RoutingState
 from router.core.timers import Timers
+from router.model.callbacks import CallbackFields
 from router.model.commands import EnqueueContact
 from router.model.events import (
+    CallbackDue,
+    CallbackRequested,
+    CallbackScheduled,
     ContactQueued,
     Event,
     OfferMade,
@@ -96,29 +101,29 @@ class Shadow:
         self._at.day.ripen()
         previous: Event | None = None
         by_command = False
-        for event in events:
+        for place, event in enumerate(events):
             # What due timers have freed was settled before the command; there the rounds end, and begin anew after it.
             if not by_command and begins_command(state, event, previous):
                 by_command = True
                 self._settle()
             elif self._rounds.begun and not is_of_settling(event, previous):
                 self._settle()
-            if type(event) is OfferMade:
+            if isinstance(event, OfferMade | CallbackDue):
                 self._judge(event)
             self._deadlines.before(event)
-            self._take_in(event)
+            self._take_in(event, events[place + 1 :])
             previous = event
         self._settle()
         report = self.book.report
         report.as_of_seq, report.as_of_ms = state.seq, state.at_ms
         return self._told
 
-    def _take_in(self, event: Event) -> None:
+    def _take_in(self, event: Event, later: Sequence[Event]) -> None:
         state = self._at.state
         as_followed = REALITY.get(type(event))
         mine = event if as_followed is None else as_followed(self._at, event)
         if type(event) is ContactQueued:
-            mine = self._queued(event)
+            mine = self._queued(event, _called_back(event, later))
         if mine is None:
             state.seq += 1
             state.event_at_ms = state.at_ms
@@ -147,7 +152,7 @@ class Shadow:
         return self._told
 
     # --- intake -------------------------------------------------------------------------------------
-    def _queued(self, e: ContactQueued) -> Event:
+    def _queued(self, e: ContactQueued, callback: CallbackFields | None) -> Event:
         at = self._at
         self.book.submit(e.queue_id)
         command = EnqueueContact(
@@ -163,6 +168,7 @@ class Shadow:
             reference=e.reference,
             dedupe_key=e.dedupe_key,
             fingerprint=e.fingerprint,
+            callback=callback,
         )
         mine = decided(Deciding(at.state), at.policy, command, e.last_agent_id)
         if isinstance(mine, Refused):
@@ -186,26 +192,30 @@ class Shadow:
         return msgspec.structs.replace(mine, ttl_at_ms=e.ttl_at_ms)
 
     # --- matching -----------------------------------------------------------------------------------
-    def _judge(self, made: OfferMade) -> None:
-        if made.from_agent_id is not None:
+    def _judge(self, made: OfferMade | CallbackDue) -> None:
+        """An offer of the matcher, or the call to a customer in the place of one."""
+        agent_id = made.agent_id if isinstance(made, OfferMade) else made.for_agent_id
+        if agent_id is None or (isinstance(made, OfferMade) and made.from_agent_id is not None):
             return
         self._deadlines.ripen(self._cause)
-        report = self.book.report
-        self.book.offer(made.queue_id)
+        state, report = self._at.state, self.book.report
+        contact = state.contacts[made.contact_id]
+        queue_id = self._at.live_queue(contact)
+        self.book.offer(queue_id)
         if made.contact_id in self._at.outside:
             report.not_judged += 1
             return
-        verdict = self._rounds.judge(made)
+        verdict = self._rounds.judge(contact, state.agents[agent_id])
         if verdict.overdue:
             report.overdue += 1
         elif verdict.kind is None:
-            self.book.same(made.queue_id)
+            self.book.same(queue_id)
         else:
             self._note(
                 verdict.kind,
                 made.contact_id,
-                queue_id=made.queue_id,
-                agent_id=made.agent_id,
+                queue_id=queue_id,
+                agent_id=agent_id,
                 shadow_agent_id=verdict.agent_id,
                 shadow_contact_id=verdict.contact_id,
                 why=verdict.why,
@@ -260,3 +270,15 @@ class Shadow:
         )
         self.book.note(difference)
         self._told.append(difference)
+
+
+def _called_back(e: ContactQueued, later: Sequence[Event]) -> CallbackFields | None:
+    """What was asked of a callback, where it was asked for one with the submit: the next events tell."""
+    if not later or not isinstance(later[0], CallbackRequested):
+        return None
+    asked, at_ms = later[0], None
+    if asked.contact_id != e.contact_id:
+        return None
+    if len(later) > 1 and isinstance(later[1], CallbackScheduled):
+        at_ms = later[1].due_at_ms
+    return CallbackFields(mode=asked.mode, channel=asked.channel, at_ms=at_ms)

@@ -12,6 +12,8 @@ from router.model.events import (
     AgentStateChanged,
     AssignmentCompleted,
     AssignmentResumed,
+    CallbackDue,
+    CallbackFailed,
     ContactEnded,
     ContactExpired,
     ContactHandedOver,
@@ -27,6 +29,8 @@ from router.model.events import (
     OfferMade,
     OfferRescinded,
     ParticipantLeft,
+    QueueClosed,
+    QueueOpened,
     WrapUpStarted,
 )
 from router.model.ids import AgentId, ContactId
@@ -42,7 +46,7 @@ _NEVER_FIRST: Final = (
     WrapUpStarted,
 )
 _REASONS_OF_TIME: Final = frozenset({"rona", "rona_return", "desktop_lost"})
-_REQUEUED_FIRST: Final = frozenset({"transferred", "supervisor", "drained"})
+_REQUEUED_FIRST: Final = frozenset({"transferred", "supervisor", "drained", "owner_away"})
 _LEFT_BY_TIME: Final = frozenset({"lost_desktop"})
 # Of those who have to leave because the owner goes: his desktop is lost, his parked contact ends, or somebody has moved it.
 _LEFT_WITH_OWNER: Final = frozenset({"contact_moved", "owner_changed", "contact_ended"})
@@ -55,6 +59,8 @@ def is_of_settling(event: Event, previous: Event | None) -> bool:
     match event:
         case OfferMade():
             return event.from_agent_id is None
+        case CallbackDue():
+            return True
         case OfferAccepted():
             return isinstance(previous, OfferMade) and previous.offer_id == event.offer_id
         case OfferRescinded():
@@ -75,15 +81,24 @@ def begins_command(state: RoutingState, event: Event, previous: Event | None) ->
     if isinstance(event, _NEVER_FIRST) or is_of_settling(event, previous):
         return False
     match event:
+        case QueueOpened() | QueueClosed():
+            hours = state.hours.get(event.queue_id)
+            look_at_ms = None if hours is None else hours.look_at_ms
+            return look_at_ms is None or look_at_ms > state.at_ms
+        case CallbackFailed():
+            return event.outcome != "timeout"
         case ContactRequeued():
             return event.reason in _REQUEUED_FIRST
         case OfferRescinded():
+            if event.reason == "callback":
+                return not _rings_too_long(state, event.contact_id)
             if event.reason in _RESCINDED_WITH_OWNER:
                 return not _owner_goes_by_time(state, event.contact_id)
             return event.reason not in _RESCINDED_LATER
         case ParticipantLeft():
             if event.reason in _LEFT_WITH_OWNER:
-                return not _owner_goes_by_time(state, event.contact_id)
+                name = event.contact_id
+                return not (_owner_goes_by_time(state, name) or _rings_too_long(state, name))
             return event.reason not in _LEFT_BY_TIME
         case ContactHandedOver():
             return event.reason != "lost_desktop"
@@ -107,6 +122,16 @@ def _owner_goes_by_time(state: RoutingState, contact_id: ContactId) -> bool:
         return False
     is_up = work.parked_until_ms is not None and work.parked_until_ms <= state.at_ms
     return is_up or _is_given_up(state, work.agent_id)
+
+
+def _rings_too_long(state: RoutingState, contact_id: ContactId) -> bool:
+    """Whether the time for a report of its call is up."""
+    callback = state.contacts[contact_id].callback
+    return (
+        callback is not None
+        and callback.due_at_ms is not None
+        and callback.due_at_ms <= state.at_ms
+    )
 
 
 def _is_given_up(state: RoutingState, agent_id: AgentId) -> bool:
