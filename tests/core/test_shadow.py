@@ -1,9 +1,16 @@
 """What a second policy beside the live one says, case by case. That the same policy says nothing: ``tests/properties``."""
 
+from typing import Any
+
 from router.core.shadow import Shadow
 from router.model import commands as c
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.events import OfferMade
 from router.model.policy import (
+    AtClosing,
+    CalendarPolicy,
+    CallbackMode,
+    CallbackPolicy,
     CapPolicy,
     EntryRule,
     EntryWhen,
@@ -12,6 +19,7 @@ from router.model.policy import (
     Policy,
     Selection,
     StepPolicy,
+    WeekPolicy,
 )
 from router.model.refusals import RefusalCode, Refused
 from router.model.shadow import Difference, DifferenceKind
@@ -287,6 +295,86 @@ def test_a_cap_of_the_shadow_keeps_an_agent_away_until_it_opens_without_an_event
     beside.all(c.AbandonContact(contact_id="c3"))
     beside.later(1)
     assert beside.all(a_contact("c4", channel="chat")) == []
+
+
+def by_table(until: str, **queue: Any) -> Policy:
+    """The queue ``support`` is open from 09:00 UTC, which it is now, until then."""
+    week = WeekPolicy(mon=(f"09:00-{until}",), tue=("09:00-10:00",))
+    calendar = CalendarPolicy(zone="UTC", week=week)
+    return a_policy(
+        queues={"support": a_queue(hours="table", **queue)}, calendars={"table": calendar}
+    )
+
+
+def test_a_queue_that_closes_earlier_under_the_shadow_policy_turns_its_contacts_out() -> None:
+    live, shadow = by_table("12:00"), by_table("11:00", at_closing=AtClosing.EXPIRE)
+    beside = Beside(live, shadow, a_contact("c1"))
+    assert beside.later(7_199) == []
+    beside.later(1)
+    told = beside.all(an_agent("ada"))
+    assert [(one.kind, one.contact_id, one.why) for one in told] == [
+        (K.EXPIRY, "c1", ("would_expire",))
+    ]
+    told = beside.all(a_contact("c2"))
+    assert [(one.kind, one.why) for one in told] == [(K.REFUSED, ("queue_closed",))]
+    # Both are open again the next day.
+    beside.later(22 * 3_600)
+    assert beside.all(a_contact("c3")) == []
+
+
+def test_a_queue_that_closes_in_reality_alone_keeps_its_contacts_here() -> None:
+    beside = Beside(
+        by_table("11:00", at_closing=AtClosing.EXPIRE), by_table("12:00"), a_contact("c1")
+    )
+    told = beside.later(7_200)
+    assert [(one.kind, one.why) for one in told] == [(K.EXPIRY, ("would_stay",))]
+    assert [one.kind for one in beside.all(a_contact("c2"))] == [K.TAKEN]
+
+
+def test_with_the_same_table_the_shadow_says_what_becomes_of_those_in_line() -> None:
+    beside = Beside(
+        by_table("11:00", at_closing=AtClosing.SERVE),
+        by_table("11:00", at_closing=AtClosing.EXPIRE),
+        a_contact("c1"),
+    )
+    assert [(one.kind, one.why) for one in beside.later(7_200)] == [(K.EXPIRY, ("would_expire",))]
+
+
+def test_a_supervisors_word_counts_under_both_policies_until_it_is_taken_back() -> None:
+    beside = Beside(a_policy(), by_table("12:00"))
+    beside.all(c.SetQueueOpen(queue_id="support", is_open=False))
+    assert [one.kind for one in beside.all(a_contact("c1"))] == []
+    assert beside.shadow.state.is_closed("support")
+    beside.all(c.SetQueueOpen(queue_id="support", is_open=None))
+    assert not beside.shadow.state.is_closed("support")
+    beside.later(3 * 3_600)
+    beside.all(an_agent("ada"))
+    assert beside.shadow.state.is_closed("support")
+
+
+def test_a_customer_who_is_called_first_would_be_called_for_another_agent() -> None:
+    def calling(selection: Selection) -> Policy:
+        callback = CallbackPolicy(mode=CallbackMode.CUSTOMER_FIRST)
+        return a_policy_with_queue(callback=callback, selection=selection)
+
+    beside = Beside(
+        calling(Selection.LONGEST_IDLE),
+        calling(Selection.HIGHEST_PROFICIENCY),
+        *two_ready(ada={"english": 1}, bob={"english": 5}),
+    )
+    told = beside.all(a_contact("c1", skills={"english": 1}, callback=CallbackFields()))
+    assert [(one.kind, one.agent_id, one.shadow_agent_id) for one in told] == [
+        (K.OTHER_AGENT, "ada", "bob")
+    ]
+    done = c.ReportCallback(contact_id="c1", attempt=1, outcome=CallbackOutcome.CONNECTED)
+    assert {one.kind for one in beside.all(done)} <= {K.OTHER_AGENT}
+
+
+def test_a_callback_that_the_shadow_does_not_offer_is_refused_there() -> None:
+    beside = Beside(a_policy_with_queue(callback=CallbackPolicy()), a_policy(), *two_ready())
+    told = beside.all(a_contact("c1", callback=CallbackFields()), accepted("c1", "ada"))
+    assert [(one.kind, one.why) for one in told] == [(K.REFUSED, ("callback_not_offered",))]
+    assert beside.shadow.report().not_judged == 1
 
 
 def test_when_the_shadow_policy_is_published_the_differences_end() -> None:

@@ -100,6 +100,24 @@ def test_a_shadow_of_the_same_policy_is_the_live_state_and_finds_nothing(seed: i
     assert submits > 150 and offers > 30, "the walks have to draw what can differ"
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_shadow_of_any_policy_follows_whatever_happens_and_judges_each_offer_once(
+    seed: int,
+) -> None:
+    watched = Watched(seed)
+    watched.begin(Workload(seed + 1_000).policy())
+    for _ in range(300):
+        watched.step()
+    report = watched.shadow.report()
+    kinds = ("other_agent", "other_contact", "not_eligible")
+    differ = sum(report.differences.get(kind, 0) for kind in kinds)
+    assert report.offers == report.same + differ + report.overdue + report.not_judged
+    # What it would begin with after a restart is a state like any other.
+    again = Shadow.from_snapshot(watched.world.engine.snapshot(), watched.shadow.policy)
+    again.look()
+    assert again.state.seq == watched.shadow.state.seq
+
+
 def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
     """Arrivals, answers and ends under one selection beside another; the shadow, and what the reference expects of it."""
     support = QueuePolicy(

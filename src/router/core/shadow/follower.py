@@ -79,6 +79,11 @@ class Shadow:
         """What is true under the shadow policy."""
         return self._at.state
 
+    @property
+    def policy(self) -> Policy:
+        """The shadow policy, as it was set."""
+        return self._at.policy
+
     def report(self) -> ShadowReport:
         """What was found so far."""
         return self.book.copy()
