@@ -85,6 +85,10 @@ def _sum(left: int, op: ast.operator, right: int) -> int:
             if right == 0:
                 raise Failed
             found = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
+        case ast.Mod():
+            if right == 0:
+                raise Failed
+            found = abs(left) % abs(right) * (1 if left >= 0 else -1)
         case _:
             raise AssertionError(op)
     if not -(2**63) <= found < 2**63:

@@ -1,9 +1,17 @@
 """What a second policy beside the live one says, case by case. That the same policy says nothing: ``tests/properties``."""
 
+from typing import Any
+
 from router.core.shadow import Shadow
 from router.model import commands as c
+from router.model.callbacks import CallbackFields, CallbackOutcome
 from router.model.events import OfferMade
 from router.model.policy import (
+    AtClosing,
+    CalendarPolicy,
+    CallbackMode,
+    CallbackPolicy,
+    CapPolicy,
     EntryRule,
     EntryWhen,
     FactPolicy,
@@ -11,6 +19,7 @@ from router.model.policy import (
     Policy,
     Selection,
     StepPolicy,
+    WeekPolicy,
 )
 from router.model.refusals import RefusalCode, Refused
 from router.model.shadow import Difference, DifferenceKind
@@ -236,6 +245,136 @@ def test_a_submit_that_the_live_policy_refuses_may_be_taken_by_the_shadow() -> N
     assert beside.all(a_contact(queue_id="nowhere")) == [], "both refuse it"
     assert beside.shadow.report().submits == 2
     assert beside.shadow.refused(a_contact(), RefusalCode.KEY_REUSED, beside.world.at_ms) == []
+
+
+def test_a_shadow_counts_by_a_day_of_its_own_until_the_live_policy_counts_by_the_same() -> None:
+    def counting(zone: str) -> Policy:
+        return a_policy(queues={"support": a_queue(selection=Selection.FEWEST_TODAY)}, zone=zone)
+
+    def given(beside: Beside) -> tuple[str | None, list[int]]:
+        state = beside.shadow.state
+        return state.day, [agent.contacts_today for agent in state.agents.values()]
+
+    # It is 09:00 UTC: an hour to midnight there, fifteen here.
+    mine, live = counting("Pacific/Kiritimati"), counting("UTC")
+    beside = Beside(live, mine, *two_ready(), a_contact("c1"), accepted("c1", "ada"))
+    assert given(beside) == ("2026-01-05", [1, 0])
+    beside.later(3_599)
+    beside.all(a_contact("c2"), accepted("c2", "bob"))
+    assert given(beside) == ("2026-01-05", [1, 1])
+    beside.later(1)
+    beside.all(c.EndContact(contact_id="c1", agent_id="ada"))
+    assert given(beside) == ("2026-01-06", [0, 0])
+    beside.all(a_contact("c3"), accepted("c3", "ada"))
+    assert given(beside) == ("2026-01-06", [1, 0])
+    # From here on the live day is the one that counts, and it begins here.
+    beside.all(published(mine))
+    assert given(beside) == ("2026-01-06", [0, 0])
+    beside.later(24 * 3_600)
+    assert given(beside)[0] == beside.world.reference.day == "2026-01-07"
+    beside.all(published(a_policy()))
+    beside.later(24 * 3_600)
+    beside.all(not_ready("bob"))
+    assert [beside.world.reference.day, given(beside)[0]] == [None, "2026-01-08"]
+
+
+def test_a_cap_of_the_shadow_keeps_an_agent_away_until_it_opens_without_an_event() -> None:
+    channels = {"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}
+    capped = channels | {
+        "chat": a_channel(units=30, per_agent_max=3, cap=CapPolicy(most=1, per_s=60))
+    }
+    beside = Beside(a_policy(), a_policy(channels=capped), an_agent("ada"), ready("ada"))
+    assert beside.all(a_contact("c1", channel="chat"), accepted("c1", "ada")) == []
+    told = beside.all(
+        a_contact("c2", channel="chat"), c.DeclineOffer(offer_id="c2.1", agent_id="ada")
+    )
+    assert [(one.kind, one.why) for one in told] == [(K.NOT_ELIGIBLE, ("cap",))]
+    beside.all(c.AbandonContact(contact_id="c2"))
+    beside.later(59)
+    assert beside.all(a_contact("c3", channel="chat"))[0].kind is K.NOT_ELIGIBLE
+    beside.all(c.AbandonContact(contact_id="c3"))
+    beside.later(1)
+    assert beside.all(a_contact("c4", channel="chat")) == []
+
+
+def by_table(until: str, **queue: Any) -> Policy:
+    """The queue ``support`` is open from 09:00 UTC, which it is now, until then."""
+    week = WeekPolicy(mon=(f"09:00-{until}",), tue=("09:00-10:00",))
+    calendar = CalendarPolicy(zone="UTC", week=week)
+    return a_policy(
+        queues={"support": a_queue(hours="table", **queue)}, calendars={"table": calendar}
+    )
+
+
+def test_a_queue_that_closes_earlier_under_the_shadow_policy_turns_its_contacts_out() -> None:
+    live, shadow = by_table("12:00"), by_table("11:00", at_closing=AtClosing.EXPIRE)
+    beside = Beside(live, shadow, a_contact("c1"))
+    assert beside.later(7_199) == []
+    beside.later(1)
+    told = beside.all(an_agent("ada"))
+    assert [(one.kind, one.contact_id, one.why) for one in told] == [
+        (K.EXPIRY, "c1", ("would_expire",))
+    ]
+    told = beside.all(a_contact("c2"))
+    assert [(one.kind, one.why) for one in told] == [(K.REFUSED, ("queue_closed",))]
+    # Both are open again the next day.
+    beside.later(22 * 3_600)
+    assert beside.all(a_contact("c3")) == []
+
+
+def test_a_queue_that_closes_in_reality_alone_keeps_its_contacts_here() -> None:
+    beside = Beside(
+        by_table("11:00", at_closing=AtClosing.EXPIRE), by_table("12:00"), a_contact("c1")
+    )
+    told = beside.later(7_200)
+    assert [(one.kind, one.why) for one in told] == [(K.EXPIRY, ("would_stay",))]
+    assert [one.kind for one in beside.all(a_contact("c2"))] == [K.TAKEN]
+
+
+def test_with_the_same_table_the_shadow_says_what_becomes_of_those_in_line() -> None:
+    beside = Beside(
+        by_table("11:00", at_closing=AtClosing.SERVE),
+        by_table("11:00", at_closing=AtClosing.EXPIRE),
+        a_contact("c1"),
+    )
+    assert [(one.kind, one.why) for one in beside.later(7_200)] == [(K.EXPIRY, ("would_expire",))]
+
+
+def test_a_supervisors_word_counts_under_both_policies_until_it_is_taken_back() -> None:
+    beside = Beside(a_policy(), by_table("12:00"))
+    beside.all(c.SetQueueOpen(queue_id="support", is_open=False))
+    assert [one.kind for one in beside.all(a_contact("c1"))] == []
+    assert beside.shadow.state.is_closed("support")
+    beside.all(c.SetQueueOpen(queue_id="support", is_open=None))
+    assert not beside.shadow.state.is_closed("support")
+    beside.later(3 * 3_600)
+    beside.all(an_agent("ada"))
+    assert beside.shadow.state.is_closed("support")
+
+
+def test_a_customer_who_is_called_first_would_be_called_for_another_agent() -> None:
+    def calling(selection: Selection) -> Policy:
+        callback = CallbackPolicy(mode=CallbackMode.CUSTOMER_FIRST)
+        return a_policy_with_queue(callback=callback, selection=selection)
+
+    beside = Beside(
+        calling(Selection.LONGEST_IDLE),
+        calling(Selection.HIGHEST_PROFICIENCY),
+        *two_ready(ada={"english": 1}, bob={"english": 5}),
+    )
+    told = beside.all(a_contact("c1", skills={"english": 1}, callback=CallbackFields()))
+    assert [(one.kind, one.agent_id, one.shadow_agent_id) for one in told] == [
+        (K.OTHER_AGENT, "ada", "bob")
+    ]
+    done = c.ReportCallback(contact_id="c1", attempt=1, outcome=CallbackOutcome.CONNECTED)
+    assert {one.kind for one in beside.all(done)} <= {K.OTHER_AGENT}
+
+
+def test_a_callback_that_the_shadow_does_not_offer_is_refused_there() -> None:
+    beside = Beside(a_policy_with_queue(callback=CallbackPolicy()), a_policy(), *two_ready())
+    told = beside.all(a_contact("c1", callback=CallbackFields()), accepted("c1", "ada"))
+    assert [(one.kind, one.why) for one in told] == [(K.REFUSED, ("callback_not_offered",))]
+    assert beside.shadow.report().not_judged == 1
 
 
 def test_when_the_shadow_policy_is_published_the_differences_end() -> None:

@@ -28,7 +28,7 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
             caps.trim(agent, e.policy)
     state.rule_counts = RuleCounts(since_ms=state.at_ms)
     if state.day is not None and Selection.FEWEST_TODAY not in selections_of(e.policy):
-        _count_from_here(state, None, None)
+        count_from_here(state, None, None)
     state.calendars = {}
     if state.hours:
         state.hours = {name: h for name, h in state.hours.items() if name in e.policy.queues}
@@ -49,11 +49,12 @@ def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
 
 
 def _day_began(state: RoutingState, e: DayBegan) -> None:
-    _count_from_here(state, e.day, e.until_ms)
+    count_from_here(state, e.day, e.until_ms)
     state.timers.add(e.until_ms, TimerKind.DAY, "")
 
 
-def _count_from_here(state: RoutingState, day: str | None, until_ms: int | None) -> None:
+def count_from_here(state: RoutingState, day: str | None, until_ms: int | None) -> None:
+    """Nobody has been given anything on this day; none: nobody counts."""
     state.day, state.day_until_ms = day, until_ms
     for agent in state.agents.values():
         agent.contacts_today = 0

@@ -23,7 +23,7 @@ from router.rules.calendar import Calendar, is_holiday, is_open, next_change_ms
 _FOR_MAX_S: Final = 366 * DAY_S
 
 
-class _Standing(NamedTuple):
+class Standing(NamedTuple):
     """What a queue should be now."""
 
     is_open: bool
@@ -31,7 +31,7 @@ class _Standing(NamedTuple):
     reason: str
 
 
-_ALWAYS_OPEN: Final = _Standing(is_open=True, until_ms=None, reason="hours")
+_ALWAYS_OPEN: Final = Standing(is_open=True, until_ms=None, reason="hours")
 
 
 def look(step: Step, queue_id: QueueId) -> None:
@@ -45,7 +45,7 @@ def look(step: Step, queue_id: QueueId) -> None:
         for name, hours in state.hours.items()
         if hours.look_at_ms is not None and hours.look_at_ms <= at_ms
     ]
-    known: dict[Name | None, _Standing] = {}
+    known: dict[Name | None, Standing] = {}
     _turn_all(step, {name: _known(state, name, at_ms, known) for name in sorted(due)})
 
 
@@ -54,8 +54,8 @@ def look_at_all(step: Step) -> None:
     state, policy = step.state, step.state.policy
     if policy is None or not (policy.calendars or state.hours):
         return
-    known: dict[Name | None, _Standing] = {}
-    changed: dict[QueueId, _Standing] = {}
+    known: dict[Name | None, Standing] = {}
+    changed: dict[QueueId, Standing] = {}
     for queue_id, queue in policy.queues.items():
         present = state.hours.get(queue_id)
         if present is None and queue.hours is None:
@@ -63,7 +63,7 @@ def look_at_all(step: Step) -> None:
         if present is not None and present.by_supervisor:
             continue
         now = _known(state, queue_id, step.at_ms, known)
-        if present is None or _standing(present) != now:
+        if present is None or standing(present) != now:
             changed[queue_id] = now
     _turn_all(step, changed)
 
@@ -85,28 +85,29 @@ def _set_open(step: Step, command: SetQueueOpen) -> Answer:
     if command.is_open is None:
         if present is None or not present.by_supervisor:
             return repeated(queue_id, _name(present), state.seq)
-        now = _by_calendar(state, queue_id, step.at_ms)
+        now = by_calendar(state, queue_id, step.at_ms)
     else:
-        now = _Standing(command.is_open, until_ms, "supervisor")
-        if present is not None and _standing(present) == now:
+        now = Standing(command.is_open, until_ms, "supervisor")
+        if present is not None and standing(present) == now:
             return repeated(queue_id, _name(present), state.seq)
     was_open = not state.is_closed(queue_id)
-    answer = _turn(step, queue_id, now)
+    answer = turn(step, queue_id, now)
     if was_open and not now.is_open:
         _empty(step, [queue_id])
     return answer
 
 
-def _turn_all(step: Step, standings: dict[QueueId, _Standing]) -> None:
+def _turn_all(step: Step, standings: dict[QueueId, Standing]) -> None:
     closing = [
         name for name, now in standings.items() if not (now.is_open or step.state.is_closed(name))
     ]
     for queue_id, now in standings.items():
-        _turn(step, queue_id, now)
+        turn(step, queue_id, now)
     _empty(step, closing)
 
 
-def _turn(step: Step, queue_id: QueueId, now: _Standing) -> Answer:
+def turn(step: Step, queue_id: QueueId, now: Standing) -> Answer:
+    """The queue is that from here on; plans that have stood still go on. Who is turned out is another matter."""
     state = step.state
     was_open = not state.is_closed(queue_id)
     if now.is_open:
@@ -159,16 +160,17 @@ def _held(state: RoutingState, queue_id: QueueId) -> list[Contact]:
 
 
 def _known(
-    state: RoutingState, queue_id: QueueId, at_ms: int, known: dict[Name | None, _Standing]
-) -> _Standing:
+    state: RoutingState, queue_id: QueueId, at_ms: int, known: dict[Name | None, Standing]
+) -> Standing:
     """Queues with one calendar ask it once."""
     name = state.queue_policy(queue_id).hours
     if name not in known:
-        known[name] = _by_calendar(state, queue_id, at_ms)
+        known[name] = by_calendar(state, queue_id, at_ms)
     return known[name]
 
 
-def _by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> _Standing:
+def by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> Standing:
+    """What the queue's calendar says of this moment; without one it is always open."""
     policy, name = state.policy, state.queue_policy(queue_id).hours
     if policy is None or name is None:
         return _ALWAYS_OPEN
@@ -177,11 +179,12 @@ def _by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> _Standin
         calendar = state.calendars[name] = Calendar(policy.calendars[name])
     now_open = is_open(calendar, at_ms)
     holiday = not now_open and is_holiday(calendar, at_ms)
-    return _Standing(now_open, next_change_ms(calendar, at_ms), "holiday" if holiday else "hours")
+    return Standing(now_open, next_change_ms(calendar, at_ms), "holiday" if holiday else "hours")
 
 
-def _standing(hours: QueueHours) -> _Standing:
-    return _Standing(hours.is_open, hours.changes_at_ms, hours.reason)
+def standing(hours: QueueHours) -> Standing:
+    """What it is at present."""
+    return Standing(hours.is_open, hours.changes_at_ms, hours.reason)
 
 
 def _name(hours: QueueHours | None) -> str:

@@ -1,21 +1,26 @@
 """The shadow's state beside the live one: what each contact is here, what it is in reality, what the shadow policy says of it."""
 
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from router.core import caps
 from router.core.apply import HANDLERS
-from router.core.decide.step import Step
+from router.core.decide.leaving import turned_out
 from router.core.decide.steps import leave_if_absent, resume, serve_left
 from router.core.decide.timers import fire
 from router.core.plans import plan_of
+from router.core.shadow.deciding import Deciding, Move
+from router.core.shadow.own_day import OwnDay
+from router.core.shadow.own_hours import OwnHours
 from router.core.state import NO_QUEUE_POLICY, Contact, RoutingState
 from router.core.timers import TimerKind
 from router.model.events import (
     ContactExpired,
     ContactOverflowed,
     ContactQueued,
+    ContactRequeued,
     ContactStepEntered,
     ContactUpdated,
     Event,
@@ -26,28 +31,6 @@ from router.model.shadow import DifferenceKind
 from router.model.states import ContactState
 
 _WAITING: Final = frozenset({ContactState.QUEUED, ContactState.OFFERED})
-Move: TypeAlias = ContactOverflowed | ContactStepEntered | ContactExpired
-
-
-class Deciding(Step):
-    """Lets the core decide without anything taking effect: what it would emit is only gathered."""
-
-    __slots__ = ()
-
-    def __init__(self, state: RoutingState) -> None:
-        super().__init__(state, state.at_ms)
-
-    def emit(self, event: Event) -> None:
-        """It would happen."""
-        self.events.append(event)
-
-    @property
-    def move(self) -> Move | None:
-        """The first thing that would happen to a contact that waits."""
-        for event in self.events:
-            if isinstance(event, ContactOverflowed | ContactStepEntered | ContactExpired):
-                return event
-        return None
 
 
 class _Note(Protocol):
@@ -79,6 +62,10 @@ class Followed:
         self.state = state
         self.policy = policy
         self.live: Policy | None = state.policy
+        self.day = OwnDay(state, policy)
+        self.hours = OwnHours(state, policy)
+        self.came_back: set[ContactId] = set()
+        """Contacts that wait again because an offer has ended; their queue may have closed meanwhile."""
         self.outside: set[ContactId] = set()
         """Live contacts that the shadow policy would not have."""
         self.owed: set[ContactId] = set()
@@ -98,7 +85,12 @@ class Followed:
                 self._put_outside(contact)
             elif contact.state is not ContactState.ASSIGNED:
                 contact.wait_until_ms = self._own_wait(contact)
+        self.day.begin(self.live)
         self.take_effect(anew=True)
+        assert state.policy is not None
+        for agent in state.agents.values():
+            caps.trim(agent, state.policy)
+        self.hours.begin(self.live)
         for contact in list(state.contacts.values()):
             if contact.state in _WAITING and contact.contact_id not in self.outside:
                 self._follow_plan(contact)
@@ -108,7 +100,7 @@ class Followed:
         """Whose plan is another one here goes on in the step of the same number, which begins now."""
         plan = plan_of(self.policy, contact.queue_id, contact.plan)
         before = () if self.live is None else plan_of(self.live, contact.queue_id, contact.plan)
-        if plan == before:
+        if plan == before or contact.held:
             return
         deciding = Deciding(self.state)
         resume(deciding, contact, plan, "policy")
@@ -122,7 +114,7 @@ class Followed:
         """When the shadow's longest wait is over for a contact that waits already."""
         here = self.policy.queues[contact.queue_id].wait_max_s
         there = self.live_policy(contact.queue_id).wait_max_s
-        if here == there:
+        if here == there or contact.held or contact.nobody_on_the_line:
             return contact.wait_until_ms
         if here is None:
             return None
@@ -182,7 +174,7 @@ class Followed:
                 contact.queue_id, contact.skills, contact.priority_s, contact.strict_class
             )
         self.state.tally(contact.queue_id)[contact.state] -= 1
-        contact.queue_id, contact.wait_until_ms = "", None
+        contact.queue_id, contact.wait_until_ms, contact.held = "", None, False
         contact.plan, contact.step, contact.step_until_ms = None, 0, None
         self.state.tally("")[contact.state] += 1
 
@@ -219,6 +211,7 @@ class Followed:
 
     def after(self, event: Event) -> None:
         """What has to hold after each event."""
+        self.hours.after()
         contact_id: ContactId | None = getattr(event, "contact_id", None)
         if contact_id is None:
             return
@@ -234,25 +227,41 @@ class Followed:
             self.state.index.leave(contact)
 
     # --- waits and steps that end under one of the two policies -------------------------------------------
-    def own_move(self, contact: Contact) -> Move | None:
+    def own_move(self, contact: Contact, *, closing: bool = False) -> Move | None:
         """What the shadow policy does with a contact whose wait or step is over here, or whose step is for nobody any more."""
         if contact.contact_id in self.outside or contact.state is not ContactState.QUEUED:
             return None
-        ends = (contact.wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
-        due = [
-            (at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms
-        ]
-        deciding = Deciding(self.state)
-        if due:
-            at_ms, kind = min(due)
-            fire(deciding, (at_ms, kind, contact.contact_id, ""))
+        due, deciding = self.due(contact), Deciding(self.state)
+        if contact.held:
+            return None
+        if closing:
+            if self.state.is_closed(contact.queue_id):
+                turned_out(deciding, contact)
+        elif due is not None:
+            fire(deciding, (*due, contact.contact_id, ""))
         else:
             leave_if_absent(deciding, contact)
         return deciding.move
 
+    def due(self, contact: Contact) -> tuple[int, TimerKind] | None:
+        """What of its wait and its step is over here first, and since when."""
+        ends = (contact.wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
+        over = [
+            (at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms
+        ]
+        return min(over, default=None)
+
     def go_on_alone(self, contact: Contact) -> None:
         """Its wait or its step is over here and goes on in reality."""
         self._alone(contact, self.own_move(contact))
+
+    def turn_out(self) -> None:
+        """Who may not stay in a queue that is closed here, and does in reality."""
+        found = self.hours.take_turned_out()
+        back, self.came_back = self.came_back, set()
+        found += [self.state.contacts[name] for name in sorted(back) if name in self.state.contacts]
+        for contact in found:
+            self._alone(contact, self.own_move(contact, closing=True))
 
     def leave_alone(self, contact: Contact) -> None:
         """Its step is over here where nobody is there for it."""
@@ -277,6 +286,9 @@ class Followed:
             self.note(DifferenceKind.EXPIRY, name, queue_id=there, why=("would_expire",))
             self._put_outside(contact)
             self.state.index.leave(contact)
+            return
+        if isinstance(move, ContactRequeued):  # It stays in either case.
+            HANDLERS[ContactRequeued](self.state, move)
             return
         kind, why = DifferenceKind.STEP, ("would_go_on",)
         if isinstance(move, ContactOverflowed):

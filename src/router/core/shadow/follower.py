@@ -16,35 +16,31 @@ from router.core.apply import apply
 from router.core.decide.intake import decided
 from router.core.index import Index
 from router.core.shadow.book import Book
-from router.core.shadow.followed import Deciding, Followed
+from router.core.shadow.deadlines import Deadlines
+from router.core.shadow.deciding import Deciding
+from router.core.shadow.followed import Followed
+from router.core.shadow.phases import begins_command, is_of_settling
 from router.core.shadow.reality import REALITY
 from router.core.shadow.rounds import Rounds
-from router.core.state import Contact, RoutingState
-from router.core.timers import TimerKind, Timers
+from router.core.state import RoutingState
+from router.core.timers import Timers
+from router.model.callbacks import CallbackFields
 from router.model.commands import EnqueueContact
 from router.model.events import (
-    AgentStateChanged,
-    ContactOverflowed,
+    CallbackDue,
+    CallbackRequested,
+    CallbackScheduled,
     ContactQueued,
-    ContactStepEntered,
     Event,
-    OfferAccepted,
     OfferMade,
-    OfferRescinded,
 )
 from router.model.ids import ContactId
 from router.model.policy import Policy
 from router.model.refusals import RefusalCode, Refused
 from router.model.shadow import Difference, DifferenceKind, ShadowReport
-from router.model.states import ContactState
 
 # Refusals that say nothing of the policy.
 _OF_THE_REQUEST: Final = frozenset({RefusalCode.KEY_REUSED, RefusalCode.CONTACT_EXISTS})
-# A live AdvanceTime fires so many timers at most and leaves the rest to the next one; a wait that is over
-# is given this long to be ended in reality before the shadow ends it alone.
-_ADVANCE_GRACE_MS: Final = 1_000
-_ADVANCE: Final = "time.advance"
-_OF_WAITING: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
 
 
 class Shadow:
@@ -60,9 +56,8 @@ class Shadow:
         self.book = Book() if book is None else book
         self._told: list[Difference] = []
         self._cause = ""
-        self._overdue: dict[tuple[ContactId, int], int] = {}
-        """Waits and steps that are over here: (contact, kind of timer) to when."""
         self._at = Followed(live, policy, self._note)
+        self._deadlines = Deadlines(self._at)
         self._rounds = Rounds(live)
         self._at.begin()
         report = self.book.report
@@ -84,6 +79,11 @@ class Shadow:
         """What is true under the shadow policy."""
         return self._at.state
 
+    @property
+    def policy(self) -> Policy:
+        """The shadow policy, as it was set."""
+        return self._at.policy
+
     def report(self) -> ShadowReport:
         """What was found so far."""
         return self.book.copy()
@@ -103,28 +103,32 @@ class Shadow:
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
         state.at_ms = max(at_ms, state.at_ms)
         self._told, self._cause = [], cause
+        self._at.day.ripen()
         previous: Event | None = None
-        for event in events:
+        by_command = False
+        for place, event in enumerate(events):
             # What due timers have freed was settled before the command; there the rounds end, and begin anew after it.
-            if type(event) is ContactQueued or (
-                self._rounds.begun and not _is_of_settling(event, previous)
-            ):
+            if not by_command and begins_command(state, event, previous):
+                by_command = True
                 self._settle()
-            if type(event) is OfferMade:
+            elif self._rounds.begun and not is_of_settling(event, previous):
+                self._settle()
+            if isinstance(event, OfferMade | CallbackDue):
                 self._judge(event)
-            self._take_in(event)
+            self._deadlines.before(event)
+            self._take_in(event, events[place + 1 :])
             previous = event
         self._settle()
         report = self.book.report
         report.as_of_seq, report.as_of_ms = state.seq, state.at_ms
         return self._told
 
-    def _take_in(self, event: Event) -> None:
+    def _take_in(self, event: Event, later: Sequence[Event]) -> None:
         state = self._at.state
         as_followed = REALITY.get(type(event))
         mine = event if as_followed is None else as_followed(self._at, event)
         if type(event) is ContactQueued:
-            mine = self._queued(event)
+            mine = self._queued(event, _called_back(event, later))
         if mine is None:
             state.seq += 1
             state.event_at_ms = state.at_ms
@@ -153,7 +157,7 @@ class Shadow:
         return self._told
 
     # --- intake -------------------------------------------------------------------------------------
-    def _queued(self, e: ContactQueued) -> Event:
+    def _queued(self, e: ContactQueued, callback: CallbackFields | None) -> Event:
         at = self._at
         self.book.submit(e.queue_id)
         command = EnqueueContact(
@@ -169,6 +173,7 @@ class Shadow:
             reference=e.reference,
             dedupe_key=e.dedupe_key,
             fingerprint=e.fingerprint,
+            callback=callback,
         )
         mine = decided(Deciding(at.state), at.policy, command, e.last_agent_id)
         if isinstance(mine, Refused):
@@ -192,26 +197,30 @@ class Shadow:
         return msgspec.structs.replace(mine, ttl_at_ms=e.ttl_at_ms)
 
     # --- matching -----------------------------------------------------------------------------------
-    def _judge(self, made: OfferMade) -> None:
-        if made.from_agent_id is not None:
+    def _judge(self, made: OfferMade | CallbackDue) -> None:
+        """An offer of the matcher, or the call to a customer in the place of one."""
+        agent_id = made.agent_id if isinstance(made, OfferMade) else made.for_agent_id
+        if agent_id is None or (isinstance(made, OfferMade) and made.from_agent_id is not None):
             return
-        self._ripen()
-        report = self.book.report
-        self.book.offer(made.queue_id)
+        self._deadlines.ripen(self._cause)
+        state, report = self._at.state, self.book.report
+        contact = state.contacts[made.contact_id]
+        queue_id = self._at.live_queue(contact)
+        self.book.offer(queue_id)
         if made.contact_id in self._at.outside:
             report.not_judged += 1
             return
-        verdict = self._rounds.judge(made)
+        verdict = self._rounds.judge(contact, state.agents[agent_id])
         if verdict.overdue:
             report.overdue += 1
         elif verdict.kind is None:
-            self.book.same(made.queue_id)
+            self.book.same(queue_id)
         else:
             self._note(
                 verdict.kind,
                 made.contact_id,
-                queue_id=made.queue_id,
-                agent_id=made.agent_id,
+                queue_id=queue_id,
+                agent_id=agent_id,
                 shadow_agent_id=verdict.agent_id,
                 shadow_contact_id=verdict.contact_id,
                 why=verdict.why,
@@ -220,7 +229,7 @@ class Shadow:
 
     def _settle(self) -> None:
         """Everybody's turn is over: waits that end here alone, and pairs that only the shadow would have made."""
-        self._ripen()
+        self._deadlines.ripen(self._cause)
         owed = self._at.owed
         leftovers = self._rounds.leftovers()
         for contact in self._rounds.take_unserved():
@@ -236,31 +245,6 @@ class Shadow:
                 shadow_queue_id=contact.queue_id,
                 shadow_agent_id=agent.agent_id,
             )
-
-    def _ripen(self) -> None:
-        """Deadlines that leave no event in reality: pairs that have cooled down, and waits that are over here."""
-        state = self._at.state
-        while (entry := state.timers.due(state.at_ms)) is not None:
-            due_ms, kind, contact_id, _ = entry
-            if kind == TimerKind.COOL_DOWN:
-                state.index.seeking[contact_id] = state.contacts[contact_id]
-            elif kind in _OF_WAITING:
-                self._overdue[contact_id, kind] = due_ms
-        if self._overdue:
-            self._end_waits()
-        if state.index.left:
-            self._at.serve_left()
-
-    def _end_waits(self) -> None:
-        state = self._at.state
-        grace_ms = _ADVANCE_GRACE_MS if self._cause == _ADVANCE else 0
-        for (contact_id, kind), due_ms in list(self._overdue.items()):
-            contact = state.contacts.get(contact_id)
-            if contact is None or not _waits_until(contact, kind, due_ms):
-                del self._overdue[contact_id, kind]
-            elif due_ms + grace_ms <= state.at_ms:
-                del self._overdue[contact_id, kind]
-                self._at.go_on_alone(contact)
 
     # --- telling ------------------------------------------------------------------------------------
     def _note(
@@ -293,26 +277,13 @@ class Shadow:
         self._told.append(difference)
 
 
-def _is_of_settling(event: Event, previous: Event | None) -> bool:
-    """Whether the matcher may have emitted it, going from one offer to the next."""
-    match event:
-        case OfferMade():
-            return event.from_agent_id is None
-        case OfferAccepted():
-            return isinstance(previous, OfferMade) and previous.offer_id == event.offer_id
-        case OfferRescinded():
-            by_accept = isinstance(previous, OfferAccepted | OfferRescinded | AgentStateChanged)
-            return by_accept and event.reason == "taken"
-        case AgentStateChanged():
-            return isinstance(previous, OfferRescinded) and previous.agent_id == event.agent_id
-        case ContactStepEntered():
-            return event.reason == "absent"
-        case ContactOverflowed():
-            return True
-        case _:
-            return False
-
-
-def _waits_until(contact: Contact, kind: int, due_ms: int) -> bool:
-    until_ms = contact.wait_until_ms if kind == TimerKind.WAIT else contact.step_until_ms
-    return contact.state is ContactState.QUEUED and until_ms == due_ms
+def _called_back(e: ContactQueued, later: Sequence[Event]) -> CallbackFields | None:
+    """What was asked of a callback, where it was asked for one with the submit: the next events tell."""
+    if not later or not isinstance(later[0], CallbackRequested):
+        return None
+    asked, at_ms = later[0], None
+    if asked.contact_id != e.contact_id:
+        return None
+    if len(later) > 1 and isinstance(later[1], CallbackScheduled):
+        at_ms = later[1].due_at_ms
+    return CallbackFields(mode=asked.mode, channel=asked.channel, at_ms=at_ms)

@@ -9,27 +9,33 @@ from typing import Any, Final
 import msgspec
 
 from router.core.decide.requeue import Reserved, wait_anew
-from router.core.shadow.followed import Deciding, Followed, Move
+from router.core.shadow.deciding import STAYS, Deciding, Move
+from router.core.shadow.followed import Followed
 from router.core.state import Contact
 from router.model.events import (
+    CallbackConnected,
     ContactAssigned,
     ContactExpired,
     ContactOverflowed,
     ContactRequeued,
     ContactStepEntered,
     ContactUpdated,
+    DayBegan,
     Event,
     OfferDeclined,
     OfferExpired,
     OfferMade,
     PolicyPublished,
+    QueueClosed,
+    QueueOpened,
 )
 from router.model.ids import QueueId
 from router.model.shadow import DifferenceKind
 
 # Back to its place, not moved by anybody.
 _UNMOVED: Final = frozenset({"declined", "rona", "rescinded"})
-_KEEPING_QUEUE: Final = frozenset({"lost_desktop", "transfer_back"})
+_KEEPING_QUEUE: Final = frozenset({"lost_desktop", "transfer_back", "owner_away", "callback_due"})
+_BY_POLICY: Final = frozenset({"wait_max", "closed"})
 _KIND_OF_MOVE: Final[dict[type, DifferenceKind]] = {
     ContactOverflowed: DifferenceKind.OVERFLOW,
     ContactStepEntered: DifferenceKind.STEP,
@@ -55,11 +61,14 @@ def _updated(at: Followed, e: ContactUpdated) -> Event:
     return mine
 
 
-def _requeued(at: Followed, e: ContactRequeued) -> Event:
+def _requeued(at: Followed, e: ContactRequeued) -> Event | None:
     state = at.state
     contact = state.contacts[e.contact_id]
+    if e.reason == STAYS:
+        return _moved_on(at, e)
     is_kept = e.reason == "drained" and contact.queue_id in at.policy.queues
     if e.reason in _UNMOVED or is_kept:
+        at.came_back.add(e.contact_id)
         if contact.queue_id != e.queue_id:
             at.move_live(contact, e.queue_id)
         return msgspec.structs.replace(
@@ -92,6 +101,7 @@ def _requeued(at: Followed, e: ContactRequeued) -> Event:
         owner=owner,
         cool_down_until_ms=_cool_down(at, queue_id) if owner is not None and by_hand else None,
         reserved=reserved,
+        queued_at_ms=e.queued_at_ms,
     )
     return deciding.events[0]
 
@@ -138,11 +148,14 @@ def _moved_on(at: Followed, e: Move) -> Event | None:
         mine = None
     elif isinstance(e, ContactStepEntered) and e.reason == "policy":
         return None  # The live plan is another one; the shadow's is not.
+    elif isinstance(e, ContactStepEntered) and e.reason == "opened":
+        return None  # Plans go on here when the queue opens here.
     else:
-        mine = at.own_move(contact)
+        by_closing = not isinstance(e, ContactRequeued) and e.reason == "closed"
+        mine = at.own_move(contact, closing=by_closing)
         if not _same_move(e, mine):
             at.note(
-                _KIND_OF_MOVE[type(e)],
+                _kind(e, mine),
                 e.contact_id,
                 queue_id=at.live_queue(contact),
                 shadow_queue_id=contact.queue_id if mine is None else mine.queue_id,
@@ -160,6 +173,8 @@ def _moved_on(at: Followed, e: Move) -> Event | None:
 
 
 def _same_move(e: Move, mine: Move | None) -> bool:
+    if isinstance(e, ContactRequeued) and (mine is None or isinstance(mine, ContactRequeued)):
+        return True  # It stays.
     if type(mine) is not type(e) or mine is None:
         return False
     if isinstance(e, ContactStepEntered):
@@ -167,8 +182,14 @@ def _same_move(e: Move, mine: Move | None) -> bool:
     return isinstance(e, ContactExpired) or mine.queue_id == e.queue_id
 
 
+def _kind(e: Move, mine: Move | None) -> DifferenceKind:
+    if isinstance(e, ContactRequeued) and mine is not None:
+        return _KIND_OF_MOVE[type(mine)]
+    return _KIND_OF_MOVE[type(e)]
+
+
 def _words(e: Move, mine: Move | None) -> str:
-    if mine is None:
+    if mine is None or isinstance(mine, ContactRequeued):
         return "would_stay"
     if isinstance(mine, ContactExpired):
         return "would_expire"
@@ -178,8 +199,8 @@ def _words(e: Move, mine: Move | None) -> str:
 
 
 def _expired(at: Followed, e: ContactExpired) -> Event | None:
-    """Its time to live is its gateway's affair, its longest wait the policy's."""
-    return e if e.reason == "ttl" else _moved_on(at, e)
+    """Its time to live and the calls to it are its gateway's affair, its longest wait and its queue's hours the policy's."""
+    return _moved_on(at, e) if e.reason in _BY_POLICY else e
 
 
 def _made(at: Followed, e: OfferMade) -> Event:
@@ -199,9 +220,29 @@ def _assigned(at: Followed, e: ContactAssigned) -> Event:
 def _published(at: Followed, e: PolicyPublished) -> Event | None:
     """The live policy is another one; the shadow's stays."""
     at.live = e.policy
+    at.day.follow(e.policy)
+    at.hours.follow(e.policy)
     at.state.policy_version = e.version
     at.take_effect()
     return None
+
+
+def _day_began(at: Followed, e: DayBegan) -> Event | None:
+    return e if at.day.is_live else None
+
+
+def _queue_turned(at: Followed, e: QueueOpened | QueueClosed) -> Event | None:
+    return at.hours.translate(e)
+
+
+def _connected(at: Followed, e: CallbackConnected) -> Event:
+    """The customer is there; if he has to wait, then as long as the shadow says."""
+    contact = at.state.contacts[e.contact_id]
+    if e.agent_id is not None or e.contact_id in at.outside:
+        return msgspec.structs.replace(e, wait_until_ms=None)
+    return msgspec.structs.replace(
+        e, wait_until_ms=Deciding(at.state).full_wait_ms(contact.queue_id)
+    )
 
 
 REALITY: Final[dict[type, Callable[[Followed, Any], Event | None]]] = {
@@ -215,4 +256,8 @@ REALITY: Final[dict[type, Callable[[Followed, Any], Event | None]]] = {
     OfferDeclined: _offer_ended,
     OfferExpired: _offer_ended,
     PolicyPublished: _published,
+    DayBegan: _day_began,
+    QueueOpened: _queue_turned,
+    QueueClosed: _queue_turned,
+    CallbackConnected: _connected,
 }

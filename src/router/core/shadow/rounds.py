@@ -14,7 +14,6 @@ from msgspec import Struct
 from router.core.eligibility import lacks
 from router.core.matching import choose_agent, next_contact
 from router.core.state import Agent, Contact, RoutingState
-from router.model.events import OfferMade
 from router.model.ids import AgentId, ContactId
 from router.model.shadow import DifferenceKind
 
@@ -49,10 +48,9 @@ class Rounds:
         self._unserved: list[Contact] = []
 
     # --- an offer that was made ---------------------------------------------------------------------
-    def judge(self, made: OfferMade) -> Verdict:
-        """What the shadow would have done instead, the moment before the offer."""
+    def judge(self, contact: Contact, agent: Agent) -> Verdict:
+        """What the shadow would have done instead, the moment before they were brought together."""
         state = self._state
-        contact, agent = state.contacts[made.contact_id], state.agents[made.agent_id]
         turn = self._find_turn(contact, agent)
         if not contact.key:
             # In reality offered to one more agent; here it is in enough hands.

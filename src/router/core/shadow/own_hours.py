@@ -1,0 +1,122 @@
+"""When queues are open under the shadow policy: as in reality where both have the same table, by its own table otherwise.
+
+A supervisor's word counts in both. What a closing or an opening means for those in line is always the shadow policy's affair.
+"""
+
+from router.core.apply import HANDLERS
+from router.core.decide.hours import Standing, by_calendar, standing, turn
+from router.core.shadow.deciding import Deciding
+from router.core.state import Contact, RoutingState
+from router.model.events import Event, QueueClosed, QueueOpened
+from router.model.ids import QueueId
+from router.model.policy import CalendarPolicy, Policy
+from router.model.states import ContactState
+
+
+class OwnHours:
+    """Which queues are open here."""
+
+    def __init__(self, state: RoutingState, policy: Policy) -> None:
+        self._state = state
+        self._policy = policy
+        self._as_live: frozenset[QueueId] = frozenset()
+        """The queues that have the same table in both policies."""
+        self._later: list[Event] = []
+        self._closed: set[QueueId] = set()
+        """The queues that have closed since it was last looked at who is turned out."""
+
+    def begin(self, live: Policy | None) -> None:
+        """Take the live state over. Nobody is turned out by a table that reality has never had."""
+        state, policy = self._state, self._policy
+        state.calendars = {}
+        state.hours = {name: h for name, h in state.hours.items() if name in policy.queues}
+        self._compare(live)
+        self._look()
+        self._closed.clear()
+
+    def follow(self, live: Policy | None) -> None:
+        """Another live policy: its tables begin or end to be the shadow's."""
+        self._compare(live)
+        self._look()
+
+    def translate(self, e: QueueOpened | QueueClosed) -> Event | None:
+        """A queue has opened or closed in reality; what that is here."""
+        if e.queue_id not in self._policy.queues:
+            return None
+        now = Standing(isinstance(e, QueueOpened), e.until_ms, e.reason)
+        if e.reason != "supervisor" and e.queue_id not in self._as_live:
+            present = self._state.hours.get(e.queue_id)
+            if present is None or not present.by_supervisor:
+                return None
+            # The word has been taken back: the shadow's own table counts again.
+            now = by_calendar(self._state, e.queue_id, self._state.at_ms)
+        first, *self._later = self._turned(e.queue_id, now)
+        return first
+
+    def after(self) -> None:
+        """What follows from the event that has been taken in: plans that go on."""
+        later, self._later = self._later, []
+        for event in later:
+            HANDLERS[type(event)](self._state, event)
+
+    def ripen(self, queue_id: QueueId) -> None:
+        """Its own table says that it is time to look; reality's changes come as events."""
+        present = self._state.hours[queue_id]
+        if queue_id not in self._as_live and not present.by_supervisor:
+            self._turn(queue_id, by_calendar(self._state, queue_id, self._state.at_ms))
+
+    def take_turned_out(self) -> list[Contact]:
+        """Who waits in a queue that has closed, and is not held back; first come first."""
+        if not self._closed:
+            return []
+        found = [
+            contact
+            for queue_id in self._closed
+            for line in self._state.index.queue_lines.get(queue_id, ())
+            for contact in line.by_key.values()
+            if contact.state is ContactState.QUEUED and not contact.held
+        ]
+        self._closed.clear()
+        return sorted(found, key=_orig_seq)
+
+    def _compare(self, live: Policy | None) -> None:
+        self._as_live = frozenset(
+            name
+            for name in self._policy.queues
+            if live is not None
+            and name in live.queues
+            and _table(live, name) == _table(self._policy, name)
+        )
+
+    def _look(self) -> None:
+        """Every queue that has a table of its own is what that says."""
+        state = self._state
+        for queue_id, queue in self._policy.queues.items():
+            present = state.hours.get(queue_id)
+            if queue_id in self._as_live or (present is None and queue.hours is None):
+                continue
+            if present is not None and present.by_supervisor:
+                continue
+            now = by_calendar(state, queue_id, state.at_ms)
+            if present is None or standing(present) != now:
+                self._turn(queue_id, now)
+
+    def _turn(self, queue_id: QueueId, now: Standing) -> None:
+        for event in self._turned(queue_id, now):
+            HANDLERS[type(event)](self._state, event)
+
+    def _turned(self, queue_id: QueueId, now: Standing) -> list[Event]:
+        if not (now.is_open or self._state.is_closed(queue_id)):
+            self._closed.add(queue_id)
+        deciding = Deciding(self._state)
+        turn(deciding, queue_id, now)
+        return deciding.events
+
+
+def _table(policy: Policy, queue_id: QueueId) -> CalendarPolicy | None:
+    name = policy.queues[queue_id].hours
+    return None if name is None else policy.calendars[name]
+
+
+def _orig_seq(contact: Contact) -> int:
+    return contact.orig_seq
