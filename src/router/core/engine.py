@@ -67,7 +67,12 @@ class Engine:
         step = Step(state, at_ms)
         timers = state.timers
         limit = _TIMERS_PER_ADVANCE_MAX if type(command) is AdvanceTime else None
-        while limit != 0 and (entry := timers.due(at_ms)) is not None:
+        while (
+            limit != 0
+            and (heap := timers.heap)
+            and heap[0][0] <= at_ms
+            and (entry := timers.due(at_ms)) is not None
+        ):
             fire(step, entry)
             if limit is not None:
                 limit -= 1
@@ -76,7 +81,12 @@ class Engine:
             settle(step)
         answer = DECIDE[type(command)](step, command)
         # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
-        while limit is None and (entry := timers.due(at_ms)) is not None:
+        while (
+            limit is None
+            and (heap := timers.heap)
+            and heap[0][0] <= at_ms
+            and (entry := timers.due(at_ms)) is not None
+        ):
             fire(step, entry)
         if index.freed or index.seeking or index.left:
             settle(step)

@@ -168,15 +168,12 @@ def most_common_class(
 
 def foresee(state: RoutingState, contact: Contact) -> None:
     """Remember what is expected of a contact that has just come, if it has to wait, to learn by its answer."""
-    learned = state.learned
-    if not learned.has_turn(state.at_ms):
-        return
-    line = contact.line
+    line, index = contact.line, state.index
     assert line is not None
-    if line.held:
-        return
-    index = state.index
     if index.open_profiles[line.channel_index] & line.profile_mask or line.only is not None:
+        return
+    learned = state.learned
+    if line.held or not learned.has_turn(state.at_ms):
         return
     if line.profile_mask.bit_count() > _POOL_MAX:
         return

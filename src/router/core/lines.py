@@ -4,7 +4,8 @@ Everybody in a line can be taken by the same agents, so an agent looks at the he
 A line of its own is made for contacts that are kept for certain agents, and for those that are held back until their queue opens.
 """
 
-from typing import Final, TypeAlias
+from bisect import bisect_left, insort
+from typing import Any, Final, TypeAlias
 
 from sortedcontainers import SortedList
 
@@ -22,6 +23,8 @@ LineKey: TypeAlias = tuple[
 # Places in one piece of the waiting order (sortedcontainers' load factor, set the way its documentation shows). Taking the first
 # moves the rest of its piece: shorter than the default of 1,000, because the first is what is taken.
 _WAITING_LOAD: Final = 128
+# Up to here taking one out of a plain list moves less memory than the sorted list has lines of code.
+_FEW_MAX: Final = 256
 
 
 def needs_of(queue: QueuePolicy, skills: dict[str, int]) -> Needs:
@@ -57,6 +60,7 @@ class Line:
     """One requirement class and who waits in it."""
 
     __slots__ = (
+        "_few",
         "also",
         "auto_accept",
         "bit",
@@ -116,14 +120,20 @@ class Line:
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
         self.profile_mask = 0
         self.refs = 0
-        self.waiting: SortedList = SortedList()
-        self.waiting._reset(_WAITING_LOAD)
+        self.waiting: Any = []
+        """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""
+        self._few = True
         self.by_key: dict[int, Contact] = {}
         self.head = 0
 
     def add(self, key: int, contact: Contact) -> None:
         """Put a contact at its place."""
-        self.waiting.add(key)
+        if self._few:
+            insort(self.waiting, key)
+            if len(self.waiting) > _FEW_MAX:
+                self._many()
+        else:
+            self.waiting.add(key)
         self.by_key[key] = contact
         if not self.head or key < self.head:
             self.head = key
@@ -134,8 +144,17 @@ class Line:
         if key == self.head:
             del self.waiting[0]
             self.head = self.waiting[0] if self.by_key else 0
+        elif self._few:
+            del self.waiting[bisect_left(self.waiting, key)]
         else:
             self.waiting.remove(key)
+
+    def _many(self) -> None:
+        """More than a plain list is good for; it stays so, for what was long once may be long again."""
+        waiting = SortedList()
+        waiting._reset(_WAITING_LOAD)
+        waiting.update(self.waiting)
+        self.waiting, self._few = waiting, False
 
     def first_come(self) -> Contact | None:
         """Who waits longest here, priorities apart."""
@@ -152,4 +171,4 @@ class Line:
         last = waiting[-1]
         if key >= last:
             return int(len(waiting) - (key == last))
-        return int(waiting.bisect_left(key))
+        return bisect_left(waiting, key) if self._few else int(waiting.bisect_left(key))

@@ -38,18 +38,19 @@ class Timers:
 
     def __init__(self, state: RoutingState) -> None:
         self._state = state
-        self._heap: list[Entry] = []
+        self.heap: list[Entry] = []
+        """The engine looks at its first entry before every command; ``due`` takes it out if it stands."""
         self._limit = _SLACK
 
     def add(self, due_ms: int, kind: TimerKind, subject: str, other: str = "") -> None:
         """Remember a deadline."""
-        heappush(self._heap, (due_ms, kind, subject, other))
-        if len(self._heap) > self._limit:
+        heappush(self.heap, (due_ms, kind, subject, other))
+        if len(self.heap) > self._limit:
             self._compact()
 
     def due(self, at_ms: int) -> Entry | None:
         """Take out the first deadline that is due and still stands."""
-        heap = self._heap
+        heap = self.heap
         while heap and heap[0][0] <= at_ms:
             entry = heappop(heap)
             if self._stands(entry):
@@ -58,7 +59,7 @@ class Timers:
 
     def next_ms(self) -> int | None:
         """The next deadline that stands."""
-        heap = self._heap
+        heap = self.heap
         while heap:
             if self._stands(heap[0]):
                 return heap[0][0]
@@ -112,14 +113,14 @@ class Timers:
                 heap.append((hours.look_at_ms, TimerKind.HOURS, queue_id, ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
-        self._heap = heap
+        self.heap = heap
         self._limit = 2 * len(heap) + _SLACK
 
     def _compact(self) -> None:
-        self._heap = [entry for entry in self._heap if self._stands(entry)]
-        heapify(self._heap)
+        self.heap = [entry for entry in self.heap if self._stands(entry)]
+        heapify(self.heap)
         # Twice what stands: the next clean-up is paid for by as many additions.
-        self._limit = 2 * len(self._heap) + _SLACK
+        self._limit = 2 * len(self.heap) + _SLACK
 
     def _stands(self, entry: Entry) -> bool:
         due, kind, subject, other = entry
