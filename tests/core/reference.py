@@ -5,9 +5,11 @@ nothing by itself: ``world.py`` uses it to judge the core.
 """
 
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from hashlib import blake2b
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from router.model.policy import CallbackMode, EntryRule, FactType, FactValue, Selection
 from router.model.states import AgentState, AssignmentRole, ContactState, Presence
@@ -104,6 +106,10 @@ class Reference(Plans):
                     and self.is_open_for(agent, channel, at_ms)
                     for agent in self._ready_for(queue_id, channel, at_ms)
                 )
+            case ["queues", queue_id, "is_open"]:
+                return queue_id not in self.closed_until
+            case ["queues", queue_id, ("local_hour" | "local_minute" | "local_weekday") as part]:
+                return self._wall_clock(queue_id, at_ms)[part]
             case ["queues", queue_id, "oldest_wait_s"]:
                 # Of those that come next in their lines: contacts that ask for the same stand in one line.
                 firsts: dict[object, int] = {}
@@ -114,6 +120,19 @@ class Reference(Plans):
                         firsts.setdefault(line, contact.queued_at_ms)
                 return (at_ms - min(firsts.values(), default=at_ms)) // 1000
         raise AssertionError(f"the reference does not know {name}")
+
+    def _wall_clock(self, queue_id: str, at_ms: int) -> dict[str, object]:
+        """What the clock on the queue's wall says."""
+        assert self.policy is not None
+        calendar = self.policy.calendars.get(self.policy.queues[queue_id].hours or "")
+        zone = self.policy.zone if calendar is None else calendar.zone
+        local = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone))
+        names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+        return {
+            "local_hour": local.hour,
+            "local_minute": local.minute,
+            "local_weekday": names[local.weekday()],
+        }
 
     def _ready_for(self, queue_id: str, channel: str, at_ms: int) -> list[RefAgent]:
         plain = RefContact("", channel, queue_id, at_ms, 0, {}, 0, 0, None, None)

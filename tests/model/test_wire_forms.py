@@ -5,7 +5,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import pytest
 
-from router.model import commands, events
+from router.model import agent_events, commands, contact_events, events, workspace_events
 from router.model.callbacks import CallbackFields
 from router.model.commands import Command
 from router.model.events import Event
@@ -207,11 +207,20 @@ def test_tags_are_for_ever(
     assert len(set(golden.values())) == len(golden)
 
 
-@pytest.mark.parametrize("module", [commands, events])
-def test_everything_that_has_a_tag_is_in_the_union(module: Any) -> None:
-    union = COMMANDS if module is commands else EVENTS
+@pytest.mark.parametrize(
+    ("modules", "union"),
+    [
+        ((commands,), COMMANDS),
+        ((events, contact_events, agent_events, workspace_events), EVENTS),
+    ],
+    ids=["commands", "events"],
+)
+def test_everything_that_has_a_tag_is_in_the_union(
+    modules: tuple[Any, ...], union: tuple[type[msgspec.Struct], ...]
+) -> None:
     found = {
         one
+        for module in modules
         for one in vars(module).values()
         if isinstance(one, type)
         and issubclass(one, msgspec.Struct)

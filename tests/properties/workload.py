@@ -63,6 +63,7 @@ EXPRESSIONS: Final = (
     'known.tier && contact.tier in ["gold", "silver"] && channel != "mail"',
     "queues.sales.agents_free > queues.support.agents_free",
     "queues.support.agents_ready == 0 || !contact.known",
+    "queues.sales.is_open && queues.sales.local_minute % 2 == 0",
     "false",
 )
 AGENT_EXPRESSIONS: Final = (

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from router.rules.days import day_at, zone_of
+from router.rules.calendar import zone_of
+from router.rules.days import day_at
 
 HOUR_MS = 3_600_000
 

@@ -7,10 +7,12 @@ rule decided), so a replay asks nobody. None: there is no value now; a rule that
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from router.core.expected import queue_expected_wait_ms
 from router.core.state import RoutingState
 from router.model.ids import QueueId
 from router.model.policy import FactValue
 from router.model.states import ContactState
+from router.rules.calendar import LocalTime, local_time, zone_of
 from router.rules.variables import QUEUE_FACTS
 
 Reader: TypeAlias = Callable[[RoutingState, QueueId, str], FactValue | None]
@@ -47,10 +49,48 @@ def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
     return sum(len(profile.idle[i]) for profile in index.profiles_in(free))
 
 
+def _expected_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int | None:
+    """The median wait that a newcomer of this channel has to expect; none: nothing can be said."""
+    wait_ms = queue_expected_wait_ms(state, queue_id, channel)
+    return None if wait_ms is None else round(wait_ms / 1000)
+
+
+def _is_open(state: RoutingState, queue_id: QueueId, channel: str) -> bool:
+    """By its calendar, or by a supervisor's word."""
+    return not state.is_closed(queue_id)
+
+
+def _local(state: RoutingState, queue_id: QueueId) -> LocalTime:
+    """What the clock on the queue's wall says: in its calendar's zone, or the policy's."""
+    policy = state.policy
+    assert policy is not None
+    calendar = policy.calendars.get(policy.queues[queue_id].hours or "")
+    zone = zone_of(policy.zone if calendar is None else calendar.zone)
+    assert zone is not None, "the policy's check knows the zone"
+    return local_time(zone, state.at_ms)
+
+
+def _local_hour(state: RoutingState, queue_id: QueueId, channel: str) -> int:
+    return _local(state, queue_id).hour
+
+
+def _local_minute(state: RoutingState, queue_id: QueueId, channel: str) -> int:
+    return _local(state, queue_id).minute
+
+
+def _local_weekday(state: RoutingState, queue_id: QueueId, channel: str) -> str:
+    return _local(state, queue_id).weekday
+
+
 READERS: Final[dict[str, Reader]] = {
     "waiting": _waiting,
     "agents_ready": _agents_ready,
     "agents_free": _agents_free,
     "oldest_wait_s": _oldest_wait_s,
+    "expected_wait_s": _expected_wait_s,
+    "is_open": _is_open,
+    "local_hour": _local_hour,
+    "local_minute": _local_minute,
+    "local_weekday": _local_weekday,
 }
 assert READERS.keys() == QUEUE_FACTS.keys(), "every declared fact of a queue has its reader"

@@ -9,6 +9,7 @@ first occurrence where a span begins and at its second where it ends: a span is 
 
 from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -40,6 +41,8 @@ class LocalTime(Struct, frozen=True, kw_only=True):
     minute: int
 
 
+# Bounded: whoever may check a policy may ask for names without end.
+@lru_cache(maxsize=256)
 def zone_of(name: str) -> ZoneInfo | None:
     """An IANA zone; none where there is no such zone, or where its data is missing."""
     if name in _NO_ZONES:

@@ -21,10 +21,10 @@ from router.model.policy import (
     WhenFull,
     WhenNobody,
 )
+from router.rules.calendar import zone_of
 from router.rules.check_calendars import calendar_problems
 from router.rules.conditions import Conditions, conditions
 from router.rules.cycles import interrupt_cycles
-from router.rules.days import zone_of
 from router.rules.entry import rule_objection
 from router.rules.facts import fact_objection
 from router.rules.limits import EXPRESSIONS_MAX, PROBLEM_COUNT_MAX

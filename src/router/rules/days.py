@@ -6,20 +6,11 @@ clocks leap over is no midnight: the day begins where they land. A date that is 
 """
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from router.rules.calendar import zone_of
+
 _DAY_S = 86_400
-
-
-# Bounded: whoever may check a policy may ask for names without end.
-@lru_cache(maxsize=256)
-def zone_of(name: str) -> ZoneInfo | None:
-    """The IANA zone of that name; none: there is no such zone here."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # Not a name, a folder of the database, not in it.
-        return None
 
 
 def day_at(name: str, at_ms: int) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """A trial: what the entry rules would make of a contact that nobody has submitted. Changes nothing and is counted nowhere."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -11,6 +11,8 @@ from router.rules.entry import AskQueue, classify
 from router.rules.expressions import program_of
 from router.rules.facts import check_attributes
 from router.rules.variables import QUEUE_FACTS, Kind, Variable, contact_scope
+
+_PYTHON_TYPES: Final = {Kind.BOOL: bool, Kind.INT: int, Kind.STRING: str}
 
 
 class SampleContact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +71,7 @@ def sample_objection(policy: Policy, sample: SampleContact) -> tuple[str, str] |
             kind = QUEUE_FACTS.get(name)
             if kind is None:
                 return f"queues.{queue_id}", "facts of a queue are " + ", ".join(QUEUE_FACTS)
-            if type(value) is not (bool if kind is Kind.BOOL else int):
+            if type(value) is not _PYTHON_TYPES[kind]:
                 return f"queues.{queue_id}.{name}", f"must be {kind}"
     return None
 

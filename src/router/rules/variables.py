@@ -28,6 +28,11 @@ QUEUE_FACTS: Final[dict[str, Kind]] = {
     "agents_ready": Kind.INT,
     "agents_free": Kind.INT,
     "oldest_wait_s": Kind.INT,
+    "expected_wait_s": Kind.INT,
+    "is_open": Kind.BOOL,
+    "local_hour": Kind.INT,
+    "local_minute": Kind.INT,
+    "local_weekday": Kind.STRING,
 }
 _KINDS: Final = {FactType.BOOL: Kind.BOOL, FactType.INT: Kind.INT}
 # Suggestions compare with every declared name.

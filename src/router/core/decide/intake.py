@@ -54,14 +54,10 @@ def decided(
         return chosen
     queue_id, classified = chosen
     rule = None if classified is None else classified.rule
-    asks = Asks(
-        queue_id,
-        command.channel,
-        _joined(command.skills, rule),
-        None if rule is None else rule.plan,
-        named=command.preferred_agents,
-        last=last_agent_id,
-    )
+    plan = None if rule is None else rule.plan
+    skills = command.skills if rule is None else _joined(command.skills, rule)
+    # By position: it is the cheaper way to make one, and every contact makes one.
+    asks = Asks(queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id)
     admitted = _admit(state, policy, asks, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
@@ -70,7 +66,9 @@ def decided(
         refused = objection(step, policy, queue_id, command.callback, "callback.")
         if refused is not None:
             return refused
-    return _queued(step, command, asks._replace(queue_id=queue_id), classified, hops)
+    if queue_id != asks.queue_id:
+        asks = asks._replace(queue_id=queue_id)
+    return _queued(step, command, asks, classified, hops)
 
 
 def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
@@ -116,8 +114,8 @@ def _classify(
     )
 
 
-def _joined(skills: dict[str, int], rule: EntryRule | None) -> dict[str, int]:
-    if rule is None or not rule.skills:
+def _joined(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
+    if not rule.skills:
         return skills
     joined = dict(rule.skills)
     for skill, level in skills.items():
@@ -162,7 +160,30 @@ def _queued(
             strict_class=command.strict_class,
         )
     number, until_ms = first_step(step, asks, at_ms)
+    req = state.index.line_at(asks._replace(step=number) if number else asks).req
     ttl_s = command.ttl_s
+    ttl_at_ms = None if ttl_s is None else at_ms + 1000 * ttl_s
+    wait_until_ms = step.wait_until_ms(asks.queue_id)
+    unusual = asks.named or asks.last or number or hops or asked
+    if classified is None and until_ms is None and not unusual:
+        # Most contacts. At most 15 keywords: a call with more of them is made by way of a dict and takes four times as long.
+        return ContactQueued(
+            contact_id=command.contact_id,
+            channel=command.channel,
+            queue_id=asks.queue_id,
+            req=req,
+            cfg=state.policy_version,
+            skills=asks.skills,
+            priority_s=command.priority_s,
+            strict_class=command.strict_class,
+            attributes=command.attributes,
+            ttl_at_ms=ttl_at_ms,
+            wait_until_ms=wait_until_ms,
+            gateway_id=command.gateway_id,
+            reference=command.reference,
+            dedupe_key=command.dedupe_key,
+            fingerprint=command.fingerprint,
+        )
     priority_s, strict_class = command.priority_s, command.strict_class
     rule = None if classified is None else classified.rule
     if rule is not None:
@@ -172,14 +193,14 @@ def _queued(
         contact_id=command.contact_id,
         channel=command.channel,
         queue_id=asks.queue_id,
-        req=state.index.line_at(asks._replace(step=number)).req,
+        req=req,
         cfg=state.policy_version,
         skills=asks.skills,
         priority_s=priority_s,
         strict_class=strict_class,
         attributes=command.attributes,
-        ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
-        wait_until_ms=step.wait_until_ms(asks.queue_id),
+        ttl_at_ms=ttl_at_ms,
+        wait_until_ms=wait_until_ms,
         hops=hops,
         gateway_id=command.gateway_id,
         reference=command.reference,

@@ -62,18 +62,19 @@ def make(
     state, at_ms = step.state, step.at_ms
     offer_id = f"{contact.contact_id}.{contact.offers_made + 1}"
     step.emit(
+        # In the order of the fields: a call with more than 15 keywords is made by way of a dict, and takes four times as long.
         OfferMade(
-            offer_id=offer_id,
-            contact_id=contact.contact_id,
-            agent_id=agent.agent_id,
-            channel=line.channel,
-            queue_id=line.queue_id,
-            units=line.units,
-            deadline_ms=at_ms + line.offer_timeout_ms,
-            req=line.req,
-            prio=contact.priority_s + line.queue.priority_s + contact.raised_s,
-            cfg=state.policy_version,
-            reason=reason,
+            offer_id,
+            contact.contact_id,
+            agent.agent_id,
+            line.channel,
+            line.queue_id,
+            line.units,
+            at_ms + line.offer_timeout_ms,
+            line.req,
+            contact.priority_s + line.queue.priority_s + contact.raised_s,
+            state.policy_version,
+            reason,
             waited_ms=at_ms - contact.queued_at_ms,
             attributes=contact.attributes,
             reference=contact.reference,

@@ -1,7 +1,8 @@
-"""What the reference keeps of contacts, offers, work and agents."""
+"""The records that the fold keeps: contacts, offers, assignments and agents as plain data, and how each of them ends."""
 
 from dataclasses import dataclass, field
 
+from router.model import events as e
 from router.model.policy import FactValue
 from router.model.states import (
     AgentState,
@@ -104,3 +105,17 @@ class RefAgent:
     attributes: dict[str, FactValue] = field(default_factory=dict)
     queue_ranks: dict[str, int] = field(default_factory=dict)
     contacts_today: int = 0
+
+
+TERMINAL = {
+    e.ContactAbandoned: ContactState.ABANDONED,
+    e.ContactCancelled: ContactState.CANCELLED,
+    e.ContactExpired: ContactState.EXPIRED,
+    e.ContactEnded: ContactState.ENDED,
+}
+OFFER_ENDS = {
+    e.OfferAccepted: OfferState.ACCEPTED,
+    e.OfferDeclined: OfferState.DECLINED,
+    e.OfferExpired: OfferState.EXPIRED,
+    e.OfferRescinded: OfferState.RESCINDED,
+}

@@ -1,9 +1,34 @@
-"""What agents could take, for telling who can take more than before."""
+"""What every judge of a centre needs: the engine, the reference beside it, and what has been asked and answered so far."""
 
-from tests.core.records import RefAgent
+from router.core.engine import Engine
+from router.model import commands as c
+from router.model import events as e
+from router.model.states import ContactState
+from tests.builders import START_MS
+from tests.core.fold import RefAgent
 from tests.core.reference import Reference
 
 Ability = tuple[tuple[str, ...], dict[str, int], tuple[str, ...] | None]
+
+
+class Judge:
+    """An engine and its reference, at one moment."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.reference = Reference()
+        self.at_ms = self._rested_at_ms = START_MS
+        self.supervised: set[str] = set()
+        """Queues that are open or closed by a supervisor's word."""
+        self.records: list[tuple[int, int, list[e.Event]]] = []
+        self.successors: dict[str, str | None] = {}
+        self.asked: list[tuple[int, c.Command]] = []
+
+    def _length(self, queue_id: str) -> int:
+        return sum(
+            contact.queue_id == queue_id and contact.state is ContactState.QUEUED
+            for contact in self.reference.contacts.values()
+        )
 
 
 class Rest:
@@ -28,7 +53,7 @@ class Rest:
 
 
 def ability(reference: Reference, agent: RefAgent, at_ms: int) -> Ability:
-    """Of which channels, with which skills, in which queues he could take one more."""
+    """The channels of which he can take something now, his skills and his queues."""
     assert reference.policy is not None
     channels = tuple(
         channel

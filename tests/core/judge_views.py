@@ -1,21 +1,16 @@
-"""What the engine shows, held against what the reference knows."""
-
-from typing import TYPE_CHECKING
+"""Holds what the engine shows, its views and the answers of ``why``, to what the reference knows (I23, I41)."""
 
 from router.model import events as e
 from router.model.forecasts import ExpectedWait
 from router.model.states import AssignmentRole, ContactState
 from router.model.views import AssignmentView
-from tests.core.abilities import ability
 from tests.core.expected_reference import ahead, qualified, ready_for
-from tests.core.records import RefContact
+from tests.core.fold import RefContact
+from tests.core.judge import Judge, ability
 from tests.core.reference import Reference
 
-if TYPE_CHECKING:
-    from tests.core.world import World
 
-
-def compare_views(world: "World") -> None:
+def compare_views(world: Judge) -> None:
     """What the engine shows is what the reference knows (I41 and the answers of ``why``)."""
     engine, reference = world.engine, world.reference
     if reference.policy is None:
@@ -31,7 +26,7 @@ def compare_views(world: "World") -> None:
         assert getattr(counts, state.value) == count, "I41"
     for queue_id in reference.policy.queues:
         queue = engine.queue(queue_id)
-        assert queue is not None and queue.waiting == reference.length(queue_id), "I41"
+        assert queue is not None and queue.waiting == world._length(queue_id), "I41"
     for name, agent in reference.agents.items():
         view = engine.agent(name)
         assert view is not None
@@ -58,7 +53,7 @@ def compare_views(world: "World") -> None:
     _compare_callbacks(world)
 
 
-def _compare_callbacks(world: "World") -> None:
+def _compare_callbacks(world: Judge) -> None:
     engine, reference = world.engine, world.reference
     called = [one.callback.for_agent for one in reference.contacts.values() if one.callback]
     named = [name for name in called if name is not None]
@@ -80,7 +75,7 @@ def _compare_callbacks(world: "World") -> None:
             assert view.position is None and not why.could_take_now
 
 
-def _compare_conversation(world: "World", work: AssignmentView) -> None:
+def _compare_conversation(world: Judge, work: AssignmentView) -> None:
     """Both sides of a membership, the contact's and the agent's, are what the log says."""
     reference = world.reference
     contact = reference.contacts[work.contact_id]
@@ -99,7 +94,7 @@ def _compare_conversation(world: "World", work: AssignmentView) -> None:
         assert {one.assignment_id: one.role for one in view.participants} == contact.others
 
 
-def _compare_rules(world: "World") -> None:
+def _compare_rules(world: Judge) -> None:
     """The counts of the rules are those of the events since the policy came into force."""
     queued: list[e.ContactQueued] = []
     for _, _, events in world.records:
@@ -116,7 +111,7 @@ def _compare_rules(world: "World") -> None:
         assert rule.failed == sum(rule.name in event.failed_rules for event in queued)
 
 
-def _compare_waiting(world: "World", at_ms: int) -> None:
+def _compare_waiting(world: Judge, at_ms: int) -> None:
     engine, reference = world.engine, world.reference
     waiting = [
         contact

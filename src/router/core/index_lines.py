@@ -1,0 +1,293 @@
+"""Contacts and the lines in which they wait: where each stands, and who could take one that comes.
+
+Lines are made when their first contact comes and dropped when nobody needs them. Nothing here knows an agent's capacity:
+it reads the masks and the room that ``index_agents.py`` keeps.
+"""
+
+from bisect import bisect_left, insort
+from hashlib import blake2b
+from typing import Final
+
+from router.core.index_tables import IndexTables
+from router.core.lines import Line, LineKey, needs_of
+from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
+from router.core.ranking import rank_key
+from router.core.state import Contact
+from router.model.callbacks import CallbackPhase
+from router.model.ids import AgentId, ContactId, QueueId
+from router.model.policy import CallbackMode
+from router.model.states import AgentState
+
+# Requirement classes that are empty are kept for their next contact, up to this many.
+_EMPTY_LINES_MAX: Final = 2_000
+_NO_SKILLS: Final[dict[str, int]] = {}
+_STAGES_MAX: Final = 10_000
+
+
+class IndexLines(IndexTables):
+    """Where contacts stand in line."""
+
+    def place(self, contact: Contact) -> None:
+        """Let a QUEUED (or still seeking OFFERED) contact stand where its record says, and be looked at."""
+        if contact.key:
+            self.unplace(contact)
+        line = self.line_for(contact)
+        if contact.line is not line:
+            self.leave(contact)
+            contact.line = line
+            line.refs += 1
+        if self._plans:
+            self._raise(contact)
+        if len(contact.offers) >= line.broadcast:
+            return
+        contact.key = rank_key(contact, line.queue, line.due_after_ms)
+        before = line.head
+        line.add(contact.key, contact)
+        if line.held:
+            return
+        if line.head != before and line.only is None:
+            self._head_moved(line, before)
+        self.seeking[contact.contact_id] = contact
+
+    def _raise(self, contact: Contact) -> None:
+        """What its plan adds to its credit and class."""
+        contact.raised_s = contact.raised_class = 0
+        if contact.plan is not None or contact.queue_id in self._planned:
+            stage = self.stage(asks_of(contact))
+            contact.raised_s, contact.raised_class = stage.raised_s, stage.raised_class
+
+    def unplace(self, contact: Contact) -> None:
+        """It no longer waits; its line stays known while it is offered."""
+        line = contact.line
+        assert line is not None
+        before = line.head
+        line.remove(contact.key)
+        contact.key = 0
+        if line.head != before and line.only is None and not line.held:
+            self._head_moved(line, before)
+        self.seeking.pop(contact.contact_id, None)
+
+    def _head_moved(self, line: Line, before: int) -> None:
+        heads = self.heads
+        if before:
+            del heads[bisect_left(heads, (before, line.index))]
+        else:
+            self.busy_lines |= line.bit
+        if line.head:
+            insort(heads, (line.head, line.index))
+        else:
+            self.busy_lines &= ~line.bit
+
+    def leave(self, contact: Contact) -> None:
+        """It has nothing to do with its line any more."""
+        line = contact.line
+        if line is None:
+            return
+        if contact.key:
+            self.unplace(contact)
+        contact.line = None
+        line.refs -= 1
+        if not line.refs and (
+            line.only is not None or line.held or len(self.lines) > _EMPTY_LINES_MAX
+        ):
+            self._drop_line(line)
+
+    def line_for(self, contact: Contact) -> Line:
+        """The line of its requirement class, made if need be."""
+        if contact.held:
+            return self._held_line(contact)
+        if self._plans and (contact.plan is not None or contact.queue_id in self._planned):
+            return self.line_at(asks_of(contact))
+        return self._plain_line(
+            contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
+        )
+
+    def base_line(self, queue_id: QueueId, channel: str) -> Line:
+        """The line of contacts that ask for no more than a queue requires of all."""
+        return self._plain_line(queue_id, channel, _NO_SKILLS, None)
+
+    def line_at(self, asks: Asks) -> Line:
+        """The line of what is asked for."""
+        policy = self._state.policy
+        if not self._plans or policy is None:
+            return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
+        plan = plan_of(policy, asks.queue_id, asks.plan)
+        if not plan:
+            return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
+        stage = self.stage(asks)
+        only = only_of(plan, asks)
+        key = (asks.queue_id, asks.channel, stage.needs, only, stage.also, stage.selection)
+        return self.lines.get(key) or self._make_line(key)
+
+    def stage(self, asks: Asks) -> Stage:
+        """What the step asks for, whoever is preferred."""
+        state = self._state
+        assert state.policy is not None
+        own = asks.plan
+        key = (asks.queue_id, own, asks.step, tuple(sorted(asks.skills.items())))
+        stage = self._stages.get(key)
+        if stage is None:
+            if len(self._stages) >= _STAGES_MAX:
+                self._stages.clear()
+            plan = plan_of(state.policy, asks.queue_id, own)
+            stage = stage_at(state.queue_policy(asks.queue_id), plan, asks.step, asks.skills)
+            self._stages[key] = stage
+        return stage
+
+    def _plain_line(
+        self, queue_id: QueueId, channel: str, skills: dict[str, int], reserved: AgentId | None
+    ) -> Line:
+        """The line of a requirement class that no plan changes."""
+        memo = self._memo
+        if (
+            memo is not None
+            and memo[2] is skills  # A requirement is asked for by decide, then again by apply.
+            and memo[0] == queue_id
+            and memo[1] == channel
+            and memo[3] == reserved
+        ):
+            return memo[4]
+        needs = needs_of(self._state.queue_policy(queue_id), skills)
+        only = None if reserved is None else (reserved,)
+        key: LineKey = (queue_id, channel, needs, only, (), None)
+        line = self.lines.get(key) or self._make_line(key)
+        self._memo = (queue_id, channel, skills, reserved, line)
+        return line
+
+    def _held_line(self, contact: Contact) -> Line:
+        """The line of the same requirement for those who wait for their queue to open."""
+        policy, asks = self._state.policy, asks_of(contact)
+        plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
+        only = only_of(plan, asks)
+        if plan:
+            stage = self.stage(asks)
+            key: LineKey = (
+                *(asks.queue_id, asks.channel, stage.needs),
+                *(only, stage.also, stage.selection),
+            )
+        else:
+            needs = needs_of(self._state.queue_policy(asks.queue_id), asks.skills)
+            key = (asks.queue_id, asks.channel, needs, only, (), None)
+        return self.held_lines.get(key) or self._make_line(key, held=True)
+
+    def line_without_plan(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> Line:
+        """The line of who does not wait: what the queue requires and these skills, nobody preferred."""
+        return self._plain_line(queue_id, channel, skills, None)
+
+    def drop_if_unused(self, line: Line) -> None:
+        """Forget a line for certain agents in which nobody stands."""
+        if line.only is not None and not line.refs:
+            self._drop_line(line)
+
+    def somebody_could_take(self, asks: Asks) -> bool:
+        """Whether a new contact that asks for this would be offered at once."""
+        line = self.line_at(asks)
+        i = line.channel_index
+        if line.only is None:
+            return bool(self.open_profiles[i] & line.profile_mask)
+        kept_for = [self.agent(name) for name in line.only]
+        self.drop_if_unused(line)
+        return any(
+            agent is not None
+            and agent.profile is not None
+            and agent.profile.serves(line)
+            and agent.room >> i & 1
+            for agent in kept_for
+        )
+
+    def somebody_is_ready(self, asks: Asks) -> bool:
+        """Whether somebody who qualifies for such a contact, in any step of its plan, is READY, busy or free."""
+        policy = self._state.policy
+        plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
+        return any(self._is_somebody_ready(asks._replace(step=n)) for n in range(len(plan) or 1))
+
+    def _is_somebody_ready(self, asks: Asks) -> bool:
+        line = self.line_at(asks)
+        if line.only is None:
+            return any(profile.ready for profile in self.profiles_in(line.profile_mask))
+        kept_for = [self.agent(name) for name in line.only]
+        self.drop_if_unused(line)
+        return any(
+            agent is not None
+            and agent.profile is not None
+            and agent.profile.serves(line)
+            and agent.state is AgentState.READY
+            for agent in kept_for
+        )
+
+    def kept_apart_from(self, contact: Contact, at_ms: int) -> set[AgentId]:
+        """Agents in cool-down for the contact, and those who have an offer of it already."""
+        found = {a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > at_ms}
+        if contact.callback is not None and self.dialling and calls_first(contact):
+            found.update(self.dialling)
+        offers = self._state.offers
+        return found | {offers[offer_id].agent_id for offer_id in contact.offers}
+
+    def lot(self, contact_id: ContactId) -> int:
+        """A number to draw by: as good as chance, and the same whenever the same journal has led to this moment."""
+        state = self._state
+        seed = 0 if state.policy is None else state.policy.seed
+        text = f"{seed}:{state.seq}:{contact_id}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
+
+    def _make_line(self, key: LineKey, *, held: bool = False) -> Line:
+        index = self._free_indexes.pop() if self._free_indexes else len(self.by_index)
+        channel = self.channels[key[1]]
+        line = Line(
+            key,
+            index=index,
+            channel_index=channel.index,
+            queue=self._state.queue_policy(key[0]),
+            channel_policy=channel.policy,
+            by_due_date=self._by_due_date,
+            held=held,
+        )
+        if index == len(self.by_index):
+            self.by_index.append(line)
+        else:
+            self.by_index[index] = line
+        (self.held_lines if held else self.lines)[key] = line
+        self.queue_lines.setdefault(line.queue_id, []).append(line)
+        if held:
+            for profile in self.profiles.values():
+                self._meet(profile, line)
+            return line
+        if line.only is not None:
+            for agent_id in line.only:
+                self.private.setdefault(agent_id, []).append(line)
+            return line
+        self.channel_lines[channel.index] |= line.bit
+        for profile in self.profiles.values():
+            self._meet(profile, line)
+        return line
+
+    def _drop_line(self, line: Line) -> None:
+        self._memo = None
+        del (self.held_lines if line.held else self.lines)[line.key]
+        self.by_index[line.index] = None
+        self._free_indexes.append(line.index)
+        self.queue_lines[line.queue_id].remove(line)
+        if line.held:
+            return
+        if line.only is not None:
+            for agent_id in line.only:
+                lines = self.private[agent_id]
+                lines.remove(line)
+                if not lines:
+                    del self.private[agent_id]
+            return
+        self.channel_lines[line.channel_index] &= ~line.bit
+
+    def is_dialled_for(self, agent_id: AgentId, contact: Contact) -> bool:
+        """Whether taking this contact would mean to call a customer, and one is being called for the agent already."""
+        return agent_id in self.dialling and calls_first(contact)
+
+
+def calls_first(contact: Contact) -> bool:
+    """Whether its customer is called when its turn comes, instead of an offer."""
+    callback = contact.callback
+    return (
+        callback is not None
+        and callback.mode is CallbackMode.CUSTOMER_FIRST
+        and callback.phase is CallbackPhase.WAITING
+    )

@@ -1,0 +1,138 @@
+"""The books of the fold: what it remembers, how to look something up, and what several events do alike.
+
+Which event does what is written in ``fold.py``, ``fold_contacts.py`` and ``fold_work.py``.
+"""
+
+from router.model.policy import AtClosing, CapPolicy, ChannelPolicy, Policy, QueuePolicy
+from router.model.states import AssignmentRole, AssignmentState, ContactState, OfferState
+from tests.core.fold_records import TERMINAL, RefAgent, RefAssignment, RefContact, RefOffer
+
+
+class Books:
+    """What has been told so far. AssertionError from a change: it cannot follow what was before."""
+
+    def __init__(self) -> None:
+        self.policy: Policy | None = None
+        self.policy_version = 0
+        self.contacts: dict[str, RefContact] = {}
+        self.offers: dict[str, RefOffer] = {}
+        self.assignments: dict[str, RefAssignment] = {}
+        self.agents: dict[str, RefAgent] = {}
+        self.cool_downs: dict[tuple[str, str], int] = {}
+        self.closed_until: dict[str, int | None] = {}
+        """The queues that are closed, and when they open, as far as was said."""
+        self.closing: dict[str, AtClosing] = {}
+        """What was to become of those in line when the queue closed."""
+        self.next_look: dict[str, int] = {}
+        """Of queues that were said to open or close: when that changes."""
+        self.submitted = 0
+        self.ended = dict.fromkeys(TERMINAL.values(), 0)
+        self.seq = 0
+        self.at_ms = 0
+        self.day: str | None = None
+        self.day_until_ms = 0
+        self._turn = 0
+
+    def _judge_members(self, contact: RefContact, told: dict[str, AssignmentRole] | None) -> None:
+        """Who is told to be in it is in it; nobody need be told while the owner is alone."""
+        members = {self.assignments[n].agent_id: role for n, role in contact.others.items()}
+        members[self.owner_of(contact) or ""] = AssignmentRole.OWNER
+        assert told == members or (not told and len(members) == 1), f"{told}, but {members}"
+
+    def _hand_over(self, contact: RefContact, work_id: str | None, agent_id: str | None) -> None:
+        """The present owner, where there is one, loses the contact; he must be the one the event names."""
+        assert contact.owner == work_id, "I17: the event names another owner"
+        if work_id is not None:
+            assert self.assignments[work_id].agent_id == agent_id, "I17: it belongs to another"
+            contact.owner = None
+
+    def _take(self, contact: RefContact, work: RefAssignment) -> None:
+        assert contact.owner is None, "I7: two owners"
+        assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
+        self.assignments[work.assignment_id] = work
+        contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
+        if contact.callback is not None:
+            contact.callback.for_agent = None
+            if not contact.callback.dialling:
+                contact.callback.due_at_ms = None
+        # A reservation is over with the accept, a time to live with the first answer.
+        contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
+        contact.held, contact.last = False, work.agent_id
+        if self.day is not None:
+            self.agents[work.agent_id].contacts_today += 1
+        self._gets_a_new_turn(work.agent_id)
+        for name in self.caps_on(work.channel):
+            self.agents[work.agent_id].taken.setdefault(name, []).append(self.at_ms)
+        self._forget_what_no_cap_asks_for()
+
+    def _gets_a_new_turn(self, agent_id: str) -> None:
+        self._turn += 1
+        self.agents[agent_id].idle = self._turn
+
+    def _cool_down(self, contact_id: str, agent_id: str | None, until_ms: int | None) -> None:
+        if agent_id is not None and until_ms is not None:
+            self.cool_downs[contact_id, agent_id] = until_ms
+
+    def caps_on(self, channel: str) -> dict[str, CapPolicy]:
+        """The caps that a contact of this channel counts in."""
+        assert self.policy is not None
+        own = self.policy.channels[channel].cap if channel in self.policy.channels else None
+        caps = {channel: own, "all": self.policy.agents.cap}
+        return {name: cap for name, cap in caps.items() if cap is not None}
+
+    def _forget_what_no_cap_asks_for(self) -> None:
+        """Of each capped channel the latest times, as many as the cap allows; of the others none."""
+        assert self.policy is not None
+        caps = {"all": self.policy.agents.cap}
+        caps |= {name: channel.cap for name, channel in self.policy.channels.items()}
+        for agent in self.agents.values():
+            agent.taken = {
+                name: times[-cap.most :]
+                for name, times in agent.taken.items()
+                if (cap := caps.get(name)) is not None
+            }
+
+    def live_contact(self, contact_id: str) -> RefContact:
+        """A contact that is not over. AssertionError: something happened to one that is."""
+        contact = self.contacts[contact_id]
+        assert not contact.state.is_terminal, "I18: something happens to a contact that is over"
+        return contact
+
+    def owner_of(self, contact: RefContact) -> str | None:
+        """The agent who owns it."""
+        return None if contact.owner is None else self.assignments[contact.owner].agent_id
+
+    def consults(self, contact: RefContact) -> list[str]:
+        """Assignments of agents who are consulted on it."""
+        return [n for n, role in contact.others.items() if role is AssignmentRole.CONSULT]
+
+    def live_offers(self, contact: RefContact) -> list[RefOffer]:
+        """The pending offers of a contact."""
+        return [
+            offer
+            for offer in self.offers.values()
+            if offer.state is OfferState.PENDING and offer.contact_id == contact.contact_id
+        ]
+
+    def pending(self) -> list[RefOffer]:
+        """All pending offers."""
+        return [offer for offer in self.offers.values() if offer.state is OfferState.PENDING]
+
+    def open_work(self, agent: RefAgent | None = None) -> list[RefAssignment]:
+        """Assignments that are not completed, of one agent or of all."""
+        return [
+            work
+            for work in self.assignments.values()
+            if work.state is not AssignmentState.COMPLETED
+            and (agent is None or work.agent_id == agent.agent_id)
+        ]
+
+    def queue_of(self, contact: RefContact) -> QueuePolicy:
+        """The policy of the queue that the contact is in."""
+        assert self.policy is not None
+        return self.policy.queues[contact.queue_id]
+
+    def channel(self, name: str) -> ChannelPolicy:
+        """The policy of a channel."""
+        assert self.policy is not None
+        return self.policy.channels[name]

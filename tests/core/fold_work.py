@@ -1,0 +1,201 @@
+"""Work in the fold: offers, conversations, assignments, and what agents say of themselves. Those who wait: ``fold_contacts.py``."""
+
+from router.model import events as e
+from router.model.states import (
+    AgentState,
+    AssignmentRole,
+    AssignmentState,
+    ContactState,
+    OfferState,
+    Presence,
+)
+from tests.core.fold_books import Books
+from tests.core.fold_records import OFFER_ENDS, RefAgent, RefAssignment, RefContact, RefOffer
+
+
+class FoldWork(Books):
+    """What events say of agents and of what they have in hand."""
+
+    def _fold_offer(self, event: e.Event) -> None:
+        if isinstance(event, e.OfferMade):
+            assert event.offer_id not in self.offers, "I9: an offer is made twice"
+            contact = self.live_contact(event.contact_id)
+            live = self.live_offers(contact)
+            if event.from_agent_id is None:
+                assert contact.state is not ContactState.ASSIGNED, "I7: it has an owner"
+                assert len(live) < self.queue_of(contact).broadcast, "I8: too many live offers"
+                contact.state = ContactState.OFFERED
+            else:
+                assert not live, "I8: two offers of a transfer"
+                assert contact.owner is not None
+                assert self.assignments[contact.owner].agent_id == event.from_agent_id, "I7"
+            self.agents[event.agent_id].last_offer_seq = self.seq
+            self.offers[event.offer_id] = RefOffer(
+                event.offer_id,
+                event.contact_id,
+                event.agent_id,
+                event.channel,
+                event.units,
+                event.deadline_ms,
+                event.from_agent_id,
+                event.role,
+            )
+            return
+        assert isinstance(
+            event, e.OfferAccepted | e.OfferDeclined | e.OfferExpired | e.OfferRescinded
+        )
+        offer = self.offers[event.offer_id]
+        assert offer.state is OfferState.PENDING, "I9: an offer ends twice"
+        pair = (event.contact_id, event.agent_id)
+        assert (offer.contact_id, offer.agent_id) == pair, "I11: it is not theirs"
+        offer.state, offer.end_seq = OFFER_ENDS[type(event)], self.seq
+        if isinstance(event, e.OfferDeclined | e.OfferExpired):
+            self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+        if isinstance(event, e.OfferAccepted):
+            contact = self.live_contact(event.contact_id)
+            work = RefAssignment(
+                offer.offer_id,
+                contact.contact_id,
+                offer.agent_id,
+                offer.channel,
+                offer.units,
+            )
+            assert event.role is offer.role, "he becomes another than he was asked to be"
+            if event.role is AssignmentRole.CONSULT:
+                assert event.from_assignment_id is None, "I7: a consult takes nothing away"
+                assert event.from_agent_id == self.owner_of(contact), "another's consult"
+                self._come_in(contact, work, event.role)
+            else:
+                self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
+                self._take(contact, work)
+            self._judge_members(contact, event.members)
+
+    def _fold_conference(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver,
+        )
+        contact = self.live_contact(event.contact_id)
+        assert contact.state is ContactState.ASSIGNED, "a conversation without a conversation"
+        name = event.assignment_id
+        match event:
+            case e.ParticipantAdded():
+                work = RefAssignment(
+                    name, contact.contact_id, event.agent_id, event.channel, event.units
+                )
+                self._come_in(contact, work, AssignmentRole.PARTICIPANT)
+            case e.ParticipantJoined():
+                assert contact.others[name] is AssignmentRole.CONSULT, "he was not consulted"
+                contact.others[name] = AssignmentRole.PARTICIPANT
+            case e.ParticipantLeft():
+                assert contact.others.pop(name) is event.role, "he was something else"
+            case e.ContactHandedOver():
+                self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
+                assert not self.live_offers(contact), "I17: an offer of the old owner lives on"
+                contact.owner, contact.last = name, event.agent_id
+                del contact.others[name]
+                assert not self.consults(contact), "a consult outlives the owner who asked"
+        work = self.assignments[name]
+        assert (work.agent_id, work.contact_id) == (event.agent_id, event.contact_id)
+        assert work.state is AssignmentState.ACTIVE, "I16: his part in it was over"
+        self._judge_members(contact, event.members)
+
+    def _come_in(self, contact: RefContact, work: RefAssignment, role: AssignmentRole) -> None:
+        """One more is in the conversation."""
+        assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
+        assert contact.owner is not None, "I7: in a conversation that nobody owns"
+        present = [contact.owner, *contact.others]
+        assert all(self.assignments[n].agent_id != work.agent_id for n in present), "in it twice"
+        assert role is not AssignmentRole.CONSULT or not self.consults(contact), "two consults"
+        self.assignments[work.assignment_id] = work
+        contact.others[work.assignment_id] = role
+        self._gets_a_new_turn(work.agent_id)
+
+    def _fold_assignment(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.AssignmentHeld
+            | e.AssignmentResumed
+            | e.AssignmentParked
+            | e.AssignmentUnparked
+            | e.WrapUpStarted
+            | e.WrapUpExtended
+            | e.AssignmentCompleted,
+        )
+        work = self.assignments[event.assignment_id]
+        assert (work.contact_id, work.agent_id) == (event.contact_id, event.agent_id)
+        assert work.state is not AssignmentState.COMPLETED, "I16: it was completed before"
+        match event:
+            case e.AssignmentHeld():
+                assert work.state is AssignmentState.ACTIVE
+                owner = self.contacts[work.contact_id].owner
+                assert owner == work.assignment_id, "I7: held by another than the owner"
+                work.held_for_consult = event.reason == "consult"
+                work.state = AssignmentState.ON_HOLD
+            case e.AssignmentResumed():
+                assert work.state is AssignmentState.ON_HOLD
+                work.state = AssignmentState.ACTIVE
+            case e.AssignmentParked():
+                assert work.state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
+                work.state, work.holds_capacity = AssignmentState.PARKED, False
+                work.parked_until_ms = event.until_ms
+                limit_s = self.channel(work.channel).park_max_s
+                wanted = None if limit_s is None else self.at_ms + 1000 * limit_s
+                assert event.until_ms == wanted, "parked for another time than the policy says"
+            case e.AssignmentUnparked():
+                assert work.state is AssignmentState.PARKED
+                work.state, work.holds_capacity = AssignmentState.ACTIVE, True
+                work.parked_until_ms = None
+            case e.WrapUpStarted():
+                assert work.state is not AssignmentState.WRAP_UP, "I16: wrap-up starts once"
+                work.state = AssignmentState.WRAP_UP
+                work.wrap_up_started_at_ms, work.parked_until_ms = self.at_ms, None
+                work.wrap_up_deadline_ms = event.deadline_ms
+                # Decided once, when the wrap-up begins: capacity is released exactly once (I16).
+                work.holds_capacity = self.channel(work.channel).wrap_up_holds_capacity
+            case e.WrapUpExtended():
+                assert work.state is AssignmentState.WRAP_UP
+                work.wrap_up_deadline_ms = event.deadline_ms
+            case e.AssignmentCompleted():
+                others = self.contacts[work.contact_id].others
+                assert work.assignment_id not in others, "I16: completed while he is in it"
+                work.state = AssignmentState.COMPLETED
+                self._gets_a_new_turn(work.agent_id)
+
+    def _fold_agent(self, event: e.Event) -> None:
+        if isinstance(event, e.AgentUpdated):
+            agent = self.agents.setdefault(event.agent_id, RefAgent(event.agent_id))
+            agent.skills, agent.queues = event.skills, event.queues
+            agent.units, agent.channel_max = event.units, event.channel_max
+            agent.attributes, agent.queue_ranks = event.attributes, event.queue_ranks
+            return
+        assert isinstance(
+            event,
+            e.AgentRemoved
+            | e.AgentStateChanged
+            | e.AgentNextStateSet
+            | e.AgentChannelsSet
+            | e.DesktopConnected
+            | e.DesktopLost,
+        )
+        agent = self.agents[event.agent_id]
+        match event:
+            case e.AgentRemoved():
+                assert not self.open_work(agent), "removed with work in hand"
+                assert all(offer.agent_id != agent.agent_id for offer in self.pending())
+                del self.agents[event.agent_id]
+            case e.AgentStateChanged():
+                assert event.from_state is agent.state
+                if event.state is AgentState.READY and agent.state is not AgentState.READY:
+                    self._gets_a_new_turn(agent.agent_id)
+                agent.state, agent.reason, agent.next_state = event.state, event.reason, None
+                if event.reason == "desktop_lost":
+                    agent.presence = Presence.NONE
+            case e.AgentNextStateSet():
+                agent.next_state = event.state
+            case e.AgentChannelsSet():
+                agent.paused = event.paused
+            case e.DesktopConnected():
+                agent.presence = Presence.ATTACHED
+            case e.DesktopLost():
+                agent.presence = Presence.LOST

@@ -1,0 +1,160 @@
+"""Judges what is told to those who ask: who is taken into a queue, what is refused, and who has won an offer (I10, I11, I13).
+
+Looks at commands and their outcomes; what became of the agents is judged in ``judge_offers.py``.
+"""
+
+from router.model import commands as c
+from router.model import events as e
+from router.model.outcome import Done, Outcome
+from router.model.policy import WhenClosed, WhenFull, WhenNobody
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import AgentState, AssignmentRole, ContactState, OfferState
+from tests.core.fold import RefContact
+from tests.core.judge import Judge
+
+
+class JudgeAnswers(Judge):
+    """Whether an answer is true, and a refusal had a cause."""
+
+    def _judge_room(self, event: e.ContactQueued) -> None:
+        """A full queue takes a contact only if somebody can take that one at once."""
+        reference = self.reference
+        assert reference.policy is not None
+        queue = reference.policy.queues[event.queue_id]
+        closed = event.queue_id in reference.closed_until
+        asked = self.asked[-1][1]
+        # Who asks to be called is not on the line: a queue that calls back takes him closed and deserted.
+        calls = queue.callback is not None and getattr(asked, "callback", None) is not None
+        assert calls or not closed or queue.when_closed is WhenClosed.WAIT, (
+            "a closed queue took a contact"
+        )
+        assert event.hops <= reference.policy.overflow_hops_max, "it overflows too often"
+        full = queue.length_max is not None and self._length(event.queue_id) >= queue.length_max
+        if not full and (calls or closed or queue.when_nobody is WhenNobody.WAIT):
+            return
+        contact = RefContact(
+            event.contact_id,
+            event.channel,
+            event.queue_id,
+            self.at_ms,
+            reference.seq + 1,
+            event.skills,
+            event.priority_s,
+            event.strict_class,
+            None,
+            None,
+            plan=event.plan,
+            step=event.step,
+            named=event.preferred_agents,
+            last=event.last_agent_id,
+        )
+        if not calls and not closed and queue.when_nobody is not WhenNobody.WAIT:
+            assert reference.is_anybody_ready(contact), "taken, though nobody is there"
+        if full:
+            assert not closed, "a contact was put into a full queue that is closed"
+            assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
+
+    def _judge_rule(self, event: e.ContactQueued) -> None:
+        """The first rule that holds decides, and those that failed before it are told."""
+        reference = self.reference
+        assert reference.policy is not None
+        if event.rule is None and not event.by_default:
+            assert not event.failed_rules, "a queue that was named, and rules that failed"
+            return
+        rule, failed = reference.classified(event.channel, event.attributes, self.at_ms)
+        assert event.rule == (None if rule is None else rule.name), f"not by {event.rule}: {rule}"
+        assert event.failed_rules == failed, f"failed: {event.failed_rules}, not {failed}"
+        if rule is not None:
+            assert all(event.skills[skill] >= level for skill, level in rule.skills.items())
+        wanted = reference.policy.default_queue if rule is None else rule.queue
+        assert wanted is not None
+        for _ in range(event.hops):
+            wanted = reference.policy.queues[wanted].overflow_to
+            assert wanted is not None, "more overflows than there are"
+        assert event.queue_id == wanted, f"{event.queue_id} is not what the rule says"
+
+    def _judge_answer(self, command: c.Command, outcome: Outcome) -> None:
+        answer, reference = outcome.answer, self.reference
+        if isinstance(command, c.EnqueueContact) and isinstance(answer, Done):
+            for event in outcome.events:
+                if isinstance(event, e.ContactQueued) and event.contact_id == command.contact_id:
+                    was_asked = event.rule is not None or event.by_default
+                    assert was_asked == (command.queue_id is None), "rules were asked for nothing"
+        match command:
+            case c.AcceptOffer():
+                self._judge_accept(command, outcome)
+            case c.StartConsult() if isinstance(answer, Refused) and not outcome.events:
+                self._judge_no_consult(command, answer)
+            case c.SetAgentState() if isinstance(answer, Done):
+                self._judge_not_ready(command)
+            case c.EnqueueContact(queue_id=str(queue_id)) if isinstance(answer, Refused):
+                if answer.code is RefusalCode.QUEUE_FULL:
+                    assert reference.policy is not None
+                    queue = reference.policy.queues[queue_id]
+                    sent_on = queue_id in reference.closed_until or (
+                        queue.when_nobody is WhenNobody.OVERFLOW
+                    )
+                    if sent_on and self._overflows(queue_id):
+                        return
+                    assert queue.length_max is not None, "refused by a queue without limit"
+                    if queue.when_full is WhenFull.REFUSE:
+                        assert self._length(queue_id) >= queue.length_max, "refused with room left"
+                elif answer.code is RefusalCode.QUEUE_CLOSED and not self._overflows(queue_id):
+                    assert queue_id in reference.closed_until, "closed, it says, and is open"
+                    assert answer.opens_at_ms == reference.closed_until[queue_id]
+                elif answer.code is RefusalCode.NOBODY_THERE and not self._overflows(queue_id):
+                    assert queue_id not in reference.closed_until
+        if isinstance(answer, Done):
+            assert 0 <= answer.seq <= self.engine.seq
+            if answer.replayed and not outcome.events:
+                assert answer.seq < outcome.first_seq, "a repeat names the first time"
+
+    def _overflows(self, queue_id: str) -> bool:
+        assert self.reference.policy is not None
+        return self.reference.policy.queues[queue_id].overflow_to is not None
+
+    def _judge_no_consult(self, command: c.StartConsult, answer: Refused) -> None:
+        """Nobody is refused who could have had his consult."""
+        reference = self.reference
+        contact = reference.contacts.get(command.contact_id)
+        if contact is None or contact.state is not ContactState.ASSIGNED:
+            return
+        match answer.code:
+            case RefusalCode.AGENT_UNAVAILABLE if command.to_queue_id is not None:
+                assert reference.consulted(contact, command.to_queue_id, self.at_ms) is None
+            case RefusalCode.AGENT_UNAVAILABLE:
+                agent = reference.agents[command.to_agent_id or ""]
+                assert not reference.could_be_handed(agent, contact, self.at_ms)
+            case RefusalCode.PARTICIPANTS_LIMIT:
+                most = reference.channel(contact.channel).participants_max
+                assert reference.beside(contact) >= most
+            case RefusalCode.CONSULT_STATE:
+                asked = [offer.role for offer in reference.live_offers(contact)]
+                assert reference.consults(contact) or AssignmentRole.CONSULT in asked
+
+    def _judge_accept(self, command: c.AcceptOffer, outcome: Outcome) -> None:
+        reference, answer = self.reference, outcome.answer
+        accepts = [
+            event
+            for event in outcome.events
+            if isinstance(event, e.OfferAccepted) and event.offer_id == command.offer_id
+        ]
+        offer = reference.offers.get(command.offer_id)
+        if isinstance(answer, Done):
+            assert offer is not None and offer.state is OfferState.ACCEPTED, "I11"
+            assert offer.agent_id == command.agent_id, "I11: accepted by a stranger"
+            assert len(accepts) == (0 if answer.replayed else 1), "I11"
+        elif answer.code is RefusalCode.OFFER_GONE:
+            assert offer is not None and offer.state is not OfferState.PENDING, "I10"
+            assert answer.seq == offer.end_seq, "I10: the loser is told another winner"
+
+    def _judge_not_ready(self, command: c.SetAgentState) -> None:
+        reference = self.reference
+        agent = reference.agents[command.agent_id]
+        assert reference.policy is not None
+        if command.state is not AgentState.READY and reference.policy.agents.rescind_when_not_ready:
+            mine = [offer for offer in reference.pending() if offer.agent_id == agent.agent_id]
+            assert not mine, "I13: not ready, and an offer lives on"
+        if not command.after_work:
+            assert agent.next_state is None, "a state set at once empties the slot"
+            assert agent.state is command.state
