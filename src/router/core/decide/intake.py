@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from router.core.decide import checks
 from router.core.decide.admission import admit
 from router.core.decide.callbacks import agree, objection
@@ -150,7 +152,51 @@ def _admit(
 def _queued(
     step: Step, command: EnqueueContact, asks: Asks, classified: Classified | None, hops: int
 ) -> ContactQueued:
-    at_ms, state = step.at_ms, step.state
+    number, until_ms = first_step(step, asks, step.at_ms)
+    if (
+        classified is None
+        and until_ms is None
+        and asks.queue_id == command.queue_id
+        and not (number or hops or asks.named or asks.last)
+    ):
+        return _as_asked(step, command, asks)
+    return _as_decided(step, command, asks._replace(step=number), until_ms, classified, hops)
+
+
+def _as_asked(step: Step, command: EnqueueContact, asks: Asks) -> ContactQueued:
+    """Most contacts: where the gateway wanted them, without a rule or a plan.
+
+    At most 15 keywords: a call with more of them is made by way of a dict and takes four times as long.
+    """
+    state, ttl_s = step.state, command.ttl_s
+    return ContactQueued(
+        contact_id=command.contact_id,
+        channel=command.channel,
+        queue_id=asks.queue_id,
+        req=state.index.line_at(asks).req,
+        cfg=state.policy_version,
+        skills=asks.skills,
+        priority_s=command.priority_s,
+        strict_class=command.strict_class,
+        attributes=command.attributes,
+        ttl_at_ms=None if ttl_s is None else step.at_ms + 1000 * ttl_s,
+        wait_until_ms=step.wait_until_ms(asks.queue_id),
+        gateway_id=command.gateway_id,
+        reference=command.reference,
+        dedupe_key=command.dedupe_key,
+        fingerprint=command.fingerprint,
+    )
+
+
+def _as_decided(
+    step: Step,
+    command: EnqueueContact,
+    asks: Asks,
+    until_ms: int | None,
+    classified: Classified | None,
+    hops: int,
+) -> ContactQueued:
+    rule = None if classified is None else classified.rule
     asked = None
     if asks.queue_id != command.queue_id:
         asked = AskedFor(
@@ -159,59 +205,17 @@ def _queued(
             priority_s=command.priority_s,
             strict_class=command.strict_class,
         )
-    number, until_ms = first_step(step, asks, at_ms)
-    req = state.index.line_at(asks._replace(step=number) if number else asks).req
-    ttl_s = command.ttl_s
-    ttl_at_ms = None if ttl_s is None else at_ms + 1000 * ttl_s
-    wait_until_ms = step.wait_until_ms(asks.queue_id)
-    unusual = asks.named or asks.last or number or hops or asked
-    if classified is None and until_ms is None and not unusual:
-        # Most contacts. At most 15 keywords: a call with more of them is made by way of a dict and takes four times as long.
-        return ContactQueued(
-            contact_id=command.contact_id,
-            channel=command.channel,
-            queue_id=asks.queue_id,
-            req=req,
-            cfg=state.policy_version,
-            skills=asks.skills,
-            priority_s=command.priority_s,
-            strict_class=command.strict_class,
-            attributes=command.attributes,
-            ttl_at_ms=ttl_at_ms,
-            wait_until_ms=wait_until_ms,
-            gateway_id=command.gateway_id,
-            reference=command.reference,
-            dedupe_key=command.dedupe_key,
-            fingerprint=command.fingerprint,
-        )
-    priority_s, strict_class = command.priority_s, command.strict_class
-    rule = None if classified is None else classified.rule
-    if rule is not None:
-        priority_s += rule.priority_s
-        strict_class = max(strict_class, rule.strict_class)
-    return ContactQueued(
-        contact_id=command.contact_id,
-        channel=command.channel,
-        queue_id=asks.queue_id,
-        req=req,
-        cfg=state.policy_version,
-        skills=asks.skills,
-        priority_s=priority_s,
-        strict_class=strict_class,
-        attributes=command.attributes,
-        ttl_at_ms=ttl_at_ms,
-        wait_until_ms=wait_until_ms,
+    return msgspec.structs.replace(
+        _as_asked(step, command, asks),
+        priority_s=command.priority_s + (0 if rule is None else rule.priority_s),
+        strict_class=max(command.strict_class, 0 if rule is None else rule.strict_class),
         hops=hops,
-        gateway_id=command.gateway_id,
-        reference=command.reference,
-        dedupe_key=command.dedupe_key,
-        fingerprint=command.fingerprint,
         rule=None if rule is None else rule.name,
         failed_rules=() if classified is None else classified.failed,
         by_default=classified is not None and rule is None,
         asked=asked,
         plan=asks.plan,
-        step=number,
+        step=asks.step,
         step_until_ms=until_ms,
         preferred_agents=asks.named,
         last_agent_id=asks.last,
