@@ -81,12 +81,14 @@ def _sum(left: int, op: ast.operator, right: int) -> int:
             found = left - right
         case ast.Mult():
             found = left * right
-        case ast.Div() | ast.Mod():
+        case ast.Div():
             if right == 0:
                 raise Failed
             found = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
-            if isinstance(op, ast.Mod):
-                found = left - found * right
+        case ast.Mod():
+            if right == 0:
+                raise Failed
+            found = abs(left) % abs(right) * (1 if left >= 0 else -1)
         case _:
             raise AssertionError(op)
     if not -(2**63) <= found < 2**63:

@@ -1,8 +1,19 @@
 """Lessons about customers who are silent, who are away, and who had rather be called: one test a behaviour."""
 
 from router.model import commands as c
-from router.model.policy import LostDesktopAction
+from router.model.callbacks import CallbackFields, CallbackOutcome
+from router.model.events import OfferMade
+from router.model.policy import (
+    CallbackMode,
+    CallbackPolicy,
+    ChannelPolicy,
+    LostDesktopAction,
+    QueuePolicy,
+    WhenNobody,
+)
+from router.model.refusals import RefusalCode
 from router.model.states import ContactState
+from router.model.views import AvailabilityView
 from tests.builders import a_channel, a_contact, a_policy, a_queue, an_agent, not_ready, ready
 from tests.core.world import World, a_world
 
@@ -72,3 +83,91 @@ def test_silent_conversations_do_not_block_capacity() -> None:
     assert ada is not None and ada.units_used == 50 and len(ada.assignments) == 3
     world.done(c.UnparkContact(contact_id="c1"))
     assert [owner_of(world, name) for name in ("c1", "c2", "c3")] == ["ada", "ada", "ada"]
+
+
+def calls(**queue: object) -> World:
+    """A voice queue that offers callbacks; whoever declines or does not answer is asked again at once."""
+    policy = CallbackPolicy(mode=CallbackMode.AGENT_FIRST)
+    return a_world(a_policy(queues={"support": a_queue(callback=policy, cool_down_s=0, **queue)}))
+
+
+def test_a_callback_is_served_exactly_when_the_call_would_have_been() -> None:
+    """Lesson F3: the virtual queue; who hangs up keeps his place, and who comes later does not pass him."""
+    orders = []
+    for as_callback in (False, True):
+        world = calls()
+        for n in (1, 2, 3):
+            world.done(a_contact(f"c{n}"))
+            world.later(1)
+        if as_callback:
+            world.done(c.RequestCallback(contact_id="c2"))
+        world.done(a_contact("c4", priority_s=-5))
+        served = []
+        world.done(an_agent())
+        for event in world.done(ready()):
+            served += [event.contact_id] if isinstance(event, OfferMade) else []
+        while len(served) < 4:
+            contact_id = served[-1]
+            world.done(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id="ada"))
+            if as_callback and contact_id == "c2":
+                world.done(c.ReportCallback(contact_id="c2", outcome=CallbackOutcome.CONNECTED))
+            events = world.done(c.EndContact(contact_id=contact_id, agent_id="ada"))
+            served += [event.contact_id for event in events if isinstance(event, OfferMade)]
+        orders.append(served)
+    assert orders == [["c1", "c2", "c3", "c4"]] * 2
+
+
+def test_nobody_is_promised_an_agent_who_is_not_there() -> None:
+    """Lesson D5: the gateway can ask first, is told the same that a submit would be told, and is given a callback instead."""
+    world = calls(when_nobody=WhenNobody.REFUSE)
+    world.all_done(an_agent(), not_ready())
+    told = world.engine.availability("support", "voice", {})
+    assert isinstance(told, AvailabilityView)
+    assert (told.takes, told.refusal, told.agents_ready) == (False, "nobody_there", 0)
+    assert world.refused(a_contact("c1")).code is RefusalCode.NOBODY_THERE
+    world.done(a_contact("c2", callback=CallbackFields()))
+    made = world.done(ready())[-1]
+    assert isinstance(made, OfferMade) and made.contact_id == "c2"
+    told = world.engine.availability("support", "voice", {})
+    assert isinstance(told, AvailabilityView) and told.takes and told.agents_ready == 1
+
+
+def test_a_queue_may_take_contacts_while_nobody_is_ready() -> None:
+    """Lesson D3: whether it does is its policy, and availability says it."""
+    for when_nobody, takes in ((WhenNobody.WAIT, True), (WhenNobody.REFUSE, False)):
+        world = calls(when_nobody=when_nobody)
+        world.done(an_agent())
+        told = world.engine.availability("support", "voice", {})
+        assert isinstance(told, AvailabilityView) and told.takes is takes
+
+
+def test_a_chat_is_told_how_long_it_will_wait() -> None:
+    """Lesson F4: an interval for this very contact, on any channel."""
+    world = chats()
+    world.all_done(an_agent("ada"), ready("ada"))
+    for n in (1, 2):
+        taken(world, f"c{n}", "ada")
+    world.all_done(a_contact("c3", channel="chat"), a_contact("c4", channel="chat"))
+    waits = []
+    for name in ("c3", "c4"):
+        view = world.engine.contact(name)
+        assert view is not None and view.expected_wait is not None
+        assert view.expected_wait.interval_90 is not None
+        waits.append(view.expected_wait.p50_ms or 0)
+    assert 0 < waits[0] < waits[1]
+
+
+def test_callbacks_parking_and_opening_hours_are_in_the_core() -> None:
+    """Lesson F9: what others add by plug-ins is policy here, and one engine carries it out."""
+    keys = QueuePolicy.__struct_fields__ + ChannelPolicy.__struct_fields__
+    assert {"callback", "hours", "park_max_s", "unpark_away", "interrupts", "cap"} <= set(keys)
+    world = calls()
+    world.done(a_contact("c1"))
+    world.done(
+        c.RequestCallback(contact_id="c1", callback=CallbackFields(at_ms=world.at_ms + 60_000))
+    )
+    world.all_done(an_agent(), ready())
+    view = world.engine.contact("c1")
+    assert view is not None and view.state is ContactState.CALLBACK_SCHEDULED
+    made = [event for event in world.later(60) if isinstance(event, OfferMade)]
+    assert [event.contact_id for event in made] == ["c1"]
