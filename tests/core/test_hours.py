@@ -14,6 +14,7 @@ from router.model.policy import (
     CalendarPolicy,
     Policy,
     QueuePolicy,
+    StepPolicy,
     WeekPolicy,
     WhenClosed,
     WhenNobody,
@@ -339,3 +340,14 @@ def test_the_doctor_finds_what_never_opens_and_who_waits_for_it() -> None:
     assert found[FindingCode.QUEUE_NEVER_OPENS].subject == "support"
     assert found[FindingCode.CONTACTS_QUEUE_CLOSED].contact_ids == ("c1",)
     assert FindingCode.CONTACTS_NOBODY_READY not in found
+
+
+def test_a_new_policy_moves_no_plan_on_while_the_queue_is_closed() -> None:
+    plan = (StepPolicy(for_s=30, prefer_agents=("ada",)), StepPolicy())
+    queue = QueuePolicy(hours="never", when_closed=WhenClosed.WAIT, plan="known")
+    policy = a_policy(queues={"support": queue}, plans={"known": plan}, calendars={"never": NEVER})
+    world = a_world(policy, a_contact("c1"))
+    events = world.done(published(policy))
+    assert not [event for event in events if isinstance(event, e.ContactStepEntered)]
+    events = world.done(c.SetQueueOpen(queue_id="support", is_open=True))
+    assert [event.step for event in events if isinstance(event, e.ContactStepEntered)] == [1]

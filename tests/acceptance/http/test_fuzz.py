@@ -38,6 +38,9 @@ async def some_live_things(router: RouterProcess) -> dict[str, str]:
             if queue["queue"]["queue_id"] not in {"support", "sales", "tiny"}
         )
         await admin.call("PUT", f"/v1/policy{drain}", data=POLICY.encode(), headers=yaml)
+        for queue_id in ("support", "sales"):
+            # A request before may have closed it.
+            await admin.ok("POST", f"/v1/queues/{queue_id}/follow-hours")
         await admin.ok("PUT", "/v1/agents/ada", {})
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         waiting = (await admin.submit(queue_id="sales"))["contact_id"]

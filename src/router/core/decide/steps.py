@@ -192,8 +192,8 @@ def serve_left(step: Step) -> None:
 def leave_if_absent(step: Step, contact: Contact) -> None:
     """The next step, if this one is for certain agents and none of them is there."""
     state, line = step.state, contact.line
-    if not contact.key or contact.preferred_agent_id is not None:
-        return
+    if not contact.key or contact.held or contact.preferred_agent_id is not None:
+        return  # Who waits for the opening has no step under way.
     if line is None or line.only is None or state.policy is None:
         return
     plan = plan_of(state.policy, contact.queue_id, contact.plan)
