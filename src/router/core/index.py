@@ -33,7 +33,7 @@ class Index(IndexLines, IndexAgents):
         self.held_lines = {}
         self.private, self.queue_lines = {}, {}
         self.busy_lines, self.heads, self._memo = 0, [], None
-        self._plans, self._stages = bool(policy.plans), {}
+        self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
         self._asked = (0, [])

@@ -3,12 +3,18 @@
 Nothing here looks at who waits: ``freed`` and ``left`` tell ``matching`` whose turn to look it is.
 """
 
+from typing import Final
+
 from router.core import caps, interrupts
 from router.core.index_tables import IndexTables
 from router.core.profiles import Profile, ProfileKey, profile_key
 from router.core.state import Agent, Assignment, Offer
 from router.model.ids import AgentId
 from router.model.states import AgentState, Presence
+
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_LOST: Final = Presence.LOST
+_READY: Final = AgentState.READY
 
 
 class IndexAgents(IndexTables):
@@ -152,7 +158,7 @@ class IndexAgents(IndexTables):
 
     def refresh(self, agent: Agent) -> None:
         """Find out anew of which channels he could be offered an item."""
-        ready = agent.state is AgentState.READY
+        ready = agent.state is _READY
         if ready is not agent.counted_ready:
             self._count_ready(agent, ready=ready)
         if self.has_caps:
@@ -177,11 +183,7 @@ class IndexAgents(IndexTables):
 
     def room_of(self, agent: Agent) -> int:
         """Bits of the channels that fit his state, presence and capacity."""
-        if (
-            agent.state is not AgentState.READY
-            or agent.next_state is not None
-            or agent.presence is Presence.LOST
-        ):
+        if agent.state is not _READY or agent.next_state is not None or agent.presence is _LOST:
             return 0
         if self.has_interrupts:
             return interrupts.rooms(agent, self.channel_list) & ~agent.closed

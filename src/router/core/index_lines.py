@@ -18,6 +18,11 @@ from router.model.ids import AgentId, ContactId, QueueId
 from router.model.policy import CallbackMode
 from router.model.states import AgentState
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_CUSTOMER_FIRST: Final = CallbackMode.CUSTOMER_FIRST
+_READY: Final = AgentState.READY
+_WAITING: Final = CallbackPhase.WAITING
+
 # Requirement classes that are empty are kept for their next contact, up to this many.
 _EMPTY_LINES_MAX: Final = 2_000
 _NO_SKILLS: Final[dict[str, int]] = {}
@@ -36,7 +41,7 @@ class IndexLines(IndexTables):
             self.leave(contact)
             contact.line = line
             line.refs += 1
-        if self._plans:
+        if self.has_plans:
             self._raise(contact)
         if len(contact.offers) >= line.broadcast:
             return
@@ -96,7 +101,7 @@ class IndexLines(IndexTables):
         """The line of its requirement class, made if need be."""
         if contact.held:
             return self._held_line(contact)
-        if self._plans and (contact.plan is not None or contact.queue_id in self._planned):
+        if self.has_plans and (contact.plan is not None or contact.queue_id in self._planned):
             return self.line_at(asks_of(contact))
         return self._plain_line(
             contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
@@ -109,7 +114,7 @@ class IndexLines(IndexTables):
     def line_at(self, asks: Asks) -> Line:
         """The line of what is asked for."""
         policy = self._state.policy
-        if not self._plans or policy is None:
+        if not self.has_plans or policy is None:
             return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
         plan = plan_of(policy, asks.queue_id, asks.plan)
         if not plan:
@@ -211,7 +216,7 @@ class IndexLines(IndexTables):
             agent is not None
             and agent.profile is not None
             and agent.profile.serves(line)
-            and agent.state is AgentState.READY
+            and agent.state is _READY
             for agent in kept_for
         )
 
@@ -286,8 +291,4 @@ class IndexLines(IndexTables):
 def calls_first(contact: Contact) -> bool:
     """Whether its customer is called when its turn comes, instead of an offer."""
     callback = contact.callback
-    return (
-        callback is not None
-        and callback.mode is CallbackMode.CUSTOMER_FIRST
-        and callback.phase is CallbackPhase.WAITING
-    )
+    return callback is not None and callback.mode is _CUSTOMER_FIRST and callback.phase is _WAITING

@@ -81,7 +81,7 @@ class IndexTables:
         """Shared by all agents with the same overrides: few of them, so they stay at hand."""
         self.left: dict[AgentId, Agent | None] = {}
         """Agents for whom contacts are kept, and who may not be there for them any more; ``matching`` empties it."""
-        self._plans = False
+        self.has_plans = False
         """Whether the policy has any."""
         self._planned: frozenset[QueueId] = frozenset()
         """The queues that have one."""

@@ -13,6 +13,9 @@ from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_LIFO: Final = QueueOrder.LIFO
+
 Needs: TypeAlias = tuple[tuple[str, int], ...]
 # Queue, channel, requirement, the agents who alone may take it (none: everybody), other requirements that will do as well,
 # the plan's selection in place of the queue's.
@@ -160,7 +163,7 @@ class Line:
         """Who waits longest here, priorities apart."""
         if not self.head:
             return None
-        return self.by_key[self.waiting[-1] if self.queue.order is QueueOrder.LIFO else self.head]
+        return self.by_key[self.waiting[-1] if self.queue.order is _LIFO else self.head]
 
     def before(self, key: int) -> int:
         """How many wait here ahead of that place."""

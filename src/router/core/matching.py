@@ -19,8 +19,13 @@ from router.core.reasons import others_who_could, values_of
 from router.core.selection import chosen
 from router.core.state import Agent, Contact
 from router.model.ids import AgentId
-from router.model.policy import QUEUE_RANK, Selection
+from router.model.policy import QUEUE_RANK, FactValue, Selection
 from router.model.states import Turn
+
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_AGENT: Final = Turn.AGENT
+_CONTACT: Final = Turn.CONTACT
+_SELECTION_LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 _FEW_LINES: Final = 16
 _FEW_PROFILES: Final = 16
@@ -52,7 +57,7 @@ def _serve_freed(step: Step, index: Index) -> None:
             if found is None:
                 break
             contact, line = found
-            _bring_together(step, contact, agent, line, Turn.AGENT)
+            _bring_together(step, contact, agent, line, _AGENT)
 
 
 def _serve_seeking(step: Step, index: Index) -> None:
@@ -70,7 +75,7 @@ def _serve_seeking(step: Step, index: Index) -> None:
                 if line.only is not None:
                     leave_if_absent(step, contact)
                 break
-            _bring_together(step, contact, agent, line, Turn.CONTACT)
+            _bring_together(step, contact, agent, line, _CONTACT)
 
 
 def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn: Turn) -> None:
@@ -90,16 +95,13 @@ def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn
         # Nobody else could take it, and nothing was compared: most offers of a busy centre.
         make(step, contact, agent, line, _LONGEST_IDLE, turn)
         return
-    make(
-        step,
-        contact,
-        agent,
-        line,
-        _reason(line),
-        turn,
-        others_who_could(index, line, contact, agent, step.at_ms),
-        values_of(line, agent, turn),
-    )
+    if line.selection is _LONGEST_IDLE and line.only is None and not profile.ranks:
+        reason: str = _LONGEST_IDLE
+        values: dict[str, FactValue] | None = None
+    else:
+        reason, values = _reason(line), values_of(line, agent, turn)
+    others = others_who_could(index, line, contact, agent, step.at_ms)
+    make(step, contact, agent, line, reason, turn, others, values)
 
 
 def _reason(line: Line) -> str:
@@ -248,7 +250,7 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
     apart: frozenset[str] | None = None
     if contact.cool_downs or contact.offers or contact.callback:
         apart = frozenset(index.kept_apart_from(contact, at_ms)) or None
-    if line.selection is Selection.LONGEST_IDLE and mask.bit_count() > _FEW_PROFILES:
+    if line.selection is _SELECTION_LONGEST_IDLE and mask.bit_count() > _FEW_PROFILES:
         agent = _first_of_all(index, line, apart)
         if agent is not None:
             return agent

@@ -13,6 +13,10 @@ from router.core.state import Agent, Contact
 from router.model.policy import QUEUE_RANK, FactValue, Selection
 from router.model.states import Turn
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_AGENT: Final = Turn.AGENT
+_LONGEST_IDLE: Final = Selection.LONGEST_IDLE
+
 Values = dict[str, FactValue]
 
 # Kinds of agents that are counted one by one; beyond it nobody counts.
@@ -64,11 +68,11 @@ def values_of(line: Line, agent: Agent, turn: Turn) -> Values | None:
     """What was compared, as it is for this agent."""
     profile = agent.profile
     assert profile is not None
-    if turn is Turn.AGENT:
+    if turn is _AGENT:
         if not profile.ranks:
             return None
         return {"queue_rank": profile.ranks.get(line.queue_id, QUEUE_RANK)}
-    if line.selection is Selection.LONGEST_IDLE:
+    if line.selection is _LONGEST_IDLE:
         return None
     compared = _COMPARED.get(line.selection)
     return None if compared is None or line.only is not None else compared(line, agent)

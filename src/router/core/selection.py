@@ -14,6 +14,9 @@ from router.core.state import Agent
 from router.model.ids import AgentId, ContactId
 from router.model.policy import Selection
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_WEIGHTED_RANDOM: Final = Selection.WEIGHTED_RANDOM
+
 Apart: TypeAlias = Set[AgentId] | None
 Lot: TypeAlias = Callable[[ContactId], int]
 Chooser: TypeAlias = Callable[[list[Profile], Line, Apart], Agent | None]
@@ -162,6 +165,6 @@ def chosen(
     profiles: list[Profile], line: Line, apart: Apart, contact_id: ContactId, lot: Lot
 ) -> Agent | None:
     """The agent whom the line's rule chooses; ``lot`` is drawn only where the rule is chance."""
-    if line.selection is Selection.WEIGHTED_RANDOM:
+    if line.selection is _WEIGHTED_RANDOM:
         return drawn(profiles, line, apart, lot(contact_id))
     return CHOOSERS[line.selection](profiles, line, apart)

@@ -29,6 +29,24 @@ class TimerKind(IntEnum):
     STEP = 13
 
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_ASSIGNED: Final = ContactState.ASSIGNED
+_CALLBACK: Final = TimerKind.CALLBACK
+_CAP: Final = TimerKind.CAP
+_COOL_DOWN: Final = TimerKind.COOL_DOWN
+_DAY: Final = TimerKind.DAY
+_GRACE: Final = TimerKind.GRACE
+_HOURS: Final = TimerKind.HOURS
+_LOST: Final = Presence.LOST
+_NOT_READY: Final = AgentState.NOT_READY
+_OFFER: Final = TimerKind.OFFER
+_PREFERRED: Final = TimerKind.PREFERRED
+_QUEUED: Final = ContactState.QUEUED
+_RETURN: Final = TimerKind.RETURN
+_STEP: Final = TimerKind.STEP
+_TTL: Final = TimerKind.TTL
+_WAIT: Final = TimerKind.WAIT
+_WRAP_UP: Final = TimerKind.WRAP_UP
 _OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE, TimerKind.CAP})
 _SLACK: Final = 10_000
 
@@ -70,16 +88,15 @@ class Timers:
         """All deadlines, from the records."""
         state = self._state
         heap: list[Entry] = [
-            (offer.deadline_ms, TimerKind.OFFER, offer.offer_id, "")
-            for offer in state.offers.values()
+            (offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in state.offers.values()
         ]
         heap.extend(
-            (work.wrap_up_deadline_ms, TimerKind.WRAP_UP, work.assignment_id, "")
+            (work.wrap_up_deadline_ms, _WRAP_UP, work.assignment_id, "")
             for work in state.assignments.values()
             if work.wrap_up_deadline_ms is not None
         )
         heap.extend(
-            (work.parked_until_ms, TimerKind.WRAP_UP, work.assignment_id, "")
+            (work.parked_until_ms, _WRAP_UP, work.assignment_id, "")
             for work in state.assignments.values()
             if work.parked_until_ms is not None
         )
@@ -88,29 +105,29 @@ class Timers:
             if contact.state.is_terminal:
                 continue
             if contact.ttl_at_ms is not None:
-                heap.append((contact.ttl_at_ms, TimerKind.TTL, name, ""))
+                heap.append((contact.ttl_at_ms, _TTL, name, ""))
             if contact.wait_until_ms is not None:
-                heap.append((contact.wait_until_ms, TimerKind.WAIT, name, ""))
+                heap.append((contact.wait_until_ms, _WAIT, name, ""))
             if contact.preferred_until_ms is not None:
-                heap.append((contact.preferred_until_ms, TimerKind.PREFERRED, name, ""))
+                heap.append((contact.preferred_until_ms, _PREFERRED, name, ""))
             if contact.callback is not None and contact.callback.due_at_ms is not None:
-                heap.append((contact.callback.due_at_ms, TimerKind.CALLBACK, name, ""))
+                heap.append((contact.callback.due_at_ms, _CALLBACK, name, ""))
             if contact.step_until_ms is not None:
-                heap.append((contact.step_until_ms, TimerKind.STEP, name, ""))
+                heap.append((contact.step_until_ms, _STEP, name, ""))
             for agent_id, until_ms in (contact.cool_downs or {}).items():
-                heap.append((until_ms, TimerKind.COOL_DOWN, name, agent_id))
+                heap.append((until_ms, _COOL_DOWN, name, agent_id))
         for agent in state.agents.values():
             if agent.return_at_ms is not None:
-                heap.append((agent.return_at_ms, TimerKind.RETURN, agent.agent_id, ""))
+                heap.append((agent.return_at_ms, _RETURN, agent.agent_id, ""))
             if agent.grace_until_ms is not None:
-                heap.append((agent.grace_until_ms, TimerKind.GRACE, agent.agent_id, ""))
+                heap.append((agent.grace_until_ms, _GRACE, agent.agent_id, ""))
             if agent.cap_until_ms is not None:
-                heap.append((agent.cap_until_ms, TimerKind.CAP, agent.agent_id, ""))
+                heap.append((agent.cap_until_ms, _CAP, agent.agent_id, ""))
         if state.day_until_ms is not None:
-            heap.append((state.day_until_ms, TimerKind.DAY, "", ""))
+            heap.append((state.day_until_ms, _DAY, "", ""))
         for queue_id, hours in state.hours.items():
             if hours.look_at_ms is not None:
-                heap.append((hours.look_at_ms, TimerKind.HOURS, queue_id, ""))
+                heap.append((hours.look_at_ms, _HOURS, queue_id, ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
         self.heap = heap
@@ -124,15 +141,15 @@ class Timers:
 
     def _stands(self, entry: Entry) -> bool:
         due, kind, subject, other = entry
-        if kind == TimerKind.OFFER:
+        if kind == _OFFER:
             offer = self._state.offers.get(subject)
             return offer is not None and offer.deadline_ms == due
-        if kind == TimerKind.WRAP_UP:
+        if kind == _WRAP_UP:
             work = self._state.assignments.get(subject)
             return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
-        if kind == TimerKind.DAY:  # Of the workspace itself: its subject is empty.
+        if kind == _DAY:  # Of the workspace itself: its subject is empty.
             return self._state.day_until_ms == due
-        if kind == TimerKind.HOURS:
+        if kind == _HOURS:
             hours = self._state.hours.get(subject)
             return hours is not None and hours.look_at_ms == due
         if kind in _OF_AGENTS:
@@ -143,24 +160,24 @@ class Timers:
         agent = self._state.agents.get(agent_id)
         if agent is None:
             return False
-        if kind == TimerKind.RETURN:
-            return agent.return_at_ms == due and agent.state is AgentState.NOT_READY
-        if kind == TimerKind.CAP:
+        if kind == _RETURN:
+            return agent.return_at_ms == due and agent.state is _NOT_READY
+        if kind == _CAP:
             return agent.cap_until_ms == due
-        return agent.grace_until_ms == due and agent.presence is Presence.LOST
+        return agent.grace_until_ms == due and agent.presence is _LOST
 
     def _contact_stands(self, contact_id: str, kind: int, due: int, other: str) -> bool:
         contact = self._state.contacts.get(contact_id)
         if contact is None or contact.state.is_terminal:
             return False
-        if kind == TimerKind.TTL:
-            return contact.ttl_at_ms == due and contact.state is not ContactState.ASSIGNED
-        if kind == TimerKind.WAIT:
-            return contact.wait_until_ms == due and contact.state is ContactState.QUEUED
-        if kind == TimerKind.CALLBACK:
+        if kind == _TTL:
+            return contact.ttl_at_ms == due and contact.state is not _ASSIGNED
+        if kind == _WAIT:
+            return contact.wait_until_ms == due and contact.state is _QUEUED
+        if kind == _CALLBACK:
             return contact.callback is not None and contact.callback.due_at_ms == due
-        if kind == TimerKind.STEP:
-            return contact.step_until_ms == due and contact.state is ContactState.QUEUED
-        if kind == TimerKind.PREFERRED:
+        if kind == _STEP:
+            return contact.step_until_ms == due and contact.state is _QUEUED
+        if kind == _PREFERRED:
             return contact.preferred_until_ms == due and contact.key != 0
         return contact.key != 0 and (contact.cool_downs or {}).get(other) == due

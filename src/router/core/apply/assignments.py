@@ -17,6 +17,9 @@ from router.model.events import (
     WrapUpStarted,
 )
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_WRAP_UP: Final = TimerKind.WRAP_UP
+
 _ROWS: Final = {
     kind: Row(ASSIGNMENT, kind)
     for kind in (
@@ -43,7 +46,7 @@ def _parked(state: RoutingState, e: AssignmentParked) -> None:
     work.parked_until_ms = e.until_ms
     work.was_parked = True
     if e.until_ms is not None:
-        state.timers.add(e.until_ms, TimerKind.WRAP_UP, work.assignment_id)
+        state.timers.add(e.until_ms, _WRAP_UP, work.assignment_id)
     _hold_capacity(state, work, holds=False)
 
 
@@ -85,7 +88,7 @@ def _wrap_up_extended(state: RoutingState, e: WrapUpExtended) -> None:
 
 def _deadline(state: RoutingState, work: Assignment, deadline_ms: int) -> None:
     work.wrap_up_deadline_ms = deadline_ms
-    state.timers.add(deadline_ms, TimerKind.WRAP_UP, work.assignment_id)
+    state.timers.add(deadline_ms, _WRAP_UP, work.assignment_id)
 
 
 def _completed(state: RoutingState, e: AssignmentCompleted) -> None:

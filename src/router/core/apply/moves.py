@@ -7,6 +7,15 @@ from router.core.timers import TimerKind
 from router.core.transitions import Row
 from router.model.states import ContactState, OfferState
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_ACCEPTED: Final = OfferState.ACCEPTED
+_ASSIGNED: Final = ContactState.ASSIGNED
+_COOL_DOWN: Final = TimerKind.COOL_DOWN
+_PREFERRED: Final = TimerKind.PREFERRED
+_STEP: Final = TimerKind.STEP
+_TTL: Final = TimerKind.TTL
+_WAIT: Final = TimerKind.WAIT
+
 # A callback in no line: whether it is held back is asked when it comes into one.
 _AWAY: Final = ContactState.CALLBACK_SCHEDULED
 
@@ -35,7 +44,7 @@ def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
     contact.queue_id = queue_id
     state.tally(queue_id)[contact.state] += 1
     # Who comes into a closed queue waits for the opening; who was there before is another matter.
-    if contact.state is not ContactState.ASSIGNED and contact.state is not _AWAY:
+    if contact.state is not _ASSIGNED and contact.state is not _AWAY:
         contact.held = bool(state.hours) and state.is_closed(queue_id)
 
 
@@ -47,17 +56,17 @@ def wait(state: RoutingState, contact: Contact) -> None:
     state.index.place(contact)
     name, add = contact.contact_id, state.timers.add
     if contact.ttl_at_ms is not None:
-        add(contact.ttl_at_ms, TimerKind.TTL, name)
+        add(contact.ttl_at_ms, _TTL, name)
     if contact.wait_until_ms is not None:
-        add(contact.wait_until_ms, TimerKind.WAIT, name)
+        add(contact.wait_until_ms, _WAIT, name)
     if contact.preferred_until_ms is not None:
-        add(contact.preferred_until_ms, TimerKind.PREFERRED, name)
+        add(contact.preferred_until_ms, _PREFERRED, name)
     if contact.step_until_ms is not None:
-        add(contact.step_until_ms, TimerKind.STEP, name)
+        add(contact.step_until_ms, _STEP, name)
     if contact.cool_downs:
         for agent_id, until_ms in contact.cool_downs.items():
             if until_ms > state.at_ms:
-                add(until_ms, TimerKind.COOL_DOWN, name, agent_id)
+                add(until_ms, _COOL_DOWN, name, agent_id)
 
 
 def cool_down(contact: Contact, agent_id: str, until_ms: int | None, at_ms: int) -> None:
@@ -73,5 +82,5 @@ def remember_owner(contact: Contact) -> None:
     """The owner is about to lose the contact: his accept stays on record for a late repeat of it."""
     if contact.assignment_id is not None and contact.agent_id is not None:
         gone = contact.gone or {}
-        gone[contact.assignment_id] = (OfferState.ACCEPTED, contact.answered_seq, contact.agent_id)
+        gone[contact.assignment_id] = (_ACCEPTED, contact.answered_seq, contact.agent_id)
         contact.gone = gone

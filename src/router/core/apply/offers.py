@@ -20,6 +20,11 @@ from router.model.events import (
 )
 from router.model.states import AssignmentRole, ContactState
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_OFFER: Final = TimerKind.OFFER
+_OFFERED: Final = ContactState.OFFERED
+_OWNER: Final = AssignmentRole.OWNER
+
 _MADE: Final = Row(OFFER, OfferMade)
 _CONTACT_MADE: Final = Row(CONTACT, OfferMade)
 _CONTACT_ACCEPTED: Final = Row(CONTACT, OfferAccepted)
@@ -61,13 +66,13 @@ def _made(state: RoutingState, e: OfferMade) -> None:
     agent.offers[e.offer_id] = offer
     agent.last_offer_seq = state.seq
     state.index.take(agent, e.channel, e.units)
-    state.timers.add(e.deadline_ms, TimerKind.OFFER, e.offer_id)
+    state.timers.add(e.deadline_ms, _OFFER, e.offer_id)
 
 
 def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     contact = state.contacts[e.contact_id]
     offer = _close(state, contact, e)
-    if e.role is not AssignmentRole.OWNER:
+    if e.role is not _OWNER:
         move(state, contact, _CONTACT_ACCEPTED)
         enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role, offer)
         if state.index.has_caps:
@@ -95,7 +100,7 @@ def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferResc
     if not isinstance(e, OfferRescinded):
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
     state.index.release(state.agents[e.agent_id], offer.channel, offer.units)
-    if contact.state is ContactState.OFFERED and contact.offers:
+    if contact.state is _OFFERED and contact.offers:
         # Broadcast: one fewer has it, so one more may – this agent too, once nothing keeps them apart.
         wait(state, contact)
 

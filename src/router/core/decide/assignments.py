@@ -26,6 +26,15 @@ from router.model.outcome import Answer
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AssignmentRole, AssignmentState, ContactState
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_ACTIVE: Final = AssignmentState.ACTIVE
+_ASSIGNED: Final = ContactState.ASSIGNED
+_COMPLETED: Final = AssignmentState.COMPLETED
+_CONSULT: Final = AssignmentRole.CONSULT
+_ON_HOLD: Final = AssignmentState.ON_HOLD
+_OWNER: Final = AssignmentRole.OWNER
+_WRAP_UP: Final = AssignmentState.WRAP_UP
+
 _UNKNOWN: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
 
 
@@ -55,7 +64,7 @@ def release(step: Step, work: Assignment) -> None:
 
 def release_party(step: Step, work: Assignment) -> None:
     """He has left the conversation: a participant wraps up like an owner, a consult is simply over."""
-    if work.role is AssignmentRole.CONSULT:
+    if work.role is _CONSULT:
         complete(step, work, "consult_ended")
     else:
         release(step, work)
@@ -106,7 +115,7 @@ def _wrong_state(work: Assignment, *allowed: str) -> Refused:
 
 def allowed(work: Assignment) -> tuple[str, ...]:
     """What can be done with it in its present state, by him whose it is."""
-    if work.role is not AssignmentRole.OWNER and work.state is not AssignmentState.WRAP_UP:
+    if work.role is not _OWNER and work.state is not _WRAP_UP:
         return ("leave", "complete")
     match work.state:
         case AssignmentState.ACTIVE:
@@ -120,11 +129,11 @@ def allowed(work: Assignment) -> tuple[str, ...]:
 
 
 def _hold(step: Step, command: HoldAssignment) -> Answer:
-    return _turn(step, command, AssignmentState.ACTIVE, AssignmentState.ON_HOLD, AssignmentHeld)
+    return _turn(step, command, _ACTIVE, _ON_HOLD, AssignmentHeld)
 
 
 def _resume(step: Step, command: ResumeAssignment) -> Answer:
-    return _turn(step, command, AssignmentState.ON_HOLD, AssignmentState.ACTIVE, AssignmentResumed)
+    return _turn(step, command, _ON_HOLD, _ACTIVE, AssignmentResumed)
 
 
 def _turn(
@@ -137,7 +146,7 @@ def _turn(
     work = owned(step, command.assignment_id, command.agent_id)
     if work is None:
         return _UNKNOWN
-    is_owner = work.role is AssignmentRole.OWNER
+    is_owner = work.role is _OWNER
     if work.state is after and is_owner:
         return repeated(work.assignment_id, work.state, step.state.seq)
     if work.state is not before or not is_owner:
@@ -182,7 +191,7 @@ def _complete(step: Step, command: CompleteAssignment) -> Answer:
     work = owned(step, command.assignment_id, command.agent_id)
     if work is None:
         if _completed_before(step, command.assignment_id, command.agent_id):
-            return repeated(command.assignment_id, AssignmentState.COMPLETED, state.seq)
+            return repeated(command.assignment_id, _COMPLETED, state.seq)
         return _UNKNOWN
     codes = policy.dispositions if policy is not None else ()
     if command.disposition is not None and codes and command.disposition not in codes:
@@ -192,7 +201,7 @@ def _complete(step: Step, command: CompleteAssignment) -> Answer:
     contact = state.contacts.get(work.contact_id)
     if (
         contact is not None
-        and contact.state is ContactState.ASSIGNED
+        and contact.state is _ASSIGNED
         and contact.assignment_id == work.assignment_id
     ):
         for party in end_contact(step, work, "completed"):
@@ -200,13 +209,13 @@ def _complete(step: Step, command: CompleteAssignment) -> Answer:
     elif contact is not None and work.assignment_id in contact.parties:
         step_out(step, contact, work, "finished")
     complete(step, work, "finished", command.disposition)
-    return step.done(command.assignment_id, AssignmentState.COMPLETED)
+    return step.done(command.assignment_id, _COMPLETED)
 
 
 def step_out(step: Step, contact: Contact, work: Assignment, reason: str) -> None:
     """He leaves the conversation, the owner keeps it. His work is for the caller to release in the same step."""
     leave(step, contact, work, reason)
-    if work.role is AssignmentRole.CONSULT:
+    if work.role is _CONSULT:
         off_hold(step, contact)
 
 

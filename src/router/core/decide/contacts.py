@@ -49,6 +49,13 @@ from router.model.policy import WhenClosed
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_ASSIGNED: Final = ContactState.ASSIGNED
+_CONNECTED: Final = CallbackPhase.CONNECTED
+_OFFERED: Final = ContactState.OFFERED
+_OFFLINE: Final = AgentState.OFFLINE
+_QUEUED: Final = ContactState.QUEUED
+
 # As long as any time of a policy.
 _RESERVED_MAX_S: Final = 7 * 86_400
 _AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
@@ -115,7 +122,7 @@ def _update(step: Step, command: UpdateContact) -> Answer:
         )
     )
     answer = step.done(contact.contact_id, contact.state)
-    if contact.state is ContactState.OFFERED:
+    if contact.state is _OFFERED:
         rescind_unqualified(step, contact, "updated")
     return answer
 
@@ -124,7 +131,7 @@ def _cancel(step: Step, command: CancelContact) -> Answer:
     contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
-    if contact.state is ContactState.ASSIGNED:
+    if contact.state is _ASSIGNED:
         return wrong_state(contact.state, *_AFTER_ANSWER)
     return _withdraw(step, contact, command.reason)
 
@@ -151,12 +158,12 @@ def _abandon(step: Step, command: AbandonContact) -> Answer:
         return unknown_contact()
     if contact.state.is_terminal:
         return repeated(contact.contact_id, contact.state, contact.ended_seq)
-    if contact.callback is not None and contact.callback.phase is not CallbackPhase.CONNECTED:
+    if contact.callback is not None and contact.callback.phase is not _CONNECTED:
         # He has hung up because he is to be called back: that must not cost him his place.
         return wrong_state(
             contact.state, *_NOT_ON_THE_LINE, detail="a callback: the customer is not on the line"
         )
-    if contact.state is ContactState.ASSIGNED:
+    if contact.state is _ASSIGNED:
         return _end_assigned(step, contact, "customer_left")
     rescind_all(step, contact, "customer_left")
     step.emit(
@@ -176,7 +183,7 @@ def _end(step: Step, command: EndContact) -> Answer:
         return unknown_contact()
     if command.agent_id is not None and contact.agent_id != command.agent_id:
         return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
-    if contact.state is ContactState.ASSIGNED:
+    if contact.state is _ASSIGNED:
         return _end_assigned(step, contact, command.reason)
     return _withdraw(step, contact, command.reason)
 
@@ -206,7 +213,7 @@ def _requeue(step: Step, command: RequeueContact) -> Answer:
         return unknown_queue()
     if contact.state.is_terminal:
         return wrong_state(contact.state)
-    if contact.state is ContactState.QUEUED and queue_id == contact.queue_id:
+    if contact.state is _QUEUED and queue_id == contact.queue_id:
         return repeated(contact.contact_id, contact.state, state.seq)
     return to_queue(step, contact, queue_id, "supervisor")
 
@@ -214,7 +221,7 @@ def _requeue(step: Step, command: RequeueContact) -> Answer:
 def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer:
     """From any live state into a queue, at its old age; the owner loses it in this very event."""
     state = step.state
-    owner = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
+    owner = _work(step, contact) if contact.state is _ASSIGNED else None
     rescind_all(step, contact, "policy" if reason == "drained" else "moved")
     parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     cool_down_s = state.queue_policy(queue_id).cool_down_s if owner is not None else 0
@@ -257,7 +264,7 @@ def _transfer(step: Step, command: TransferContact) -> Answer:
             field="to_queue_id",
             detail="exactly one of to_queue_id and to_agent_id",
         )
-    if contact.state is not ContactState.ASSIGNED:
+    if contact.state is not _ASSIGNED:
         return wrong_state(contact.state)
     if command.agent_id is not None and contact.agent_id != command.agent_id:
         return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
@@ -307,7 +314,7 @@ def _transfer_to(step: Step, contact: Contact, agent: Agent, command: TransferCo
     )
     if is_in_it or cooling or not fits_now(step.state, agent, contact.channel):
         patient = command.wait_s is not None and not cooling
-        if not patient or agent.state is AgentState.OFFLINE or is_in_it:
+        if not patient or agent.state is _OFFLINE or is_in_it:
             return Refused(
                 code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
             )
@@ -347,9 +354,9 @@ def _assign(step: Step, command: AssignContact) -> Answer:
         return unknown_agent()
     if contact.state.is_terminal:
         return wrong_state(contact.state)
-    if contact.state is ContactState.ASSIGNED and contact.agent_id == agent.agent_id:
+    if contact.state is _ASSIGNED and contact.agent_id == agent.agent_id:
         return repeated(contact.contact_id, contact.state, contact.answered_seq)
-    if agent.state is AgentState.OFFLINE:
+    if agent.state is _OFFLINE:
         return Refused(
             code=RefusalCode.AGENT_STATE,
             field="agent_id",
@@ -362,7 +369,7 @@ def _assign(step: Step, command: AssignContact) -> Answer:
     own = [o for o in contact.offers if state.offers[o].agent_id == agent.agent_id]
     if not state.index.has_capacity(agent, contact.channel, without=len(own)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
-    old = _work(step, contact) if contact.state is ContactState.ASSIGNED else None
+    old = _work(step, contact) if contact.state is _ASSIGNED else None
     rescind_all(step, contact, "taken", about_to_get_it=agent)
     if contact.parties:
         end_consult(step, contact)

@@ -22,6 +22,10 @@ from router.model.refusals import RefusalCode, Refused
 from router.model.states import ContactState
 from router.rules.entry import Classified
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_QUEUED: Final = ContactState.QUEUED
+_WAIT: Final = WhenNobody.WAIT
+
 
 def enqueue(step: Step, command: EnqueueContact) -> Answer:
     """Queue it, or say why not. The answer's state is the contact's at the event that the answer names."""
@@ -29,18 +33,20 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     if command.dedupe_key is not None and (first := state.dedupe.get(command.dedupe_key)):
         if first.fingerprint != (command.fingerprint or b""):
             return Refused(code=RefusalCode.KEY_REUSED, field="idempotency_key")
-        return repeated(first.contact_id, ContactState.QUEUED, first.seq)
+        return repeated(first.contact_id, _QUEUED, first.seq)
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_QUEUE, detail="no policy has been published")
-    event = decided(step, policy, command, _last_agent(state, command.continues))
+    before = command.continues
+    last = None if before is None else _last_agent(state, before)
+    event = decided(step, policy, command, last)
     if isinstance(event, Refused):
         return event
     step.emit(event)
     seq = state.seq
     if command.callback is not None:
         agree(step, state.contacts[command.contact_id], command.callback)
-    return Done(subject=command.contact_id, state=ContactState.QUEUED, seq=seq)
+    return Done(subject=command.contact_id, state=_QUEUED, seq=seq)
 
 
 def decided(
@@ -125,9 +131,9 @@ def _joined(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
     return joined
 
 
-def _last_agent(state: RoutingState, continues: str | None) -> str | None:
+def _last_agent(state: RoutingState, continues: str) -> str | None:
     """Who had the contact that this one goes on with."""
-    before = None if continues is None else state.contacts.get(continues)
+    before = state.contacts.get(continues)
     return None if before is None else before.last_agent_id
 
 
@@ -136,7 +142,7 @@ def _admit(
 ) -> tuple[str, int] | Refused:
     """The queue that takes it, and how many overflows lie before it."""
     queue = policy.queues[asks.queue_id]
-    if queue.length_max is None and queue.when_nobody is WhenNobody.WAIT and not state.hours:
+    if queue.length_max is None and queue.when_nobody is _WAIT and not state.hours:
         return asks.queue_id, 0
     index = state.index
     return admit(
@@ -152,7 +158,10 @@ def _admit(
 def _queued(
     step: Step, command: EnqueueContact, asks: Asks, classified: Classified | None, hops: int
 ) -> ContactQueued:
-    number, until_ms = first_step(step, asks, step.at_ms)
+    number: int = 0
+    until_ms: int | None = None
+    if step.state.index.has_plans:
+        number, until_ms = first_step(step, asks, step.at_ms)
     if (
         classified is None
         and until_ms is None

@@ -1,15 +1,20 @@
 """The queued next state: one slot, entered when the agent's work is done."""
 
+from typing import Final
+
 from router.core.decide.step import Step
 from router.core.state import Agent
 from router.model.events import AgentStateChanged
 from router.model.states import AssignmentState
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_PARKED: Final = AssignmentState.PARKED
+
 
 def has_work(agent: Agent) -> bool:
     """Whether he has offers or assignments in hand. What is parked waits for the customer, not he for it."""
     return bool(agent.offers) or any(
-        work.state is not AssignmentState.PARKED for work in agent.assignments.values()
+        work.state is not _PARKED for work in agent.assignments.values()
     )
 
 

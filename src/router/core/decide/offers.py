@@ -25,6 +25,14 @@ from router.model.policy import FactValue
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, AssignmentRole, OfferState, Turn
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_ACCEPTED: Final = OfferState.ACCEPTED
+_CONSULT: Final = AssignmentRole.CONSULT
+_DECLINED: Final = OfferState.DECLINED
+_NOT_READY: Final = AgentState.NOT_READY
+_OWNER: Final = AssignmentRole.OWNER
+_READY: Final = AgentState.READY
+
 
 def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
     """Offer an assigned contact to another agent; its owner keeps it until the accept."""
@@ -41,7 +49,7 @@ def make_consult(step: Step, contact: Contact, agent: Agent, line: Line) -> None
         "consult",
         None,
         from_agent_id=contact.agent_id,
-        role=AssignmentRole.CONSULT,
+        role=_CONSULT,
     )
 
 
@@ -95,18 +103,18 @@ def accept(step: Step, command: AcceptOffer) -> Answer:
     state = step.state
     offer = state.offers.get(command.offer_id)
     if offer is None or offer.agent_id != command.agent_id:
-        return _not_pending(step, command.offer_id, command.agent_id, OfferState.ACCEPTED)
+        return _not_pending(step, command.offer_id, command.agent_id, _ACCEPTED)
     contact = state.contacts[offer.contact_id]
     _win(step, contact, offer)
-    if offer.role is not AssignmentRole.OWNER:
+    if offer.role is not _OWNER:
         seq = (contact.gone or {})[command.offer_id][1]
-        return Done(subject=command.offer_id, state=OfferState.ACCEPTED, seq=seq)
+        return Done(subject=command.offer_id, state=_ACCEPTED, seq=seq)
     # Siblings may have been rescinded after the accept; its own number stands on the contact.
-    return Done(subject=command.offer_id, state=OfferState.ACCEPTED, seq=contact.answered_seq)
+    return Done(subject=command.offer_id, state=_ACCEPTED, seq=contact.answered_seq)
 
 
 def _win(step: Step, contact: Contact, offer: Offer) -> None:
-    if offer.role is not AssignmentRole.OWNER:
+    if offer.role is not _OWNER:
         _advise(step, contact, offer)
         return
     state = step.state
@@ -152,7 +160,7 @@ def decline(step: Step, command: DeclineOffer) -> Answer:
     state = step.state
     offer = state.offers.get(command.offer_id)
     if offer is None or offer.agent_id != command.agent_id:
-        return _not_pending(step, command.offer_id, command.agent_id, OfferState.DECLINED)
+        return _not_pending(step, command.offer_id, command.agent_id, _DECLINED)
     contact = state.contacts[offer.contact_id]
     step.emit(
         OfferDeclined(
@@ -164,7 +172,7 @@ def decline(step: Step, command: DeclineOffer) -> Answer:
             from_agent_id=offer.from_agent_id,
         )
     )
-    answer = step.done(command.offer_id, OfferState.DECLINED)
+    answer = step.done(command.offer_id, _DECLINED)
     requeue_unaccepted(step, contact, "declined")
     enter_next_state(step, state.agents[command.agent_id])
     return answer
@@ -184,13 +192,13 @@ def expire(step: Step, offer: Offer) -> None:
         )
     )
     rona = state.queue_policy(offer.queue_id).rona
-    out = rona.not_ready and not offer.broadcast and agent.state is AgentState.READY
+    out = rona.not_ready and not offer.broadcast and agent.state is _READY
     if out and agent.next_state is None:  # A state that he asked for himself comes first.
         back = rona.return_after_s
         step.emit(
             AgentStateChanged(
                 agent_id=agent.agent_id,
-                state=AgentState.NOT_READY,
+                state=_NOT_READY,
                 from_state=agent.state,
                 reason="rona",
                 return_at_ms=None if back is None else step.at_ms + back * 1000,
@@ -213,7 +221,7 @@ def _not_pending(step: Step, offer_id: str, agent_id: str, wanted: OfferState) -
     if contact is not None:
         end = (contact.gone or {}).get(offer_id)
         if contact.assignment_id == offer_id and contact.agent_id is not None:
-            end = (OfferState.ACCEPTED, contact.answered_seq, contact.agent_id)
+            end = (_ACCEPTED, contact.answered_seq, contact.agent_id)
         if end is not None and end[2] == agent_id:
             how, seq, _ = end
             if how is wanted:

@@ -1,6 +1,7 @@
 """Offers taken back by the router, and contacts that go back to their places."""
 
 from collections.abc import Set
+from typing import Final
 
 from router.core.decide.leaving import back_in_line
 from router.core.decide.next_state import enter_next_state
@@ -10,6 +11,9 @@ from router.core.plans import asks_of
 from router.core.state import Agent, Contact, Offer
 from router.model.events import ContactRequeued, OfferRescinded
 from router.model.states import ContactState
+
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_OFFERED: Final = ContactState.OFFERED
 
 
 def rescind_all(
@@ -66,7 +70,7 @@ def rescind_unqualified(step: Step, contact: Contact, reason: str) -> None:
 
 def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
     """When the last live offer of an OFFERED contact has ended, it waits again, at its old place."""
-    if contact.state is not ContactState.OFFERED or contact.offers:
+    if contact.state is not _OFFERED or contact.offers:
         return
     preferred, until_ms = contact.preferred_agent_id, contact.preferred_until_ms
     if until_ms is not None and reason in ("declined", "rona"):

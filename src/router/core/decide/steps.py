@@ -16,6 +16,13 @@ from router.model.ids import QueueId
 from router.model.policy import SkipIf, StepPolicy
 from router.model.states import AgentState
 
+# Bound once: to look a member up on its class takes longer than most of what is done with it.
+_NEVER: Final = SkipIf.NEVER
+_NOBODY_FREE: Final = SkipIf.NOBODY_FREE
+_NOBODY_QUALIFIED: Final = SkipIf.NOBODY_QUALIFIED
+_NOBODY_READY: Final = SkipIf.NOBODY_READY
+_READY: Final = AgentState.READY
+
 # What an agent's leaving can make true; that nobody is free is asked on entering only, for he may be busy for a moment.
 _WHILE_THERE: Final = {
     SkipIf.NOBODY_QUALIFIED: SkipIf.NOBODY_QUALIFIED,
@@ -51,7 +58,7 @@ def _from(
 
 def _skipped(index: Index, step: StepPolicy, asks: Asks) -> bool:
     condition = skip_condition(step)
-    if condition is SkipIf.NEVER:
+    if condition is _NEVER:
         return False
     if step.queue is not None:
         asks = asks._replace(queue_id=step.queue)
@@ -66,9 +73,9 @@ def _nobody(index: Index, line: Line, condition: SkipIf) -> bool:
     if line.only is not None:
         return not any(_is_there(index.agent(name), line, condition) for name in line.only)
     mask = line.profile_mask
-    if condition is SkipIf.NOBODY_READY:
+    if condition is _NOBODY_READY:
         return not any(profile.ready for profile in index.profiles_in(mask))
-    if condition is SkipIf.NOBODY_FREE:
+    if condition is _NOBODY_FREE:
         mask &= index.open_profiles[line.channel_index]
     return not mask
 
@@ -76,9 +83,9 @@ def _nobody(index: Index, line: Line, condition: SkipIf) -> bool:
 def _is_there(agent: Agent | None, line: Line, condition: SkipIf) -> bool:
     if agent is None or agent.profile is None or not agent.profile.serves(line):
         return False
-    if condition is SkipIf.NOBODY_READY:
-        return agent.state is AgentState.READY
-    return condition is SkipIf.NOBODY_QUALIFIED or bool(agent.room >> line.channel_index & 1)
+    if condition is _NOBODY_READY:
+        return agent.state is _READY
+    return condition is _NOBODY_QUALIFIED or bool(agent.room >> line.channel_index & 1)
 
 
 def time_is_over(step: Step, contact: Contact) -> None:
