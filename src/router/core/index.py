@@ -32,7 +32,7 @@ class Index(IndexLines, IndexAgents):
         self.lines, self.by_index, self._free_indexes = {}, [], []
         self.held_lines = {}
         self.private, self.queue_lines = {}, {}
-        self.busy_lines, self.heads, self._memo = 0, [], None
+        self.busy_lines, self.heads, self._memo, self._planned_memo = 0, [], None, None
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []

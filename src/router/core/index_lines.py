@@ -58,7 +58,8 @@ class IndexLines(IndexTables):
         """What its plan adds to its credit and class."""
         contact.raised_s = contact.raised_class = 0
         if contact.plan is not None or contact.queue_id in self._planned:
-            stage = self.stage(asks_of(contact))
+            asks, known = asks_of(contact), self._planned_memo
+            stage = known[2] if known is not None and known[0] == asks else self.stage(asks)
             contact.raised_s, contact.raised_class = stage.raised_s, stage.raised_class
 
     def unplace(self, contact: Contact) -> None:
@@ -116,13 +117,18 @@ class IndexLines(IndexTables):
         policy = self._state.policy
         if not self.has_plans or policy is None:
             return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
+        known = self._planned_memo
+        if known is not None and known[0] == asks:  # As for plain lines: decide asks, then apply.
+            return known[1]
         plan = plan_of(policy, asks.queue_id, asks.plan)
         if not plan:
             return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
         stage = self.stage(asks)
         only = only_of(plan, asks)
         key = (asks.queue_id, asks.channel, stage.needs, only, stage.also, stage.selection)
-        return self.lines.get(key) or self._make_line(key)
+        line = self.lines.get(key) or self._make_line(key)
+        self._planned_memo = (asks, line, stage)
+        return line
 
     def stage(self, asks: Asks) -> Stage:
         """What the step asks for, whoever is preferred."""
@@ -267,7 +273,7 @@ class IndexLines(IndexTables):
         return line
 
     def _drop_line(self, line: Line) -> None:
-        self._memo = None
+        self._memo = self._planned_memo = None
         del (self.held_lines if line.held else self.lines)[line.key]
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)

@@ -8,7 +8,7 @@ from typing import Final
 
 from router.core.fact_order import OrderingFacts
 from router.core.lines import Line, LineKey, Needs
-from router.core.plans import Stage
+from router.core.plans import Asks, Stage
 from router.core.profiles import IdleOrder, Profile, ProfileKey
 from router.core.state import Agent, Contact, RoutingState
 from router.model.ids import AgentId, ContactId, QueueId
@@ -87,6 +87,7 @@ class IndexTables:
         """The queues that have one."""
         self._stages: dict[tuple[QueueId, str | None, int, Needs], Stage] = {}
         self._memo: tuple[QueueId, str, dict[str, int], AgentId | None, Line] | None = None
+        self._planned_memo: tuple[Asks, Line, Stage] | None = None
 
     def all_lines(self) -> list[Line]:
         """Every line, also those of contacts that are held back."""

@@ -48,7 +48,7 @@ def _from(
     index: Index, plan: tuple[StepPolicy, ...], asks: Asks, number: int, begins_at_ms: int
 ) -> tuple[int, int | None]:
     last = len(plan) - 1
-    while number < last and _skipped(index, plan[number], asks._replace(step=number)):
+    while number < last and _skipped(index, plan[number], asks, number):
         number += 1
     for_s = plan[number].for_s
     if number == last or for_s is None:
@@ -56,13 +56,12 @@ def _from(
     return number, begins_at_ms + 1000 * for_s
 
 
-def _skipped(index: Index, step: StepPolicy, asks: Asks) -> bool:
+def _skipped(index: Index, step: StepPolicy, asks: Asks, number: int) -> bool:
     condition = skip_condition(step)
     if condition is _NEVER:
         return False
-    if step.queue is not None:
-        asks = asks._replace(queue_id=step.queue)
-    line = index.line_at(asks._replace(reserved=None))
+    queue_id = step.queue or asks.queue_id
+    line = index.line_at(asks._replace(queue_id=queue_id, step=number, reserved=None))
     empty = _nobody(index, line, condition)
     index.drop_if_unused(line)
     return empty
@@ -141,12 +140,23 @@ def begin(step: Step, contact: Contact) -> None:
 
 def enter(step: Step, contact: Contact, number: int, until_ms: int | None, reason: str) -> None:
     """That step holds now."""
+    # Written out: `_replace` takes longer than all the rest of it.
+    asks = Asks(
+        contact.queue_id,
+        contact.channel,
+        contact.skills,
+        contact.plan,
+        number,
+        contact.preferred_agents,
+        contact.last_agent_id,
+        contact.preferred_agent_id,
+    )
     step.emit(
         ContactStepEntered(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             step=number,
-            req=step.state.index.line_at(asks_of(contact)._replace(step=number)).req,
+            req=step.state.index.line_at(asks).req,
             reason=reason,
             step_until_ms=until_ms,
             gateway_id=contact.gateway_id,
