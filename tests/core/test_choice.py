@@ -352,9 +352,25 @@ def test_who_is_offered_a_thousand_contacts_in_vain_stands_in_line_once() -> Non
         engine.handle(a_contact(f"d{n}"), START_MS)
         engine.handle(c.AbandonContact(contact_id=f"c{n}"), START_MS)
         engine.handle(c.AbandonContact(contact_id=f"d{n}"), START_MS)
-    orders = engine._state.index.idle
+    orders = next(iter(engine._state.index.profiles.values())).idle
     assert all(len(one._main) + len(one._back) < 100 for one in orders)
     assert [agent.agent_id for agent in orders[0]] == ["ada", "bob"]
+
+
+def test_the_longest_idle_of_many_kinds_is_found_however_many_come() -> None:
+    """Beyond sixteen kinds there is an order over all of them: it knows those who were free before it was there."""
+    names = [f"a{n:02}" for n in range(20)]
+    skills = tuple(f"s{n}" for n in range(20))
+    world = World(a_policy(skills=skills))
+    for n, name in enumerate(names):
+        world.all_done(an_agent(name, skills={skills[n]: 1}), ready(name))
+    world.done(a_contact("busy"))
+    world.done(c.AcceptOffer(offer_id="busy.1", agent_id="a00"))
+    made = []
+    for n in range(19):
+        events = world.done(a_contact(f"c{n}"))
+        made += [one.agent_id for one in events if isinstance(one, e.OfferMade)]
+    assert made == names[1:]
 
 
 def test_a_step_of_a_plan_may_choose_by_the_facts_of_the_queue_or_by_the_day() -> None:

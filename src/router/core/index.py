@@ -37,6 +37,7 @@ class Index(IndexLines, IndexAgents):
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
         self._asked = (0, [])
+        self.many_kinds = False
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
         self.freed.clear()
@@ -73,6 +74,7 @@ class Index(IndexLines, IndexAgents):
         self.has_caps = policy.agents.cap is not None or any(
             channel.policy.cap is not None for channel in self.channel_list
         )
+        self.has_blocks = any(channel.blocked_by for channel in self.channel_list)
         self.channel_lines = [0] * len(self.channel_list)
         self._limits = {}
         self._declared = frozenset(policy.skills)

@@ -3,11 +3,12 @@
 Nothing here looks at who waits: ``freed`` and ``left`` tell ``matching`` whose turn to look it is.
 """
 
+from heapq import merge
 from typing import Final
 
 from router.core import caps, interrupts
 from router.core.index_tables import IndexTables
-from router.core.profiles import Profile, ProfileKey, profile_key
+from router.core.profiles import FEW_PROFILES, Profile, ProfileKey, profile_key
 from router.core.state import Agent, Assignment, Offer
 from router.model.ids import AgentId
 from router.model.states import AgentState, Presence
@@ -69,7 +70,16 @@ class IndexAgents(IndexTables):
         for line in self.all_lines():
             if line.only is None or line.held:
                 self._meet(profile, line)
+        if not self.many_kinds and len(self.profiles) > FEW_PROFILES:
+            self._order_everybody()
         return profile
+
+    def _order_everybody(self) -> None:
+        """From now on there is one idle order over all kinds of agents as well: few are looked at one by one."""
+        self.many_kinds = True
+        for i, order in enumerate(self.idle):
+            for agent in merge(*(one.idle[i] for one in self.profiles.values()), key=_idle_no):
+                order.add(agent)
 
     def take_limits(self, agent: Agent) -> None:
         """His capacity, from his record and the policy."""
@@ -190,9 +200,10 @@ class IndexAgents(IndexTables):
         counts, limits = agent.counts, agent.limits
         free = agent.units - agent.units_used
         held = 0
-        for i, count in enumerate(counts):
-            if count:
-                held |= 1 << i
+        if self.has_blocks:
+            for i, count in enumerate(counts):
+                if count:
+                    held |= 1 << i
         room = 0
         for channel in self.channel_list:
             i = channel.index
@@ -214,10 +225,12 @@ class IndexAgents(IndexTables):
                 if not order:
                     self.open_profiles[i] |= profile.bit
                 order.add(agent)
-                self.idle[i].add(agent)
+                if self.many_kinds:
+                    self.idle[i].add(agent)
             else:
                 order.remove(agent)
-                self.idle[i].remove(agent)
+                if self.many_kinds:
+                    self.idle[i].remove(agent)
                 if not order:
                     self.open_profiles[i] &= ~profile.bit
 
@@ -227,3 +240,7 @@ def holding(agent: Agent) -> list[Offer | Assignment]:
     items: list[Offer | Assignment] = list(agent.offers.values())
     items.extend(work for work in agent.assignments.values() if work.holds)
     return items
+
+
+def _idle_no(agent: Agent) -> int:
+    return agent.idle_no

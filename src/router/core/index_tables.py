@@ -59,6 +59,9 @@ class IndexTables:
         self._free_profiles: list[int] = []
         self._asked: tuple[int, list[Profile]] = (0, [])
         self.open_profiles: list[int] = []
+        self.many_kinds = False
+        """More profiles than are looked at one by one: only then is the order of everybody kept."""
+        self.has_blocks = False
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
         self.has_interrupts = False

@@ -13,7 +13,7 @@ from router.core.decide.step import Step
 from router.core.decide.steps import leave_if_absent, serve_left
 from router.core.index import Index, calls_first
 from router.core.lines import Line
-from router.core.profiles import Profile
+from router.core.profiles import FEW_PROFILES, Profile
 from router.core.ranking import class_of
 from router.core.reasons import others_who_could, values_of
 from router.core.selection import chosen
@@ -28,7 +28,6 @@ _CONTACT: Final = Turn.CONTACT
 _SELECTION_LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 _FEW_LINES: Final = 16
-_FEW_PROFILES: Final = 16
 _LOOK_AT_MOST: Final = 32
 _LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
@@ -250,7 +249,7 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
     apart: frozenset[str] | None = None
     if contact.cool_downs or contact.offers or contact.callback:
         apart = frozenset(index.kept_apart_from(contact, at_ms)) or None
-    if line.selection is _SELECTION_LONGEST_IDLE and mask.bit_count() > _FEW_PROFILES:
+    if line.selection is _SELECTION_LONGEST_IDLE and mask.bit_count() > FEW_PROFILES:
         agent = _first_of_all(index, line, apart)
         if agent is not None:
             return agent

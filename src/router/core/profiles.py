@@ -16,6 +16,8 @@ from router.rules.qualification import FactKey, Qualification
 Ranks: TypeAlias = tuple[tuple[QueueId, int], ...]
 ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs, FactKey, FactPlaces, Ranks]
 
+# So many kinds of agents are looked at one by one; beyond it an order over all of them is kept.
+FEW_PROFILES: Final = 16
 # Stale entries that an order may hold beyond as many as it has agents.
 _STALE_MAX: Final = 64
 

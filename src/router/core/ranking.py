@@ -21,6 +21,7 @@ _TIME_BITS: Final = 54
 _SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
 _TIME_MASK: Final = (1 << _TIME_BITS) - 1
 _CLASS_SHIFT: Final = _SEQ_BITS + _TIME_BITS + 1
+_NEWEST_FIRST: Final = QueueOrder.LIFO
 _LIFO: Final = 1 << (_SEQ_BITS + _TIME_BITS)
 
 
@@ -29,9 +30,13 @@ def rank_key(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int
 
     ``due_after_ms``: the time within which contacts of this queue are to be answered, where due dates are compared.
     """
-    strict = max(contact.strict_class, queue.strict_class, contact.raised_class)
+    strict = contact.strict_class
+    if queue.strict_class > strict:
+        strict = queue.strict_class
+    if contact.raised_class > strict:
+        strict = contact.raised_class
     credit_ms = 1000 * (contact.priority_s + queue.priority_s + contact.raised_s)
-    if queue.order is QueueOrder.LIFO:
+    if queue.order is _NEWEST_FIRST:
         newest = _TIME_MASK - (contact.queued_at_ms + credit_ms + _TIME_OFFSET)
         place = newest << _SEQ_BITS | _SEQ_MASK - contact.orig_seq
         return (_CLASS_MAX - strict) << _CLASS_SHIFT | _LIFO | place
