@@ -5,6 +5,7 @@ it reads the masks and the room that ``index_agents.py`` keeps.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -12,7 +13,7 @@ from router.core.index_tables import IndexTables
 from router.core.lines import Line, LineKey, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
 from router.core.ranking import rank_key
-from router.core.state import Contact
+from router.core.state import Agent, Contact
 from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, QueueId
 from router.model.policy import CallbackMode
@@ -196,15 +197,8 @@ class IndexLines(IndexTables):
         i = line.channel_index
         if line.only is None:
             return bool(self.open_profiles[i] & line.profile_mask)
-        kept_for = [self.agent(name) for name in line.only]
         self.drop_if_unused(line)
-        return any(
-            agent is not None
-            and agent.profile is not None
-            and agent.profile.serves(line)
-            and agent.room >> i & 1
-            for agent in kept_for
-        )
+        return any(agent.room >> i & 1 for agent in self.kept_for(line, line.only))
 
     def somebody_is_ready(self, asks: Asks) -> bool:
         """Whether somebody who qualifies for such a contact, in any step of its plan, is READY, busy or free."""
@@ -216,15 +210,15 @@ class IndexLines(IndexTables):
         line = self.line_at(asks)
         if line.only is None:
             return any(profile.ready for profile in self.profiles_in(line.profile_mask))
-        kept_for = [self.agent(name) for name in line.only]
         self.drop_if_unused(line)
-        return any(
-            agent is not None
-            and agent.profile is not None
-            and agent.profile.serves(line)
-            and agent.state is _READY
-            for agent in kept_for
-        )
+        return any(agent.state is _READY for agent in self.kept_for(line, line.only))
+
+    def kept_for(self, line: Line, names: tuple[AgentId, ...]) -> Iterator[Agent]:
+        """Those of the agents who are on record and qualify, in the order of the names."""
+        for name in names:
+            agent = self.agent(name)
+            if agent is not None and agent.profile is not None and agent.profile.serves(line):
+                yield agent
 
     def kept_apart_from(self, contact: Contact, at_ms: int) -> set[AgentId]:
         """Agents in cool-down for the contact, and those who have an offer of it already."""

@@ -276,10 +276,7 @@ def _kept_for(
     index: Index, line: Line, only: tuple[AgentId, ...], contact: Contact, at_ms: int
 ) -> Agent | None:
     """The first in the order of preference who could take it now."""
-    for name in only:
-        agent = index.agent(name)
-        if agent is None or agent.profile is None or not agent.room >> line.channel_index & 1:
-            continue
-        if agent.profile.serves(line) and not kept_apart(index, contact, agent, at_ms):
+    for agent in index.kept_for(line, only):
+        if agent.room >> line.channel_index & 1 and not kept_apart(index, contact, agent, at_ms):
             return agent
     return None

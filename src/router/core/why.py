@@ -171,11 +171,7 @@ def _step_why(state: RoutingState, contact: Contact, number: int) -> StepWhy | N
         profiles = index.profiles_in(line.profile_mask)
         qualified, ready = sum(p.agents for p in profiles), sum(p.ready for p in profiles)
     else:
-        there = [
-            a
-            for name in line.only
-            if (a := index.agent(name)) and a.profile and a.profile.serves(line)
-        ]
+        there = list(index.kept_for(line, line.only))
         qualified, ready = len(there), sum(agent.counted_ready for agent in there)
     index.drop_if_unused(line)
     is_now = number == contact.step

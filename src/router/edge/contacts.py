@@ -1,6 +1,6 @@
 """Contacts over HTTP: submit, look, change, end. A gateway reaches its own contacts alone, an agent those in his hands."""
 
-from typing import Final
+from typing import Any, Final
 
 from router.core.engine import Engine
 from router.edge.call import Answer, Call, Effected
@@ -133,13 +133,19 @@ async def requeue_contact(call: Call) -> Answer:
     return await carry_out(call, RequeueContact(contact_id=_id(call), queue_id=call.body.queue_id))
 
 
-async def transfer_contact(call: Call) -> Answer:
-    """Pass an assigned contact on."""
+def one_target(call: Call) -> Any:
+    """The body of what goes to a queue or to an agent. Raises ProblemRaised: it names both or neither."""
     target = call.body
     if (target.to_queue_id is None) == (target.to_agent_id is None):
         raise ProblemRaised(
             "invalid_value", "exactly one of `to_queue_id` and `to_agent_id`", field="$"
         )
+    return target
+
+
+async def transfer_contact(call: Call) -> Answer:
+    """Pass an assigned contact on."""
+    target = one_target(call)
     return await carry_out(
         call,
         TransferContact(

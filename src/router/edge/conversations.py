@@ -1,7 +1,7 @@
 """Conversations of several agents over HTTP: consult, conference, hand-over. An agent reaches the contacts in his hands alone."""
 
 from router.edge.call import Answer, Call
-from router.edge.contacts import carry_out
+from router.edge.contacts import carry_out, one_target
 from router.edge.problems import ProblemRaised
 from router.model.commands import (
     AddParticipant,
@@ -16,11 +16,7 @@ from router.model.commands import (
 
 async def start_consult(call: Call) -> Answer:
     """Ask another agent, or one of a queue, for advice; the owner keeps the contact."""
-    target = call.body
-    if (target.to_queue_id is None) == (target.to_agent_id is None):
-        raise ProblemRaised(
-            "invalid_value", "exactly one of `to_queue_id` and `to_agent_id`", field="$"
-        )
+    target = one_target(call)
     return await carry_out(
         call,
         StartConsult(

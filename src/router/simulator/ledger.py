@@ -3,7 +3,6 @@
 Nothing of ``router.core`` is imported here: two bookkeepings that share code would share its errors.
 """
 
-from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
@@ -413,7 +412,3 @@ class Ledger:
         for agent_id, contact_id in list(self.dialling.items()):
             if contact_id == contact.contact_id:
                 del self.dialling[agent_id]
-
-    def open_agents(self) -> Iterator[AgentBook]:
-        """Agents to whom offers may come."""
-        return (agent for agent in self.agents.values() if self.is_open(agent))

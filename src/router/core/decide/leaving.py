@@ -1,11 +1,12 @@
 """Leaving a queue without an answer: overflow along the queues that take somebody now, or the end of the wait."""
 
+from router.core.decide.requeue import at_its_place
 from router.core.decide.step import Step
 from router.core.decide.steps import first_step, overflow
 from router.core.decide.ways import hops_left, way_on
 from router.core.plans import asks_of
 from router.core.state import Contact
-from router.model.events import ContactExpired, ContactRequeued
+from router.model.events import ContactExpired
 from router.model.policy import AtClosing
 
 
@@ -65,20 +66,11 @@ def _overflow(step: Step, contact: Contact, reason: str) -> bool:
 
 
 def _stay(step: Step, contact: Contact) -> None:
-    step.emit(
-        ContactRequeued(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            req=step.state.index.line_at(asks_of(contact)).req,
-            reason="stays",
-            orig_seq=contact.orig_seq,
-            preferred_agent_id=contact.preferred_agent_id,
-            preferred_until_ms=contact.preferred_until_ms,
-            gateway_id=contact.gateway_id,
-            plan=contact.plan,
-            step=contact.step,
-            step_until_ms=contact.step_until_ms,
-            back_agent_id=contact.back_agent_id,
-            back_ms=contact.back_ms,
-        )
+    at_its_place(
+        step,
+        contact,
+        "stays",
+        wait_until_ms=None,
+        preferred_agent_id=contact.preferred_agent_id,
+        preferred_until_ms=contact.preferred_until_ms,
     )

@@ -63,3 +63,34 @@ def wait_anew(
             queued_at_ms=queued_at_ms,
         )
     )
+
+
+def at_its_place(
+    step: Step,
+    contact: Contact,
+    reason: str,
+    *,
+    wait_until_ms: int | None,
+    preferred_agent_id: AgentId | None,
+    preferred_until_ms: int | None,
+) -> None:
+    """The same wait goes on, in its queue, in its step: only the end of it and for whom it is kept may be others."""
+    asks = asks_of(contact)._replace(reserved=preferred_agent_id)
+    step.emit(
+        ContactRequeued(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            req=step.state.index.line_at(asks).req,
+            reason=reason,
+            orig_seq=contact.orig_seq,
+            wait_until_ms=wait_until_ms,
+            preferred_agent_id=preferred_agent_id,
+            preferred_until_ms=preferred_until_ms,
+            gateway_id=contact.gateway_id,
+            plan=contact.plan,
+            step=contact.step,
+            step_until_ms=contact.step_until_ms,
+            back_agent_id=contact.back_agent_id,
+            back_ms=contact.back_ms,
+        )
+    )

@@ -5,11 +5,11 @@ from typing import Final
 
 from router.core.decide.leaving import back_in_line
 from router.core.decide.next_state import enter_next_state
+from router.core.decide.requeue import at_its_place
 from router.core.decide.step import Step
 from router.core.eligibility import qualified
-from router.core.plans import asks_of
 from router.core.state import Agent, Contact, Offer
-from router.model.events import ContactRequeued, OfferRescinded
+from router.model.events import OfferRescinded
 from router.model.states import ContactState
 
 # Bound once: to look a member up on its class takes longer than most of what is done with it.
@@ -77,23 +77,13 @@ def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
         until_ms = step.at_ms  # He for whom it was kept has had his chance.
     if until_ms is None or (until_ms <= step.at_ms and contact.back_agent_id is None):
         preferred = until_ms = None
-    step.emit(
-        ContactRequeued(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            req=step.state.index.line_at(asks_of(contact)._replace(reserved=preferred)).req,
-            reason=reason,
-            orig_seq=contact.orig_seq,
-            wait_until_ms=contact.wait_until_ms,
-            preferred_agent_id=preferred,
-            preferred_until_ms=until_ms,
-            gateway_id=contact.gateway_id,
-            plan=contact.plan,
-            step=contact.step,
-            step_until_ms=contact.step_until_ms,
-            back_agent_id=contact.back_agent_id,
-            back_ms=contact.back_ms,
-        )
+    at_its_place(
+        step,
+        contact,
+        reason,
+        wait_until_ms=contact.wait_until_ms,
+        preferred_agent_id=preferred,
+        preferred_until_ms=until_ms,
     )
     if step.state.hours:
         back_in_line(step, contact)

@@ -70,7 +70,8 @@ def _skipped(index: Index, step: StepPolicy, asks: Asks, number: int) -> bool:
 def _nobody(index: Index, line: Line, condition: SkipIf) -> bool:
     """Whether nobody is there for the line, in the sense of the condition."""
     if line.only is not None:
-        return not any(_is_there(index.agent(name), line, condition) for name in line.only)
+        kept_for = index.kept_for(line, line.only)
+        return not any(_is_there(agent, line, condition) for agent in kept_for)
     mask = line.profile_mask
     if condition is _NOBODY_READY:
         return not any(profile.ready for profile in index.profiles_in(mask))
@@ -79,9 +80,7 @@ def _nobody(index: Index, line: Line, condition: SkipIf) -> bool:
     return not mask
 
 
-def _is_there(agent: Agent | None, line: Line, condition: SkipIf) -> bool:
-    if agent is None or agent.profile is None or not agent.profile.serves(line):
-        return False
+def _is_there(agent: Agent, line: Line, condition: SkipIf) -> bool:
     if condition is _NOBODY_READY:
         return agent.state is _READY
     return condition is _NOBODY_QUALIFIED or bool(agent.room >> line.channel_index & 1)
