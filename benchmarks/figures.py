@@ -191,7 +191,9 @@ def shown(value: float) -> str:
 
 def table(result: Result) -> Table:
     """The figures for a terminal."""
-    table = Table(title=result.name, title_justify="left", caption=result.what)
+    table = Table(
+        title=result.name, title_justify="left", caption=result.what, caption_justify="left"
+    )
     table.add_column("figure")
     for column in ("value", "target", "yardstick"):
         table.add_column(column, justify="right")
