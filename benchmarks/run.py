@@ -85,7 +85,7 @@ def measure(script: Path, results: Path, head: figures.Header) -> str | None:
             found = figures.load(file)
             figures.save(file, msgspec.structs.replace(found, header=head, seconds=round(took_s)))
         except figures.FiguresInvalid as error:
-            wrong = str(error)
+            wrong = str(error).replace(f"{results}/", "")  # A report names no machine's folders.
     if wrong is not None:
         file.unlink(missing_ok=True)
     over = ", OVER ITS BUDGET" if took_s > budget_s else ""
