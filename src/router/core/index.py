@@ -36,7 +36,6 @@ class Index(IndexLines, IndexAgents):
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
-        self._asked = (0, [])
         self.many_kinds = False
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
@@ -75,6 +74,7 @@ class Index(IndexLines, IndexAgents):
             channel.policy.cap is not None for channel in self.channel_list
         )
         self.has_blocks = any(channel.blocked_by for channel in self.channel_list)
+        self.is_intricate = self.has_interrupts or self.has_caps
         self.channel_lines = [0] * len(self.channel_list)
         self._limits = {}
         self._declared = frozenset(policy.skills)

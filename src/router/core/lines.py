@@ -65,6 +65,8 @@ class Line:
     __slots__ = (
         "_few",
         "also",
+        "asked",
+        "asked_mask",
         "auto_accept",
         "bit",
         "broadcast",
@@ -122,6 +124,9 @@ class Line:
         auto = queue.auto_accept
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
         self.profile_mask = 0
+        self.asked_mask = 0
+        self.asked: list[Any] = []
+        """The profiles of the mask that was asked for last."""
         self.refs = 0
         self.waiting: Any = []
         """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""
