@@ -15,7 +15,7 @@ from router.core.doctor import diagnose
 from router.core.expected import queue_expected_wait_ms
 from router.core.index import Index
 from router.core.invariants import broken
-from router.core.matching import settle
+from router.core.matching import serve_newcomer, settle
 from router.core.pace import Forecast
 from router.core.queue_facts import READERS
 from router.core.state import RoutingState
@@ -75,7 +75,10 @@ class Engine:
         answer = DECIDE[kind](step, command)
         # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
+            index.take_place()
             _fire_due(step, None)
+        if index.newcomer is not None:
+            serve_newcomer(step)
         if index.freed or index.seeking or index.left:
             settle(step)
         if events:

@@ -30,6 +30,7 @@ class Index(IndexLines, IndexAgents):
         state = self._state
         self._take_channels(policy)
         self.lines, self.by_index, self._free_indexes = {}, [], []
+        self.classes = {}
         self.held_lines = {}
         self.private, self.queue_lines = {}, {}
         self.busy_lines, self.heads, self._memo, self._planned_memo = 0, [], None, None

@@ -74,6 +74,13 @@ class IndexTables:
         """Agents with more room than before; ``matching`` empties it."""
         self.seeking: dict[ContactId, Contact] = {}
         """Contacts that wait anew, or that somebody may take again."""
+        self.arriving: Line | None = None
+        """The line of a contact that is just being submitted and that somebody free could take: ``decide`` says so, and its
+        event is applied without a place in that line. None: whoever comes gets his place."""
+        self.newcomer: Contact | None = None
+        """That contact, until the same step offers it (or puts it into its line after all)."""
+        self.classes: dict[tuple[object, ...], Line] = {}
+        """Lines of plain submits (queue, channel, skills as they were named) that have been found in order under this policy."""
         self.classifier = Classifier(_NO_POLICY)
         self.qualification = Qualification(_NO_POLICY)
         """The entry rules and the queues' conditions on agents, ready to be asked."""

@@ -45,6 +45,21 @@ def settle(step: Step) -> None:
             return
 
 
+def serve_newcomer(step: Step) -> None:
+    """A contact has just come for which somebody is free: he gets it, without its having stood in line."""
+    index = step.state.index
+    contact = index.newcomer
+    assert contact is not None
+    line = contact.line
+    assert line is not None
+    agent = choose_agent(index, line, contact, step.at_ms)
+    if agent is None:
+        index.take_place()
+        return
+    index.newcomer = None
+    _bring_together(step, contact, agent, line, _CONTACT)
+
+
 def _serve_freed(step: Step, index: Index) -> None:
     freed = index.freed
     if len(freed) == 1:
