@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from sortedcontainers import SortedList
 
+from router.core.ranking import plain_rank
 from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
@@ -83,6 +84,7 @@ class Line:
         "needs",
         "offer_timeout_ms",
         "only",
+        "plain_rank",
         "profile_mask",
         "queue",
         "queue_id",
@@ -118,6 +120,7 @@ class Line:
         self.broadcast = queue.broadcast
         self.cool_down_ms = queue.cool_down_s * 1000
         self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
+        self.plain_rank = plain_rank(queue, self.due_after_ms)
         self.units = channel_policy.units
         timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s
         self.offer_timeout_ms = timeout_s * 1000
