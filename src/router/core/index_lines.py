@@ -12,7 +12,7 @@ from typing import Final
 from router.core.index_tables import IndexTables
 from router.core.lines import Line, LineKey, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
-from router.core.ranking import rank_key
+from router.core.ranking import SEQ_BITS, rank_key
 from router.core.state import Agent, Contact
 from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, QueueId
@@ -28,6 +28,7 @@ _WAITING: Final = CallbackPhase.WAITING
 _EMPTY_LINES_MAX: Final = 2_000
 _NO_SKILLS: Final[dict[str, int]] = {}
 _STAGES_MAX: Final = 10_000
+_CLASSES_MAX: Final = 10_000
 
 
 class IndexLines(IndexTables):
@@ -54,6 +55,40 @@ class IndexLines(IndexTables):
         if line.head != before and line.only is None:
             self._head_moved(line, before)
         self.seeking[contact.contact_id] = contact
+
+    def arrive(self, contact: Contact, line: Line) -> bool:
+        """Let a new contact come to its line. True: somebody could take it, so it need not stand there.
+
+        Where nobody could, it need not be looked at either: whoever becomes able to in this step looks at the line himself.
+        """
+        self.arriving = None
+        contact.line = line
+        line.refs += 1
+        if self.open_profiles[line.channel_index] & line.profile_mask:
+            self.newcomer = contact
+            return True
+        if contact.priority_s or contact.strict_class or not line.plain_rank:
+            key = rank_key(contact, line.queue, line.due_after_ms)
+        else:
+            key = line.plain_rank + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+        contact.key = key
+        before = line.head
+        line.add(key, contact)
+        if line.head != before:
+            self._head_moved(line, before)
+        return False
+
+    def take_place(self) -> None:
+        """The newcomer stands in line after all: something came between, or one agent is not enough for it."""
+        contact, self.newcomer = self.newcomer, None
+        if contact is not None:
+            self.place(contact)
+
+    def known(self, key: tuple[object, ...], line: Line) -> None:
+        """Such a submit is in order, and this is its line."""
+        if len(self.classes) >= _CLASSES_MAX:
+            self.classes.clear()
+        self.classes[key] = line
 
     def _raise(self, contact: Contact) -> None:
         """What its plan adds to its credit and class."""
@@ -282,6 +317,7 @@ class IndexLines(IndexTables):
                     del self.private[agent_id]
             return
         self.channel_lines[line.channel_index] &= ~line.bit
+        self.classes.clear()
 
     def is_dialled_for(self, agent_id: AgentId, contact: Contact) -> bool:
         """Whether taking this contact would mean to call a customer, and one is being called for the agent already."""

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from sortedcontainers import SortedList
 
+from router.core.ranking import plain_rank
 from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
@@ -65,6 +66,8 @@ class Line:
     __slots__ = (
         "_few",
         "also",
+        "asked",
+        "asked_mask",
         "auto_accept",
         "bit",
         "broadcast",
@@ -81,6 +84,7 @@ class Line:
         "needs",
         "offer_timeout_ms",
         "only",
+        "plain_rank",
         "profile_mask",
         "queue",
         "queue_id",
@@ -116,12 +120,16 @@ class Line:
         self.broadcast = queue.broadcast
         self.cool_down_ms = queue.cool_down_s * 1000
         self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
+        self.plain_rank = plain_rank(queue, self.due_after_ms)
         self.units = channel_policy.units
         timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s
         self.offer_timeout_ms = timeout_s * 1000
         auto = queue.auto_accept
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
         self.profile_mask = 0
+        self.asked_mask = 0
+        self.asked: list[Any] = []
+        """The profiles of the mask that was asked for last."""
         self.refs = 0
         self.waiting: Any = []
         """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""

@@ -98,7 +98,7 @@ def dump(state: RoutingState) -> bytes:
             policy_version=state.policy_version,
             idle_counter=state.idle_counter,
             submitted=state.submitted,
-            totals={str(s): state.counts[s] for s in terminal},
+            totals={str(s): state.ended_counts[s] for s in terminal},
             contacts=_rows(Contact, state.contacts),
             ended=list(state.ended),
             offers=_rows(Offer, state.offers),
@@ -136,7 +136,7 @@ def load(data: bytes) -> RoutingState:
     state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
     state.learned = image.learned
     for name, total in image.totals.items():
-        state.counts[ContactState(name)] = total
+        state.ended_counts[ContactState(name)] = total
     state.contacts = {c.contact_id: c for c in _records(Contact, image.contacts)}
     state.ended = deque((contact_id, at_ms) for contact_id, at_ms in image.ended)
     state.offers = {o.offer_id: o for o in _records(Offer, image.offers)}
@@ -202,7 +202,6 @@ def _derive(state: RoutingState) -> None:
     for contact in state.contacts.values():
         if contact.state.is_terminal:
             continue
-        state.counts[contact.state] += 1
         state.tally(contact.queue_id)[contact.state] += 1
     if state.policy is not None:
         state.index.rebuild(state.policy)
