@@ -70,6 +70,9 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Most commands in one commit."""
     batch_ms_max: Annotated[int, Meta(ge=1, le=10_000)] = 50
     """A batch that takes longer to decide is committed as far as it is."""
+    commit_gap_ms: Annotated[int, Meta(ge=0, le=1_000)] = 1
+    """Commits begin at least this far apart, unless many commands wait: a lone one pays nothing, a busy centre shares the price
+    of a commit. 0: none."""
     snapshot_event_count: Count = 250_000
     """A snapshot is taken after this many events, after a tenth of them when it is quiet; it bounds the time that a start takes."""
     history_record_count_max: Count = 2_048

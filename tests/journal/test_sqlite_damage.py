@@ -317,7 +317,9 @@ class TestFiles:
 
 
 class TestHousekeeping:
-    async def test_the_log_is_emptied_at_its_size_and_when_idle(self, keeper: SqliteKeeper) -> None:
+    async def test_the_log_is_folded_in_at_its_size_and_when_idle(
+        self, keeper: SqliteKeeper
+    ) -> None:
         journal = SqliteJournal(
             keeper.path,
             ballast_bytes=0,
@@ -331,8 +333,9 @@ class TestHousekeeping:
         for record in records(300):
             await journal.append([("main", record)])
             sizes.append(keeper.wal.stat().st_size)
-        assert max(sizes) < 400_000
-        assert sizes != sorted(sizes)
+        # Written over, not made longer: all of them together would be more than a megabyte.
+        assert 100_000 < max(sizes) < 400_000
+        assert len(set(sizes)) < 100
         loop, idle = asyncio.get_running_loop(), asyncio.Event()
         checkpoint = journal._file.checkpoint
 
@@ -344,7 +347,7 @@ class TestHousekeeping:
         tending = asyncio.create_task(journal.tend())
         async with asyncio.timeout(10):
             await idle.wait()
-        assert keeper.wal.stat().st_size == 0
+        assert journal._file.wal_bytes == 0
         await journal.close()
         await tending
 

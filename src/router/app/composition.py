@@ -190,6 +190,7 @@ class App:
                 inbox_count_max=limits.inbox_count_max,
                 batch_count_max=limits.batch_count_max,
                 batch_ms_max=limits.batch_ms_max,
+                commit_gap_ms=limits.commit_gap_ms,
                 recall_records=limits.history_record_count_max,
             ),
             snapshots=SnapshotSchedule(

@@ -81,6 +81,14 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def file_size(path: Path) -> int:
+    """The size in bytes; 0 where there is no such file. Opens nothing."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def hold_ballast(path: Path, size: int) -> None:
     """Take ``size`` bytes of real disk space. Raises JournalUnavailable where the disk has not that much left."""
     if size <= 0 or (path.exists() and path.lstat().st_size == size):

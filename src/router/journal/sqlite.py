@@ -7,16 +7,18 @@ The event loop hands jobs to the thread and never waits for the disk itself. Wha
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from router.journal.files import JournalPaths
-from router.journal.port import Record, Snapshot, WorkspaceHistory
-from router.journal.sqlite_file import JournalFile
+from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
+from router.journal.sealing import Sealer
+from router.journal.sqlite_file import JournalFile, new_generation
 from router.journal.sqlite_recovery import HistoryLoss
 from router.journal.sqlite_snapshots import parts_of
+from router.journal.thread import JournalThread
 from router.model.errors import JournalUnavailable
 from router.model.ids import WorkspaceId
 
@@ -54,7 +56,8 @@ class SqliteJournal:
         self._file = JournalFile(
             self._paths, high_water_sync=high_water_sync, ballast_bytes=ballast_bytes
         )
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: JournalThread | None = None
+        self._sealer: Sealer | None = None
         self._commits = 0
         self._closed = asyncio.Event()
 
@@ -70,7 +73,9 @@ class SqliteJournal:
 
     async def open(self) -> Sequence[WorkspaceHistory]:
         """Take the lock, verify everything since each workspace's newest good snapshot, say what is there."""
-        return await self._first_job(self._file.open)
+        histories = await self._first_job(self._file.open)
+        self._sealer = self._file.new_sealer()
+        return histories
 
     async def accept_history_loss(self) -> list[HistoryLoss]:
         """Instead of ``open``, on an operator's word: keep what is sound, begin a new generation everywhere, and close.
@@ -84,14 +89,19 @@ class SqliteJournal:
 
     async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
         """Begin the history of a new workspace with a new random generation."""
-        return await self._job(lambda: self._file.create_workspace(workspace))
+        lane, commit = self._open_sealer.begin_lane(workspace, new_generation())
+        # The sealer's lane runs ahead of the disk; the file gets one of its own.
+        await self._job(partial(self._file.begin_lane, copy(lane), commit))
+        return WorkspaceHistory(
+            workspace=workspace, gen=lane.gen, last=Position(0, 0), snapshot=None
+        )
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
         """The records after ``after_seq``, in order; before the writer starts (blocking)."""
         while True:
-            page = self._running.submit(
-                self._file.read, workspace, after_seq, _REPLAY_PAGE_RECORDS
-            ).result()
+            page = self._running.wait_for(
+                partial(self._file.read, workspace, after_seq, _REPLAY_PAGE_RECORDS)
+            )
             yield from page
             if len(page) < _REPLAY_PAGE_RECORDS:
                 return
@@ -99,13 +109,10 @@ class SqliteJournal:
 
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
         """At most ``limit`` records whose last event is after ``after_seq``; while the writer runs."""
-        loop = asyncio.get_running_loop()
         records: list[Record] = []
         while len(records) < limit:
             piece = min(_READ_PIECE_RECORDS, limit - len(records))
-            page = await loop.run_in_executor(
-                self._running, self._file.read, workspace, after_seq, piece
-            )
+            page = await self._running.call(partial(self._file.read, workspace, after_seq, piece))
             records += page
             if len(page) < piece:
                 break
@@ -116,12 +123,18 @@ class SqliteJournal:
         """Make the batch durable, all of it in one commit."""
         if not batch:
             return
-        await self._job(lambda: self._file.append(batch))
+        thread = self._running
+        self._file.refuse_if_unusable()
+        commit = self._open_sealer.seal_batch(batch)
+        await thread.call(partial(self._file.guarded, partial(self._file.commit, commit)))
         self._commits += 1
+        self._checkpoint_if_due()
+
+    def _checkpoint_if_due(self) -> None:
         if self._file.wal_bytes >= self._checkpoint_bytes_max:
-            # Not awaited: this batch is durable and its answers may go. The next one waits behind the checkpoint, and
-            # finds the journal failed if that failed.
-            self._running.submit(self._file.guarded, self._file.checkpoint)
+            # Not awaited: what was appended is durable and its answers may go. The next batch waits behind the checkpoint,
+            # and finds the journal failed if that failed.
+            self._running.post(partial(self._file.guarded, self._file.checkpoint))
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
         """Keep a snapshot; the one before it is kept too. Records may be appended meanwhile."""
@@ -130,6 +143,7 @@ class SqliteJournal:
             return
         for part, data in enumerate(parts_of(snapshot)):
             await self._job(partial(file.put_snapshot_part, workspace, snapshot.seq, part, data))
+            self._checkpoint_if_due()
         await self._job(lambda: file.finish_snapshot(workspace, snapshot))
 
     async def tend(self) -> None:
@@ -157,27 +171,31 @@ class SqliteJournal:
         if self._thread is None:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+            await self._thread.call(self._file.close)
         finally:
             self._end_thread()
 
     async def _first_job(self, job: Callable[[], T]) -> T:
         assert self._thread is None, "a journal is opened once"
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        self._thread = JournalThread()
+        return await self._thread.call(job)
 
     async def _job(self, job: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._running, self._file.guarded, job
-        )
+        return await self._running.call(partial(self._file.guarded, job))
 
     def _end_thread(self) -> None:
         if self._thread is not None:
-            self._thread.shutdown(wait=False)
+            self._thread.end()
             self._thread = None
 
     @property
-    def _running(self) -> ThreadPoolExecutor:
+    def _running(self) -> JournalThread:
         if self._thread is None:
             raise JournalUnavailable("the journal is not open")
         return self._thread
+
+    @property
+    def _open_sealer(self) -> Sealer:
+        if self._sealer is None:
+            raise JournalUnavailable("the journal is not open")
+        return self._sealer

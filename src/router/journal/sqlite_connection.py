@@ -5,7 +5,6 @@ connection lives: closing any descriptor of a file drops the locks that SQLite h
 """
 
 import ctypes
-import os
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -141,11 +140,3 @@ def abandon(connection: sqlite3.Connection) -> None:
     garbage collector at the interpreter's end: one reference too many keeps it alive.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-
-
-def file_size(path: str) -> int:
-    """The size in bytes; 0 where there is no such file. Opens nothing."""
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0

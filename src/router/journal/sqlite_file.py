@@ -6,17 +6,19 @@ go on and "succeed", with pages that the kernel has already dropped.
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from copy import copy
 from typing import Final, TypeVar
 
 from router.journal import schema, sqlite_snapshots
 from router.journal.chain import ChainWalk
-from router.journal.codec import CHAIN_BYTES, chain_of, encode_body, seal
+from router.journal.codec import CHAIN_BYTES
 from router.journal.crash_points import crash_point
 from router.journal.files import (
     JournalPaths,
     create_private,
     drop_ballast,
+    file_size,
     fsync_directory,
     hold_ballast,
     make_private,
@@ -25,14 +27,14 @@ from router.journal.files import (
 )
 from router.journal.highwater import HighWaterFile, Mark
 from router.journal.ledger import Lane, Ledger
-from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
+from router.journal.port import Record, Snapshot, WorkspaceHistory
+from router.journal.sealing import Commit, Sealer
 from router.journal.sqlite_connection import (
     DiskFull,
     abandon,
     check_layout,
     connect,
     faults_translated,
-    file_size,
     is_blank,
     lay_out,
     refuse_newer,
@@ -45,6 +47,7 @@ T = TypeVar("T")
 
 # The ledger keeps the rows since the last synced mark. Where nobody tends the journal, a commit syncs after so many.
 _UNSYNCED_COMMITS_MAX: Final = 4096
+_VALUES_PER_INSERT: Final = 3 * schema.ROWS_PER_INSERT
 
 _before_commit = crash_point("before_commit")
 _inside_commit = crash_point("inside_commit")
@@ -61,16 +64,17 @@ class JournalFile:
 
     def __init__(self, paths: JournalPaths, *, high_water_sync: bool, ballast_bytes: int) -> None:
         self._paths = paths
-        self._wal = str(paths.wal)
         self._high_water_sync = high_water_sync
         self._ballast_bytes = ballast_bytes
         self._connection: sqlite3.Connection | None = None
         self._high_water: HighWaterFile | None = None
-        self._ledger = Ledger(number=-1, chain=b"", tokens=0)
         self._lanes: dict[WorkspaceId, Lane] = {}
+        """As durable; the sealer has its own, which may be ahead."""
+        self._ledger = Ledger(number=-1, chain=b"", tokens=0)
         self.failed: JournalError | None = None
         self.wal_bytes = 0
-        """The size of the write-ahead log after the last commit."""
+        """About what the write-ahead log holds that is not in the main file yet. Its file is not shortened, so that commits
+        write over what is there already: that is a third cheaper than making a file longer."""
 
     @property
     def unsynced(self) -> bool:
@@ -103,8 +107,12 @@ class JournalFile:
         assert self._high_water is not None
         # After a crash of the machine the mark may lag behind.
         self._high_water.write_both(found.ledger.mark)
-        self.wal_bytes = file_size(self._wal)
+        self.wal_bytes = file_size(self._paths.wal)
         return found.histories
+
+    def new_sealer(self) -> Sealer:
+        """The one who makes commits for this file, from where it ends; once, after ``open``."""
+        return Sealer(self._ledger, {name: copy(lane) for name, lane in self._lanes.items()})
 
     def _lock(self) -> Mark:
         """Take the lock; the mark says whether the database must be there."""
@@ -230,78 +238,49 @@ class JournalFile:
         if self._connection is None:
             raise JournalUnavailable("the journal is not open")
 
-    def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
-        """One commit of all records. When this returns they are on the disk."""
-        rows: list[tuple[int, int, bytes]] = []
-        moved: dict[int, Lane] = {}
-        for workspace, record in batch:
-            lane = self._lanes[workspace]
-            assert record.first_seq == lane.last_seq + 1 and record.events, "a gap in the numbers"
-            body = encode_body(record)
-            data = seal(
-                seq=record.first_seq,
-                at_ms=record.at_ms,
-                count=len(record.events),
-                previous=lane.chain,
-                body=body,
-            )
-            rows.append((lane.number, record.first_seq, data))
-            lane.last_seq = record.last_seq
-            lane.chain = chain_of(lane.chain, body)
-            moved[lane.number] = lane
-        for lane in moved.values():
-            # The old token out, the new one in: the ledger's sum costs nothing for workspaces that did not move.
-            self._ledger.tokens ^= lane.token
-            lane.token = lane.fresh_token()
-            self._ledger.tokens ^= lane.token
-        rows.append(self._ledger.advance(at_ms=batch[-1][1].at_ms, count=len(batch)))
-        self._commit(rows)
-        self._raise_mark()
-        self.wal_bytes = file_size(self._wal)
-
-    def _commit(self, rows: list[tuple[int, int, bytes]]) -> None:
+    def commit(self, commit: Commit) -> None:
+        """Make it durable: when this returns it is on the disk, and the mark says so."""
         connection = self._open_connection
+        values = commit.values
         if _before_commit is not None:
             _before_commit()
-        if len(rows) <= schema.ROWS_PER_INSERT and _inside_commit is None:
+        if len(values) <= _VALUES_PER_INSERT and _inside_commit is None:
             # A single statement is a transaction of its own: it is durable when it returns.
-            connection.execute(schema.insert_records(len(rows)), _flat(rows))
+            connection.execute(schema.insert_records(len(values) // 3), values)
         else:
             connection.execute("BEGIN IMMEDIATE")
-            for start in range(0, len(rows), schema.ROWS_PER_INSERT):
-                some = rows[start : start + schema.ROWS_PER_INSERT]
-                connection.execute(schema.insert_records(len(some)), _flat(some))
+            for start in range(0, len(values), _VALUES_PER_INSERT):
+                some = values[start : start + _VALUES_PER_INSERT]
+                connection.execute(schema.insert_records(len(some) // 3), some)
             if _inside_commit is not None:
                 _inside_commit()
             connection.execute("COMMIT")
         if _after_commit is not None:
             _after_commit()
+        self._raise_mark(commit.mark)
+        for end in commit.ends:
+            lane = self._lanes[end.workspace]
+            lane.last_seq, lane.chain = end.last_seq, end.chain
+        self.wal_bytes += commit.wal_bytes
 
-    def _raise_mark(self) -> None:
+    def _raise_mark(self, mark: Mark) -> None:
         assert self._high_water is not None
-        self._high_water.write(self._ledger.mark)
+        self._high_water.write(mark)
         unsynced = self._high_water.written - self._high_water.synced
         if self._high_water_sync or unsynced >= _UNSYNCED_COMMITS_MAX:
             self._high_water.sync()
 
-    def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
-        """Begin a history; durable, like a record."""
-        assert workspace not in self._lanes
+    def begin_lane(self, lane: Lane, commit: Commit) -> None:
+        """A new workspace; durable, like a record."""
         connection = self._open_connection
-        number = max((lane.number for lane in self._lanes.values()), default=schema.LEDGER) + 1
-        lane = Lane.empty(number, workspace, new_generation())
-        self._ledger.tokens ^= lane.token
-        row = self._ledger.advance(at_ms=0, count=0)
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(schema.INSERT_WORKSPACE, (number, workspace, lane.gen))
-        connection.execute(schema.insert_records(1), row)
+        connection.execute(schema.INSERT_WORKSPACE, (lane.number, lane.workspace, lane.gen))
+        connection.execute(schema.insert_records(1), commit.values)
         connection.execute("COMMIT")
-        self._lanes[workspace] = lane
-        self._raise_mark()
+        self._lanes[lane.workspace] = lane
+        self._raise_mark(commit.mark)
         self.sync_mark()
-        return WorkspaceHistory(
-            workspace=workspace, gen=lane.gen, last=Position(0, 0), snapshot=None
-        )
+        self.wal_bytes += commit.wal_bytes
 
     def read(self, workspace: WorkspaceId, after_seq: int, limit: int) -> list[Record]:
         """At most ``limit`` records that reach beyond ``after_seq``, each held to the one before."""
@@ -333,14 +312,15 @@ class JournalFile:
             self._high_water.sync()
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the main file and empty it; the ledger keeps what the mark may need."""
+        """Move the write-ahead log into the main file; the next commit writes over it. The ledger keeps what the mark may need."""
         assert self._high_water is not None
         self.sync_mark()
         connection = self._open_connection
         # Of the two slots the other one may be the last whole one: it names the commit before.
         connection.execute(schema.DELETE_LEDGER_BELOW, (self._high_water.synced - 1,))
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        self.wal_bytes = file_size(self._wal)
+        # Passive is enough: there is no other connection to wait for.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self.wal_bytes = 0
 
     # --- snapshots -----------------------------------------------------------------------
 
@@ -352,19 +332,15 @@ class JournalFile:
         """One part; see ``sqlite_snapshots``."""
         number = self._lanes[workspace].number
         sqlite_snapshots.put_part(self._open_connection, number, seq, part, data)
+        self.wal_bytes += len(data)
 
     def finish_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
         """The header: from here on the snapshot counts."""
         lane = self._lanes[workspace]
         chain = chain_at(self._open_connection, lane, snapshot.seq)
         sqlite_snapshots.finish(self._open_connection, lane.number, snapshot, chain)
-        self.wal_bytes = file_size(self._wal)
 
     @property
     def _open_connection(self) -> sqlite3.Connection:
         assert self._connection is not None
         return self._connection
-
-
-def _flat(rows: list[tuple[int, int, bytes]]) -> list[int | bytes]:
-    return [value for row in rows for value in row]

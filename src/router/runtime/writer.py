@@ -28,6 +28,7 @@ from router.runtime.clock import Clock, SystemClock
 from router.runtime.deadlines import Deadlines
 from router.runtime.inbox import COUNT_MAX, Inbox
 from router.runtime.lane import Answered, Asked, Lane, Question, Reply
+from router.runtime.pacing import Pacing
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import Meters, NoMeters, recover
 from router.runtime.snapshots import SnapshotSchedule, Snapshotting
@@ -56,8 +57,8 @@ class WriterLimits(Struct, frozen=True, kw_only=True):
     """Commands and questions in one commit."""
     batch_ms_max: int = 50
     """A batch that takes longer to decide is committed as far as it is: the event loop has others to serve."""
-    linger_ms: int = 0
-    """How long a commit waits for company. 0: never; while one commit is under way, the next batch gathers by itself."""
+    commit_gap_ms: int = 0
+    """Commits begin at least this far apart, unless many wait. 0: as soon as the one before has ended."""
     recall_records: int = WORKSPACE_RECORDS_MAX
     """Records from before the start that the publisher is given, for clients that resume."""
 
@@ -99,6 +100,7 @@ class Writer:
         self._lanes: dict[WorkspaceId, Lane] = {}
         self._deadlines = Deadlines()
         self._inbox: Inbox[Asked | Question] = Inbox(count_max=self._limits.inbox_count_max)
+        self._pacing = Pacing(self._limits.commit_gap_ms)
         self._creating = asyncio.Lock()
         self._snapshots = Snapshotting(journal, self._schedule)
         self.on_refused_submit: (
@@ -223,8 +225,9 @@ class Writer:
                 if tending.done():
                     tending.result()
                 await self._inbox.wait(self._idle_s())
-                if self._limits.linger_ms:
-                    await asyncio.sleep(self._limits.linger_ms / 1000)
+                delay_s = self._pacing.delay_s(len(self._inbox))
+                if delay_s > 0 and not self._stopping:
+                    await asyncio.sleep(delay_s)
                 turn = _Turn(self.clock.now_ms())
                 self._decide(turn)
                 await self._commit(turn)
@@ -320,6 +323,7 @@ class Writer:
             # Whoever asks without pause must not keep the loop to himself.
             await asyncio.sleep(0)
             return
+        self._pacing.begin()
         await self._journal.append(turn.records)
         for count, (workspace, record) in enumerate(turn.records):
             if turn.refused:
