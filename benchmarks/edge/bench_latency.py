@@ -55,13 +55,12 @@ async def measure(target: Target, rate: float, seconds: float) -> Measured:
         gc.enable()
     finally:
         load.close()
-    errors = load.errors + load.refused
     return Measured(
         offers=load.offers,
         lateness=load.lateness,
         answers=load.answers,
         rate=used,
-        errors=dict(errors),
+        errors=dict(load.wrong),
     )
 
 

@@ -6,12 +6,12 @@ A contact that is due while all connections wait for answers waits here, and its
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, cast
 
 import msgspec
-from load import Heard, Load
-
 from histogram import Histogram
+from load import Heard, Load
 
 
 class _Receipt(msgspec.Struct):
@@ -52,6 +52,8 @@ class HttpGateway(asyncio.Protocol):
             self._buffer = data
             return
         self._buffer = b""
+        if self._pool.on_answer is not None:
+            self._pool.on_answer(head, body)
         self._pool.requests.add(time.perf_counter_ns() - self._asked_ns)
         self._pool.answered(self, int(head[9:12]), _decode(body), self._reference)
 
@@ -71,6 +73,8 @@ class HttpGateways:
         self._free: deque[HttpGateway] = deque()
         self._due: deque[str] = deque()
         self._connections: list[HttpGateway] = []
+        self.on_answer: Callable[[bytes, bytes], None] | None = None
+        """Told of each answer's head and body."""
         self.statuses: dict[int, int] = {}
         self.requests = Histogram()
         """From request to answer, in ns."""

@@ -8,23 +8,19 @@ recognised, whichever gateway submitted it and however the server reordered them
 import asyncio
 import os
 import random
-import sys
 import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
+from histogram import Histogram
+from servers import Target
 
 from router.model.states import AgentState
 from router.wire import frames as f
 from router.wire.codec import MSGPACK
-
-sys.path.insert(0, str(Path(__file__).parent))
-from histogram import Histogram
-from servers import Target
 
 _MASKED: Final = 0x80
 _CONNECTING_MAX: Final = 128
@@ -37,11 +33,12 @@ class Heard(msgspec.Struct):
 
     type: str
     id: str | None = None
-    seq: int | None = None
+    seq: int = 0
     gen: str = ""
     subject: str = ""
     event: "HeardEvent | None" = None
-    code: str | None = None
+    code: str = ""
+    retry_after_ms: int = 0
 
 
 class HeardEvent(msgspec.Struct):
@@ -143,6 +140,11 @@ class Socket(asyncio.Protocol):
             head = bytes((0x80 | opcode, _MASKED | 126)) + size.to_bytes(2, "big")
         self._transport.write(head + b"\0\0\0\0" + payload)
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet: the server does not read."""
+        return self._transport.get_write_buffer_size()
+
     def close(self) -> None:
         """End it, as a cable that is pulled."""
         self.closing = True
@@ -168,8 +170,20 @@ class RefusedUpgrade(ConnectionError):
 class Desktop(Socket):
     """A desktop that takes and ends whatever comes."""
 
+    asked: Any = None
+    """The command whose answer is awaited."""
     asked_ns: int = 0
-    """When the command was sent whose answer is awaited."""
+    """When it was sent first."""
+
+    def ask(self, frame: Any, now_ns: int) -> None:
+        """Send a command."""
+        self.asked, self.asked_ns = frame, now_ns
+        self.say(frame)
+
+    def ask_again(self) -> None:
+        """Repeat the command that was refused for now."""
+        if not self.closing:
+            self.say(self.asked)
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -201,6 +215,10 @@ class Load:
         """What must not be."""
         self.refused: Counter[str] = Counter()
         """Submits that were refused, by code. An error, too, where the benchmark does not provoke them."""
+        self.agents_refused: Counter[str] = Counter()
+        """What agents asked and were to ask again later, by code: an error, too, but where it is what is measured."""
+        self.unknown: set[str] = set()
+        """Contacts whose submit was cut off before its answer, and that have not been offered."""
         self.submitted = self.acknowledged = self.completed = 0
         self.offers = Histogram()
         """From the due time of a contact to its offer on the desktop, in ns."""
@@ -289,8 +307,13 @@ class Load:
             self.note_acknowledged(heard.subject)
         elif heard.type == "error":
             self._due_ns.pop(heard.id or "", None)
-            self.refused[heard.code or ""] += 1
+            self.refused[heard.code] += 1
             self.on_refused()
+
+    def cut_off(self, references: Iterable[str]) -> None:
+        """The connection of these submits has ended before their answers: nobody knows what became of them."""
+        # Those that were offered already are known.
+        self.unknown.update(reference for reference in references if reference in self._due_ns)
 
     def note_acknowledged(self, contact_id: str) -> None:
         """A submit has its answer, by whatever way."""
@@ -313,6 +336,7 @@ class Load:
     def _hear_of(self, desktop: Desktop) -> Callable[[Heard], None]:
         clock = time.perf_counter_ns
         due = self._due_ns
+        loop = asyncio.get_running_loop()
 
         def hear(heard: Heard) -> None:
             event = heard.event
@@ -320,18 +344,21 @@ class Load:
                 if event.type == "offer.made":
                     now = clock()
                     self.offers.add(now - due.pop(event.reference, now))
-                    desktop.asked_ns = now
-                    desktop.say(f.Accept(id="a", offer_id=event.offer_id))
+                    self.unknown.discard(event.reference)
+                    desktop.ask(f.Accept(id="a", offer_id=event.offer_id), now)
                 elif event.type == "assignment.completed":
                     self._note_completed(event.contact_id)
             elif heard.type == "ok":
                 if heard.id == "a":
                     now = clock()
                     self.answers.add(now - desktop.asked_ns)
-                    desktop.asked_ns = now
-                    desktop.say(f.End(id="e", contact_id=heard.subject.partition(".")[0]))
+                    end = f.End(id="e", contact_id=heard.subject.partition(".")[0])
+                    desktop.ask(end, now)
                 elif heard.id == "e":
                     self.answers.add(clock() - desktop.asked_ns)
+            elif heard.type == "error" and heard.retry_after_ms:
+                self.agents_refused[heard.code] += 1
+                loop.call_later(heard.retry_after_ms / 1000, desktop.ask_again)
             elif heard.type == "error":
                 self.errors[f"desktop: {heard.code}"] += 1
 
@@ -356,8 +383,8 @@ class Load:
 
     @property
     def in_flight(self) -> int:
-        """Submitted, not refused, not completed."""
-        return self.submitted - self.refused.total() - self.completed
+        """Submitted, not refused, not completed, and not of unknown fate."""
+        return self.submitted - self.refused.total() - self.completed - len(self.unknown)
 
     async def closed_loop(
         self, seconds: float, window: int, submit: Callable[[int], None] | None = None
@@ -401,6 +428,11 @@ class Load:
             while clock() < due:
                 await asyncio.sleep(0)
             submit(due)
+
+    @property
+    def wrong(self) -> Counter[str]:
+        """Everything that must not be where the load is one that the server can carry."""
+        return self.errors + self.refused + self.agents_refused
 
     async def settle(self) -> None:
         """Wait until nothing is in flight; what does not come is an error."""
