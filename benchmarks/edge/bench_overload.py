@@ -170,7 +170,7 @@ async def flood(
     load.agents_refused.clear()
     load.acknowledged_ids, load.completed_early = set(), set()
     floods = asyncio.gather(
-        *(load.open_loop(poisson(rate, seconds, seed), submit) for seed, (rate, submit) in enumerate(arrivals))
+        *(load.open_loop(poisson(rate, seconds, seed), submit, rest_s=0.001) for seed, (rate, submit) in enumerate(arrivals))
     )
     await asyncio.sleep(WARM_UP_S)
     rss_before, count = load.target.process.rss_bytes(), load.completed

@@ -30,6 +30,14 @@ class Histogram:
         if value > self.max:
             self.max = value
 
+    def __add__(self, other: "Histogram") -> "Histogram":
+        """Both together."""
+        both = Histogram()
+        both._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+        both.count, both.sum = self.count + other.count, self.sum + other.sum
+        both.max = max(self.max, other.max)
+        return both
+
     def quantile(self, share: float) -> int:
         """The upper end of the bucket in which that share of all values is reached; 0 where there is none."""
         wanted = max(1, -(-self.count * share // 1))

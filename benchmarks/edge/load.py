@@ -59,8 +59,8 @@ class Socket(asyncio.Protocol):
 
     def __init__(self, path: str, name: str, token: str, *, resume: str | None = None) -> None:
         self.path, self.name, self.token = path, name, token
-        self.position = (resume or ":").rpartition(":")
         self._resume = resume
+        self._gen, self._seq = "", 0
         self._buffer = bytearray()
         self._open = False
         self.closing = False
@@ -124,8 +124,12 @@ class Socket(asyncio.Protocol):
         if self.on_payload is not None:
             self.on_payload(payload)
         heard = _decode(payload)
-        if not self.welcomed.done() and heard.type in ("welcome", "resumed"):
-            self.welcomed.set_result(heard)
+        if heard.type == "event" or heard.type == "pong":
+            self._seq = heard.seq
+        elif heard.type == "welcome" or heard.type == "resumed":
+            self._gen, self._seq = heard.gen, heard.seq
+            if not self.welcomed.done():
+                self.welcomed.set_result(heard)
         self.hear(heard)
 
     def say(self, frame: Any) -> None:
@@ -139,6 +143,11 @@ class Socket(asyncio.Protocol):
         else:
             head = bytes((0x80 | opcode, _MASKED | 126)) + size.to_bytes(2, "big")
         self._transport.write(head + b"\0\0\0\0" + payload)
+
+    @property
+    def position(self) -> str:
+        """Where a new connection would resume."""
+        return f"{self._gen}:{self._seq}"
 
     @property
     def unsent_bytes(self) -> int:
@@ -418,15 +427,20 @@ class Load:
         used = (time.perf_counter(), self.target.process.cpu_s(), time.process_time())
         return (*used, self.completed)
 
-    async def open_loop(self, due_s: Iterator[float], submit: Callable[[int], None]) -> None:
-        """Submit at these times from now, whether or not the server keeps up."""
+    async def open_loop(
+        self, due_s: Iterator[float], submit: Callable[[int], None], *, rest_s: float = 0.0
+    ) -> None:
+        """Submit at these times from now, whether or not the server keeps up.
+
+        ``rest_s``: how long to rest between two looks at the clock. 0: the loop turns all the time and is as exact as it can be,
+        for a timer would be up to a millisecond late; but then its CPU time says nothing.
+        """
         clock = time.perf_counter_ns
         began = clock()
         for after_s in due_s:
             due = began + int(after_s * 1e9)
-            # The loop turns without resting: a timer would be up to a millisecond late.
             while clock() < due:
-                await asyncio.sleep(0)
+                await asyncio.sleep(rest_s)
             submit(due)
 
     @property

@@ -137,8 +137,12 @@ async def router(
     policy: str = POLICY,
     fast_upgrades: bool = True,
     command: list[str] | None = None,
+    record_of: Callable[[int], bytes] = lambda _: b"{}",
 ) -> AsyncIterator[Target]:
-    """The router with so many agents, nobody connected yet. ``settings``: further ones, by their environment names."""
+    """The router with so many agents, nobody connected yet.
+
+    ``settings``: further ones, by their environment names. ``record_of``: the record (JSON) of the agent with that number.
+    """
     directory.mkdir()
     seed = directory / "policy.yaml"
     seed.write_text(policy)
@@ -175,7 +179,7 @@ async def router(
             gateways=tokens("gateway", (f"web{n}" for n in range(gateways))),
             administrators=[token for _, token in administrators],
         )
-        await _create_agents(target)
+        await _create_agents(target, record_of)
         yield target
     finally:
         process.stop()
@@ -199,33 +203,34 @@ async def null_server(directory: Path, *, desktops: int, gateways: int) -> Async
         process.stop()
 
 
-async def _create_agents(target: Target) -> None:
-    agents = [name for name, _ in target.desktops]
-    shares = [agents[n :: len(target.administrators)] for n in range(len(target.administrators))]
+async def _create_agents(target: Target, record_of: Callable[[int], bytes]) -> None:
+    agents = [(name, record_of(number)) for number, (name, _) in enumerate(target.desktops)]
+    count = len(target.administrators)
     await asyncio.gather(
         *(
-            _put_agents(target.port, token, share)
-            for token, share in zip(target.administrators, shares, strict=True)
+            _put_agents(target.port, token, agents[number::count])
+            for number, token in enumerate(target.administrators)
         )
     )
 
 
-async def _put_agents(port: int, token: str, agents: list[str]) -> None:
+async def _put_agents(port: int, token: str, agents: list[tuple[str, bytes]]) -> None:
     """One kept-alive connection, some requests ahead of the answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for start in range(0, len(agents), 16):
             some = agents[start : start + 16]
-            for agent in some:
-                writer.write(
+            for agent, record in some:
+                head = (
                     f"PUT /v1/agents/{agent} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
-                    "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".encode()
+                    f"Content-Type: application/json\r\nContent-Length: {len(record)}\r\n\r\n"
                 )
+                writer.write(head.encode() + record)
             for _ in some:
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+                answer = await reader.readuntil(b"\r\n\r\n")
+                size = int(answer.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
                 body = await reader.readexactly(size)
-                if b" 200 " not in head.split(b"\r\n", 1)[0]:
+                if b" 200 " not in answer.split(b"\r\n", 1)[0]:
                     raise SystemExit(f"an agent could not be created: {body.decode()}")
     finally:
         writer.close()
