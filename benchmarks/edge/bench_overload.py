@@ -6,8 +6,8 @@ answers, in three situations, with the router's default limits (only the number 
 * **HTTP**: eight gateways, `POST /v1/contacts` over kept-alive connections. What is refused must be refused by 429 or 503.
 * **sockets**: eight gateways over WebSockets. What is refused must be refused by an `error` that may be repeated (`busy`,
   `rate_limited`). A socket that the router does not read from holds its gateway back; that is counted apart.
-* **one gateway hammers** three times the peak over one WebSocket, and comes back when it is closed, while four others submit half the
-  peak over sockets of their own: what is measured is what the four get.
+* **one gateway hammers** three times the peak over one WebSocket, and comes back when it is closed, while four others submit
+  half the peak over sockets of their own: what is measured is what the four get.
 
 Goodput is whole lifecycles a second (submitted, offered, accepted, ended), without the first two seconds. Nobody who has an
 acknowledgement may be lost: after the flood every acknowledged contact has to be completed. Agents accept and end at once and
@@ -30,9 +30,10 @@ from typing import Any, Final
 import uvloop
 from histogram import Histogram
 from http_load import HttpGateways
-from load import Load, Socket, poisson
+from load import Load, poisson
 from msgspec import Struct
 from servers import Target, prepare, router
+from sockets import Socket
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
@@ -170,7 +171,10 @@ async def flood(
     load.agents_refused.clear()
     load.acknowledged_ids, load.completed_early = set(), set()
     floods = asyncio.gather(
-        *(load.open_loop(poisson(rate, seconds, seed), submit, rest_s=0.001) for seed, (rate, submit) in enumerate(arrivals))
+        *(
+            load.open_loop(poisson(rate, seconds, seed), submit, rest_s=0.001)
+            for seed, (rate, submit) in enumerate(arrivals)
+        )
     )
     await asyncio.sleep(WARM_UP_S)
     rss_before, count = load.target.process.rss_bytes(), load.completed
@@ -227,7 +231,9 @@ async def over_sockets(target: Target, options: argparse.Namespace) -> Flood:
         peak = await find_peak(load, load.submit, options.seconds / 4)
         gateways = SocketGateways(load, list(load.gateways))
         arrivals = [(OVERLOAD * peak.per_s, gateways.submit)]
-        found = await flood(load, peak, arrivals, options.seconds, held_back=lambda: gateways.held_back)
+        found = await flood(
+            load, peak, arrivals, options.seconds, held_back=lambda: gateways.held_back
+        )
         await gateways.end()
         return found
     finally:
@@ -243,7 +249,9 @@ async def one_hammers(target: Target, options: argparse.Namespace) -> Flood:
         polite = SocketGateways(load, load.gateways[:POLITE])
         hammer = SocketGateways(load, load.gateways[POLITE : POLITE + 1])
         arrivals = [(peak.per_s / 2, polite.submit), (OVERLOAD * peak.per_s, hammer.submit)]
-        found = await flood(load, peak, arrivals, options.seconds, held_back=lambda: hammer.held_back)
+        found = await flood(
+            load, peak, arrivals, options.seconds, held_back=lambda: hammer.held_back
+        )
         await hammer.end()
         if polite.closed or polite.held_back:
             load.errors["a polite gateway was closed"] += polite.closed
@@ -274,18 +282,64 @@ def figures_of(name: str, one: Flood) -> list[Figure]:
     limit = None if one.generator_busy < 0.9 else f"load generator {one.generator_busy:.0%} busy"
     agents_refused, peak = sum(one.agents_refused.values()), one.peak
     figures = [
-        Figure(id=f"{name}.goodput_of_peak", title=f"{title}: goodput / peak", value=one.goodput_per_s / peak.per_s,
-               unit="ratio", better="higher", target=0.8, limit=limit),
-        Figure(id=f"{name}.goodput_per_s", title=f"{title}: lifecycles at {one.offered_per_s:,.0f} offered a second", value=one.goodput_per_s,
-               unit="/s", better="higher", floor=peak.per_s, limit=limit),
-        Figure(id=f"{name}.lost", title=f"{title}: acknowledged and lost", value=one.lost, unit="", better="lower", target=0),
-        Figure(id=f"{name}.agents_refused", title=f"{title}: accepts and ends refused", value=agents_refused, unit="", better="lower", target=0),
-        Figure(id=f"{name}.answer_p99_ms", title=f"{title}: agents' answers, p99", value=one.answers.quantile(0.99) / 1e6, unit="ms",
-               better="lower", floor=peak.answers.quantile(0.99) / 1e6),
-        Figure(id=f"{name}.growth_bytes", title=f"{title}: memory left by a lifecycle", value=one.bytes_per_lifecycle, unit="B",
-               better="lower", floor=peak.bytes_per_lifecycle),
-        Figure(id=f"{name}.rss_mib", title=f"{title}: memory at the end of the flood", value=one.rss_after_mib, unit="MiB",
-               better="lower", floor=one.rss_before_mib),
+        Figure(
+            id=f"{name}.goodput_of_peak",
+            title=f"{title}: goodput / peak",
+            value=one.goodput_per_s / peak.per_s,
+            unit="ratio",
+            better="higher",
+            target=0.8,
+            limit=limit,
+        ),
+        Figure(
+            id=f"{name}.goodput_per_s",
+            title=f"{title}: lifecycles at {one.offered_per_s:,.0f} offered a second",
+            value=one.goodput_per_s,
+            unit="/s",
+            better="higher",
+            floor=peak.per_s,
+            limit=limit,
+        ),
+        Figure(
+            id=f"{name}.lost",
+            title=f"{title}: acknowledged and lost",
+            value=one.lost,
+            unit="",
+            better="lower",
+            target=0,
+        ),
+        Figure(
+            id=f"{name}.agents_refused",
+            title=f"{title}: accepts and ends refused",
+            value=agents_refused,
+            unit="",
+            better="lower",
+            target=0,
+        ),
+        Figure(
+            id=f"{name}.answer_p99_ms",
+            title=f"{title}: agents' answers, p99",
+            value=one.answers.quantile(0.99) / 1e6,
+            unit="ms",
+            better="lower",
+            floor=peak.answers.quantile(0.99) / 1e6,
+        ),
+        Figure(
+            id=f"{name}.growth_bytes",
+            title=f"{title}: memory left by a lifecycle",
+            value=one.bytes_per_lifecycle,
+            unit="B",
+            better="lower",
+            floor=peak.bytes_per_lifecycle,
+        ),
+        Figure(
+            id=f"{name}.rss_mib",
+            title=f"{title}: memory at the end of the flood",
+            value=one.rss_after_mib,
+            unit="MiB",
+            better="lower",
+            floor=one.rss_before_mib,
+        ),
     ]
     if name == "hammer":
         del figures[0]
@@ -294,12 +348,15 @@ def figures_of(name: str, one: Flood) -> list[Figure]:
 
 def show(name: str, one: Flood) -> None:
     """What the figures do not say."""
+    peak = one.peak
     print(
-        f"{name}: offered {one.offered_per_s:,.0f}/s, peak {one.peak.per_s:,.0f}/s, goodput {one.goodput_per_s:,.0f}/s; refused {one.refused or 'none'}; "
-        f"held back {one.held_back:,}; agents refused {one.agents_refused or 'none'}; fate unknown {one.unknown}; lost {one.lost}\n"
-        f"   agents' answers p50/p99/max {_ms(one.answers)} ms (at the peak {_ms(one.peak.answers)}); due → offer {_ms(one.offers)} ms\n"
-        f"   memory {one.rss_before_mib:.0f} → {one.rss_after_mib:.0f} MiB; server {one.busy:.0%}, generator {one.generator_busy:.0%} busy; "
-        f"errors {one.errors or 'none'}"
+        f"{name}: offered {one.offered_per_s:,.0f}/s, peak {peak.per_s:,.0f}/s, goodput {one.goodput_per_s:,.0f}/s; "
+        f"refused {one.refused or 'none'}; held back {one.held_back:,}; agents refused {one.agents_refused or 'none'}; "
+        f"fate unknown {one.unknown}; lost {one.lost}\n"
+        f"   agents' answers p50/p99/max {_ms(one.answers)} ms (at the peak {_ms(peak.answers)}); "
+        f"due → offer {_ms(one.offers)} ms\n"
+        f"   memory {one.rss_before_mib:.0f} → {one.rss_after_mib:.0f} MiB; "
+        f"server {one.busy:.0%}, generator {one.generator_busy:.0%} busy; errors {one.errors or 'none'}"
     )
 
 
@@ -323,7 +380,10 @@ def main() -> int:
         show(name, one)
     result = Result(
         name="bench_overload",
-        what=f"{OVERLOAD:g} times the peak offered for {options.seconds:g} s, {options.desktops:,} desktops, default limits; yardstick: the peak",
+        what=(
+            f"{OVERLOAD:g} times the peak offered for {options.seconds:g} s, {options.desktops:,} desktops, default limits; "
+            "yardstick: the peak"
+        ),
         figures=[figure for name, one in found.items() for figure in figures_of(name, one)],
         details={
             "refused": {name: one.refused for name, one in found.items()},

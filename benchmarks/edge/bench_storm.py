@@ -7,14 +7,14 @@ that the router asked for. Each sends its `ping` every 20 s, as clients should; 
 
 1. *Before*: the latency of those served, from due to offer.
 2. **Ready**: the ten thousand say `set_state` ready, spread over one second. How long until all have their (durable) answers?
-3. **Reconnect**: the ten thousand cables are pulled at the same moment. Each desktop comes back with that backoff and with `resume`.
+3. **Reconnect**: the ten thousand cables are pulled at the same moment. Each desktop comes back with that backoff and `resume`.
    How long until all are resumed (or welcomed anew, where more was missed than the router keeps; counted)?
 
 Meanwhile: what becomes of the latency of those who stayed, and the longest pause of the router's loop: a probe on a socket of its
 own sends a `ping` every 5 ms, which the router answers without writer or journal.
 
-The settings are the defaults, but for the number of sockets and for the history: a position that is up to 20 s old and 30 s of reconnecting
-need more than the 2,048 records kept by default (`--history`).
+The settings are the defaults, but for the number of sockets and for the history: a position that is up to 20 s old and 30 s of
+reconnecting need more than the 2,048 records kept by default (`--history`).
 
     python benchmarks/edge/bench_storm.py [--quick] [--desktops 10000] [--rate 300] [--history 65536] [--json FILE]
 """
@@ -31,9 +31,10 @@ from typing import Final
 
 import uvloop
 from histogram import Histogram
-from load import Desktop, Heard, Load, RefusedUpgrade, Socket, poisson
+from load import Load, poisson
 from msgspec import Struct
 from servers import Target, prepare, router
+from sockets import Desktop, Heard, RefusedUpgrade, Socket
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
@@ -142,7 +143,7 @@ class Storm:
 
         for number, desktop in enumerate(self.away):
             desktop.hear = heard
-            while time.perf_counter() - began < number / len(self.away):
+            while time.perf_counter() - began < number / len(self.away):  # noqa: ASYNC110  (a time is waited for)
                 await asyncio.sleep(0)
             desktop.say(f.SetState(id="r", state=AgentState.READY))
         await asyncio.wait_for(done, GIVE_UP_S)
@@ -258,25 +259,86 @@ async def run(options: argparse.Namespace) -> Found:
 def figures_of(found: Found, desktops: int) -> list[Figure]:
     """What it came to."""
     before_ms = found.before.offers.quantile(0.99) / 1e6
-    limit = None if found.generator_busy < 0.8 else f"load generator {found.generator_busy:.0%} busy"
+    limit = (
+        None if found.generator_busy < 0.8 else f"load generator {found.generator_busy:.0%} busy"
+    )
 
     def p99_ms(phase: Phase) -> float:
         return phase.offers.quantile(0.99) / 1e6
 
     return [
-        Figure(id="ready_s", title=f"{desktops:,} agents go ready in 1 s: all have their answers after", value=found.ready.seconds, unit="s",
-               better="lower", floor=1.0, limit=limit),
-        Figure(id="ready.p99_ms", title="  due → offer of those served meanwhile, p99", value=p99_ms(found.ready), unit="ms", better="lower", floor=before_ms),
-        Figure(id="ready.pause_ms", title="  longest pause of the loop", value=found.ready.pauses.max / 1e6, unit="ms", better="lower",
-               floor=found.before.pauses.max / 1e6),
-        Figure(id="reconnect_s", title=f"{desktops:,} cables pulled: all are back after", value=found.storm.seconds, unit="s", better="lower", target=30, limit=limit),
-        Figure(id="reconnect.resumed", title="  came back by resume (the others by a new welcome)", value=found.answers["resumed"] / desktops, unit="share", better="higher"),
-        Figure(id="reconnect.refused", title="  upgrades refused for now, for each desktop", value=found.refused / desktops, unit=""),
-        Figure(id="reconnect.p99_of_before", title="  due → offer of those who stayed, p99: during / before", value=p99_ms(found.storm) / before_ms, unit="ratio",
-               better="lower", target=2, limit=limit),
-        Figure(id="reconnect.p99_ms", title="  due → offer of those who stayed, p99", value=p99_ms(found.storm), unit="ms", better="lower", floor=before_ms),
-        Figure(id="reconnect.pause_ms", title="  longest pause of the loop", value=found.storm.pauses.max / 1e6, unit="ms", better="lower",
-               floor=found.before.pauses.max / 1e6),
+        Figure(
+            id="ready_s",
+            title=f"{desktops:,} agents go ready in 1 s: all have their answers after",
+            value=found.ready.seconds,
+            unit="s",
+            better="lower",
+            floor=1.0,
+            limit=limit,
+        ),
+        Figure(
+            id="ready.p99_ms",
+            title="  due → offer of those served meanwhile, p99",
+            value=p99_ms(found.ready),
+            unit="ms",
+            better="lower",
+            floor=before_ms,
+        ),
+        Figure(
+            id="ready.pause_ms",
+            title="  longest pause of the loop",
+            value=found.ready.pauses.max / 1e6,
+            unit="ms",
+            better="lower",
+            floor=found.before.pauses.max / 1e6,
+        ),
+        Figure(
+            id="reconnect_s",
+            title=f"{desktops:,} cables pulled: all are back after",
+            value=found.storm.seconds,
+            unit="s",
+            better="lower",
+            target=30,
+            limit=limit,
+        ),
+        Figure(
+            id="reconnect.resumed",
+            title="  came back by resume (the others by a new welcome)",
+            value=found.answers["resumed"] / desktops,
+            unit="share",
+            better="higher",
+        ),
+        Figure(
+            id="reconnect.refused",
+            title="  upgrades refused for now, for each desktop",
+            value=found.refused / desktops,
+            unit="",
+        ),
+        Figure(
+            id="reconnect.p99_of_before",
+            title="  due → offer of those who stayed, p99: during / before",
+            value=p99_ms(found.storm) / before_ms,
+            unit="ratio",
+            better="lower",
+            target=2,
+            limit=limit,
+        ),
+        Figure(
+            id="reconnect.p99_ms",
+            title="  due → offer of those who stayed, p99",
+            value=p99_ms(found.storm),
+            unit="ms",
+            better="lower",
+            floor=before_ms,
+        ),
+        Figure(
+            id="reconnect.pause_ms",
+            title="  longest pause of the loop",
+            value=found.storm.pauses.max / 1e6,
+            unit="ms",
+            better="lower",
+            floor=found.before.pauses.max / 1e6,
+        ),
     ]
 
 
@@ -291,12 +353,25 @@ def main() -> int:
     prepare(options.desktops + SERVED)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(run(options))
-    for name, phase in (("before", found.before), ("ready", found.ready), ("storm", found.storm), ("after", found.after)):
-        print(f"{name:7} due → offer {_ms(phase.offers)} ms, pauses {_ms(phase.pauses)} ms (p50/p99/max), {phase.seconds:.1f} s")
-    print(f"came back: {dict(found.answers)}, refused {found.refused:,} times; memory {found.rss_mib:.0f} MiB; generator {found.generator_busy:.0%} busy")
+    for name, phase in (
+        ("before", found.before),
+        ("ready", found.ready),
+        ("storm", found.storm),
+        ("after", found.after),
+    ):
+        print(
+            f"{name:7} due → offer {_ms(phase.offers)} ms, pauses {_ms(phase.pauses)} ms (p50/p99/max), {phase.seconds:.1f} s"
+        )
+    print(
+        f"came back: {dict(found.answers)}, refused {found.refused:,} times; memory {found.rss_mib:.0f} MiB; "
+        f"generator {found.generator_busy:.0%} busy"
+    )
     result = Result(
         name="bench_storm",
-        what=f"{options.desktops:,} desktops in a storm, {SERVED} others served at {options.rate:g} contacts/s; yardstick: before the storm",
+        what=(
+            f"{options.desktops:,} desktops in a storm, {SERVED} others served at {options.rate:g} contacts/s; "
+            "yardstick: before the storm"
+        ),
         figures=figures_of(found, options.desktops),
         details={"errors": found.errors, "history": options.history},
     )

@@ -33,7 +33,9 @@ class Histogram:
     def __add__(self, other: "Histogram") -> "Histogram":
         """Both together."""
         both = Histogram()
-        both._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+        both._counts = [
+            mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)
+        ]
         both.count, both.sum = self.count + other.count, self.sum + other.sum
         both.max = max(self.max, other.max)
         return both

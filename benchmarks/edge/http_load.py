@@ -11,7 +11,8 @@ from typing import Final, cast
 
 import msgspec
 from histogram import Histogram
-from load import Heard, Load
+from load import Load
+from sockets import Heard
 
 
 class _Receipt(msgspec.Struct):
@@ -118,7 +119,9 @@ class HttpGateways:
         if status == 201:
             self._load.note_acknowledged(body.contact_id)
         else:
-            self._load.heard_at_gateway(Heard(type="error", id=reference, code=f"{status} {body.code}"))
+            self._load.heard_at_gateway(
+                Heard(type="error", id=reference, code=f"{status} {body.code}")
+            )
 
     def lost(self, gateway: HttpGateway) -> None:
         """A connection has ended."""

@@ -1,198 +1,27 @@
-"""The load: desktops and gateways on raw sockets, so that the generator costs as little as may be.
+"""The load: desktops that take whatever they are offered and end it at once, and gateways that submit.
 
-The frames are whole RFC 6455 client frames; the masking key is all zeros, which leaves the payload as it is. A desktop takes
-whatever it is offered and ends it at once. Each contact carries a number as its ``reference``, by which its offer is
-recognised, whichever gateway submitted it and however the server reordered them. Times count from when a contact was *due*.
+Each contact carries a number as its ``reference``, by which its offer is recognised, whichever gateway submitted it and
+however the server reordered them. Times count from when a contact was *due*.
 """
 
 import asyncio
-import os
 import random
 import time
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, Final, cast
+from typing import Final
 
 import msgspec
 from histogram import Histogram
-from servers import Target
+from servers import Target, machine_cpu_s
+from sockets import Desktop, Heard, Socket
 
 from router.model.states import AgentState
 from router.wire import frames as f
-from router.wire.codec import MSGPACK
 
-_MASKED: Final = 0x80
 _CONNECTING_MAX: Final = 128
 """Handshakes under way at the same time."""
 _SETTLE_S: Final = 30.0
-
-
-class Heard(msgspec.Struct):
-    """The fields of any server frame that the load looks at."""
-
-    type: str
-    id: str | None = None
-    seq: int = 0
-    gen: str = ""
-    subject: str = ""
-    event: "HeardEvent | None" = None
-    code: str = ""
-    retry_after_ms: int = 0
-
-
-class HeardEvent(msgspec.Struct):
-    """Likewise of an event."""
-
-    type: str
-    contact_id: str = ""
-    offer_id: str = ""
-    reference: str = ""
-
-
-_decode: Final = msgspec.msgpack.Decoder(Heard).decode
-_encode: Final = msgspec.msgpack.Encoder().encode
-
-
-class Socket(asyncio.Protocol):
-    """One WebSocket client."""
-
-    def __init__(self, path: str, name: str, token: str, *, resume: str | None = None) -> None:
-        self.path, self.name, self.token = path, name, token
-        self._resume = resume
-        self._gen, self._seq = "", 0
-        self._buffer = bytearray()
-        self._open = False
-        self.closing = False
-        self.welcomed: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
-        """The first frame: ``welcome`` or ``resumed``."""
-        self.hear: Callable[[Heard], None] = lambda _: None
-        self.on_lost: Callable[[Socket], None] = lambda _: None
-        self.on_payload: Callable[[bytes], None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's by class, only by what they can do.
-        self._transport = cast(asyncio.Transport, transport)
-        key = b64encode(os.urandom(16)).decode()
-        self._transport.write(
-            f"GET {self.path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-            f"Sec-WebSocket-Protocol: {MSGPACK}\r\nAuthorization: Bearer {self.token}\r\n\r\n".encode()
-        )
-
-    def data_received(self, data: bytes) -> None:
-        if self._buffer:
-            self._buffer += data
-            data = bytes(self._buffer)
-            self._buffer.clear()
-        if not self._open:
-            head, found, rest = data.partition(b"\r\n\r\n")
-            if not found:
-                self._buffer += data
-                return
-            if b" 101 " not in head.split(b"\r\n", 1)[0]:
-                self.closing = True
-                self.welcomed.set_exception(RefusedUpgrade(head))
-                self._transport.close()
-                return
-            self._open = True
-            data = rest
-            self.say(f.Hello(resume=self._resume))
-        self._frames(data)
-
-    def _frames(self, data: bytes) -> None:
-        at, end = 0, len(data)
-        while end - at >= 2:
-            opcode, length, body = data[at] & 15, data[at + 1], at + 2
-            if length == 126:
-                length, body = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
-            elif length == 127:
-                length, body = int.from_bytes(data[at + 2 : at + 10], "big"), at + 10
-            if end < body + length:
-                break
-            at = body + length
-            if opcode == 2:
-                self._hear(data[body:at])
-            elif opcode == 9:
-                self._write(10, data[body:at])
-            elif opcode == 8:
-                self._transport.close()
-        if at < end:
-            self._buffer += data[at:]
-
-    def _hear(self, payload: bytes) -> None:
-        if self.on_payload is not None:
-            self.on_payload(payload)
-        heard = _decode(payload)
-        if heard.type == "event" or heard.type == "pong":
-            self._seq = heard.seq
-        elif heard.type == "welcome" or heard.type == "resumed":
-            self._gen, self._seq = heard.gen, heard.seq
-            if not self.welcomed.done():
-                self.welcomed.set_result(heard)
-        self.hear(heard)
-
-    def say(self, frame: Any) -> None:
-        """Send a frame."""
-        self._write(2, _encode(frame))
-
-    def _write(self, opcode: int, payload: bytes) -> None:
-        size = len(payload)
-        if size < 126:
-            head = bytes((0x80 | opcode, _MASKED | size))
-        else:
-            head = bytes((0x80 | opcode, _MASKED | 126)) + size.to_bytes(2, "big")
-        self._transport.write(head + b"\0\0\0\0" + payload)
-
-    @property
-    def position(self) -> str:
-        """Where a new connection would resume."""
-        return f"{self._gen}:{self._seq}"
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet: the server does not read."""
-        return self._transport.get_write_buffer_size()
-
-    def close(self) -> None:
-        """End it, as a cable that is pulled."""
-        self.closing = True
-        self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.welcomed.done():
-            self.welcomed.set_exception(ConnectionResetError("lost before the welcome"))
-        if not self.closing:
-            self.on_lost(self)
-
-
-class RefusedUpgrade(ConnectionError):
-    """The server answered the upgrade with something else than 101."""
-
-    def __init__(self, head: bytes) -> None:
-        super().__init__(head.decode(errors="replace"))
-        self.retry_after_s = float(
-            head.lower().partition(b"retry-after:")[2].partition(b"\r\n")[0] or 0
-        )
-
-
-class Desktop(Socket):
-    """A desktop that takes and ends whatever comes."""
-
-    asked: Any = None
-    """The command whose answer is awaited."""
-    asked_ns: int = 0
-    """When it was sent first."""
-
-    def ask(self, frame: Any, now_ns: int) -> None:
-        """Send a command."""
-        self.asked, self.asked_ns = frame, now_ns
-        self.say(frame)
-
-    def ask_again(self) -> None:
-        """Repeat the command that was refused for now."""
-        if not self.closing:
-            self.say(self.asked)
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -206,6 +35,8 @@ class Rate(msgspec.Struct, frozen=True):
     """Share of a CPU that the server used."""
     generator_busy: float
     """Share of a CPU that the generator used."""
+    others_busy: float
+    """CPUs that everybody else on the machine used: they should have used none."""
 
     @property
     def generator_times(self) -> float:
@@ -236,6 +67,7 @@ class Load:
         self.answers = Histogram()
         """Answers to what agents ask (accept, end), in ns."""
         self.on_completed: Callable[[], None] = lambda: None
+        self.on_acknowledged: Callable[[], None] = lambda: None
         self.on_refused: Callable[[], None] = lambda: None
         self.acknowledged_ids: set[str] | None = None
         """Where somebody wants to know that none is lost: the contacts that are acknowledged and not completed yet."""
@@ -332,6 +164,7 @@ class Load:
                 self.completed_early.remove(contact_id)
             else:
                 self.acknowledged_ids.add(contact_id)
+        self.on_acknowledged()
 
     def _note_completed(self, contact_id: str) -> None:
         self.completed += 1
@@ -415,17 +248,18 @@ class Load:
         before = self._used()
         await work
         after = self._used()
-        wall_s, server_s, own_s, count = (b - a for a, b in zip(before, after, strict=True))
+        wall_s, server_s, own_s, all_s, count = (b - a for a, b in zip(before, after, strict=True))
         return Rate(
             per_s=count / wall_s,
             server_us=server_s / count * 1e6 if count else 0.0,
             server_busy=server_s / wall_s,
             generator_busy=own_s / wall_s,
+            others_busy=(all_s - server_s - own_s) / wall_s,
         )
 
-    def _used(self) -> tuple[float, float, float, int]:
-        used = (time.perf_counter(), self.target.process.cpu_s(), time.process_time())
-        return (*used, self.completed)
+    def _used(self) -> tuple[float, float, float, float, int]:
+        server_s, own_s = self.target.process.cpu_s(), time.process_time()
+        return time.perf_counter(), server_s, own_s, machine_cpu_s(), self.completed
 
     async def open_loop(
         self, due_s: Iterator[float], submit: Callable[[int], None], *, rest_s: float = 0.0
@@ -439,7 +273,7 @@ class Load:
         began = clock()
         for after_s in due_s:
             due = began + int(after_s * 1e9)
-            while clock() < due:
+            while clock() < due:  # noqa: ASYNC110  (a time is waited for, no event)
                 await asyncio.sleep(rest_s)
             submit(due)
 
@@ -452,7 +286,7 @@ class Load:
         """Wait until nothing is in flight; what does not come is an error."""
         try:
             async with asyncio.timeout(_SETTLE_S):
-                while self.in_flight > 0:
+                while self.in_flight > 0:  # noqa: ASYNC110  (nothing else runs now)
                     await asyncio.sleep(0.01)
         except TimeoutError:
             self.errors["never completed"] += self.in_flight

@@ -1,7 +1,7 @@
 """A server that does everything but routing: what the same requests, frames and durable appends cost without the engine.
 
-The same aiohttp on uvloop, the same codec, the same outbox, one commit at a time through the same `SqliteJournal`, and for each command
-the same events, records and frames as the router's, byte for byte but for ids and times (`same_frames.py` holds them together).
+The same aiohttp on uvloop, the same codec, the same outbox, one commit at a time through the same `SqliteJournal`, and for each
+command the same events, records and frames as the router's, but for ids and times (`same_frames.py` holds them together).
 Whoever has waited longest among the free desktops gets the next contact; nothing is checked, explained, timed or remembered beyond
 that. There are no credentials: the token is the name. There are no limits, no sessions, no resume.
 

@@ -1,4 +1,4 @@
-"""Latency by percentile as a picture, as HdrHistogram draws it: the further right, the rarer; each step to the right is ten times rarer."""
+"""Latency by percentile as a picture, as HdrHistogram draws it: each step to the right is ten times rarer."""
 
 import math
 from collections.abc import Sequence
@@ -67,9 +67,7 @@ def draw(path: Path, title: str, curves: Sequence[Curve], marks: Sequence[Mark])
         colour = _COLOURS[number % len(_COLOURS)]
         points = _corners(curve.histogram)
         line = " ".join(f"{x_of(share):.1f},{y_of(ms):.1f}" for share, ms in points)
-        parts.append(
-            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        )
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         at = _LEFT + number * 250
         parts.append(_line(at, 40, at + 22, 40, colour=colour, width=3))
         parts.append(_text(at + 28, 44, curve.name, anchor="start"))

@@ -1,8 +1,9 @@
 """Is the null server the router without routing? The same lifecycles through both, compared frame by frame and record by record.
 
 The same desktops and gateways do the same, one thing after the other, with each server. Every frame that each client gets (but
-for the welcome, which is sent before any measurement), every HTTP answer and every record in the journal has to be there in both, in the
-same order and of the same size, with the same fields and values; only ids, generations, times and what counts up may differ in value.
+for the welcome, which is sent before any measurement), every HTTP answer and every record in the journal has to be there in
+both, in the same order and of the same size, with the same fields and values; only ids, generations, times and what counts up
+may differ in value.
 
     python benchmarks/edge/same_frames.py
 """
@@ -16,8 +17,9 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import uvloop
 from http_load import HttpGateways
-from load import Load, Socket
+from load import Load
 from servers import Target, null_server, prepare, router
+from sockets import Socket
 
 from router.journal.sqlite import SqliteJournal
 
@@ -26,7 +28,17 @@ _GATEWAYS: Final = 2
 _CONTACTS: Final = 4
 # What no two runs have in common. `cfg` is the seq of the policy.
 _OWN: Final = frozenset(
-    {"at_ms", "assignment_id", "cfg", "contact_id", "deadline_ms", "epoch", "first_seq", "gen", "last_seq"}
+    {
+        "at_ms",
+        "assignment_id",
+        "cfg",
+        "contact_id",
+        "deadline_ms",
+        "epoch",
+        "first_seq",
+        "gen",
+        "last_seq",
+    }
     | {"offer_id", "seq", "subject", "waited_ms", "x-request-id", "location", "date"}
 )
 # Encoded numbers grow with the number.
@@ -95,13 +107,15 @@ async def _records(path: Path) -> list[tuple[int, Any]]:
         records = await journal.read("default", after_seq=0, limit=10_000)
     finally:
         await journal.close()
-    wanted = (record for record in records if record.cause.partition(".")[0] in ("contact", "offer"))
-    return [(len(data), msgspec.msgpack.decode(data)) for data in map(msgspec.msgpack.encode, wanted)]
+    wanted = (
+        record for record in records if record.cause.partition(".")[0] in ("contact", "offer")
+    )
+    return [
+        (len(data), msgspec.msgpack.decode(data)) for data in map(msgspec.msgpack.encode, wanted)
+    ]
 
 
-def _compare(
-    name: str, ours: list[tuple[int, Any]], theirs: list[tuple[int, Any]]
-) -> list[str]:
+def _compare(name: str, ours: list[tuple[int, Any]], theirs: list[tuple[int, Any]]) -> list[str]:
     if len(ours) != len(theirs):
         return [f"{name}: {len(ours)} from the router, {len(theirs)} from the null server"]
     found = []
@@ -111,7 +125,9 @@ def _compare(
         if _bare(content) != _bare(null_content):
             found.append(f"{name} {number}: {_bare(content)}\n   null: {_bare(null_content)}")
         elif abs(size - null_size) > _GROWS_BYTES:
-            found.append(f"{name} {number}: {size} bytes from the router, {null_size} from the null server")
+            found.append(
+                f"{name} {number}: {size} bytes from the router, {null_size} from the null server"
+            )
     return found
 
 

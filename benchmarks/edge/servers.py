@@ -105,6 +105,14 @@ class Target(Struct, kw_only=True):
     metrics_port: int = 0
 
 
+def machine_cpu_s() -> float:
+    """CPU time that the whole machine has used for anybody, and that was taken from it."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _iowait, interrupt, softirq, steal = map(int, fields)
+    used = user + nice + system + interrupt + softirq + steal
+    return used / os.sysconf("SC_CLK_TCK")
+
+
 def pin(cpu: int) -> None:
     """Keep this process on one CPU; where there is but one, on that."""
     os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
@@ -143,8 +151,7 @@ async def router(
 
     ``settings``: further ones, by their environment names. ``record_of``: the record (JSON) of the agent with that number.
     """
-    directory.mkdir()
-    seed = directory / "policy.yaml"
+    seed = _file(directory, "policy.yaml")
     seed.write_text(policy)
     environment = {
         "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
@@ -188,8 +195,7 @@ async def router(
 @asynccontextmanager
 async def null_server(directory: Path, *, desktops: int, gateways: int) -> AsyncIterator[Target]:
     """The server that does not route."""
-    directory.mkdir()
-    command = [sys.executable, str(_HERE / "null_server.py"), str(directory / "journal.db")]
+    command = [sys.executable, str(_HERE / "null_server.py"), str(_file(directory, "journal.db"))]
     process = Process(command, {}, directory / "server.log")
     try:
         yield Target(
@@ -201,6 +207,11 @@ async def null_server(directory: Path, *, desktops: int, gateways: int) -> Async
         )
     finally:
         process.stop()
+
+
+def _file(directory: Path, name: str) -> Path:
+    directory.mkdir(exist_ok=True)
+    return directory / name
 
 
 async def _create_agents(target: Target, record_of: Callable[[int], bytes]) -> None:
