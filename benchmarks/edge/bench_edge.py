@@ -1,242 +1,190 @@
-"""How fast is the door: lifecycles a second and submit→offer latency over real sockets, against a server that does not route.
+"""How fast is the door: lifecycles a second over real sockets, 10,000 desktops connected, against a server that does not route.
 
-Both servers run on CPU 0, one after the other; the load generator has CPU 1. Each lifecycle is submit, offer, accept, end: three
-commands with durable answers and six events, over `N` desktop sockets and one gateway socket. Throughput is measured with a
-fixed number of contacts in flight; latency with contacts at a fixed rate, counted from the time at which each was due, so
-that a server that stalls is charged for all who had to wait (no coordinated omission).
+A lifecycle is submit, offer, accept, end: three commands with durable answers, five events, eleven frames out. Contacts
+come from eight gateways, by WebSocket in the first situation and by `POST /v1/contacts` over kept-alive connections in the second;
+a fixed number is in flight, and each is offered to the desktop that has been idle longest, so all desktops get their turn.
+Both servers run on CPU 0, with all their desktops connected, and are loaded in turns, so that what the machine does besides hits
+both; the figure is the median of the rounds. The generator has CPU 1. First, a few lifecycles through both show that
+they send the same frames and write the same records (`same_frames.py`); if not, nothing is measured.
 
-    python benchmarks/edge/bench_edge.py [--desktops 200] [--seconds 5] [--rate R] [--json FILE]
+Not measured: a network, TLS, clients on other machines, policies that cost more than one queue does (that is `core/`). The
+generator speaks from one process; its own share of the CPU says how many times faster it could go.
+
+    python benchmarks/edge/bench_edge.py [--quick] [--desktops 10000] [--seconds 3] [--rounds 4] [--in-flight 512] [--json FILE]
 """
 
 import argparse
 import asyncio
-import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Final
 
-import aiohttp
 import uvloop
+from http_load import HttpGateways
+from load import Load, Rate
+from msgspec import Struct
+from same_frames import differences
+from servers import null_server, prepare, router
 
-from router.edge.auth import mint_token
-from router.settings import load_settings
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.figures import Figure, Result, finish, parser
 
-sys.path.insert(0, str(Path(__file__).parent))
-from load import Load
-
-SERVER_CPU, LOAD_CPU = 0, 1
-POLICY = """\
-channels: {voice: {offer_timeout_s: 60}}
-queues: {support: {cool_down_s: 0}}
-"""
-_SERVE = (
-    "import os, sys; from router.app import main_serve; from router.settings import load_settings; "
-    "sys.exit(main_serve(load_settings(environment=os.environ)))"
-)
+GATEWAYS: Final = 8
+HTTP_CONNECTIONS: Final = 128
+GENERATOR_TIMES: Final = 2.0
+"""So many times the server's rate the generator has to be able to do."""
+OTHERS_BUSY_MAX: Final = 0.2
 
 
-class Server:
-    """A server process on its own CPU."""
+class Rounds(Struct, kw_only=True):
+    """One situation."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
-        self._log = log.open("w+")
-        self._process = subprocess.Popen(
-            command,
-            env={**os.environ, **environment},
-            stdout=self._log,
-            stderr=self._log,
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU % (os.cpu_count() or 1)}),
-        )
-
-    def wait_for(self, find: Callable[[dict[str, Any]], int | None]) -> int:
-        """The port, once a line of the output names it."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and self._process.poll() is None:
-            self._log.seek(0)
-            for line in self._log.read().splitlines():
-                try:
-                    port = find(json.loads(line))
-                except ValueError:
-                    continue
-                if port is not None:
-                    return port
-            time.sleep(0.05)
-        self._log.seek(0)
-        raise SystemExit(f"the server did not start: {self._log.read()[-2000:]}")
-
-    def cpu_s(self) -> float:
-        """CPU time that the process has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def rss_mib(self) -> float:
-        """Resident memory."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.wait()
-        self._log.close()
+    router: list[Rate]
+    null: list[Rate]
 
 
-def quantile_ms(values_ns: list[int], share: float) -> float:
-    """A quantile of sorted values, in ms."""
-    return values_ns[min(len(values_ns) - 1, int(len(values_ns) * share))] / 1e6
+class Both(Struct, kw_only=True):
+    """The two servers under load."""
+
+    router: Load
+    null: Load
 
 
-async def measure(server: Server, load: Load, options: argparse.Namespace) -> dict[str, Any]:
-    """Throughput first, then latency at a rate below it."""
-    cpu_before, count_before = server.cpu_s(), load.lifecycles
-    rate = await load.closed_loop(options.seconds, options.desktops)
-    cpu_s, count = server.cpu_s() - cpu_before, load.lifecycles - count_before
-    offered_rate = options.rate or rate / 2
-    latencies = sorted(await load.open_loop(options.seconds, offered_rate))
-    return {
-        "lifecycles_per_s": round(rate, 1),
-        "server_cpu_us_per_lifecycle": round(cpu_s / count * 1e6, 1),
-        "offered_per_s": round(offered_rate, 1),
-        "offers": len(latencies),
-        "submit_to_offer_ms": {
-            "p50": round(quantile_ms(latencies, 0.5), 3),
-            "p99": round(quantile_ms(latencies, 0.99), 3),
-            "max": round(latencies[-1] / 1e6, 3),
-        },
-        "server_rss_mib": round(server.rss_mib(), 1),
-        "errors": load.errors,
-    }
+Submits = tuple[Callable[[int], None], Callable[[int], None]]
 
 
-async def router_figures(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The router itself."""
-    seed = directory / "policy.yaml"
-    seed.write_text(POLICY)
-    environment = {
-        "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
-        "ROUTER__EDGE__PORT": "0",
-        "ROUTER__TELEMETRY__METRICS_PORT": "0",
-        "ROUTER__TELEMETRY__ACCESS_LOG": "false",
-        "ROUTER__POLICY__SEED_PATH": str(seed),
-        "ROUTER__SOCKETS__UPGRADES_PER_S": "100000",
-        "ROUTER__SOCKETS__FRAMES_PER_S": "1000000",
-        "ROUTER__SOCKETS__FRAMES_BURST": "1000000",
-        "ROUTER__SOCKETS__GATEWAY_FRAMES_PER_S": "1000000",
-        "ROUTER__SOCKETS__GATEWAY_FRAMES_BURST": "1000000",
-    }
-    server = Server([sys.executable, "-c", _SERVE], environment, directory / "router.log")
-    try:
-        port = server.wait_for(
-            lambda line: (
-                int(line["url"].rpartition(":")[2]) if line.get("action") == "started" else None
-            )
-        )
-        settings = load_settings(environment=environment)
-        admin = mint_token(settings, subject="bench", role="admin")
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {admin}"}) as http:
-            for number in range(options.desktops):
-                url = f"http://127.0.0.1:{port}/v1/agents/d{number}"
-                async with http.put(url, json={}) as response:
-                    assert response.status < 300, await response.text()
-        tokens = [
-            mint_token(settings, subject=f"d{number}", role="agent")
-            for number in range(options.desktops)
-        ]
-        return await _under_load(
-            server, port, tokens, mint_token(settings, subject="web", role="gateway"), options
-        )
-    finally:
-        server.stop()
+async def in_turns(loads: Both, submits: Submits, options: argparse.Namespace) -> Rounds:
+    """One round with each server, and again."""
+    found = Rounds(router=[], null=[])
+    for _ in range(options.rounds):
+        for load, submit, rates in (
+            (loads.null, submits[0], found.null),
+            (loads.router, submits[1], found.router),
+        ):
+            rates.append(await load.closed_loop(options.seconds, options.in_flight, submit))
+    return found
 
 
-async def null_figures(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The server that does not route."""
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("null_server.py")),
-        str(directory / "null.db"),
-    ]
-    server = Server(command, {}, directory / "null.log")
-    try:
-        port = server.wait_for(lambda line: line.get("port"))
-        return await _under_load(server, port, ["x"] * options.desktops, "x", options)
-    finally:
-        server.stop()
-
-
-async def _under_load(
-    server: Server, port: int, tokens: list[str], gateway: str, options: argparse.Namespace
-) -> dict[str, Any]:
-    load = Load()
-    await load.connect(port, tokens, gateway)
-    try:
-        return await measure(server, load, options)
-    finally:
-        for socket in load.sockets:
-            socket.close()
-
-
-async def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Both servers in one run."""
+async def run(options: argparse.Namespace) -> tuple[Rounds, Rounds, dict[str, int]]:
+    """By socket, by HTTP, and what went wrong."""
+    if found := await differences():
+        raise SystemExit("the null server does not do the same:\n" + "\n".join(found))
     with tempfile.TemporaryDirectory() as directory:
-        null = await null_figures(Path(directory), options)
-        router = await router_figures(Path(directory), options)
-    return {
-        "desktops": options.desktops,
-        "seconds": options.seconds,
-        "router": router,
-        "null_server": null,
-        "throughput_ratio": round(router["lifecycles_per_s"] / null["lifecycles_per_s"], 3),
-        "cpu_ratio": round(
-            router["server_cpu_us_per_lifecycle"] / null["server_cpu_us_per_lifecycle"], 3
-        ),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
-    }
+        size = {"desktops": options.desktops, "gateways": GATEWAYS}
+        async with (
+            null_server(Path(directory, "null"), **size) as null_target,
+            router(Path(directory, "router"), **size) as router_target,
+        ):
+            loads = Both(null=Load(null_target), router=Load(router_target))
+            both = (loads.null, loads.router)
+            for load in both:
+                await load.connect()
+            sockets = await in_turns(loads, (loads.null.submit, loads.router.submit), options)
+            pools = HttpGateways(loads.null), HttpGateways(loads.router)
+            for pool in pools:
+                await pool.connect(HTTP_CONNECTIONS)
+            http = await in_turns(loads, (pools[0].submit, pools[1].submit), options)
+            for one in (*pools, *both):
+                one.close()
+    return sockets, http, dict(loads.null.wrong + loads.router.wrong)
 
 
-def show(figures: dict[str, Any]) -> None:
-    """For people."""
-    print(f"{figures['desktops']} desktops, {figures['seconds']} s each, {figures['machine']}\n")
-    print(f"{'':28}{'router':>12}{'null server':>14}")
-    rows = [
-        ("lifecycles a second", lambda one: f"{one['lifecycles_per_s']:,.0f}"),
-        ("server CPU a lifecycle, µs", lambda one: f"{one['server_cpu_us_per_lifecycle']:,.0f}"),
-        ("offered contacts a second", lambda one: f"{one['offered_per_s']:,.0f}"),
-        ("submit→offer p50, ms", lambda one: f"{one['submit_to_offer_ms']['p50']:.2f}"),
-        ("submit→offer p99, ms", lambda one: f"{one['submit_to_offer_ms']['p99']:.2f}"),
-        ("submit→offer max, ms", lambda one: f"{one['submit_to_offer_ms']['max']:.2f}"),
-        ("memory, MiB", lambda one: f"{one['server_rss_mib']:,.0f}"),
-        ("errors", lambda one: str(sum(one["errors"].values()))),
+def figures_of(name: str, title: str, rounds: Rounds, target: float | None) -> list[Figure]:
+    """What one situation came to."""
+    limit = None
+    others = median(rate.others_busy for rate in rounds.router)
+    if others > OTHERS_BUSY_MAX:
+        limit = f"machine not idle: others used {others:.0%} of a CPU"
+    if (times := min(rate.generator_times for rate in rounds.router)) < GENERATOR_TIMES:
+        limit = f"the load generator could do only {times:.1f} times this rate"
+    null = median(rate.per_s for rate in rounds.null)
+    ratios = [
+        ours.per_s / theirs.per_s for ours, theirs in zip(rounds.router, rounds.null, strict=True)
     ]
-    for title, of in rows:
-        print(f"{title:28}{of(figures['router']):>12}{of(figures['null_server']):>14}")
-    print(
-        f"\nrouter / null server: throughput {figures['throughput_ratio']:.2f}, "
-        f"CPU a lifecycle {figures['cpu_ratio']:.2f}"
-    )
+    return [
+        Figure.of_repeats(
+            ratios,
+            id=f"{name}.of_null",
+            title=f"{title}: router / null server",
+            unit="ratio",
+            better="higher",
+            target=0.7,
+            limit=limit,
+        ),
+        Figure.of_repeats(
+            [rate.per_s for rate in rounds.router],
+            id=f"{name}.lifecycles_per_s",
+            title=f"{title}: lifecycles",
+            unit="/s",
+            better="higher",
+            target=target,
+            floor=null,
+            limit=limit,
+        ),
+        Figure.of_repeats(
+            [rate.server_us for rate in rounds.router],
+            id=f"{name}.server_us",
+            title=f"{title}: server's CPU for a lifecycle",
+            unit="µs",
+            better="lower",
+            floor=median(rate.server_us for rate in rounds.null),
+        ),
+        Figure.of_repeats(
+            [rate.generator_times for rate in rounds.router],
+            id=f"{name}.generator_times",
+            title=f"{title}: generator could do so many times the router's rate",
+            unit="×",
+        ),
+        Figure.of_repeats(
+            [rate.generator_times for rate in rounds.null],
+            id=f"{name}.generator_times_null",
+            title=f"{title}: and so many times the null server's",
+            unit="×",
+        ),
+    ]
 
 
-def main() -> None:
-    """Parse, pin, run, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--desktops", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rate", type=float, default=0.0, help="contacts a second; default: half")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    os.sched_setaffinity(0, {LOAD_CPU % (os.cpu_count() or 1)})
+def main() -> int:
+    """Parse, pin, run, print; 1 where anything was refused, lost or broken."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--desktops", type=int, default=10_000)
+    arguments.add_argument("--seconds", type=float, help="of a round")
+    arguments.add_argument("--rounds", type=int)
+    arguments.add_argument("--in-flight", type=int, default=512)
+    options = arguments.parse_args()
+    options.seconds = options.seconds or (2.0 if options.quick else 4.0)
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    prepare(2 * options.desktops)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(run(options))
-    show(figures)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        sockets, http, errors = runner.run(run(options))
+    result = Result(
+        name="bench_edge",
+        what=(
+            f"Whole lifecycles with {options.desktops:,} connected desktops, {options.in_flight} contacts in flight, durable; "
+            "yardstick: the null server, in turns"
+        ),
+        figures=[
+            *figures_of("socket", "submit by socket", sockets, 5_000),
+            *figures_of("http", "submit by HTTP", http, None),
+            Figure(
+                id="errors",
+                title="errors and refusals",
+                value=sum(errors.values()),
+                unit="",
+                better="lower",
+                target=0,
+            ),
+        ],
+        details={"desktops": options.desktops, "errors": errors},
+    )
+    finish(result, options)
+    if errors:
+        print(f"FAILED: {errors}", file=sys.stderr)
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

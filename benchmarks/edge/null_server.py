@@ -1,8 +1,9 @@
-"""A server that does everything but routing: what the same sockets, frames and durable appends cost without the engine.
+"""A server that does everything but routing: what the same requests, frames and durable appends cost without the engine.
 
-The same aiohttp on uvloop, the same frames through the same codec, the same outbox, the same group commit through the same
-`SqliteJournal`, and the same events for each command. Whoever has waited longest among the free desktops gets the next
-contact; nothing is checked, explained, timed or remembered beyond that.
+The same aiohttp on uvloop, the same codec, the same outbox, one commit at a time through the same `SqliteJournal`, and for each
+command the same events, records and frames as the router's, but for ids and times (`same_frames.py` holds them together).
+Whoever has waited longest among the free desktops gets the next contact; nothing is checked, explained, timed or remembered beyond
+that. There are no credentials: the token is the name. There are no limits, no sessions, no resume.
 
     python benchmarks/edge/null_server.py JOURNAL      prints its port as one line of JSON
 """
@@ -10,15 +11,19 @@ contact; nothing is checked, explained, timed or remembered beyond that.
 import asyncio
 import itertools
 import json
+import secrets
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import uvloop
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType, hdrs, web
 
+from router.edge.documents import ContactReceipt
 from router.edge.outbox import Outbox, framed
 from router.journal.port import Record
 from router.journal.sqlite import SqliteJournal
@@ -29,16 +34,27 @@ from router.wire import frames as f
 from router.wire.codec import MSGPACK, SUBPROTOCOLS, Decoder, encoder
 from router.wire.session import Door
 
+_OFFER_TIMEOUT_MS: Final = 60_000
+# What the router's answers carry, too.
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    hdrs.SERVER: "contact-router",
+    hdrs.CACHE_CONTROL: "no-store",
+}
+
 
 class Peer:
     """One socket."""
 
     def __init__(self, name: str, transport: asyncio.Transport) -> None:
         self.name = name
-        loop = asyncio.get_running_loop()
         self.outbox = Outbox(
             transport,
-            call_soon=loop.call_soon,
+            call_soon=asyncio.get_running_loop().call_soon,
             count_max=100_000,
             bytes_max=64 << 20,
             on_overflow=transport.abort,
@@ -46,26 +62,30 @@ class Peer:
 
 
 class NullServer:
-    """Desktops, one gateway, a journal."""
+    """Desktops, gateways, a journal."""
 
     def __init__(self, path: Path) -> None:
+        # As the router's, but for the disk space that it holds back.
         self._journal = SqliteJournal(path, ballast_bytes=0)
         self._encode = encoder(MSGPACK).encode
         self._free: deque[Peer] = deque()
-        self._waiting: deque[str] = deque()
-        self._holder: dict[str, Peer] = {}
-        self._gateway: Peer | None = None
+        self._waiting: deque[tuple[str, str, str]] = deque()
+        self._desktops: dict[str, Peer] = {}
+        self._gateways: dict[str, Peer] = {}
+        self._submitted_by: dict[str, str] = {}
         self._seq = 0
         self._ids = itertools.count()
-        self._batch: list[tuple[Record, list[tuple[Peer, Any]]]] = []
+        self._batch: list[tuple[Record, Callable[[], None]]] = []
         self._news = asyncio.Event()
 
     async def run(self) -> None:
+        """Serve for ever."""
         await self._journal.open()
         self._gen = (await self._journal.create_workspace("default")).gen
         app = web.Application()
-        app.router.add_get("/v1/desktop", self._desktop)
+        app.router.add_get("/v1/desktop", self._desktop_socket)
         app.router.add_get("/v1/gateway", self._gateway_socket)
+        app.router.add_post("/v1/contacts", self._post_contact)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
@@ -77,46 +97,53 @@ class NullServer:
             group.create_task(self._journal.tend())
             group.create_task(self._commit())
 
+    # --- written before heard ---------------------------------------------------------------------------
     async def _commit(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
             batch, self._batch = self._batch, []
             await self._journal.append([("default", record) for record, _ in batch])
-            for record, answers in batch:
-                self._tell(record)
-                for peer, answer in answers:
-                    peer.outbox.put(framed(self._encode(answer), text=False))
+            for record, _ in batch:
+                self._publish(record)
+            for _, answer in batch:
+                answer()
 
-    def _tell(self, record: Record) -> None:
+    def _publish(self, record: Record) -> None:
         for seq, event in enumerate(record.events, record.first_seq):
             frame: bytes | None = None
-            holder = self._holder.get(getattr(event, "contact_id", ""))
-            agent_id = getattr(event, "agent_id", None)
-            hearers = [holder] if holder is not None and agent_id == holder.name else []
-            if getattr(event, "gateway_id", "") and self._gateway is not None:
-                hearers.append(self._gateway)
-            for peer in hearers:
+            for peer in self._hearers(event):
                 if frame is None:
                     tell = f.EventFrame(seq=seq, at_ms=record.at_ms, event=event)
                     frame = framed(self._encode(tell), text=False)
                 peer.outbox.put(frame)
 
-    def _append(self, events: list[Any], answers: list[tuple[Peer, Any]], cause: str) -> None:
+    def _hearers(self, event: Any) -> list[Peer]:
+        desktop = self._desktops.get(getattr(event, "agent_id", None) or "")
+        gateway = self._gateways.get(getattr(event, "gateway_id", None) or "")
+        return [peer for peer in (desktop, gateway) if peer is not None]
+
+    def _append(
+        self, events: list[Any], answer: Callable[[], None], *, actor: str, cause: str
+    ) -> None:
         record = Record(
             epoch=1,
             first_seq=self._seq + 1,
             at_ms=int(time.time() * 1000),
-            actor="null",
+            actor=actor,
             cause=cause,
             events=events,
         )
         self._seq = record.last_seq
-        self._batch.append((record, answers))
+        self._batch.append((record, answer))
         self._news.set()
 
-    # --- sockets ------------------------------------------------------------------------------------
-    async def _open(self, request: web.Request) -> tuple[Any, Peer]:
+    def _ok(self, peer: Peer, id: str, subject: str, state: str) -> Callable[[], None]:
+        ok = f.Ok(id=id, seq=self._seq + 1, subject=subject, state=state)
+        return lambda: peer.outbox.put(framed(self._encode(ok), text=False))
+
+    # --- sockets ------------------------------------------------------------------------------------------
+    async def _open(self, request: web.Request, role: str) -> tuple[Any, Peer]:
         ws = web.WebSocketResponse(
             protocols=SUBPROTOCOLS,
             heartbeat=20,
@@ -127,46 +154,70 @@ class NullServer:
         )
         await ws.prepare(request)
         assert request.transport is not None
-        peer = Peer(request.headers["X-Name"], request.transport)
+        peer = Peer(_name(request), request.transport)
         await ws.receive()  # hello
+        agent = None
+        if role == "agent":
+            agent = AgentView(
+                agent_id=peer.name,
+                state=AgentState.OFFLINE,
+                presence=Presence.ATTACHED,
+                units=100,
+                units_used=0,
+                can_take=(),
+            )
         welcome = f.Welcome(
-            role="agent",
+            role=role,
             workspace="default",
             gen=self._gen,
             epoch=1,
             seq=self._seq,
             at_ms=0,
             heartbeat_s=20,
-            session_id=peer.name,
-            agent=AgentView(
-                agent_id=peer.name,
-                state=AgentState.READY,
-                presence=Presence.ATTACHED,
-                units=100,
-                units_used=0,
-                can_take=("voice",),
-            ),
+            session_id=secrets.token_hex(12),
+            agent=agent,
         )
         peer.outbox.put(framed(self._encode(welcome), text=False))
         return ws, peer
 
-    async def _desktop(self, request: web.Request) -> web.StreamResponse:
-        ws, peer = await self._open(request)
-        decoder = Decoder(Door.DESKTOP.asks, MSGPACK)
-        while (message := await ws.receive()).type is WSMsgType.BINARY:
-            self._of_desktop(peer, decoder.decode(message.data))
+    async def _desktop_socket(self, request: web.Request) -> web.StreamResponse:
+        ws, peer = await self._open(request, "agent")
+        self._desktops[peer.name] = peer
+        await self._read(ws, Decoder(Door.DESKTOP.asks, MSGPACK), peer, self._of_desktop)
+        del self._desktops[peer.name]
         response: web.StreamResponse = ws
         return response
 
+    async def _gateway_socket(self, request: web.Request) -> web.StreamResponse:
+        ws, peer = await self._open(request, "gateway")
+        self._gateways[peer.name] = peer
+        await self._read(ws, Decoder(Door.GATEWAY.asks, MSGPACK), peer, self._of_gateway)
+        del self._gateways[peer.name]
+        response: web.StreamResponse = ws
+        return response
+
+    async def _read(
+        self, ws: Any, decoder: Decoder, peer: Peer, carry_out: Callable[[Peer, Any], None]
+    ) -> None:
+        while True:
+            message = await ws.receive()
+            if message.type is WSMsgType.PING:
+                await ws.pong(message.data)
+            elif message.type is WSMsgType.BINARY:
+                carry_out(peer, decoder.decode(message.data))
+            elif message.type is not WSMsgType.PONG:
+                return
+
+    # --- what they ask --------------------------------------------------------------------------------------
     def _of_desktop(self, peer: Peer, ask: Any) -> None:
-        seq = self._seq + 1
+        actor = f"agent:{peer.name}"
         match ask:
             case f.SetState():
                 event = e.AgentStateChanged(
                     agent_id=peer.name, state=AgentState.READY, from_state=AgentState.OFFLINE
                 )
-                ok = f.Ok(id=ask.id, seq=seq, subject=peer.name, state="ready")
-                self._append([event], [(peer, ok)], "agent.set_state")
+                ok = self._ok(peer, ask.id, peer.name, "ready")
+                self._append([event], ok, actor=actor, cause="agent.set_state")
                 self._free.append(peer)
             case f.Accept():
                 contact_id = ask.offer_id.partition(".")[0]
@@ -175,60 +226,67 @@ class NullServer:
                     contact_id=contact_id,
                     agent_id=peer.name,
                     waited_ms=1,
-                    gateway_id="web",
+                    gateway_id=self._submitted_by[contact_id],
                 )
-                ok = f.Ok(id=ask.id, seq=seq, subject=ask.offer_id, state="accepted")
-                self._append([accepted], [(peer, ok)], "offer.accept")
+                ok = self._ok(peer, ask.id, ask.offer_id, "accepted")
+                self._append([accepted], ok, actor=actor, cause="offer.accept")
             case f.End():
-                ended = e.ContactEnded(
-                    contact_id=ask.contact_id,
-                    assignment_id=ask.contact_id + ".1",
-                    agent_id=peer.name,
-                    reason="ended",
-                    gateway_id="web",
-                )
-                completed = e.AssignmentCompleted(
-                    assignment_id=ask.contact_id + ".1",
-                    contact_id=ask.contact_id,
-                    agent_id=peer.name,
-                    reason="no_wrap_up",
-                )
-                ok = f.Ok(id=ask.id, seq=seq, subject=ask.contact_id, state="ended")
-                events: list[Any] = [ended, completed]
-                if self._waiting:
-                    events.append(self._offer(self._waiting.popleft(), peer))
-                else:
-                    self._free.append(peer)
-                self._append(events, [(peer, ok)], "contact.end")
+                self._end(peer, ask, actor)
 
-    async def _gateway_socket(self, request: web.Request) -> web.StreamResponse:
-        ws, self._gateway = await self._open(request)
-        decoder = Decoder(Door.GATEWAY.asks, MSGPACK)
-        while (message := await ws.receive()).type is WSMsgType.BINARY:
-            self._submitted(self._gateway, decoder.decode(message.data))
-        response: web.StreamResponse = ws
-        return response
-
-    def _submitted(self, gateway: Peer, ask: f.Submit) -> None:
-        contact_id = f"{next(self._ids):032x}"
-        queued = e.ContactQueued(
-            contact_id=contact_id,
-            channel=ask.contact.channel,
-            queue_id="support",
-            req="voice/support",
-            cfg=1,
-            gateway_id="web",
-        )
-        events: list[Any] = [queued]
-        if self._free:
-            events.append(self._offer(contact_id, self._free.popleft()))
+    def _end(self, peer: Peer, ask: f.End, actor: str) -> None:
+        assignment_id = ask.contact_id + ".1"
+        events: list[Any] = [
+            e.ContactEnded(
+                contact_id=ask.contact_id,
+                assignment_id=assignment_id,
+                agent_id=peer.name,
+                reason="ended",
+                gateway_id=self._submitted_by.pop(ask.contact_id),
+            ),
+            e.AssignmentCompleted(
+                assignment_id=assignment_id,
+                contact_id=ask.contact_id,
+                agent_id=peer.name,
+                reason="no_wrap_up",
+            ),
+        ]
+        if self._waiting:
+            events.append(self._offer(*self._waiting.popleft(), peer, turn="agent"))
         else:
-            self._waiting.append(contact_id)
-        ok = f.Ok(id=ask.id, seq=self._seq + 1, subject=contact_id, state="queued")
-        self._append(events, [(gateway, ok)], "contact.enqueue")
+            self._free.append(peer)
+        ok = self._ok(peer, ask.id, ask.contact_id, "ended")
+        self._append(events, ok, actor=actor, cause="contact.end")
 
-    def _offer(self, contact_id: str, peer: Peer) -> e.OfferMade:
-        self._holder[contact_id] = peer
+    def _of_gateway(self, peer: Peer, ask: f.Submit) -> None:
+        contact_id = f"{next(self._ids):032x}"
+        ok = self._ok(peer, ask.id, contact_id, "queued")
+        self._submit(peer.name, contact_id, ask.contact, ok)
+
+    def _submit(
+        self, gateway_id: str, contact_id: str, fields: f.ContactFields, answer: Callable[[], None]
+    ) -> None:
+        self._submitted_by[contact_id] = gateway_id
+        events: list[Any] = [
+            e.ContactQueued(
+                contact_id=contact_id,
+                channel=fields.channel,
+                queue_id="support",
+                req="voice/support",
+                cfg=1,
+                gateway_id=gateway_id,
+                reference=fields.reference,
+            )
+        ]
+        mine = (contact_id, gateway_id, fields.reference)
+        if self._free:
+            events.append(self._offer(*mine, self._free.popleft(), turn="contact"))
+        else:
+            self._waiting.append(mine)
+        self._append(events, answer, actor=f"gateway:{gateway_id}", cause="contact.enqueue")
+
+    def _offer(
+        self, contact_id: str, gateway_id: str, reference: str, peer: Peer, *, turn: str
+    ) -> e.OfferMade:
         return e.OfferMade(
             offer_id=contact_id + ".1",
             contact_id=contact_id,
@@ -236,13 +294,51 @@ class NullServer:
             channel="voice",
             queue_id="support",
             units=100,
-            deadline_ms=0,
+            deadline_ms=int(time.time() * 1000) + _OFFER_TIMEOUT_MS,
             req="voice/support",
             prio=0,
             cfg=1,
             reason="longest_idle",
-            gateway_id="web",
+            gateway_id=gateway_id,
+            reference=reference,
+            turn=turn,
+            others=len(self._free),
         )
+
+    # --- HTTP ---------------------------------------------------------------------------------------------------
+    async def _post_contact(self, request: web.Request) -> web.StreamResponse:
+        fields = _decode_contact(await request.read())
+        contact_id = f"{next(self._ids):032x}"
+        seq = self._seq + 1
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def answer() -> None:
+            if not durable.done():
+                durable.set_result(None)
+
+        self._submit(_name(request), contact_id, fields, answer)
+        await durable
+        receipt = ContactReceipt(
+            contact_id=contact_id, state="queued", gen=self._gen, epoch=1, seq=seq
+        )
+        return web.Response(
+            body=_encode_json(receipt),
+            status=201,
+            headers={
+                **_HEADERS,
+                "Location": f"/v1/contacts/{contact_id}",
+                "X-Request-ID": secrets.token_hex(8),
+            },
+            content_type="application/json",
+        )
+
+
+_decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
+_encode_json: Final = msgspec.json.Encoder().encode
+
+
+def _name(request: web.Request) -> str:
+    return request.headers[hdrs.AUTHORIZATION].removeprefix("Bearer ")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,389 @@
+"""Storms: ten thousand desktops go ready within a second; ten thousand connections break at once and come back.
+
+Five hundred agents are served all the time: contacts are due at 300 a second (Poisson) and go to them alone, by a queue of their
+own. Ten thousand more desktops belong to another queue. All have connected under the router's default limits (500 upgrades a
+second, 1,000 at once), refused ones coming back as the client does: full jitter, `random(0, min(30 s, 1 s × 2ⁿ))`, after any time
+that the router asked for. Each sends its `ping` every 20 s, as clients should; its answer moves the position to resume from.
+
+1. *Before*: the latency of those served, from due to offer.
+2. **Ready**: the ten thousand say `set_state` ready, spread over one second. How long until all have their (durable) answers?
+3. **Reconnect**: the ten thousand cables are pulled at the same moment. Each desktop comes back with that backoff and `resume`.
+   How long until all are resumed (or welcomed anew, where more was missed than the router keeps; counted)?
+
+Meanwhile: what becomes of the latency of those who stayed, and the longest pause of the router's loop: a probe on a socket of its
+own sends a `ping` every 5 ms, which the router answers without writer or journal.
+
+The settings are the defaults, but for the number of sockets and for the history: a position that is up to 20 s old and 30 s of
+reconnecting need more than the 2,048 records kept by default (`--history`).
+
+    python benchmarks/edge/bench_storm.py [--quick] [--desktops 10000] [--rate 300] [--history 65536] [--json FILE]
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from histogram import Histogram
+from load import Load, poisson
+from msgspec import Struct
+from servers import Target, prepare, router
+from sockets import Desktop, Heard, RefusedUpgrade, Socket
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.figures import Figure, Result, finish, parser
+from router.client.backoff import Backoff
+from router.model.states import AgentState
+from router.wire import frames as f
+
+SERVED: Final = 500
+GATEWAYS: Final = 4
+POLICY: Final = """\
+channels: {voice: {offer_timeout_s: 60}}
+queues: {support: {cool_down_s: 0}, away: {cool_down_s: 0}}
+"""
+BEFORE_S: Final = 5.0
+PROBE_S: Final = 0.005
+PING_EVERY_S: Final = 20.0
+GIVE_UP_S: Final = 60.0
+
+
+class Phase(Struct):
+    """What was measured in one part of the time."""
+
+    offers: Histogram
+    pauses: Histogram
+    seconds: float = 0.0
+
+
+class Found(Struct, kw_only=True):
+    """All of it."""
+
+    before: Phase
+    ready: Phase
+    storm: Phase
+    after: Phase
+    answers: Counter[str]
+    refused: int
+    rss_mib: float
+    generator_busy: float
+    errors: dict[str, int]
+
+
+class Storm:
+    """Desktops that come back, a probe, and those who are served meanwhile."""
+
+    def __init__(self, target: Target, options: argparse.Namespace) -> None:
+        self.load = Load(target)
+        self._options = options
+        self._chance = random.Random(1)
+        self.away: list[Desktop] = []
+        self.answers: Counter[str] = Counter()
+        """How those who came back were received: resumed or welcomed."""
+        self.refused = 0
+        self.pauses = Histogram()
+        self._asked_ns = 0
+
+    async def connect(self) -> None:
+        """Everybody, by the limits."""
+        load = self.load
+        served, away = load.target.desktops[:SERVED], load.target.desktops[SERVED:]
+        load.desktops = list(await asyncio.gather(*(self._enter(*both) for both in served)))
+        self.away = list(await asyncio.gather(*(self._enter(*both) for both in away)))
+        for name, token in load.target.gateways:
+            gateway = Socket("/v1/gateway", name, token)
+            gateway.hear = load.heard_at_gateway
+            await load.open(gateway)
+            load.gateways.append(gateway)
+        self._probe = load.gateways.pop()
+        self._probe.hear = self._heard_by_probe
+        await load.all_ready(load.desktops)
+        self.answers.clear()
+        self.refused = 0
+
+    async def _enter(self, name: str, token: str, resume: str | None = None) -> Desktop:
+        """Connect as the client does: again and again, with its backoff."""
+        backoff = Backoff(uniform=self._chance.uniform)
+        hint_s: float | None = None
+        while True:
+            await asyncio.sleep(backoff.next_s(hint_s))
+            hint_s = None
+            try:
+                desktop = await self.load.connect_desktop(name, token, resume=resume)
+            except RefusedUpgrade as refused:
+                hint_s = refused.retry_after_s
+                self.refused += 1
+            except (ConnectionError, TimeoutError):
+                self.load.errors["no connection"] += 1
+            else:
+                self.answers[desktop.welcomed.result().type] += 1
+                return desktop
+
+    # --- the storms -----------------------------------------------------------------------------------------
+    async def all_ready(self) -> float:
+        """All go ready within a second; how long until the last has its answer."""
+        began = time.perf_counter()
+        waiting = len(self.away)
+        done = asyncio.get_running_loop().create_future()
+
+        def heard(frame: Heard) -> None:
+            nonlocal waiting
+            if frame.id == "r":
+                waiting -= 1
+                if frame.type != "ok":
+                    self.load.errors[f"set_state: {frame.code}"] += 1
+                if not waiting:
+                    done.set_result(None)
+
+        for number, desktop in enumerate(self.away):
+            desktop.hear = heard
+            while time.perf_counter() - began < number / len(self.away):  # noqa: ASYNC110  (a time is waited for)
+                await asyncio.sleep(0)
+            desktop.say(f.SetState(id="r", state=AgentState.READY))
+        await asyncio.wait_for(done, GIVE_UP_S)
+        return time.perf_counter() - began
+
+    async def reconnect(self) -> float:
+        """All cables are pulled; how long until the last is back."""
+        positions = [(one.name, one.token, one.position) for one in self.away]
+        began = time.perf_counter()
+        for desktop in self.away:
+            desktop.close()
+        self.away = []
+        entering = [self._enter(name, token, position) for name, token, position in positions]
+        self.away = list(await asyncio.wait_for(asyncio.gather(*entering), GIVE_UP_S))
+        return time.perf_counter() - began
+
+    # --- what goes on all the time ------------------------------------------------------------------------------
+    async def probe(self) -> None:
+        """Ask the loop whether it is there, for ever."""
+        while True:
+            if not self._asked_ns:
+                self._asked_ns = time.perf_counter_ns()
+                self._probe.say(f.Ping(id="p"))
+            await asyncio.sleep(PROBE_S)
+
+    def _heard_by_probe(self, frame: Heard) -> None:
+        if frame.type == "pong":
+            self.pauses.add(time.perf_counter_ns() - self._asked_ns)
+            self._asked_ns = 0
+
+    async def ping(self) -> None:
+        """Each desktop in its turn, all in 20 s, for ever."""
+        turn = 0
+        while True:
+            everybody = [*self.load.desktops, *self.away]
+            for _ in range(max(1, len(everybody) // int(PING_EVERY_S * 50))):
+                turn = (turn + 1) % len(everybody)
+                everybody[turn].say(f.Ping(id="p"))
+            await asyncio.sleep(0.02)
+
+    def phase(self) -> Phase:
+        """From now on, everything counts for this part."""
+        self.load.offers, self.pauses = Histogram(), Histogram()
+        return Phase(self.load.offers, self.pauses)
+
+
+async def measure(target: Target, options: argparse.Namespace) -> Found:
+    """Connect, and let it storm."""
+    storm = Storm(target, options)
+    load = storm.load
+    await storm.connect()
+    beside = [
+        asyncio.create_task(storm.probe()),
+        asyncio.create_task(storm.ping()),
+        asyncio.create_task(load.open_loop(poisson(options.rate, 600), load.submit, rest_s=0.001)),
+    ]
+    try:
+        await asyncio.sleep(2.0)
+        used, began = time.process_time(), time.perf_counter()
+        before = storm.phase()
+        await asyncio.sleep(BEFORE_S)
+        ready = storm.phase()
+        ready.seconds = await storm.all_ready()
+        calm = storm.phase()
+        # Nobody's position is older than his last ping.
+        await asyncio.sleep(2.0)
+        before.offers, before.pauses = before.offers + calm.offers, before.pauses + calm.pauses
+        gone = storm.phase()
+        gone.seconds = await storm.reconnect()
+        after = storm.phase()
+        await asyncio.sleep(BEFORE_S / 2)
+        busy = (time.process_time() - used) / (time.perf_counter() - began)
+    finally:
+        for task in beside:
+            task.cancel()
+    await load.settle()
+    found = Found(
+        before=before,
+        ready=ready,
+        storm=gone,
+        after=after,
+        answers=storm.answers,
+        refused=storm.refused,
+        rss_mib=target.process.rss_bytes() / 2**20,
+        generator_busy=busy,
+        errors=dict(load.wrong),
+    )
+    load.close()
+    for desktop in storm.away:
+        desktop.close()
+    return found
+
+
+async def run(options: argparse.Namespace) -> Found:
+    """One router."""
+
+    def record_of(number: int) -> bytes:
+        return b'{"queues":["support"]}' if number < SERVED else b'{"queues":["away"]}'
+
+    with tempfile.TemporaryDirectory() as directory:
+        async with router(
+            Path(directory, "router"),
+            desktops=SERVED + options.desktops,
+            gateways=GATEWAYS + 1,
+            policy=POLICY,
+            fast_upgrades=False,
+            settings={"ROUTER__RUNTIME__HISTORY_RECORD_COUNT_MAX": str(options.history)},
+            record_of=record_of,
+        ) as target:
+            return await measure(target, options)
+
+
+def figures_of(found: Found, desktops: int) -> list[Figure]:
+    """What it came to."""
+    before_ms = found.before.offers.quantile(0.99) / 1e6
+    limit = (
+        None if found.generator_busy < 0.8 else f"load generator {found.generator_busy:.0%} busy"
+    )
+
+    def p99_ms(phase: Phase) -> float:
+        return phase.offers.quantile(0.99) / 1e6
+
+    return [
+        Figure(
+            id="ready_s",
+            title=f"{desktops:,} agents go ready in 1 s: all have their answers after",
+            value=found.ready.seconds,
+            unit="s",
+            better="lower",
+            floor=1.0,
+            limit=limit,
+        ),
+        Figure(
+            id="ready.p99_ms",
+            title="  due → offer of those served meanwhile, p99",
+            value=p99_ms(found.ready),
+            unit="ms",
+            better="lower",
+            floor=before_ms,
+        ),
+        Figure(
+            id="ready.pause_ms",
+            title="  longest pause of the loop",
+            value=found.ready.pauses.max / 1e6,
+            unit="ms",
+            better="lower",
+            floor=found.before.pauses.max / 1e6,
+        ),
+        Figure(
+            id="reconnect_s",
+            title=f"{desktops:,} cables pulled: all are back after",
+            value=found.storm.seconds,
+            unit="s",
+            better="lower",
+            target=30,
+            limit=limit,
+        ),
+        Figure(
+            id="reconnect.resumed",
+            title="  came back by resume (the others by a new welcome)",
+            value=found.answers["resumed"] / desktops,
+            unit="share",
+            better="higher",
+        ),
+        Figure(
+            id="reconnect.refused",
+            title="  upgrades refused for now, for each desktop",
+            value=found.refused / desktops,
+            unit="",
+        ),
+        Figure(
+            id="reconnect.p99_of_before",
+            title="  due → offer of those who stayed, p99: during / before",
+            value=p99_ms(found.storm) / before_ms,
+            unit="ratio",
+            better="lower",
+            target=2,
+            limit=limit,
+        ),
+        Figure(
+            id="reconnect.p99_ms",
+            title="  due → offer of those who stayed, p99",
+            value=p99_ms(found.storm),
+            unit="ms",
+            better="lower",
+            floor=before_ms,
+        ),
+        Figure(
+            id="reconnect.pause_ms",
+            title="  longest pause of the loop",
+            value=found.storm.pauses.max / 1e6,
+            unit="ms",
+            better="lower",
+            floor=found.before.pauses.max / 1e6,
+        ),
+    ]
+
+
+def main() -> int:
+    """Parse, pin, run, print; 1 where anything was refused, lost or broken."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--desktops", type=int)
+    arguments.add_argument("--rate", type=float, default=300.0)
+    arguments.add_argument("--history", type=int, default=65_536)
+    options = arguments.parse_args()
+    options.desktops = options.desktops or (3_000 if options.quick else 10_000)
+    prepare(options.desktops + SERVED)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(run(options))
+    for name, phase in (
+        ("before", found.before),
+        ("ready", found.ready),
+        ("storm", found.storm),
+        ("after", found.after),
+    ):
+        print(
+            f"{name:7} due → offer {_ms(phase.offers)} ms, pauses {_ms(phase.pauses)} ms (p50/p99/max), {phase.seconds:.1f} s"
+        )
+    print(
+        f"came back: {dict(found.answers)}, refused {found.refused:,} times; memory {found.rss_mib:.0f} MiB; "
+        f"generator {found.generator_busy:.0%} busy"
+    )
+    result = Result(
+        name="bench_storm",
+        what=(
+            f"{options.desktops:,} desktops in a storm, {SERVED} others served at {options.rate:g} contacts/s; "
+            "yardstick: before the storm"
+        ),
+        figures=figures_of(found, options.desktops),
+        details={"errors": found.errors, "history": options.history},
+    )
+    finish(result, options)
+    if found.errors:
+        print(f"FAILED: {found.errors}", file=sys.stderr)
+    return 1 if found.errors else 0
+
+
+def _ms(histogram: Histogram) -> str:
+    return "/".join(f"{histogram.quantile(share) / 1e6:.1f}" for share in (0.5, 0.99, 1.0))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
