@@ -5,6 +5,8 @@ from copy import copy
 from hashlib import blake2b
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from router.core import newcomer, snapshot, views, why
 from router.core.apply import apply
 from router.core.availability import availability
@@ -45,6 +47,8 @@ _TIMERS_PER_ADVANCE_MAX: Final = 256
 _NO_FORECASTS: Final = ForecastCounts()
 
 
+# Compiled (`make compiled`), it may still be derived from: tests have engines that lie, lose or forget.
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Engine:
     """The routing engine of one workspace: deterministic, synchronous, single-threaded."""
 

@@ -5,12 +5,13 @@ profiles that are qualified for it, ``open_profiles[channel]`` the profiles with
 in which somebody waits. So an arrival looks only at profiles with room for it, and a freed agent only at lines that he
 serves and in which somebody waits.
 
-The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contacts, ``index_agents.py`` those of agents.
+The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contacts, ``index_agents.py`` those of agents. Each builds
+on the one before, because a compiled class has one base.
 """
 
 from router.core.fact_order import ordering_facts
 from router.core.index_agents import IndexAgents, holding
-from router.core.index_lines import IndexLines, calls_first
+from router.core.index_lines import calls_first
 from router.core.index_tables import Channel
 from router.core.profiles import IdleOrder
 from router.core.state import Agent
@@ -22,7 +23,7 @@ from router.rules.qualification import Qualification
 __all__ = ("Channel", "Index", "calls_first", "holding")
 
 
-class Index(IndexLines, IndexAgents):
+class Index(IndexAgents):
     """All indexes of one workspace."""
 
     def rebuild(self, policy: Policy) -> None:

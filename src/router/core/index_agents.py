@@ -7,7 +7,7 @@ from heapq import merge
 from typing import Final
 
 from router.core import caps, interrupts
-from router.core.index_tables import IndexTables
+from router.core.index_lines import IndexLines
 from router.core.profiles import FEW_PROFILES, Profile, ProfileKey, profile_key
 from router.core.state import Agent, Assignment, Offer
 from router.model.ids import AgentId
@@ -18,7 +18,7 @@ _LOST: Final = Presence.LOST
 _READY: Final = AgentState.READY
 
 
-class IndexAgents(IndexTables):
+class IndexAgents(IndexLines):
     """Whom agents are like, and what they have room for."""
 
     def enlist(self, agent: Agent) -> None:
