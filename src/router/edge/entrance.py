@@ -4,7 +4,6 @@ Whatever goes wrong below becomes a problem document here. Nothing that a client
 has the operation's name, not the address, and ids of our own making.
 """
 
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,6 +12,7 @@ import structlog
 from aiohttp import HttpVersion10, hdrs, web
 
 from router.edge.problems import CONTENT_TYPE, ProblemRaised, problem_bytes
+from router.edge.random_ids import RandomIds
 from router.settings import Settings
 from router.telemetry.process import ProcessMeters
 
@@ -38,6 +38,7 @@ _CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Req
 _CORS_MAX_AGE_S: Final = "600"
 
 _log: Final = structlog.get_logger("router.edge.access")
+_new_request_id: Final = RandomIds(8).next
 
 
 class Entrance:
@@ -57,7 +58,7 @@ class Entrance:
         return handle
 
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = request[REQUEST_ID] = secrets.token_hex(8)
+        request_id = request[REQUEST_ID] = _new_request_id()
         began_ns = time.perf_counter_ns()
         try:
             response = await self._answer(request, handler)

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from router.edge.audience import agents_of, as_sent, gateway_of, is_for
-from router.edge.outbox import framed
+from router.edge.outbox import EndOfTick, framed
 from router.model.commands import LoseDesktop
 from router.model.errors import InboxFull, RouterError
 from router.model.events import AgentRemoved, DesktopConnected, Event
@@ -103,6 +103,10 @@ class Hub:
         self._rooms: dict[str, _Room] = {}
         self._encoders: dict[str, Any] = {name: encoder(name) for name in SUBPROTOCOLS}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._seen_off: set[Seat] = set()
+        """Those whose close has begun and is not over."""
+        self.end_of_tick = EndOfTick(lambda run: asyncio.get_running_loop().call_soon(run))
+        """When outboxes write."""
         self._empty = asyncio.Event()
         self.draining = False
         publisher.subscribe(self.on_published)
@@ -149,6 +153,15 @@ class Hub:
                 room.figures_due.cancel()
             del self._rooms[seat.workspace]
             self._note_empty()
+
+    def see_off(self, seat: Seat) -> None:
+        """It begins to close: a drain waits for it."""
+        self._seen_off.add(seat)
+
+    def seen_off(self, seat: Seat) -> None:
+        """It is no more. Idempotent."""
+        self._seen_off.discard(seat)
+        self._note_empty()
 
     def missed(self, seat: Seat, gen: str, after_seq: int) -> list[tuple[int, int, Event]] | None:
         """What the seat may see after an event, as (seq, at_ms, event); none: too long ago to tell."""
@@ -328,7 +341,7 @@ class Hub:
                 await self._empty.wait()
 
     def _note_empty(self) -> None:
-        if self._rooms or self._tasks:
+        if self._rooms or self._tasks or self._seen_off:
             self._empty.clear()
         else:
             self._empty.set()
