@@ -144,6 +144,7 @@ class Connection:
         "_timer",
         "_wanted",
         "attached",
+        "deliver",
         "figures_fresh",
         "live",
         "role",
@@ -199,13 +200,10 @@ class Connection:
             bytes_max=settings.outbox_bytes_max,
             on_overflow=self._overflowed,
         )
+        self.deliver = self._outbox.put
         self._watch_the_clock()
 
     # --- the seat -----------------------------------------------------------------------------------
-    def deliver(self, frame: bytes) -> None:
-        """Put a whole frame into the outbox."""
-        self._outbox.put(frame)
-
     def close(self, code: CloseCode, text: str) -> None:
         """Begin to close: what is in the outbox leaves first; the rest happens in the background."""
         if self._closing:

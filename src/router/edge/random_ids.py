@@ -1,5 +1,6 @@
-"""Ids that nobody guesses, drawn from the system's own chance by the hundred: a system call for each would cost more than the rest of
-a submit's way through the door.
+"""Ids that nobody guesses, drawn from the system's own chance by the hundred.
+
+A system call for each would cost as much as the rest of a submit's way through the door.
 """
 
 import secrets

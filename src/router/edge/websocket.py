@@ -147,7 +147,9 @@ class SocketDoor:
             raise ProblemRaised("malformed", "subprotocol " + " or ".join(SUBPROTOCOLS))
         if request.query_string:
             raise ProblemRaised("malformed", "no query here: tokens never stand in an address")
-        if self.open_count >= self._limits.connections_max or not self._upgrades.take(monotonic_ms()):
+        if self.open_count >= self._limits.connections_max or not self._upgrades.take(
+            monotonic_ms()
+        ):
             raise ProblemRaised("busy", retry_after_s=_retry_after_s())
 
     def _credential(self, request: web.Request, door: Door) -> Credential | None:

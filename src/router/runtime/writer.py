@@ -340,8 +340,10 @@ class Writer:
                 self._tell_refused(turn, count)
             lane = self._lanes[workspace]
             self._snapshots.note(lane, events=len(record.events), at_ms=turn.at_ms)
-            for seq, event in enumerate(record.events, start=record.first_seq):
-                lane.meters.fold(event, seq, record.at_ms)
+            fold, seq = lane.meters.fold, record.first_seq
+            for event in record.events:
+                fold(event, seq, record.at_ms)
+                seq += 1
             self.publisher.publish(workspace, record)
         self._tell_refused(turn, len(turn.records))
 

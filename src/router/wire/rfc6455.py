@@ -1,7 +1,7 @@
 """The framing of WebSockets (RFC 6455), a server's side of it, sans-I/O: bytes in, messages out; and frames to bytes.
 
-No extension is spoken. Whatever a client must not send breaks the connection with the code that the standard names for it; what came
-whole before that still counts.
+No extension is spoken. Whatever a client must not send breaks the connection with the code that the standard names for it;
+what came whole before that still counts.
 """
 
 from typing import Final, TypeAlias
