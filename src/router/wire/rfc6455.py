@@ -60,7 +60,9 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 def close_frame(code: int, text: str = "") -> bytes:
     """The frame that begins, or answers, the end."""
-    return frame(CLOSE, code.to_bytes(2, "big") + text.encode()[:_REASON_BYTES_MAX])
+    # What is cut off may leave half a character.
+    reason = text.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
+    return frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
 
 
 def answer_to_close(payload: bytes) -> bytes:
