@@ -70,6 +70,9 @@ class HandTransport:
     def is_closing(self) -> bool:
         return bool(self.ended)
 
+    def is_open(self) -> bool:
+        return not self.ended
+
     def close(self) -> None:
         self.ended = self.ended or "closed"
 
@@ -138,7 +141,7 @@ def test_whoever_is_silent_is_pinged_and_cut_off_without_an_answer(bench: Bench)
     bench.loop.advance(HEARTBEAT_S)
     assert bench.transport.written == [frame(PING, b"")]
     bench.loop.advance(HEARTBEAT_S / 2 - 0.1)
-    assert not bench.transport.ended
+    assert bench.transport.is_open()
     bench.loop.advance(0.1)
     assert bench.transport.ended == "aborted"
 
@@ -149,14 +152,14 @@ def test_a_pong_is_an_answer(bench: Bench) -> None:
         assert bench.transport.written == [frame(PING, b"")] * count
         bench.raw(sent(Opcode.PONG))
     bench.loop.advance(HEARTBEAT_S / 2)
-    assert not bench.transport.ended
+    assert bench.transport.is_open()
 
 
 def test_who_is_held_back_cannot_be_heard_and_is_not_cut_off(bench: Bench) -> None:
     bench.socket.hold_back()
     bench.receive(b"a")
     bench.loop.advance(HEARTBEAT_S * 3)
-    assert not bench.transport.ended
+    assert bench.transport.is_open()
 
 
 def test_what_comes_while_held_back_is_passed_on_later_and_in_order(bench: Bench) -> None:
@@ -186,7 +189,7 @@ def test_a_close_of_ours_waits_for_the_client_s(bench: Bench) -> None:
     bench.socket.close(CloseCode.TAKEN_OVER, "another one")
     assert bench.transport.written == [close_frame(CloseCode.TAKEN_OVER, "another one")]
     bench.receive(b"too late")
-    assert not bench.transport.ended
+    assert bench.transport.is_open()
     bench.raw(sent(Opcode.CLOSE, Close(4509, "").serialize()))
     assert bench.transport.ended == "closed"
     assert bench.owner.heard == []
@@ -223,7 +226,7 @@ def test_after_a_broken_frame_the_client_hears_why_and_has_a_moment_to_read_it(
     assert bench.owner.heard == [b"a"]
     assert bench.transport.written[0][2:4] == (1002).to_bytes(2, "big")
     bench.raw(b"noise")
-    assert not bench.transport.ended
+    assert bench.transport.is_open()
     bench.loop.advance(1)
     assert bench.transport.ended == "aborted"
 
