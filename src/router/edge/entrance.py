@@ -86,9 +86,9 @@ class Entrance:
 
     def _note(self, request: web.Request, response: web.StreamResponse, took_ns: int) -> None:
         operation = request.get(OPERATION, "")
-        self._process.requests.labels(operation, str(response.status)).inc()
-        if not response.prepared:  # A socket's life is no answer time.
-            self._process.request_seconds.labels(operation).observe(took_ns / 1e9)
+        self._process.count_request(operation, response.status)
+        if not response.prepared:  # An upgrade is no answer.
+            self._process.time_request(operation, took_ns / 1e9)
         if self._access_log:
             _log.info(
                 "request",
