@@ -40,7 +40,7 @@ MAY_READ_THE_CLOCK: Final = {
     "runtime/clock.py",
     "telemetry/exposition.py",
     "edge/auth.py",
-    "edge/connection.py",
+    "edge/house.py",
     "client/tokens.py",
 }
 CLOCKS: Final = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"}

@@ -6,7 +6,6 @@ is ``arrival.py``.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -22,17 +21,16 @@ from router.edge.asks import (
 )
 from router.edge.auth import AuthFailed, Credential
 from router.edge.expectations import expected_wait_answer
-from router.edge.hub import Hub
+from router.edge.house import House, identity_of, monotonic_ms
 from router.edge.outbox import Outbox
 from router.edge.random_ids import RandomIds
 from router.edge.socket import Socket
 from router.model.commands import ConnectDesktop
 from router.model.errors import InboxFull, RouterError
 from router.model.refusals import RefusalCode, Refused
-from router.runtime.writer import Reply, Writer
-from router.settings import SocketSettings
+from router.runtime.writer import Reply
 from router.wire.close_codes import CloseCode
-from router.wire.codec import JSON, BadFrame, Decoder
+from router.wire.codec import JSON, BadFrame
 from router.wire.frames import AskExpectedWait, ErrorFrame, Ok, Pong, Tell
 from router.wire.rfc6455 import BINARY, PING, TEXT
 from router.wire.session import (
@@ -52,55 +50,7 @@ from router.wire.session import (
 
 _log = structlog.get_logger(__name__)
 
-Verify = Callable[[str], Credential]
-Redeem = Callable[[str], Credential | None]
-
 _new_session_id: Final = RandomIds(12).next
-
-
-def monotonic_ms() -> int:
-    """The clock of sessions: it never goes back."""
-    return time.monotonic_ns() // 1_000_000
-
-
-def identity_of(credential: Credential, *, at_ms: int) -> Identity:
-    """The session's view of a credential, its end moved from the wall clock, which says ``at_ms``, onto the session's."""
-    left_ms = credential.expires_at_s * 1000 - at_ms
-    return Identity(
-        subject=credential.subject,
-        role=str(credential.role),
-        workspace=credential.workspace,
-        expires_at_ms=monotonic_ms() + left_ms,
-    )
-
-
-class House:
-    """What all connections of a door share."""
-
-    def __init__(
-        self,
-        *,
-        hub: Hub,
-        writer: Writer,
-        verify: Verify,
-        redeem: Redeem,
-        settings: SocketSettings,
-        may_join: Callable[[Credential], bool],
-    ) -> None:
-        self.hub = hub
-        self.writer = writer
-        self.verify = verify
-        self.redeem = redeem
-        self.settings = settings
-        self.may_join = may_join
-        self._decoders: dict[tuple[Door, str], Decoder] = {}
-
-    def decoder(self, door: Door, subprotocol: str) -> Decoder:
-        """The decoder of a door and codec: it remembers nothing of a frame, so that one serves all."""
-        found = self._decoders.get((door, subprotocol))
-        if found is None:
-            found = self._decoders[door, subprotocol] = Decoder(door.asks, subprotocol)
-        return found
 
 
 class _Asker:

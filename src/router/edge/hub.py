@@ -229,23 +229,20 @@ class Hub:
     # --- what happens beside the sockets ----------------------------------------------------------
     def lose_desktop(self, workspace: str, agent_id: str, session_id: str) -> None:
         """See to it that the journal learns that this desktop is gone."""
-        command = LoseDesktop(agent_id=agent_id, session_id=session_id)
-        self._keep(asyncio.create_task(self._lose(workspace, command)))
+        self._lose(workspace, LoseDesktop(agent_id=agent_id, session_id=session_id))
+
+    def _lose(self, workspace: str, command: LoseDesktop) -> None:
+        try:
+            self._writer.submit(workspace, command, actor="router", reply=None)
+        except InboxFull:
+            asyncio.get_running_loop().call_later(_RETRY_S, self._lose, workspace, command)
+        except RouterError:
+            # The process is ending: the next start finds the session attached and loses it then.
+            pass
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a reference to a task that nobody awaits, until it is done."""
         self._keep(task)
-
-    async def _lose(self, workspace: str, command: LoseDesktop) -> None:
-        while True:
-            try:
-                await self._writer.execute(workspace, command, actor="router")
-                return
-            except InboxFull:
-                await asyncio.sleep(_RETRY_S)
-            except RouterError:
-                # The process is ending: the next start finds the session attached and loses it then.
-                return
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

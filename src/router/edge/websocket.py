@@ -12,8 +12,9 @@ from aiohttp import hdrs, web
 
 from router.edge.auth import AuthFailed, Credential
 from router.edge.backend import Backend
-from router.edge.connection import Connection, House, monotonic_ms
+from router.edge.connection import Connection
 from router.edge.entrance import ACTOR, OPERATION, SERVER_NAME
+from router.edge.house import House, monotonic_ms
 from router.edge.hub import Hub
 from router.edge.problems import ProblemRaised
 from router.edge.server import DoorProtocol

@@ -196,9 +196,14 @@ class Writer:
         return await reply
 
     def submit(
-        self, workspace: WorkspaceId, command: Command, *, actor: str, reply: Waiting[Reply]
+        self,
+        workspace: WorkspaceId,
+        command: Command,
+        *,
+        actor: str,
+        reply: Waiting[Reply] | None,
     ) -> None:
-        """Line a command up and return; ``reply`` is told in the very turn in which the answer is durable.
+        """Line a command up and return; ``reply``, if any, is told in the very turn in which the answer is durable.
 
         What a socket has a thousand of a second: a coroutine and a future for each would cost more than routing it.
         Raises as ``execute``, before ``reply`` hears of anything.
