@@ -54,7 +54,7 @@ class Publisher:
     ) -> None:
         self._workspace_records_max = workspace_records_max
         self._records_max = records_max
-        self._listeners: dict[object, Listener] = {}
+        self._listeners: tuple[tuple[object, Listener], ...] = ()
         self._rings: dict[WorkspaceId, _Ring] = {}
         self._order: deque[WorkspaceId] = deque()
         """One entry a record, oldest first: whose record has to go when all rings together hold too many."""
@@ -62,10 +62,10 @@ class Publisher:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with everything from now on; gives back how to end that."""
         key = object()
-        self._listeners[key] = listener
+        self._listeners += ((key, listener),)
 
         def unsubscribe() -> None:
-            self._listeners.pop(key, None)
+            self._listeners = tuple(one for one in self._listeners if one[0] is not key)
 
         return unsubscribe
 
@@ -83,8 +83,8 @@ class Publisher:
         self._keep(ring, workspace, record)
         ring.last_seq = record.last_seq
         published = Published(workspace, ring.gen, record)
-        # A copy: a listener may end its own subscription, or that of another.
-        for listener in list(self._listeners.values()):
+        # A listener may end its own subscription, or that of another: that makes another tuple.
+        for _, listener in self._listeners:
             listener(published)
 
     def since(self, workspace: WorkspaceId, gen: str, after_seq: int) -> list[Record] | None:
