@@ -27,12 +27,8 @@ from router.model.refusals import RefusalCode, Refused
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.deadlines import Deadlines
 from router.runtime.inbox import COUNT_MAX, Inbox
-<<<<<<< HEAD
-from router.runtime.lane import Answered, Asked, Lane, Question, Reply
-from router.runtime.pacing import Pacing
-=======
 from router.runtime.lane import Answered, Asked, Lane, Question, Reply, Waiting
->>>>>>> edge
+from router.runtime.pacing import Pacing
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import Meters, NoMeters, recover
 from router.runtime.snapshots import SnapshotSchedule, Snapshotting
