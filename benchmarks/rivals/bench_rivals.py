@@ -147,10 +147,7 @@ def picture(found: dict[tuple[str, int], list[Figure]]) -> bytes:
             panels.setdefault(what, []).append(bar)
     return bars(
         "The router and what a user would pick instead, one core each",
-        [
-            Panel(title=what, bars=tuple(all_of_them))
-            for what, all_of_them in sorted(panels.items())
-        ],
+        [Panel(title=what, bars=tuple(all_of_them)) for what, all_of_them in panels.items()],
     )
 
 
