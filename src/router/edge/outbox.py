@@ -117,8 +117,9 @@ class Outbox:
         count = len(frames)
         data = frames[0] if count == 1 else b"".join(frames)
         if self._exceeds(count, len(data)):
+            tell = self._on_overflow
             self.close()
-            self._on_overflow()
+            tell()
             return
         transport.write(data)
         self._written_bytes += len(data)
@@ -131,6 +132,8 @@ class Outbox:
         self._tick = []
         self._writes.clear()
         self._waiting_count = 0
+        # Its owner holds it: without a circle both are gone at once.
+        self._on_overflow = _nothing
 
     def _exceeds(self, count: int, size: int) -> bool:
         """Whether so much more is too much. A client that has taken everything before is never too slow."""
@@ -147,3 +150,7 @@ class Outbox:
         if gone:
             del self._writes[:gone]
         return self._waiting_count + count > self._count_max or buffered + size > self._bytes_max
+
+
+def _nothing() -> None:
+    pass
