@@ -32,6 +32,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "edge/entrance.py",
     "edge/socket.py",  # One connection ends, with a trace, and the others never hear of it.
     "edge/connection.py",
+    "edge/outbox.py",
     "runtime/writer.py",
     "runtime/shadowing.py",  # A shadow that fails must not end the router.
 }

@@ -59,12 +59,15 @@ class HandTransport:
         self.ended = ""
 
     def write(self, data: bytes) -> None:
+        assert not self.ended, "a closed transport takes nothing"
         self.written.append(data)
 
     def pause_reading(self) -> None:
+        assert not self.ended
         self.reading = False
 
     def resume_reading(self) -> None:
+        assert not self.ended
         self.reading = True
 
     def is_closing(self) -> bool:
@@ -243,3 +246,18 @@ def test_a_lost_connection_is_told_once_and_beats_no_more(bench: Bench) -> None:
     bench.loop.advance(HEARTBEAT_S * 3)
     assert bench.owner.lost_count == 1
     assert bench.transport.written == []
+
+
+def test_on_a_transport_that_has_failed_nothing_is_tried(bench: Bench) -> None:
+    bench.socket.hold_back()
+    bench.receive(b"a")
+    bench.transport.ended = "failed"
+    bench.receive(b"b")
+    bench.socket.go_on()
+    bench.socket.pong(b"")
+    bench.loop.advance(HEARTBEAT_S)
+    bench.socket.close(CloseCode.TAKEN_OVER, "")
+    bench.loop.advance(CLOSE_TIMEOUT_S)
+    bench.socket.connection_lost(OSError())
+    assert bench.transport.written == []
+    assert bench.owner.lost_count == 1

@@ -13,8 +13,9 @@ from typing import Final, Protocol, cast
 
 import structlog
 
-from router.edge.audience import agents_of, as_sent, gateway_of, is_for
+from router.edge.audience import agents_of, as_sent, gateway_of
 from router.edge.outbox import EndOfTick
+from router.edge.recall import Past, Recall
 from router.model.commands import LoseDesktop
 from router.model.errors import InboxFull, RouterError
 from router.model.events import AgentRemoved, DesktopConnected, Event
@@ -70,6 +71,7 @@ class _Room:
         """The newest published event: every live seat has all of its own up to here."""
         self.queues: dict[str, QueueView] = {}
         self.figures_due: asyncio.TimerHandle | None = None
+        self.recall: Recall | None = None
 
     def places(self, seat: Seat) -> list[Seat]:
         if seat.role == "agent":
@@ -98,6 +100,8 @@ class Hub:
         self._empty = asyncio.Event()
         self.draining = False
         publisher.subscribe(self.on_published)
+        # Events and answers are written before the loop looks at what else has come in: nobody's offer waits for others' frames.
+        writer.on_turn_end = self.end_of_tick.run
 
     # --- seats --------------------------------------------------------------------------------
     @property
@@ -151,19 +155,14 @@ class Hub:
         self._seen_off.discard(seat)
         self._note_empty()
 
-    def missed(self, seat: Seat, gen: str, after_seq: int) -> list[tuple[int, int, Event]] | None:
+    def missed(self, seat: Seat, gen: str, after_seq: int) -> list[Past] | None:
         """What the seat may see after an event, as (seq, at_ms, event); none: too long ago to tell."""
-        records = self._publisher.since(seat.workspace, gen, after_seq)
-        if records is None:
+        if self._publisher.last_seq(seat.workspace) - after_seq > self._settings.resume_count_max:
             return None
-        if records and records[-1].last_seq - after_seq > self._settings.resume_count_max:
-            return None
-        return [
-            (seq, record.at_ms, event)
-            for record in records
-            for seq, event in enumerate(record.events, record.first_seq)
-            if seq > after_seq and is_for(event, role=seat.role, subject=seat.subject)
-        ]
+        room = self._rooms[seat.workspace]
+        if room.recall is None or room.recall.gen != gen:
+            room.recall = Recall(self._publisher, seat.workspace, gen)
+        return room.recall.since(after_seq, role=seat.role, subject=seat.subject)
 
     def go_live(self, seat: Seat, seq: int) -> None:
         """From now on the seat hears events as they happen; it has everything of its own up to ``seq``."""

@@ -9,7 +9,11 @@ and one that many clients get is built once.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import structlog
+
 from router.wire.rfc6455 import BINARY, TEXT, frame
+
+_log = structlog.get_logger(__name__)
 
 
 class WriteTransport(Protocol):
@@ -31,27 +35,33 @@ def framed(payload: bytes, *, text: bool) -> bytes:
 
 
 class EndOfTick:
-    """Calls at the end of a loop tick: one callback of the loop for all outboxes, however many are written to."""
+    """Calls at the end of a loop tick, or of the writer's turn where that comes first: one callback for all outboxes."""
 
     def __init__(self, call_soon: Callable[..., Any]) -> None:
         self._call_soon = call_soon
         self._due: list[Callable[[], None]] = []
+        self._is_planned = False
 
     def call(self, what: Callable[[], None]) -> None:
         """Call it once, soon."""
-        if not self._due:
-            self._call_soon(self._run)
         self._due.append(what)
+        if not self._is_planned:
+            self._is_planned = True
+            self._call_soon(self._planned)
 
-    def _run(self) -> None:
-        due, self._due = iter(self._due), []
-        try:
-            for what in due:
+    def _planned(self) -> None:
+        self._is_planned = False
+        self.run()
+
+    def run(self) -> None:
+        """Do now what is due. Raises nothing."""
+        due, self._due = self._due, []
+        for what in due:
+            try:
                 what()
-        finally:
-            # After one that raised: the others' turn is not over.
-            for what in due:
-                self.call(what)
+            except Exception:
+                # One connection's affair: the others write.
+                _log.exception("an outbox failed", action="outbox_failed")
 
 
 class Outbox:
@@ -117,8 +127,9 @@ class Outbox:
         count = len(frames)
         data = frames[0] if count == 1 else b"".join(frames)
         if self._exceeds(count, len(data)):
+            tell = self._on_overflow
             self.close()
-            self._on_overflow()
+            tell()
             return
         transport.write(data)
         self._written_bytes += len(data)
@@ -131,6 +142,8 @@ class Outbox:
         self._tick = []
         self._writes.clear()
         self._waiting_count = 0
+        # Its owner holds it: without a circle both are gone at once.
+        self._on_overflow = _nothing
 
     def _exceeds(self, count: int, size: int) -> bool:
         """Whether so much more is too much. A client that has taken everything before is never too slow."""
@@ -147,3 +160,7 @@ class Outbox:
         if gone:
             del self._writes[:gone]
         return self._waiting_count + count > self._count_max or buffered + size > self._bytes_max
+
+
+def _nothing() -> None:
+    pass

@@ -103,10 +103,8 @@ class Socket(asyncio.Protocol):
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self._pass_on(waiting)
-        if self._paused and not self._held_back and not self._lost:
-            self._paused = False
-            self._heard_at_s = self._loop.time()  # It could not be heard.
-            self.transport.resume_reading()
+        if not self._held_back:
+            self._read_on()
 
     def _keep(self, messages: list[Message]) -> None:
         if self._waiting is None:
@@ -116,6 +114,12 @@ class Socket(asyncio.Protocol):
         if not self._paused and not self.transport.is_closing():
             self._paused = True
             self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self._heard_at_s = self._loop.time()  # It could not be heard.
+            self.transport.resume_reading()
 
     def _pass_on(self, messages: list[Message]) -> None:
         owner = self._owner
@@ -143,7 +147,12 @@ class Socket(asyncio.Protocol):
     # --- writing ----------------------------------------------------------------------------------
     def pong(self, payload: bytes) -> None:
         """Answer a ping."""
-        self.transport.write(frame(PONG, payload))
+        self._write(frame(PONG, payload))
+
+    def _write(self, data: bytes) -> None:
+        # Between a write that failed and ``connection_lost`` the transport takes nothing more, and some raise at it.
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     def pause_writing(self) -> None:
         self._blocked = self._loop.create_future()
@@ -178,7 +187,7 @@ class Socket(asyncio.Protocol):
             self._heard_at_s = now_s
             self._timer = self._loop.call_later(self._heartbeat_s, self._beat)
         else:
-            self.transport.write(frame(PING, b""))
+            self._write(frame(PING, b""))
             self._answers_until_s = now_s + self._heartbeat_s / 2
             self._timer = self._loop.call_at(self._answers_until_s, self._beat)
 
@@ -191,9 +200,7 @@ class Socket(asyncio.Protocol):
         self._say_goodbye(close_frame(code, text), _LINGER_S if is_deaf else CLOSE_TIMEOUT_S)
         self._held_back = False
         self._waiting = None
-        if self._paused:
-            self._paused = False
-            self.transport.resume_reading()
+        self._read_on()
 
     def _closed_by_client(self, payload: bytes) -> None:
         if not self._closing:
@@ -203,7 +210,7 @@ class Socket(asyncio.Protocol):
 
     def _say_goodbye(self, farewell: bytes, wait_s: float) -> None:
         self._closing = True
-        self.transport.write(farewell)
+        self._write(farewell)
         self._timer.cancel()
         self._timer = self._loop.call_later(wait_s, self._beat)
 

@@ -92,17 +92,27 @@ class Publisher:
 
         None where they cannot all be given: another generation, a number from the future, or longer ago than is kept.
         """
-        ring = self._rings.get(workspace)
-        if ring is None or ring.gen != gen or not 0 <= after_seq <= ring.last_seq:
+        if not self.reaches(workspace, gen, after_seq):
             return None
         missed: list[Record] = []
-        for record in reversed(ring.records):
+        for record in reversed(self._rings[workspace].records):
             if record.last_seq <= after_seq:
                 break
             missed.append(record)
         missed.reverse()
-        oldest = missed[0].first_seq if missed else ring.last_seq + 1
-        return missed if oldest <= after_seq + 1 else None
+        return missed
+
+    def reaches(self, workspace: WorkspaceId, gen: str, after_seq: int) -> bool:
+        """Whether ``since`` has an answer."""
+        ring = self._rings.get(workspace)
+        if ring is None or ring.gen != gen:
+            return False
+        return self.forgotten_seq(workspace) <= after_seq <= ring.last_seq
+
+    def forgotten_seq(self, workspace: WorkspaceId) -> int:
+        """The newest event that is not kept any more."""
+        ring = self._rings[workspace]
+        return ring.records[0].first_seq - 1 if ring.records else ring.last_seq
 
     def last_seq(self, workspace: WorkspaceId) -> int:
         """The number of the newest durable event."""
