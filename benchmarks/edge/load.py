@@ -134,7 +134,7 @@ class Load:
             await asyncio.wait_for(done, 60)
 
     def _lost(self, socket: Socket) -> None:
-        self.errors["lost connection"] += 1
+        self.errors[f"lost connection ({socket.close_code})"] += 1
 
     def close(self) -> None:
         """Pull all cables."""
