@@ -38,6 +38,7 @@ from router.model.states import AgentState
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
 
+QUICK_BUDGET_S = 10
 RATIO_TARGET = 2.0
 START_MS = 1_767_603_600_000
 PIECES = 9
