@@ -23,15 +23,16 @@ from statistics import median
 from typing import Final
 
 import uvloop
-from http_load import HttpGateways
-from load import Load, Rate
 from msgspec import Struct
-from same_frames import differences
-from servers import null_server, prepare, router
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.http_load import HttpGateways
+from benchmarks.edge.load import Load, Rate
+from benchmarks.edge.same_frames import differences
+from benchmarks.edge.servers import null_server, prepare, router
 from benchmarks.figures import Figure, Result, finish, parser
 
+QUICK_BUDGET_S = 75
 GATEWAYS: Final = 8
 HTTP_CONNECTIONS: Final = 128
 GENERATOR_TIMES: Final = 2.0

@@ -28,17 +28,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from histogram import Histogram
-from http_load import HttpGateways
-from load import Load, poisson
 from msgspec import Struct
-from servers import Target, prepare, router
-from sockets import Socket
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.histogram import Histogram
+from benchmarks.edge.http_load import HttpGateways
+from benchmarks.edge.load import Load, poisson
+from benchmarks.edge.servers import Target, prepare, router
+from benchmarks.edge.sockets import Socket
 from benchmarks.figures import Figure, Result, finish, parser
 from router.wire import frames as f
 
+QUICK_BUDGET_S = 75
 GATEWAYS: Final = 8
 POLITE: Final = 4
 HTTP_CONNECTIONS: Final = 2_000

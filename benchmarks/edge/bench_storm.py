@@ -30,19 +30,20 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from histogram import Histogram
-from load import Load, poisson
 from msgspec import Struct
-from servers import Target, prepare, router
-from sockets import Desktop, Heard, RefusedUpgrade, Socket
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.histogram import Histogram
+from benchmarks.edge.load import Load, poisson
+from benchmarks.edge.servers import Target, prepare, router
+from benchmarks.edge.sockets import Desktop, Heard, RefusedUpgrade, Socket
 from benchmarks.figures import Figure, Result, finish, parser
 from router.client.backoff import Backoff
 from router.model.states import AgentState
 from router.wire import frames as f
 
 SERVED: Final = 500
+QUICK_BUDGET_S = 70
 GATEWAYS: Final = 4
 POLICY: Final = """\
 channels: {voice: {offer_timeout_s: 60}}

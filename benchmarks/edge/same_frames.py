@@ -9,6 +9,7 @@ may differ in value.
 """
 
 import asyncio
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import uvloop
-from http_load import HttpGateways
-from load import Load
-from servers import Target, null_server, prepare, router
-from sockets import Socket
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.http_load import HttpGateways
+from benchmarks.edge.load import Load
+from benchmarks.edge.servers import Target, null_server, prepare, router
+from benchmarks.edge.sockets import Socket
 from router.journal.sqlite import SqliteJournal
 
 _DESKTOPS: Final = 3
