@@ -74,10 +74,13 @@ async def run(options: argparse.Namespace) -> tuple[Rounds, Rounds, dict[str, in
     if found := await differences():
         raise SystemExit("the null server does not do the same:\n" + "\n".join(found))
     with tempfile.TemporaryDirectory() as directory:
-        size = {"desktops": options.desktops, "gateways": GATEWAYS}
         async with (
-            null_server(Path(directory, "null"), **size) as null_target,
-            router(Path(directory, "router"), **size) as router_target,
+            null_server(
+                Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS
+            ) as null_target,
+            router(
+                Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
+            ) as router_target,
         ):
             loads = Both(null=Load(null_target), router=Load(router_target))
             both = (loads.null, loads.router)
@@ -168,8 +171,10 @@ def main() -> int:
             "yardstick: the null server, in turns"
         ),
         figures=[
-            *figures_of("socket", "submit by socket", sockets, 5_000),
-            *figures_of("http", "submit by HTTP", http, None),
+            *figures_of(
+                "socket", f"submit by socket, {options.desktops:,} desktops", sockets, 5_000
+            ),
+            *figures_of("http", f"submit by HTTP, {options.desktops:,} desktops", http, None),
             Figure(
                 id="errors",
                 title="errors and refusals",

@@ -77,10 +77,13 @@ async def measure(target: Target, rate: float, seconds: float) -> Measured:
 async def run(options: argparse.Namespace) -> tuple[Measured, Measured]:
     """The floor for a third of the time, then the router."""
     with tempfile.TemporaryDirectory() as directory:
-        size = {"desktops": options.desktops, "gateways": GATEWAYS}
-        async with null_server(Path(directory, "null"), **size) as target:
+        async with null_server(
+            Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS
+        ) as target:
             floor = await measure(target, options.rate, max(5.0, options.seconds / 3))
-        async with router(Path(directory, "router"), **size) as target:
+        async with router(
+            Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
+        ) as target:
             return await measure(target, options.rate, options.seconds), floor
 
 

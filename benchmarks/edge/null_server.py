@@ -28,7 +28,7 @@ from router.edge.outbox import Outbox, framed
 from router.journal.port import Record
 from router.journal.sqlite import SqliteJournal
 from router.model import events as e
-from router.model.states import AgentState, Presence
+from router.model.states import AgentState, Presence, Turn
 from router.model.views import AgentView
 from router.wire import frames as f
 from router.wire.codec import MSGPACK, SUBPROTOCOLS, Decoder, encoder
@@ -69,7 +69,7 @@ class NullServer:
         self._journal = SqliteJournal(path, ballast_bytes=0)
         self._encode = encoder(MSGPACK).encode
         self._free: deque[Peer] = deque()
-        self._waiting: deque[tuple[str, str, str]] = deque()
+        self._waiting: deque[tuple[str, str, str | None]] = deque()
         self._desktops: dict[str, Peer] = {}
         self._gateways: dict[str, Peer] = {}
         self._submitted_by: dict[str, str] = {}
@@ -251,7 +251,7 @@ class NullServer:
             ),
         ]
         if self._waiting:
-            events.append(self._offer(*self._waiting.popleft(), peer, turn="agent"))
+            events.append(self._offer(*self._waiting.popleft(), peer, turn=Turn.AGENT))
         else:
             self._free.append(peer)
         ok = self._ok(peer, ask.id, ask.contact_id, "ended")
@@ -279,13 +279,13 @@ class NullServer:
         ]
         mine = (contact_id, gateway_id, fields.reference)
         if self._free:
-            events.append(self._offer(*mine, self._free.popleft(), turn="contact"))
+            events.append(self._offer(*mine, self._free.popleft(), turn=Turn.CONTACT))
         else:
             self._waiting.append(mine)
         self._append(events, answer, actor=f"gateway:{gateway_id}", cause="contact.enqueue")
 
     def _offer(
-        self, contact_id: str, gateway_id: str, reference: str, peer: Peer, *, turn: str
+        self, contact_id: str, gateway_id: str, reference: str | None, peer: Peer, *, turn: Turn
     ) -> e.OfferMade:
         return e.OfferMade(
             offer_id=contact_id + ".1",

@@ -53,11 +53,14 @@ Seen: TypeAlias = dict[str, list[tuple[int, Any]]]
 async def differences() -> list[str]:
     """What differs, in words; nothing where the null server is fair."""
     with tempfile.TemporaryDirectory() as directory:
-        size = {"desktops": _DESKTOPS, "gateways": _GATEWAYS}
-        async with router(Path(directory, "router"), **size) as target:
+        async with router(
+            Path(directory, "router"), desktops=_DESKTOPS, gateways=_GATEWAYS
+        ) as target:
             ours = await _drive(target)
         ours["journal"] = await _records(Path(directory, "router", "journal.db"))
-        async with null_server(Path(directory, "null"), **size) as target:
+        async with null_server(
+            Path(directory, "null"), desktops=_DESKTOPS, gateways=_GATEWAYS
+        ) as target:
             theirs = await _drive(target)
         theirs["journal"] = await _records(Path(directory, "null", "journal.db"))
     return [
