@@ -77,8 +77,8 @@ class EdgeServer:
         gate = _Gate(limits.connections_max)
         loop = asyncio.get_running_loop()
 
-        def connect() -> _DoorProtocol:
-            return _DoorProtocol(manager, gate, loop=loop, settings=limits)
+        def connect() -> DoorProtocol:
+            return DoorProtocol(manager, gate, loop=loop, settings=limits)
 
         self._listener = await loop.create_server(
             connect,
@@ -112,7 +112,7 @@ class _Gate:
         return self.open > self._connections_max
 
 
-class _DoorProtocol(web.RequestHandler):
+class DoorProtocol(web.RequestHandler):
     """One connection, with a bound on how many there are and answers that give nothing away."""
 
     __slots__ = ("_counted", "_gate")
@@ -155,6 +155,22 @@ class _DoorProtocol(web.RequestHandler):
             self._gate.open -= 1
             self._counted = False
         super().connection_lost(exc)
+
+    def hand_over(self, heir: asyncio.Protocol) -> Callable[[], None]:
+        """Give an upgraded connection to another protocol; for the library it ends here, and all it kept of it is free.
+
+        What comes back has to be called when the connection is lost: until then it counts.
+        """
+        transport, self.transport = self.transport, None  # What it does not have it does not close.
+        assert transport is not None
+        self._counted = False
+        super().connection_lost(None)
+        transport.set_protocol(heir)
+
+        def release() -> None:
+            self._gate.open -= 1
+
+        return release
 
     def handle_error(
         self,

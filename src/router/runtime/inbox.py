@@ -54,15 +54,16 @@ class Inbox(Generic[T]):
         """The next item: the first of the workspace whose turn it is; none where nothing waits."""
         if not self._turns:
             return None
-        workspace = self._turns.popleft()
+        workspace = self._turns[0]
         line = self._lines[workspace]
         item = line.popleft()
         self._count -= 1
-        if line:
-            self._turns.append(workspace)
-        else:
+        if not line:
             # A workspace without work costs nothing.
             del self._lines[workspace]
+            self._turns.popleft()
+        elif len(self._turns) > 1:
+            self._turns.rotate(-1)
         return workspace, item
 
     def take(self, count_max: int) -> list[tuple[WorkspaceId, T]]:
