@@ -2,8 +2,9 @@
 
 The same aiohttp on uvloop, the same sockets after the upgrade, codec and outbox, one commit at a time through the same
 `SqliteJournal`, and for each command the same events, records and frames as the router's, but for ids and times
-(`same_frames.py` holds them together). Whoever has waited longest among the free desktops gets the next contact; nothing is checked,
-explained, timed or remembered beyond that. There are no credentials: the token is the name. There are no limits, no sessions, no resume.
+(`same_frames.py` holds them together). Whoever has waited longest among the free desktops gets the next contact; nothing is
+checked, explained, timed or remembered beyond that. There are no credentials: the token is the name. There are no limits, no
+sessions, no resume.
 
     python benchmarks/edge/null_server.py JOURNAL      prints its port as one line of JSON
 """
