@@ -23,15 +23,16 @@ from statistics import median
 from typing import Final
 
 import uvloop
-from http_load import HttpGateways
-from load import Load, Rate
 from msgspec import Struct
-from same_frames import differences
-from servers import null_server, prepare, router
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.http_load import HttpGateways
+from benchmarks.edge.load import Load, Rate
+from benchmarks.edge.same_frames import differences
+from benchmarks.edge.servers import null_server, prepare, router
 from benchmarks.figures import Figure, Result, finish, parser
 
+QUICK_BUDGET_S = 75
 GATEWAYS: Final = 8
 HTTP_CONNECTIONS: Final = 128
 GENERATOR_TIMES: Final = 2.0
@@ -73,10 +74,13 @@ async def run(options: argparse.Namespace) -> tuple[Rounds, Rounds, dict[str, in
     if found := await differences():
         raise SystemExit("the null server does not do the same:\n" + "\n".join(found))
     with tempfile.TemporaryDirectory() as directory:
-        size = {"desktops": options.desktops, "gateways": GATEWAYS}
         async with (
-            null_server(Path(directory, "null"), **size) as null_target,
-            router(Path(directory, "router"), **size) as router_target,
+            null_server(
+                Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS
+            ) as null_target,
+            router(
+                Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
+            ) as router_target,
         ):
             loads = Both(null=Load(null_target), router=Load(router_target))
             both = (loads.null, loads.router)
@@ -167,8 +171,10 @@ def main() -> int:
             "yardstick: the null server, in turns"
         ),
         figures=[
-            *figures_of("socket", "submit by socket", sockets, 5_000),
-            *figures_of("http", "submit by HTTP", http, None),
+            *figures_of(
+                "socket", f"submit by socket, {options.desktops:,} desktops", sockets, 5_000
+            ),
+            *figures_of("http", f"submit by HTTP, {options.desktops:,} desktops", http, None),
             Figure(
                 id="errors",
                 title="errors and refusals",

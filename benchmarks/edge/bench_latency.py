@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from histogram import Histogram
-from load import Load, Rate, poisson
 from msgspec import Struct
-from picture import Curve, Mark, draw
-from servers import Target, null_server, prepare, router
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.histogram import Histogram
+from benchmarks.edge.load import Load, Rate, poisson
+from benchmarks.edge.picture import Curve, Mark, draw
+from benchmarks.edge.servers import Target, null_server, prepare, router
 from benchmarks.figures import Figure, Result, finish, parser, save_picture
 
+QUICK_BUDGET_S = 45
 GATEWAYS: Final = 4
 WARM_UP_S: Final = 3.0
 SHARES: Final = (0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -76,10 +77,13 @@ async def measure(target: Target, rate: float, seconds: float) -> Measured:
 async def run(options: argparse.Namespace) -> tuple[Measured, Measured]:
     """The floor for a third of the time, then the router."""
     with tempfile.TemporaryDirectory() as directory:
-        size = {"desktops": options.desktops, "gateways": GATEWAYS}
-        async with null_server(Path(directory, "null"), **size) as target:
+        async with null_server(
+            Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS
+        ) as target:
             floor = await measure(target, options.rate, max(5.0, options.seconds / 3))
-        async with router(Path(directory, "router"), **size) as target:
+        async with router(
+            Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
+        ) as target:
             return await measure(target, options.rate, options.seconds), floor
 
 

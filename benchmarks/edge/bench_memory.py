@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from load import Load
-from servers import Target, null_server, prepare, router
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.load import Load
+from benchmarks.edge.servers import Target, null_server, prepare, router
 from benchmarks.figures import Figure, Result, finish, parser
 
+QUICK_BUDGET_S = 40
 GATEWAYS: Final = 8
 IN_FLIGHT: Final = 512
 FIRST_CONTACTS: Final = 10_000

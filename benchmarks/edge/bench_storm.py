@@ -13,10 +13,9 @@ that the router asked for. Each sends its `ping` every 20 s, as clients should; 
 Meanwhile: what becomes of the latency of those who stayed, and the longest pause of the router's loop: a probe on a socket of its
 own sends a `ping` every 5 ms, which the router answers without writer or journal.
 
-The settings are the defaults, but for the number of sockets and for the history: a position that is up to 20 s old and 30 s of
-reconnecting need more than the 2,048 records kept by default (`--history`).
+The settings are the defaults, but for the number of sockets; `--history` sets the number of records kept for those who resume.
 
-    python benchmarks/edge/bench_storm.py [--quick] [--desktops 10000] [--rate 300] [--history 65536] [--json FILE]
+    python benchmarks/edge/bench_storm.py [--quick] [--desktops 10000] [--rate 300] [--history RECORDS] [--json FILE]
 """
 
 import argparse
@@ -30,25 +29,27 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from histogram import Histogram
-from load import Load, poisson
 from msgspec import Struct
-from servers import Target, prepare, router
-from sockets import Desktop, Heard, RefusedUpgrade, Socket
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.histogram import Histogram
+from benchmarks.edge.load import Load, poisson
+from benchmarks.edge.servers import Target, prepare, router
+from benchmarks.edge.sockets import Desktop, Heard, RefusedUpgrade, Socket
 from benchmarks.figures import Figure, Result, finish, parser
 from router.client.backoff import Backoff
 from router.model.states import AgentState
 from router.wire import frames as f
 
 SERVED: Final = 500
+QUICK_BUDGET_S = 70
 GATEWAYS: Final = 4
 POLICY: Final = """\
 channels: {voice: {offer_timeout_s: 60}}
 queues: {support: {cool_down_s: 0}, away: {cool_down_s: 0}}
 """
 BEFORE_S: Final = 5.0
+CALM_S: Final = 3.0
 PROBE_S: Final = 0.005
 PING_EVERY_S: Final = 20.0
 GIVE_UP_S: Final = 60.0
@@ -71,6 +72,8 @@ class Found(Struct, kw_only=True):
     after: Phase
     answers: Counter[str]
     refused: int
+    lost_again: Counter[str]
+    failed: Counter[str]
     rss_mib: float
     generator_busy: float
     errors: dict[str, int]
@@ -83,9 +86,14 @@ class Storm:
         self.load = Load(target)
         self._options = options
         self._chance = random.Random(1)
-        self.away: list[Desktop] = []
+        self.away: dict[str, Desktop] = {}
+        self.lost_again: Counter[str] = Counter()
+        """Desktops that were back and lost their connection anew, by close code."""
+        self._returns: set[asyncio.Task[None]] = set()
         self.answers: Counter[str] = Counter()
         """How those who came back were received: resumed or welcomed."""
+        self.failed: Counter[str] = Counter()
+        """Attempts that came to nothing without a word about when to come back."""
         self.refused = 0
         self.pauses = Histogram()
         self._asked_ns = 0
@@ -95,7 +103,7 @@ class Storm:
         load = self.load
         served, away = load.target.desktops[:SERVED], load.target.desktops[SERVED:]
         load.desktops = list(await asyncio.gather(*(self._enter(*both) for both in served)))
-        self.away = list(await asyncio.gather(*(self._enter(*both) for both in away)))
+        await asyncio.gather(*(self._come_back(*both) for both in away))
         for name, token in load.target.gateways:
             gateway = Socket("/v1/gateway", name, token)
             gateway.hear = load.heard_at_gateway
@@ -104,7 +112,8 @@ class Storm:
         self._probe = load.gateways.pop()
         self._probe.hear = self._heard_by_probe
         await load.all_ready(load.desktops)
-        self.answers.clear()
+        for counter in (self.answers, self.lost_again, self.failed):
+            counter.clear()
         self.refused = 0
 
     async def _enter(self, name: str, token: str, resume: str | None = None) -> Desktop:
@@ -119,11 +128,30 @@ class Storm:
             except RefusedUpgrade as refused:
                 hint_s = refused.retry_after_s
                 self.refused += 1
-            except (ConnectionError, TimeoutError):
-                self.load.errors["no connection"] += 1
+            except (ConnectionError, TimeoutError) as error:
+                # As the client does: it is not over before the router said so.
+                self.failed[str(error) or type(error).__name__] += 1
             else:
                 self.answers[desktop.welcomed.result().type] += 1
                 return desktop
+
+    async def _come_back(self, name: str, token: str, resume: str | None = None) -> None:
+        """Be there, and whenever the connection is lost, be there again."""
+        desktop = await self._enter(name, token, resume)
+        self.away[name] = desktop
+
+        def lost(_: Socket) -> None:
+            self.lost_again[str(desktop.close_code)] += 1
+            self._return(desktop)
+
+        desktop.on_lost = lost
+
+    def _return(self, desktop: Desktop) -> None:
+        self.away.pop(desktop.name, None)
+        returning = self._come_back(desktop.name, desktop.token, desktop.position)
+        task = asyncio.get_running_loop().create_task(returning)
+        self._returns.add(task)
+        task.add_done_callback(self._returns.discard)
 
     # --- the storms -----------------------------------------------------------------------------------------
     async def all_ready(self) -> float:
@@ -141,9 +169,10 @@ class Storm:
                 if not waiting:
                     done.set_result(None)
 
-        for number, desktop in enumerate(self.away):
+        away = list(self.away.values())
+        for number, desktop in enumerate(away):
             desktop.hear = heard
-            while time.perf_counter() - began < number / len(self.away):  # noqa: ASYNC110  (a time is waited for)
+            while time.perf_counter() - began < number / len(away):  # noqa: ASYNC110  (a time is waited for)
                 await asyncio.sleep(0)
             desktop.say(f.SetState(id="r", state=AgentState.READY))
         await asyncio.wait_for(done, GIVE_UP_S)
@@ -151,13 +180,16 @@ class Storm:
 
     async def reconnect(self) -> float:
         """All cables are pulled; how long until the last is back."""
-        positions = [(one.name, one.token, one.position) for one in self.away]
-        began = time.perf_counter()
-        for desktop in self.away:
+        count, began = len(self.away), time.perf_counter()
+        for desktop in list(self.away.values()):
             desktop.close()
-        self.away = []
-        entering = [self._enter(name, token, position) for name, token, position in positions]
-        self.away = list(await asyncio.wait_for(asyncio.gather(*entering), GIVE_UP_S))
+            self._return(desktop)
+        try:
+            async with asyncio.timeout(GIVE_UP_S):
+                while len(self.away) < count:  # noqa: ASYNC110  (some may be lost again)
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            self.load.errors["not back"] += count - len(self.away)
         return time.perf_counter() - began
 
     # --- what goes on all the time ------------------------------------------------------------------------------
@@ -178,7 +210,7 @@ class Storm:
         """Each desktop in its turn, all in 20 s, for ever."""
         turn = 0
         while True:
-            everybody = [*self.load.desktops, *self.away]
+            everybody = [*self.load.desktops, *self.away.values()]
             for _ in range(max(1, len(everybody) // int(PING_EVERY_S * 50))):
                 turn = (turn + 1) % len(everybody)
                 everybody[turn].say(f.Ping(id="p"))
@@ -207,10 +239,8 @@ async def measure(target: Target, options: argparse.Namespace) -> Found:
         await asyncio.sleep(BEFORE_S)
         ready = storm.phase()
         ready.seconds = await storm.all_ready()
-        calm = storm.phase()
-        # Nobody's position is older than his last ping.
-        await asyncio.sleep(2.0)
-        before.offers, before.pauses = before.offers + calm.offers, before.pauses + calm.pauses
+        storm.phase()
+        await asyncio.sleep(CALM_S)
         gone = storm.phase()
         gone.seconds = await storm.reconnect()
         after = storm.phase()
@@ -229,10 +259,12 @@ async def measure(target: Target, options: argparse.Namespace) -> Found:
         refused=storm.refused,
         rss_mib=target.process.rss_bytes() / 2**20,
         generator_busy=busy,
+        lost_again=storm.lost_again,
+        failed=storm.failed,
         errors=dict(load.wrong),
     )
     load.close()
-    for desktop in storm.away:
+    for desktop in storm.away.values():
         desktop.close()
     return found
 
@@ -243,6 +275,9 @@ async def run(options: argparse.Namespace) -> Found:
     def record_of(number: int) -> bytes:
         return b'{"queues":["support"]}' if number < SERVED else b'{"queues":["away"]}'
 
+    settings = {}
+    if options.history:
+        settings["ROUTER__RUNTIME__HISTORY_RECORD_COUNT_MAX"] = str(options.history)
     with tempfile.TemporaryDirectory() as directory:
         async with router(
             Path(directory, "router"),
@@ -250,7 +285,7 @@ async def run(options: argparse.Namespace) -> Found:
             gateways=GATEWAYS + 1,
             policy=POLICY,
             fast_upgrades=False,
-            settings={"ROUTER__RUNTIME__HISTORY_RECORD_COUNT_MAX": str(options.history)},
+            settings=settings,
             record_of=record_of,
         ) as target:
             return await measure(target, options)
@@ -315,6 +350,14 @@ def figures_of(found: Found, desktops: int) -> list[Figure]:
             unit="",
         ),
         Figure(
+            id="reconnect.failed",
+            title="  attempts without an answer, and connections lost again",
+            value=found.failed.total() + found.lost_again.total(),
+            unit="",
+            better="lower",
+            target=0,
+        ),
+        Figure(
             id="reconnect.p99_of_before",
             title="  due → offer of those who stayed, p99: during / before",
             value=p99_ms(found.storm) / before_ms,
@@ -347,7 +390,9 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
     arguments.add_argument("--rate", type=float, default=300.0)
-    arguments.add_argument("--history", type=int, default=65_536)
+    arguments.add_argument(
+        "--history", type=int, help="runtime.history_record_count_max; without: the default"
+    )
     options = arguments.parse_args()
     options.desktops = options.desktops or (3_000 if options.quick else 10_000)
     prepare(options.desktops + SERVED)
@@ -363,8 +408,8 @@ def main() -> int:
             f"{name:7} due → offer {_ms(phase.offers)} ms, pauses {_ms(phase.pauses)} ms (p50/p99/max), {phase.seconds:.1f} s"
         )
     print(
-        f"came back: {dict(found.answers)}, refused {found.refused:,} times; memory {found.rss_mib:.0f} MiB; "
-        f"generator {found.generator_busy:.0%} busy"
+        f"came back: {dict(found.answers)}, refused {found.refused:,} times, failed {dict(found.failed) or 'never'}, "
+        f"lost again {dict(found.lost_again) or 'none'}; memory {found.rss_mib:.0f} MiB; generator {found.generator_busy:.0%} busy"
     )
     result = Result(
         name="bench_storm",

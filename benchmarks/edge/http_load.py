@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Final, cast
 
 import msgspec
-from histogram import Histogram
-from load import Load
-from sockets import Heard
+
+from benchmarks.edge.histogram import Histogram
+from benchmarks.edge.load import Load
+from benchmarks.edge.sockets import Heard
 
 
 class _Receipt(msgspec.Struct):

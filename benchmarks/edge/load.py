@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
-from histogram import Histogram
-from servers import Target, machine_cpu_s
-from sockets import Desktop, Heard, Socket
 
+from benchmarks.edge.histogram import Histogram
+from benchmarks.edge.servers import Target, machine_cpu_s
+from benchmarks.edge.sockets import Desktop, Heard, Socket
 from router.model.states import AgentState
 from router.wire import frames as f
 
@@ -134,7 +134,7 @@ class Load:
             await asyncio.wait_for(done, 60)
 
     def _lost(self, socket: Socket) -> None:
-        self.errors["lost connection"] += 1
+        self.errors[f"lost connection ({socket.close_code})"] += 1
 
     def close(self) -> None:
         """Pull all cables."""

@@ -1,9 +1,10 @@
 """A server that does everything but routing: what the same requests, frames and durable appends cost without the engine.
 
-The same aiohttp on uvloop, the same codec, the same outbox, one commit at a time through the same `SqliteJournal`, and for each
-command the same events, records and frames as the router's, but for ids and times (`same_frames.py` holds them together).
-Whoever has waited longest among the free desktops gets the next contact; nothing is checked, explained, timed or remembered beyond
-that. There are no credentials: the token is the name. There are no limits, no sessions, no resume.
+The same aiohttp on uvloop, the same sockets after the upgrade, codec and outbox, one commit at a time through the same
+`SqliteJournal`, and for each command the same events, records and frames as the router's, but for ids and times
+(`same_frames.py` holds them together). Whoever has waited longest among the free desktops gets the next contact; nothing is
+checked, explained, timed or remembered beyond that. There are no credentials: the token is the name. There are no limits, no
+sessions, no resume.
 
     python benchmarks/edge/null_server.py JOURNAL      prints its port as one line of JSON
 """
@@ -15,23 +16,26 @@ import secrets
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 import uvloop
-from aiohttp import WSMsgType, hdrs, web
+from aiohttp import hdrs, web
 
 from router.edge.documents import ContactReceipt
-from router.edge.outbox import Outbox, framed
+from router.edge.outbox import EndOfTick, Outbox, framed
+from router.edge.socket import Socket
 from router.journal.port import Record
 from router.journal.sqlite import SqliteJournal
 from router.model import events as e
-from router.model.states import AgentState, Presence
+from router.model.states import AgentState, Presence, Turn
 from router.model.views import AgentView
 from router.wire import frames as f
+from router.wire.close_codes import CloseCode
 from router.wire.codec import MSGPACK, SUBPROTOCOLS, Decoder, encoder
+from router.wire.rfc6455 import PING
 from router.wire.session import Door
 
 _OFFER_TIMEOUT_MS: Final = 60_000
@@ -48,17 +52,56 @@ _HEADERS: Final = {
 
 
 class Peer:
-    """One socket."""
+    """One socket: from a decoded frame to the server, and back through the outbox. No session, no budget, no clock."""
 
-    def __init__(self, name: str, transport: asyncio.Transport) -> None:
+    def __init__(
+        self,
+        server: "NullServer",
+        socket: Socket,
+        end_of_tick: EndOfTick,
+        *,
+        name: str,
+        door: Door,
+    ) -> None:
         self.name = name
+        self._server = server
+        self._door = door
+        self._decode = Decoder(door.asks, MSGPACK).decode
         self.outbox = Outbox(
-            transport,
-            call_soon=asyncio.get_running_loop().call_soon,
+            socket.transport,
+            call_soon=end_of_tick.call,
             count_max=100_000,
             bytes_max=64 << 20,
-            on_overflow=transport.abort,
+            on_overflow=socket.abort,
         )
+        self._pong = socket.pong
+
+    def hear(self, opcode: int, payload: bytes) -> None:
+        """A message, or a ping."""
+        if opcode == PING:
+            self._pong(payload)
+        else:
+            self._server.carry_out(self, self._door, self._decode(payload))
+
+    def lost(self) -> None:
+        """The connection is no more."""
+        self.outbox.close()
+        self._server.forget(self, self._door)
+
+    def close(self, code: CloseCode, text: str) -> None:
+        """What is no WebSocket does not come here."""
+        raise AssertionError(f"{code}: {text}")
+
+
+class _HandedOver(web.StreamResponse):
+    """The library's part of an upgraded connection is over."""
+
+    @property
+    def prepared(self) -> bool:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> NoReturn:
+        raise ConnectionResetError("handed over")
 
 
 class NullServer:
@@ -69,12 +112,13 @@ class NullServer:
         self._journal = SqliteJournal(path, ballast_bytes=0)
         self._encode = encoder(MSGPACK).encode
         self._free: deque[Peer] = deque()
-        self._waiting: deque[tuple[str, str, str]] = deque()
+        self._waiting: deque[tuple[str, str, str | None]] = deque()
         self._desktops: dict[str, Peer] = {}
         self._gateways: dict[str, Peer] = {}
         self._submitted_by: dict[str, str] = {}
         self._seq = 0
         self._ids = itertools.count()
+        self._end_of_tick = EndOfTick(lambda run: asyncio.get_running_loop().call_soon(run))
         self._batch: list[tuple[Record, Callable[[], None]]] = []
         self._news = asyncio.Event()
 
@@ -108,6 +152,7 @@ class NullServer:
                 self._publish(record)
             for _, answer in batch:
                 answer()
+            self._end_of_tick.run()
 
     def _publish(self, record: Record) -> None:
         for seq, event in enumerate(record.events, record.first_seq):
@@ -143,21 +188,43 @@ class NullServer:
         return lambda: peer.outbox.put(framed(self._encode(ok), text=False))
 
     # --- sockets ------------------------------------------------------------------------------------------
-    async def _open(self, request: web.Request, role: str) -> tuple[Any, Peer]:
-        ws = web.WebSocketResponse(
-            protocols=SUBPROTOCOLS,
-            heartbeat=20,
-            max_msg_size=65536,
-            compress=False,
-            autoping=False,
-            decode_text=False,
-        )
+    async def _upgrade(self, request: web.Request, door: Door) -> web.StreamResponse:
+        """The library answers the handshake, then the connection is ours, as in the router (`edge/websocket.py`)."""
+        ws = web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=65536, compress=False)
+        ws.headers[hdrs.SERVER] = "contact-router"
         await ws.prepare(request)
-        assert request.transport is not None
-        peer = Peer(_name(request), request.transport)
-        await ws.receive()  # hello
+        protocol = request.protocol
+        transport, protocol.transport = protocol.transport, None
+        assert transport is not None
+        protocol.connection_lost(None)
+        socket = Socket(transport, heartbeat_s=20, message_bytes_max=65536)
+        transport.set_protocol(socket)
+        socket.begin(Peer(self, socket, self._end_of_tick, name=_name(request), door=door))
+        return _HandedOver()
+
+    def _desktop_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
+        return self._upgrade(request, Door.DESKTOP)
+
+    def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
+        return self._upgrade(request, Door.GATEWAY)
+
+    def carry_out(self, peer: Peer, door: Door, ask: Any) -> None:
+        """Whatever a client may send."""
+        if isinstance(ask, f.Hello):
+            self._welcome(peer, door)
+        elif door is Door.GATEWAY:
+            self._of_gateway(peer, ask)
+        else:
+            self._of_desktop(peer, ask)
+
+    def forget(self, peer: Peer, door: Door) -> None:
+        """It hears nothing more."""
+        (self._gateways if door is Door.GATEWAY else self._desktops).pop(peer.name, None)
+
+    def _welcome(self, peer: Peer, door: Door) -> None:
         agent = None
-        if role == "agent":
+        if door is Door.DESKTOP:
+            self._desktops[peer.name] = peer
             agent = AgentView(
                 agent_id=peer.name,
                 state=AgentState.OFFLINE,
@@ -166,8 +233,10 @@ class NullServer:
                 units_used=0,
                 can_take=(),
             )
+        else:
+            self._gateways[peer.name] = peer
         welcome = f.Welcome(
-            role=role,
+            role="agent" if agent else "gateway",
             workspace="default",
             gen=self._gen,
             epoch=1,
@@ -178,35 +247,6 @@ class NullServer:
             agent=agent,
         )
         peer.outbox.put(framed(self._encode(welcome), text=False))
-        return ws, peer
-
-    async def _desktop_socket(self, request: web.Request) -> web.StreamResponse:
-        ws, peer = await self._open(request, "agent")
-        self._desktops[peer.name] = peer
-        await self._read(ws, Decoder(Door.DESKTOP.asks, MSGPACK), peer, self._of_desktop)
-        del self._desktops[peer.name]
-        response: web.StreamResponse = ws
-        return response
-
-    async def _gateway_socket(self, request: web.Request) -> web.StreamResponse:
-        ws, peer = await self._open(request, "gateway")
-        self._gateways[peer.name] = peer
-        await self._read(ws, Decoder(Door.GATEWAY.asks, MSGPACK), peer, self._of_gateway)
-        del self._gateways[peer.name]
-        response: web.StreamResponse = ws
-        return response
-
-    async def _read(
-        self, ws: Any, decoder: Decoder, peer: Peer, carry_out: Callable[[Peer, Any], None]
-    ) -> None:
-        while True:
-            message = await ws.receive()
-            if message.type is WSMsgType.PING:
-                await ws.pong(message.data)
-            elif message.type is WSMsgType.BINARY:
-                carry_out(peer, decoder.decode(message.data))
-            elif message.type is not WSMsgType.PONG:
-                return
 
     # --- what they ask --------------------------------------------------------------------------------------
     def _of_desktop(self, peer: Peer, ask: Any) -> None:
@@ -251,7 +291,7 @@ class NullServer:
             ),
         ]
         if self._waiting:
-            events.append(self._offer(*self._waiting.popleft(), peer, turn="agent"))
+            events.append(self._offer(*self._waiting.popleft(), peer, turn=Turn.AGENT))
         else:
             self._free.append(peer)
         ok = self._ok(peer, ask.id, ask.contact_id, "ended")
@@ -279,13 +319,13 @@ class NullServer:
         ]
         mine = (contact_id, gateway_id, fields.reference)
         if self._free:
-            events.append(self._offer(*mine, self._free.popleft(), turn="contact"))
+            events.append(self._offer(*mine, self._free.popleft(), turn=Turn.CONTACT))
         else:
             self._waiting.append(mine)
         self._append(events, answer, actor=f"gateway:{gateway_id}", cause="contact.enqueue")
 
     def _offer(
-        self, contact_id: str, gateway_id: str, reference: str, peer: Peer, *, turn: str
+        self, contact_id: str, gateway_id: str, reference: str | None, peer: Peer, *, turn: Turn
     ) -> e.OfferMade:
         return e.OfferMade(
             offer_id=contact_id + ".1",

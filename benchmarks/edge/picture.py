@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from histogram import Histogram
 from msgspec import Struct
+
+from benchmarks.edge.histogram import Histogram
 
 _WIDTH, _HEIGHT = 860, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 56, 56

@@ -9,6 +9,7 @@ may differ in value.
 """
 
 import asyncio
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import uvloop
-from http_load import HttpGateways
-from load import Load
-from servers import Target, null_server, prepare, router
-from sockets import Socket
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.http_load import HttpGateways
+from benchmarks.edge.load import Load
+from benchmarks.edge.servers import Target, null_server, prepare, router
+from benchmarks.edge.sockets import Socket
 from router.journal.sqlite import SqliteJournal
 
 _DESKTOPS: Final = 3
@@ -51,11 +53,14 @@ Seen: TypeAlias = dict[str, list[tuple[int, Any]]]
 async def differences() -> list[str]:
     """What differs, in words; nothing where the null server is fair."""
     with tempfile.TemporaryDirectory() as directory:
-        size = {"desktops": _DESKTOPS, "gateways": _GATEWAYS}
-        async with router(Path(directory, "router"), **size) as target:
+        async with router(
+            Path(directory, "router"), desktops=_DESKTOPS, gateways=_GATEWAYS
+        ) as target:
             ours = await _drive(target)
         ours["journal"] = await _records(Path(directory, "router", "journal.db"))
-        async with null_server(Path(directory, "null"), **size) as target:
+        async with null_server(
+            Path(directory, "null"), desktops=_DESKTOPS, gateways=_GATEWAYS
+        ) as target:
             theirs = await _drive(target)
         theirs["journal"] = await _records(Path(directory, "null", "journal.db"))
     return [

@@ -54,6 +54,8 @@ class Socket(asyncio.Protocol):
         self._buffer = bytearray()
         self._open = False
         self.closing = False
+        self.close_code = 0
+        """Of the server's close frame; 0 where there was none."""
         self.welcomed: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
         """The first frame: ``welcome`` or ``resumed``."""
         self.hear: Callable[[Heard], None] = lambda _: None
@@ -106,6 +108,7 @@ class Socket(asyncio.Protocol):
             elif opcode == 9:
                 self._write(10, data[body:at])
             elif opcode == 8:
+                self.close_code = int.from_bytes(data[body : body + 2], "big")
                 self._transport.close()
         if at < end:
             self._buffer += data[at:]
@@ -151,7 +154,9 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.welcomed.done():
-            self.welcomed.set_exception(ConnectionResetError("lost before the welcome"))
+            self.welcomed.set_exception(
+                ConnectionResetError(f"lost before the welcome: {self.close_code}")
+            )
         if not self.closing:
             self.on_lost(self)
 
