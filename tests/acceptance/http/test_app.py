@@ -1,10 +1,12 @@
 """The composition root inside the test's own process, as the demo uses it."""
 
+import asyncio
 import io
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from router.app import App, tell_first_token
@@ -45,6 +47,21 @@ class FailingJournal(MemoryJournal):
         await super().append(batch)
 
 
+class SlowJournal(MemoryJournal):
+    """Makes a batch durable when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.committing = asyncio.Event()
+
+    async def append(self, batch: Any) -> None:
+        self.committing.set()
+        await self.may_commit.wait()
+        await super().append(batch)
+
+
 class JournalWithoutSnapshots(MemoryJournal):
     """Its disk has no room for them."""
 
@@ -82,6 +99,45 @@ async def test_a_failing_journal_is_the_end_and_says_so(tmp_path: Path) -> None:
         await app.failure
     assert app.condition.stopping
     await app.stop_at_once()
+
+
+async def test_overload_refuses_submits_before_it_reads_them_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    journal = SlowJournal()
+    settings = some_settings(tmp_path)
+    # Half of them may be submits.
+    runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)
+    app = App(msgspec.structs.replace(settings, runtime=runtime), journal=journal)
+    await app.start()
+    journal.may_commit.clear()
+    journal.committing.clear()
+    async with asyncio.TaskGroup() as group:
+        under_way = group.create_task(submit(app))
+        await journal.committing.wait()
+        waiting = group.create_task(submit(app))
+        headers = {"Authorization": f"Bearer {app.mint_token(subject='web', role='gateway')}"}
+        async with aiohttp.ClientSession(headers=headers) as gateway:
+            code = ""
+            # Which of the two is first at the door is not said; from then on every submit is refused.
+            while code != "busy":
+                async with gateway.post(f"{app.url}/v1/contacts", data=b"no JSON") as response:
+                    code = (await response.json())["code"]
+            assert response.status == 503 and int(response.headers["Retry-After"]) >= 1
+        headers = {"Authorization": f"Bearer {app.mint_token(subject='root', role='admin')}"}
+        async with aiohttp.ClientSession(headers=headers) as admin:
+            adding = group.create_task(_status(admin.put(f"{app.url}/v1/agents/ada", json={})))
+            # Whether it was refused is known by the answer alone, and that comes after the commit.
+            await asyncio.sleep(0)
+            journal.may_commit.set()
+            assert await adding in (200, 201)
+    assert (under_way.result(), waiting.result()) == (201, 201)
+    await app.stop()
+
+
+async def _status(request: Any) -> int:
+    async with request as response:
+        return int(response.status)
 
 
 async def test_an_end_that_is_not_orderly_says_so(tmp_path: Path) -> None:
