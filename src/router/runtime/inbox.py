@@ -46,11 +46,12 @@ class _Line(Struct, Generic[T]):
     def __len__(self) -> int:
         return len(self.others) + len(self.submits)
 
-    def pop(self) -> T:
+    def pop(self) -> tuple[T, bool]:
+        """The next item, and whether it is a submit."""
         if self.submits and (not self.others or self._is_submits_turn()):
             self.passed = 0
-            return self.submits.popleft()[1]
-        return self.others.popleft()[1]
+            return self.submits.popleft()[1], True
+        return self.others.popleft()[1], False
 
     def _is_submits_turn(self) -> bool:
         if len(self.submits) < SUBMITS_SPARED:
@@ -73,6 +74,7 @@ class Inbox(Generic[T]):
         """``count_max``: of one workspace; submits may be half of it. ``now_s``: for tests."""
         self._count_max = count_max
         self._submits_max = max(1, count_max // 2)
+        self._submits_spared = min(SUBMITS_SPARED, self._submits_max)
         self._is_submit = is_submit
         self._submit_wait_s_max = submit_wait_ms_max / 1000
         self._now_s = now_s
@@ -80,12 +82,18 @@ class Inbox(Generic[T]):
         self._turns: deque[WorkspaceId] = deque()
         """Workspaces with something waiting; the first has the next turn."""
         self._count = 0
+        self._submits = 0
         self.refused_submits = 0
         """Submits that were told to come again, since the start."""
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def has_many_submits(self) -> bool:
+        """False: no workspace's submits are being refused. Asked for every chunk of bytes that comes in."""
+        return self._submits >= self._submits_spared
 
     def put(self, workspace: WorkspaceId, item: T, *, beyond_bound: bool = False) -> None:
         """Line up. Raises InboxFull at a bound; ``beyond_bound`` is for what the router owes itself after a start."""
@@ -103,6 +111,7 @@ class Inbox(Generic[T]):
             self._turns.append(workspace)
         line.arrivals += 1
         if is_submit:
+            self._submits += 1
             line.submits.append((line.arrivals, item, self._now_s()))
         else:
             line.others.append((line.arrivals, item))
@@ -113,7 +122,7 @@ class Inbox(Generic[T]):
         """Raises InboxFull where a submit of that workspace would be refused now: to be asked before it is decoded."""
         line = self._lines.get(workspace)
         waiting = 0 if line is None else len(line.submits)
-        if line is None or waiting < min(SUBMITS_SPARED, self._submits_max):
+        if line is None or waiting < self._submits_spared:
             return
         oldest_s = self._now_s() - line.submits[0][2]
         if waiting >= self._submits_max or oldest_s > self._submit_wait_s_max:
@@ -126,8 +135,9 @@ class Inbox(Generic[T]):
             return None
         workspace = self._turns.popleft()
         line = self._lines[workspace]
-        item = line.pop()
+        item, is_submit = line.pop()
         self._count -= 1
+        self._submits -= is_submit
         if line.others or line.submits:
             self._turns.append(workspace)
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,74 @@ async def test_the_first_token_is_shown_once_and_only_on_a_terminal(tmp_path: Pa
     tell_first_token(again, quiet)
     await again.stop()
     assert quiet.getvalue() == ""
+
+
+class OneConnection:
+    """Bytes to the router and back, as no library would send them."""
+
+    def __init__(self, app: App) -> None:
+        self._port = int(app.url.rpartition(":")[2])
+        self._token = app.mint_token(subject="web", role="gateway")
+
+    async def open(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+    def submit(self, body: bytes, *, length: int | None = None, token: str | None = None) -> None:
+        size = len(body) if length is None else length
+        self._writer.write(
+            f"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token or self._token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode()
+            + body
+        )
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def status(self) -> int:
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        [length] = re.findall(rb"(?i)content-length: (\d+)", head)
+        await self._reader.readexactly(int(length))
+        return int(head.split()[1])
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path: Path) -> None:
+    journal = SlowJournal()
+    settings = some_settings(tmp_path)
+    runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)
+    app = App(msgspec.structs.replace(settings, runtime=runtime), journal=journal)
+    await app.start()
+    connection = OneConnection(app)
+    await connection.open()
+    good = b'{"channel": "voice", "queue_id": "support"}'
+    connection.submit(good)
+    assert await connection.status() == 201
+    journal.may_commit.clear()
+    journal.committing.clear()
+    async with asyncio.TaskGroup() as group:
+        accepted = [group.create_task(submit(app))]
+        await journal.committing.wait()
+        accepted.append(group.create_task(submit(app)))
+        while not app._writer.has_many_submits:  # noqa: ASYNC110  (nobody says so)
+            await asyncio.sleep(0)
+        connection.submit(good)
+        assert await connection.status() == 503
+        # The body comes after the answer, and is none of the next request's.
+        connection.submit(good[:5], length=len(good))
+        assert await connection.status() == 503
+        connection.send(good[5:])
+        connection.submit(b"", token="nobody's")
+        assert await connection.status() == 401
+        # Two at once are left to the library.
+        connection.submit(good)
+        connection.submit(good)
+        assert [await connection.status(), await connection.status()] == [503, 503]
+        journal.may_commit.set()
+    assert [task.result() for task in accepted] == [201, 201]
+    connection.submit(good)
+    assert await connection.status() == 201
+    await connection.close()
+    await app.stop()
