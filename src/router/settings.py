@@ -64,8 +64,11 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """The corridor: the one writer, its inbox, and what it tells the others."""
 
     inbox_count_max: Count = 10_000
-    """Commands and questions of one workspace that may wait for the writer; of all together, four times as many. Full: HTTP
-    answers 503 with Retry-After, sockets `error` (`busy`)."""
+    """Commands and questions of one workspace that may wait for the writer, half of them submits; of all together, four times as
+    many. Full: HTTP answers 503 with Retry-After, sockets `error` (`busy`)."""
+    submit_wait_ms_max: Annotated[int, Meta(ge=1, le=60_000)] = 50
+    """Overload: where more than 128 submits wait and the oldest has waited this long, further ones are refused as busy. What
+    agents do then goes first."""
     batch_count_max: Annotated[int, Meta(ge=1, le=10_000)] = 256
     """Most commands in one commit."""
     batch_ms_max: Annotated[int, Meta(ge=1, le=10_000)] = 50

@@ -15,6 +15,7 @@ from router.model.events import DesktopLost, OfferExpired, OfferMade
 from router.model.ids import WorkspaceId
 from router.model.outcome import Done
 from router.model.refusals import Refused
+from router.runtime.inbox import SUBMITS_SPARED
 from router.runtime.publisher import Published
 from router.runtime.writer import Reply, Writer, WriterLimits
 from tests.builders import (
@@ -193,7 +194,7 @@ async def test_a_noisy_workspace_does_not_keep_others_waiting() -> None:
 
 async def test_a_full_inbox_says_so_at_once_and_only_to_the_one_who_filled_it() -> None:
     journal = SlowJournal()
-    limits = WriterLimits(inbox_count_max=5)
+    limits = WriterLimits(inbox_count_max=10)
     async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
         await ready_for_contacts(writer, "noisy", "quiet")
         journal.may_commit.clear()
@@ -211,6 +212,37 @@ async def test_a_full_inbox_says_so_at_once_and_only_to_the_one_who_filled_it() 
         await asyncio.gather(first, quiet, *waiting)
         late = await writer.ask("noisy", lambda engine: engine.contact("late"))
         assert late.value is None
+
+
+async def test_under_overload_agents_go_before_submits_and_only_submits_are_refused() -> None:
+    journal = SlowJournal()
+    limits = WriterLimits(submit_wait_ms_max=0, batch_count_max=4)
+    async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
+        await ready_for_contacts(writer, agents=1)
+        offered = await do(writer, a_contact("first"))
+        [offer_id] = [e.offer_id for e in offered.outcome.events if isinstance(e, OfferMade)]
+        journal.may_commit.clear()
+        journal.committing.clear()
+        under_way = asyncio.create_task(do(writer, a_contact("under-way")))
+        await journal.committing.wait()
+        waiting = [
+            asyncio.create_task(do(writer, a_contact(f"c{n}"))) for n in range(SUBMITS_SPARED)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(InboxFull):
+            await writer.execute("main", a_contact("late"), actor="g")
+        with pytest.raises(InboxFull):
+            writer.admit_submit("main")
+        assert writer.refused_submits == 2
+        accept = AcceptOffer(agent_id="a0", offer_id=offer_id)
+        accepting = asyncio.create_task(do(writer, accept))
+        await asyncio.sleep(0)
+        journal.may_commit.set()
+        before = len(journal.batches)
+        await accepting
+        # All the submits came before it, and it is the first of the next batch.
+        assert journal.batches[before + 1][0][1].cause == "offer.accept"
+        await asyncio.gather(under_way, *waiting)
 
 
 async def test_an_unknown_workspace_is_a_key_error() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.model.errors import InboxFull
-from router.runtime.inbox import Inbox
+from router.runtime.inbox import SUBMIT_TURN, SUBMITS_SPARED, Inbox
 
 
 def test_one_workspace_is_served_in_order() -> None:
@@ -96,3 +96,109 @@ def test_in_any_batch_nobody_gets_two_more_turns_than_one_who_waits_throughout(
             assert all(turns.count(other) <= turns.count(waiting) + 1 for other in turns)
         served += [number for _, number in batch]
     assert sorted(served) == list(range(len(names)))
+
+
+def submits(**limits: int) -> tuple[Inbox[str], list[float]]:
+    """An inbox in which items that begin with ``s`` are submits, and the clock in its hand."""
+    now_s = [10.0]
+    inbox = Inbox[str](
+        is_submit=lambda item: item.startswith("s"), now_s=lambda: now_s[0], **limits
+    )
+    return inbox, now_s
+
+
+def test_a_few_submits_and_the_rest_are_served_in_order() -> None:
+    inbox, _ = submits()
+    for item in ("s0", "o0", "s1", "o1", "o2"):
+        inbox.put("a", item)
+    assert [item for _, item in inbox.take(9)] == ["s0", "o0", "s1", "o1", "o2"]
+
+
+def test_where_many_submits_wait_the_rest_goes_first_and_submits_have_a_share() -> None:
+    inbox, _ = submits()
+    for number in range(SUBMITS_SPARED + 1):
+        inbox.put("a", f"s{number}")
+    for number in range(9):
+        inbox.put("a", f"o{number}")
+    taken = [item for _, item in inbox.take(9)]
+    # With the second submit there are few again, and they came first.
+    assert taken == ["o0", "o1", "o2", "s0", "o3", "o4", "o5", "s1", "s2"]
+
+
+def test_submits_are_refused_once_many_wait_and_the_oldest_waits_too_long() -> None:
+    inbox, now_s = submits(submit_wait_ms_max=50)
+    for number in range(SUBMITS_SPARED + 5):
+        inbox.put("a", f"s{number}")
+    now_s[0] += 0.051
+    with pytest.raises(InboxFull):
+        inbox.put("a", "s")
+    with pytest.raises(InboxFull):
+        inbox.admit_submit("a")
+    assert inbox.refused_submits == 2
+    inbox.put("a", "o")
+    inbox.put("b", "s")
+    inbox.admit_submit("b")
+    assert len(inbox) == SUBMITS_SPARED + 7
+
+
+def test_a_few_submits_are_let_in_however_long_the_oldest_waits() -> None:
+    inbox, now_s = submits(submit_wait_ms_max=50)
+    inbox.put("a", "s0")
+    now_s[0] += 60
+    for number in range(1, SUBMITS_SPARED):
+        inbox.put("a", f"s{number}")
+    assert inbox.refused_submits == 0
+
+
+def test_submits_are_let_in_again_when_the_oldest_is_younger() -> None:
+    inbox, now_s = submits(submit_wait_ms_max=50)
+    inbox.put("a", "s")
+    now_s[0] += 0.06
+    for number in range(SUBMITS_SPARED - 1):
+        inbox.put("a", f"s{number}")
+    with pytest.raises(InboxFull):
+        inbox.put("a", "s")
+    inbox.pop()
+    for _ in range(9):
+        inbox.put("a", "s")
+
+
+def test_submits_may_be_half_of_what_waits() -> None:
+    inbox, _ = submits(count_max=6)
+    for number in range(3):
+        inbox.put("a", f"s{number}")
+    with pytest.raises(InboxFull):
+        inbox.put("a", "s")
+    for number in range(3):
+        inbox.put("a", f"o{number}")
+    with pytest.raises(InboxFull):
+        inbox.put("a", "o")
+
+
+@given(st.lists(st.sampled_from(["put s", "put o", "pop"]), max_size=200), st.integers(0, 200))
+def test_either_kind_keeps_its_order_and_neither_is_shut_out(steps: list[str], many: int) -> None:
+    inbox, _ = submits()
+    put, passed = 0, 0
+    taken: list[str] = []
+    left = {"s": 0, "o": 0}
+    for step in ["put s"] * many + steps:
+        if step == "pop":
+            popped = inbox.pop()
+            if popped is None:
+                assert left == {"s": 0, "o": 0}
+                continue
+            kind = popped[1][0]
+            # One that overload lets others pass is passed by so many in a row, and no more.
+            passed = passed + 1 if kind == "o" and left["s"] >= SUBMITS_SPARED else 0
+            assert passed < SUBMIT_TURN
+            left[kind] -= 1
+            taken.append(popped[1])
+        else:
+            put += 1
+            left[step[-1]] += 1
+            inbox.put("a", f"{step[-1]}{put:04d}")
+    taken += inbox.drain()
+    assert len(taken) == put
+    for kind in "so":
+        of_kind = [item for item in taken if item[0] == kind]
+        assert of_kind == sorted(of_kind)

@@ -189,6 +189,7 @@ class App:
             ),
             limits=WriterLimits(
                 inbox_count_max=limits.inbox_count_max,
+                submit_wait_ms_max=limits.submit_wait_ms_max,
                 batch_count_max=limits.batch_count_max,
                 batch_ms_max=limits.batch_ms_max,
                 commit_gap_ms=limits.commit_gap_ms,
@@ -205,6 +206,11 @@ class App:
         gauge = self._process.gauge
         writer = self._writer
         gauge("router_inbox_depth", "Commands and questions that wait.", lambda: writer.waiting)
+        self._process.counter(
+            "router_submits_refused_busy",
+            "Contacts that were not taken because too many were being submitted.",
+            lambda: writer.refused_submits,
+        )
         gauge("router_sockets_open", "Open WebSockets.", lambda: sockets.open_count)
         gauge(
             "router_epoch",

@@ -23,14 +23,14 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 OPERATION: Final = web.RequestKey("operation", str)
 ACTOR: Final = web.RequestKey("actor", str)
 
-_SECURITY_HEADERS: Final = {
+SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     hdrs.SERVER: SERVER_NAME,
 }
-_DEFAULT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+DEFAULT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _OVERRIDES: Final = ("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method")
 _CORS_METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match"
@@ -132,8 +132,8 @@ class Entrance:
 
     def _dress(self, request: web.Request, response: web.StreamResponse, request_id: str) -> None:
         headers = response.headers
-        headers.update(_SECURITY_HEADERS)
-        headers.setdefault("Content-Security-Policy", _DEFAULT_POLICY)
+        headers.update(SECURITY_HEADERS)
+        headers.setdefault("Content-Security-Policy", DEFAULT_POLICY)
         headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         headers["X-Request-ID"] = request_id
         if self._origins:

@@ -21,10 +21,12 @@ from router.edge.entrance import ACTOR, OPERATION, Handler
 from router.edge.permissions import PUBLIC, may
 from router.edge.problems import ProblemRaised
 from router.edge.routes import ROUTES, Route
+from router.model.errors import InboxFull
 from router.model.ids import Ident
 
 _encode: Final = msgspec.json.Encoder().encode
 _JSON_ONLY: Final = frozenset({"application/json"})
+_SUBMIT: Final = "submit_contact"
 
 
 class Operations:
@@ -76,6 +78,9 @@ class Operations:
                     raise ProblemRaised("forbidden")
                 if not self._backend.condition.ready:
                     raise ProblemRaised("not_ready")
+                if route.name == _SUBMIT:
+                    # Under overload a refusal has to be cheap: before the body is looked at.
+                    self._admit_submit(credential.workspace)
                 call = Call(
                     self._backend,
                     credential,
@@ -89,6 +94,12 @@ class Operations:
                 return _as_response(await route.operation(call))
 
         return handle
+
+    def _admit_submit(self, workspace: str) -> None:
+        try:
+            self._backend.writer.admit_submit(workspace)
+        except InboxFull:
+            raise ProblemRaised("busy") from None
 
     def _authenticate(self, request: web.Request) -> Credential:
         values = request.headers.getall(hdrs.AUTHORIZATION, [])

@@ -18,6 +18,7 @@ from router.edge.entrance import SERVER_NAME, Entrance
 from router.edge.operations import Operations
 from router.edge.pages import Pages
 from router.edge.problems import CONTENT_TYPE, ProblemRaised, problem_bytes
+from router.edge.turned_away import Boundary, TurnedAway
 from router.model.errors import SettingsInvalid
 from router.settings import EdgeSettings
 
@@ -48,6 +49,7 @@ class EdgeServer:
         Pages(asyncapi_document).add_to(app)
         if add_sockets is not None:
             add_sockets(app)
+        self._turned_away = TurnedAway(backend)
         self._entrance = Entrance(backend.settings, backend.process)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._listener: asyncio.Server | None = None
@@ -74,11 +76,11 @@ class EdgeServer:
         # Around the whole application, so that also what no route matches passes it.
         manager.request_handler = self._entrance.around(manager.request_handler)  # type: ignore[assignment]
         limits = self._settings
-        gate = _Gate(limits.connections_max)
+        gate, turned_away = _Gate(limits.connections_max), self._turned_away
         loop = asyncio.get_running_loop()
 
         def connect() -> DoorProtocol:
-            return DoorProtocol(manager, gate, loop=loop, settings=limits)
+            return DoorProtocol(manager, gate, loop=loop, settings=limits, turned_away=turned_away)
 
         self._listener = await loop.create_server(
             connect,
@@ -115,7 +117,7 @@ class _Gate:
 class DoorProtocol(web.RequestHandler):
     """One connection, with a bound on how many there are and answers that give nothing away."""
 
-    __slots__ = ("_counted", "_gate")
+    __slots__ = ("_boundary", "_counted", "_gate", "_swallow", "_turned_away")
 
     def __init__(
         self,
@@ -124,6 +126,7 @@ class DoorProtocol(web.RequestHandler):
         *,
         loop: asyncio.AbstractEventLoop,
         settings: EdgeSettings,
+        turned_away: TurnedAway,
     ) -> None:
         super().__init__(
             manager,
@@ -138,6 +141,42 @@ class DoorProtocol(web.RequestHandler):
         )
         self._gate = gate
         self._counted = False
+        self._turned_away = turned_away
+        self._boundary = Boundary()
+        self._swallow = 0
+        """Bytes still to come of a body that nobody will read."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client: to the library, or an answer at once where submits are turned away."""
+        if self._swallow:
+            swallowed, data = data[: self._swallow], data[self._swallow :]
+            self._swallow -= len(swallowed)
+            if not data:
+                return
+        if self._turned_away.may_be and self._is_between_requests():
+            answered = self._turned_away.answer(data)
+            if answered is not None and self.transport is not None:
+                answer, self._swallow = answered
+                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                self.transport.write(answer)
+                return
+        if not self._upgraded:
+            self._boundary.pass_by(data)
+        super().data_received(data)
+
+    def _is_between_requests(self) -> bool:
+        """Nothing is under way, nothing has begun to arrive, and the client reads what it is sent."""
+        transport, waiter = self.transport, self._waiter
+        return (
+            self._boundary.is_here
+            and not self._upgraded
+            and waiter is not None
+            and not waiter.done()
+            and not self._messages
+            and transport is not None
+            and not transport.is_closing()
+            and not transport.get_write_buffer_size()
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

@@ -1,13 +1,21 @@
 """The inbox: what waits for the writer's turn. Bounded, fair between workspaces, and full means *said at once*.
 
 Each workspace has its own line and its own bound; the writer takes one item of each in turn. A workspace that floods the
-router fills its own line and waits for its own turns; the others keep theirs. Within a workspace order is kept.
+router fills its own line and waits for its own turns; the others keep theirs.
+
+Within a workspace order is kept, until so many **submits** wait that it is overloaded (``SUBMITS_SPARED``). Then everything else
+goes before them: an offer that nobody can accept in time is work thrown away, and what agents do is bounded by what has been
+let in. Submits get one turn in ``SUBMIT_TURN`` even so. And submits are the one thing that overload refuses: when that many
+wait and the oldest has waited too long, the next one is told so at once.
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from router.model.errors import InboxFull
 from router.model.ids import WorkspaceId
@@ -18,22 +26,74 @@ T = TypeVar("T")
 COUNT_MAX: Final = 10_000
 # All workspaces together may have so many times as much waiting as one.
 _WORKSPACES_AT_FULL: Final = 4
+# A lifecycle is one submit and at least two commands of agents: at most one turn in three is asked for.
+SUBMIT_TURN: Final = 4
+SUBMIT_WAIT_MS_MAX: Final = 50
+# So few are no overload, however long a slow disk lets them wait.
+SUBMITS_SPARED: Final = 128
+
+
+class _Line(Struct, Generic[T]):
+    """What waits of one workspace."""
+
+    others: deque[tuple[int, T]]
+    submits: deque[tuple[int, T, float]]
+    """With the number of its arrival, and the time of a submit's."""
+    arrivals: int = 0
+    passed: int = 0
+    """Items that went before submits under overload since the last submit."""
+
+    def __len__(self) -> int:
+        return len(self.others) + len(self.submits)
+
+    def pop(self) -> tuple[T, bool]:
+        """The next item, and whether it is a submit."""
+        if self.submits and (not self.others or self._is_submits_turn()):
+            self.passed = 0
+            return self.submits.popleft()[1], True
+        return self.others.popleft()[1], False
+
+    def _is_submits_turn(self) -> bool:
+        if len(self.submits) < SUBMITS_SPARED:
+            return self.submits[0][0] < self.others[0][0]
+        self.passed += 1
+        return self.passed >= SUBMIT_TURN
 
 
 class Inbox(Generic[T]):
     """Items by workspace; many put, one takes."""
 
-    def __init__(self, *, count_max: int = COUNT_MAX) -> None:
-        """``count_max``: of one workspace."""
+    def __init__(
+        self,
+        *,
+        count_max: int = COUNT_MAX,
+        is_submit: Callable[[T], bool] = lambda _: False,
+        submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX,
+        now_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """``count_max``: of one workspace; submits may be half of it. ``now_s``: for tests."""
         self._count_max = count_max
-        self._lines: dict[WorkspaceId, deque[T]] = {}
+        self._submits_max = max(1, count_max // 2)
+        self._submits_spared = min(SUBMITS_SPARED, self._submits_max)
+        self._is_submit = is_submit
+        self._submit_wait_s_max = submit_wait_ms_max / 1000
+        self._now_s = now_s
+        self._lines: dict[WorkspaceId, _Line[T]] = {}
         self._turns: deque[WorkspaceId] = deque()
         """Workspaces with something waiting; the first has the next turn."""
         self._count = 0
+        self._submits = 0
+        self.refused_submits = 0
+        """Submits that were told to come again, since the start."""
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def has_many_submits(self) -> bool:
+        """False: no workspace's submits are being refused. Asked for every chunk of bytes that comes in."""
+        return self._submits >= self._submits_spared
 
     def put(self, workspace: WorkspaceId, item: T, *, beyond_bound: bool = False) -> None:
         """Line up. Raises InboxFull at a bound; ``beyond_bound`` is for what the router owes itself after a start."""
@@ -43,22 +103,42 @@ class Inbox(Generic[T]):
             or (line is not None and len(line) >= self._count_max)
         ):
             raise InboxFull("too many commands are waiting")
+        is_submit = self._is_submit(item)
+        if is_submit:
+            self.admit_submit(workspace)
         if line is None:
-            line = self._lines[workspace] = deque()
+            line = self._lines[workspace] = _Line(deque(), deque())
             self._turns.append(workspace)
-        line.append(item)
+        line.arrivals += 1
+        if is_submit:
+            self._submits += 1
+            line.submits.append((line.arrivals, item, self._now_s()))
+        else:
+            line.others.append((line.arrivals, item))
         self._count += 1
         self.wake()
 
+    def admit_submit(self, workspace: WorkspaceId) -> None:
+        """Raises InboxFull where a submit of that workspace would be refused now: to be asked before it is decoded."""
+        line = self._lines.get(workspace)
+        waiting = 0 if line is None else len(line.submits)
+        if line is None or waiting < self._submits_spared:
+            return
+        oldest_s = self._now_s() - line.submits[0][2]
+        if waiting >= self._submits_max or oldest_s > self._submit_wait_s_max:
+            self.refused_submits += 1
+            raise InboxFull("too many contacts are being submitted")
+
     def pop(self) -> tuple[WorkspaceId, T] | None:
-        """The next item: the first of the workspace whose turn it is; none where nothing waits."""
+        """The next item of the workspace whose turn it is; none where nothing waits."""
         if not self._turns:
             return None
         workspace = self._turns[0]
         line = self._lines[workspace]
-        item = line.popleft()
+        item, is_submit = line.pop()
         self._count -= 1
-        if not line:
+        self._submits -= is_submit
+        if not line.others and not line.submits:
             # A workspace without work costs nothing.
             del self._lines[workspace]
             self._turns.popleft()

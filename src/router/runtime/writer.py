@@ -26,7 +26,7 @@ from router.model.outcome import Outcome
 from router.model.refusals import RefusalCode, Refused
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.deadlines import Deadlines
-from router.runtime.inbox import COUNT_MAX, Inbox
+from router.runtime.inbox import COUNT_MAX, SUBMIT_WAIT_MS_MAX, Inbox
 from router.runtime.lane import Answered, Asked, Lane, Question, Reply, Waiting
 from router.runtime.pacing import Pacing
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
@@ -56,6 +56,8 @@ class WriterLimits(Struct, frozen=True, kw_only=True):
 
     inbox_count_max: int = COUNT_MAX
     """Commands and questions of one workspace that wait; of all workspaces together, four times as many."""
+    submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX
+    """Where many submits wait and the oldest has waited longer, further ones are refused."""
     batch_count_max: int = 256
     """Commands and questions in one commit."""
     batch_ms_max: int = 50
@@ -102,7 +104,11 @@ class Writer:
         self._new_engine = new_engine
         self._lanes: dict[WorkspaceId, Lane] = {}
         self._deadlines = Deadlines()
-        self._inbox: Inbox[Asked | Question] = Inbox(count_max=self._limits.inbox_count_max)
+        self._inbox: Inbox[Asked | Question] = Inbox(
+            count_max=self._limits.inbox_count_max,
+            is_submit=_is_submit,
+            submit_wait_ms_max=self._limits.submit_wait_ms_max,
+        )
         self._pacing = Pacing(self._limits.commit_gap_ms)
         self._creating = asyncio.Lock()
         self._snapshots = Snapshotting(journal, self._schedule)
@@ -175,6 +181,20 @@ class Writer:
     def waiting(self) -> int:
         """Commands and questions in the inbox."""
         return len(self._inbox)
+
+    @property
+    def has_many_submits(self) -> bool:
+        """Whether so many submits wait that some workspace may refuse further ones."""
+        return self._inbox.has_many_submits
+
+    @property
+    def refused_submits(self) -> int:
+        """Submits that found too many waiting, since the start."""
+        return self._inbox.refused_submits
+
+    def admit_submit(self, workspace: WorkspaceId) -> None:
+        """Raises InboxFull where a submit would be refused for lack of room: to be asked before anything is done for it."""
+        self._inbox.admit_submit(workspace)
 
     def generation(self, workspace: WorkspaceId) -> str:
         """The workspace's generation. Raises KeyError for an unknown workspace."""
@@ -381,6 +401,10 @@ class Writer:
         for reply in waiting:
             if not reply.done():
                 reply.set_exception(JournalUnavailable("the writer has ended"))
+
+
+def _is_submit(item: Asked | Question) -> bool:
+    return type(item) is Asked and type(item.command) is EnqueueContact
 
 
 def _record_of(lane: Lane, asked: Asked, outcome: Outcome) -> Record:

@@ -4,10 +4,12 @@ Figures of the centre (contacts, offers, agents) are not here: they are folds ov
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from router import __version__
 
@@ -83,6 +85,21 @@ class ProcessMeters:
     def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """A gauge that is read when the page is asked for. ``read`` must be safe to call from another thread."""
         Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def counter(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """Likewise a counter, without its ``_total``."""
+        self.registry.register(_ReadCounter(name, help_text, read))
+
+
+class _ReadCounter(Collector):
+    """A counter that somebody else keeps."""
+
+    def __init__(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        self._name, self._help, self._read = name, help_text, read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Its value now."""
+        yield CounterMetricFamily(self._name, self._help, value=self._read())
 
 
 async def measure_loop_lag(meters: ProcessMeters, interval_ms: int) -> None:

@@ -1,10 +1,13 @@
 """The composition root inside the test's own process, as the demo uses it."""
 
+import asyncio
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from router.app import App, tell_first_token
@@ -42,6 +45,21 @@ class FailingJournal(MemoryJournal):
     async def append(self, batch: Any) -> None:
         if self.fails:
             raise JournalUnavailable("the disk failed")
+        await super().append(batch)
+
+
+class SlowJournal(MemoryJournal):
+    """Makes a batch durable when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.committing = asyncio.Event()
+
+    async def append(self, batch: Any) -> None:
+        self.committing.set()
+        await self.may_commit.wait()
         await super().append(batch)
 
 
@@ -84,6 +102,45 @@ async def test_a_failing_journal_is_the_end_and_says_so(tmp_path: Path) -> None:
     await app.stop_at_once()
 
 
+async def test_overload_refuses_submits_before_it_reads_them_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    journal = SlowJournal()
+    settings = some_settings(tmp_path)
+    # Half of them may be submits.
+    runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)
+    app = App(msgspec.structs.replace(settings, runtime=runtime), journal=journal)
+    await app.start()
+    journal.may_commit.clear()
+    journal.committing.clear()
+    async with asyncio.TaskGroup() as group:
+        under_way = group.create_task(submit(app))
+        await journal.committing.wait()
+        waiting = group.create_task(submit(app))
+        headers = {"Authorization": f"Bearer {app.mint_token(subject='web', role='gateway')}"}
+        async with aiohttp.ClientSession(headers=headers) as gateway:
+            code = ""
+            # Which of the two is first at the door is not said; from then on every submit is refused.
+            while code != "busy":
+                async with gateway.post(f"{app.url}/v1/contacts", data=b"no JSON") as response:
+                    code = (await response.json())["code"]
+            assert response.status == 503 and int(response.headers["Retry-After"]) >= 1
+        headers = {"Authorization": f"Bearer {app.mint_token(subject='root', role='admin')}"}
+        async with aiohttp.ClientSession(headers=headers) as admin:
+            adding = group.create_task(_status(admin.put(f"{app.url}/v1/agents/ada", json={})))
+            # Whether it was refused is known by the answer alone, and that comes after the commit.
+            await asyncio.sleep(0)
+            journal.may_commit.set()
+            assert await adding in (200, 201)
+    assert (under_way.result(), waiting.result()) == (201, 201)
+    await app.stop()
+
+
+async def _status(request: Any) -> int:
+    async with request as response:
+        return int(response.status)
+
+
 async def test_an_end_that_is_not_orderly_says_so(tmp_path: Path) -> None:
     app = App(some_settings(tmp_path), journal=JournalWithoutSnapshots())
     await app.start()
@@ -122,3 +179,74 @@ async def test_the_first_token_is_shown_once_and_only_on_a_terminal(tmp_path: Pa
     tell_first_token(again, quiet)
     await again.stop()
     assert quiet.getvalue() == ""
+
+
+class OneConnection:
+    """Bytes to the router and back, as no library would send them."""
+
+    def __init__(self, app: App) -> None:
+        self._port = int(app.url.rpartition(":")[2])
+        self._token = app.mint_token(subject="web", role="gateway")
+
+    async def open(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+    def submit(self, body: bytes, *, length: int | None = None, token: str | None = None) -> None:
+        size = len(body) if length is None else length
+        self._writer.write(
+            f"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token or self._token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode()
+            + body
+        )
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def status(self) -> int:
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        [length] = re.findall(rb"(?i)content-length: (\d+)", head)
+        await self._reader.readexactly(int(length))
+        return int(head.split()[1])
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path: Path) -> None:
+    journal = SlowJournal()
+    settings = some_settings(tmp_path)
+    runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)
+    app = App(msgspec.structs.replace(settings, runtime=runtime), journal=journal)
+    await app.start()
+    connection = OneConnection(app)
+    await connection.open()
+    good = b'{"channel": "voice", "queue_id": "support"}'
+    connection.submit(good)
+    assert await connection.status() == 201
+    journal.may_commit.clear()
+    journal.committing.clear()
+    async with asyncio.TaskGroup() as group:
+        accepted = [group.create_task(submit(app))]
+        await journal.committing.wait()
+        accepted.append(group.create_task(submit(app)))
+        while not app._writer.has_many_submits:  # noqa: ASYNC110  (nobody says so)
+            await asyncio.sleep(0)
+        connection.submit(good)
+        assert await connection.status() == 503
+        # The body comes after the answer, and is none of the next request's.
+        connection.submit(good[:5], length=len(good))
+        assert await connection.status() == 503
+        connection.send(good[5:])
+        connection.submit(b"", token="nobody's")
+        assert await connection.status() == 401
+        # Two at once are left to the library.
+        connection.submit(good)
+        connection.submit(good)
+        assert [await connection.status(), await connection.status()] == [503, 503]
+        journal.may_commit.set()
+    assert [task.result() for task in accepted] == [201, 201]
+    connection.submit(good)
+    assert await connection.status() == 201
+    await connection.close()
+    await app.stop()
