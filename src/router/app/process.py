@@ -1,7 +1,6 @@
 """The process around the app: signals, exit codes, the first token on the terminal."""
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Final, TextIO
 import structlog
 import uvloop
 
+from router.app.collector import settle_down
 from router.app.composition import App, open_journal
 from router.edge.auth import Role
 from router.journal.sqlite import SqliteJournal
@@ -21,9 +21,6 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
 EXIT_JOURNAL: Final = 3
-
-# Young objects before a look at them; looks before one at the middle-aged; those before one at all.
-_GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 _log: Final = structlog.get_logger("router.app")
 
@@ -128,11 +125,7 @@ def main_accept_history_loss(settings: Settings) -> int:
 
 
 def _started(app: App) -> None:
-    """What recovery built is here to stay, so the collector need not look at it again; and it runs seldom, because a look at
-    every waiting contact holds everybody up. The core's records hold no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    settle_down()
     tell_first_token(app)
 
 
