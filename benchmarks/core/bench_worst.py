@@ -279,7 +279,9 @@ def policies(meter: Meter) -> None:
         ),
         (
             "policy: every queue's skills",
-            with_queues(policy, **{f"q{n}": QueuePolicy(requires={"s1": 1}) for n in range(QUEUES)}),
+            with_queues(
+                policy, **{f"q{n}": QueuePolicy(requires={"s1": 1}) for n in range(QUEUES)}
+            ),
         ),
     )
     for kind, changed in changes:

@@ -9,10 +9,11 @@ from router.core import newcomer, snapshot, views, why
 from router.core.apply import apply
 from router.core.availability import availability
 from router.core.decide import DECIDE
-from router.core.decide.step import Step
+from router.core.decide.step import ImagedStep, Step
 from router.core.decide.timers import fire
 from router.core.doctor import diagnose
 from router.core.expected import queue_expected_wait_ms
+from router.core.imaging import Imaging
 from router.core.index import Index
 from router.core.invariants import broken
 from router.core.matching import settle
@@ -64,7 +65,7 @@ class Engine:
         assert at_ms >= state.at_ms, "the clock never goes back"
         first_seq = state.seq + 1
         state.at_ms = at_ms
-        step = Step(state, at_ms)
+        step = Step(state, at_ms) if state.imaging is None else ImagedStep(state, at_ms)
         timers = state.timers
         limit = _TIMERS_PER_ADVANCE_MAX if type(command) is AdvanceTime else None
         while (
@@ -102,6 +103,8 @@ class Engine:
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
         assert at_ms >= state.at_ms, "the clock never goes back"
         state.at_ms = at_ms
+        if state.imaging is not None:
+            state.imaging.give_up()
         for event in events:
             apply(state, event)
         # What was to be matched has been: the record says how.
@@ -123,6 +126,10 @@ class Engine:
     def snapshot(self) -> bytes:
         """The state as bytes; the same state gives the same bytes."""
         return snapshot.dump(self._state)
+
+    def image(self) -> Imaging:
+        """The same in pieces: begun now, made while commands are carried out. One at a time (asserted)."""
+        return Imaging(self._state)
 
     @classmethod
     def restore(cls, data: bytes) -> "Engine":
