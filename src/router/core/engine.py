@@ -1,6 +1,7 @@
 """The door of the core: one engine a workspace. Everything that happens goes through ``handle``."""
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from copy import copy
 from hashlib import blake2b
 from typing import Final
@@ -44,6 +45,14 @@ from router.model.views import (
 _TIMERS_PER_ADVANCE_MAX: Final = 256
 
 _NO_FORECASTS: Final = ForecastCounts()
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    """The digest of the state that these are the bytes of."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 class Engine:
@@ -123,6 +132,11 @@ class Engine:
         """The time of the last step."""
         return self._state.at_ms
 
+    @property
+    def records(self) -> int:
+        """How many contacts and agents there are: what a snapshot costs."""
+        return len(self._state.contacts) + len(self._state.agents)
+
     def snapshot(self) -> bytes:
         """The state as bytes; the same state gives the same bytes."""
         return snapshot.dump(self._state)
@@ -138,7 +152,7 @@ class Engine:
 
     def digest(self) -> str:
         """A hash of the state; equal for live, replayed and restored engines at the same seq."""
-        return blake2b(snapshot.dump(self._state), digest_size=16).hexdigest()
+        return digest_of((snapshot.dump(self._state),))
 
     def check(self) -> list[str]:
         """Broken invariants as sentences; empty = sound. Slow: for tests, simulator and ``router verify``."""

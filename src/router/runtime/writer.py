@@ -30,7 +30,7 @@ from router.runtime.inbox import COUNT_MAX, Inbox
 from router.runtime.lane import Answered, Asked, Lane, Question, Reply
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import Meters, NoMeters, recover
-from router.runtime.snapshots import SnapshotSchedule, Snapshotting
+from router.runtime.snapshots import Imaged, SnapshotSchedule, Snapshotting
 
 __all__ = ["Writer", "WriterLimits", "Reply", "Answered"]
 
@@ -100,7 +100,7 @@ class Writer:
         self._deadlines = Deadlines()
         self._inbox: Inbox[Asked | Question] = Inbox(count_max=self._limits.inbox_count_max)
         self._creating = asyncio.Lock()
-        self._snapshots = Snapshotting(journal, self._schedule)
+        self._snapshots = Snapshotting(journal, self._schedule, wake=self.wake)
         self.on_refused_submit: (
             Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None
         ) = None
@@ -197,6 +197,15 @@ class Writer:
         reply: asyncio.Future[Answered[T]] = self._promise(workspace)
         self._inbox.put(workspace, Question(question, reply))
         return await reply
+
+    async def image(self, workspace: WorkspaceId) -> Imaged:
+        """The state as bytes, after a durable event that is not before this call; made while the corridor goes on.
+
+        Raises Stopping, JournalUnavailable; KeyError where there is no such workspace.
+        """
+        image: asyncio.Future[Imaged] = self._promise(workspace)
+        self._snapshots.want(self._lanes[workspace], image)
+        return await image
 
     def _promise(self, workspace: WorkspaceId) -> asyncio.Future[Any]:
         if self._broken:
