@@ -8,16 +8,24 @@ serves and in which somebody waits.
 The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contacts, ``index_agents.py`` those of agents.
 """
 
+from typing import Final
+
 from router.core.fact_order import ordering_facts
 from router.core.index_agents import IndexAgents, holding
 from router.core.index_lines import IndexLines, calls_first
 from router.core.index_tables import Channel
+from router.core.lines import Line
+from router.core.policy_change import change_between
 from router.core.profiles import IdleOrder
-from router.core.state import Agent
+from router.core.state import Agent, Contact
+from router.model.ids import QueueId
 from router.model.policy import AcrossQueues, Policy
 from router.model.states import ContactState
 from router.rules.entry import Classifier
 from router.rules.qualification import Qualification
+
+_OFFERED: Final = ContactState.OFFERED
+_QUEUED: Final = ContactState.QUEUED
 
 __all__ = ("Channel", "Index", "calls_first", "holding")
 
@@ -47,15 +55,74 @@ class Index(IndexLines, IndexAgents):
             self._take_load(agent)
             agent.profile, agent.room, agent.counted_ready = None, 0, False
             self.enlist(agent)
+        waiting: list[Contact] = []
         for contact in state.contacts.values():
             contact.line, contact.key = None, 0
             contact.raised_s = contact.raised_class = 0
-            if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
-                self.place(contact)
+            if contact.state is _QUEUED or contact.state is _OFFERED:
+                waiting.append(contact)
             elif contact.callback is not None and contact.callback.for_agent_id is not None:
                 self.dialling[contact.callback.for_agent_id] = contact.contact_id
+        self.fill(waiting)
         # Every agent with room looks at every line he serves: no contact needs to look as well.
         self.seeking.clear()
+
+    def follow(self, before: Policy | None, policy: Policy) -> None:
+        """This policy is in force from now on. What it leaves as it was stays; whoever may find something new looks for it."""
+        change = change_between(before, policy)
+        if change.whole:
+            self.rebuild(policy)
+            return
+        if change.entry:
+            self.classifier = Classifier(policy)
+        for channel in self.channel_list:
+            channel.policy = policy.channels[channel.name]
+        self._memo = self._planned_memo = None
+        for queue_id in change.renewed if not change.channels else self.queue_lines:
+            for line in self.queue_lines.get(queue_id, ()):
+                self._renew(line)
+        self._replace(change.replaced)
+
+    def _renew(self, line: Line) -> None:
+        channel = self.channel_list[line.channel_index]
+        queue = self._state.queue_policy(line.queue_id)
+        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
+
+    def _replace(self, queue_ids: frozenset[QueueId]) -> None:
+        """Contacts of these queues stand somewhere else, or ask for something else."""
+        if not queue_ids:
+            return
+        self._stages = {}
+        found = {}
+        lines = [line for name in sorted(queue_ids) for line in self.queue_lines.get(name, ())]
+        for line in lines:
+            for contact in line.by_key.values():
+                found[contact.contact_id] = contact
+        for offer in self._state.offers.values():
+            contact = self._state.contacts[offer.contact_id]
+            if contact.queue_id in queue_ids and contact.line is not None:
+                found[contact.contact_id] = contact
+        for line in lines:
+            self._forget(line)
+        for contact in found.values():
+            contact.line, contact.key = None, 0
+            contact.raised_s = contact.raised_class = 0
+        self.fill(found.values())
+        self._let_look(queue_ids)
+
+    def _let_look(self, queue_ids: frozenset[QueueId]) -> None:
+        """Whoever has room looks at what waits in these queues, if he serves it: it may be new to him."""
+        for name in sorted(queue_ids):
+            for line in self.queue_lines.get(name, ()):
+                if not line.head or line.held:
+                    continue
+                i = line.channel_index
+                if line.only is not None:
+                    agents = self.kept_for(line, line.only)
+                    self.freed.update((a.agent_id, a) for a in agents if a.room >> i & 1)
+                    continue
+                for profile in self.profiles_in(line.profile_mask & self.open_profiles[i]):
+                    self.freed.update((agent.agent_id, agent) for agent in profile.idle[i])
 
     def _take_channels(self, policy: Policy) -> None:
         self.channels = {

@@ -5,7 +5,7 @@ it reads the masks and the room that ``index_agents.py`` keeps.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -54,6 +54,32 @@ class IndexLines(IndexTables):
         if line.head != before and line.only is None:
             self._head_moved(line, before)
         self.seeking[contact.contact_id] = contact
+
+    def fill(self, contacts: Iterable[Contact]) -> None:
+        """Let very many who stand nowhere take their places at once; nobody stands in the lines that they come into."""
+        places: dict[Line, dict[int, Contact]] = {}
+        for contact in contacts:
+            line = self.line_for(contact)
+            contact.line = line
+            line.refs += 1
+            if self.has_plans:
+                self._raise(contact)
+            if len(contact.offers) < line.broadcast:
+                contact.key = rank_key(contact, line.queue, line.due_after_ms)
+                places.setdefault(line, {})[contact.key] = contact
+        for line, found in places.items():
+            line.fill(found)
+            if line.only is None and not line.held:
+                self.busy_lines |= line.bit
+                self.heads.append((line.head, line.index))
+        self.heads.sort()
+
+    def _forget(self, line: Line) -> None:
+        """Whoever stands in it or belongs to it is about to be placed anew."""
+        if line.head and line.only is None and not line.held:
+            del self.heads[bisect_left(self.heads, (line.head, line.index))]
+            self.busy_lines &= ~line.bit
+        self._drop_line(line)
 
     def _raise(self, contact: Contact) -> None:
         """What its plan adds to its credit and class."""

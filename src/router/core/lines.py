@@ -103,16 +103,29 @@ class Line:
         held: bool = False,
     ) -> None:
         self.key = key
-        self.queue_id, self.channel, self.needs, self.only, self.also, selection = key
+        self.queue_id, self.channel, self.needs, self.only, self.also, _ = key
         self.held = held
         """Of contacts that wait for their queue to open."""
         self.index = index
         self.bit = 1 << index
         self.channel_index = channel_index
+        self.req = req_text(self.queue_id, self.channel, self.needs, self.only, self.also)
+        self.renew(queue, channel_policy, by_due_date=by_due_date)
+        self.profile_mask = 0
+        self.refs = 0
+        self.waiting: Any = []
+        """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""
+        self._few = True
+        self.by_key: dict[int, Contact] = {}
+        self.head = 0
+
+    def renew(
+        self, queue: QueuePolicy, channel_policy: ChannelPolicy, *, by_due_date: bool
+    ) -> None:
+        """Go by these from now on; nobody stands elsewhere for it."""
         self.channel_policy = channel_policy
         self.queue = queue
-        self.req = req_text(self.queue_id, self.channel, self.needs, self.only, self.also)
-        self.selection: Selection = selection or queue.selection
+        self.selection: Selection = self.key[5] or queue.selection
         self.broadcast = queue.broadcast
         self.cool_down_ms = queue.cool_down_s * 1000
         self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
@@ -121,13 +134,15 @@ class Line:
         self.offer_timeout_ms = timeout_s * 1000
         auto = queue.auto_accept
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
-        self.profile_mask = 0
-        self.refs = 0
-        self.waiting: Any = []
-        """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""
-        self._few = True
-        self.by_key: dict[int, Contact] = {}
-        self.head = 0
+
+    def fill(self, places: dict[int, Contact]) -> None:
+        """Let all of these stand here, and nobody else."""
+        self.by_key = places
+        self._few = len(places) <= _FEW_MAX
+        self.waiting = sorted(places)
+        self.head = self.waiting[0] if places else 0
+        if not self._few:
+            self._many()
 
     def add(self, key: int, contact: Contact) -> None:
         """Put a contact at its place."""

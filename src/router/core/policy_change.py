@@ -1,0 +1,94 @@
+"""What a new policy changes for those who wait and those who work: so much of the indexes is made anew, and no more.
+
+Most changes touch one queue's times or targets. Then nobody stands elsewhere, and nobody qualifies who did not before.
+"""
+
+from typing import Final, NamedTuple
+
+from router.core.fact_order import ordering_facts
+from router.model.ids import QueueId
+from router.model.policy import AcrossQueues, ChannelPolicy, Policy, QueuePolicy
+
+# What an agent can hold depends on these: every agent is weighed anew where one of them changes.
+_CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts", "cap")
+
+
+class Change(NamedTuple):
+    """The difference between two policies, as the indexes see it."""
+
+    whole: bool = False
+    """Everything has to be made anew."""
+    replaced: frozenset[QueueId] = frozenset()
+    """Queues whose contacts stand at other places, ask for something else, or may be offered to more agents at once."""
+    renewed: frozenset[QueueId] = frozenset()
+    """Further queues of which something has changed: their lines keep everybody where he is."""
+    channels: bool = False
+    """Some channel's times: every line learns them."""
+    entry: bool = False
+    """The entry rules, or the facts that they may name."""
+
+
+_WHOLE: Final = Change(whole=True)
+
+
+def change_between(before: Policy | None, after: Policy) -> Change:
+    """What is to be done so that the indexes are those of ``after``, where they are those of ``before``."""
+    if before is None or _concerns_everybody(before, after):
+        return _WHOLE
+    risk = after.across_queues is AcrossQueues.RISK
+    replaced: set[QueueId] = set()
+    renewed: set[QueueId] = set()
+    for queue_id, queue in after.queues.items():
+        old = before.queues.get(queue_id)
+        if old == queue:
+            continue
+        # Of a queue that is new there may be lines from an earlier one of that name.
+        if old is None or _stands_elsewhere(old, queue, risk=risk):
+            replaced.add(queue_id)
+        else:
+            renewed.add(queue_id)
+    return Change(
+        replaced=frozenset(replaced),
+        renewed=frozenset(renewed),
+        channels=before.channels != after.channels,
+        entry=(before.entry, before.facts) != (after.entry, after.facts)
+        or before.queues.keys() != after.queues.keys(),
+    )
+
+
+def _concerns_everybody(before: Policy, after: Policy) -> bool:
+    return (
+        [(name, _capacity(channel)) for name, channel in before.channels.items()]
+        != [(name, _capacity(channel)) for name, channel in after.channels.items()]
+        or before.agents != after.agents
+        or set(before.skills) != set(after.skills)
+        or before.facts != after.facts
+        or before.across_queues != after.across_queues
+        or before.plans != after.plans
+        or _of_queues(before) != _of_queues(after)
+        or ordering_facts(before) != ordering_facts(after)
+    )
+
+
+def _capacity(channel: ChannelPolicy) -> tuple[object, ...]:
+    return tuple(getattr(channel, name) for name in _CAPACITY)
+
+
+def _of_queues(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
+    """What of queues decides who is alike, and which plan goes on."""
+    return {
+        queue_id: (queue.agents_when, queue.plan)
+        for queue_id, queue in policy.queues.items()
+        if queue.agents_when is not None or queue.plan is not None
+    }
+
+
+def _stands_elsewhere(old: QueuePolicy, new: QueuePolicy, *, risk: bool) -> bool:
+    return (
+        old.requires != new.requires
+        or old.priority_s != new.priority_s
+        or old.strict_class != new.strict_class
+        or old.order is not new.order
+        or old.broadcast != new.broadcast
+        or (risk and old.service_level.threshold_s != new.service_level.threshold_s)
+    )
