@@ -17,7 +17,7 @@ from router.core.expected import queue_expected_wait_ms
 from router.core.imaging import Imaging
 from router.core.index import Index
 from router.core.invariants import broken
-from router.core.matching import settle
+from router.core.matching import serve_newcomer, settle
 from router.core.pace import Forecast
 from router.core.queue_facts import READERS
 from router.core.state import RoutingState
@@ -63,6 +63,9 @@ class Engine:
             state = RoutingState()
             state.index, state.timers = Index(state), Timers(state)
         self._state = state
+        # One for all commands: it has nothing of its own but what ``handle`` gives it.
+        self._step = Step(state, state.at_ms)
+        self._imaged_step = ImagedStep(state, state.at_ms)
 
     # --- what happens ------------------------------------------------------------
     def handle(self, command: Command, at_ms: int) -> Outcome:
@@ -73,34 +76,27 @@ class Engine:
         state = self._state
         assert at_ms >= state.at_ms, "the clock never goes back"
         first_seq = state.seq + 1
-        state.at_ms = at_ms
-        step = Step(state, at_ms) if state.imaging is None else ImagedStep(state, at_ms)
-        timers = state.timers
-        limit = _TIMERS_PER_ADVANCE_MAX if type(command) is AdvanceTime else None
-        while (
-            limit != 0
-            and (heap := timers.heap)
-            and heap[0][0] <= at_ms
-            and (entry := timers.due(at_ms)) is not None
-        ):
-            fire(step, entry)
-            if limit is not None:
-                limit -= 1
-        index = state.index
-        if index.freed or index.seeking or index.left:
+        step = self._step if state.imaging is None else self._imaged_step
+        state.at_ms = step.at_ms = at_ms
+        events: list[Event] = []
+        step.events = events
+        index, heap = state.index, state.timers.heap
+        kind = type(command)
+        if heap and heap[0][0] <= at_ms:
+            _fire_due(step, _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else None)
             settle(step)
-        answer = DECIDE[type(command)](step, command)
+        answer = DECIDE[kind](step, command)
         # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
-        while (
-            limit is None
-            and (heap := timers.heap)
-            and heap[0][0] <= at_ms
-            and (entry := timers.due(at_ms)) is not None
-        ):
-            fire(step, entry)
+        if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
+            index.take_place()
+            _fire_due(step, None)
+        if index.newcomer is not None:
+            serve_newcomer(step)
         if index.freed or index.seeking or index.left:
             settle(step)
-        return Outcome(answer=answer, first_seq=first_seq, at_ms=at_ms, events=step.events)
+        if events:
+            state.event_at_ms = at_ms
+        return Outcome(answer, first_seq, at_ms, events)
 
     def next_deadline_ms(self) -> int | None:
         """When ``AdvanceTime`` is due next; none: never. Only the writer asks."""
@@ -313,3 +309,12 @@ class Engine:
         as ``check``.
         """
         return diagnose(self._state, at_ms=at_ms, thorough=thorough)
+
+
+def _fire_due(step: Step, limit: int | None) -> None:
+    """Carry out the timers that are due, at most so many; none: all of them."""
+    timers, at_ms = step.state.timers, step.at_ms
+    while limit != 0 and (entry := timers.due(at_ms)) is not None:
+        fire(step, entry)
+        if limit is not None:
+            limit -= 1

@@ -38,13 +38,13 @@ class Index(IndexLines, IndexAgents):
         state = self._state
         self._take_channels(policy)
         self.lines, self.by_index, self._free_indexes = {}, [], []
+        self.classes = {}
         self.held_lines = {}
         self.private, self.queue_lines = {}, {}
         self.busy_lines, self.heads, self._memo, self._planned_memo = 0, [], None, None
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
-        self._asked = (0, [])
         self.many_kinds = False
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
@@ -77,6 +77,7 @@ class Index(IndexLines, IndexAgents):
             self.classifier = Classifier(policy)
         for channel in self.channel_list:
             channel.policy = policy.channels[channel.name]
+        self.classes = {}
         self._memo = self._planned_memo = None
         for queue_id in change.renewed if not change.channels else self.queue_lines:
             for line in self.queue_lines.get(queue_id, ()):
@@ -142,6 +143,7 @@ class Index(IndexLines, IndexAgents):
             channel.policy.cap is not None for channel in self.channel_list
         )
         self.has_blocks = any(channel.blocked_by for channel in self.channel_list)
+        self.is_intricate = self.has_interrupts or self.has_caps
         self.channel_lines = [0] * len(self.channel_list)
         self._limits = {}
         self._declared = frozenset(policy.skills)

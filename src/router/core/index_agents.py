@@ -48,10 +48,10 @@ class IndexAgents(IndexTables):
         if not profile.agents:
             del self.profiles[profile.key]
             self.profile_list[profile.index] = None
-            self._asked = (0, [])
             self._free_profiles.append(profile.index)
             for line in self.all_lines():
                 line.profile_mask &= ~profile.bit
+                line.asked_mask = 0
 
     def _make_profile(self, key: ProfileKey) -> Profile:
         index = self._free_profiles.pop() if self._free_profiles else len(self.profile_list)
@@ -120,7 +120,10 @@ class IndexAgents(IndexTables):
             interrupts.weigh(agent, self.channel_list)
         else:
             agent.units_used += units
-        self.refresh(agent)
+        if self.is_intricate:
+            self.refresh(agent)
+        elif agent.room and (room := self.room_of(agent)) != agent.room:
+            self._set_room(agent, room)  # One more item opens nothing: nobody is freed by it.
 
     def release(self, agent: Agent, channel: str, units: int) -> None:
         """Give it back."""
@@ -131,7 +134,13 @@ class IndexAgents(IndexTables):
             interrupts.weigh(agent, self.channel_list)
         else:
             agent.units_used -= units
-        self.refresh(agent)
+        if self.is_intricate:
+            self.refresh(agent)
+            return
+        before, after = agent.room, self.room_of(agent)
+        if after != before:
+            self._set_room(agent, after)
+            self.freed[agent.agent_id] = agent
 
     def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
         """Whether his items of this channel use nothing because another channel interrupts it."""
@@ -199,17 +208,19 @@ class IndexAgents(IndexTables):
             return interrupts.rooms(agent, self.channel_list) & ~agent.closed
         counts, limits = agent.counts, agent.limits
         free = agent.units - agent.units_used
-        held = 0
-        if self.has_blocks:
-            for i, count in enumerate(counts):
-                if count:
-                    held |= 1 << i
         room = 0
         for channel in self.channel_list:
             i = channel.index
-            if channel.units <= free and counts[i] < limits[i] and not held & channel.blocked_by:
+            if channel.units <= free and counts[i] < limits[i]:
                 room |= channel.bit
+        if room and self.has_blocks:
+            room &= ~self._blocked(counts)
         return room & ~agent.closed
+
+    def _blocked(self, counts: list[int]) -> int:
+        """Bits of the channels that what he has in hand keeps away from him."""
+        held = sum(1 << i for i, count in enumerate(counts) if count)
+        return sum(channel.bit for channel in self.channel_list if held & channel.blocked_by)
 
     def _set_room(self, agent: Agent, room: int) -> None:
         profile = agent.profile
@@ -222,17 +233,18 @@ class IndexAgents(IndexTables):
             i = bit.bit_length() - 1
             order = profile.idle[i]
             if room & bit:
-                if not order:
+                if not order.size:
                     self.open_profiles[i] |= profile.bit
                 order.add(agent)
                 if self.many_kinds:
                     self.idle[i].add(agent)
             else:
-                order.remove(agent)
+                # Who leaves is not taken out: that his entry is stale is seen when it comes up.
+                order.size -= 1
                 if self.many_kinds:
-                    self.idle[i].remove(agent)
-                if not order:
-                    self.open_profiles[i] &= ~profile.bit
+                    self.idle[i].size -= 1
+                if not order.size:
+                    self.open_profiles[i] ^= profile.bit
 
 
 def holding(agent: Agent) -> list[Offer | Assignment]:

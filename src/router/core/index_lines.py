@@ -28,6 +28,7 @@ _WAITING: Final = CallbackPhase.WAITING
 _EMPTY_LINES_MAX: Final = 2_000
 _NO_SKILLS: Final[dict[str, int]] = {}
 _STAGES_MAX: Final = 10_000
+_CLASSES_MAX: Final = 10_000
 
 
 class IndexLines(IndexTables):
@@ -80,6 +81,24 @@ class IndexLines(IndexTables):
             del self.heads[bisect_left(self.heads, (line.head, line.index))]
             self.busy_lines &= ~line.bit
         self._drop_line(line)
+
+    def arrive(self, contact: Contact, line: Line) -> None:
+        """A new contact that the matcher takes up in this very step: it has its line, and no place in it yet."""
+        contact.line = line
+        line.refs += 1
+        self.newcomer, self.arriving = contact, None
+
+    def take_place(self) -> None:
+        """The newcomer has to wait after all: something came between."""
+        contact, self.newcomer = self.newcomer, None
+        if contact is not None:
+            self.place(contact)
+
+    def known(self, key: tuple[object, ...], line: Line) -> None:
+        """Such a submit is in order, and this is its line."""
+        if len(self.classes) >= _CLASSES_MAX:
+            self.classes.clear()
+        self.classes[key] = line
 
     def _raise(self, contact: Contact) -> None:
         """What its plan adds to its credit and class."""
@@ -191,6 +210,10 @@ class IndexLines(IndexTables):
         line = self.lines.get(key) or self._make_line(key)
         self._memo = (queue_id, channel, skills, reserved, line)
         return line
+
+    def remember(self, line: Line, skills: dict[str, int]) -> None:
+        """A contact with these skills is about to come into this line."""
+        self._memo = (line.queue_id, line.channel, skills, None, line)
 
     def _held_line(self, contact: Contact) -> Line:
         """The line of the same requirement for those who wait for their queue to open."""
@@ -308,6 +331,7 @@ class IndexLines(IndexTables):
                     del self.private[agent_id]
             return
         self.channel_lines[line.channel_index] &= ~line.bit
+        self.classes.clear()
 
     def is_dialled_for(self, agent_id: AgentId, contact: Contact) -> bool:
         """Whether taking this contact would mean to call a customer, and one is being called for the agent already."""

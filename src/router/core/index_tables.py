@@ -57,11 +57,13 @@ class IndexTables:
         self.profiles: dict[ProfileKey, Profile] = {}
         self.profile_list: list[Profile | None] = []
         self._free_profiles: list[int] = []
-        self._asked: tuple[int, list[Profile]] = (0, [])
         self.open_profiles: list[int] = []
         self.many_kinds = False
         """More profiles than are looked at one by one: only then is the order of everybody kept."""
         self.has_blocks = False
+        """Whether some channel keeps another one away."""
+        self.is_intricate = False
+        """Interrupts or caps: only then can one more item open a channel, or an item less close one."""
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
         self.has_interrupts = False
@@ -72,6 +74,13 @@ class IndexTables:
         """Agents with more room than before; ``matching`` empties it."""
         self.seeking: dict[ContactId, Contact] = {}
         """Contacts that wait anew, or that somebody may take again."""
+        self.arriving: Line | None = None
+        """The line of a contact that is just being submitted and that somebody free could take: ``decide`` says so, and its
+        event is applied without a place in that line. None: whoever comes gets his place."""
+        self.newcomer: Contact | None = None
+        """That contact, until the same step offers it (or puts it into its line after all)."""
+        self.classes: dict[tuple[object, ...], Line] = {}
+        """Lines of plain submits (queue, channel, skills as they were named) that have been found in order under this policy."""
         self.classifier = Classifier(_NO_POLICY)
         self.qualification = Qualification(_NO_POLICY)
         """The entry rules and the queues' conditions on agents, ready to be asked."""
@@ -97,19 +106,22 @@ class IndexTables:
         return [line for line in self.by_index if line is not None]
 
     def profiles_in(self, mask: int) -> list[Profile]:
-        """The profiles of a mask. The list is kept for whoever asks again at once: nobody changes it."""
-        if mask == self._asked[0]:
-            return self._asked[1]
-        whole = mask
+        """The profiles of a mask."""
         found: list[Profile] = []
+        profiles = self.profile_list
         while mask:
             bit = mask & -mask
             mask ^= bit
-            profile = self.profile_list[bit.bit_length() - 1]
+            profile = profiles[bit.bit_length() - 1]
             assert profile is not None
             found.append(profile)
-        self._asked = (whole, found)
         return found
+
+    def open_to(self, line: Line, mask: int) -> list[Profile]:
+        """The profiles of a mask that a line asks for. The last answer is kept with the line, for it is mostly the same."""
+        if mask != line.asked_mask:
+            line.asked_mask, line.asked = mask, self.profiles_in(mask)
+        return line.asked
 
     def agent(self, agent_id: AgentId | None) -> Agent | None:
         """An agent by his id."""

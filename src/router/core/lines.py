@@ -65,6 +65,8 @@ class Line:
     __slots__ = (
         "_few",
         "also",
+        "asked",
+        "asked_mask",
         "auto_accept",
         "bit",
         "broadcast",
@@ -112,6 +114,9 @@ class Line:
         self.req = req_text(self.queue_id, self.channel, self.needs, self.only, self.also)
         self.renew(queue, channel_policy, by_due_date=by_due_date)
         self.profile_mask = 0
+        self.asked_mask = 0
+        self.asked: list[Any] = []
+        """The profiles of the mask that was asked for last."""
         self.refs = 0
         self.waiting: Any = []
         """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""

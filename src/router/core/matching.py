@@ -4,7 +4,6 @@ Nothing is polled. Whoever has more room than before (``index.freed``) takes the
 anew (``index.seeking``) gets the agent whom its queue's selection chooses. The order of both is total.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from router.core.decide.dialling import dial_for
@@ -16,7 +15,7 @@ from router.core.lines import Line
 from router.core.profiles import FEW_PROFILES, Profile
 from router.core.ranking import class_of
 from router.core.reasons import others_who_could, values_of
-from router.core.selection import chosen
+from router.core.selection import chosen, longest_idle_of
 from router.core.state import Agent, Contact
 from router.model.ids import AgentId
 from router.model.policy import QUEUE_RANK, FactValue, Selection
@@ -25,7 +24,6 @@ from router.model.states import Turn
 # Bound once: to look a member up on its class takes longer than most of what is done with it.
 _AGENT: Final = Turn.AGENT
 _CONTACT: Final = Turn.CONTACT
-_SELECTION_LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 _FEW_LINES: Final = 16
 _LOOK_AT_MOST: Final = 32
@@ -35,28 +33,46 @@ _LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 def settle(step: Step) -> None:
     """Bring together what can be brought together."""
     index = step.state.index
-    while index.freed or index.seeking or index.left:
+    freed, seeking = index.freed, index.seeking
+    while True:
         if index.left:
             serve_left(step)
-        if index.freed:
+        if freed:
             _serve_freed(step, index)
-        if index.seeking:
+        if seeking:
             _serve_seeking(step, index)
+        if not (freed or seeking or index.left):
+            return
+
+
+def serve_newcomer(step: Step) -> None:
+    """A contact has just come for which somebody is free: he gets it, without its having stood in line."""
+    index = step.state.index
+    contact = index.newcomer
+    assert contact is not None
+    line = contact.line
+    assert line is not None
+    agent = choose_agent(index, line, contact, step.at_ms)
+    if agent is None:
+        index.take_place()
+        return
+    index.newcomer = None
+    _bring_together(step, contact, agent, line, _CONTACT)
 
 
 def _serve_freed(step: Step, index: Index) -> None:
-    if len(index.freed) == 1:
-        agents = list(index.freed.values())
+    freed = index.freed
+    if len(freed) == 1:
+        agents = [freed.popitem()[1]]
     else:
-        agents = sorted(index.freed.values(), key=_idle_no)
-    index.freed.clear()
+        agents = sorted(freed.values(), key=_idle_no)
+        freed.clear()
     for agent in agents:
         while agent.room:
             found = next_contact(index, agent, step.at_ms)
             if found is None:
                 break
-            contact, line = found
-            _bring_together(step, contact, agent, line, _AGENT)
+            _bring_together(step, found[0], agent, found[1], _AGENT)
 
 
 def _serve_seeking(step: Step, index: Index) -> None:
@@ -82,29 +98,20 @@ def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn
     if contact.callback is not None and calls_first(contact):
         dial_for(step, contact, agent)
         return
-    index, profile = step.state.index, agent.profile
+    index, profile, i = step.state.index, agent.profile, line.channel_index
     assert profile is not None
-    i = line.channel_index
-    if (
-        index.open_profiles[i] & line.profile_mask == profile.bit
-        and profile.idle[i].size == 1
-        and line.selection is _LONGEST_IDLE
-        and not profile.ranks
-    ):
+    reason: str = line.selection
+    values: dict[str, FactValue] | None = None
+    if profile.ranks or line.only is not None or reason is not _LONGEST_IDLE:
+        if line.only is not None:
+            reason = "preferred"
+        values = values_of(line, agent, turn)
+    elif index.open_profiles[i] & line.profile_mask == profile.bit and profile.idle[i].size == 1:
         # Nobody else could take it, and nothing was compared: most offers of a busy centre.
-        make(step, contact, agent, line, _LONGEST_IDLE, turn)
+        make(step, contact, agent, line, reason, turn)
         return
-    if line.selection is _LONGEST_IDLE and line.only is None and not profile.ranks:
-        reason: str = _LONGEST_IDLE
-        values: dict[str, FactValue] | None = None
-    else:
-        reason, values = _reason(line), values_of(line, agent, turn)
     others = others_who_could(index, line, contact, agent, step.at_ms)
     make(step, contact, agent, line, reason, turn, others, values)
-
-
-def _reason(line: Line) -> str:
-    return "preferred" if line.only is not None else line.selection
 
 
 def _idle_no(agent: Agent) -> int:
@@ -134,18 +141,17 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
     mask = profile.mask & index.busy_lines
     best: Line | None = None
     best_key = 0
-    if mask:
-        for line in _by_head(index, mask & _reachable(index, agent)):
-            if best_key and line.head > best_key:
-                break
-            key = _first_for(index, line, agent, at_ms)
-            if key and (not best_key or key < best_key):
-                best, best_key = line, key
-    for line in index.private.get(agent.agent_id, ()):
-        if line.head and agent.room >> line.channel_index & 1 and profile.serves(line):
-            key = _first_for(index, line, agent, at_ms)
-            if key and (not best_key or key < best_key):
-                best, best_key = line, key
+    if mask and (mask := mask & _reachable(index, agent)):
+        if mask.bit_count() > _FEW_LINES:
+            best, best_key = _first_by_heads(index, mask, agent, at_ms)
+        else:
+            best, best_key = _first_of_few(index, mask, agent, at_ms)
+    if index.private:
+        for line in index.private.get(agent.agent_id, ()):
+            if line.head and agent.room >> line.channel_index & 1 and profile.serves(line):
+                key = _first_for(index, line, agent, at_ms)
+                if key and (not best_key or key < best_key):
+                    best, best_key = line, key
     return None if best is None else (best.by_key[best_key], best)
 
 
@@ -203,27 +209,45 @@ def _lines_of(index: Index, mask: int) -> list[Line]:
     return lines
 
 
-def _by_head(index: Index, mask: int) -> Iterator[Line]:
-    """The lines of the mask, the one with the first head first.
+def _first_of_few(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[Line | None, int]:
+    """The line of the mask with the first contact for him, and its place; each line is looked at."""
+    by_index = index.by_index
+    best: Line | None = None
+    best_key = 0
+    while mask:
+        bit = mask & -mask
+        mask ^= bit
+        line = by_index[bit.bit_length() - 1]
+        assert line is not None
+        key = line.head
+        if best_key and key > best_key:
+            continue
+        head = line.by_key[key]
+        if head.cool_downs or head.offers or head.callback:
+            key = _first_for(index, line, agent, at_ms)
+        if key and (not best_key or key < best_key):
+            best, best_key = line, key
+    return best, best_key
 
-    Few lines are looked up and sorted; many are found by walking all heads in order, where one of them comes up soon.
+
+def _first_by_heads(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[Line | None, int]:
+    """The same by walking all heads in order, where one of many lines comes up soon.
+
     So either way it costs about the square root of the number of lines at most.
     """
     by_index = index.by_index
-    if mask.bit_count() > _FEW_LINES:
-        for _, i in index.heads:
-            line = by_index[i]
-            if line is not None and line.bit & mask:
-                yield line
-        return
-    lines = _lines_of(index, mask)
-    if len(lines) > 1:
-        lines.sort(key=_head)
-    yield from lines
-
-
-def _head(line: Line) -> int:
-    return line.head
+    best: Line | None = None
+    best_key = 0
+    for head, i in index.heads:
+        if best_key and head > best_key:
+            break
+        line = by_index[i]
+        if line is None or not line.bit & mask:
+            continue
+        key = _first_for(index, line, agent, at_ms)
+        if key and (not best_key or key < best_key):
+            best, best_key = line, key
+    return best, best_key
 
 
 def _first_for(index: Index, line: Line, agent: Agent, at_ms: int) -> int:
@@ -249,11 +273,14 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
     apart: frozenset[str] | None = None
     if contact.cool_downs or contact.offers or contact.callback:
         apart = frozenset(index.kept_apart_from(contact, at_ms)) or None
-    if line.selection is _SELECTION_LONGEST_IDLE and mask.bit_count() > FEW_PROFILES:
-        agent = _first_of_all(index, line, apart)
-        if agent is not None:
-            return agent
-    return chosen(index.profiles_in(mask), line, apart, contact.contact_id, index.lot)
+    if line.selection is _LONGEST_IDLE:
+        if mask.bit_count() > FEW_PROFILES:
+            agent = _first_of_all(index, line, apart)
+            if agent is not None:
+                return agent
+        if apart is None:
+            return longest_idle_of(index.open_to(line, mask), line.channel_index)
+    return chosen(index.open_to(line, mask), line, apart, contact.contact_id, index.lot)
 
 
 def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Agent | None:

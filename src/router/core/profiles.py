@@ -39,12 +39,17 @@ class IdleOrder:
         self._back: list[tuple[int, Agent]] = []
         self._last = 0
         self.size = 0
+        """How many stand here: who leaves is counted off, and nothing else."""
 
     def __len__(self) -> int:
         return self.size
 
     def add(self, agent: Agent) -> None:
         """Let him stand at his idle number. His ``room`` says already that he does."""
+        if not self.size:
+            # Whoever is still written down here has left.
+            self._main.clear()
+            self._back.clear()
         self.size += 1
         number = agent.idle_no
         if number >= self._last:
@@ -59,14 +64,22 @@ class IdleOrder:
             self._main = deque(main.items())
             self._back = [entry for entry in back.items() if entry[0] not in main]
 
-    def remove(self, agent: Agent) -> None:
-        """He has gone. His ``room`` says so already."""
-        self.size -= 1
-
     def first(self) -> Agent:
         """The longest idle. Only when not empty."""
+        main, back, bit, profile = self._main, self._back, self._bit, self._profile
+        while main:
+            number, agent = main[0]
+            # ``_stands``, written out.
+            if (
+                agent.idle_no == number
+                and agent.room & bit
+                and (profile is None or agent.profile is profile)
+            ):
+                if not back:
+                    return agent
+                break
+            main.popleft()
         self._trim()
-        main, back = self._main, self._back
         if back and (not main or back[0][0] < main[0][0]):
             return back[0][1]
         return main[0][1]

@@ -34,16 +34,11 @@ def others_who_could(index: Index, line: Line, contact: Contact, agent: Agent, a
             if (other := index.agent(name)) is not None
         )
     mask = index.open_profiles[i] & line.profile_mask
-    profile = agent.profile
-    assert profile is not None
-    if mask == profile.bit:
-        count = profile.idle[i].size
-    elif mask.bit_count() > _FEW_PROFILES:
+    if mask.bit_count() > _FEW_PROFILES:
         return UNCOUNTED
-    else:
-        count = 0
-        for one in index.profiles_in(mask):
-            count += one.idle[i].size
+    count = 0
+    for profile in index.open_to(line, mask):
+        count += profile.idle[i].size
     if count > 1 and (contact.cool_downs or contact.offers):
         count -= sum(
             other.room >> i & 1 and other.profile is not None and other.profile.bit & mask != 0

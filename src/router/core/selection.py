@@ -59,6 +59,16 @@ def longest_idle(profiles: list[Profile], line: Line, apart: Apart) -> Agent | N
     return best
 
 
+def longest_idle_of(profiles: list[Profile], channel_index: int) -> Agent | None:
+    """The same where nobody is kept apart, spelled out: the rule of most queues, asked for every contact that comes."""
+    best: Agent | None = None
+    for profile in profiles:
+        agent = profile.idle[channel_index].first()
+        if best is None or agent.idle_no < best.idle_no:
+            best = agent
+    return best
+
+
 def highest_proficiency(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
     """The largest sum of levels in the required skills."""
     best, best_key = None, (0, 0)

@@ -110,7 +110,7 @@ _DECODER: Final = _decoder()
 
 def totals(state: RoutingState) -> dict[str, int]:
     """How many contacts have ended in which way."""
-    return {str(s): state.counts[s] for s in ContactState if s.is_terminal}
+    return {str(s): state.ended_counts[s] for s in ContactState if s.is_terminal}
 
 
 def rows_of(records: Iterable[Struct]) -> list[Any]:
@@ -163,7 +163,7 @@ def load(data: bytes) -> RoutingState:
     state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
     state.learned = image.learned
     for name, total in image.totals.items():
-        state.counts[ContactState(name)] = total
+        state.ended_counts[ContactState(name)] = total
     state.contact_log = image.contacts
     state.contacts = {c.contact_id: c for c in image.contacts}
     state.ended = deque(image.ended)
@@ -197,7 +197,6 @@ def _derive(state: RoutingState) -> None:
     for contact in state.contacts.values():
         if contact.state.is_terminal:
             continue
-        state.counts[contact.state] += 1
         state.tally(contact.queue_id)[contact.state] += 1
     if state.policy is not None:
         state.index.rebuild(state.policy)

@@ -19,6 +19,7 @@ from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import CallbackMode, CallbackPlace, FactValue, Policy, QueuePolicy
 from router.model.states import (
+    TERMINAL,
     AgentState,
     AssignmentRole,
     AssignmentState,
@@ -57,7 +58,7 @@ class Callback(Struct, kw_only=True, gc=False):
     """How the last attempt went, and the event that says so."""
 
 
-class Contact(Struct, kw_only=True, array_like=True, gc=False):
+class Contact(Struct, array_like=True, gc=False):
     """A contact, live or ended within retention."""
 
     contact_id: ContactId
@@ -125,7 +126,7 @@ class Contact(Struct, kw_only=True, array_like=True, gc=False):
         return callback is not None and callback.phase is not CallbackPhase.CONNECTED
 
 
-class Offer(Struct, kw_only=True, array_like=True, gc=False):
+class Offer(Struct, array_like=True, gc=False):
     """A pending offer."""
 
     offer_id: OfferId
@@ -148,7 +149,7 @@ class Offer(Struct, kw_only=True, array_like=True, gc=False):
     values: dict[str, FactValue] | None = None
 
 
-class Assignment(Struct, kw_only=True, array_like=True, gc=False):
+class Assignment(Struct, array_like=True, gc=False):
     """Work in an agent's hands, until it is completed."""
 
     assignment_id: AssignmentId
@@ -289,7 +290,8 @@ class RoutingState:
         self.agents: dict[AgentId, Agent] = {}
         self.dedupe: dict[bytes, Dedupe] = {}
         self.dedupe_order: deque[bytes] = deque()
-        self.counts: dict[ContactState, int] = dict.fromkeys(ContactState, 0)
+        self.ended_counts: dict[ContactState, int] = dict.fromkeys(TERMINAL, 0)
+        """Of all contacts that have ended so far, by their last state."""
         self.submitted = 0
         self.hours: dict[QueueId, QueueHours] = {}
         """Queues that open and close."""
@@ -299,6 +301,15 @@ class RoutingState:
         """Derived: the snapshot that is being made in pieces; it hears of every event before it is applied."""
         self.tallies: dict[QueueId, dict[ContactState, int]] = {}
         self.learned = Learned()
+
+    @property
+    def counts(self) -> dict[ContactState, int]:
+        """All contacts so far by state: those who live are added up over their queues when somebody asks."""
+        counts = dict.fromkeys(ContactState, 0)
+        for tally in self.tallies.values():
+            for name, count in tally.items():
+                counts[name] += count
+        return counts | self.ended_counts
 
     def tally(self, queue_id: QueueId) -> dict[ContactState, int]:
         """The queue's contacts by state (the live states only mean anything): also of a removed queue."""

@@ -57,13 +57,14 @@ class Timers:
     def __init__(self, state: RoutingState) -> None:
         self._state = state
         self.heap: list[Entry] = []
-        """The engine looks at its first entry before every command; ``due`` takes it out if it stands."""
+        """The same list for good: the engine looks at its first entry before every command; ``due`` takes it out if it stands."""
         self._limit = _SLACK
 
     def add(self, due_ms: int, kind: TimerKind, subject: str, other: str = "") -> None:
         """Remember a deadline."""
-        heappush(self.heap, (due_ms, kind, subject, other))
-        if len(self.heap) > self._limit:
+        heap = self.heap
+        heappush(heap, (due_ms, kind, subject, other))
+        if len(heap) > self._limit:
             self._compact()
 
     def due(self, at_ms: int) -> Entry | None:
@@ -130,11 +131,11 @@ class Timers:
                 heap.append((hours.look_at_ms, _HOURS, queue_id, ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
-        self.heap = heap
+        self.heap[:] = heap
         self._limit = 2 * len(heap) + _SLACK
 
     def _compact(self) -> None:
-        self.heap = [entry for entry in self.heap if self._stands(entry)]
+        self.heap[:] = [entry for entry in self.heap if self._stands(entry)]
         heapify(self.heap)
         # Twice what stands: the next clean-up is paid for by as many additions.
         self._limit = 2 * len(self.heap) + _SLACK

@@ -8,21 +8,21 @@ from router.model.events import Event
 from router.model.refusals import Refused
 
 
-class Done(Struct, frozen=True, kw_only=True, gc=False):
+class Done(Struct, frozen=True, gc=False):
     """The command was carried out. ``subject`` is the id of what it was about, ``state`` that thing's state after it."""
 
     subject: str
     state: str
-    replayed: bool = False
-    """The same had been asked and done before; nothing happened now."""
     seq: int = 0
     """The event that effected it (for a repeat: that of the first time)."""
+    replayed: bool = False
+    """The same had been asked and done before; nothing happened now."""
 
 
 Answer: TypeAlias = Done | Refused
 
 
-class Outcome(Struct, frozen=True, kw_only=True, gc=False):
+class Outcome(Struct, frozen=True, gc=False):
     """One step of a workspace: its events (``first_seq``, ``first_seq + 1``, …) all at ``at_ms``, all or none durable."""
 
     answer: Answer

@@ -1,6 +1,7 @@
 """The states of contacts, offers, assignments and agents. Which may follow which stands in ``core/transitions.py``."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class ContactState(StrEnum):
@@ -19,17 +20,16 @@ class ContactState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """True once nothing can happen to the contact any more."""
-        return self in _TERMINAL
+        return self in TERMINAL
 
 
-_TERMINAL = frozenset(
-    {
-        ContactState.ENDED,
-        ContactState.ABANDONED,
-        ContactState.CANCELLED,
-        ContactState.EXPIRED,
-    }
+TERMINAL: Final = (
+    ContactState.ENDED,
+    ContactState.ABANDONED,
+    ContactState.CANCELLED,
+    ContactState.EXPIRED,
 )
+"""The states in which nothing can happen to a contact any more."""
 
 
 class OfferState(StrEnum):

@@ -32,6 +32,8 @@ _ROWS: Final = {
         AssignmentCompleted,
     )
 }
+_WRAP_UP_STARTED: Final = _ROWS[WrapUpStarted]
+_COMPLETED: Final = _ROWS[AssignmentCompleted]
 
 
 def _hold_changed(state: RoutingState, e: AssignmentHeld | AssignmentResumed) -> None:
@@ -66,41 +68,40 @@ def _hold_capacity(state: RoutingState, work: Assignment, *, holds: bool) -> Non
 
 
 def _wrap_up_started(state: RoutingState, e: WrapUpStarted) -> None:
-    work = state.assignments[e.assignment_id]
-    work.state = _ROWS[WrapUpStarted][work.state]
+    assignment_id, deadline_ms = e.assignment_id, e.deadline_ms
+    work = state.assignments[assignment_id]
+    work.state = _WRAP_UP_STARTED[work.state]
     work.wrap_up_started_at_ms = state.at_ms
-    work.parked_until_ms = None
-    _deadline(state, work, e.deadline_ms)
+    work.wrap_up_deadline_ms = deadline_ms
+    if work.parked_until_ms is not None:
+        work.parked_until_ms = None
+    state.timers.add(deadline_ms, _WRAP_UP, assignment_id)
     # What was parked used nothing: its wrap-up takes the capacity again where wrap-ups of the channel hold it.
     channel = state.index.channels.get(work.channel)
-    if channel is not None:
-        holds = channel.policy.wrap_up_holds_capacity
-        if work.holds and not holds and not work.was_parked:
+    if channel is not None and channel.policy.wrap_up_holds_capacity is not work.holds:
+        if work.holds and not work.was_parked:
             worked(state, work)
-        _hold_capacity(state, work, holds=holds)
+        _hold_capacity(state, work, holds=not work.holds)
 
 
 def _wrap_up_extended(state: RoutingState, e: WrapUpExtended) -> None:
     work = state.assignments[e.assignment_id]
     work.state = _ROWS[WrapUpExtended][work.state]
-    _deadline(state, work, e.deadline_ms)
-
-
-def _deadline(state: RoutingState, work: Assignment, deadline_ms: int) -> None:
-    work.wrap_up_deadline_ms = deadline_ms
-    state.timers.add(deadline_ms, _WRAP_UP, work.assignment_id)
+    work.wrap_up_deadline_ms = e.deadline_ms
+    state.timers.add(e.deadline_ms, _WRAP_UP, work.assignment_id)
 
 
 def _completed(state: RoutingState, e: AssignmentCompleted) -> None:
-    work = state.assignments.pop(e.assignment_id)
-    work.state = _ROWS[AssignmentCompleted][work.state]
+    assignment_id, index = e.assignment_id, state.index
+    work = state.assignments.pop(assignment_id)
+    work.state = _COMPLETED[work.state]
     agent = state.agents[work.agent_id]
-    del agent.assignments[e.assignment_id]
-    state.index.touch(agent)
+    del agent.assignments[assignment_id]
+    index.touch(agent)
     if work.holds:
         if not work.was_parked:  # How long the customer was silent says nothing of the work.
             worked(state, work)
-        state.index.release(agent, work.channel, work.units)
+        index.release(agent, work.channel, work.units)
 
 
 HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {

@@ -30,12 +30,13 @@ def enter(
     offer: Offer | None = None,
 ) -> None:
     """One more is in the conversation. His accept is put on record at once, for a late repeat of it."""
-    begin(state, contact, assignment_id, agent_id, units, offer).role = role
+    agent = state.agents[agent_id]
+    begin(state, contact, assignment_id, agent, units, offer).role = role
     contact.parties = (*contact.parties, assignment_id)
     gone = contact.gone or {}
     gone[assignment_id] = (OfferState.ACCEPTED, state.seq, agent_id)
     contact.gone = gone
-    state.index.touch(state.agents[agent_id])
+    state.index.touch(agent)
 
 
 def _added(state: RoutingState, e: ParticipantAdded) -> None:

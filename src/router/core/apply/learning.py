@@ -20,14 +20,18 @@ def answered(state: RoutingState, contact: Contact, offered_at_ms: int | None = 
         pace = learned.paces[contact.queue_id][contact.channel]
     except KeyError:
         pace = learned.pace(contact.queue_id, contact.channel)
-    if offered_at_ms is not None:
-        pace.ring(at_ms - offered_at_ms)
     if contact.state is _ASSIGNED:
+        if offered_at_ms is not None:
+            pace.ring(at_ms - offered_at_ms)
         return  # From agent to agent: nobody has waited.
-    if (
-        contact.callback is None
-    ):  # It has waited without its customer: that says nothing of his patience.
-        pace.wait(at_ms - contact.queued_at_ms, left=False)
+    if offered_at_ms is not None and contact.callback is None:
+        pace.answer(at_ms - offered_at_ms, at_ms - contact.queued_at_ms)
+    else:
+        if offered_at_ms is not None:
+            pace.ring(at_ms - offered_at_ms)
+        # A callback has waited without its customer: that says nothing of his patience.
+        if contact.callback is None:
+            pace.wait(at_ms - contact.queued_at_ms, left=False)
     if learned.pending:
         learned.answered(contact.contact_id, at_ms)
 

@@ -23,17 +23,12 @@ _AWAY: Final = ContactState.CALLBACK_SCHEDULED
 def move(state: RoutingState, contact: Contact, row: Row[ContactState]) -> None:
     """One step in the contact table."""
     before = contact.state
-    after = row[before]
     contact.changed_at_ms = state.at_ms
-    if after is before:
-        return
-    contact.state = after
-    counts = state.counts
-    counts[before] -= 1
-    counts[after] += 1
-    tally = state.tally(contact.queue_id)
-    tally[before] -= 1
-    tally[after] += 1
+    if (after := row[before]) is not before:
+        contact.state = after
+        tally = state.tallies[contact.queue_id]
+        tally[before] -= 1
+        tally[after] += 1
 
 
 def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:

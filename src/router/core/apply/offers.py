@@ -10,7 +10,7 @@ from router.core.apply.learning import answered
 from router.core.apply.moves import cool_down, move, remember_owner, wait
 from router.core.state import Contact, Offer, RoutingState
 from router.core.timers import TimerKind
-from router.core.transitions import ASSIGNMENT, CONTACT, OFFER, Row
+from router.core.transitions import CONTACT, OFFER, Row
 from router.model.events import (
     OfferAccepted,
     OfferDeclined,
@@ -25,48 +25,49 @@ _OFFER: Final = TimerKind.OFFER
 _OFFERED: Final = ContactState.OFFERED
 _OWNER: Final = AssignmentRole.OWNER
 
-_MADE: Final = Row(OFFER, OfferMade)
+_MADE: Final = Row(OFFER, OfferMade)[None]
 _CONTACT_MADE: Final = Row(CONTACT, OfferMade)
 _CONTACT_ACCEPTED: Final = Row(CONTACT, OfferAccepted)
-_ASSIGNMENT_ACCEPTED: Final = Row(ASSIGNMENT, OfferAccepted)
 _ENDS: Final = {
     kind: Row(OFFER, kind) for kind in (OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded)
 }
 
 
 def _made(state: RoutingState, e: OfferMade) -> None:
+    offer_id, channel, units, index = e.offer_id, e.channel, e.units, state.index
     contact = state.contacts[e.contact_id]
     line = contact.line
     move(state, contact, _CONTACT_MADE)
     offer = Offer(
-        offer_id=e.offer_id,
-        contact_id=e.contact_id,
-        agent_id=e.agent_id,
-        channel=e.channel,
-        queue_id=e.queue_id,
-        units=e.units,
-        made_at_ms=state.at_ms,
-        deadline_ms=e.deadline_ms,
-        waited_ms=e.waited_ms,
-        reason=e.reason,
-        state=_MADE[None],
-        from_agent_id=e.from_agent_id,
-        broadcast=line is not None and line.broadcast > 1,
-        role=e.role,
-        turn=e.turn,
+        # In the order of the fields.
+        offer_id,
+        e.contact_id,
+        e.agent_id,
+        channel,
+        e.queue_id,
+        units,
+        state.at_ms,
+        e.deadline_ms,
+        e.waited_ms,
+        e.reason,
+        _MADE,
+        e.from_agent_id,
+        line is not None and line.broadcast > 1,
+        e.role,
+        e.turn,
+        e.others,
+        e.values,
     )
-    if e.others or e.values:
-        offer.others, offer.values = e.others, e.values
-    contact.offers = (*contact.offers, e.offer_id)
+    contact.offers = offers = (*contact.offers, offer_id)
     contact.offers_made += 1
-    if line is not None and contact.key and len(contact.offers) >= line.broadcast:
-        state.index.unplace(contact)
-    state.offers[e.offer_id] = offer
+    if contact.key and line is not None and len(offers) >= line.broadcast:
+        index.unplace(contact)
+    state.offers[offer_id] = offer
     agent = state.agents[e.agent_id]
-    agent.offers[e.offer_id] = offer
+    agent.offers[offer_id] = offer
     agent.last_offer_seq = state.seq
-    state.index.take(agent, e.channel, e.units)
-    state.timers.add(e.deadline_ms, _OFFER, e.offer_id)
+    index.take(agent, channel, units)
+    state.timers.add(e.deadline_ms, _OFFER, offer_id)
 
 
 def _accepted(state: RoutingState, e: OfferAccepted) -> None:
@@ -79,16 +80,18 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
             # A consult is no contact of his own, and the offer no longer counts either.
             state.index.refresh(state.agents[e.agent_id])
         return
+    index = state.index
     answered(state, contact, offer.made_at_ms)
-    remember_owner(contact)
+    if contact.assignment_id is not None:
+        remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
-    state.index.leave(contact)
-    give(state, contact, e.offer_id, e.agent_id, offer.units, offer)
-    agent = state.agents[e.agent_id]
-    state.index.touch(agent)
-    if state.index.has_caps:
+    if contact.line is not None:
+        index.leave(contact)
+    agent = give(state, contact, e.offer_id, e.agent_id, offer.units, offer)
+    index.touch(agent)
+    if index.has_caps:
         caps.count(state, agent, offer.channel)
-        state.index.refresh(agent)
+        index.refresh(agent)
 
 
 def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferRescinded) -> None:

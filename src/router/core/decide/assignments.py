@@ -1,6 +1,6 @@
 """Assignments: hold, wrap-up, completion – and what an agent does when his work is done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from router.core.decide.next_state import enter_next_state
@@ -22,7 +22,7 @@ from router.model.events import (
     WrapUpExtended,
     WrapUpStarted,
 )
-from router.model.outcome import Answer
+from router.model.outcome import Answer, Done
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AssignmentRole, AssignmentState, ContactState
 
@@ -40,10 +40,12 @@ _UNKNOWN: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment
 
 def wrap_up_ms(step: Step, work: Assignment) -> int:
     """The queue's wrap-up for the channel, or the channel's own."""
-    state = step.state
-    channel = state.index.channels.get(work.channel)
-    default_s = 0 if channel is None else channel.policy.wrap_up_s
-    return 1000 * state.queue_policy(work.queue_id).wrap_up_s.get(work.channel, default_s)
+    state, name = step.state, work.channel
+    own = state.queue_policy(work.queue_id).wrap_up_s
+    if own and name in own:
+        return 1000 * own[name]
+    channel = state.index.channels.get(name)
+    return 0 if channel is None else 1000 * channel.policy.wrap_up_s
 
 
 def release(step: Step, work: Assignment) -> None:
@@ -82,7 +84,8 @@ def complete(step: Step, work: Assignment, reason: str, disposition: str | None 
             disposition=disposition,
         )
     )
-    enter_next_state(step, agent)
+    if agent.next_state is not None:
+        enter_next_state(step, agent)
 
 
 def owned(step: Step, assignment_id: str, agent_id: str | None) -> Assignment | None:
@@ -187,29 +190,36 @@ def _extend(step: Step, command: ExtendWrapUp) -> Answer:
 
 def _complete(step: Step, command: CompleteAssignment) -> Answer:
     state = step.state
-    policy = state.policy
-    work = owned(step, command.assignment_id, command.agent_id)
+    assignment_id, disposition = command.assignment_id, command.disposition
+    work = owned(step, assignment_id, command.agent_id)
     if work is None:
-        if _completed_before(step, command.assignment_id, command.agent_id):
-            return repeated(command.assignment_id, _COMPLETED, state.seq)
+        if _completed_before(step, assignment_id, command.agent_id):
+            return repeated(assignment_id, _COMPLETED, state.seq)
         return _UNKNOWN
-    codes = policy.dispositions if policy is not None else ()
-    if command.disposition is not None and codes and command.disposition not in codes:
-        return Refused(
-            code=RefusalCode.INVALID_VALUE, field="disposition", detail="not in dispositions"
-        )
-    contact = state.contacts.get(work.contact_id)
+    if disposition is not None:
+        codes = () if state.policy is None else state.policy.dispositions
+        if codes and disposition not in codes:
+            return Refused(
+                code=RefusalCode.INVALID_VALUE, field="disposition", detail="not in dispositions"
+            )
+    if work.state is not _WRAP_UP:
+        _leave_conversation(step, work)
+    complete(step, work, "finished", disposition)
+    return Done(assignment_id, _COMPLETED, state.seq)
+
+
+def _leave_conversation(step: Step, work: Assignment) -> None:
+    """He is done with it while it goes on: the owner ends it, another one leaves it."""
+    contact = step.state.contacts.get(work.contact_id)
     if (
         contact is not None
         and contact.state is _ASSIGNED
         and contact.assignment_id == work.assignment_id
     ):
-        for party in end_contact(step, work, "completed"):
+        for party in end_contact(step, contact, work, "completed"):
             release_party(step, party)
     elif contact is not None and work.assignment_id in contact.parties:
         step_out(step, contact, work, "finished")
-    complete(step, work, "finished", command.disposition)
-    return step.done(command.assignment_id, _COMPLETED)
 
 
 def step_out(step: Step, contact: Contact, work: Assignment, reason: str) -> None:
@@ -219,14 +229,16 @@ def step_out(step: Step, contact: Contact, work: Assignment, reason: str) -> Non
         off_hold(step, contact)
 
 
-def end_contact(step: Step, work: Assignment, reason: str) -> list[Assignment]:
+def end_contact(
+    step: Step, contact: Contact, work: Assignment, reason: str
+) -> Sequence[Assignment]:
     """The conversation is over; pending offers of it are taken back.
 
     Returns the work of those who were in it beside the owner, for the caller to release in the same step.
     """
-    contact = step.state.contacts[work.contact_id]
-    rescind_all(step, contact, "customer_left" if reason == "customer_left" else "owner_ended")
-    parties = everybody_leaves(step, contact, "contact_ended") if contact.parties else []
+    if contact.offers:
+        rescind_all(step, contact, "customer_left" if reason == "customer_left" else "owner_ended")
+    parties = everybody_leaves(step, contact, "contact_ended") if contact.parties else ()
     step.emit(
         ContactEnded(
             contact_id=work.contact_id,

@@ -44,7 +44,7 @@ from router.model.events import (
     ContactCancelled,
     ContactUpdated,
 )
-from router.model.outcome import Answer
+from router.model.outcome import Answer, Done
 from router.model.policy import WhenClosed
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, ContactState
@@ -73,7 +73,8 @@ def theirs(
 ) -> Contact | None:
     """The contact, if the asking gateway may know of it."""
     contact = step.state.contacts.get(command.contact_id)
-    if contact is None or command.gateway_id in (None, contact.gateway_id):
+    gateway_id = command.gateway_id
+    if gateway_id is None or contact is None or gateway_id == contact.gateway_id:
         return contact
     return None
 
@@ -181,7 +182,8 @@ def _end(step: Step, command: EndContact) -> Answer:
     contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
-    if command.agent_id is not None and contact.agent_id != command.agent_id:
+    agent_id = command.agent_id
+    if agent_id is not None and contact.agent_id != agent_id:
         return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
     if contact.state is _ASSIGNED:
         return _end_assigned(step, contact, command.reason)
@@ -189,9 +191,9 @@ def _end(step: Step, command: EndContact) -> Answer:
 
 
 def _end_assigned(step: Step, contact: Contact, reason: str) -> Answer:
-    work = _work(step, contact)
-    parties = end_contact(step, work, reason)
-    answer = step.done(contact.contact_id, contact.state)
+    work = step.state.assignments[contact.assignment_id or ""]
+    parties = end_contact(step, contact, work, reason)
+    answer = Done(contact.contact_id, contact.state, step.state.seq)
     release(step, work)
     for party in parties:
         release_party(step, party)

@@ -10,6 +10,7 @@ from router.core.decide.admission import admit
 from router.core.decide.callbacks import agree, objection
 from router.core.decide.step import Step, repeated, unknown_queue
 from router.core.decide.steps import first_step
+from router.core.lines import Line
 from router.core.plans import Asks
 from router.core.queue_facts import READERS
 from router.core.state import RoutingState
@@ -37,6 +38,9 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_QUEUE, detail="no policy has been published")
+    line = state.index.classes.get((command.queue_id, command.channel, *command.skills.items()))
+    if line is not None and _is_plain(state, policy, command):
+        return _enqueue_known(step, command, line)
     before = command.continues
     last = None if before is None else _last_agent(state, before)
     event = decided(step, policy, command, last)
@@ -46,7 +50,68 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     seq = state.seq
     if command.callback is not None:
         agree(step, state.contacts[command.contact_id], command.callback)
-    return Done(subject=command.contact_id, state=_QUEUED, seq=seq)
+    elif line is None and event.asked is None and event.rule is None:
+        _get_to_know(state, policy, command)
+    return Done(command.contact_id, _QUEUED, seq)
+
+
+def _is_plain(state: RoutingState, policy: Policy, command: EnqueueContact) -> bool:
+    """Whether a submit of a known class can be queued as it is; if not, ``decided`` finds out what there is to say."""
+    return not (
+        command.contact_id in state.contacts
+        or state.hours
+        or command.callback is not None
+        or command.continues is not None
+        or command.preferred_agents
+        or (command.ttl_s is not None and command.ttl_s < 1)
+        or (command.attributes and checks.attributes(policy, command.attributes) is not None)
+        or (
+            (command.priority_s or command.strict_class)
+            and checks.rank(command.priority_s, command.strict_class) is not None
+        )
+    )
+
+
+def _enqueue_known(step: Step, command: EnqueueContact, line: Line) -> Answer:
+    """Most contacts: named a queue, ask for what others have asked for before, and wait like them."""
+    state, index, ttl_s = step.state, step.state.index, command.ttl_s
+    contact_id, skills = command.contact_id, command.skills
+    at_ms, wait_max_s = step.at_ms, line.queue.wait_max_s
+    if index.open_profiles[line.channel_index] & line.profile_mask and line.broadcast == 1:
+        index.arriving = line
+    else:
+        index.remember(line, skills)
+    step.emit(
+        ContactQueued(
+            contact_id=contact_id,
+            channel=line.channel,
+            queue_id=line.queue_id,
+            req=line.req,
+            cfg=state.policy_version,
+            skills=skills,
+            priority_s=command.priority_s,
+            strict_class=command.strict_class,
+            attributes=command.attributes,
+            ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
+            wait_until_ms=None if wait_max_s is None else at_ms + 1000 * wait_max_s,
+            gateway_id=command.gateway_id,
+            reference=command.reference,
+            dedupe_key=command.dedupe_key,
+            fingerprint=command.fingerprint,
+        )
+    )
+    return Done(contact_id, _QUEUED, state.seq)
+
+
+def _get_to_know(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:
+    """It went where it wanted to: others like it need not be looked at again, if its queue takes everybody and has no plan."""
+    index, queue_id = state.index, command.queue_id
+    if queue_id is None or index.has_plans:
+        return
+    queue = policy.queues[queue_id]
+    if queue.length_max is None and queue.when_nobody is _WAIT:
+        line = index.line_without_plan(queue_id, command.channel, command.skills)
+        index.known((queue_id, command.channel, *command.skills.items()), line)
 
 
 def decided(

@@ -68,12 +68,13 @@ def make(
 ) -> None:
     """Offer a contact; with ``auto_accept`` the accept follows at once. Why he and why now: ``core/reasons.py``."""
     state, at_ms = step.state, step.at_ms
-    offer_id = f"{contact.contact_id}.{contact.offers_made + 1}"
+    contact_id = contact.contact_id
+    offer_id = f"{contact_id}.{contact.offers_made + 1}"
     step.emit(
-        # In the order of the fields: a call with more than 15 keywords is made by way of a dict, and takes four times as long.
+        # In the order of the fields: a call with more than 15 keywords is made by way of a dict, and takes longer.
         OfferMade(
             offer_id,
-            contact.contact_id,
+            contact_id,
             agent.agent_id,
             line.channel,
             line.queue_id,
@@ -83,15 +84,15 @@ def make(
             contact.priority_s + line.queue.priority_s + contact.raised_s,
             state.policy_version,
             reason,
-            waited_ms=at_ms - contact.queued_at_ms,
-            attributes=contact.attributes,
-            reference=contact.reference,
-            from_agent_id=from_agent_id,
-            gateway_id=contact.gateway_id,
-            role=role,
-            turn=turn,
-            others=others,
-            values=values,
+            at_ms - contact.queued_at_ms,
+            contact.attributes,
+            contact.reference,
+            from_agent_id,
+            contact.gateway_id,
+            role,
+            turn,
+            others,
+            values,
         )
     )
     if line.auto_accept:
@@ -101,24 +102,44 @@ def make(
 def accept(step: Step, command: AcceptOffer) -> Answer:
     """The first accept wins; a repeat by the winner gets the first answer."""
     state = step.state
-    offer = state.offers.get(command.offer_id)
+    offer_id = command.offer_id
+    offer = state.offers.get(offer_id)
     if offer is None or offer.agent_id != command.agent_id:
-        return _not_pending(step, command.offer_id, command.agent_id, _ACCEPTED)
+        return _not_pending(step, offer_id, command.agent_id, _ACCEPTED)
     contact = state.contacts[offer.contact_id]
     _win(step, contact, offer)
     if offer.role is not _OWNER:
-        seq = (contact.gone or {})[command.offer_id][1]
-        return Done(subject=command.offer_id, state=_ACCEPTED, seq=seq)
+        return Done(offer_id, _ACCEPTED, (contact.gone or {})[offer_id][1])
     # Siblings may have been rescinded after the accept; its own number stands on the contact.
-    return Done(subject=command.offer_id, state=_ACCEPTED, seq=contact.answered_seq)
+    return Done(offer_id, _ACCEPTED, contact.answered_seq)
 
 
 def _win(step: Step, contact: Contact, offer: Offer) -> None:
     if offer.role is not _OWNER:
         _advise(step, contact, offer)
         return
+    if contact.assignment_id is not None:
+        _take_over(step, contact, offer)
+    else:
+        step.emit(
+            OfferAccepted(
+                offer_id=offer.offer_id,
+                contact_id=contact.contact_id,
+                agent_id=offer.agent_id,
+                waited_ms=step.at_ms - contact.queued_at_ms,
+                gateway_id=contact.gateway_id,
+            )
+        )
+        if contact.offers:
+            rescind_all(step, contact, "taken")
+    if contact.callback is not None:
+        dial_if_taken(step, contact)
+
+
+def _take_over(step: Step, contact: Contact, offer: Offer) -> None:
+    """From its owner to him: one is out and the other in with the same event."""
     state = step.state
-    old = state.assignments.get(contact.assignment_id) if contact.assignment_id else None
+    old = state.assignments.get(contact.assignment_id or "")
     step.emit(
         OfferAccepted(
             offer_id=offer.offer_id,
@@ -134,8 +155,6 @@ def _win(step: Step, contact: Contact, offer: Offer) -> None:
     rescind_all(step, contact, "taken")
     if old is not None:
         release(step, old)
-    if contact.callback is not None:
-        dial_if_taken(step, contact)
 
 
 def _advise(step: Step, contact: Contact, offer: Offer) -> None:

@@ -157,7 +157,7 @@ def _state_of(subject: str, work: Assignment, contact: Contact) -> str:
 
 def time_is_up(step: Step, work: Assignment) -> None:
     """The customer has not come back within ``park_max_s``."""
-    end_contact(step, work, "park_timeout")
+    end_contact(step, step.state.contacts[work.contact_id], work, "park_timeout")
     release(step, work)
 
 

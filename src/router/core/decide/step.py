@@ -22,9 +22,8 @@ class Step:
     def emit(self, event: Event) -> None:
         """It has happened."""
         state = self.state
-        # `apply`, written out: this is the hottest line of the house.
+        # `apply`, written out: this is the hottest line of the house. When the last event was, the engine notes once a step.
         state.seq += 1
-        state.event_at_ms = self.at_ms
         HANDLERS[type(event)](state, event)
         self.events.append(event)
 
@@ -47,7 +46,7 @@ class Step:
 
     def done(self, subject: str, state: str) -> Done:
         """The answer to a command that was carried out; its event is the last one so far."""
-        return Done(subject=subject, state=state, seq=self.state.seq)
+        return Done(subject, state, self.state.seq)
 
 
 class ImagedStep(Step):
