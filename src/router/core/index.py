@@ -82,26 +82,24 @@ class Index(IndexLines, IndexAgents):
         for queue_id in change.renewed if not change.channels else self.queue_lines:
             for line in self.queue_lines.get(queue_id, ()):
                 self._renew(line)
-        self._replace(change.replaced)
+        asked_anew = change.replaced | change.refiled
+        if asked_anew:
+            self._stages = {}
+            refiled = [
+                line for name in sorted(change.refiled) for line in self.queue_lines.get(name, ())
+            ]
+            self._replace(change.replaced, self._refile(refiled))
+            self._let_look(asked_anew)
 
-    def _renew(self, line: Line) -> None:
-        channel = self.channel_list[line.channel_index]
-        queue = self._state.queue_policy(line.queue_id)
-        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
-
-    def _replace(self, queue_ids: frozenset[QueueId]) -> None:
-        """Contacts of these queues stand somewhere else, or ask for something else."""
-        if not queue_ids:
-            return
-        self._stages = {}
-        found = {}
+    def _replace(self, queue_ids: frozenset[QueueId], left: list[Line]) -> None:
+        """Contacts of these queues and lines stand somewhere else, or ask for something else."""
         lines = [line for name in sorted(queue_ids) for line in self.queue_lines.get(name, ())]
-        for line in lines:
-            for contact in line.by_key.values():
-                found[contact.contact_id] = contact
+        lines += left
+        concerned = set(lines)
+        found = {c.contact_id: c for line in lines for c in line.by_key.values()}
         for offer in self._state.offers.values():
             contact = self._state.contacts[offer.contact_id]
-            if contact.queue_id in queue_ids and contact.line is not None:
+            if contact.line in concerned:
                 found[contact.contact_id] = contact
         for line in lines:
             self._forget(line)
@@ -109,7 +107,6 @@ class Index(IndexLines, IndexAgents):
             contact.line, contact.key = None, 0
             contact.raised_s = contact.raised_class = 0
         self.fill(found.values())
-        self._let_look(queue_ids)
 
     def _let_look(self, queue_ids: frozenset[QueueId]) -> None:
         """Whoever has room looks at what waits in these queues, if he serves it: it may be new to him."""

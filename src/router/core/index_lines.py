@@ -12,7 +12,7 @@ from typing import Final
 from router.core.index_tables import IndexTables
 from router.core.lines import Line, LineKey, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
-from router.core.ranking import rank_key
+from router.core.ranking import own_place
 from router.core.state import Agent, Contact
 from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, QueueId
@@ -47,7 +47,7 @@ class IndexLines(IndexTables):
             self._raise(contact)
         if len(contact.offers) >= line.broadcast:
             return
-        contact.key = rank_key(contact, line.queue, line.due_after_ms)
+        contact.key = own_place(contact, line.queue)
         before = line.head
         line.add(contact.key, contact)
         if line.held:
@@ -57,7 +57,7 @@ class IndexLines(IndexTables):
         self.seeking[contact.contact_id] = contact
 
     def fill(self, contacts: Iterable[Contact]) -> None:
-        """Let very many who stand nowhere take their places at once; nobody stands in the lines that they come into."""
+        """Let very many who stand nowhere take their places at once."""
         places: dict[Line, dict[int, Contact]] = {}
         for contact in contacts:
             line = self.line_for(contact)
@@ -66,20 +66,56 @@ class IndexLines(IndexTables):
             if self.has_plans:
                 self._raise(contact)
             if len(contact.offers) < line.broadcast:
-                contact.key = rank_key(contact, line.queue, line.due_after_ms)
+                contact.key = own_place(contact, line.queue)
                 places.setdefault(line, {})[contact.key] = contact
         for line, found in places.items():
+            before = line.head
             line.fill(found)
-            if line.only is None and not line.held:
-                self.busy_lines |= line.bit
-                self.heads.append((line.head, line.index))
-        self.heads.sort()
+            if line.head != before and line.only is None and not line.held:
+                self._head_moved(line, before)
+
+    def _renew(self, line: Line) -> None:
+        """The policy of its queue or channel is another one; everybody stays where he is in the line."""
+        before, channel = line.head, self.channel_list[line.channel_index]
+        queue = self._state.queue_policy(line.queue_id)
+        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
+        if line.head != before and line.only is None and not line.held:
+            self._head_moved(line, before)
+
+    def _refile(self, lines: Iterable[Line]) -> list[Line]:
+        """Their queues require something else: each becomes the line of another class, as a whole. Those that cannot are left.
+
+        A line stays behind that has contacts with different requirements of their own, or one that another line has by now.
+        """
+        left: list[Line] = []
+        whole: list[Line] = []
+        for line in lines:
+            if line.own is None or line.held or line.also or line.queue_id in self._planned:
+                left.append(line)
+            else:
+                del self.lines[line.key]
+                whole.append(line)
+        for line in whole:
+            queue_id, channel, _, only, also, selection = line.key
+            assert line.own is not None
+            needs = needs_of(self._state.queue_policy(queue_id), dict(line.own))
+            key = (queue_id, channel, needs, only, also, selection)
+            if key in self.lines:
+                left.append(line)
+                continue
+            self.lines[key] = line
+            if needs != line.needs:
+                line.ask(key)
+                if line.only is None:
+                    for profile in self.profiles.values():
+                        self._meet(profile, line)
+        return left
 
     def _forget(self, line: Line) -> None:
         """Whoever stands in it or belongs to it is about to be placed anew."""
         if line.head and line.only is None and not line.held:
-            del self.heads[bisect_left(self.heads, (line.head, line.index))]
-            self.busy_lines &= ~line.bit
+            before, line.head = line.head, 0
+            self._head_moved(line, before)
         self._drop_line(line)
 
     def arrive(self, contact: Contact, line: Line) -> None:
@@ -173,6 +209,7 @@ class IndexLines(IndexTables):
         only = only_of(plan, asks)
         key = (asks.queue_id, asks.channel, stage.needs, only, stage.also, stage.selection)
         line = self.lines.get(key) or self._make_line(key)
+        line.own = None
         self._planned_memo = (asks, line, stage)
         return line
 
@@ -204,10 +241,16 @@ class IndexLines(IndexTables):
             and memo[3] == reserved
         ):
             return memo[4]
-        needs = needs_of(self._state.queue_policy(queue_id), skills)
+        queue = self._state.queue_policy(queue_id)
+        needs = needs_of(queue, skills)
         only = None if reserved is None else (reserved,)
         key: LineKey = (queue_id, channel, needs, only, (), None)
-        line = self.lines.get(key) or self._make_line(key)
+        line = self.lines.get(key)
+        if line is None:
+            line = self._make_line(key)
+            line.own = tuple(sorted(skills.items())) if queue.requires else needs
+        elif queue.requires and line.own is not None and line.own != tuple(sorted(skills.items())):
+            line.own = None  # What one asks for and another does not, the queue requires of both.
         self._memo = (queue_id, channel, skills, reserved, line)
         return line
 
@@ -317,7 +360,9 @@ class IndexLines(IndexTables):
 
     def _drop_line(self, line: Line) -> None:
         self._memo = self._planned_memo = None
-        del (self.held_lines if line.held else self.lines)[line.key]
+        table = self.held_lines if line.held else self.lines
+        if table.get(line.key) is line:  # Another may have come to ask for the same.
+            del table[line.key]
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)
         self.queue_lines[line.queue_id].remove(line)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from router.core.fact_order import ordering_facts
 from router.model.ids import QueueId
-from router.model.policy import AcrossQueues, ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 
 # What an agent can hold depends on these: every agent is weighed anew where one of them changes.
 _CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts", "cap")
@@ -20,8 +20,10 @@ class Change(NamedTuple):
     """Everything has to be made anew."""
     replaced: frozenset[QueueId] = frozenset()
     """Queues whose contacts stand at other places, ask for something else, or may be offered to more agents at once."""
+    refiled: frozenset[QueueId] = frozenset()
+    """Further queues that require something else of everybody: each of their classes asks for something else as a whole."""
     renewed: frozenset[QueueId] = frozenset()
-    """Further queues of which something has changed: their lines keep everybody where he is."""
+    """Queues, those refiled among them, whose lines keep everybody at his place in the line."""
     channels: bool = False
     """Some channel's times: every line learns them."""
     entry: bool = False
@@ -35,20 +37,23 @@ def change_between(before: Policy | None, after: Policy) -> Change:
     """What is to be done so that the indexes are those of ``after``, where they are those of ``before``."""
     if before is None or _concerns_everybody(before, after):
         return _WHOLE
-    risk = after.across_queues is AcrossQueues.RISK
     replaced: set[QueueId] = set()
+    refiled: set[QueueId] = set()
     renewed: set[QueueId] = set()
     for queue_id, queue in after.queues.items():
         old = before.queues.get(queue_id)
         if old == queue:
             continue
         # Of a queue that is new there may be lines from an earlier one of that name.
-        if old is None or _stands_elsewhere(old, queue, risk=risk):
+        if old is None or _stands_elsewhere(old, queue):
             replaced.add(queue_id)
         else:
             renewed.add(queue_id)
+            if old.requires != queue.requires:
+                refiled.add(queue_id)
     return Change(
         replaced=frozenset(replaced),
+        refiled=frozenset(refiled),
         renewed=frozenset(renewed),
         channels=before.channels != after.channels,
         entry=(before.entry, before.facts) != (after.entry, after.facts)
@@ -83,12 +88,9 @@ def _of_queues(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
     }
 
 
-def _stands_elsewhere(old: QueuePolicy, new: QueuePolicy, *, risk: bool) -> bool:
+def _stands_elsewhere(old: QueuePolicy, new: QueuePolicy) -> bool:
     return (
-        old.requires != new.requires
-        or old.priority_s != new.priority_s
-        or old.strict_class != new.strict_class
+        old.strict_class != new.strict_class
         or old.order is not new.order
         or old.broadcast != new.broadcast
-        or (risk and old.service_level.threshold_s != new.service_level.threshold_s)
     )
