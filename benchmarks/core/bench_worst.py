@@ -300,7 +300,7 @@ def policies(meter: Meter) -> None:
     meter.do("policy: a queue is removed, its contacts drained", drain)
 
 
-def snapshots(meter: Meter) -> bytes:
+def snapshots(meter: Meter, pauses: Pauses) -> bytes:
     """The state as bytes: in pieces between commands, then at once."""
     centre = meter.centre
     image = meter.time("snapshot: it is begun", centre.engine.image)
@@ -320,6 +320,7 @@ def snapshots(meter: Meter) -> bytes:
     meter.time(
         "snapshot: its parts are put together beside the loop", lambda: b"".join(image.parts())
     )
+    pauses.end()  # What follows makes large tables: the looks at them count where they are made.
     data: bytes = meter.time("snapshot in one go (by tools)", centre.engine.snapshot)
     return data
 
@@ -339,9 +340,8 @@ def main() -> None:
     lifecycles(meter, 2 * SINGLE)
     cancels(meter)
     agents(meter)
-    data = snapshots(meter)
+    data = snapshots(meter, pauses)
     policies(meter)
-    pauses.end()
     meter.time("restore (at a start only)", lambda: Engine.restore(data))
     finish(_result(meter, pauses, size, len(data)), options)
 

@@ -42,7 +42,7 @@ from router.model.views import (
 )
 
 # An AdvanceTime fires at most so many timers: ten thousand deadlines at once must not hold everybody else up.
-_TIMERS_PER_ADVANCE_MAX: Final = 256
+_TIMERS_PER_ADVANCE_MAX: Final = 64
 
 _NO_FORECASTS: Final = ForecastCounts()
 

@@ -45,6 +45,7 @@ class Index(IndexLines, IndexAgents):
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
+        self.all_profiles, self._skilled, self._queued, self._barred = 0, {}, {}, {}
         self.many_kinds = False
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]

@@ -107,8 +107,7 @@ class IndexLines(IndexTables):
             if needs != line.needs:
                 line.ask(key)
                 if line.only is None:
-                    for profile in self.profiles.values():
-                        self._meet(profile, line)
+                    self._meet_all(line)
         return left
 
     def _forget(self, line: Line) -> None:
@@ -346,16 +345,14 @@ class IndexLines(IndexTables):
         (self.held_lines if held else self.lines)[key] = line
         self.queue_lines.setdefault(line.queue_id, []).append(line)
         if held:
-            for profile in self.profiles.values():
-                self._meet(profile, line)
+            self._meet_all(line)
             return line
         if line.only is not None:
             for agent_id in line.only:
                 self.private.setdefault(agent_id, []).append(line)
             return line
         self.channel_lines[channel.index] |= line.bit
-        for profile in self.profiles.values():
-            self._meet(profile, line)
+        self._meet_all(line)
         return line
 
     def _drop_line(self, line: Line) -> None:
@@ -363,6 +360,8 @@ class IndexLines(IndexTables):
         table = self.held_lines if line.held else self.lines
         if table.get(line.key) is line:  # Another may have come to ask for the same.
             del table[line.key]
+        for profile in self.profiles_in(line.profile_mask):
+            profile.mask &= ~line.bit
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)
         self.queue_lines[line.queue_id].remove(line)
