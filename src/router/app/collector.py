@@ -11,8 +11,14 @@ from typing import Final
 _THRESHOLDS: Final = (50_000, 20, 100)
 
 
+def stand_back() -> None:
+    """While a workspace is built from its journal nothing of it is garbage: the collector waits for ``settle_down``."""
+    gc.disable()
+
+
 def settle_down() -> None:
     """What has been built so far is here to stay: the collector looks at it once more and never again, and seldom at the rest."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+    gc.enable()

@@ -9,7 +9,7 @@ from typing import Final, TextIO
 import structlog
 import uvloop
 
-from router.app.collector import settle_down
+from router.app.collector import settle_down, stand_back
 from router.app.composition import App, open_journal
 from router.edge.auth import Role
 from router.journal.sqlite import SqliteJournal
@@ -89,6 +89,7 @@ class _Signals:
 def main_serve(settings: Settings) -> int:
     """``router serve``: set the logs up, run, return the exit code (0 orderly, 1 failed, 2 settings, 3 journal)."""
     configure_logs(settings.telemetry.log_level)
+    stand_back()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(serve(settings, on_started=_started))

@@ -46,23 +46,17 @@ _WORK_FIELDS: Final = ("assignment_id", "from_assignment_id")
 _CONTACT_ROW: Final = ROW[Contact]
 
 
-class _Kept:
-    """An agent and what he has in hand, as bytes."""
+_Kept: TypeAlias = tuple[Raw, bytes, int, bytes, int]
+"""An agent's row; the rows of his offers, and how many; the same for his assignments. Bytes, which the garbage collector need not
+look at: there may be as many as there are agents."""
 
-    __slots__ = ("agent", "offers", "works")
 
-    def __init__(self, agent: Agent) -> None:
-        offer_row, work_row = ROW[Offer], ROW[Assignment]
-        self.agent: Any = ROW[Agent](agent)
-        self.offers: list[Any] = [offer_row(offer) for offer in agent.offers.values()]
-        self.works: list[Any] = [work_row(work) for work in agent.assignments.values()]
-
-    def freeze(self) -> "_Kept":
-        """Make it independent of the records."""
-        self.agent = Raw(ENCODER.encode(self.agent))
-        self.offers = [Raw(ENCODER.encode(row)) for row in self.offers]
-        self.works = [Raw(ENCODER.encode(row)) for row in self.works]
-        return self
+def _kept(agent: Agent) -> _Kept:
+    offer_row, work_row = ROW[Offer], ROW[Assignment]
+    offers = [offer_row(offer) for offer in agent.offers.values()]
+    works = [work_row(work) for work in agent.assignments.values()]
+    row = Raw(ENCODER.encode(ROW[Agent](agent)))
+    return row, _items(offers), len(offers), _items(works), len(works)
 
 
 class Imaging:
@@ -121,7 +115,7 @@ class Imaging:
         """How far the log of contacts has been gone through, and how many of those are still there."""
         self._passed = 0
         """The contact of that number and all before it are in the image."""
-        self._early: dict[int, Raw] = {}
+        self._early: dict[int, bytes] = {}
         """By the number of their first event: contacts that have changed before their turn."""
         self._early_agents: dict[AgentId, _Kept] = {}
         self._agents_done: set[AgentId] = set()
@@ -165,7 +159,7 @@ class Imaging:
         yield from _gather(_slices(self._ended, _KEYS), ended)
         hands = _Hands()
         for some in _slices(self._agents, _RECORDS):
-            hands.add([self._kept(agent) for agent in some])
+            hands.add([self._turn_of(agent) for agent in some])
             yield
         dedupe: list[bytes] = []
         yield from _gather(self._dedupe_rows(), dedupe)
@@ -199,7 +193,7 @@ class Imaging:
                 kept = early.pop(contact.orig_seq, None)
                 stands = contacts.get(contact.contact_id) is contact
                 if kept is not None:
-                    rows.append(kept)
+                    rows.append(Raw(kept))
                 elif stands:
                     rows.append(_CONTACT_ROW(contact))
                 if stands:
@@ -213,12 +207,12 @@ class Imaging:
         """Those who have been forgotten need not be gone through again."""
         del self._state.contact_log[self._written : stop]
 
-    def _kept(self, agent: Agent) -> _Kept:
+    def _turn_of(self, agent: Agent) -> _Kept:
         kept = self._early_agents.pop(agent.agent_id, None)
         if kept is not None:
             return kept
         self._agents_done.add(agent.agent_id)
-        return _Kept(agent)
+        return _kept(agent)
 
     def _dedupe_rows(self) -> Iterator[list[Any]]:
         known, row = self._state.dedupe, ROW[Dedupe]
@@ -261,7 +255,7 @@ class Imaging:
             return
         number = contact.orig_seq
         if self._passed < number <= self.seq and number not in self._early:
-            self._early[number] = Raw(ENCODER.encode(_CONTACT_ROW(contact)))
+            self._early[number] = ENCODER.encode(_CONTACT_ROW(contact))
 
     def _keep_agent(self, agent_id: AgentId | None) -> None:
         if agent_id is None or agent_id in self._agents_done:
@@ -269,7 +263,7 @@ class Imaging:
         agent = self._state.agents.get(agent_id)
         self._agents_done.add(agent_id)
         if agent is not None:
-            self._early_agents[agent_id] = _Kept(agent).freeze()
+            self._early_agents[agent_id] = _kept(agent)
 
 
 class _Hands:
@@ -283,13 +277,11 @@ class _Hands:
 
     def add(self, some: list[_Kept]) -> None:
         """These as well."""
-        offers = [row for kept in some for row in kept.offers]
-        works = [row for kept in some for row in kept.works]
-        self.agents.append(_items([kept.agent for kept in some]))
-        self.offers.append(_items(offers))
-        self.works.append(_items(works))
-        self.offers_count += len(offers)
-        self.works_count += len(works)
+        self.agents.append(_items([row for row, *_ in some]))
+        self.offers.append(b"".join([offers for _, offers, _, _, _ in some]))
+        self.works.append(b"".join([works for _, _, _, works, _ in some]))
+        self.offers_count += sum([count for _, _, count, _, _ in some])
+        self.works_count += sum([count for *_, count in some])
 
 
 _KNOWN_NAMES: Final[dict[type, _Names]] = {}
