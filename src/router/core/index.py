@@ -76,11 +76,17 @@ class Index(IndexLines, IndexAgents):
             return
         if change.entry:
             self.classifier = Classifier(policy)
-        for channel in self.channel_list:
-            channel.policy = policy.channels[channel.name]
         self.classes = {}
         self._memo = self._planned_memo = None
-        for queue_id in change.renewed if not change.channels else self.queue_lines:
+        self._by_due_date = policy.across_queues is AcrossQueues.RISK
+        if change.capacity:
+            self._weigh_everybody(policy)
+        elif change.lines:
+            for channel in self.channel_list:
+                channel.policy = policy.channels[channel.name]
+        if change.skills:
+            self._declare(frozenset(policy.skills))
+        for queue_id in self.queue_lines if change.lines else sorted(change.renewed):
             for line in self.queue_lines.get(queue_id, ()):
                 self._renew(line)
         asked_anew = change.replaced | change.refiled
@@ -91,6 +97,26 @@ class Index(IndexLines, IndexAgents):
             ]
             self._replace(change.replaced, self._refile(refiled))
             self._let_look(asked_anew)
+
+    def _weigh_everybody(self, policy: Policy) -> None:
+        """What agents can hold is another matter now; who waits where is not."""
+        busy = self.channel_lines
+        self._take_channels(policy)
+        self.channel_lines = busy
+        for agent in self._state.agents.values():
+            self._take_load(agent)
+            self.refresh(agent)
+
+    def _declare(self, skills: frozenset[str]) -> None:
+        """These are the skills that count. Whoever is qualified for other lines than before has another look."""
+        self._declared, self._skilled = skills, {}
+        lines = [line for line in self.all_lines() if line.only is None or line.held]
+        for profile in self.profiles.values():
+            if profile.declare(skills):
+                for line in lines:
+                    self._meet(profile, line)
+                for order in profile.idle:
+                    self.freed.update((agent.agent_id, agent) for agent in order)
 
     def _replace(self, queue_ids: frozenset[QueueId], left: list[Line]) -> None:
         """Contacts of these queues and lines stand somewhere else, or ask for something else."""

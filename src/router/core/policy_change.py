@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from router.core.fact_order import ordering_facts
 from router.model.ids import QueueId
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.policy import Policy, QueuePolicy
 
 # What an agent can hold depends on these: every agent is weighed anew where one of them changes.
 _CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts", "cap")
@@ -24,8 +24,12 @@ class Change(NamedTuple):
     """Further queues that require something else of everybody: each of their classes asks for something else as a whole."""
     renewed: frozenset[QueueId] = frozenset()
     """Queues, those refiled among them, whose lines keep everybody at his place in the line."""
-    channels: bool = False
-    """Some channel's times: every line learns them."""
+    lines: bool = False
+    """Some channel's times, or what due dates count for: every line learns them."""
+    capacity: bool = False
+    """What agents can hold: every agent is weighed anew."""
+    skills: bool = False
+    """Which skills there are: agents who have one of them may be qualified for more, or for less."""
     entry: bool = False
     """The entry rules, or the facts that they may name."""
 
@@ -35,7 +39,7 @@ _WHOLE: Final = Change(whole=True)
 
 def change_between(before: Policy | None, after: Policy) -> Change:
     """What is to be done so that the indexes are those of ``after``, where they are those of ``before``."""
-    if before is None or _concerns_everybody(before, after):
+    if before is None or _concerns_every_contact(before, after):
         return _WHOLE
     replaced: set[QueueId] = set()
     refiled: set[QueueId] = set()
@@ -55,28 +59,33 @@ def change_between(before: Policy | None, after: Policy) -> Change:
         replaced=frozenset(replaced),
         refiled=frozenset(refiled),
         renewed=frozenset(renewed),
-        channels=before.channels != after.channels,
+        lines=before.channels != after.channels or before.across_queues != after.across_queues,
+        capacity=_capacity(before) != _capacity(after),
+        skills=set(before.skills) != set(after.skills),
         entry=(before.entry, before.facts) != (after.entry, after.facts)
         or before.queues.keys() != after.queues.keys(),
     )
 
 
-def _concerns_everybody(before: Policy, after: Policy) -> bool:
+def _concerns_every_contact(before: Policy, after: Policy) -> bool:
     return (
-        [(name, _capacity(channel)) for name, channel in before.channels.items()]
-        != [(name, _capacity(channel)) for name, channel in after.channels.items()]
-        or before.agents != after.agents
-        or set(before.skills) != set(after.skills)
-        or before.facts != after.facts
-        or before.across_queues != after.across_queues
+        list(before.channels) != list(after.channels)
         or before.plans != after.plans
         or _of_queues(before) != _of_queues(after)
         or ordering_facts(before) != ordering_facts(after)
+        or (before.facts != after.facts and _asks_for_facts(after))
     )
 
 
-def _capacity(channel: ChannelPolicy) -> tuple[object, ...]:
-    return tuple(getattr(channel, name) for name in _CAPACITY)
+def _capacity(policy: Policy) -> list[object]:
+    return [
+        (policy.agents.units, policy.agents.cap),
+        *(tuple(getattr(one, name) for name in _CAPACITY) for one in policy.channels.values()),
+    ]
+
+
+def _asks_for_facts(policy: Policy) -> bool:
+    return any(queue.agents_when is not None for queue in policy.queues.values())
 
 
 def _of_queues(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
