@@ -172,12 +172,13 @@ def most_common_class(
 
 def foresee(state: RoutingState, contact: Contact) -> None:
     """Remember what is expected of a contact that has just come, if it has to wait, to learn by its answer."""
-    line, index = contact.line, state.index
-    assert line is not None
-    if index.open_profiles[line.channel_index] & line.profile_mask or line.only is not None:
+    learned, line, index = state.learned, contact.line, state.index
+    if not learned.has_turn(state.at_ms):
         return
-    learned = state.learned
-    if line.held or not learned.has_turn(state.at_ms):
+    assert line is not None
+    if index.open_profiles[line.channel_index] & line.profile_mask:
+        return
+    if line.only is not None or line.held:
         return
     if line.profile_mask.bit_count() > _POOL_MAX:
         return

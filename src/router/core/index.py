@@ -169,6 +169,7 @@ class Index(IndexLines, IndexAgents):
         self.has_blocks = any(channel.blocked_by for channel in self.channel_list)
         self.is_intricate = self.has_interrupts or self.has_caps
         self.channel_lines = [0] * len(self.channel_list)
+        self.every_channel = (1 << len(self.channel_list)) - 1
         self._limits = {}
         self._declared = frozenset(policy.skills)
         self.classifier = Classifier(policy)

@@ -12,7 +12,7 @@ from typing import Final
 from router.core.index_tables import IndexTables
 from router.core.lines import Line, LineKey, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
-from router.core.ranking import own_place
+from router.core.ranking import SEQ_BITS, own_place
 from router.core.state import Agent, Contact
 from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, QueueId
@@ -117,14 +117,30 @@ class IndexLines(IndexTables):
             self._head_moved(line, before)
         self._drop_line(line)
 
-    def arrive(self, contact: Contact, line: Line) -> None:
-        """A new contact that the matcher takes up in this very step: it has its line, and no place in it yet."""
+    def arrive(self, contact: Contact, line: Line) -> bool:
+        """Let a new contact come to its line. True: somebody could take it, so it need not stand there.
+
+        Where nobody could, it need not be looked at either: whoever becomes able to in this step looks at the line himself.
+        """
+        self.arriving = None
         contact.line = line
         line.refs += 1
-        self.newcomer, self.arriving = contact, None
+        if self.open_profiles[line.channel_index] & line.profile_mask:
+            self.newcomer = contact
+            return True
+        if contact.priority_s or contact.strict_class or not line.plain_place:
+            key = own_place(contact, line.queue)
+        else:
+            key = line.plain_place + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+        contact.key = key
+        before = line.head
+        line.add(key, contact)
+        if line.head != before:
+            self._head_moved(line, before)
+        return False
 
     def take_place(self) -> None:
-        """The newcomer has to wait after all: something came between."""
+        """The newcomer stands in line after all: something came between, or one agent is not enough for it."""
         contact, self.newcomer = self.newcomer, None
         if contact is not None:
             self.place(contact)
@@ -252,10 +268,6 @@ class IndexLines(IndexTables):
             line.own = None  # What one asks for and another does not, the queue requires of both.
         self._memo = (queue_id, channel, skills, reserved, line)
         return line
-
-    def remember(self, line: Line, skills: dict[str, int]) -> None:
-        """A contact with these skills is about to come into this line."""
-        self._memo = (line.queue_id, line.channel, skills, None, line)
 
     def _held_line(self, contact: Contact) -> Line:
         """The line of the same requirement for those who wait for their queue to open."""

@@ -51,6 +51,8 @@ class IndexTables:
         self.by_index: list[Line | None] = []
         self._free_indexes: list[int] = []
         self.channel_lines: list[int] = []
+        self.every_channel = 0
+        """Bits of all channels."""
         self.busy_lines = 0
         self.heads: list[tuple[int, int]] = []
         """(head, line index) of every line in which somebody waits, first in the total order first."""

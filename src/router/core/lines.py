@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from sortedcontainers import SortedList
 
-from router.core.ranking import base_of
+from router.core.ranking import base_of, plain_place
 from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
@@ -86,6 +86,7 @@ class Line:
         "offer_timeout_ms",
         "only",
         "own",
+        "plain_place",
         "profile_mask",
         "queue",
         "queue_id",
@@ -150,6 +151,7 @@ class Line:
         self.offer_timeout_ms = timeout_s * 1000
         auto = queue.auto_accept
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
+        self.plain_place = plain_place(queue)
         before, self.base = self.base, base_of(queue, self.due_after_ms)
         if self.head:
             self.head += self.base - before

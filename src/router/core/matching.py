@@ -52,8 +52,7 @@ def serve_newcomer(step: Step) -> None:
     assert contact is not None
     line = contact.line
     assert line is not None
-    agent = choose_agent(index, line, contact, step.at_ms)
-    if agent is None:
+    if line.broadcast > 1 or (agent := choose_agent(index, line, contact, step.at_ms)) is None:
         index.take_place()
         return
     index.newcomer = None
@@ -141,7 +140,9 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
     mask = profile.mask & index.busy_lines
     best: Line | None = None
     best_key = 0
-    if mask and (mask := mask & _reachable(index, agent)):
+    if mask and agent.room != index.every_channel:
+        mask &= _reachable(index, agent)
+    if mask:
         if mask.bit_count() > _FEW_LINES:
             best, best_key = _first_by_heads(index, mask, agent, at_ms)
         else:

@@ -210,9 +210,9 @@ class Learned(Struct, array_like=True):
 
     def has_turn(self, at_ms: int) -> bool:
         """Whether one more forecast may be remembered now."""
-        if at_ms // 1000 != self.second:
-            return len(self.pending) < PENDING_MAX
-        return self.in_second < FORECASTS_PER_SECOND_MAX and len(self.pending) < PENDING_MAX
+        if self.in_second >= FORECASTS_PER_SECOND_MAX and at_ms // 1000 == self.second:
+            return False
+        return len(self.pending) < PENDING_MAX
 
     def remember(self, contact_id: ContactId, forecast: Forecast) -> None:
         """A forecast has been made."""

@@ -16,13 +16,13 @@ from router.model.policy import QueueOrder, QueuePolicy
 _CLASS_MAX: Final = 9
 # Room for a credit of days before the year 1970 and for times until far beyond 2100.
 _TIME_OFFSET: Final = 1 << 50
-_SEQ_BITS: Final = 52
+SEQ_BITS: Final = 52
 _TIME_BITS: Final = 54
-_SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
+_SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _TIME_MASK: Final = (1 << _TIME_BITS) - 1
-_CLASS_SHIFT: Final = _SEQ_BITS + _TIME_BITS + 1
+_CLASS_SHIFT: Final = SEQ_BITS + _TIME_BITS + 1
 _NEWEST_FIRST: Final = QueueOrder.LIFO
-_LIFO: Final = 1 << (_SEQ_BITS + _TIME_BITS)
+_LIFO: Final = 1 << (SEQ_BITS + _TIME_BITS)
 
 
 def rank_key(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int:
@@ -37,8 +37,8 @@ def base_of(queue: QueuePolicy, due_after_ms: int = 0) -> int:
     """What the queue adds to the place of everybody in it: when it changes, nobody in a line changes places."""
     credit_ms = 1000 * queue.priority_s
     if queue.order is _NEWEST_FIRST:
-        return -credit_ms << _SEQ_BITS
-    return due_after_ms - credit_ms << _SEQ_BITS
+        return -credit_ms << SEQ_BITS
+    return due_after_ms - credit_ms << SEQ_BITS
 
 
 def own_place(contact: Contact, queue: QueuePolicy) -> int:
@@ -51,10 +51,20 @@ def own_place(contact: Contact, queue: QueuePolicy) -> int:
     credit_ms = 1000 * (contact.priority_s + contact.raised_s)
     if queue.order is _NEWEST_FIRST:
         newest = _TIME_MASK - (contact.queued_at_ms + credit_ms + _TIME_OFFSET)
-        place = newest << _SEQ_BITS | _SEQ_MASK - contact.orig_seq
+        place = newest << SEQ_BITS | _SEQ_MASK - contact.orig_seq
         return (_CLASS_MAX - strict) << _CLASS_SHIFT | _LIFO | place
     when = contact.queued_at_ms - credit_ms + _TIME_OFFSET
-    return (_CLASS_MAX - strict) << _CLASS_SHIFT | when << _SEQ_BITS | contact.orig_seq
+    return (_CLASS_MAX - strict) << _CLASS_SHIFT | when << SEQ_BITS | contact.orig_seq
+
+
+def plain_place(queue: QueuePolicy) -> int:
+    """What every contact of a ``fifo`` queue has in common that brings no priority or class of its own; 0: another order.
+
+    Its own place is this and its submit, then its ``orig_seq`` in the last ``SEQ_BITS``.
+    """
+    if queue.order is _NEWEST_FIRST:
+        return 0
+    return (_CLASS_MAX - queue.strict_class << _CLASS_SHIFT - SEQ_BITS) + _TIME_OFFSET
 
 
 def class_of(key: int) -> int:

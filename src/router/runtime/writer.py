@@ -40,6 +40,8 @@ ROUTER: Final = "router"
 """The actor of what nobody asked for: timers, and desktops that a restart has cut off."""
 
 _ADVANCE: Final = AdvanceTime()
+# Of one workspace in one batch; each fires some tens of timers.
+_ADVANCES_MAX: Final = 4
 
 _before_decide = crash_point("before_decide")
 _after_decide = crash_point("after_decide")
@@ -274,9 +276,11 @@ class Writer:
         # Timers get half a batch: neither they nor the commands can shut the others out.
         due = self._deadlines.pop_due(turn.at_ms, max(1, self._limits.batch_count_max // 2))
         touched = dict.fromkeys(due)
+        # Commands wait for the next batch where more is due than fits into this one: the first of them would fire all of it.
+        is_late = False
         for workspace in due:
-            self._carry_out(turn, self._lanes[workspace], Asked(_ADVANCE, ROUTER, None))
-        for count in range(self._limits.batch_count_max - len(due)):
+            is_late |= self._advance(turn, self._lanes[workspace])
+        for count in range(0 if is_late else self._limits.batch_count_max - len(due)):
             popped = self._inbox.pop()
             if popped is None:
                 break
@@ -294,6 +298,16 @@ class Writer:
             self._deadlines.set(workspace, self._lanes[workspace].engine.next_deadline_ms())
         if _after_decide is not None and turn.records:
             _after_decide()
+
+    def _advance(self, turn: _Turn, lane: Lane) -> bool:
+        """Fire what is due. True: there is more."""
+        for _ in range(_ADVANCES_MAX):
+            seq = lane.engine.seq
+            self._carry_out(turn, lane, Asked(_ADVANCE, ROUTER, None))
+            next_ms = lane.engine.next_deadline_ms()
+            if next_ms is None or next_ms > turn.at_ms or lane.engine.seq == seq:
+                return False
+        return True
 
     def _overran(self, started_s: float) -> bool:
         return (time.perf_counter() - started_s) * 1000 > self._limits.batch_ms_max

@@ -104,11 +104,13 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
         wait(state, contact)
         foresee(state, contact)
         return
-    state.index.arrive(contact, line)
-    if contact.ttl_at_ms is not None:
-        state.timers.add(contact.ttl_at_ms, _TTL, contact.contact_id)
-    if contact.wait_until_ms is not None:
-        state.timers.add(contact.wait_until_ms, _WAIT, contact.contact_id)
+    is_taken = state.index.arrive(contact, line)
+    if e.ttl_at_ms is not None:
+        state.timers.add(e.ttl_at_ms, _TTL, contact_id)
+    if e.wait_until_ms is not None:
+        state.timers.add(e.wait_until_ms, _WAIT, contact_id)
+    if not is_taken:
+        foresee(state, contact)
 
 
 def _remember(state: RoutingState, e: ContactQueued, key: bytes) -> None:

@@ -77,10 +77,7 @@ def _enqueue_known(step: Step, command: EnqueueContact, line: Line) -> Answer:
     state, index, ttl_s = step.state, step.state.index, command.ttl_s
     contact_id, skills = command.contact_id, command.skills
     at_ms, wait_max_s = step.at_ms, line.queue.wait_max_s
-    if index.open_profiles[line.channel_index] & line.profile_mask and line.broadcast == 1:
-        index.arriving = line
-    else:
-        index.remember(line, skills)
+    index.arriving = line
     step.emit(
         ContactQueued(
             contact_id=contact_id,
