@@ -109,16 +109,12 @@ class Imaging:
         self._pending = dict(learned.pending)
         self._ended = list(state.ended)
         self._keys = list(state.dedupe_order)
-        self._agents = list(state.agents.values())
-        self._contacts_end = len(state.contact_log)
-        self._read = self._written = 0
-        """How far the log of contacts has been gone through, and how many of those are still there."""
-        self._passed = 0
-        """The contact of that number and all before it are in the image."""
+        self._contacts = _Log(state.contact_log, state.seq)
+        self._agents = _Log(state.agent_log, state.agents_joined)
         self._early: dict[int, bytes] = {}
         """By the number of their first event: contacts that have changed before their turn."""
-        self._early_agents: dict[AgentId, _Kept] = {}
-        self._agents_done: set[AgentId] = set()
+        self._early_agents: dict[int, _Kept] = {}
+        """The same, by their number."""
         self._early_dedupe: dict[bytes, Dedupe] = {}
         self._parts: list[bytes] = []
         self._work = self._pieces()
@@ -146,20 +142,18 @@ class Imaging:
             return
         self.broken = True
         self._work.close()
-        if self._passed < self.seq:
-            self._tidy_log(self._read)
+        self._contacts.tidy()
+        self._agents.tidy()
         self._state.imaging = None
 
     def _pieces(self) -> Generator[None, None, None]:
         contacts: list[bytes] = []
         contacts_count = yield from _gather(self._contact_rows(), contacts)
-        self._passed = self.seq
-        self._tidy_log(self._contacts_end)
         ended: list[bytes] = []
         yield from _gather(_slices(self._ended, _KEYS), ended)
         hands = _Hands()
-        for some in _slices(self._agents, _RECORDS):
-            hands.add([self._turn_of(agent) for agent in some])
+        for some in self._agents_kept():
+            hands.add(some)
             yield
         dedupe: list[bytes] = []
         yield from _gather(self._dedupe_rows(), dedupe)
@@ -175,7 +169,7 @@ class Imaging:
             *(_array(len(self._ended)), *ended),
             *(_array(hands.offers_count), *hands.offers),
             *(_array(hands.works_count), *hands.works),
-            *(_array(len(self._agents)), *hands.agents),
+            *(_array(hands.agents_count), *hands.agents),
             *(_array(len(self._keys)), *dedupe),
             *self._rest,
             *(_array(len(self._learned) + 1 + len(self._learned_last)), *self._learned),
@@ -184,12 +178,10 @@ class Imaging:
         ]
 
     def _contact_rows(self) -> Iterator[list[Any]]:
-        state = self._state
-        contacts, log, early = state.contacts, state.contact_log, self._early
-        while self._read < self._contacts_end:
+        contacts, early = self._state.contacts, self._early
+        for some in self._contacts.pieces():
             rows: list[Any] = []
-            stop = min(self._read + _RECORDS, self._contacts_end)
-            for contact in log[self._read : stop]:
+            for contact in some:
                 kept = early.pop(contact.orig_seq, None)
                 stands = contacts.get(contact.contact_id) is contact
                 if kept is not None:
@@ -197,22 +189,27 @@ class Imaging:
                 elif stands:
                     rows.append(_CONTACT_ROW(contact))
                 if stands:
-                    log[self._written] = contact
-                    self._written += 1
-                self._passed = contact.orig_seq
-            self._read = stop
+                    self._contacts.keep(contact)
+            self._contacts.passed = some[-1].orig_seq
             yield rows
+        self._contacts.tidy()
 
-    def _tidy_log(self, stop: int) -> None:
-        """Those who have been forgotten need not be gone through again."""
-        del self._state.contact_log[self._written : stop]
-
-    def _turn_of(self, agent: Agent) -> _Kept:
-        kept = self._early_agents.pop(agent.agent_id, None)
-        if kept is not None:
-            return kept
-        self._agents_done.add(agent.agent_id)
-        return _kept(agent)
+    def _agents_kept(self) -> Iterator[list[_Kept]]:
+        agents, early = self._state.agents, self._early_agents
+        for some in self._agents.pieces():
+            found: list[_Kept] = []
+            for agent in some:
+                kept = early.pop(agent.joined_no, None)
+                stands = agents.get(agent.agent_id) is agent
+                if kept is not None:
+                    found.append(kept)
+                elif stands:
+                    found.append(_kept(agent))
+                if stands:
+                    self._agents.keep(agent)
+            self._agents.passed = some[-1].joined_no
+            yield found
+        self._agents.tidy()
 
     def _dedupe_rows(self) -> Iterator[list[Any]]:
         known, row = self._state.dedupe, ROW[Dedupe]
@@ -254,16 +251,49 @@ class Imaging:
         if contact is None:
             return
         number = contact.orig_seq
-        if self._passed < number <= self.seq and number not in self._early:
+        if self._contacts.is_ahead(number) and number not in self._early:
             self._early[number] = ENCODER.encode(_CONTACT_ROW(contact))
 
     def _keep_agent(self, agent_id: AgentId | None) -> None:
-        if agent_id is None or agent_id in self._agents_done:
+        agent = None if agent_id is None else self._state.agents.get(agent_id)
+        if agent is None:
             return
-        agent = self._state.agents.get(agent_id)
-        self._agents_done.add(agent_id)
-        if agent is not None:
-            self._early_agents[agent_id] = _kept(agent)
+        number = agent.joined_no
+        if self._agents.is_ahead(number) and number not in self._early_agents:
+            self._early_agents[number] = _kept(agent)
+
+
+class _Log:
+    """A log of records, each with a number that grows, as it is gone through: those that are no more are taken out on the way."""
+
+    def __init__(self, records: list[Any], last: int) -> None:
+        self._records = records
+        self._end = len(records)
+        self._last = last
+        self._read = self._written = 0
+        self.passed = 0
+        """The record of that number and all before it have had their turn."""
+
+    def pieces(self) -> Iterator[list[Any]]:
+        """All that were there at the beginning."""
+        while self._read < self._end:
+            start, self._read = self._read, min(self._read + _RECORDS, self._end)
+            yield self._records[start : self._read]
+
+    def keep(self, record: Any) -> None:
+        """It is still there."""
+        self._records[self._written] = record
+        self._written += 1
+
+    def is_ahead(self, number: int) -> bool:
+        """Whether its turn is still to come."""
+        return self.passed < number <= self._last
+
+    def tidy(self) -> None:
+        """Take out those that have been gone through and are no more. To be called at the end, whatever that is."""
+        del self._records[self._written : self._read]
+        self._end = self._read = self._written
+        self.passed = self._last
 
 
 class _Hands:
@@ -273,10 +303,11 @@ class _Hands:
         self.agents: list[bytes] = []
         self.offers: list[bytes] = []
         self.works: list[bytes] = []
-        self.offers_count = self.works_count = 0
+        self.agents_count = self.offers_count = self.works_count = 0
 
     def add(self, some: list[_Kept]) -> None:
         """These as well."""
+        self.agents_count += len(some)
         self.agents.append(_items([row for row, *_ in some]))
         self.offers.append(b"".join([offers for _, offers, _, _, _ in some]))
         self.works.append(b"".join([works for _, _, _, works, _ in some]))

@@ -37,6 +37,7 @@ DERIVED: Final[dict[type, frozenset[str]]] = {
             "closed",
             "cap_until_ms",
             "room",
+            "joined_no",
             "counted_ready",
             "profile",
         }
@@ -170,6 +171,9 @@ def load(data: bytes) -> RoutingState:
     state.offers = {o.offer_id: o for o in image.offers}
     state.assignments = {a.assignment_id: a for a in image.assignments}
     state.agents = {a.agent_id: a for a in image.agents}
+    state.agent_log, state.agents_joined = image.agents, len(image.agents)
+    for number, agent in enumerate(image.agents, start=1):
+        agent.joined_no = number
     state.dedupe = dict(image.dedupe)
     state.dedupe_order = deque(state.dedupe)
     state.rule_counts = image.rule_counts

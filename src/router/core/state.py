@@ -227,6 +227,8 @@ class Agent(Struct, kw_only=True, array_like=True):
     """Derived: when time alone opens one of the capped ones again."""
     room: int = 0
     """Derived: bits of the channels of which he could be offered an item now."""
+    joined_no: int = 0
+    """Derived: how many agents were put on record before him, and he."""
     counted_ready: bool = False
     """Derived: whether his profile counts him among its READY agents."""
     profile: Profile | None = None
@@ -288,6 +290,11 @@ class RoutingState:
         self.offers: dict[OfferId, Offer] = {}
         self.assignments: dict[AssignmentId, Assignment] = {}
         self.agents: dict[AgentId, Agent] = {}
+        """In the order in which they were put on record."""
+        self.agent_log: list[Agent] = []
+        """Derived: the same agents in the same order, and some who have been removed."""
+        self.agents_joined = 0
+        """Derived: how many have been put on record since the start."""
         self.dedupe: dict[bytes, Dedupe] = {}
         self.dedupe_order: deque[bytes] = deque()
         self.ended_counts: dict[ContactState, int] = dict.fromkeys(TERMINAL, 0)
