@@ -2,13 +2,19 @@
 
 import asyncio
 
+import pytest
+
 from router.core.engine import Engine
 from router.journal.memory import MemoryJournal
 from router.journal.port import Snapshot
+from router.model.commands import Command, EnqueueContact, PublishPolicy
+from router.model.errors import JournalUnavailable
 from router.model.ids import WorkspaceId
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.refusals import Refused
 from router.runtime.lane import Lane
 from router.runtime.recovery import NoMeters
-from router.runtime.snapshots import SnapshotSchedule, Snapshotting
+from router.runtime.snapshots import Imaged, SnapshotSchedule, Snapshotting
 
 SCHEDULE = SnapshotSchedule(events=100, events_when_idle=10, idle_ms=5_000)
 
@@ -28,6 +34,41 @@ class SavingJournal(MemoryJournal):
 
 def a_lane(name: str) -> Lane:
     return Lane(workspace=name, gen="g", epoch=1, engine=Engine(), meters=NoMeters())
+
+
+class KeepingJournal(MemoryJournal):
+    """Keeps what it was given to save."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Snapshot] = []
+
+    async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
+        self.kept.append(snapshot)
+
+
+def a_busy_lane() -> Lane:
+    """A lane in which some hundred contacts wait: several pieces of an image."""
+    lane = a_lane("busy")
+    publish(lane)
+    for _ in range(700):
+        submit(lane)
+    return lane
+
+
+def do(lane: Lane, command: Command) -> None:
+    outcome = lane.engine.handle(command, lane.engine.at_ms + 1)
+    assert not isinstance(outcome.answer, Refused)
+
+
+def submit(lane: Lane) -> None:
+    name = f"c{lane.engine.seq}"
+    do(lane, EnqueueContact(contact_id=name, channel="voice", queue_id="support"))
+
+
+def publish(lane: Lane) -> None:
+    policy = Policy(channels={"voice": ChannelPolicy()}, queues={"support": QueuePolicy()})
+    do(lane, PublishPolicy(policy=policy))
 
 
 def test_many_events_are_due_and_few_only_after_a_rest() -> None:
@@ -68,3 +109,57 @@ async def test_a_workspace_at_rest_gets_one_when_it_has_moved_enough() -> None:
     await asyncio.sleep(0)
     assert journal.saved == ["enough"]
     assert [lane.events_since_snapshot for lane in lanes] == [9, 0]
+
+
+async def test_a_snapshot_in_pieces_is_the_state_that_it_was_begun_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
+    monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
+    journal, lane = KeepingJournal(), a_busy_lane()
+    snapshots = Snapshotting(journal, SCHEDULE)
+    wanted, seq = lane.engine.snapshot(), lane.engine.seq
+    snapshots.note(lane, events=10_000, at_ms=1_000)
+    snapshots.proceed([lane], now_ms=1_000)
+    while not journal.kept:
+        submit(lane)
+        await asyncio.sleep(0)
+    assert (journal.kept[0].core, journal.kept[0].seq) == (wanted, seq)
+    assert lane.engine.seq > seq, "nothing happened meanwhile"
+
+
+async def test_an_image_that_an_event_has_ended_is_begun_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
+    monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
+    journal, lane = KeepingJournal(), a_busy_lane()
+    snapshots = Snapshotting(journal, SCHEDULE)
+    asked: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
+    snapshots.note(lane, events=10_000, at_ms=1_000)
+    snapshots.want(lane, asked)
+    while not (asked.done() and journal.kept):
+        # A policy a turn: in pieces it would never be whole.
+        snapshots.proceed([lane], now_ms=1_000)
+        publish(lane)
+        await asyncio.sleep(0)
+    assert b"".join((await asked).parts)
+    assert Engine.restore(journal.kept[0].core).seq == journal.kept[0].seq
+    assert lane.events_since_snapshot == 0
+
+
+async def test_nobody_waits_for_an_image_that_will_not_come() -> None:
+    lane = a_busy_lane()
+    snapshots = Snapshotting(KeepingJournal(), SCHEDULE)
+    asked: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
+    snapshots.want(lane, asked)
+    await snapshots.end()
+    with pytest.raises(JournalUnavailable):
+        await asked
+
+
+def test_a_large_state_gets_one_less_often() -> None:
+    assert not SCHEDULE.is_due(events=999, idle_ms=0, records=1_000)
+    assert SCHEDULE.is_due(events=1_000, idle_ms=0, records=1_000)
+    assert SCHEDULE.is_due(events=100, idle_ms=5_000, records=1_000)
+    assert not SCHEDULE.is_due(events=99, idle_ms=5_000, records=1_000)

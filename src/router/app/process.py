@@ -1,7 +1,6 @@
 """The process around the app: signals, exit codes, the first token on the terminal."""
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Final, TextIO
 import structlog
 import uvloop
 
+from router.app.collector import settle_down, stand_back
 from router.app.composition import App, open_journal
 from router.edge.auth import Role
 from router.journal.sqlite import SqliteJournal
@@ -22,9 +22,6 @@ EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
 EXIT_JOURNAL: Final = 3
 
-# Young objects before a look at them; looks before one at the middle-aged; those before one at all. A look costs 0.4 µs an
-# object and holds everybody up: 50,000 young ones were 20 ms, every few seconds, and with them the whole tail of the offers.
-_GC_THRESHOLDS: Final = (2_000, 5, 1_000)
 # How long the journal's thread waits for the interpreter while the loop has it; Python's own 5 ms would be twice that for a
 # commit which takes 0.3 ms. Shorter ones bring nothing more: by then the loop has let go by itself.
 _SWITCH_INTERVAL_S: Final = 0.0005
@@ -97,6 +94,7 @@ def main_serve(settings: Settings) -> int:
     """``router serve``: set the logs up, run, return the exit code (0 orderly, 1 failed, 2 settings, 3 journal)."""
     configure_logs(settings.telemetry.log_level)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    stand_back()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(serve(settings, on_started=_started))
@@ -133,11 +131,7 @@ def main_accept_history_loss(settings: Settings) -> int:
 
 
 def _started(app: App) -> None:
-    """What recovery built is here to stay, so the collector need not look at it again; and it runs seldom, because a look at
-    every waiting contact holds everybody up. The core's records hold no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    settle_down()
     tell_first_token(app)
 
 

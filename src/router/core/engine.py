@@ -1,6 +1,7 @@
 """The door of the core: one engine a workspace. Everything that happens goes through ``handle``."""
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from copy import copy
 from hashlib import blake2b
 from typing import Final
@@ -11,10 +12,11 @@ from router.core import newcomer, snapshot, views, why
 from router.core.apply import apply
 from router.core.availability import availability
 from router.core.decide import DECIDE
-from router.core.decide.step import Step
+from router.core.decide.step import ImagedStep, Step
 from router.core.decide.timers import fire
 from router.core.doctor import diagnose
 from router.core.expected import queue_expected_wait_ms
+from router.core.imaging import Imaging
 from router.core.index import Index
 from router.core.invariants import broken
 from router.core.matching import serve_newcomer, settle
@@ -42,9 +44,17 @@ from router.model.views import (
 )
 
 # An AdvanceTime fires at most so many timers: ten thousand deadlines at once must not hold everybody else up.
-_TIMERS_PER_ADVANCE_MAX: Final = 256
+_TIMERS_PER_ADVANCE_MAX: Final = 64
 
 _NO_FORECASTS: Final = ForecastCounts()
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    """The digest of the state that these are the bytes of."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 # Compiled (`make compiled`), it may still be derived from: tests have engines that lie, lose or forget.
@@ -59,6 +69,7 @@ class Engine:
         self._state = state
         # One for all commands: it has nothing of its own but what ``handle`` gives it.
         self._step = Step(state, state.at_ms)
+        self._imaged_step = ImagedStep(state, state.at_ms)
 
     # --- what happens ------------------------------------------------------------
     def handle(self, command: Command, at_ms: int) -> Outcome:
@@ -66,11 +77,13 @@ class Engine:
 
         ``at_ms`` never goes back (asserted). A refusal leaves no event but those of timers that were due.
         """
-        state, step = self._state, self._step
+        state = self._state
         assert at_ms >= state.at_ms, "the clock never goes back"
         first_seq = state.seq + 1
+        step = self._step if state.imaging is None else self._imaged_step
         state.at_ms = step.at_ms = at_ms
-        step.events = events = []
+        events: list[Event] = []
+        step.events = events
         index, heap = state.index, state.timers.heap
         kind = type(command)
         if heap and heap[0][0] <= at_ms:
@@ -99,6 +112,8 @@ class Engine:
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
         assert at_ms >= state.at_ms, "the clock never goes back"
         state.at_ms = at_ms
+        if state.imaging is not None:
+            state.imaging.give_up()
         for event in events:
             apply(state, event)
         # What was to be matched has been: the record says how.
@@ -117,9 +132,18 @@ class Engine:
         """The time of the last step."""
         return self._state.at_ms
 
+    @property
+    def records(self) -> int:
+        """How many contacts and agents there are: what a snapshot costs."""
+        return len(self._state.contacts) + len(self._state.agents)
+
     def snapshot(self) -> bytes:
         """The state as bytes; the same state gives the same bytes."""
         return snapshot.dump(self._state)
+
+    def image(self) -> Imaging:
+        """The same in pieces: begun now, made while commands are carried out. One at a time (asserted)."""
+        return Imaging(self._state)
 
     @classmethod
     def restore(cls, data: bytes) -> "Engine":
@@ -128,7 +152,7 @@ class Engine:
 
     def digest(self) -> str:
         """A hash of the state; equal for live, replayed and restored engines at the same seq."""
-        return blake2b(snapshot.dump(self._state), digest_size=16).hexdigest()
+        return digest_of((snapshot.dump(self._state),))
 
     def check(self) -> list[str]:
         """Broken invariants as sentences; empty = sound. Slow: for tests, simulator and ``router verify``."""

@@ -66,7 +66,7 @@ def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
         return ExpectedWait(reason="not_waiting")
     if contact.held:
         return _CLOSED
-    line = contact.line
+    line, place = contact.line, contact.line.place_of(contact)
     if line.only is not None:
         # It is kept for certain agents for a while, then anybody's who is qualified.
         queue_id, channel, needs, _, also, selection = line.key
@@ -77,7 +77,7 @@ def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
         and _somebody_has_room(state.index, line)
     ):
         return _NOW
-    return _view(state, line, contact.key, contact)
+    return _view(state, line, place, contact)
 
 
 def expected_wait_of_new(
@@ -185,7 +185,7 @@ def foresee(state: RoutingState, contact: Contact) -> None:
     agents = _ready(index, line.profile_mask)
     if not agents:
         return
-    mean_ms, shape = _spread(state, line, agents, _ahead(state, line, contact.key))
+    mean_ms, shape = _spread(state, line, agents, _ahead(state, line, line.place_of(contact)))
     kind = _kind(contact, line.queue)
     # What is remembered is whole numbers, so it is the same after a restart; what is said comes from the same numbers.
     shape_u = max(1, round(1_000_000 * shape))

@@ -9,16 +9,24 @@ The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contact
 on the one before, because a compiled class has one base.
 """
 
+from typing import Final
+
 from router.core.fact_order import ordering_facts
 from router.core.index_agents import IndexAgents, holding
 from router.core.index_lines import calls_first
 from router.core.index_tables import Channel
+from router.core.lines import Line
+from router.core.policy_change import change_between
 from router.core.profiles import IdleOrder
-from router.core.state import Agent
+from router.core.state import Agent, Contact
+from router.model.ids import QueueId
 from router.model.policy import AcrossQueues, Policy
 from router.model.states import ContactState
 from router.rules.entry import Classifier
 from router.rules.qualification import Qualification
+
+_OFFERED: Final = ContactState.OFFERED
+_QUEUED: Final = ContactState.QUEUED
 
 __all__ = ("Channel", "Index", "calls_first", "holding")
 
@@ -38,6 +46,7 @@ class Index(IndexAgents):
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
+        self.all_profiles, self._skilled, self._queued, self._barred = 0, {}, {}, {}
         self.many_kinds = False
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
@@ -48,15 +57,98 @@ class Index(IndexAgents):
             self._take_load(agent)
             agent.profile, agent.room, agent.counted_ready = None, 0, False
             self.enlist(agent)
+        waiting: list[Contact] = []
         for contact in state.contacts.values():
             contact.line, contact.key = None, 0
             contact.raised_s = contact.raised_class = 0
-            if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
-                self.place(contact)
+            if contact.state is _QUEUED or contact.state is _OFFERED:
+                waiting.append(contact)
             elif contact.callback is not None and contact.callback.for_agent_id is not None:
                 self.dialling[contact.callback.for_agent_id] = contact.contact_id
+        self.fill(waiting)
         # Every agent with room looks at every line he serves: no contact needs to look as well.
         self.seeking.clear()
+
+    def follow(self, before: Policy | None, policy: Policy) -> None:
+        """This policy is in force from now on. What it leaves as it was stays; whoever may find something new looks for it."""
+        change = change_between(before, policy)
+        if change.whole:
+            self.rebuild(policy)
+            return
+        if change.entry:
+            self.classifier = Classifier(policy)
+        self.classes = {}
+        self._memo = self._planned_memo = None
+        self._by_due_date = policy.across_queues is AcrossQueues.RISK
+        if change.capacity:
+            self._weigh_everybody(policy)
+        elif change.lines:
+            for channel in self.channel_list:
+                channel.policy = policy.channels[channel.name]
+        if change.skills:
+            self._declare(frozenset(policy.skills))
+        for queue_id in self.queue_lines if change.lines else sorted(change.renewed):
+            for line in self.queue_lines.get(queue_id, ()):
+                self._renew(line)
+        asked_anew = change.replaced | change.refiled
+        if asked_anew:
+            self._stages = {}
+            refiled = [
+                line for name in sorted(change.refiled) for line in self.queue_lines.get(name, ())
+            ]
+            self._replace(change.replaced, self._refile(refiled))
+            self._let_look(asked_anew)
+
+    def _weigh_everybody(self, policy: Policy) -> None:
+        """What agents can hold is another matter now; who waits where is not."""
+        busy = self.channel_lines
+        self._take_channels(policy)
+        self.channel_lines = busy
+        for agent in self._state.agents.values():
+            self._take_load(agent)
+            self.refresh(agent)
+
+    def _declare(self, skills: frozenset[str]) -> None:
+        """These are the skills that count. Whoever is qualified for other lines than before has another look."""
+        self._declared, self._skilled = skills, {}
+        lines = [line for line in self.all_lines() if line.only is None or line.held]
+        for profile in self.profiles.values():
+            if profile.declare(skills):
+                for line in lines:
+                    self._meet(profile, line)
+                for order in profile.idle:
+                    self.freed.update((agent.agent_id, agent) for agent in order)
+
+    def _replace(self, queue_ids: frozenset[QueueId], left: list[Line]) -> None:
+        """Contacts of these queues and lines stand somewhere else, or ask for something else."""
+        lines = [line for name in sorted(queue_ids) for line in self.queue_lines.get(name, ())]
+        lines += left
+        concerned = set(lines)
+        found = {c.contact_id: c for line in lines for c in line.by_key.values()}
+        for offer in self._state.offers.values():
+            contact = self._state.contacts[offer.contact_id]
+            if contact.line in concerned:
+                found[contact.contact_id] = contact
+        for line in lines:
+            self._forget(line)
+        for contact in found.values():
+            contact.line, contact.key = None, 0
+            contact.raised_s = contact.raised_class = 0
+        self.fill(found.values())
+
+    def _let_look(self, queue_ids: frozenset[QueueId]) -> None:
+        """Whoever has room looks at what waits in these queues, if he serves it: it may be new to him."""
+        for name in sorted(queue_ids):
+            for line in self.queue_lines.get(name, ()):
+                if not line.head or line.held:
+                    continue
+                i = line.channel_index
+                if line.only is not None:
+                    agents = self.kept_for(line, line.only)
+                    self.freed.update((a.agent_id, a) for a in agents if a.room >> i & 1)
+                    continue
+                for profile in self.profiles_in(line.profile_mask & self.open_profiles[i]):
+                    self.freed.update((agent.agent_id, agent) for agent in profile.idle[i])
 
     def _take_channels(self, policy: Policy) -> None:
         self.channels = {

@@ -5,14 +5,14 @@ it reads the masks and the room that ``index_agents.py`` keeps.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Final
 
 from router.core.index_tables import IndexTables
 from router.core.lines import Line, LineKey, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
-from router.core.ranking import SEQ_BITS, rank_key
+from router.core.ranking import SEQ_BITS, own_place
 from router.core.state import Agent, Contact
 from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, QueueId
@@ -47,7 +47,7 @@ class IndexLines(IndexTables):
             self._raise(contact)
         if len(contact.offers) >= line.broadcast:
             return
-        contact.key = rank_key(contact, line.queue, line.due_after_ms)
+        contact.key = own_place(contact, line.queue)
         before = line.head
         line.add(contact.key, contact)
         if line.held:
@@ -55,6 +55,67 @@ class IndexLines(IndexTables):
         if line.head != before and line.only is None:
             self._head_moved(line, before)
         self.seeking[contact.contact_id] = contact
+
+    def fill(self, contacts: Iterable[Contact]) -> None:
+        """Let very many who stand nowhere take their places at once."""
+        places: dict[Line, dict[int, Contact]] = {}
+        for contact in contacts:
+            line = self.line_for(contact)
+            contact.line = line
+            line.refs += 1
+            if self.has_plans:
+                self._raise(contact)
+            if len(contact.offers) < line.broadcast:
+                contact.key = own_place(contact, line.queue)
+                places.setdefault(line, {})[contact.key] = contact
+        for line, found in places.items():
+            before = line.head
+            line.fill(found)
+            if line.head != before and line.only is None and not line.held:
+                self._head_moved(line, before)
+
+    def _renew(self, line: Line) -> None:
+        """The policy of its queue or channel is another one; everybody stays where he is in the line."""
+        before, channel = line.head, self.channel_list[line.channel_index]
+        queue = self._state.queue_policy(line.queue_id)
+        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
+        if line.head != before and line.only is None and not line.held:
+            self._head_moved(line, before)
+
+    def _refile(self, lines: Iterable[Line]) -> list[Line]:
+        """Their queues require something else: each becomes the line of another class, as a whole. Those that cannot are left.
+
+        A line stays behind that has contacts with different requirements of their own, or one that another line has by now.
+        """
+        left: list[Line] = []
+        whole: list[Line] = []
+        for line in lines:
+            if line.own is None or line.held or line.also or line.queue_id in self._planned:
+                left.append(line)
+            else:
+                del self.lines[line.key]
+                whole.append(line)
+        for line in whole:
+            queue_id, channel, _, only, also, selection = line.key
+            assert line.own is not None
+            needs = needs_of(self._state.queue_policy(queue_id), dict(line.own))
+            key = (queue_id, channel, needs, only, also, selection)
+            if key in self.lines:
+                left.append(line)
+                continue
+            self.lines[key] = line
+            if needs != line.needs:
+                line.ask(key)
+                if line.only is None:
+                    self._meet_all(line)
+        return left
+
+    def _forget(self, line: Line) -> None:
+        """Whoever stands in it or belongs to it is about to be placed anew."""
+        if line.head and line.only is None and not line.held:
+            before, line.head = line.head, 0
+            self._head_moved(line, before)
+        self._drop_line(line)
 
     def arrive(self, contact: Contact, line: Line) -> bool:
         """Let a new contact come to its line. True: somebody could take it, so it need not stand there.
@@ -67,10 +128,10 @@ class IndexLines(IndexTables):
         if self.open_profiles[line.channel_index] & line.profile_mask:
             self.newcomer = contact
             return True
-        if contact.priority_s or contact.strict_class or not line.plain_rank:
-            key = rank_key(contact, line.queue, line.due_after_ms)
+        if contact.priority_s or contact.strict_class or not line.plain_place:
+            key = own_place(contact, line.queue)
         else:
-            key = line.plain_rank + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+            key = line.plain_place + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
         contact.key = key
         before = line.head
         line.add(key, contact)
@@ -163,6 +224,7 @@ class IndexLines(IndexTables):
         only = only_of(plan, asks)
         key = (asks.queue_id, asks.channel, stage.needs, only, stage.also, stage.selection)
         line = self.lines.get(key) or self._make_line(key)
+        line.own = None
         self._planned_memo = (asks, line, stage)
         return line
 
@@ -194,10 +256,16 @@ class IndexLines(IndexTables):
             and memo[3] == reserved
         ):
             return memo[4]
-        needs = needs_of(self._state.queue_policy(queue_id), skills)
+        queue = self._state.queue_policy(queue_id)
+        needs = needs_of(queue, skills)
         only = None if reserved is None else (reserved,)
         key: LineKey = (queue_id, channel, needs, only, (), None)
-        line = self.lines.get(key) or self._make_line(key)
+        line = self.lines.get(key)
+        if line is None:
+            line = self._make_line(key)
+            line.own = tuple(sorted(skills.items())) if queue.requires else needs
+        elif queue.requires and line.own is not None and line.own != tuple(sorted(skills.items())):
+            line.own = None  # What one asks for and another does not, the queue requires of both.
         self._memo = (queue_id, channel, skills, reserved, line)
         return line
 
@@ -289,21 +357,23 @@ class IndexLines(IndexTables):
         (self.held_lines if held else self.lines)[key] = line
         self.queue_lines.setdefault(line.queue_id, []).append(line)
         if held:
-            for profile in self.profiles.values():
-                self._meet(profile, line)
+            self._meet_all(line)
             return line
         if line.only is not None:
             for agent_id in line.only:
                 self.private.setdefault(agent_id, []).append(line)
             return line
         self.channel_lines[channel.index] |= line.bit
-        for profile in self.profiles.values():
-            self._meet(profile, line)
+        self._meet_all(line)
         return line
 
     def _drop_line(self, line: Line) -> None:
         self._memo = self._planned_memo = None
-        del (self.held_lines if line.held else self.lines)[line.key]
+        table = self.held_lines if line.held else self.lines
+        if table.get(line.key) is line:  # Another may have come to ask for the same.
+            del table[line.key]
+        for profile in self.profiles_in(line.profile_mask):
+            profile.mask &= ~line.bit
         self.by_index[line.index] = None
         self._free_indexes.append(line.index)
         self.queue_lines[line.queue_id].remove(line)

@@ -133,7 +133,7 @@ def _lines(state: RoutingState) -> Iterator[str]:
         if any(contact.held is not line.held for contact in line.by_key.values()):
             yield f"I20 line {line.req} mixes those who are held back with others"
         if len(line.waiting) != len(line.by_key) or line.head != (
-            line.waiting[0] if line.by_key else 0
+            line.waiting[0] + line.base if line.by_key else 0
         ):
             yield f"I20 line {line.req} is out of order"
 

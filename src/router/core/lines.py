@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from sortedcontainers import SortedList
 
-from router.core.ranking import plain_rank
+from router.core.ranking import base_of, plain_place
 from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
@@ -69,6 +69,7 @@ class Line:
         "asked",
         "asked_mask",
         "auto_accept",
+        "base",
         "bit",
         "broadcast",
         "by_key",
@@ -84,7 +85,8 @@ class Line:
         "needs",
         "offer_timeout_ms",
         "only",
-        "plain_rank",
+        "own",
+        "plain_place",
         "profile_mask",
         "queue",
         "queue_id",
@@ -106,26 +108,18 @@ class Line:
         by_due_date: bool = False,
         held: bool = False,
     ) -> None:
-        self.key = key
-        self.queue_id, self.channel, self.needs, self.only, self.also, selection = key
         self.held = held
         """Of contacts that wait for their queue to open."""
+        self.own: Needs | None = None
+        """What every contact in it asks for itself, the queue apart; none: they are not known to ask for the same."""
+        self.head = 0
+        """The place of the first, in the total order; 0: nobody waits. Within the line places are counted from ``base``."""
+        self.base = 0
+        self.ask(key)
         self.index = index
         self.bit = 1 << index
         self.channel_index = channel_index
-        self.channel_policy = channel_policy
-        self.queue = queue
-        self.req = req_text(self.queue_id, self.channel, self.needs, self.only, self.also)
-        self.selection: Selection = selection or queue.selection
-        self.broadcast = queue.broadcast
-        self.cool_down_ms = queue.cool_down_s * 1000
-        self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
-        self.plain_rank = plain_rank(queue, self.due_after_ms)
-        self.units = channel_policy.units
-        timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s
-        self.offer_timeout_ms = timeout_s * 1000
-        auto = queue.auto_accept
-        self.auto_accept = channel_policy.auto_accept if auto is None else auto
+        self.renew(queue, channel_policy, by_due_date=by_due_date)
         self.profile_mask = 0
         self.asked_mask = 0
         self.asked: list[Any] = []
@@ -135,7 +129,49 @@ class Line:
         """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""
         self._few = True
         self.by_key: dict[int, Contact] = {}
-        self.head = 0
+
+    def ask(self, key: LineKey) -> None:
+        """Be the line of this requirement class from now on."""
+        self.key = key
+        self.queue_id, self.channel, self.needs, self.only, self.also, _ = key
+        self.req = req_text(self.queue_id, self.channel, self.needs, self.only, self.also)
+
+    def renew(
+        self, queue: QueuePolicy, channel_policy: ChannelPolicy, *, by_due_date: bool
+    ) -> None:
+        """Go by these from now on. Everybody keeps his place in the line; the line as a whole may stand elsewhere."""
+        self.channel_policy = channel_policy
+        self.queue = queue
+        self.selection: Selection = self.key[5] or queue.selection
+        self.broadcast = queue.broadcast
+        self.cool_down_ms = queue.cool_down_s * 1000
+        self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
+        self.units = channel_policy.units
+        timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s
+        self.offer_timeout_ms = timeout_s * 1000
+        auto = queue.auto_accept
+        self.auto_accept = channel_policy.auto_accept if auto is None else auto
+        self.plain_place = plain_place(queue)
+        before, self.base = self.base, base_of(queue, self.due_after_ms)
+        if self.head:
+            self.head += self.base - before
+
+    def fill(self, places: dict[int, Contact]) -> None:
+        """Let all of these stand here as well."""
+        self.by_key |= places
+        self._few = len(self.by_key) <= _FEW_MAX
+        self.waiting = sorted(self.by_key)
+        self.head = self.waiting[0] + self.base
+        if not self._few:
+            self._many()
+
+    def place_of(self, contact: Contact) -> int:
+        """Where one who stands here is in the total order."""
+        return contact.key + self.base
+
+    def at(self, place: int) -> Contact:
+        """Who stands at that place of the total order."""
+        return self.by_key[place - self.base]
 
     def add(self, key: int, contact: Contact) -> None:
         """Put a contact at its place."""
@@ -146,15 +182,16 @@ class Line:
         else:
             self.waiting.add(key)
         self.by_key[key] = contact
-        if not self.head or key < self.head:
-            self.head = key
+        place = key + self.base
+        if not self.head or place < self.head:
+            self.head = place
 
     def remove(self, key: int) -> None:
         """Take a contact out."""
         del self.by_key[key]
-        if key == self.head:
+        if key + self.base == self.head:
             del self.waiting[0]
-            self.head = self.waiting[0] if self.by_key else 0
+            self.head = self.waiting[0] + self.base if self.by_key else 0
         elif self._few:
             del self.waiting[bisect_left(self.waiting, key)]
         else:
@@ -171,13 +208,14 @@ class Line:
         """Who waits longest here, priorities apart."""
         if not self.head:
             return None
-        return self.by_key[self.waiting[-1] if self.queue.order is _LIFO else self.head]
+        return self.by_key[self.waiting[-1 if self.queue.order is _LIFO else 0]]
 
-    def before(self, key: int) -> int:
-        """How many wait here ahead of that place."""
+    def before(self, place: int) -> int:
+        """How many wait here ahead of that place of the total order."""
         waiting = self.waiting
         if not waiting:
             return 0
+        key = place - self.base
         # The last one and whoever comes after him are asked about most, and need no counting.
         last = waiting[-1]
         if key >= last:

@@ -118,7 +118,7 @@ def _idle_no(agent: Agent) -> int:
 
 
 def _rank(contact: Contact) -> int:
-    return contact.key
+    return 0 if contact.line is None else contact.line.place_of(contact)
 
 
 def kept_apart(index: Index, contact: Contact, agent: Agent, at_ms: int) -> bool:
@@ -153,7 +153,7 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
                 key = _first_for(index, line, agent, at_ms)
                 if key and (not best_key or key < best_key):
                     best, best_key = line, key
-    return None if best is None else (best.by_key[best_key], best)
+    return None if best is None else (best.at(best_key), best)
 
 
 def _reachable(index: Index, agent: Agent) -> int:
@@ -196,7 +196,7 @@ def _next_by_rank(
             best, best_line = (class_of(key), rank, key), line
     if best is None or best_line is None:
         return None
-    return best_line.by_key[best[2]], best_line
+    return best_line.at(best[2]), best_line
 
 
 def _lines_of(index: Index, mask: int) -> list[Line]:
@@ -223,7 +223,7 @@ def _first_of_few(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[Li
         key = line.head
         if best_key and key > best_key:
             continue
-        head = line.by_key[key]
+        head = line.by_key[key - line.base]
         if head.cool_downs or head.offers or head.callback:
             key = _first_for(index, line, agent, at_ms)
         if key and (not best_key or key < best_key):
@@ -253,14 +253,14 @@ def _first_by_heads(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[
 
 def _first_for(index: Index, line: Line, agent: Agent, at_ms: int) -> int:
     """The place of the first contact in the line that is not kept apart from this agent; 0: none."""
-    head = line.by_key[line.head]
+    head = line.at(line.head)
     if not (head.cool_downs or head.offers or head.callback) or not kept_apart(
         index, head, agent, at_ms
     ):
         return line.head
     for key in line.waiting:
         if not kept_apart(index, line.by_key[key], agent, at_ms):
-            return int(key)
+            return int(key) + line.base
     return 0
 
 

@@ -153,14 +153,14 @@ class Profile:
         qualification: Qualification,
     ) -> None:
         self.key = key
-        skills, queues, barred, self.facts, places, ranks = key
+        _, queues, barred, self.facts, places, ranks = key
         self.qualification = qualification
         self.index = index
         self.bit = 1 << index
-        self.skills = {skill: level for skill, level in skills if skill in declared}
+        self.skills: dict[str, int] = {}
         self.queues = None if queues is None else frozenset(queues)
         self.barred = frozenset(channel for channel, _ in barred)
-        self.flexibility = len(self.skills)
+        self.flexibility = 0
         self.places = dict(places)
         """The facts that order agents, as whole numbers."""
         self.ranks = dict(ranks)
@@ -171,6 +171,14 @@ class Profile:
         self.ready = 0
         """How many of them are READY, busy or not."""
         self.idle = [IdleOrder(i, self) for i in range(channels)]
+        self.declare(declared)
+
+    def declare(self, skills: frozenset[str]) -> bool:
+        """Only these count from now on; whether that makes a difference for these agents."""
+        before = self.skills
+        self.skills = {skill: level for skill, level in self.key[0] if skill in skills}
+        self.flexibility = len(self.skills)
+        return self.skills != before
 
     def serves(self, line: Line) -> bool:
         """Whether these agents are qualified for the line, a reservation apart."""

@@ -30,29 +30,41 @@ def rank_key(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int
 
     ``due_after_ms``: the time within which contacts of this queue are to be answered, where due dates are compared.
     """
+    return own_place(contact, queue) + base_of(queue, due_after_ms)
+
+
+def base_of(queue: QueuePolicy, due_after_ms: int = 0) -> int:
+    """What the queue adds to the place of everybody in it: when it changes, nobody in a line changes places."""
+    credit_ms = 1000 * queue.priority_s
+    if queue.order is _NEWEST_FIRST:
+        return -credit_ms << SEQ_BITS
+    return due_after_ms - credit_ms << SEQ_BITS
+
+
+def own_place(contact: Contact, queue: QueuePolicy) -> int:
+    """The place among those of the same queue."""
     strict = contact.strict_class
     if queue.strict_class > strict:
         strict = queue.strict_class
     if contact.raised_class > strict:
         strict = contact.raised_class
-    credit_ms = 1000 * (contact.priority_s + queue.priority_s + contact.raised_s)
+    credit_ms = 1000 * (contact.priority_s + contact.raised_s)
     if queue.order is _NEWEST_FIRST:
         newest = _TIME_MASK - (contact.queued_at_ms + credit_ms + _TIME_OFFSET)
         place = newest << SEQ_BITS | _SEQ_MASK - contact.orig_seq
         return (_CLASS_MAX - strict) << _CLASS_SHIFT | _LIFO | place
-    when = contact.queued_at_ms + due_after_ms - credit_ms + _TIME_OFFSET
+    when = contact.queued_at_ms - credit_ms + _TIME_OFFSET
     return (_CLASS_MAX - strict) << _CLASS_SHIFT | when << SEQ_BITS | contact.orig_seq
 
 
-def plain_rank(queue: QueuePolicy, due_after_ms: int = 0) -> int:
+def plain_place(queue: QueuePolicy) -> int:
     """What every contact of a ``fifo`` queue has in common that brings no priority or class of its own; 0: another order.
 
-    Its place is this and its submit, then its ``orig_seq`` in the last ``SEQ_BITS``.
+    Its own place is this and its submit, then its ``orig_seq`` in the last ``SEQ_BITS``.
     """
     if queue.order is _NEWEST_FIRST:
         return 0
-    strict = _CLASS_MAX - queue.strict_class << _CLASS_SHIFT - SEQ_BITS
-    return strict + due_after_ms - 1000 * queue.priority_s + _TIME_OFFSET
+    return (_CLASS_MAX - queue.strict_class << _CLASS_SHIFT - SEQ_BITS) + _TIME_OFFSET
 
 
 def class_of(key: int) -> int:

@@ -1,10 +1,11 @@
 """State to bytes and back. Primary fields only; what is derived is built anew, so a snapshot can never disagree with itself.
 
-The same state gives the same bytes: records go out in the order of their ids, mappings in key order.
+The same state gives the same bytes: contacts and agents go out in the order in which they came, offers and assignments by agent,
+mappings in key order. ``imaging.py`` makes the same bytes in pieces.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -19,9 +20,9 @@ from router.core.timers import Timers
 from router.model.policy import Policy
 from router.model.states import ContactState
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
-_DERIVED: Final[dict[type, frozenset[str]]] = {
+DERIVED: Final[dict[type, frozenset[str]]] = {
     Contact: frozenset({"line", "key", "raised_s", "raised_class"}),
     Agent: frozenset(
         {
@@ -36,6 +37,7 @@ _DERIVED: Final[dict[type, frozenset[str]]] = {
             "closed",
             "cap_until_ms",
             "room",
+            "joined_no",
             "counted_ready",
             "profile",
         }
@@ -44,14 +46,14 @@ _DERIVED: Final[dict[type, frozenset[str]]] = {
 
 
 def _primary(record: type[Struct]) -> tuple[str, ...]:
-    left_out = _DERIVED.get(record, frozenset())
+    left_out = DERIVED.get(record, frozenset())
     return tuple(name for name in record.__struct_fields__ if name not in left_out)
 
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
     kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, Dedupe, QueueHours)
 }
-_ROW: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
+ROW: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
     kind: attrgetter(*fields) for kind, fields in _FIELDS.items()
 }
 
@@ -67,58 +69,84 @@ class Image(Struct, array_like=True):
     idle_counter: int
     submitted: int
     totals: dict[str, int]
-    contacts: list[tuple[Any, ...]]
+    contacts: list[Contact]
     ended: list[tuple[str, int]]
-    offers: list[tuple[Any, ...]]
-    assignments: list[tuple[Any, ...]]
-    agents: list[tuple[Any, ...]]
-    dedupe: list[tuple[bytes, tuple[Any, ...]]]
+    offers: list[Offer]
+    assignments: list[Assignment]
+    agents: list[Agent]
+    dedupe: list[tuple[bytes, Dedupe]]
     rule_counts: RuleCounts = msgspec.field(default_factory=RuleCounts)
     day: str | None = None
     day_until_ms: int | None = None
     shadow_policy: Policy | None = None
     shadow_seq: int = 0
-    hours: list[tuple[str, tuple[Any, ...]]] = []
+    hours: list[tuple[str, QueueHours]] = []
     learned: Learned = field(default_factory=Learned)
 
 
-_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
-_DECODER: Final = msgspec.msgpack.Decoder(Image)
+ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
+
+
+class _NoType:
+    """Stands in for the types of derived fields while annotations are read."""
+
+
+def _decoder() -> msgspec.msgpack.Decoder[Image]:
+    # The records' annotations name derived types that their room imports for type checkers only.
+    from router.core import state as state_module
+
+    names = vars(state_module)
+    missing = [name for name in ("Line", "Profile") if name not in names]
+    for name in missing:
+        names[name] = _NoType
+    try:
+        return msgspec.msgpack.Decoder(Image)
+    finally:
+        for name in missing:
+            del names[name]
+
+
+_DECODER: Final = _decoder()
+
+
+def totals(state: RoutingState) -> dict[str, int]:
+    """How many contacts have ended in which way."""
+    return {str(s): state.ended_counts[s] for s in ContactState if s.is_terminal}
+
+
+def rows_of(records: Iterable[Struct]) -> list[Any]:
+    """What of the records is kept."""
+    return [ROW[type(record)](record) for record in records]
 
 
 def dump(state: RoutingState) -> bytes:
     """The state as bytes."""
-    terminal = [s for s in ContactState if s.is_terminal]
-    return _ENCODER.encode(
-        Image(
-            format=FORMAT,
-            seq=state.seq,
-            at_ms=state.event_at_ms,
-            policy=state.policy,
-            policy_version=state.policy_version,
-            idle_counter=state.idle_counter,
-            submitted=state.submitted,
-            totals={str(s): state.ended_counts[s] for s in terminal},
-            contacts=_rows(Contact, state.contacts),
-            ended=list(state.ended),
-            offers=_rows(Offer, state.offers),
-            assignments=_rows(Assignment, state.assignments),
-            agents=_rows(Agent, state.agents),
-            dedupe=[(key, _ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
-            rule_counts=state.rule_counts,
-            day=state.day,
-            day_until_ms=state.day_until_ms,
-            shadow_policy=state.shadow_policy,
-            shadow_seq=state.shadow_seq,
-            hours=[(name, _ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
-            learned=state.learned,
+    agents = state.agents.values()
+    return ENCODER.encode(
+        (
+            FORMAT,
+            state.seq,
+            state.event_at_ms,
+            state.policy,
+            state.policy_version,
+            state.idle_counter,
+            state.submitted,
+            totals(state),
+            rows_of(state.contacts.values()),
+            list(state.ended),
+            rows_of(offer for agent in agents for offer in agent.offers.values()),
+            rows_of(work for agent in agents for work in agent.assignments.values()),
+            rows_of(agents),
+            [(key, ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
+            state.rule_counts,
+            state.day,
+            state.day_until_ms,
+            state.shadow_policy,
+            state.shadow_seq,
+            [(name, ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
+            state.learned,
         )
     )
-
-
-def _rows(kind: type[Struct], records: dict[str, Any]) -> list[tuple[Any, ...]]:
-    row = _ROW[kind]
-    return [row(records[name]) for name in sorted(records)]
 
 
 def load(data: bytes) -> RoutingState:
@@ -137,61 +165,32 @@ def load(data: bytes) -> RoutingState:
     state.learned = image.learned
     for name, total in image.totals.items():
         state.ended_counts[ContactState(name)] = total
-    state.contacts = {c.contact_id: c for c in _records(Contact, image.contacts)}
-    state.ended = deque((contact_id, at_ms) for contact_id, at_ms in image.ended)
-    state.offers = {o.offer_id: o for o in _records(Offer, image.offers)}
-    state.assignments = {a.assignment_id: a for a in _records(Assignment, image.assignments)}
-    state.agents = {a.agent_id: a for a in _records(Agent, image.agents)}
-    for key, row in image.dedupe:
-        state.dedupe[key] = msgspec.convert(dict(zip(_FIELDS[Dedupe], row, strict=True)), Dedupe)
-        state.dedupe_order.append(key)
+    state.contact_log = image.contacts
+    state.contacts = {c.contact_id: c for c in image.contacts}
+    state.ended = deque(image.ended)
+    state.offers = {o.offer_id: o for o in image.offers}
+    state.assignments = {a.assignment_id: a for a in image.assignments}
+    state.agents = {a.agent_id: a for a in image.agents}
+    state.agent_log, state.agents_joined = image.agents, len(image.agents)
+    for number, agent in enumerate(image.agents, start=1):
+        agent.joined_no = number
+    state.dedupe = dict(image.dedupe)
+    state.dedupe_order = deque(state.dedupe)
     state.rule_counts = image.rule_counts
-    for name, row in image.hours:
-        state.hours[name] = msgspec.convert(
-            dict(zip(_FIELDS[QueueHours], row, strict=True)), QueueHours
-        )
+    state.hours = dict(image.hours)
+    _share_names(state)
     _derive(state)
     return state
 
 
-def _records(kind: Any, rows: list[tuple[Any, ...]]) -> list[Any]:
-    fields = _FIELDS[kind]
-    convert = _SHAPES[kind]
-    return [kind(**convert(dict(zip(fields, row, strict=True)))) for row in rows]
-
-
-def _shape(kind: type[Struct]) -> Any:
-    """A converter of one record's plain values into typed ones, derived fields apart."""
-    types = msgspec.structs.fields(kind)
-    wanted = [(f.name, f.type) for f in types if f.name in _FIELDS[kind]]
-    plain = msgspec.defstruct(f"{kind.__name__}Row", wanted)
-
-    def convert(values: dict[str, Any]) -> dict[str, Any]:
-        return msgspec.structs.asdict(msgspec.convert(values, plain))
-
-    return convert
-
-
-class _NoLine:
-    """Stands in for the derived types while annotations are read."""
-
-
-def _shapes() -> dict[type, Any]:
-    # The records' annotations name derived types that this room imports for type checkers only.
-    from router.core import state as state_module
-
-    names = vars(state_module)
-    missing = [name for name in ("Index", "Line", "Profile", "Timers") if name not in names]
-    for name in missing:
-        names[name] = _NoLine
-    try:
-        return {kind: _shape(kind) for kind in (Contact, Agent, Offer, Assignment)}
-    finally:
-        for name in missing:
-            del names[name]
-
-
-_SHAPES: Final = _shapes()
+def _share_names(state: RoutingState) -> None:
+    """Every record has come with names of its own: they are few, so let each be there once."""
+    names: dict[str, str] = {}
+    shared = names.setdefault
+    for kind in (state.contacts, state.offers, state.assignments):
+        for record in kind.values():
+            record.channel = shared(record.channel, record.channel)
+            record.queue_id = shared(record.queue_id, record.queue_id)
 
 
 def _derive(state: RoutingState) -> None:

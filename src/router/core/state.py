@@ -2,6 +2,8 @@
 
 Each record has primary fields, which a snapshot keeps and the digest covers, and derived ones (marked), which are rebuilt
 from the primary ones: places in lines, capacity used, room.
+
+Derived fields stand last: a snapshot has a record as an array of its primary fields, in this order.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from router.model.states import (
 )
 
 if TYPE_CHECKING:
+    from router.core.imaging import Imaging
     from router.core.index import Index
     from router.core.lines import Line
     from router.core.profiles import Profile
@@ -55,7 +58,7 @@ class Callback(Struct, kw_only=True, gc=False):
     """How the last attempt went, and the event that says so."""
 
 
-class Contact(Struct, gc=False):
+class Contact(Struct, array_like=True, gc=False):
     """A contact, live or ended within retention."""
 
     contact_id: ContactId
@@ -123,7 +126,7 @@ class Contact(Struct, gc=False):
         return callback is not None and callback.phase is not CallbackPhase.CONNECTED
 
 
-class Offer(Struct, gc=False):
+class Offer(Struct, array_like=True, gc=False):
     """A pending offer."""
 
     offer_id: OfferId
@@ -146,7 +149,7 @@ class Offer(Struct, gc=False):
     values: dict[str, FactValue] | None = None
 
 
-class Assignment(Struct, gc=False):
+class Assignment(Struct, array_like=True, gc=False):
     """Work in an agent's hands, until it is completed."""
 
     assignment_id: AssignmentId
@@ -173,7 +176,7 @@ class Assignment(Struct, gc=False):
     values: dict[str, FactValue] | None = None
 
 
-class Agent(Struct, kw_only=True):
+class Agent(Struct, kw_only=True, array_like=True):
     """An agent's record, state and work."""
 
     agent_id: AgentId
@@ -224,13 +227,15 @@ class Agent(Struct, kw_only=True):
     """Derived: when time alone opens one of the capped ones again."""
     room: int = 0
     """Derived: bits of the channels of which he could be offered an item now."""
+    joined_no: int = 0
+    """Derived: how many agents were put on record before him, and he."""
     counted_ready: bool = False
     """Derived: whether his profile counts him among its READY agents."""
     profile: Profile | None = None
     """Derived: the agents who may take the same lines."""
 
 
-class QueueHours(Struct, gc=False):
+class QueueHours(Struct, array_like=True, gc=False):
     """Whether a queue is open, of which that is not always so. A queue without such a record is open for good."""
 
     is_open: bool
@@ -246,7 +251,7 @@ class QueueHours(Struct, gc=False):
         return self.reason == "supervisor"
 
 
-class Dedupe(Struct, frozen=True, gc=False):
+class Dedupe(Struct, frozen=True, array_like=True, gc=False):
     """The first answer to an idempotency key."""
 
     fingerprint: bytes
@@ -278,10 +283,18 @@ class RoutingState:
         """The workspace's local date, while a queue's selection asks for it."""
         self.day_until_ms: int | None = None
         self.contacts: dict[ContactId, Contact] = {}
+        """In the order in which they came."""
+        self.contact_log: list[Contact] = []
+        """Derived: the same contacts in the same order, so that they can be gone through in pieces; some have been forgotten."""
         self.ended: deque[tuple[ContactId, int]] = deque()
         self.offers: dict[OfferId, Offer] = {}
         self.assignments: dict[AssignmentId, Assignment] = {}
         self.agents: dict[AgentId, Agent] = {}
+        """In the order in which they were put on record."""
+        self.agent_log: list[Agent] = []
+        """Derived: the same agents in the same order, and some who have been removed."""
+        self.agents_joined = 0
+        """Derived: how many have been put on record since the start."""
         self.dedupe: dict[bytes, Dedupe] = {}
         self.dedupe_order: deque[bytes] = deque()
         self.ended_counts: dict[ContactState, int] = dict.fromkeys(TERMINAL, 0)
@@ -291,6 +304,8 @@ class RoutingState:
         """Queues that open and close."""
         self.calendars: dict[str, Calendar] = {}
         """Derived: the policy's calendars, made ready as ``decide`` asks for them."""
+        self.imaging: Imaging | None = None
+        """Derived: the snapshot that is being made in pieces; it hears of every event before it is applied."""
         self.tallies: dict[QueueId, dict[ContactState, int]] = {}
         self.learned = Learned()
 

@@ -1,5 +1,5 @@
 """Timers inside the core: a heap of (due, kind, id, other). A deadline that has moved or gone is not taken out; it is seen to be
-stale when it comes up, because its record says another time. When the stale ones are many, the heap is made anew."""
+stale when it comes up, because its record says another time. When there are many, stale ones are taken out a few at a time."""
 
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
@@ -49,6 +49,7 @@ _WAIT: Final = TimerKind.WAIT
 _WRAP_UP: Final = TimerKind.WRAP_UP
 _OF_AGENTS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE, TimerKind.CAP})
 _SLACK: Final = 10_000
+_SWEPT_AT_ONCE: Final = 4
 
 
 class Timers:
@@ -59,13 +60,17 @@ class Timers:
         self.heap: list[Entry] = []
         """The same list for good: the engine looks at its first entry before every command; ``due`` takes it out if it stands."""
         self._limit = _SLACK
+        self._swept_to = -1
+        """The next entry to look at in a round of cleaning up; below 0: none is under way."""
+        self._found = 0
+        """Entries that stand, in this round."""
 
     def add(self, due_ms: int, kind: TimerKind, subject: str, other: str = "") -> None:
         """Remember a deadline."""
         heap = self.heap
         heappush(heap, (due_ms, kind, subject, other))
-        if len(heap) > self._limit:
-            self._compact()
+        if len(heap) > self._limit or self._swept_to >= 0:
+            self._sweep()
 
     def due(self, at_ms: int) -> Entry | None:
         """Take out the first deadline that is due and still stands."""
@@ -134,11 +139,23 @@ class Timers:
         self.heap[:] = heap
         self._limit = 2 * len(heap) + _SLACK
 
-    def _compact(self) -> None:
-        self.heap[:] = [entry for entry in self.heap if self._stands(entry)]
-        heapify(self.heap)
-        # Twice what stands: the next clean-up is paid for by as many additions.
-        self._limit = 2 * len(self.heap) + _SLACK
+    def _sweep(self) -> None:
+        """Look at some entries from the end on and take out the stale ones: no single command pays for all of them."""
+        heap, place = self.heap, self._swept_to
+        if place < 0:
+            place, self._found = len(heap) - 1, 0
+        for _ in range(_SWEPT_AT_ONCE):
+            if place < len(heap):
+                if self._stands(heap[place]):
+                    self._found += 1
+                else:
+                    _take_out(heap, place)
+            place -= 1
+            if place < 0:
+                # Twice what stands: the next round is paid for by as many additions.
+                self._limit = 2 * self._found + _SLACK
+                break
+        self._swept_to = place
 
     def _stands(self, entry: Entry) -> bool:
         due, kind, subject, other = entry
@@ -182,3 +199,21 @@ class Timers:
         if kind == _PREFERRED:
             return contact.preferred_until_ms == due and contact.key != 0
         return contact.key != 0 and (contact.cool_downs or {}).get(other) == due
+
+
+def _take_out(heap: list[Entry], place: int) -> None:
+    """The last entry takes its place, and goes up or down from there."""
+    last = heap.pop()
+    if place == len(heap):
+        return
+    while place and last < heap[above := (place - 1) // 2]:
+        heap[place] = heap[above]
+        place = above
+    while (below := 2 * place + 1) < len(heap):
+        if below + 1 < len(heap) and heap[below + 1] < heap[below]:
+            below += 1
+        if not heap[below] < last:
+            break
+        heap[place] = heap[below]
+        place = below
+    heap[place] = last

@@ -187,10 +187,11 @@ def plan_name(state: RoutingState, contact: Contact) -> str | None:
 
 def position(state: RoutingState, contact: Contact) -> int | None:
     """1 = next, among those waiting in its queue whatever they require."""
-    if not contact.key:
+    if not contact.key or contact.line is None:
         return None
+    place = contact.line.place_of(contact)
     lines = state.index.queue_lines.get(contact.queue_id, ())
-    ahead = sum(line.before(contact.key) for line in lines)
+    ahead = sum(line.before(place) for line in lines)
     return ahead + 1
 
 

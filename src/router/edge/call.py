@@ -14,6 +14,7 @@ from router.model.commands import Command
 from router.model.errors import InboxFull, JournalUnavailable, Stopping
 from router.model.outcome import Done
 from router.model.refusals import RefusalCode, Refused
+from router.runtime.snapshots import Imaged
 from router.runtime.writer import Answered, Reply
 
 T = TypeVar("T")
@@ -101,6 +102,11 @@ class Call:
             self.backend.writer.ask(self.workspace, question)
         )
         return answered
+
+    async def image(self) -> Imaged:
+        """The state as bytes; it includes everything that was acknowledged before."""
+        image: Imaged = await self._answer(self.backend.writer.image(self.workspace))
+        return image
 
     async def _answer(self, answer: Awaitable[Any]) -> Any:
         timeout_s = self.backend.settings.edge.answer_timeout_s

@@ -1,9 +1,11 @@
 """The history over HTTP: every event, the workspace in figures, the hash over its state. For checkers and supervisors."""
 
+import asyncio
 from typing import Final
 
 import msgspec
 
+from router.core.engine import digest_of
 from router.edge.audience import as_sent
 from router.edge.call import Answer, Call
 from router.edge.documents import (
@@ -47,11 +49,11 @@ async def get_state(call: Call) -> Answer:
 
 async def get_digest(call: Call) -> Answer:
     """The hash over the state."""
-    answered = await call.ask(lambda engine: engine.digest())
+    place = await call.ask(lambda _engine: None)
+    image = await call.image()
+    digest = await asyncio.to_thread(digest_of, image.parts)
     return Answer(
-        body=DigestDocument(
-            gen=answered.gen, epoch=answered.epoch, seq=answered.seq, digest=answered.value
-        )
+        body=DigestDocument(gen=place.gen, epoch=place.epoch, seq=image.seq, digest=digest)
     )
 
 

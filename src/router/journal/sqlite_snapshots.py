@@ -29,9 +29,9 @@ class StoredSnapshot(Struct, frozen=True):
 
 def parts_of(snapshot: Snapshot) -> Iterator[bytes]:
     """The bytes in pieces."""
-    data = snapshot.core + snapshot.meters
-    for offset in range(0, len(data), PART_BYTES):
-        yield data[offset : offset + PART_BYTES]
+    for data in (snapshot.core, snapshot.meters):
+        for offset in range(0, len(data), PART_BYTES):
+            yield data[offset : offset + PART_BYTES]
 
 
 def exists(connection: sqlite3.Connection, workspace: int, seq: int) -> bool:

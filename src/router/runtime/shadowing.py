@@ -12,7 +12,6 @@ from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from router.core.engine import Engine
 from router.core.shadow import Shadow
 from router.core.shadow.book import Book
 from router.journal.port import Record
@@ -20,10 +19,10 @@ from router.model.commands import EnqueueContact
 from router.model.errors import InboxFull, JournalUnavailable, Stopping
 from router.model.events import ShadowPolicyCleared, ShadowPolicySet
 from router.model.ids import WorkspaceId
-from router.model.policy import Policy
 from router.model.refusals import RefusalCode
 from router.model.shadow import Difference, ShadowReport
 from router.runtime.publisher import Published
+from router.runtime.snapshots import joined
 from router.runtime.writer import Writer
 
 BACKLOG_MAX: Final = 10_000
@@ -31,7 +30,7 @@ _HELPING_S: Final = 0.002
 # Of each stretch of time the shadows get a fifth at most.
 _PAUSE_S: Final = 4 * _HELPING_S
 _RETRY_S: Final = 1.0
-# A snapshot of the live state holds the loop up for a moment: not again and again.
+# An image of the live state costs something: not again and again.
 RESTART_S: Final = 10.0
 
 
@@ -199,15 +198,12 @@ class Shadowing:
 
     async def _seed(self, workspace: WorkspaceId, follower: _Follower) -> None:
         """Begin from the live state as it is now."""
-
-        def question(engine: Engine) -> tuple[bytes, Policy | None, int]:
-            return engine.snapshot(), engine.shadow_policy, engine.shadow_seq
-
-        answered = await self._writer.ask(workspace, question)
-        data, policy, policy_seq = answered.value
-        if policy is None or policy_seq != follower.policy_seq:
+        image = await self._writer.image(workspace)
+        policy = image.shadow_policy
+        if policy is None or image.shadow_seq != follower.policy_seq:
             # Replaced or ended meanwhile: the event of that is on its way here.
             return
+        data = await joined(image.parts)
         # A large state takes a while to read: not on the loop.
         shadow = await asyncio.to_thread(Shadow.from_snapshot, data, policy, book=follower.book)
         if follower.book is None:
@@ -215,7 +211,7 @@ class Shadowing:
         else:
             follower.restarts += 1
         follower.shadow, follower.book = shadow, shadow.book
-        while follower.backlog and _is_known(follower.backlog[0], answered.seq):
+        while follower.backlog and _is_known(follower.backlog[0], image.seq):
             follower.backlog.popleft()
 
     def _follow(self, workspace: WorkspaceId, follower: _Follower) -> None:

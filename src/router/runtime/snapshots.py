@@ -1,24 +1,40 @@
-"""When a snapshot is due. It bounds how long a start takes; it is never needed for correctness."""
+"""When a snapshot is due, and how it is made: in pieces, between everything else. It bounds how long a start takes; it is never
+needed for correctness."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
 
+from router.core.imaging import Imaging
 from router.journal.port import Journal, Snapshot
 from router.model.errors import JournalUnavailable
+from router.model.policy import Policy
 from router.runtime.lane import Lane
 
 # About a second of replay.
 EVENTS: Final = 50_000
 IDLE_MS: Final = 5_000
 
+# Work on an image goes on for so long, then others have the loop: a fifth of it is the image's at most.
+_HELPING_S: Final = 0.001
+_PAUSE_S: Final = 4 * _HELPING_S
+# An image that events have ended so often is made in one go.
+_BROKEN_MAX: Final = 5
+# Up to here it takes no time to speak of to put the parts together; longer ones are put together beside the loop.
+_JOINED_AT_ONCE_BYTES: Final = 1 << 20
+
 
 class SnapshotSchedule(Struct, frozen=True, kw_only=True):
-    """A workspace is due after so many events, or fewer when it has been quiet; and at an orderly stop."""
+    """A workspace is due after so many events, or fewer when it has been quiet; and at an orderly stop.
+
+    Where it has more records than that, after as many events as it has records: to make an image of a record costs about what
+    it costs to replay an event.
+    """
 
     events: int = EVENTS
     """As a rule."""
@@ -26,25 +42,47 @@ class SnapshotSchedule(Struct, frozen=True, kw_only=True):
     """Enough when nothing has happened for ``idle_ms``: then it disturbs nobody."""
     idle_ms: int = IDLE_MS
 
-    def is_due(self, *, events: int, idle_ms: int) -> bool:
-        """``events`` since the last snapshot, ``idle_ms`` since the last event."""
-        if events >= self.events:
+    def is_due(self, *, events: int, idle_ms: int, records: int = 0) -> bool:
+        """``events`` since the last snapshot, ``idle_ms`` since the last event; ``records`` in the state."""
+        if events >= max(self.events, records):
             return True
-        return idle_ms >= self.idle_ms and events >= self.events_when_idle
+        return idle_ms >= self.idle_ms and events >= max(self.events_when_idle, records // 10)
+
+
+class Imaged(Struct, frozen=True):
+    """A workspace's state after a durable event, as bytes in parts."""
+
+    seq: int
+    at_ms: int
+    parts: list[bytes]
+    shadow_policy: Policy | None
+    shadow_seq: int
 
 
 class Snapshotting:
-    """Takes the snapshots: one at a time, written while the corridor goes on.
+    """Takes the snapshots, and images for others: one at a time, made and written while the corridor goes on.
 
-    The engine's bytes are made in the corridor's own turn, between two batches: they are the state after a durable event.
+    An image is begun in the corridor's own turn, between two batches: it is the state after a durable event.
     """
 
-    def __init__(self, journal: Journal, schedule: SnapshotSchedule) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        schedule: SnapshotSchedule,
+        *,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``wake``: asks for ``proceed`` to be called soon."""
         self._journal = journal
         self._schedule = schedule
+        self._wake = wake
         self._due: deque[Lane] = deque()
+        self._wanted: deque[tuple[Lane, asyncio.Future[Imaged]]] = deque()
+        self._broken: dict[str, int] = {}
+        """By workspace: images that came to nothing, one after the other."""
         self._swept_at_ms = 0
-        self._saving: asyncio.Task[None] | None = None
+        self._working: asyncio.Task[None] | None = None
+        self._hurries = False
 
     def note(self, lane: Lane, *, events: int, at_ms: int) -> None:
         """So many events of that workspace have become durable."""
@@ -54,50 +92,122 @@ class Snapshotting:
         if before < self._schedule.events <= lane.events_since_snapshot:
             self._due.append(lane)
 
+    def want(self, lane: Lane, image: "asyncio.Future[Imaged]") -> None:
+        """Somebody else wants an image of the state as it is next time between two batches."""
+        self._wanted.append((lane, image))
+        self._wake()
+
     def proceed(self, lanes: Iterable[Lane], *, now_ms: int) -> None:
-        """Start the next snapshot where one is due and none is under way. Raises what the last one failed with."""
-        if self._saving is not None:
-            if not self._saving.done():
+        """Start the next image where one is wanted and none is under way. Raises what the last one failed with."""
+        if self._working is not None:
+            if not self._working.done():
                 return
-            self._saving.result()
-            self._saving = None
+            self._working.result()
+            self._working = None
         if now_ms - self._swept_at_ms >= self._schedule.idle_ms:
             # Now and then, not with every batch: this looks at every workspace.
             self._swept_at_ms = now_ms
             self._due.extend(lane for lane in lanes if self._is_due(lane, now_ms))
+        while self._wanted:
+            lane, wanted = self._wanted.popleft()
+            if not wanted.done():
+                self._begin(self._give(lane, wanted, self._image(lane)))
+                return
         while self._due:
             lane = self._due.popleft()
             if self._is_due(lane, now_ms):
-                self._saving = asyncio.create_task(self._save(lane))
+                self._begin(self._save(lane))
                 return
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._working = asyncio.create_task(work)
+        self._working.add_done_callback(lambda _: self._wake())
 
     async def save_all(self, lanes: Iterable[Lane]) -> None:
         """An orderly end: a snapshot of whatever has moved."""
-        if self._saving is not None:
-            await self._saving
+        self._hurries = True
+        if self._working is not None:
+            await self._working
         for lane in lanes:
             if lane.events_since_snapshot:
                 await self._save(lane)
 
     async def end(self) -> None:
         """Break off what is under way; a snapshot that is not whole does not count."""
-        if self._saving is not None and not self._saving.done():
-            self._saving.cancel()
+        for _, wanted in self._wanted:
+            if not wanted.done():
+                wanted.set_exception(JournalUnavailable("the writer has ended"))
+        if self._working is not None and not self._working.done():
+            self._working.cancel()
             with suppress(asyncio.CancelledError, JournalUnavailable):
-                await self._saving
+                await self._working
 
     def _is_due(self, lane: Lane, now_ms: int) -> bool:
         return self._schedule.is_due(
-            events=lane.events_since_snapshot, idle_ms=now_ms - lane.quiet_since_ms
+            events=lane.events_since_snapshot,
+            idle_ms=now_ms - lane.quiet_since_ms,
+            records=lane.engine.records,
         )
 
-    def _save(self, lane: Lane) -> Coroutine[Any, Any, None]:
-        engine = lane.engine
-        snapshot = Snapshot(
-            seq=engine.seq,
-            at_ms=engine.at_ms,
-            core=engine.snapshot(),
-            meters=lane.meters.snapshot(),
+    def _image(self, lane: Lane) -> Imaging:
+        image = lane.engine.image()
+        if self._broken.get(lane.workspace, 0) >= _BROKEN_MAX:
+            while image.proceed():
+                pass
+        return image
+
+    async def _made(self, lane: Lane, image: Imaging) -> Imaged | None:
+        """The image once it is whole; none where an event has ended it."""
+        try:
+            until_s = time.perf_counter() + _HELPING_S
+            while image.proceed():
+                if time.perf_counter() > until_s:
+                    await asyncio.sleep(0 if self._hurries else _PAUSE_S)
+                    until_s = time.perf_counter() + _HELPING_S
+        finally:
+            image.give_up()
+        if not image.is_done:
+            self._broken[lane.workspace] = self._broken.get(lane.workspace, 0) + 1
+            return None
+        self._broken.pop(lane.workspace, None)
+        return Imaged(
+            seq=image.seq,
+            at_ms=image.at_ms,
+            parts=image.parts(),
+            shadow_policy=image.shadow_policy,
+            shadow_seq=image.shadow_seq,
         )
+
+    async def _give(self, lane: Lane, wanted: "asyncio.Future[Imaged]", image: Imaging) -> None:
+        try:
+            made = await self._made(lane, image)
+        except asyncio.CancelledError:
+            if not wanted.done():
+                wanted.set_exception(JournalUnavailable("the writer has ended"))
+            raise
+        if made is None:
+            self._wanted.appendleft((lane, wanted))
+        elif not wanted.done():
+            wanted.set_result(made)
+
+    def _save(self, lane: Lane) -> Coroutine[Any, Any, None]:
+        events, meters = lane.events_since_snapshot, lane.meters.snapshot()
         lane.events_since_snapshot = 0
-        return self._journal.save_snapshot(lane.workspace, snapshot)
+        return self._write(lane, self._image(lane), events, meters)
+
+    async def _write(self, lane: Lane, image: Imaging, events: int, meters: bytes) -> None:
+        made = await self._made(lane, image)
+        if made is None:
+            lane.events_since_snapshot += events
+            self._due.append(lane)
+            return
+        core = await joined(made.parts)
+        snapshot = Snapshot(seq=made.seq, at_ms=made.at_ms, core=core, meters=meters)
+        await self._journal.save_snapshot(lane.workspace, snapshot)
+
+
+async def joined(parts: list[bytes]) -> bytes:
+    """The parts as one."""
+    if sum(map(len, parts)) < _JOINED_AT_ONCE_BYTES:
+        return b"".join(parts)
+    return await asyncio.to_thread(b"".join, parts)

@@ -31,7 +31,7 @@ from router.runtime.lane import Answered, Asked, Lane, Question, Reply, Waiting
 from router.runtime.pacing import Pacing
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import Meters, NoMeters, recover
-from router.runtime.snapshots import SnapshotSchedule, Snapshotting
+from router.runtime.snapshots import Imaged, SnapshotSchedule, Snapshotting
 
 __all__ = ["Writer", "WriterLimits", "Reply", "Answered"]
 
@@ -44,6 +44,8 @@ _ADVANCE: Final = AdvanceTime()
 _TAGS: Final[dict[type, str]] = {
     kind: str(kind.__struct_config__.tag) for kind in get_args(Command)
 }
+# Of one workspace in one batch; each fires some tens of timers.
+_ADVANCES_MAX: Final = 4
 
 _before_decide = crash_point("before_decide")
 _after_decide = crash_point("after_decide")
@@ -111,7 +113,7 @@ class Writer:
         )
         self._pacing = Pacing(self._limits.commit_gap_ms)
         self._creating = asyncio.Lock()
-        self._snapshots = Snapshotting(journal, self._schedule)
+        self._snapshots = Snapshotting(journal, self._schedule, wake=self.wake)
         self.on_refused_submit: (
             Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None
         ) = None
@@ -242,6 +244,16 @@ class Writer:
         self._inbox.put(workspace, Question(question, reply))
         return await reply
 
+    async def image(self, workspace: WorkspaceId) -> Imaged:
+        """The state as bytes, after a durable event that is not before this call; made while the corridor goes on.
+
+        Raises Stopping, JournalUnavailable; KeyError where there is no such workspace.
+        """
+        self._check_open(workspace)
+        image: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
+        self._snapshots.want(self._lanes[workspace], image)
+        return await image
+
     def _check_open(self, workspace: WorkspaceId) -> None:
         if self._broken:
             raise JournalUnavailable("the writer has ended")
@@ -310,9 +322,11 @@ class Writer:
         # Timers get half a batch: neither they nor the commands can shut the others out.
         due = self._deadlines.pop_due(turn.at_ms, max(1, self._limits.batch_count_max // 2))
         touched = dict.fromkeys(due)
+        # Commands wait for the next batch where more is due than fits into this one: the first of them would fire all of it.
+        is_late = False
         for workspace in due:
-            self._carry_out(turn, self._lanes[workspace], Asked(_ADVANCE, ROUTER, None))
-        for count in range(self._limits.batch_count_max - len(due)):
+            is_late |= self._advance(turn, self._lanes[workspace])
+        for count in range(0 if is_late else self._limits.batch_count_max - len(due)):
             popped = self._inbox.pop()
             if popped is None:
                 break
@@ -330,6 +344,16 @@ class Writer:
             self._deadlines.set(workspace, self._lanes[workspace].engine.next_deadline_ms())
         if _after_decide is not None and turn.records:
             _after_decide()
+
+    def _advance(self, turn: _Turn, lane: Lane) -> bool:
+        """Fire what is due. True: there is more."""
+        for _ in range(_ADVANCES_MAX):
+            seq = lane.engine.seq
+            self._carry_out(turn, lane, Asked(_ADVANCE, ROUTER, None))
+            next_ms = lane.engine.next_deadline_ms()
+            if next_ms is None or next_ms > turn.at_ms or lane.engine.seq == seq:
+                return False
+        return True
 
     def _overran(self, started_s: float) -> bool:
         return (time.perf_counter() - started_s) * 1000 > self._limits.batch_ms_max

@@ -19,6 +19,9 @@ from router.model.events import (
 )
 from router.model.states import AgentState, Presence
 
+# Agents who have been removed and are still in the log; each snapshot takes them out.
+_LOG_SLACK: Final = 1_000
+
 _UPDATED: Final = Row(AGENT, AgentUpdated)
 
 
@@ -29,6 +32,9 @@ def _updated(state: RoutingState, e: AgentUpdated) -> None:
         agent.counts = [0] * len(state.index.channel_list)
         agent.loads = [0] * len(state.index.channel_list)
         state.agents[e.agent_id] = agent
+        state.agents_joined += 1
+        agent.joined_no = state.agents_joined
+        state.agent_log.append(agent)
     else:
         agent.state = _UPDATED[agent.state]
     agent.skills = e.skills
@@ -45,6 +51,8 @@ def _removed(state: RoutingState, e: AgentRemoved) -> None:
     agent = state.agents.pop(e.agent_id)
     assert not agent.offers and not agent.assignments
     state.index.discharge(agent)
+    if len(state.agent_log) > 2 * len(state.agents) + _LOG_SLACK and state.imaging is None:
+        state.agent_log = list(state.agents.values())
 
 
 def _state_changed(state: RoutingState, e: AgentStateChanged) -> None:

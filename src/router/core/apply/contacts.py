@@ -49,6 +49,10 @@ _TERMINAL: Final = {
     for kind in (ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded)
 }
 
+# Ended contacts, and idempotency keys, that one event forgets at most: more than it adds, so the tables shrink to what is kept.
+FORGOTTEN_AT_ONCE: Final = 4
+DEDUPE_FORGOTTEN_AT_ONCE: Final = 2
+_LOG_SLACK: Final = 10_000
 
 # Reasons by which somebody puts it into the queue anew, as against coming back to its place there.
 _PUT_THERE: Final = frozenset({"transferred", "supervisor", "drained"})
@@ -90,6 +94,7 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
     if state.hours:
         contact.held = state.is_closed(queue_id)
     state.contacts[contact_id] = contact
+    state.contact_log.append(contact)
     state.submitted += 1
     state.tally(queue_id)[_QUEUED] += 1
     if e.dedupe_key is not None:
@@ -117,7 +122,7 @@ def _remember(state: RoutingState, e: ContactQueued, key: bytes) -> None:
     order = state.dedupe_order
     order.append(key)
     oldest_ms = state.at_ms - 1000 * state.policy.retention.idempotency_s
-    for _ in range(2):
+    for _ in range(DEDUPE_FORGOTTEN_AT_ONCE):
         if order and state.dedupe[order[0]].at_ms < oldest_ms:
             del state.dedupe[order.popleft()]
 
@@ -277,13 +282,18 @@ def _terminal(
 
 
 def _forget(state: RoutingState, contact_id: str) -> None:
-    """One more has ended; those beyond retention go, the oldest first."""
+    """One more has ended; those beyond retention go, the oldest first: a few at a time, however many a quiet night has left."""
     assert state.policy is not None
     retention, ended, at_ms = state.policy.retention, state.ended, state.at_ms
     ended.append((contact_id, at_ms))
     most, oldest_ms = retention.ended_contacts_max, at_ms - 1000 * retention.ended_contacts_s
-    while ended and (len(ended) > most or ended[0][1] < oldest_ms):
+    for _ in range(FORGOTTEN_AT_ONCE):
+        if not ended or (len(ended) <= most and ended[0][1] >= oldest_ms):
+            break
         del state.contacts[ended.popleft()[0]]
+    if len(state.contact_log) > 2 * len(state.contacts) + _LOG_SLACK and state.imaging is None:
+        # Each snapshot tidies it up in passing; this is for whoever takes none.
+        state.contact_log = list(state.contacts.values())
 
 
 HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {

@@ -1,4 +1,4 @@
-"""A new policy to state: the indexes are made anew under it."""
+"""A new policy to state: the indexes follow it as far as it is another one."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -10,7 +10,7 @@ from router.core.state import RoutingState
 from router.core.timers import TimerKind
 from router.model.events import DayBegan, PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
 from router.model.ids import QueueId
-from router.model.policy import Selection
+from router.model.policy import Policy, Selection
 from router.model.states import ContactState
 from router.rules.selections import selections_of
 
@@ -19,25 +19,34 @@ _NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED)
 
 
 def _published(state: RoutingState, e: PolicyPublished) -> None:
-    state.policy = e.policy
+    before, state.policy = state.policy, e.policy
     if e.drain_to:
         _adopt(state, e.drain_to)
     state.policy_version = e.version
-    for agent in state.agents.values():
-        if agent.recent:
-            caps.trim(agent, e.policy)
+    if before is None or caps_of(before) != caps_of(e.policy):
+        for agent in state.agents.values():
+            if agent.recent:
+                caps.trim(agent, e.policy)
     state.rule_counts = RuleCounts(since_ms=state.at_ms)
     if state.day is not None and Selection.FEWEST_TODAY not in selections_of(e.policy):
         count_from_here(state, None, None)
     state.calendars = {}
     if state.hours:
         state.hours = {name: h for name, h in state.hours.items() if name in e.policy.queues}
-    state.index.rebuild(e.policy)
+    state.index.follow(before, e.policy)
     state.learned.keep_queues(e.policy.queues)
+
+
+def caps_of(policy: Policy) -> list[object]:
+    """Every cap on what an agent takes within a time."""
+    return [policy.agents.cap, *((name, c.cap) for name, c in sorted(policy.channels.items()))]
 
 
 def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
     """Conversations under way in a removed queue, and callbacks for later, belong to the one that takes its contacts."""
+    tallies = [state.tallies[queue_id] for queue_id in drain_to if queue_id in state.tallies]
+    if not any(tally[name] for tally in tallies for name in _NOT_WAITING):
+        return
     for contact in state.contacts.values():
         target = drain_to.get(contact.queue_id)
         if target is None or contact.state not in _NOT_WAITING:

@@ -35,18 +35,18 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     if refused is not None:
         return refused
     before = state.policy
-    waiting = [contact for contact in state.contacts.values() if _waits(contact)]
+    with_plans = before is not None and bool(before.plans or policy.plans)
+    concerned = _everybody(state) if with_plans else _concerned(state, policy)
     drain_to = {
         queue_id: target
         for queue_id, target in sorted(command.drain_to.items())
         if queue_id in state.tallies and queue_id not in policy.queues
     }
-    before = state.policy
     step.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
     answer = step.done("policy", str(state.policy_version))
     follow_policy(step, before)
     look_at_all(step)
-    for contact in sorted(waiting, key=_orig_seq):
+    for contact in sorted(concerned, key=_orig_seq):
         if not _waits(contact):
             continue  # A queue that closes with this policy has turned it out.
         if contact.queue_id not in policy.queues:
@@ -56,10 +56,29 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
                 rescind_unqualified(step, contact, "policy")
             if not _waits(contact):
                 continue
-            if before is not None and (before.plans or policy.plans):
+            if before is not None and with_plans:
                 _follow_plan(step, contact, before)
                 leave_if_absent(step, contact)
     return answer
+
+
+def _everybody(state: RoutingState) -> list[Contact]:
+    return [contact for contact in state.contacts.values() if _waits(contact)]
+
+
+def _concerned(state: RoutingState, policy: Policy) -> list[Contact]:
+    """Those who wait in a queue that goes, and those whose offers may no longer be right."""
+    found = {}
+    lines = state.index.queue_lines
+    for queue_id in sorted(lines.keys() - policy.queues.keys()):
+        for line in lines[queue_id]:
+            for contact in line.by_key.values():
+                found[contact.contact_id] = contact
+    for offer in state.offers.values():
+        contact = state.contacts[offer.contact_id]
+        if _waits(contact):
+            found[contact.contact_id] = contact
+    return list(found.values())
 
 
 def _shown(problem: Problem) -> str:

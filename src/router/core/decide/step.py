@@ -49,6 +49,19 @@ class Step:
         return Done(subject, state, self.state.seq)
 
 
+class ImagedStep(Step):
+    """A step while a snapshot is made in pieces: that hears of every event first."""
+
+    __slots__ = ()
+
+    def emit(self, event: Event) -> None:
+        """It is about to happen, and then has happened."""
+        imaging = self.state.imaging
+        if imaging is not None:
+            imaging.before(event)
+        super().emit(event)
+
+
 def repeated(subject: str, state: str, seq: int) -> Done:
     """The answer to a command that changes nothing because it is so already."""
     return Done(subject=subject, state=state, seq=seq, replayed=True)

@@ -221,4 +221,4 @@ def leave_if_absent(step: Step, contact: Contact) -> None:
 
 
 def _place(contact: Contact) -> int:
-    return contact.key
+    return 0 if contact.line is None else contact.line.place_of(contact)

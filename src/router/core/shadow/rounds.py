@@ -216,7 +216,7 @@ def _idle_no(agent: Agent) -> int:
 
 
 def _rank(contact: Contact) -> int:
-    return contact.key
+    return 0 if contact.line is None else contact.line.place_of(contact)
 
 
 def _place(items: list[Any], one: Any) -> int:

@@ -1,0 +1,105 @@
+"""What a new policy changes for those who wait and those who work: so much of the indexes is made anew, and no more.
+
+Most changes touch one queue's times or targets. Then nobody stands elsewhere, and nobody qualifies who did not before.
+"""
+
+from typing import Final, NamedTuple
+
+from router.core.fact_order import ordering_facts
+from router.model.ids import QueueId
+from router.model.policy import Policy, QueuePolicy
+
+# What an agent can hold depends on these: every agent is weighed anew where one of them changes.
+_CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts", "cap")
+
+
+class Change(NamedTuple):
+    """The difference between two policies, as the indexes see it."""
+
+    whole: bool = False
+    """Everything has to be made anew."""
+    replaced: frozenset[QueueId] = frozenset()
+    """Queues whose contacts stand at other places, ask for something else, or may be offered to more agents at once."""
+    refiled: frozenset[QueueId] = frozenset()
+    """Further queues that require something else of everybody: each of their classes asks for something else as a whole."""
+    renewed: frozenset[QueueId] = frozenset()
+    """Queues, those refiled among them, whose lines keep everybody at his place in the line."""
+    lines: bool = False
+    """Some channel's times, or what due dates count for: every line learns them."""
+    capacity: bool = False
+    """What agents can hold: every agent is weighed anew."""
+    skills: bool = False
+    """Which skills there are: agents who have one of them may be qualified for more, or for less."""
+    entry: bool = False
+    """The entry rules, or the facts that they may name."""
+
+
+_WHOLE: Final = Change(whole=True)
+
+
+def change_between(before: Policy | None, after: Policy) -> Change:
+    """What is to be done so that the indexes are those of ``after``, where they are those of ``before``."""
+    if before is None or _concerns_every_contact(before, after):
+        return _WHOLE
+    replaced: set[QueueId] = set()
+    refiled: set[QueueId] = set()
+    renewed: set[QueueId] = set()
+    for queue_id, queue in after.queues.items():
+        old = before.queues.get(queue_id)
+        if old == queue:
+            continue
+        # Of a queue that is new there may be lines from an earlier one of that name.
+        if old is None or _stands_elsewhere(old, queue):
+            replaced.add(queue_id)
+        else:
+            renewed.add(queue_id)
+            if old.requires != queue.requires:
+                refiled.add(queue_id)
+    return Change(
+        replaced=frozenset(replaced),
+        refiled=frozenset(refiled),
+        renewed=frozenset(renewed),
+        lines=before.channels != after.channels or before.across_queues != after.across_queues,
+        capacity=_capacity(before) != _capacity(after),
+        skills=set(before.skills) != set(after.skills),
+        entry=(before.entry, before.facts) != (after.entry, after.facts)
+        or before.queues.keys() != after.queues.keys(),
+    )
+
+
+def _concerns_every_contact(before: Policy, after: Policy) -> bool:
+    return (
+        list(before.channels) != list(after.channels)
+        or before.plans != after.plans
+        or _of_queues(before) != _of_queues(after)
+        or ordering_facts(before) != ordering_facts(after)
+        or (before.facts != after.facts and _asks_for_facts(after))
+    )
+
+
+def _capacity(policy: Policy) -> list[object]:
+    return [
+        (policy.agents.units, policy.agents.cap),
+        *(tuple(getattr(one, name) for name in _CAPACITY) for one in policy.channels.values()),
+    ]
+
+
+def _asks_for_facts(policy: Policy) -> bool:
+    return any(queue.agents_when is not None for queue in policy.queues.values())
+
+
+def _of_queues(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
+    """What of queues decides who is alike, and which plan goes on."""
+    return {
+        queue_id: (queue.agents_when, queue.plan)
+        for queue_id, queue in policy.queues.items()
+        if queue.agents_when is not None or queue.plan is not None
+    }
+
+
+def _stands_elsewhere(old: QueuePolicy, new: QueuePolicy) -> bool:
+    return (
+        old.strict_class != new.strict_class
+        or old.order is not new.order
+        or old.broadcast != new.broadcast
+    )

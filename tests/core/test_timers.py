@@ -1,0 +1,36 @@
+"""The heap of deadlines cleans itself up a little at a time, and stays a heap."""
+
+from random import Random
+
+from router.core.index import Index
+from router.core.state import QueueHours, RoutingState
+from router.core.timers import TimerKind, Timers
+
+
+def some_timers(look_at_ms: dict[str, int]) -> Timers:
+    """Timers of queues that are to be looked at then."""
+    state = RoutingState()
+    state.index, state.timers = Index(state), Timers(state)
+    for name, at_ms in look_at_ms.items():
+        state.hours[name] = QueueHours(
+            is_open=True, changes_at_ms=at_ms, look_at_ms=at_ms, reason="hours"
+        )
+    return state.timers
+
+
+def test_stale_deadlines_are_taken_out_and_those_that_stand_come_in_order() -> None:
+    random = Random(5)
+    standing = {f"q{n}": random.randrange(10**6) for n in range(500)}
+    timers = some_timers(standing)
+    names = sorted(standing)
+    random.shuffle(names)
+    for n in range(60_000):
+        timers.add(random.randrange(10**6), TimerKind.HOURS, "gone")
+        if n % 120 == 0:
+            name = names[n // 120]
+            timers.add(standing[name], TimerKind.HOURS, name)
+        assert len(timers.heap) < 20_000
+    came = list(iter(lambda: timers.due(10**6), None))
+    assert [(due_ms, name) for due_ms, _, name, _ in came] == sorted(
+        (at_ms, name) for name, at_ms in standing.items()
+    )

@@ -1,0 +1,133 @@
+"""After a change of policy the indexes are those that would have been made from nothing, however little of them was made anew."""
+
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+
+from router.core.engine import Engine
+from router.core.lines import Line
+from router.core.policy_change import change_between
+from router.model import commands as c
+from router.model.policy import AcrossQueues, CapPolicy, Policy, QueueOrder, ServiceLevelPolicy
+from tests.core.world import World
+from tests.properties.test_determinism import catch_up
+from tests.properties.workload import Workload
+
+# Changes of one queue, each with whether its contacts have to be placed anew.
+OF_A_QUEUE: dict[str, tuple[Any, ...]] = {
+    "requires": ({}, {"english": 2}, {"billing": 1}),
+    "priority_s": (0, 30),
+    "strict_class": (0, 2),
+    "order": tuple(QueueOrder),
+    "broadcast": (1, 3),
+    "offer_timeout_s": (None, 7),
+    "auto_accept": (None, True),
+    "cool_down_s": (0, 20),
+    "wait_max_s": (None, 60),
+    "service_level": (ServiceLevelPolicy(), ServiceLevelPolicy(threshold_s=90)),
+}
+
+
+OF_A_CHANNEL: dict[str, tuple[Any, ...]] = {
+    "offer_timeout_s": (10, 15),
+    "units": (30, 100),
+    "per_agent_max": (1, 2, 5),
+    "cap": (None, CapPolicy(most=2, per_s=60)),
+}
+
+
+def a_small_change(random: Random, policy: Policy) -> Policy:
+    """The policy, but for one thing."""
+    kind = random.choice(("queue", "queue", "queue", "channel", "workspace"))
+    if kind == "workspace":
+        return random.choice(
+            (
+                replace(policy, skills=policy.skills[1:]),
+                replace(policy, skills=(*policy.skills, "golf", "english", "billing")),
+                replace(policy, across_queues=random.choice(tuple(AcrossQueues))),
+                replace(policy, agents=replace(policy.agents, units=random.choice((80, 160)))),
+            )
+        )
+    if kind == "channel":
+        name = random.choice(sorted(policy.channels))
+        field = random.choice(sorted(OF_A_CHANNEL))
+        channel = replace(policy.channels[name], **{field: random.choice(OF_A_CHANNEL[field])})
+        return replace(policy, channels={**policy.channels, name: channel})
+    name = random.choice(sorted(policy.queues))
+    field = random.choice(sorted(OF_A_QUEUE))
+    queue = replace(policy.queues[name], **{field: random.choice(OF_A_QUEUE[field])})
+    return replace(policy, queues={**policy.queues, name: queue})
+
+
+def test_small_changes_leave_what_a_fresh_start_would_make() -> None:
+    """And from there on the same commands lead to the same events."""
+    partly = 0
+    for seed in range(20):
+        random, world, draws = Random(seed), World(), Workload(seed + 11_000)
+        for command in draws.opening():
+            world.do(command)
+        for _ in range(8):
+            for _ in range(12):
+                draws.pause(world)
+                world.do(draws.next(world))
+            before = world.engine.policy
+            if before is None:
+                continue
+            after = a_small_change(random, before)
+            change = change_between(before, after)
+            assert not change.whole
+            outcome = world.do(c.PublishPolicy(policy=after))
+            partly += bool(outcome.events)
+            twin = Engine.restore(world.engine.snapshot())
+            assert _lines(twin) == _lines(world.engine)
+            assert world.engine.check() == []
+            for _ in range(3):
+                draws.pause(world)
+                twin = catch_up(twin, world)
+                outcome = world.do(draws.next(world))
+                assert twin.handle(world.asked[-1][1], world.at_ms) == outcome
+                assert twin.digest() == world.engine.digest()
+    assert partly > 100
+
+
+def _lines(engine: Engine) -> dict[object, object]:
+    """Every line in which somebody stands: who, what it goes by, and who may take them."""
+    index = engine._state.index
+    profiles = {profile.bit: profile for profile in index.profiles.values()}
+    return {
+        (line.key, line.held): (
+            {key: contact.contact_id for key, contact in line.by_key.items()},
+            list(line.waiting),
+            line.head,
+            _goes_by(line),
+            sorted(str(p.key) for bit, p in profiles.items() if bit & line.profile_mask),
+            line.bit & index.busy_lines != 0,
+            (line.head, line.index) in index.heads,
+        )
+        for line in index.all_lines()
+        if line.by_key
+    }
+
+
+def _goes_by(line: Line) -> tuple[object, ...]:
+    return (
+        line.queue,
+        line.channel_policy,
+        line.selection,
+        line.broadcast,
+        line.cool_down_ms,
+        line.due_after_ms,
+        line.units,
+        line.offer_timeout_ms,
+        line.auto_accept,
+        line.refs,
+    )
+
+
+def test_another_plan_makes_everything_anew() -> None:
+    """What is made then is what a start makes."""
+    draws = Workload(1)
+    one, *others = [draws.policy() for _ in range(60)]
+    changed = [replace(one, plans=other.plans) for other in others if other.plans != one.plans]
+    assert changed and all(change_between(one, other).whole for other in changed)
