@@ -66,7 +66,8 @@ class Engine:
         assert at_ms >= state.at_ms, "the clock never goes back"
         first_seq = state.seq + 1
         state.at_ms = step.at_ms = at_ms
-        step.events = events = []
+        events: list[Event] = []
+        step.events = events
         index, heap = state.index, state.timers.heap
         kind = type(command)
         if heap and heap[0][0] <= at_ms:
@@ -75,7 +76,6 @@ class Engine:
         answer = DECIDE[kind](step, command)
         # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
-            index.take_place()
             _fire_due(step, None)
         if index.newcomer is not None:
             serve_newcomer(step)
