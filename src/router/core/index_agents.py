@@ -51,7 +51,7 @@ class IndexAgents(IndexTables):
             self._free_profiles.append(profile.index)
             for line in self.all_lines():
                 line.profile_mask &= ~profile.bit
-                line.asked_mask = 0
+                line.asked_mask, line.asked = 0, []
 
     def _make_profile(self, key: ProfileKey) -> Profile:
         index = self._free_profiles.pop() if self._free_profiles else len(self.profile_list)
