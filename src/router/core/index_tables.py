@@ -51,8 +51,7 @@ class IndexTables:
         self.by_index: list[Line | None] = []
         self._free_indexes: list[int] = []
         self.channel_lines: list[int] = []
-        self.every_channel = 0
-        """Bits of all channels."""
+        self.every_channel = 0  # Bits of all of them.
         self.busy_lines = 0
         self.heads: list[tuple[int, int]] = []
         """(head, line index) of every line in which somebody waits, first in the total order first."""
@@ -67,7 +66,7 @@ class IndexTables:
         self.has_blocks = False
         """Whether some channel keeps another one away."""
         self.is_intricate = False
-        """Interrupts or caps: only then can one more item open a channel, or an item less close one."""
+        """Interrupts, caps or blocks: without them an item more can only close channels, and an item less open them."""
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
         self.has_interrupts = False
@@ -79,10 +78,9 @@ class IndexTables:
         self.seeking: dict[ContactId, Contact] = {}
         """Contacts that wait anew, or that somebody may take again."""
         self.arriving: Line | None = None
-        """The line of a contact that is just being submitted and that somebody free could take: ``decide`` says so, and its
-        event is applied without a place in that line. None: whoever comes gets his place."""
+        """The line of a contact whose submit is about to be applied; none (replay, a shadow): its place says all."""
         self.newcomer: Contact | None = None
-        """That contact, until the same step offers it (or puts it into its line after all)."""
+        """That contact where somebody is free for it, until the same step offers it (or puts it into its line after all)."""
         self.classes: dict[tuple[object, ...], Line] = {}
         """Lines of plain submits (queue, channel, skills as they were named) that have been found in order under this policy."""
         self.classifier = Classifier(_NO_POLICY)
