@@ -108,6 +108,8 @@ def test_a_failing_benchmark_fails_the_whole_and_the_others_still_run(
     bad = a_script(tmp_path / "a", "bench_bad", "raise SystemExit(1)")
     good = a_script(tmp_path / "b", "bench_good", GOOD.format(root=ROOT))
     results = tmp_path / "results"
+    results.mkdir()
+    (results / "bench_gone.json").write_text("of a script that is no more")
     monkeypatch.setattr(run, "scripts", lambda names: [bad, good])
     monkeypatch.setattr(sys, "argv", ["run.py", "--results", str(results)])
     assert run.main() == 1
@@ -115,6 +117,7 @@ def test_a_failing_benchmark_fails_the_whole_and_the_others_still_run(
     assert "bench_bad: exit code 1" in out and "1 done, 1 failed" in out
     assert "bench_bad failed" in (results / "report.md").read_text()
     assert load(results / "bench_good.json").name == "bench_good"
+    assert not (results / "bench_gone.json").exists()
 
 
 def test_a_name_of_no_benchmark_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
