@@ -88,7 +88,6 @@ class Engine:
         answer = DECIDE[kind](step, command)
         # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
-            index.take_place()
             _fire_due(step, None)
         if index.newcomer is not None:
             serve_newcomer(step)

@@ -306,7 +306,14 @@ def _ready(index: Index, mask: int) -> int:
     """READY agents of these profiles; of very many profiles the first few hundred stand for all."""
     count = mask.bit_count()
     if count <= _POOL_MAX:
-        return sum(profile.ready for profile in index.profiles_in(mask))
+        ready, profiles = 0, index.profile_list
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            profile = profiles[bit.bit_length() - 1]
+            assert profile is not None
+            ready += profile.ready
+        return ready
     ready = looked_at = 0
     for profile in index.profiles.values():
         if profile.bit & mask:

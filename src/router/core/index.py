@@ -213,7 +213,7 @@ class Index(IndexLines, IndexAgents):
             channel.policy.cap is not None for channel in self.channel_list
         )
         self.has_blocks = any(channel.blocked_by for channel in self.channel_list)
-        self.is_intricate = self.has_interrupts or self.has_caps
+        self.is_intricate = self.has_interrupts or self.has_caps or self.has_blocks
         self.channel_lines = [0] * len(self.channel_list)
         self.every_channel = (1 << len(self.channel_list)) - 1
         self._limits = {}

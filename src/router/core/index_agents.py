@@ -116,33 +116,52 @@ class IndexAgents(IndexTables):
     def take(self, agent: Agent, channel: str, units: int) -> None:
         """Use up capacity."""
         i = self.channels[channel].index
-        agent.counts[i] += 1
-        if self.has_interrupts:
-            agent.loads[i] += units
-            interrupts.weigh(agent, self.channel_list)
-        else:
-            agent.units_used += units
+        counts = agent.counts
+        counts[i] += 1
         if self.is_intricate:
-            self.refresh(agent)
-        elif agent.room and (room := self.room_of(agent)) != agent.room:
-            self._set_room(agent, room)  # One more item opens nothing: nobody is freed by it.
+            self._weigh(agent, i, units)
+            return
+        agent.units_used = used = agent.units_used + units
+        room = agent.room
+        if not room:
+            return
+        # ``room_of`` and ``_set_room``, written out: an item more only closes channels.
+        free, limits, profile = agent.units - used, agent.limits, agent.profile
+        assert profile is not None
+        for one in self.channel_list:
+            if room & one.bit:
+                i = one.index
+                if one.units > free or counts[i] >= limits[i]:
+                    room ^= one.bit
+                    order = profile.idle[i]
+                    order.size -= 1
+                    if self.many_kinds:
+                        self.idle[i].size -= 1
+                    if not order.size:
+                        self.open_profiles[i] ^= profile.bit
+        agent.room = room
 
     def release(self, agent: Agent, channel: str, units: int) -> None:
         """Give it back."""
         i = self.channels[channel].index
         agent.counts[i] -= 1
-        if self.has_interrupts:
-            agent.loads[i] -= units
-            interrupts.weigh(agent, self.channel_list)
-        else:
-            agent.units_used -= units
         if self.is_intricate:
-            self.refresh(agent)
+            self._weigh(agent, i, -units)
             return
+        agent.units_used -= units
         before, after = agent.room, self.room_of(agent)
         if after != before:
             self._set_room(agent, after)
-            self.freed[agent.agent_id] = agent
+            self.freed[agent.agent_id] = agent  # An item less only opens channels.
+
+    def _weigh(self, agent: Agent, channel_index: int, units: int) -> None:
+        """So much more of a channel is in his hands: what that leaves him, where channels have to do with each other."""
+        if self.has_interrupts:
+            agent.loads[channel_index] += units
+            interrupts.weigh(agent, self.channel_list)
+        else:
+            agent.units_used += units
+        self.refresh(agent)
 
     def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
         """Whether his items of this channel use nothing because another channel interrupts it."""

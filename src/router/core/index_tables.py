@@ -66,7 +66,7 @@ class IndexTables:
         self.has_blocks = False
         """Whether some channel keeps another one away."""
         self.is_intricate = False
-        """Interrupts or caps: only then can one more item open a channel, or an item less close one."""
+        """Interrupts, caps or blocks: without them an item more can only close channels, and an item less open them."""
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
         self.has_interrupts = False

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from router.core.apply.contacts import begin
 from router.core.apply.moves import move, remember_owner
-from router.core.state import Contact, Offer, RoutingState
+from router.core.state import Agent, Contact, Offer, RoutingState
 from router.core.transitions import ASSIGNMENT, CONTACT, Row
 from router.model.events import (
     ContactHandedOver,
@@ -24,17 +24,16 @@ def enter(
     state: RoutingState,
     contact: Contact,
     assignment_id: str,
-    agent_id: str,
+    agent: Agent,
     units: int,
     role: AssignmentRole,
     offer: Offer | None = None,
 ) -> None:
     """One more is in the conversation. His accept is put on record at once, for a late repeat of it."""
-    agent = state.agents[agent_id]
     begin(state, contact, assignment_id, agent, units, offer).role = role
     contact.parties = (*contact.parties, assignment_id)
     gone = contact.gone or {}
-    gone[assignment_id] = (OfferState.ACCEPTED, state.seq, agent_id)
+    gone[assignment_id] = (OfferState.ACCEPTED, state.seq, agent.agent_id)
     contact.gone = gone
     state.index.touch(agent)
 
@@ -43,8 +42,9 @@ def _added(state: RoutingState, e: ParticipantAdded) -> None:
     contact = state.contacts[e.contact_id]
     move(state, contact, _CONTACT[ParticipantAdded])
     contact.offers_made += 1
-    enter(state, contact, e.assignment_id, e.agent_id, e.units, AssignmentRole.PARTICIPANT)
-    state.index.take(state.agents[e.agent_id], contact.channel, e.units)
+    agent = state.agents[e.agent_id]
+    enter(state, contact, e.assignment_id, agent, e.units, AssignmentRole.PARTICIPANT)
+    state.index.take(agent, contact.channel, e.units)
 
 
 def _joined(state: RoutingState, e: ParticipantJoined) -> None:

@@ -198,7 +198,8 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
     if contact.callback is not None:
         callbacks.taken(state, contact)
     contact.offers_made += 1
-    agent = give(state, contact, e.assignment_id, e.agent_id, e.units)
+    agent = state.agents[e.agent_id]
+    give(state, contact, e.assignment_id, agent, e.units)
     if state.index.has_caps:
         caps.count(state, agent, contact.channel)
     state.index.take(agent, contact.channel, e.units)
@@ -209,16 +210,15 @@ def give(
     state: RoutingState,
     contact: Contact,
     assignment_id: str,
-    agent_id: str,
+    agent: Agent,
     units: int,
     offer: Offer | None = None,
-) -> Agent:
+) -> None:
     """Make the owner's assignment; his capacity is the caller's affair. Without an offer it is a supervisor's doing."""
-    agent = state.agents[agent_id]
     begin(state, contact, assignment_id, agent, units, offer)
     if state.day is not None:
         agent.contacts_today += 1
-    contact.agent_id = contact.last_agent_id = agent_id
+    contact.agent_id = contact.last_agent_id = agent.agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq
     # Set only where there is something: to look takes half as long as to set.
@@ -232,7 +232,6 @@ def give(
         contact.step_until_ms = None
     if contact.raised_s or contact.raised_class:
         contact.raised_s = contact.raised_class = 0
-    return agent
 
 
 def begin(

@@ -8,7 +8,7 @@ from router.core.apply.conference import enter
 from router.core.apply.contacts import give
 from router.core.apply.learning import answered
 from router.core.apply.moves import cool_down, move, remember_owner, wait
-from router.core.state import Contact, Offer, RoutingState
+from router.core.state import Agent, Contact, Offer, RoutingState
 from router.core.timers import TimerKind
 from router.core.transitions import CONTACT, OFFER, Row
 from router.model.events import (
@@ -71,23 +71,23 @@ def _made(state: RoutingState, e: OfferMade) -> None:
 
 
 def _accepted(state: RoutingState, e: OfferAccepted) -> None:
-    contact = state.contacts[e.contact_id]
-    offer = _close(state, contact, e)
+    offer_id, index = e.offer_id, state.index
+    contact, agent = state.contacts[e.contact_id], state.agents[e.agent_id]
+    offer = _close(contact, agent, state.offers.pop(offer_id), e)
     if e.role is not _OWNER:
         move(state, contact, _CONTACT_ACCEPTED)
-        enter(state, contact, e.offer_id, e.agent_id, offer.units, e.role, offer)
-        if state.index.has_caps:
+        enter(state, contact, offer_id, agent, offer.units, e.role, offer)
+        if index.has_caps:
             # A consult is no contact of his own, and the offer no longer counts either.
-            state.index.refresh(state.agents[e.agent_id])
+            index.refresh(agent)
         return
-    index = state.index
     answered(state, contact, offer.made_at_ms)
     if contact.assignment_id is not None:
         remember_owner(contact)
     move(state, contact, _CONTACT_ACCEPTED)
     if contact.line is not None:
         index.leave(contact)
-    agent = give(state, contact, e.offer_id, e.agent_id, offer.units, offer)
+    give(state, contact, offer_id, agent, offer.units, offer)
     index.touch(agent)
     if index.has_caps:
         caps.count(state, agent, offer.channel)
@@ -96,28 +96,30 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
 
 def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferRescinded) -> None:
     contact = state.contacts[e.contact_id]
-    offer = _close(state, contact, e)
+    agent = state.agents[e.agent_id]
+    offer = _close(contact, agent, state.offers.pop(e.offer_id), e)
     gone = contact.gone or {}
     gone[e.offer_id] = (offer.state, state.seq, e.agent_id)
     contact.gone = gone
     if not isinstance(e, OfferRescinded):
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
-    state.index.release(state.agents[e.agent_id], offer.channel, offer.units)
+    state.index.release(agent, offer.channel, offer.units)
     if contact.state is _OFFERED and contact.offers:
         # Broadcast: one fewer has it, so one more may – this agent too, once nothing keeps them apart.
         wait(state, contact)
 
 
 def _close(
-    state: RoutingState,
     contact: Contact,
+    agent: Agent,
+    offer: Offer,
     e: OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded,
 ) -> Offer:
-    offer = state.offers.pop(e.offer_id)
     offer.state = _ENDS[type(e)][offer.state]
-    del state.agents[offer.agent_id].offers[e.offer_id]
+    offer_id = offer.offer_id
+    del agent.offers[offer_id]
     offers = contact.offers
-    contact.offers = () if len(offers) == 1 else tuple(o for o in offers if o != e.offer_id)
+    contact.offers = () if len(offers) == 1 else tuple(o for o in offers if o != offer_id)
     return offer
 
 

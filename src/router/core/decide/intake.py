@@ -46,6 +46,9 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
     event = decided(step, policy, command, last)
     if isinstance(event, Refused):
         return event
+    index = state.index
+    if command.callback is None and not (index.has_plans or state.hours):
+        index.arriving = index.line_without_plan(event.queue_id, event.channel, event.skills)
     step.emit(event)
     seq = state.seq
     if command.callback is not None:

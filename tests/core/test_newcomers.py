@@ -1,0 +1,175 @@
+"""Contacts like others that have come before: known as a class, and offered without having stood in line where somebody is free."""
+
+from typing import Any
+
+import pytest
+
+from router.core import index_lines
+from router.core.ranking import SEQ_BITS, plain_rank, rank_key
+from router.core.state import Contact
+from router.model import commands as c
+from router.model import events as e
+from router.model.policy import FactPolicy, FactType, Policy, QueueOrder, QueuePolicy
+from router.model.refusals import RefusalCode, Refused
+from router.model.states import ContactState
+from tests.builders import a_contact, a_policy, a_policy_with_queue, an_agent, published, ready
+from tests.core.world import World
+
+
+def a_centre(policy: Policy | None = None, *agents: str) -> World:
+    """One contact of the usual class has come and gone, so the next one is of a known class; then these agents go ready."""
+    world = World(policy or a_policy())
+    world.do(a_contact("c0", skills={"german": 3}))
+    world.do(c.AbandonContact(contact_id="c0"))
+    for name in agents:
+        world.do(an_agent(name, skills={"german": 5}))
+        world.do(ready(name))
+    return world
+
+
+def like_c0(contact_id: str = "c1", **changes: Any) -> c.EnqueueContact:
+    return a_contact(contact_id, **({"skills": {"german": 3}} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"contact_id": "c0"}, RefusalCode.CONTACT_EXISTS),
+        ({"ttl_s": 0}, RefusalCode.INVALID_VALUE),
+        ({"priority_s": 90_000}, RefusalCode.INVALID_VALUE),
+        ({"strict_class": 10}, RefusalCode.INVALID_VALUE),
+        ({"attributes": {"tier": "gold"}}, RefusalCode.UNKNOWN_FACT),
+        ({"preferred_agents": tuple(f"a{n}" for n in range(33))}, RefusalCode.INVALID_VALUE),
+        ({"skills": {"german": 11}}, RefusalCode.INVALID_VALUE),
+        ({"skills": {"french": 3}}, RefusalCode.UNKNOWN_SKILL),
+    ],
+)
+def test_what_is_wrong_with_a_contact_is_found_though_its_class_is_known(
+    changes: dict[str, Any], code: RefusalCode
+) -> None:
+    world = a_centre()
+
+    outcome = world.do(like_c0(**changes))
+
+    assert isinstance(outcome.answer, Refused)
+    assert outcome.answer.code is code
+
+
+def test_a_class_is_in_order_under_the_policy_that_it_was_found_so_under() -> None:
+    world = a_centre()
+    world.do(published(a_policy(skills=("english",))))
+
+    outcome = world.do(like_c0())
+
+    assert isinstance(outcome.answer, Refused)
+    assert outcome.answer.code is RefusalCode.UNKNOWN_SKILL
+
+
+def test_a_limit_on_the_queue_holds_for_contacts_of_a_known_class() -> None:
+    world = a_centre(a_policy_with_queue(length_max=1))
+    world.do(like_c0("c1"))
+
+    outcome = world.do(like_c0("c2"))
+
+    assert isinstance(outcome.answer, Refused)
+    assert outcome.answer.code is RefusalCode.QUEUE_FULL
+
+
+def test_who_was_offered_at_once_waits_at_its_place_when_it_comes_back() -> None:
+    world = a_centre(a_policy_with_queue(cool_down_s=60), "ada")
+    made = world.do(like_c0("c1")).events[-1]
+    assert isinstance(made, e.OfferMade)
+    world.do(like_c0("c2"))
+
+    world.do(c.DeclineOffer(offer_id=made.offer_id, agent_id="ada"))
+    world.do(an_agent("bob", skills={"german": 5}))
+    taken = world.do(ready("bob")).events[-1]
+
+    assert isinstance(taken, e.OfferMade)
+    assert (taken.contact_id, taken.agent_id) == ("c1", "bob")
+
+
+def test_who_is_offered_at_once_has_its_deadlines_when_it_comes_back() -> None:
+    policy = a_policy_with_queue(wait_max_s=30, cool_down_s=600)
+    world = a_centre(policy, "ada")
+    made = world.do(like_c0("c1", ttl_s=60)).events[-1]
+    assert isinstance(made, e.OfferMade)
+    world.do(c.DeclineOffer(offer_id=made.offer_id, agent_id="ada"))
+
+    events = world.later(31)
+
+    assert [(type(one), one.reason) for one in events if isinstance(one, e.ContactExpired)] == [
+        (e.ContactExpired, "wait_max")
+    ]
+
+
+def test_a_broadcast_reaches_everybody_from_a_known_class_too() -> None:
+    world = a_centre(a_policy_with_queue(broadcast=3), "ada", "bob")
+
+    offers = [one for one in world.do(like_c0()).events if isinstance(one, e.OfferMade)]
+
+    assert sorted(one.agent_id for one in offers) == ["ada", "bob"]
+    contact = world.engine.contact("c1")
+    assert contact is not None
+    assert contact.state is ContactState.OFFERED
+    world.do(an_agent("cleo", skills={"german": 5}))
+    third = world.do(ready("cleo")).events[-1]
+    assert isinstance(third, e.OfferMade)
+
+
+def test_facts_and_rank_of_a_contact_of_a_known_class_are_its_own() -> None:
+    facts = {"tier": FactPolicy(type=FactType.IDENT)}
+    world = a_centre(a_policy(facts=facts))
+    world.do(like_c0("c1"))
+    world.do(like_c0("c2", priority_s=600, attributes={"tier": "gold"}))
+    world.do(an_agent("ada", skills={"german": 5}))
+
+    made = world.do(ready("ada")).events[-1]
+
+    assert isinstance(made, e.OfferMade)
+    assert (made.contact_id, made.prio, made.attributes) == ("c2", 600, {"tier": "gold"})
+
+
+def test_classes_are_found_again_when_their_lines_have_been_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index_lines, "_EMPTY_LINES_MAX", 1)
+    monkeypatch.setattr(index_lines, "_CLASSES_MAX", 2)
+    world = a_centre(None, "ada")
+    for number in range(1, 12):
+        name = f"c{number}"
+        last = world.do(like_c0(name, skills={"german": 1 + number % 4})).events[-1]
+        assert isinstance(last, e.OfferMade)
+        assert last.contact_id == name
+        world.do(c.AbandonContact(contact_id=name))
+    assert world.engine.check() == []
+
+
+@pytest.mark.parametrize("strict_class", [0, 4])
+@pytest.mark.parametrize("priority_s", [0, 3_600, -90])
+@pytest.mark.parametrize("due_after_ms", [0, 20_000])
+def test_the_place_of_a_plain_contact_is_that_of_the_total_order(
+    strict_class: int, priority_s: int, due_after_ms: int
+) -> None:
+    queue = QueuePolicy(strict_class=strict_class, priority_s=priority_s)
+    contact = Contact(
+        "c1", "voice", "support", ContactState.QUEUED, 1_767_603_600_123, 1_767_603_600_123, 77
+    )
+
+    place = plain_rank(queue, due_after_ms) + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+
+    assert place == rank_key(contact, queue, due_after_ms)
+
+
+def test_the_newest_goes_first_in_a_queue_of_that_order_also_from_a_known_class() -> None:
+    assert plain_rank(QueuePolicy(order=QueueOrder.LIFO)) == 0
+    world = a_centre(a_policy_with_queue(order=QueueOrder.LIFO))
+    for name in ("c1", "c2", "c3"):
+        world.later(1)
+        world.do(like_c0(name))
+    world.do(an_agent("ada", skills={"german": 5}))
+
+    made = world.do(ready("ada")).events[-1]
+
+    assert isinstance(made, e.OfferMade)
+    assert made.contact_id == "c3"
