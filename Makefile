@@ -37,7 +37,7 @@ arrows: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 fast: $(STAMP)
-	$(BIN)/pytest -q -n 2 -m 'not slow' tests/model tests/core tests/rules tests/stats tests/wire tests/journal tests/contracts tests/runtime tests/settings tests/telemetry tests/scenarios tests/architecture
+	$(BIN)/pytest -q -n 2 -m 'not slow' tests/model tests/core tests/rules tests/stats tests/wire tests/journal tests/contracts tests/runtime tests/settings tests/telemetry tests/scenarios tests/architecture tests/benchmarks
 
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2
@@ -49,8 +49,8 @@ format: $(STAMP)  ## rewrite the code in the house's format
 docs: $(STAMP)  ## write the generated pages of docs/ anew
 	$(BIN)/python docs/generate.py
 
-bench: $(STAMP)  ## run the benchmarks and print their figures
-	$(BIN)/python benchmarks/run.py
+bench: $(STAMP)  ## run all benchmarks in their short form; figures and report in benchmarks/results
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) .rivals .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -39,7 +39,8 @@ class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: str
     """Stable: what ``compare.py`` finds the same figure by. Lower case, digits, ``_`` and ``.``."""
     title: str
-    """For people, with the size it was measured at."""
+    """For people, with the size it was measured at, and nothing that differs between two runs of the same size: figures whose
+    titles differ are not compared."""
     value: float
     unit: str
     """``µs``, ``ms``, ``/s``, ``MiB``, ``ratio`` …"""
@@ -52,7 +53,7 @@ class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: str | None = None
     """What held the figure back or bounds its truth: ``load generator at 97 % of its core``. None: nothing known."""
     spread: tuple[float, float] | None = None
-    """Least and greatest of the repeats, where there were some: a move within it is noise."""
+    """Within what the repeats lay, where there were some: a move within it is noise. Of a best-of: best and median."""
 
     @property
     def met(self) -> bool | None:
@@ -68,12 +69,15 @@ class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def of_repeats(cls, values: Sequence[float], *, best: bool = False, **fields: Any) -> Self:
-        """The median of repeats (or, with ``best``, the one least disturbed) with their spread."""
-        least, greatest = min(values), max(values)
-        value = median(values)
-        if best:
-            value = greatest if fields.get("better") == "higher" else least
-        return cls(value=value, spread=(least, greatest), **fields)
+        """The median of repeats with least and greatest; with ``best`` the one that neighbours on the machine disturbed least,
+        and the median beside it.
+        """
+        least, middle, greatest = min(values), median(values), max(values)
+        if not best:
+            return cls(value=middle, spread=(least, greatest), **fields)
+        if fields.get("better") == "higher":
+            return cls(value=greatest, spread=(middle, greatest), **fields)
+        return cls(value=least, spread=(least, middle), **fields)
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,11 +93,15 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kernel: str
     python: str
     versions: dict[str, str]
+    disk: str
+    """File system and place of the benchmarks' journals."""
     fsync_p50_ms: float
-    """Of a 4 KiB write + ``fdatasync`` where the journals of the benchmarks are, measured before them."""
+    """Of a 4 KiB write + ``fdatasync`` there, measured before the benchmarks."""
     fsync_p99_ms: float
     cpu_yardstick_ms: float
     """One fixed piece of pure Python, before the benchmarks: how fast this machine was then."""
+    load_before: float
+    """Load average of the last minute before the first benchmark: near 0 on an idle machine."""
     form: Literal["short", "full"]
 
 

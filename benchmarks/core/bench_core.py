@@ -9,17 +9,16 @@ Each is measured on a small centre and on a large one in the same process; their
 same run, is to make and to encode the same six events with no routing at all. Times are the process's own CPU time (the core is
 one thread and waits for nothing), so a busy machine disturbs them less.
 
-    python benchmarks/core/bench_core.py [--quick] [--json] [--agents N --classes N --waiting N --lifecycles N]
+    python benchmarks/core/bench_core.py [--quick] [--json FILE] [--agents N --classes N --waiting N --lifecycles N]
 """
 
-import argparse
 import gc
-import json
-import platform
 import random
 import sys
+from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
+from typing import Any
 
 import msgspec
 
@@ -46,6 +45,14 @@ from router.model.events import (
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
 from router.model.refusals import Refused
 from router.model.states import AgentState
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.figures import Figure, Result, finish, parser
+
+QUICK_BUDGET_S = 20
+LIFECYCLE_US_TARGET = 25.0
+FLATNESS_TARGET = 1.3
+KIB_PER_WAITING_TARGET = 2.0
 
 START_MS = 1_767_603_600_000
 CHUNKS = 9
@@ -188,7 +195,7 @@ def floor_us(count: int) -> float:
     return (process_time() - began) / count * 1e6
 
 
-def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, float]:
+def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, Any]:
     """One situation at one size."""
     began = perf_counter()
     centre = Centre(**size, idle=idle)
@@ -200,71 +207,98 @@ def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, f
     gc.unfreeze()
     return {
         **size,
-        "us_per_lifecycle": round(min(pieces), 2),
+        "pieces_us": [round(piece, 2) for piece in pieces],
         "us_median": round(median(pieces), 2),
-        "us_worst": round(max(pieces), 2),
-        "lifecycles_per_second": round(1e6 / min(pieces)),
         "us_per_waiting_submit": round(centre.fill_us, 2),
         "bytes_per_waiting": round(centre.bytes_per_waiting),
         "setup_s": round(setup_s, 1),
     }
 
 
+def result(rows: dict[str, dict[str, Any]], floors: list[float]) -> Result:
+    """The figures."""
+    floor = min(floors)
+    figures = []
+    for name, row in rows.items():
+        situation, _, _ = name.partition("_")
+        size = f"{row['agents']:,} agents, {row['classes']:,} classes, {row['waiting']:,} waiting"
+        figures.append(
+            Figure.of_repeats(
+                row["pieces_us"],
+                best=True,
+                id=f"lifecycle_us.{name}",
+                title=f"A lifecycle, {situation}: {size}",
+                unit="µs",
+                better="lower",
+                target=LIFECYCLE_US_TARGET,
+                floor=floor,
+            )
+        )
+    for situation in ("backlog", "idle"):
+        small, large = rows[f"{situation}_small"], rows[f"{situation}_large"]
+        figures.append(
+            Figure(
+                id=f"flatness.{situation}",
+                title=f"Flatness, {situation}: large centre / small centre",
+                value=round(min(large["pieces_us"]) / min(small["pieces_us"]), 3),
+                unit="ratio",
+                better="lower",
+                target=FLATNESS_TARGET,
+            )
+        )
+        figures.append(
+            Figure(
+                id=f"memory_per_waiting_kib.{situation}",
+                title=f"Memory for each of {large['waiting']:,} waiting contacts, {situation}",
+                value=round(large["bytes_per_waiting"] / 1024, 3),
+                unit="KiB",
+                better="lower",
+                target=KIB_PER_WAITING_TARGET,
+            )
+        )
+        figures.append(
+            Figure(
+                id=f"submit_that_waits_us.{situation}",
+                title=f"A submit that has to wait, mean over {large['waiting']:,}, {situation}",
+                value=large["us_per_waiting_submit"],
+                unit="µs",
+                better="lower",
+            )
+        )
+    return Result(
+        name="bench_core",
+        what="Whole lifecycles (submit, offer, accept, end, end of wrap-up: four commands, six events) through the core alone, "
+        "CPU time, in a small and a large centre. Yardstick: the same six events made and encoded, with no routing.",
+        figures=figures,
+        details={"situations": rows, "floor_us": [round(floor, 2) for floor in floors]},
+    )
+
+
 def main() -> None:
     """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--agents", type=int, default=100_000)
-    parser.add_argument("--classes", type=int, default=500)
-    parser.add_argument("--waiting", type=int, default=1_000_000)
-    parser.add_argument("--lifecycles", type=int, default=35_000)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the large centre")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--agents", type=int, default=100_000)
+    options.add_argument("--classes", type=int, default=500)
+    options.add_argument("--waiting", type=int, default=1_000_000)
+    options.add_argument("--lifecycles", type=int, default=35_000)
+    asked = options.parse_args()
     small = {"agents": 1_000, "classes": 10, "waiting": 10}
-    large = {"agents": options.agents, "classes": options.classes, "waiting": options.waiting}
-    if options.quick:
-        large = {
-            "agents": large["agents"] // 10,
-            "classes": large["classes"],
-            "waiting": large["waiting"] // 10,
-        }
-        options.lifecycles = min(options.lifecycles, 14_000)
-    results: dict[str, object] = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+    shrink = 10 if asked.quick else 1
+    large = {
+        "agents": asked.agents // shrink,
+        "classes": asked.classes,
+        "waiting": asked.waiting // shrink,
     }
-    rows: dict[str, dict[str, float]] = {}
-    for name, idle in (("backlog", False), ("idle", True)):
+    lifecycles = min(asked.lifecycles, 14_000) if asked.quick else asked.lifecycles
+    rows: dict[str, dict[str, Any]] = {}
+    for situation in ("backlog", "idle"):
         for which, size in (("small", small), ("large", large)):
-            rows[f"{name}_{which}"] = measure(size, idle=idle, lifecycles=options.lifecycles)
+            rows[f"{situation}_{which}"] = measure(
+                size, idle=situation == "idle", lifecycles=lifecycles
+            )
             gc.collect()
-    floor = min(floor_us(5_000) for _ in range(CHUNKS))
-    results |= rows
-    results["floor_us"] = round(floor, 2)
-    for name in ("backlog", "idle"):
-        ratio = (
-            rows[f"{name}_large"]["us_per_lifecycle"] / rows[f"{name}_small"]["us_per_lifecycle"]
-        )
-        results[f"{name}_flatness"] = round(ratio, 3)
-    if options.json:
-        json.dump(results, sys.stdout, indent=2)
-        print()
-        return
-    print(
-        f"{'situation':16}{'agents':>9}{'classes':>9}{'waiting':>11}{'us/lifecycle':>14}"
-        f"{'median':>9}{'worst':>9}{'per second':>12}{'bytes/waiting':>15}"
-    )
-    for name, row in rows.items():
-        print(
-            f"{name:16}{row['agents']:>9,}{row['classes']:>9,}{row['waiting']:>11,}"
-            f"{row['us_per_lifecycle']:>14.1f}{row['us_median']:>9.1f}"
-            f"{row['us_worst']:>9.1f}{row['lifecycles_per_second']:>12,}"
-            f"{row['bytes_per_waiting'] if row['waiting'] > 1_000 else '-':>15}"
-        )
-    print(
-        f"flatness: backlog {results['backlog_flatness']}, idle {results['idle_flatness']} (large / small)"
-    )
-    print(f"floor (same events made and encoded, no routing): {floor:.1f} us")
+    floors = [floor_us(5_000) for _ in range(CHUNKS)]
+    finish(result(rows, floors), asked)
 
 
 if __name__ == "__main__":

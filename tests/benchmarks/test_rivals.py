@@ -1,0 +1,242 @@
+"""The comparison with what a user would pick instead: the same load for all, latency paired rightly, and nothing hidden."""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from benchmarks.rivals import bench_rivals, sides
+from benchmarks.rivals.load import SKILLS, Load, SocketIoAgent, SocketIoGateway, skills_of
+
+README = Path(sides.__file__).parent / "README.md"
+
+
+class FakeCentre:
+    """A gateway and one agent without a wire: offers at once, and ends what was offered a tick later."""
+
+    def __init__(self, *, answers_first: bool) -> None:
+        self.welcomed: asyncio.Future[None] = asyncio.Future()
+        self.queued: Callable[[int, str], None]
+        self.offered: Callable[[str], None]
+        self.ended: Callable[[str], None]
+        self.failed: Callable[[str], None]
+        self.skills: list[str] = []
+        self._answers_first = answers_first
+
+    def submit(self, number: int, skill: str) -> None:
+        self.skills.append(skill)
+        contact_id = f"c{number}"
+        if self._answers_first:
+            self.queued(number, contact_id)
+        self.offered(contact_id)
+        if not self._answers_first:
+            self.queued(number, contact_id)
+        asyncio.get_running_loop().call_soon(self.ended, contact_id)
+
+    def ready(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("answers_first", [True, False])
+async def test_each_contact_gets_one_latency_whatever_is_heard_first(answers_first: bool) -> None:
+    centre = FakeCentre(answers_first=answers_first)
+    latencies = await Load([centre], centre).open_loop(0.2, 500)
+    assert len(latencies) == 100
+    assert latencies == sorted(latencies) and latencies[0] > 0
+
+
+async def test_the_open_loop_charges_from_the_due_time_when_the_load_was_late() -> None:
+    centre = FakeCentre(answers_first=True)
+    load = Load([centre], centre)
+    asyncio.get_running_loop().call_later(0.05, time.sleep, 0.2)
+    latencies = await load.open_loop(0.4, 100)
+    assert len(latencies) == 40
+    assert latencies[-1] > 100_000_000, "those due while nothing ran waited"
+
+
+async def test_the_closed_loop_keeps_its_window_and_asks_for_all_skills_alike() -> None:
+    centre = FakeCentre(answers_first=True)
+    load = Load([centre], centre)
+    assert await load.closed_loop(0.2, 4) > 0
+    assert load.in_flight == 0 and load.errors == {}
+    counts = [centre.skills.count(skill) for skill in SKILLS]
+    assert max(counts) - min(counts) <= 1
+
+
+async def test_what_a_side_refuses_is_counted_and_not_taken_for_done() -> None:
+    centre = FakeCentre(answers_first=True)
+    load = Load([centre], centre)
+    centre.failed("expired")
+    centre.failed("expired")
+    assert load.errors == {"expired": 2} and load.lifecycles == 0
+
+
+class HeardBySocketIo:
+    """What a Socket.IO client of the load says, as packets."""
+
+    def __init__(
+        self, client: SocketIoAgent | SocketIoGateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.said: list[bytes] = []
+        monkeypatch.setattr(client, "say", self.said.append)
+
+
+async def test_an_agent_on_socket_io_accepts_ends_and_answers_pings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agent = SocketIoAgent(3)
+    packets = HeardBySocketIo(agent, monkeypatch).said
+    heard: list[str] = []
+    agent.offered = lambda contact_id: heard.append(f"offered {contact_id}")
+    agent.ended = lambda contact_id: heard.append(f"ended {contact_id}")
+    agent.heard(b'0{"sid":"x"}')
+    assert msgspec.json.decode(packets[-1][2:]) == {"agent": "d3", "skills": ["s3", "s4"]}
+    agent.heard(b'40{"sid":"y"}')
+    assert agent.welcomed.done()
+    agent.heard(b"2")
+    assert packets[-1] == b"3"
+    agent.heard(b'42["offer",{"contact_id":"c","offer_id":"c.1"}]')
+    assert packets[-1] == b'421["accept",{"offer_id":"c.1"}]'
+    agent.heard(b'431[{"ok":true}]')
+    assert packets[-1] == b'422["end",{"contact_id":"c"}]'
+    agent.heard(b'432[{"ok":true}]')
+    assert heard == ["offered c", "ended c"]
+
+
+async def test_an_offer_that_expired_is_an_error_and_no_lifecycle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agent = SocketIoAgent(0)
+    packets = HeardBySocketIo(agent, monkeypatch).said
+    failed: list[str] = []
+    agent.failed = failed.append
+    agent.heard(b'42["offer",{"contact_id":"c","offer_id":"c.1"}]')
+    agent.heard(b'431[{"ok":false,"error":"expired"}]')
+    assert failed == ["expired"] and len(packets) == 1
+
+
+async def test_a_submit_is_paired_with_the_id_that_the_side_gives_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = SocketIoGateway()
+    packets = HeardBySocketIo(gateway, monkeypatch).said
+    queued: list[tuple[int, str]] = []
+    gateway.queued = lambda number, contact_id: queued.append((number, contact_id))
+    gateway.submit(41, "s7")
+    assert packets == [b'421["submit",{"skill":"s7"}]']
+    gateway.heard(b'431[{"ok":true,"contact_id":"c"}]')
+    assert queued == [(41, "c")]
+
+
+def test_agents_have_two_skills_and_every_skill_has_as_many_agents() -> None:
+    have = [skill for number in range(200) for skill in skills_of(number)]
+    assert {have.count(skill) for skill in SKILLS} == {40}
+
+
+def a_round(rate: float, **fields: Any) -> dict[str, Any]:
+    fast = {"p50": 1.0, "p99": 2.0, "offers": 5}
+    return {
+        "lifecycles_per_s": rate,
+        "server_cpu_us": 400.0,
+        "load_share": 0.3,
+        "at_80_per_s": fast,
+        "errors": {},
+        **fields,
+    }
+
+
+def test_the_figures_of_a_side_are_the_median_of_its_rounds_with_what_bounds_them() -> None:
+    rival = sides.SIDES[1]
+    rounds = [a_round(300), a_round(500, load_share=0.95), a_round(400, errors={"expired": 3})]
+    found = {figure.id: figure for figure in bench_rivals.figures(rival, 200, rounds)}
+    throughput = found["lifecycles_per_s.redis_list.200"]
+    assert (throughput.value, throughput.spread) == (400, (300, 500))
+    assert throughput.limit == (
+        "load at over 90 % of its core: a lower bound; 3 errors; too slow for latency at 1,000/s"
+    )
+    assert found["submit_to_screen_p99_ms.80.redis_list.200"].value == 2
+    assert "submit_to_screen_p99_ms.1000.redis_list.200" not in found, "it was not measured"
+
+
+def test_a_rival_s_figures_have_no_direction_only_the_router_s_have() -> None:
+    router, rival = (bench_rivals.figures(side, 200, [a_round(1)]) for side in sides.SIDES[:2])
+    assert {figure.better for figure in rival} == {"none"}
+    assert {figure.better for figure in router} == {"lower", "higher"}
+
+
+def test_all_sides_are_drawn_beside_each_other() -> None:
+    found = {
+        (side.key, agents): bench_rivals.figures(side, agents, [a_round(1)])
+        for side in sides.SIDES
+        for agents in (200, 1_000)
+    }
+    svg = ElementTree.fromstring(bench_rivals.picture(found))
+    assert len(svg.findall(".//{*}g/{*}rect")) == len(sides.SIDES) * 2 * 4
+
+
+def test_what_each_side_does_not_do_is_said() -> None:
+    keys = [side.key for side in sides.SIDES]
+    assert keys[0] == "router" and len(keys) == len(set(keys))
+    assert all(side.without for side in sides.SIDES)
+    named = set(re.findall(r"`(benchmarks/rivals/[\w.]+)`", README.read_text()))
+    assert len(named) == 4
+    for path in named:
+        source = (README.parents[2] / path).read_text()
+        assert "does not do" in source or path.endswith("celery_door.py")
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sides, "INSTALLED", tmp_path / ".rivals")
+    yield tmp_path
+
+
+def test_without_node_its_rival_is_left_out_with_the_reason(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(scratch))
+    with pytest.raises(sides.NotInstalled, match="node and npm are not on this machine"):
+        sides.install_node()
+
+
+def test_what_was_installed_is_installed_anew_only_for_another_list(scratch: Path) -> None:
+    wanted, stamp, log = scratch / "list", scratch / "stamp", scratch / "log"
+    wanted.write_text("a==1")
+    command = ([sys.executable, "-c", f"open({str(log)!r}, 'a').write('x')"],)
+    for text in ("a==1", "a==1", "a==2"):
+        wanted.write_text(text)
+        sides._once(wanted, stamp, command)
+    assert log.read_text() == "xx"
+    wanted.write_text("a==3")
+    with pytest.raises(sides.NotInstalled, match=r"failed: (?s:.*)ZeroDivisionError"):
+        sides._once(wanted, stamp, ([sys.executable, "-c", "1/0"],))
+    assert log.read_text() == "xx"
+
+
+def test_a_server_that_does_not_start_says_what_it_said(tmp_path: Path) -> None:
+    with sides.running(sides.SIDES[1], tmp_path / "side") as server:
+        log = server.start("broken", [sys.executable, "-c", "raise SystemExit('no disk')"], {})
+        with pytest.raises(RuntimeError, match="no disk"):
+            server.wait_for(log, lambda line: None)
+
+
+def test_a_side_s_processes_end_with_it_and_their_cpu_is_added_up(tmp_path: Path) -> None:
+    busy = (
+        "import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass\n"
+        "print('up', flush=True)\ntime.sleep(60)"
+    )
+    with sides.running(sides.SIDES[1], tmp_path / "side") as server:
+        for name in ("one", "two"):
+            log = server.start(name, [sys.executable, "-c", busy], {})
+            server.wait_for(log, lambda line: 1 if line == "up" else None)
+        assert server.cpu_s() >= 0.18
+        assert server.rss_mib() > 5
+        processes = list(server._processes)
+    assert all(process.returncode is not None for process in processes)
