@@ -9,7 +9,7 @@ from typing import Final
 
 # Young objects before a look at them; looks before one at the middle-aged; those before one at all. A look at 50,000 young ones
 # takes 25 ms in a large centre, for what they refer to is not in the caches: small helpings, and a look at all as seldom as before.
-_THRESHOLDS: Final = (5_000, 5, 4_000)
+_THRESHOLDS: Final = (2_000, 5, 10_000)
 
 
 def stand_back() -> None:
