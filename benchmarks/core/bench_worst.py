@@ -167,6 +167,7 @@ def lifecycles(meter: Meter, count: int) -> None:
     shuffled = list(centre.busy)
     centre.random.shuffle(shuffled)
     centre.busy = deque(shuffled)
+    gc.freeze()  # These lists are this script's, not the router's.
     for n in range(count):
         agent_id, contact_id = centre.busy.popleft()
         centre.submitted += 1
@@ -212,7 +213,9 @@ def cancels(meter: Meter) -> None:
             for name in some:
                 meter.do(kind, CancelContact(contact_id=name))
     everybody = [name for line in centre.waiting.values() for name in line]
-    for name in still_waiting(centre, centre.random.sample(everybody, MASS + MASS // 10))[:MASS]:
+    names = still_waiting(centre, centre.random.sample(everybody, MASS + MASS // 10))[:MASS]
+    gc.freeze()  # The list of everybody is this script's, not the router's.
+    for name in names:
         meter.do(f"one of {MASS:,} cancels", CancelContact(contact_id=name))
 
 
