@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from router.core import index_lines
-from router.core.ranking import SEQ_BITS, plain_rank, rank_key
+from router.core.ranking import SEQ_BITS, base_of, plain_place, rank_key
 from router.core.state import Contact
 from router.model import commands as c
 from router.model import events as e
@@ -156,13 +156,13 @@ def test_the_place_of_a_plain_contact_is_that_of_the_total_order(
         "c1", "voice", "support", ContactState.QUEUED, 1_767_603_600_123, 1_767_603_600_123, 77
     )
 
-    place = plain_rank(queue, due_after_ms) + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+    place = plain_place(queue) + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
 
-    assert place == rank_key(contact, queue, due_after_ms)
+    assert place + base_of(queue, due_after_ms) == rank_key(contact, queue, due_after_ms)
 
 
 def test_the_newest_goes_first_in_a_queue_of_that_order_also_from_a_known_class() -> None:
-    assert plain_rank(QueuePolicy(order=QueueOrder.LIFO)) == 0
+    assert plain_place(QueuePolicy(order=QueueOrder.LIFO)) == 0
     world = a_centre(a_policy_with_queue(order=QueueOrder.LIFO))
     for name in ("c1", "c2", "c3"):
         world.later(1)

@@ -11,7 +11,7 @@ from router.journal.memory import MemoryJournal, MemoryMedium
 from router.journal.port import Record
 from router.model.commands import AcceptOffer, ConnectDesktop
 from router.model.errors import InboxFull, JournalUnavailable, Stopping
-from router.model.events import DesktopLost, OfferExpired, OfferMade
+from router.model.events import ContactQueued, DesktopLost, OfferExpired, OfferMade
 from router.model.ids import WorkspaceId
 from router.model.outcome import Done
 from router.model.refusals import Refused
@@ -144,6 +144,25 @@ async def test_timers_fire_without_anybody_asking() -> None:
         assert (record.actor, record.cause) == ("router", "time.advance")
         assert any(isinstance(event, OfferExpired) for event in record.events)
         assert record.at_ms == offer.deadline_ms
+
+
+async def test_what_is_due_at_one_moment_is_spread_over_batches_and_commands_wait_for_it() -> None:
+    clock, count = HandClock(START_MS), 400
+    async with a_writer(MemoryJournal(), clock=clock) as writer:
+        await ready_for_contacts(writer, agents=count)
+        for number in range(count):
+            made = await do(writer, a_contact(f"c{number}"))
+        (offer,) = [event for event in made.outcome.events if isinstance(event, OfferMade)]
+        heard = Heard(writer)
+        clock.advance(offer.deadline_ms - START_MS)
+        reply = await do(writer, a_contact("late"))
+        # The first command after the deadline fires nothing of it, and there was more than one batch.
+        assert [type(event) for event in reply.outcome.events] == [ContactQueued]
+        before = [r for _, r in heard.records if r.first_seq < reply.outcome.first_seq]
+        assert {record.cause for record in before} == {"time.advance"}
+        expired = [sum(isinstance(e, OfferExpired) for e in record.events) for record in before]
+        assert sum(expired) == count
+        assert len(expired) > 4 and max(expired) <= count // 4
 
 
 async def test_an_accept_at_the_deadline_loses_to_the_expiry() -> None:

@@ -66,6 +66,7 @@ def test_pieces_are_the_whole(draws_of: type[workload.Workload]) -> None:
             world.do(draws.next(world))
         images.finish(world)
         assert Engine.restore(world.engine.snapshot()).digest() == world.engine.digest()
+        assert world.replayed().digest() == world.engine.digest()
         whole, broken = whole + images.whole, broken + images.broken
     assert whole > 50
     assert broken > 5

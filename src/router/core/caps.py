@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from router.core.timers import TimerKind
-
 if TYPE_CHECKING:
     from router.core.index import Channel
     from router.core.state import Agent, RoutingState
@@ -86,7 +84,7 @@ def close(state: RoutingState, agent: Agent) -> None:
     if until_ms != agent.cap_until_ms:
         agent.cap_until_ms = until_ms
         if until_ms is not None:
-            state.timers.add(until_ms, TimerKind.CAP, agent.agent_id)
+            state.timers.add_cap(until_ms, agent.agent_id)
 
 
 def _reached(state: RoutingState, agent: Agent) -> tuple[int, int | None]:

@@ -113,6 +113,8 @@ class Engine:
         state.at_ms = at_ms
         if state.imaging is not None:
             state.imaging.give_up()
+        for agent_id in state.timers.caps_over(at_ms):
+            state.index.refresh(state.agents[agent_id])
         for event in events:
             apply(state, event)
         # What was to be matched has been: the record says how.

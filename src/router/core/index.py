@@ -9,16 +9,18 @@ The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contact
 on the one before, because a compiled class has one base.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from router.core.fact_order import ordering_facts
 from router.core.index_agents import IndexAgents, holding
 from router.core.index_lines import calls_first
 from router.core.index_tables import Channel
-from router.core.lines import Line
+from router.core.lines import Line, needs_of
 from router.core.policy_change import change_between
 from router.core.profiles import IdleOrder
 from router.core.state import Agent, Contact
+from router.core.traits import Traits
 from router.model.ids import QueueId
 from router.model.policy import AcrossQueues, Policy
 from router.model.states import ContactState
@@ -46,7 +48,7 @@ class Index(IndexAgents):
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.profiles, self.profile_list, self._free_profiles = {}, [], []
-        self.all_profiles, self._skilled, self._queued, self._barred = 0, {}, {}, {}
+        self.traits = Traits()
         self.many_kinds = False
         self.open_profiles = [0] * len(self.channel_list)
         self.idle = [IdleOrder(channel.index) for channel in self.channel_list]
@@ -110,7 +112,8 @@ class Index(IndexAgents):
 
     def _declare(self, skills: frozenset[str]) -> None:
         """These are the skills that count. Whoever is qualified for other lines than before has another look."""
-        self._declared, self._skilled = skills, {}
+        self._declared = skills
+        self.traits.forget_skills()
         lines = [line for line in self.all_lines() if line.only is None or line.held]
         for profile in self.profiles.values():
             if profile.declare(skills):
@@ -135,6 +138,49 @@ class Index(IndexAgents):
             contact.line, contact.key = None, 0
             contact.raised_s = contact.raised_class = 0
         self.fill(found.values())
+
+    def _renew(self, line: Line) -> None:
+        """The policy of its queue or channel is another one; everybody stays where he is in the line."""
+        before, channel = line.head, self.channel_list[line.channel_index]
+        queue = self._state.queue_policy(line.queue_id)
+        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
+        if line.head != before and line.only is None and not line.held:
+            self._head_moved(line, before)
+
+    def _refile(self, lines: Iterable[Line]) -> list[Line]:
+        """Their queues require something else: each becomes the line of another class, as a whole. Those that cannot are left.
+
+        A line stays behind that has contacts with different requirements of their own, or one that another line has by now.
+        """
+        left: list[Line] = []
+        whole: list[Line] = []
+        for line in lines:
+            if line.own is None or line.held or line.also or line.queue_id in self._planned:
+                left.append(line)
+            else:
+                del self.lines[line.key]
+                whole.append(line)
+        for line in whole:
+            queue_id, channel, _, only, also, selection = line.key
+            assert line.own is not None
+            needs = needs_of(self._state.queue_policy(queue_id), dict(line.own))
+            key = (queue_id, channel, needs, only, also, selection)
+            if key in self.lines:
+                left.append(line)
+                continue
+            self.lines[key] = line
+            if needs != line.needs:
+                line.ask(key)
+                if line.only is None:
+                    self._meet_all(line)
+        return left
+
+    def _forget(self, line: Line) -> None:
+        """Whoever stands in it or belongs to it is about to be placed anew."""
+        if line.head and line.only is None and not line.held:
+            before, line.head = line.head, 0
+            self._head_moved(line, before)
+        self._drop_line(line)
 
     def _let_look(self, queue_ids: frozenset[QueueId]) -> None:
         """Whoever has room looks at what waits in these queues, if he serves it: it may be new to him."""

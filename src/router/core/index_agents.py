@@ -47,7 +47,7 @@ class IndexAgents(IndexLines):
         profile.agents -= 1
         if not profile.agents:
             del self.profiles[profile.key]
-            self._note_traits(profile, there=False)
+            self.traits.remove(profile)
             self.profile_list[profile.index] = None
             self._free_profiles.append(profile.index)
             for line in self.all_lines():
@@ -68,7 +68,7 @@ class IndexAgents(IndexLines):
         else:
             self.profile_list[index] = profile
         self.profiles[key] = profile
-        self._note_traits(profile, there=True)
+        self.traits.add(profile)
         for line in self.all_lines():
             if line.only is None or line.held:
                 self._meet(profile, line)

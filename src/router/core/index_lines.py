@@ -74,49 +74,6 @@ class IndexLines(IndexTables):
             if line.head != before and line.only is None and not line.held:
                 self._head_moved(line, before)
 
-    def _renew(self, line: Line) -> None:
-        """The policy of its queue or channel is another one; everybody stays where he is in the line."""
-        before, channel = line.head, self.channel_list[line.channel_index]
-        queue = self._state.queue_policy(line.queue_id)
-        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
-        if line.head != before and line.only is None and not line.held:
-            self._head_moved(line, before)
-
-    def _refile(self, lines: Iterable[Line]) -> list[Line]:
-        """Their queues require something else: each becomes the line of another class, as a whole. Those that cannot are left.
-
-        A line stays behind that has contacts with different requirements of their own, or one that another line has by now.
-        """
-        left: list[Line] = []
-        whole: list[Line] = []
-        for line in lines:
-            if line.own is None or line.held or line.also or line.queue_id in self._planned:
-                left.append(line)
-            else:
-                del self.lines[line.key]
-                whole.append(line)
-        for line in whole:
-            queue_id, channel, _, only, also, selection = line.key
-            assert line.own is not None
-            needs = needs_of(self._state.queue_policy(queue_id), dict(line.own))
-            key = (queue_id, channel, needs, only, also, selection)
-            if key in self.lines:
-                left.append(line)
-                continue
-            self.lines[key] = line
-            if needs != line.needs:
-                line.ask(key)
-                if line.only is None:
-                    self._meet_all(line)
-        return left
-
-    def _forget(self, line: Line) -> None:
-        """Whoever stands in it or belongs to it is about to be placed anew."""
-        if line.head and line.only is None and not line.held:
-            before, line.head = line.head, 0
-            self._head_moved(line, before)
-        self._drop_line(line)
-
     def arrive(self, contact: Contact, line: Line) -> bool:
         """Let a new contact come to its line. True: somebody could take it, so it need not stand there.
 

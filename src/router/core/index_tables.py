@@ -11,13 +11,12 @@ from router.core.lines import Line, LineKey, Needs
 from router.core.plans import Asks, Stage
 from router.core.profiles import IdleOrder, Profile, ProfileKey
 from router.core.state import Agent, Contact, RoutingState
+from router.core.traits import Traits
 from router.model.ids import AgentId, ContactId, QueueId
 from router.model.policy import ChannelPolicy, Policy
 from router.rules.entry import Classifier
 from router.rules.qualification import Qualification
 
-# So many skills with their levels are remembered with those who have them.
-_TRAITS_MAX: Final = 10_000
 _NO_POLICY: Final = Policy(channels={}, queues={})
 
 
@@ -88,11 +87,7 @@ class IndexTables:
         """The entry rules and the queues' conditions on agents, ready to be asked."""
         self.dialling: dict[AgentId, ContactId] = {}
         """Agents for whom the customer of a ``customer_first`` callback is being called: one at a time for each."""
-        self.all_profiles = 0
-        self._skilled: dict[tuple[str, int], int] = {}
-        self._queued: dict[QueueId, int] = {}
-        self._barred: dict[str, int] = {}
-        """Bits of the profiles with so much of a skill, who work in a queue, who are kept from a channel; as they are asked for."""
+        self.traits = Traits()
         self._declared: frozenset[str] = frozenset()
         self._by_due_date = False
         self._ordering: OrderingFacts = {}
@@ -100,6 +95,9 @@ class IndexTables:
         """Shared by all agents with the same overrides: few of them, so they stay at hand."""
         self.left: dict[AgentId, Agent | None] = {}
         """Agents for whom contacts are kept, and who may not be there for them any more; ``matching`` empties it."""
+        self._make_tables_of_plans()
+
+    def _make_tables_of_plans(self) -> None:
         self.has_plans = False
         """Whether the policy has any."""
         self._planned: frozenset[QueueId] = frozenset()
@@ -136,64 +134,11 @@ class IndexTables:
 
     def _meet_all(self, line: Line) -> None:
         """Find out which profiles serve a line that is new, or asks for something else than before."""
-        before, after = line.profile_mask, self._serving(line)
+        before, after = line.profile_mask, self.traits.serving(line)
         line.profile_mask = after
         changed = before ^ after
         for profile in self.profiles_in(changed):
             profile.mask ^= line.bit
-
-    def _serving(self, line: Line) -> int:
-        """The profiles that are qualified for the line, found by what many of them have in common."""
-        if line.queue.agents_when is not None:
-            profiles = self.profiles.values()
-            return sum(profile.bit for profile in profiles if profile.serves(line))
-        found = 0
-        for needs in (line.needs, *line.also):
-            mask = self.all_profiles
-            for skill, level in needs:
-                mask &= self._with_skill(skill, level)
-            found |= mask
-        return found & self._with_queue(line.queue_id) & ~self._without_channel(line.channel)
-
-    def _with_skill(self, skill: str, level: int) -> int:
-        mask = self._skilled.get((skill, level))
-        if mask is None:
-            if len(self._skilled) >= _TRAITS_MAX:
-                self._skilled.clear()
-            profiles = self.profiles.values()
-            mask = sum(p.bit for p in profiles if p.skills.get(skill, 0) >= level)
-            self._skilled[skill, level] = mask
-        return mask
-
-    def _with_queue(self, queue_id: QueueId) -> int:
-        mask = self._queued.get(queue_id)
-        if mask is None:
-            profiles = self.profiles.values()
-            mask = sum(p.bit for p in profiles if p.queues is None or queue_id in p.queues)
-            self._queued[queue_id] = mask
-        return mask
-
-    def _without_channel(self, channel: str) -> int:
-        mask = self._barred.get(channel)
-        if mask is None:
-            mask = sum(p.bit for p in self.profiles.values() if channel in p.barred)
-            self._barred[channel] = mask
-        return mask
-
-    def _note_traits(self, profile: Profile, *, there: bool) -> None:
-        """A profile has come or gone."""
-        bit = profile.bit
-        self.all_profiles = self.all_profiles | bit if there else self.all_profiles & ~bit
-        skills, queues, barred = profile.skills, profile.queues, profile.barred
-        for key, mask in self._skilled.items():
-            has = there and skills.get(key[0], 0) >= key[1]
-            self._skilled[key] = mask | bit if has else mask & ~bit
-        for queue_id, mask in self._queued.items():
-            has = there and (queues is None or queue_id in queues)
-            self._queued[queue_id] = mask | bit if has else mask & ~bit
-        for channel, mask in self._barred.items():
-            has = there and channel in barred
-            self._barred[channel] = mask | bit if has else mask & ~bit
 
     @staticmethod
     def _meet(profile: Profile, line: Line) -> None:

@@ -27,8 +27,8 @@ LineKey: TypeAlias = tuple[
 # Places in one piece of the waiting order (sortedcontainers' load factor, set the way its documentation shows). Taking the first
 # moves the rest of its piece: shorter than the default of 1,000, because the first is what is taken.
 _WAITING_LOAD: Final = 128
-# Up to here taking one out of a plain list moves less memory than the sorted list has lines of code.
-_FEW_MAX: Final = 256
+# Up to here taking the first out of a plain list, which moves all others, takes less time than a sorted list does (0.7 and 0.9 µs).
+_FEW_MAX: Final = 4_096
 
 
 def needs_of(queue: QueuePolicy, skills: dict[str, int]) -> Needs:

@@ -59,6 +59,7 @@ class Timers:
         self._state = state
         self.heap: list[Entry] = []
         """The same list for good: the engine looks at its first entry before every command; ``due`` takes it out if it stands."""
+        self._caps: list[tuple[int, str]] = []
         self._limit = _SLACK
         self._swept_to = -1
         """The next entry to look at in a round of cleaning up; below 0: none is under way."""
@@ -71,6 +72,21 @@ class Timers:
         heappush(heap, (due_ms, kind, subject, other))
         if len(heap) > self._limit or self._swept_to >= 0:
             self._sweep()
+
+    def add_cap(self, due_ms: int, agent_id: str) -> None:
+        """Remember when time alone opens a channel to an agent. No event will say so, so a replay has to know by itself."""
+        self.caps_over(self._state.at_ms)
+        heappush(self._caps, (due_ms, agent_id))
+        self.add(due_ms, _CAP, agent_id)
+
+    def caps_over(self, at_ms: int) -> list[str]:
+        """Agents to whom a channel has been opened by then, since this was asked for last."""
+        caps, found = self._caps, []
+        while caps and caps[0][0] <= at_ms:
+            due_ms, agent_id = heappop(caps)
+            if self._agent_stands(agent_id, _CAP, due_ms):
+                found.append(agent_id)
+        return found
 
     def due(self, at_ms: int) -> Entry | None:
         """Take out the first deadline that is due and still stands."""
@@ -136,6 +152,7 @@ class Timers:
                 heap.append((hours.look_at_ms, _HOURS, queue_id, ""))
         heap = [entry for entry in heap if self._stands(entry)]
         heapify(heap)
+        self._caps = sorted((due_ms, name) for due_ms, kind, name, _ in heap if kind == _CAP)
         self.heap[:] = heap
         self._limit = 2 * len(heap) + _SLACK
 
