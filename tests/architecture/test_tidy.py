@@ -31,6 +31,7 @@ BANNED_BEGINNINGS: Final = ("Base", "Abstract")
 MAY_CATCH_EVERYTHING: Final = {
     "edge/entrance.py",
     "edge/websocket.py",
+    "journal/thread.py",  # What a job raises goes to the one who waits for it.
     "runtime/writer.py",
     "runtime/shadowing.py",  # A shadow that fails must not end the router.
 }
