@@ -33,6 +33,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "edge/socket.py",  # One connection ends, with a trace, and the others never hear of it.
     "edge/connection.py",
     "edge/outbox.py",
+    "journal/thread.py",  # What a job raises goes to the one who waits for it.
     "runtime/writer.py",
     "runtime/shadowing.py",  # A shadow that fails must not end the router.
 }
