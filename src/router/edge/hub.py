@@ -100,8 +100,6 @@ class Hub:
         self._empty = asyncio.Event()
         self.draining = False
         publisher.subscribe(self.on_published)
-        # Events and answers are written before the loop looks at what else has come in: nobody's offer waits for others' frames.
-        writer.on_turn_end = self.end_of_tick.run
 
     # --- seats --------------------------------------------------------------------------------
     @property

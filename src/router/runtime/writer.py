@@ -108,8 +108,6 @@ class Writer:
             Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None
         ) = None
         """Told of refused submits, in their place among the durable records: they leave no event. Quick, and raises nothing."""
-        self.on_turn_end: Callable[[], None] = _nothing
-        """Called when everybody whom a turn concerns has been told. Quick, and raises nothing."""
         self._stopping = False
         self._started = False
         self._ended = asyncio.Event()
@@ -251,7 +249,6 @@ class Writer:
                 await self._commit(turn)
                 self._answer(turn)
                 turn = None
-                self.on_turn_end()
                 self._snapshots.proceed(self._lanes.values(), now_ms=self.clock.now_ms())
             await self._snapshots.save_all(self._lanes.values())
         except BaseException:
@@ -388,7 +385,3 @@ def _record_of(lane: Lane, asked: Asked, outcome: Outcome) -> Record:
         cause=_TAGS[type(asked.command)],
         events=outcome.events,
     )
-
-
-def _nothing() -> None:
-    pass
