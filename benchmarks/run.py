@@ -27,7 +27,7 @@ from benchmarks import figures, report
 from benchmarks.machine import header
 
 HERE: Final = Path(__file__).parent
-QUICK_BUDGET_S: Final = 60
+QUICK_BUDGET_S: Final = 50
 """Of a script that states none."""
 WHOLE_BUDGET_S: Final = 600
 FULL_BUDGET_S: Final = 1800
@@ -93,6 +93,14 @@ def measure(script: Path, results: Path, head: figures.Header) -> str | None:
     return wrong
 
 
+def forget_others(results: Path, chosen: list[Path]) -> None:
+    """Results of scripts that are no more would stand in the report of a whole run."""
+    stems = {one.stem for one in chosen}
+    for file in results.glob("bench_*.json"):
+        if file.stem not in stems:
+            file.unlink()
+
+
 def main() -> int:
     """Run them and write the report."""
     parser = argparse.ArgumentParser(
@@ -108,6 +116,8 @@ def main() -> int:
         print(f"no benchmark is called {error.args[0]}", file=sys.stderr)
         return 2
     options.results.mkdir(parents=True, exist_ok=True)
+    if not options.names:
+        forget_others(options.results, chosen)
     head = header("full" if options.full else "short")
     for name, value in report.header_rows(head):
         print(f"{name:24}{value}")

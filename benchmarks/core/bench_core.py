@@ -49,7 +49,7 @@ from router.model.states import AgentState
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
 
-QUICK_BUDGET_S = 30
+QUICK_BUDGET_S = 20
 LIFECYCLE_US_TARGET = 25.0
 FLATNESS_TARGET = 1.3
 KIB_PER_WAITING_TARGET = 2.0

@@ -27,7 +27,7 @@ from router.model.events import ContactQueued, OfferMade
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
 
-QUICK_BUDGET_S = 30
+QUICK_BUDGET_S = 20
 BATCHES = (1, 10, 100, 256)
 # The first commits warm caches and prepared statements.
 WARM_UP_COMMITS = 20

@@ -272,6 +272,12 @@ class Load:
         for one in self._sockets:
             one.close()
 
+    async def warm_up(self, count: int) -> None:
+        """So many contacts from first to last: then the side has taken note of all agents."""
+        for _ in range(count):
+            self._submit(time.perf_counter_ns())
+        await self._settle()
+
     async def closed_loop(self, seconds: float, window: int) -> float:
         """Always ``window`` contacts in flight; lifecycles a second."""
         self._again = True

@@ -28,7 +28,7 @@ from router.rules.entry import Classifier
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
 
-QUICK_BUDGET_S = 10
+QUICK_BUDGET_S = 5
 RULES = 10
 CHUNKS = 9
 """Measured in so many pieces; the best one, the least disturbed by neighbours on the machine, counts."""
