@@ -32,7 +32,7 @@ from benchmarks.edge.same_frames import differences
 from benchmarks.edge.servers import null_server, prepare, router
 from benchmarks.figures import Figure, Result, finish, parser
 
-QUICK_BUDGET_S = 75
+QUICK_BUDGET_S = 65
 GATEWAYS: Final = 8
 HTTP_CONNECTIONS: Final = 128
 GENERATOR_TIMES: Final = 2.0
