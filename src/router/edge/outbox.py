@@ -37,8 +37,7 @@ def framed(payload: bytes, *, text: bool) -> bytes:
 class EndOfTick:
     """Calls at the end of a loop tick: one callback of the loop for all outboxes, however many are written to.
 
-    Not at the end of the writer's turn, which would be a little sooner: what two turns have to say then leaves in two writes, and
-    under load that costs more than it gains.
+    Not at the end of the writer's turn, which would be a little sooner: what two turns have to say would leave in two writes.
     """
 
     def __init__(self, call_soon: Callable[..., Any]) -> None:
