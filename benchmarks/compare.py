@@ -4,7 +4,8 @@
 
 A and B are a folder of results, one results file, or a git revision, of which the committed reference results are taken
 (``benchmarks/results/reference``). Each figure is shown before and after with its ratio, beside it how its yardstick moved in
-the same runs. *Noise* is the greater of the two spreads of the repeats, or ``--noise`` where there were none. The verdict:
+the same runs. *Noise* is the greatest of the two spreads of the repeats (``--noise`` where there were none) and of how far the
+machine itself moved: a fixed piece of Python before each run. The verdict:
 
 * ``better``, ``worse``: moved by more than the noise, as it is and in yardsticks.
 * ``machine``: moved, but so did the yardstick: the machine was another one then.
@@ -33,7 +34,7 @@ HERE: Final = Path(__file__).parent
 REFERENCE: Final = "benchmarks/results/reference"
 NOISE: Final = 0.2
 """What figures without repeats wander by on a shared machine."""
-SMALL: Final = 0.03
+SMALL: Final = 0.05
 """Repeats within one run agree better than two runs do."""
 
 Verdict = Literal["better", "worse", "machine", "moved", "other", "="]
@@ -94,20 +95,31 @@ def moves(before: dict[str, Result], after: dict[str, Result], noise: float) -> 
     for name, old in before.items():
         if name not in after:
             continue
+        least = machine_move(old.header, after[name].header)
         new = {figure.id: figure for figure in after[name].figures}
         found += [
-            move(name, figure, new[figure.id], noise) for figure in old.figures if figure.id in new
+            move(name, figure, new[figure.id], noise, least)
+            for figure in old.figures
+            if figure.id in new
         ]
     return found
 
 
-def move(name: str, before: Figure, after: Figure, noise: float) -> Move:
-    """How one figure moved, judged."""
+def machine_move(before: Header | None, after: Header | None) -> float:
+    """The share by which a fixed piece of Python was faster or slower; little where that is not known."""
+    if before is None or after is None:
+        return SMALL
+    ratio = _ratio(before.cpu_yardstick_ms, after.cpu_yardstick_ms) or 1.0
+    return max(SMALL, ratio - 1, 1 / ratio - 1)
+
+
+def move(name: str, before: Figure, after: Figure, noise: float, least: float = SMALL) -> Move:
+    """How one figure moved, judged; ``least`` is noise whatever the repeats say."""
     ratio = _ratio(before.value, after.value)
     yardstick = None
     if before.floor is not None and after.floor is not None:
         yardstick = _ratio(before.floor, after.floor)
-    noise = max(_spread(before, noise), _spread(after, noise))
+    noise = max(least, _spread(before, noise), _spread(after, noise))
     return Move(
         name=name,
         before=before,
@@ -144,7 +156,7 @@ def _ratio(before: float, after: float) -> float | None:
 def _spread(figure: Figure, otherwise: float) -> float:
     if figure.spread is None or figure.spread[0] <= 0:
         return otherwise
-    return max(SMALL, figure.spread[1] / figure.spread[0] - 1)
+    return figure.spread[1] / figure.spread[0] - 1
 
 
 # --- for people -----------------------------------------------------------------------------------

@@ -70,8 +70,10 @@ class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @classmethod
     def of_repeats(cls, values: Sequence[float], *, best: bool = False, **fields: Any) -> Self:
         """The median of repeats with least and greatest; with ``best`` the one that neighbours on the machine disturbed least,
-        and the median beside it.
+        and the median beside it. One value has no spread.
         """
+        if len(values) == 1:
+            return cls(value=values[0], **fields)
         least, middle, greatest = min(values), median(values), max(values)
         if not best:
             return cls(value=middle, spread=(least, greatest), **fields)

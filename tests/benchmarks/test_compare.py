@@ -87,6 +87,15 @@ def test_a_move_that_the_yardstick_made_too_is_the_machine_s() -> None:
     assert judged(a_figure(10, floor=2), a_figure(20, floor=8)).verdict == "machine"
 
 
+def test_how_far_the_machine_moved_between_the_runs_is_noise_too() -> None:
+    slow = msgspec.structs.replace(HEADER, cpu_yardstick_ms=HEADER.cpu_yardstick_ms * 1.6)
+    for before, after in ((HEADER, slow), (slow, HEADER)):
+        old = {"bench_x": Result(name="bench_x", what="", figures=[a_figure(10)], header=before)}
+        for value, verdict in ((15, "="), (17, "worse"), (6.5, "="), (6, "better")):
+            new = Result(name="bench_x", what="", figures=[a_figure(value)], header=after)
+            assert moves(old, {"bench_x": new}, 0.2)[0].verdict == verdict
+
+
 def test_figures_of_another_size_are_not_judged() -> None:
     assert judged(a_figure(10), a_figure(99, title="T at ten times the size")).verdict == "other"
 

@@ -88,6 +88,8 @@ def test_repeats_give_their_median_or_the_one_least_disturbed() -> None:
     assert (low.value, low.spread) == (1, (1, 3))
     high = Figure.of_repeats([3, 1, 9], best=True, better="higher", **fields)
     assert (high.value, high.spread) == (9, (3, 9))
+    alone = Figure.of_repeats([3], **fields)
+    assert (alone.value, alone.spread) == (3, None)
 
 
 def test_a_script_prints_its_figures_and_writes_the_file_and_the_pictures_asked_for(
