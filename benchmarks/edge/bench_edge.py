@@ -3,21 +3,22 @@
 A lifecycle is submit, offer, accept, end: three commands with durable answers, five events, eleven frames out. Contacts
 come from eight gateways, by WebSocket in the first situation and by `POST /v1/contacts` over kept-alive connections in the second;
 a fixed number is in flight, and each is offered to the desktop that has been idle longest, so all desktops get their turn.
-Both servers run on CPU 0, with all their desktops connected, and are loaded in turns, so that what the machine does besides hits
-both; the figure is the median of the rounds. The generator has CPU 1. First, a few lifecycles through both show that
-they send the same frames and write the same records (`same_frames.py`); if not, nothing is measured.
+The servers run on CPU 0, all their desktops connected: the null server, the router, the null server again, so that a machine that
+changes its pace does it to both; each round is a measurement of its own, and the figure is the median of them. The generator
+has CPU 1. First, a few lifecycles through both show that they send the same frames and write the same records
+(`same_frames.py`); if not, nothing is measured.
 
 Not measured: a network, TLS, clients on other machines, policies that cost more than one queue does (that is `core/`). The
 generator speaks from one process; its own share of the CPU says how many times faster it could go.
 
-    python benchmarks/edge/bench_edge.py [--quick] [--desktops 10000] [--seconds 3] [--rounds 4] [--in-flight 512] [--json FILE]
+    python benchmarks/edge/bench_edge.py [--quick] [--desktops 10000] [--seconds 4] [--rounds 6] [--in-flight 512] [--json FILE]
 """
 
 import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -29,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.edge.http_load import HttpGateways
 from benchmarks.edge.load import Load, Rate
 from benchmarks.edge.same_frames import differences
-from benchmarks.edge.servers import null_server, prepare, router
+from benchmarks.edge.servers import Target, null_server, prepare, router
 from benchmarks.figures import Figure, Result, finish, parser
 
-QUICK_BUDGET_S = 75
+QUICK_BUDGET_S = 65
 GATEWAYS: Final = 8
 HTTP_CONNECTIONS: Final = 128
 GENERATOR_TIMES: Final = 2.0
@@ -43,57 +44,48 @@ OTHERS_BUSY_MAX: Final = 0.2
 class Rounds(Struct, kw_only=True):
     """One situation."""
 
-    router: list[Rate]
-    null: list[Rate]
+    router: list[Rate] = []
+    null: list[Rate] = []
 
 
-class Both(Struct, kw_only=True):
-    """The two servers under load."""
+class Found(Struct, kw_only=True):
+    """Everything."""
 
-    router: Load
-    null: Load
-
-
-Submits = tuple[Callable[[int], None], Callable[[int], None]]
+    socket: Rounds
+    http: Rounds
+    errors: Counter[str]
 
 
-async def in_turns(loads: Both, submits: Submits, options: argparse.Namespace) -> Rounds:
-    """One round with each server, and again."""
-    found = Rounds(router=[], null=[])
-    for _ in range(options.rounds):
-        for load, submit, rates in (
-            (loads.null, submits[0], found.null),
-            (loads.router, submits[1], found.router),
-        ):
-            rates.append(await load.closed_loop(options.seconds, options.in_flight, submit))
+async def measure(target: Target, options: argparse.Namespace, found: Found, rounds: int) -> None:
+    """Connect all desktops; so many rounds by socket and by HTTP in turns."""
+    load = Load(target)
+    await load.connect()
+    pool = HttpGateways(load)
+    await pool.connect(HTTP_CONNECTIONS)
+    for _ in range(rounds):
+        for situation, submit in ((found.socket, load.submit), (found.http, pool.submit)):
+            rate = await load.closed_loop(options.seconds, options.in_flight, submit)
+            (situation.router if target.name == "router" else situation.null).append(rate)
+    pool.close()
+    load.close()
+    found.errors += load.wrong
+
+
+async def run(options: argparse.Namespace) -> Found:
+    """The null server before and after the router."""
+    if different := await differences():
+        raise SystemExit("the null server does not do the same:\n" + "\n".join(different))
+    found = Found(socket=Rounds(), http=Rounds(), errors=Counter())
+    half = max(1, options.rounds // 2)
+    for number, (server, rounds) in enumerate(
+        ((null_server, half), (router, options.rounds), (null_server, half))
+    ):
+        with tempfile.TemporaryDirectory() as directory:
+            async with server(
+                Path(directory, str(number)), desktops=options.desktops, gateways=GATEWAYS
+            ) as target:
+                await measure(target, options, found, rounds)
     return found
-
-
-async def run(options: argparse.Namespace) -> tuple[Rounds, Rounds, dict[str, int]]:
-    """By socket, by HTTP, and what went wrong."""
-    if found := await differences():
-        raise SystemExit("the null server does not do the same:\n" + "\n".join(found))
-    with tempfile.TemporaryDirectory() as directory:
-        async with (
-            null_server(
-                Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS
-            ) as null_target,
-            router(
-                Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
-            ) as router_target,
-        ):
-            loads = Both(null=Load(null_target), router=Load(router_target))
-            both = (loads.null, loads.router)
-            for load in both:
-                await load.connect()
-            sockets = await in_turns(loads, (loads.null.submit, loads.router.submit), options)
-            pools = HttpGateways(loads.null), HttpGateways(loads.router)
-            for pool in pools:
-                await pool.connect(HTTP_CONNECTIONS)
-            http = await in_turns(loads, (pools[0].submit, pools[1].submit), options)
-            for one in (*pools, *both):
-                one.close()
-    return sockets, http, dict(loads.null.wrong + loads.router.wrong)
 
 
 def figures_of(name: str, title: str, rounds: Rounds, target: float | None) -> list[Figure]:
@@ -104,28 +96,26 @@ def figures_of(name: str, title: str, rounds: Rounds, target: float | None) -> l
         limit = f"machine not idle: others used {others:.0%} of a CPU"
     if (times := min(rate.generator_times for rate in rounds.router)) < GENERATOR_TIMES:
         limit = f"the load generator could do only {times:.1f} times this rate"
-    null = median(rate.per_s for rate in rounds.null)
-    ratios = [
-        ours.per_s / theirs.per_s for ours, theirs in zip(rounds.router, rounds.null, strict=True)
-    ]
+    ours, null = ([rate.per_s for rate in rates] for rates in (rounds.router, rounds.null))
     return [
-        Figure.of_repeats(
-            ratios,
+        Figure(
             id=f"{name}.of_null",
             title=f"{title}: router / null server",
+            value=median(ours) / median(null),
+            spread=(min(ours) / max(null), max(ours) / min(null)),
             unit="ratio",
             better="higher",
             target=0.7,
             limit=limit,
         ),
         Figure.of_repeats(
-            [rate.per_s for rate in rounds.router],
+            ours,
             id=f"{name}.lifecycles_per_s",
             title=f"{title}: lifecycles",
             unit="/s",
             better="higher",
             target=target,
-            floor=null,
+            floor=median(null),
             limit=limit,
         ),
         Figure.of_repeats(
@@ -160,21 +150,22 @@ def main() -> int:
     arguments.add_argument("--in-flight", type=int, default=512)
     options = arguments.parse_args()
     options.seconds = options.seconds or (2.0 if options.quick else 4.0)
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    prepare(2 * options.desktops)
+    options.rounds = options.rounds or (2 if options.quick else 6)
+    prepare(options.desktops)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sockets, http, errors = runner.run(run(options))
+        found = runner.run(run(options))
+    errors = dict(found.errors)
     result = Result(
         name="bench_edge",
         what=(
             f"Whole lifecycles with {options.desktops:,} connected desktops, {options.in_flight} contacts in flight, durable; "
-            "yardstick: the null server, in turns"
+            "yardstick: the null server, before and after"
         ),
         figures=[
             *figures_of(
-                "socket", f"submit by socket, {options.desktops:,} desktops", sockets, 5_000
+                "socket", f"submit by socket, {options.desktops:,} desktops", found.socket, 5_000
             ),
-            *figures_of("http", f"submit by HTTP, {options.desktops:,} desktops", http, None),
+            *figures_of("http", f"submit by HTTP, {options.desktops:,} desktops", found.http, None),
             Figure(
                 id="errors",
                 title="errors and refusals",

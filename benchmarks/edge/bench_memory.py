@@ -27,7 +27,7 @@ from benchmarks.edge.load import Load
 from benchmarks.edge.servers import Target, null_server, prepare, router
 from benchmarks.figures import Figure, Result, finish, parser
 
-QUICK_BUDGET_S = 40
+QUICK_BUDGET_S = 25
 GATEWAYS: Final = 8
 IN_FLIGHT: Final = 512
 FIRST_CONTACTS: Final = 10_000

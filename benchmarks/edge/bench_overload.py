@@ -41,7 +41,7 @@ from benchmarks.edge.sockets import Socket
 from benchmarks.figures import Figure, Result, finish, parser
 from router.wire import frames as f
 
-QUICK_BUDGET_S = 75
+QUICK_BUDGET_S = 90
 GATEWAYS: Final = 8
 POLITE: Final = 4
 HTTP_CONNECTIONS: Final = 2_000

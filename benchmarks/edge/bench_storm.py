@@ -42,7 +42,7 @@ from router.model.states import AgentState
 from router.wire import frames as f
 
 SERVED: Final = 500
-QUICK_BUDGET_S = 70
+QUICK_BUDGET_S = 45
 GATEWAYS: Final = 4
 POLICY: Final = """\
 channels: {voice: {offer_timeout_s: 60}}

@@ -152,7 +152,6 @@ class NullServer:
                 self._publish(record)
             for _, answer in batch:
                 answer()
-            self._end_of_tick.run()
 
     def _publish(self, record: Record) -> None:
         for seq, event in enumerate(record.events, record.first_seq):

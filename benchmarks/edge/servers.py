@@ -122,7 +122,7 @@ def prepare(desktops: int) -> None:
     """Pin the generator to its CPU, and see to it that so many sockets can be open. Raises SystemExit where they cannot."""
     pin(LOAD_CPU)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = desktops + 6_000
+    wanted = desktops + 1_000
     if soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
