@@ -78,8 +78,9 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     of a commit. 0: none."""
     snapshot_event_count: Count = 250_000
     """A snapshot is taken after this many events, after a tenth of them when it is quiet; it bounds the time that a start takes."""
-    history_record_count_max: Count = 2_048
-    """Newest records of a workspace kept in memory, so that sockets can resume without reading the journal."""
+    history_record_count_max: Count = 16_384
+    """Newest records of a workspace kept in memory, so that sockets can resume without reading the journal: some seconds of a very
+    busy centre, minutes of others. About 1 KB each."""
     history_total_count_max: Count = 65_536
     """The same over all workspaces."""
     shadow_backlog_count_max: Count = 10_000
@@ -168,12 +169,12 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     """Open sockets; the next upgrade gets 503 with Retry-After."""
     credential_connections_max: Count = 100
     """Open sockets of one subject and role in a workspace; the next one gets 503, or is closed (1013) after its `hello`."""
-    upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 500
-    """Upgrades a second on the average; more get 503 with Retry-After."""
-    upgrades_burst: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
-    """Upgrades at once."""
+    upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 600
+    """Upgrades a second on the average, for at most a third of a core; more get 503 with a Retry-After that puts them in line."""
+    upgrades_burst: Annotated[int, Meta(ge=1, le=100_000)] = 50
+    """Upgrades at once: those who are served wait for as many."""
     resume_count_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10_000
-    """A client that has missed more events than this gets a fresh `welcome` instead of them."""
+    """A client that has missed more events of its own than this gets a fresh `welcome` instead of them."""
     figures_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1_000
     """Supervisors hear of changed queues at most this often."""
     reconnect_spread_ms: Milliseconds = 10_000

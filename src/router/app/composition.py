@@ -144,7 +144,10 @@ class App:
         sockets = SocketDoor(backend, self._hub)
 
         self._server = EdgeServer(
-            backend, add_sockets=sockets.add_to, asyncapi_document=asyncapi_document
+            backend,
+            add_sockets=sockets.add_to,
+            asyncapi_document=asyncapi_document,
+            turn_away=sockets.turn_away,
         )
         exposition = Exposition(
             self._process,

@@ -182,7 +182,10 @@ class Connection:
         self._outbox.put(self._hub.encode(frame, self.subprotocol))
 
     def lost(self) -> None:
-        """The connection is no more."""
+        """The connection is no more. It is not the only one, perhaps: what follows from it takes its turn."""
+        self._hub.departures.forget(self._forget)
+
+    def _forget(self) -> None:
         self._leave()
         self._hub.seen_off(self)
         self._on_lost(self)
@@ -199,7 +202,7 @@ class Connection:
         self._outbox.close()
         self._hub.leave(self)
         if self._connected:
-            self._hub.lose_desktop(self.workspace, self.subject, self.session_id)
+            self._hub.departures.lose_desktop(self.workspace, self.subject, self.session_id)
 
     # --- reading ------------------------------------------------------------------------------------
     def hear(self, opcode: int, payload: bytes) -> None:

@@ -14,9 +14,9 @@ from typing import Final, Protocol, cast
 import structlog
 
 from router.edge.audience import agents_of, as_sent, gateway_of
+from router.edge.departures import Departures
 from router.edge.outbox import EndOfTick
 from router.edge.recall import Past, Recall
-from router.model.commands import LoseDesktop
 from router.model.errors import InboxFull, RouterError
 from router.model.events import AgentRemoved, DesktopConnected, Event
 from router.model.views import QueueView
@@ -31,8 +31,6 @@ from router.wire.rfc6455 import frame as framed_as
 
 _log = structlog.get_logger(__name__)
 
-# How long the retry of a command waits that must not be lost, while the writer's inbox is full.
-_RETRY_S: Final = 0.2
 _DRAIN_STEP_S: Final = 0.1
 
 
@@ -97,6 +95,8 @@ class Hub:
         """Those whose close has begun and is not over."""
         self.end_of_tick = EndOfTick(lambda run: asyncio.get_running_loop().call_soon(run))
         """When outboxes write."""
+        self.departures = Departures(writer)
+        """What lost connections leave behind."""
         self._empty = asyncio.Event()
         self.draining = False
         publisher.subscribe(self.on_published)
@@ -155,12 +155,17 @@ class Hub:
 
     def missed(self, seat: Seat, gen: str, after_seq: int) -> list[Past] | None:
         """What the seat may see after an event, as (seq, at_ms, event); none: too long ago to tell."""
-        if self._publisher.last_seq(seat.workspace) - after_seq > self._settings.resume_count_max:
-            return None
+        count_max = self._settings.resume_count_max
+        of_all = self._publisher.last_seq(seat.workspace) - after_seq
+        if seat.role not in ("agent", "gateway") and of_all > count_max:
+            return None  # All of it is its own.
         room = self._rooms[seat.workspace]
         if room.recall is None or room.recall.gen != gen:
             room.recall = Recall(self._publisher, seat.workspace, gen)
-        return room.recall.since(after_seq, role=seat.role, subject=seat.subject)
+        past = room.recall.since(after_seq, role=seat.role, subject=seat.subject)
+        if past is not None and len(past) > count_max:
+            return None
+        return past
 
     def go_live(self, seat: Seat, seq: int) -> None:
         """From now on the seat hears events as they happen; it has everything of its own up to ``seq``."""
@@ -224,19 +229,6 @@ class Hub:
                 seat.close(CloseCode.TAKEN_OVER, "another desktop took over")
 
     # --- what happens beside the sockets ----------------------------------------------------------
-    def lose_desktop(self, workspace: str, agent_id: str, session_id: str) -> None:
-        """See to it that the journal learns that this desktop is gone."""
-        self._lose(workspace, LoseDesktop(agent_id=agent_id, session_id=session_id))
-
-    def _lose(self, workspace: str, command: LoseDesktop) -> None:
-        try:
-            self._writer.submit(workspace, command, actor="router", reply=None)
-        except InboxFull:
-            asyncio.get_running_loop().call_later(_RETRY_S, self._lose, workspace, command)
-        except RouterError:
-            # The process is ending: the next start finds the session attached and loses it then.
-            pass
-
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a reference to a task that nobody awaits, until it is done."""
         self._keep(task)
@@ -325,7 +317,8 @@ class Hub:
             self._empty.set()
 
     async def stop(self) -> None:
-        """Wait for what runs beside the sockets; cancel what hangs."""
+        """Wait for what runs beside the sockets; cancel what hangs. The writer hears of all desktops that are gone."""
+        await self.departures.finish()
         for room in self._rooms.values():
             if room.figures_due is not None:
                 room.figures_due.cancel()

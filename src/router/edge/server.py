@@ -41,7 +41,9 @@ class EdgeServer:
         *,
         add_sockets: Callable[[web.Application], None] | None = None,
         asyncapi_document: Callable[[], dict[str, Any]] = dict,
+        turn_away: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
+        """``turn_away``: what a connection's first bytes are answered with, after which it is closed; None: they are served."""
         self._settings = backend.settings.edge
         check_exposure(self._settings)
         app = web.Application(client_max_size=self._settings.body_bytes_max)
@@ -50,6 +52,7 @@ class EdgeServer:
         if add_sockets is not None:
             add_sockets(app)
         self._turned_away = TurnedAway(backend)
+        self._turn_away = turn_away
         self._entrance = Entrance(backend.settings, backend.process)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._listener: asyncio.Server | None = None
@@ -76,11 +79,19 @@ class EdgeServer:
         # Around the whole application, so that also what no route matches passes it.
         manager.request_handler = self._entrance.around(manager.request_handler)  # type: ignore[assignment]
         limits = self._settings
-        gate, turned_away = _Gate(limits.connections_max), self._turned_away
+        gate = _Gate(limits.connections_max)
+        turned_away, turn_away = self._turned_away, self._turn_away
         loop = asyncio.get_running_loop()
 
         def connect() -> DoorProtocol:
-            return DoorProtocol(manager, gate, loop=loop, settings=limits, turned_away=turned_away)
+            return DoorProtocol(
+                manager,
+                gate,
+                loop=loop,
+                settings=limits,
+                turned_away=turned_away,
+                turn_away=turn_away,
+            )
 
         self._listener = await loop.create_server(
             connect,
@@ -117,7 +128,15 @@ class _Gate:
 class DoorProtocol(web.RequestHandler):
     """One connection, with a bound on how many there are and answers that give nothing away."""
 
-    __slots__ = ("_boundary", "_counted", "_gate", "_is_submit", "_swallow", "_turned_away")
+    __slots__ = (
+        "_boundary",
+        "_counted",
+        "_gate",
+        "_is_submit",
+        "_swallow",
+        "_turn_away",
+        "_turned_away",
+    )
 
     def __init__(
         self,
@@ -127,6 +146,7 @@ class DoorProtocol(web.RequestHandler):
         loop: asyncio.AbstractEventLoop,
         settings: EdgeSettings,
         turned_away: TurnedAway,
+        turn_away: Callable[[bytes], bytes | None],
     ) -> None:
         super().__init__(
             manager,
@@ -142,6 +162,8 @@ class DoorProtocol(web.RequestHandler):
         self._gate = gate
         self._counted = False
         self._turned_away = turned_away
+        self._turn_away: Callable[[bytes], bytes | None] | None = turn_away
+        """Asked once: what has been served before is served on."""
         self._boundary = Boundary()
         self._is_submit = False
         """A submit is under way."""
@@ -153,6 +175,12 @@ class DoorProtocol(web.RequestHandler):
         if not data:
             # The library tells itself to go on with what it has.
             super().data_received(data)
+            return
+        turn_away, self._turn_away = self._turn_away, None
+        if turn_away is not None and (refusal := turn_away(data)) is not None:
+            if self.transport is not None:
+                self.transport.write(refusal)
+                self.transport.close()
             return
         if self._swallow:
             swallowed, data = data[: self._swallow], data[self._swallow :]

@@ -14,14 +14,15 @@ from router.edge.auth import AuthFailed, Credential
 from router.edge.backend import Backend
 from router.edge.connection import Connection
 from router.edge.entrance import ACTOR, OPERATION, SERVER_NAME
-from router.edge.house import House, monotonic_ms
+from router.edge.house import House
 from router.edge.hub import Hub
 from router.edge.problems import ProblemRaised
 from router.edge.server import DoorProtocol
 from router.edge.socket import Socket
+from router.edge.upgrades import Upgrades, UpgradeTurnedAway
 from router.settings import SocketSettings
 from router.wire.codec import SUBPROTOCOLS
-from router.wire.session import Door, FrameBudget
+from router.wire.session import Door
 
 PATHS: Final = {
     Door.DESKTOP: "/v1/desktop",
@@ -52,9 +53,9 @@ class SocketDoor:
         )
         self._connections: set[Connection] = set()
         self._opening = 0
-        self._upgrades = FrameBudget(
-            self._limits.upgrades_per_s, self._limits.upgrades_burst, now_ms=monotonic_ms()
-        )
+        self._upgrades = Upgrades(self._limits)
+        self.turn_away = UpgradeTurnedAway(backend, self._upgrades).answer
+        """For the server: a connection's first bytes, where they are an upgrade for which there is no room just now."""
 
     @property
     def open_count(self) -> int:
@@ -148,10 +149,10 @@ class SocketDoor:
             raise ProblemRaised("malformed", "subprotocol " + " or ".join(SUBPROTOCOLS))
         if request.query_string:
             raise ProblemRaised("malformed", "no query here: tokens never stand in an address")
-        if self.open_count >= self._limits.connections_max or not self._upgrades.take(
-            monotonic_ms()
-        ):
+        if self.open_count >= self._limits.connections_max:
             raise ProblemRaised("busy", retry_after_s=_retry_after_s())
+        if not self._upgrades.take():
+            raise ProblemRaised("busy", retry_after_s=self._upgrades.retry_after_s())
 
     def _credential(self, request: web.Request, door: Door) -> Credential | None:
         """The credential of the header, or none where there is no header: then ``hello`` brings one."""

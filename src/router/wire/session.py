@@ -96,6 +96,11 @@ class FrameBudget:
         self._left -= 1
         return True
 
+    def is_spent(self, now_ms: int) -> bool:
+        """Whether ``take`` would say no."""
+        passed = max(0, now_ms - self._at_ms)
+        return self._left + passed * self._per_ms < 1
+
     @property
     def is_full(self) -> bool:
         """True after a time of keeping well below the rate."""

@@ -146,7 +146,12 @@ async def a_house(
     )
     hub = Hub(writer, writer.publisher, settings.sockets)
     door = SocketDoor(backend, hub)
-    server = EdgeServer(backend, add_sockets=door.add_to, asyncapi_document=asyncapi_document)
+    server = EdgeServer(
+        backend,
+        add_sockets=door.add_to,
+        asyncapi_document=asyncapi_document,
+        turn_away=door.turn_away,
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         await server.start()
