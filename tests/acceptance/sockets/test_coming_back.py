@@ -191,6 +191,61 @@ async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> 
             assert len(welcome["contacts"]) == 30
 
 
+async def test_what_others_did_does_not_count_as_missed(tmp_path: Path) -> None:
+    async with (
+        a_house(tmp_path, sockets={"resume_count_max": 20}) as house,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        gen, first = house.writer.generation("default"), house.writer.publisher.last_seq("default")
+        for number in range(100):
+            await house.do(a_contact(f"c{number}", gateway_id="phone" if number % 10 else "web"))
+        headers = bearer(house, "web", Role.GATEWAY)
+        async with plain(house, "/v1/gateway", headers=headers) as socket:
+            await socket.say(type="hello", resume=f"{gen}:{first}")
+            assert (await socket.hear())["type"] == "resumed"
+            missed = [await socket.hear() for _ in range(10)]
+            assert [frame["event"]["contact_id"] for frame in missed] == [
+                f"c{number}" for number in range(0, 100, 10)
+            ]
+        headers = bearer(house, "eve", Role.SUPERVISOR)
+        async with plain(house, "/v1/supervisor", headers=headers) as socket:
+            await socket.say(type="hello", resume=f"{gen}:{first}")
+            assert (await socket.hear())["type"] == "welcome"
+
+
+async def test_of_many_who_are_cut_off_those_are_lost_who_stay_away(tmp_path: Path) -> None:
+    """The losses are told at a pace: one that is told after its agent's return changes nothing."""
+    count = 90
+    async with a_house(tmp_path, agents=count) as house, asyncio.timeout(PATIENCE_S):
+
+        async def attached() -> dict[str, str]:
+            answered = await house.writer.ask(
+                "default", lambda engine: dict(engine.attached_sessions())
+            )
+            return answered.value
+
+        names = [f"a{number}" for number in range(count)]
+        desktops = [house.desktop(name) for name in names]
+        await asyncio.gather(*(desktop.__aenter__() for desktop in desktops))
+        before = await attached()
+        assert sorted(before) == sorted(names)
+        back = set(names[::3])
+        for name, desktop in zip(names, desktops, strict=True):
+            if name in back:
+                await desktop._link.drop()
+            else:
+                await desktop.__aexit__(None, None, None)
+        while set(now := await attached()) != back or any(  # noqa: ASYNC110  (no event tells it)
+            now[name] == before[name] for name in back
+        ):
+            await asyncio.sleep(0.01)
+        await house.hub.departures.finish()
+        assert set(await attached()) == back
+        for name, desktop in zip(names, desktops, strict=True):
+            if name in back:
+                await desktop.__aexit__(None, None, None)
+
+
 async def test_a_long_welcome_comes_in_pages(tmp_path: Path) -> None:
     async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
         await asyncio.gather(

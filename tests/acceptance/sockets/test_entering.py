@@ -164,6 +164,25 @@ async def test_upgrades_are_let_in_at_a_bounded_rate(tmp_path: Path) -> None:
         assert (status, problem["code"]) == (503, "busy")
 
 
+async def test_a_refusal_from_the_first_bytes_is_that_of_the_usual_way(tmp_path: Path) -> None:
+    sockets = {"upgrades_per_s": 1, "upgrades_burst": 1}
+    origin = "https://desk.example"
+    edge = {"allowed_origins": [origin]}
+    async with a_house(tmp_path, sockets=sockets, edge=edge) as house, plain(house):
+        # With an origin the library is asked.
+        _, usual = await status_of(house, "/v1/desktop", headers={"Origin": origin})
+        status, early = await status_of(house, "/v1/desktop")
+        assert status == 503
+        assert 1 <= int(early["headers"]["Retry-After"]) <= 60
+        assert early["retry_after_s"] == int(early["headers"]["Retry-After"])
+        assert early["request_id"] == early["headers"]["X-Request-ID"]
+        assert early["headers"]["Connection"] == "close"
+        for member in ("type", "title", "status", "code", "applied", "temporary"):
+            assert early[member] == usual[member]
+        for name in ("Content-Type", "Cache-Control", "Server", "Content-Security-Policy"):
+            assert early["headers"].get(name) == usual["headers"].get(name)
+
+
 async def test_one_credential_has_a_bounded_number_of_sockets(tmp_path: Path) -> None:
     async with a_house(tmp_path, sockets={"credential_connections_max": 1}) as house:
         headers = bearer(house, "web", Role.GATEWAY)
