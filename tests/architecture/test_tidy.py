@@ -30,7 +30,9 @@ BANNED_BEGINNINGS: Final = ("Base", "Abstract")
 # a clause for everything may only clean up and raise again.
 MAY_CATCH_EVERYTHING: Final = {
     "edge/entrance.py",
-    "edge/websocket.py",
+    "edge/socket.py",  # One connection ends, with a trace, and the others never hear of it.
+    "edge/connection.py",
+    "edge/outbox.py",
     "journal/thread.py",  # What a job raises goes to the one who waits for it.
     "runtime/writer.py",
     "runtime/shadowing.py",  # A shadow that fails must not end the router.
@@ -40,7 +42,7 @@ MAY_READ_THE_CLOCK: Final = {
     "runtime/clock.py",
     "telemetry/exposition.py",
     "edge/auth.py",
-    "edge/connection.py",
+    "edge/house.py",
     "client/tokens.py",
 }
 CLOCKS: Final = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"}

@@ -6,7 +6,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from router.edge.outbox import Outbox, framed
+from router.edge.outbox import EndOfTick, Outbox, framed
 
 
 class FakeTransport:
@@ -158,3 +158,29 @@ def test_a_frame_is_one_that_another_implementation_reads(size: int, text: bool)
     assert isinstance(frame, Frame)
     assert frame.opcode is (Opcode.TEXT if text else Opcode.BINARY)
     assert bytes(frame.data) == b"x" * size
+
+
+def test_all_outboxes_of_a_tick_have_one_callback_of_the_loop() -> None:
+    tick, called = Tick(), list[str]()
+    end = EndOfTick(tick.soon)
+    end.call(lambda: called.append("a"))
+    end.call(lambda: called.append("b"))
+    assert (len(tick.due), called) == (1, [])
+    tick.run()
+    assert called == ["a", "b"]
+    end.call(lambda: called.append("c"))
+    tick.run()
+    assert called == ["a", "b", "c"]
+
+
+def test_one_that_fails_does_not_take_the_others_turn() -> None:
+    tick, called = Tick(), list[str]()
+    end = EndOfTick(tick.soon)
+
+    def fail() -> None:
+        raise RuntimeError("its own fault")
+
+    end.call(fail)
+    end.call(lambda: called.append("b"))
+    tick.run()
+    assert called == ["b"]

@@ -6,6 +6,7 @@ is on disk at every moment of either, so neither is needed for safety.
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -336,11 +337,12 @@ class _KeptMeters:
     """A workspace's meters as recovery wants them: it makes them first and restores into them."""
 
     def __init__(self) -> None:
-        self.meters = Meters()
+        self._have(Meters())
 
-    def fold(self, event: Event, seq: int, at_ms: int) -> None:
-        """Count one event."""
-        self.meters.fold(event, seq, at_ms)
+    def _have(self, meters: Meters) -> None:
+        self.meters = meters
+        # The meters' own, not a way to it: this is called for every event.
+        self.fold: Callable[[Event, int, int], None] = meters.fold
 
     def snapshot(self) -> bytes:
         """Their state."""
@@ -349,7 +351,7 @@ class _KeptMeters:
     def restore(self, snapshot: bytes) -> None:
         """Take on that state. Raises DecodeError for that of another version."""
         try:
-            self.meters = Meters.restore(snapshot)
+            self._have(Meters.restore(snapshot))
         except ValueError as error:
             raise msgspec.DecodeError(str(error)) from None
 

@@ -3,6 +3,7 @@
 What an agent asks is asked in his own name: the id in the command is that of the credential, never one from the frame.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from router.edge.auth import Credential
@@ -54,139 +55,143 @@ _STOPPING_RETRY_MS = 1_000
 def command_of(ask: Any, credential: Credential) -> Command:
     """The command of a frame. Which frames a socket understands is settled before: by the decoder of its door."""
     if credential.role == "agent":
-        return _agents_command(ask, credential.subject)
+        return _AGENTS[type(ask)](ask, credential.subject)
+    if type(ask) is frames.Submit:
+        return enqueue_command(credential, ask.contact, ask.idempotency_key)
     # Another gateway's contact is as unknown to a gateway as none.
     gateway_id = credential.subject if credential.role == "gateway" else None
-    match ask:
-        case frames.Submit(contact=fields, idempotency_key=key):
-            return enqueue_command(credential, fields, key)
-        case frames.Update():
-            return UpdateContact(
-                contact_id=ask.contact_id,
-                gateway_id=gateway_id,
-                priority_s=ask.priority_s,
-                strict_class=ask.strict_class,
-                skills=ask.skills,
-                attributes=ask.attributes,
-                preferred_agents=ask.preferred_agents,
-            )
-        case frames.Cancel():
-            return CancelContact(
-                contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason
-            )
-        case frames.Abandon():
-            return AbandonContact(contact_id=ask.contact_id, gateway_id=gateway_id)
-        case frames.End():
-            return EndContact(contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason)
-        case frames.ParkContactFrame():
-            return ParkContact(contact_id=ask.contact_id, gateway_id=gateway_id)
-        case frames.UnparkContactFrame():
-            return UnparkContact(contact_id=ask.contact_id, gateway_id=gateway_id)
-        case frames.SetAgentChannelsFrame():
-            return SetAgentChannels(agent_id=ask.agent_id, paused=ask.paused)
-        case frames.Callback():
-            return RequestCallback(
-                contact_id=ask.contact_id,
-                gateway_id=gateway_id,
-                callback=CallbackFields(mode=ask.mode, channel=ask.channel, at_ms=ask.at_ms),
-            )
-        case frames.CallbackResult():
-            return ReportCallback(
-                contact_id=ask.contact_id,
-                gateway_id=gateway_id,
-                outcome=ask.outcome,
-                attempt=ask.attempt,
-            )
-        case frames.Requeue():
-            return RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id)
-        case frames.Assign():
-            return AssignContact(contact_id=ask.contact_id, agent_id=ask.agent_id)
-        case frames.AddParticipantFrame():
-            return AddParticipant(contact_id=ask.contact_id, agent_id=ask.agent_id)
-        case frames.RemoveParticipant():
-            return LeaveContact(contact_id=ask.contact_id, agent_id=ask.agent_id, reason="removed")
-        case frames.SetAgentStateFrame():
-            return SetAgentState(
-                agent_id=ask.agent_id,
-                state=ask.state,
-                reason=ask.reason,
-                after_work=ask.after_work,
-            )
-    raise AssertionError(f"no command for {type(ask).__name__}")
+    return _OTHERS[type(ask)](ask, gateway_id)
 
 
-def _agents_command(ask: Any, agent_id: str) -> Command:
-    match ask:
-        case frames.Accept():
-            return AcceptOffer(offer_id=ask.offer_id, agent_id=agent_id)
-        case frames.Decline():
-            return DeclineOffer(offer_id=ask.offer_id, agent_id=agent_id, reason=ask.reason)
-        case frames.SetState():
-            return SetAgentState(
-                agent_id=agent_id, state=ask.state, reason=ask.reason, after_work=ask.after_work
-            )
-        case frames.End():
-            return EndContact(contact_id=ask.contact_id, agent_id=agent_id, reason=ask.reason)
-        case frames.Complete():
-            return CompleteAssignment(
-                assignment_id=ask.assignment_id, agent_id=agent_id, disposition=ask.disposition
-            )
-        case frames.Hold():
-            return HoldAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
-        case frames.Unhold():
-            return ResumeAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
-        case frames.Park():
-            return ParkAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
-        case frames.Unpark():
-            return UnparkAssignment(assignment_id=ask.assignment_id, agent_id=agent_id)
-        case frames.SetChannels():
-            return SetAgentChannels(agent_id=agent_id, paused=ask.paused)
-        case frames.ExtendWrapUpFrame():
-            return ExtendWrapUp(
-                assignment_id=ask.assignment_id, agent_id=agent_id, extend_s=ask.extend_s
-            )
-        case frames.Transfer():
-            return TransferContact(
-                contact_id=ask.contact_id,
-                to_queue_id=ask.to_queue_id,
-                to_agent_id=ask.to_agent_id,
-                agent_id=agent_id,
-                wait_s=ask.wait_s,
-                back_s=ask.back_s,
-            )
-    return _conversation_command(ask, agent_id)
+# A frame of a desktop and the agent whose it is.
+_AGENTS: Final[dict[type, Callable[[Any, str], Command]]] = {
+    frames.Accept: lambda ask, agent_id: AcceptOffer(offer_id=ask.offer_id, agent_id=agent_id),
+    frames.Decline: lambda ask, agent_id: DeclineOffer(
+        offer_id=ask.offer_id, agent_id=agent_id, reason=ask.reason
+    ),
+    frames.SetState: lambda ask, agent_id: SetAgentState(
+        agent_id=agent_id, state=ask.state, reason=ask.reason, after_work=ask.after_work
+    ),
+    frames.End: lambda ask, agent_id: EndContact(
+        contact_id=ask.contact_id, agent_id=agent_id, reason=ask.reason
+    ),
+    frames.Complete: lambda ask, agent_id: CompleteAssignment(
+        assignment_id=ask.assignment_id, agent_id=agent_id, disposition=ask.disposition
+    ),
+    frames.Hold: lambda ask, agent_id: HoldAssignment(
+        assignment_id=ask.assignment_id, agent_id=agent_id
+    ),
+    frames.Unhold: lambda ask, agent_id: ResumeAssignment(
+        assignment_id=ask.assignment_id, agent_id=agent_id
+    ),
+    frames.Park: lambda ask, agent_id: ParkAssignment(
+        assignment_id=ask.assignment_id, agent_id=agent_id
+    ),
+    frames.Unpark: lambda ask, agent_id: UnparkAssignment(
+        assignment_id=ask.assignment_id, agent_id=agent_id
+    ),
+    frames.SetChannels: lambda ask, agent_id: SetAgentChannels(
+        agent_id=agent_id, paused=ask.paused
+    ),
+    frames.ExtendWrapUpFrame: lambda ask, agent_id: ExtendWrapUp(
+        assignment_id=ask.assignment_id, agent_id=agent_id, extend_s=ask.extend_s
+    ),
+    frames.Transfer: lambda ask, agent_id: TransferContact(
+        contact_id=ask.contact_id,
+        to_queue_id=ask.to_queue_id,
+        to_agent_id=ask.to_agent_id,
+        agent_id=agent_id,
+        wait_s=ask.wait_s,
+        back_s=ask.back_s,
+    ),
+    frames.Consult: lambda ask, agent_id: StartConsult(
+        contact_id=ask.contact_id,
+        to_queue_id=ask.to_queue_id,
+        to_agent_id=ask.to_agent_id,
+        agent_id=agent_id,
+    ),
+    frames.CompleteConsultFrame: lambda ask, agent_id: CompleteConsult(
+        contact_id=ask.contact_id, agent_id=agent_id
+    ),
+    frames.CancelConsultFrame: lambda ask, agent_id: CancelConsult(
+        contact_id=ask.contact_id, agent_id=agent_id
+    ),
+    frames.Conference: lambda ask, agent_id: JoinConsult(
+        contact_id=ask.contact_id, agent_id=agent_id
+    ),
+    frames.Leave: lambda ask, agent_id: LeaveContact(contact_id=ask.contact_id, agent_id=agent_id),
+    frames.HandOverFrame: lambda ask, agent_id: HandOver(
+        contact_id=ask.contact_id, to_agent_id=ask.to_agent_id, agent_id=agent_id
+    ),
+}
+
+# A frame of a gateway and its id, or of a supervisor and none.
+_OTHERS: Final[dict[type, Callable[[Any, str | None], Command]]] = {
+    frames.Update: lambda ask, gateway_id: UpdateContact(
+        contact_id=ask.contact_id,
+        gateway_id=gateway_id,
+        priority_s=ask.priority_s,
+        strict_class=ask.strict_class,
+        skills=ask.skills,
+        attributes=ask.attributes,
+        preferred_agents=ask.preferred_agents,
+    ),
+    frames.Cancel: lambda ask, gateway_id: CancelContact(
+        contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason
+    ),
+    frames.Abandon: lambda ask, gateway_id: AbandonContact(
+        contact_id=ask.contact_id, gateway_id=gateway_id
+    ),
+    frames.End: lambda ask, gateway_id: EndContact(
+        contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason
+    ),
+    frames.ParkContactFrame: lambda ask, gateway_id: ParkContact(
+        contact_id=ask.contact_id, gateway_id=gateway_id
+    ),
+    frames.UnparkContactFrame: lambda ask, gateway_id: UnparkContact(
+        contact_id=ask.contact_id, gateway_id=gateway_id
+    ),
+    frames.SetAgentChannelsFrame: lambda ask, _: SetAgentChannels(
+        agent_id=ask.agent_id, paused=ask.paused
+    ),
+    frames.Callback: lambda ask, gateway_id: RequestCallback(
+        contact_id=ask.contact_id,
+        gateway_id=gateway_id,
+        callback=CallbackFields(mode=ask.mode, channel=ask.channel, at_ms=ask.at_ms),
+    ),
+    frames.CallbackResult: lambda ask, gateway_id: ReportCallback(
+        contact_id=ask.contact_id,
+        gateway_id=gateway_id,
+        outcome=ask.outcome,
+        attempt=ask.attempt,
+    ),
+    frames.Requeue: lambda ask, _: RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id),
+    frames.Assign: lambda ask, _: AssignContact(contact_id=ask.contact_id, agent_id=ask.agent_id),
+    frames.AddParticipantFrame: lambda ask, _: AddParticipant(
+        contact_id=ask.contact_id, agent_id=ask.agent_id
+    ),
+    frames.RemoveParticipant: lambda ask, _: LeaveContact(
+        contact_id=ask.contact_id, agent_id=ask.agent_id, reason="removed"
+    ),
+    frames.SetAgentStateFrame: lambda ask, _: SetAgentState(
+        agent_id=ask.agent_id,
+        state=ask.state,
+        reason=ask.reason,
+        after_work=ask.after_work,
+    ),
+}
 
 
-def _conversation_command(ask: Any, agent_id: str) -> Command:
-    match ask:
-        case frames.Consult():
-            return StartConsult(
-                contact_id=ask.contact_id,
-                to_queue_id=ask.to_queue_id,
-                to_agent_id=ask.to_agent_id,
-                agent_id=agent_id,
-            )
-        case frames.CompleteConsultFrame():
-            return CompleteConsult(contact_id=ask.contact_id, agent_id=agent_id)
-        case frames.CancelConsultFrame():
-            return CancelConsult(contact_id=ask.contact_id, agent_id=agent_id)
-        case frames.Conference():
-            return JoinConsult(contact_id=ask.contact_id, agent_id=agent_id)
-        case frames.Leave():
-            return LeaveContact(contact_id=ask.contact_id, agent_id=agent_id)
-        case frames.HandOverFrame():
-            return HandOver(
-                contact_id=ask.contact_id, to_agent_id=ask.to_agent_id, agent_id=agent_id
-            )
-    raise AssertionError(f"no command for {type(ask).__name__}")
+_WITH_A_TARGET: Final = frozenset({frames.AskExpectedWait, frames.Transfer, frames.Consult})
 
 
 def names_one_target(ask: Any) -> bool:
     """A transfer or a consult goes to a queue or to an agent, not to both or neither; a question is about one thing."""
-    if isinstance(ask, frames.AskExpectedWait):
-        return (ask.contact_id is None) != (ask.queue_id is None)
-    if not isinstance(ask, frames.Transfer | frames.Consult):
+    kind = type(ask)
+    if kind not in _WITH_A_TARGET:
         return True
+    if kind is frames.AskExpectedWait:
+        return (ask.contact_id is None) != (ask.queue_id is None)
     return (ask.to_queue_id is None) != (ask.to_agent_id is None)
 
 

@@ -32,12 +32,18 @@ _HAS_GATEWAY: Final = frozenset(
 
 def agents_of(event: Event) -> tuple[str, ...]:
     """The agents who hear of it, each once."""
+    kind = type(event)
+    names = _AGENT_FIELDS.get(kind, ())
+    if kind not in _HAS_MEMBERS and len(names) == 1:
+        # Nearly all of them.
+        only = getattr(event, names[0])
+        return () if only is None else (only,)
     found: list[str] = []
-    for name in _AGENT_FIELDS.get(type(event), ()):
+    for name in names:
         agent_id = getattr(event, name)
         if agent_id is not None and agent_id not in found:
             found.append(agent_id)
-    if type(event) in _HAS_MEMBERS:
+    if kind in _HAS_MEMBERS:
         members: dict[str, AssignmentRole] = getattr(event, "members") or {}  # noqa: B009  As below.
         found.extend(agent_id for agent_id in members if agent_id not in found)
     return tuple(found)

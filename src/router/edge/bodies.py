@@ -31,6 +31,9 @@ async def read_body(request: web.Request, *, bytes_max: int, timeout_s: float) -
     if request.headers.get(hdrs.EXPECT) and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
+        if request.content.is_eof():
+            # All of it came with the head, as nearly all bodies do: there is nothing to wait for.
+            return await request.read()
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError:
@@ -50,10 +53,10 @@ def require_type(request: web.Request, allowed: frozenset[str]) -> str:
     return media_type
 
 
-def decode_json(body: bytes, kind: type[T]) -> T:
+def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """A JSON document as a struct. Raises ProblemRaised: 400 where it is no JSON, 422 where it does not fit."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,17 +1,15 @@
 """One WebSocket after its upgrade: does what the session machine says, and keeps the order of things.
 
 Commands go to the writer in the order in which they came, without waiting for each other's commits; answers leave as they
-are known. How a client gets its first state is ``arrival.py``.
+are known. Nothing here is a task but the arrival: a frame and its answer are a call each. How a client gets its first state
+is ``arrival.py``.
 """
 
 import asyncio
-import secrets
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from aiohttp import WSMsgType, web
 
 from router.edge.arrival import Arrival
 from router.edge.asks import (
@@ -23,16 +21,18 @@ from router.edge.asks import (
 )
 from router.edge.auth import AuthFailed, Credential
 from router.edge.expectations import expected_wait_answer
-from router.edge.hub import Hub
+from router.edge.house import House, identity_of, monotonic_ms
 from router.edge.outbox import Outbox
+from router.edge.random_ids import RandomIds
+from router.edge.socket import Socket
 from router.model.commands import ConnectDesktop
 from router.model.errors import InboxFull, RouterError
 from router.model.refusals import RefusalCode, Refused
-from router.runtime.writer import Writer
-from router.settings import SocketSettings
+from router.runtime.writer import Reply
 from router.wire.close_codes import CloseCode
-from router.wire.codec import JSON, BadFrame, Decoder
-from router.wire.frames import AskExpectedWait, Pong, Tell
+from router.wire.codec import JSON, BadFrame
+from router.wire.frames import AskExpectedWait, ErrorFrame, Ok, Pong, Tell
+from router.wire.rfc6455 import BINARY, PING, TEXT
 from router.wire.session import (
     Authenticate,
     Beat,
@@ -50,67 +50,85 @@ from router.wire.session import (
 
 _log = structlog.get_logger(__name__)
 
-CLOSE_TIMEOUT_S: Final = 5.0
-
-Verify = Callable[[str], Credential]
-Redeem = Callable[[str], Credential | None]
+_new_session_id: Final = RandomIds(12).next
 
 
-def monotonic_ms() -> int:
-    """The clock of sessions: it never goes back."""
-    return time.monotonic_ns() // 1_000_000
+class _Asker:
+    """Waits for the answer to one frame: the writer tells it in its turn."""
 
+    __slots__ = ("_ask", "_connection")
 
-def identity_of(credential: Credential, *, at_ms: int) -> Identity:
-    """The session's view of a credential, its end moved from the wall clock, which says ``at_ms``, onto the session's."""
-    left_ms = credential.expires_at_s * 1000 - at_ms
-    return Identity(
-        subject=credential.subject,
-        role=str(credential.role),
-        workspace=credential.workspace,
-        expires_at_ms=monotonic_ms() + left_ms,
-    )
+    def __init__(self, connection: "Connection", ask: Any) -> None:
+        self._connection = connection
+        self._ask = ask
+
+    def done(self) -> bool:
+        """The client is gone: its answer is nobody's."""
+        return self._connection.is_closing
+
+    def set_result(self, reply: Reply) -> None:
+        self._connection.answer(self._ask, reply)
+
+    def set_exception(self, error: Exception) -> None:
+        self._connection.answer(self._ask, error)
 
 
 class Connection:
     """The owner of one socket. The hub knows it as a seat."""
 
+    __slots__ = (
+        "_actor",
+        "_closing",
+        "_connected",
+        "_credential",
+        "_decoder",
+        "_held_back",
+        "_house",
+        "_hub",
+        "_in_flight",
+        "_left",
+        "_on_lost",
+        "_outbox",
+        "_session",
+        "_socket",
+        "_timer",
+        "_wanted",
+        "attached",
+        "deliver",
+        "figures_fresh",
+        "live",
+        "role",
+        "session_id",
+        "subject",
+        "subprotocol",
+        "workspace",
+    )
+
     def __init__(
         self,
-        ws: "web.WebSocketResponse[bool]",
-        transport: asyncio.Transport,
+        socket: Socket,
+        house: House,
         *,
         door: Door,
-        hub: Hub,
-        writer: Writer,
-        verify: Verify,
-        redeem: Redeem,
-        settings: SocketSettings,
+        subprotocol: str,
         credential: Credential | None,
-        may_join: Callable[[Credential], bool],
+        on_lost: Callable[["Connection"], None],
     ) -> None:
-        self.session_id = secrets.token_hex(12)
-        self.workspace = self.role = self.subject = ""
-        self.subprotocol = ws.ws_protocol or ""
+        self.session_id = _new_session_id()
+        self.workspace = self.role = self.subject = self._actor = ""
+        self.subprotocol = subprotocol
         self.live = self.attached = self.figures_fresh = False
-        self._ws = ws
-        self._transport = transport
-        self._hub = hub
-        self._writer = writer
-        self._verify = verify
-        self._redeem = redeem
-        self._settings = settings
+        self._socket = socket
+        self._house = house
+        self._hub = house.hub
         self._credential = credential
-        self._may_join = may_join
-        self._decoder = Decoder(door.asks, self.subprotocol)
-        self._loop = asyncio.get_running_loop()
-        self._in_flight = asyncio.Semaphore(settings.in_flight_max)
-        self._commands: set[asyncio.Task[None]] = set()
+        self._on_lost = on_lost
+        self._decoder = house.decoder(door, subprotocol)
+        self._wanted = TEXT if subprotocol == JSON else BINARY
+        self._in_flight = 0
+        self._held_back = self._closing = self._left = self._connected = False
         self._timer: asyncio.TimerHandle | None = None
-        self._closing = False
-        self._connected = False
-        self._close_task: asyncio.Task[None] | None = None
-        self._arrival = Arrival(self, hub, writer, settings)
+        settings = house.settings
         now_ms = monotonic_ms()
         of_gateway = door is Door.GATEWAY
         self._session = Session(
@@ -121,48 +139,35 @@ class Connection:
                 settings.gateway_frames_burst if of_gateway else settings.frames_burst,
                 now_ms=now_ms,
             ),
-            identity=identity_of(credential, at_ms=writer.clock.now_ms()) if credential else None,
+            identity=self._identity(credential) if credential else None,
             hello_timeout_ms=settings.hello_timeout_s * 1000,
             bad_frames_max=settings.bad_frames_max,
         )
         self._outbox = Outbox(
-            transport,
-            call_soon=self._loop.call_soon,
+            socket.transport,
+            call_soon=house.hub.end_of_tick.call,
             count_max=settings.outbox_count_max,
             bytes_max=settings.outbox_bytes_max,
             on_overflow=self._overflowed,
         )
+        self.deliver = self._outbox.put
+        self._watch_the_clock()
 
     # --- the seat -----------------------------------------------------------------------------------
-    def deliver(self, frame: bytes) -> None:
-        """Put a whole frame into the outbox."""
-        self._outbox.put(frame)
-
     def close(self, code: CloseCode, text: str) -> None:
         """Begin to close: what is in the outbox leaves first; the rest happens in the background."""
         if self._closing:
             return
-        self._closing = True
-        self.live = False
-        self._session.closed()
-        if self._timer is not None:
-            self._timer.cancel()
         self._outbox.flush()
-        self._outbox.close()
-        self._close_task = self._loop.create_task(self._close(code, text))
-        self._hub.keep(self._close_task)
+        if self._left:
+            return  # It overflowed: that is why it closes, then.
+        self._hub.see_off(self)
+        self._leave()
+        self._socket.close(code, text)
 
-    async def closed(self) -> None:
-        """Return when the close that was begun is over; at once where none was."""
-        if self._close_task is not None:
-            await asyncio.wait([self._close_task])
-
-    async def _close(self, code: CloseCode, text: str) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._ws.close(code=code, message=text.encode())
-        except (TimeoutError, ConnectionError):
-            self._transport.abort()
+    def abort(self) -> None:
+        """End at once."""
+        self._socket.abort()
 
     def _overflowed(self) -> None:
         self.close(CloseCode.SLOW_CONSUMER, "too slow")
@@ -176,36 +181,37 @@ class Connection:
         """Put a frame into the outbox."""
         self._outbox.put(self._hub.encode(frame, self.subprotocol))
 
-    # --- reading ------------------------------------------------------------------------------------
-    async def run(self) -> None:
-        """From the first frame to the end of the connection."""
-        try:
-            self._watch_the_clock()
-            await self._read()
-        except ConnectionError:
-            pass  # The client is gone; what that means is the same as for any other end.
-        finally:
-            self._leave()
-            for task in tuple(
-                self._commands
-            ):  # They are the journal's by now; their answers are nobody's.
-                self._hub.keep(task)
-        await self.closed()
+    def lost(self) -> None:
+        """The connection is no more."""
+        self._leave()
+        self._hub.seen_off(self)
+        self._on_lost(self)
 
-    async def _read(self) -> None:
-        wanted = WSMsgType.TEXT if self.subprotocol == JSON else WSMsgType.BINARY
-        while not self._closing:
-            message = await self._ws.receive()
-            if message.type is wanted:
-                await self._do(self._frame(message.data))
-            elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                self.close(CloseCode.UNSUPPORTED_DATA, "not the codec that was agreed")
-            elif message.type is WSMsgType.PING:
-                await self._do(self._session.control(monotonic_ms()))
-                if not self._closing:
-                    await self._ws.pong(message.data)
-            elif message.type is not WSMsgType.PONG:
-                return  # Closed, or an error that has closed it.
+    def _leave(self) -> None:
+        """Hear nothing more, and let the others know. Idempotent."""
+        if self._left:
+            return
+        self._left = self._closing = True
+        self.live = False
+        self._session.closed()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._outbox.close()
+        self._hub.leave(self)
+        if self._connected:
+            self._hub.lose_desktop(self.workspace, self.subject, self.session_id)
+
+    # --- reading ------------------------------------------------------------------------------------
+    def hear(self, opcode: int, payload: bytes) -> None:
+        """A message of the client, or a ping."""
+        if opcode == self._wanted:
+            self._do(self._frame(payload))
+        elif opcode == PING:
+            self._do(self._session.control(monotonic_ms()))
+            if not self._closing:
+                self._socket.pong(payload)
+        else:
+            self.close(CloseCode.UNSUPPORTED_DATA, "not the codec that was agreed")
 
     def _frame(self, data: bytes) -> list[Effect]:
         now_ms = monotonic_ms()
@@ -214,30 +220,30 @@ class Connection:
         except BadFrame as bad:
             return self._session.malformed(str(bad), self._decoder.id_of(data), now_ms)
 
-    async def _do(self, effects: list[Effect]) -> None:
+    def _do(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Perform(ask=ask):
-                    await self._accept_command(ask)
+                    self._accept_command(ask)
                 case Beat(id=id):
-                    at_ms, seq = self._writer.clock.now_ms(), self._hub.position(self.workspace)
-                    self.send(Pong(id=id, at_ms=at_ms, seq=seq))
+                    at_ms = self._house.writer.clock.now_ms()
+                    self.send(Pong(id=id, at_ms=at_ms, seq=self._hub.position(self.workspace)))
                 case Send(frame=frame):
                     self.send(frame)
                 case Authenticate():
-                    await self._do(self._authenticate(effect))
+                    self._do(self._authenticate(effect))
                 case Start(resume=resume):
-                    await self._start(resume)
+                    self._begin_start(resume)
                 case Reauthenticate(id=id, token=token):
                     identity = self._verified(token)
-                    await self._do(self._session.refreshed(id, identity, monotonic_ms()))
+                    self._do(self._session.refreshed(id, identity, monotonic_ms()))
                     self._watch_the_clock()
                 case Close(code=code, text=text):
                     self.close(code, text)
 
     def _authenticate(self, proof: Authenticate) -> list[Effect]:
         if proof.ticket is not None:
-            self._credential = self._redeem(proof.ticket)
+            self._credential = self._house.redeem(proof.ticket)
         else:
             self._credential = self._checked(proof.token or "")
         if self._credential is None:
@@ -249,11 +255,11 @@ class Connection:
         return self._identity(credential) if credential else None
 
     def _identity(self, credential: Credential) -> Identity:
-        return identity_of(credential, at_ms=self._writer.clock.now_ms())
+        return identity_of(credential, at_ms=self._house.writer.clock.now_ms())
 
     def _checked(self, token: str) -> Credential | None:
         try:
-            return self._verify(token)
+            return self._house.verify(token)
         except AuthFailed:
             return None
 
@@ -263,7 +269,8 @@ class Connection:
         deadline_ms = self._session.deadline_ms()
         if deadline_ms is not None:
             delay_s = max(0, deadline_ms - monotonic_ms()) / 1000
-            self._timer = self._loop.call_later(delay_s + 0.001, self._tick)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay_s + 0.001, self._tick)
 
     def _tick(self) -> None:
         effects = self._session.tick(monotonic_ms())
@@ -274,66 +281,99 @@ class Connection:
             self._watch_the_clock()
 
     # --- commands -----------------------------------------------------------------------------------
-    async def _accept_command(self, ask: Any) -> None:
-        assert self._credential is not None
+    def _accept_command(self, ask: Any) -> None:
+        credential = self._credential
+        assert credential is not None
         if not names_one_target(ask):
             self.send(problem_frame("malformed", ask.id, detail="exactly one target"))
             return
-        # At the limit the socket is not read from: the client feels it as back pressure.
-        await self._in_flight.acquire()
-        # Tasks start in the order in which they are made, and a command is in the inbox before its task first waits.
-        task = self._loop.create_task(self._perform(ask, self._credential))
-        self._commands.add(task)
-        task.add_done_callback(self._performed)
-
-    def _performed(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.release()
-        self._commands.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a command of a socket failed", action="command_failed", exc_info=error)
-            self.close(CloseCode.INTERNAL_ERROR, "internal error")
-
-    async def _perform(self, ask: Any, credential: Credential) -> None:
-        try:
-            if isinstance(ask, AskExpectedWait):
-                self.send(await expected_wait_answer(self._writer, ask, credential))
-                return
-            command = command_of(ask, credential)
-            reply = await self._writer.execute(
-                credential.workspace, command, actor=credential.actor
-            )
-        except RouterError as error:
-            self.send(fault_frame(ask.id, error))
+        asker = _Asker(self, ask)
+        self._in_flight += 1
+        if type(ask) is AskExpectedWait:
+            self._hub.keep(asyncio.get_running_loop().create_task(self._ask(ask, credential)))
         else:
-            self.send(answer_of(ask, reply.outcome))
+            command = command_of(ask, credential)
+            try:
+                self._house.writer.submit(
+                    credential.workspace, command, actor=self._actor, reply=asker
+                )
+            except RouterError as error:
+                self.answer(ask, error)
+        if self._in_flight >= self._house.settings.in_flight_max and not self._held_back:
+            # At the limit the socket is not read from: the client feels it as back pressure.
+            self._held_back = True
+            self._socket.hold_back()
+
+    def answer(self, ask: Any, reply: Reply | Ok | ErrorFrame | Exception) -> None:
+        """The outcome of a command, an answer ready made, or why there is none. Raises nothing: the writer calls it."""
+        self._in_flight -= 1
+        try:
+            if isinstance(reply, Reply):
+                self.send(answer_of(ask, reply.outcome))
+            elif isinstance(reply, RouterError):
+                self.send(fault_frame(ask.id, reply))
+            elif isinstance(reply, Exception):
+                raise reply
+            else:
+                self.send(reply)
+        except Exception:
+            _log.exception("a command of a socket failed", action="command_failed")
+            self.close(CloseCode.INTERNAL_ERROR, "internal error")
+        if self._held_back and self._in_flight <= self._house.settings.in_flight_max // 2:
+            self._held_back = False
+            self._socket.go_on()
+
+    async def _ask(self, ask: AskExpectedWait, credential: Credential) -> None:
+        try:
+            self.answer(ask, await expected_wait_answer(self._house.writer, ask, credential))
+        except Exception as error:
+            self.answer(ask, error)
 
     # --- entering -----------------------------------------------------------------------------------
+    def _begin_start(self, resume: str | None) -> None:
+        self._socket.hold_back()
+        self._hub.keep(asyncio.get_running_loop().create_task(self._start(resume)))
+
     async def _start(self, resume: str | None) -> None:
-        credential = self._credential
-        assert credential is not None
-        self.workspace, self.subject = credential.workspace, credential.subject
-        self.role = str(credential.role)
-        if self._hub.draining or not self._may_join(credential):
-            self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
-            return
-        self._hub.join(self)
         try:
-            if await self._connect_desktop() and await self._arrival.enter(resume):
-                self._session.started()
-                self._watch_the_clock()
+            await self._enter(resume)
+        except ConnectionError:
+            pass  # The client is gone; what that means is the same as for any other end.
         except TimeoutError:
             self.close(CloseCode.SLOW_CONSUMER, "too slow")
         except InboxFull:
             self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
         except RouterError:
             self.close(CloseCode.SERVICE_RESTART, "the router restarts")
+        except Exception:
+            _log.exception("a socket's arrival failed", action="socket_failed")
+            self.close(CloseCode.INTERNAL_ERROR, "internal error")
+        if not self._closing:
+            self._socket.go_on()
+
+    async def _enter(self, resume: str | None) -> None:
+        credential = self._credential
+        assert credential is not None
+        if self._closing:
+            return
+        self.workspace, self.subject = credential.workspace, credential.subject
+        self.role, self._actor = str(credential.role), credential.actor
+        house = self._house
+        if self._hub.draining or not house.may_join(credential):
+            self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
+            return
+        self._hub.join(self)
+        arrival = Arrival(self, self._hub, house.writer, house.settings)
+        if await self._connect_desktop() and await arrival.enter(resume):
+            self._session.started()
+            self._watch_the_clock()
 
     async def _connect_desktop(self) -> bool:
         if self.role != "agent":
             return True
         self._connected = True
         command = ConnectDesktop(agent_id=self.subject, session_id=self.session_id)
-        reply = await self._writer.execute(self.workspace, command, actor="router")
+        reply = await self._house.writer.execute(self.workspace, command, actor="router")
         answer = reply.outcome.answer
         if isinstance(answer, Refused):
             self._connected = False
@@ -346,20 +386,10 @@ class Connection:
 
     async def write(self, frames: list[Tell]) -> None:
         """Send past the outbox, waiting for the client: only before the seat is live."""
+        transport = self._socket.transport
         for frame in frames:
-            payload = self._hub.payload(frame, self.subprotocol)
-            async with asyncio.timeout(self._settings.send_timeout_s):
-                if self.subprotocol == JSON:
-                    await self._ws.send_frame(payload, WSMsgType.TEXT)
-                else:
-                    await self._ws.send_frame(payload, WSMsgType.BINARY)
-
-    def _leave(self) -> None:
-        self._closing = True
-        self.live = False
-        if self._timer is not None:
-            self._timer.cancel()
-        self._outbox.close()
-        self._hub.leave(self)
-        if self._connected:
-            self._hub.lose_desktop(self.workspace, self.subject, self.session_id)
+            if self._closing or transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            transport.write(self._hub.encode(frame, self.subprotocol))
+            async with asyncio.timeout(self._house.settings.send_timeout_s):
+                await self._socket.drained()

@@ -4,7 +4,6 @@ Whatever goes wrong below becomes a problem document here. Nothing that a client
 has the operation's name, not the address, and ids of our own making.
 """
 
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,6 +12,7 @@ import structlog
 from aiohttp import HttpVersion10, hdrs, web
 
 from router.edge.problems import CONTENT_TYPE, ProblemRaised, problem_bytes
+from router.edge.random_ids import RandomIds
 from router.settings import Settings
 from router.telemetry.process import ProcessMeters
 
@@ -38,6 +38,7 @@ _CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Req
 _CORS_MAX_AGE_S: Final = "600"
 
 _log: Final = structlog.get_logger("router.edge.access")
+_new_request_id: Final = RandomIds(8).next
 
 
 class Entrance:
@@ -57,7 +58,7 @@ class Entrance:
         return handle
 
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = request[REQUEST_ID] = secrets.token_hex(8)
+        request_id = request[REQUEST_ID] = _new_request_id()
         began_ns = time.perf_counter_ns()
         try:
             response = await self._answer(request, handler)
@@ -85,9 +86,9 @@ class Entrance:
 
     def _note(self, request: web.Request, response: web.StreamResponse, took_ns: int) -> None:
         operation = request.get(OPERATION, "")
-        self._process.requests.labels(operation, str(response.status)).inc()
-        if not response.prepared:  # A socket's life is no answer time.
-            self._process.request_seconds.labels(operation).observe(took_ns / 1e9)
+        self._process.count_request(operation, response.status)
+        if not response.prepared:  # An upgrade is no answer.
+            self._process.time_request(operation, took_ns / 1e9)
         if self._access_log:
             _log.info(
                 "request",

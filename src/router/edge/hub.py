@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, cast
 
 import structlog
 
-from router.edge.audience import agents_of, as_sent, gateway_of, is_for
-from router.edge.outbox import framed
+from router.edge.audience import agents_of, as_sent, gateway_of
+from router.edge.outbox import EndOfTick
+from router.edge.recall import Past, Recall
 from router.model.commands import LoseDesktop
 from router.model.errors import InboxFull, RouterError
 from router.model.events import AgentRemoved, DesktopConnected, Event
@@ -25,6 +26,8 @@ from router.settings import SocketSettings
 from router.wire.close_codes import CloseCode
 from router.wire.codec import JSON, SUBPROTOCOLS, encoder
 from router.wire.frames import EventFrame, Figures, Reconnect, Tell
+from router.wire.rfc6455 import BINARY, TEXT
+from router.wire.rfc6455 import frame as framed_as
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +71,7 @@ class _Room:
         """The newest published event: every live seat has all of its own up to here."""
         self.queues: dict[str, QueueView] = {}
         self.figures_due: asyncio.TimerHandle | None = None
+        self.recall: Recall | None = None
 
     def places(self, seat: Seat) -> list[Seat]:
         if seat.role == "agent":
@@ -75,22 +79,6 @@ class _Room:
         if seat.role == "gateway":
             return self.gateways.setdefault(seat.subject, [])
         return self.supervisors
-
-
-class _Encoded:
-    """One frame as bytes, made at most once for each codec."""
-
-    def __init__(self, encoders: dict[str, Any], frame: Tell) -> None:
-        self._encoders = encoders
-        self._frame = frame
-        self._bytes: dict[str, bytes] = {}
-
-    def bytes_for(self, subprotocol: str) -> bytes:
-        found = self._bytes.get(subprotocol)
-        if found is None:
-            payload = self._encoders[subprotocol].encode(self._frame)
-            found = self._bytes[subprotocol] = framed(payload, text=subprotocol == JSON)
-        return found
 
 
 class Hub:
@@ -101,8 +89,14 @@ class Hub:
         self._publisher = publisher
         self._settings = settings
         self._rooms: dict[str, _Room] = {}
-        self._encoders: dict[str, Any] = {name: encoder(name) for name in SUBPROTOCOLS}
+        self._encoders = {
+            name: (encoder(name).encode, TEXT if name == JSON else BINARY) for name in SUBPROTOCOLS
+        }
         self._tasks: set[asyncio.Task[None]] = set()
+        self._seen_off: set[Seat] = set()
+        """Those whose close has begun and is not over."""
+        self.end_of_tick = EndOfTick(lambda run: asyncio.get_running_loop().call_soon(run))
+        """When outboxes write."""
         self._empty = asyncio.Event()
         self.draining = False
         publisher.subscribe(self.on_published)
@@ -150,19 +144,23 @@ class Hub:
             del self._rooms[seat.workspace]
             self._note_empty()
 
-    def missed(self, seat: Seat, gen: str, after_seq: int) -> list[tuple[int, int, Event]] | None:
+    def see_off(self, seat: Seat) -> None:
+        """It begins to close: a drain waits for it."""
+        self._seen_off.add(seat)
+
+    def seen_off(self, seat: Seat) -> None:
+        """It is no more. Idempotent."""
+        self._seen_off.discard(seat)
+        self._note_empty()
+
+    def missed(self, seat: Seat, gen: str, after_seq: int) -> list[Past] | None:
         """What the seat may see after an event, as (seq, at_ms, event); none: too long ago to tell."""
-        records = self._publisher.since(seat.workspace, gen, after_seq)
-        if records is None:
+        if self._publisher.last_seq(seat.workspace) - after_seq > self._settings.resume_count_max:
             return None
-        if records and records[-1].last_seq - after_seq > self._settings.resume_count_max:
-            return None
-        return [
-            (seq, record.at_ms, event)
-            for record in records
-            for seq, event in enumerate(record.events, record.first_seq)
-            if seq > after_seq and is_for(event, role=seat.role, subject=seat.subject)
-        ]
+        room = self._rooms[seat.workspace]
+        if room.recall is None or room.recall.gen != gen:
+            room.recall = Recall(self._publisher, seat.workspace, gen)
+        return room.recall.since(after_seq, role=seat.role, subject=seat.subject)
 
     def go_live(self, seat: Seat, seq: int) -> None:
         """From now on the seat hears events as they happen; it has everything of its own up to ``seq``."""
@@ -185,39 +183,36 @@ class Hub:
         if room is None:
             return
         record = published.record
-        for seq, event in enumerate(record.events, record.first_seq):
-            if isinstance(event, DesktopConnected):
-                self._take_over(room, event)
-            encoded: _Encoded | None = None
-            for seat in self._hearers(room, event):
-                if seat.live:
-                    if encoded is None:
-                        frame = EventFrame(seq=seq, at_ms=record.at_ms, event=as_sent(event))
-                        encoded = _Encoded(self._encoders, frame)
-                    seat.deliver(encoded.bytes_for(seat.subprotocol))
-            if isinstance(event, AgentRemoved):
-                for seat in tuple(room.desktops.get(event.agent_id, ())):
+        seq = record.first_seq
+        for event in record.events:
+            kind = type(event)
+            if kind is DesktopConnected:
+                self._take_over(room, cast(DesktopConnected, event))
+            self._tell(_hearers(room, event), seq, record.at_ms, event)
+            if kind is AgentRemoved:
+                for seat in tuple(room.desktops.get(cast(AgentRemoved, event).agent_id, ())):
                     seat.close(CloseCode.FORBIDDEN, "the agent is no more")
-        room.seq = max(room.seq, record.last_seq)
+            seq += 1
+        room.seq = max(room.seq, seq - 1)
         if room.supervisors and room.figures_due is None:
             self._plan_figures(published.workspace, room)
 
+    def _tell(self, seats: list[Seat], seq: int, at_ms: int, event: Event) -> None:
+        """Encoded once for each codec, and not at all where nobody hears."""
+        encoded: dict[str, bytes] = {}
+        for seat in seats:
+            if not seat.live:
+                continue
+            frame = encoded.get(seat.subprotocol)
+            if frame is None:
+                tell = EventFrame(seq=seq, at_ms=at_ms, event=as_sent(event))
+                frame = encoded[seat.subprotocol] = self.encode(tell, seat.subprotocol)
+            seat.deliver(frame)
+
     def encode(self, frame: Tell, subprotocol: str) -> bytes:
         """A whole WebSocket frame for one client."""
-        return framed(self.payload(frame, subprotocol), text=subprotocol == JSON)
-
-    def payload(self, frame: Tell, subprotocol: str) -> bytes:
-        """The frame's bytes without a WebSocket header."""
-        encoded: bytes = self._encoders[subprotocol].encode(frame)
-        return encoded
-
-    def _hearers(self, room: _Room, event: Event) -> Iterator[Seat]:
-        for agent_id in agents_of(event):
-            yield from room.desktops.get(agent_id, ())
-        gateway_id = gateway_of(event)
-        if gateway_id is not None:
-            yield from room.gateways.get(gateway_id, ())
-        yield from room.supervisors
+        encode, opcode = self._encoders[subprotocol]
+        return framed_as(opcode, encode(frame))
 
     def _take_over(self, room: _Room, event: DesktopConnected) -> None:
         """The log decides which desktop is the agent's: the one whose session was connected last."""
@@ -231,23 +226,20 @@ class Hub:
     # --- what happens beside the sockets ----------------------------------------------------------
     def lose_desktop(self, workspace: str, agent_id: str, session_id: str) -> None:
         """See to it that the journal learns that this desktop is gone."""
-        command = LoseDesktop(agent_id=agent_id, session_id=session_id)
-        self._keep(asyncio.create_task(self._lose(workspace, command)))
+        self._lose(workspace, LoseDesktop(agent_id=agent_id, session_id=session_id))
+
+    def _lose(self, workspace: str, command: LoseDesktop) -> None:
+        try:
+            self._writer.submit(workspace, command, actor="router", reply=None)
+        except InboxFull:
+            asyncio.get_running_loop().call_later(_RETRY_S, self._lose, workspace, command)
+        except RouterError:
+            # The process is ending: the next start finds the session attached and loses it then.
+            pass
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a reference to a task that nobody awaits, until it is done."""
         self._keep(task)
-
-    async def _lose(self, workspace: str, command: LoseDesktop) -> None:
-        while True:
-            try:
-                await self._writer.execute(workspace, command, actor="router")
-                return
-            except InboxFull:
-                await asyncio.sleep(_RETRY_S)
-            except RouterError:
-                # The process is ending: the next start finds the session attached and loses it then.
-                return
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -281,21 +273,20 @@ class Hub:
             return
         before, room.queues = room.queues, {view.queue_id: view for view in answered.value}
         changed = tuple(view for view in answered.value if before.get(view.queue_id) != view)
-        some = _Encoded(
-            self._encoders, Figures(seq=answered.seq, at_ms=answered.at_ms, queues=changed)
-        )
-        whole = _Encoded(
-            self._encoders, Figures(seq=answered.seq, at_ms=answered.at_ms, queues=answered.value)
-        )
+        some = Figures(seq=answered.seq, at_ms=answered.at_ms, queues=changed)
+        whole = Figures(seq=answered.seq, at_ms=answered.at_ms, queues=answered.value)
+        encoded: dict[str, bytes] = {}
         for seat in room.supervisors:
             if not seat.live:
                 continue
             if not seat.figures_fresh:
                 # What changed between the last figures and its welcome may have changed back since.
                 seat.figures_fresh = True
-                seat.deliver(whole.bytes_for(seat.subprotocol))
+                seat.deliver(self.encode(whole, seat.subprotocol))
             elif changed:
-                seat.deliver(some.bytes_for(seat.subprotocol))
+                if seat.subprotocol not in encoded:
+                    encoded[seat.subprotocol] = self.encode(some, seat.subprotocol)
+                seat.deliver(encoded[seat.subprotocol])
 
     # --- the end ------------------------------------------------------------------------------------
     async def drain(self, deadline_s: float) -> None:
@@ -328,7 +319,7 @@ class Hub:
                 await self._empty.wait()
 
     def _note_empty(self) -> None:
-        if self._rooms or self._tasks:
+        if self._rooms or self._tasks or self._seen_off:
             self._empty.clear()
         else:
             self._empty.set()
@@ -342,3 +333,16 @@ class Hub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _hearers(room: _Room, event: Event) -> list[Seat]:
+    """The seats that hear of it, live or not yet."""
+    found: list[Seat] = []
+    for agent_id in agents_of(event):
+        found += room.desktops.get(agent_id, ())
+    gateway_id = gateway_of(event)
+    if gateway_id is not None:
+        found += room.gateways.get(gateway_id, ())
+    if room.supervisors:
+        found += room.supervisors
+    return found

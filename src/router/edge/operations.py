@@ -65,6 +65,9 @@ class Operations:
         return handle
 
     def _guarded(self, route: Route) -> Handler:
+        read_json = _reader(route)
+        no_query = _no_query(route)
+
         async def handle(request: web.Request) -> web.StreamResponse:
             request[OPERATION] = route.name
             with self._admission.slot():
@@ -82,8 +85,10 @@ class Operations:
                     self._backend,
                     credential,
                     path=_path(request),
-                    query=decode_query(request, route.query),
-                    body=await self._body(request, route),
+                    query=no_query
+                    if no_query is not None and not request.query_string
+                    else decode_query(request, route.query),
+                    body=await self._body(request, route, read_json),
                     headers=request.headers.get,
                 )
                 return _as_response(await route.operation(call))
@@ -112,13 +117,15 @@ class Operations:
                 "unauthenticated", headers={hdrs.WWW_AUTHENTICATE: "Bearer"}
             ) from None
 
-    async def _body(self, request: web.Request, route: Route) -> Any:
+    async def _body(
+        self, request: web.Request, route: Route, read_json: "msgspec.json.Decoder[Any] | None"
+    ) -> Any:
         body = await read_body(
             request,
             bytes_max=self._limits.body_bytes_max,
             timeout_s=self._limits.body_timeout_s,
         )
-        if route.request is None:
+        if read_json is None:
             if body:
                 raise ProblemRaised("malformed", "no body is expected")
             return None
@@ -128,7 +135,20 @@ class Operations:
         if not body and not _required(route.request):
             return route.request()
         require_type(request, JSON_TYPES if route.method == "PATCH" else _JSON_ONLY)
-        return decode_json(body, route.request)
+        return decode_json(body, read_json)
+
+
+def _reader(route: Route) -> "msgspec.json.Decoder[Any] | None":
+    """Reads the operation's bodies; None: it has none."""
+    return None if route.request is None else msgspec.json.Decoder(route.request)
+
+
+def _no_query(route: Route) -> Any:
+    """What an absent query means; None where there has to be one."""
+    try:
+        return msgspec.convert({}, route.query)
+    except msgspec.ValidationError:
+        return None
 
 
 def _required(kind: Any) -> bool:
@@ -137,12 +157,15 @@ def _required(kind: Any) -> bool:
 
 def _path(request: web.Request) -> dict[str, str]:
     """The ids in the path. One that cannot be an id is the id of nothing."""
-    for value in request.match_info.values():
+    found = request.match_info
+    if not found:
+        return {}
+    for value in found.values():
         try:
             msgspec.convert(value, Ident)
         except msgspec.ValidationError:
             raise ProblemRaised("not_found") from None
-    return dict(request.match_info)
+    return dict(found)
 
 
 def _as_response(answer: Answer) -> web.Response:

@@ -79,8 +79,8 @@ class EdgeServer:
         gate, turned_away = _Gate(limits.connections_max), self._turned_away
         loop = asyncio.get_running_loop()
 
-        def connect() -> _DoorProtocol:
-            return _DoorProtocol(manager, gate, loop=loop, settings=limits, turned_away=turned_away)
+        def connect() -> DoorProtocol:
+            return DoorProtocol(manager, gate, loop=loop, settings=limits, turned_away=turned_away)
 
         self._listener = await loop.create_server(
             connect,
@@ -114,7 +114,7 @@ class _Gate:
         return self.open > self._connections_max
 
 
-class _DoorProtocol(web.RequestHandler):
+class DoorProtocol(web.RequestHandler):
     """One connection, with a bound on how many there are and answers that give nothing away."""
 
     __slots__ = ("_boundary", "_counted", "_gate", "_swallow", "_turned_away")
@@ -194,6 +194,22 @@ class _DoorProtocol(web.RequestHandler):
             self._gate.open -= 1
             self._counted = False
         super().connection_lost(exc)
+
+    def hand_over(self, heir: asyncio.Protocol) -> Callable[[], None]:
+        """Give an upgraded connection to another protocol; for the library it ends here, and all it kept of it is free.
+
+        What comes back has to be called when the connection is lost: until then it counts.
+        """
+        transport, self.transport = self.transport, None  # What it does not have it does not close.
+        assert transport is not None
+        self._counted = False
+        super().connection_lost(None)
+        transport.set_protocol(heir)
+
+        def release() -> None:
+            self._gate.open -= 1
+
+        return release
 
     def handle_error(
         self,

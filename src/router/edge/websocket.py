@@ -4,26 +4,24 @@ Everything that can be refused is refused before the upgrade, as a problem docum
 understand. Tokens come in the ``Authorization`` header or in ``hello``, never in the address.
 """
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NoReturn, cast
 
-import structlog
 from aiohttp import hdrs, web
 
 from router.edge.auth import AuthFailed, Credential
 from router.edge.backend import Backend
-from router.edge.connection import CLOSE_TIMEOUT_S, Connection, monotonic_ms
+from router.edge.connection import Connection
 from router.edge.entrance import ACTOR, OPERATION, SERVER_NAME
+from router.edge.house import House, monotonic_ms
 from router.edge.hub import Hub
 from router.edge.problems import ProblemRaised
+from router.edge.server import DoorProtocol
+from router.edge.socket import Socket
 from router.settings import SocketSettings
-from router.wire.close_codes import CloseCode
 from router.wire.codec import SUBPROTOCOLS
 from router.wire.session import Door, FrameBudget
-
-_log = structlog.get_logger(__name__)
 
 PATHS: Final = {
     Door.DESKTOP: "/v1/desktop",
@@ -44,7 +42,16 @@ class SocketDoor:
         self._hub = hub
         self._limits: SocketSettings = backend.settings.sockets
         self._origins = frozenset(backend.settings.edge.allowed_origins)
-        self._open = 0
+        self._house = House(
+            hub=hub,
+            writer=backend.writer,
+            verify=backend.authenticator.verify,
+            redeem=backend.tickets.redeem,
+            settings=self._limits,
+            may_join=self._may_join,
+        )
+        self._connections: set[Connection] = set()
+        self._opening = 0
         self._upgrades = FrameBudget(
             self._limits.upgrades_per_s, self._limits.upgrades_burst, now_ms=monotonic_ms()
         )
@@ -52,7 +59,7 @@ class SocketDoor:
     @property
     def open_count(self) -> int:
         """Sockets that are open now, authenticated or not."""
-        return self._open
+        return len(self._connections) + self._opening
 
     def handler(self, door: Door) -> Handler:
         """The handler of one path."""
@@ -66,6 +73,12 @@ class SocketDoor:
         """Put the three paths into the application."""
         for kind, path in PATHS.items():
             app.router.add_get(path, self.handler(kind), name=f"{kind}_socket", allow_head=False)
+        app.on_shutdown.append(self._shut)
+
+    async def _shut(self, _app: web.Application) -> None:
+        """Whoever is still there when the server closes is cut off."""
+        for connection in tuple(self._connections):
+            connection.abort()
 
     async def _handle(self, request: web.Request, door: Door) -> web.StreamResponse:
         request[OPERATION] = f"{door}_socket"
@@ -75,52 +88,47 @@ class SocketDoor:
             request[ACTOR] = credential.actor
         ws = web.WebSocketResponse(
             protocols=SUBPROTOCOLS,
-            heartbeat=self._limits.heartbeat_s,
             max_msg_size=self._limits.frame_bytes_max,
             compress=False,
-            timeout=CLOSE_TIMEOUT_S,
-            autoping=False,
-            decode_text=False,
         )
         ws.headers[hdrs.SERVER] = SERVER_NAME
-        # No await between here and the count: what was admitted fits.
-        self._open += 1
+        # No await between the admission and the count: what was admitted fits.
+        self._opening += 1
         try:
             await ws.prepare(request)
-            transport = request.transport
-            if transport is None:
-                return ws
-            await self._serve(ws, transport, door, credential)
+            self._take_over(request, door, ws.ws_protocol or "", credential)
         finally:
-            self._open -= 1
-        return ws
+            self._opening -= 1
+        return _HandedOver()
 
-    async def _serve(
-        self,
-        ws: "web.WebSocketResponse[bool]",
-        transport: asyncio.Transport,
-        door: Door,
-        credential: Credential | None,
+    def _take_over(
+        self, request: web.Request, door: Door, subprotocol: str, credential: Credential | None
     ) -> None:
-        connection = Connection(
-            ws,
-            transport,
-            door=door,
-            hub=self._hub,
-            writer=self._backend.writer,
-            verify=self._backend.authenticator.verify,
-            redeem=self._backend.tickets.redeem,
-            settings=self._limits,
-            credential=credential,
-            may_join=self._may_join,
+        """The library has answered the handshake; from here on the connection is ours."""
+        if request.transport is None:
+            return  # Gone already.
+        protocol = cast(DoorProtocol, request.protocol)
+        socket = Socket(
+            request.transport,
+            heartbeat_s=self._limits.heartbeat_s,
+            message_bytes_max=self._limits.frame_bytes_max,
         )
-        try:
-            await connection.run()
-        except Exception:
-            # The last line of defence: one connection ends, with a trace, and the others never hear of it.
-            _log.exception("a socket's handler failed", action="socket_failed", door=str(door))
-            connection.close(CloseCode.INTERNAL_ERROR, "internal error")
-            await connection.closed()
+        release = protocol.hand_over(socket)
+
+        def lost(connection: Connection) -> None:
+            self._connections.discard(connection)
+            release()
+
+        connection = Connection(
+            socket,
+            self._house,
+            door=door,
+            subprotocol=subprotocol,
+            credential=credential,
+            on_lost=lost,
+        )
+        self._connections.add(connection)
+        socket.begin(connection)
 
     # --- before the upgrade ---------------------------------------------------------------------------
     def _admit(self, request: web.Request) -> None:
@@ -140,7 +148,9 @@ class SocketDoor:
             raise ProblemRaised("malformed", "subprotocol " + " or ".join(SUBPROTOCOLS))
         if request.query_string:
             raise ProblemRaised("malformed", "no query here: tokens never stand in an address")
-        if self._open >= self._limits.connections_max or not self._upgrades.take(monotonic_ms()):
+        if self.open_count >= self._limits.connections_max or not self._upgrades.take(
+            monotonic_ms()
+        ):
             raise ProblemRaised("busy", retry_after_s=_retry_after_s())
 
     def _credential(self, request: web.Request, door: Door) -> Credential | None:
@@ -166,6 +176,22 @@ class SocketDoor:
     def _may_join(self, credential: Credential) -> bool:
         count = self._hub.count_of(credential.workspace, str(credential.role), credential.subject)
         return count < self._limits.credential_connections_max
+
+
+class _HandedOver(web.StreamResponse):
+    """What the library gets as the answer to a request whose connection is not its own any more: nothing to send."""
+
+    def __init__(self) -> None:
+        super().__init__(status=101)
+
+    @property
+    def prepared(self) -> bool:
+        """Its head has left."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> NoReturn:
+        """For the library the client is gone."""
+        raise ConnectionResetError("handed over")
 
 
 def _retry_after_s() -> int:

@@ -133,16 +133,17 @@ class Inbox(Generic[T]):
         """The next item of the workspace whose turn it is; none where nothing waits."""
         if not self._turns:
             return None
-        workspace = self._turns.popleft()
+        workspace = self._turns[0]
         line = self._lines[workspace]
         item, is_submit = line.pop()
         self._count -= 1
         self._submits -= is_submit
-        if line.others or line.submits:
-            self._turns.append(workspace)
-        else:
+        if not (line.others or line.submits):
             # A workspace without work costs nothing.
             del self._lines[workspace]
+            self._turns.popleft()
+        elif len(self._turns) > 1:
+            self._turns.rotate(-1)
         return workspace, item
 
     def take(self, count_max: int) -> list[tuple[WorkspaceId, T]]:

@@ -1,8 +1,7 @@
 """What the writer holds of one workspace, and what waits in its inbox."""
 
-import asyncio
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -13,6 +12,26 @@ from router.model.outcome import Outcome
 from router.runtime.recovery import Meters
 
 T = TypeVar("T")
+Told = TypeVar("Told", contravariant=True)
+
+
+class Waiting(Protocol[Told]):
+    """Who waits for an answer: a future, or whoever wants to be told on the spot.
+
+    Called on the event loop, in the middle of the writer's turn: it must be quick and must not raise.
+    """
+
+    def done(self) -> bool:
+        """True once nobody wants to hear any more."""
+        ...
+
+    def set_result(self, result: Told, /) -> None:
+        """The answer, durable. At most one of the two, once."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """There will be none, for this reason."""
+        ...
 
 
 class Reply(Struct, frozen=True, gc=False):
@@ -38,7 +57,7 @@ class Asked(Struct):
 
     command: Command
     actor: str
-    reply: "asyncio.Future[Reply] | None"
+    reply: Waiting[Reply] | None
     """None: nobody waits for the answer."""
 
 
@@ -46,7 +65,7 @@ class Question(Struct):
     """A question that waits for its turn."""
 
     question: Callable[[Engine], Any]
-    reply: "asyncio.Future[Answered[Any]]"
+    reply: Waiting[Answered[Any]]
 
 
 class Lane(Struct, kw_only=True):

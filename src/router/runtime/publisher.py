@@ -54,7 +54,7 @@ class Publisher:
     ) -> None:
         self._workspace_records_max = workspace_records_max
         self._records_max = records_max
-        self._listeners: dict[object, Listener] = {}
+        self._listeners: tuple[tuple[object, Listener], ...] = ()
         self._rings: dict[WorkspaceId, _Ring] = {}
         self._order: deque[WorkspaceId] = deque()
         """One entry a record, oldest first: whose record has to go when all rings together hold too many."""
@@ -62,10 +62,10 @@ class Publisher:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with everything from now on; gives back how to end that."""
         key = object()
-        self._listeners[key] = listener
+        self._listeners += ((key, listener),)
 
         def unsubscribe() -> None:
-            self._listeners.pop(key, None)
+            self._listeners = tuple(one for one in self._listeners if one[0] is not key)
 
         return unsubscribe
 
@@ -83,8 +83,8 @@ class Publisher:
         self._keep(ring, workspace, record)
         ring.last_seq = record.last_seq
         published = Published(workspace, ring.gen, record)
-        # A copy: a listener may end its own subscription, or that of another.
-        for listener in list(self._listeners.values()):
+        # A listener may end its own subscription, or that of another: that makes another tuple.
+        for _, listener in self._listeners:
             listener(published)
 
     def since(self, workspace: WorkspaceId, gen: str, after_seq: int) -> list[Record] | None:
@@ -92,17 +92,27 @@ class Publisher:
 
         None where they cannot all be given: another generation, a number from the future, or longer ago than is kept.
         """
-        ring = self._rings.get(workspace)
-        if ring is None or ring.gen != gen or not 0 <= after_seq <= ring.last_seq:
+        if not self.reaches(workspace, gen, after_seq):
             return None
         missed: list[Record] = []
-        for record in reversed(ring.records):
+        for record in reversed(self._rings[workspace].records):
             if record.last_seq <= after_seq:
                 break
             missed.append(record)
         missed.reverse()
-        oldest = missed[0].first_seq if missed else ring.last_seq + 1
-        return missed if oldest <= after_seq + 1 else None
+        return missed
+
+    def reaches(self, workspace: WorkspaceId, gen: str, after_seq: int) -> bool:
+        """Whether ``since`` has an answer."""
+        ring = self._rings.get(workspace)
+        if ring is None or ring.gen != gen:
+            return False
+        return self.forgotten_seq(workspace) <= after_seq <= ring.last_seq
+
+    def forgotten_seq(self, workspace: WorkspaceId) -> int:
+        """The newest event that is not kept any more."""
+        ring = self._rings[workspace]
+        return ring.records[0].first_seq - 1 if ring.records else ring.last_seq
 
     def last_seq(self, workspace: WorkspaceId) -> int:
         """The number of the newest durable event."""

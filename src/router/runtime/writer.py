@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ from router.model.refusals import RefusalCode, Refused
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.deadlines import Deadlines
 from router.runtime.inbox import COUNT_MAX, SUBMIT_WAIT_MS_MAX, Inbox
-from router.runtime.lane import Answered, Asked, Lane, Question, Reply
+from router.runtime.lane import Answered, Asked, Lane, Question, Reply, Waiting
 from router.runtime.pacing import Pacing
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import Meters, NoMeters, recover
@@ -41,6 +41,9 @@ ROUTER: Final = "router"
 """The actor of what nobody asked for: timers, and desktops that a restart has cut off."""
 
 _ADVANCE: Final = AdvanceTime()
+_TAGS: Final[dict[type, str]] = {
+    kind: str(kind.__struct_config__.tag) for kind in get_args(Command)
+}
 
 _before_decide = crash_point("before_decide")
 _after_decide = crash_point("after_decide")
@@ -70,10 +73,10 @@ class _Turn(Struct):
 
     at_ms: int
     records: list[tuple[WorkspaceId, Record]] = []
-    answers: "list[tuple[asyncio.Future[Any], Any]]" = []
+    answers: list[tuple[Waiting[Any], Any]] = []
     refused: "list[tuple[int, WorkspaceId, EnqueueContact, RefusalCode]]" = []
     """Refused submits, each with how many records came before it; gathered only where somebody asks for them."""
-    taken: "list[asyncio.Future[Any]]" = []
+    taken: list[Waiting[Any]] = []
     """All whose command or question has left the inbox: whatever happens, they hear of it."""
 
 
@@ -210,24 +213,40 @@ class Writer:
 
         Raises InboxFull, Stopping, JournalUnavailable; KeyError where there is no such workspace.
         """
-        reply: asyncio.Future[Reply] = self._promise(workspace)
-        self._inbox.put(workspace, Asked(command, actor, reply))
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.submit(workspace, command, actor=actor, reply=reply)
         return await reply
+
+    def submit(
+        self,
+        workspace: WorkspaceId,
+        command: Command,
+        *,
+        actor: str,
+        reply: Waiting[Reply] | None,
+    ) -> None:
+        """Line a command up and return; ``reply``, if any, is told in the very turn in which the answer is durable.
+
+        What a socket has a thousand of a second: a coroutine and a future for each would cost more than routing it.
+        Raises as ``execute``, before ``reply`` hears of anything.
+        """
+        self._check_open(workspace)
+        self._inbox.put(workspace, Asked(command, actor, reply))
 
     async def ask(self, workspace: WorkspaceId, question: Callable[[Engine], T]) -> Answered[T]:
         """Put a question to the engine in its turn; it must change nothing. Raises as ``execute``, and what it raises itself."""
-        reply: asyncio.Future[Answered[T]] = self._promise(workspace)
+        self._check_open(workspace)
+        reply: asyncio.Future[Answered[T]] = asyncio.get_running_loop().create_future()
         self._inbox.put(workspace, Question(question, reply))
         return await reply
 
-    def _promise(self, workspace: WorkspaceId) -> asyncio.Future[Any]:
+    def _check_open(self, workspace: WorkspaceId) -> None:
         if self._broken:
             raise JournalUnavailable("the writer has ended")
         if self._stopping:
             raise Stopping("the router is stopping")
         if workspace not in self._lanes:
             raise KeyError(workspace)
-        return asyncio.get_running_loop().create_future()
 
     # --- the corridor ------------------------------------------------------------------
 
@@ -350,8 +369,10 @@ class Writer:
                 self._tell_refused(turn, count)
             lane = self._lanes[workspace]
             self._snapshots.note(lane, events=len(record.events), at_ms=turn.at_ms)
-            for seq, event in enumerate(record.events, start=record.first_seq):
-                lane.meters.fold(event, seq, record.at_ms)
+            fold, seq = lane.meters.fold, record.first_seq
+            for event in record.events:
+                fold(event, seq, record.at_ms)
+                seq += 1
             self.publisher.publish(workspace, record)
         self._tell_refused(turn, len(turn.records))
 
@@ -389,6 +410,6 @@ def _record_of(lane: Lane, asked: Asked, outcome: Outcome) -> Record:
         first_seq=outcome.first_seq,
         at_ms=outcome.at_ms,
         actor=asked.actor,
-        cause=str(type(asked.command).__struct_config__.tag),
+        cause=_TAGS[type(asked.command)],
         events=outcome.events,
     )

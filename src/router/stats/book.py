@@ -8,7 +8,7 @@ from router.model.states import AgentState
 from router.stats.live import AgentMeter, LiveContact, LiveOffer, LiveWork, QueueMeter
 from router.stats.occupancy import Workforce, activity
 from router.stats.series import Series
-from router.stats.tally import Tally
+from router.stats.tally import Tally, add_to_all
 from router.stats.waiting import Waits
 
 FORMAT: Final = 1
@@ -47,7 +47,7 @@ class Book:
     """The pages, with short ways to them."""
 
     __slots__ = (
-        "_places",
+        "_sheets",
         "agents",
         "contacts",
         "interval_end_ms",
@@ -65,38 +65,54 @@ class Book:
         self.work = pages.work
         self.agents = pages.agents
         self.interval_end_ms = pages.series.end_ms()
-        self._places: dict[str, dict[str, tuple[Tally, ...]]] = {}
+        self._sheets: dict[str, dict[str, tuple[Tally, ...]]] = {}
+        """What has been counted since the pages were brought up to date."""
 
     def places(self, queue_id: str, channel: str) -> tuple[Tally, ...]:
-        """Where an event of a queue and channel is counted: its queue, its channel, the running interval."""
+        """Where an event of a queue and channel is counted: once, on a sheet that ``settle`` copies into all it belongs to."""
         try:
-            return self._places[queue_id][channel]
+            return self._sheets[queue_id][channel]
         except KeyError:
-            return self._open_places(queue_id, channel)
+            return self._open_sheet(queue_id, channel)
 
-    def _open_places(self, queue_id: str, channel: str) -> tuple[Tally, ...]:
+    def _open_sheet(self, queue_id: str, channel: str) -> tuple[Tally, ...]:
+        self._places(queue_id, channel)
+        sheet = self._sheets.setdefault(queue_id, {})[channel] = (Tally(),)
+        return sheet
+
+    def _places(self, queue_id: str, channel: str) -> list[Tally]:
+        """The tallies of a pair in the pages: its channel, the running interval, its queue."""
         pages = self.pages
         places = [pages.channels.setdefault(channel, Tally())]
         places.append(pages.series.cell(queue_id, channel))
         queue = pages.queues.get(queue_id)
         if queue is not None:
             places.append(queue.channels.setdefault(channel, Tally()))
-        found = self._places.setdefault(queue_id, {})[channel] = tuple(places)
-        return found
+        return places
+
+    def settle(self) -> None:
+        """Bring the pages up to date: before they are read, and before a queue or an interval begins or ends.
+
+        Costs by the pairs of queue and channel that anything happened to since the last time.
+        """
+        for queue_id, sheets in self._sheets.items():
+            for channel, (sheet,) in sheets.items():
+                add_to_all(sheet, self._places(queue_id, channel))
+        self._sheets.clear()
 
     def queue(self, queue_id: str) -> QueueMeter:
         """The meter of a queue; a new one where a queue is met for the first time."""
         queue = self.queues.get(queue_id)
         if queue is None:
+            self.settle()
             at_ms = self.pages.at_ms
             queue = self.queues[queue_id] = QueueMeter(since_ms=at_ms, opened_at_ms=at_ms)
-            self._places.pop(queue_id, None)
         return queue
 
     def close_queue(self, queue_id: str) -> None:
         """Forget a queue that is no more; the totals keep what it counted."""
+        self.settle()
         del self.queues[queue_id]
-        self._places.pop(queue_id, None)
 
     def agent(self, agent_id: str) -> AgentMeter:
         """The meter of an agent; a new one where an agent is met for the first time."""
@@ -124,9 +140,9 @@ class Book:
 
     def next_interval(self, at_ms: int) -> None:
         """The running interval is over."""
+        self.settle()
         series = self.pages.series
         if not series.intervals:
             self.pages.workforce.since_ms = at_ms
         series.advance(at_ms, self.pages.workforce)
         self.interval_end_ms = series.end_ms()
-        self._places.clear()

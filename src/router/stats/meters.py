@@ -59,7 +59,7 @@ class Meters:
 
     def snapshot(self) -> bytes:
         """The meters as bytes; the same events give the same bytes."""
-        return _ENCODER.encode(self._book.pages)
+        return _ENCODER.encode(self._pages())
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "Meters":
@@ -95,7 +95,7 @@ class Meters:
 
     def queue_figures(self, queue_id: str, now_ms: int) -> QueueFigures | None:
         """One queue; none: no such queue."""
-        queue = self._book.queues.get(queue_id)
+        queue = self._pages().queues.get(queue_id)
         return None if queue is None else queue_figures(queue_id, queue, now_ms)
 
     def agent_figures(self, agent_id: str, now_ms: int) -> AgentFigures | None:
@@ -105,7 +105,7 @@ class Meters:
 
     def workspace_figures(self, now_ms: int) -> WorkspaceFigures:
         """The whole. Costs by the number of channels and queues, not of contacts or agents."""
-        pages = self._book.pages
+        pages = self._pages()
         workforce = self._workforce(now_ms)
         return WorkspaceFigures(
             as_of_seq=pages.seq,
@@ -135,7 +135,7 @@ class Meters:
 
     def counts(self) -> Counts:
         """Conservation: every contact is in exactly one place. ``submitted`` is the sum of the others."""
-        pages = self._book.pages
+        pages = self._pages()
         tallies = pages.channels.values()
         heads = [queue.heads for queue in pages.queues.values()]
         return Counts(
@@ -152,7 +152,7 @@ class Meters:
 
     def series(self, queue_id: str | None = None) -> list[IntervalFigures]:
         """The last day by quarters of an hour, of one queue or of the whole; the running quarter is the last."""
-        pages = self._book.pages
+        pages = self._pages()
         found = []
         for interval in pages.series.intervals:
             if queue_id is not None:
@@ -165,6 +165,11 @@ class Meters:
                 time = pages.series.running(self._workforce(pages.at_ms).time)
             found.append(_interval(interval.start_ms, whole, occupancy(time)))
         return found
+
+    def _pages(self) -> Pages:
+        """With all that has been counted."""
+        self._book.settle()
+        return self._book.pages
 
     def _workforce(self, now_ms: int) -> Workforce:
         """All agents, with what they do now counted up to now."""

@@ -32,6 +32,13 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return whole
 
 
+def add_to_all(tally: Tally, others: Iterable[Tally]) -> None:
+    """Add one to each of the others."""
+    for other in others:
+        for part in Tally.__struct_fields__:
+            _add(getattr(other, part), getattr(tally, part))
+
+
 def _add(whole: Struct, part: Struct) -> None:
     for name in whole.__struct_fields__:
         setattr(whole, name, getattr(whole, name) + getattr(part, name))

@@ -64,6 +64,24 @@ class ProcessMeters:
             "router_build_info", "The version that runs.", ("version",), registry=self.registry
         ).labels(__version__).set(1)
 
+        # Looking a child up by its labels costs more than counting.
+        self._requests: dict[tuple[str, int], Counter] = {}
+        self._request_seconds: dict[str, Histogram] = {}
+
+    def count_request(self, operation: str, status: int) -> None:
+        """One more HTTP request was answered."""
+        child = self._requests.get((operation, status))
+        if child is None:
+            child = self._requests[operation, status] = self.requests.labels(operation, str(status))
+        child.inc()
+
+    def time_request(self, operation: str, seconds: float) -> None:
+        """An HTTP request took so long."""
+        child = self._request_seconds.get(operation)
+        if child is None:
+            child = self._request_seconds[operation] = self.request_seconds.labels(operation)
+        child.observe(seconds)
+
     def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """A gauge that is read when the page is asked for. ``read`` must be safe to call from another thread."""
         Gauge(name, help_text, registry=self.registry).set_function(read)

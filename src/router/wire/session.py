@@ -78,6 +78,8 @@ class Identity(Struct, frozen=True, kw_only=True):
 class FrameBudget:
     """A token bucket: ``burst`` frames at once, ``per_s`` in the long run."""
 
+    __slots__ = ("_at_ms", "_burst", "_left", "_per_ms")
+
     def __init__(self, per_s: float, burst: int, *, now_ms: int) -> None:
         self._per_ms = per_s / 1000
         self._burst = float(burst)
@@ -166,8 +168,25 @@ class Phase(StrEnum):
     CLOSING = "closing"
 
 
+_LIVE, _CLOSING = Phase.LIVE, Phase.CLOSING
+# The frames that are no commands.
+_OF_THE_SESSION: Final = frozenset({Hello, Ping, Refresh})
+
+
 class Session:
     """One connection's conversation, from the upgrade to the close."""
+
+    __slots__ = (
+        "_bad_frames",
+        "_bad_frames_max",
+        "_budget",
+        "_door",
+        "_hello_until_ms",
+        "_resume",
+        "_warned",
+        "identity",
+        "phase",
+    )
 
     def __init__(
         self,
@@ -192,28 +211,31 @@ class Session:
     # --- frames -----------------------------------------------------------------------------
     def receive(self, ask: Any, now_ms: int) -> list[Effect]:
         """A frame that parsed."""
-        if late := self._before_any(getattr(ask, "id", None), now_ms):
+        if late := self._before_any(ask, now_ms):
             return late
-        if self.phase is Phase.CLOSING:
-            return []
-        if self.phase is Phase.AWAIT_HELLO:
-            return self._hello(ask, now_ms)
-        if self.phase is not Phase.LIVE:
-            return self._close(CloseCode.UNAUTHENTICATED, "not before the welcome")
+        if self.phase is not _LIVE:
+            return self._before_the_welcome(ask, now_ms)
         self._bad_frames = 0
+        if type(ask) not in _OF_THE_SESSION:
+            return [Perform(ask)]
         match ask:
-            case Hello():
-                return self._close(CloseCode.UNAUTHENTICATED, "hello comes once")
             case Ping(id=id):
                 return [Beat(id)]
             case Refresh(id=id, token=token):
                 return [Reauthenticate(id, token)]
             case _:
-                return [Perform(ask)]
+                return self._close(CloseCode.UNAUTHENTICATED, "hello comes once")
+
+    def _before_the_welcome(self, ask: Any, now_ms: int) -> list[Effect]:
+        if self.phase is Phase.CLOSING:
+            return []
+        if self.phase is Phase.AWAIT_HELLO:
+            return self._hello(ask, now_ms)
+        return self._close(CloseCode.UNAUTHENTICATED, "not before the welcome")
 
     def malformed(self, problem: str, id: str | None, now_ms: int) -> list[Effect]:
         """Bytes that are no frame. ``problem`` says why, without repeating them."""
-        if late := self._before_any(id, now_ms):
+        if late := self._before_any(None, now_ms, id=id):
             return late
         if self.phase is Phase.CLOSING:
             return []
@@ -229,11 +251,13 @@ class Session:
         """A WebSocket ping: it costs what any frame costs."""
         return self._before_any(None, now_ms)
 
-    def _before_any(self, id: str | None, now_ms: int) -> list[Effect]:
+    def _before_any(self, ask: Any, now_ms: int, *, id: str | None = None) -> list[Effect]:
         """What time and budget have to say before a frame is looked at."""
-        if self.phase is Phase.CLOSING:
+        if self.phase is _CLOSING:
             return []
-        if effects := self.tick(now_ms):
+        identity = self.identity
+        in_time = self.phase is _LIVE and identity is not None and now_ms < identity.expires_at_ms
+        if not in_time and (effects := self.tick(now_ms)):
             return effects
         if self._budget.take(now_ms):
             if self._warned and self._budget.is_full:
@@ -246,7 +270,7 @@ class Session:
             Send(
                 error_frame(
                     "rate_limited",
-                    id=id,
+                    id=id if ask is None else getattr(ask, "id", None),
                     temporary=True,
                     retry_after_ms=self._budget.refill_ms,
                 )

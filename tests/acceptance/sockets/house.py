@@ -112,14 +112,18 @@ def the_policy() -> PublishPolicy:
 
 @asynccontextmanager
 async def a_house(
-    tmp_path: Path, *, agents: int = 3, sockets: dict[str, Any] | None = None
+    tmp_path: Path,
+    *,
+    agents: int = 3,
+    sockets: dict[str, Any] | None = None,
+    edge: dict[str, Any] | None = None,
 ) -> AsyncIterator[House]:
     """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order."""
     settings = settings_from(
         {
             "workspaces": list(WORKSPACES[1:]),
             "journal": {"keeper": "memory", "path": str(tmp_path / "journal.db")},
-            "edge": {"port": 0},
+            "edge": {"port": 0} | (edge or {}),
             "sockets": sockets or {},
             "telemetry": {"access_log": False},
         }
