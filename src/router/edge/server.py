@@ -117,7 +117,7 @@ class _Gate:
 class DoorProtocol(web.RequestHandler):
     """One connection, with a bound on how many there are and answers that give nothing away."""
 
-    __slots__ = ("_boundary", "_counted", "_gate", "_swallow", "_turned_away")
+    __slots__ = ("_boundary", "_counted", "_gate", "_is_submit", "_swallow", "_turned_away")
 
     def __init__(
         self,
@@ -143,11 +143,17 @@ class DoorProtocol(web.RequestHandler):
         self._counted = False
         self._turned_away = turned_away
         self._boundary = Boundary()
+        self._is_submit = False
+        """A submit is under way."""
         self._swallow = 0
         """Bytes still to come of a body that nobody will read."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client: to the library, or an answer at once where submits are turned away."""
+        if not data:
+            # The library tells itself to go on with what it has.
+            super().data_received(data)
+            return
         if self._swallow:
             swallowed, data = data[: self._swallow], data[self._swallow :]
             self._swallow -= len(swallowed)
@@ -161,8 +167,25 @@ class DoorProtocol(web.RequestHandler):
                 self.transport.write(answer)
                 return
         if not self._upgraded:
+            if self._boundary.is_here and not self._is_submit:
+                self._is_submit = self._turned_away.begin(data)
             self._boundary.pass_by(data)
         super().data_received(data)
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """The library's, for every answer."""
+        self._end_submit()
+        return await super().finish_response(request, resp, start_time)
+
+    def _end_submit(self) -> None:
+        if self._is_submit:
+            self._is_submit = False
+            self._turned_away.end()
 
     def _is_between_requests(self) -> bool:
         """Nothing is under way, nothing has begun to arrive, and the client reads what it is sent."""
@@ -193,6 +216,7 @@ class DoorProtocol(web.RequestHandler):
         if self._counted:
             self._gate.open -= 1
             self._counted = False
+        self._end_submit()
         super().connection_lost(exc)
 
     def hand_over(self, heir: asyncio.Protocol) -> Callable[[], None]:

@@ -8,6 +8,8 @@ unread. Whatever is not that plain takes the usual way, to the same answer.
 
 import re
 import secrets
+import time
+from collections import deque
 from typing import Final
 
 from router.edge.auth import AuthFailed
@@ -16,6 +18,7 @@ from router.edge.entrance import DEFAULT_POLICY, SECURITY_HEADERS
 from router.edge.permissions import may
 from router.edge.problems import CONTENT_TYPE, ProblemRaised, problem_bytes
 from router.model.errors import InboxFull
+from router.runtime.inbox import SUBMITS_SPARED
 
 _OPERATION: Final = "submit_contact"
 _LINE: Final = b"POST /v1/contacts HTTP/1.1\r\n"
@@ -67,6 +70,10 @@ class TurnedAway:
         self._writer = backend.writer
         self._verify = backend.authenticator.verify
         self._condition = backend.condition
+        self._under_way: deque[float] = deque()
+        """When each submit that the library works on came, about: they end nearly in the order in which they begin."""
+        self._under_way_max = max(1, backend.settings.edge.in_flight_max // 4)
+        self._wait_s_max = backend.settings.runtime.submit_wait_ms_max / 1000
         self._body_bytes_max = backend.settings.edge.body_bytes_max
         self._requests = backend.process.requests.labels(_OPERATION, "503")
         self._problem = ProblemRaised("busy")
@@ -81,10 +88,31 @@ class TurnedAway:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._head = f"HTTP/1.1 503 Service Unavailable\r\n{lines}".encode()
 
+    def begin(self, data: bytes) -> bool:
+        """These bytes take the usual way. True: they begin a submit, and ``end`` has to be called once it is over."""
+        if not data.startswith(_LINE):
+            return False
+        self._under_way.append(time.perf_counter())
+        return True
+
+    def end(self) -> None:
+        """One of those that have begun is over."""
+        self._under_way.popleft()
+
     @property
     def may_be(self) -> bool:
         """Whether there is reason to look at all."""
-        return self._writer.has_many_submits and self._condition.ready
+        return (
+            self._writer.has_many_submits or len(self._under_way) >= SUBMITS_SPARED
+        ) and self._condition.ready
+
+    def _are_too_many(self) -> bool:
+        """A loop that is late has many requests in work before one of them comes to the inbox: they wait here just as there."""
+        count = len(self._under_way)
+        if count < SUBMITS_SPARED:
+            return False
+        oldest_s = time.perf_counter() - self._under_way[0]
+        return count >= self._under_way_max or oldest_s > self._wait_s_max
 
     def answer(self, data: bytes) -> tuple[bytes, int] | None:
         """The answer to these bytes and how many of the body are still to come; None: they take the usual way."""
@@ -102,6 +130,8 @@ class TurnedAway:
         try:
             credential = self._verify(tokens[0].decode())
             if may(credential.role, _OPERATION):
+                if self._are_too_many():
+                    return self._refusal(), to_come
                 self._writer.admit_submit(credential.workspace)
         except AuthFailed:
             return None

@@ -13,6 +13,7 @@ import pytest
 from router.app import App, tell_first_token
 from router.journal.memory import MemoryJournal
 from router.model.errors import JournalUnavailable, SettingsInvalid
+from router.runtime.inbox import SUBMITS_SPARED
 from router.settings import Settings, settings_from
 from tests.acceptance.process import POLICY
 
@@ -249,4 +250,37 @@ async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path
     connection.submit(good)
     assert await connection.status() == 201
     await connection.close()
+    await app.stop()
+
+
+async def test_submits_that_the_library_works_on_are_counted_until_they_are_over(
+    tmp_path: Path,
+) -> None:
+    """A late loop has them all in work before the first of them comes to the inbox."""
+    journal = SlowJournal()
+    settings = some_settings(tmp_path, in_flight_max=4 * SUBMITS_SPARED)
+    app = App(settings, journal=journal)
+    await app.start()
+    good = b'{"channel": "voice", "queue_id": "support"}'
+    connections = [OneConnection(app) for _ in range(SUBMITS_SPARED)]
+    late = OneConnection(app)
+    for connection in (*connections, late):
+        await connection.open()
+    late.submit(good)
+    assert await late.status() == 201
+    for _ in range(2):
+        journal.may_commit.clear()
+        for connection in connections:
+            connection.submit(good)
+        # Refused from the first bytes once the others are there; until then the commit holds it back, too.
+        while not app._server._turned_away.may_be:  # noqa: ASYNC110  (nobody says so)
+            await asyncio.sleep(0)
+        late.submit(good)
+        assert await late.status() == 503
+        journal.may_commit.set()
+        assert {await connection.status() for connection in connections} == {201}
+        late.submit(good)
+        assert await late.status() == 201
+    for connection in (*connections, late):
+        await connection.close()
     await app.stop()
