@@ -284,3 +284,16 @@ def test_punctuation_of_yaml_is_a_policy_or_invalid_and_nothing_else(text: str) 
         parse_policy(text)
     except PolicyInvalid as error:
         assert error.problems
+
+
+def test_a_word_that_is_no_choice_is_named_at_its_place_within_an_optional_part() -> None:
+    text = "channels: {voice: {}}\nqueues: {support: {callback: {mode: sometimes, ring_s: x}}}\n"
+    first, second = problems_of(text)
+    assert (first.path, first.line) == ("queues.support.callback.mode", 2)
+    assert first.message == "must be one of agent_first, customer_first"
+    assert second.path == "queues.support.callback.ring_s"
+
+
+def test_null_stands_for_what_may_be_left_out() -> None:
+    policy = parse_policy("channels: {voice: {}}\nqueues: {support: {callback: null}}\n")
+    assert policy.queues["support"].callback is None

@@ -31,7 +31,7 @@ from router.model.refusals import RefusalCode, Refused
 from router.runtime.writer import Reply
 from router.wire.close_codes import CloseCode
 from router.wire.codec import JSON, BadFrame
-from router.wire.frames import AskExpectedWait, ErrorFrame, Ok, Pong, Tell
+from router.wire.frames import AskExpectedWait, ErrorFrame, Ok, Pong, Submit, Tell
 from router.wire.rfc6455 import BINARY, PING, TEXT
 from router.wire.session import (
     Authenticate,
@@ -295,8 +295,11 @@ class Connection:
         if type(ask) is AskExpectedWait:
             self._hub.keep(asyncio.get_running_loop().create_task(self._ask(ask, credential)))
         else:
-            command = command_of(ask, credential)
             try:
+                if type(ask) is Submit:
+                    # Under overload a refusal has to be cheap: before anything is made of it.
+                    self._house.writer.admit_submit(credential.workspace)
+                command = command_of(ask, credential)
                 self._house.writer.submit(
                     credential.workspace, command, actor=self._actor, reply=asker
                 )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -65,8 +65,8 @@ class _Walk:
         """The value, or ``_BROKEN``."""
         kind, inner = _kind(annotation)
         found = len(self.problems)
-        if kind == "struct or text":
-            if isinstance(node.value, str):
+        if kind in ("struct or text", "struct or null"):
+            if isinstance(node.value, str if kind == "struct or text" else NoneType):
                 return self._leaf(node, annotation, path)
             kind, annotation = "struct", inner
         match kind:
@@ -179,10 +179,7 @@ def _objection(value: object, annotation: Any) -> str | None:
 def _sentence(text: str, annotation: Any) -> str:
     """msgspec's text without its place (ours is better) and without any value."""
     if text.startswith("Invalid enum value"):
-        members = next(
-            kind for kind in _parts(annotation) if isinstance(kind, type) and issubclass(kind, Enum)
-        )
-        return "must be one of " + ", ".join(str(member.value) for member in members)
+        return "must be one of " + ", ".join(map(str, _choices(annotation)))
     if NAME_PATTERN in text or repr(NAME_PATTERN)[1:-1] in text:
         return _NAME_RULE
     if ID_PATTERN in text or repr(ID_PATTERN)[1:-1] in text:
@@ -197,8 +194,13 @@ def _sentence(text: str, annotation: Any) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _parts(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) or (annotation,)
+def _choices(annotation: Any) -> list[Any]:
+    """The values of every enumeration and ``Literal`` in it, however deep: ``Annotated`` and unions nest."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [member.value for member in annotation]
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [value for part in get_args(annotation) for value in _choices(part)]
 
 
 @cache
@@ -211,15 +213,16 @@ def _required(cls: type[msgspec.Struct]) -> bool:
 
 
 def _kind(annotation: Any) -> tuple[str, Any]:
-    """What a type is to the walk: ``struct``, ``mapping``, ``list`` or ``leaf``, and what is inside."""
+    """What a type is to the walk: ``struct`` (or text, or null), ``mapping``, ``list`` or ``leaf``, and what is inside."""
     bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return "struct", bare
     origin = get_origin(bare)
     if origin in (UnionType, Union):
         structs = [one for one in get_args(bare) if _kind(one)[0] == "struct"]
-        if structs and NoneType not in get_args(bare):
-            return "struct or text", structs[0]
+        if structs:
+            kind = "struct or null" if NoneType in get_args(bare) else "struct or text"
+            return kind, structs[0]
     if origin is dict:
         return "mapping", get_args(bare)
     if origin is tuple:

@@ -138,7 +138,7 @@ class Inbox(Generic[T]):
         item, is_submit = line.pop()
         self._count -= 1
         self._submits -= is_submit
-        if not line.others and not line.submits:
+        if not (line.others or line.submits):
             # A workspace without work costs nothing.
             del self._lines[workspace]
             self._turns.popleft()
