@@ -127,6 +127,8 @@ async def test_a_writer_that_stops_ends_the_line() -> None:
 async def test_connections_are_forgotten_over_several_ticks_and_one_that_fails_is_alone() -> None:
     _, departures = a_line()
     forgotten: list[int] = []
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
 
     def forget(number: int) -> None:
         if number == 7:
@@ -145,3 +147,4 @@ async def test_connections_are_forgotten_over_several_ticks_and_one_that_fails_i
         while len(forgotten) < MANY - 1:  # noqa: ASYNC110  (ticks are waited for)
             await asyncio.sleep(0)
     assert forgotten == [number for number in range(MANY) if number != 7]
+    assert [type(context["exception"]) for context in reported] == [ValueError]

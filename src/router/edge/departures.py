@@ -11,13 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from router.model.commands import LoseDesktop
 from router.model.errors import InboxFull, RouterError
 from router.runtime.writer import Reply, Writer
-
-_log = structlog.get_logger(__name__)
 
 # Of one loop tick: well below a millisecond.
 _FORGOTTEN_AT_ONCE: Final = 50
@@ -49,15 +45,13 @@ class Departures:
         self._gone.append(what)
 
     def _forget_some(self) -> None:
-        for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._gone))):
-            try:
-                self._gone[0]()
-            except Exception:
-                # One connection's affair: the others go, too.
-                _log.exception("a lost socket failed", action="socket_failed")
-            self._gone.popleft()
-        if self._gone:
-            asyncio.get_running_loop().call_soon(self._forget_some)
+        try:
+            for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._gone))):
+                self._gone.popleft()()
+        finally:
+            # What one raises is the loop's to report: the others go, too.
+            if self._gone:
+                asyncio.get_running_loop().call_soon(self._forget_some)
 
     # --- desktops ---------------------------------------------------------------------------------
     def lose_desktop(self, workspace: str, agent_id: str, session_id: str) -> None:
