@@ -185,6 +185,8 @@ async def flood(
 ) -> Flood:
     """Each submit at its own rate, all at the same time."""
     load.answers, load.offers = Histogram(), Histogram()
+    # Those refused on the way to the peak are over and done with: the flood counts its own.
+    load.submitted -= load.refused.total()
     load.refused.clear()
     load.agents_refused.clear()
     load.acknowledged_ids, load.completed_early = set(), set()
