@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test lint types arrows fast format docs bench compiled clean
+.PHONY: help run check test lint types arrows fast format docs bench clean
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -51,13 +51,6 @@ docs: $(STAMP)  ## write the generated pages of docs/ anew
 
 bench: $(STAMP)  ## run all benchmarks in their short form; figures and report in benchmarks/results
 	$(BIN)/python benchmarks/run.py $(ARGS)
-
-# From a copy: what mypyc leaves beside the source would be imported instead of it ever after.
-compiled:  ## build a wheel whose core is compiled to C (needs a C compiler and Python's headers) into dist/
-	rm -rf build/compiled && mkdir -p build/compiled dist
-	cp -r pyproject.toml README.md LICENSE src build/compiled/
-	HATCH_BUILD_HOOKS_ENABLE=1 $(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist build/compiled
-	@ls dist/*.whl
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .rivals .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -6,8 +6,6 @@ from copy import copy
 from hashlib import blake2b
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from router.core import newcomer, snapshot, views, why
 from router.core.apply import apply
 from router.core.availability import availability
@@ -57,8 +55,6 @@ def digest_of(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-# Compiled (`make compiled`), it may still be derived from: tests have engines that lie, lose or forget.
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Engine:
     """The routing engine of one workspace: deterministic, synchronous, single-threaded."""
 

@@ -5,8 +5,8 @@ profiles that are qualified for it, ``open_profiles[channel]`` the profiles with
 in which somebody waits. So an arrival looks only at profiles with room for it, and a freed agent only at lines that he
 serves and in which somebody waits.
 
-The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contacts, ``index_agents.py`` those of agents. Each builds
-on the one before, because a compiled class has one base.
+The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contacts, ``index_agents.py`` those of agents; each builds
+on the one before.
 """
 
 from collections.abc import Iterable
