@@ -25,7 +25,7 @@ import uvloop
 from aiohttp import hdrs, web
 
 from router.edge.documents import ContactReceipt
-from router.edge.outbox import EndOfTick, Outbox, framed
+from router.edge.outbox import EndOfTick, Outbox
 from router.edge.socket import Socket
 from router.journal.port import Record
 from router.journal.sqlite import SqliteJournal
@@ -35,7 +35,7 @@ from router.model.views import AgentView
 from router.wire import frames as f
 from router.wire.close_codes import CloseCode
 from router.wire.codec import MSGPACK, SUBPROTOCOLS, Decoder, encoder
-from router.wire.rfc6455 import PING
+from router.wire.rfc6455 import BINARY, PING, frame
 from router.wire.session import Door
 
 _OFFER_TIMEOUT_MS: Final = 60_000
@@ -155,12 +155,12 @@ class NullServer:
 
     def _publish(self, record: Record) -> None:
         for seq, event in enumerate(record.events, record.first_seq):
-            frame: bytes | None = None
+            whole: bytes | None = None
             for peer in self._hearers(event):
-                if frame is None:
+                if whole is None:
                     tell = f.EventFrame(seq=seq, at_ms=record.at_ms, event=event)
-                    frame = framed(self._encode(tell), text=False)
-                peer.outbox.put(frame)
+                    whole = frame(BINARY, self._encode(tell))
+                peer.outbox.put(whole)
 
     def _hearers(self, event: Any) -> list[Peer]:
         desktop = self._desktops.get(getattr(event, "agent_id", None) or "")
@@ -184,7 +184,7 @@ class NullServer:
 
     def _ok(self, peer: Peer, id: str, subject: str, state: str) -> Callable[[], None]:
         ok = f.Ok(id=id, seq=self._seq + 1, subject=subject, state=state)
-        return lambda: peer.outbox.put(framed(self._encode(ok), text=False))
+        return lambda: peer.outbox.put(frame(BINARY, self._encode(ok)))
 
     # --- sockets ------------------------------------------------------------------------------------------
     async def _upgrade(self, request: web.Request, door: Door) -> web.StreamResponse:
@@ -245,7 +245,7 @@ class NullServer:
             session_id=secrets.token_hex(12),
             agent=agent,
         )
-        peer.outbox.put(framed(self._encode(welcome), text=False))
+        peer.outbox.put(frame(BINARY, self._encode(welcome)))
 
     # --- what they ask --------------------------------------------------------------------------------------
     def _of_desktop(self, peer: Peer, ask: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from benchmarks.edge.histogram import Histogram
+from router.simulator import svg
 
 _WIDTH, _HEIGHT = 860, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 56, 56
@@ -97,10 +98,7 @@ def _corners(histogram: Histogram) -> list[tuple[float, float]]:
 def _line(
     x1: float, y1: float, x2: float, y2: float, *, colour: str = "#dddddd", width: int = 1
 ) -> str:
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        f'stroke="{colour}" stroke-width="{width}"/>'
-    )
+    return svg.stroke(x1, y1, x2, y2, colour, width=width)
 
 
 def _text(
@@ -109,10 +107,7 @@ def _text(
     words: str,
     *,
     anchor: str = "middle",
-    size: int = 12,
     colour: str = "#333333",
+    size: int = 12,
 ) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-        f'fill="{colour}">{words}</text>'
-    )
+    return svg.text(x, y, words, anchor=anchor, size=size, fill=colour)

@@ -116,7 +116,6 @@ def _goes_by(line: Line) -> tuple[object, ...]:
         line.channel_policy,
         line.selection,
         line.broadcast,
-        line.cool_down_ms,
         line.due_after_ms,
         line.units,
         line.offer_timeout_ms,

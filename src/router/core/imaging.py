@@ -16,8 +16,8 @@ from typing import Any, Final, TypeAlias
 from msgspec import Raw
 
 from router.core.apply.contacts import DEDUPE_FORGOTTEN_AT_ONCE, FORGOTTEN_AT_ONCE
-from router.core.snapshot import ENCODER, FORMAT, ROW, totals
-from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, QueueHours, RoutingState
+from router.core.snapshot import ENCODER, ROW, head_of, tail_of
+from router.core.state import Agent, Assignment, Contact, Dedupe, Offer, RoutingState
 from router.model.events import (
     ContactAbandoned,
     ContactCancelled,
@@ -75,30 +75,8 @@ class Imaging:
         """An event has changed too much at once: there will be no image."""
         self.is_done = False
         learned = state.learned
-        self._figures = [
-            ENCODER.encode(value)
-            for value in (
-                FORMAT,
-                state.seq,
-                state.event_at_ms,
-                state.policy,
-                state.policy_version,
-                state.idle_counter,
-                state.submitted,
-                totals(state),
-            )
-        ]
-        self._rest = [
-            ENCODER.encode(value)
-            for value in (
-                state.rule_counts,
-                state.day,
-                state.day_until_ms,
-                state.shadow_policy,
-                state.shadow_seq,
-                [(name, ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
-            )
-        ]
+        self._figures = [ENCODER.encode(value) for value in head_of(state)]
+        self._rest = [ENCODER.encode(value) for value in tail_of(state)]
         self._learned = [
             ENCODER.encode(value) for value in (learned.paces, learned.counts, learned.calibrations)
         ]

@@ -76,7 +76,6 @@ class Line:
         "channel",
         "channel_index",
         "channel_policy",
-        "cool_down_ms",
         "due_after_ms",
         "head",
         "held",
@@ -144,7 +143,6 @@ class Line:
         self.queue = queue
         self.selection: Selection = self.key[5] or queue.selection
         self.broadcast = queue.broadcast
-        self.cool_down_ms = queue.cool_down_s * 1000
         self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
         self.units = channel_policy.units
         timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s

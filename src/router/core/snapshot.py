@@ -119,31 +119,45 @@ def rows_of(records: Iterable[Struct]) -> list[Any]:
     return [ROW[type(record)](record) for record in records]
 
 
+def head_of(state: RoutingState) -> tuple[Any, ...]:
+    """The image's fields before the records, in their order."""
+    return (
+        FORMAT,
+        state.seq,
+        state.event_at_ms,
+        state.policy,
+        state.policy_version,
+        state.idle_counter,
+        state.submitted,
+        totals(state),
+    )
+
+
+def tail_of(state: RoutingState) -> tuple[Any, ...]:
+    """Those between the records and what has been learned."""
+    return (
+        state.rule_counts,
+        state.day,
+        state.day_until_ms,
+        state.shadow_policy,
+        state.shadow_seq,
+        [(name, ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
+    )
+
+
 def dump(state: RoutingState) -> bytes:
     """The state as bytes."""
     agents = state.agents.values()
     return ENCODER.encode(
         (
-            FORMAT,
-            state.seq,
-            state.event_at_ms,
-            state.policy,
-            state.policy_version,
-            state.idle_counter,
-            state.submitted,
-            totals(state),
+            *head_of(state),
             rows_of(state.contacts.values()),
             list(state.ended),
             rows_of(offer for agent in agents for offer in agent.offers.values()),
             rows_of(work for agent in agents for work in agent.assignments.values()),
             rows_of(agents),
             [(key, ROW[Dedupe](state.dedupe[key])) for key in state.dedupe_order],
-            state.rule_counts,
-            state.day,
-            state.day_until_ms,
-            state.shadow_policy,
-            state.shadow_seq,
-            [(name, ROW[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
+            *tail_of(state),
             state.learned,
         )
     )

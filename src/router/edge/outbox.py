@@ -11,8 +11,6 @@ from typing import Any, Protocol
 
 import structlog
 
-from router.wire.rfc6455 import BINARY, TEXT, frame
-
 _log = structlog.get_logger(__name__)
 
 
@@ -27,11 +25,6 @@ class WriteTransport(Protocol):
 
     def is_closing(self) -> bool:
         """True once nothing can be written any more."""
-
-
-def framed(payload: bytes, *, text: bool) -> bytes:
-    """A whole unmasked WebSocket data frame (RFC 6455, 5.2)."""
-    return frame(TEXT if text else BINARY, payload)
 
 
 class EndOfTick:

@@ -6,10 +6,10 @@ bytes; it needs no font, no script and no other file.
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
-from xml.sax.saxutils import escape
 
 from msgspec import Struct
 
+from router.simulator import svg
 from router.simulator.compare import Comparison
 from router.simulator.course import QUANTILE_STEPS, Course
 
@@ -65,9 +65,9 @@ def picture(comparison: Comparison) -> bytes:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
         'font-family="Helvetica, Arial, Liberation Sans, sans-serif" font-size="13" fill="#222">',
-        f"<title>{_words(comparison.name)}</title>",
+        f"<title>{svg.safe(comparison.name)}</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
-        _text(_LEFT, 32, comparison.name, size=19, weight="bold"),
+        svg.text(_LEFT, 32, comparison.name, size=19, weight="bold"),
         *_legend(names),
     ]
     for index, panel in enumerate(panels):
@@ -160,26 +160,26 @@ def _drawn(panel: _Panel, top: float) -> list[str]:
     def y_of(share: float) -> float:
         return bottom - _PANEL_HEIGHT * share
 
-    parts = [_text(_LEFT, top - 12, panel.title, size=15, weight="bold")]
+    parts = [svg.text(_LEFT, top - 12, panel.title, size=15, weight="bold")]
     for fifth in range(6):
         y = y_of(fifth / 5)
-        parts.append(_stroke(_LEFT, y, _WIDTH - _RIGHT, y, "#ddd" if fifth else "#222"))
-        parts.append(_text(_LEFT - 8, y + 4, f"{fifth * 20} %", anchor="end"))
+        parts.append(svg.stroke(_LEFT, y, _WIDTH - _RIGHT, y, "#ddd" if fifth else "#222"))
+        parts.append(svg.text(_LEFT - 8, y + 4, f"{fifth * 20} %", anchor="end"))
     tick = -(-panel.x_from // panel.x_step)
     while tick * panel.x_step <= panel.x_to:
         x = x_of(tick * panel.x_step)
-        parts.append(_stroke(x, bottom, x, bottom + 5, "#222"))
-        parts.append(_text(x, bottom + 19, panel.x_label(tick * panel.x_step), anchor="middle"))
+        parts.append(svg.stroke(x, bottom, x, bottom + 5, "#222"))
+        parts.append(svg.text(x, bottom + 19, panel.x_label(tick * panel.x_step), anchor="middle"))
         tick += 1
-    parts.append(_text(_LEFT + inner / 2, bottom + 38, panel.across, anchor="middle"))
+    parts.append(svg.text(_LEFT + inner / 2, bottom + 38, panel.across, anchor="middle"))
     middle = top + _PANEL_HEIGHT / 2
     parts.append(
-        f'<g transform="rotate(-90 20 {middle:.1f})">{_text(20, middle, panel.up, anchor="middle")}</g>'
+        f'<g transform="rotate(-90 20 {middle:.1f})">{svg.text(20, middle, panel.up, anchor="middle")}</g>'
     )
     for value, word in panel.marks:
         x = x_of(value)
-        parts.append(_stroke(x, top, x, bottom, "#999", dash="2 3"))
-        parts.append(_text(x + 5, bottom - 7, f"{word} {value:g} s", fill="#666"))
+        parts.append(svg.stroke(x, top, x, bottom, "#999", dash="2 3"))
+        parts.append(svg.text(x + 5, bottom - 7, f"{word} {value:g} s", fill="#666"))
     # The tail of the waits runs on; half a dot may stand out.
     area = f'x="{_LEFT - 3}" y="{top - 3:.0f}" width="{inner + 6}" height="{_PANEL_HEIGHT + 6}"'
     parts.append(f'<clipPath id="at{top:.0f}"><rect {area}/></clipPath>')
@@ -219,31 +219,7 @@ def _legend(names: Sequence[str]) -> list[str]:
         x, y = _LEFT + column * width, 58 + row * 22
         colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
         short = name if len(name) <= _NAME_SHOWN_MAX else f"{name[: _NAME_SHOWN_MAX - 1]}…"
-        label = _text(x + 42, y, short)
-        line = _stroke(x, y - 4, x + 34, y - 4, colour, dash=dash, width=2.5)
-        parts.append(f"<g><title>{_words(name)}</title>{line}{label}</g>")
+        label = svg.text(x + 42, y, short)
+        line = svg.stroke(x, y - 4, x + 34, y - 4, colour, dash=dash, width=2.5)
+        parts.append(f"<g><title>{svg.safe(name)}</title>{line}{label}</g>")
     return parts
-
-
-def _stroke(
-    x1: float, y1: float, x2: float, y2: float, colour: str, *, dash: str = "", width: float = 1
-) -> str:
-    dashes = f' stroke-dasharray="{dash}"' if dash else ""
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        f'stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
-    )
-
-
-def _text(
-    x: float, y: float, words: str, *, anchor: str = "start", size: int = 13, weight: str = "normal", fill: str = "#222"
-) -> str:  # fmt: skip
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-        f'font-weight="{weight}" fill="{fill}">{_words(words)}</text>'
-    )
-
-
-def _words(text: str) -> str:
-    """Safe in XML, which has no escape for what cannot be printed."""
-    return escape("".join(c if c.isprintable() else "?" for c in text))
