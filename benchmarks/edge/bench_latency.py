@@ -57,9 +57,11 @@ async def measure(target: Target, rate: float, seconds: float) -> Measured:
     await load.connect()
     try:
         await load.open_loop(poisson(rate, WARM_UP_S, seed=2), load.submit)
-        load.offers, load.lateness, load.answers = Histogram(), Histogram(), Histogram()
+        # A collection among 10,000 sockets would be a pause of the generator's own: before anything is counted, and then none.
         gc.collect()
-        gc.disable()  # A collection among 10,000 sockets would be a pause of the generator's own.
+        gc.disable()
+        await load.settle()
+        load.offers, load.lateness, load.answers = Histogram(), Histogram(), Histogram()
         used = await load.timed(load.open_loop(poisson(rate, seconds), load.submit))
         await load.settle()
         gc.enable()

@@ -81,7 +81,7 @@ def a_record(first_seq: int) -> Record:
         at_ms=1_767_603_600_000 + first_seq,
         actor="gateway:web",
         cause="contact.enqueue",
-        events=[queued, offer],
+        events=(queued, offer),
     )
 
 

@@ -161,7 +161,7 @@ async def write_journal(path: Path) -> None:
         at_ms=START_MS,
         actor="admin:eve",
         cause="policy.publish",
-        events=[event],
+        events=(event,),
     )
     await journal.append([("default", record)])
     await journal.close()

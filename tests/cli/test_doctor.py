@@ -188,7 +188,7 @@ async def write_journal(path: Path) -> None:
         at_ms=START_MS,
         actor="admin:eve",
         cause="policy.publish",
-        events=[PolicyPublished(version=1, policy=a_policy(default_queue="support", skills=()))],
+        events=(PolicyPublished(version=1, policy=a_policy(default_queue="support", skills=())),),
     )
     await journal.append([("default", record)])
     await journal.close()

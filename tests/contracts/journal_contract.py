@@ -7,6 +7,7 @@ process would, and to do damage.
 from typing import Protocol
 
 import pytest
+from msgspec import structs
 
 from router.journal.codec import encode_body
 from router.journal.port import Journal, Position, Record, WorkspaceHistory
@@ -96,8 +97,8 @@ class JournalContract:
         await journal.close()
 
     async def test_a_policy_comes_back_as_it_was(self, keeper: Keeper) -> None:
-        record = a_record(1)
-        record.events.append(a_policy_published())
+        plain = a_record(1)
+        record = structs.replace(plain, events=(*plain.events, a_policy_published()))
         journal = await filled(keeper, [record])
         assert await journal.read("main", after_seq=0, limit=10) == [record]
         await journal.close()

@@ -353,7 +353,7 @@ def test_who_is_offered_a_thousand_contacts_in_vain_stands_in_line_once() -> Non
         engine.handle(c.AbandonContact(contact_id=f"c{n}"), START_MS)
         engine.handle(c.AbandonContact(contact_id=f"d{n}"), START_MS)
     orders = next(iter(engine._state.index.profiles.values())).idle
-    assert all(len(one._main) + len(one._back) < 100 for one in orders)
+    assert all(len(one._numbers) + len(one._back) < 100 for one in orders)
     assert [agent.agent_id for agent in orders[0]] == ["ada", "bob"]
 
 

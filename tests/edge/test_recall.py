@@ -43,7 +43,12 @@ class Centre:
             first_seq = len(self.past) + 1
             events = [_event(first_seq + number) for number in range(first_seq % 4 + 1)]
             record = Record(
-                epoch=1, first_seq=first_seq, at_ms=first_seq, actor="a", cause="c", events=events
+                epoch=1,
+                first_seq=first_seq,
+                at_ms=first_seq,
+                actor="a",
+                cause="c",
+                events=tuple(events),
             )
             self.past += [(seq, record.at_ms, event) for seq, event in enumerate(events, first_seq)]
             self._kept_after = [*self._kept_after, first_seq - 1][-_KEPT_RECORDS:]

@@ -41,7 +41,7 @@ def a_record(
         at_ms=1_700_000_000_000 + first_seq if at_ms is None else at_ms,
         actor=actor,
         cause="contact.enqueue",
-        events=numbered,
+        events=tuple(numbered),
     )
 
 

@@ -1,7 +1,7 @@
 """The door of the core: one engine a workspace. Everything that happens goes through ``handle``."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from hashlib import blake2b
 from typing import Final
@@ -101,7 +101,7 @@ class Engine:
         """When ``AdvanceTime`` is due next; none: never. Only the writer asks."""
         return self._state.timers.next_ms()
 
-    def replay(self, events: list[Event], first_seq: int, at_ms: int) -> None:
+    def replay(self, events: Sequence[Event], first_seq: int, at_ms: int) -> None:
         """Take in one journaled record: the state afterwards is the same as when it was decided."""
         state = self._state
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"

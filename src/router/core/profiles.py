@@ -30,12 +30,14 @@ class IdleOrder:
     he has another number, no room, or another profile. So leaving costs nothing, however many wait.
     """
 
-    __slots__ = ("_back", "_bit", "_last", "_main", "_profile", "size")
+    __slots__ = ("_agents", "_back", "_bit", "_last", "_numbers", "_profile", "size")
 
     def __init__(self, channel_index: int, profile: "Profile | None" = None) -> None:
         self._bit = 1 << channel_index
         self._profile = profile
-        self._main: deque[tuple[int, Agent]] = deque()
+        # Side by side: a pair for each entry would be one more object that the garbage collector has to look at.
+        self._numbers: deque[int] = deque()
+        self._agents: deque[Agent] = deque()
         self._back: list[tuple[int, Agent]] = []
         self._last = 0
         self.size = 0
@@ -48,66 +50,79 @@ class IdleOrder:
         """Let him stand at his idle number. His ``room`` says already that he does."""
         if not self.size:
             # Whoever is still written down here has left.
-            self._main.clear()
+            self._numbers.clear()
+            self._agents.clear()
             self._back.clear()
         self.size += 1
         number = agent.idle_no
         if number >= self._last:
-            self._main.append((number, agent))
+            self._numbers.append(number)
+            self._agents.append(agent)
             self._last = number
         else:
             insort(self._back, (number, agent), key=_number)
-        if len(self._main) + len(self._back) > 2 * self.size + _STALE_MAX:
-            # Each number once: who came back to his place again and again stands here as often.
-            main = {number: agent for number, agent in self._main if self._stands((number, agent))}
-            back = {number: agent for number, agent in self._back if self._stands((number, agent))}
-            self._main = deque(main.items())
-            self._back = [entry for entry in back.items() if entry[0] not in main]
+        if len(self._numbers) + len(self._back) > 2 * self.size + _STALE_MAX:
+            self._compact()
+
+    def _compact(self) -> None:
+        # Each number once: who came back to his place again and again stands here as often.
+        main = {entry[0]: entry[1] for entry in self._main() if self._stands(entry)}
+        back = {entry[0]: entry[1] for entry in self._back if self._stands(entry)}
+        self._numbers, self._agents = deque(main), deque(main.values())
+        self._back = [entry for entry in back.items() if entry[0] not in main]
 
     def first(self) -> Agent:
         """The longest idle. Only when not empty."""
-        main, back, bit, profile = self._main, self._back, self._bit, self._profile
-        while main:
-            number, agent = main[0]
+        numbers, agents, back = self._numbers, self._agents, self._back
+        bit, profile = self._bit, self._profile
+        while numbers:
+            agent = agents[0]
             # ``_stands``, written out.
             if (
-                agent.idle_no == number
+                agent.idle_no == numbers[0]
                 and agent.room & bit
                 and (profile is None or agent.profile is profile)
             ):
                 if not back:
                     return agent
                 break
-            main.popleft()
+            numbers.popleft()
+            agents.popleft()
         self._trim()
-        if back and (not main or back[0][0] < main[0][0]):
+        if back and (not numbers or back[0][0] < numbers[0]):
             return back[0][1]
-        return main[0][1]
+        return agents[0]
 
     def _trim(self) -> None:
-        main, back = self._main, self._back
-        while main and not self._stands(main[0]):
-            main.popleft()
+        numbers, agents, back = self._numbers, self._agents, self._back
+        while numbers and not self._stands((numbers[0], agents[0])):
+            numbers.popleft()
+            agents.popleft()
         while back and not self._stands(back[0]):
             del back[0]
 
     def near_the_front(self, entries_max: int) -> Iterator[Agent]:
         """The longest idle in order, as far as they are found among so many entries, stale ones counted."""
         self._trim()
-        entries = merge(self._main, self._back, key=_number) if self._back else self._main
-        for entry in islice(entries, entries_max):
+        for entry in islice(self._entries(), entries_max):
             if self._stands(entry):
                 yield entry[1]
 
     def __iter__(self) -> Iterator[Agent]:
         self._trim()
-        entries = merge(self._main, self._back, key=_number) if self._back else self._main
         last = 0
-        for entry in entries:
+        for entry in self._entries():
             # Who left and came back to his place may stand here twice.
             if entry[0] != last and self._stands(entry):
                 last = entry[0]
                 yield entry[1]
+
+    def _main(self) -> Iterator[tuple[int, Agent]]:
+        return zip(self._numbers, self._agents, strict=True)
+
+    def _entries(self) -> Iterator[tuple[int, Agent]]:
+        main = self._main()
+        return merge(main, self._back, key=_number) if self._back else main
 
     def _stands(self, entry: tuple[int, Agent]) -> bool:
         number, agent = entry

@@ -112,9 +112,9 @@ class Outbox:
         if transport.is_closing():
             self.close()
             return
-        self._tick = []
         count = len(frames)
         data = frames[0] if count == 1 else b"".join(frames)
+        frames.clear()
         if self._exceeds(count, len(data)):
             tell = self._on_overflow
             self.close()

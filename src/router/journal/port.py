@@ -38,7 +38,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Who asked: ``agent:ada``, ``gateway:web``, ``supervisor:eve``, ``admin:…`` or ``router`` for timers."""
     cause: str
     """The tag of the command."""
-    events: list[Event]
+    events: tuple[Event, ...]
 
     @property
     def last_seq(self) -> int:

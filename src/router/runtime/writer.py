@@ -435,5 +435,6 @@ def _record_of(lane: Lane, asked: Asked, outcome: Outcome) -> Record:
         at_ms=outcome.at_ms,
         actor=asked.actor,
         cause=_TAGS[type(asked.command)],
-        events=outcome.events,
+        # Kept for those who resume; unlike a list of them, the garbage collector need not look at it again and again.
+        events=tuple(outcome.events),
     )
