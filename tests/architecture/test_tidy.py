@@ -26,7 +26,7 @@ PURE_ROOMS: Final = {"model", "rules", "stats", "core"}
 BANNED_MODULES: Final = {"utils", "util", "common", "misc", "helpers", "helper", "types", "base"}
 BANNED_ENDINGS: Final = ("Manager", "Helper", "Impl", "Util", "Utils")
 BANNED_BEGINNINGS: Final = ("Base", "Abstract")
-# The supervisor, the edge's last line of defence, and the writer, who hands a failed question back to its asker. Elsewhere
+# The supervisor, the edge's last line of defence, and the batch, which hands a failed question back to its asker. Elsewhere
 # a clause for everything may only clean up and raise again.
 MAY_CATCH_EVERYTHING: Final = {
     "edge/entrance.py",
@@ -34,7 +34,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "edge/connection.py",
     "edge/outbox.py",
     "journal/thread.py",  # What a job raises goes to the one who waits for it.
-    "runtime/writer.py",
+    "runtime/batches.py",
     "runtime/shadowing.py",  # A shadow that fails must not end the router.
 }
 # Wall time enters through the writer's clock; the others hold a token's expiry or a report against it.

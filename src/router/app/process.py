@@ -24,7 +24,7 @@ EXIT_JOURNAL: Final = 3
 
 # How long the journal's thread waits for the interpreter while the loop has it; Python's own 5 ms would be twice that for a
 # commit which takes 0.3 ms. Shorter ones bring nothing more: by then the loop has let go by itself.
-_SWITCH_INTERVAL_S: Final = 0.0005
+SWITCH_INTERVAL_S: Final = 0.0005
 
 _log: Final = structlog.get_logger("router.app")
 
@@ -93,7 +93,7 @@ class _Signals:
 def main_serve(settings: Settings) -> int:
     """``router serve``: set the logs up, run, return the exit code (0 orderly, 1 failed, 2 settings, 3 journal)."""
     configure_logs(settings.telemetry.log_level)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     stand_back()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

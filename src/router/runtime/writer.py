@@ -5,25 +5,24 @@ hears of an event before it is durable, nor of a refusal or an answer before the
 journal fails, nothing is caught: ``run`` raises, those who wait get JournalUnavailable, and the process has to end, for
 memory is ahead of the disk.
 
-It decides nothing about routing, and nobody else calls ``Engine.handle``.
+It decides nothing about routing, and nobody but its batches calls ``Engine.handle``.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar, get_args
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from router.core.engine import Engine
 from router.journal.crash_points import crash_point
-from router.journal.port import Journal, Record, WorkspaceHistory
-from router.model.commands import AdvanceTime, Command, EnqueueContact, LoseDesktop
+from router.journal.port import Journal, WorkspaceHistory
+from router.model.commands import Command, EnqueueContact, LoseDesktop
 from router.model.errors import JournalUnavailable, Stopping
 from router.model.ids import WorkspaceId
-from router.model.outcome import Outcome
-from router.model.refusals import RefusalCode, Refused
+from router.model.refusals import RefusalCode
+from router.runtime.batches import ROUTER, Batches, Turn
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.deadlines import Deadlines
 from router.runtime.inbox import COUNT_MAX, SUBMIT_WAIT_MS_MAX, Inbox
@@ -37,18 +36,6 @@ __all__ = ["Writer", "WriterLimits", "Reply", "Answered"]
 
 T = TypeVar("T")
 
-ROUTER: Final = "router"
-"""The actor of what nobody asked for: timers, and desktops that a restart has cut off."""
-
-_ADVANCE: Final = AdvanceTime()
-_TAGS: Final[dict[type, str]] = {
-    kind: str(kind.__struct_config__.tag) for kind in get_args(Command)
-}
-# Of one workspace in one batch; each fires some tens of timers.
-_ADVANCES_MAX: Final = 4
-
-_before_decide = crash_point("before_decide")
-_after_decide = crash_point("after_decide")
 _before_reply = crash_point("before_reply")
 _after_reply = crash_point("after_reply")
 
@@ -68,18 +55,6 @@ class WriterLimits(Struct, frozen=True, kw_only=True):
     """Commits begin at least this far apart, unless many wait. 0: as soon as the one before has ended."""
     recall_records: int = WORKSPACE_RECORDS_MAX
     """Records from before the start that the publisher is given, for clients that resume."""
-
-
-class _Turn(Struct):
-    """What one batch has led to, not yet durable."""
-
-    at_ms: int
-    records: list[tuple[WorkspaceId, Record]] = []
-    answers: list[tuple[Waiting[Any], Any]] = []
-    refused: "list[tuple[int, WorkspaceId, EnqueueContact, RefusalCode]]" = []
-    """Refused submits, each with how many records came before it; gathered only where somebody asks for them."""
-    taken: list[Waiting[Any]] = []
-    """All whose command or question has left the inbox: whatever happens, they hear of it."""
 
 
 class Writer:
@@ -110,6 +85,13 @@ class Writer:
             count_max=self._limits.inbox_count_max,
             is_submit=_is_submit,
             submit_wait_ms_max=self._limits.submit_wait_ms_max,
+        )
+        self._batches = Batches(
+            self._lanes,
+            self._deadlines,
+            self._inbox,
+            count_max=self._limits.batch_count_max,
+            ms_max=self._limits.batch_ms_max,
         )
         self._pacing = Pacing(self._limits.commit_gap_ms)
         self._creating = asyncio.Lock()
@@ -270,7 +252,7 @@ class Writer:
         self._started = True
         tending = asyncio.create_task(self._journal.tend())
         tending.add_done_callback(lambda _: self.wake())
-        turn: _Turn | None = None
+        turn: Turn | None = None
         try:
             while not self._is_done():
                 if tending.done():
@@ -279,8 +261,8 @@ class Writer:
                 delay_s = self._pacing.delay_s(len(self._inbox))
                 if delay_s > 0 and not self._stopping:
                     await asyncio.sleep(delay_s)
-                turn = _Turn(self.clock.now_ms())
-                self._decide(turn)
+                turn = Turn(self.clock.now_ms(), self.on_refused_submit is not None)
+                self._batches.decide(turn)
                 await self._commit(turn)
                 self._answer(turn)
                 turn = None
@@ -311,76 +293,7 @@ class Writer:
         deadline_ms = self._deadlines.next_ms()
         return idle_s if deadline_ms is None else min(self.clock.delay_s(deadline_ms), idle_s)
 
-    def _decide(self, turn: _Turn) -> None:
-        """One batch, at one time: first the workspaces that are due, then the inbox, a turn each."""
-        if _before_decide is not None and len(self._inbox):
-            _before_decide()
-        started_s = time.perf_counter()
-        # Timers get half a batch: neither they nor the commands can shut the others out.
-        due = self._deadlines.pop_due(turn.at_ms, max(1, self._limits.batch_count_max // 2))
-        touched = dict.fromkeys(due)
-        # Commands wait for the next batch where more is due than fits into this one: the first of them would fire all of it.
-        is_late = False
-        for workspace in due:
-            is_late |= self._advance(turn, self._lanes[workspace])
-        for count in range(0 if is_late else self._limits.batch_count_max - len(due)):
-            popped = self._inbox.pop()
-            if popped is None:
-                break
-            workspace, item = popped
-            if item.reply is not None:
-                turn.taken.append(item.reply)
-            if isinstance(item, Asked):
-                touched[workspace] = None
-                self._carry_out(turn, self._lanes[workspace], item)
-            else:
-                self._put_question(turn, self._lanes[workspace], item)
-            if count % 8 == 7 and self._overran(started_s):
-                break
-        for workspace in touched:
-            self._deadlines.set(workspace, self._lanes[workspace].engine.next_deadline_ms())
-        if _after_decide is not None and turn.records:
-            _after_decide()
-
-    def _advance(self, turn: _Turn, lane: Lane) -> bool:
-        """Fire what is due. True: there is more."""
-        for _ in range(_ADVANCES_MAX):
-            seq = lane.engine.seq
-            self._carry_out(turn, lane, Asked(_ADVANCE, ROUTER, None))
-            next_ms = lane.engine.next_deadline_ms()
-            if next_ms is None or next_ms > turn.at_ms or lane.engine.seq == seq:
-                return False
-        return True
-
-    def _overran(self, started_s: float) -> bool:
-        return (time.perf_counter() - started_s) * 1000 > self._limits.batch_ms_max
-
-    def _carry_out(self, turn: _Turn, lane: Lane, asked: Asked) -> None:
-        outcome = lane.engine.handle(asked.command, turn.at_ms)
-        if outcome.events:
-            turn.records.append((lane.workspace, _record_of(lane, asked, outcome)))
-        answer, command = outcome.answer, asked.command
-        if type(answer) is Refused and type(command) is EnqueueContact and self.on_refused_submit:
-            turn.refused.append((len(turn.records), lane.workspace, command, answer.code))
-        if asked.reply is not None:
-            turn.answers.append((asked.reply, Reply(outcome, lane.epoch, lane.gen)))
-
-    def _put_question(self, turn: _Turn, lane: Lane, asked: Question) -> None:
-        if asked.reply.done():
-            return
-        engine = lane.engine
-        try:
-            value = asked.question(engine)
-        except AssertionError:
-            raise
-        except Exception as error:
-            # It is the asker's own: a question changes nothing, so nothing is wrong with anybody else.
-            asked.reply.set_exception(error)
-            return
-        answered = Answered(value, engine.seq, turn.at_ms, lane.epoch, lane.gen)
-        turn.answers.append((asked.reply, answered))
-
-    async def _commit(self, turn: _Turn) -> None:
+    async def _commit(self, turn: Turn) -> None:
         if not turn.records:
             self._tell_refused(turn, 0)
             # Whoever asks without pause must not keep the loop to himself.
@@ -400,13 +313,13 @@ class Writer:
             self.publisher.publish(workspace, record)
         self._tell_refused(turn, len(turn.records))
 
-    def _tell_refused(self, turn: _Turn, records: int) -> None:
+    def _tell_refused(self, turn: Turn, records: int) -> None:
         while turn.refused and turn.refused[0][0] <= records:
             _, workspace, command, code = turn.refused.pop(0)
             if self.on_refused_submit is not None:
                 self.on_refused_submit(workspace, command, code, turn.at_ms)
 
-    def _answer(self, turn: _Turn) -> None:
+    def _answer(self, turn: Turn) -> None:
         if _before_reply is not None and turn.records:
             _before_reply()
         for reply, answer in turn.answers:
@@ -416,7 +329,7 @@ class Writer:
         if _after_reply is not None and turn.records:
             _after_reply()
 
-    def _fail_those_waiting(self, turn: _Turn | None) -> None:
+    def _fail_those_waiting(self, turn: Turn | None) -> None:
         waiting = turn.taken if turn is not None else []
         waiting += [item.reply for item in self._inbox.drain() if item.reply is not None]
         for reply in waiting:
@@ -426,15 +339,3 @@ class Writer:
 
 def _is_submit(item: Asked | Question) -> bool:
     return type(item) is Asked and type(item.command) is EnqueueContact
-
-
-def _record_of(lane: Lane, asked: Asked, outcome: Outcome) -> Record:
-    return Record(
-        epoch=lane.epoch,
-        first_seq=outcome.first_seq,
-        at_ms=outcome.at_ms,
-        actor=asked.actor,
-        cause=_TAGS[type(asked.command)],
-        # Kept for those who resume; unlike a list of them, the garbage collector need not look at it again and again.
-        events=tuple(outcome.events),
-    )
