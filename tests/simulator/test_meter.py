@@ -11,8 +11,9 @@ from router.simulator.centres import SMALL
 from router.simulator.day import Day, PlannedContact, Shift
 from router.simulator.figures import Sums, percentile, ratios
 from router.simulator.load import load_of
-from router.simulator.meter import Area, Meter
+from router.simulator.meter import Meter
 from router.simulator.report import Audit, Report, build
+from router.simulator.tally import Area
 from router.simulator.world import World
 from router.stats.meters import Meters
 from tests.simulator.days import Lived, a_contact, a_day, an_agent

@@ -13,7 +13,8 @@ from router.model.commands import Command
 from router.model.outcome import Outcome
 from router.simulator.day import Day, PlannedContact
 from router.simulator.figures import Sums, percentile, ratios
-from router.simulator.meter import Area, Meter, Tally
+from router.simulator.meter import Meter
+from router.simulator.tally import Area, Tally
 from router.stats.ratio import ratio
 from router.stats.service_level import service_level
 

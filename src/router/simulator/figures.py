@@ -7,7 +7,8 @@ ratio here is a figure there, and has an interval.
 from collections.abc import Iterable, Iterator, Sequence
 
 from router.simulator.intervals import Ratio
-from router.simulator.meter import Area, Meter, Tally
+from router.simulator.meter import Meter
+from router.simulator.tally import Area, Tally
 
 
 class Sums:

@@ -18,7 +18,7 @@ from router.simulator.figures import Sums, percentile, ratios
 from router.simulator.forecasts import ForecastReport
 from router.simulator.intervals import Interval, Ratio, interval
 from router.simulator.load import LoadReport
-from router.simulator.meter import Tally
+from router.simulator.tally import Tally
 from router.stats import service_level as stats
 from router.stats.service_level import Formula
 
