@@ -52,7 +52,7 @@ class JournalSettings(_Settings, frozen=True, kw_only=True):
     """How often the high-water mark beside the journal is brought up to date; a shorter history than it says refuses to start."""
     high_water_sync: bool = False
     """True: the mark is forced to the disk with every commit, which also sees a write-ahead log lost as a whole in that time."""
-    checkpoint_bytes_max: Annotated[int, Meta(ge=65_536, le=1024**3)] = 4 * 1024 * 1024
+    checkpoint_bytes_max: Annotated[int, Meta(ge=65_536, le=1024**3)] = 16 * 1024 * 1024
     """Size of the write-ahead log at which it is folded into the file even while there is work."""
     checkpoint_idle_ms: Annotated[int, Meta(ge=10, le=3_600_000)] = 1_000
     """It is folded into the file, too, after this long without a commit."""

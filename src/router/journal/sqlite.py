@@ -40,7 +40,7 @@ class SqliteJournal:
         *,
         high_water_interval_ms: int = 100,
         high_water_sync: bool = False,
-        checkpoint_bytes_max: int = 4 << 20,
+        checkpoint_bytes_max: int = 16 << 20,
         checkpoint_idle_ms: int = 1_000,
         ballast_bytes: int = 64 << 20,
     ) -> None:
