@@ -48,20 +48,22 @@ class IdleOrder:
 
     def add(self, agent: Agent) -> None:
         """Let him stand at his idle number. His ``room`` says already that he does."""
+        numbers, agents, back = self._numbers, self._agents, self._back
         if not self.size:
             # Whoever is still written down here has left.
-            self._numbers.clear()
-            self._agents.clear()
-            self._back.clear()
+            numbers.clear()
+            agents.clear()
+            if back:
+                back.clear()
         self.size += 1
         number = agent.idle_no
         if number >= self._last:
-            self._numbers.append(number)
-            self._agents.append(agent)
+            numbers.append(number)
+            agents.append(agent)
             self._last = number
         else:
-            insort(self._back, (number, agent), key=_number)
-        if len(self._numbers) + len(self._back) > 2 * self.size + _STALE_MAX:
+            insort(back, (number, agent), key=_number)
+        if len(numbers) + len(back) > 2 * self.size + _STALE_MAX:
             self._compact()
 
     def _compact(self) -> None:
