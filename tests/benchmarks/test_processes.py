@@ -22,7 +22,7 @@ from benchmarks.edge.bundles import (
     decode_upwards,
     said,
 )
-from benchmarks.edge.split import FedLoad, split_server
+from benchmarks.edge.split import FedLoad, MeteredLoad, split_server
 from router.edge.outbox import EndOfTick
 from router.wire.codec import MSGPACK, encoder
 from router.wire.frames import Accept, ContactFields, Ok
@@ -114,21 +114,24 @@ async def test_a_load_can_be_its_own_edges(tmp_path: Path) -> None:
     assert (load.completed, load.acknowledged, load.wrong) == (20, 20, {})
 
 
-def test_an_edge_ends_with_its_clients_and_the_others_go_on(tmp_path: Path) -> None:
-    async def run() -> tuple[int, list[bool]]:
-        async with split_server(tmp_path / "two", desktops=4, gateways=1, edges=1) as target:
-            fed = FedLoad(target, 1)
-            target.desktops, target.gateways = [("z", "z")], [("w", "w")]
-            await fed.connect()
-            target.edges[0].stop()
-            for _ in range(3):
-                fed.submit(0)
-            await fed.settle()
-            running = [one.is_running for one in (target.process, target.edges[0])]
-            fed.close()
-        return fed.completed, running
+async def test_an_edge_ends_with_its_clients_and_the_others_go_on(tmp_path: Path) -> None:
+    async with split_server(tmp_path / "two", desktops=4, gateways=1) as target:
+        edge = MeteredLoad(target)
+        await edge.connect(ready=False)
+        target.desktops, target.gateways = [("z", "z")], [("w", "w")]
+        fed = FedLoad(target, 1)
+        await fed.connect()
 
-    assert asyncio.run(run()) == (3, [True, False])
+        target.edges[0].stop()
+        for _ in range(3):
+            fed.submit(0)
+        await fed.settle()
+
+        assert edge.errors.total() == 5, "four desktops and a gateway are lost"
+        assert target.process.is_running and not target.edges[0].is_running
+        assert (fed.completed, fed.wrong) == (3, {})
+        edge.close()
+        fed.close()
 
 
 def test_estimates_leave_routing_with_the_leader() -> None:
