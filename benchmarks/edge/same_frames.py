@@ -76,7 +76,10 @@ async def _drive(target: Target) -> Seen:
     """A few lifecycles, one after the other, by socket and by HTTP."""
     seen: Seen = {}
     load = Load(target)
-    await load.connect()
+    await load.connect(ready=False)
+    for desktop in load.desktops:
+        # One after the other: whoever was ready first gets the first contact, and several edges promise no order among them.
+        await load.all_ready([desktop])
     http = HttpGateways(load)
     for socket in (*load.desktops, *load.gateways):
         _listen(socket, seen)
