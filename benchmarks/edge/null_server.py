@@ -7,6 +7,8 @@ checked, explained, timed or remembered beyond that. There are no credentials: t
 sessions, no resume.
 
     python benchmarks/edge/null_server.py JOURNAL      prints its port as one line of JSON
+
+The same work behind doors in other processes is ``null_leader.py``.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import msgspec
 import uvloop
@@ -53,6 +55,15 @@ _HEADERS: Final = {
 }
 
 
+class Client(Protocol):
+    """Who asks and is told."""
+
+    name: str
+
+    def put(self, told: Any) -> None:
+        """Send what ``NullServer.wire`` has made of a frame, at the end of this tick."""
+
+
 class Peer:
     """One socket: from a decoded frame to the server, and back through the outbox. No session, no budget, no clock."""
 
@@ -76,6 +87,7 @@ class Peer:
             bytes_max=64 << 20,
             on_overflow=socket.abort,
         )
+        self.put = self.outbox.put
         self._pong = socket.pong
 
     def hear(self, opcode: int, payload: bytes) -> None:
@@ -95,7 +107,7 @@ class Peer:
         raise AssertionError(f"{code}: {text}")
 
 
-class _HandedOver(web.StreamResponse):
+class HandedOver(web.StreamResponse):
     """The library's part of an upgraded connection is over."""
 
     @property
@@ -113,10 +125,10 @@ class NullServer:
         # As the router's, but for the disk space that it holds back.
         self._journal = SqliteJournal(path, ballast_bytes=0)
         self._encode = encoder(MSGPACK).encode
-        self._free: deque[Peer] = deque()
+        self._free: deque[Client] = deque()
         self._waiting: deque[tuple[str, str, str | None]] = deque()
-        self._desktops: dict[str, Peer] = {}
-        self._gateways: dict[str, Peer] = {}
+        self._desktops: dict[str, Client] = {}
+        self._gateways: dict[str, Client] = {}
         self._submitted_by: dict[str, str] = {}
         self._seq = 0
         self._ids = itertools.count()
@@ -128,20 +140,19 @@ class NullServer:
         """Serve for ever."""
         await self._journal.open()
         self._gen = (await self._journal.create_workspace("default")).gen
-        app = web.Application()
-        app.router.add_get("/v1/desktop", self._desktop_socket)
-        app.router.add_get("/v1/gateway", self._gateway_socket)
-        app.router.add_post("/v1/contacts", self._post_contact)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
-        await site.start()
-        port = runner.addresses[0][1]
-        sys.stdout.write(json.dumps({"port": port}) + "\n")
+        sys.stdout.write(json.dumps(await self.open_door()) + "\n")
         sys.stdout.flush()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._journal.tend())
             group.create_task(self._commit())
+
+    async def open_door(self) -> dict[str, Any]:
+        """Let clients come; what to print, so that they know where."""
+        app = web.Application()
+        app.router.add_get("/v1/desktop", self._desktop_socket)
+        app.router.add_get("/v1/gateway", self._gateway_socket)
+        app.router.add_post("/v1/contacts", self._post_contact)
+        return {"port": await listen(app)}
 
     # --- written before heard ---------------------------------------------------------------------------
     async def _commit(self) -> None:
@@ -157,14 +168,17 @@ class NullServer:
 
     def _publish(self, record: Record) -> None:
         for seq, event in enumerate(record.events, record.first_seq):
-            whole: bytes | None = None
+            whole: Any = None
             for peer in self._hearers(event):
                 if whole is None:
-                    tell = f.EventFrame(seq=seq, at_ms=record.at_ms, event=event)
-                    whole = frame(BINARY, self._encode(tell))
-                peer.outbox.put(whole)
+                    whole = self.wire(f.EventFrame(seq=seq, at_ms=record.at_ms, event=event))
+                peer.put(whole)
 
-    def _hearers(self, event: Any) -> list[Peer]:
+    def wire(self, told: Any) -> Any:
+        """A frame as it leaves, once for all who hear it."""
+        return frame(BINARY, self._encode(told))
+
+    def _hearers(self, event: Any) -> list[Client]:
         desktop = self._desktops.get(getattr(event, "agent_id", None) or "")
         gateway = self._gateways.get(getattr(event, "gateway_id", None) or "")
         return [peer for peer in (desktop, gateway) if peer is not None]
@@ -184,24 +198,15 @@ class NullServer:
         self._batch.append((record, answer))
         self._news.set()
 
-    def _ok(self, peer: Peer, id: str, subject: str, state: str) -> Callable[[], None]:
+    def _ok(self, peer: Client, id: str, subject: str, state: str) -> Callable[[], None]:
         ok = f.Ok(id=id, seq=self._seq + 1, subject=subject, state=state)
-        return lambda: peer.outbox.put(frame(BINARY, self._encode(ok)))
+        return lambda: peer.put(self.wire(ok))
 
     # --- sockets ------------------------------------------------------------------------------------------
     async def _upgrade(self, request: web.Request, door: Door) -> web.StreamResponse:
-        """The library answers the handshake, then the connection is ours, as in the router (`edge/websocket.py`)."""
-        ws = web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=65536, compress=False)
-        ws.headers[hdrs.SERVER] = "contact-router"
-        await ws.prepare(request)
-        protocol = request.protocol
-        transport, protocol.transport = protocol.transport, None
-        assert transport is not None
-        protocol.connection_lost(None)
-        socket = Socket(transport, heartbeat_s=20, message_bytes_max=65536)
-        transport.set_protocol(socket)
-        socket.begin(Peer(self, socket, self._end_of_tick, name=_name(request), door=door))
-        return _HandedOver()
+        socket = await take_over(request)
+        socket.begin(Peer(self, socket, self._end_of_tick, name=name_of(request), door=door))
+        return HandedOver()
 
     def _desktop_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
         return self._upgrade(request, Door.DESKTOP)
@@ -209,7 +214,7 @@ class NullServer:
     def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
         return self._upgrade(request, Door.GATEWAY)
 
-    def carry_out(self, peer: Peer, door: Door, ask: Any) -> None:
+    def carry_out(self, peer: Client, door: Door, ask: Any) -> None:
         """Whatever a client may send."""
         if isinstance(ask, f.Hello):
             self._welcome(peer, door)
@@ -218,11 +223,11 @@ class NullServer:
         else:
             self._of_desktop(peer, ask)
 
-    def forget(self, peer: Peer, door: Door) -> None:
+    def forget(self, peer: Client, door: Door) -> None:
         """It hears nothing more."""
         (self._gateways if door is Door.GATEWAY else self._desktops).pop(peer.name, None)
 
-    def _welcome(self, peer: Peer, door: Door) -> None:
+    def _welcome(self, peer: Client, door: Door) -> None:
         agent = None
         if door is Door.DESKTOP:
             self._desktops[peer.name] = peer
@@ -247,10 +252,10 @@ class NullServer:
             session_id=secrets.token_hex(12),
             agent=agent,
         )
-        peer.outbox.put(frame(BINARY, self._encode(welcome)))
+        peer.put(self.wire(welcome))
 
     # --- what they ask --------------------------------------------------------------------------------------
-    def _of_desktop(self, peer: Peer, ask: Any) -> None:
+    def _of_desktop(self, peer: Client, ask: Any) -> None:
         actor = f"agent:{peer.name}"
         match ask:
             case f.SetState():
@@ -274,7 +279,7 @@ class NullServer:
             case f.End():
                 self._end(peer, ask, actor)
 
-    def _end(self, peer: Peer, ask: f.End, actor: str) -> None:
+    def _end(self, peer: Client, ask: f.End, actor: str) -> None:
         assignment_id = ask.contact_id + ".1"
         events: list[Any] = [
             e.ContactEnded(
@@ -298,7 +303,7 @@ class NullServer:
         ok = self._ok(peer, ask.id, ask.contact_id, "ended")
         self._append(events, ok, actor=actor, cause="contact.end")
 
-    def _of_gateway(self, peer: Peer, ask: f.Submit) -> None:
+    def _of_gateway(self, peer: Client, ask: f.Submit) -> None:
         contact_id = f"{next(self._ids):032x}"
         ok = self._ok(peer, ask.id, contact_id, "queued")
         self._submit(peer.name, contact_id, ask.contact, ok)
@@ -326,7 +331,7 @@ class NullServer:
         self._append(events, answer, actor=f"gateway:{gateway_id}", cause="contact.enqueue")
 
     def _offer(
-        self, contact_id: str, gateway_id: str, reference: str | None, peer: Peer, *, turn: Turn
+        self, contact_id: str, gateway_id: str, reference: str | None, peer: Client, *, turn: Turn
     ) -> e.OfferMade:
         return e.OfferMade(
             offer_id=contact_id + ".1",
@@ -348,37 +353,71 @@ class NullServer:
 
     # --- HTTP ---------------------------------------------------------------------------------------------------
     async def _post_contact(self, request: web.Request) -> web.StreamResponse:
-        fields = _decode_contact(await request.read())
-        contact_id = f"{next(self._ids):032x}"
-        seq = self._seq + 1
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        fields = decode_contact(await request.read())
+        durable: asyncio.Future[ContactReceipt] = asyncio.get_running_loop().create_future()
 
-        def answer() -> None:
+        def answer(receipt: ContactReceipt) -> None:
             if not durable.done():
-                durable.set_result(None)
+                durable.set_result(receipt)
 
-        self._submit(_name(request), contact_id, fields, answer)
-        await durable
+        self.post(name_of(request), fields, answer)
+        return created(await durable)
+
+    def post(
+        self, gateway_id: str, fields: f.ContactFields, answer: Callable[[ContactReceipt], None]
+    ) -> None:
+        """A contact that was submitted over HTTP; ``answer`` is given its receipt, once it is durable."""
+        contact_id = f"{next(self._ids):032x}"
         receipt = ContactReceipt(
-            contact_id=contact_id, state="queued", gen=self._gen, epoch=1, seq=seq
+            contact_id=contact_id, state="queued", gen=self._gen, epoch=1, seq=self._seq + 1
         )
-        return web.Response(
-            body=_encode_json(receipt),
-            status=201,
-            headers={
-                **_HEADERS,
-                "Location": f"/v1/contacts/{contact_id}",
-                "X-Request-ID": secrets.token_hex(8),
-            },
-            content_type="application/json",
-        )
+        self._submit(gateway_id, contact_id, fields, lambda: answer(receipt))
 
 
-_decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
+# --- what doors in other processes do likewise --------------------------------------------------------------
+decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
 _encode_json: Final = msgspec.json.Encoder().encode
 
 
-def _name(request: web.Request) -> str:
+async def listen(app: web.Application, port: int = 0, *, shared: bool = False) -> int:
+    """Serve, and where it is shared, beside other processes; on which port."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096, reuse_port=shared)
+    await site.start()
+    return int(runner.addresses[0][1])
+
+
+async def take_over(request: web.Request) -> Socket:
+    """The library answers the handshake, then the connection is ours, as in the router (`edge/websocket.py`)."""
+    ws = web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=65536, compress=False)
+    ws.headers[hdrs.SERVER] = "contact-router"
+    await ws.prepare(request)
+    protocol = request.protocol
+    transport, protocol.transport = protocol.transport, None
+    assert transport is not None
+    protocol.connection_lost(None)
+    socket = Socket(transport, heartbeat_s=20, message_bytes_max=65536)
+    transport.set_protocol(socket)
+    return socket
+
+
+def created(receipt: ContactReceipt) -> web.Response:
+    """The answer to a submit."""
+    return web.Response(
+        body=_encode_json(receipt),
+        status=201,
+        headers={
+            **_HEADERS,
+            "Location": f"/v1/contacts/{receipt.contact_id}",
+            "X-Request-ID": secrets.token_hex(8),
+        },
+        content_type="application/json",
+    )
+
+
+def name_of(request: web.Request) -> str:
+    """Whoever asks: the token is the name."""
     return request.headers[hdrs.AUTHORIZATION].removeprefix("Bearer ")
 
 

@@ -40,14 +40,16 @@ _SERVE: Final = (
 class Process:
     """A server process on its own CPU, and what it has used."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], log: Path, *, cpu: int = SERVER_CPU
+    ) -> None:
         self._log = log.open("w+")
         self._process = subprocess.Popen(
             command,
             env={**os.environ, **environment},
             stdout=self._log,
             stderr=self._log,
-            preexec_fn=lambda: pin(SERVER_CPU),
+            preexec_fn=lambda: pin(cpu),
         )
 
     def wait_for(self, find: Callable[[dict[str, Any]], int | None]) -> int:
@@ -71,8 +73,12 @@ class Process:
 
     def cpu_s(self) -> float:
         """CPU time that the process has used, over all its threads."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return _cpu_s(Path(f"/proc/{self._process.pid}/stat"))
+
+    def loop_cpu_s(self) -> float:
+        """Of it that of the main thread, which runs the loop; the rest is the journal's."""
+        pid = self._process.pid
+        return _cpu_s(Path(f"/proc/{pid}/task/{pid}/stat"))
 
     def rss_bytes(self) -> int:
         """Resident memory."""
@@ -89,6 +95,11 @@ class Process:
         self._process.kill()
         self._process.wait()
         self._log.close()
+
+
+def _cpu_s(stat: Path) -> float:
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Target(Struct, kw_only=True):
@@ -151,7 +162,7 @@ async def router(
 
     ``settings``: further ones, by their environment names. ``record_of``: the record (JSON) of the agent with that number.
     """
-    seed = _file(directory, "policy.yaml")
+    seed = file_in(directory, "policy.yaml")
     seed.write_text(policy)
     environment = {
         "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
@@ -195,7 +206,7 @@ async def router(
 @asynccontextmanager
 async def null_server(directory: Path, *, desktops: int, gateways: int) -> AsyncIterator[Target]:
     """The server that does not route."""
-    command = [sys.executable, str(_HERE / "null_server.py"), str(_file(directory, "journal.db"))]
+    command = [sys.executable, str(_HERE / "null_server.py"), str(file_in(directory, "journal.db"))]
     process = Process(command, {}, directory / "server.log")
     try:
         yield Target(
@@ -209,7 +220,8 @@ async def null_server(directory: Path, *, desktops: int, gateways: int) -> Async
         process.stop()
 
 
-def _file(directory: Path, name: str) -> Path:
+def file_in(directory: Path, name: str) -> Path:
+    """A path in a directory that there is from now on."""
     directory.mkdir(exist_ok=True)
     return directory / name
 

@@ -1,0 +1,159 @@
+"""One edge process of the null server: holds sockets and speaks HTTP, and leaves everything else to the leader.
+
+It accepts, upgrades, frames and writes with the code that the null server uses in one process, several of them on one port
+(`SO_REUSEPORT`). A client's frame is decoded here, too, as a router's session, limits and permissions would need it, and
+goes on to the leader as it came. Ends with the leader.
+
+    python benchmarks/edge/null_edge.py SOCKET [PORT]      prints its port as one line of JSON
+"""
+
+import asyncio
+import itertools
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvloop
+from aiohttp import web
+from msgspec import Raw
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.bundles import Gone, Link, Opened, Posted, decode_downwards, said
+from benchmarks.edge.null_server import (
+    HandedOver,
+    created,
+    decode_contact,
+    listen,
+    name_of,
+    take_over,
+)
+from router.edge.documents import ContactReceipt
+from router.edge.outbox import EndOfTick, Outbox
+from router.edge.socket import Socket
+from router.wire.close_codes import CloseCode
+from router.wire.codec import MSGPACK, Decoder
+from router.wire.rfc6455 import BINARY, PING, frame
+from router.wire.session import Door
+
+_DECODE: Final = {door: Decoder(door.asks, MSGPACK).decode for door in Door}
+_decode_receipt: Final = msgspec.msgpack.Decoder(ContactReceipt).decode
+
+
+class Seat:
+    """One socket."""
+
+    def __init__(
+        self, edge: "NullEdge", socket: Socket, end_of_tick: EndOfTick, *, number: int, door: Door
+    ) -> None:
+        self._edge = edge
+        self._number = number
+        self._decode = _DECODE[door]
+        self._pong = socket.pong
+        self.outbox = Outbox(
+            socket.transport,
+            call_soon=end_of_tick.call,
+            count_max=100_000,
+            bytes_max=64 << 20,
+            on_overflow=socket.abort,
+        )
+
+    def hear(self, opcode: int, payload: bytes) -> None:
+        """A message, or a ping."""
+        if opcode == PING:
+            self._pong(payload)
+        else:
+            self._decode(payload)  # What is no frame goes no further.
+            self._edge.link.put(said(self._number, payload))
+
+    def lost(self) -> None:
+        """The connection is no more."""
+        self.outbox.close()
+        self._edge.forget(self._number)
+        self._edge.link.put(Gone(self._number))
+
+    def close(self, code: CloseCode, text: str) -> None:
+        """What is no WebSocket does not come here."""
+        raise AssertionError(f"{code}: {text}")
+
+
+class NullEdge:
+    """A part of the desktops and gateways."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._puts: dict[int, Callable[[bytes], None]] = {}
+        """Where whole frames for a socket go."""
+        self._receipts: dict[int, asyncio.Future[ContactReceipt]] = {}
+        self._ended = asyncio.Event()
+        self._end_of_tick = EndOfTick(asyncio.get_running_loop().call_soon)
+        self.link = Link(
+            self._end_of_tick, decode=decode_downwards, hear=self._told, lost=self._ended.set
+        )
+
+    async def run(self, socket_path: str, port: int) -> None:
+        """Serve until the leader is gone."""
+        await asyncio.get_running_loop().create_unix_connection(lambda: self.link, socket_path)
+        app = web.Application()
+        app.router.add_get("/v1/desktop", self._desktop_socket)
+        app.router.add_get("/v1/gateway", self._gateway_socket)
+        app.router.add_post("/v1/contacts", self._post_contact)
+        port = await listen(app, port, shared=True)
+        sys.stdout.write(json.dumps({"port": port}) + "\n")
+        sys.stdout.flush()
+        await self._ended.wait()
+
+    def _told(self, messages: list[tuple[list[int], Raw]]) -> None:
+        puts = self._puts
+        for numbers, told in messages:
+            payload = bytes(told)
+            whole = frame(BINARY, payload)
+            for number in numbers:
+                put = puts.get(number)
+                if put is not None:
+                    put(whole)
+                elif number in self._receipts:
+                    self._answer(number, payload)
+
+    def _answer(self, number: int, payload: bytes) -> None:
+        durable = self._receipts.pop(number)
+        if not durable.done():
+            durable.set_result(_decode_receipt(payload))
+
+    def forget(self, number: int) -> None:
+        """Nothing goes there any more."""
+        self._puts.pop(number, None)
+
+    async def _upgrade(self, request: web.Request, door: Door) -> web.StreamResponse:
+        socket = await take_over(request)
+        number = next(self._numbers)
+        seat = Seat(self, socket, self._end_of_tick, number=number, door=door)
+        self._puts[number] = seat.outbox.put
+        self.link.put(Opened(number, name_of(request), door))
+        socket.begin(seat)
+        return HandedOver()
+
+    def _desktop_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
+        return self._upgrade(request, Door.DESKTOP)
+
+    def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
+        return self._upgrade(request, Door.GATEWAY)
+
+    async def _post_contact(self, request: web.Request) -> web.StreamResponse:
+        fields = decode_contact(await request.read())
+        number = next(self._numbers)
+        durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._receipts[number] = durable
+        self.link.put(Posted(number, name_of(request), fields))
+        return created(await durable)
+
+
+async def _serve(socket_path: str, port: int) -> None:
+    await NullEdge().run(socket_path, port)
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as main:
+        main.run(_serve(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0))

@@ -1,0 +1,99 @@
+"""The null server without its doors: the same work and the same journal, for clients whose sockets edge processes hold.
+
+What an edge has done already is not done here: the HTTP of the upgrade, the framing, the write to each socket. What is left is
+what one process has to do for all: decide, encode, commit, tell. There is neither back pressure nor a credential between the
+processes.
+
+    python benchmarks/edge/null_leader.py JOURNAL SOCKET      prints one line of JSON once edges may come
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.bundles import Gone, Link, Opened, Said, Upwards, decode_upwards
+from benchmarks.edge.null_server import NullServer
+from router.edge.outbox import EndOfTick
+from router.wire.session import Door
+
+
+class Remote:
+    """A client that an edge holds."""
+
+    __slots__ = ("_link", "_number", "door", "name")
+
+    def __init__(self, link: Link, number: int, *, name: str, door: Door) -> None:
+        self._link = link
+        self._number = number
+        self.name = name
+        self.door = door
+
+    def put(self, told: Any) -> None:
+        """Send a frame, not yet encoded: the bundle is, as a whole."""
+        self._link.tell(self._number, told)
+
+
+class Edge:
+    """One edge process, as the leader sees it."""
+
+    def __init__(self, leader: "NullLeader", end_of_tick: EndOfTick) -> None:
+        self.link = Link(end_of_tick, decode=decode_upwards, hear=self._hear, lost=self._lost)
+        self._leader = leader
+        self._clients: dict[int, Remote] = {}
+
+    def _hear(self, messages: list[Upwards]) -> None:
+        clients, carry_out = self._clients, self._leader.carry_out
+        for message in messages:
+            if type(message) is Said:
+                client = clients[message.number]
+                carry_out(client, client.door, message.ask)
+            else:
+                self._hear_rarer(message)
+
+    def _hear_rarer(self, message: Any) -> None:
+        number, link = message.number, self.link
+        if isinstance(message, Opened):
+            self._clients[number] = Remote(link, number, name=message.name, door=message.door)
+        elif isinstance(message, Gone):
+            self._forget(number)
+        else:
+            self._leader.post(
+                message.name, message.fields, lambda receipt: link.tell(number, receipt)
+            )
+
+    def _forget(self, number: int) -> None:
+        client = self._clients.pop(number)
+        self._leader.forget(client, client.door)
+
+    def _lost(self) -> None:
+        """All its clients are gone with it."""
+        for number in list(self._clients):
+            self._forget(number)
+
+
+class NullLeader(NullServer):
+    """Everything but the doors."""
+
+    def __init__(self, path: Path, socket_path: Path) -> None:
+        super().__init__(path)
+        self._socket_path = socket_path
+
+    async def open_door(self) -> dict[str, Any]:
+        """Let edges come."""
+        loop = asyncio.get_running_loop()
+        end_of_tick = EndOfTick(loop.call_soon)
+        await loop.create_unix_server(lambda: Edge(self, end_of_tick).link, str(self._socket_path))
+        return {"ready": True}
+
+    def wire(self, told: Any) -> Any:
+        """As it is: whole bundles are encoded."""
+        return told
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as main:
+        main.run(NullLeader(Path(sys.argv[1]), Path(sys.argv[2])).run())
