@@ -1,10 +1,10 @@
 """A server that does everything but routing: what the same requests, frames and durable appends cost without the engine.
 
-The same aiohttp on uvloop, the same sockets after the upgrade, codec and outbox, one commit at a time through the same
-`SqliteJournal`, and for each command the same events, records and frames as the router's, but for ids and times
-(`same_frames.py` holds them together). Whoever has waited longest among the free desktops gets the next contact; nothing is
-checked, explained, timed or remembered beyond that. There are no credentials: the token is the name. There are no limits, no
-sessions, no resume.
+The same aiohttp on uvloop for upgrades, submits over HTTP read without it, the same sockets after the upgrade, codec and
+outbox, one commit at a time through the same `SqliteJournal`, and for each command the same events, records, frames and
+answers as the router's, but for ids and times (`same_frames.py` holds them together). Whoever has waited longest among the
+free desktops gets the next contact; nothing is checked, explained, timed or remembered beyond that. There are no credentials:
+the token is the name. There are no limits, no sessions, no resume.
 
     python benchmarks/edge/null_server.py JOURNAL      prints its port as one line of JSON
 """
@@ -24,8 +24,11 @@ import msgspec
 import uvloop
 from aiohttp import hdrs, web
 
+from router.edge.answers import Answers
 from router.edge.documents import ContactReceipt
+from router.edge.entrance import new_request_id
 from router.edge.outbox import EndOfTick, Outbox
+from router.edge.plain import END, LINE
 from router.edge.socket import Socket
 from router.journal.port import Record
 from router.journal.sqlite import SqliteJournal
@@ -39,16 +42,6 @@ from router.wire.rfc6455 import BINARY, PING, frame
 from router.wire.session import Door
 
 _OFFER_TIMEOUT_MS: Final = 60_000
-# What the router's answers carry, too.
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    hdrs.SERVER: "contact-router",
-    hdrs.CACHE_CONTROL: "no-store",
-}
 
 
 class Peer:
@@ -121,6 +114,7 @@ class NullServer:
         self._end_of_tick = EndOfTick(lambda run: asyncio.get_running_loop().call_soon(run))
         self._batch: list[tuple[Record, Callable[[], None]]] = []
         self._news = asyncio.Event()
+        self._answers = Answers(varies=False)
 
     async def run(self) -> None:
         """Serve for ever."""
@@ -129,12 +123,14 @@ class NullServer:
         app = web.Application()
         app.router.add_get("/v1/desktop", self._desktop_socket)
         app.router.add_get("/v1/gateway", self._gateway_socket)
-        app.router.add_post("/v1/contacts", self._post_contact)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
-        await site.start()
-        port = runner.addresses[0][1]
+        manager = runner.server
+        assert manager is not None
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: HttpConnection(self, manager), "127.0.0.1", 0, backlog=4096
+        )
+        port = listener.sockets[0].getsockname()[1]
         sys.stdout.write(json.dumps({"port": port}) + "\n")
         sys.stdout.flush()
         async with asyncio.TaskGroup() as group:
@@ -345,31 +341,51 @@ class NullServer:
         )
 
     # --- HTTP ---------------------------------------------------------------------------------------------------
-    async def _post_contact(self, request: web.Request) -> web.StreamResponse:
-        fields = _decode_contact(await request.read())
+    def post(self, name: str, body: bytes, say: Callable[[bytes], None]) -> None:
+        """A submit over HTTP."""
         contact_id = f"{next(self._ids):032x}"
         seq = self._seq + 1
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def answer() -> None:
-            if not durable.done():
-                durable.set_result(None)
+            receipt = ContactReceipt(
+                contact_id=contact_id, state="queued", gen=self._gen, epoch=1, seq=seq
+            )
+            say(
+                self._answers.answer(
+                    201,
+                    _encode_json(receipt),
+                    new_request_id(),
+                    headers={"Location": f"/v1/contacts/{contact_id}"},
+                )
+            )
 
-        self._submit(_name(request), contact_id, fields, answer)
-        await durable
-        receipt = ContactReceipt(
-            contact_id=contact_id, state="queued", gen=self._gen, epoch=1, seq=seq
-        )
-        return web.Response(
-            body=_encode_json(receipt),
-            status=201,
-            headers={
-                **_HEADERS,
-                "Location": f"/v1/contacts/{contact_id}",
-                "X-Request-ID": secrets.token_hex(8),
-            },
-            content_type="application/json",
-        )
+        self._submit(name, contact_id, _decode_contact(body), answer)
+
+
+class HttpConnection(web.RequestHandler):
+    """Whole submits are read here, upgrades by the library, as in the router."""
+
+    def __init__(self, server: NullServer, manager: web.Server) -> None:
+        super().__init__(manager, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
+        self._server = server
+
+    def data_received(self, data: bytes) -> None:
+        """One request in one piece, which is all that the load sends."""
+        if not data.startswith(LINE):
+            super().data_received(data)
+            return
+        head, _, body = data.partition(END)
+        name, size = (_after(head, mark) for mark in (b"Bearer ", b"Content-Length: "))
+        assert len(body) == int(size)
+        self._server.post(name.decode(), body, self._say)
+
+    def _say(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
+
+
+def _after(head: bytes, mark: bytes) -> bytes:
+    return head.partition(mark)[2].partition(b"\r\n")[0]
 
 
 _decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
