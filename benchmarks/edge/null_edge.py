@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import uvloop
@@ -22,7 +22,7 @@ from msgspec import Raw
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.edge.bundles import Gone, Link, Opened, Posted, decode_downwards, said
-from benchmarks.edge.null_server import (
+from benchmarks.edge.null_door import (
     HandedOver,
     created,
     decode_contact,
@@ -86,7 +86,8 @@ class NullEdge:
         self._numbers = itertools.count()
         self._puts: dict[int, Callable[[bytes], None]] = {}
         """Where whole frames for a socket go."""
-        self._receipts: dict[int, asyncio.Future[ContactReceipt]] = {}
+        self._posted: dict[int, Callable[[bytes], None]] = {}
+        """Where the answers to submits over HTTP go."""
         self._ended = asyncio.Event()
         self._end_of_tick = EndOfTick(asyncio.get_running_loop().call_soon)
         self.link = Link(
@@ -99,8 +100,7 @@ class NullEdge:
         app = web.Application()
         app.router.add_get("/v1/desktop", self._desktop_socket)
         app.router.add_get("/v1/gateway", self._gateway_socket)
-        app.router.add_post("/v1/contacts", self._post_contact)
-        port = await listen(app, port, shared=True)
+        port = await listen(app, self, port, shared=True)
         sys.stdout.write(json.dumps({"port": port}) + "\n")
         sys.stdout.flush()
         await self._ended.wait()
@@ -114,13 +114,11 @@ class NullEdge:
                 put = puts.get(number)
                 if put is not None:
                     put(whole)
-                elif number in self._receipts:
+                elif number in self._posted:
                     self._answer(number, payload)
 
     def _answer(self, number: int, payload: bytes) -> None:
-        durable = self._receipts.pop(number)
-        if not durable.done():
-            durable.set_result(_decode_receipt(payload))
+        self._posted.pop(number)(created(_decode_receipt(payload)))
 
     def forget(self, number: int) -> None:
         """Nothing goes there any more."""
@@ -141,13 +139,11 @@ class NullEdge:
     def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
         return self._upgrade(request, Door.GATEWAY)
 
-    async def _post_contact(self, request: web.Request) -> web.StreamResponse:
-        fields = decode_contact(await request.read())
+    def post_contact(self, name: str, body: bytes, say: Callable[[bytes], None]) -> None:
+        """A submit over HTTP: the leader gives the receipt."""
         number = next(self._numbers)
-        durable: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._receipts[number] = durable
-        self.link.put(Posted(number, name_of(request), fields))
-        return created(await durable)
+        self._posted[number] = say
+        self.link.put(Posted(number, name, decode_contact(body)))
 
 
 async def _serve(socket_path: str, port: int) -> None:

@@ -1,10 +1,10 @@
 """A server that does everything but routing: what the same requests, frames and durable appends cost without the engine.
 
-The same aiohttp on uvloop, the same sockets after the upgrade, codec and outbox, one commit at a time through the same
-`SqliteJournal`, and for each command the same events, records and frames as the router's, but for ids and times
-(`same_frames.py` holds them together). Whoever has waited longest among the free desktops gets the next contact; nothing is
-checked, explained, timed or remembered beyond that. There are no credentials: the token is the name. There are no limits, no
-sessions, no resume.
+The same aiohttp on uvloop for upgrades, submits over HTTP read without it, the same sockets after the upgrade, codec and
+outbox, one commit at a time through the same `SqliteJournal`, and for each command the same events, records, frames and
+answers as the router's, but for ids and times (`same_frames.py` holds them together). Whoever has waited longest among the
+free desktops gets the next contact; nothing is checked, explained, timed or remembered beyond that. There are no credentials:
+the token is the name. There are no limits, no sessions, no resume.
 
     python benchmarks/edge/null_server.py JOURNAL      prints its port as one line of JSON
 
@@ -20,12 +20,20 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, Protocol
 
-import msgspec
 import uvloop
-from aiohttp import hdrs, web
+from aiohttp import web
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.null_door import (
+    HandedOver,
+    created,
+    decode_contact,
+    listen,
+    name_of,
+    take_over,
+)
 from router.app.collector import settle_down
 from router.app.process import SWITCH_INTERVAL_S
 from router.edge.documents import ContactReceipt
@@ -38,21 +46,11 @@ from router.model.states import AgentState, Presence, Turn
 from router.model.views import AgentView
 from router.wire import frames as f
 from router.wire.close_codes import CloseCode
-from router.wire.codec import MSGPACK, SUBPROTOCOLS, Decoder, encoder
+from router.wire.codec import MSGPACK, Decoder, encoder
 from router.wire.rfc6455 import BINARY, PING, frame
 from router.wire.session import Door
 
 _OFFER_TIMEOUT_MS: Final = 60_000
-# What the router's answers carry, too.
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    hdrs.SERVER: "contact-router",
-    hdrs.CACHE_CONTROL: "no-store",
-}
 
 
 class Client(Protocol):
@@ -107,17 +105,6 @@ class Peer:
         raise AssertionError(f"{code}: {text}")
 
 
-class HandedOver(web.StreamResponse):
-    """The library's part of an upgraded connection is over."""
-
-    @property
-    def prepared(self) -> bool:
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> NoReturn:
-        raise ConnectionResetError("handed over")
-
-
 class NullServer:
     """Desktops, gateways, a journal."""
 
@@ -151,8 +138,7 @@ class NullServer:
         app = web.Application()
         app.router.add_get("/v1/desktop", self._desktop_socket)
         app.router.add_get("/v1/gateway", self._gateway_socket)
-        app.router.add_post("/v1/contacts", self._post_contact)
-        return {"port": await listen(app)}
+        return {"port": await listen(app, self)}
 
     # --- written before heard ---------------------------------------------------------------------------
     async def _commit(self) -> None:
@@ -352,16 +338,9 @@ class NullServer:
         )
 
     # --- HTTP ---------------------------------------------------------------------------------------------------
-    async def _post_contact(self, request: web.Request) -> web.StreamResponse:
-        fields = decode_contact(await request.read())
-        durable: asyncio.Future[ContactReceipt] = asyncio.get_running_loop().create_future()
-
-        def answer(receipt: ContactReceipt) -> None:
-            if not durable.done():
-                durable.set_result(receipt)
-
-        self.post(name_of(request), fields, answer)
-        return created(await durable)
+    def post_contact(self, name: str, body: bytes, say: Callable[[bytes], None]) -> None:
+        """A submit over HTTP, from its body to its whole answer."""
+        self.post(name, decode_contact(body), lambda receipt: say(created(receipt)))
 
     def post(
         self, gateway_id: str, fields: f.ContactFields, answer: Callable[[ContactReceipt], None]
@@ -372,53 +351,6 @@ class NullServer:
             contact_id=contact_id, state="queued", gen=self._gen, epoch=1, seq=self._seq + 1
         )
         self._submit(gateway_id, contact_id, fields, lambda: answer(receipt))
-
-
-# --- what doors in other processes do likewise --------------------------------------------------------------
-decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
-_encode_json: Final = msgspec.json.Encoder().encode
-
-
-async def listen(app: web.Application, port: int = 0, *, shared: bool = False) -> int:
-    """Serve, and where it is shared, beside other processes; on which port."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096, reuse_port=shared)
-    await site.start()
-    return int(runner.addresses[0][1])
-
-
-async def take_over(request: web.Request) -> Socket:
-    """The library answers the handshake, then the connection is ours, as in the router (`edge/websocket.py`)."""
-    ws = web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=65536, compress=False)
-    ws.headers[hdrs.SERVER] = "contact-router"
-    await ws.prepare(request)
-    protocol = request.protocol
-    transport, protocol.transport = protocol.transport, None
-    assert transport is not None
-    protocol.connection_lost(None)
-    socket = Socket(transport, heartbeat_s=20, message_bytes_max=65536)
-    transport.set_protocol(socket)
-    return socket
-
-
-def created(receipt: ContactReceipt) -> web.Response:
-    """The answer to a submit."""
-    return web.Response(
-        body=_encode_json(receipt),
-        status=201,
-        headers={
-            **_HEADERS,
-            "Location": f"/v1/contacts/{receipt.contact_id}",
-            "X-Request-ID": secrets.token_hex(8),
-        },
-        content_type="application/json",
-    )
-
-
-def name_of(request: web.Request) -> str:
-    """Whoever asks: the token is the name."""
-    return request.headers[hdrs.AUTHORIZATION].removeprefix("Bearer ")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     many. Full: HTTP answers 503 with Retry-After, sockets `error` (`busy`)."""
     submit_wait_ms_max: Annotated[int, Meta(ge=1, le=60_000)] = 50
     """Overload: where more than 128 submits wait and the oldest has waited this long, further ones are refused as busy. What
-    agents do then goes first."""
+    agents do then goes first. A connection that was refused over HTTP may have to let as much time pass (a second at most)."""
     batch_count_max: Annotated[int, Meta(ge=1, le=10_000)] = 256
     """Most commands in one commit."""
     batch_ms_max: Annotated[int, Meta(ge=1, le=10_000)] = 50

@@ -32,6 +32,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "edge/entrance.py",
     "edge/socket.py",  # One connection ends, with a trace, and the others never hear of it.
     "edge/connection.py",
+    "edge/submits.py",  # The writer tells them, and must not hear of what fails in them.
     "edge/outbox.py",
     "journal/thread.py",  # What a job raises goes to the one who waits for it.
     "runtime/batches.py",

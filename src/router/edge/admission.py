@@ -72,13 +72,23 @@ class Admission:
     @contextmanager
     def slot(self) -> Iterator[None]:
         """A place among the requests in work. Raises ProblemRaised when none is free."""
-        if self.in_flight >= self._in_flight_max:
+        if not self.enter():
             raise ProblemRaised("busy")
-        self.in_flight += 1
         try:
             yield
         finally:
-            self.in_flight -= 1
+            self.leave()
+
+    def enter(self) -> bool:
+        """Take a place, to be left by ``leave``; false: none is free."""
+        if self.in_flight >= self._in_flight_max:
+            return False
+        self.in_flight += 1
+        return True
+
+    def leave(self) -> None:
+        """A place is free again."""
+        self.in_flight -= 1
 
     def admit(self, credential_key: str) -> None:
         """Count a request of this credential. Raises ProblemRaised above its rate."""

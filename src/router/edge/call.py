@@ -113,12 +113,8 @@ class Call:
         try:
             async with asyncio.timeout(timeout_s):
                 return await answer
-        except InboxFull:
-            raise ProblemRaised("busy") from None
-        except Stopping:
-            raise ProblemRaised("stopping", retry_after_s=5) from None
-        except JournalUnavailable:
-            raise ProblemRaised("journal_unavailable", retry_after_s=5) from None
+        except (InboxFull, Stopping, JournalUnavailable) as error:
+            raise fault(error) from None
         except TimeoutError:
             raise ProblemRaised("answer_timeout") from None
 
@@ -127,6 +123,14 @@ class Call:
             # Another agent's work looks to an agent like work that does not exist.
             return ProblemRaised(f"unknown_{noun}", field=f"{noun}_id")
         return refused(refusal)
+
+
+def fault(error: InboxFull | Stopping | JournalUnavailable) -> ProblemRaised:
+    """Why the writer did not carry something out, as a problem."""
+    if isinstance(error, InboxFull):
+        return ProblemRaised("busy")
+    code = "stopping" if isinstance(error, Stopping) else "journal_unavailable"
+    return ProblemRaised(code, retry_after_s=5)
 
 
 def is_none_of_his(refusal: Refused) -> bool:

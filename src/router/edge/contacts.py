@@ -7,6 +7,7 @@ from router.edge.call import Answer, Call, Effected
 from router.edge.documents import ContactList, ContactReceipt
 from router.edge.idempotency import KEY_LENGTH_MAX, enqueue_command
 from router.edge.problems import ProblemRaised
+from router.journal.port import Journal
 from router.model.commands import (
     AbandonContact,
     AssignContact,
@@ -19,6 +20,7 @@ from router.model.commands import (
     UnparkContact,
     UpdateContact,
 )
+from router.model.ids import WorkspaceId
 from router.model.views import ContactView, ContactWhy
 
 # A gateway's list leaves out the contacts of others; so many are looked at for one page.
@@ -34,7 +36,12 @@ async def submit_contact(call: Call) -> Answer:
         )
     effected = await call.execute(enqueue_command(call.credential, call.body, key))
     if effected.done.replayed:
-        effected = await _as_first_answered(call, effected)
+        effected = await as_first_answered(call.backend.journal, call.workspace, effected)
+    return submitted(effected)
+
+
+def submitted(effected: Effected) -> Answer:
+    """The answer to a submit that was carried out, now or before."""
     contact_id = effected.done.subject
     return Answer(
         status=201,
@@ -232,9 +239,11 @@ def _may_see(call: Call, view: ContactView) -> bool:
     return True
 
 
-async def _as_first_answered(call: Call, effected: Effected) -> Effected:
+async def as_first_answered(
+    journal: Journal, workspace: WorkspaceId, effected: Effected
+) -> Effected:
     """A repeat gets the answer of the first time to the letter: with the epoch of the record that effected it."""
     done = effected.done
-    records = await call.backend.journal.read(call.workspace, after_seq=done.seq - 1, limit=1)
+    records = await journal.read(workspace, after_seq=done.seq - 1, limit=1)
     epoch = records[0].epoch if records else effected.epoch
     return Effected(done=done, epoch=epoch, gen=effected.gen)

@@ -38,7 +38,8 @@ _CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Req
 _CORS_MAX_AGE_S: Final = "600"
 
 _log: Final = structlog.get_logger("router.edge.access")
-_new_request_id: Final = RandomIds(8).next
+new_request_id: Final = RandomIds(8).next
+"""16 hexadecimal digits."""
 
 
 class Entrance:
@@ -58,7 +59,7 @@ class Entrance:
         return handle
 
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = request[REQUEST_ID] = _new_request_id()
+        request_id = request[REQUEST_ID] = new_request_id()
         began_ns = time.perf_counter_ns()
         try:
             response = await self._answer(request, handler)
@@ -77,27 +78,45 @@ class Entrance:
             response = self._problem(ProblemRaised("internal"), request_id)
         if not response.prepared:
             self._dress(request, response, request_id)
-        self._note(request, response, time.perf_counter_ns() - began_ns)
+        self.note(
+            request.get(OPERATION, ""),
+            request.method,
+            response.status,
+            actor=request.get(ACTOR, ""),
+            request_id=request_id,
+            took_ns=time.perf_counter_ns() - began_ns,
+            is_answer=not response.prepared,
+        )
         return response
 
     def _problem(self, raised: ProblemRaised, request_id: str) -> web.Response:
         self._process.problems.labels(raised.document.code).inc()
         return _as_response(raised, request_id)
 
-    def _note(self, request: web.Request, response: web.StreamResponse, took_ns: int) -> None:
-        operation = request.get(OPERATION, "")
-        self._process.count_request(operation, response.status)
-        if not response.prepared:  # An upgrade is no answer.
+    def note(
+        self,
+        operation: str,
+        method: str,
+        status: int,
+        *,
+        actor: str,
+        request_id: str,
+        took_ns: int,
+        is_answer: bool = True,
+    ) -> None:
+        """Count an answer, and put it into the access log. ``is_answer``: an upgrade is none, and takes as long as it likes."""
+        self._process.count_request(operation, status)
+        if is_answer:
             self._process.time_request(operation, took_ns / 1e9)
         if self._access_log:
             _log.info(
                 "request",
                 action="request",
                 operation=operation,
-                method=request.method if request.method in hdrs.METH_ALL else "",
-                status=response.status,
-                actor=request.get(ACTOR, ""),
-                request_id=request[REQUEST_ID],
+                method=method if method in hdrs.METH_ALL else "",
+                status=status,
+                actor=actor,
+                request_id=request_id,
                 duration_us=took_ns // 1000,
             )
 

@@ -35,7 +35,7 @@ class Operations:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._limits = backend.settings.edge
-        self._admission = Admission(backend.settings.edge)
+        self.admission = Admission(backend.settings.edge)
 
     def add_to(self, app: web.Application) -> None:
         """Put every row of the table into the application."""
@@ -70,10 +70,10 @@ class Operations:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             request[OPERATION] = route.name
-            with self._admission.slot():
+            with self.admission.slot():
                 credential = self._authenticate(request)
                 request[ACTOR] = credential.actor
-                self._admission.admit(credential.key)
+                self.admission.admit(credential.key)
                 if not may(credential.role, route.name):
                     raise ProblemRaised("forbidden")
                 if not self._backend.condition.ready:
@@ -112,7 +112,7 @@ class Operations:
             return self._backend.authenticator.verify(token.strip())
         except AuthFailed as failed:
             self._backend.process.auth_failures.labels(str(failed)).inc()
-            self._admission.count_failure()
+            self.admission.count_failure()
             raise ProblemRaised(
                 "unauthenticated", headers={hdrs.WWW_AUTHENTICATE: "Bearer"}
             ) from None

@@ -1,35 +1,22 @@
-"""The port: one listening socket for the HTTP API, the pages and the WebSockets, with the limits that the library does not set.
-
-What is not well-formed HTTP never reaches the application; it gets a bare problem document here and its connection is closed.
-"""
+"""The port: one listening socket for the HTTP API, the pages and the WebSockets. One connection is ``http_connection.py``."""
 
 import asyncio
 import ipaddress
-import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from router.edge.backend import Backend
-from router.edge.entrance import SERVER_NAME, Entrance
+from router.edge.entrance import Entrance
+from router.edge.http_connection import Gate, HttpConnection
 from router.edge.operations import Operations
 from router.edge.pages import Pages
-from router.edge.problems import CONTENT_TYPE, ProblemRaised, problem_bytes
-from router.edge.turned_away import Boundary, TurnedAway
+from router.edge.submits import Submits
 from router.model.errors import SettingsInvalid
 from router.settings import EdgeSettings
-
-_REFUSAL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
-    b"Retry-After: 1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-)
-# The library logs addresses and what it could not parse; we count requests by operation instead.
-_SILENT: Final = logging.getLogger("router.edge.http")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
 
 
 class EdgeServer:
@@ -47,13 +34,14 @@ class EdgeServer:
         self._settings = backend.settings.edge
         check_exposure(self._settings)
         app = web.Application(client_max_size=self._settings.body_bytes_max)
-        Operations(backend).add_to(app)
+        operations = Operations(backend)
+        operations.add_to(app)
         Pages(asyncapi_document).add_to(app)
         if add_sockets is not None:
             add_sockets(app)
-        self._turned_away = TurnedAway(backend)
         self._turn_away = turn_away
         self._entrance = Entrance(backend.settings, backend.process)
+        self._submits = Submits(backend, operations.admission, self._entrance)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._listener: asyncio.Server | None = None
         self.port = 0
@@ -79,17 +67,17 @@ class EdgeServer:
         # Around the whole application, so that also what no route matches passes it.
         manager.request_handler = self._entrance.around(manager.request_handler)  # type: ignore[assignment]
         limits = self._settings
-        gate = _Gate(limits.connections_max)
-        turned_away, turn_away = self._turned_away, self._turn_away
+        gate = Gate(limits.connections_max)
+        submits, turn_away = self._submits, self._turn_away
         loop = asyncio.get_running_loop()
 
-        def connect() -> DoorProtocol:
-            return DoorProtocol(
+        def connect() -> HttpConnection:
+            return HttpConnection(
                 manager,
                 gate,
                 loop=loop,
                 settings=limits,
-                turned_away=turned_away,
+                submits=submits,
                 turn_away=turn_away,
             )
 
@@ -111,177 +99,6 @@ class EdgeServer:
         """Close what is still open. Requests in work get a second to end."""
         await self.stop_listening()
         await self._runner.cleanup()
-
-
-class _Gate:
-    """Counts connections."""
-
-    def __init__(self, connections_max: int) -> None:
-        self._connections_max = connections_max
-        self.open = 0
-
-    @property
-    def is_full(self) -> bool:
-        return self.open > self._connections_max
-
-
-class DoorProtocol(web.RequestHandler):
-    """One connection, with a bound on how many there are and answers that give nothing away."""
-
-    __slots__ = (
-        "_boundary",
-        "_counted",
-        "_gate",
-        "_is_submit",
-        "_swallow",
-        "_turn_away",
-        "_turned_away",
-    )
-
-    def __init__(
-        self,
-        manager: web.Server,
-        gate: _Gate,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        settings: EdgeSettings,
-        turned_away: TurnedAway,
-        turn_away: Callable[[bytes], bytes | None],
-    ) -> None:
-        super().__init__(
-            manager,
-            loop=loop,
-            keepalive_timeout=float(settings.keepalive_s),
-            max_line_size=settings.header_bytes_max,
-            max_field_size=settings.header_bytes_max,
-            lingering_time=2.0,
-            access_log=None,  # type: ignore[arg-type]
-            logger=_SILENT,
-            auto_decompress=False,
-        )
-        self._gate = gate
-        self._counted = False
-        self._turned_away = turned_away
-        self._turn_away: Callable[[bytes], bytes | None] | None = turn_away
-        """Asked once: what has been served before is served on."""
-        self._boundary = Boundary()
-        self._is_submit = False
-        """A submit is under way."""
-        self._swallow = 0
-        """Bytes still to come of a body that nobody will read."""
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the client: to the library, or an answer at once where submits are turned away."""
-        if not data:
-            # The library tells itself to go on with what it has.
-            super().data_received(data)
-            return
-        turn_away, self._turn_away = self._turn_away, None
-        if turn_away is not None and (refusal := turn_away(data)) is not None:
-            if self.transport is not None:
-                self.transport.write(refusal)
-                self.transport.close()
-            return
-        if self._swallow:
-            swallowed, data = data[: self._swallow], data[self._swallow :]
-            self._swallow -= len(swallowed)
-            if not data:
-                return
-        if self._turned_away.may_be and self._is_between_requests():
-            answered = self._turned_away.answer(data)
-            if answered is not None and self.transport is not None:
-                answer, self._swallow = answered
-                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-                self.transport.write(answer)
-                return
-        if not self._upgraded:
-            if self._boundary.is_here and not self._is_submit:
-                self._is_submit = self._turned_away.begin(data)
-            self._boundary.pass_by(data)
-        super().data_received(data)
-
-    async def finish_response(
-        self,
-        request: web.BaseRequest,
-        resp: web.StreamResponse,
-        start_time: float | None,
-    ) -> tuple[web.StreamResponse, bool]:
-        """The library's, for every answer."""
-        self._end_submit()
-        return await super().finish_response(request, resp, start_time)
-
-    def _end_submit(self) -> None:
-        if self._is_submit:
-            self._is_submit = False
-            self._turned_away.end()
-
-    def _is_between_requests(self) -> bool:
-        """Nothing is under way, nothing has begun to arrive, and the client reads what it is sent."""
-        transport, waiter = self.transport, self._waiter
-        return (
-            self._boundary.is_here
-            and not self._upgraded
-            and waiter is not None
-            and not waiter.done()
-            and not self._messages
-            and transport is not None
-            and not transport.is_closing()
-            and not transport.get_write_buffer_size()
-        )
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._gate.open += 1
-        self._counted = True
-        if self._gate.is_full:
-            body = problem_bytes(ProblemRaised("busy").document, "")
-            # The loop's own transport class need not be a subclass of asyncio's.
-            stream = cast(asyncio.Transport, transport)
-            stream.write(_REFUSAL % len(body) + body)
-            stream.close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if self._counted:
-            self._gate.open -= 1
-            self._counted = False
-        self._end_submit()
-        super().connection_lost(exc)
-
-    def hand_over(self, heir: asyncio.Protocol) -> Callable[[], None]:
-        """Give an upgraded connection to another protocol; for the library it ends here, and all it kept of it is free.
-
-        What comes back has to be called when the connection is lost: until then it counts.
-        """
-        transport, self.transport = self.transport, None  # What it does not have it does not close.
-        assert transport is not None
-        self._counted = False
-        super().connection_lost(None)
-        transport.set_protocol(heir)
-
-        def release() -> None:
-            self._gate.open -= 1
-
-        return release
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What is no HTTP, or failed outside the application: a bare document, then the end of the connection."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
-        raised = ProblemRaised("malformed" if status < 500 else "internal")
-        response = web.Response(
-            status=raised.document.status,
-            body=problem_bytes(raised.document, ""),
-            content_type=CONTENT_TYPE,
-            headers={hdrs.SERVER: SERVER_NAME, "X-Content-Type-Options": "nosniff"},
-        )
-        response.force_close()
-        return response
 
 
 def check_exposure(settings: EdgeSettings) -> None:

@@ -15,9 +15,9 @@ from router.edge.backend import Backend
 from router.edge.connection import Connection
 from router.edge.entrance import ACTOR, OPERATION, SERVER_NAME
 from router.edge.house import House
+from router.edge.http_connection import HttpConnection
 from router.edge.hub import Hub
 from router.edge.problems import ProblemRaised
-from router.edge.server import DoorProtocol
 from router.edge.socket import Socket
 from router.edge.upgrades import Upgrades, UpgradeTurnedAway
 from router.settings import SocketSettings
@@ -108,7 +108,7 @@ class SocketDoor:
         """The library has answered the handshake; from here on the connection is ours."""
         if request.transport is None:
             return  # Gone already.
-        protocol = cast(DoorProtocol, request.protocol)
+        protocol = cast(HttpConnection, request.protocol)
         socket = Socket(
             request.transport,
             heartbeat_s=self._limits.heartbeat_s,

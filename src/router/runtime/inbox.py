@@ -120,14 +120,20 @@ class Inbox(Generic[T]):
 
     def admit_submit(self, workspace: WorkspaceId) -> None:
         """Raises InboxFull where a submit of that workspace would be refused now: to be asked before it is decoded."""
-        line = self._lines.get(workspace)
-        waiting = 0 if line is None else len(line.submits)
-        if line is None or waiting < self._submits_spared:
-            return
-        oldest_s = self._now_s() - line.submits[0][2]
-        if waiting >= self._submits_max or oldest_s > self._submit_wait_s_max:
-            self.refused_submits += 1
+        if self.refuses_submit(workspace):
             raise InboxFull("too many contacts are being submitted")
+
+    def refuses_submit(self, workspace: WorkspaceId) -> bool:
+        """Likewise, without raising. Who is told so has been refused, and counts."""
+        line = self._lines.get(workspace)
+        if line is None or (waiting := len(line.submits)) < self._submits_spared:
+            return False
+        if waiting < self._submits_max:
+            oldest_s = self._now_s() - line.submits[0][2]
+            if oldest_s <= self._submit_wait_s_max:
+                return False
+        self.refused_submits += 1
+        return True
 
     def pop(self) -> tuple[WorkspaceId, T] | None:
         """The next item of the workspace whose turn it is; none where nothing waits."""

@@ -174,6 +174,10 @@ class Writer:
         """Submits that found too many waiting, since the start."""
         return self._inbox.refused_submits
 
+    def refuses_submit(self, workspace: WorkspaceId) -> bool:
+        """Whether a submit would be refused for lack of room; true counts as a refusal."""
+        return self._inbox.refuses_submit(workspace)
+
     def admit_submit(self, workspace: WorkspaceId) -> None:
         """Raises InboxFull where a submit would be refused for lack of room: to be asked before anything is done for it."""
         self._inbox.admit_submit(workspace)

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import pytest
 from router.app import App, tell_first_token
 from router.journal.memory import MemoryJournal
 from router.model.errors import JournalUnavailable, SettingsInvalid
-from router.runtime.inbox import SUBMITS_SPARED
 from router.settings import Settings, settings_from
+from tests.acceptance.http.one_connection import OneConnection
 from tests.acceptance.process import POLICY
 
 
@@ -182,45 +181,13 @@ async def test_the_first_token_is_shown_once_and_only_on_a_terminal(tmp_path: Pa
     assert quiet.getvalue() == ""
 
 
-class OneConnection:
-    """Bytes to the router and back, as no library would send them."""
-
-    def __init__(self, app: App) -> None:
-        self._port = int(app.url.rpartition(":")[2])
-        self._token = app.mint_token(subject="web", role="gateway")
-
-    async def open(self) -> None:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-
-    def submit(self, body: bytes, *, length: int | None = None, token: str | None = None) -> None:
-        size = len(body) if length is None else length
-        self._writer.write(
-            f"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token or self._token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode()
-            + body
-        )
-
-    def send(self, data: bytes) -> None:
-        self._writer.write(data)
-
-    async def status(self) -> int:
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        [length] = re.findall(rb"(?i)content-length: (\d+)", head)
-        await self._reader.readexactly(int(length))
-        return int(head.split()[1])
-
-    async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
-
-
 async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path: Path) -> None:
     journal = SlowJournal()
     settings = some_settings(tmp_path)
     runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)
     app = App(msgspec.structs.replace(settings, runtime=runtime), journal=journal)
     await app.start()
-    connection = OneConnection(app)
+    connection = OneConnection(app.url, app.mint_token(subject="web", role="gateway"))
     await connection.open()
     good = b'{"channel": "voice", "queue_id": "support"}'
     connection.submit(good)
@@ -241,7 +208,6 @@ async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path
         connection.send(good[5:])
         connection.submit(b"", token="nobody's")
         assert await connection.status() == 401
-        # Two at once are left to the library.
         connection.submit(good)
         connection.submit(good)
         assert [await connection.status(), await connection.status()] == [503, 503]
@@ -250,37 +216,4 @@ async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path
     connection.submit(good)
     assert await connection.status() == 201
     await connection.close()
-    await app.stop()
-
-
-async def test_submits_that_the_library_works_on_are_counted_until_they_are_over(
-    tmp_path: Path,
-) -> None:
-    """A late loop has them all in work before the first of them comes to the inbox."""
-    journal = SlowJournal()
-    settings = some_settings(tmp_path, in_flight_max=4 * SUBMITS_SPARED)
-    app = App(settings, journal=journal)
-    await app.start()
-    good = b'{"channel": "voice", "queue_id": "support"}'
-    connections = [OneConnection(app) for _ in range(SUBMITS_SPARED)]
-    late = OneConnection(app)
-    for connection in (*connections, late):
-        await connection.open()
-    late.submit(good)
-    assert await late.status() == 201
-    for _ in range(2):
-        journal.may_commit.clear()
-        for connection in connections:
-            connection.submit(good)
-        # Refused from the first bytes once the others are there; until then the commit holds it back, too.
-        while not app._server._turned_away.may_be:  # noqa: ASYNC110  (nobody says so)
-            await asyncio.sleep(0)
-        late.submit(good)
-        assert await late.status() == 503
-        journal.may_commit.set()
-        assert {await connection.status() for connection in connections} == {201}
-        late.submit(good)
-        assert await late.status() == 201
-    for connection in (*connections, late):
-        await connection.close()
     await app.stop()

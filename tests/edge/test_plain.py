@@ -1,0 +1,208 @@
+"""Submits that are plain, and where one request ends and the next begins."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_parser import HttpRequestParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.edge.auth import AuthFailed, Credential, Role
+from router.edge.plain import END, LINE, Boundary, PlainHead, PlainReader
+
+GET = b"GET /v1/queues HTTP/1.1\r\nHost: a\r\n\r\n"
+HEAD = b"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "is_here"),
+    [
+        ([], True),
+        ([GET], True),
+        ([HEAD + b"body"], True),
+        ([HEAD, b"body", GET], True),
+        ([HEAD, b"bo", b"dy"], True),
+        ([HEAD], False),
+        ([HEAD, b"bo"], False),
+        # From here on nothing is certain any more, whatever follows.
+        ([GET[:9], GET[9:], GET], False),
+        ([GET + GET[:9], GET[9:], GET], False),
+        ([GET + GET, GET], False),
+        ([HEAD + b"body" + GET[:9], GET], False),
+        ([HEAD, b"body" + GET[:9], GET], False),
+        ([HEAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 4\r\n\r\n") + b"body", GET], False),
+        ([HEAD.replace(b"Content-Length: 4", b"Transfer-Encoding: chunked") + b"0\r\n\r\n"], False),
+        ([HEAD.replace(b"Content-Length: 4", b"Content-Length: 4, 4") + b"body"], False),
+    ],
+)
+def test_a_boundary_is_known_or_it_is_not_claimed(chunks: list[bytes], is_here: bool) -> None:
+    boundary = Boundary()
+    for chunk in chunks:
+        boundary.pass_by(chunk)
+    assert boundary.is_here is is_here
+
+
+CREDENTIAL = Credential(
+    subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=1_000
+)
+LINES = (
+    b"Host: a",
+    b"Authorization: Bearer good",
+    b"Content-Type: application/json",
+    b"Content-Length: 44",
+)
+
+
+def verify(token: str) -> Credential:
+    if token != "good":
+        raise AuthFailed("signature")
+    return CREDENTIAL
+
+
+def a_reader(is_expired: Callable[[Credential], bool] = lambda _: False) -> PlainReader:
+    return PlainReader(verify, is_expired)
+
+
+def read(*lines: bytes) -> PlainHead | None:
+    return a_reader().read(b"\r\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        (b"Connection: Keep-Alive",),
+        (b"accept-encoding:gzip, deflate",),
+        (b"X-Nothing:",),
+        (b"traceparent: \t 00-a-b-01 \t",),
+    ],
+)
+def test_what_most_clients_send_is_plain(more: tuple[bytes, ...]) -> None:
+    assert read(*LINES, *more) == PlainHead(CREDENTIAL, 44, None)
+
+
+def test_the_key_is_read_anew_each_time() -> None:
+    reader = a_reader()
+    for key in (b"a", b"b c"):
+        head = reader.read(b"\r\n".join((*LINES, b"idempotency-key: " + key)))
+        assert head == PlainHead(CREDENTIAL, 44, key.decode())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Host: b",
+        b"Content-Length: 44",
+        b"content-length: 45",
+        b"Content-Type: application/json",
+        b"Authorization: Bearer good",
+        b"Transfer-Encoding: chunked",
+        b"Expect: 100-continue",
+        b"Connection: close",
+        b"Connection: keep-alive, Upgrade",
+        b"Upgrade: websocket",
+        b"Origin: https://desk.example",
+        b"Content-Encoding: gzip",
+        b"X-HTTP-Method-Override: PUT",
+        b"X-Method-Override: PUT",
+        b"X-HTTP-Method: PUT",
+        b"Idempotency-Key:",
+        b"Idempotency-Key: " + b"k" * 256,
+        b"no colon",
+        b": no name",
+        b"Space : before",
+        b" folded: line",
+        b"X-A: a\rb",
+        b"X-A: a\nContent-Length: 1",
+        b"X-A: \x00",
+        b"X-A: \xc3\xa4",
+        b"",
+        b"\r\n".join(b"X-%d: a" % number for number in range(40)),
+    ],
+)
+def test_what_says_more_is_left_to_the_library(line: bytes) -> None:
+    assert read(*LINES, line) is None
+    assert read(line, *LINES) is None
+
+
+@pytest.mark.parametrize("missing", range(len(LINES)))
+def test_what_says_less_is_left_to_the_library(missing: int) -> None:
+    assert read(*LINES[:missing], *LINES[missing + 1 :]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [
+        (1, b"Authorization: Basic good"),
+        (1, b"Authorization: Bearer bad"),
+        (1, b"Authorization: good"),
+        (2, b"Content-Type: text/plain"),
+        (2, b"Content-Type: application/json; charset=latin-1"),
+        (3, b"Content-Length: +44"),
+        (3, b"Content-Length: 0"),
+        (3, b"Content-Length: 4 4"),
+        (3, b"Content-Length: 1234567890"),
+    ],
+)
+def test_what_says_something_else_is_left_to_the_library(line: int, other: bytes) -> None:
+    assert read(*LINES[:line], other, *LINES[line + 1 :]) is None
+
+
+def test_a_head_that_is_known_ends_with_its_credential() -> None:
+    is_over = False
+    reader = a_reader(lambda credential: is_over)
+    lines = b"\r\n".join(LINES)
+    assert reader.read(lines) == reader.read(lines) == PlainHead(CREDENTIAL, 44, None)
+    is_over = True
+    assert reader.read(lines) is None
+
+
+_NAMES = st.sampled_from(
+    (
+        *(b"Host", b"Content-Length", b"content-length", b"Transfer-Encoding", b"Content-Type"),
+        *(b"Authorization", b"Connection", b"Idempotency-Key", b"X-A", b"X-B", b"X A", b""),
+        *(b"\xc3\xa4", b"A\r\nB"),
+    )
+)
+_VALUES = st.sampled_from(
+    (
+        *(
+            b"a",
+            b"44",
+            b"7",
+            b"+7",
+            b"7,7",
+            b"chunked",
+            b"close",
+            b"keep-alive",
+            b"",
+            b" ",
+            b"\tb\t",
+        ),
+        *(b"Bearer good", b"application/json", b"a\x00", b"\x7f"),
+        *(b"a\r\nContent-Length: 3", b"a\nContent-Length: 3"),
+    )
+)
+_HEADERS = st.lists(
+    st.tuples(_NAMES, st.sampled_from([b":", b": ", b" : ", b""]), _VALUES), max_size=3
+)
+
+
+@given(headers=_HEADERS, place=st.integers(0, len(LINES)))
+async def test_what_is_plain_means_the_same_to_the_library(
+    headers: list[tuple[bytes, bytes, bytes]], place: int
+) -> None:
+    more = [name + colon + value for name, colon, value in headers]
+    lines = b"\r\n".join((*LINES[:place], *more, *LINES[place:]))
+    head = a_reader().read(lines)
+    if head is None:
+        return
+    parser = HttpRequestParser(BaseProtocol(asyncio.get_running_loop()), None, 2**16)
+    messages, upgraded, rest = parser.feed_data(LINE + lines + END + b"x" * head.length + b"GET")
+    [(message, body)] = messages
+    assert body.is_eof() and not upgraded and not rest and not message.should_close
+    assert len(await body.read()) == head.length == int(message.headers["Content-Length"])
+    assert message.headers.get("Idempotency-Key") == head.idempotency_key
+    assert message.headers["Authorization"] == "Bearer good"
