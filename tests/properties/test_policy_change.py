@@ -100,6 +100,8 @@ def _lines(engine: Engine) -> dict[object, object]:
             {key: contact.contact_id for key, contact in line.by_key.items()},
             list(line.waiting),
             line.head,
+            line.first,
+            sorted(line.of_own_rank),
             _goes_by(line),
             sorted(str(p.key) for bit, p in profiles.items() if bit & line.profile_mask),
             line.bit & index.busy_lines != 0,

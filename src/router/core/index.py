@@ -92,6 +92,8 @@ class Index(IndexAgents):
         for queue_id in self.queue_lines if change.lines else sorted(change.renewed):
             for line in self.queue_lines.get(queue_id, ()):
                 self._renew(line)
+        if change.shown:
+            self._show(change.shown)
         asked_anew = change.replaced | change.refiled
         if asked_anew:
             self._stages = {}
@@ -99,7 +101,7 @@ class Index(IndexAgents):
                 line for name in sorted(change.refiled) for line in self.queue_lines.get(name, ())
             ]
             self._replace(change.replaced, self._refile(refiled))
-            self._let_look(asked_anew)
+        self._let_look(asked_anew | change.shown)
 
     def _weigh_everybody(self, policy: Policy) -> None:
         """What agents can hold is another matter now; who waits where is not."""
@@ -122,6 +124,13 @@ class Index(IndexAgents):
                 for order in profile.idle:
                     self.freed.update((agent.agent_id, agent) for agent in order)
 
+    def _show(self, queue_ids: frozenset[QueueId]) -> None:
+        """Contacts of these queues may be offered to more agents at once than before, or to fewer."""
+        for offer in self._state.offers.values():
+            contact = self._state.contacts[offer.contact_id]
+            if contact.line is not None and contact.queue_id in queue_ids:
+                self.show(contact)
+
     def _replace(self, queue_ids: frozenset[QueueId], left: list[Line]) -> None:
         """Contacts of these queues and lines stand somewhere else, or ask for something else."""
         lines = [line for name in sorted(queue_ids) for line in self.queue_lines.get(name, ())]
@@ -140,7 +149,7 @@ class Index(IndexAgents):
         self.fill(found.values())
 
     def _renew(self, line: Line) -> None:
-        """The policy of its queue or channel is another one; everybody stays where he is in the line."""
+        """The policy of its queue or channel is another one."""
         before, channel = line.head, self.channel_list[line.channel_index]
         queue = self._state.queue_policy(line.queue_id)
         line.renew(queue, channel.policy, by_due_date=self._by_due_date)
@@ -178,7 +187,7 @@ class Index(IndexAgents):
     def _forget(self, line: Line) -> None:
         """Whoever stands in it or belongs to it is about to be placed anew."""
         if line.head and line.only is None and not line.held:
-            before, line.head = line.head, 0
+            before, line.head, line.first = line.head, 0, 0
             self._head_moved(line, before)
         self._drop_line(line)
 

@@ -132,8 +132,11 @@ def _lines(state: RoutingState) -> Iterator[str]:
     for line in index.all_lines():
         if any(contact.held is not line.held for contact in line.by_key.values()):
             yield f"I20 line {line.req} mixes those who are held back with others"
-        if len(line.waiting) != len(line.by_key) or line.head != (
-            line.waiting[0] + line.base if line.by_key else 0
+        places = [line.place_of(contact) for contact in line.by_key.values()]
+        if (
+            list(line.waiting) != sorted(line.by_key)
+            or [line.place(key) for key in line.in_order()] != sorted(places)
+            or line.head != min(places, default=0)
         ):
             yield f"I20 line {line.req} is out of order"
 

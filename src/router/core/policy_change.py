@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from router.core.fact_order import ordering_facts
 from router.model.ids import QueueId
-from router.model.policy import Policy, QueuePolicy
+from router.model.policy import Policy
 
 # What an agent can hold depends on these: every agent is weighed anew where one of them changes.
 _CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts", "cap")
@@ -19,11 +19,13 @@ class Change(NamedTuple):
     whole: bool = False
     """Everything has to be made anew."""
     replaced: frozenset[QueueId] = frozenset()
-    """Queues whose contacts stand at other places, ask for something else, or may be offered to more agents at once."""
+    """Queues that are new: of one that had their name before there may be contacts."""
     refiled: frozenset[QueueId] = frozenset()
     """Further queues that require something else of everybody: each of their classes asks for something else as a whole."""
     renewed: frozenset[QueueId] = frozenset()
-    """Queues, those refiled among them, whose lines keep everybody at his place in the line."""
+    """Queues whose lines go by something else, the refiled and shown ones among them; only ranks of one's own move in a line."""
+    shown: frozenset[QueueId] = frozenset()
+    """Those of them whose contacts may be offered to more agents at once than before, or to fewer."""
     lines: bool = False
     """Some channel's times, or what due dates count for: every line learns them."""
     capacity: bool = False
@@ -44,21 +46,24 @@ def change_between(before: Policy | None, after: Policy) -> Change:
     replaced: set[QueueId] = set()
     refiled: set[QueueId] = set()
     renewed: set[QueueId] = set()
+    shown: set[QueueId] = set()
     for queue_id, queue in after.queues.items():
         old = before.queues.get(queue_id)
         if old == queue:
             continue
-        # Of a queue that is new there may be lines from an earlier one of that name.
-        if old is None or _stands_elsewhere(old, queue):
+        if old is None:
             replaced.add(queue_id)
-        else:
-            renewed.add(queue_id)
-            if old.requires != queue.requires:
-                refiled.add(queue_id)
+            continue
+        renewed.add(queue_id)
+        if old.requires != queue.requires:
+            refiled.add(queue_id)
+        if old.broadcast != queue.broadcast:
+            shown.add(queue_id)
     return Change(
         replaced=frozenset(replaced),
         refiled=frozenset(refiled),
         renewed=frozenset(renewed),
+        shown=frozenset(shown),
         lines=before.channels != after.channels or before.across_queues != after.across_queues,
         capacity=_capacity(before) != _capacity(after),
         skills=set(before.skills) != set(after.skills),
@@ -95,11 +100,3 @@ def _of_queues(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
         for queue_id, queue in policy.queues.items()
         if queue.agents_when is not None or queue.plan is not None
     }
-
-
-def _stands_elsewhere(old: QueuePolicy, new: QueuePolicy) -> bool:
-    return (
-        old.strict_class != new.strict_class
-        or old.order is not new.order
-        or old.broadcast != new.broadcast
-    )
