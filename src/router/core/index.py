@@ -12,6 +12,7 @@ on the one before.
 from collections.abc import Iterable
 from typing import Final
 
+from router.core import caps
 from router.core.fact_order import ordering_facts
 from router.core.index_agents import IndexAgents, holding
 from router.core.index_lines import calls_first
@@ -44,6 +45,7 @@ class Index(IndexAgents):
         self.classes = {}
         self.held_lines = {}
         self.private, self.queue_lines = {}, {}
+        self.hands = {}
         self.busy_lines, self.heads, self._memo, self._planned_memo = 0, [], None, None
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
@@ -83,7 +85,7 @@ class Index(IndexAgents):
         self._memo = self._planned_memo = None
         self._by_due_date = policy.across_queues is AcrossQueues.RISK
         if change.capacity:
-            self._weigh_everybody(policy)
+            self._weigh_anew(policy, everybody=change.caps)
         elif change.lines:
             for channel in self.channel_list:
                 channel.policy = policy.channels[channel.name]
@@ -103,14 +105,18 @@ class Index(IndexAgents):
             self._replace(change.replaced, self._refile(refiled))
         self._let_look(asked_anew | change.shown)
 
-    def _weigh_everybody(self, policy: Policy) -> None:
+    def _weigh_anew(self, policy: Policy, *, everybody: bool) -> None:
         """What agents can hold is another matter now; who waits where is not."""
         busy = self.channel_lines
         self._take_channels(policy)
         self.channel_lines = busy
-        for agent in self._state.agents.values():
-            self._take_load(agent)
+        for agent in self.weigh_everybody():
             self.refresh(agent)
+        if everybody:
+            for agent in self._state.agents.values():
+                agent.cap_until_ms = None
+                agent.closed = caps.paused(agent, self.channels)
+                self.refresh(agent)
 
     def _declare(self, skills: frozenset[str]) -> None:
         """These are the skills that count. Whoever is qualified for other lines than before has another look."""
@@ -226,7 +232,6 @@ class Index(IndexAgents):
         self.is_intricate = self.has_interrupts or self.has_caps or self.has_blocks
         self.channel_lines = [0] * len(self.channel_list)
         self.every_channel = (1 << len(self.channel_list)) - 1
-        self._limits = {}
         self._declared = frozenset(policy.skills)
         self.classifier = Classifier(policy)
         self.qualification = Qualification(policy)

@@ -7,6 +7,7 @@ the whole under a new policy.
 from typing import Final
 
 from router.core.fact_order import OrderingFacts
+from router.core.hands import Hands, HandsKey
 from router.core.lines import Line, LineKey, Needs
 from router.core.plans import Asks, Stage
 from router.core.profiles import IdleOrder, Profile, ProfileKey
@@ -69,7 +70,7 @@ class IndexTables:
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
         self.has_interrupts = False
-        """Whether some channel interrupts another: only then loads are kept by channel."""
+        """Whether some channel interrupts another."""
         self.has_caps = False
         """Whether there is a cap on what an agent takes within a time: only then times are kept."""
         self.freed: dict[AgentId, Agent] = {}
@@ -91,8 +92,8 @@ class IndexTables:
         self._declared: frozenset[str] = frozenset()
         self._by_due_date = False
         self._ordering: OrderingFacts = {}
-        self._limits: dict[Needs, list[int]] = {}
-        """Shared by all agents with the same overrides: few of them, so they stay at hand."""
+        self.hands: dict[HandsKey, Hands] = {}
+        """What agents can hold and do hold: those with nobody in them are kept while there are not too many."""
         self.left: dict[AgentId, Agent | None] = {}
         """Agents for whom contacts are kept, and who may not be there for them any more; ``matching`` empties it."""
         self._make_tables_of_plans()

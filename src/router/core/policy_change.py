@@ -9,8 +9,8 @@ from router.core.fact_order import ordering_facts
 from router.model.ids import QueueId
 from router.model.policy import Policy
 
-# What an agent can hold depends on these: every agent is weighed anew where one of them changes.
-_CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts", "cap")
+# What an agent can hold depends on these.
+_CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts")
 
 
 class Change(NamedTuple):
@@ -29,7 +29,9 @@ class Change(NamedTuple):
     lines: bool = False
     """Some channel's times, or what due dates count for: every line learns them."""
     capacity: bool = False
-    """What agents can hold: every agent is weighed anew."""
+    """What agents can hold: it is weighed anew for all who are alike at once."""
+    caps: bool = False
+    """How many contacts agents take within a time, too: that is each agent's own affair."""
     skills: bool = False
     """Which skills there are: agents who have one of them may be qualified for more, or for less."""
     entry: bool = False
@@ -59,13 +61,15 @@ def change_between(before: Policy | None, after: Policy) -> Change:
             refiled.add(queue_id)
         if old.broadcast != queue.broadcast:
             shown.add(queue_id)
+    capped = _caps(before) != _caps(after)
     return Change(
         replaced=frozenset(replaced),
         refiled=frozenset(refiled),
         renewed=frozenset(renewed),
         shown=frozenset(shown),
         lines=before.channels != after.channels or before.across_queues != after.across_queues,
-        capacity=_capacity(before) != _capacity(after),
+        capacity=capped or _capacity(before) != _capacity(after),
+        caps=capped,
         skills=set(before.skills) != set(after.skills),
         entry=(before.entry, before.facts) != (after.entry, after.facts)
         or before.queues.keys() != after.queues.keys(),
@@ -84,9 +88,13 @@ def _concerns_every_contact(before: Policy, after: Policy) -> bool:
 
 def _capacity(policy: Policy) -> list[object]:
     return [
-        (policy.agents.units, policy.agents.cap),
+        policy.agents.units,
         *(tuple(getattr(one, name) for name in _CAPACITY) for one in policy.channels.values()),
     ]
+
+
+def _caps(policy: Policy) -> list[object]:
+    return [policy.agents.cap, *(one.cap for one in policy.channels.values())]
 
 
 def _asks_for_facts(policy: Policy) -> bool:
