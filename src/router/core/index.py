@@ -17,7 +17,7 @@ from router.core.fact_order import ordering_facts
 from router.core.index_agents import IndexAgents, holding
 from router.core.index_lines import calls_first
 from router.core.index_tables import Channel
-from router.core.lines import Line, needs_of
+from router.core.lines import Line, Needs, needs_of
 from router.core.policy_change import change_between
 from router.core.profiles import IdleOrder
 from router.core.state import Agent, Contact
@@ -30,6 +30,9 @@ from router.rules.qualification import Qualification
 
 _OFFERED: Final = ContactState.OFFERED
 _QUEUED: Final = ContactState.QUEUED
+
+# Where the heads of more lines than this move at once, all of them are sorted anew.
+_FEW_HEADS: Final = 32
 
 __all__ = ("Channel", "Index", "calls_first", "holding")
 
@@ -91,9 +94,7 @@ class Index(IndexAgents):
                 channel.policy = policy.channels[channel.name]
         if change.skills:
             self._declare(frozenset(policy.skills))
-        for queue_id in self.queue_lines if change.lines else sorted(change.renewed):
-            for line in self.queue_lines.get(queue_id, ()):
-                self._renew(line)
+        self._renew(self.queue_lines if change.lines else sorted(change.renewed))
         if change.shown:
             self._show(change.shown)
         asked_anew = change.replaced | change.refiled
@@ -154,13 +155,23 @@ class Index(IndexAgents):
             contact.raised_s = contact.raised_class = 0
         self.fill(found.values())
 
-    def _renew(self, line: Line) -> None:
-        """The policy of its queue or channel is another one."""
-        before, channel = line.head, self.channel_list[line.channel_index]
-        queue = self._state.queue_policy(line.queue_id)
-        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
-        if line.head != before and line.only is None and not line.held:
-            self._head_moved(line, before)
+    def _renew(self, queue_ids: Iterable[QueueId]) -> None:
+        """The policy of these queues or of their channels is another one."""
+        moved: list[tuple[Line, int]] = []
+        for queue_id in queue_ids:
+            queue = self._state.queue_policy(queue_id)
+            for line in self.queue_lines.get(queue_id, ()):
+                before, channel = line.head, self.channel_list[line.channel_index]
+                line.renew(queue, channel.policy, by_due_date=self._by_due_date)
+                if line.head != before and line.only is None and not line.held:
+                    moved.append((line, before))
+        if len(moved) <= _FEW_HEADS:
+            for line, before in moved:
+                self._head_moved(line, before)
+        else:
+            # Everybody who waited still does: only the order of the lines is another one.
+            lines = [self.by_index[i] for _, i in self.heads]
+            self.heads = sorted([(line.head, line.index) for line in lines if line is not None])
 
     def _refile(self, lines: Iterable[Line]) -> list[Line]:
         """Their queues require something else: each becomes the line of another class, as a whole. Those that cannot are left.
@@ -169,6 +180,8 @@ class Index(IndexAgents):
         """
         left: list[Line] = []
         whole: list[Line] = []
+        asking: list[Line] = []
+        known: dict[tuple[Needs, Needs], Needs] = {}
         for line in lines:
             if line.own is None or line.held or line.also or line.queue_id in self._planned:
                 left.append(line)
@@ -178,7 +191,11 @@ class Index(IndexAgents):
         for line in whole:
             queue_id, channel, _, only, also, selection = line.key
             assert line.own is not None
-            needs = needs_of(self._state.queue_policy(queue_id), dict(line.own))
+            queue = self._state.queue_policy(queue_id)
+            both = (tuple(queue.requires.items()), line.own)
+            needs = known.get(both)
+            if needs is None:
+                needs = known[both] = needs_of(queue, dict(line.own))
             key = (queue_id, channel, needs, only, also, selection)
             if key in self.lines:
                 left.append(line)
@@ -187,7 +204,8 @@ class Index(IndexAgents):
             if needs != line.needs:
                 line.ask(key)
                 if line.only is None:
-                    self._meet_all(line)
+                    asking.append(line)
+        self._meet_all(asking)
         return left
 
     def _forget(self, line: Line) -> None:

@@ -329,14 +329,14 @@ class IndexLines(IndexTables):
         (self.held_lines if held else self.lines)[key] = line
         self.queue_lines.setdefault(line.queue_id, []).append(line)
         if held:
-            self._meet_all(line)
+            self._meet_all((line,))
             return line
         if line.only is not None:
             for agent_id in line.only:
                 self.private.setdefault(agent_id, []).append(line)
             return line
         self.channel_lines[channel.index] |= line.bit
-        self._meet_all(line)
+        self._meet_all((line,))
         return line
 
     def _drop_line(self, line: Line) -> None:

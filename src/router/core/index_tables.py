@@ -4,6 +4,7 @@ Nothing here decides who stands where: ``index_lines.py`` does that for contacts
 the whole under a new policy.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from router.core.fact_order import OrderingFacts
@@ -133,13 +134,18 @@ class IndexTables:
         """An agent by his id."""
         return None if agent_id is None else self._state.agents.get(agent_id)
 
-    def _meet_all(self, line: Line) -> None:
-        """Find out which profiles serve a line that is new, or asks for something else than before."""
-        before, after = line.profile_mask, self.traits.serving(line)
-        line.profile_mask = after
-        changed = before ^ after
-        for profile in self.profiles_in(changed):
-            profile.mask ^= line.bit
+    def _meet_all(self, lines: Iterable[Line]) -> None:
+        """Find out which profiles serve lines that are new, or ask for something else than before."""
+        toggled: dict[int, int] = {}
+        for line in lines:
+            before, after = line.profile_mask, self.traits.serving(line)
+            if before != after:
+                line.profile_mask = after
+                # Most of very many lines are new to the same profiles: these are gone through once.
+                toggled[before ^ after] = toggled.get(before ^ after, 0) | line.bit
+        for changed, bits in toggled.items():
+            for profile in self.profiles_in(changed):
+                profile.mask ^= bits
 
     @staticmethod
     def _meet(profile: Profile, line: Line) -> None:
