@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from router.core import index_lines
-from router.core.ranking import SEQ_BITS, base_of, plain_place, rank_key
+from router.core.ranking import SEQ_BITS, base_of, own_place, rank_key
 from router.core.state import Contact
 from router.model import commands as c
 from router.model import events as e
@@ -148,21 +148,23 @@ def test_classes_are_found_again_when_their_lines_have_been_given_up(
 @pytest.mark.parametrize("strict_class", [0, 4])
 @pytest.mark.parametrize("priority_s", [0, 3_600, -90])
 @pytest.mark.parametrize("due_after_ms", [0, 20_000])
-def test_the_place_of_a_plain_contact_is_that_of_the_total_order(
-    strict_class: int, priority_s: int, due_after_ms: int
+@pytest.mark.parametrize("order", list(QueueOrder))
+def test_the_place_of_a_plain_contact_is_its_submit_whatever_the_queue_is_like(
+    strict_class: int, priority_s: int, due_after_ms: int, order: QueueOrder
 ) -> None:
-    queue = QueuePolicy(strict_class=strict_class, priority_s=priority_s)
+    queue = QueuePolicy(strict_class=strict_class, priority_s=priority_s, order=order)
     contact = Contact(
         "c1", "voice", "support", ContactState.QUEUED, 1_767_603_600_123, 1_767_603_600_123, 77
     )
 
-    place = plain_place(queue) + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+    place = contact.queued_at_ms << SEQ_BITS | contact.orig_seq
 
-    assert place + base_of(queue, due_after_ms) == rank_key(contact, queue, due_after_ms)
+    assert own_place(contact, queue) == place
+    base, in_all = base_of(queue, due_after_ms), rank_key(contact, queue, due_after_ms)
+    assert in_all == (base - place if order is QueueOrder.LIFO else base + place)
 
 
 def test_the_newest_goes_first_in_a_queue_of_that_order_also_from_a_known_class() -> None:
-    assert plain_place(QueuePolicy(order=QueueOrder.LIFO)) == 0
     world = a_centre(a_policy_with_queue(order=QueueOrder.LIFO))
     for name in ("c1", "c2", "c3"):
         world.later(1)

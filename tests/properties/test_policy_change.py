@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from router.core.engine import Engine
 from router.core.lines import Line
 from router.core.policy_change import change_between
+from router.core.state import Agent
 from router.model import commands as c
 from router.model.policy import AcrossQueues, CapPolicy, Policy, QueueOrder, ServiceLevelPolicy
 from tests.core.world import World
@@ -34,6 +35,8 @@ OF_A_CHANNEL: dict[str, tuple[Any, ...]] = {
     "units": (30, 100),
     "per_agent_max": (1, 2, 5),
     "cap": (None, CapPolicy(most=2, per_s=60)),
+    "blocks": ((), ("chat",), ("voice",)),
+    "interrupts": ((), ("chat",), ("mail",)),
 }
 
 
@@ -63,7 +66,7 @@ def a_small_change(random: Random, policy: Policy) -> Policy:
 def test_small_changes_leave_what_a_fresh_start_would_make() -> None:
     """And from there on the same commands lead to the same events."""
     partly = 0
-    for seed in range(20):
+    for seed in range(24):
         random, world, draws = Random(seed), World(), Workload(seed + 11_000)
         for command in draws.opening():
             world.do(command)
@@ -81,6 +84,7 @@ def test_small_changes_leave_what_a_fresh_start_would_make() -> None:
             partly += bool(outcome.events)
             twin = Engine.restore(world.engine.snapshot())
             assert _lines(twin) == _lines(world.engine)
+            assert _agents(twin) == _agents(world.engine)
             assert world.engine.check() == []
             for _ in range(3):
                 draws.pause(world)
@@ -100,6 +104,8 @@ def _lines(engine: Engine) -> dict[object, object]:
             {key: contact.contact_id for key, contact in line.by_key.items()},
             list(line.waiting),
             line.head,
+            line.first,
+            sorted(line.of_own_rank),
             _goes_by(line),
             sorted(str(p.key) for bit, p in profiles.items() if bit & line.profile_mask),
             line.bit & index.busy_lines != 0,
@@ -108,6 +114,34 @@ def _lines(engine: Engine) -> dict[object, object]:
         for line in index.all_lines()
         if line.by_key
     }
+
+
+def _agents(engine: Engine) -> tuple[dict[str, object], list[object], dict[object, object]]:
+    """Every agent: what he can hold and holds, and what he has room for; who stands where in the orders of the idle."""
+    state, index = engine._state, engine._state.index
+    return (
+        {name: _in_hand(agent) for name, agent in state.agents.items()},
+        [(c.name, c.bit, c.units, c.blocked_by, c.interrupts) for c in index.channel_list],
+        {
+            (profile.key, i): (
+                [agent.agent_id for agent in order],
+                order.size,
+                index.open_profiles[i] & profile.bit != 0,
+            )
+            for profile in index.profiles.values()
+            for i, order in enumerate(profile.idle)
+        },
+    )
+
+
+def _in_hand(agent: Agent) -> tuple[object, ...]:
+    hands = agent.hands
+    return (
+        hands.key,
+        (hands.units, hands.units_used, hands.limits, hands.interrupted, hands.room),
+        (agent.room, agent.closed, agent.cap_until_ms, agent.counted_ready),
+        hands.agents[agent.agent_id] is agent,
+    )
 
 
 def _goes_by(line: Line) -> tuple[object, ...]:

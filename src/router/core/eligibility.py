@@ -81,6 +81,13 @@ def lacks_readiness(agent: Agent) -> list[Lack]:
     return found
 
 
+def _units(state: RoutingState, agent: Agent) -> int:
+    """His own, else the policy's."""
+    if agent.own_units is not None or state.policy is None:
+        return agent.own_units or 0
+    return state.policy.agents.units
+
+
 def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack]:
     """Units, the channel's maximum, channels that block or interrupt it – with the items that use them up.
 
@@ -103,9 +110,10 @@ def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack
     out_of_use = {*wanted.policy.interrupts}.union(*interrupting.values())
     using = {item: units for item, (name, units) in items.items() if name not in out_of_use}
     used = sum(using.values())
-    if used + wanted.units > agent.units:
+    units = _units(state, agent)
+    if used + wanted.units > units:
         found.append(
-            Lack(code="capacity", has=agent.units - used, needs=wanted.units, items=tuple(using))
+            Lack(code="capacity", has=units - used, needs=wanted.units, items=tuple(using))
         )
     same = tuple(item for item, (name, _) in items.items() if name == channel)
     most = agent.channel_max.get(channel, wanted.policy.per_agent_max)

@@ -12,11 +12,12 @@ on the one before.
 from collections.abc import Iterable
 from typing import Final
 
+from router.core import caps
 from router.core.fact_order import ordering_facts
 from router.core.index_agents import IndexAgents, holding
 from router.core.index_lines import calls_first
 from router.core.index_tables import Channel
-from router.core.lines import Line, needs_of
+from router.core.lines import Line, Needs, needs_of
 from router.core.policy_change import change_between
 from router.core.profiles import IdleOrder
 from router.core.state import Agent, Contact
@@ -29,6 +30,9 @@ from router.rules.qualification import Qualification
 
 _OFFERED: Final = ContactState.OFFERED
 _QUEUED: Final = ContactState.QUEUED
+
+# Where the heads of more lines than this move at once, all of them are sorted anew.
+_FEW_HEADS: Final = 32
 
 __all__ = ("Channel", "Index", "calls_first", "holding")
 
@@ -44,6 +48,7 @@ class Index(IndexAgents):
         self.classes = {}
         self.held_lines = {}
         self.private, self.queue_lines = {}, {}
+        self.hands = {}
         self.busy_lines, self.heads, self._memo, self._planned_memo = 0, [], None, None
         self.has_plans, self._stages = bool(policy.plans), {}
         self._planned = frozenset(name for name, queue in policy.queues.items() if queue.plan)
@@ -83,15 +88,15 @@ class Index(IndexAgents):
         self._memo = self._planned_memo = None
         self._by_due_date = policy.across_queues is AcrossQueues.RISK
         if change.capacity:
-            self._weigh_everybody(policy)
+            self._weigh_anew(policy, everybody=change.caps)
         elif change.lines:
             for channel in self.channel_list:
                 channel.policy = policy.channels[channel.name]
         if change.skills:
             self._declare(frozenset(policy.skills))
-        for queue_id in self.queue_lines if change.lines else sorted(change.renewed):
-            for line in self.queue_lines.get(queue_id, ()):
-                self._renew(line)
+        self._renew(self.queue_lines if change.lines else sorted(change.renewed))
+        if change.shown:
+            self._show(change.shown)
         asked_anew = change.replaced | change.refiled
         if asked_anew:
             self._stages = {}
@@ -99,16 +104,20 @@ class Index(IndexAgents):
                 line for name in sorted(change.refiled) for line in self.queue_lines.get(name, ())
             ]
             self._replace(change.replaced, self._refile(refiled))
-            self._let_look(asked_anew)
+        self._let_look(asked_anew | change.shown)
 
-    def _weigh_everybody(self, policy: Policy) -> None:
+    def _weigh_anew(self, policy: Policy, *, everybody: bool) -> None:
         """What agents can hold is another matter now; who waits where is not."""
         busy = self.channel_lines
         self._take_channels(policy)
         self.channel_lines = busy
-        for agent in self._state.agents.values():
-            self._take_load(agent)
+        for agent in self.weigh_everybody():
             self.refresh(agent)
+        if everybody:
+            for agent in self._state.agents.values():
+                agent.cap_until_ms = None
+                agent.closed = caps.paused(agent, self.channels)
+                self.refresh(agent)
 
     def _declare(self, skills: frozenset[str]) -> None:
         """These are the skills that count. Whoever is qualified for other lines than before has another look."""
@@ -121,6 +130,13 @@ class Index(IndexAgents):
                     self._meet(profile, line)
                 for order in profile.idle:
                     self.freed.update((agent.agent_id, agent) for agent in order)
+
+    def _show(self, queue_ids: frozenset[QueueId]) -> None:
+        """Contacts of these queues may be offered to more agents at once than before, or to fewer."""
+        for offer in self._state.offers.values():
+            contact = self._state.contacts[offer.contact_id]
+            if contact.line is not None and contact.queue_id in queue_ids:
+                self.show(contact)
 
     def _replace(self, queue_ids: frozenset[QueueId], left: list[Line]) -> None:
         """Contacts of these queues and lines stand somewhere else, or ask for something else."""
@@ -139,13 +155,23 @@ class Index(IndexAgents):
             contact.raised_s = contact.raised_class = 0
         self.fill(found.values())
 
-    def _renew(self, line: Line) -> None:
-        """The policy of its queue or channel is another one; everybody stays where he is in the line."""
-        before, channel = line.head, self.channel_list[line.channel_index]
-        queue = self._state.queue_policy(line.queue_id)
-        line.renew(queue, channel.policy, by_due_date=self._by_due_date)
-        if line.head != before and line.only is None and not line.held:
-            self._head_moved(line, before)
+    def _renew(self, queue_ids: Iterable[QueueId]) -> None:
+        """The policy of these queues or of their channels is another one."""
+        moved: list[tuple[Line, int]] = []
+        for queue_id in queue_ids:
+            queue = self._state.queue_policy(queue_id)
+            for line in self.queue_lines.get(queue_id, ()):
+                before, channel = line.head, self.channel_list[line.channel_index]
+                line.renew(queue, channel.policy, by_due_date=self._by_due_date)
+                if line.head != before and line.only is None and not line.held:
+                    moved.append((line, before))
+        if len(moved) <= _FEW_HEADS:
+            for line, before in moved:
+                self._head_moved(line, before)
+        else:
+            # Everybody who waited still does: only the order of the lines is another one.
+            lines = [self.by_index[i] for _, i in self.heads]
+            self.heads = sorted([(line.head, line.index) for line in lines if line is not None])
 
     def _refile(self, lines: Iterable[Line]) -> list[Line]:
         """Their queues require something else: each becomes the line of another class, as a whole. Those that cannot are left.
@@ -154,6 +180,8 @@ class Index(IndexAgents):
         """
         left: list[Line] = []
         whole: list[Line] = []
+        asking: list[Line] = []
+        known: dict[tuple[Needs, Needs], Needs] = {}
         for line in lines:
             if line.own is None or line.held or line.also or line.queue_id in self._planned:
                 left.append(line)
@@ -163,7 +191,11 @@ class Index(IndexAgents):
         for line in whole:
             queue_id, channel, _, only, also, selection = line.key
             assert line.own is not None
-            needs = needs_of(self._state.queue_policy(queue_id), dict(line.own))
+            queue = self._state.queue_policy(queue_id)
+            both = (tuple(queue.requires.items()), line.own)
+            needs = known.get(both)
+            if needs is None:
+                needs = known[both] = needs_of(queue, dict(line.own))
             key = (queue_id, channel, needs, only, also, selection)
             if key in self.lines:
                 left.append(line)
@@ -172,13 +204,14 @@ class Index(IndexAgents):
             if needs != line.needs:
                 line.ask(key)
                 if line.only is None:
-                    self._meet_all(line)
+                    asking.append(line)
+        self._meet_all(asking)
         return left
 
     def _forget(self, line: Line) -> None:
         """Whoever stands in it or belongs to it is about to be placed anew."""
         if line.head and line.only is None and not line.held:
-            before, line.head = line.head, 0
+            before, line.head, line.first = line.head, 0, 0
             self._head_moved(line, before)
         self._drop_line(line)
 
@@ -217,7 +250,6 @@ class Index(IndexAgents):
         self.is_intricate = self.has_interrupts or self.has_caps or self.has_blocks
         self.channel_lines = [0] * len(self.channel_list)
         self.every_channel = (1 << len(self.channel_list)) - 1
-        self._limits = {}
         self._declared = frozenset(policy.skills)
         self.classifier = Classifier(policy)
         self.qualification = Qualification(policy)

@@ -7,6 +7,7 @@ from heapq import merge
 from typing import Final
 
 from router.core import caps, interrupts
+from router.core.hands import NO_HANDS, Hands, HandsKey
 from router.core.index_lines import IndexLines
 from router.core.profiles import FEW_PROFILES, Profile, ProfileKey, profile_key
 from router.core.state import Agent, Assignment, Offer
@@ -16,6 +17,9 @@ from router.model.states import AgentState, Presence
 # Bound once: to look a member up on its class takes longer than most of what is done with it.
 _LOST: Final = Presence.LOST
 _READY: Final = AgentState.READY
+
+# So many hands are kept with nobody in them, for whoever comes to hold the same again.
+_HANDS_MAX: Final = 10_000
 
 
 class IndexAgents(IndexLines):
@@ -84,103 +88,142 @@ class IndexAgents(IndexLines):
                 order.add(agent)
 
     def take_limits(self, agent: Agent) -> None:
-        """His capacity, from his record and the policy."""
-        policy = self._state.policy
-        if policy is None:
+        """His capacity, from his record and the policy; what he holds stays."""
+        if self._state.policy is None:
             return
-        agent.units = policy.agents.units if agent.own_units is None else agent.own_units
-        own = agent.channel_max
-        key = tuple(sorted(own.items()))
-        limits = self._limits.get(key)
-        if limits is None:
-            limits = [own.get(c.name, c.policy.per_agent_max) for c in self.channel_list]
-            self._limits[key] = limits
-        agent.limits = limits
+        hands = agent.hands
+        none = (0,) * len(self.channel_list)
+        self._hold(agent, self._hands_of(agent, hands.counts or none, hands.loads or none))
 
     def _take_load(self, agent: Agent) -> None:
-        self.take_limits(agent)
-        agent.counts = [0] * len(self.channel_list)
-        agent.loads = [0] * len(self.channel_list)
-        agent.units_used = agent.interrupted = 0
-        agent.cap_until_ms = None
+        counts = [0] * len(self.channel_list)
+        loads = [0] * len(self.channel_list)
         for item in holding(agent):
             i = self.channels[item.channel].index
-            agent.counts[i] += 1
-            agent.units_used += item.units
-            if self.has_interrupts:
-                agent.loads[i] += item.units
-        if self.has_interrupts:
-            interrupts.weigh(agent, self.channel_list)
+            counts[i] += 1
+            loads[i] += item.units
+        agent.hands = NO_HANDS
+        self._hold(agent, self._hands_of(agent, tuple(counts), tuple(loads)))
+        agent.cap_until_ms = None
         agent.closed = caps.paused(agent, self.channels)
+
+    def _hands_of(self, agent: Agent, counts: tuple[int, ...], loads: tuple[int, ...]) -> Hands:
+        own = agent.channel_max
+        limits = tuple(sorted(own.items())) if own else ()
+        return self._hands((agent.own_units, limits, counts, loads))
+
+    def _hands(self, key: HandsKey) -> Hands:
+        hands = self.hands.get(key)
+        if hands is None:
+            hands = self.hands[key] = Hands(key)
+            self._weigh(hands)
+        return hands
+
+    def _weigh(self, hands: Hands) -> None:
+        policy = self._state.policy
+        units = 0 if policy is None else policy.agents.units
+        hands.weigh(units, self.channel_list, has_interrupts=self.has_interrupts)
+
+    def weigh_everybody(self) -> list[Agent]:
+        """Channels or capacities are others now: those for whom that may open or close a channel, longest idle first."""
+        found: list[Agent] = []
+        for hands in self.hands.values():
+            before = hands.room
+            self._weigh(hands)
+            if hands.room != before:
+                found += hands.agents.values()
+        return sorted(found, key=_idle_no)
+
+    def _hold(self, agent: Agent, hands: Hands) -> None:
+        """This is what he can hold and holds now."""
+        before = agent.hands
+        before.agents.pop(agent.agent_id, None)
+        hands.agents[agent.agent_id] = agent
+        agent.hands = hands
+        if not before.agents and len(self.hands) > _HANDS_MAX:
+            self._forget_hands(before)
+
+    def _forget_hands(self, hands: Hands) -> None:
+        if self.hands.get(hands.key) is hands:
+            del self.hands[hands.key]
+            hands.forget()
+
+    def dismiss(self, agent: Agent) -> None:
+        """He is on record no more."""
+        self.discharge(agent)
+        agent.hands.agents.pop(agent.agent_id, None)
+
+    def _beside(self, hands: Hands, channel: str, units: int, step: int) -> Hands:
+        """The hands with such an item more (1) or less (-1)."""
+        own_units, limits, counts, loads = hands.key
+        i = self.channels[channel].index
+        other = self._hands(
+            (
+                own_units,
+                limits,
+                (*counts[:i], counts[i] + step, *counts[i + 1 :]),
+                (*loads[:i], loads[i] + step * units, *loads[i + 1 :]),
+            )
+        )
+        fewer, more = (hands, other) if step > 0 else (other, hands)
+        fewer.more[channel, units], more.less[channel, units] = more, fewer
+        return other
 
     def take(self, agent: Agent, channel: str, units: int) -> None:
         """Use up capacity."""
-        i = self.channels[channel].index
-        counts = agent.counts
-        counts[i] += 1
+        before = agent.hands
+        hands = before.more.get((channel, units)) or self._beside(before, channel, units, 1)
+        # ``_hold``, written out.
+        agent_id = agent.agent_id
+        before.agents.pop(agent_id, None)
+        hands.agents[agent_id] = agent
+        agent.hands = hands
+        if not before.agents and len(self.hands) > _HANDS_MAX:
+            self._forget_hands(before)
         if self.is_intricate:
-            self._weigh(agent, i, units)
+            self.refresh(agent)
             return
-        agent.units_used = used = agent.units_used + units
         room = agent.room
-        if not room:
-            return
-        # ``room_of`` and ``_set_room``, written out: an item more only closes channels.
-        free, limits, profile = agent.units - used, agent.limits, agent.profile
-        assert profile is not None
-        for one in self.channel_list:
-            if room & one.bit:
-                i = one.index
-                if one.units > free or counts[i] >= limits[i]:
-                    room ^= one.bit
-                    order = profile.idle[i]
-                    order.size -= 1
-                    if self.many_kinds:
-                        self.idle[i].size -= 1
-                    if not order.size:
-                        self.open_profiles[i] ^= profile.bit
-        agent.room = room
+        if room & ~hands.room:  # An item more only closes channels.
+            self._set_room(agent, room & hands.room)
 
     def release(self, agent: Agent, channel: str, units: int) -> None:
         """Give it back."""
-        i = self.channels[channel].index
-        agent.counts[i] -= 1
+        before = agent.hands
+        hands = before.less.get((channel, units)) or self._beside(before, channel, units, -1)
+        # ``_hold``, written out.
+        agent_id = agent.agent_id
+        before.agents.pop(agent_id, None)
+        hands.agents[agent_id] = agent
+        agent.hands = hands
+        if not before.agents and len(self.hands) > _HANDS_MAX:
+            self._forget_hands(before)
         if self.is_intricate:
-            self._weigh(agent, i, -units)
+            self.refresh(agent)
             return
-        agent.units_used -= units
-        before, after = agent.room, self.room_of(agent)
-        if after != before:
+        room, after = agent.room, self.room_of(agent)
+        if after != room:
             self._set_room(agent, after)
-            self.freed[agent.agent_id] = agent  # An item less only opens channels.
-
-    def _weigh(self, agent: Agent, channel_index: int, units: int) -> None:
-        """So much more of a channel is in his hands: what that leaves him, where channels have to do with each other."""
-        if self.has_interrupts:
-            agent.loads[channel_index] += units
-            interrupts.weigh(agent, self.channel_list)
-        else:
-            agent.units_used += units
-        self.refresh(agent)
+            self.freed[agent_id] = agent  # An item less only opens channels.
 
     def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
         """Whether his items of this channel use nothing because another channel interrupts it."""
         if not self.has_interrupts:
             return False
-        return bool(self._state.agents[agent_id].interrupted & self.channels[channel].bit)
+        return bool(self._state.agents[agent_id].hands.interrupted & self.channels[channel].bit)
 
     def has_capacity(self, agent: Agent, channel: str, *, without: int = 0) -> bool:
         """Whether one more item fits, if ``without`` pending ones of that channel were given back first."""
-        wanted = self.channels[channel]
-        counts = list(agent.counts)
+        wanted, hands = self.channels[channel], agent.hands
+        counts = list(hands.counts)
         counts[wanted.index] -= without
         if self.has_interrupts:
-            loads = list(agent.loads)
+            loads = list(hands.loads)
             loads[wanted.index] -= without * wanted.units
             held, interrupted = interrupts.held_and_interrupted(self.channel_list, counts)
-            return interrupts.fits(agent, wanted, counts, loads, held=held, interrupted=interrupted)
-        used = agent.units_used - without * wanted.units
-        if used + wanted.units > agent.units or counts[wanted.index] >= agent.limits[wanted.index]:
+            return interrupts.fits(hands, wanted, counts, loads, held=held, interrupted=interrupted)
+        used = hands.units_used - without * wanted.units
+        if used + wanted.units > hands.units or counts[wanted.index] >= hands.limits[wanted.index]:
             return False
         return not any(count and wanted.blocked_by >> i & 1 for i, count in enumerate(counts))
 
@@ -225,23 +268,7 @@ class IndexAgents(IndexLines):
         """Bits of the channels that fit his state, presence and capacity."""
         if agent.state is not _READY or agent.next_state is not None or agent.presence is _LOST:
             return 0
-        if self.has_interrupts:
-            return interrupts.rooms(agent, self.channel_list) & ~agent.closed
-        counts, limits = agent.counts, agent.limits
-        free = agent.units - agent.units_used
-        room = 0
-        for channel in self.channel_list:
-            i = channel.index
-            if channel.units <= free and counts[i] < limits[i]:
-                room |= channel.bit
-        if room and self.has_blocks:
-            room &= ~self._blocked(counts)
-        return room & ~agent.closed
-
-    def _blocked(self, counts: list[int]) -> int:
-        """Bits of the channels that what he has in hand keeps away from him."""
-        held = sum(1 << i for i, count in enumerate(counts) if count)
-        return sum(channel.bit for channel in self.channel_list if held & channel.blocked_by)
+        return agent.hands.room & ~agent.closed
 
     def _set_room(self, agent: Agent, room: int) -> None:
         profile = agent.profile

@@ -12,7 +12,7 @@ from typing import Final
 from router.core.index_tables import IndexTables
 from router.core.lines import Line, LineKey, needs_of
 from router.core.plans import NO_PLAN, Asks, Stage, asks_of, only_of, plan_of, stage_at
-from router.core.ranking import SEQ_BITS, own_place
+from router.core.ranking import SEQ_BITS, has_own_rank, own_place
 from router.core.state import Agent, Contact
 from router.model.callbacks import CallbackPhase
 from router.model.ids import AgentId, ContactId, QueueId
@@ -47,14 +47,28 @@ class IndexLines(IndexTables):
             self._raise(contact)
         if len(contact.offers) >= line.broadcast:
             return
-        contact.key = own_place(contact, line.queue)
+        self._stand(contact, line)
+        if not line.held:
+            self.seeking[contact.contact_id] = contact
+
+    def _stand(self, contact: Contact, line: Line) -> None:
+        contact.key = key = own_place(contact, line.queue)
         before = line.head
-        line.add(contact.key, contact)
-        if line.held:
-            return
-        if line.head != before and line.only is None:
+        line.add(key, contact)
+        if has_own_rank(contact):
+            line.of_own_rank[key] = contact
+        if line.head != before and line.only is None and not line.held:
             self._head_moved(line, before)
-        self.seeking[contact.contact_id] = contact
+
+    def show(self, contact: Contact) -> None:
+        """Offered to some agents already, it may be offered to more of them at once than before, or to fewer."""
+        line = contact.line
+        assert line is not None
+        if len(contact.offers) >= line.broadcast:
+            if contact.key:
+                self.unplace(contact)
+        elif not contact.key:
+            self._stand(contact, line)
 
     def fill(self, contacts: Iterable[Contact]) -> None:
         """Let very many who stand nowhere take their places at once."""
@@ -85,10 +99,11 @@ class IndexLines(IndexTables):
         if self.open_profiles[line.channel_index] & line.profile_mask:
             self.newcomer = contact
             return True
-        if contact.priority_s or contact.strict_class or not line.plain_place:
+        if contact.priority_s or contact.strict_class:
             key = own_place(contact, line.queue)
+            line.of_own_rank[key] = contact
         else:
-            key = line.plain_place + contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+            key = contact.queued_at_ms << SEQ_BITS | contact.orig_seq
         contact.key = key
         before = line.head
         line.add(key, contact)
@@ -314,14 +329,14 @@ class IndexLines(IndexTables):
         (self.held_lines if held else self.lines)[key] = line
         self.queue_lines.setdefault(line.queue_id, []).append(line)
         if held:
-            self._meet_all(line)
+            self._meet_all((line,))
             return line
         if line.only is not None:
             for agent_id in line.only:
                 self.private.setdefault(agent_id, []).append(line)
             return line
         self.channel_lines[channel.index] |= line.bit
-        self._meet_all(line)
+        self._meet_all((line,))
         return line
 
     def _drop_line(self, line: Line) -> None:

@@ -4,9 +4,11 @@ Nothing here decides who stands where: ``index_lines.py`` does that for contacts
 the whole under a new policy.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from router.core.fact_order import OrderingFacts
+from router.core.hands import Hands, HandsKey
 from router.core.lines import Line, LineKey, Needs
 from router.core.plans import Asks, Stage
 from router.core.profiles import IdleOrder, Profile, ProfileKey
@@ -69,7 +71,7 @@ class IndexTables:
         self.idle: list[IdleOrder] = []
         """By channel: everybody with room for it, longest idle first."""
         self.has_interrupts = False
-        """Whether some channel interrupts another: only then loads are kept by channel."""
+        """Whether some channel interrupts another."""
         self.has_caps = False
         """Whether there is a cap on what an agent takes within a time: only then times are kept."""
         self.freed: dict[AgentId, Agent] = {}
@@ -91,8 +93,8 @@ class IndexTables:
         self._declared: frozenset[str] = frozenset()
         self._by_due_date = False
         self._ordering: OrderingFacts = {}
-        self._limits: dict[Needs, list[int]] = {}
-        """Shared by all agents with the same overrides: few of them, so they stay at hand."""
+        self.hands: dict[HandsKey, Hands] = {}
+        """What agents can hold and do hold: those with nobody in them are kept while there are not too many."""
         self.left: dict[AgentId, Agent | None] = {}
         """Agents for whom contacts are kept, and who may not be there for them any more; ``matching`` empties it."""
         self._make_tables_of_plans()
@@ -132,13 +134,18 @@ class IndexTables:
         """An agent by his id."""
         return None if agent_id is None else self._state.agents.get(agent_id)
 
-    def _meet_all(self, line: Line) -> None:
-        """Find out which profiles serve a line that is new, or asks for something else than before."""
-        before, after = line.profile_mask, self.traits.serving(line)
-        line.profile_mask = after
-        changed = before ^ after
-        for profile in self.profiles_in(changed):
-            profile.mask ^= line.bit
+    def _meet_all(self, lines: Iterable[Line]) -> None:
+        """Find out which profiles serve lines that are new, or ask for something else than before."""
+        toggled: dict[int, int] = {}
+        for line in lines:
+            before, after = line.profile_mask, self.traits.serving(line)
+            if before != after:
+                line.profile_mask = after
+                # Most of very many lines are new to the same profiles: these are gone through once.
+                toggled[before ^ after] = toggled.get(before ^ after, 0) | line.bit
+        for changed, bits in toggled.items():
+            for profile in self.profiles_in(changed):
+                profile.mask ^= bits
 
     @staticmethod
     def _meet(profile: Profile, line: Line) -> None:

@@ -1,7 +1,7 @@
 """Channels that interrupt others: what an agent's items use when some of them have given their capacity back meanwhile.
 
 All items of a channel are interrupted or none: it depends on which channels the agent has items of, not on how many. Used
-only where the policy has channels that interrupt; elsewhere ``index.py`` keeps one sum and asks nothing here.
+only where the policy has channels that interrupt; elsewhere ``hands.py`` adds up and asks nothing here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from router.core.hands import Hands
     from router.core.index import Channel
-    from router.core.state import Agent
 
 
-def held_and_interrupted(channels: Sequence[Channel], counts: list[int]) -> tuple[int, int]:
+def held_and_interrupted(channels: Sequence[Channel], counts: Sequence[int]) -> tuple[int, int]:
     """Bits of the channels of which there are items, and bits of the channels that these interrupt."""
     held = interrupted = 0
     for channel in channels:
@@ -25,41 +25,41 @@ def held_and_interrupted(channels: Sequence[Channel], counts: list[int]) -> tupl
     return held, interrupted
 
 
-def weigh(agent: Agent, channels: Sequence[Channel]) -> None:
-    """Find out anew which of his channels are interrupted, and what the others use up."""
-    _, interrupted = held_and_interrupted(channels, agent.counts)
-    agent.interrupted = interrupted
-    agent.units_used = _sum(agent.loads, interrupted)
+def weigh(hands: Hands, channels: Sequence[Channel]) -> None:
+    """Find out anew which of their channels are interrupted, and what the others use up."""
+    _, interrupted = held_and_interrupted(channels, hands.counts)
+    hands.interrupted = interrupted
+    hands.units_used = _sum(hands.loads, interrupted)
 
 
-def rooms(agent: Agent, channels: Sequence[Channel]) -> int:
+def rooms(hands: Hands, channels: Sequence[Channel]) -> int:
     """Bits of the channels of which one more item fits."""
-    held, interrupted = held_and_interrupted(channels, agent.counts)
+    held, interrupted = held_and_interrupted(channels, hands.counts)
     room = 0
     for channel in channels:
-        if fits(agent, channel, agent.counts, agent.loads, held=held, interrupted=interrupted):
+        if fits(hands, channel, hands.counts, hands.loads, held=held, interrupted=interrupted):
             room |= channel.bit
     return room
 
 
 def fits(
-    agent: Agent,
+    hands: Hands,
     wanted: Channel,
-    counts: list[int],
-    loads: list[int],
+    counts: Sequence[int],
+    loads: Sequence[int],
     *,
     held: int,
     interrupted: int,
 ) -> bool:
     """Whether one more item fits once it has interrupted what its channel interrupts."""
     i = wanted.index
-    if interrupted & wanted.bit or counts[i] >= agent.limits[i]:
+    if interrupted & wanted.bit or counts[i] >= hands.limits[i]:
         return False  # What is interrupted gets nothing new: it would be interrupted at once.
     interrupted |= wanted.interrupts
     if held & ~interrupted & wanted.blocked_by:
         return False
-    return _sum(loads, interrupted) + wanted.units <= agent.units
+    return _sum(loads, interrupted) + wanted.units <= hands.units
 
 
-def _sum(loads: list[int], interrupted: int) -> int:
+def _sum(loads: Sequence[int], interrupted: int) -> int:
     return sum(units for i, units in enumerate(loads) if not interrupted >> i & 1)

@@ -85,11 +85,13 @@ def _capacity(state: RoutingState) -> Iterator[str]:
     for agent in state.agents.values():
         items = holding(agent)
         using = [item for item in items if not _is_interrupted(state, item.channel, items)]
-        if agent.units_used != sum(item.units for item in using):
+        if state.policy is not None and agent.hands.agents.get(agent.agent_id) is not agent:
+            yield f"I14 agent {agent.agent_id} is not among those who hold what he holds"
+        if agent.hands.units_used != sum(item.units for item in using):
             yield f"I14 agent {agent.agent_id}: units used do not add up"
         by_channel = Counter(item.channel for item in items)
         for channel in state.index.channel_list:
-            if agent.counts[channel.index] != by_channel[channel.name]:
+            if agent.hands.counts[channel.index] != by_channel[channel.name]:
                 yield f"I14 agent {agent.agent_id}: items of {channel.name} do not add up"
             free = not (
                 lacks_capacity(state, agent, channel.name)
@@ -132,8 +134,11 @@ def _lines(state: RoutingState) -> Iterator[str]:
     for line in index.all_lines():
         if any(contact.held is not line.held for contact in line.by_key.values()):
             yield f"I20 line {line.req} mixes those who are held back with others"
-        if len(line.waiting) != len(line.by_key) or line.head != (
-            line.waiting[0] + line.base if line.by_key else 0
+        places = [line.place_of(contact) for contact in line.by_key.values()]
+        if (
+            list(line.waiting) != sorted(line.by_key)
+            or [line.place(key) for key in line.in_order()] != sorted(places)
+            or line.head != min(places, default=0)
         ):
             yield f"I20 line {line.req} is out of order"
 

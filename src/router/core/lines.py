@@ -4,12 +4,13 @@ Everybody in a line can be taken by the same agents, so an agent looks at the he
 A line of its own is made for contacts that are kept for certain agents, and for those that are held back until their queue opens.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 from sortedcontainers import SortedList
 
-from router.core.ranking import base_of, plain_place
+from router.core.ranking import base_of, has_own_rank, own_place
 from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
@@ -29,6 +30,8 @@ LineKey: TypeAlias = tuple[
 _WAITING_LOAD: Final = 128
 # Up to here taking the first out of a plain list, which moves all others, takes less time than a sorted list does (0.7 and 0.9 µs).
 _FEW_MAX: Final = 4_096
+# Where one in so many has to move, all are sorted anew.
+_MANY_MOVED: Final = 16
 
 
 def needs_of(queue: QueuePolicy, skills: dict[str, int]) -> Needs:
@@ -77,15 +80,17 @@ class Line:
         "channel_index",
         "channel_policy",
         "due_after_ms",
+        "first",
         "head",
         "held",
         "index",
         "key",
         "needs",
+        "newest_first",
+        "of_own_rank",
         "offer_timeout_ms",
         "only",
         "own",
-        "plain_place",
         "profile_mask",
         "queue",
         "queue_id",
@@ -113,7 +118,18 @@ class Line:
         """What every contact in it asks for itself, the queue apart; none: they are not known to ask for the same."""
         self.head = 0
         """The place of the first, in the total order; 0: nobody waits. Within the line places are counted from ``base``."""
+        self.first = 0
+        """The same within the line."""
         self.base = 0
+        self.newest_first = False
+        """Whether the line is read from its end: places are counted down from ``base``."""
+        self.of_own_rank: dict[int, Contact] = {}
+        """Those whose place is not their submit alone: it is another one when the queue's order or class changes."""
+        self.waiting: Any = []
+        """Places, the earliest submit first: a plain list while they are few, which is what most lines are, then a sorted list."""
+        self._few = True
+        self.by_key: dict[int, Contact] = {}
+        self.queue = queue
         self.ask(key)
         self.index = index
         self.bit = 1 << index
@@ -124,10 +140,6 @@ class Line:
         self.asked: list[Any] = []
         """The profiles of the mask that was asked for last."""
         self.refs = 0
-        self.waiting: Any = []
-        """Places in order: a plain list while they are few, which is what most lines are, then a sorted list."""
-        self._few = True
-        self.by_key: dict[int, Contact] = {}
 
     def ask(self, key: LineKey) -> None:
         """Be the line of this requirement class from now on."""
@@ -138,9 +150,12 @@ class Line:
     def renew(
         self, queue: QueuePolicy, channel_policy: ChannelPolicy, *, by_due_date: bool
     ) -> None:
-        """Go by these from now on. Everybody keeps his place in the line; the line as a whole may stand elsewhere."""
+        """Go by these from now on: the line as a whole may stand elsewhere, and be turned round.
+
+        In the line only those change places who have a rank of their own, where the queue's order or class is another one.
+        """
         self.channel_policy = channel_policy
-        self.queue = queue
+        before, self.queue = self.queue, queue
         self.selection: Selection = self.key[5] or queue.selection
         self.broadcast = queue.broadcast
         self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
@@ -149,27 +164,66 @@ class Line:
         self.offer_timeout_ms = timeout_s * 1000
         auto = queue.auto_accept
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
-        self.plain_place = plain_place(queue)
-        before, self.base = self.base, base_of(queue, self.due_after_ms)
-        if self.head:
-            self.head += self.base - before
+        self.newest_first = queue.order is _LIFO
+        self.base = base_of(queue, self.due_after_ms)
+        if self.of_own_rank and (
+            before.order is not queue.order or before.strict_class != queue.strict_class
+        ):
+            self._rank_anew()
+        self._find_first()
 
     def fill(self, places: dict[int, Contact]) -> None:
         """Let all of these stand here as well."""
         self.by_key |= places
+        self.of_own_rank |= {key: one for key, one in places.items() if has_own_rank(one)}
+        self._sort()
+        self._find_first()
+
+    def _sort(self) -> None:
         self._few = len(self.by_key) <= _FEW_MAX
         self.waiting = sorted(self.by_key)
-        self.head = self.waiting[0] + self.base
         if not self._few:
             self._many()
 
+    def _rank_anew(self) -> None:
+        """Those with a rank of their own stand elsewhere in the line."""
+        moved, self.of_own_rank = self.of_own_rank, {}
+        one_by_one = len(moved) * _MANY_MOVED < len(self.by_key)
+        for key, contact in moved.items():
+            del self.by_key[key]
+            contact.key = own_place(contact, self.queue)
+            if one_by_one:
+                self.waiting.remove(key)
+        for contact in moved.values():
+            key = contact.key
+            self.by_key[key] = self.of_own_rank[key] = contact
+            if one_by_one:
+                insort(self.waiting, key) if self._few else self.waiting.add(key)
+        if not one_by_one:
+            self._sort()
+
+    def _find_first(self) -> None:
+        if not self.by_key:
+            self.head = self.first = 0
+            return
+        self.first = self.waiting[-1 if self.newest_first else 0]
+        self.head = self.place(self.first)
+
+    def place(self, key: int) -> int:
+        """A place within the line as one of the total order."""
+        return self.base - key if self.newest_first else self.base + key
+
     def place_of(self, contact: Contact) -> int:
         """Where one who stands here is in the total order."""
-        return contact.key + self.base
+        return self.place(contact.key)
 
     def at(self, place: int) -> Contact:
         """Who stands at that place of the total order."""
-        return self.by_key[place - self.base]
+        return self.by_key[self.base - place if self.newest_first else place - self.base]
+
+    def in_order(self) -> Iterator[int]:
+        """The places within the line, first come first served or last."""
+        return reversed(self.waiting) if self.newest_first else iter(self.waiting)
 
     def add(self, key: int, contact: Contact) -> None:
         """Put a contact at its place."""
@@ -180,16 +234,28 @@ class Line:
         else:
             self.waiting.add(key)
         self.by_key[key] = contact
-        place = key + self.base
+        place = self.base - key if self.newest_first else key + self.base
         if not self.head or place < self.head:
-            self.head = place
+            self.head, self.first = place, key
 
     def remove(self, key: int) -> None:
         """Take a contact out."""
         del self.by_key[key]
-        if key + self.base == self.head:
-            del self.waiting[0]
-            self.head = self.waiting[0] + self.base if self.by_key else 0
+        if self.of_own_rank:
+            self.of_own_rank.pop(key, None)
+        if key == self.first:
+            waiting = self.waiting
+            if not self.by_key:
+                waiting.clear()
+                self.head = self.first = 0
+            elif self.newest_first:
+                del waiting[-1]
+                self.first = first = waiting[-1]
+                self.head = self.base - first
+            else:
+                del waiting[0]
+                self.first = first = waiting[0]
+                self.head = first + self.base
         elif self._few:
             del self.waiting[bisect_left(self.waiting, key)]
         else:
@@ -206,13 +272,19 @@ class Line:
         """Who waits longest here, priorities apart."""
         if not self.head:
             return None
-        return self.by_key[self.waiting[-1 if self.queue.order is _LIFO else 0]]
+        return self.by_key[self.waiting[0]]
 
     def before(self, place: int) -> int:
         """How many wait here ahead of that place of the total order."""
         waiting = self.waiting
         if not waiting:
             return 0
+        if self.newest_first:
+            key, last = self.base - place, waiting[0]
+            if key <= last:
+                return int(len(waiting) - (key == last))
+            behind = bisect_right(waiting, key) if self._few else waiting.bisect_right(key)
+            return int(len(waiting) - behind)
         key = place - self.base
         # The last one and whoever comes after him are asked about most, and need no counting.
         last = waiting[-1]

@@ -223,7 +223,7 @@ def _first_of_few(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[Li
         key = line.head
         if best_key and key > best_key:
             continue
-        head = line.by_key[key - line.base]
+        head = line.by_key[line.first]
         if head.cool_downs or head.offers or head.callback:
             key = _first_for(index, line, agent, at_ms)
         if key and (not best_key or key < best_key):
@@ -253,14 +253,14 @@ def _first_by_heads(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[
 
 def _first_for(index: Index, line: Line, agent: Agent, at_ms: int) -> int:
     """The place of the first contact in the line that is not kept apart from this agent; 0: none."""
-    head = line.at(line.head)
+    head = line.by_key[line.first]
     if not (head.cool_downs or head.offers or head.callback) or not kept_apart(
         index, head, agent, at_ms
     ):
         return line.head
-    for key in line.waiting:
+    for key in line.in_order():
         if not kept_apart(index, line.by_key[key], agent, at_ms):
-            return int(key) + line.base
+            return line.place(key)
     return 0
 
 

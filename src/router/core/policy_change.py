@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from router.core.fact_order import ordering_facts
 from router.model.ids import QueueId
-from router.model.policy import Policy, QueuePolicy
+from router.model.policy import Policy
 
-# What an agent can hold depends on these: every agent is weighed anew where one of them changes.
-_CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts", "cap")
+# What an agent can hold depends on these.
+_CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts")
 
 
 class Change(NamedTuple):
@@ -19,15 +19,19 @@ class Change(NamedTuple):
     whole: bool = False
     """Everything has to be made anew."""
     replaced: frozenset[QueueId] = frozenset()
-    """Queues whose contacts stand at other places, ask for something else, or may be offered to more agents at once."""
+    """Queues that are new: of one that had their name before there may be contacts."""
     refiled: frozenset[QueueId] = frozenset()
     """Further queues that require something else of everybody: each of their classes asks for something else as a whole."""
     renewed: frozenset[QueueId] = frozenset()
-    """Queues, those refiled among them, whose lines keep everybody at his place in the line."""
+    """Queues whose lines go by something else, the refiled and shown ones among them; only ranks of one's own move in a line."""
+    shown: frozenset[QueueId] = frozenset()
+    """Those of them whose contacts may be offered to more agents at once than before, or to fewer."""
     lines: bool = False
     """Some channel's times, or what due dates count for: every line learns them."""
     capacity: bool = False
-    """What agents can hold: every agent is weighed anew."""
+    """What agents can hold: it is weighed anew for all who are alike at once."""
+    caps: bool = False
+    """How many contacts agents take within a time, too: that is each agent's own affair."""
     skills: bool = False
     """Which skills there are: agents who have one of them may be qualified for more, or for less."""
     entry: bool = False
@@ -44,23 +48,28 @@ def change_between(before: Policy | None, after: Policy) -> Change:
     replaced: set[QueueId] = set()
     refiled: set[QueueId] = set()
     renewed: set[QueueId] = set()
+    shown: set[QueueId] = set()
     for queue_id, queue in after.queues.items():
         old = before.queues.get(queue_id)
         if old == queue:
             continue
-        # Of a queue that is new there may be lines from an earlier one of that name.
-        if old is None or _stands_elsewhere(old, queue):
+        if old is None:
             replaced.add(queue_id)
-        else:
-            renewed.add(queue_id)
-            if old.requires != queue.requires:
-                refiled.add(queue_id)
+            continue
+        renewed.add(queue_id)
+        if old.requires != queue.requires:
+            refiled.add(queue_id)
+        if old.broadcast != queue.broadcast:
+            shown.add(queue_id)
+    capped = _caps(before) != _caps(after)
     return Change(
         replaced=frozenset(replaced),
         refiled=frozenset(refiled),
         renewed=frozenset(renewed),
+        shown=frozenset(shown),
         lines=before.channels != after.channels or before.across_queues != after.across_queues,
-        capacity=_capacity(before) != _capacity(after),
+        capacity=capped or _capacity(before) != _capacity(after),
+        caps=capped,
         skills=set(before.skills) != set(after.skills),
         entry=(before.entry, before.facts) != (after.entry, after.facts)
         or before.queues.keys() != after.queues.keys(),
@@ -79,9 +88,13 @@ def _concerns_every_contact(before: Policy, after: Policy) -> bool:
 
 def _capacity(policy: Policy) -> list[object]:
     return [
-        (policy.agents.units, policy.agents.cap),
+        policy.agents.units,
         *(tuple(getattr(one, name) for name in _CAPACITY) for one in policy.channels.values()),
     ]
+
+
+def _caps(policy: Policy) -> list[object]:
+    return [policy.agents.cap, *(one.cap for one in policy.channels.values())]
 
 
 def _asks_for_facts(policy: Policy) -> bool:
@@ -95,11 +108,3 @@ def _of_queues(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
         for queue_id, queue in policy.queues.items()
         if queue.agents_when is not None or queue.plan is not None
     }
-
-
-def _stands_elsewhere(old: QueuePolicy, new: QueuePolicy) -> bool:
-    return (
-        old.strict_class != new.strict_class
-        or old.order is not new.order
-        or old.broadcast != new.broadcast
-    )

@@ -27,7 +27,7 @@ def _waiting(state: RoutingState, queue_id: QueueId, channel: str) -> int:
 def _oldest_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int:
     """The longest wait of those that come next in their lines, in whole seconds; 0: nobody waits."""
     lines = state.index.queue_lines.get(queue_id, ())
-    heads = [line.at(line.head).queued_at_ms for line in lines if line.head]
+    heads = [line.by_key[line.first].queued_at_ms for line in lines if line.head]
     return (state.at_ms - min(heads)) // 1000 if heads else 0
 
 

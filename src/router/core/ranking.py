@@ -30,41 +30,42 @@ def rank_key(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int
 
     ``due_after_ms``: the time within which contacts of this queue are to be answered, where due dates are compared.
     """
-    return own_place(contact, queue) + base_of(queue, due_after_ms)
+    base, place = base_of(queue, due_after_ms), own_place(contact, queue)
+    return base - place if queue.order is _NEWEST_FIRST else base + place
 
 
 def base_of(queue: QueuePolicy, due_after_ms: int = 0) -> int:
-    """What the queue adds to the place of everybody in it: when it changes, nobody in a line changes places."""
-    credit_ms = 1000 * queue.priority_s
+    """What the queue makes of everybody's own place: it is added to this, or (``lifo``) subtracted from it.
+
+    So nobody in a line changes places when it becomes another one, and a line is turned round by being read from its other end.
+    """
+    strict, credit_ms = _CLASS_MAX - queue.strict_class << _CLASS_SHIFT, 1000 * queue.priority_s
     if queue.order is _NEWEST_FIRST:
-        return -credit_ms << SEQ_BITS
-    return due_after_ms - credit_ms << SEQ_BITS
+        return strict + _LIFO + (_TIME_MASK - _TIME_OFFSET - credit_ms << SEQ_BITS) + _SEQ_MASK
+    return strict + (_TIME_OFFSET + due_after_ms - credit_ms << SEQ_BITS)
 
 
 def own_place(contact: Contact, queue: QueuePolicy) -> int:
-    """The place among those of the same queue."""
-    strict = contact.strict_class
-    if queue.strict_class > strict:
-        strict = queue.strict_class
-    if contact.raised_class > strict:
-        strict = contact.raised_class
-    credit_ms = 1000 * (contact.priority_s + contact.raised_s)
-    if queue.order is _NEWEST_FIRST:
-        newest = _TIME_MASK - (contact.queued_at_ms + credit_ms + _TIME_OFFSET)
-        place = newest << SEQ_BITS | _SEQ_MASK - contact.orig_seq
-        return (_CLASS_MAX - strict) << _CLASS_SHIFT | _LIFO | place
-    when = contact.queued_at_ms - credit_ms + _TIME_OFFSET
-    return (_CLASS_MAX - strict) << _CLASS_SHIFT | when << SEQ_BITS | contact.orig_seq
+    """The place among those of the same queue, later is larger. Never 0.
 
-
-def plain_place(queue: QueuePolicy) -> int:
-    """What every contact of a ``fifo`` queue has in common that brings no priority or class of its own; 0: another order.
-
-    Its own place is this and its submit, then its ``orig_seq`` in the last ``SEQ_BITS``.
+    Of a contact without a rank of its own it is its submit and its ``orig_seq`` in the last ``SEQ_BITS``, whatever the queue's
+    order and class.
     """
-    if queue.order is _NEWEST_FIRST:
-        return 0
-    return (_CLASS_MAX - queue.strict_class << _CLASS_SHIFT - SEQ_BITS) + _TIME_OFFSET
+    place = contact.queued_at_ms << SEQ_BITS | contact.orig_seq
+    if not has_own_rank(contact):
+        return place
+    ahead = 1000 * (contact.priority_s + contact.raised_s) << SEQ_BITS
+    above = max(contact.strict_class, contact.raised_class) - queue.strict_class
+    if above > 0:
+        ahead += above << _CLASS_SHIFT
+    return place + ahead if queue.order is _NEWEST_FIRST else place - ahead
+
+
+def has_own_rank(contact: Contact) -> bool:
+    """Whether it brings a priority or a class of its own, or its plan has given it one."""
+    return bool(
+        contact.priority_s or contact.strict_class or contact.raised_s or contact.raised_class
+    )
 
 
 def class_of(key: int) -> int:

@@ -38,7 +38,7 @@ class Reach:
         self._fitting = dict.fromkeys(self.channels, 0)
         for agent in state.agents.values():
             index = _profile_of(agent).index
-            self._most_units[index] = max(agent.units, self._most_units.get(index, 0))
+            self._most_units[index] = max(agent.hands.units, self._most_units.get(index, 0))
         for profile in state.index.profile_list:
             if profile is not None:
                 self._take(profile)
@@ -196,10 +196,10 @@ class Reach:
         if profile.index not in self._agent_lacks:
             self._agent_lacks[profile.index] = self._profile_lacks(profile)
         found = self._agent_lacks[profile.index]
-        if self._has_channel(profile, self.channels) and agent.units < self._lightest(
+        if self._has_channel(profile, self.channels) and agent.hands.units < self._lightest(
             profile, self.channels
         ):
-            found = (*found, self._capacity_lack(profile, agent.units, self.channels))
+            found = (*found, self._capacity_lack(profile, agent.hands.units, self.channels))
         return found
 
     def _profile_lacks(self, profile: Profile) -> tuple[Lack, ...]:

@@ -84,7 +84,7 @@ def _skills(line: Line, agent: Agent) -> Values:
 
 
 def _units(line: Line, agent: Agent) -> Values:
-    return {"units_used": agent.units_used, "units": agent.units}
+    return {"units_used": agent.hands.units_used, "units": agent.hands.units}
 
 
 def _last_offer(line: Line, agent: Agent) -> Values:

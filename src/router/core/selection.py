@@ -151,7 +151,8 @@ def _today_key(agent: Agent) -> tuple[int, int]:
 
 
 def _occupancy_key(agent: Agent) -> tuple[int, int]:
-    share = agent.units_used * _SHARE_SCALE // agent.units if agent.units else 0
+    hands = agent.hands
+    share = hands.units_used * _SHARE_SCALE // hands.units if hands.units else 0
     return share, agent.idle_no
 
 

@@ -28,12 +28,7 @@ DERIVED: Final[dict[type, frozenset[str]]] = {
         {
             "offers",
             "assignments",
-            "units",
-            "units_used",
-            "counts",
-            "limits",
-            "loads",
-            "interrupted",
+            "hands",
             "closed",
             "cap_until_ms",
             "room",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from router.core.hands import NO_HANDS, Hands
 from router.core.pace import Learned
 from router.core.rule_counts import RuleCounts
 from router.model.callbacks import CallbackPhase
@@ -209,18 +210,8 @@ class Agent(Struct, kw_only=True, array_like=True):
     """Derived."""
     assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
     """Derived."""
-    units: int = 0
-    """Derived: his own or the policy's."""
-    units_used: int = 0
-    """Derived."""
-    counts: list[int] = field(default_factory=list)
-    """Derived: items that hold capacity, by channel index."""
-    limits: list[int] = field(default_factory=list)
-    """Derived: the most items he may have, by channel index."""
-    loads: list[int] = field(default_factory=list)
-    """Derived: units of those items, by channel index; kept only where channels interrupt others."""
-    interrupted: int = 0
-    """Derived: bits of the channels that items of his interrupt."""
+    hands: Hands = NO_HANDS
+    """Derived: his capacity and what he holds of it, shared with all who are alike in that."""
     closed: int = 0
     """Derived: bits of the channels that he has paused or whose cap he has reached."""
     cap_until_ms: int | None = None

@@ -29,8 +29,6 @@ def _updated(state: RoutingState, e: AgentUpdated) -> None:
     agent = state.agents.get(e.agent_id)
     if agent is None:
         agent = Agent(agent_id=e.agent_id, state=_UPDATED[None], state_since_ms=state.at_ms)
-        agent.counts = [0] * len(state.index.channel_list)
-        agent.loads = [0] * len(state.index.channel_list)
         state.agents[e.agent_id] = agent
         state.agents_joined += 1
         agent.joined_no = state.agents_joined
@@ -50,7 +48,7 @@ def _updated(state: RoutingState, e: AgentUpdated) -> None:
 def _removed(state: RoutingState, e: AgentRemoved) -> None:
     agent = state.agents.pop(e.agent_id)
     assert not agent.offers and not agent.assignments
-    state.index.discharge(agent)
+    state.index.dismiss(agent)
     if len(state.agent_log) > 2 * len(state.agents) + _LOG_SLACK and state.imaging is None:
         state.agent_log = list(state.agents.values())
 

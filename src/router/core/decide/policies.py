@@ -14,6 +14,7 @@ from router.core.state import Contact, RoutingState
 from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
 from router.model.errors import ExpressionProblem, Problem
 from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
+from router.model.ids import QueueId
 from router.model.outcome import Answer
 from router.model.policy import Policy
 from router.model.refusals import RefusalCode, Refused
@@ -40,7 +41,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     drain_to = {
         queue_id: target
         for queue_id, target in sorted(command.drain_to.items())
-        if queue_id in state.tallies and queue_id not in policy.queues
+        if queue_id not in policy.queues and _live_in(state, queue_id)
     }
     step.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
     answer = step.done("policy", str(state.policy_version))
@@ -149,17 +150,24 @@ def _channels_in_use(state: RoutingState, policy: Policy) -> Refused | None:
     return None
 
 
+def _live_in(state: RoutingState, queue_id: QueueId) -> int:
+    """How many live contacts belong to a queue."""
+    tally = state.tallies.get(queue_id)
+    return sum(n for name, n in tally.items() if not name.is_terminal) if tally else 0
+
+
 def _needs_drain(state: RoutingState, command: PublishPolicy) -> Refused | None:
     """A queue with live contacts goes only with a place for them: also those in a conversation may have to wait again."""
     for queue_id in sorted(state.tallies):
         if queue_id in command.policy.queues:
             continue
-        tally = state.tallies[queue_id]
-        live = sum(count for name, count in tally.items() if not name.is_terminal)
+        live = _live_in(state, queue_id)
+        if not live:
+            continue  # Whether it ever had any, a restored engine cannot know.
         target = command.drain_to.get(queue_id)
         if target is not None and target not in command.policy.queues:
             return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}")
-        if target is None and live:
+        if target is None:
             return Refused(
                 code=RefusalCode.DRAIN_REQUIRED,
                 field=f"drain_to.{queue_id}",

@@ -1,0 +1,133 @@
+"""What agents can hold and do hold: one record for all who are alike in it, and whom another policy concerns."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from router.core import index_agents
+from router.core.engine import Engine
+from router.core.hands import Hands
+from router.model import commands as c
+from router.model import events as e
+from router.model.policy import ChannelPolicy
+from tests.builders import a_contact, a_policy, an_agent, offline, ready
+from tests.core.world import World
+from tests.properties.workload import Workload
+
+CHAT = ChannelPolicy(units=30, per_agent_max=3)
+
+
+def a_centre(**agents: Any) -> World:
+    """Everybody takes chats, three at a time, and is READY."""
+    world = World(a_policy(channels={"chat": CHAT}))
+    for name, record in agents.items():
+        world.do(an_agent(name, **record))
+        world.do(ready(name))
+    return world
+
+
+def hands_of(world: World, agent_id: str) -> Hands:
+    """What he holds, as all who hold the same."""
+    return world.engine._state.agents[agent_id].hands
+
+
+def chat(world: World, name: str) -> list[e.Event]:
+    """A chat comes and is accepted by whoever is offered it."""
+    events = world.do(a_contact(name, channel="chat")).events
+    offer = events[-1]
+    if isinstance(offer, e.OfferMade):
+        world.do(c.AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id))
+    return events
+
+
+def test_who_can_hold_and_holds_the_same_is_counted_together() -> None:
+    world = a_centre(ada={}, bob={}, cleo={"channel_max": {"chat": 2}}, dan={"units": 60})
+
+    assert hands_of(world, "ada") is hands_of(world, "bob")
+    assert len({hands_of(world, name) for name in ("ada", "cleo", "dan")}) == 3
+    chat(world, "c1")
+    assert hands_of(world, "ada") is not hands_of(world, "bob")
+    chat(world, "c2")
+    assert hands_of(world, "ada") is hands_of(world, "bob")
+    assert set(hands_of(world, "ada").agents) == {"ada", "bob"}
+    assert world.engine.check() == []
+
+
+def test_another_capacity_concerns_those_alone_for_whom_it_opens_or_closes_a_channel() -> None:
+    world = a_centre(ada={}, bob={}, cleo={}, dan={"channel_max": {"chat": 1}})
+    for number in range(3):
+        chat(
+            world, f"c{number}"
+        )  # Ada, Bob and Cleo have one each; Dan comes last and then is full.
+    chat(world, "c3")
+    chat(world, "c4")  # Ada's second.
+    index = world.engine._state.index
+
+    def concerned(**changes: Any) -> list[str]:
+        policy = world.engine.policy
+        assert policy is not None
+        channel = replace(policy.channels["chat"], **changes)
+        before = {name: agent.room for name, agent in world.engine._state.agents.items()}
+        world.do(c.PublishPolicy(policy=replace(policy, channels={"chat": channel})))
+        assert index.weigh_everybody() == []
+        assert world.engine.check() == []
+        after = {name: agent.room for name, agent in world.engine._state.agents.items()}
+        return [name for name in before if before[name] != after[name]]
+
+    assert concerned(units=35) == []
+    assert concerned(per_agent_max=2) == ["ada"]
+    assert concerned(per_agent_max=1) == ["bob", "cleo"]
+    assert concerned(per_agent_max=2) == ["bob", "cleo"]
+    assert concerned(per_agent_max=3) == ["ada"]
+    assert concerned(units=71) == ["ada", "bob", "cleo"]
+    assert concerned(units=70) == ["bob", "cleo"]
+
+
+def test_more_capacity_is_offered_at_once_in_idle_order() -> None:
+    world = a_centre(ada={"channel_max": {}}, bob={})
+    policy = a_policy(channels={"chat": replace(CHAT, per_agent_max=1)})
+    world.do(c.PublishPolicy(policy=policy))
+    for number in range(4):
+        chat(world, f"c{number}")
+
+    events = world.do(c.PublishPolicy(policy=a_policy(channels={"chat": CHAT}))).events
+
+    offered = [(x.contact_id, x.agent_id) for x in events if isinstance(x, e.OfferMade)]
+    assert offered == [("c2", "ada"), ("c3", "ada")]
+
+
+def test_who_has_gone_is_counted_nowhere() -> None:
+    world = a_centre(ada={}, bob={})
+    world.do(offline("ada"))
+    world.do(c.RemoveAgent(agent_id="ada"))
+    assert set(hands_of(world, "bob").agents) == {"bob"}
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_hands_that_nobody_holds_may_be_forgotten_at_any_time(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(index_agents, "_HANDS_MAX", kept)
+    for seed in range(6):
+        world, draws = World(), Workload(seed)
+        for command in draws.opening():
+            world.do(command)
+        for _ in range(150):
+            draws.pause(world)
+            world.do(draws.next(world))
+        engine = world.engine
+        assert engine.check() == []
+        hands = engine._state.index.hands
+        held = [one for one in hands.values() if one.agents]
+        assert sum(len(one.agents) for one in held) == len(engine._state.agents)
+        assert len(hands) <= max(kept, len(held)) + 1
+        for one in hands.values():
+            for other in (*one.more.values(), *one.less.values()):
+                assert hands[other.key] is other
+        with monkeypatch.context() as patched:
+            patched.setattr(index_agents, "_HANDS_MAX", 10_000)
+            twin = Engine()
+            for at_ms, command in world.asked:
+                twin.handle(command, at_ms)
+        assert twin.digest() == engine.digest()
