@@ -8,6 +8,8 @@ else in between (``look_back``). The records themselves are the publisher's: wha
 
 import asyncio
 from bisect import bisect_right
+from collections import deque
+from itertools import islice
 from operator import itemgetter
 from typing import Final, TypeAlias
 
@@ -23,7 +25,7 @@ _SWEEP_MIN: Final = 4_096
 # So few are gone through faster than anything is looked up.
 _SHORT: Final = 64
 # Events looked at in one go: half a millisecond or so.
-_SLICE: Final = 512
+_SLICE: Final = 128
 _seq_of: Final = itemgetter(0)
 
 
@@ -36,8 +38,8 @@ class Recall:
         self._workspace = workspace
         # What is indexed: the events after the first number, up to the second.
         self._after = self._until = publisher.last_seq(workspace)
-        self._agents: dict[str, list[Past]] = {}
-        self._gateways: dict[str, list[Past]] = {}
+        self._agents: dict[str, deque[Past]] = {}
+        self._gateways: dict[str, deque[Past]] = {}
         self._looking = asyncio.Lock()
 
     async def look_back(self, after_seq: int) -> None:
@@ -60,8 +62,10 @@ class Recall:
             ]
         while self._missing(after_seq):
             self._look_further(after_seq)
-        found = (self._agents if role == "agent" else self._gateways).get(subject, [])
-        return found[bisect_right(found, after_seq, key=_seq_of) :]
+        found = (self._agents if role == "agent" else self._gateways).get(subject)
+        if found is None:
+            return []
+        return list(islice(found, bisect_right(found, after_seq, key=_seq_of), None))
 
     def _is_short(self, after_seq: int) -> bool:
         return self._publisher.last_seq(self._workspace) - after_seq <= _SHORT
@@ -84,16 +88,16 @@ class Recall:
         newest = self._publisher.last_seq(self._workspace)
         until = min(self._until + _SLICE, newest)
         for of, name, past in self._by_name(self._until, until):
-            of.setdefault(name, []).extend(past)
+            of.setdefault(name, deque()).extend(past)
         # What is older, as far as the slice has room for it.
         after = max(self._after - _SLICE + (until - self._until), min(after_seq, self._after))
         for of, name, past in self._by_name(after, self._after):
-            of[name] = past + of.get(name, [])
+            of.setdefault(name, deque()).extendleft(reversed(past))
         self._after, self._until = after, until
 
     def _by_name(
         self, after_seq: int, until_seq: int
-    ) -> list[tuple[dict[str, list[Past]], str, list[Past]]]:
+    ) -> list[tuple[dict[str, deque[Past]], str, list[Past]]]:
         """The events after the one number, up to the other, by who hears of them: the index, the name, what he hears."""
         if after_seq >= until_seq:
             return []
