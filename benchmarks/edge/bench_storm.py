@@ -7,11 +7,15 @@ that the router asked for. Each sends its `ping` every 20 s, as clients should; 
 
 1. *Before*: the latency of those served, from due to offer.
 2. **Ready**: the ten thousand say `set_state` ready, spread over one second. How long until all have their (durable) answers?
-3. **Reconnect**: the ten thousand cables are pulled within half a second. Each comes back with that backoff and `resume`.
+3. **Reconnect**: the ten thousand cables are pulled at once. Each comes back with that backoff and `resume`.
    How long until all are resumed (or welcomed anew, where more was missed than the router keeps; counted)?
 
 Meanwhile: what becomes of the latency of those who stayed, and the longest pause of the router's loop: a probe on a socket of its
 own sends a `ping` every 5 ms, which the router answers without writer or journal.
+
+Those who stay, their gateways and the probe are this process; the ten thousand are another (`crowd.py`), which shares the
+load's CPU and stands behind this one. Both say how late they were themselves: a latency is marked where who measured it was
+late by more than a quarter of it, the storm where its attempts began more than a second late (p99).
 
 The settings are the defaults, but for the number of sockets; `--history` sets the number of records kept for those who resume.
 
@@ -21,25 +25,23 @@ The settings are the defaults, but for the number of sockets; `--history` sets t
 import argparse
 import asyncio
 import gc
-import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 from msgspec import Struct
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.edge.alarm import Alarm
+from benchmarks.edge.crowd import CrowdProcess, Orders, Told, ping
 from benchmarks.edge.histogram import Histogram
 from benchmarks.edge.load import Load, poisson
 from benchmarks.edge.servers import Target, prepare, router
-from benchmarks.edge.sockets import Desktop, Heard, RefusedUpgrade, Socket
+from benchmarks.edge.sockets import Heard, Socket
 from benchmarks.figures import Figure, Result, finish, parser
-from router.client.backoff import Backoff
-from router.model.states import AgentState
 from router.wire import frames as f
 
 SERVED: Final = 500
@@ -52,9 +54,9 @@ queues: {support: {cool_down_s: 0}, away: {cool_down_s: 0}}
 BEFORE_S: Final = 5.0
 CALM_S: Final = 3.0
 PROBE_S: Final = 0.005
-_PULLED_AT_ONCE: Final = 50
-PING_EVERY_S: Final = 20.0
-GIVE_UP_S: Final = 60.0
+# Fewer a second than the limits let in.
+_APART_S: Final = 0.004
+_CROWD_LATE_MS: Final = 1_000.0
 
 
 class Phase(Struct):
@@ -63,144 +65,77 @@ class Phase(Struct):
     offers: Histogram
     pauses: Histogram
     lateness: Histogram
-    """Of the load generator: from due to sent."""
+    """Of this process: from due to sent."""
+    began_s: float
+    server_s: float
+    """What the server had used of its CPU when it began; when it has ended, what it used meanwhile."""
     seconds: float = 0.0
+
+    def p99_ms(self) -> float:
+        """From due to offer."""
+        return self.offers.quantile(0.99) / 1e6
+
+    def limit(self) -> str | None:
+        """What stands in the way of believing it."""
+        late_ms = self.lateness.quantile(0.99) / 1e6
+        return (
+            f"load generator itself late, p99 {late_ms:.1f} ms"
+            if late_ms > self.p99_ms() / 4
+            else None
+        )
 
 
 class Found(Struct, kw_only=True):
     """All of it."""
 
-    before: Phase
-    ready: Phase
-    storm: Phase
-    after: Phase
-    answers: Counter[str]
-    refused: int
-    lost_again: Counter[str]
-    failed: Counter[str]
+    phases: dict[str, Phase]
+    """``before``, ``ready``, ``calm``, ``storm``, ``after``: in this order."""
+    seconds: list[Histogram]
+    """Of the storm: due → offer, second by second."""
+    ready: Told
+    storm: Told
     rss_mib: float
-    generator_busy: float
     errors: dict[str, int]
 
 
-class Storm:
-    """Desktops that come back, a probe, and those who are served meanwhile."""
+class Stayers:
+    """Those who are served all the time, and what is measured of it."""
 
-    def __init__(self, target: Target, options: argparse.Namespace) -> None:
+    def __init__(self, target: Target) -> None:
         self.load = Load(target)
-        self._options = options
-        self._chance = random.Random(1)
-        self.away: dict[str, Desktop] = {}
-        self.lost_again: Counter[str] = Counter()
-        """Desktops that were back and lost their connection anew, by close code."""
-        self._returns: set[asyncio.Task[None]] = set()
-        self.answers: Counter[str] = Counter()
-        """How those who came back were received: resumed or welcomed."""
-        self.failed: Counter[str] = Counter()
-        """Attempts that came to nothing without a word about when to come back."""
-        self.refused = 0
+        self._target = target
+        self.phases: dict[str, Phase] = {}
+        self._phase: Phase | None = None
         self.pauses = Histogram()
         self._asked_ns = 0
 
     async def connect(self) -> None:
-        """Everybody, by the limits."""
+        """All who stay, and the probe."""
         load = self.load
-        served, away = load.target.desktops[:SERVED], load.target.desktops[SERVED:]
-        load.desktops = list(await asyncio.gather(*(self._enter(*both) for both in served)))
-        await asyncio.gather(*(self._come_back(*both) for both in away))
-        for name, token in load.target.gateways:
-            gateway = Socket("/v1/gateway", name, token)
-            gateway.hear = load.heard_at_gateway
-            await load.open(gateway)
-            load.gateways.append(gateway)
+        for name, token in load.target.desktops:
+            load.desktops.append(await load.connect_desktop(name, token))
+            await asyncio.sleep(_APART_S)
+        await load.connect_gateways()
+        await load.all_ready(load.desktops)
         self._probe = load.gateways.pop()
         self._probe.hear = self._heard_by_probe
-        await load.all_ready(load.desktops)
-        for counter in (self.answers, self.lost_again, self.failed):
-            counter.clear()
-        self.refused = 0
 
-    async def _enter(self, name: str, token: str, resume: str | None = None) -> Desktop:
-        """Connect as the client does: again and again, with its backoff."""
-        backoff = Backoff(uniform=self._chance.uniform)
-        hint_s: float | None = None
-        while True:
-            await asyncio.sleep(backoff.next_s(hint_s))
-            hint_s = None
-            try:
-                desktop = await self.load.connect_desktop(name, token, resume=resume)
-            except RefusedUpgrade as refused:
-                hint_s = refused.retry_after_s
-                self.refused += 1
-            except (ConnectionError, TimeoutError) as error:
-                # As the client does: it is not over before the router said so.
-                self.failed[str(error) or type(error).__name__] += 1
-            else:
-                self.answers[desktop.welcomed.result().type] += 1
-                return desktop
+    def begin(self, name: str) -> None:
+        """From now on, everything counts for this part."""
+        self.end()
+        offers, pauses, lateness = Histogram(), Histogram(), Histogram()
+        self.load.offers, self.pauses, self.load.lateness = offers, pauses, lateness
+        server_s = self._target.process.cpu_s()
+        phase = Phase(offers, pauses, lateness, time.perf_counter(), server_s)
+        self._phase = self.phases[name] = phase
 
-    async def _come_back(self, name: str, token: str, resume: str | None = None) -> None:
-        """Be there, and whenever the connection is lost, be there again."""
-        desktop = await self._enter(name, token, resume)
-        self.away[name] = desktop
+    def end(self) -> None:
+        """The part is over."""
+        phase, self._phase = self._phase, None
+        if phase is not None:
+            phase.seconds = time.perf_counter() - phase.began_s
+            phase.server_s = self._target.process.cpu_s() - phase.server_s
 
-        def lost(_: Socket) -> None:
-            self.lost_again[str(desktop.close_code)] += 1
-            self._return(desktop)
-
-        desktop.on_lost = lost
-
-    def _return(self, desktop: Desktop) -> None:
-        self.away.pop(desktop.name, None)
-        returning = self._come_back(desktop.name, desktop.token, desktop.position)
-        task = asyncio.get_running_loop().create_task(returning)
-        self._returns.add(task)
-        task.add_done_callback(self._returns.discard)
-
-    # --- the storms -----------------------------------------------------------------------------------------
-    async def all_ready(self) -> float:
-        """All go ready within a second; how long until the last has its answer."""
-        began = time.perf_counter()
-        waiting = len(self.away)
-        done = asyncio.get_running_loop().create_future()
-
-        def heard(frame: Heard) -> None:
-            nonlocal waiting
-            if frame.id == "r":
-                waiting -= 1
-                if frame.type != "ok":
-                    self.load.errors[f"set_state: {frame.code}"] += 1
-                if not waiting:
-                    done.set_result(None)
-
-        away = list(self.away.values())
-        for number, desktop in enumerate(away):
-            desktop.hear = heard
-            while time.perf_counter() - began < number / len(away):  # noqa: ASYNC110  (a time is waited for)
-                await asyncio.sleep(0)
-            desktop.say(f.SetState(id="r", state=AgentState.READY))
-        await asyncio.wait_for(done, GIVE_UP_S)
-        return time.perf_counter() - began
-
-    async def reconnect(self) -> float:
-        """All cables are pulled; how long until the last is back."""
-        count, began = len(self.away), time.perf_counter()
-        for number, desktop in enumerate(list(self.away.values())):
-            desktop.close()
-            self._return(desktop)
-            if number % _PULLED_AT_ONCE == 0:
-                await asyncio.sleep(
-                    0
-                )  # Or the load generator would be late for those who stayed, by itself.
-        try:
-            async with asyncio.timeout(GIVE_UP_S):
-                while len(self.away) < count:  # noqa: ASYNC110  (some may be lost again)
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            self.load.errors["not back"] += count - len(self.away)
-        return time.perf_counter() - began
-
-    # --- what goes on all the time ------------------------------------------------------------------------------
     async def probe(self) -> None:
         """Ask the loop whether it is there, for ever."""
         while True:
@@ -214,67 +149,71 @@ class Storm:
             self.pauses.add(time.perf_counter_ns() - self._asked_ns)
             self._asked_ns = 0
 
-    async def ping(self) -> None:
-        """Each desktop in its turn, all in 20 s, for ever."""
-        turn = 0
+    async def submit(self, rate: float) -> None:
+        """Contacts that are due at so many a second (Poisson), for ever.
+
+        Exact without turning all the time, as ``Load.open_loop`` does: the crowd needs this CPU as well.
+        """
+        alarm = Alarm()
+        began_ns = time.perf_counter_ns()
+        try:
+            for after_s in poisson(rate, 600):
+                due_ns = began_ns + int(after_s * 1e9)
+                if due_ns > time.perf_counter_ns():
+                    await alarm.wait_until(due_ns)
+                self.load.submit(due_ns)
+        finally:
+            alarm.close()
+
+    async def by_the_second(self, into: list[Histogram]) -> None:
+        """Keep the offers of each second apart, for ever; together they are the phase's."""
         while True:
-            everybody = [*self.load.desktops, *self.away.values()]
-            for _ in range(max(1, len(everybody) // int(PING_EVERY_S * 50))):
-                turn = (turn + 1) % len(everybody)
-                everybody[turn].say(f.Ping(id="p"))
-            await asyncio.sleep(0.02)
+            into.append(Histogram())
+            self.load.offers = into[-1]
+            await asyncio.sleep(1)
 
-    def phase(self) -> Phase:
-        """From now on, everything counts for this part."""
-        self.load.offers, self.pauses, self.load.lateness = Histogram(), Histogram(), Histogram()
-        return Phase(self.load.offers, self.pauses, self.load.lateness)
+    def everybody(self) -> list[Socket]:
+        """Who sends a ``ping`` now and then."""
+        return [*self.load.desktops]
 
 
-async def measure(target: Target, options: argparse.Namespace) -> Found:
-    """Connect, and let it storm."""
-    storm = Storm(target, options)
-    load = storm.load
-    await storm.connect()
-    beside = [
-        asyncio.create_task(storm.probe()),
-        asyncio.create_task(storm.ping()),
-        asyncio.create_task(load.open_loop(poisson(options.rate, 600), load.submit, rest_s=0.001)),
+async def measure(stayers: Stayers, crowd: CrowdProcess, options: argparse.Namespace) -> Found:
+    """Let it storm."""
+    load = stayers.load
+    beside: list[asyncio.Task[Any]] = [
+        asyncio.create_task(stayers.probe()),
+        asyncio.create_task(ping(stayers.everybody)),
+        asyncio.create_task(stayers.submit(options.rate)),
     ]
+    seconds: list[Histogram] = []
     try:
         await asyncio.sleep(2.0)
-        used, began = time.process_time(), time.perf_counter()
-        before = storm.phase()
+        stayers.begin("before")
         await asyncio.sleep(BEFORE_S)
-        ready = storm.phase()
-        ready.seconds = await storm.all_ready()
-        storm.phase()
+        stayers.begin("ready")
+        ready = await crowd.order("ready")
+        stayers.begin("calm")
         await asyncio.sleep(CALM_S)
-        gone = storm.phase()
-        gone.seconds = await storm.reconnect()
-        after = storm.phase()
+        stayers.begin("storm")
+        watching = asyncio.create_task(stayers.by_the_second(seconds))
+        storm = await crowd.order("reconnect")
+        watching.cancel()
+        stayers.phases["storm"].offers = sum(seconds, Histogram())
+        stayers.begin("after")
         await asyncio.sleep(BEFORE_S / 2)
-        busy = (time.process_time() - used) / (time.perf_counter() - began)
+        stayers.end()
     finally:
         for task in beside:
             task.cancel()
     await load.settle()
-    found = Found(
-        before=before,
+    return Found(
+        phases=stayers.phases,
+        seconds=seconds,
         ready=ready,
-        storm=gone,
-        after=after,
-        answers=storm.answers,
-        refused=storm.refused,
-        rss_mib=target.process.rss_bytes() / 2**20,
-        generator_busy=busy,
-        lost_again=storm.lost_again,
-        failed=storm.failed,
-        errors=dict(load.wrong),
+        storm=storm,
+        rss_mib=load.target.process.rss_bytes() / 2**20,
+        errors=dict(load.wrong) | ready.errors | storm.errors,
     )
-    load.close()
-    for desktop in storm.away.values():
-        desktop.close()
-    return found
 
 
 async def run(options: argparse.Namespace) -> Found:
@@ -296,23 +235,26 @@ async def run(options: argparse.Namespace) -> Found:
             settings=settings,
             record_of=record_of,
         ) as target:
-            return await measure(target, options)
+            away = target.desktops[SERVED:]
+            target.desktops = target.desktops[:SERVED]
+            stayers = Stayers(target)
+            with CrowdProcess(Orders(port=target.port, desktops=away)) as crowd:
+                await crowd.order("connect")
+                await stayers.connect()
+                try:
+                    return await measure(stayers, crowd, options)
+                finally:
+                    stayers.load.close()
 
 
 def figures_of(found: Found, desktops: int) -> list[Figure]:
     """What it came to."""
-    before_ms = found.before.offers.quantile(0.99) / 1e6
-    limit = (
-        None if found.generator_busy < 0.8 else f"load generator {found.generator_busy:.0%} busy"
-    )
+    before, ready, storm = (found.phases[name] for name in ("before", "ready", "storm"))
+    before_ms = before.p99_ms()
 
-    def p99_ms(phase: Phase) -> float:
-        return phase.offers.quantile(0.99) / 1e6
-
-    late_ms = found.storm.lateness.quantile(0.99) / 1e6
-    limit_of_p99 = limit
-    if late_ms > p99_ms(found.storm) / 4:
-        limit_of_p99 = f"load generator itself late, p99 {late_ms:.0f} ms"
+    def limit_of(told: Told) -> str | None:
+        late_ms = told.late_p99_ms
+        return f"the crowd itself late, p99 {late_ms:.0f} ms" if late_ms > _CROWD_LATE_MS else None
 
     return [
         Figure(
@@ -322,12 +264,12 @@ def figures_of(found: Found, desktops: int) -> list[Figure]:
             unit="s",
             better="lower",
             floor=1.0,
-            limit=limit,
+            limit=limit_of(found.ready),
         ),
         Figure(
             id="ready.p99_ms",
             title="  due → offer of those served meanwhile, p99",
-            value=p99_ms(found.ready),
+            value=ready.p99_ms(),
             unit="ms",
             better="lower",
             floor=before_ms,
@@ -335,10 +277,10 @@ def figures_of(found: Found, desktops: int) -> list[Figure]:
         Figure(
             id="ready.pause_ms",
             title="  longest pause of the loop",
-            value=found.ready.pauses.max / 1e6,
+            value=ready.pauses.max / 1e6,
             unit="ms",
             better="lower",
-            floor=found.before.pauses.max / 1e6,
+            floor=before.pauses.max / 1e6,
         ),
         Figure(
             id="reconnect_s",
@@ -347,25 +289,25 @@ def figures_of(found: Found, desktops: int) -> list[Figure]:
             unit="s",
             better="lower",
             target=30,
-            limit=limit,
+            limit=limit_of(found.storm),
         ),
         Figure(
             id="reconnect.resumed",
             title="  came back by resume (the others by a new welcome)",
-            value=found.answers["resumed"] / desktops,
+            value=found.storm.answers.get("resumed", 0) / desktops,
             unit="share",
             better="higher",
         ),
         Figure(
             id="reconnect.refused",
             title="  upgrades refused for now, for each desktop",
-            value=found.refused / desktops,
+            value=found.storm.refused / desktops,
             unit="",
         ),
         Figure(
             id="reconnect.failed",
             title="  attempts without an answer, and connections lost again",
-            value=found.failed.total() + found.lost_again.total(),
+            value=sum(found.storm.failed.values()) + sum(found.storm.lost_again.values()),
             unit="",
             better="lower",
             target=0,
@@ -373,16 +315,16 @@ def figures_of(found: Found, desktops: int) -> list[Figure]:
         Figure(
             id="reconnect.p99_of_before",
             title="  due → offer of those who stayed, p99: during / before",
-            value=p99_ms(found.storm) / before_ms,
+            value=storm.p99_ms() / before_ms,
             unit="ratio",
             better="lower",
             target=2,
-            limit=limit_of_p99,
+            limit=storm.limit() or before.limit(),
         ),
         Figure(
             id="reconnect.p99_ms",
             title="  due → offer of those who stayed, p99",
-            value=p99_ms(found.storm),
+            value=storm.p99_ms(),
             unit="ms",
             better="lower",
             floor=before_ms,
@@ -390,10 +332,10 @@ def figures_of(found: Found, desktops: int) -> list[Figure]:
         Figure(
             id="reconnect.pause_ms",
             title="  longest pause of the loop",
-            value=found.storm.pauses.max / 1e6,
+            value=storm.pauses.max / 1e6,
             unit="ms",
             better="lower",
-            floor=found.before.pauses.max / 1e6,
+            floor=before.pauses.max / 1e6,
         ),
     ]
 
@@ -408,24 +350,19 @@ def main() -> int:
     )
     options = arguments.parse_args()
     options.desktops = options.desktops or (3_000 if options.quick else 10_000)
-    prepare(options.desktops + SERVED)
+    prepare(SERVED)
     gc.disable()  # Its pauses would count as the router's.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(run(options))
-    for name, phase in (
-        ("before", found.before),
-        ("ready", found.ready),
-        ("storm", found.storm),
-        ("after", found.after),
-    ):
+    for name, phase in found.phases.items():
         print(
-            f"{name:7} due → offer {_ms(phase.offers)} ms, pauses {_ms(phase.pauses)} ms, generator late {_ms(phase.lateness)} ms "
-            f"(p50/p99/max), {phase.seconds:.1f} s"
+            f"{name:7} due → offer {_ms(phase.offers)} ms, pauses {_ms(phase.pauses)} ms, late {_ms(phase.lateness)} ms "
+            f"(p50/p99/max), {phase.seconds:.1f} s, server {phase.server_s / phase.seconds:.0%} busy"
         )
-    print(
-        f"came back: {dict(found.answers)}, refused {found.refused:,} times, failed {dict(found.failed) or 'never'}, "
-        f"lost again {dict(found.lost_again) or 'none'}; memory {found.rss_mib:.0f} MiB; generator {found.generator_busy:.0%} busy"
-    )
+    print("storm, second by second:", *(_ms(one) for one in found.seconds))
+    for told in (found.ready, found.storm):
+        print(told)
+    print(f"memory {found.rss_mib:.0f} MiB")
     result = Result(
         name="bench_storm",
         what=(
@@ -433,7 +370,14 @@ def main() -> int:
             "yardstick: before the storm"
         ),
         figures=figures_of(found, options.desktops),
-        details={"errors": found.errors, "history": options.history},
+        details={
+            "errors": found.errors,
+            "history": options.history,
+            "late_p99_ms": {
+                name: phase.lateness.quantile(0.99) / 1e6 for name, phase in found.phases.items()
+            },
+            "crowd": {"ready": found.ready, "storm": found.storm},
+        },
     )
     finish(result, options)
     if found.errors:

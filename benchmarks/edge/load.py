@@ -85,13 +85,17 @@ class Load:
                 return await self.connect_desktop(name, token)
 
         self.desktops = await asyncio.gather(*(one(*both) for both in self.target.desktops))
+        await self.connect_gateways()
+        if ready:
+            await self.all_ready(self.desktops)
+
+    async def connect_gateways(self) -> None:
+        """Connect those who submit."""
         for name, token in self.target.gateways:
             gateway = Socket("/v1/gateway", name, token)
             gateway.hear, gateway.on_lost = self.heard_at_gateway, self._lost
             await self.open(gateway)
             self.gateways.append(gateway)
-        if ready:
-            await self.all_ready(self.desktops)
 
     async def connect_desktop(self, name: str, token: str, *, resume: str | None = None) -> Desktop:
         """One desktop, welcomed or resumed. Raises ConnectionError and TimeoutError."""

@@ -1,5 +1,7 @@
 """The past by whom it is for says what going through all of it would say, whoever asks for how much in whatever order."""
 
+import asyncio
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,3 +100,29 @@ def test_after_a_long_time_the_old_is_not_kept_by_it() -> None:
         after_seq, "agent", "ada"
     )
     assert sum(map(len, centre.recall._agents.values())) <= 100
+
+
+async def test_a_long_past_is_gone_through_a_slice_at_a_time_while_more_happens() -> None:
+    centre = Centre()
+    centre.publish(_KEPT_RECORDS)
+    after_seq = 1
+    turns = 0
+
+    async def go_on() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+            if turns % 4 == 0 and turns < 40:
+                centre.publish(1)
+
+    beside = asyncio.create_task(go_on())
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(centre.recall.look_back(after_seq + n) for n in range(20)))
+    beside.cancel()
+    assert turns > 2
+    newest = len(centre.past)
+    for back in range(0, 200, 17):
+        for role, subject in (("agent", "ada"), ("gateway", "web")):
+            found = centre.recall.since(newest - back, role=role, subject=subject)
+            assert found == centre.expected(newest - back, role, subject)

@@ -67,7 +67,10 @@ class Arrival:
         seat = self._seat
         now = await self._writer.ask(seat.workspace, _nothing)
         after = resume_after(resume, gen=now.gen, seq=now.seq)
-        if after is None or self._hub.missed(seat, now.gen, after) is None:
+        if after is None:
+            return False
+        await self._hub.look_back(seat, now.gen, after)
+        if seat.is_closing or self._hub.missed(seat, now.gen, after) is None:
             return False
         await seat.write([self._resumed(now, after)])
         return await self._catch_up(now.gen, after)
@@ -75,7 +78,10 @@ class Arrival:
     async def _catch_up(self, gen: str, after: int) -> bool:
         """Send what has happened after an event, and go live at the very point where it ends."""
         seat = self._seat
-        while not seat.is_closing:
+        while True:
+            await self._hub.look_back(seat, gen, after)
+            if seat.is_closing:
+                return False
             events = self._hub.missed(seat, gen, after)
             if events is None:
                 return False
@@ -86,7 +92,6 @@ class Arrival:
                 return True
             await seat.write([_event_frame(event) for event in events])
             after = events[-1][0]
-        return False
 
     def _resumed(self, now: Answered[None], after: int) -> Resumed:
         seat = self._seat

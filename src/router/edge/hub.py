@@ -153,16 +153,31 @@ class Hub:
         self._seen_off.discard(seat)
         self._note_empty()
 
+    async def look_back(self, seat: Seat, gen: str, after_seq: int) -> None:
+        """Before ``missed``, so that this need not go through the whole past in one go."""
+        recall = self._recall(seat.workspace, gen)
+        if recall is not None and seat.role in ("agent", "gateway"):
+            await recall.look_back(after_seq)
+
+    def _recall(self, workspace: str, gen: str) -> Recall | None:
+        """None: nobody is there any more."""
+        room = self._rooms.get(workspace)
+        if room is None:
+            return None
+        if room.recall is None or room.recall.gen != gen:
+            room.recall = Recall(self._publisher, workspace, gen)
+        return room.recall
+
     def missed(self, seat: Seat, gen: str, after_seq: int) -> list[Past] | None:
         """What the seat may see after an event, as (seq, at_ms, event); none: too long ago to tell."""
         count_max = self._settings.resume_count_max
         of_all = self._publisher.last_seq(seat.workspace) - after_seq
         if seat.role not in ("agent", "gateway") and of_all > count_max:
             return None  # All of it is its own.
-        room = self._rooms[seat.workspace]
-        if room.recall is None or room.recall.gen != gen:
-            room.recall = Recall(self._publisher, seat.workspace, gen)
-        past = room.recall.since(after_seq, role=seat.role, subject=seat.subject)
+        recall = self._recall(seat.workspace, gen)
+        if recall is None:
+            return None
+        past = recall.since(after_seq, role=seat.role, subject=seat.subject)
         if past is not None and len(past) > count_max:
             return None
         return past

@@ -4,9 +4,11 @@ Listeners are called synchronously, after the commit and before anybody gets an 
 raise: what they raise ends the process. A listener sees every record of every workspace; it picks its own.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from operator import attrgetter
+from typing import Final, TypeAlias, cast
 
 from msgspec import Struct
 
@@ -27,20 +29,56 @@ class Published(Struct, frozen=True, gc=False):
     record: Record
 
 
+# Entries of records that are gone, before the list is made shorter.
+_GONE_MIN: Final = 64
+
+_first_seq_of: Final = attrgetter("first_seq")
+_last_seq_of: Final = attrgetter("last_seq")
+
 Listener: TypeAlias = Callable[[Published], None]
 
 
 class _Ring:
-    """The newest records of one workspace, without a gap."""
+    """The newest records of one workspace, without a gap.
 
-    __slots__ = ("forgotten", "gen", "last_seq", "records")
+    A list, not a deque: somebody who was away begins in the middle, and there a deque is slow.
+    """
+
+    __slots__ = ("_begin", "_records", "forgotten", "gen", "last_seq")
 
     def __init__(self, gen: str, last_seq: int) -> None:
         self.gen = gen
         self.last_seq = last_seq
-        self.records: deque[Record] = deque()
+        self._records: list[Record | None] = []
+        """From ``_begin`` on; what is before it is gone."""
+        self._begin = 0
         self.forgotten = 0
         """Entries in the publisher's order whose record this ring has dropped already."""
+
+    def __len__(self) -> int:
+        return len(self._records) - self._begin
+
+    @property
+    def oldest(self) -> Record | None:
+        """The oldest that is kept."""
+        return self._records[self._begin] if self else None
+
+    def append(self, record: Record) -> None:
+        self._records.append(record)
+
+    def drop_oldest(self) -> None:
+        # One at a time, so that the memory of thousands is never given back in one go.
+        self._records[self._begin] = None
+        self._begin += 1
+        if self._begin > _GONE_MIN + len(self):
+            del self._records[: self._begin]
+            self._begin = 0
+
+    def between(self, after_seq: int, until_seq: int) -> list[Record]:
+        records = self._records
+        begin = bisect_right(records, after_seq, self._begin, key=_last_seq_of)
+        end = bisect_right(records, until_seq, begin, key=_first_seq_of)
+        return cast(list[Record], records[begin:end])
 
 
 class Publisher:
@@ -94,13 +132,11 @@ class Publisher:
         """
         if not self.reaches(workspace, gen, after_seq):
             return None
-        missed: list[Record] = []
-        for record in reversed(self._rings[workspace].records):
-            if record.last_seq <= after_seq:
-                break
-            missed.append(record)
-        missed.reverse()
-        return missed
+        return self.between(workspace, after_seq, self._rings[workspace].last_seq)
+
+    def between(self, workspace: WorkspaceId, after_seq: int, until_seq: int) -> list[Record]:
+        """The kept records that hold an event after the one number, up to the other; oldest first."""
+        return self._rings[workspace].between(after_seq, until_seq)
 
     def reaches(self, workspace: WorkspaceId, gen: str, after_seq: int) -> bool:
         """Whether ``since`` has an answer."""
@@ -112,17 +148,17 @@ class Publisher:
     def forgotten_seq(self, workspace: WorkspaceId) -> int:
         """The newest event that is not kept any more."""
         ring = self._rings[workspace]
-        return ring.records[0].first_seq - 1 if ring.records else ring.last_seq
+        return ring.last_seq if ring.oldest is None else ring.oldest.first_seq - 1
 
     def last_seq(self, workspace: WorkspaceId) -> int:
         """The number of the newest durable event."""
         return self._rings[workspace].last_seq
 
     def _keep(self, ring: _Ring, workspace: WorkspaceId, record: Record) -> None:
-        ring.records.append(record)
+        ring.append(record)
         self._order.append(workspace)
-        if len(ring.records) > self._workspace_records_max:
-            ring.records.popleft()
+        if len(ring) > self._workspace_records_max:
+            ring.drop_oldest()
             ring.forgotten += 1
         while len(self._order) > self._records_max:
             self._forget_oldest()
@@ -132,4 +168,4 @@ class Publisher:
         if ring.forgotten:
             ring.forgotten -= 1
         else:
-            ring.records.popleft()
+            ring.drop_oldest()
