@@ -10,7 +10,6 @@ from typing import Final, Protocol
 
 import structlog
 
-from router.edge.readiness import Readiness
 from router.wire.close_codes import CloseCode
 from router.wire.rfc6455 import (
     CLOSE,
@@ -51,7 +50,6 @@ class Socket(asyncio.Protocol):
         "_answers_until_s",
         "_blocked",
         "_closing",
-        "_fd",
         "_heard_at_s",
         "_heartbeat_s",
         "_held_back",
@@ -60,7 +58,6 @@ class Socket(asyncio.Protocol):
         "_owner",
         "_paused",
         "_reader",
-        "_readiness",
         "_timer",
         "_waiting",
         "transport",
@@ -77,9 +74,6 @@ class Socket(asyncio.Protocol):
         self._waiting: list[Message] | None = None
         """While held back: what has come and was not passed on."""
         self._held_back = self._paused = self._closing = self._lost = False
-        self._readiness: Readiness | None = None
-        """Who reads; none: the transport."""
-        self._fd = -1
         self._blocked: asyncio.Future[None] | None = None
         self._heard_at_s = self._loop.time()
         self._answers_until_s: float | None = None
@@ -91,24 +85,6 @@ class Socket(asyncio.Protocol):
         self._owner = owner
 
     # --- reading ----------------------------------------------------------------------------------
-    def read_in_turn(self, readiness: Readiness) -> None:
-        """Have it read from in its turn, not by the transport; where that cannot be, nothing changes."""
-        transport = self.transport
-        raw = transport.get_extra_info("socket")
-        if raw is None or transport.get_extra_info("sslcontext") is not None or self._paused:
-            return
-        if transport.is_closing():
-            return
-        transport.pause_reading()
-        self._readiness, self._fd = readiness, raw.fileno()
-        readiness.add(self._fd, self)
-
-    def leave_to_the_loop(self) -> None:
-        """From now on the transport reads."""
-        self._readiness = None
-        if not self._paused and not self.transport.is_closing():
-            self.transport.resume_reading()
-
     def data_received(self, data: bytes) -> None:
         self._heard_at_s = self._loop.time()
         messages = self._reader.feed(data)
@@ -137,19 +113,13 @@ class Socket(asyncio.Protocol):
             self._waiting += messages
         if not self._paused and not self.transport.is_closing():
             self._paused = True
-            if self._readiness is not None:
-                self._readiness.remove(self._fd)
-            else:
-                self.transport.pause_reading()
+            self.transport.pause_reading()
 
     def _read_on(self) -> None:
         if self._paused and not self.transport.is_closing():
             self._paused = False
             self._heard_at_s = self._loop.time()  # It could not be heard.
-            if self._readiness is not None:
-                self._readiness.add(self._fd, self)
-            else:
-                self.transport.resume_reading()
+            self.transport.resume_reading()
 
     def _pass_on(self, messages: list[Message]) -> None:
         owner = self._owner
@@ -250,9 +220,6 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._readiness is not None:
-            self._readiness.remove(self._fd)
-            self._readiness = None
         self._timer.cancel()
         self.resume_writing()
         owner, self._owner = self._owner, None

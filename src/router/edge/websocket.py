@@ -5,7 +5,6 @@ understand. Tokens come in the ``Authorization`` header or in ``hello``, never i
 """
 
 import random
-import select
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, cast
 
@@ -19,7 +18,6 @@ from router.edge.house import House
 from router.edge.http_connection import HttpConnection
 from router.edge.hub import Hub
 from router.edge.problems import ProblemRaised
-from router.edge.readiness import Readiness
 from router.edge.socket import Socket
 from router.edge.upgrades import Upgrades, UpgradeTurnedAway
 from router.settings import SocketSettings
@@ -33,8 +31,6 @@ PATHS: Final = {
 }
 # A refused client comes back after a time of its own, so that a crowd does not come back as a crowd.
 _RETRY_AFTER_S: Final = (1, 10)
-
-_HAS_EPOLL: Final = hasattr(select, "epoll")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,7 +53,6 @@ class SocketDoor:
         )
         self._connections: set[Connection] = set()
         self._opening = 0
-        self._readiness: Readiness | None = None
         self._upgrades = Upgrades(self._limits)
         self.turn_away = UpgradeTurnedAway(backend, self._upgrades).answer
         """For the server: a connection's first bytes, where they are an upgrade for which there is no room just now."""
@@ -85,9 +80,6 @@ class SocketDoor:
         """Whoever is still there when the server closes is cut off."""
         for connection in tuple(self._connections):
             connection.abort()
-        if self._readiness is not None:
-            self._readiness.close()
-            self._readiness = None
 
     async def _handle(self, request: web.Request, door: Door) -> web.StreamResponse:
         request[OPERATION] = f"{door}_socket"
@@ -138,10 +130,6 @@ class SocketDoor:
         )
         self._connections.add(connection)
         socket.begin(connection)
-        if door is Door.DESKTOP and _HAS_EPOLL:
-            if self._readiness is None:
-                self._readiness = Readiness()
-            socket.read_in_turn(self._readiness)
 
     # --- before the upgrade ---------------------------------------------------------------------------
     def _admit(self, request: web.Request) -> None:
