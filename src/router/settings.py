@@ -222,7 +222,7 @@ class AuthSettings(_Settings, frozen=True, kw_only=True):
     """Difference between clocks that is forgiven."""
     lifetime_s_max: Annotated[int, Meta(ge=60, le=86_400)] = 12 * 3600
     """Longest life of a token (`exp` minus `iat`, and `exp` minus now); longer ones are refused."""
-    tokens_remembered_max: Count = 10_000
+    tokens_remembered_max: Count = 20_000
     """Tokens whose signature is not checked again while they are valid; beyond it the one seen longest ago is forgotten."""
     ticket_s: Annotated[int, Meta(ge=1, le=300)] = 30
     """Life of a single-use ticket for a browser's socket."""
