@@ -140,7 +140,7 @@ def _in_hand(agent: Agent) -> tuple[object, ...]:
         hands.key,
         (hands.units, hands.units_used, hands.limits, hands.interrupted, hands.room),
         (agent.room, agent.closed, agent.cap_until_ms, agent.counted_ready),
-        hands.agents[agent.agent_id] is agent,
+        hands.agent_count,
     )
 
 

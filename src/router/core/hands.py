@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from router.core.index_tables import Channel
-    from router.core.state import Agent
-    from router.model.ids import AgentId
 
 # The agent's own units and limits by channel, where he has any; how many items and units of each channel he holds.
 HandsKey: TypeAlias = tuple[
@@ -29,7 +27,7 @@ class Hands:
     """Agents with the same capacity who hold the same."""
 
     __slots__ = (
-        "agents",
+        "agent_count",
         "counts",
         "interrupted",
         "key",
@@ -46,7 +44,8 @@ class Hands:
         self.key = key
         _, _, self.counts, self.loads = key
         """Items that hold capacity, and their units, by channel index."""
-        self.agents: dict[AgentId, Agent] = {}
+        self.agent_count = 0
+        """How many agents these are. Not who: to keep that would be two more look-ups for each item that comes or goes."""
         self.units = self.units_used = 0
         """What each has, and what of it is in use: what is interrupted uses nothing."""
         self.limits: list[int] = []

@@ -126,22 +126,30 @@ class IndexAgents(IndexLines):
 
     def weigh_everybody(self) -> list[Agent]:
         """Channels or capacities are others now: those for whom that may open or close a channel, longest idle first."""
-        found: list[Agent] = []
+        changed: set[Hands] = set()
         for hands in self.hands.values():
             before = hands.room
             self._weigh(hands)
-            if hands.room != before:
-                found += hands.agents.values()
+            if hands.room != before and hands.agent_count:
+                changed.add(hands)
+        if not changed:
+            return []
+        found = [agent for agent in self._state.agents.values() if agent.hands in changed]
         return sorted(found, key=_idle_no)
 
     def _hold(self, agent: Agent, hands: Hands) -> None:
         """This is what he can hold and holds now."""
         before = agent.hands
-        before.agents.pop(agent.agent_id, None)
-        hands.agents[agent.agent_id] = agent
+        hands.agent_count += 1
         agent.hands = hands
-        if not before.agents and len(self.hands) > _HANDS_MAX:
-            self._forget_hands(before)
+        self._leave(before)
+
+    def _leave(self, hands: Hands) -> None:
+        if hands is NO_HANDS:
+            return
+        hands.agent_count -= 1
+        if not hands.agent_count and len(self.hands) > _HANDS_MAX:
+            self._forget_hands(hands)
 
     def _forget_hands(self, hands: Hands) -> None:
         if self.hands.get(hands.key) is hands:
@@ -151,7 +159,7 @@ class IndexAgents(IndexLines):
     def dismiss(self, agent: Agent) -> None:
         """He is on record no more."""
         self.discharge(agent)
-        agent.hands.agents.pop(agent.agent_id, None)
+        self._leave(agent.hands)
 
     def _beside(self, hands: Hands, channel: str, units: int, step: int) -> Hands:
         """The hands with such an item more (1) or less (-1)."""
@@ -174,11 +182,10 @@ class IndexAgents(IndexLines):
         before = agent.hands
         hands = before.more.get((channel, units)) or self._beside(before, channel, units, 1)
         # ``_hold``, written out.
-        agent_id = agent.agent_id
-        before.agents.pop(agent_id, None)
-        hands.agents[agent_id] = agent
+        hands.agent_count += 1
         agent.hands = hands
-        if not before.agents and len(self.hands) > _HANDS_MAX:
+        before.agent_count -= 1
+        if not before.agent_count and len(self.hands) > _HANDS_MAX:
             self._forget_hands(before)
         if self.is_intricate:
             self.refresh(agent)
@@ -192,11 +199,10 @@ class IndexAgents(IndexLines):
         before = agent.hands
         hands = before.less.get((channel, units)) or self._beside(before, channel, units, -1)
         # ``_hold``, written out.
-        agent_id = agent.agent_id
-        before.agents.pop(agent_id, None)
-        hands.agents[agent_id] = agent
+        hands.agent_count += 1
         agent.hands = hands
-        if not before.agents and len(self.hands) > _HANDS_MAX:
+        before.agent_count -= 1
+        if not before.agent_count and len(self.hands) > _HANDS_MAX:
             self._forget_hands(before)
         if self.is_intricate:
             self.refresh(agent)
@@ -204,7 +210,7 @@ class IndexAgents(IndexLines):
         room, after = agent.room, self.room_of(agent)
         if after != room:
             self._set_room(agent, after)
-            self.freed[agent_id] = agent  # An item less only opens channels.
+            self.freed[agent.agent_id] = agent  # An item less only opens channels.
 
     def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
         """Whether his items of this channel use nothing because another channel interrupts it."""

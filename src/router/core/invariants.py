@@ -82,11 +82,15 @@ def _offers(state: RoutingState) -> Iterator[str]:
 
 def _capacity(state: RoutingState) -> Iterator[str]:
     """I14: what the index counts is what the items that are not interrupted sum up to; room is what the reference says."""
+    holders = Counter(agent.hands for agent in state.agents.values())
+    for hands in state.index.hands.values():
+        if hands.agent_count != holders[hands]:
+            yield f"I14 {holders[hands]} agents hold what {hands.agent_count} are said to"
     for agent in state.agents.values():
         items = holding(agent)
         using = [item for item in items if not _is_interrupted(state, item.channel, items)]
-        if state.policy is not None and agent.hands.agents.get(agent.agent_id) is not agent:
-            yield f"I14 agent {agent.agent_id} is not among those who hold what he holds"
+        if state.policy is not None and state.index.hands.get(agent.hands.key) is not agent.hands:
+            yield f"I14 agent {agent.agent_id}: what he holds is not on record"
         if agent.hands.units_used != sum(item.units for item in using):
             yield f"I14 agent {agent.agent_id}: units used do not add up"
         by_channel = Counter(item.channel for item in items)
