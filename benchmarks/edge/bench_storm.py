@@ -360,8 +360,12 @@ def main() -> int:
             f"(p50/p99/max), {phase.seconds:.1f} s, server {phase.server_s / phase.seconds:.0%} busy"
         )
     print("storm, second by second:", *(_ms(one) for one in found.seconds))
-    for told in (found.ready, found.storm):
-        print(told)
+    for name, told in (("ready", found.ready), ("storm", found.storm)):
+        print(
+            f"crowd, {name}: {told.attempts:,} attempts, {told.late_p50_ms:.1f}/{told.late_p99_ms:.0f} ms late (p50/p99), "
+            f"{told.refused:,} told to come again, received {told.answers or '-'}, "
+            f"waited {told.waited_p99_ms:.0f}/{told.waited_max_ms:.0f} ms for a welcome (p99/max), busy {told.busy:.0%}"
+        )
     print(f"memory {found.rss_mib:.0f} MiB")
     result = Result(
         name="bench_storm",

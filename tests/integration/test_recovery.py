@@ -163,11 +163,12 @@ class TestGoingOn:
         async with a_writer(MemoryJournal(medium), clock=clock) as writer:
             await a_morning(writer, clock)
             gen, last_seq = writer.generation("main"), writer.publisher.last_seq("main")
-            missed = writer.publisher.since("main", gen, last_seq - 9)
+            missed = writer.publisher.between("main", last_seq - 9, last_seq)
         writer = await recovered(medium)
         assert writer.generation("main") == gen
-        assert missed is not None and missed[-1].last_seq == last_seq
-        assert writer.publisher.since("main", gen, last_seq - 9) == missed
+        assert missed[-1].last_seq == last_seq
+        assert writer.publisher.reaches("main", gen, last_seq - 9)
+        assert writer.publisher.between("main", last_seq - 9, last_seq) == missed
 
     async def test_a_history_that_the_core_does_not_reach_the_end_of_is_refused(self) -> None:
         class Forgetful(Engine):

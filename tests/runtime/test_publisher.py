@@ -13,8 +13,10 @@ def a_publisher(*, last_seq: int = 0, records: int = 4, total: int = 100) -> Pub
 
 
 def seqs(publisher: Publisher, after_seq: int, gen: str = "gen") -> list[int] | None:
-    missed = publisher.since("main", gen, after_seq)
-    return None if missed is None else [record.first_seq for record in missed]
+    if not publisher.reaches("main", gen, after_seq):
+        return None
+    missed = publisher.between("main", after_seq, publisher.last_seq("main"))
+    return [record.first_seq for record in missed]
 
 
 def test_who_is_up_to_date_has_missed_nothing() -> None:
@@ -58,7 +60,7 @@ def test_what_was_never_known_is_not_contained() -> None:
 def test_another_generation_and_another_workspace_are_not_contained() -> None:
     publisher = a_publisher(last_seq=7)
     assert seqs(publisher, 7, gen="other") is None
-    assert publisher.since("elsewhere", "gen", 0) is None
+    assert not publisher.reaches("elsewhere", "gen", 0)
 
 
 def test_records_from_before_the_start_are_contained_and_told_to_nobody() -> None:
@@ -81,8 +83,8 @@ def test_all_workspaces_together_have_a_bound_and_the_oldest_goes_first() -> Non
         publisher.publish("other", a_record(seq))
     assert seqs(publisher, 3) == [4, 5]
     assert seqs(publisher, 2) is None
-    other = publisher.since("other", "gen", 0)
-    assert other is not None and len(other) == 2
+    assert publisher.reaches("other", "gen", 0)
+    assert len(publisher.between("other", 0, 2)) == 2
 
 
 def test_a_listener_may_end_its_own_subscription_while_it_hears() -> None:

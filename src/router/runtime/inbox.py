@@ -46,12 +46,12 @@ class _Line(Struct, Generic[T]):
     def __len__(self) -> int:
         return len(self.others) + len(self.submits)
 
-    def pop(self) -> tuple[T, bool]:
-        """The next item, and whether it is a submit."""
+    def pop(self) -> T:
+        """The next item."""
         if self.submits and (not self.others or self._is_submits_turn()):
             self.passed = 0
-            return self.submits.popleft()[1], True
-        return self.others.popleft()[1], False
+            return self.submits.popleft()[1]
+        return self.others.popleft()[1]
 
     def _is_submits_turn(self) -> bool:
         if len(self.submits) < SUBMITS_SPARED:
@@ -82,18 +82,12 @@ class Inbox(Generic[T]):
         self._turns: deque[WorkspaceId] = deque()
         """Workspaces with something waiting; the first has the next turn."""
         self._count = 0
-        self._submits = 0
         self.refused_submits = 0
         """Submits that were told to come again, since the start."""
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def has_many_submits(self) -> bool:
-        """False: no workspace's submits are being refused. Asked for every chunk of bytes that comes in."""
-        return self._submits >= self._submits_spared
 
     def put(self, workspace: WorkspaceId, item: T, *, beyond_bound: bool = False) -> None:
         """Line up. Raises InboxFull at a bound; ``beyond_bound`` is for what the router owes itself after a start."""
@@ -111,7 +105,6 @@ class Inbox(Generic[T]):
             self._turns.append(workspace)
         line.arrivals += 1
         if is_submit:
-            self._submits += 1
             line.submits.append((line.arrivals, item, self._now_s()))
         else:
             line.others.append((line.arrivals, item))
@@ -141,9 +134,8 @@ class Inbox(Generic[T]):
             return None
         workspace = self._turns[0]
         line = self._lines[workspace]
-        item, is_submit = line.pop()
+        item = line.pop()
         self._count -= 1
-        self._submits -= is_submit
         if not (line.others or line.submits):
             # A workspace without work costs nothing.
             del self._lines[workspace]

@@ -125,21 +125,12 @@ class Publisher:
         for _, listener in self._listeners:
             listener(published)
 
-    def since(self, workspace: WorkspaceId, gen: str, after_seq: int) -> list[Record] | None:
-        """The records that reach beyond ``after_seq``, oldest first.
-
-        None where they cannot all be given: another generation, a number from the future, or longer ago than is kept.
-        """
-        if not self.reaches(workspace, gen, after_seq):
-            return None
-        return self.between(workspace, after_seq, self._rings[workspace].last_seq)
-
     def between(self, workspace: WorkspaceId, after_seq: int, until_seq: int) -> list[Record]:
         """The kept records that hold an event after the one number, up to the other; oldest first."""
         return self._rings[workspace].between(after_seq, until_seq)
 
     def reaches(self, workspace: WorkspaceId, gen: str, after_seq: int) -> bool:
-        """Whether ``since`` has an answer."""
+        """Whether all after that event is kept: not of another generation, from the future, or too long ago."""
         ring = self._rings.get(workspace)
         if ring is None or ring.gen != gen:
             return False

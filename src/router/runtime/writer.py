@@ -165,11 +165,6 @@ class Writer:
         return len(self._inbox)
 
     @property
-    def has_many_submits(self) -> bool:
-        """Whether so many submits wait that some workspace may refuse further ones."""
-        return self._inbox.has_many_submits
-
-    @property
     def refused_submits(self) -> int:
         """Submits that found too many waiting, since the start."""
         return self._inbox.refused_submits

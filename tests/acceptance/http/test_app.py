@@ -198,7 +198,7 @@ async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path
         accepted = [group.create_task(submit(app))]
         await journal.committing.wait()
         accepted.append(group.create_task(submit(app)))
-        while not app._writer.has_many_submits:  # noqa: ASYNC110  (nobody says so)
+        while not app._writer.waiting:  # noqa: ASYNC110  (nobody says so)
             await asyncio.sleep(0)
         connection.submit(good)
         assert await connection.status() == 503
