@@ -1,7 +1,7 @@
-"""Channels that are closed to an agent though he has capacity: those he has paused, and those whose fairness cap he has reached.
+"""Channels closed to an agent despite free capacity: channels paused by the agent, and channels whose rate cap is reached.
 
-A contact counts from its accept (or a supervisor's assign) until ``per_s`` later to the millisecond; a pending offer counts as
-long as it is pending. The times kept are the latest ``most``: more can never matter. Nothing is kept where no cap is set.
+A contact counts from its accept (or a supervisor's assign) until ``per_s`` later, to the millisecond; a pending offer counts
+while it is pending. Only the latest ``most`` times are kept, since older ones cannot matter, and none where no cap is set.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from router.model.policy import CapPolicy, Policy
 
 EVERYTHING: Final = ""
-"""Stands for all channels together, where the times are kept by channel."""
+"""Key of the cap over all channels together, where times are kept by channel."""
 
 
 def reached(
     times: tuple[int, ...], pending: int, cap: CapPolicy, at_ms: int
 ) -> tuple[bool, int | None]:
-    """Whether he has had the most that he takes, and when that is over by time alone (none: only by an offer's end)."""
+    """Return whether the cap is reached, and when time alone lifts it (None: only the end of an offer can)."""
     per_ms = 1000 * cap.per_s
     inside = [time_ms for time_ms in times if time_ms + per_ms > at_ms]
     too_many = len(inside) + pending - cap.most + 1
@@ -30,7 +30,7 @@ def reached(
 
 
 def scopes(policy: Policy, channel: str) -> list[tuple[str, CapPolicy]]:
-    """The caps that a contact of this channel counts in: the channel's own, and that over all channels."""
+    """Return the caps that a contact of this channel counts in: the channel's own and the one over all channels."""
     found = []
     declared = policy.channels.get(channel)
     if declared is not None and declared.cap is not None:
@@ -41,14 +41,14 @@ def scopes(policy: Policy, channel: str) -> list[tuple[str, CapPolicy]]:
 
 
 def pending_in(agent: Agent, scope: str) -> int:
-    """His pending offers that count in a cap."""
+    """Return the number of the agent's pending offers that count in a cap."""
     if scope == EVERYTHING:
         return len(agent.offers)
     return sum(offer.channel == scope for offer in agent.offers.values())
 
 
 def count(state: RoutingState, agent: Agent, channel: str) -> None:
-    """He has taken a contact now."""
+    """Record that the agent has taken a contact of this channel now."""
     assert state.policy is not None
     for scope, cap in scopes(state.policy, channel):
         kept = agent.recent.get(scope, ())
@@ -56,7 +56,7 @@ def count(state: RoutingState, agent: Agent, channel: str) -> None:
 
 
 def trim(agent: Agent, policy: Policy) -> None:
-    """Another policy holds: keep no more times than its caps ask for."""
+    """Drop the recorded times that the caps of this policy do not need."""
     kept: dict[str, tuple[int, ...]] = {}
     for scope, times in agent.recent.items():
         declared = policy.channels.get(scope)
@@ -69,7 +69,7 @@ def trim(agent: Agent, policy: Policy) -> None:
 
 
 def paused(agent: Agent, channels: dict[str, Channel]) -> int:
-    """Bits of the channels that he has paused; those that the policy no longer has are nothing."""
+    """Return the bits of the channels that the agent has paused; channels missing from the policy are ignored."""
     bits = 0
     for name in agent.paused:
         if name in channels:
@@ -78,7 +78,7 @@ def paused(agent: Agent, channels: dict[str, Channel]) -> int:
 
 
 def close(state: RoutingState, agent: Agent) -> None:
-    """Find out anew which channels are closed to him, and be woken when time opens one. Only where there are caps."""
+    """Update the channels closed to the agent, and set a timer for the first one that time opens. Needs a policy with caps."""
     bits, until_ms = _reached(state, agent)
     agent.closed = paused(agent, state.index.channels) | bits
     if until_ms != agent.cap_until_ms:
@@ -88,7 +88,7 @@ def close(state: RoutingState, agent: Agent) -> None:
 
 
 def _reached(state: RoutingState, agent: Agent) -> tuple[int, int | None]:
-    """Bits of the channels whose cap he has reached, and the first time at which one of them is open again by itself."""
+    """Return the bits of the channels whose cap is reached, and the earliest time at which one of them opens without an event."""
     policy, channels = state.policy, state.index.channel_list
     assert policy is not None
     bits, next_ms = 0, None

@@ -1,7 +1,9 @@
-"""Hands: what an agent may hold and does hold, one record for all who are alike in both.
+"""Capacity states: total and used capacity, one object shared by all agents with the same values.
 
-So what a channel takes of an agent, and of which channels he has room for one more, is found out once for each such record, not
-for each agent; a policy that changes it concerns those agents only for whom it opens or closes a channel.
+What the items of an agent use, and which channels still have capacity for one more item, is computed once for each distinct
+state and not for each agent. A policy that changes capacity therefore recomputes the states, and then visits only the agents
+with a channel that opens or closes. Taking or releasing an item moves an agent to the neighbouring state; the transitions are
+cached in ``after_take`` and ``after_release``.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from router.core.index_tables import Channel
 
-# The agent's own units and limits by channel, where he has any; how many items and units of each channel he holds.
+# Units and channel limits of the agent's own record, where set; number of items and their units by channel index.
 HandsKey: TypeAlias = tuple[
     int | None, tuple[tuple[str, int], ...], tuple[int, ...], tuple[int, ...]
 ]
@@ -24,7 +26,7 @@ _Item: TypeAlias = tuple[str, int]
 
 
 class Hands:
-    """Agents with the same capacity who hold the same."""
+    """Total and used capacity of every agent with the same limits and the same items."""
 
     __slots__ = (
         "agent_count",
@@ -43,23 +45,23 @@ class Hands:
     def __init__(self, key: HandsKey) -> None:
         self.key = key
         _, _, self.counts, self.loads = key
-        """Items that hold capacity, and their units, by channel index."""
+        """Number of items that hold capacity, and their units, by channel index."""
         self.agent_count = 0
-        """How many agents these are. Not who: to keep that would be two more look-ups for each item that comes or goes."""
+        """Number of agents in this state. Keeping their ids would cost two more lookups for each item taken or released."""
         self.units = self.units_used = 0
-        """What each has, and what of it is in use: what is interrupted uses nothing."""
+        """Total units, and units in use; interrupted items use none."""
         self.limits: list[int] = []
-        """The most items that each may have, by channel index."""
+        """Maximum number of items by channel index."""
         self.interrupted = 0
-        """Bits of the channels that items interrupt."""
+        """Bits of the channels that current items interrupt."""
         self.room = 0
-        """Bits of the channels of which one more item fits, if he takes contacts at all."""
+        """Bits of the channels with capacity for one more item, provided that the agent is available."""
         self.more: dict[_Item, Hands] = {}
         self.less: dict[_Item, Hands] = {}
-        """The hands with one item more, or less, as far as they have been asked for."""
+        """States with one item more or less, as far as they have been requested."""
 
     def weigh(self, units: int, channels: Sequence[Channel], *, has_interrupts: bool) -> None:
-        """Find out anew what fits; ``units``: the policy's, for those who have none of their own."""
+        """Recompute what fits; ``units`` is the policy's total, used unless the agent's record sets its own."""
         own_units, own_limits = self.key[0], dict(self.key[1])
         self.units = units if own_units is None else own_units
         self.limits = [own_limits.get(c.name, c.policy.per_agent_max) for c in channels]
@@ -79,7 +81,7 @@ class Hands:
         return sum(1 << i for i, count in enumerate(self.counts) if count)
 
     def forget(self) -> None:
-        """Nobody is left, and nobody shall come here any more: the next one finds others made anew."""
+        """Unlink the state from its neighbours, so that the next agent with these values gets a new object."""
         for item, other in self.less.items():
             del other.more[item]
         for item, other in self.more.items():
@@ -88,4 +90,4 @@ class Hands:
 
 
 NO_HANDS: Final = Hands((None, (), (), ()))
-"""Of an agent who has not been weighed yet. Nobody is counted there."""
+"""State of an agent whose capacity has not been computed yet; its agents are not counted."""

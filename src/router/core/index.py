@@ -1,12 +1,20 @@
-"""The indexes: the same answers as ``eligibility.py``, fast. Everything here is derived and can be rebuilt from the records.
+"""Routing index: the same answers as ``eligibility.py``, without scanning. Derived; can be rebuilt from the records.
 
-Lines and profiles meet in bit masks: ``profile.mask`` has the lines its agents are qualified for, ``line.profile_mask`` the
-profiles that are qualified for it, ``open_profiles[channel]`` the profiles with somebody who has room, ``busy_lines`` the lines
-in which somebody waits. So an arrival looks only at profiles with room for it, and a freed agent only at lines that he
-serves and in which somebody waits.
+Theory of operation. Waiting contacts with the same requirement form a *waiting line*; agents with the same qualification form
+an *agent group*. Every line and every group has a bit, and the relation "qualifies for" is kept as bit masks in plain integers:
 
-The tables are in ``index_tables.py``; ``index_lines.py`` keeps those of contacts, ``index_agents.py`` those of agents; each builds
-on the one before.
+* ``AgentGroup.line_mask``: the lines that the group qualifies for,
+* ``WaitingLine.group_mask``: the groups that qualify for the line,
+* ``open_group_bits[channel]``: the groups with an agent who has that channel open,
+* ``occupied_line_bits``: the lines that are not empty.
+
+So a new contact considers only groups that qualify and have a free agent (``open_group_bits & group_mask``), and an agent with
+a newly open channel only lines that it qualifies for and that are not empty (``line_mask & occupied_line_bits``). The cost of a
+match depends on the number of distinct requirements and groups involved, not on the number of contacts or agents.
+
+The index only records what has to be matched (``freed_agents``, ``contacts_to_match``, ``unavailable_agents``); the matcher
+decides. Event handlers must update the index in the same call in which they change a record, and nothing else may change
+records: the derived fields would no longer agree with the primary ones, which ``Engine.check`` reports.
 """
 
 from collections.abc import Iterable
@@ -31,7 +39,7 @@ from router.rules.qualification import Qualification
 _OFFERED: Final = ContactState.OFFERED
 _QUEUED: Final = ContactState.QUEUED
 
-# Where the heads of more lines than this move at once, all of them are sorted anew.
+# If the heads of more lines than this move at once, all heads are sorted again.
 _FEW_HEADS: Final = 32
 
 __all__ = ("Channel", "Index", "calls_first", "holding")
@@ -41,7 +49,7 @@ class Index(IndexAgents):
     """All indexes of one workspace."""
 
     def rebuild(self, policy: Policy) -> None:
-        """Everything anew, under this policy; every waiting contact and every agent gets another look."""
+        """Rebuild everything for this policy; every agent with an open channel is matched again."""
         state = self._state
         self._take_channels(policy)
         self.lines, self.by_index, self._free_indexes = {}, [], []
@@ -73,11 +81,11 @@ class Index(IndexAgents):
             elif contact.callback is not None and contact.callback.for_agent_id is not None:
                 self.dialling[contact.callback.for_agent_id] = contact.contact_id
         self.fill(waiting)
-        # Every agent with room looks at every line he serves: no contact needs to look as well.
+        # Every agent with an open channel looks at all its lines, so the contacts need not be matched as well.
         self.seeking.clear()
 
     def follow(self, before: Policy | None, policy: Policy) -> None:
-        """This policy is in force from now on. What it leaves as it was stays; whoever may find something new looks for it."""
+        """Put a policy into effect: update what it changes, and match again the agents that may find new contacts."""
         change = change_between(before, policy)
         if change.whole:
             self.rebuild(policy)
@@ -107,7 +115,7 @@ class Index(IndexAgents):
         self._let_look(asked_anew | change.shown)
 
     def _weigh_anew(self, policy: Policy, *, everybody: bool) -> None:
-        """What agents can hold is another matter now; who waits where is not."""
+        """Recompute capacity after channels, units or caps have changed; waiting lines are not affected."""
         busy = self.channel_lines
         self._take_channels(policy)
         self.channel_lines = busy
@@ -120,7 +128,7 @@ class Index(IndexAgents):
                 self.refresh(agent)
 
     def _declare(self, skills: frozenset[str]) -> None:
-        """These are the skills that count. Whoever is qualified for other lines than before has another look."""
+        """Set the declared skills; agents who then qualify for other lines are matched again."""
         self._declared = skills
         self.traits.forget_skills()
         lines = [line for line in self.all_lines() if line.only is None or line.held]
@@ -132,14 +140,14 @@ class Index(IndexAgents):
                     self.freed.update((agent.agent_id, agent) for agent in order)
 
     def _show(self, queue_ids: frozenset[QueueId]) -> None:
-        """Contacts of these queues may be offered to more agents at once than before, or to fewer."""
+        """Update the offered contacts of queues whose number of simultaneous offers has changed."""
         for offer in self._state.offers.values():
             contact = self._state.contacts[offer.contact_id]
             if contact.line is not None and contact.queue_id in queue_ids:
                 self.show(contact)
 
     def _replace(self, queue_ids: frozenset[QueueId], left: list[Line]) -> None:
-        """Contacts of these queues and lines stand somewhere else, or ask for something else."""
+        """Put the contacts of these queues and lines into lines again, from their records."""
         lines = [line for name in sorted(queue_ids) for line in self.queue_lines.get(name, ())]
         lines += left
         concerned = set(lines)
@@ -156,7 +164,7 @@ class Index(IndexAgents):
         self.fill(found.values())
 
     def _renew(self, queue_ids: Iterable[QueueId]) -> None:
-        """The policy of these queues or of their channels is another one."""
+        """Apply the changed settings of these queues, or of their channels, to their lines."""
         moved: list[tuple[Line, int]] = []
         for queue_id in queue_ids:
             queue = self._state.queue_policy(queue_id)
@@ -169,14 +177,14 @@ class Index(IndexAgents):
             for line, before in moved:
                 self._head_moved(line, before)
         else:
-            # Everybody who waited still does: only the order of the lines is another one.
+            # The same lines are occupied; only their order has changed.
             lines = [self.by_index[i] for _, i in self.heads]
             self.heads = sorted([(line.head, line.index) for line in lines if line is not None])
 
     def _refile(self, lines: Iterable[Line]) -> list[Line]:
-        """Their queues require something else: each becomes the line of another class, as a whole. Those that cannot are left.
+        """Give the lines of queues with a changed requirement their new class, as a whole. Return the lines for which that fails.
 
-        A line stays behind that has contacts with different requirements of their own, or one that another line has by now.
+        It fails for a line whose contacts differ in their own requirements, and if another line already has the new class.
         """
         left: list[Line] = []
         whole: list[Line] = []
@@ -209,14 +217,14 @@ class Index(IndexAgents):
         return left
 
     def _forget(self, line: Line) -> None:
-        """Whoever stands in it or belongs to it is about to be placed anew."""
+        """Drop a line whose contacts are about to be put into lines again."""
         if line.head and line.only is None and not line.held:
             before, line.head, line.first = line.head, 0, 0
             self._head_moved(line, before)
         self._drop_line(line)
 
     def _let_look(self, queue_ids: frozenset[QueueId]) -> None:
-        """Whoever has room looks at what waits in these queues, if he serves it: it may be new to him."""
+        """Match again the agents with an open channel who qualify for non-empty lines of these queues."""
         for name in sorted(queue_ids):
             for line in self.queue_lines.get(name, ()):
                 if not line.head or line.held:

@@ -1,6 +1,7 @@
-"""Agents and their profiles: who is qualified like whom, what each has in hand, and of which channels he has room for more.
+"""Index of agents: the group of each agent, its capacity state and its open channels.
 
-Nothing here looks at who waits: ``freed`` and ``left`` tell ``matching`` whose turn to look it is.
+This part of the index knows nothing of waiting contacts. It reports agents with more open channels, and agents who may have
+become unavailable for contacts reserved for them; matching then looks for contacts.
 """
 
 from heapq import merge
@@ -14,19 +15,19 @@ from router.core.state import Agent, Assignment, Offer
 from router.model.ids import AgentId
 from router.model.states import AgentState, Presence
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _LOST: Final = Presence.LOST
 _READY: Final = AgentState.READY
 
-# So many hands are kept with nobody in them, for whoever comes to hold the same again.
+# Capacity states without agents are kept for reuse, up to this many.
 _HANDS_MAX: Final = 10_000
 
 
 class IndexAgents(IndexLines):
-    """Whom agents are like, and what they have room for."""
+    """Groups, capacity and open channels of agents."""
 
     def enlist(self, agent: Agent) -> None:
-        """A new agent, or one whose record has changed: find his profile, then his room."""
+        """Assign a new or changed agent to its group and update its open channels."""
         key = profile_key(agent, self.qualification, self._ordering)
         profile = self.profiles.get(key) or self._make_profile(key)
         if agent.profile is not profile:
@@ -36,10 +37,10 @@ class IndexAgents(IndexLines):
             profile.agents += 1
         self.refresh(agent)
         if agent.room:
-            self.freed[agent.agent_id] = agent  # He may be qualified for more than before.
+            self.freed[agent.agent_id] = agent  # The agent may qualify for more lines than before.
 
     def discharge(self, agent: Agent) -> None:
-        """Take him out of every index."""
+        """Remove the agent from its group and from all idle orders."""
         profile = agent.profile
         if profile is None:
             return
@@ -81,14 +82,14 @@ class IndexAgents(IndexLines):
         return profile
 
     def _order_everybody(self) -> None:
-        """From now on there is one idle order over all kinds of agents as well: few are looked at one by one."""
+        """Build the idle order over all groups, which is kept from now on."""
         self.many_kinds = True
         for i, order in enumerate(self.idle):
             for agent in merge(*(one.idle[i] for one in self.profiles.values()), key=_idle_no):
                 order.add(agent)
 
     def take_limits(self, agent: Agent) -> None:
-        """His capacity, from his record and the policy; what he holds stays."""
+        """Update the capacity limits from the agent's record and the policy; the items stay."""
         if self._state.policy is None:
             return
         hands = agent.hands
@@ -125,7 +126,7 @@ class IndexAgents(IndexLines):
         hands.weigh(units, self.channel_list, has_interrupts=self.has_interrupts)
 
     def weigh_everybody(self) -> list[Agent]:
-        """Channels or capacities are others now: those for whom that may open or close a channel, longest idle first."""
+        """Recompute all capacity states; return the agents with a channel that may open or close, longest idle first."""
         changed: set[Hands] = set()
         for hands in self.hands.values():
             before = hands.room
@@ -138,7 +139,7 @@ class IndexAgents(IndexLines):
         return sorted(found, key=_idle_no)
 
     def _hold(self, agent: Agent, hands: Hands) -> None:
-        """This is what he can hold and holds now."""
+        """Set the agent's capacity state and count it there."""
         before = agent.hands
         hands.agent_count += 1
         agent.hands = hands
@@ -157,12 +158,12 @@ class IndexAgents(IndexLines):
             hands.forget()
 
     def dismiss(self, agent: Agent) -> None:
-        """He is on record no more."""
+        """Remove a deregistered agent from the index."""
         self.discharge(agent)
         self._leave(agent.hands)
 
     def _beside(self, hands: Hands, channel: str, units: int, step: int) -> Hands:
-        """The hands with such an item more (1) or less (-1)."""
+        """Return the capacity state with one such item more (``step`` 1) or less (-1)."""
         own_units, limits, counts, loads = hands.key
         i = self.channels[channel].index
         other = self._hands(
@@ -178,10 +179,10 @@ class IndexAgents(IndexLines):
         return other
 
     def take(self, agent: Agent, channel: str, units: int) -> None:
-        """Use up capacity."""
+        """Use capacity for one item."""
         before = agent.hands
         hands = before.more.get((channel, units)) or self._beside(before, channel, units, 1)
-        # ``_hold``, written out.
+        # ``_set_capacity``, inlined.
         hands.agent_count += 1
         agent.hands = hands
         before.agent_count -= 1
@@ -191,14 +192,14 @@ class IndexAgents(IndexLines):
             self.refresh(agent)
             return
         room = agent.room
-        if room & ~hands.room:  # An item more only closes channels.
+        if room & ~hands.room:  # One more item can only close channels.
             self._set_room(agent, room & hands.room)
 
     def release(self, agent: Agent, channel: str, units: int) -> None:
-        """Give it back."""
+        """Release the capacity of one item."""
         before = agent.hands
         hands = before.less.get((channel, units)) or self._beside(before, channel, units, -1)
-        # ``_hold``, written out.
+        # ``_set_capacity``, inlined.
         hands.agent_count += 1
         agent.hands = hands
         before.agent_count -= 1
@@ -210,16 +211,16 @@ class IndexAgents(IndexLines):
         room, after = agent.room, self.room_of(agent)
         if after != room:
             self._set_room(agent, after)
-            self.freed[agent.agent_id] = agent  # An item less only opens channels.
+            self.freed[agent.agent_id] = agent  # One item less can only open channels.
 
     def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
-        """Whether his items of this channel use nothing because another channel interrupts it."""
+        """Return whether the agent's items of this channel use no capacity because another channel interrupts it."""
         if not self.has_interrupts:
             return False
         return bool(self._state.agents[agent_id].hands.interrupted & self.channels[channel].bit)
 
     def has_capacity(self, agent: Agent, channel: str, *, without: int = 0) -> bool:
-        """Whether one more item fits, if ``without`` pending ones of that channel were given back first."""
+        """Return whether one more item fits, after ``without`` pending ones of that channel have been released."""
         wanted, hands = self.channels[channel], agent.hands
         counts = list(hands.counts)
         counts[wanted.index] -= without
@@ -234,7 +235,7 @@ class IndexAgents(IndexLines):
         return not any(count and wanted.blocked_by >> i & 1 for i, count in enumerate(counts))
 
     def touch(self, agent: Agent) -> None:
-        """He was just busy, or has just come: the end of the idle order is his place now."""
+        """Move the agent to the end of the idle order, because it has just been busy or become READY."""
         state = self._state
         room = agent.room
         if room:
@@ -246,7 +247,7 @@ class IndexAgents(IndexLines):
             self._set_room(agent, room)
 
     def refresh(self, agent: Agent) -> None:
-        """Find out anew of which channels he could be offered an item."""
+        """Recompute the channels on which the agent can be offered an item."""
         ready = agent.state is _READY
         if ready is not agent.counted_ready:
             self._count_ready(agent, ready=ready)
@@ -271,7 +272,7 @@ class IndexAgents(IndexLines):
             self.left[agent.agent_id] = agent
 
     def room_of(self, agent: Agent) -> int:
-        """Bits of the channels that fit his state, presence and capacity."""
+        """Return the bits of the channels that state, presence and capacity allow."""
         if agent.state is not _READY or agent.next_state is not None or agent.presence is _LOST:
             return 0
         return agent.hands.room & ~agent.closed
@@ -293,7 +294,7 @@ class IndexAgents(IndexLines):
                 if self.many_kinds:
                     self.idle[i].add(agent)
             else:
-                # Who leaves is not taken out: that his entry is stale is seen when it comes up.
+                # The entry stays in the order; it is recognised as stale when it reaches the front.
                 order.size -= 1
                 if self.many_kinds:
                     self.idle[i].size -= 1
@@ -302,7 +303,7 @@ class IndexAgents(IndexLines):
 
 
 def holding(agent: Agent) -> list[Offer | Assignment]:
-    """The items that use his capacity now, or would if none were interrupted."""
+    """Return the items that use the agent's capacity, or would if none were interrupted."""
     items: list[Offer | Assignment] = list(agent.offers.values())
     items.extend(work for work in agent.assignments.values() if work.holds)
     return items

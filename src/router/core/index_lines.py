@@ -1,7 +1,7 @@
-"""Contacts and the lines in which they wait: where each stands, and who could take one that comes.
+"""Index of contacts: the waiting line of each contact, and whether an agent is available for a new one.
 
-Lines are made when their first contact comes and dropped when nobody needs them. Nothing here knows an agent's capacity:
-it reads the masks and the room that ``index_agents.py`` keeps.
+A line is created for its first contact. Empty lines are kept up to a limit, except reserved ones. This part of the index knows
+nothing of capacity: it reads the masks and open channels that the agent index maintains.
 """
 
 from bisect import bisect_left, insort
@@ -19,12 +19,12 @@ from router.model.ids import AgentId, ContactId, QueueId
 from router.model.policy import CallbackMode
 from router.model.states import AgentState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _CUSTOMER_FIRST: Final = CallbackMode.CUSTOMER_FIRST
 _READY: Final = AgentState.READY
 _WAITING: Final = CallbackPhase.WAITING
 
-# Requirement classes that are empty are kept for their next contact, up to this many.
+# Empty lines are kept for the next contact of their class, up to this many.
 _EMPTY_LINES_MAX: Final = 2_000
 _NO_SKILLS: Final[dict[str, int]] = {}
 _STAGES_MAX: Final = 10_000
@@ -32,10 +32,10 @@ _CLASSES_MAX: Final = 10_000
 
 
 class IndexLines(IndexTables):
-    """Where contacts stand in line."""
+    """Waiting lines of contacts."""
 
     def place(self, contact: Contact) -> None:
-        """Let a QUEUED (or still seeking OFFERED) contact stand where its record says, and be looked at."""
+        """Put a QUEUED contact, or an OFFERED one that needs further offers, into its line, and have it matched."""
         if contact.key:
             self.unplace(contact)
         line = self.line_for(contact)
@@ -61,7 +61,7 @@ class IndexLines(IndexTables):
             self._head_moved(line, before)
 
     def show(self, contact: Contact) -> None:
-        """Offered to some agents already, it may be offered to more of them at once than before, or to fewer."""
+        """Add or remove an offered contact, after the number of simultaneous offers of its queue has changed."""
         line = contact.line
         assert line is not None
         if len(contact.offers) >= line.broadcast:
@@ -71,7 +71,7 @@ class IndexLines(IndexTables):
             self._stand(contact, line)
 
     def fill(self, contacts: Iterable[Contact]) -> None:
-        """Let very many who stand nowhere take their places at once."""
+        """Put many contacts, which must be in no line, into their lines at once."""
         places: dict[Line, dict[int, Contact]] = {}
         for contact in contacts:
             line = self.line_for(contact)
@@ -89,9 +89,10 @@ class IndexLines(IndexTables):
                 self._head_moved(line, before)
 
     def arrive(self, contact: Contact, line: Line) -> bool:
-        """Let a new contact come to its line. True: somebody could take it, so it need not stand there.
+        """Assign a new contact to its line. Return True if an agent is free for it; it is then not added to the line.
 
-        Where nobody could, it need not be looked at either: whoever becomes able to in this step looks at the line himself.
+        If no agent is free, the contact is added but not scheduled for matching: an agent whose channels open in this step looks at
+        the line in any case.
         """
         self.arriving = None
         contact.line = line
@@ -112,19 +113,19 @@ class IndexLines(IndexTables):
         return False
 
     def take_place(self) -> None:
-        """The newcomer stands in line after all: something came between, or one agent is not enough for it."""
+        """Add the arriving contact to its line after all, because another event came between or it needs several offers."""
         contact, self.newcomer = self.newcomer, None
         if contact is not None:
             self.place(contact)
 
     def known(self, key: tuple[object, ...], line: Line) -> None:
-        """Such a submit is in order, and this is its line."""
+        """Remember that a submit of this class is valid and leads to this line."""
         if len(self.classes) >= _CLASSES_MAX:
             self.classes.clear()
         self.classes[key] = line
 
     def _raise(self, contact: Contact) -> None:
-        """What its plan adds to its credit and class."""
+        """Set the priority and class that the contact's plan adds."""
         contact.raised_s = contact.raised_class = 0
         if contact.plan is not None or contact.queue_id in self._planned:
             asks, known = asks_of(contact), self._planned_memo
@@ -132,7 +133,7 @@ class IndexLines(IndexTables):
             contact.raised_s, contact.raised_class = stage.raised_s, stage.raised_class
 
     def unplace(self, contact: Contact) -> None:
-        """It no longer waits; its line stays known while it is offered."""
+        """Remove the contact from its line; the line stays assigned while the contact is offered."""
         line = contact.line
         assert line is not None
         before = line.head
@@ -154,7 +155,7 @@ class IndexLines(IndexTables):
             self.busy_lines &= ~line.bit
 
     def leave(self, contact: Contact) -> None:
-        """It has nothing to do with its line any more."""
+        """Detach the contact from its line."""
         line = contact.line
         if line is None:
             return
@@ -168,7 +169,7 @@ class IndexLines(IndexTables):
             self._drop_line(line)
 
     def line_for(self, contact: Contact) -> Line:
-        """The line of its requirement class, made if need be."""
+        """Return the line of the contact's requirement class, created if necessary."""
         if contact.held:
             return self._held_line(contact)
         if self.has_plans and (contact.plan is not None or contact.queue_id in self._planned):
@@ -178,16 +179,18 @@ class IndexLines(IndexTables):
         )
 
     def base_line(self, queue_id: QueueId, channel: str) -> Line:
-        """The line of contacts that ask for no more than a queue requires of all."""
+        """Return the line of contacts with the queue's requirement and no other."""
         return self._plain_line(queue_id, channel, _NO_SKILLS, None)
 
     def line_at(self, asks: Asks) -> Line:
-        """The line of what is asked for."""
+        """Return the line for these requirements."""
         policy = self._state.policy
         if not self.has_plans or policy is None:
             return self._plain_line(asks.queue_id, asks.channel, asks.skills, asks.reserved)
         known = self._planned_memo
-        if known is not None and known[0] == asks:  # As for plain lines: decide asks, then apply.
+        if (
+            known is not None and known[0] == asks
+        ):  # As in ``_plain_line``: the command handler and the event handler ask in turn.
             return known[1]
         plan = plan_of(policy, asks.queue_id, asks.plan)
         if not plan:
@@ -201,7 +204,7 @@ class IndexLines(IndexTables):
         return line
 
     def stage(self, asks: Asks) -> Stage:
-        """What the step asks for, whoever is preferred."""
+        """Return the requirement of a plan step, preferred agents left aside."""
         state = self._state
         assert state.policy is not None
         own = asks.plan
@@ -218,11 +221,12 @@ class IndexLines(IndexTables):
     def _plain_line(
         self, queue_id: QueueId, channel: str, skills: dict[str, int], reserved: AgentId | None
     ) -> Line:
-        """The line of a requirement class that no plan changes."""
+        """Return the line of a requirement class that no plan changes."""
         memo = self._memo
         if (
             memo is not None
-            and memo[2] is skills  # A requirement is asked for by decide, then again by apply.
+            and memo[2]
+            is skills  # The command handler asks first, then the event handler, with the same dict.
             and memo[0] == queue_id
             and memo[1] == channel
             and memo[3] == reserved
@@ -237,12 +241,12 @@ class IndexLines(IndexTables):
             line = self._make_line(key)
             line.own = tuple(sorted(skills.items())) if queue.requires else needs
         elif queue.requires and line.own is not None and line.own != tuple(sorted(skills.items())):
-            line.own = None  # What one asks for and another does not, the queue requires of both.
+            line.own = None  # A skill that one contact requires itself is required of another by the queue.
         self._memo = (queue_id, channel, skills, reserved, line)
         return line
 
     def _held_line(self, contact: Contact) -> Line:
-        """The line of the same requirement for those who wait for their queue to open."""
+        """Return the line of the same requirement for contacts that wait for their queue to open."""
         policy, asks = self._state.policy, asks_of(contact)
         plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
         only = only_of(plan, asks)
@@ -258,16 +262,16 @@ class IndexLines(IndexTables):
         return self.held_lines.get(key) or self._make_line(key, held=True)
 
     def line_without_plan(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> Line:
-        """The line of who does not wait: what the queue requires and these skills, nobody preferred."""
+        """Return the line for the queue's requirement and these skills, without plan and preferred agent."""
         return self._plain_line(queue_id, channel, skills, None)
 
     def drop_if_unused(self, line: Line) -> None:
-        """Forget a line for certain agents in which nobody stands."""
+        """Drop a reserved line that no contact belongs to."""
         if line.only is not None and not line.refs:
             self._drop_line(line)
 
     def somebody_could_take(self, asks: Asks) -> bool:
-        """Whether a new contact that asks for this would be offered at once."""
+        """Return whether a new contact with these requirements would be offered at once."""
         line = self.line_at(asks)
         i = line.channel_index
         if line.only is None:
@@ -276,7 +280,7 @@ class IndexLines(IndexTables):
         return any(agent.room >> i & 1 for agent in self.kept_for(line, line.only))
 
     def somebody_is_ready(self, asks: Asks) -> bool:
-        """Whether somebody who qualifies for such a contact, in any step of its plan, is READY, busy or free."""
+        """Return whether an agent who qualifies for the contact, in any step of its plan, is READY, busy or free."""
         policy = self._state.policy
         plan = NO_PLAN if policy is None else plan_of(policy, asks.queue_id, asks.plan)
         return any(self._is_somebody_ready(asks._replace(step=n)) for n in range(len(plan) or 1))
@@ -289,14 +293,14 @@ class IndexLines(IndexTables):
         return any(agent.state is _READY for agent in self.kept_for(line, line.only))
 
     def kept_for(self, line: Line, names: tuple[AgentId, ...]) -> Iterator[Agent]:
-        """Those of the agents who are on record and qualify, in the order of the names."""
+        """Yield those of the named agents who are registered and qualify, in the order given."""
         for name in names:
             agent = self.agent(name)
             if agent is not None and agent.profile is not None and agent.profile.serves(line):
                 yield agent
 
     def kept_apart_from(self, contact: Contact, at_ms: int) -> set[AgentId]:
-        """Agents in cool-down for the contact, and those who have an offer of it already."""
+        """Return the agents who are in cool-down for the contact, already have an offer of it, or are being dialled for."""
         found = {a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > at_ms}
         if contact.callback is not None and self.dialling and calls_first(contact):
             found.update(self.dialling)
@@ -304,7 +308,7 @@ class IndexLines(IndexTables):
         return found | {offers[offer_id].agent_id for offer_id in contact.offers}
 
     def lot(self, contact_id: ContactId) -> int:
-        """A number to draw by: as good as chance, and the same whenever the same journal has led to this moment."""
+        """Return a number to draw by: uniformly distributed, and equal whenever the same journal led to this state."""
         state = self._state
         seed = 0 if state.policy is None else state.policy.seed
         text = f"{seed}:{state.seq}:{contact_id}"
@@ -342,7 +346,7 @@ class IndexLines(IndexTables):
     def _drop_line(self, line: Line) -> None:
         self._memo = self._planned_memo = None
         table = self.held_lines if line.held else self.lines
-        if table.get(line.key) is line:  # Another may have come to ask for the same.
+        if table.get(line.key) is line:  # Another line may have taken over this class.
             del table[line.key]
         for profile in self.profiles_in(line.profile_mask):
             profile.mask &= ~line.bit
@@ -362,11 +366,11 @@ class IndexLines(IndexTables):
         self.classes.clear()
 
     def is_dialled_for(self, agent_id: AgentId, contact: Contact) -> bool:
-        """Whether taking this contact would mean to call a customer, and one is being called for the agent already."""
+        """Return whether taking the contact means dialling its customer while another is being dialled for this agent."""
         return agent_id in self.dialling and calls_first(contact)
 
 
 def calls_first(contact: Contact) -> bool:
-    """Whether its customer is called when its turn comes, instead of an offer."""
+    """Return whether the contact's customer is dialled, instead of an offer being made, when its turn comes."""
     callback = contact.callback
     return callback is not None and callback.mode is _CUSTOMER_FIRST and callback.phase is _WAITING

@@ -1,7 +1,7 @@
-"""What the indexes of a workspace are made of: every table, and what contacts and agents both need of them.
+"""Tables of the routing index, and the operations that both contacts and agents need.
 
-Nothing here decides who stands where: ``index_lines.py`` does that for contacts, ``index_agents.py`` for agents, ``index.py`` for
-the whole under a new policy.
+``index_lines.py`` maintains the tables of contacts, ``index_agents.py`` those of agents, and ``index.py`` updates them as a whole
+when a policy takes effect.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _NO_POLICY: Final = Policy(channels={}, queues={})
 
 
 class Channel:
-    """A channel as the hot path needs it."""
+    """A channel of the policy, with its bit and index."""
 
     __slots__ = ("bit", "blocked_by", "index", "interrupts", "name", "policy", "units")
 
@@ -34,13 +34,13 @@ class Channel:
         self.policy = policy
         self.units = policy.units
         self.blocked_by = 0
-        """Bits of the channels that, while an agent has one, keep this one away from him."""
+        """Bits of the channels that block this one while an agent has an item of them."""
         self.interrupts = 0
-        """Bits of the channels whose items use nothing while an agent has one of this."""
+        """Bits of the channels whose items release their capacity while an agent has an item of this one."""
 
 
 class IndexTables:
-    """The tables, empty until a policy is in force."""
+    """The tables; empty until a policy takes effect."""
 
     def __init__(self, state: RoutingState) -> None:
         self._state = state
@@ -48,14 +48,14 @@ class IndexTables:
         self.channel_list: tuple[Channel, ...] = ()
         self.lines: dict[LineKey, Line] = {}
         self.held_lines: dict[LineKey, Line] = {}
-        """Lines of those who wait for their queue to open: matching never looks at them."""
+        """Lines of contacts that wait for their queue to open; matching ignores them."""
         self.by_index: list[Line | None] = []
         self._free_indexes: list[int] = []
         self.channel_lines: list[int] = []
-        self.every_channel = 0  # Bits of all of them.
+        self.every_channel = 0  # Bits of all channels.
         self.busy_lines = 0
         self.heads: list[tuple[int, int]] = []
-        """(head, line index) of every line in which somebody waits, first in the total order first."""
+        """(head rank, line index) of every line that is not empty, in the total order."""
         self.private: dict[AgentId, list[Line]] = {}
         self.queue_lines: dict[QueueId, list[Line]] = {}
         self.profiles: dict[ProfileKey, Profile] = {}
@@ -63,57 +63,57 @@ class IndexTables:
         self._free_profiles: list[int] = []
         self.open_profiles: list[int] = []
         self.many_kinds = False
-        """More profiles than are looked at one by one: only then is the order of everybody kept."""
+        """Whether there are more agent groups than are compared one by one; only then a global idle order is kept."""
         self.has_blocks = False
-        """Whether some channel keeps another one away."""
+        """Whether some channel blocks another."""
         self.is_intricate = False
-        """Interrupts, caps or blocks: without them an item more can only close channels, and an item less open them."""
+        """Whether there are interrupts, caps or blocks; without them taking an item only closes channels, releasing only opens."""
         self.idle: list[IdleOrder] = []
-        """By channel: everybody with room for it, longest idle first."""
+        """By channel: all agents with that channel open, longest idle first."""
         self.has_interrupts = False
         """Whether some channel interrupts another."""
         self.has_caps = False
-        """Whether there is a cap on what an agent takes within a time: only then times are kept."""
+        """Whether there is a rate cap; only then the times of contacts are kept."""
         self.freed: dict[AgentId, Agent] = {}
-        """Agents with more room than before; ``matching`` empties it."""
+        """Agents with more open channels than before; matching empties it."""
         self.seeking: dict[ContactId, Contact] = {}
-        """Contacts that wait anew, or that somebody may take again."""
+        """Contacts that have just entered a line, or that further agents may take; matching empties it."""
         self.arriving: Line | None = None
-        """The line of a contact whose submit is about to be applied; none (replay, a shadow): its place says all."""
+        """Waiting line of the contact whose submit is being applied; None (replay, shadow): derived from the contact."""
         self.newcomer: Contact | None = None
-        """That contact where somebody is free for it, until the same step offers it (or puts it into its line after all)."""
+        """That contact while an agent is free for it, until the same step offers it (or adds it to its line after all)."""
         self.classes: dict[tuple[object, ...], Line] = {}
-        """Lines of plain submits (queue, channel, skills as they were named) that have been found in order under this policy."""
+        """Lines of plain submits, by queue, channel and skills as submitted, that were validated under this policy."""
         self.classifier = Classifier(_NO_POLICY)
         self.qualification = Qualification(_NO_POLICY)
-        """The entry rules and the queues' conditions on agents, ready to be asked."""
+        """Compiled entry rules, and compiled queue conditions on agents."""
         self.dialling: dict[AgentId, ContactId] = {}
-        """Agents for whom the customer of a ``customer_first`` callback is being called: one at a time for each."""
+        """Customer being dialled for each agent (``customer_first`` callbacks), at most one an agent."""
         self.traits = Traits()
         self._declared: frozenset[str] = frozenset()
         self._by_due_date = False
         self._ordering: OrderingFacts = {}
         self.hands: dict[HandsKey, Hands] = {}
-        """What agents can hold and do hold: those with nobody in them are kept while there are not too many."""
+        """Capacity states by key; unused ones are kept up to a limit."""
         self.left: dict[AgentId, Agent | None] = {}
-        """Agents for whom contacts are kept, and who may not be there for them any more; ``matching`` empties it."""
+        """Agents with contacts reserved for them that may have become unavailable; matching empties it."""
         self._make_tables_of_plans()
 
     def _make_tables_of_plans(self) -> None:
         self.has_plans = False
-        """Whether the policy has any."""
+        """Whether the policy has any plan."""
         self._planned: frozenset[QueueId] = frozenset()
-        """The queues that have one."""
+        """Queues that have a plan."""
         self._stages: dict[tuple[QueueId, str | None, int, Needs], Stage] = {}
         self._memo: tuple[QueueId, str, dict[str, int], AgentId | None, Line] | None = None
         self._planned_memo: tuple[Asks, Line, Stage] | None = None
 
     def all_lines(self) -> list[Line]:
-        """Every line, also those of contacts that are held back."""
+        """Return every line, including those of contacts that wait for their queue to open."""
         return [line for line in self.by_index if line is not None]
 
     def profiles_in(self, mask: int) -> list[Profile]:
-        """The profiles of a mask."""
+        """Return the agent groups of a mask."""
         found: list[Profile] = []
         profiles = self.profile_list
         while mask:
@@ -125,23 +125,23 @@ class IndexTables:
         return found
 
     def open_to(self, line: Line, mask: int) -> list[Profile]:
-        """The profiles of a mask that a line asks for. The last answer is kept with the line, for it is mostly the same."""
+        """Return the agent groups of a mask; the last result is cached on the line, since it rarely changes."""
         if mask != line.asked_mask:
             line.asked_mask, line.asked = mask, self.profiles_in(mask)
         return line.asked
 
     def agent(self, agent_id: AgentId | None) -> Agent | None:
-        """An agent by his id."""
+        """Return an agent by id; None if unknown."""
         return None if agent_id is None else self._state.agents.get(agent_id)
 
     def _meet_all(self, lines: Iterable[Line]) -> None:
-        """Find out which profiles serve lines that are new, or ask for something else than before."""
+        """Update which groups qualify for lines that are new or have another requirement."""
         toggled: dict[int, int] = {}
         for line in lines:
             before, after = line.profile_mask, self.traits.serving(line)
             if before != after:
                 line.profile_mask = after
-                # Most of very many lines are new to the same profiles: these are gone through once.
+                # Most of very many lines change for the same groups: visit each set of groups once.
                 toggled[before ^ after] = toggled.get(before ^ after, 0) | line.bit
         for changed, bits in toggled.items():
             for profile in self.profiles_in(changed):

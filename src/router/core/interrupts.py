@@ -1,7 +1,7 @@
-"""Channels that interrupt others: what an agent's items use when some of them have given their capacity back meanwhile.
+"""Interruption by channel: what an agent's items use while some of them have released their capacity.
 
-All items of a channel are interrupted or none: it depends on which channels the agent has items of, not on how many. Used
-only where the policy has channels that interrupt; elsewhere ``hands.py`` adds up and asks nothing here.
+All items of a channel are interrupted, or none: it depends on which channels the agent has items of, not on their number. Used
+only where the policy has channels that interrupt others; elsewhere the sums in ``CapacityState`` are enough.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def held_and_interrupted(channels: Sequence[Channel], counts: Sequence[int]) -> tuple[int, int]:
-    """Bits of the channels of which there are items, and bits of the channels that these interrupt."""
+    """Return the bits of the channels with items, and the bits of the channels that these interrupt."""
     held = interrupted = 0
     for channel in channels:
         if counts[channel.index]:
@@ -26,14 +26,14 @@ def held_and_interrupted(channels: Sequence[Channel], counts: Sequence[int]) -> 
 
 
 def weigh(hands: Hands, channels: Sequence[Channel]) -> None:
-    """Find out anew which of their channels are interrupted, and what the others use up."""
+    """Recompute which channels are interrupted, and the units that the remaining items use."""
     _, interrupted = held_and_interrupted(channels, hands.counts)
     hands.interrupted = interrupted
     hands.units_used = _sum(hands.loads, interrupted)
 
 
 def rooms(hands: Hands, channels: Sequence[Channel]) -> int:
-    """Bits of the channels of which one more item fits."""
+    """Return the bits of the channels with capacity for one more item."""
     held, interrupted = held_and_interrupted(channels, hands.counts)
     room = 0
     for channel in channels:
@@ -51,10 +51,10 @@ def fits(
     held: int,
     interrupted: int,
 ) -> bool:
-    """Whether one more item fits once it has interrupted what its channel interrupts."""
+    """Return whether one more item fits after it has interrupted what its channel interrupts."""
     i = wanted.index
     if interrupted & wanted.bit or counts[i] >= hands.limits[i]:
-        return False  # What is interrupted gets nothing new: it would be interrupted at once.
+        return False  # An interrupted channel accepts no new item: it would be interrupted at once.
     interrupted |= wanted.interrupts
     if held & ~interrupted & wanted.blocked_by:
         return False

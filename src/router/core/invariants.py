@@ -1,4 +1,4 @@
-"""What must always hold, checked slowly against the records: for tests, the simulator and ``router verify``."""
+"""Invariants of the state, checked slowly against the records: for tests, the simulator and ``router verify``."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,12 @@ from router.core.index import holding
 from router.core.state import Assignment, Offer, RoutingState
 from router.model.states import AssignmentRole, AssignmentState, ContactState
 
-# Above this many pairs the search for a missed match is left out: it is quadratic.
+# With more pairs than this, the search for a missed match is skipped: it is quadratic.
 _PAIRS_MAX = 200_000
 
 
 def broken(state: RoutingState) -> list[str]:
-    """Broken invariants as sentences; empty = sound."""
+    """Return the violated invariants as sentences; empty if there is none."""
     return [
         *_ownership(state),
         *_parties(state),
@@ -27,12 +27,12 @@ def broken(state: RoutingState) -> list[str]:
 
 
 def orphaned(state: RoutingState) -> list[str]:
-    """Contacts and offers that nobody knows or waits for, as sentences. One look at each record: also for a live router."""
+    """Return contacts and offers that no other record refers to, as sentences. Linear, so usable on a live router."""
     return [*_ownership(state), *_parties(state), *_offers(state), *_lines(state)]
 
 
 def _ownership(state: RoutingState) -> Iterator[str]:
-    """I7: an assigned contact has exactly one owner, whose open assignment it is."""
+    """Check I7: an assigned contact has exactly one owner, whose open assignment it is."""
     for contact in state.contacts.values():
         if contact.state is not ContactState.ASSIGNED:
             continue
@@ -44,7 +44,7 @@ def _ownership(state: RoutingState) -> Iterator[str]:
 
 
 def _parties(state: RoutingState) -> Iterator[str]:
-    """I7: who is in a conversation beside its owner is so on the contact and on his assignment, each agent once."""
+    """Check I7: contact and assignment agree on each participant, and no agent takes part twice."""
     beside: set[str] = set()
     for contact in state.contacts.values():
         if not contact.parties:
@@ -66,43 +66,43 @@ def _parties(state: RoutingState) -> Iterator[str]:
 
 
 def _offers(state: RoutingState) -> Iterator[str]:
-    """I8, I9: pending offers and their contacts name each other; an OFFERED contact has at least one."""
+    """Check I8 and I9: pending offers and their contacts name each other; an OFFERED contact has at least one."""
     for offer in state.offers.values():
         contact = state.contacts.get(offer.contact_id)
         if contact is None or offer.offer_id not in contact.offers:
-            yield f"I9 offer {offer.offer_id} is pending for a contact that does not know it"
+            yield f"I9 offer {offer.offer_id} is pending, but its contact does not list it"
     for contact in state.contacts.values():
         if contact.state is ContactState.OFFERED and not contact.offers:
-            yield f"I9 contact {contact.contact_id} is offered without a live offer"
+            yield f"I9 contact {contact.contact_id} is OFFERED without a pending offer"
         if contact.offers and contact.state not in (ContactState.OFFERED, ContactState.ASSIGNED):
-            yield f"I8 contact {contact.contact_id} is {contact.state} with live offers"
+            yield f"I8 contact {contact.contact_id} is {contact.state} with pending offers"
         if any(offer_id not in state.offers for offer_id in contact.offers):
-            yield f"I8 contact {contact.contact_id} names an offer that is not pending"
+            yield f"I8 contact {contact.contact_id} lists an offer that is not pending"
 
 
 def _capacity(state: RoutingState) -> Iterator[str]:
-    """I14: what the index counts is what the items that are not interrupted sum up to; room is what the reference says."""
+    """Check I14: the capacity index equals the sum of the uninterrupted items; open channels obey the eligibility rules."""
     holders = Counter(agent.hands for agent in state.agents.values())
     for hands in state.index.hands.values():
         if hands.agent_count != holders[hands]:
-            yield f"I14 {holders[hands]} agents hold what {hands.agent_count} are said to"
+            yield f"I14 {holders[hands]} agents are in a capacity state that counts {hands.agent_count}"
     for agent in state.agents.values():
         items = holding(agent)
         using = [item for item in items if not _is_interrupted(state, item.channel, items)]
         if state.policy is not None and state.index.hands.get(agent.hands.key) is not agent.hands:
-            yield f"I14 agent {agent.agent_id}: what he holds is not on record"
+            yield f"I14 agent {agent.agent_id}: the capacity state is not in the index"
         if agent.hands.units_used != sum(item.units for item in using):
-            yield f"I14 agent {agent.agent_id}: units used do not add up"
+            yield f"I14 agent {agent.agent_id}: the units used are not the sum over the items"
         by_channel = Counter(item.channel for item in items)
         for channel in state.index.channel_list:
             if agent.hands.counts[channel.index] != by_channel[channel.name]:
-                yield f"I14 agent {agent.agent_id}: items of {channel.name} do not add up"
+                yield f"I14 agent {agent.agent_id}: the number of {channel.name} items is wrong"
             free = not (
                 lacks_capacity(state, agent, channel.name)
                 or lacks_opening(state, agent, channel.name, state.at_ms)
             )
             if agent.room & channel.bit and not free:
-                yield f"I14 agent {agent.agent_id} counts as free for {channel.name} and is not"
+                yield f"I14 agent {agent.agent_id} has {channel.name} open without capacity for it"
 
 
 def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | Assignment]) -> bool:
@@ -111,7 +111,7 @@ def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | A
 
 
 def _conservation(state: RoutingState) -> Iterator[str]:
-    """I41: submitted = live + ended, by state and in every queue."""
+    """Check I41: submitted = live + ended, by state and in every queue."""
     if state.submitted != sum(state.counts.values()):
         yield "I41 submitted contacts are not the sum over the states"
     live = Counter(c.state for c in state.contacts.values() if not c.state.is_terminal)
@@ -126,18 +126,18 @@ def _conservation(state: RoutingState) -> Iterator[str]:
 
 
 def _lines(state: RoutingState) -> Iterator[str]:
-    """Every QUEUED contact stands in the line of its requirement, and nobody else does but broadcasts that seek more."""
+    """Check that the QUEUED contacts, and the broadcasts that need more offers, are in the line of their requirement."""
     index = state.index
     for contact in state.contacts.values():
         if contact.state is ContactState.QUEUED and not contact.key:
-            yield f"I22 contact {contact.contact_id} is queued and stands in no line"
+            yield f"I22 contact {contact.contact_id} is queued and in no waiting line"
         if contact.key:
             line = contact.line
             if line is None or line.by_key.get(contact.key) is not contact:
-                yield f"I20 contact {contact.contact_id} does not stand at its place"
+                yield f"I20 contact {contact.contact_id} is not at its key in the waiting line"
     for line in index.all_lines():
         if any(contact.held is not line.held for contact in line.by_key.values()):
-            yield f"I20 line {line.req} mixes those who are held back with others"
+            yield f"I20 line {line.req} mixes contacts that wait for the opening with others"
         places = [line.place_of(contact) for contact in line.by_key.values()]
         if (
             list(line.waiting) != sorted(line.by_key)
@@ -148,26 +148,26 @@ def _lines(state: RoutingState) -> Iterator[str]:
 
 
 def _callbacks(state: RoutingState) -> Iterator[str]:
-    """Every callback for later has a moment when it goes on, and each agent has at most one customer called for him."""
+    """Check that every scheduled callback has a timer, and that at most one customer is dialled for each agent."""
     dialling = {}
     for contact in state.contacts.values():
         callback = contact.callback
         if contact.state is ContactState.CALLBACK_SCHEDULED and (
             callback is None or callback.due_at_ms is None
         ):
-            yield f"I19 contact {contact.contact_id} is a callback that nothing will wake"
+            yield f"I19 contact {contact.contact_id} is a scheduled callback without a timer"
         if callback is not None and callback.for_agent_id is not None:
             if contact.state is not ContactState.CALLBACK_SCHEDULED:
-                yield f"I22 contact {contact.contact_id} is {contact.state} and counts as being called"
+                yield f"I22 contact {contact.contact_id} is {contact.state} and counts as being dialled"
             if callback.for_agent_id in dialling:
-                yield f"I22 two customers are called for agent {callback.for_agent_id}"
+                yield f"I22 two customers are dialled for agent {callback.for_agent_id}"
             dialling[callback.for_agent_id] = contact.contact_id
     if dialling != state.index.dialling:
-        yield "I22 the agents for whom customers are called do not add up"
+        yield "I22 the index of dialled customers is wrong"
 
 
 def _missed(state: RoutingState) -> Iterator[str]:
-    """I22: no waiting contact and agent who could take it now."""
+    """Check I22: no contact waits while an agent could take it now."""
     seeking = [c for c in state.contacts.values() if c.key]
     ready = [a for a in state.agents.values() if a.room]
     if len(seeking) * len(ready) > _PAIRS_MAX:

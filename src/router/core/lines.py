@@ -1,7 +1,17 @@
-"""Lines: the waiting contacts of one requirement class, in rank order.
+"""Waiting lines: the waiting contacts of one requirement class, in rank order.
 
-Everybody in a line can be taken by the same agents, so an agent looks at the heads of the lines he serves and nowhere else.
-A line of its own is made for contacts that are kept for certain agents, and for those that are held back until their queue opens.
+All contacts in a line need the same queue, channel and skills, so the same agents qualify for all of them. An agent with free
+capacity therefore compares only the heads of the lines that the agent qualifies for, never every waiting contact. Contacts
+that are reserved for certain agents have lines of their own, and so have contacts that wait for their queue to open.
+
+A line sorts by *order key*: a number that depends on the contact alone (submit time, ``seq``, its own priority), not on the
+queue's priority settings. The *rank* in the total order of the workspace is ``base_rank + order_key``, or
+``base_rank - order_key`` for a newest-first queue, which is read from its end. So a new queue priority moves the whole line by
+changing one number, and a changed order only reverses the reading direction. The exception are the contacts with a priority or
+class of their own or from their plan (``individually_ranked``): their keys depend on the queue's class and order, and are
+recomputed when those change.
+
+Adding and removing costs O(log n) plus the shift of a short array; reading the head is O(1).
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -15,27 +25,27 @@ from router.core.state import Contact
 from router.model.ids import AgentId, QueueId
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy, Selection
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _LIFO: Final = QueueOrder.LIFO
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]
-# Queue, channel, requirement, the agents who alone may take it (none: everybody), other requirements that will do as well,
-# the plan's selection in place of the queue's.
+# Queue, channel, requirement, agents it is reserved for (None: any agent), alternative requirements, selection set by a plan
+# (None: the queue's).
 LineKey: TypeAlias = tuple[
     QueueId, str, Needs, tuple[AgentId, ...] | None, tuple[Needs, ...], Selection | None
 ]
 
-# Places in one piece of the waiting order (sortedcontainers' load factor, set the way its documentation shows). Taking the first
-# moves the rest of its piece: shorter than the default of 1,000, because the first is what is taken.
+# Keys in one segment of the sorted list (the load factor of sortedcontainers, set as its documentation shows). Removing the first
+# key shifts the rest of its segment; segments are shorter than the default of 1,000 because the first key is removed most often.
 _WAITING_LOAD: Final = 128
-# Up to here taking the first out of a plain list, which moves all others, takes less time than a sorted list does (0.7 and 0.9 µs).
+# Up to this length a plain list, whose removal of the first key shifts all others, beats a sorted list (0.7 against 0.9 µs).
 _FEW_MAX: Final = 4_096
-# Where one in so many has to move, all are sorted anew.
+# If more than one key in this many changes, all keys are sorted again.
 _MANY_MOVED: Final = 16
 
 
 def needs_of(queue: QueuePolicy, skills: dict[str, int]) -> Needs:
-    """The queue's requirement and the contact's own, the higher level of the two, by skill name."""
+    """Return the requirement of queue and contact combined: the higher level of each skill, sorted by skill name."""
     if not queue.requires:
         return tuple(sorted(skills.items())) if len(skills) > 1 else tuple(skills.items())
     needs = dict(queue.requires)
@@ -52,9 +62,9 @@ def req_text(
     only: tuple[AgentId, ...] | None = None,
     also: tuple[Needs, ...] = (),
 ) -> str:
-    """The requirement class as people read it: ``voice/support:english>=5,loans>=3``.
+    """Return a requirement class in readable form, such as ``voice/support:english>=5,loans>=3``.
 
-    ``|`` stands before each other requirement that will do, ``@`` before the agents who alone may take it.
+    ``|`` precedes each alternative requirement, ``@`` the agents it is reserved for.
     """
     skills = ",".join([f"{skill}>={level}" for skill, level in needs])
     text = f"{channel}/{queue_id}:{skills}" if skills else f"{channel}/{queue_id}"
@@ -64,7 +74,7 @@ def req_text(
 
 
 class Line:
-    """One requirement class and who waits in it."""
+    """The waiting contacts of one requirement class."""
 
     __slots__ = (
         "_few",
@@ -113,20 +123,20 @@ class Line:
         held: bool = False,
     ) -> None:
         self.held = held
-        """Of contacts that wait for their queue to open."""
+        """Whether it holds contacts that wait for their queue to open."""
         self.own: Needs | None = None
-        """What every contact in it asks for itself, the queue apart; none: they are not known to ask for the same."""
+        """Skills that every contact in it requires itself, the queue's left aside; None: contacts may differ in them."""
         self.head = 0
-        """The place of the first, in the total order; 0: nobody waits. Within the line places are counted from ``base``."""
+        """Rank of the first contact in the total order; 0: the line is empty."""
         self.first = 0
-        """The same within the line."""
+        """Order key of the first contact."""
         self.base = 0
         self.newest_first = False
-        """Whether the line is read from its end: places are counted down from ``base``."""
+        """Whether the line is read from its end; ranks then are ``base_rank - order_key``."""
         self.of_own_rank: dict[int, Contact] = {}
-        """Those whose place is not their submit alone: it is another one when the queue's order or class changes."""
+        """Contacts whose order key includes a priority or class; recomputed when the queue's order or class changes."""
         self.waiting: Any = []
-        """Places, the earliest submit first: a plain list while they are few, which is what most lines are, then a sorted list."""
+        """Order keys, earliest submit first: a plain list while short (most lines are), then a sorted list."""
         self._few = True
         self.by_key: dict[int, Contact] = {}
         self.queue = queue
@@ -138,11 +148,11 @@ class Line:
         self.profile_mask = 0
         self.asked_mask = 0
         self.asked: list[Any] = []
-        """The profiles of the mask that was asked for last."""
+        """Agent groups of ``cached_group_mask``, the mask that was resolved last."""
         self.refs = 0
 
     def ask(self, key: LineKey) -> None:
-        """Be the line of this requirement class from now on."""
+        """Set the requirement class of this line."""
         self.key = key
         self.queue_id, self.channel, self.needs, self.only, self.also, _ = key
         self.req = req_text(self.queue_id, self.channel, self.needs, self.only, self.also)
@@ -150,9 +160,9 @@ class Line:
     def renew(
         self, queue: QueuePolicy, channel_policy: ChannelPolicy, *, by_due_date: bool
     ) -> None:
-        """Go by these from now on: the line as a whole may stand elsewhere, and be turned round.
+        """Apply changed queue and channel settings: the line as a whole may move, or be read from its other end.
 
-        In the line only those change places who have a rank of their own, where the queue's order or class is another one.
+        Within the line only contacts with a rank of their own move, and only if the queue's order or class has changed.
         """
         self.channel_policy = channel_policy
         before, self.queue = self.queue, queue
@@ -173,7 +183,7 @@ class Line:
         self._find_first()
 
     def fill(self, places: dict[int, Contact]) -> None:
-        """Let all of these stand here as well."""
+        """Add all of these contacts, given by order key."""
         self.by_key |= places
         self.of_own_rank |= {key: one for key, one in places.items() if has_own_rank(one)}
         self._sort()
@@ -186,7 +196,7 @@ class Line:
             self._many()
 
     def _rank_anew(self) -> None:
-        """Those with a rank of their own stand elsewhere in the line."""
+        """Recompute the order keys of the individually ranked contacts."""
         moved, self.of_own_rank = self.of_own_rank, {}
         one_by_one = len(moved) * _MANY_MOVED < len(self.by_key)
         for key, contact in moved.items():
@@ -210,23 +220,23 @@ class Line:
         self.head = self.place(self.first)
 
     def place(self, key: int) -> int:
-        """A place within the line as one of the total order."""
+        """Return the rank in the total order of an order key of this line."""
         return self.base - key if self.newest_first else self.base + key
 
     def place_of(self, contact: Contact) -> int:
-        """Where one who stands here is in the total order."""
+        """Return the rank in the total order of a contact in this line."""
         return self.place(contact.key)
 
     def at(self, place: int) -> Contact:
-        """Who stands at that place of the total order."""
+        """Return the contact with this rank in the total order."""
         return self.by_key[self.base - place if self.newest_first else place - self.base]
 
     def in_order(self) -> Iterator[int]:
-        """The places within the line, first come first served or last."""
+        """Iterate over the order keys in serving order."""
         return reversed(self.waiting) if self.newest_first else iter(self.waiting)
 
     def add(self, key: int, contact: Contact) -> None:
-        """Put a contact at its place."""
+        """Add a contact with this order key."""
         if self._few:
             insort(self.waiting, key)
             if len(self.waiting) > _FEW_MAX:
@@ -239,7 +249,7 @@ class Line:
             self.head, self.first = place, key
 
     def remove(self, key: int) -> None:
-        """Take a contact out."""
+        """Remove the contact with this order key."""
         del self.by_key[key]
         if self.of_own_rank:
             self.of_own_rank.pop(key, None)
@@ -262,20 +272,20 @@ class Line:
             self.waiting.remove(key)
 
     def _many(self) -> None:
-        """More than a plain list is good for; it stays so, for what was long once may be long again."""
+        """Switch to a sorted list; never switched back, since a line that was long may grow long again."""
         waiting = SortedList()
         waiting._reset(_WAITING_LOAD)
         waiting.update(self.waiting)
         self.waiting, self._few = waiting, False
 
     def first_come(self) -> Contact | None:
-        """Who waits longest here, priorities apart."""
+        """Return the contact that has waited longest, priorities left aside; None for an empty line."""
         if not self.head:
             return None
         return self.by_key[self.waiting[0]]
 
     def before(self, place: int) -> int:
-        """How many wait here ahead of that place of the total order."""
+        """Return the number of contacts ranked before this rank of the total order."""
         waiting = self.waiting
         if not waiting:
             return 0
@@ -286,7 +296,7 @@ class Line:
             behind = bisect_right(waiting, key) if self._few else waiting.bisect_right(key)
             return int(len(waiting) - behind)
         key = place - self.base
-        # The last one and whoever comes after him are asked about most, and need no counting.
+        # Most queries concern the last contact or a rank behind it; both need no search.
         last = waiting[-1]
         if key >= last:
             return int(len(waiting) - (key == last))

@@ -1,4 +1,4 @@
-"""Questions from outside about a contact that has not come yet. Checked like its submit; asking changes nothing."""
+"""Estimates for a contact that has not been submitted. Validated like a submit; changes nothing."""
 
 from router.core.decide import checks
 from router.core.expected import expected_wait_of_new, most_common_class
@@ -18,7 +18,7 @@ def expected_wait_asked(
     strict_class: int,
     at_ms: int,
 ) -> ExpectedWait | Refused:
-    """What a contact with these values from outside would wait; refused as its submit would be."""
+    """Return the expected wait of a contact with these values; refused as its submit would be."""
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_QUEUE, detail="no policy has been published")

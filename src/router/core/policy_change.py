@@ -1,6 +1,9 @@
-"""What a new policy changes for those who wait and those who work: so much of the indexes is made anew, and no more.
+"""Difference of two policies as the indexes see it: which parts must be rebuilt when a new policy takes effect.
 
-Most changes touch one queue's times or targets. Then nobody stands elsewhere, and nobody qualifies who did not before.
+Most changes concern the times or targets of one queue. Then no contact moves and no agent qualifies for anything new, and
+rebuilding everything would take seconds in a large contact centre.
+
+A policy key that the indexes come to depend on must be added to ``index_changes``.
 """
 
 from typing import Final, NamedTuple
@@ -9,40 +12,40 @@ from router.core.fact_order import ordering_facts
 from router.model.ids import QueueId
 from router.model.policy import Policy
 
-# What an agent can hold depends on these.
+# Channel settings on which capacity depends.
 _CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts")
 
 
 class Change(NamedTuple):
-    """The difference between two policies, as the indexes see it."""
+    """What changes between two policies, in terms of the indexes."""
 
     whole: bool = False
-    """Everything has to be made anew."""
+    """Whether everything must be rebuilt."""
     replaced: frozenset[QueueId] = frozenset()
-    """Queues that are new: of one that had their name before there may be contacts."""
+    """New queues; contacts of an earlier queue of the same name may exist."""
     refiled: frozenset[QueueId] = frozenset()
-    """Further queues that require something else of everybody: each of their classes asks for something else as a whole."""
+    """Other queues whose requirement has changed, so that each of their lines gets another requirement class."""
     renewed: frozenset[QueueId] = frozenset()
-    """Queues whose lines go by something else, the refiled and shown ones among them; only ranks of one's own move in a line."""
+    """Queues with any change, including the rekeyed and rebroadcast ones; only individually ranked contacts move in a line."""
     shown: frozenset[QueueId] = frozenset()
-    """Those of them whose contacts may be offered to more agents at once than before, or to fewer."""
+    """Changed queues whose contacts may be offered to more, or fewer, agents at the same time."""
     lines: bool = False
-    """Some channel's times, or what due dates count for: every line learns them."""
+    """Whether channel times, or the use of due dates, have changed, which concerns every line."""
     capacity: bool = False
-    """What agents can hold: it is weighed anew for all who are alike at once."""
+    """Whether capacity must be recomputed; done once for each distinct capacity state."""
     caps: bool = False
-    """How many contacts agents take within a time, too: that is each agent's own affair."""
+    """Whether rate caps have changed as well, which concerns each agent."""
     skills: bool = False
-    """Which skills there are: agents who have one of them may be qualified for more, or for less."""
+    """Whether the declared skills have changed; agents with one of them may qualify for more or fewer lines."""
     entry: bool = False
-    """The entry rules, or the facts that they may name."""
+    """Whether the entry rules, or the facts that they may use, have changed."""
 
 
 _WHOLE: Final = Change(whole=True)
 
 
 def change_between(before: Policy | None, after: Policy) -> Change:
-    """What is to be done so that the indexes are those of ``after``, where they are those of ``before``."""
+    """Return what must be updated to turn indexes built for ``before`` into indexes for ``after``."""
     if before is None or _concerns_every_contact(before, after):
         return _WHOLE
     replaced: set[QueueId] = set()
@@ -102,7 +105,7 @@ def _asks_for_facts(policy: Policy) -> bool:
 
 
 def _of_queues(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
-    """What of queues decides who is alike, and which plan goes on."""
+    """Return the queue settings that decide how agents are grouped and which plan applies."""
     return {
         queue_id: (queue.agents_when, queue.plan)
         for queue_id, queue in policy.queues.items()

@@ -1,4 +1,10 @@
-"""Profiles: agents who may take the same lines, and for each channel those of them with room, longest idle first."""
+"""Agent groups: agents who qualify for the same waiting lines, with one idle order for each channel.
+
+A group is keyed by everything that qualifies or ranks an agent: skills, queues, barred channels, attributes that conditions or
+orders use, queue ranks. Whether a group qualifies for a waiting line is decided once and kept as a bit, in ``line_mask`` of the
+group and in ``group_mask`` of the line. For each channel a group keeps its agents with an open channel in idle order, so the
+longest idle agent of a group is found in constant time.
+"""
 
 from bisect import insort
 from collections import deque
@@ -16,18 +22,20 @@ from router.rules.qualification import FactKey, Qualification
 Ranks: TypeAlias = tuple[tuple[QueueId, int], ...]
 ProfileKey: TypeAlias = tuple[Needs, tuple[QueueId, ...] | None, Needs, FactKey, FactPlaces, Ranks]
 
-# So many kinds of agents are looked at one by one; beyond it an order over all of them is kept.
+# Up to this many groups are compared one by one; beyond it an idle order over all groups is kept as well.
 FEW_PROFILES: Final = 16
-# Stale entries that an order may hold beyond as many as it has agents.
+# Stale entries that an order may hold in addition to one for each current entry.
 _STALE_MAX: Final = 64
 
 
 class IdleOrder:
-    """Agents with room for one channel, by idle number.
+    """Agents with one channel open, by idle number.
 
-    Almost everybody joins at the end; those who come back to an old place (an offer of theirs ended without an accept) stand
-    in a short sorted list beside it. Who leaves is not taken out: that his entry is stale is seen when it comes up, because
-    he has another number, no room, or another profile. So leaving costs nothing, however many wait.
+    Almost every agent is appended at the end. An agent who returns to an earlier number (its offer ended without an accept) goes
+    into a short sorted list beside the main one. An agent who leaves is not removed: its entry has become stale, because the idle
+    number, the open channels or the group differ, and is dropped when it reaches the front. So leaving costs O(1), adding costs
+    O(1) or, for a returning agent, an insertion into the short list. When stale entries outnumber current ones, both lists are
+    compacted.
     """
 
     __slots__ = ("_agents", "_back", "_bit", "_last", "_numbers", "_profile", "size")
@@ -35,22 +43,22 @@ class IdleOrder:
     def __init__(self, channel_index: int, profile: "Profile | None" = None) -> None:
         self._bit = 1 << channel_index
         self._profile = profile
-        # Side by side: a pair for each entry would be one more object that the garbage collector has to look at.
+        # Two parallel deques: a tuple for each entry would be one more object for the garbage collector to visit.
         self._numbers: deque[int] = deque()
         self._agents: deque[Agent] = deque()
         self._back: list[tuple[int, Agent]] = []
         self._last = 0
         self.size = 0
-        """How many stand here: who leaves is counted off, and nothing else."""
+        """Number of current entries; leaving only decrements it."""
 
     def __len__(self) -> int:
         return self.size
 
     def add(self, agent: Agent) -> None:
-        """Let him stand at his idle number. His ``room`` says already that he does."""
+        """Add an agent at its idle number; its open channels must already include this one."""
         numbers, agents, back = self._numbers, self._agents, self._back
         if not self.size:
-            # Whoever is still written down here has left.
+            # All remaining entries are stale.
             numbers.clear()
             agents.clear()
             if back:
@@ -67,19 +75,19 @@ class IdleOrder:
             self._compact()
 
     def _compact(self) -> None:
-        # Each number once: who came back to his place again and again stands here as often.
+        # Keep each number once: an agent who has returned repeatedly has several entries.
         main = {entry[0]: entry[1] for entry in self._main() if self._stands(entry)}
         back = {entry[0]: entry[1] for entry in self._back if self._stands(entry)}
         self._numbers, self._agents = deque(main), deque(main.values())
         self._back = [entry for entry in back.items() if entry[0] not in main]
 
     def first(self) -> Agent:
-        """The longest idle. Only when not empty."""
+        """Return the longest idle agent; the order must not be empty."""
         numbers, agents, back = self._numbers, self._agents, self._back
         bit, profile = self._bit, self._profile
         while numbers:
             agent = agents[0]
-            # ``_stands``, written out.
+            # ``_is_current``, inlined.
             if (
                 agent.idle_no == numbers[0]
                 and agent.room & bit
@@ -104,7 +112,7 @@ class IdleOrder:
             del back[0]
 
     def near_the_front(self, entries_max: int) -> Iterator[Agent]:
-        """The longest idle in order, as far as they are found among so many entries, stale ones counted."""
+        """Yield the longest idle agents in order, examining at most ``entries_max`` entries, stale ones included."""
         self._trim()
         for entry in islice(self._entries(), entries_max):
             if self._stands(entry):
@@ -114,7 +122,7 @@ class IdleOrder:
         self._trim()
         last = 0
         for entry in self._entries():
-            # Who left and came back to his place may stand here twice.
+            # An agent who left and returned may have two entries.
             if entry[0] != last and self._stands(entry):
                 last = entry[0]
                 yield entry[1]
@@ -140,7 +148,7 @@ def _number(entry: tuple[int, Agent]) -> int:
 
 
 class Profile:
-    """Agents with the same skills, queues, channels taken from them, facts that qualify or order them, and ranks of queues."""
+    """Agents with the same skills, queues, barred channels, relevant attributes and queue ranks."""
 
     __slots__ = (
         "agents",
@@ -179,26 +187,26 @@ class Profile:
         self.barred = frozenset(channel for channel, _ in barred)
         self.flexibility = 0
         self.places = dict(places)
-        """The facts that order agents, as whole numbers."""
+        """Attributes that rank agents, as integers."""
         self.ranks = dict(ranks)
-        """Which queues these agents serve first; empty: they follow the total order alone."""
+        """Queue ranks, which come before the total order of contacts; empty: the total order alone decides."""
         self.mask = 0
-        """Bits of the lines that these agents may take."""
+        """Bits of the waiting lines for which these agents qualify."""
         self.agents = 0
         self.ready = 0
-        """How many of them are READY, busy or not."""
+        """Number of READY agents, busy or free."""
         self.idle = [IdleOrder(i, self) for i in range(channels)]
         self.declare(declared)
 
     def declare(self, skills: frozenset[str]) -> bool:
-        """Only these count from now on; whether that makes a difference for these agents."""
+        """Set the skills that the policy declares; return whether that changes these agents' skills."""
         before = self.skills
         self.skills = {skill: level for skill, level in self.key[0] if skill in skills}
         self.flexibility = len(self.skills)
         return self.skills != before
 
     def serves(self, line: Line) -> bool:
-        """Whether these agents are qualified for the line, a reservation apart."""
+        """Return whether these agents qualify for the waiting line, reservations left aside."""
         if self.queues is not None and line.queue_id not in self.queues:
             return False
         if line.channel in self.barred:
@@ -212,16 +220,16 @@ class Profile:
         return all(skills.get(skill, 0) >= level for skill, level in needs)
 
     def facts_fit(self, queue_id: QueueId) -> bool:
-        """Whether these agents' facts are what the queue asks for; remembered, so nothing is evaluated twice."""
+        """Return whether these agents' attributes meet the queue's condition; results are cached."""
         return self.qualification.fits(queue_id, self.facts)
 
     def proficiency(self, line: Line) -> int:
-        """The sum of the levels in the line's skills; who came in by another requirement may lack some."""
+        """Return the sum of the levels in the line's skills; agents who qualify by an alternative may lack some."""
         return sum(self.skills.get(skill, 0) for skill, _ in line.needs)
 
 
 def profile_key(agent: Agent, qualification: Qualification, ordering: OrderingFacts) -> ProfileKey:
-    """What makes two agents alike."""
+    """Return the key that agents of the same group share."""
     barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
     facts = qualification.key(agent.attributes)
     places = fact_places(ordering, agent.attributes) if ordering else ()

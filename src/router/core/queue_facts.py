@@ -1,7 +1,8 @@
-"""What rules may know of a queue at the moment of a contact's arrival: one reader for each name in ``QUEUE_FACTS``.
+"""Facts about queues that entry rules may use when a contact arrives: one reader for each name in ``QUEUE_FACTS``.
 
-Asked only for the queues and facts that a rule mentions. What a reader says ends in the event that the rule leads to (which
-rule decided), so a replay asks nobody. None: there is no value now; a rule that needs it fails.
+A reader is called only for the queues and facts that a rule mentions. Its value influences nothing but the rule that matches,
+and that rule is recorded in the event; so a replay does not call readers. None means that there is no value now, and a rule
+that needs it fails to evaluate.
 """
 
 from collections.abc import Callable
@@ -16,32 +17,32 @@ from router.rules.calendar import LocalTime, local_time, zone_of
 from router.rules.variables import QUEUE_FACTS
 
 Reader: TypeAlias = Callable[[RoutingState, QueueId, str], FactValue | None]
-"""(state at its own time, queue, the arriving contact's channel)."""
+"""Arguments: state at its own time, queue, channel of the arriving contact."""
 
 
 def _waiting(state: RoutingState, queue_id: QueueId, channel: str) -> int:
-    """Contacts that wait in it without an offer."""
+    """Return the number of contacts that wait without an offer."""
     return state.tally(queue_id)[ContactState.QUEUED]
 
 
 def _oldest_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int:
-    """The longest wait of those that come next in their lines, in whole seconds; 0: nobody waits."""
+    """Return the longest wait among the heads of the queue's lines, in whole seconds; 0 for an empty queue."""
     lines = state.index.queue_lines.get(queue_id, ())
     heads = [line.by_key[line.first].queued_at_ms for line in lines if line.head]
     return (state.at_ms - min(heads)) // 1000 if heads else 0
 
 
 def _agents_ready(state: RoutingState, queue_id: QueueId, channel: str) -> int:
-    """READY agents, busy or not, who may take a contact of this channel there that asks for no skills of its own.
+    """Return the number of READY agents, busy or free, for a contact of this channel without skill requirements of its own.
 
-    By what the queue requires; what plans change in that is not looked at.
+    Only the queue's requirement counts; changes by a plan are ignored.
     """
     line = state.index.base_line(queue_id, channel)
     return sum(profile.ready for profile in state.index.profiles_in(line.profile_mask))
 
 
 def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
-    """Those of them who could be offered it now."""
+    """Return how many of the READY agents could be offered such a contact now."""
     index = state.index
     line = index.base_line(queue_id, channel)
     i = line.channel_index
@@ -50,23 +51,23 @@ def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
 
 
 def _expected_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int | None:
-    """The median wait that a newcomer of this channel has to expect; none: nothing can be said."""
+    """Return the median expected wait of a contact of this channel; None: no estimate is possible."""
     wait_ms = queue_expected_wait_ms(state, queue_id, channel)
     return None if wait_ms is None else round(wait_ms / 1000)
 
 
 def _is_open(state: RoutingState, queue_id: QueueId, channel: str) -> bool:
-    """By its calendar, or by a supervisor's word."""
+    """Return whether the queue is open, by its calendar or by a supervisor's override."""
     return not state.is_closed(queue_id)
 
 
 def _local(state: RoutingState, queue_id: QueueId) -> LocalTime:
-    """What the clock on the queue's wall says: in its calendar's zone, or the policy's."""
+    """Return the local time in the zone of the queue's calendar, else of the policy."""
     policy = state.policy
     assert policy is not None
     calendar = policy.calendars.get(policy.queues[queue_id].hours or "")
     zone = zone_of(policy.zone if calendar is None else calendar.zone)
-    assert zone is not None, "the policy's check knows the zone"
+    assert zone is not None, "policy validation has checked the zone"
     return local_time(zone, state.at_ms)
 
 
@@ -93,4 +94,4 @@ READERS: Final[dict[str, Reader]] = {
     "local_minute": _local_minute,
     "local_weekday": _local_weekday,
 }
-assert READERS.keys() == QUEUE_FACTS.keys(), "every declared fact of a queue has its reader"
+assert READERS.keys() == QUEUE_FACTS.keys(), "every declared queue fact needs a reader"

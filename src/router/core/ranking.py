@@ -1,9 +1,10 @@
-"""Which contact goes first: one total order, as one integer a contact.
+"""Total order of waiting contacts: one integer a contact, smaller is served first.
 
-From the most significant end: strict class (higher first), order of the queue (``fifo`` before ``lifo``), time, ``orig_seq``. In a
-``fifo`` queue the time is the submit less the credit of its priority, where due dates count with the queue's threshold on top, and
-smaller goes first; in a ``lifo`` queue the submit and the credit, and larger goes first. All of it is constant, so waiting
-never changes the order of two contacts.
+From the most significant end the integer holds: priority class (higher class first), order of the queue (``fifo`` before
+``lifo``), time, ``orig_seq``. In a ``fifo`` queue the time is the submit time minus the priority credit, plus the threshold of
+the queue's service level where due dates are compared; earlier is served first. In a ``lifo`` queue it is the submit time plus
+the credit; later is served first. Every part is constant while a contact waits, so waiting never changes the order of two
+contacts.
 
 Due dates: J. R. Jackson, "Scheduling a production line to minimize maximum tardiness", 1955.
 """
@@ -14,7 +15,7 @@ from router.core.state import Contact
 from router.model.policy import QueueOrder, QueuePolicy
 
 _CLASS_MAX: Final = 9
-# Room for a credit of days before the year 1970 and for times until far beyond 2100.
+# Leaves space for a credit of days before the year 1970, and for times far beyond 2100.
 _TIME_OFFSET: Final = 1 << 50
 SEQ_BITS: Final = 52
 _TIME_BITS: Final = 54
@@ -26,18 +27,18 @@ _LIFO: Final = 1 << (SEQ_BITS + _TIME_BITS)
 
 
 def rank_key(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int:
-    """The contact's place: smaller is served first. Unique within a workspace, never 0.
+    """Return the contact's rank in the total order. Unique within a workspace, never 0.
 
-    ``due_after_ms``: the time within which contacts of this queue are to be answered, where due dates are compared.
+    ``due_after_ms`` is the answer time promised by the queue, where due dates are compared; 0 elsewhere.
     """
     base, place = base_of(queue, due_after_ms), own_place(contact, queue)
     return base - place if queue.order is _NEWEST_FIRST else base + place
 
 
 def base_of(queue: QueuePolicy, due_after_ms: int = 0) -> int:
-    """What the queue makes of everybody's own place: it is added to this, or (``lifo``) subtracted from it.
+    """Return the queue's part of the rank, to which the order key is added (``lifo``: from which it is subtracted).
 
-    So nobody in a line changes places when it becomes another one, and a line is turned round by being read from its other end.
+    Kept apart from the order key so that a changed queue moves its lines without touching their contacts.
     """
     strict, credit_ms = _CLASS_MAX - queue.strict_class << _CLASS_SHIFT, 1000 * queue.priority_s
     if queue.order is _NEWEST_FIRST:
@@ -46,10 +47,10 @@ def base_of(queue: QueuePolicy, due_after_ms: int = 0) -> int:
 
 
 def own_place(contact: Contact, queue: QueuePolicy) -> int:
-    """The place among those of the same queue, later is larger. Never 0.
+    """Return the sort key among contacts of the same queue, later is larger. Never 0.
 
-    Of a contact without a rank of its own it is its submit and its ``orig_seq`` in the last ``SEQ_BITS``, whatever the queue's
-    order and class.
+    Without a priority or class of its own, a contact's key is its submit time and, in the last ``SEQ_BITS``, its ``orig_seq``,
+    whatever the queue's order and class.
     """
     place = contact.queued_at_ms << SEQ_BITS | contact.orig_seq
     if not has_own_rank(contact):
@@ -62,12 +63,12 @@ def own_place(contact: Contact, queue: QueuePolicy) -> int:
 
 
 def has_own_rank(contact: Contact) -> bool:
-    """Whether it brings a priority or a class of its own, or its plan has given it one."""
+    """Return whether the contact or its plan sets a priority or class."""
     return bool(
         contact.priority_s or contact.strict_class or contact.raised_s or contact.raised_class
     )
 
 
 def class_of(key: int) -> int:
-    """The strict class of a place, smaller is served first."""
+    """Return the inverted priority class of a rank: 0 is the highest class."""
     return key >> _CLASS_SHIFT

@@ -1,20 +1,20 @@
-"""What the entry rules have done since the policy came into force: counted from events, so a restart forgets nothing."""
+"""Results of the entry rules since the policy took effect, counted from events, so that a restart loses nothing."""
 
 from msgspec import Struct, field
 
 
 class RuleCounts(Struct, kw_only=True):
-    """Contacts by the rule that decided and by the rules that failed for them. Primary state."""
+    """Number of contacts by the rule that matched and by the rules that failed to evaluate. Primary state."""
 
     since_ms: int = 0
-    """When the policy was published."""
+    """When the policy was published, epoch milliseconds."""
     by_default: int = 0
-    """Contacts that named no queue and for which no rule held."""
+    """Contacts that named no queue and matched no rule."""
     matched: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
 
     def count(self, rule: str | None, failed: tuple[str, ...]) -> None:
-        """A contact was classified."""
+        """Count one classified contact."""
         if rule is None:
             self.by_default += 1
         else:
@@ -24,5 +24,5 @@ class RuleCounts(Struct, kw_only=True):
 
     @property
     def classified(self) -> int:
-        """All contacts that were."""
+        """Return the number of classified contacts."""
         return self.by_default + sum(self.matched.values())

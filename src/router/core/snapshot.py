@@ -1,7 +1,8 @@
-"""State to bytes and back. Primary fields only; what is derived is built anew, so a snapshot can never disagree with itself.
+"""Full snapshots: the state of a workspace as bytes, and back.
 
-The same state gives the same bytes: contacts and agents go out in the order in which they came, offers and assignments by agent,
-mappings in key order. ``imaging.py`` makes the same bytes in pieces.
+Only primary fields are stored and everything derived is rebuilt on loading, so a snapshot cannot contradict itself. The same
+state gives the same bytes: contacts and agents in order of arrival and registration, offers and assignments by agent, mappings
+in key order. The incremental snapshot writes exactly the same bytes in pieces.
 """
 
 from collections import deque
@@ -54,7 +55,7 @@ ROW: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
 
 
 class Image(Struct, array_like=True):
-    """A workspace's state as rows."""
+    """State of a workspace as rows."""
 
     format: int
     seq: int
@@ -83,11 +84,11 @@ ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
 
 
 class _NoType:
-    """Stands in for the types of derived fields while annotations are read."""
+    """Placeholder for the types of derived fields while annotations are resolved."""
 
 
 def _decoder() -> msgspec.msgpack.Decoder[Image]:
-    # The records' annotations name derived types that their room imports for type checkers only.
+    # The annotations of the records name derived types that are imported for type checkers only.
     from router.core import state as state_module
 
     names = vars(state_module)
@@ -105,17 +106,17 @@ _DECODER: Final = _decoder()
 
 
 def totals(state: RoutingState) -> dict[str, int]:
-    """How many contacts have ended in which way."""
+    """Return the number of ended contacts by final state."""
     return {str(s): state.ended_counts[s] for s in ContactState if s.is_terminal}
 
 
 def rows_of(records: Iterable[Struct]) -> list[Any]:
-    """What of the records is kept."""
+    """Return the primary fields of the records as rows."""
     return [ROW[type(record)](record) for record in records]
 
 
 def head_of(state: RoutingState) -> tuple[Any, ...]:
-    """The image's fields before the records, in their order."""
+    """Return the fields that precede the records, in order."""
     return (
         FORMAT,
         state.seq,
@@ -129,7 +130,7 @@ def head_of(state: RoutingState) -> tuple[Any, ...]:
 
 
 def tail_of(state: RoutingState) -> tuple[Any, ...]:
-    """Those between the records and what has been learned."""
+    """Return the fields between the records and the wait statistics, in order."""
     return (
         state.rule_counts,
         state.day,
@@ -141,7 +142,7 @@ def tail_of(state: RoutingState) -> tuple[Any, ...]:
 
 
 def dump(state: RoutingState) -> bytes:
-    """The state as bytes."""
+    """Return the state as bytes."""
     agents = state.agents.values()
     return ENCODER.encode(
         (
@@ -159,10 +160,12 @@ def dump(state: RoutingState) -> bytes:
 
 
 def load(data: bytes) -> RoutingState:
-    """The state from bytes. Raises msgspec.MsgspecError or ValueError for anything that ``dump`` did not write."""
+    """Return the state from bytes. Raises msgspec.MsgspecError or ValueError for anything that ``dump`` did not write."""
     image = _DECODER.decode(data)
     if image.format != FORMAT:
-        raise ValueError(f"snapshot format {image.format}; this version reads {FORMAT}")
+        raise ValueError(
+            f"snapshot format {image.format} is not supported; this version reads format {FORMAT}"
+        )
     state = RoutingState()
     state.index, state.timers = Index(state), Timers(state)
     state.seq = image.seq
@@ -193,7 +196,7 @@ def load(data: bytes) -> RoutingState:
 
 
 def _share_names(state: RoutingState) -> None:
-    """Every record has come with names of its own: they are few, so let each be there once."""
+    """Replace equal channel and queue names by one shared string each."""
     names: dict[str, str] = {}
     shared = names.setdefault
     for kind in (state.contacts, state.offers, state.assignments):

@@ -1,9 +1,11 @@
-"""What is true now. Plain mutable records, changed by ``apply`` only, read by everybody in this room.
+"""Records of one workspace: contacts, offers, assignments, agents, and the state that holds them.
 
-Each record has primary fields, which a snapshot keeps and the digest covers, and derived ones (marked), which are rebuilt
-from the primary ones: places in lines, capacity used, room.
+All records are plain mutable structs. Only the event handlers (``engine/events``) change them; commands, matching and queries
+read them.
 
-Derived fields stand last: a snapshot has a record as an array of its primary fields, in this order.
+Each record has primary and derived fields. Primary fields are written to a snapshot and covered by the digest. Derived fields
+(marked as such) are recomputed from the primary ones after a restart: the position in a waiting line, used capacity, open
+channels. Derived fields stand last, because a snapshot stores a record as an array of its primary fields, in this order.
 """
 
 from __future__ import annotations
@@ -40,27 +42,27 @@ if TYPE_CHECKING:
 
 
 class Callback(Struct, kw_only=True, gc=False):
-    """What makes a contact a callback."""
+    """Progress of a contact that is a callback."""
 
     mode: CallbackMode
     place: CallbackPlace
     phase: CallbackPhase = CallbackPhase.WAITING
     attempts: int = 0
-    """Begun so far."""
+    """Number of attempts started so far."""
     scheduled_at_ms: int | None = None
-    """The agreed time."""
+    """Time agreed with the customer, epoch milliseconds."""
     due_at_ms: int | None = None
-    """What its timer waits for: the agreed time, the next try, the end of the time for a report."""
+    """When its timer fires: at the agreed time, at the next attempt, or when the report of an attempt is overdue."""
     expires_at_ms: int | None = None
     for_agent_id: AgentId | None = None
-    """While dialling without an owner: whose turn it was."""
+    """Agent that gets the customer being dialled, while the contact has no owner."""
     outcome: str | None = None
     outcome_seq: int = 0
-    """How the last attempt went, and the event that says so."""
+    """Result of the last attempt, and the ``seq`` of the event that recorded it."""
 
 
 class Contact(Struct, array_like=True, gc=False):
-    """A contact, live or ended within retention."""
+    """A contact: live, or ended within the retention period."""
 
     contact_id: ContactId
     channel: str
@@ -78,51 +80,51 @@ class Contact(Struct, array_like=True, gc=False):
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
     hops: int = 0
-    """How often it has overflowed."""
+    """Number of overflows so far."""
     held: bool = False
-    """It waits for its queue to open: nobody is offered it before."""
+    """Whether it waits for its queue to open; until then it is offered to no agent."""
     offers_made: int = 0
     offers: tuple[OfferId, ...] = ()
-    """Live ones."""
+    """Ids of its pending offers."""
     agent_id: AgentId | None = None
     assignment_id: AssignmentId | None = None
-    """The owner and his work; kept after the end."""
+    """Owner and the owner's assignment; kept after the contact has ended."""
     parties: tuple[AssignmentId, ...] = ()
-    """Work of those who are in the conversation beside the owner, first come first."""
+    """Assignments of the consulted agents and participants, in joining order; the owner's is not among them."""
     answered_seq: int = 0
-    """The event that gave it to the owner."""
+    """``seq`` of the event that gave the contact to its owner."""
     preferred_agent_id: AgentId | None = None
     preferred_until_ms: int | None = None
     back_agent_id: AgentId | None = None
     back_ms: int | None = None
-    """Who may have it next, and for how long, when the preferred agent has not taken it."""
+    """Agent who is preferred next, and for how many milliseconds, if the preferred agent does not take the contact."""
     plan: str | None = None
-    """Its own plan; none: the queue's."""
+    """Name of its own plan; None: the queue's plan applies."""
     step: int = 0
     step_until_ms: int | None = None
     preferred_agents: tuple[AgentId, ...] = ()
     last_agent_id: AgentId | None = None
     cool_downs: dict[AgentId, int] | None = None
     gone: dict[OfferId, tuple[OfferState, int, AgentId]] | None = None
-    """How its other offers ended, at which event, and whose they were."""
+    """Final state, ``seq`` of the final event and agent of each offer that has ended."""
     ended_seq: int = 0
     reason: str | None = None
     rule: str | None = None
     failed_rules: tuple[str, ...] = ()
-    """The entry rule that decided, and those that failed for it."""
+    """Entry rule that classified the contact, and the rules that failed to evaluate before it."""
     callback: Callback | None = None
     line: Line | None = None
-    """Derived: the line it waits in (or will return to while offered)."""
+    """Derived: the waiting line it is in, or returns to when its offer ends."""
     key: int = 0
-    """Derived: its place in that line; 0 = not waiting there now."""
+    """Derived: its sort key within that line; 0: it is not in the line now."""
     raised_s: int = 0
-    """Derived: the credit that its plan has added."""
+    """Derived: priority credit added by its plan, in seconds."""
     raised_class: int = 0
-    """Derived: the least strict class that its plan asks for."""
+    """Derived: the least priority class that its plan demands."""
 
     @property
     def nobody_on_the_line(self) -> bool:
-        """A callback whose customer has not been reached yet: he hears nothing of where it waits, and how long."""
+        """Return whether it is a callback whose customer is not connected; such a customer gets no position or wait estimate."""
         callback = self.callback
         return callback is not None and callback.phase is not CallbackPhase.CONNECTED
 
@@ -144,14 +146,14 @@ class Offer(Struct, array_like=True, gc=False):
     from_agent_id: AgentId | None = None
     broadcast: bool = False
     role: AssignmentRole = AssignmentRole.OWNER
-    """What the agent is to the contact once he accepts."""
+    """Role that the agent takes in the conversation on accept."""
     turn: Turn | None = None
     others: int = 0
     values: dict[str, FactValue] | None = None
 
 
 class Assignment(Struct, array_like=True, gc=False):
-    """Work in an agent's hands, until it is completed."""
+    """An agent's work on one contact, until it is completed."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
@@ -164,11 +166,11 @@ class Assignment(Struct, array_like=True, gc=False):
     wrap_up_started_at_ms: int | None = None
     wrap_up_deadline_ms: int | None = None
     holds: bool = True
-    """Whether it uses up capacity now, interruptions apart."""
+    """Whether it uses capacity now, interruptions left aside."""
     role: AssignmentRole = AssignmentRole.OWNER
-    """What the agent is to the contact, or was when he left it."""
+    """Role of the agent in the conversation; the last one, if the agent has left."""
     held_for_consult: bool = False
-    """The customer is on hold because of a consult, not because the owner said so."""
+    """Whether the hold was set by a consult rather than by the owner."""
     parked_until_ms: int | None = None
     was_parked: bool = False
     reason: str = ""
@@ -178,7 +180,7 @@ class Assignment(Struct, array_like=True, gc=False):
 
 
 class Agent(Struct, kw_only=True, array_like=True):
-    """An agent's record, state and work."""
+    """An agent: record, presence, state and current work."""
 
     agent_id: AgentId
     skills: dict[str, int] = {}
@@ -196,54 +198,54 @@ class Agent(Struct, kw_only=True, array_like=True):
     next_state: AgentState | None = None
     next_reason: str | None = None
     idle_no: int = 0
-    """His place in the idle order: smaller = idle longer."""
+    """Position in the idle order; a smaller number has been idle longer."""
     idle_since_ms: int | None = None
     last_offer_seq: int = 0
     paused: tuple[str, ...] = ()
-    """Channels of which he takes nothing new for the time being."""
+    """Channels on which the agent currently accepts no new contacts."""
     recent: dict[str, tuple[int, ...]] = {}
-    """When he took his latest contacts, by capped channel (and ``caps.EVERYTHING``): as many as the cap asks for."""
+    """Times of the latest contacts taken, by capped channel (and ``ALL_CHANNELS``); no more of them than the cap needs."""
     queue_ranks: dict[QueueId, int] = {}
     contacts_today: int = 0
-    """Given to him since the day began; counted only while a day is known."""
+    """Contacts taken since the workspace's day began; counted only while the policy needs a day."""
     offers: dict[OfferId, Offer] = field(default_factory=dict)
-    """Derived."""
+    """Derived: pending offers."""
     assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
-    """Derived."""
+    """Derived: assignments that are not completed."""
     hands: Hands = NO_HANDS
-    """Derived: his capacity and what he holds of it, shared with all who are alike in that."""
+    """Derived: total and used capacity, one object shared by all agents with the same values."""
     closed: int = 0
-    """Derived: bits of the channels that he has paused or whose cap he has reached."""
+    """Derived: bits of the channels that are paused or whose rate cap is reached."""
     cap_until_ms: int | None = None
-    """Derived: when time alone opens one of the capped ones again."""
+    """Derived: earliest time at which a capped channel opens without any event; None: no such time."""
     room: int = 0
-    """Derived: bits of the channels of which he could be offered an item now."""
+    """Derived: bits of the channels on which the agent can be offered an item now."""
     joined_no: int = 0
-    """Derived: how many agents were put on record before him, and he."""
+    """Derived: running number of the agent's registration, starting at 1."""
     counted_ready: bool = False
-    """Derived: whether his profile counts him among its READY agents."""
+    """Derived: whether the agent is included in the READY count of the agent group."""
     profile: Profile | None = None
-    """Derived: the agents who may take the same lines."""
+    """Derived: group of agents who qualify for the same waiting lines."""
 
 
 class QueueHours(Struct, array_like=True, gc=False):
-    """Whether a queue is open, of which that is not always so. A queue without such a record is open for good."""
+    """Opening state of a queue with opening hours. A queue without such a record is always open."""
 
     is_open: bool
     changes_at_ms: int | None
-    """When that changes, as far as is known."""
+    """When the opening state changes next, as far as known."""
     look_at_ms: int | None
-    """When it is decided anew; later than a year, the horizon of ``changes_at_ms``, never."""
+    """When the calendar is evaluated again; at most one year ahead, the horizon of ``changes_at_ms``."""
     reason: str
 
     @property
     def by_supervisor(self) -> bool:
-        """A supervisor has said so: the calendar does not count."""
+        """Return whether a supervisor set the state; the calendar is then ignored."""
         return self.reason == "supervisor"
 
 
 class Dedupe(Struct, frozen=True, array_like=True, gc=False):
-    """The first answer to an idempotency key."""
+    """First answer to an idempotency key."""
 
     fingerprint: bytes
     contact_id: ContactId
@@ -252,7 +254,7 @@ class Dedupe(Struct, frozen=True, array_like=True, gc=False):
 
 
 class RoutingState:
-    """One workspace. ``apply`` writes; ``decide``, ``matching`` and the views read."""
+    """State of one workspace; event handlers write it, everything else reads it."""
 
     index: Index
     timers: Timers
@@ -261,48 +263,48 @@ class RoutingState:
         self.seq = 0
         self.at_ms = 0
         self.event_at_ms = 0
-        """When the last event happened; steps without events move ``at_ms`` only."""
+        """Time of the last event. A step without events changes ``at_ms`` only."""
         self.policy: Policy | None = None
         self.policy_version = 0
         self.rule_counts = RuleCounts()
         self.shadow_policy: Policy | None = None
-        """The one that runs beside it and decides nothing."""
+        """Policy that is evaluated for comparison and decides nothing."""
         self.shadow_seq = 0
-        """The event that set it."""
+        """``seq`` of the event that set the shadow policy; 0: none is set."""
         self.idle_counter = 0
         self.day: str | None = None
-        """The workspace's local date, while a queue's selection asks for it."""
+        """Local date of the workspace, while the selection of some queue needs it."""
         self.day_until_ms: int | None = None
         self.contacts: dict[ContactId, Contact] = {}
-        """In the order in which they came."""
+        """Contacts in order of arrival."""
         self.contact_log: list[Contact] = []
-        """Derived: the same contacts in the same order, so that they can be gone through in pieces; some have been forgotten."""
+        """Derived: the contacts in order of arrival, for incremental iteration; may still hold contacts already forgotten."""
         self.ended: deque[tuple[ContactId, int]] = deque()
         self.offers: dict[OfferId, Offer] = {}
         self.assignments: dict[AssignmentId, Assignment] = {}
         self.agents: dict[AgentId, Agent] = {}
-        """In the order in which they were put on record."""
+        """Agents in order of registration."""
         self.agent_log: list[Agent] = []
-        """Derived: the same agents in the same order, and some who have been removed."""
+        """Derived: the agents in order of registration; may still hold agents already removed."""
         self.agents_joined = 0
-        """Derived: how many have been put on record since the start."""
+        """Derived: number of registrations since the process started."""
         self.dedupe: dict[bytes, Dedupe] = {}
         self.dedupe_order: deque[bytes] = deque()
         self.ended_counts: dict[ContactState, int] = dict.fromkeys(TERMINAL, 0)
-        """Of all contacts that have ended so far, by their last state."""
+        """Number of ended contacts by final state."""
         self.submitted = 0
         self.hours: dict[QueueId, QueueHours] = {}
-        """Queues that open and close."""
+        """Opening state of the queues that open and close."""
         self.calendars: dict[str, Calendar] = {}
-        """Derived: the policy's calendars, made ready as ``decide`` asks for them."""
+        """Derived: calendars of the policy, compiled on first use."""
         self.imaging: Imaging | None = None
-        """Derived: the snapshot that is being made in pieces; it hears of every event before it is applied."""
+        """Derived: the incremental snapshot in progress; it receives every event before the event is applied."""
         self.tallies: dict[QueueId, dict[ContactState, int]] = {}
         self.learned = Learned()
 
     @property
     def counts(self) -> dict[ContactState, int]:
-        """All contacts so far by state: those who live are added up over their queues when somebody asks."""
+        """Return the number of contacts by state; live states are summed over the queues on each call."""
         counts = dict.fromkeys(ContactState, 0)
         for tally in self.tallies.values():
             for name, count in tally.items():
@@ -310,19 +312,19 @@ class RoutingState:
         return counts | self.ended_counts
 
     def tally(self, queue_id: QueueId) -> dict[ContactState, int]:
-        """The queue's contacts by state (the live states only mean anything): also of a removed queue."""
+        """Return the queue's contacts by state, also for a removed queue; only the live states are meaningful."""
         tally = self.tallies.get(queue_id)
         if tally is None:
             tally = self.tallies[queue_id] = dict.fromkeys(ContactState, 0)
         return tally
 
     def is_closed(self, queue_id: QueueId) -> bool:
-        """Whether the queue takes nobody now. Ask only where ``hours`` is not empty: it costs a look-up."""
+        """Return whether the queue is closed now. Check first that ``hours`` is not empty, to save the lookup."""
         hours = self.hours.get(queue_id)
         return hours is not None and not hours.is_open
 
     def queue_policy(self, queue_id: QueueId) -> QueuePolicy:
-        """The queue's policy; the defaults where the queue has been removed meanwhile."""
+        """Return the queue's policy; the default policy for a queue that has been removed."""
         if self.policy is None:
             return NO_QUEUE_POLICY
         return self.policy.queues.get(queue_id, NO_QUEUE_POLICY)

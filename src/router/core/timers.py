@@ -1,5 +1,12 @@
-"""Timers inside the core: a heap of (due, kind, id, other). A deadline that has moved or gone is not taken out; it is seen to be
-stale when it comes up, because its record says another time. When there are many, stale ones are taken out a few at a time."""
+"""Timers of one workspace: a heap of (due time, kind, id, other id).
+
+A deadline that is moved or cancelled is not removed from the heap. When its entry comes up, the record it belongs to is
+checked, and the entry is dropped if the record no longer has that deadline. So setting and cancelling deadlines needs no search.
+When the heap has grown beyond twice the number of current entries, stale ones are removed a few at a time, with each addition,
+so that no single command pays for a full clean-up. The heap is derived: after a restart it is rebuilt from the records.
+
+Deadlines fire in the order of (due time, kind, id), which makes the order independent of how the heap was built.
+"""
 
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
@@ -12,7 +19,7 @@ Entry: TypeAlias = tuple[int, int, str, str]
 
 
 class TimerKind(IntEnum):
-    """What is due. The order breaks ties of time. ``WRAP_UP`` is an assignment's: the end of wrap-up, or of being parked."""
+    """What is due; the numbers break ties of time. ``WRAP_UP`` is the end of an assignment's wrap-up or of its parking."""
 
     OFFER = 1
     WRAP_UP = 2
@@ -29,7 +36,7 @@ class TimerKind(IntEnum):
     STEP = 13
 
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _ASSIGNED: Final = ContactState.ASSIGNED
 _CALLBACK: Final = TimerKind.CALLBACK
 _CAP: Final = TimerKind.CAP
@@ -53,34 +60,34 @@ _SWEPT_AT_ONCE: Final = 4
 
 
 class Timers:
-    """The deadlines of one workspace."""
+    """Pending deadlines of one workspace."""
 
     def __init__(self, state: RoutingState) -> None:
         self._state = state
         self.heap: list[Entry] = []
-        """The same list for good: the engine looks at its first entry before every command; ``due`` takes it out if it stands."""
+        """The heap; always the same list object, because the engine reads its first entry before every command."""
         self._caps: list[tuple[int, str]] = []
         self._limit = _SLACK
         self._swept_to = -1
-        """The next entry to look at in a round of cleaning up; below 0: none is under way."""
+        """Index of the next entry to check in the current clean-up round; below 0: no round is active."""
         self._found = 0
-        """Entries that stand, in this round."""
+        """Number of current entries found in this round."""
 
     def add(self, due_ms: int, kind: TimerKind, subject: str, other: str = "") -> None:
-        """Remember a deadline."""
+        """Add a deadline."""
         heap = self.heap
         heappush(heap, (due_ms, kind, subject, other))
         if len(heap) > self._limit or self._swept_to >= 0:
             self._sweep()
 
     def add_cap(self, due_ms: int, agent_id: str) -> None:
-        """Remember when time alone opens a channel to an agent. No event will say so, so a replay has to know by itself."""
+        """Add the time at which a capped channel opens to an agent; no event records it, so a replay computes it as well."""
         self.caps_over(self._state.at_ms)
         heappush(self._caps, (due_ms, agent_id))
         self.add(due_ms, _CAP, agent_id)
 
     def caps_over(self, at_ms: int) -> list[str]:
-        """Agents to whom a channel has been opened by then, since this was asked for last."""
+        """Return the agents with a capped channel that has opened by ``at_ms`` since the last call."""
         caps, found = self._caps, []
         while caps and caps[0][0] <= at_ms:
             due_ms, agent_id = heappop(caps)
@@ -89,7 +96,7 @@ class Timers:
         return found
 
     def due(self, at_ms: int) -> Entry | None:
-        """Take out the first deadline that is due and still stands."""
+        """Remove and return the first current deadline that is due; None: there is none."""
         heap = self.heap
         while heap and heap[0][0] <= at_ms:
             entry = heappop(heap)
@@ -98,7 +105,7 @@ class Timers:
         return None
 
     def next_ms(self) -> int | None:
-        """The next deadline that stands."""
+        """Return the time of the next current deadline; None: there is none."""
         heap = self.heap
         while heap:
             if self._stands(heap[0]):
@@ -107,7 +114,7 @@ class Timers:
         return None
 
     def rebuild(self) -> None:
-        """All deadlines, from the records."""
+        """Rebuild all deadlines from the records."""
         state = self._state
         heap: list[Entry] = [
             (offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in state.offers.values()
@@ -157,7 +164,7 @@ class Timers:
         self._limit = 2 * len(heap) + _SLACK
 
     def _sweep(self) -> None:
-        """Look at some entries from the end on and take out the stale ones: no single command pays for all of them."""
+        """Check a few entries, from the end of the heap on, and remove the stale ones."""
         heap, place = self.heap, self._swept_to
         if place < 0:
             place, self._found = len(heap) - 1, 0
@@ -169,7 +176,7 @@ class Timers:
                     _take_out(heap, place)
             place -= 1
             if place < 0:
-                # Twice what stands: the next round is paid for by as many additions.
+                # Twice the current entries: as many additions happen before the next round.
                 self._limit = 2 * self._found + _SLACK
                 break
         self._swept_to = place
@@ -182,7 +189,7 @@ class Timers:
         if kind == _WRAP_UP:
             work = self._state.assignments.get(subject)
             return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
-        if kind == _DAY:  # Of the workspace itself: its subject is empty.
+        if kind == _DAY:  # A timer of the workspace itself has no subject.
             return self._state.day_until_ms == due
         if kind == _HOURS:
             hours = self._state.hours.get(subject)
@@ -219,7 +226,7 @@ class Timers:
 
 
 def _take_out(heap: list[Entry], place: int) -> None:
-    """The last entry takes its place, and goes up or down from there."""
+    """Remove the entry at an index: the last entry replaces it and is sifted up or down."""
     last = heap.pop()
     if place == len(heap):
         return

@@ -1,4 +1,8 @@
-"""What kinds of agents have in common, as bits of their profiles: so that those who serve a line are found without asking each."""
+"""Qualification masks: for each skill level, queue and channel the bits of the agent groups that have it.
+
+The groups that qualify for a waiting line are the intersection of a few masks, so the groups need not be checked one by one.
+A mask is computed on first use and then updated as groups are added and removed.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,39 +11,39 @@ from router.core.lines import Line
 from router.core.profiles import Profile
 from router.model.ids import QueueId
 
-# So many skills with their levels are remembered with those who have them.
+# Number of (skill, level) pairs whose mask is cached.
 _SKILLS_MAX: Final = 10_000
 
 
 class Traits:
-    """Which profiles have so much of a skill, work in a queue, are kept from a channel; found out when it is first asked for."""
+    """Agent groups by skill level, queue and barred channel."""
 
     def __init__(self) -> None:
         self._profiles: dict[int, Profile] = {}
-        """By bit."""
+        """Groups by bit."""
         self._everybody = 0
         self._skilled: dict[tuple[str, int], int] = {}
         self._queued: dict[QueueId, int] = {}
         self._barred: dict[str, int] = {}
 
     def add(self, profile: Profile) -> None:
-        """A kind of agents that is new."""
+        """Add a new group to all masks."""
         self._profiles[profile.bit] = profile
         self._everybody |= profile.bit
         self._note(profile, is_there=True)
 
     def remove(self, profile: Profile) -> None:
-        """A kind of which nobody is left."""
+        """Remove a group that has no agents left."""
         del self._profiles[profile.bit]
         self._everybody &= ~profile.bit
         self._note(profile, is_there=False)
 
     def forget_skills(self) -> None:
-        """Other skills count from now on."""
+        """Drop the cached skill masks, because the declared skills have changed."""
         self._skilled = {}
 
     def serving(self, line: Line) -> int:
-        """The profiles that are qualified for the line (``Profile.serves``)."""
+        """Return the bits of the groups that qualify for the line; the same answer as ``AgentGroup.qualifies_for``."""
         if line.queue.agents_when is not None:
             return self._bits(profile.serves(line) for profile in self._profiles.values())
         found = 0
