@@ -1,6 +1,6 @@
-"""Who is ahead of a contact and who could serve it, by looking at every contact and every agent. Independent of the core.
+"""Reference for expected waits: contacts ahead and agents available, by looking at every contact and every agent.
 
-Written from docs/expected-wait.md; holds ``ahead`` and ``agents`` of every expected wait in the random walks to it.
+Written from docs/expected-wait.md; the random walks compare ``ahead`` and ``agents`` of every expected wait with it.
 """
 
 from fractions import Fraction
@@ -11,7 +11,7 @@ from tests.core.reference import Reference
 
 
 def ready_for(reference: Reference, contact: RefContact) -> list[RefAgent]:
-    """READY agents, busy or not, with the queue, the channel and the skills."""
+    """Return the READY agents, busy or free, with the queue, channel and skills."""
     return [
         agent
         for agent in reference.agents.values()
@@ -28,12 +28,12 @@ def _may(reference: Reference, agent: RefAgent, contact: RefContact) -> bool:
 
 
 def qualified(reference: Reference, contact: RefContact) -> bool:
-    """Whether anybody has what it takes, whatever he does now."""
+    """Return whether any agent qualifies, regardless of its current state."""
     return any(_may(reference, agent, contact) for agent in reference.agents.values())
 
 
 def ahead(reference: Reference, contact: RefContact) -> Fraction:
-    """Everybody who ranks before it, each by the share of its READY agents who could serve this one, too."""
+    """Return the contacts ranked before this one, each weighted by the share of its READY agents that could serve this one."""
     mine = {agent.agent_id for agent in ready_for(reference, contact)}
     total = Fraction(0)
     for other in reference.in_line():

@@ -1,7 +1,7 @@
-"""A second reading of rule expressions, slow and obvious: Python's own parser, and three values instead of two.
+"""Second implementation of rule expressions, slow and obvious: Python's own parser and three values instead of two.
 
-The third value is "failed": a fact is missing, a number leaves its range, something is divided by nothing. ``&&`` and ``||`` hide
-a failed side where the other side decides. Knows as much of the language as the stories and the random walks use.
+The third value is "failed": a fact is missing, a number leaves its range, or a division by zero. ``&&`` and ``||`` hide a failed
+operand if the other one decides. It covers as much of the language as the scenarios and the random walks use.
 """
 
 import ast
@@ -14,11 +14,11 @@ _WORDS: Final = {"&&": " and ", "||": " or ", "!=": "!=", "!": " not "}
 
 
 class Failed(Exception):
-    """The expression has no value."""
+    """Raised if an expression has no value."""
 
 
 def holds(text: str, fact_of: FactOf) -> bool | None:
-    """True, false, or None where it fails. ``fact_of`` gives a fact by its name in the expression; None: missing."""
+    """Return the value of the expression; None if it fails. ``fact_of`` returns a fact by name, None if missing."""
     python = re.sub(r"&&|\|\||!=|!", lambda sign: _WORDS[sign.group()], text)
     tree = ast.parse(f"({python.strip()})", mode="eval").body
     try:
@@ -51,7 +51,7 @@ def _value(node: ast.expr, fact_of: FactOf) -> object:
             return _sum(_number(left, fact_of), op, _number(right, fact_of))
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return _compared(_value(left, fact_of), op, _value(right, fact_of))
-    raise AssertionError(f"the reference does not know {ast.dump(node)}")
+    raise AssertionError(f"the reference model does not support {ast.dump(node)}")
 
 
 def _logic(is_or: bool, sides: list[ast.expr], fact_of: FactOf) -> bool:

@@ -1,14 +1,14 @@
-"""Whose facts are what a queue asks for, in plain words: asked anew every time."""
+"""Attribute conditions of queues, evaluated on every call."""
 
 from tests.core.expressions import holds
 from tests.core.fold import Fold, RefAgent, RefContact
 
 
 class Facts(Fold):
-    """What queues ask of agents' facts."""
+    """Attribute conditions of queues on agents."""
 
     def facts_fit(self, agent: RefAgent, contact: RefContact) -> bool:
-        """The queue asks nothing of agents' facts, or it holds for his. What fails does not hold."""
+        """Return whether the agent meets the queue's attribute condition; a condition that fails to evaluate does not hold."""
         text = self.queue_of(contact).agents_when
         return text is None or holds(text, lambda name: self._agent_fact(agent, name)) is True
 
@@ -19,5 +19,5 @@ class Facts(Fold):
         kind = {"bool": bool, "int": int}.get(self.policy.facts[fact].type, str)
         value = agent.attributes.get(fact)
         if type(value) is not kind:
-            value = None  # Carried from an older policy, under which the fact was of another type.
+            value = None  # Set under an older policy that declared the fact with another type.
         return value is not None if root == "known" else value

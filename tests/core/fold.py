@@ -1,10 +1,10 @@
-"""What the published events say, folded into plain dicts; written from docs/routing.md and from nothing else.
+"""Event model: the state that the published events describe, in plain dicts.
 
-Complains (AssertionError, with the invariant's number) about an event that cannot follow what was before. It knows what
-things are, not who may take what: that is ``reference.py``.
-Every event comes in here and is told to ``fold_contacts.py`` or ``fold_work.py``, which keep the books of ``fold_books.py``;
-what is said of the whole (queues, policies, days) is taken in here. An assertion's number is that of the invariant: I7, I8, I9,
-I11, I15, I16, I17, I18 and I42 are held in these files.
+Written from docs/routing.md and from nothing else. Raises AssertionError, with the number of the invariant, for an event that
+cannot follow the previous ones. It knows the state, not the routing rules: those are in ``reference.py``.
+
+Every event enters here and is passed to ``fold_contacts.py`` or ``fold_work.py``, which update the tables of ``fold_books.py``;
+events about queues, policies and days are applied here. These modules check I7, I8, I9, I11, I15, I16, I17, I18 and I42.
 """
 
 from router.model import events as e
@@ -18,10 +18,10 @@ __all__ = ("Fold", "RefAgent", "RefAssignment", "RefContact", "RefOffer")
 
 
 class Fold(FoldContacts, FoldWork):
-    """Everything that has happened, in plain words."""
+    """State described by the events so far."""
 
     def fold(self, event: e.Event, at_ms: int) -> None:
-        """Take in the next event. AssertionError: it cannot follow what was before."""
+        """Apply the next event. AssertionError: it cannot follow the previous ones."""
         assert at_ms >= self.at_ms, "I42: time went back"
         self.seq += 1
         self.at_ms = at_ms
@@ -79,11 +79,11 @@ class Fold(FoldContacts, FoldWork):
                 if not self.counts_days():
                     self._count_anew(None, 0)
             case e.DayBegan():
-                assert self.counts_days(), "a day begins and nobody asks for it"
-                assert event.until_ms > at_ms, "a day that is over begins"
+                assert self.counts_days(), "a day starts although no selection needs it"
+                assert event.until_ms > at_ms, "a day starts that has already ended"
                 self._count_anew(event.day, event.until_ms)
             case e.ShadowPolicySet() | e.ShadowPolicyCleared():
-                pass  # It decides nothing.
+                pass  # The shadow policy decides nothing.
             case e.QueueOpened() | e.QueueClosed():
                 self._fold_queue(event)
             case (
@@ -98,7 +98,7 @@ class Fold(FoldContacts, FoldWork):
                 self._fold_agent(event)
 
     def counts_days(self) -> bool:
-        """A queue chooses by what was given to whom today."""
+        """Return whether some selection depends on the number of contacts taken today."""
         return (
             self.policy is not None
             and any(
@@ -120,8 +120,10 @@ class Fold(FoldContacts, FoldWork):
 
     def _fold_queue(self, event: e.QueueOpened | e.QueueClosed) -> None:
         assert self.policy is not None
-        assert event.queue_id in self.policy.queues, "a queue that is not there opens or closes"
-        assert event.until_ms is None or event.until_ms > self.at_ms, "changes in the past"
+        assert event.queue_id in self.policy.queues, "an unknown queue opens or closes"
+        assert event.until_ms is None or event.until_ms > self.at_ms, (
+            "the next change lies in the past"
+        )
         self.next_look.pop(event.queue_id, None)
         if event.until_ms is not None:
             self.next_look[event.queue_id] = event.until_ms
@@ -139,12 +141,14 @@ class Fold(FoldContacts, FoldWork):
                     contact.wait_until_ms = None if contact.nobody_there else event.wait_until_ms
             return
         was_closed = event.queue_id in self.closed_until
-        assert not (event.holds and was_closed), "held back at a closing that is none"
+        assert not (event.holds and was_closed), (
+            "contacts are held although the queue was closed before"
+        )
         self.closed_until[event.queue_id] = event.until_ms
         if not was_closed:
             self.closing[event.queue_id] = self.policy.queues[event.queue_id].at_closing
             expected = self.closing[event.queue_id] is AtClosing.WAIT
-            assert event.holds == expected, "held back, or not, against at_closing"
+            assert event.holds == expected, "contacts are held, or not, contrary to at_closing"
         for contact in waiting:
             if event.holds or contact.nobody_there:
                 contact.held, contact.wait_until_ms, contact.step_until_ms = True, None, None

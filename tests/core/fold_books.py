@@ -1,6 +1,6 @@
-"""The books of the fold: what it remembers, how to look something up, and what several events do alike.
+"""Tables of the event model, lookups in them, and the changes that several events have in common.
 
-Which event does what is written in ``fold.py``, ``fold_contacts.py`` and ``fold_work.py``.
+Which event changes what is written in ``fold.py``, ``fold_contacts.py`` and ``fold_work.py``.
 """
 
 from router.model.policy import AtClosing, CapPolicy, ChannelPolicy, Policy, QueuePolicy
@@ -9,7 +9,7 @@ from tests.core.fold_records import TERMINAL, RefAgent, RefAssignment, RefContac
 
 
 class Books:
-    """What has been told so far. AssertionError from a change: it cannot follow what was before."""
+    """Tables of the event model. AssertionError from a change: it cannot follow the previous events."""
 
     def __init__(self) -> None:
         self.policy: Policy | None = None
@@ -20,11 +20,11 @@ class Books:
         self.agents: dict[str, RefAgent] = {}
         self.cool_downs: dict[tuple[str, str], int] = {}
         self.closed_until: dict[str, int | None] = {}
-        """The queues that are closed, and when they open, as far as was said."""
+        """Closed queues, and when they open, as far as published."""
         self.closing: dict[str, AtClosing] = {}
-        """What was to become of those in line when the queue closed."""
+        """What ``at_closing`` said when the queue closed."""
         self.next_look: dict[str, int] = {}
-        """Of queues that were said to open or close: when that changes."""
+        """Next change of the opening state, by queue, as far as published."""
         self.submitted = 0
         self.ended = dict.fromkeys(TERMINAL.values(), 0)
         self.seq = 0
@@ -34,28 +34,32 @@ class Books:
         self._turn = 0
 
     def _judge_members(self, contact: RefContact, told: dict[str, AssignmentRole] | None) -> None:
-        """Who is told to be in it is in it; nobody need be told while the owner is alone."""
+        """Check the members that an event lists; they may be left out while the owner is alone."""
         members = {self.assignments[n].agent_id: role for n, role in contact.others.items()}
         members[self.owner_of(contact) or ""] = AssignmentRole.OWNER
-        assert told == members or (not told and len(members) == 1), f"{told}, but {members}"
+        assert told == members or (not told and len(members) == 1), (
+            f"the event lists {told}, but the members are {members}"
+        )
 
     def _hand_over(self, contact: RefContact, work_id: str | None, agent_id: str | None) -> None:
-        """The present owner, where there is one, loses the contact; he must be the one the event names."""
+        """Remove the present owner, if any, which must be the one that the event names."""
         assert contact.owner == work_id, "I17: the event names another owner"
         if work_id is not None:
-            assert self.assignments[work_id].agent_id == agent_id, "I17: it belongs to another"
+            assert self.assignments[work_id].agent_id == agent_id, (
+                "I17: the event names an assignment of another agent"
+            )
             contact.owner = None
 
     def _take(self, contact: RefContact, work: RefAssignment) -> None:
         assert contact.owner is None, "I7: two owners"
-        assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
+        assert work.assignment_id not in self.assignments, "I16: an assignment starts twice"
         self.assignments[work.assignment_id] = work
         contact.state, contact.owner = ContactState.ASSIGNED, work.assignment_id
         if contact.callback is not None:
             contact.callback.for_agent = None
             if not contact.callback.dialling:
                 contact.callback.due_at_ms = None
-        # A reservation is over with the accept, a time to live with the first answer.
+        # An accept ends a reservation, and the first answer ends the time to live.
         contact.preferred, contact.ttl_at_ms, contact.step_until_ms = None, None, None
         contact.held, contact.last = False, work.agent_id
         if self.day is not None:
@@ -74,14 +78,14 @@ class Books:
             self.cool_downs[contact_id, agent_id] = until_ms
 
     def caps_on(self, channel: str) -> dict[str, CapPolicy]:
-        """The caps that a contact of this channel counts in."""
+        """Return the caps that a contact of this channel counts in."""
         assert self.policy is not None
         own = self.policy.channels[channel].cap if channel in self.policy.channels else None
         caps = {channel: own, "all": self.policy.agents.cap}
         return {name: cap for name, cap in caps.items() if cap is not None}
 
     def _forget_what_no_cap_asks_for(self) -> None:
-        """Of each capped channel the latest times, as many as the cap allows; of the others none."""
+        """Keep the latest times of each capped channel, as many as the cap allows, and none of the others."""
         assert self.policy is not None
         caps = {"all": self.policy.agents.cap}
         caps |= {name: channel.cap for name, channel in self.policy.channels.items()}
@@ -93,21 +97,21 @@ class Books:
             }
 
     def live_contact(self, contact_id: str) -> RefContact:
-        """A contact that is not over. AssertionError: something happened to one that is."""
+        """Return a contact that has not ended. AssertionError: an event concerns one that has."""
         contact = self.contacts[contact_id]
-        assert not contact.state.is_terminal, "I18: something happens to a contact that is over"
+        assert not contact.state.is_terminal, "I18: an event concerns a contact that has ended"
         return contact
 
     def owner_of(self, contact: RefContact) -> str | None:
-        """The agent who owns it."""
+        """Return the agent that owns the contact."""
         return None if contact.owner is None else self.assignments[contact.owner].agent_id
 
     def consults(self, contact: RefContact) -> list[str]:
-        """Assignments of agents who are consulted on it."""
+        """Return the assignments of agents that are consulted on the contact."""
         return [n for n, role in contact.others.items() if role is AssignmentRole.CONSULT]
 
     def live_offers(self, contact: RefContact) -> list[RefOffer]:
-        """The pending offers of a contact."""
+        """Return the pending offers of a contact."""
         return [
             offer
             for offer in self.offers.values()
@@ -115,11 +119,11 @@ class Books:
         ]
 
     def pending(self) -> list[RefOffer]:
-        """All pending offers."""
+        """Return all pending offers."""
         return [offer for offer in self.offers.values() if offer.state is OfferState.PENDING]
 
     def open_work(self, agent: RefAgent | None = None) -> list[RefAssignment]:
-        """Assignments that are not completed, of one agent or of all."""
+        """Return the assignments that are not completed, of one agent or of all."""
         return [
             work
             for work in self.assignments.values()
@@ -128,11 +132,11 @@ class Books:
         ]
 
     def queue_of(self, contact: RefContact) -> QueuePolicy:
-        """The policy of the queue that the contact is in."""
+        """Return the policy of the contact's queue."""
         assert self.policy is not None
         return self.policy.queues[contact.queue_id]
 
     def channel(self, name: str) -> ChannelPolicy:
-        """The policy of a channel."""
+        """Return the policy of a channel."""
         assert self.policy is not None
         return self.policy.channels[name]

@@ -1,4 +1,4 @@
-"""Contacts in the fold: how they come, change their place or queue, are called back and end. Agents' work: ``fold_work.py``."""
+"""Events about contacts: submits, changes, requeues, callbacks and ends."""
 
 from router.model import events as e
 from router.model.policy import CallbackPlace
@@ -9,7 +9,7 @@ from tests.core.ref_callback import RefCallback
 
 
 class FoldContacts(Books):
-    """What events say of contacts."""
+    """Applies the events about contacts."""
 
     def _fold_contact(self, event: e.Event) -> None:
         match event:
@@ -61,7 +61,9 @@ class FoldContacts(Books):
                 self._take_step(contact, event)
             case e.ContactStepEntered():
                 contact = self.live_contact(event.contact_id)
-                assert contact.state is not ContactState.ASSIGNED, "who has an agent does not wait"
+                assert contact.state is not ContactState.ASSIGNED, (
+                    "an assigned contact enters a plan step"
+                )
                 assert contact.queue_id == event.queue_id
                 contact.step, contact.step_until_ms = event.step, event.step_until_ms
             case e.ContactRelaxed():
@@ -69,10 +71,10 @@ class FoldContacts(Books):
             case e.ContactAssigned():
                 contact = self.live_contact(event.contact_id)
                 assert not self.live_offers(contact), (
-                    "I17: assigned while somebody else has an offer"
+                    "I17: assigned while another agent has an offer"
                 )
                 self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
-                assert not self.consults(contact), "a consult outlives the owner who asked"
+                assert not self.consults(contact), "a consult outlasts the owner that started it"
                 self._take(
                     contact,
                     RefAssignment(
@@ -87,14 +89,14 @@ class FoldContacts(Books):
 
     def _requeue(self, event: e.ContactRequeued) -> None:
         contact = self.live_contact(event.contact_id)
-        assert event.orig_seq == contact.orig_seq, "I15: a requeued contact keeps its place"
+        assert event.orig_seq == contact.orig_seq, "I15: a requeued contact keeps its position"
         if contact.state is ContactState.ASSIGNED:
             assert contact.owner is not None
             owner = self.assignments[contact.owner].agent_id
-            assert event.agent_id == owner, "I17: the one who loses it is not its owner"
+            assert event.agent_id == owner, "I17: the agent that loses it is not its owner"
             self._hand_over(contact, contact.owner, owner)
-        assert not self.live_offers(contact), "I9: requeued with a live offer"
-        assert not contact.others, "I17: requeued while somebody is in the conversation"
+        assert not self.live_offers(contact), "I9: requeued with a pending offer"
+        assert not contact.others, "I17: requeued with participants in the conversation"
         contact.state = ContactState.QUEUED
         contact.came_back = contact.came_back or event.reason == "lost_desktop"
         put_there = event.reason in ("transferred", "supervisor", "drained")
@@ -106,7 +108,9 @@ class FoldContacts(Books):
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
         callback = contact.callback
         if event.queued_at_ms is not None:
-            assert callback is not None and callback.place is CallbackPlace.AT_DUE, "I15: its age"
+            assert callback is not None and callback.place is CallbackPlace.AT_DUE, (
+                "I15: its age changes without an agreed time"
+            )
             assert event.queued_at_ms == callback.scheduled_at_ms == callback.due_at_ms
             contact.queued_at_ms = event.queued_at_ms
         if callback is not None and not callback.on_the_line:
@@ -124,16 +128,20 @@ class FoldContacts(Books):
         self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
     ) -> None:
         contact = self.live_contact(event.contact_id)
-        assert not contact.others, "I7: over while somebody is in the conversation"
+        assert not contact.others, "I7: ended with participants in the conversation"
         state = TERMINAL[type(event)]
         if isinstance(event, e.ContactEnded):
-            assert contact.owner == event.assignment_id, "I7: ended by somebody who has it not"
+            assert contact.owner == event.assignment_id, (
+                "I7: ended by an agent that does not own it"
+            )
         else:
-            assert contact.state is not ContactState.ASSIGNED, "an answered contact only ends"
+            assert contact.state is not ContactState.ASSIGNED, (
+                "an answered contact can only end normally"
+            )
         if contact.callback is not None:
             contact.callback.for_agent = None
             if isinstance(event, e.ContactAbandoned):
-                assert contact.callback.on_the_line, "one who is not on the line hangs up"
+                assert contact.callback.on_the_line, "a customer that is not connected abandons"
         contact.state, contact.owner = state, None
         self.ended[state] += 1
 
@@ -148,8 +156,10 @@ class FoldContacts(Books):
         )
         contact = self.live_contact(event.contact_id)
         if isinstance(event, e.CallbackRequested):
-            assert contact.callback is None, "a callback becomes one again"
-            assert contact.owner is None and not self.live_offers(contact), "I8: offered, or taken"
+            assert contact.callback is None, "a callback is requested for a callback"
+            assert contact.owner is None and not self.live_offers(contact), (
+                "I8: it has an offer or an owner"
+            )
             assert event.queue_id == contact.queue_id
             contact.callback = RefCallback(event.mode, event.place, event.expires_at_ms)
             contact.state, contact.channel = ContactState.QUEUED, event.channel
@@ -157,7 +167,7 @@ class FoldContacts(Books):
             self._hold_if_closed(contact)
             return
         callback = contact.callback
-        assert callback is not None, "it is no callback"
+        assert callback is not None, "the contact is not a callback"
         owner = contact.owner and self.assignments[contact.owner].agent_id
         match event:
             case e.CallbackScheduled():
@@ -165,16 +175,18 @@ class FoldContacts(Books):
                 contact.state, contact.held = ContactState.CALLBACK_SCHEDULED, False
                 callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
             case e.CallbackDue():
-                assert not callback.dialling and not callback.on_the_line, "called twice at once"
+                assert not callback.dialling and not callback.on_the_line, (
+                    "dialled while already dialling or connected"
+                )
                 assert event.attempt == callback.attempts + 1, "attempts count up by one"
-                assert event.agent_id == owner, "called for one who has it not"
+                assert event.agent_id == owner, "dialled for an agent that does not own it"
                 assert (event.for_agent_id is None) == (owner is not None)
                 callback.attempts, callback.dialling = event.attempt, True
                 callback.for_agent, callback.due_at_ms = event.for_agent_id, event.deadline_ms
                 if owner is None:
                     contact.state = ContactState.CALLBACK_SCHEDULED
             case e.CallbackConnected() | e.CallbackFailed():
-                assert callback.dialling, "the outcome of no call"
+                assert callback.dialling, "a result without a dial attempt"
                 assert (event.attempt, event.agent_id) == (callback.attempts, owner)
                 callback.dialling, callback.for_agent, callback.due_at_ms = False, None, None
                 if isinstance(event, e.CallbackConnected):
@@ -183,11 +195,11 @@ class FoldContacts(Books):
                         contact.state, contact.came_back = ContactState.QUEUED, True
                         contact.wait_until_ms = event.wait_until_ms
                     return
-                assert event.assignment_id == contact.owner, "I17: it is another's"
+                assert event.assignment_id == contact.owner, "I17: it is assigned to another agent"
                 contact.state, contact.owner = ContactState.CALLBACK_SCHEDULED, None
                 callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
 
     def _hold_if_closed(self, contact: RefContact) -> None:
-        """A callback that comes into line waits for the opening, and its plan with it."""
+        """Let a callback that enters a closed queue wait for the opening, and its plan with it."""
         if contact.queue_id in self.closed_until:
             contact.held, contact.step_until_ms = True, None

@@ -1,4 +1,4 @@
-"""The records that the fold keeps: contacts, offers, assignments and agents as plain data, and how each of them ends."""
+"""Records of the event model: contacts, offers, assignments and agents as plain data, and the events that end them."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from tests.core.ref_callback import RefCallback
 
 @dataclass
 class RefContact:
-    """A contact, as the events tell it."""
+    """A contact as the events describe it."""
 
     contact_id: str
     channel: str
@@ -33,12 +33,12 @@ class RefContact:
     owner: str | None = None
     callback: RefCallback | None = None
     others: dict[str, AssignmentRole] = field(default_factory=dict)
-    """Assignments of those who are in the conversation beside the owner."""
+    """Assignments of consulted agents and participants, the owner's not included."""
     preferred: str | None = None
     hops: int = 0
     held: bool = False
     came_back: bool = False
-    """From a lost desktop, or from ringing: it keeps its place also in a closed queue."""
+    """Returned after a lost desktop or an ended offer: it keeps its position even in a closed queue."""
     plan: str | None = None
     step: int = 0
     step_until_ms: int | None = None
@@ -47,7 +47,7 @@ class RefContact:
 
     @property
     def nobody_there(self) -> bool:
-        """A callback whose customer has not been reached."""
+        """Return whether it is a callback whose customer has not been reached."""
         return self.callback is not None and not self.callback.on_the_line
 
 
@@ -69,7 +69,7 @@ class RefOffer:
 
 @dataclass
 class RefAssignment:
-    """Work in an agent's hands. ``units`` is what one item costs him."""
+    """An agent's work on a contact; ``units`` is the cost of one item."""
 
     assignment_id: str
     contact_id: str
@@ -86,7 +86,7 @@ class RefAssignment:
 
 @dataclass
 class RefAgent:
-    """An agent's record, what he says of himself, and his turn."""
+    """An agent's record, state and idle number."""
 
     agent_id: str
     skills: dict[str, int] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class RefAgent:
     next_state: AgentState | None = None
     paused: tuple[str, ...] = ()
     taken: dict[str, list[int]] = field(default_factory=dict)
-    """When he took contacts, by capped channel; ``all`` where all channels count together."""
+    """Times of contacts taken, by capped channel; ``all`` for the cap over all channels."""
     idle: int = 0
     last_offer_seq: int = 0
     attributes: dict[str, FactValue] = field(default_factory=dict)

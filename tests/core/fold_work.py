@@ -1,4 +1,4 @@
-"""Work in the fold: offers, conversations, assignments, and what agents say of themselves. Those who wait: ``fold_contacts.py``."""
+"""Events about agents and their work: offers, conversations, assignments, states and desktops."""
 
 from router.model import events as e
 from router.model.states import (
@@ -14,7 +14,7 @@ from tests.core.fold_records import OFFER_ENDS, RefAgent, RefAssignment, RefCont
 
 
 class FoldWork(Books):
-    """What events say of agents and of what they have in hand."""
+    """Applies the events about agents and their work."""
 
     def _fold_offer(self, event: e.Event) -> None:
         if isinstance(event, e.OfferMade):
@@ -22,11 +22,13 @@ class FoldWork(Books):
             contact = self.live_contact(event.contact_id)
             live = self.live_offers(contact)
             if event.from_agent_id is None:
-                assert contact.state is not ContactState.ASSIGNED, "I7: it has an owner"
-                assert len(live) < self.queue_of(contact).broadcast, "I8: too many live offers"
+                assert contact.state is not ContactState.ASSIGNED, (
+                    "I7: offered although it has an owner"
+                )
+                assert len(live) < self.queue_of(contact).broadcast, "I8: too many pending offers"
                 contact.state = ContactState.OFFERED
             else:
-                assert not live, "I8: two offers of a transfer"
+                assert not live, "I8: a transfer has two offers"
                 assert contact.owner is not None
                 assert self.assignments[contact.owner].agent_id == event.from_agent_id, "I7"
             self.agents[event.agent_id].last_offer_seq = self.seq
@@ -47,7 +49,9 @@ class FoldWork(Books):
         offer = self.offers[event.offer_id]
         assert offer.state is OfferState.PENDING, "I9: an offer ends twice"
         pair = (event.contact_id, event.agent_id)
-        assert (offer.contact_id, offer.agent_id) == pair, "I11: it is not theirs"
+        assert (offer.contact_id, offer.agent_id) == pair, (
+            "I11: the offer is of another contact or agent"
+        )
         offer.state, offer.end_seq = OFFER_ENDS[type(event)], self.seq
         if isinstance(event, e.OfferDeclined | e.OfferExpired):
             self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
@@ -60,10 +64,14 @@ class FoldWork(Books):
                 offer.channel,
                 offer.units,
             )
-            assert event.role is offer.role, "he becomes another than he was asked to be"
+            assert event.role is offer.role, "the role differs from the one offered"
             if event.role is AssignmentRole.CONSULT:
-                assert event.from_assignment_id is None, "I7: a consult takes nothing away"
-                assert event.from_agent_id == self.owner_of(contact), "another's consult"
+                assert event.from_assignment_id is None, (
+                    "I7: a consult takes the contact from its owner"
+                )
+                assert event.from_agent_id == self.owner_of(contact), (
+                    "the consult was not started by the owner"
+                )
                 self._come_in(contact, work, event.role)
             else:
                 self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
@@ -76,7 +84,9 @@ class FoldWork(Books):
             e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver,
         )
         contact = self.live_contact(event.contact_id)
-        assert contact.state is ContactState.ASSIGNED, "a conversation without a conversation"
+        assert contact.state is ContactState.ASSIGNED, (
+            "a conference event without an assigned contact"
+        )
         name = event.assignment_id
         match event:
             case e.ParticipantAdded():
@@ -85,27 +95,31 @@ class FoldWork(Books):
                 )
                 self._come_in(contact, work, AssignmentRole.PARTICIPANT)
             case e.ParticipantJoined():
-                assert contact.others[name] is AssignmentRole.CONSULT, "he was not consulted"
+                assert contact.others[name] is AssignmentRole.CONSULT, "the agent was not consulted"
                 contact.others[name] = AssignmentRole.PARTICIPANT
             case e.ParticipantLeft():
-                assert contact.others.pop(name) is event.role, "he was something else"
+                assert contact.others.pop(name) is event.role, "the role is wrong"
             case e.ContactHandedOver():
                 self._hand_over(contact, event.from_assignment_id, event.from_agent_id)
-                assert not self.live_offers(contact), "I17: an offer of the old owner lives on"
+                assert not self.live_offers(contact), (
+                    "I17: an offer of the previous owner is still pending"
+                )
                 contact.owner, contact.last = name, event.agent_id
                 del contact.others[name]
-                assert not self.consults(contact), "a consult outlives the owner who asked"
+                assert not self.consults(contact), "a consult outlasts the owner that started it"
         work = self.assignments[name]
         assert (work.agent_id, work.contact_id) == (event.agent_id, event.contact_id)
-        assert work.state is AssignmentState.ACTIVE, "I16: his part in it was over"
+        assert work.state is AssignmentState.ACTIVE, "I16: the assignment was not active"
         self._judge_members(contact, event.members)
 
     def _come_in(self, contact: RefContact, work: RefAssignment, role: AssignmentRole) -> None:
-        """One more is in the conversation."""
-        assert work.assignment_id not in self.assignments, "I16: an assignment begins twice"
-        assert contact.owner is not None, "I7: in a conversation that nobody owns"
+        """Add an agent to the conversation."""
+        assert work.assignment_id not in self.assignments, "I16: an assignment starts twice"
+        assert contact.owner is not None, "I7: a conversation without an owner"
         present = [contact.owner, *contact.others]
-        assert all(self.assignments[n].agent_id != work.agent_id for n in present), "in it twice"
+        assert all(self.assignments[n].agent_id != work.agent_id for n in present), (
+            "an agent is in the conversation twice"
+        )
         assert role is not AssignmentRole.CONSULT or not self.consults(contact), "two consults"
         self.assignments[work.assignment_id] = work
         contact.others[work.assignment_id] = role
@@ -141,7 +155,7 @@ class FoldWork(Books):
                 work.parked_until_ms = event.until_ms
                 limit_s = self.channel(work.channel).park_max_s
                 wanted = None if limit_s is None else self.at_ms + 1000 * limit_s
-                assert event.until_ms == wanted, "parked for another time than the policy says"
+                assert event.until_ms == wanted, "parked for another time than the policy sets"
             case e.AssignmentUnparked():
                 assert work.state is AssignmentState.PARKED
                 work.state, work.holds_capacity = AssignmentState.ACTIVE, True
@@ -151,14 +165,16 @@ class FoldWork(Books):
                 work.state = AssignmentState.WRAP_UP
                 work.wrap_up_started_at_ms, work.parked_until_ms = self.at_ms, None
                 work.wrap_up_deadline_ms = event.deadline_ms
-                # Decided once, when the wrap-up begins: capacity is released exactly once (I16).
+                # Decided when the wrap-up begins: capacity is released exactly once (I16).
                 work.holds_capacity = self.channel(work.channel).wrap_up_holds_capacity
             case e.WrapUpExtended():
                 assert work.state is AssignmentState.WRAP_UP
                 work.wrap_up_deadline_ms = event.deadline_ms
             case e.AssignmentCompleted():
                 others = self.contacts[work.contact_id].others
-                assert work.assignment_id not in others, "I16: completed while he is in it"
+                assert work.assignment_id not in others, (
+                    "I16: completed while the agent is in the conversation"
+                )
                 work.state = AssignmentState.COMPLETED
                 self._gets_a_new_turn(work.agent_id)
 
@@ -181,7 +197,7 @@ class FoldWork(Books):
         agent = self.agents[event.agent_id]
         match event:
             case e.AgentRemoved():
-                assert not self.open_work(agent), "removed with work in hand"
+                assert not self.open_work(agent), "removed with open assignments"
                 assert all(offer.agent_id != agent.agent_id for offer in self.pending())
                 del self.agents[event.agent_id]
             case e.AgentStateChanged():

@@ -1,4 +1,4 @@
-"""What every judge of a centre needs: the engine, the reference beside it, and what has been asked and answered so far."""
+"""Shared state of the checks: the engine, the reference model, and the commands and events so far."""
 
 from router.core.engine import Engine
 from router.model import commands as c
@@ -12,14 +12,14 @@ Ability = tuple[tuple[str, ...], dict[str, int], tuple[str, ...] | None]
 
 
 class Judge:
-    """An engine and its reference, at one moment."""
+    """An engine and its reference model at one moment."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.reference = Reference()
         self.at_ms = self._rested_at_ms = START_MS
         self.supervised: set[str] = set()
-        """Queues that are open or closed by a supervisor's word."""
+        """Queues opened or closed by a supervisor."""
         self.records: list[tuple[int, int, list[e.Event]]] = []
         self.successors: dict[str, str | None] = {}
         self.asked: list[tuple[int, c.Command]] = []
@@ -32,7 +32,7 @@ class Judge:
 
 
 class Rest:
-    """What every agent could take when the engine was last at rest."""
+    """What every agent could take when the engine was idle last."""
 
     def __init__(self, reference: Reference, at_ms: int) -> None:
         self._abilities = (
@@ -42,7 +42,7 @@ class Rest:
         )
 
     def can_more(self, reference: Reference, name: str, at_ms: int) -> bool:
-        """True if the agent can now take something of a kind that he could not take then."""
+        """Return whether the agent can take something now that it could not take then."""
         old = self._abilities.get(name, ((), {}, ()))
         new = ability(reference, reference.agents[name], at_ms)
         if not new[0]:
@@ -53,7 +53,7 @@ class Rest:
 
 
 def ability(reference: Reference, agent: RefAgent, at_ms: int) -> Ability:
-    """The channels of which he can take something now, his skills and his queues."""
+    """Return the open channels, skills and queues of an agent."""
     assert reference.policy is not None
     channels = tuple(
         channel

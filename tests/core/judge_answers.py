@@ -1,6 +1,6 @@
-"""Judges what is told to those who ask: who is taken into a queue, what is refused, and who has won an offer (I10, I11, I13).
+"""Checks of answers: admission to a queue, refusals, and the winner of an offer (I10, I11, I13).
 
-Looks at commands and their outcomes; what became of the agents is judged in ``judge_offers.py``.
+Looks at commands and their outcomes; the choice of agents is checked in ``judge_offers.py``.
 """
 
 from router.model import commands as c
@@ -14,16 +14,16 @@ from tests.core.judge import Judge
 
 
 class JudgeAnswers(Judge):
-    """Whether an answer is true, and a refusal had a cause."""
+    """Checks that answers are true and that refusals have a cause."""
 
     def _judge_room(self, event: e.ContactQueued) -> None:
-        """A full queue takes a contact only if somebody can take that one at once."""
+        """Check that a full queue takes a contact only if an agent can take it at once."""
         reference = self.reference
         assert reference.policy is not None
         queue = reference.policy.queues[event.queue_id]
         closed = event.queue_id in reference.closed_until
         asked = self.asked[-1][1]
-        # Who asks to be called is not on the line: a queue that calls back takes him closed and deserted.
+        # A queue that offers callbacks admits them while closed, and while no agent is ready.
         calls = queue.callback is not None and getattr(asked, "callback", None) is not None
         assert calls or not closed or queue.when_closed is WhenClosed.WAIT, (
             "a closed queue took a contact"
@@ -49,29 +49,31 @@ class JudgeAnswers(Judge):
             last=event.last_agent_id,
         )
         if not calls and not closed and queue.when_nobody is not WhenNobody.WAIT:
-            assert reference.is_anybody_ready(contact), "taken, though nobody is there"
+            assert reference.is_anybody_ready(contact), "admitted although no agent is ready"
         if full:
-            assert not closed, "a contact was put into a full queue that is closed"
-            assert reference.takers(contact, self.at_ms), "a contact was put into a full queue"
+            assert not closed, "admitted to a queue that is full and closed"
+            assert reference.takers(contact, self.at_ms), "admitted to a full queue"
 
     def _judge_rule(self, event: e.ContactQueued) -> None:
-        """The first rule that holds decides, and those that failed before it are told."""
+        """Check that the first rule that holds decides, and that failed rules before it are reported."""
         reference = self.reference
         assert reference.policy is not None
         if event.rule is None and not event.by_default:
-            assert not event.failed_rules, "a queue that was named, and rules that failed"
+            assert not event.failed_rules, "rules failed although the queue was named"
             return
         rule, failed = reference.classified(event.channel, event.attributes, self.at_ms)
-        assert event.rule == (None if rule is None else rule.name), f"not by {event.rule}: {rule}"
-        assert event.failed_rules == failed, f"failed: {event.failed_rules}, not {failed}"
+        assert event.rule == (None if rule is None else rule.name), (
+            f"classified by {event.rule}, expected {rule}"
+        )
+        assert event.failed_rules == failed, f"failed rules {event.failed_rules}, expected {failed}"
         if rule is not None:
             assert all(event.skills[skill] >= level for skill, level in rule.skills.items())
         wanted = reference.policy.default_queue if rule is None else rule.queue
         assert wanted is not None
         for _ in range(event.hops):
             wanted = reference.policy.queues[wanted].overflow_to
-            assert wanted is not None, "more overflows than there are"
-        assert event.queue_id == wanted, f"{event.queue_id} is not what the rule says"
+            assert wanted is not None, "more overflows than the policy has"
+        assert event.queue_id == wanted, f"queue {event.queue_id}, expected {wanted}"
 
     def _judge_answer(self, command: c.Command, outcome: Outcome) -> None:
         answer, reference = outcome.answer, self.reference
@@ -79,7 +81,9 @@ class JudgeAnswers(Judge):
             for event in outcome.events:
                 if isinstance(event, e.ContactQueued) and event.contact_id == command.contact_id:
                     was_asked = event.rule is not None or event.by_default
-                    assert was_asked == (command.queue_id is None), "rules were asked for nothing"
+                    assert was_asked == (command.queue_id is None), (
+                        "entry rules were evaluated although the queue was named"
+                    )
         match command:
             case c.AcceptOffer():
                 self._judge_accept(command, outcome)
@@ -98,23 +102,27 @@ class JudgeAnswers(Judge):
                         return
                     assert queue.length_max is not None, "refused by a queue without limit"
                     if queue.when_full is WhenFull.REFUSE:
-                        assert self._length(queue_id) >= queue.length_max, "refused with room left"
+                        assert self._length(queue_id) >= queue.length_max, (
+                            "refused although the queue is not full"
+                        )
                 elif answer.code is RefusalCode.QUEUE_CLOSED and not self._overflows(queue_id):
-                    assert queue_id in reference.closed_until, "closed, it says, and is open"
+                    assert queue_id in reference.closed_until, (
+                        "refused as closed although the queue is open"
+                    )
                     assert answer.opens_at_ms == reference.closed_until[queue_id]
                 elif answer.code is RefusalCode.NOBODY_THERE and not self._overflows(queue_id):
                     assert queue_id not in reference.closed_until
         if isinstance(answer, Done):
             assert 0 <= answer.seq <= self.engine.seq
             if answer.replayed and not outcome.events:
-                assert answer.seq < outcome.first_seq, "a repeat names the first time"
+                assert answer.seq < outcome.first_seq, "a repeated answer names a new seq"
 
     def _overflows(self, queue_id: str) -> bool:
         assert self.reference.policy is not None
         return self.reference.policy.queues[queue_id].overflow_to is not None
 
     def _judge_no_consult(self, command: c.StartConsult, answer: Refused) -> None:
-        """Nobody is refused who could have had his consult."""
+        """Check that a refused consult was impossible."""
         reference = self.reference
         contact = reference.contacts.get(command.contact_id)
         if contact is None or contact.state is not ContactState.ASSIGNED:
@@ -142,11 +150,11 @@ class JudgeAnswers(Judge):
         offer = reference.offers.get(command.offer_id)
         if isinstance(answer, Done):
             assert offer is not None and offer.state is OfferState.ACCEPTED, "I11"
-            assert offer.agent_id == command.agent_id, "I11: accepted by a stranger"
+            assert offer.agent_id == command.agent_id, "I11: accepted by another agent"
             assert len(accepts) == (0 if answer.replayed else 1), "I11"
         elif answer.code is RefusalCode.OFFER_GONE:
             assert offer is not None and offer.state is not OfferState.PENDING, "I10"
-            assert answer.seq == offer.end_seq, "I10: the loser is told another winner"
+            assert answer.seq == offer.end_seq, "I10: the refusal names another end of the offer"
 
     def _judge_not_ready(self, command: c.SetAgentState) -> None:
         reference = self.reference
@@ -154,7 +162,7 @@ class JudgeAnswers(Judge):
         assert reference.policy is not None
         if command.state is not AgentState.READY and reference.policy.agents.rescind_when_not_ready:
             mine = [offer for offer in reference.pending() if offer.agent_id == agent.agent_id]
-            assert not mine, "I13: not ready, and an offer lives on"
+            assert not mine, "I13: an offer is pending although the agent is not ready"
         if not command.after_work:
-            assert agent.next_state is None, "a state set at once empties the slot"
+            assert agent.next_state is None, "a state set at once must clear the next state"
             assert agent.state is command.state

@@ -1,6 +1,7 @@
-"""Judges every offer: to whom, in whose turn, of what, and whether he has room for it (I12, I14, I20, I21).
+"""Checks of offers: the agent, the trigger, the contact and the capacity (I12, I14, I20, I21).
 
-Also who is consulted and who goes on with a contact whose owner is gone. The reference says what would have been right.
+Also checks which agent is consulted, and which one takes over from an owner that has left. The reference model says what is
+correct.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from tests.core.judge import Judge, Rest
 
 
 class JudgeOffers(Judge):
-    """Whether who got something was the right one."""
+    """Checks that each offer goes to the right agent."""
 
     def _judge_call(
         self,
@@ -25,12 +26,14 @@ class JudgeOffers(Judge):
         *,
         exact: bool,
     ) -> None:
-        """A customer is called exactly where another contact would have been offered."""
+        """Check that a customer is dialled exactly where another contact would have been offered."""
         reference = self.reference
         contact = reference.live_contact(due.contact_id)
         agent = reference.agents[due.for_agent_id or ""]
         assert due.channel == contact.channel and reference.calls_first(contact)
-        assert reference.could_take(agent, contact, self.at_ms), "I12: called for one who could not"
+        assert reference.could_take(agent, contact, self.at_ms), (
+            "I12: dialled for an agent that is not eligible"
+        )
         self._judge_turn(agent, contact, before, turns, freed, None, exact=exact)
 
     def _judge_offer(
@@ -50,18 +53,22 @@ class JudgeOffers(Judge):
         assert (made.channel, made.queue_id) == (contact.channel, contact.queue_id)
         assert made.units == reference.channel(contact.channel).units
         if made.from_agent_id is not None:
-            assert reference.could_be_handed(agent, contact, at_ms), "I12/I14: no room for it"
+            assert reference.could_be_handed(agent, contact, at_ms), (
+                "I12/I14: transfer offered without capacity"
+            )
             self._judge_consult(made, contact)
             return
         raised_s, _ = reference.raised(contact)
         queue_s = reference.queue_of(contact).priority_s
         assert made.prio == contact.priority_s + queue_s + raised_s
-        assert reference.could_take(agent, contact, at_ms), "I12/I14: offered to one who could not"
-        assert not reference.calls_first(contact), "offered before its customer was called"
-        assert made.turn is not None, "nobody says whose turn it was"
+        assert reference.could_take(agent, contact, at_ms), (
+            "I12/I14: offered to an agent that is not eligible"
+        )
+        assert not reference.calls_first(contact), "offered before its customer was dialled"
+        assert made.turn is not None, "the offer has no match trigger"
         others = len(reference.takers(contact, at_ms)) - 1
         uncounted = made.others == -1 and len(reference.agents) > 16
-        assert made.others == others or uncounted, "others who could"
+        assert made.others == others or uncounted, "the number of other candidates is wrong"
         self._judge_values(made, contact, agent)
         self._judge_turn(agent, contact, before, turns, freed, made.turn, exact=exact)
 
@@ -89,24 +96,24 @@ class JudgeOffers(Judge):
             return
         certain = {name for name in reference.agents if before.can_more(reference, name, at_ms)}
         possible = certain | {name for name in freed if name in reference.agents}
-        hungry = [
+        freed_agents = [
             other
             for name in sorted(certain)
             if reference.first_for(other := reference.agents[name], at_ms) is not None
         ]
-        by_his_turn = agent.agent_id in possible and all(
-            turns[agent.agent_id] <= turns[other.agent_id] for other in hungry
+        by_agent = agent.agent_id in possible and all(
+            turns[agent.agent_id] <= turns[other.agent_id] for other in freed_agents
         )
         first_in_line = next(one for one in reference.in_line() if reference.takers(one, at_ms))
         choice = reference.choice(contact, at_ms)
-        by_selection = not hungry and contact is first_in_line and agent is choice
-        right: dict[Turn | None, bool] = {Turn.AGENT: by_his_turn, Turn.CONTACT: by_selection}
-        assert right.get(turn, by_his_turn or by_selection), (
-            f"{contact} went to {agent}; {choice} was to be chosen, or one of {hungry} served first"
+        by_selection = not freed_agents and contact is first_in_line and agent is choice
+        right: dict[Turn | None, bool] = {Turn.AGENT: by_agent, Turn.CONTACT: by_selection}
+        assert right.get(turn, by_agent or by_selection), (
+            f"{contact} went to {agent}; expected {choice}, or one of {freed_agents} first"
         )
 
     def _judge_values(self, made: e.OfferMade, contact: RefContact, agent: RefAgent) -> None:
-        """What is said of him is true of him."""
+        """Check the selection inputs that the offer reports."""
         reference = self.reference
         queue = reference.queue_of(contact)
         expected: dict[str, FactValue] = {}
@@ -138,17 +145,19 @@ class JudgeOffers(Judge):
                         if not reference.fact(agent, step.fact)[0]
                     }
         assert (made.values or {}) == expected, (
-            f"{agent} was chosen for {expected}, not {made.values}"
+            f"{agent} has selection inputs {expected}, not {made.values}"
         )
 
     def _judge_consult(self, made: e.OfferMade, contact: RefContact) -> None:
         reference, (_, command) = self.reference, self.asked[-1]
         is_consult = isinstance(command, c.StartConsult)
-        assert (made.role is AssignmentRole.CONSULT) is is_consult, "asked for something else"
+        assert (made.role is AssignmentRole.CONSULT) is is_consult, (
+            "the role does not match the command"
+        )
         if not isinstance(command, c.StartConsult):
             return
         most = reference.channel(contact.channel).participants_max
-        assert reference.beside(contact) < most, "too many in one conversation"
+        assert reference.beside(contact) < most, "too many agents in one conversation"
         wanted = command.to_agent_id
         if command.to_queue_id is not None:
             choice = reference.consulted(contact, command.to_queue_id, self.at_ms)
@@ -156,7 +165,7 @@ class JudgeOffers(Judge):
         assert made.agent_id == wanted, f"{made.agent_id} is consulted, not {wanted}"
 
     def _judge_successor(self, event: e.Event) -> None:
-        """A participant who is there takes over from an owner whose desktop is gone; else the customer waits again."""
+        """Check that an available participant takes over from an owner with a lost desktop, and that else the contact is requeued."""
         reference = self.reference
         if isinstance(event, e.AgentStateChanged) and event.reason == "desktop_lost":
             self.successors = {
@@ -166,9 +175,13 @@ class JudgeOffers(Judge):
             }
         lost = getattr(event, "reason", None) == "lost_desktop"
         if isinstance(event, e.ContactRequeued) and lost:
-            assert self.successors[event.contact_id] is None, "somebody could have gone on with it"
+            assert self.successors[event.contact_id] is None, (
+                "requeued although a participant could take over"
+            )
         if isinstance(event, e.ContactHandedOver) and lost:
-            assert self.successors[event.contact_id] == event.agent_id, "another was to go on"
+            assert self.successors[event.contact_id] == event.agent_id, (
+                "the wrong participant took over"
+            )
 
     def _judge_capacity(
         self, agent: RefAgent, event: e.OfferMade | e.ContactAssigned | e.ParticipantAdded
@@ -177,7 +190,7 @@ class JudgeOffers(Judge):
         if isinstance(event, e.ParticipantAdded):
             contact = reference.contacts[event.contact_id]
             most = reference.channel(contact.channel).participants_max
-            assert reference.beside(contact) <= most, "too many in one conversation"
+            assert reference.beside(contact) <= most, "too many agents in one conversation"
         assert reference.units_used(agent) <= reference.units(agent), "I14: capacity exceeded"
         channel = reference.contacts[event.contact_id].channel
         count = sum(item.channel == channel for item in reference.items(agent))

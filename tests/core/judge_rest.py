@@ -1,6 +1,6 @@
-"""Judges what holds whenever the engine is at rest: nothing overdue, missed or in two places (I7 to I9, I15 to I19, I22).
+"""Checks of the idle state: nothing is overdue, missed or in two places (I7 to I9, I15 to I19, I22).
 
-Looks at the books alone, whatever led to them.
+Looks at the tables alone, whatever led to them.
 """
 
 from datetime import datetime
@@ -13,10 +13,10 @@ from tests.core.judge import Judge
 
 
 class JudgeRest(Judge):
-    """Whether a moment of rest is one."""
+    """Checks what holds whenever the engine is idle."""
 
     def _judge_rest(self) -> None:
-        """What holds whenever the engine is at rest."""
+        """Check everything that holds whenever the engine is idle."""
         reference = self.reference
         if reference.policy is None:
             return
@@ -26,24 +26,26 @@ class JudgeRest(Judge):
         for work in reference.open_work():
             if work.state is AssignmentState.WRAP_UP:
                 assert work.wrap_up_deadline_ms is not None
-                assert work.wrap_up_deadline_ms > self.at_ms, "I16: wrap-up goes on too long"
+                assert work.wrap_up_deadline_ms > self.at_ms, (
+                    "I16: wrap-up continues past its deadline"
+                )
                 continue
             if work.parked_until_ms is not None:
-                assert work.parked_until_ms > self.at_ms, "parked beyond its time"
+                assert work.parked_until_ms > self.at_ms, "parked past its deadline"
             contact = reference.contacts[work.contact_id]
             mine = (contact.owner, *contact.others)
-            assert work.assignment_id in mine, "I7: work without its contact"
+            assert work.assignment_id in mine, "I7: an assignment is missing from its contact"
         for offer in reference.pending():
-            assert offer.deadline_ms > self.at_ms, "I15: an offer lives beyond its deadline"
+            assert offer.deadline_ms > self.at_ms, "I15: an offer is pending past its deadline"
         self._judge_hours()
         missed = reference.missed_matches(self.at_ms)
-        assert not missed, f"I22: could be matched and is not: {missed}"
-        assert self.engine.check() == [], "the engine's own invariants"
+        assert not missed, f"I22: missed match: {missed}"
+        assert self.engine.check() == [], "the engine reports violated invariants"
         due_ms = self.engine.next_deadline_ms()
-        assert due_ms is None or due_ms > self.at_ms, "I15/I19: a due timer was left behind"
+        assert due_ms is None or due_ms > self.at_ms, "I15/I19: a due timer has not fired"
 
     def _judge_day(self) -> None:
-        """While somebody counts by the day, the day is the one that it is where the workspace is."""
+        """Check that the current day is the local date of the workspace, while selections need one."""
         reference = self.reference
         assert reference.policy is not None
         assert (reference.day is not None) == reference.counts_days()
@@ -55,23 +57,25 @@ class JudgeRest(Judge):
             datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat()
             for at_ms in (self.at_ms, until_ms - 1, until_ms)
         ]
-        assert dates[:2] == [reference.day, reference.day], "another day has begun"
-        assert dates[2] > reference.day, "the day goes on too long"
+        assert dates[:2] == [reference.day, reference.day], "the day is not the current one"
+        assert dates[2] > reference.day, "the day ends too late"
 
     def _judge_hours(self) -> None:
-        """Every queue is as its table says, but for a supervisor's word; who is held back, waits for an opening."""
+        """Check that queues follow their weekly table unless overridden, and that only closed queues make contacts wait."""
         reference, engine = self.reference, self.engine
         assert reference.policy is not None
         for queue_id, queue in reference.policy.queues.items():
             view = engine.queue(queue_id)
             assert view is not None and view.is_open == (queue_id not in reference.closed_until)
             look_ms = reference.next_look.get(queue_id)
-            assert look_ms is None or look_ms > self.at_ms, "the time of a change has passed"
+            assert look_ms is None or look_ms > self.at_ms, (
+                "a change of the opening state is overdue"
+            )
             calendar = reference.policy.calendars.get(queue.hours or "")
             if queue_id in self.supervised or (
                 calendar and (calendar.zone != "UTC" or calendar.dates or calendar.holidays)
             ):
-                continue  # Special days and other zones are judged by tests of their own.
+                continue  # Special days and other zones have tests of their own.
             assert view.is_open == reference.is_open_by_the_table(queue_id, self.at_ms), queue_id
             if look_ms is not None:
                 before, after = look_ms - 1, look_ms
@@ -85,45 +89,57 @@ class JudgeRest(Judge):
                 and closing in (AtClosing.EXPIRE, AtClosing.WAIT)
                 and closing is reference.queue_of(contact).at_closing
             ):
-                assert contact.held or contact.came_back, f"{closing}: it is still in line"
+                assert contact.held or contact.came_back, f"{closing}: the contact is still in line"
             if contact.nobody_there and contact.state is ContactState.QUEUED:
                 closed = contact.queue_id in reference.closed_until
-                assert contact.held == closed, "a callback waits for the opening, and no longer"
+                assert contact.held == closed, (
+                    "a callback must wait for the opening exactly while its queue is closed"
+                )
             away = contact.state is ContactState.CALLBACK_SCHEDULED
-            assert not (contact.held and away), "held back in no line"
+            assert not (contact.held and away), "a scheduled callback waits for the opening"
             if contact.held and not contact.state.is_terminal:
-                assert contact.queue_id in reference.closed_until, "held back by an open queue"
+                assert contact.queue_id in reference.closed_until, (
+                    "a contact waits for the opening of an open queue"
+                )
 
     def _judge_contact(self, contact: RefContact) -> None:
         reference = self.reference
         live = reference.live_offers(contact)
         match contact.state:
             case ContactState.QUEUED:
-                assert not live, "I8: waiting, with an offer"
+                assert not live, "I8: queued with a pending offer"
                 late_ms = contact.wait_until_ms
-                assert late_ms is None or late_ms > self.at_ms, "I19: waits too long in its queue"
+                assert late_ms is None or late_ms > self.at_ms, (
+                    "I19: waits longer than its queue allows"
+                )
                 over_ms = contact.step_until_ms
                 assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
                 if not contact.held and reference.is_preferred_step(contact):
-                    assert reference.somebody_is_there(contact), "kept for somebody who is away"
+                    assert reference.somebody_is_there(contact), (
+                        "reserved for agents that are not ready"
+                    )
             case ContactState.OFFERED:
-                assert live, "I9: offered, without an offer"
+                assert live, "I9: offered without a pending offer"
             case ContactState.CALLBACK_SCHEDULED:
-                assert not live, "I8: away, with an offer"
+                assert not live, "I8: a scheduled callback with a pending offer"
                 assert contact.callback is not None and contact.callback.due_at_ms is not None
-                assert contact.callback.due_at_ms > self.at_ms, "I19: its time was missed"
+                assert contact.callback.due_at_ms > self.at_ms, "I19: the callback is overdue"
             case ContactState.ASSIGNED:
-                assert contact.owner is not None, "I7: nobody has it"
+                assert contact.owner is not None, "I7: assigned without an owner"
                 work = reference.assignments[contact.owner]
                 from_owner = all(offer.from_agent_id == work.agent_id for offer in live)
-                assert from_owner and len(live) <= 1, "I8: taken, and offered"
+                assert from_owner and len(live) <= 1, (
+                    "I8: assigned with an offer that is not a transfer"
+                )
                 held = work.held_for_consult and work.state is AssignmentState.ON_HOLD
-                assert not held or reference.consults(contact), "on hold for a consult that is over"
+                assert not held or reference.consults(contact), (
+                    "on hold for a consult that has ended"
+                )
             case _:
-                assert not live, "I18: over, and offered"
+                assert not live, "I18: ended with a pending offer"
                 return
         if contact.state is not ContactState.ASSIGNED:
-            assert not contact.others, "I7: in a conversation that nobody owns"
+            assert not contact.others, "I7: a conversation without an owner"
             ttl_ms = contact.ttl_at_ms
-            assert ttl_ms is None or ttl_ms > self.at_ms, "I19: lives beyond its time"
-            assert contact.owner is None, "I17: waiting, with an owner"
+            assert ttl_ms is None or ttl_ms > self.at_ms, "I19: past its time to live"
+            assert contact.owner is None, "I17: not assigned but with an owner"

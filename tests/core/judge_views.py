@@ -1,4 +1,4 @@
-"""Holds what the engine shows, its views and the answers of ``why``, to what the reference knows (I23, I41)."""
+"""Checks of the engine's views and of the answers of ``why`` against the reference model (I23, I41)."""
 
 from router.model import events as e
 from router.model.forecasts import ExpectedWait
@@ -11,7 +11,7 @@ from tests.core.reference import Reference
 
 
 def compare_views(world: Judge) -> None:
-    """What the engine shows is what the reference knows (I41 and the answers of ``why``)."""
+    """Check that the views show what the reference model knows (I41 and the answers of ``why``)."""
     engine, reference = world.engine, world.reference
     if reference.policy is None:
         return
@@ -47,7 +47,7 @@ def compare_views(world: Judge) -> None:
         for work in view.assignments:
             _compare_conversation(world, work)
         abilities = list(ability(reference, agent, engine.at_ms)[0])
-        assert sorted(view.can_take) == abilities, f"{view} could take {abilities}"
+        assert sorted(view.can_take) == abilities, f"{view}, expected channels {abilities}"
     _compare_rules(world)
     _compare_waiting(world, engine.at_ms)
     _compare_callbacks(world)
@@ -57,7 +57,7 @@ def _compare_callbacks(world: Judge) -> None:
     engine, reference = world.engine, world.reference
     called = [one.callback.for_agent for one in reference.contacts.values() if one.callback]
     named = [name for name in called if name is not None]
-    assert len(named) == len(set(named)), "I22: two customers are called for one agent"
+    assert len(named) == len(set(named)), "I22: two customers are dialled for one agent"
     for contact in reference.contacts.values():
         view = engine.contact(contact.contact_id)
         if view is None or contact.state.is_terminal:
@@ -76,7 +76,7 @@ def _compare_callbacks(world: Judge) -> None:
 
 
 def _compare_conversation(world: Judge, work: AssignmentView) -> None:
-    """Both sides of a membership, the contact's and the agent's, are what the log says."""
+    """Check that the contact's view and the agent's view of the conversation agree with the events."""
     reference = world.reference
     contact = reference.contacts[work.contact_id]
     roles = dict(contact.others)
@@ -87,7 +87,7 @@ def _compare_conversation(world: Judge, work: AssignmentView) -> None:
         assert work.role is roles[work.assignment_id]
         assert work.members == (told if contact.others else {})
     else:
-        assert not work.members, "he has left it"
+        assert not work.members, "an agent that has left still lists members"
     view = world.engine.contact(work.contact_id)
     if view is not None and contact.owner is not None:
         assert view.assignment_id == contact.owner
@@ -95,7 +95,7 @@ def _compare_conversation(world: Judge, work: AssignmentView) -> None:
 
 
 def _compare_rules(world: Judge) -> None:
-    """The counts of the rules are those of the events since the policy came into force."""
+    """Check that the rule counts are those of the events since the policy took effect."""
     queued: list[e.ContactQueued] = []
     for _, _, events in world.records:
         for event in events:
@@ -136,7 +136,7 @@ def _compare_waiting(world: Judge, at_ms: int) -> None:
             one = engine.why_agent(contact.contact_id, name)
             assert one is not None
             could = contact in in_line and reference.could_take(agent, contact, at_ms)
-            assert one.could_take_now == could, f"why: {one}, but the rules say {could}"
+            assert one.could_take_now == could, f"why says {one}, the reference model {could}"
             assert one.could_take_now == (not one.lacks)
 
 
@@ -158,4 +158,6 @@ def _compare_expected_wait(
         assert half.high_ms <= found.p90_ms <= most.high_ms
         assert found.agents == len(ready_for(reference, contact))
         true = ahead(reference, contact)
-        assert abs(found.ahead - true) < 0.01, f"{found.ahead} are ahead of {contact}, not {true}"
+        assert abs(found.ahead - true) < 0.01, (
+            f"{found.ahead} contacts ahead of {contact}, expected {true}"
+        )

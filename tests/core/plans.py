@@ -1,4 +1,4 @@
-"""Plans in plain words: who may take a contact in its step. Written from docs/routing.md; who has what is asked of everybody."""
+"""Plans of the reference model: which agents qualify in each step. Written from docs/routing.md."""
 
 from router.model.policy import Preferred, Selection, SkipIf, StepPolicy
 from router.model.states import AgentState
@@ -7,20 +7,20 @@ from tests.core.fold import RefAgent, RefContact
 
 
 class Plans(Facts):
-    """What plans change in a contact's requirement, order and choice."""
+    """Effects of plans on requirement, order and selection."""
 
     def plan(self, contact: RefContact) -> tuple[StepPolicy, ...]:
-        """The plan in force for it."""
+        """Return the plan that applies to the contact."""
         assert self.policy is not None
         name = contact.plan or self.queue_of(contact).plan
         return self.policy.plans.get(name, ()) if name is not None else ()
 
     def steps_so_far(self, contact: RefContact) -> list[StepPolicy]:
-        """The steps that count: this one and those before it."""
+        """Return the steps that count: the current one and the earlier ones."""
         return list(self.plan(contact)[: contact.step + 1])
 
     def required(self, contact: RefContact, steps: int | None = None) -> dict[str, int]:
-        """The queue's requirement and its own, the higher level of the two, changed by so many steps (none: all so far)."""
+        """Return the combined requirement of queue and contact, changed by this many steps (None: all so far)."""
         needs = dict(self.queue_of(contact).requires)
         for skill, level in contact.skills.items():
             needs[skill] = max(level, needs.get(skill, 0))
@@ -35,7 +35,7 @@ class Plans(Facts):
         return needs
 
     def has_skills(self, agent: RefAgent, contact: RefContact) -> bool:
-        """He has every skill at the level, and the policy still declares it – in this step or in one that stays open."""
+        """Return whether the agent has the declared skills that this step, or an earlier one kept open, requires."""
         count = len(self.steps_so_far(contact))
         if not count:
             return self._has(agent, self.required(contact))
@@ -54,12 +54,12 @@ class Plans(Facts):
         )
 
     def level_of(self, agent: RefAgent, skill: str) -> int:
-        """His level in a skill that the policy declares."""
+        """Return the agent's level in a skill that the policy declares."""
         assert self.policy is not None
         return agent.skills.get(skill, 0) if skill in self.policy.skills else 0
 
     def kept_for(self, contact: RefContact) -> list[str] | None:
-        """Who alone may take it, the dearest first; none: everybody."""
+        """Return the agents for which the contact is reserved, most preferred first; None: any agent."""
         if contact.preferred is not None:
             return [contact.preferred]
         steps = self.steps_so_far(contact)
@@ -72,12 +72,12 @@ class Plans(Facts):
         return [*names, *steps[-1].prefer_agents]
 
     def is_kept_for(self, contact: RefContact, agent: RefAgent) -> bool:
-        """Nobody else is preferred for it at the moment."""
+        """Return whether the contact is not reserved for other agents."""
         names = self.kept_for(contact)
         return names is None or agent.agent_id in names
 
     def raised(self, contact: RefContact) -> tuple[int, int]:
-        """Credit and class that its plan has added."""
+        """Return the credit and class that the contact's plan has added."""
         steps = self.steps_so_far(contact)
         return (
             sum(step.add_priority_s for step in steps),
@@ -85,14 +85,14 @@ class Plans(Facts):
         )
 
     def selection(self, contact: RefContact) -> Selection:
-        """The rule in force: the last one that a step has set, or the queue's."""
+        """Return the selection in force: the last one that a step has set, or the queue's."""
         chosen = self.queue_of(contact).selection
         for step in self.steps_so_far(contact):
             chosen = step.selection or chosen
         return chosen
 
     def is_preferred_step(self, contact: RefContact) -> bool:
-        """Its step is for certain agents, it is not the last one, and it is left when they are."""
+        """Return whether the step is reserved for agents, not the last one, and left when none of them is ready."""
         plan = self.plan(contact)
         if contact.preferred is not None or contact.step + 1 >= len(plan):
             return False
@@ -101,7 +101,7 @@ class Plans(Facts):
         return wants and step.skip_if in (None, SkipIf.NOBODY_READY)
 
     def somebody_is_there(self, contact: RefContact) -> bool:
-        """One of those for whom it is kept is READY, and may take it but for what he does now."""
+        """Return whether one of the preferred agents is READY and qualifies."""
         names = self.kept_for(contact) or []
         return any(
             agent.state is AgentState.READY and self.may_take(agent, contact)
@@ -110,7 +110,7 @@ class Plans(Facts):
         )
 
     def may_take(self, agent: RefAgent, contact: RefContact) -> bool:
-        """He is qualified, whatever he does now."""
+        """Return whether the agent qualifies, regardless of its current state."""
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         most = agent.channel_max.get(contact.channel, self.channel(contact.channel).per_agent_max)
         is_fit = self.facts_fit(agent, contact) and self.has_skills(agent, contact)

@@ -1,4 +1,4 @@
-"""What the reference knows of a contact that is a callback."""
+"""Record of a callback in the event model."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from router.model.policy import CallbackMode, CallbackPlace
 
 @dataclass
 class RefCallback:
-    """What makes a contact a callback. ``on_the_line``: the customer has been reached."""
+    """State of a contact that is a callback."""
 
     mode: CallbackMode
     place: CallbackPlace

@@ -1,7 +1,7 @@
-"""The reference: who may take what, who comes first, who gets it - by looking at everything.
+"""Reference model of the routing rules: eligibility, order and selection, by looking at everything.
 
-Slow and obvious on purpose (lists, no index, no cache); written from docs/routing.md and from nothing else. It decides
-nothing by itself: ``world.py`` uses it to judge the core.
+Slow and obvious on purpose (lists, no index, no cache); written from docs/routing.md and from nothing else. It decides nothing
+itself: ``world.py`` compares the engine with it.
 """
 
 from dataclasses import replace
@@ -19,11 +19,11 @@ from tests.core.plans import Plans
 
 
 class Reference(Plans):
-    """Everything that has happened, and what must follow from it."""
+    """The event model and what the routing rules imply for it."""
 
     # --- capacity -----------------------------------------------------------------------------------------------------
     def items(self, agent: RefAgent) -> list[RefOffer | RefAssignment]:
-        """What uses up the agent's capacity."""
+        """Return the items that hold the agent's capacity."""
         found: list[RefOffer | RefAssignment] = [
             offer for offer in self.pending() if offer.agent_id == agent.agent_id
         ]
@@ -31,7 +31,7 @@ class Reference(Plans):
         return found
 
     def in_use(self, channels: list[str]) -> list[str]:
-        """Of the channels of somebody's items those that no other of them interrupts."""
+        """Return those of an agent's item channels that none of the others interrupts."""
         return [
             name
             for name in channels
@@ -39,31 +39,31 @@ class Reference(Plans):
         ]
 
     def units_used(self, agent: RefAgent) -> int:
-        """Capacity in use: by what is not interrupted."""
+        """Return the capacity in use; interrupted items use none."""
         items = self.items(agent)
         using = self.in_use([item.channel for item in items])
         return sum(item.units for item in items if item.channel in using)
 
     def units(self, agent: RefAgent) -> int:
-        """The agent's whole capacity."""
+        """Return the agent's total capacity."""
         assert self.policy is not None
         return agent.units if agent.units is not None else self.policy.agents.units
 
     def channel_max(self, agent: RefAgent, channel: str) -> int:
-        """How many items of a channel he may have at once."""
+        """Return how many items of a channel the agent may have at once."""
         return agent.channel_max.get(channel, self.channel(channel).per_agent_max)
 
-    # --- who may take what --------------------------------------------------------------------------------------------
+    # --- eligibility --------------------------------------------------------------------------------------------------
     def serves(self, agent: RefAgent, contact: RefContact) -> bool:
-        """The contact's queue is among his, and its channel is not taken from him."""
+        """Return whether the agent serves the contact's queue and channel."""
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         return in_queue and self.channel_max(agent, contact.channel) > 0
 
-    # --- which rule decides -------------------------------------------------------------------------------------------
+    # --- entry rules --------------------------------------------------------------------------------------------------
     def classified(
         self, channel: str, attributes: dict[str, FactValue], at_ms: int
     ) -> tuple[EntryRule | None, tuple[str, ...]]:
-        """The first entry rule that holds, and those before it that failed."""
+        """Return the first entry rule that holds, and the failed ones before it."""
         assert self.policy is not None
         failed: list[str] = []
         for rule in self.policy.entry:
@@ -111,7 +111,7 @@ class Reference(Plans):
             case ["queues", queue_id, ("local_hour" | "local_minute" | "local_weekday") as part]:
                 return self._wall_clock(queue_id, at_ms)[part]
             case ["queues", queue_id, "oldest_wait_s"]:
-                # Of those that come next in their lines: contacts that ask for the same stand in one line.
+                # Only the heads of lines count; contacts with the same requirement share a line.
                 firsts: dict[object, int] = {}
                 for contact in self.in_line():
                     if contact.queue_id == queue_id:
@@ -119,10 +119,10 @@ class Reference(Plans):
                         line = (contact.channel, needs, contact.preferred)
                         firsts.setdefault(line, contact.queued_at_ms)
                 return (at_ms - min(firsts.values(), default=at_ms)) // 1000
-        raise AssertionError(f"the reference does not know {name}")
+        raise AssertionError(f"the reference model does not support {name}")
 
     def _wall_clock(self, queue_id: str, at_ms: int) -> dict[str, object]:
-        """What the clock on the queue's wall says."""
+        """Return the local time of the queue."""
         assert self.policy is not None
         calendar = self.policy.calendars.get(self.policy.queues[queue_id].hours or "")
         zone = self.policy.zone if calendar is None else calendar.zone
@@ -146,7 +146,7 @@ class Reference(Plans):
         ]
 
     def is_open(self, agent: RefAgent) -> bool:
-        """He says that he takes contacts, and his desktop is there."""
+        """Return whether state and desktop allow offers to the agent."""
         return (
             agent.state is AgentState.READY
             and agent.presence is not Presence.LOST
@@ -154,7 +154,7 @@ class Reference(Plans):
         )
 
     def fits(self, agent: RefAgent, channel: str) -> bool:
-        """One more item of this channel fits his capacity: with it, the items in use are not too many."""
+        """Return whether one more item of this channel fits: with it, the items in use stay within the limits."""
         items = self.items(agent)
         using = self.in_use([*(item.channel for item in items), channel])
         units = sum(item.units for item in items if item.channel in using)
@@ -170,7 +170,7 @@ class Reference(Plans):
         )
 
     def is_open_for(self, agent: RefAgent, channel: str, at_ms: int) -> bool:
-        """He has not paused the channel, and no cap of his is reached."""
+        """Return whether the channel is not paused and no cap is reached."""
         if channel in agent.paused:
             return False
         mine = [offer for offer in self.pending() if offer.agent_id == agent.agent_id]
@@ -182,7 +182,7 @@ class Reference(Plans):
         return True
 
     def is_free_for(self, contact: RefContact, agent: RefAgent, at_ms: int) -> bool:
-        """Nothing between these two stands in the way."""
+        """Return whether nothing between contact and agent forbids an offer, such as a cool-down."""
         owner = contact.owner and self.assignments[contact.owner].agent_id
         return (
             self.cool_downs.get((contact.contact_id, agent.agent_id), at_ms) <= at_ms
@@ -194,7 +194,7 @@ class Reference(Plans):
         )
 
     def calls_first(self, contact: RefContact) -> bool:
-        """When its turn comes, its customer is called before an agent has it."""
+        """Return whether the contact's customer is dialled before an agent gets it."""
         callback = contact.callback
         return (
             contact.state is ContactState.QUEUED
@@ -204,14 +204,14 @@ class Reference(Plans):
         )
 
     def is_called_for(self, agent: RefAgent) -> bool:
-        """A customer is being called because it was this agent's turn."""
+        """Return whether a customer is being dialled for this agent."""
         return any(
             one.callback is not None and one.callback.for_agent == agent.agent_id
             for one in self.contacts.values()
         )
 
     def could_take(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
-        """The whole rule."""
+        """Return whether the agent is eligible for the contact now."""
         return (
             not contact.held
             and self.serves(agent, contact)
@@ -221,7 +221,7 @@ class Reference(Plans):
         )
 
     def could_be_handed(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
-        """The rule for the target of a transfer: skills and queues are the owner's affair."""
+        """Return whether the agent can receive the contact by transfer; skills and queues are not checked."""
         return (
             self.is_open(agent)
             and self.fits(agent, contact.channel)
@@ -230,7 +230,7 @@ class Reference(Plans):
         )
 
     def is_anybody_ready(self, contact: RefContact) -> bool:
-        """Somebody who qualifies in some step of its plan is READY, busy or free."""
+        """Return whether an agent that qualifies in some step of the plan is READY, busy or free."""
         steps = range(len(self.plan(contact)) or 1)
         return any(
             agent.state is AgentState.READY
@@ -243,7 +243,7 @@ class Reference(Plans):
 
     # --- opening hours ------------------------------------------------------------------------------------------------
     def is_open_by_the_table(self, queue_id: str, at_ms: int) -> bool:
-        """What the weekly table says, minute by minute of a week in UTC; only for calendars without special days."""
+        """Return the state by the weekly table, minute by minute in UTC; only for calendars without special days."""
         assert self.policy is not None
         name = self.policy.queues[queue_id].hours
         if name is None:
@@ -251,7 +251,7 @@ class Reference(Plans):
         calendar = self.policy.calendars[name]
         assert calendar.zone == "UTC" and not calendar.dates and calendar.holidays is None
         days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-        # The first of January 1970 was a Thursday.
+        # 1 January 1970 was a Thursday.
         now = (at_ms // 60_000 + 3 * 1_440) % (7 * 1_440)
         for place, day in enumerate(days):
             for span in getattr(calendar.week, day):
@@ -262,9 +262,9 @@ class Reference(Plans):
                     return True
         return False
 
-    # --- which first --------------------------------------------------------------------------------------------------
+    # --- order --------------------------------------------------------------------------------------------------------
     def order(self, contact: RefContact) -> tuple[int, int, int, int]:
-        """Smaller goes first. Waiting does not change it (I23)."""
+        """Return the rank of the contact; smaller is served first. Waiting does not change it (I23)."""
         assert self.policy is not None
         queue = self.queue_of(contact)
         raised_s, raised_class = self.raised(contact)
@@ -277,7 +277,7 @@ class Reference(Plans):
         return -strict, 0, due_ms, contact.orig_seq
 
     def in_line(self) -> list[RefContact]:
-        """Contacts that may get one more offer, in total order."""
+        """Return the contacts that may get one more offer, in the total order."""
         waiting = [
             contact
             for contact in self.contacts.values()
@@ -290,7 +290,7 @@ class Reference(Plans):
         return sorted(waiting, key=self.order)
 
     def takers(self, contact: RefContact, at_ms: int) -> list[RefAgent]:
-        """Agents who could take it now, by id."""
+        """Return the agents that are eligible now, by id."""
         return [
             self.agents[agent_id]
             for agent_id in sorted(self.agents)
@@ -298,7 +298,7 @@ class Reference(Plans):
         ]
 
     def choice(self, contact: RefContact, at_ms: int) -> RefAgent | None:
-        """The agent whom the queue's selection gives the contact to."""
+        """Return the agent that the queue's selection chooses."""
         takers = self.takers(contact, at_ms)
         names = self.kept_for(contact)
         if names is not None:
@@ -313,17 +313,17 @@ class Reference(Plans):
         return min(takers, key=lambda agent: self._rank(agent, contact), default=None)
 
     def consulted(self, contact: RefContact, queue_id: str, at_ms: int) -> RefAgent | None:
-        """Whom an owner gets who asks for advice from a queue: as if the contact waited there, alone."""
-        # Plans are for those who wait: a plan that does not exist is none.
+        """Return the agent that a consult of a queue gets: as if the contact waited there alone."""
+        # Plans apply to waiting contacts only; a plan that does not exist counts as none.
         return self.choice(replace(contact, queue_id=queue_id, plan="none"), at_ms)
 
     def beside(self, contact: RefContact) -> int:
-        """How many are in the conversation beside its owner, or are asked to advise him."""
+        """Return the number of participants and consulted agents, pending consults included."""
         asked = [o for o in self.live_offers(contact) if o.role is AssignmentRole.CONSULT]
         return len(contact.others) + len(asked)
 
     def successor(self, contact: RefContact) -> str | None:
-        """Who goes on with the customer when the owner's desktop stays away: the first participant who is there."""
+        """Return the first participant that is available to take over from an owner with a lost desktop."""
         for name, role in contact.others.items():
             agent = self.agents[self.assignments[name].agent_id]
             gone = agent.presence is Presence.LOST or agent.state is AgentState.OFFLINE
@@ -337,14 +337,14 @@ class Reference(Plans):
         return int(blake2b(text, digest_size=16).hexdigest(), 16)
 
     def weight(self, agent: RefAgent, contact: RefContact) -> int:
-        """His tickets in a draw."""
+        """Return the agent's weight in a draw."""
         value = agent.attributes.get(self.queue_of(contact).weight_fact or "")
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             return 1
         return min(value, 1_000)
 
     def fact(self, agent: RefAgent, name: str) -> tuple[bool, int]:
-        """Whether he lacks the fact, as it is declared now, and its place in the fact's order."""
+        """Return whether the agent lacks the attribute, as declared now, and its position in the declared order."""
         assert self.policy is not None
         declared, value = self.policy.facts[name], agent.attributes.get(name)
         if declared.type is FactType.ENUM and value in declared.values:
@@ -385,12 +385,12 @@ class Reference(Plans):
         return first, agent.idle, agent.agent_id
 
     def flexibility(self, agent: RefAgent) -> int:
-        """How many skills he has that the policy declares."""
+        """Return how many declared skills the agent has."""
         assert self.policy is not None
         return sum(skill in self.policy.skills for skill in agent.skills)
 
     def first_for(self, agent: RefAgent, at_ms: int) -> RefContact | None:
-        """The contact that the agent must get next when it is his turn: by class, his ranks, the total order."""
+        """Return the contact that the agent must get next: by class, then queue rank, then total order."""
         could = [one for one in self.in_line() if self.could_take(agent, one, at_ms)]
         return min(
             could,
@@ -403,11 +403,11 @@ class Reference(Plans):
         )
 
     def first_in_order_for(self, agent: RefAgent, at_ms: int) -> RefContact | None:
-        """The first of all that he could take, whatever he likes."""
+        """Return the first contact in the total order that the agent could take, queue ranks ignored."""
         return next((one for one in self.in_line() if self.could_take(agent, one, at_ms)), None)
 
     def missed_matches(self, at_ms: int) -> list[tuple[str, str]]:
-        """Pairs that could be matched now (I22): none when the engine is at rest."""
+        """Return the pairs that could be matched now (I22); empty when the engine is idle."""
         return [
             (contact.contact_id, agent.agent_id)
             for contact in self.in_line()

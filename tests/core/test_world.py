@@ -1,4 +1,4 @@
-"""The judge is judged: an engine that tells something else than it should is convicted, by the right invariant."""
+"""Tests of the checks: an engine that reports wrong events fails the right invariant."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ Lie = Callable[[list[e.Event]], list[e.Event]]
 
 
 class LyingEngine(Engine):
-    """Does what it should and says something else, from the moment it gets a lie."""
+    """Works correctly, but tampers with the events that it returns."""
 
     lie: Lie | None = None
 
@@ -44,7 +44,7 @@ def a_liar(*commands: c.Command, policy: object = None) -> tuple[World, LyingEng
 
 
 def changed(kind: type, **changes: object) -> Lie:
-    """The same events, those of one kind with other fields."""
+    """Return a tampering that changes fields of all events of one type."""
     return lambda events: [
         replace(one, **changes) if isinstance(one, kind) else one for one in events
     ]
@@ -58,13 +58,13 @@ def convicted(world: World, command: c.Command, invariant: str) -> None:
 TWO = (an_agent("ada"), ready("ada"), an_agent("bob"), ready("bob"))
 
 
-def test_an_honest_engine_is_acquitted() -> None:
+def test_a_correct_engine_passes() -> None:
     world, _ = a_liar(*TWO, a_contact())
     world.later(60)
     compare_views(world)
 
 
-def test_an_offer_to_one_who_is_not_ready() -> None:
+def test_an_offer_to_an_agent_that_is_not_ready() -> None:
     world, engine = a_liar(*TWO, not_ready("bob"))
     engine.lie = changed(e.OfferMade, agent_id="bob")
     convicted(world, a_contact(), "I12")
@@ -76,16 +76,16 @@ def test_an_offer_beyond_capacity() -> None:
     convicted(world, a_contact("c2"), "I12/I14")
 
 
-def test_an_offer_to_one_without_the_skill() -> None:
+def test_an_offer_to_an_agent_without_the_skill() -> None:
     world, engine = a_liar(an_agent("ada", skills={"english": 9}), ready("ada"), *TWO[2:])
     engine.lie = changed(e.OfferMade, agent_id="bob")
     convicted(world, a_contact(skills={"english": 1}), "I12")
 
 
-def test_an_offer_to_one_whose_turn_it_is_not() -> None:
+def test_an_offer_to_the_wrong_agent() -> None:
     world, engine = a_liar(*TWO)
     engine.lie = changed(e.OfferMade, agent_id="bob")
-    convicted(world, a_contact(), "was to be chosen")
+    convicted(world, a_contact(), "; expected")
 
 
 @pytest.mark.parametrize("second", [{}, {"priority_s": -60}])
@@ -96,7 +96,7 @@ def test_an_offer_of_a_contact_that_was_not_first(second: dict[str, int]) -> Non
     convicted(world, ready(), "I20/I21")
 
 
-def test_a_second_live_offer() -> None:
+def test_a_second_pending_offer() -> None:
     world, engine = a_liar(*TWO)
 
     def twice(events: list[e.Event]) -> list[e.Event]:
@@ -106,7 +106,7 @@ def test_a_second_live_offer() -> None:
     engine.lie = twice
     with pytest.raises(AssertionError):
         world.do(a_contact())
-    # One event too many shows in the sequence already; the fold alone finds it too.
+    # The check of seq finds the additional event first; the event model finds it as well.
     with pytest.raises(AssertionError, match="I8"):
         for event in twice(engine_events(a_contact())):
             world.reference.fold(event, START_MS)
@@ -130,7 +130,7 @@ def test_a_missed_match() -> None:
     assert world.reference.missed_matches(world.at_ms) == [("c1", "ada")]
 
 
-def test_an_offer_that_expires_too_early_or_lives_too_long() -> None:
+def test_an_offer_that_expires_too_early_or_too_late() -> None:
     world, engine = a_liar(an_agent(), ready())
     engine.lie = changed(e.OfferMade, deadline_ms=START_MS + 99_000)
     world.do(a_contact())
@@ -142,22 +142,22 @@ def test_an_offer_that_expires_too_early_or_lives_too_long() -> None:
     engine.lie = changed(e.OfferMade, deadline_ms=START_MS + 5_000)
     world.do(a_contact())
     world.jump(6)
-    convicted(world, c.AdvanceTime(), "I15: an offer lives beyond")
+    convicted(world, c.AdvanceTime(), "I15: an offer is pending past")
 
 
-def test_a_requeue_that_loses_the_place() -> None:
+def test_a_requeue_that_loses_the_position() -> None:
     world, engine = a_liar(an_agent(), ready(), a_contact())
     engine.lie = changed(e.ContactRequeued, orig_seq=99)
     convicted(world, c.DeclineOffer(offer_id="c1.1", agent_id="ada"), "I15: a requeued")
 
 
-def test_an_accept_that_goes_to_somebody_else() -> None:
+def test_an_accept_of_another_agent() -> None:
     world, engine = a_liar(*TWO, a_contact())
     engine.lie = changed(e.OfferAccepted, agent_id="bob")
     convicted(world, c.AcceptOffer(offer_id="c1.1", agent_id="ada"), "I11")
 
 
-def test_an_end_that_leaves_work_behind() -> None:
+def test_an_end_that_leaves_an_open_assignment() -> None:
     world, engine = a_liar(an_agent(), ready(), a_contact())
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     engine.lie = lambda events: [
@@ -194,7 +194,7 @@ def test_a_contact_in_a_queue_that_is_full() -> None:
         world._judge_room(queued)
 
 
-def test_a_figure_that_does_not_add_up() -> None:
+def test_a_count_that_does_not_add_up() -> None:
     world, _ = a_liar(a_contact())
     world.reference.submitted += 1
     with pytest.raises(AssertionError, match="I41"):

@@ -1,15 +1,16 @@
-"""A centre under test: one engine, the reference beside it, and a judge who compares the two after every event and step.
+"""Checked engine: one engine, the reference model beside it, and a check of both after every event and command.
 
-This file drives, and shows every event to the judges: ``judge_offers.py``, ``judge_answers.py``, ``judge_rest.py``, and
-``judge_views.py`` for what is shown.
+This module drives the engine and passes every event to the checks in ``judge_offers.py``, ``judge_answers.py``,
+``judge_rest.py`` and, for views, ``judge_views.py``.
 
-Held by them and in ``fold.py``, by number:
+Invariants checked there and in the event model, by number:
 
-I4 a refusal leaves nothing; I7 one owner; I8 one live offer, or as many as the broadcast allows; I9 every offer ends once; I10 and
-I11 one accept wins, the losers are told by whom; I12 offers only to those who could take them; I13 none to one who went not ready;
-I14 capacity; I15 RONA at its deadline, the place is kept; I16 wrap-up ends once; I17 transfers are atomic; I18 nothing after the
-end; I19 TTL and overflow in time; I20 and I21 the first in line goes first; I22 no missed match; I23 waiting changes no order;
-I25 seq without gaps; I41 conservation; I42 time never goes back. (I30, replay and restore: ``tests/properties``.)
+I4 a refusal leaves no event; I7 one owner; I8 one pending offer, or as many as the broadcast allows; I9 every offer ends once;
+I10 and I11 one accept wins, and the losers learn which; I12 offers only to eligible agents; I13 none to an agent that went not
+ready; I14 capacity; I15 RONA at its deadline, the position is kept; I16 wrap-up ends once; I17 transfers are atomic; I18 nothing
+after the end; I19 TTL and overflow in time; I20 and I21 the first in order is served first; I22 no missed match; I23 waiting
+changes no order; I25 ``seq`` without gaps; I41 conservation; I42 time never goes back. (I30, replay and restore:
+``tests/properties``.)
 """
 
 from typing import Final
@@ -29,7 +30,7 @@ from tests.core.judge_views import compare_views
 
 __all__ = ("World", "a_world", "compare_views")
 
-# Events after which an agent may perhaps take more than before.
+# Events after which an agent may be able to take more than before.
 FREEING: Final = (
     e.AgentUpdated,
     e.AgentStateChanged,
@@ -47,7 +48,7 @@ COMINGS: Final = (e.OfferMade, e.ContactAssigned, e.ParticipantAdded)
 
 
 class World(JudgeOffers, JudgeAnswers, JudgeRest):
-    """Drives an engine by commands and time; every step is judged."""
+    """Drives an engine by commands and time; every step is checked."""
 
     def __init__(self, policy: Policy | None = None, engine: Engine | None = None) -> None:
         super().__init__(engine or Engine())
@@ -56,7 +57,7 @@ class World(JudgeOffers, JudgeAnswers, JudgeRest):
 
     # --- driving ------------------------------------------------------------------------------------------------------
     def do(self, command: c.Command) -> Outcome:
-        """One command, now. The outcome has been judged."""
+        """Execute one command now, check the outcome and return it."""
         self.asked.append((self.at_ms, command))
         due_ms = self.engine.next_deadline_ms()
         timers_were_due = due_ms is not None and due_ms <= self.at_ms
@@ -80,23 +81,23 @@ class World(JudgeOffers, JudgeAnswers, JudgeRest):
         return outcome
 
     def done(self, command: c.Command) -> list[e.Event]:
-        """One command that must be carried out; its events."""
+        """Execute a command that must succeed; return its events."""
         outcome = self.do(command)
         assert isinstance(outcome.answer, Done), f"{command} was refused: {outcome.answer}"
         return outcome.events
 
     def refused(self, command: c.Command) -> Refused:
-        """One command that must be refused; why."""
+        """Execute a command that must be refused; return the refusal."""
         answer = self.do(command).answer
         assert isinstance(answer, Refused), f"{command} was carried out"
         return answer
 
     def all_done(self, *commands: c.Command) -> list[e.Event]:
-        """Several commands, one after the other."""
+        """Execute several commands that must succeed; return their events."""
         return [event for command in commands for event in self.done(command)]
 
     def later(self, seconds: float) -> list[e.Event]:
-        """Time passes; each timer fires at its own time, as the writer would have it."""
+        """Advance time; each timer fires at its own time, as under the live writer."""
         until_ms = self.at_ms + round(seconds * 1000)
         found: list[e.Event] = []
         while (due_ms := self.engine.next_deadline_ms()) is not None and due_ms <= until_ms:
@@ -106,19 +107,19 @@ class World(JudgeOffers, JudgeAnswers, JudgeRest):
         return found
 
     def jump(self, seconds: float) -> None:
-        """Time passes and nobody tells the engine: what is due fires with the next command."""
+        """Advance time without informing the engine; due timers fire with the next command."""
         self.at_ms += round(seconds * 1000)
 
     # --- replay and restore (I30) -------------------------------------------------------------------------------------
     def replayed(self, snapshot: bytes | None = None, after: int = 0) -> Engine:
-        """A fresh engine that has read the records with a first seq above ``after``."""
+        """Return a fresh engine that has replayed the records with a first ``seq`` above ``after``."""
         engine = Engine() if snapshot is None else Engine.restore(snapshot)
         for first_seq, at_ms, events in self.records:
             if first_seq > after:
                 engine.replay(events, first_seq, at_ms)
         return engine
 
-    # --- judging ------------------------------------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------------------------------
     def _judge_events(self, events: list[e.Event], before: Rest, *, exact: bool) -> None:
         reference = self.reference
         previous: e.Event | None = None
@@ -163,14 +164,14 @@ class World(JudgeOffers, JudgeAnswers, JudgeRest):
             previous = event
 
     def _no_longer_called_for(self, event: e.Event) -> set[str]:
-        """Agents for whom another customer may be called after this event."""
+        """Return the agents for which another customer may be dialled after this event."""
         contact = self.reference.contacts.get(getattr(event, "contact_id", ""))
         callback = None if contact is None else contact.callback
         return {callback.for_agent} if callback is not None and callback.for_agent else set()
 
 
 def a_world(policy: Policy | None = None, *commands: c.Command) -> World:
-    """A world with a policy in force, in which these commands have been carried out."""
+    """Return a checked engine with this policy, after these commands."""
     world = World(policy or a_policy())
     world.all_done(*commands)
     return world
