@@ -165,7 +165,7 @@ class JudgeOffers(Judge):
         assert made.agent_id == wanted, f"{made.agent_id} is consulted, not {wanted}"
 
     def _judge_successor(self, event: e.Event) -> None:
-        """Check that an available participant takes over from an owner with a lost desktop, and that else the contact is requeued."""
+        """Check that an available participant takes over from an owner with a lost desktop, else the contact is requeued."""
         reference = self.reference
         if isinstance(event, e.AgentStateChanged) and event.reason == "desktop_lost":
             self.successors = {

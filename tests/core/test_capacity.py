@@ -1,4 +1,4 @@
-"""What stands beside the stories about capacity: what is kept over restarts and policies, what views show, what is refused."""
+"""Tests of channels and rate caps beyond the scenarios: restarts, policy changes, views and refusals."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def capped(most: int = 2, **changes: object) -> Policy:
 
 
 def taken(world: World, contact_id: str, channel: str = "voice") -> str:
-    """A contact that ada has accepted; the assignment's id."""
+    """Submit a contact and accept it as ada; return the assignment's id."""
     events = world.done(a_contact(contact_id, channel=channel))
     (offer,) = (event for event in events if isinstance(event, e.OfferMade))
     if not any(isinstance(event, e.OfferAccepted) for event in events):
@@ -64,7 +64,7 @@ def test_an_interrupted_item_interrupts_too_and_the_views_say_so() -> None:
     compare_views(world)
 
 
-def test_an_offer_interrupts_as_long_as_it_rings() -> None:
+def test_an_offer_interrupts_while_it_is_pending() -> None:
     world = a_world(interrupting(), an_agent(units=100), ready())
     taken(world, "c1", "chat")
     taken(world, "c2", "chat")
@@ -115,7 +115,7 @@ def test_a_policy_without_interruptions_gives_every_item_its_units_back() -> Non
     compare_views(world)
 
 
-def test_parking_and_taking_up_are_repeated_without_effect() -> None:
+def test_repeated_parking_and_unparking_has_no_effect() -> None:
     world = a_world(a_policy(), an_agent(), ready())
     work = taken(world, "c1")
     for command, state in (
@@ -130,7 +130,7 @@ def test_parking_and_taking_up_are_repeated_without_effect() -> None:
         assert getattr(answer, "state", None) == state
 
 
-def test_only_a_conversation_of_ones_own_is_parked() -> None:
+def test_only_the_owner_can_park_a_conversation() -> None:
     world = a_world(a_policy(channels={"voice": a_channel(wrap_up_s=9)}), an_agent(), ready())
     world.done(a_contact("c1", gateway_id="web"))
     waiting = world.refused(c.ParkContact(contact_id="c1"))
@@ -160,7 +160,7 @@ def test_parked_work_does_not_count_towards_the_channels_maximum() -> None:
     assert (view.units_used, view.can_take, len(view.assignments)) == (0, ("chat",), 3)
 
 
-def test_taken_up_above_his_units_nothing_new_comes_until_it_fits() -> None:
+def test_after_unparking_beyond_the_units_no_new_item_is_offered() -> None:
     world = a_world(a_policy(), an_agent(), ready())
     first = taken(world, "c1")
     world.done(c.ParkAssignment(assignment_id=first, agent_id="ada"))
@@ -229,20 +229,20 @@ def test_an_agent_with_parked_work_goes_offline_after_work_and_is_not_removed() 
     assert world.engine.contact("c1").agent_id == "ada"  # type: ignore[union-attr]
 
 
-def test_paused_channels_are_a_set_of_their_own_beside_the_state() -> None:
+def test_paused_channels_are_independent_of_the_agent_state() -> None:
     world = a_world(a_policy(), an_agent(), ready())
     world.done(c.SetAgentChannels(agent_id="ada", paused=("voice", "chat", "voice")))
     assert world.done(c.SetAgentChannels(agent_id="ada", paused=("chat", "voice"))) == []
     world.all_done(offline(), ready(), an_agent(units=300))
     view = world.engine.agent("ada")
     assert view is not None and (view.paused, view.can_take) == (("chat", "voice"), ())
-    nobody = world.refused(c.SetAgentChannels(agent_id="bob"))
-    assert nobody.code is RefusalCode.UNKNOWN_AGENT
+    unknown = world.refused(c.SetAgentChannels(agent_id="bob"))
+    assert unknown.code is RefusalCode.UNKNOWN_AGENT
     restored = Engine.restore(world.engine.snapshot()).agent("ada")
     assert restored == view
 
 
-def test_open_offers_ring_on_where_the_policy_says_so() -> None:
+def test_pending_offers_stay_if_the_policy_does_not_rescind_them() -> None:
     policy = a_policy(agents=AgentsPolicy(rescind_when_not_ready=False))
     world = a_world(policy, an_agent(), ready())
     world.done(a_contact("c1"))
@@ -271,7 +271,7 @@ def test_a_paused_channel_or_a_reached_cap_refuses_a_transfer_to_the_agent() -> 
     world.done(to_bob)
 
 
-def test_a_paused_channel_that_a_policy_removes_comes_back_paused() -> None:
+def test_a_removed_channel_is_still_paused_when_it_returns() -> None:
     world = a_world(a_policy(), an_agent(), ready())
     world.done(c.SetAgentChannels(agent_id="ada", paused=("chat",)))
     world.done(published(a_policy(channels={"voice": a_channel()})))
@@ -297,7 +297,7 @@ def test_a_cap_opens_to_the_millisecond_and_why_says_when() -> None:
     assert world.engine.contact("c3").agent_id == "ada"  # type: ignore[union-attr]
 
 
-def test_a_cap_is_kept_over_a_restart_and_a_replay() -> None:
+def test_a_cap_survives_restart_and_replay() -> None:
     world = a_world(capped(), an_agent(), ready())
     taken(world, "c1")
     taken(world, "c2")
@@ -310,7 +310,7 @@ def test_a_cap_is_kept_over_a_restart_and_a_replay() -> None:
         assert [type(event) for event in events] == [e.OfferMade, e.OfferAccepted]
 
 
-def test_a_cap_that_is_over_is_over_in_a_restored_engine_too() -> None:
+def test_an_expired_cap_is_expired_in_a_restored_engine() -> None:
     world = a_world(capped(), an_agent(), ready())
     taken(world, "c1")
     taken(world, "c2")
@@ -321,13 +321,13 @@ def test_a_cap_that_is_over_is_over_in_a_restored_engine_too() -> None:
     taken(world, "c3")
 
 
-def test_times_are_kept_only_as_many_as_the_caps_in_force_ask_for() -> None:
+def test_only_the_times_that_the_caps_need_are_kept() -> None:
     world = a_world(capped(most=3), an_agent(), ready())
     for n in range(3):
         taken(world, f"c{n}")
     world.done(published(capped(most=1)))
     world.done(published(capped(most=2)))
-    # One time is all that is known: he may take one more.
+    # Only one time was kept: one more contact is allowed.
     taken(world, "c3")
     world.done(a_contact("c4"))
     assert world.engine.contact("c4").state == "queued"  # type: ignore[union-attr]
@@ -335,7 +335,7 @@ def test_times_are_kept_only_as_many_as_the_caps_in_force_ask_for() -> None:
     assert len(world.engine.agent("ada").offers) == 1  # type: ignore[union-attr]
 
 
-def test_what_a_supervisor_assigns_counts_in_a_cap_and_is_not_held_back() -> None:
+def test_a_supervisors_assignment_counts_in_a_cap_but_is_not_limited_by_it() -> None:
     world = a_world(capped(most=1), an_agent())
     world.done(not_ready())
     for n in range(3):

@@ -1,4 +1,4 @@
-"""What agents can hold and do hold: one record for all who are alike in it, and whom another policy concerns."""
+"""Tests of capacity states: sharing between agents, and which agents a changed capacity concerns."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ CHAT = ChannelPolicy(units=30, per_agent_max=3)
 
 
 def a_centre(**agents: Any) -> World:
-    """Everybody takes chats, three at a time, and is READY."""
+    """Return a checked engine whose agents take up to three chats and are READY."""
     world = World(a_policy(channels={"chat": CHAT}))
     for name, record in agents.items():
         world.do(an_agent(name, **record))
@@ -28,12 +28,12 @@ def a_centre(**agents: Any) -> World:
 
 
 def hands_of(world: World, agent_id: str) -> Hands:
-    """What he holds, as all who hold the same."""
+    """Return the agent's capacity state."""
     return world.engine._state.agents[agent_id].hands
 
 
 def chat(world: World, name: str) -> list[e.Event]:
-    """A chat comes and is accepted by whoever is offered it."""
+    """Submit a chat and accept the offer, if one is made."""
     events = world.do(a_contact(name, channel="chat")).events
     offer = events[-1]
     if isinstance(offer, e.OfferMade):
@@ -41,7 +41,7 @@ def chat(world: World, name: str) -> list[e.Event]:
     return events
 
 
-def test_who_can_hold_and_holds_the_same_is_counted_together() -> None:
+def test_agents_with_equal_capacity_and_items_share_a_state() -> None:
     world = a_centre(ada={}, bob={}, cleo={"channel_max": {"chat": 2}}, dan={"units": 60})
 
     assert hands_of(world, "ada") is hands_of(world, "bob")
@@ -54,12 +54,12 @@ def test_who_can_hold_and_holds_the_same_is_counted_together() -> None:
     assert world.engine.check() == []
 
 
-def test_another_capacity_concerns_those_alone_for_whom_it_opens_or_closes_a_channel() -> None:
+def test_a_changed_capacity_concerns_only_agents_with_a_channel_that_opens_or_closes() -> None:
     world = a_centre(ada={}, bob={}, cleo={}, dan={"channel_max": {"chat": 1}})
     for number in range(3):
         chat(
             world, f"c{number}"
-        )  # Ada, Bob and Cleo have one each; Dan comes last and then is full.
+        )  # Ada, Bob and Cleo have one each; Dan is last in idle order and then full.
     chat(world, "c3")
     chat(world, "c4")  # Ada's second.
     index = world.engine._state.index
@@ -84,7 +84,7 @@ def test_another_capacity_concerns_those_alone_for_whom_it_opens_or_closes_a_cha
     assert concerned(units=70) == ["bob", "cleo"]
 
 
-def test_more_capacity_is_offered_at_once_in_idle_order() -> None:
+def test_added_capacity_is_offered_at_once_in_idle_order() -> None:
     world = a_centre(ada={"channel_max": {}}, bob={})
     policy = a_policy(channels={"chat": replace(CHAT, per_agent_max=1)})
     world.do(c.PublishPolicy(policy=policy))
@@ -97,7 +97,7 @@ def test_more_capacity_is_offered_at_once_in_idle_order() -> None:
     assert offered == [("c2", "ada"), ("c3", "ada")]
 
 
-def test_who_has_gone_is_counted_nowhere() -> None:
+def test_a_removed_agent_is_not_counted() -> None:
     world = a_centre(ada={}, bob={})
     world.do(offline("ada"))
     world.do(c.RemoveAgent(agent_id="ada"))
@@ -105,7 +105,7 @@ def test_who_has_gone_is_counted_nowhere() -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 3])
-def test_hands_that_nobody_holds_may_be_forgotten_at_any_time(
+def test_unused_capacity_states_may_be_discarded_at_any_time(
     monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     monkeypatch.setattr(index_agents, "_HANDS_MAX", kept)

@@ -1,4 +1,4 @@
-"""Lines: turned round and ranked anew they are what they would be had they always been so."""
+"""Tests of waiting lines: after a change of policy a line equals one that was built under that policy."""
 
 from random import Random
 
@@ -21,7 +21,7 @@ QUEUES = (
 
 
 def a_contact_of_any_rank(random: Random, seq: int, *, own_rank: float) -> Contact:
-    """A share of them has a priority or class of its own, or from its plan."""
+    """Return a contact; a share of them has a priority or class of its own, or from a plan."""
     at_ms = 1_767_603_600_000 + random.randrange(500)
     contact = Contact(
         f"c{seq}", "voice", "support", ContactState.QUEUED, at_ms, at_ms, orig_seq=seq
@@ -35,13 +35,13 @@ def a_contact_of_any_rank(random: Random, seq: int, *, own_rank: float) -> Conta
 
 
 def a_line(queue: QueuePolicy) -> Line:
-    """Of voice contacts that ask for nothing."""
+    """Return a line of voice contacts without skill requirements."""
     key = ("support", "voice", (), None, (), None)
     return Line(key, index=0, channel_index=0, queue=queue, channel_policy=VOICE)
 
 
 def stand(line: Line, contact: Contact) -> None:
-    """As the index lets contacts stand."""
+    """Insert a contact as the index does."""
     contact.key = own_place(contact, line.queue)
     line.add(contact.key, contact)
     if has_own_rank(contact):
@@ -49,7 +49,7 @@ def stand(line: Line, contact: Contact) -> None:
 
 
 def in_words(line: Line) -> tuple[object, ...]:
-    """Everything that decides."""
+    """Return everything that decides the order."""
     order = [line.place(key) for key in line.in_order()]
     assert [line.at(place).key for place in order] == list(line.in_order())
     return (
@@ -61,8 +61,8 @@ def in_words(line: Line) -> tuple[object, ...]:
     )
 
 
-def test_the_total_order_spelled_out() -> None:
-    """Class, then order, time, number: the same integers whatever a line makes of them."""
+def test_the_total_order_bit_by_bit() -> None:
+    """The rank holds class, order, time and number, whatever the line's reading direction."""
     random = Random(1)
     for seq in range(1, 400):
         contact = a_contact_of_any_rank(random, seq, own_rank=0.5)
@@ -80,7 +80,7 @@ def test_the_total_order_spelled_out() -> None:
 
 @pytest.mark.parametrize("count", [3, 300, 5_000])
 @pytest.mark.parametrize("own_rank", [0, 0.02, 0.5, 1])
-def test_a_line_that_goes_by_another_policy_is_one_that_always_did(
+def test_a_line_after_a_policy_change_equals_a_line_built_under_that_policy(
     count: int, own_rank: float
 ) -> None:
     random = Random(count)
@@ -111,7 +111,7 @@ def test_a_line_that_goes_by_another_policy_is_one_that_always_did(
 
 
 @pytest.mark.parametrize("queue", QUEUES)
-def test_a_line_that_has_become_empty_has_no_first(queue: QueuePolicy) -> None:
+def test_an_empty_line_has_no_head(queue: QueuePolicy) -> None:
     random, line = Random(2), a_line(queue)
     contacts = [a_contact_of_any_rank(random, n, own_rank=0.5) for n in range(1, 6)]
     for contact in contacts:

@@ -1,4 +1,4 @@
-"""Contacts like others that have come before: known as a class, and offered without having stood in line where somebody is free."""
+"""Tests of the index of contacts: submit classes that were validated before, and contacts offered without entering a line."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.core.world import World
 
 
 def a_centre(policy: Policy | None = None, *agents: str) -> World:
-    """One contact of the usual class has come and gone, so the next one is of a known class; then these agents go ready."""
+    """Return an engine that has seen one contact of the usual class, and in which these agents are READY."""
     world = World(policy or a_policy())
     world.do(a_contact("c0", skills={"german": 3}))
     world.do(c.AbandonContact(contact_id="c0"))
@@ -44,7 +44,7 @@ def like_c0(contact_id: str = "c1", **changes: Any) -> c.EnqueueContact:
         ({"skills": {"french": 3}}, RefusalCode.UNKNOWN_SKILL),
     ],
 )
-def test_what_is_wrong_with_a_contact_is_found_though_its_class_is_known(
+def test_an_invalid_contact_of_a_known_class_is_refused(
     changes: dict[str, Any], code: RefusalCode
 ) -> None:
     world = a_centre()
@@ -55,7 +55,7 @@ def test_what_is_wrong_with_a_contact_is_found_though_its_class_is_known(
     assert outcome.answer.code is code
 
 
-def test_a_class_is_in_order_under_the_policy_that_it_was_found_so_under() -> None:
+def test_a_class_is_valid_only_under_the_policy_it_was_validated_under() -> None:
     world = a_centre()
     world.do(published(a_policy(skills=("english",))))
 
@@ -65,7 +65,7 @@ def test_a_class_is_in_order_under_the_policy_that_it_was_found_so_under() -> No
     assert outcome.answer.code is RefusalCode.UNKNOWN_SKILL
 
 
-def test_a_limit_on_the_queue_holds_for_contacts_of_a_known_class() -> None:
+def test_a_queue_limit_applies_to_contacts_of_a_known_class() -> None:
     world = a_centre(a_policy_with_queue(length_max=1))
     world.do(like_c0("c1"))
 
@@ -75,7 +75,7 @@ def test_a_limit_on_the_queue_holds_for_contacts_of_a_known_class() -> None:
     assert outcome.answer.code is RefusalCode.QUEUE_FULL
 
 
-def test_who_was_offered_at_once_waits_at_its_place_when_it_comes_back() -> None:
+def test_a_contact_offered_at_once_keeps_its_position_when_requeued() -> None:
     world = a_centre(a_policy_with_queue(cool_down_s=60), "ada")
     made = world.do(like_c0("c1")).events[-1]
     assert isinstance(made, e.OfferMade)
@@ -89,7 +89,7 @@ def test_who_was_offered_at_once_waits_at_its_place_when_it_comes_back() -> None
     assert (taken.contact_id, taken.agent_id) == ("c1", "bob")
 
 
-def test_who_is_offered_at_once_has_its_deadlines_when_it_comes_back() -> None:
+def test_a_contact_offered_at_once_keeps_its_deadlines_when_requeued() -> None:
     policy = a_policy_with_queue(wait_max_s=30, cool_down_s=600)
     world = a_centre(policy, "ada")
     made = world.do(like_c0("c1", ttl_s=60)).events[-1]
@@ -103,7 +103,7 @@ def test_who_is_offered_at_once_has_its_deadlines_when_it_comes_back() -> None:
     ]
 
 
-def test_a_broadcast_reaches_everybody_from_a_known_class_too() -> None:
+def test_a_broadcast_reaches_all_agents_from_a_known_class() -> None:
     world = a_centre(a_policy_with_queue(broadcast=3), "ada", "bob")
 
     offers = [one for one in world.do(like_c0()).events if isinstance(one, e.OfferMade)]
@@ -117,7 +117,7 @@ def test_a_broadcast_reaches_everybody_from_a_known_class_too() -> None:
     assert isinstance(third, e.OfferMade)
 
 
-def test_facts_and_rank_of_a_contact_of_a_known_class_are_its_own() -> None:
+def test_attributes_and_priority_of_a_known_class_are_those_of_the_contact() -> None:
     facts = {"tier": FactPolicy(type=FactType.IDENT)}
     world = a_centre(a_policy(facts=facts))
     world.do(like_c0("c1"))
@@ -130,7 +130,7 @@ def test_facts_and_rank_of_a_contact_of_a_known_class_are_its_own() -> None:
     assert (made.contact_id, made.prio, made.attributes) == ("c2", 600, {"tier": "gold"})
 
 
-def test_classes_are_found_again_when_their_lines_have_been_given_up(
+def test_classes_are_validated_again_after_their_lines_were_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(index_lines, "_EMPTY_LINES_MAX", 1)
@@ -149,7 +149,7 @@ def test_classes_are_found_again_when_their_lines_have_been_given_up(
 @pytest.mark.parametrize("priority_s", [0, 3_600, -90])
 @pytest.mark.parametrize("due_after_ms", [0, 20_000])
 @pytest.mark.parametrize("order", list(QueueOrder))
-def test_the_place_of_a_plain_contact_is_its_submit_whatever_the_queue_is_like(
+def test_the_order_key_of_a_plain_contact_is_its_submit_in_every_queue(
     strict_class: int, priority_s: int, due_after_ms: int, order: QueueOrder
 ) -> None:
     queue = QueuePolicy(strict_class=strict_class, priority_s=priority_s, order=order)
@@ -164,7 +164,7 @@ def test_the_place_of_a_plain_contact_is_its_submit_whatever_the_queue_is_like(
     assert in_all == (base - place if order is QueueOrder.LIFO else base + place)
 
 
-def test_the_newest_goes_first_in_a_queue_of_that_order_also_from_a_known_class() -> None:
+def test_newest_first_applies_to_contacts_of_a_known_class() -> None:
     world = a_centre(a_policy_with_queue(order=QueueOrder.LIFO))
     for name in ("c1", "c2", "c3"):
         world.later(1)

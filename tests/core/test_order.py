@@ -1,4 +1,4 @@
-"""Which contact first: newest first, due dates, ranks of queues – where the random walk would seldom look."""
+"""Tests of the serving order: newest first, due dates and queue ranks, where the random walk seldom looks."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ LIFO = QueuePolicy(order=QueueOrder.LIFO)
 
 
 def waiting(seq: int, at_ms: int = 1_767_603_600_000, **changes: Any) -> Contact:
-    """A contact as the index ranks it."""
+    """Return a contact as the index ranks it."""
     return Contact(
         contact_id=f"c{seq}",
         channel="voice",
@@ -39,11 +39,11 @@ def waiting(seq: int, at_ms: int = 1_767_603_600_000, **changes: Any) -> Contact
 
 
 def offers(events: list[e.Event]) -> list[tuple[str, str]]:
-    """Who was offered what."""
+    """Return (contact, agent) of each offer made."""
     return [(one.contact_id, one.agent_id) for one in events if isinstance(one, e.OfferMade)]
 
 
-def test_ties_of_newest_first_go_to_the_later_number() -> None:
+def test_newest_first_breaks_ties_by_the_later_seq() -> None:
     assert rank_key(waiting(8), LIFO) < rank_key(waiting(7), LIFO)
     assert rank_key(waiting(7), QueuePolicy()) < rank_key(waiting(8), QueuePolicy())
 
@@ -55,7 +55,7 @@ def test_credit_is_a_head_start_in_either_order(queue: QueuePolicy) -> None:
 
 
 @pytest.mark.parametrize("at_ms", [0, 1_767_603_600_000, 4_102_444_800_000])
-def test_extremes_of_credit_and_due_date_leave_the_class_alone(at_ms: int) -> None:
+def test_extreme_credits_and_due_dates_do_not_change_the_class(at_ms: int) -> None:
     day_s = 86_400
     for queue in (LIFO, QueuePolicy()):
         for credit_s in (-day_s, day_s):
@@ -65,8 +65,8 @@ def test_extremes_of_credit_and_due_date_leave_the_class_alone(at_ms: int) -> No
     assert class_of(rank_key(waiting(1, at_ms, strict_class=9), LIFO)) == 0
 
 
-def test_a_contact_that_comes_back_keeps_its_place_among_the_newest() -> None:
-    """I15, I23."""
+def test_a_requeued_contact_keeps_its_position_among_the_newest() -> None:
+    """Check I15 and I23."""
     world = World(a_policy(queues={"support": LIFO}))
     world.all_done(an_agent(), ready(), a_contact("c1"))
     world.later(1)
@@ -77,7 +77,7 @@ def test_a_contact_that_comes_back_keeps_its_place_among_the_newest() -> None:
     assert positions == [1, 2]
 
 
-def test_the_oldest_in_a_queue_of_newest_first_is_shown_as_the_oldest() -> None:
+def test_newest_first_still_shows_the_oldest_wait() -> None:
     world = World(a_policy(queues={"support": LIFO}))
     first = world.at_ms
     world.done(a_contact("c1"))
@@ -87,7 +87,7 @@ def test_the_oldest_in_a_queue_of_newest_first_is_shown_as_the_oldest() -> None:
     assert view is not None and view.oldest_queued_at_ms == first
 
 
-def test_moving_to_a_queue_of_the_other_order_takes_its_place_there() -> None:
+def test_a_contact_moved_to_a_queue_of_the_other_order_is_ranked_there() -> None:
     world = World(a_policy(queues={"support": a_queue(), "ideas": LIFO}))
     world.all_done(a_contact("c1"), a_contact("c2"))
     world.later(5)
@@ -97,7 +97,7 @@ def test_moving_to_a_queue_of_the_other_order_takes_its_place_there() -> None:
     assert [one.position for one in contacts if one] == [1, 2, 1]
 
 
-def test_another_order_holds_for_those_who_wait_already() -> None:
+def test_a_changed_order_applies_to_waiting_contacts() -> None:
     plain = {
         "support": a_queue(),
         "calls": a_queue(service_level=ServiceLevelPolicy(threshold_s=0)),
@@ -110,7 +110,7 @@ def test_another_order_holds_for_those_who_wait_already() -> None:
     assert offers(world.done(ready())) == [("c2", "ada")]
 
 
-def test_among_due_dates_credit_counts_too() -> None:
+def test_credit_counts_among_due_dates() -> None:
     queues = {
         "support": a_queue(service_level=ServiceLevelPolicy(threshold_s=60)),
         "calls": a_queue(service_level=ServiceLevelPolicy(threshold_s=20)),
@@ -122,7 +122,7 @@ def test_among_due_dates_credit_counts_too() -> None:
     assert world.reference.pending()[0].contact_id == "c1"
 
 
-# --- ranks of queues --------------------------------------------------------------------------------------------------
+# --- queue ranks ------------------------------------------------------------------------------------------------------
 QUEUES = {"support": a_queue(), "sales": a_queue(), "vip": a_queue(strict_class=2)}
 
 
@@ -130,8 +130,8 @@ def liking(agent_id: str = "ada", **ranks: int) -> c.PutAgent:
     return an_agent(agent_id, queue_ranks=ranks)
 
 
-def test_behind_a_head_in_cool_down_the_better_line_may_be_the_worse_one() -> None:
-    """The line of the liked queue begins with a contact of a high class that is kept from her; what is behind it is of none."""
+def test_a_preferred_queue_loses_its_advantage_behind_a_head_in_cool_down() -> None:
+    """The head of the preferred queue's line has a high class but is in cool-down; the contacts behind it have none."""
     queues = {"support": a_queue(strict_class=1), "sales": a_queue()}
     world = World(a_policy(queues=queues))
     world.all_done(liking(sales=1), ready())
@@ -142,13 +142,13 @@ def test_behind_a_head_in_cool_down_the_better_line_may_be_the_worse_one() -> No
     assert offers(world.done(ready())) == [("c1", "ada")]
 
 
-def test_rank_five_is_that_of_a_queue_nobody_has_named() -> None:
+def test_an_unranked_queue_has_rank_five() -> None:
     world = World(a_policy(queues=QUEUES))
     world.all_done(liking(support=6), a_contact("c1"), a_contact("s1", queue_id="sales"))
     assert offers(world.done(ready())) == [("s1", "ada")]
 
 
-def test_a_contact_kept_for_her_goes_by_her_rank_too() -> None:
+def test_a_reserved_contact_follows_the_agents_queue_rank() -> None:
     channels = {
         "voice": ChannelPolicy(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=600)
     }
@@ -163,7 +163,7 @@ def test_a_contact_kept_for_her_goes_by_her_rank_too() -> None:
     assert offers(world.done(ready())) == [("s1", "ada")]
 
 
-def test_ranks_are_part_of_the_record_and_a_repeat_says_so() -> None:
+def test_queue_ranks_are_part_of_the_agents_record() -> None:
     world = World(a_policy(queues=QUEUES))
     assert world.do(liking(sales=1)).events
     assert not world.do(liking(sales=1)).events
@@ -181,12 +181,12 @@ def test_ranks_are_part_of_the_record_and_a_repeat_says_so() -> None:
         ({f"q{n}": 1 for n in range(1_001)}, RefusalCode.INVALID_VALUE),
     ],
 )
-def test_ranks_that_cannot_be_are_refused(ranks: dict[str, int], code: RefusalCode) -> None:
+def test_invalid_queue_ranks_are_refused(ranks: dict[str, int], code: RefusalCode) -> None:
     refused = World(a_policy(queues=QUEUES)).refused(an_agent(queue_ranks=ranks))
     assert (refused.code, refused.field) == (code, "queue_ranks")
 
 
-def test_a_rank_of_a_queue_that_is_gone_does_no_harm() -> None:
+def test_a_rank_of_a_removed_queue_is_ignored() -> None:
     world = World(a_policy(queues=QUEUES))
     world.all_done(liking(sales=1), ready())
     world.done(published(a_policy()))
@@ -195,7 +195,7 @@ def test_a_rank_of_a_queue_that_is_gone_does_no_harm() -> None:
     assert finding.code == "queue_not_declared"
 
 
-def test_why_tells_that_it_was_her_turn_and_what_she_likes() -> None:
+def test_why_reports_the_match_trigger_and_the_queue_rank() -> None:
     world = World(a_policy(queues=QUEUES))
     world.all_done(liking(sales=1), a_contact("s1", queue_id="sales"), ready())
     why = world.engine.why("s1")

@@ -1,4 +1,4 @@
-"""The heap of deadlines cleans itself up a little at a time, and stays a heap."""
+"""Tests of timers: stale entries are removed a few at a time, and the heap stays a heap."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from router.core.timers import TimerKind, Timers
 
 
 def some_timers(look_at_ms: dict[str, int]) -> Timers:
-    """Timers of queues that are to be looked at then."""
+    """Return timers for queues whose calendar is evaluated again at these times."""
     state = RoutingState()
     state.index, state.timers = Index(state), Timers(state)
     for name, at_ms in look_at_ms.items():
@@ -18,19 +18,19 @@ def some_timers(look_at_ms: dict[str, int]) -> Timers:
     return state.timers
 
 
-def test_stale_deadlines_are_taken_out_and_those_that_stand_come_in_order() -> None:
+def test_stale_deadlines_are_removed_and_current_ones_fire_in_order() -> None:
     random = Random(5)
-    standing = {f"q{n}": random.randrange(10**6) for n in range(500)}
-    timers = some_timers(standing)
-    names = sorted(standing)
+    current = {f"q{n}": random.randrange(10**6) for n in range(500)}
+    timers = some_timers(current)
+    names = sorted(current)
     random.shuffle(names)
     for n in range(60_000):
         timers.add(random.randrange(10**6), TimerKind.HOURS, "gone")
         if n % 120 == 0:
             name = names[n // 120]
-            timers.add(standing[name], TimerKind.HOURS, name)
+            timers.add(current[name], TimerKind.HOURS, name)
         assert len(timers.heap) < 20_000
     came = list(iter(lambda: timers.due(10**6), None))
     assert [(due_ms, name) for due_ms, _, name, _ in came] == sorted(
-        (at_ms, name) for name, at_ms in standing.items()
+        (at_ms, name) for name, at_ms in current.items()
     )

@@ -1,13 +1,13 @@
-"""How hard hypothesis tries: ``HYPOTHESIS_PROFILE=thorough`` searches for minutes, the default for seconds."""
+"""Search effort of hypothesis: ``HYPOTHESIS_PROFILE=thorough`` searches for minutes, the default for seconds."""
 
 import os
 
 from hypothesis import HealthCheck, Phase, settings
 
 _ALL = tuple(HealthCheck)
-# Explaining a failure traces every line of the core; it costs minutes and says little here.
+# The explain phase traces every line of the engine; it takes minutes and adds little here.
 _PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
-# The same examples in every run: a red build is red for everybody. The thorough profile looks for new ones.
+# Use the same examples in every run, so that a failing build fails everywhere. The thorough profile draws new ones.
 settings.register_profile(
     "quick",
     max_examples=300,

@@ -1,4 +1,4 @@
-"""What hypothesis draws: policies, agents, contacts and times of a very small centre, where things collide often."""
+"""Hypothesis strategies: policies, agents, contacts and times of a very small contact centre, where events collide often."""
 
 from typing import Any, Final
 
@@ -42,12 +42,12 @@ AGENT_FACTS: Final = {
     "years": FactPolicy(type=FactType.INT, of="agent"),
     "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior"), of="agent"),
 }
-# The walks begin at 09:00 UTC; where it is an hour to midnight, a day ends now and then.
+# The walks start at 09:00 UTC; in one zone midnight is an hour away, so that a day ends now and then.
 ZONES: Final = ("UTC", "Pacific/Kiritimati")
-# Odd seconds too, so that timers meet and miss each other.
+# Odd seconds too, so that timers coincide or just miss each other.
 PAUSES_MS: Final = (0, 0, 0, 1, 500, 1_000, 5_000, 10_000, 15_000, 30_000, 61_000)
 
-# Every centre here begins on a Monday at 09:00 UTC: it closes and opens within what a run of a machine lasts.
+# Every walk starts on a Monday at 09:00 UTC; these calendars close and open within the time that a run covers.
 CALENDARS: Final = {
     "short": CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("08:00-09:01", "09:02-17:00"))),
     "late": CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("09:01-17:00",))),
@@ -59,11 +59,11 @@ classes = st.sampled_from((0, 0, 0, 1, 2))
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """None, or one of these."""
+    """Return a strategy for None or one of these."""
     return st.one_of(st.none(), strategy)
 
 
-# Who may interrupt whom, without a circle.
+# Channels that may interrupt others, without a cycle.
 BELOW: Final[dict[str, tuple[str, ...]]] = {
     "voice": ("chat", "mail"),
     "chat": ("mail",),
@@ -75,13 +75,13 @@ caps = st.one_of(
 
 
 def attributes(name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """The fact, or nothing."""
+    """Return a strategy for the attribute, present or missing."""
     return st.dictionaries(st.just(name), st.integers(0, 4), max_size=1)
 
 
 @st.composite
 def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
-    """One channel: voice is heavy, chat light, mail weighs nothing at times."""
+    """Draw a channel: voice is heavy, chat light, mail sometimes weighs nothing."""
     units = {"voice": (100, 60), "chat": (30, 50), "mail": (10, 0)}[name]
     return ChannelPolicy(
         units=draw(st.sampled_from(units)),
@@ -113,7 +113,7 @@ agent_facts = st.fixed_dictionaries(
 
 
 def with_desk(facts: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """These facts, and perhaps a desk."""
+    """Return a strategy for these attributes with or without a desk."""
     return attributes("desk").map(lambda desk: {**facts, **desk})
 
 
@@ -122,7 +122,7 @@ queue_ranks = st.dictionaries(st.sampled_from(QUEUES), st.sampled_from((1, 5, 9)
 
 @st.composite
 def callbacks(draw: st.DrawFn) -> CallbackPolicy:
-    """Few attempts and short pauses, so that they come to their ends."""
+    """Draw few attempts and short pauses, so that callbacks run to their end."""
     return CallbackPolicy(
         mode=draw(st.sampled_from(CallbackMode)),
         channel=draw(maybe(st.sampled_from(CHANNELS))),
@@ -138,7 +138,7 @@ def callbacks(draw: st.DrawFn) -> CallbackPolicy:
 
 @st.composite
 def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
-    """One queue; it overflows only into queues after it, so no contact goes round in a circle."""
+    """Draw a queue; it overflows only into later queues, so that no cycle arises."""
     overflow_to = draw(maybe(st.sampled_from(after))) if after else None
     return QueuePolicy(
         agents_when=draw(st.sampled_from((None, None, None, "agent.desk > 2", "!known.desk"))),
@@ -176,7 +176,7 @@ def _way(ways: Any, overflow_to: str | None) -> st.SearchStrategy[Any]:
 
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
-    """A policy that is valid as a whole; ``vip`` is there or not, so that it can be added and removed."""
+    """Draw a valid policy, with or without the queue ``vip``, so that queues are added and removed."""
     names = QUEUES if draw(st.booleans()) else QUEUES[:2]
     return Policy(
         channels={name: draw(channels(name)) for name in CHANNELS},

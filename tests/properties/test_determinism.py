@@ -1,4 +1,4 @@
-"""Same input, same bytes: in another process, after a replay, from a snapshot, and however the commands are cut (I30)."""
+"""Determinism (I30): same input, same bytes, in another process, after a replay or a restore, and however commands are grouped."""
 
 import os
 import subprocess
@@ -47,8 +47,8 @@ def test_a_snapshot_and_the_tail_are_the_whole(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_restored_engine_goes_on_in_the_same_way(seed: int) -> None:
-    """Not only the state: everything that it does from here on, timers included."""
+def test_a_restored_engine_continues_in_the_same_way(seed: int) -> None:
+    """A restored engine equals the original in everything it does afterwards, timers included."""
     world = run(seed, 100)
     twins = {
         "restored": Engine.restore(world.engine.snapshot()),
@@ -58,7 +58,7 @@ def test_a_restored_engine_goes_on_in_the_same_way(seed: int) -> None:
     for _ in range(100):
         workload.pause(world)
         for name, twin in twins.items():
-            # ``pause`` may have let timers fire; the twins see the same moments.
+            # ``pause`` may have fired timers; the twins get the same times.
             twins[name] = catch_up(twin, world)
         outcome = world.do(workload.next(world))
         for name, twin in twins.items():
@@ -69,7 +69,7 @@ def test_a_restored_engine_goes_on_in_the_same_way(seed: int) -> None:
 
 
 def catch_up(twin: Engine, world: World) -> Engine:
-    """Ask the twin what the engine has been asked since the twin's last event."""
+    """Give the twin the commands that the engine has received since the twin's last event."""
     for first_seq, at_ms, events in world.records:
         if first_seq > twin.seq:
             assert twin.handle(c.AdvanceTime(), at_ms).events == events
@@ -77,7 +77,7 @@ def catch_up(twin: Engine, world: World) -> Engine:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_timers_before_a_command_are_as_if_time_had_been_told_first(seed: int) -> None:
+def test_due_timers_fire_before_a_command_as_if_time_had_advanced_first(seed: int) -> None:
     world = run(seed, 50)
     workload = Workload(seed + 3_000)
     for _ in range(250):
@@ -93,7 +93,7 @@ def test_timers_before_a_command_are_as_if_time_had_been_told_first(seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_long_walk_breaks_no_invariant(seed: int) -> None:
+def test_a_long_walk_violates_no_invariant(seed: int) -> None:
     world = World()
     workload = Workload(seed + 4_000)
     for command in workload.opening():
@@ -111,5 +111,5 @@ WALKS = int(os.environ.get("ROUTER_WALKS", "25"))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10_000, 10_000 + WALKS))
-def test_many_long_walks_break_no_invariant(seed: int) -> None:
+def test_many_long_walks_violate_no_invariant(seed: int) -> None:
     compare_views(run(seed, 300))

@@ -1,4 +1,4 @@
-"""A snapshot made in pieces while commands go on is, byte for byte, the one made at once when it was begun."""
+"""Tests of incremental snapshots: byte for byte, the result is the full snapshot of the moment when it began."""
 
 from random import Random
 
@@ -13,13 +13,13 @@ from tests.properties.test_retention import Forgetful
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A walk has tens of records: pieces of one or two of them, so that most of its events come in between."""
+    """Use pieces of one or two records, since a walk has only tens: most events then fall between two pieces."""
     monkeypatch.setattr("router.core.imaging._RECORDS", 2)
     monkeypatch.setattr("router.core.imaging._KEYS", 2)
 
 
 class Images:
-    """Images of one walk, each with the bytes that it has to become."""
+    """Snapshots of one walk, each with the bytes that it must produce."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -28,7 +28,7 @@ class Images:
         self.whole = self.broken = 0
 
     def proceed(self, world: World) -> None:
-        """A little further, or a new one."""
+        """Advance the current snapshot, or begin one."""
         image = self._image
         if image is None:
             if self._random.random() < 0.5:
@@ -48,13 +48,13 @@ class Images:
             return
 
     def finish(self, world: World) -> None:
-        """No walk ends with one under way."""
+        """Complete the snapshot in progress at the end of a walk."""
         while self._image is not None:
             self.proceed(world)
 
 
 @pytest.mark.parametrize("draws_of", [workload.Workload, Forgetful])
-def test_pieces_are_the_whole(draws_of: type[workload.Workload]) -> None:
+def test_an_incremental_snapshot_equals_the_full_one(draws_of: type[workload.Workload]) -> None:
     whole = broken = 0
     for seed in range(20):
         world, images, draws = World(), Images(seed), draws_of(seed + 9_000)

@@ -1,7 +1,7 @@
-"""The core against the reference: hypothesis drives a small centre with every command, right and wrong, and time.
+"""State machine test: hypothesis drives a small contact centre with valid and invalid commands, and time.
 
-After every command the judge of ``tests/core/world.py`` holds the core to I4, I7-I23, I25 and I42; here follow I30 (replay,
-restore, hand over to another process) and I41 (the counters).
+After every command the checks of ``tests/core/world.py`` hold the engine to I4, I7-I23, I25 and I42; added here are I30 (replay,
+restore, takeover by another process) and I41 (the counters).
 """
 
 from typing import Any
@@ -18,15 +18,15 @@ from router.model.states import AgentState
 from tests.core.world import World, compare_views
 from tests.properties import strategies as some
 
-# Positions into what exists, so that a shrunk example stays meaningful when earlier steps vanish.
+# Positions in what exists, so that a shrunk example stays meaningful when earlier steps are removed.
 positions = st.integers(0, 7)
-agent_ids = st.sampled_from((*some.AGENTS, *some.AGENTS, "nobody"))
+agent_ids = st.sampled_from((*some.AGENTS, *some.AGENTS, "unknown"))
 queue_ids = st.sampled_from((*some.QUEUES, *some.QUEUES, "nowhere"))
 channel_ids = st.sampled_from((*some.CHANNELS, *some.CHANNELS, "smoke"))
 
 
 class Centre(RuleBasedStateMachine):
-    """Commands and time on one side, the reference's judgement on the other."""
+    """Commands and time, checked against the reference model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,10 +34,10 @@ class Centre(RuleBasedStateMachine):
         self.count = 0
         self.snapshot: tuple[bytes, int] | None = None
 
-    # --- the beginning ------------------------------------------------------------------------------------------------
+    # --- start --------------------------------------------------------------------------------------------------------
     @initialize(policy=some.policies(), staff=st.lists(some.skills, min_size=1, max_size=4))
     def a_centre_opens(self, policy: Any, staff: list[dict[str, int]]) -> None:
-        """A policy, and agents who are ready."""
+        """Publish a policy and make agents ready."""
         self.world.do(c.PublishPolicy(policy=policy))
         for agent_id, skills in zip(some.AGENTS, staff, strict=False):
             self.world.do(c.PutAgent(agent_id=agent_id, skills=skills))
@@ -47,14 +47,14 @@ class Centre(RuleBasedStateMachine):
         self.world.do(command)
 
     def _contact(self, position: int) -> str:
-        """A live contact's id, at times an old or an unknown one."""
+        """Return the id of a live contact, sometimes of an ended or an unknown one."""
         contacts = list(self.world.reference.contacts.values())
         live = [one.contact_id for one in contacts if not one.state.is_terminal]
         known = [*live, *(one.contact_id for one in contacts[-2:]), "nothing"]
         return known[position % len(known)]
 
     def _offer(self, position: int) -> tuple[str, str]:
-        """A pending offer and its agent, at times one that is gone or never was."""
+        """Return a pending offer and its agent, sometimes an ended or an unknown one."""
         reference = self.world.reference
         some_offers = [*reference.pending(), *list(reference.offers.values())[-2:]]
         known = [*((one.offer_id, one.agent_id) for one in some_offers), ("nothing.1", "ada")]
@@ -69,18 +69,18 @@ class Centre(RuleBasedStateMachine):
     # --- time ---------------------------------------------------------------------------------------------------------
     @rule(pause_ms=st.sampled_from(some.PAUSES_MS))
     def time_passes(self, pause_ms: int) -> None:
-        """Each timer fires at its own time."""
+        """Let each timer fire at its own time."""
         self.world.later(pause_ms / 1000)
 
     @rule(pause_ms=st.sampled_from(some.PAUSES_MS))
     def time_jumps(self, pause_ms: int) -> None:
-        """The process was frozen: everything due meanwhile fires at once."""
+        """Skip time, as after a frozen process: everything due fires at once."""
         self.world.jump(pause_ms / 1000)
         self._do(c.AdvanceTime())
 
     @rule(early_ms=st.sampled_from((0, 0, 1, -1)))
     def the_next_timer_comes(self, early_ms: int) -> None:
-        """To the millisecond, and one beside it; nobody tells the engine yet."""
+        """Advance to the next timer, or one millisecond beside it, without informing the engine."""
         due_ms = self.world.engine.next_deadline_ms()
         if due_ms is not None:
             self.world.jump(max(0, due_ms - early_ms - self.world.at_ms) / 1000)
@@ -101,7 +101,7 @@ class Centre(RuleBasedStateMachine):
     def a_contact_comes(
         self, *, again: bool, key: bytes | None, fingerprint: bytes, **asked: Any
     ) -> None:
-        """New, or (again) with an id that is taken; with an idempotency key or without."""
+        """Submit a contact: new, or (``again``) with an id in use; with or without an idempotency key."""
         self.count += 0 if again and self.count else 1
         contact_id = f"c{self.count}"
         if key is not None:
@@ -116,7 +116,7 @@ class Centre(RuleBasedStateMachine):
     def a_supervisor_opens_or_closes(
         self, queue_id: str, is_open: bool | None, for_s: int | None
     ) -> None:
-        """Or leaves it to the calendar again."""
+        """Open or close a queue, or return it to its calendar."""
         self._do(c.SetQueueOpen(queue_id=queue_id, is_open=is_open, for_s=for_s))
 
     @rule(
@@ -126,7 +126,7 @@ class Centre(RuleBasedStateMachine):
         skills=some.maybe(some.skills),
     )
     def a_contact_is_changed(self, position: int, **asked: Any) -> None:
-        """Priority, class or requirement, in flight."""
+        """Change priority, class or requirement of a live contact."""
         changes = {name: value for name, value in asked.items() if value is not None}
         self._do(c.UpdateContact(contact_id=self._contact(position), **changes))
 
@@ -134,7 +134,7 @@ class Centre(RuleBasedStateMachine):
     def a_customer_leaves(
         self, position: int, how: type[c.CancelContact] | type[c.AbandonContact]
     ) -> None:
-        """Before the answer or after it."""
+        """End a contact before or after it was answered."""
         self._do(how(contact_id=self._contact(position)))
 
     @rule(
@@ -152,7 +152,7 @@ class Centre(RuleBasedStateMachine):
         ahead_ms: int | None,
         new: bool,
     ) -> None:
-        """While he waits, or from the beginning; now, or at a time."""
+        """Request a callback for a waiting or a new contact, now or at an agreed time."""
         at_ms = None if ahead_ms is None else self.world.at_ms + ahead_ms
         terms = CallbackFields(mode=mode, channel=channel, at_ms=at_ms)
         if new:
@@ -176,7 +176,7 @@ class Centre(RuleBasedStateMachine):
     def a_call_has_an_outcome(
         self, position: int, outcome: CallbackOutcome, attempt: int | None
     ) -> None:
-        """The one under way, or none."""
+        """Report the result of the current attempt, or of none."""
         called = [
             one.contact_id
             for one in self.world.reference.contacts.values()
@@ -190,15 +190,15 @@ class Centre(RuleBasedStateMachine):
         )
 
     # --- agents -------------------------------------------------------------------------------------------------------
-    @rule(position=positions, stranger=st.sampled_from((False, False, False, True)))
-    def an_offer_is_accepted(self, position: int, stranger: bool) -> None:
-        """In time, too late, twice, or by somebody else."""
+    @rule(position=positions, other_agent=st.sampled_from((False, False, False, True)))
+    def an_offer_is_accepted(self, position: int, other_agent: bool) -> None:
+        """Accept an offer: in time, too late, twice, or as another agent."""
         offer_id, agent_id = self._offer(position)
-        self._do(c.AcceptOffer(offer_id=offer_id, agent_id="bob" if stranger else agent_id))
+        self._do(c.AcceptOffer(offer_id=offer_id, agent_id="bob" if other_agent else agent_id))
 
     @rule(position=positions)
     def an_offer_is_declined(self, position: int) -> None:
-        """In time or too late."""
+        """Decline an offer, in time or too late."""
         offer_id, agent_id = self._offer(position)
         self._do(c.DeclineOffer(offer_id=offer_id, agent_id=agent_id))
 
@@ -209,7 +209,7 @@ class Centre(RuleBasedStateMachine):
         ),
     )
     def an_agent_works(self, position: int, what: str) -> None:
-        """Hold, resume, park, more wrap-up, completion; ``back``: the customer writes again."""
+        """Hold, resume, park, extend wrap-up or complete; ``back``: the customer writes again."""
         assignment_id, agent_id = self._work(position)
         commands: dict[str, c.Command] = {
             "hold": c.HoldAssignment(assignment_id=assignment_id, agent_id=agent_id),
@@ -225,19 +225,19 @@ class Centre(RuleBasedStateMachine):
 
     @rule(agent_id=agent_ids, paused=st.sets(st.sampled_from((*some.CHANNELS, "smoke"))))
     def an_agent_pauses_channels(self, agent_id: str, paused: set[str]) -> None:
-        """Some, none, all, or one that there is not."""
+        """Pause some channels, none, all, or an unknown one."""
         self._do(c.SetAgentChannels(agent_id=agent_id, paused=tuple(sorted(paused))))
 
     @rule(position=positions, by_owner=st.booleans())
     def a_conversation_ends(self, position: int, by_owner: bool) -> None:
-        """By the owner, or by a supervisor."""
+        """End a conversation, as owner or supervisor."""
         assignment_id, agent_id = self._work(position)
         contact_id = assignment_id.rpartition(".")[0]
         self._do(c.EndContact(contact_id=contact_id, agent_id=agent_id if by_owner else None))
 
     @rule(position=positions, queue_id=some.maybe(queue_ids), agent_id=agent_ids)
     def a_contact_is_transferred(self, position: int, queue_id: str | None, agent_id: str) -> None:
-        """To a queue, or to an agent."""
+        """Transfer a contact to a queue or an agent."""
         to_agent_id = agent_id if queue_id is None else None
         self._do(
             c.TransferContact(
@@ -255,7 +255,7 @@ class Centre(RuleBasedStateMachine):
     def a_conversation_grows_or_passes_on(
         self, position: int, what: str, agent_id: str, queue_id: str, by_owner: bool
     ) -> None:
-        """A consult of an agent or a queue and what may become of it."""
+        """Consult an agent or a queue, or continue a consult."""
         assignment_id, owner = self._work(position)
         contact_id = assignment_id.rpartition(".")[0]
         by = owner if by_owner else None
@@ -270,14 +270,14 @@ class Centre(RuleBasedStateMachine):
         }
         self._do(commands[what])
 
-    @rule(position=positions, stranger=st.sampled_from((False, False, False, True)))
-    def somebody_leaves_a_conversation(self, position: int, stranger: bool) -> None:
-        """One who is in it beside the owner, the owner, or one who never was."""
+    @rule(position=positions, other_agent=st.sampled_from((False, False, False, True)))
+    def a_participant_leaves_a_conversation(self, position: int, other_agent: bool) -> None:
+        """Remove a participant, the owner, or an agent that does not take part."""
         assignment_id, agent_id = self._work(position)
         self._do(
             c.LeaveContact(
                 contact_id=assignment_id.rpartition(".")[0],
-                agent_id="bob" if stranger else agent_id,
+                agent_id="bob" if other_agent else agent_id,
             )
         )
 
@@ -287,7 +287,7 @@ class Centre(RuleBasedStateMachine):
         after_work=st.booleans(),
     )
     def an_agent_changes_state(self, agent_id: str, state: AgentState, after_work: bool) -> None:
-        """Now, or after his work."""
+        """Change an agent's state, now or after the current work."""
         self._do(c.SetAgentState(agent_id=agent_id, state=state, after_work=after_work))
 
     @rule(
@@ -300,18 +300,18 @@ class Centre(RuleBasedStateMachine):
         queue_ranks=some.queue_ranks,
     )
     def an_agent_is_put(self, agent_id: str, queues: list[str] | None, **record: Any) -> None:
-        """New, or with another record."""
+        """Register an agent or change its record."""
         named = None if queues is None else tuple(queues)
         self._do(c.PutAgent(agent_id=agent_id, queues=named, **record))
 
     @rule(agent_id=agent_ids)
     def an_agent_is_removed(self, agent_id: str) -> None:
-        """If he has no work."""
+        """Remove an agent, which succeeds without open work only."""
         self._do(c.RemoveAgent(agent_id=agent_id))
 
     @rule(agent_id=agent_ids, session_id=st.sampled_from(("s1", "s2")), lost=st.booleans())
     def a_desktop_comes_or_goes(self, agent_id: str, session_id: str, lost: bool) -> None:
-        """The present session, or an older one."""
+        """Connect or lose the desktop, with the present session or an older one."""
         command = c.LoseDesktop if lost else c.ConnectDesktop
         self._do(command(agent_id=agent_id, session_id=session_id))
 
@@ -320,7 +320,7 @@ class Centre(RuleBasedStateMachine):
         position=positions, what=st.sampled_from(("requeue", "assign", "end")), agent_id=agent_ids
     )
     def a_supervisor_steps_in(self, position: int, what: str, agent_id: str) -> None:
-        """From any state."""
+        """Assign, requeue or end a contact, from any state."""
         contact_id = self._contact(position)
         commands: dict[str, c.Command] = {
             "requeue": c.RequeueContact(contact_id=contact_id),
@@ -331,7 +331,7 @@ class Centre(RuleBasedStateMachine):
 
     @rule(position=positions, queue_id=queue_ids)
     def a_supervisor_moves_a_contact(self, position: int, queue_id: str) -> None:
-        """To another queue."""
+        """Move a contact to another queue."""
         self._do(c.RequeueContact(contact_id=self._contact(position), queue_id=queue_id))
 
     @rule(
@@ -340,7 +340,7 @@ class Centre(RuleBasedStateMachine):
         expected=st.sampled_from(("none", "present", "old")),
     )
     def the_policy_changes(self, policy: Any, drain: bool, expected: str) -> None:
-        """Queues come and go, with contacts in them."""
+        """Publish another policy: queues are added and removed while they have contacts."""
         version = self.world.engine.policy_version
         self._do(
             c.PublishPolicy(
@@ -350,15 +350,15 @@ class Centre(RuleBasedStateMachine):
             )
         )
 
-    # --- the process --------------------------------------------------------------------------------------------------
+    # --- process ------------------------------------------------------------------------------------------------------
     @rule()
     def another_process_takes_over(self) -> None:
-        """It has read the journal and nothing else; whatever it does later is judged like before (I30)."""
+        """Continue with an engine that has replayed the journal; it is checked like the original (I30)."""
         self.world.engine = self.world.replayed()
 
     @rule()
     def the_process_restarts_from_a_snapshot(self) -> None:
-        """Snapshot and tail are the whole (I30)."""
+        """Continue with an engine restored from a snapshot and the records after it (I30)."""
         engine = self.world.engine
         if self.snapshot is not None:
             self.world.engine = self.world.replayed(*self.snapshot)
@@ -367,18 +367,18 @@ class Centre(RuleBasedStateMachine):
 
     @invariant()
     def a_replay_gives_the_same_state(self) -> None:
-        """Digest of a replay from the first event, and of a restored snapshot (I30)."""
+        """Compare the digests of a full replay and of a restored snapshot (I30)."""
         digest = self.world.engine.digest()
         assert self.world.replayed().digest() == digest, "I30: replay"
         assert Engine.restore(self.world.engine.snapshot()).digest() == digest, "I30: restore"
 
     @invariant()
     def the_views_agree_with_the_log(self) -> None:
-        """Counters, places in line, capacity and the answers of ``why`` (I41)."""
+        """Compare counters, positions, capacity and the answers of ``why`` with the reference model (I41)."""
         compare_views(self.world)
 
     def teardown(self) -> None:
-        """A minute later: nobody has done anything, every timer has fired and was judged."""
+        """Advance a minute without commands, so that the remaining timers fire and are checked."""
         self.world.later(60)
 
 

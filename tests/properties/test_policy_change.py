@@ -1,4 +1,4 @@
-"""After a change of policy the indexes are those that would have been made from nothing, however little of them was made anew."""
+"""Tests of policy changes: updated indexes equal rebuilt ones, however little was updated."""
 
 from random import Random
 from typing import Any
@@ -15,7 +15,7 @@ from tests.core.world import World
 from tests.properties.test_determinism import catch_up
 from tests.properties.workload import Workload
 
-# Changes of one queue, each with whether its contacts have to be placed anew.
+# Changes of one queue, each with whether its contacts must be put into lines again.
 OF_A_QUEUE: dict[str, tuple[Any, ...]] = {
     "requires": ({}, {"english": 2}, {"billing": 1}),
     "priority_s": (0, 30),
@@ -41,7 +41,7 @@ OF_A_CHANNEL: dict[str, tuple[Any, ...]] = {
 
 
 def a_small_change(random: Random, policy: Policy) -> Policy:
-    """The policy, but for one thing."""
+    """Return the policy with one change."""
     kind = random.choice(("queue", "queue", "queue", "channel", "workspace"))
     if kind == "workspace":
         return random.choice(
@@ -63,8 +63,8 @@ def a_small_change(random: Random, policy: Policy) -> Policy:
     return replace(policy, queues={**policy.queues, name: queue})
 
 
-def test_small_changes_leave_what_a_fresh_start_would_make() -> None:
-    """And from there on the same commands lead to the same events."""
+def test_small_changes_give_the_indexes_of_a_fresh_start() -> None:
+    """Updated and rebuilt engines have equal indexes, and later commands lead to equal events."""
     partly = 0
     for seed in range(24):
         random, world, draws = Random(seed), World(), Workload(seed + 11_000)
@@ -96,7 +96,7 @@ def test_small_changes_leave_what_a_fresh_start_would_make() -> None:
 
 
 def _lines(engine: Engine) -> dict[object, object]:
-    """Every line in which somebody stands: who, what it goes by, and who may take them."""
+    """Return every line that is not empty: contacts, settings and qualified groups."""
     index = engine._state.index
     profiles = {profile.bit: profile for profile in index.profiles.values()}
     return {
@@ -117,7 +117,7 @@ def _lines(engine: Engine) -> dict[object, object]:
 
 
 def _agents(engine: Engine) -> tuple[dict[str, object], list[object], dict[object, object]]:
-    """Every agent: what he can hold and holds, and what he has room for; who stands where in the orders of the idle."""
+    """Return every agent's capacity and open channels, and the idle orders."""
     state, index = engine._state, engine._state.index
     return (
         {name: _in_hand(agent) for name, agent in state.agents.items()},
@@ -158,8 +158,8 @@ def _goes_by(line: Line) -> tuple[object, ...]:
     )
 
 
-def test_another_plan_makes_everything_anew() -> None:
-    """What is made then is what a start makes."""
+def test_a_changed_plan_rebuilds_everything() -> None:
+    """A full rebuild equals a fresh start."""
     draws = Workload(1)
     one, *others = [draws.policy() for _ in range(60)]
     changed = [replace(one, plans=other.plans) for other in others if other.plans != one.plans]

@@ -1,4 +1,4 @@
-"""Ended contacts are forgotten while their wrap-ups, offers and idempotency keys live on: nothing may stumble over the gap."""
+"""Tests of retention: ended contacts are dropped while their wrap-ups, offers and idempotency keys remain."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ STEPS = 150
 
 
 class Forgetful(workload.Workload):
-    """Its policies keep hardly anything that has ended."""
+    """Draws policies that keep hardly any ended contacts."""
 
     def policy(self) -> Policy:
         kept = RetentionPolicy(
@@ -21,13 +21,13 @@ class Forgetful(workload.Workload):
         return msgspec.structs.replace(super().policy(), retention=kept)
 
 
-def test_forgetting_ended_contacts_breaks_nothing() -> None:
-    """I30, I41."""
+def test_dropping_ended_contacts_violates_nothing() -> None:
+    """Check I30 and I41."""
     assert sum(_walk(seed) for seed in range(12)) > 100
 
 
 def _walk(seed: int) -> int:
-    """How many contacts have ended and been forgotten."""
+    """Return the number of contacts that have ended and been dropped."""
     world = World()
     draws = Forgetful(seed)
     for command in draws.opening():

@@ -1,4 +1,4 @@
-"""The shadow under the live policy finds nothing, over long random walks; under another one, what is different in it."""
+"""Random walks of the shadow: without differences under the live policy, and with exactly the expected ones under another."""
 
 import random
 from hashlib import blake2b
@@ -28,14 +28,14 @@ from tests.core.reference import Reference
 from tests.core.world import World
 from tests.properties.workload import Workload
 
-# It is 23:00 there when a world begins.
+# It is 23:00 in this zone when a walk starts.
 ZONE: Final = "Pacific/Kiritimati"
 MIDNIGHT_MS: Final = START_MS + 3_600_000
 DAY_MS: Final = 86_400_000
 
 
 class Watched:
-    """A centre with a shadow beside it that hears every record and every refused submit."""
+    """A checked engine with a shadow that receives every record and every refused submit."""
 
     def __init__(self, seed: int) -> None:
         self.world = World()
@@ -58,7 +58,7 @@ class Watched:
         self._heard = len(self.world.records)
 
     def step(self) -> list[e.Event]:
-        """One step of the walk; its events."""
+        """Execute one step of the walk; return its events."""
         self.workload.pause(self.world)
         self.hear()
         command = self.workload.next(self.world)
@@ -80,7 +80,7 @@ class Watched:
 
 
 @pytest.mark.parametrize("seed", range(0, 12, 3))
-def test_a_shadow_of_the_same_policy_is_the_live_state_and_finds_nothing(seed: int) -> None:
+def test_a_shadow_of_the_same_policy_equals_the_live_state_and_finds_nothing(seed: int) -> None:
     offers = submits = 0
     for one in range(seed, seed + 3):
         watched = Watched(one)
@@ -101,7 +101,7 @@ def test_a_shadow_of_the_same_policy_is_the_live_state_and_finds_nothing(seed: i
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_shadow_of_any_policy_follows_whatever_happens_and_judges_each_offer_once(
+def test_a_shadow_of_any_policy_follows_all_events_and_compares_each_offer_once(
     seed: int,
 ) -> None:
     watched = Watched(seed)
@@ -112,14 +112,14 @@ def test_a_shadow_of_any_policy_follows_whatever_happens_and_judges_each_offer_o
     kinds = ("other_agent", "other_contact", "not_eligible")
     differ = sum(report.differences.get(kind, 0) for kind in kinds)
     assert report.offers == report.same + differ + report.overdue + report.not_judged
-    # What it would begin with after a restart is a state like any other.
+    # The state that it would start with after a restart obeys the invariants as well.
     again = Shadow.from_snapshot(watched.world.engine.snapshot(), watched.shadow.policy)
     again.look()
     assert again.state.seq == watched.shadow.state.seq
 
 
 def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
-    """Arrivals, answers and ends under one selection beside another; the shadow, and what the reference expects of it."""
+    """Run submits, answers and ends under one selection beside another; return the shadow and the expected counts."""
     support = QueuePolicy(
         selection=Selection.LONGEST_IDLE,
         requires={"english": 1},
@@ -166,7 +166,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
                 if isinstance(event, e.PolicyPublished):
                     event = replace(event, policy=theirs)
                 elif judge.counts_days() and at_ms >= midnights[0]:
-                    # The live policy counts no days, so their beginnings are no events of the history.
+                    # The live policy counts no days, so the history has no event for their start.
                     del midnights[0]
                     day = f"number {len(midnights)} before the last"
                     judge.fold(e.DayBegan(day=day, until_ms=midnights[0]), at_ms)
@@ -174,7 +174,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
                 if isinstance(event, e.OfferMade):
                     offers += 1
                     if not any(isinstance(one, e.AssignmentCompleted) for one in events):
-                        # Nobody became free, so the contact chose.
+                        # No agent became free, so the contact was the trigger.
                         choice = judge.choice(judge.live_contact(event.contact_id), at_ms)
                         expected += choice is not judge.agents[event.agent_id]
                 judge.fold(event, at_ms)
@@ -183,7 +183,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
 
 
 @pytest.mark.parametrize("other", [one for one in Selection if one is not Selection.LONGEST_IDLE])
-def test_a_shadow_with_another_selection_finds_those_choices_and_nothing_else(
+def test_a_shadow_with_another_selection_finds_exactly_the_different_choices(
     other: Selection,
 ) -> None:
     total = 0

@@ -1,6 +1,6 @@
-"""A busy centre from a seed: the same commands in the same order for the same seed, whatever the process.
+"""Random workload from a seed: the same commands in the same order for the same seed, in every process.
 
-Hypothesis (``test_machine.py``) finds small contradictions and shrinks them; this walks far. Run as a program it prints the
+Hypothesis (``test_machine.py``) finds small counterexamples and shrinks them; this walks far. Run as a program it prints the
 digest after a number of steps: ``python -m tests.properties.workload SEED STEPS``.
 """
 
@@ -73,7 +73,7 @@ AGENT_EXPRESSIONS: Final = (
 )
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
-# The same names with other types: an agent's value may be from before his fact was declared anew.
+# The same facts with other types: an agent's attribute may have been set before the fact was redeclared.
 AGENT_FACTS: Final = {
     "years": FactPolicy(type=FactType.INT, of="agent"),
     "native": FactPolicy(type=FactType.BOOL, of="agent"),
@@ -83,7 +83,7 @@ OTHER_FACTS: Final = AGENT_FACTS | {
     "native": FactPolicy(type=FactType.INT, of="agent"),
     "grade": FactPolicy(type=FactType.ENUM, values=("lead", "senior"), of="agent"),
 }
-# It is 09:00 UTC when a walk begins: in the second zone midnight is an hour away, in the third it was an hour ago.
+# Walks start at 09:00 UTC; in the second zone midnight is an hour away, in the third it was an hour ago.
 ZONES: Final = ("UTC", "Pacific/Kiritimati", "America/Anchorage")
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -92,7 +92,7 @@ def _every_day(*spans: str) -> CalendarPolicy:
     return CalendarPolicy(zone="UTC", week=WeekPolicy(**dict.fromkeys(DAYS, spans)))
 
 
-# Walks begin on a Monday at 09:00 and last some minutes: hours that open and close while they go.
+# Walks start on a Monday at 09:00 and last some minutes, so these hours open and close during a walk.
 CALENDARS: Final = {
     "minutes": _every_day(*(f"09:{start:02}-09:{start + 3:02}" for start in range(1, 58, 5))),
     "night": _every_day("22:00-06:00"),
@@ -104,7 +104,7 @@ PLANS: Final = ("short", "long")
 
 
 class Workload:
-    """Draws the next command from what is the case now."""
+    """Draws the next command from the current state."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -131,10 +131,10 @@ class Workload:
 
     # --- time ---------------------------------------------------------------------------------------------------------
     def pause(self, world: World) -> None:
-        """Let some time pass: mostly little, at times exactly up to the next timer, at times in one jump."""
+        """Advance time: mostly little, sometimes exactly to the next timer, sometimes in one jump."""
         pick = self._random.random()
         due_ms = world.engine.next_deadline_ms()
-        # Not to a midnight far away: contacts would be forgotten by then, and their ids free for others.
+        # Not as far as a distant midnight: contacts would have been dropped by then, and their ids reused.
         if pick < 0.2 and due_ms is not None and due_ms - world.at_ms < 3_600_000:
             world.jump(max(0, due_ms - world.at_ms + self._random.choice((-1, 0, 1))) / 1000)
         elif pick < 0.6:
@@ -148,7 +148,7 @@ class Workload:
 
     # --- commands -----------------------------------------------------------------------------------------------------
     def opening(self) -> list[c.Command]:
-        """A policy, and agents who are ready."""
+        """Return a policy and agents that are ready."""
         opening: list[c.Command] = [c.PublishPolicy(policy=self.policy())]
         for agent_id in AGENTS:
             opening.append(self._put_agent(agent_id))
@@ -156,7 +156,7 @@ class Workload:
         return opening
 
     def next(self, world: World) -> c.Command:
-        """The next command."""
+        """Return the next command."""
         way = self._random.choices(list(self._ways), list(self._ways.values()))[0]
         command: c.Command = getattr(self, f"_{way}")(world)
         return command
@@ -216,7 +216,7 @@ class Workload:
         return c.RequestCallback(contact_id=self._live(world), callback=self._terms(world))
 
     def _outcome(self, world: World) -> c.Command:
-        """Of a call under way; at times of one that is over, or of another attempt."""
+        """Return the result of a current attempt, sometimes of an earlier or another one."""
         called = [
             one
             for one in world.reference.contacts.values()
@@ -354,7 +354,7 @@ class Workload:
         )
 
     def _consult(self, world: World) -> c.Command:
-        """Something about a conversation of several: the beginning of one, or what may follow."""
+        """Return the start of a consult, or a command that may follow one."""
         owned = [
             one for one in world.reference.contacts.values() if one.state is ContactState.ASSIGNED
         ]
@@ -410,13 +410,13 @@ class Workload:
             c.RemoveAgent(agent_id=self._one(AGENTS)),
             c.CancelContact(contact_id=old.rpartition(".")[0]),
             c.EnqueueContact(contact_id="c1", channel="smoke", queue_id="support"),
-            c.SetAgentState(agent_id="nobody", state=AgentState.READY),
+            c.SetAgentState(agent_id="unknown", state=AgentState.READY),
         )
         return ways[self._random.randrange(len(ways))]
 
     # --- policies -----------------------------------------------------------------------------------------------------
     def policy(self) -> Policy:
-        """A policy that is valid as a whole; ``vip`` is there or not."""
+        """Return a valid policy, with or without the queue ``vip``."""
         names = QUEUES if self._random.random() < 0.7 else QUEUES[:2]
         interrupts = self._random.random() < 0.4
         plans = {name: self._plan() for name in PLANS} if self._random.random() < 0.6 else {}
@@ -494,7 +494,7 @@ class Workload:
         )
 
     def _plan(self) -> tuple[StepPolicy, ...]:
-        """Steps of every kind; no step moves its contacts, for queues must not overflow in a circle."""
+        """Return plan steps of every kind; no step moves its contacts, since queues must not overflow in a cycle."""
         count = self._random.randint(1, 4)
         steps = [
             StepPolicy(
@@ -568,7 +568,7 @@ class Workload:
 
 
 def run(seed: int, steps: int, world: World | None = None) -> World:
-    """The centre after so many steps."""
+    """Return the checked engine after this many steps."""
     world = world or World()
     workload = Workload(seed)
     for command in workload.opening():
