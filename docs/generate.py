@@ -1,6 +1,6 @@
-"""Writes the generated pages anew: settings (page and example file), tables of the HTTP API, state machines (``make docs``).
+"""Generate the settings page and example file, the tables of the HTTP API and the state machine page (``make docs``).
 
-Everything comes from the code, so a page cannot say something else than the program does; tests fail when one is stale.
+Everything comes from the code, so the pages cannot contradict the program; a test fails when a page is out of date.
 """
 
 import ast
@@ -27,7 +27,7 @@ _LINE_WIDTH: Final = 118
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The docstring under each field of a struct."""
+    """Return the docstring below each field of a struct, by field name."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = tree.body[0]
     assert isinstance(body, ast.ClassDef)
@@ -40,7 +40,7 @@ def field_docs(kind: type) -> dict[str, str]:
 
 
 def settings_page() -> str:
-    """``docs/settings.md``."""
+    """Return the text of ``docs/settings.md``."""
     parts = [_PAGE_HEAD]
     parts += _table("", Settings, groups=False)
     for field in msgspec.structs.fields(Settings):
@@ -55,25 +55,25 @@ def settings_page() -> str:
 
 
 def settings_example() -> str:
-    """``config/router.yaml``: every setting with its default."""
+    """Return the text of ``config/router.yaml``: every setting with its default."""
     lines = [_EXAMPLE_HEAD]
     for field in msgspec.structs.fields(Settings):
         if not _is_struct(field.type):
             lines += ["", *_comment(field_docs(Settings)[field.name], "")]
             lines.append(f"{field.name}: {_plain(field)}")
-    for room in msgspec.structs.fields(Settings):
-        if not _is_struct(room.type):
+    for section in msgspec.structs.fields(Settings):
+        if not _is_struct(section.type):
             continue
-        lines += ["", *_comment(_title(room.type), ""), f"{room.name}:"]
-        docs = field_docs(room.type)
-        for field in msgspec.structs.fields(room.type):
+        lines += ["", *_comment(_title(section.type), ""), f"{section.name}:"]
+        docs = field_docs(section.type)
+        for field in msgspec.structs.fields(section.type):
             lines += _comment(docs[field.name], "  ")
             lines.append(f"  {field.name}: {_plain(field)}")
     return "\n".join(lines) + "\n"
 
 
 def api_page() -> str:
-    """``docs/http-api.md`` with its tables made anew; the prose stays as it is."""
+    """Return the text of ``docs/http-api.md`` with its tables regenerated; its prose is kept."""
     page = API_PAGE.read_text()
     for name, lines in (("problems", _problems()), ("operations", _operations())):
         begin, end = f"<!-- {name}: made by docs/generate.py -->", "<!-- end -->"
@@ -95,7 +95,7 @@ def _operations() -> list[str]:
     rows = ["", "| operation | roles | what it does |", "|---|---|---|"]
     for route in ROUTES:
         roles = ", ".join(role for role in Role if role in PERMISSIONS.get(route.name, ()))
-        rows.append(f"| `{route.method} {route.path}` | {roles or 'everybody'} | {route.summary} |")
+        rows.append(f"| `{route.method} {route.path}` | {roles or 'public'} | {route.summary} |")
     return [*rows, ""]
 
 
@@ -111,7 +111,7 @@ def _table(prefix: str, kind: type, *, groups: bool) -> list[str]:
 
 
 def _limits(kind: Any) -> str:
-    """Ranges and choices, from the type."""
+    """Return the range or the choices of a setting, from its type."""
     (schema,), components = msgspec.json.schema_components([kind])
     for one in (schema, *schema.get("anyOf", ())):
         if "$ref" in one:
@@ -156,22 +156,22 @@ _NESTED: Final = {
 _PAGE_HEAD: Final = """\
 # Settings
 
-How the process runs. What routing decides by is the policy, which is not here.
+Settings say how the process runs; they never influence a routing decision. Routing is configured by the [policy](policy.md).
 
-Later ones win: the defaults below, the file (`router serve --config FILE`, or `ROUTER_CONFIG`), the environment
-(`ROUTER__EDGE__PORT=8080` for `edge.port`; lists as YAML: `ROUTER__WORKSPACES='[sales, support]'`), flags. A setting that does not
-exist, or is out of range, is an error that names its place (`$.edge.port`), and nothing starts. `config/router.yaml` has all of
-them with their defaults.
+Sources, in increasing order of precedence: the defaults below, the file (`router serve --config FILE`, or `ROUTER_CONFIG`),
+environment variables (`ROUTER__EDGE__PORT=8080` for `edge.port`; lists as YAML: `ROUTER__WORKSPACES='[sales, support]'`), and
+command-line options. An unknown setting, or a value out of range, is an error that names its path (`$.edge.port`), and the
+process does not start. `config/router.yaml` lists all settings with their defaults.
 
-This page is made from `src/router/settings.py` by `docs/generate.py`; change the code, not the page."""
+This page is generated from `src/router/settings.py` by `docs/generate.py`; change the code, not the page."""
 _EXAMPLE_HEAD: Final = """\
-# Every setting with its default. Copy what you change; what is left out keeps its default.
-# `router serve --config config/router.yaml`. The environment (ROUTER__EDGE__PORT=8080) and flags win over this file.
-# Made by docs/generate.py from src/router/settings.py."""
+# Every setting with its default. Copy the settings that you change; the others keep their defaults.
+# `router serve --config config/router.yaml`. Environment variables (ROUTER__EDGE__PORT=8080) and options take precedence.
+# Generated by docs/generate.py from src/router/settings.py."""
 
 
 def main() -> None:
-    """Write them all."""
+    """Write all generated files."""
     (DOCS / "settings.md").write_text(settings_page())
     EXAMPLE.write_text(settings_example())
     API_PAGE.write_text(api_page())

@@ -1,4 +1,4 @@
-"""Writes ``docs/state-machines.md`` from the tables in ``router.core.transitions``. Run it after a change there."""
+"""Generate ``docs/state-machines.md`` from the transition tables of the engine. Run it after a change of the tables."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,32 +10,32 @@ from router.model.states import ContactState
 PAGE: Final = Path(__file__).with_name("state-machines.md")
 HEAD: Final = """# State machines
 
-Every change of state is a row here; what is not a row cannot happen. This page is made from
-`src/router/core/transitions.py` by `docs/generate_state_machines.py`; change the tables, not the page.
+Every legal change of state is a row of these tables; any other is rejected. This page is generated from
+`src/router/core/transitions.py` by `docs/generate_state_machines.py`; change the code, not the page.
 """
 SECTIONS: Final[tuple[tuple[str, str, Mapping[tuple[Any, type], Any]], ...]] = (
     (
         "Contact",
-        "Hold and wrap-up belong to the assignment. A contact that is offered to somebody else by its owner stays `assigned`.",
+        "Hold and wrap-up are states of the assignment. A contact that its owner offers to another agent stays `assigned`.",
         CONTACT,
     ),
-    ("Offer", "Pending until exactly one end.", OFFER),
-    ("Assignment", "It keeps the id of the offer that it was.", ASSIGNMENT),
+    ("Offer", "An offer is pending until it ends in exactly one way.", OFFER),
+    ("Assignment", "An assignment has the id of the offer from which it arose.", ASSIGNMENT),
     (
         "Queue",
-        "A queue is open from its first day; only one that opens and closes has such events.",
+        "A queue is open initially. Only queues with opening hours, or opened and closed by a supervisor, have these events.",
         QUEUE,
     ),
     (
         "Agent",
-        "`AgentStateChanged` names its target itself; the moves are the last rows. Busy is no state.",
+        "`AgentStateChanged` carries the new state; the pairs that it may connect are the last rows. Busy is not a state.",
         AGENT,
     ),
 )
 
 
 def rows(title: str, table: Mapping[tuple[Any, type], Any]) -> list[tuple[str, str, str]]:
-    """(state before, event, state after) in the order of the table; an empty state is the thing that is not there yet."""
+    """Return (state before, event, state after) in the order of the table; an empty state means that it does not exist yet."""
     found = [
         (str(before or ""), event.__name__, str(after)) for (before, event), after in table.items()
     ]
@@ -46,7 +46,7 @@ def rows(title: str, table: Mapping[tuple[Any, type], Any]) -> list[tuple[str, s
 
 
 def diagram(table_rows: Iterable[tuple[str, str, str]], *, final: Iterable[str]) -> str:
-    """The rows that change the state, as a Mermaid diagram; events between the same two states share an arrow."""
+    """Return the rows that change the state as a Mermaid diagram; events between the same two states share an arrow."""
     arrows: dict[tuple[str, str], list[str]] = {}
     for before, event, after in table_rows:
         if event == "AgentRemoved":
@@ -59,7 +59,7 @@ def diagram(table_rows: Iterable[tuple[str, str, str]], *, final: Iterable[str])
 
 
 def section(title: str, sentence: str, table: Mapping[tuple[Any, type], Any]) -> str:
-    """One machine: its sentence, its diagram, its table."""
+    """Return the section of one state machine: description, diagram and table."""
     table_rows = rows(title, table)
     before = {row[0] for row in table_rows}
     final = list(dict.fromkeys(row[2] for row in table_rows if row[2] not in before))
@@ -73,14 +73,14 @@ def section(title: str, sentence: str, table: Mapping[tuple[Any, type], Any]) ->
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the text of the page."""
     ends = ", ".join(f"`{state}`" for state in ContactState if state.is_terminal)
     head = f"{HEAD}\nTerminal states of a contact: {ends}.\n"
     return "\n".join([head, *(section(*one) for one in SECTIONS)])
 
 
 def write() -> None:
-    """Write the page beside this file."""
+    """Write the page to the folder of this file."""
     PAGE.write_text(page(), encoding="utf-8")
 
 

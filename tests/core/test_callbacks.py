@@ -1,6 +1,6 @@
-"""Callbacks: the place is kept, customers are called in turn and never in a stampede, and every attempt has an end.
+"""Callbacks: the position is kept, customers are called in turn and never more than agents are free, and every attempt ends.
 
-Every world here is judged after each step (``world.py``) by the reference, which has its own idea of all of this.
+After each command the test world compares the engine with the reference implementation.
 """
 
 from typing import Any
@@ -83,7 +83,7 @@ def only(kind: type[Any], events: list[e.Event]) -> Any:
 
 
 def an_agent_is_connected(mode: CallbackMode) -> World:
-    """Ada talks to the customer of c1, who was called back."""
+    """Return a world in which ada talks to the called-back customer of c1."""
     world = a_centre(a_contact(), asked(mode=mode), an_agent(), ready())
     if mode is FIRST:
         world.done(reported("connected"))
@@ -93,9 +93,9 @@ def an_agent_is_connected(mode: CallbackMode) -> World:
     return world
 
 
-# --- the place ----------------------------------------------------------------------------------------------------------
+# --- position -----------------------------------------------------------------------------------------------
 def turn_of_the_third(mode: CallbackMode | None) -> int:
-    """When the third of five gets his turn, with one agent who talks ten seconds to each; none: he waits on the line."""
+    """Return when the third of five contacts is served by one agent; with mode None the customer waits on the line."""
     world = a_centre()
     for number in range(1, 6):
         world.done(a_contact(f"c{number}"))
@@ -113,11 +113,11 @@ def turn_of_the_third(mode: CallbackMode | None) -> int:
         world.done(accepted(offer.offer_id))
         world.later(10)
         events = world.done(c.CompleteAssignment(assignment_id=offer.offer_id, agent_id="ada"))
-    raise AssertionError("it was never his turn")
+    raise AssertionError("the third contact was never served")
 
 
 @pytest.mark.parametrize("mode", CallbackMode)
-def test_a_callback_has_its_turn_exactly_when_it_would_have_had_it_by_phone(
+def test_a_callback_is_served_exactly_when_the_call_would_have_been(
     mode: CallbackMode,
 ) -> None:
     assert turn_of_the_third(mode) == turn_of_the_third(None)
@@ -139,7 +139,7 @@ def test_an_offered_contact_that_becomes_a_callback_frees_the_agent_and_is_offer
     assert view_of(world).req == "outbound/support"
 
 
-def test_a_time_to_live_and_the_longest_wait_count_no_longer() -> None:
+def test_a_callback_has_no_time_to_live_and_no_longest_wait() -> None:
     world = a_centre(a_contact(ttl_s=20), asked(), queue={"wait_max_s": 10}, expires_after_s=3_600)
     world.later(3_599)
     assert state_of(world) == (ContactState.QUEUED, CallbackPhase.WAITING)
@@ -148,7 +148,7 @@ def test_a_time_to_live_and_the_longest_wait_count_no_longer() -> None:
     assert view_of(world).reason == "callback_expired"
 
 
-def test_a_customer_who_hangs_up_after_asking_for_a_callback_keeps_his_place() -> None:
+def test_a_customer_who_hangs_up_after_requesting_a_callback_keeps_the_position() -> None:
     world = a_centre(a_contact(), asked())
     answer = world.refused(c.AbandonContact(contact_id="c1"))
     assert answer.code is RefusalCode.CONTACT_STATE
@@ -156,8 +156,8 @@ def test_a_customer_who_hangs_up_after_asking_for_a_callback_keeps_his_place() -
     assert view_of(world).position == 1
 
 
-# --- agent first --------------------------------------------------------------------------------------------------------
-def test_agent_first_the_agent_takes_it_and_then_the_customer_is_called() -> None:
+# --- agent first --------------------------------------------------------------------------------------------
+def test_agent_first_the_agent_accepts_before_the_customer_is_called() -> None:
     world = a_centre(a_contact(reference="r-17"), asked(), an_agent(), ready(), ring_s=40)
     due = only(e.CallbackDue, world.done(accepted()))
     assert (due.agent_id, due.for_agent_id, due.attempt) == ("ada", None, 1)
@@ -182,7 +182,7 @@ def test_an_agent_whose_customer_was_not_reached_is_free_at_once_without_wrap_up
     assert state_of(world) == (ContactState.CALLBACK_SCHEDULED, CallbackPhase.RETRY)
 
 
-def test_after_the_pause_it_waits_again_at_its_old_age_ahead_of_those_who_came_later() -> None:
+def test_after_the_pause_a_callback_waits_at_its_old_age_ahead_of_later_contacts() -> None:
     world = a_centre(a_contact(), asked(), an_agent(), ready(), accepted(), retry_after_s=(60, 120))
     world.done(reported("no_answer"))
     world.done(not_ready())
@@ -198,7 +198,7 @@ def test_after_the_pause_it_waits_again_at_its_old_age_ahead_of_those_who_came_l
     assert only(e.CallbackFailed, world.done(reported("busy"))).due_at_ms == world.at_ms + 120_000
 
 
-def test_after_the_last_attempt_it_expires() -> None:
+def test_after_the_last_attempt_a_callback_expires() -> None:
     world = a_centre(a_contact(), asked(), an_agent(), ready(), accepted(), attempts_max=1)
     events = world.done(reported("no_answer"))
     assert only(e.CallbackFailed, events).due_at_ms is None
@@ -222,7 +222,7 @@ def test_a_gateway_that_never_reports_counts_as_no_answer() -> None:
         (VoicemailIs.RETRY, ContactState.CALLBACK_SCHEDULED, CallbackPhase.RETRY),
     ],
 )
-def test_a_machine_that_answers_the_agent_is_his_conversation_or_another_try(
+def test_voicemail_on_an_agent_first_call_is_a_conversation_or_a_failed_attempt(
     voicemail_is: VoicemailIs, state: ContactState, phase: CallbackPhase
 ) -> None:
     world = a_centre(
@@ -232,7 +232,7 @@ def test_a_machine_that_answers_the_agent_is_his_conversation_or_another_try(
     assert state_of(world) == (state, phase)
 
 
-def test_a_machine_that_answers_a_customer_first_call_ends_it_where_that_counts_as_done() -> None:
+def test_voicemail_on_a_customer_first_call_ends_the_callback_if_it_counts_as_done() -> None:
     world = a_centre(
         a_contact(), asked(mode=FIRST), an_agent(), ready(), voicemail_is=VoicemailIs.DONE
     )
@@ -243,10 +243,8 @@ def test_a_machine_that_answers_a_customer_first_call_ends_it_where_that_counts_
     )
 
 
-# --- customer first -----------------------------------------------------------------------------------------------------
-def test_customer_first_he_is_called_when_it_is_his_turn_and_then_offered_before_everybody() -> (
-    None
-):
+# --- customer first -----------------------------------------------------------------------------------------
+def test_customer_first_the_customer_is_called_in_turn_and_then_offered_first() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST))
     world.later(5)
     world.done(a_contact("c2"))
@@ -254,7 +252,7 @@ def test_customer_first_he_is_called_when_it_is_his_turn_and_then_offered_before
     events = world.done(an_agent()) + world.done(ready())
     due = only(e.CallbackDue, events)
     assert (due.contact_id, due.agent_id, due.for_agent_id) == ("c1", None, "ada")
-    assert only(e.OfferMade, events).contact_id == "c2"  # The agent is not kept waiting.
+    assert only(e.OfferMade, events).contact_id == "c2"  # The agent is not reserved meanwhile.
     world.all_done(a_contact("c3"), an_agent("bob"))
     world.done(reported("connected"))
     assert state_of(world) == (ContactState.QUEUED, CallbackPhase.CONNECTED)
@@ -263,7 +261,7 @@ def test_customer_first_he_is_called_when_it_is_his_turn_and_then_offered_before
     assert (offer.contact_id, offer.waited_ms) == ("c1", 10_000)
 
 
-def test_one_agent_has_one_customer_called_however_many_wait() -> None:
+def test_one_customer_is_called_per_free_agent() -> None:
     world = a_centre(a_contact())
     for number in range(1, 6):
         if number > 1:
@@ -275,7 +273,7 @@ def test_one_agent_has_one_customer_called_however_many_wait() -> None:
     assert why is not None
     assert [lack.code for lack in why.lacks] == ["dialling"]
     assert why.lacks[0].until_ms == world.at_ms + 45_000
-    # He is not held: whoever is on the line is his. Coming free again calls nobody else.
+    # The agent takes a contact that is on the line; becoming free again does not have another customer called.
     world.done(a_contact("phone"))
     world.done(accepted("phone.1"))
     assert not [
@@ -286,7 +284,7 @@ def test_one_agent_has_one_customer_called_however_many_wait() -> None:
     assert only(e.CallbackDue, world.done(reported("busy"))).contact_id == "c2"
 
 
-def test_as_many_customers_are_called_as_agents_are_free() -> None:
+def test_several_free_agents_have_several_customers_called() -> None:
     world = a_centre()
     for name in ("ada", "bob", "cy"):
         world.done(an_agent(name))
@@ -316,7 +314,7 @@ def test_a_new_callback_is_called_at_once_for_the_agent_of_the_selection() -> No
     [c.CancelContact(contact_id="c1"), c.EndContact(contact_id="c1"), reported("failed")],
     ids=["cancel", "end", "failed"],
 )
-def test_a_call_that_is_over_lets_the_next_customer_be_called(end: c.Command) -> None:
+def test_the_end_of_a_call_lets_the_next_customer_be_called(end: c.Command) -> None:
     world = a_centre(a_contact(), asked(mode=FIRST), a_contact("c2"), asked("c2", mode=FIRST))
     world.all_done(an_agent(), ready())
     assert only(e.CallbackDue, world.done(end)).contact_id == "c2"
@@ -330,7 +328,7 @@ def test_a_connected_customer_who_hangs_up_has_abandoned() -> None:
     assert view_of(world).state is ContactState.ABANDONED
 
 
-def test_a_connected_customer_waits_no_longer_than_the_queue_lets_anybody() -> None:
+def test_a_connected_customer_waits_no_longer_than_the_longest_wait_of_the_queue() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST), an_agent(), queue={"wait_max_s": 20})
     world.later(50)
     world.all_done(ready(), not_ready(), reported("connected"))
@@ -339,12 +337,12 @@ def test_a_connected_customer_waits_no_longer_than_the_queue_lets_anybody() -> N
     assert view_of(world).reason == "wait_max"
 
 
-# --- an agreed time -----------------------------------------------------------------------------------------------------
+# --- scheduled callbacks ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("place", "waited_ms", "position"),
     [(CallbackPlace.KEEP, 3_600_000, 1), (CallbackPlace.AT_DUE, 0, 2)],
 )
-def test_at_the_agreed_time_it_waits_at_its_old_age_or_from_then_on(
+def test_at_the_agreed_time_a_callback_waits_at_its_old_age_or_from_then_on(
     place: CallbackPlace, waited_ms: int, position: int
 ) -> None:
     world = a_centre(a_contact(), asked(at_ms=START_MS + 3_600_000), place=place)
@@ -362,7 +360,7 @@ def test_at_the_agreed_time_it_waits_at_its_old_age_or_from_then_on(
     assert world.at_ms - view_of(world).queued_at_ms == waited_ms
 
 
-def test_a_submit_may_be_a_callback_for_later_from_the_beginning() -> None:
+def test_a_submit_may_be_a_scheduled_callback() -> None:
     world = a_centre(an_agent(), ready())
     events = world.done(a_contact(callback=CallbackFields(at_ms=START_MS + 60_000)))
     assert [type(event) for event in events] == [
@@ -381,7 +379,7 @@ def test_a_submit_may_be_a_callback_for_later_from_the_beginning() -> None:
         ({"channel": "smoke"}, RefusalCode.UNKNOWN_CHANNEL, "channel"),
     ],
 )
-def test_terms_that_cannot_be_kept_are_refused(
+def test_callback_terms_out_of_range_are_refused(
     terms: dict[str, Any], code: RefusalCode, field: str
 ) -> None:
     world = a_centre(a_contact(), schedule_max_s=600)
@@ -398,8 +396,8 @@ def test_a_queue_without_callbacks_refuses_them() -> None:
     assert (refused.code, refused.field) == (RefusalCode.CALLBACK_NOT_OFFERED, "callback")
 
 
-# --- repeats, strangers, wrong moments ------------------------------------------------------------------------------------
-def test_the_same_request_again_changes_nothing_and_another_one_is_refused() -> None:
+# --- repeats, other gateways, wrong states ------------------------------------------------------------------
+def test_a_repeated_callback_request_changes_nothing_and_different_terms_are_refused() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST))
     answer = world.do(asked(mode=FIRST)).answer
     assert isinstance(answer, Done) and answer.replayed
@@ -411,7 +409,7 @@ def test_the_same_request_again_changes_nothing_and_another_one_is_refused() -> 
     assert world.refused(asked(at_ms=START_MS + 9_000)).code is RefusalCode.CALLBACK_EXISTS
 
 
-def test_the_same_report_again_gets_the_first_answer_and_another_one_is_refused() -> None:
+def test_a_repeated_report_gets_the_first_answer_and_a_different_one_is_refused() -> None:
     world = a_centre(a_contact(), asked(), an_agent(), ready(), accepted())
     first = world.do(reported("busy", attempt=1)).answer
     again = world.do(reported("busy", attempt=1)).answer
@@ -420,7 +418,7 @@ def test_the_same_report_again_gets_the_first_answer_and_another_one_is_refused(
     assert world.refused(reported("connected")).code is RefusalCode.CONTACT_STATE
 
 
-def test_a_report_of_an_earlier_attempt_is_not_taken_for_this_one() -> None:
+def test_a_report_of_an_earlier_attempt_is_refused() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST), an_agent(), ready(), retry_after_s=(5,))
     world.done(reported("busy", attempt=1))
     world.later(5)
@@ -428,7 +426,7 @@ def test_a_report_of_an_earlier_attempt_is_not_taken_for_this_one() -> None:
     world.done(reported("connected", attempt=2))
 
 
-def test_another_gateway_knows_nothing_of_it() -> None:
+def test_a_callback_is_invisible_to_another_gateway() -> None:
     world = a_centre(a_contact(gateway_id="gw"))
     stranger = c.RequestCallback(contact_id="c1", gateway_id="other")
     assert world.refused(stranger).code is RefusalCode.UNKNOWN_CONTACT
@@ -436,7 +434,7 @@ def test_another_gateway_knows_nothing_of_it() -> None:
     assert world.refused(report).code is RefusalCode.UNKNOWN_CONTACT
 
 
-def test_a_contact_that_an_agent_has_or_that_is_over_cannot_become_a_callback() -> None:
+def test_an_assigned_or_ended_contact_cannot_become_a_callback() -> None:
     world = a_centre(an_agent(), ready(), a_contact(), accepted())
     assert world.refused(asked()).code is RefusalCode.CONTACT_STATE
     world.done(c.EndContact(contact_id="c1"))
@@ -444,24 +442,22 @@ def test_a_contact_that_an_agent_has_or_that_is_over_cannot_become_a_callback() 
     assert world.refused(reported("connected")).code is RefusalCode.CONTACT_STATE
 
 
-# --- supervisors, policies, desktops ----------------------------------------------------------------------------------------
-def test_a_supervisor_need_not_wait_for_the_agreed_time() -> None:
+# --- supervisors, policies, desktops ------------------------------------------------------------------------
+def test_a_supervisor_can_requeue_a_callback_before_the_agreed_time() -> None:
     world = a_centre(a_contact(), asked(at_ms=START_MS + 60_000), an_agent(), ready())
     assert only(e.OfferMade, world.done(c.RequeueContact(contact_id="c1"))).agent_id == "ada"
     world.later(100)
     assert view_of(world).callback is not None
 
 
-def test_a_supervisor_gives_a_callback_to_an_agent_and_the_customer_is_called_for_him() -> None:
+def test_a_callback_assigned_by_a_supervisor_is_dialled_for_the_agent() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST, at_ms=START_MS + 60_000), an_agent())
     world.done(not_ready())
     due = only(e.CallbackDue, world.done(c.AssignContact(contact_id="c1", agent_id="ada")))
     assert (due.agent_id, due.for_agent_id) == ("ada", None)
 
 
-def test_a_supervisor_who_gives_away_a_contact_that_is_being_called_does_not_stop_the_call() -> (
-    None
-):
+def test_assigning_a_callback_that_is_being_dialled_does_not_stop_the_call() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST), an_agent(), ready(), an_agent("bob"))
     world.done(not_ready("bob"))
     events = world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
@@ -469,7 +465,7 @@ def test_a_supervisor_who_gives_away_a_contact_that_is_being_called_does_not_sto
     assert only(e.CallbackConnected, world.done(reported("connected"))).agent_id == "bob"
 
 
-def test_the_last_attempt_is_counted_even_if_a_requeue_has_cut_it_short() -> None:
+def test_the_last_attempt_counts_even_if_a_requeue_cut_it_short() -> None:
     world = a_centre(a_contact(), asked(), an_agent(), ready(), accepted(), attempts_max=2)
     world.done(c.RequeueContact(contact_id="c1"))
     assert world.refused(reported("connected")).code is RefusalCode.CONTACT_STATE
@@ -479,7 +475,7 @@ def test_the_last_attempt_is_counted_even_if_a_requeue_has_cut_it_short() -> Non
     assert view_of(world).reason == "callback_failed"
 
 
-def test_a_removed_queue_hands_on_its_callbacks_with_their_times() -> None:
+def test_a_removed_queue_passes_its_callbacks_with_their_times_to_the_drain_queue() -> None:
     both = a_policy(
         queues={"support": a_queue(), "vip": a_queue(callback=CallbackPolicy())},
     )
@@ -491,7 +487,7 @@ def test_a_removed_queue_hands_on_its_callbacks_with_their_times() -> None:
     assert only(e.ContactRequeued, world.later(60)).queue_id == "support"
 
 
-def test_what_was_agreed_is_kept_when_the_queue_stops_offering_callbacks() -> None:
+def test_agreed_callbacks_are_kept_when_the_queue_stops_offering_them() -> None:
     world = a_centre(a_contact(), asked(), an_agent())
     world.done(published(a_policy(channels=policy_of().channels)))
     world.all_done(ready(), accepted())
@@ -499,7 +495,7 @@ def test_what_was_agreed_is_kept_when_the_queue_stops_offering_callbacks() -> No
 
 
 @pytest.mark.parametrize("mode", CallbackMode)
-def test_once_connected_it_is_a_contact_like_any_other(mode: CallbackMode) -> None:
+def test_a_connected_callback_is_treated_like_any_other_contact(mode: CallbackMode) -> None:
     world = an_agent_is_connected(mode)
     world.done(an_agent("bob"))
     world.done(c.TransferContact(contact_id="c1", to_queue_id="support", agent_id="ada"))
@@ -510,7 +506,7 @@ def test_once_connected_it_is_a_contact_like_any_other(mode: CallbackMode) -> No
     assert view_of(world).reason == "customer_left"
 
 
-def test_a_desktop_lost_while_the_customer_is_called_lets_it_wait_again() -> None:
+def test_a_desktop_lost_while_the_customer_is_called_requeues_the_callback() -> None:
     channels = {"voice": a_channel(lost_desktop=LostDesktopAction.REQUEUE)}
     queues = {"support": a_queue(callback=CallbackPolicy())}
     world = a_world(a_policy(channels=channels, queues=queues), a_contact(), asked(), an_agent())
@@ -522,9 +518,7 @@ def test_a_desktop_lost_while_the_customer_is_called_lets_it_wait_again() -> Non
     assert view_of(world).wait_until_ms is None
 
 
-def test_who_takes_part_while_the_customer_is_called_leaves_with_him_when_he_is_not_reached() -> (
-    None
-):
+def test_participants_leave_when_the_customer_is_not_reached() -> None:
     world = a_centre(a_contact(), asked(), an_agent(), ready(), accepted(), an_agent("bob"))
     world.done(not_ready("bob"))
     world.done(c.AddParticipant(contact_id="c1", agent_id="bob"))
@@ -536,9 +530,9 @@ def test_who_takes_part_while_the_customer_is_called_leaves_with_him_when_he_is_
     )
 
 
-# --- restart ------------------------------------------------------------------------------------------------------------
+# --- restart ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("how", ["replay", "snapshot"])
-def test_a_restart_in_the_middle_of_a_call_forgets_neither_the_call_nor_its_deadline(
+def test_a_restart_during_a_call_keeps_the_call_and_its_deadline(
     how: str,
 ) -> None:
     world = a_centre(

@@ -1,4 +1,4 @@
-"""Callbacks from queues that open and close: nobody is called for a closed queue, and no closing loses a callback."""
+"""Callbacks in queues with opening hours: no customer is called for a closed queue, and no closing loses a callback."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ ANY = CallbackPolicy()
 
 
 def a_policy_of(callback: CallbackPolicy = ANY, **queue: Any) -> Policy:
-    """The queue ``support`` calls back, ``night`` does not."""
+    """Return a policy whose queue ``support`` offers callbacks and whose queue ``night`` does not."""
     queues = {"support": QueuePolicy(callback=callback, **queue), "night": QueuePolicy()}
     return a_policy(queues=queues, plans={"patient": (StepPolicy(for_s=60), StepPolicy())})
 
@@ -61,9 +61,11 @@ def kinds(events: list[e.Event]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-# --- closing ----------------------------------------------------------------------------------------------------------
+# --- closing ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("at_closing", AtClosing)
-def test_no_closing_turns_out_a_callback_and_the_opening_calls_it(at_closing: AtClosing) -> None:
+def test_a_callback_survives_every_closing_and_is_called_at_the_opening(
+    at_closing: AtClosing,
+) -> None:
     world = a_world(
         a_policy_of(at_closing=at_closing, overflow_to="night"), a_contact("c1"), asked(mode=FIRST)
     )
@@ -93,7 +95,7 @@ def test_an_offered_callback_comes_back_to_wait_for_the_opening() -> None:
     assert (view_of(world).state, view_of(world).held) == (ContactState.QUEUED, True)
 
 
-def test_who_becomes_a_callback_in_a_closed_queue_waits_with_his_plan() -> None:
+def test_a_contact_that_becomes_a_callback_in_a_closed_queue_suspends_its_plan() -> None:
     world = a_world(a_policy_of(at_closing=AtClosing.SERVE, plan="patient"), a_contact("c1"))
     world.done(closing())
     assert not view_of(world).held and view_of(world).step_until_ms is not None
@@ -104,7 +106,7 @@ def test_who_becomes_a_callback_in_a_closed_queue_waits_with_his_plan() -> None:
     assert view_of(world).step_until_ms == world.at_ms + 60_000
 
 
-# --- its time comes ---------------------------------------------------------------------------------------------------
+# --- due times ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("place", CallbackPlace)
 def test_an_agreed_time_in_a_closed_queue_waits_for_the_opening(place: CallbackPlace) -> None:
     world = a_world(a_policy_of(CallbackPolicy(place=place)), an_agent("ada"), ready("ada"))
@@ -117,7 +119,7 @@ def test_an_agreed_time_in_a_closed_queue_waits_for_the_opening(place: CallbackP
     assert kinds(world.done(opening())) == ["QueueOpened", "OfferMade"]
 
 
-def test_the_pause_after_a_call_that_failed_ends_in_line_when_the_queue_is_closed() -> None:
+def test_the_pause_after_a_failed_attempt_ends_in_the_queue_if_it_is_closed() -> None:
     world = a_world(
         a_policy_of(CallbackPolicy(mode=FIRST, retry_after_s=(5,))), an_agent("ada"), ready("ada")
     )
@@ -130,7 +132,7 @@ def test_the_pause_after_a_call_that_failed_ends_in_line_when_the_queue_is_close
 
 
 @pytest.mark.parametrize("at_closing", AtClosing)
-def test_who_is_reached_while_the_queue_closes_is_served(at_closing: AtClosing) -> None:
+def test_a_customer_reached_while_the_queue_closes_is_served(at_closing: AtClosing) -> None:
     world = a_world(
         a_policy_of(
             CallbackPolicy(mode=FIRST), at_closing=at_closing, overflow_to="night", wait_max_s=300
@@ -145,15 +147,15 @@ def test_who_is_reached_while_the_queue_closes_is_served(at_closing: AtClosing) 
     assert view_of(world).wait_until_ms == world.at_ms + 300_000
 
 
-def test_a_supervisor_may_give_away_a_callback_that_waits_for_the_opening() -> None:
+def test_a_supervisor_can_assign_a_callback_that_waits_for_the_opening() -> None:
     world = a_world(a_policy_of(), a_contact("c1"), asked(), closing(), an_agent("ada"))
     world.done(ready("ada"))
     events = world.done(c.AssignContact(contact_id="c1", agent_id="ada"))
     assert kinds(events) == ["ContactAssigned", "CallbackDue"]
 
 
-# --- the submit -------------------------------------------------------------------------------------------------------
-def test_a_closed_queue_that_calls_back_takes_a_submit_as_a_callback_and_no_other() -> None:
+# --- submit -------------------------------------------------------------------------------------------------
+def test_a_closed_queue_with_callbacks_admits_only_submits_as_callbacks() -> None:
     world = a_world(a_policy_of(when_closed=WhenClosed.REFUSE), closing())
     assert world.refused(a_contact("c0")).code is RefusalCode.QUEUE_CLOSED
     world.done(a_contact("c1", callback=CallbackFields()))
@@ -163,7 +165,7 @@ def test_a_closed_queue_that_calls_back_takes_a_submit_as_a_callback_and_no_othe
     assert world.refused(later).code is RefusalCode.QUEUE_CLOSED
 
 
-def test_a_closed_queue_takes_a_callback_for_an_agreed_time() -> None:
+def test_a_closed_queue_admits_a_scheduled_callback() -> None:
     world = a_world(a_policy_of(), closing())
     world.done(a_contact("c1", callback=CallbackFields(at_ms=world.at_ms + 60_000)))
     assert (view_of(world).state, view_of(world).held) == (ContactState.CALLBACK_SCHEDULED, False)
@@ -172,13 +174,13 @@ def test_a_closed_queue_takes_a_callback_for_an_agreed_time() -> None:
     assert (view_of(world).state, view_of(world).held) == (ContactState.QUEUED, False)
 
 
-def test_a_callback_is_taken_where_nobody_is_there() -> None:
+def test_a_callback_is_admitted_where_no_agent_is_ready() -> None:
     world = a_world(a_policy_of(when_nobody=WhenNobody.REFUSE))
     assert world.refused(a_contact("c0")).code is RefusalCode.NOBODY_THERE
     world.done(a_contact("c1", callback=CallbackFields()))
 
 
-def test_replay_and_restore_know_the_callbacks_that_are_held_back() -> None:
+def test_replay_and_restore_keep_the_callbacks_that_wait_for_the_opening() -> None:
     world = a_world(a_policy_of(), a_contact("c1"), asked(), closing())
     snapshot, seq = world.engine.snapshot(), world.engine.seq
     world.all_done(an_agent("ada"), ready("ada"), opening())
@@ -186,7 +188,7 @@ def test_replay_and_restore_know_the_callbacks_that_are_held_back() -> None:
     assert world.replayed(snapshot, seq).digest() == world.engine.digest()
 
 
-def test_a_removed_queue_hands_its_agreed_times_to_a_closed_one() -> None:
+def test_a_removed_queue_passes_scheduled_callbacks_to_a_closed_queue() -> None:
     world = a_world(a_policy_of(), a_contact("c1"), asked(at_ms=START_MS + 30_000))
     world.done(closing("night"))
     remaining = a_policy(queues={"night": QueuePolicy()})

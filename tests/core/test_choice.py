@@ -1,4 +1,4 @@
-"""Which agent: fewest today, by lot, by facts; and what is told of the choice afterwards."""
+"""Selection rules: fewest contacts today, weighted random and by attributes; and what is recorded of the selection."""
 
 from collections import Counter
 from typing import Any
@@ -31,13 +31,13 @@ FACTS = {
 
 
 def choosing(selection: Selection, *, whole: dict[str, Any] | None = None, **queue: Any) -> Policy:
-    """A policy whose queue chooses so."""
+    """Return a policy whose queue has this selection rule."""
     queues = {"support": a_queue(selection=selection, **queue)}
     return a_policy(queues=queues, facts=FACTS, **(whole or {}))
 
 
 def staffed(policy: Policy, *agents: c.PutAgent) -> World:
-    """Agents who are ready, in this order."""
+    """Return a world with agents who became ready in this order."""
     world = World(policy)
     for agent in agents:
         world.all_done(agent, ready(agent.agent_id))
@@ -45,13 +45,13 @@ def staffed(policy: Policy, *agents: c.PutAgent) -> World:
 
 
 def taker(world: World, contact_id: str) -> str:
-    """Who is offered a new contact."""
+    """Return the agent that is offered a new contact."""
     (made,) = [one for one in world.done(a_contact(contact_id)) if isinstance(one, e.OfferMade)]
     return made.agent_id
 
 
 def serve(world: World, contact_id: str) -> str:
-    """A new contact from its offer to its end; whose it was."""
+    """Serve a new contact from its offer to its end and return its agent."""
     agent_id = taker(world, contact_id)
     world.done(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id=agent_id))
     world.done(c.CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id))
@@ -69,8 +69,8 @@ def began(events: list[e.Event]) -> list[str]:
     return [one.day for one in events if isinstance(one, e.DayBegan)]
 
 
-# --- fewest today -----------------------------------------------------------------------------------------------------
-def test_what_a_supervisor_gives_counts_as_much_as_what_is_accepted() -> None:
+# --- fewest today -------------------------------------------------------------------------------------------
+def test_an_assignment_by_a_supervisor_counts_like_an_accept() -> None:
     world = staffed(choosing(Selection.FEWEST_TODAY), an_agent("ada"), an_agent("bob"))
     world.done(a_contact("c1"))
     world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
@@ -81,14 +81,14 @@ def test_what_a_supervisor_gives_counts_as_much_as_what_is_accepted() -> None:
     assert world.engine.agent("bob").contacts_today == 2  # type: ignore[union-attr]
 
 
-def test_a_declined_offer_counts_for_nobody() -> None:
+def test_a_declined_offer_does_not_count() -> None:
     world = staffed(choosing(Selection.FEWEST_TODAY), an_agent("ada"))
     taker(world, "c1")
     world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
     assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
 
 
-def test_a_day_begins_only_where_somebody_asks_and_ends_with_the_need() -> None:
+def test_days_are_counted_only_while_a_selection_rule_needs_them() -> None:
     world = staffed(choosing(Selection.LONGEST_IDLE), an_agent())
     assert world.engine.next_deadline_ms() is None
     assert world.engine.agent("ada").contacts_today is None  # type: ignore[union-attr]
@@ -103,7 +103,7 @@ def test_a_day_begins_only_where_somebody_asks_and_ends_with_the_need() -> None:
     assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
 
 
-def test_another_zone_is_another_day() -> None:
+def test_a_change_of_time_zone_starts_another_day() -> None:
     world = staffed(choosing(Selection.FEWEST_TODAY), an_agent())
     serve(world, "c1")
     abroad = choosing(Selection.FEWEST_TODAY, whole={"zone": "Pacific/Auckland"})
@@ -112,7 +112,7 @@ def test_another_zone_is_another_day() -> None:
     assert world.engine.next_deadline_ms() == START_MS + 2 * 3_600_000
 
 
-def test_a_router_that_was_away_for_days_begins_the_one_that_it_is() -> None:
+def test_after_an_outage_of_days_the_present_day_starts() -> None:
     world = staffed(choosing(Selection.FEWEST_TODAY), an_agent())
     world.jump(3 * 86_400)
     assert began(world.do(c.AdvanceTime()).events) == ["2026-01-08"]
@@ -128,7 +128,7 @@ def test_the_day_is_in_the_snapshot_and_in_the_journal() -> None:
     assert restored.agent("ada").contacts_today == 1  # type: ignore[union-attr]
 
 
-def test_the_days_of_berlin_have_23_and_25_hours() -> None:
+def test_days_in_berlin_may_have_23_or_25_hours() -> None:
     policy = choosing(Selection.FEWEST_TODAY, whole={"zone": "Europe/Berlin"})
     world = World(policy)
     # To the last second before the day on which clocks go forward, 29 March 2026, and back, 25 October.
@@ -148,9 +148,9 @@ def test_the_days_of_berlin_have_23_and_25_hours() -> None:
     assert len(lengths) == 294
 
 
-# --- by lot -----------------------------------------------------------------------------------------------------------
+# --- weighted random ----------------------------------------------------------------------------------------
 def draws(count: int, seed: int, weights: dict[str, int]) -> Counter[str]:
-    """How often each agent is drawn."""
+    """Return how often each agent is drawn."""
     engine = Engine()
     policy = choosing(
         Selection.WEIGHTED_RANDOM, weight_fact="years", whole={"seed": seed}, cool_down_s=0
@@ -177,7 +177,7 @@ def draws(count: int, seed: int, weights: dict[str, int]) -> Counter[str]:
     ("weights", "limit"),
     [({"ada": 1, "bob": 2, "cy": 3, "dee": 4}, 16.27), ({"ada": 1, "bob": 1}, 10.83)],
 )
-def test_each_is_drawn_as_often_as_his_weight_says(
+def test_agents_are_drawn_in_proportion_to_their_weights(
     seed: int, weights: dict[str, int], limit: float
 ) -> None:
     count = 4_000
@@ -190,7 +190,7 @@ def test_each_is_drawn_as_often_as_his_weight_says(
     assert chi_square < limit, found
 
 
-def test_another_seed_draws_otherwise_and_the_same_one_the_same() -> None:
+def test_the_seed_determines_the_draws() -> None:
     weights = {"ada": 5, "bob": 5, "cy": 5}
     assert draws(60, 1, weights) == draws(60, 1, weights)
     assert draws(60, 1, weights) != draws(60, 2, weights)
@@ -207,7 +207,7 @@ def test_a_weight_is_at_least_one_and_at_most_a_thousand(years: int | None, weig
     assert chosen(world, "c1").values == {"weight": weight}
 
 
-# --- by facts ---------------------------------------------------------------------------------------------------------
+# --- by attributes ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("order_by", "expected"),
     [
@@ -220,7 +220,7 @@ def test_a_weight_is_at_least_one_and_at_most_a_thousand(years: int | None, weig
         ("grade:desc years", "bob ada cy dee"),
     ],
 )
-def test_facts_order_by_their_kind_and_who_lacks_one_comes_last(
+def test_attributes_are_ordered_by_type_and_a_missing_one_sorts_last(
     order_by: str, expected: str
 ) -> None:
     steps = tuple(
@@ -237,14 +237,14 @@ def test_facts_order_by_their_kind_and_who_lacks_one_comes_last(
     assert [taker(world, f"c{n}") for n in range(4)] == expected.split()
 
 
-def test_a_fact_that_changes_counts_at_once() -> None:
+def test_a_changed_attribute_counts_at_once() -> None:
     policy = choosing(Selection.BY_FACTS, order_by=(FactOrder(fact="years"),))
     world = staffed(policy, an_agent("ada"), an_agent("bob", attributes={"years": 1}))
     world.done(an_agent("ada", attributes={"years": 0}))
     assert taker(world, "c1") == "ada"
 
 
-def test_a_value_from_before_the_fact_was_declared_anew_is_missing() -> None:
+def test_a_value_older_than_the_declaration_of_the_attribute_is_missing() -> None:
     order_by = (FactOrder(fact="years"),)
     policy = choosing(Selection.BY_FACTS, order_by=order_by)
     world = staffed(
@@ -259,8 +259,8 @@ def test_a_value_from_before_the_fact_was_declared_anew_is_missing() -> None:
     assert chosen(world, "c1").values == {}
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
-def test_it_stays_on_record_after_the_accept_and_in_the_views() -> None:
+# --- what is recorded ---------------------------------------------------------------------------------------
+def test_the_selection_is_recorded_with_the_assignment_and_shown_in_the_views() -> None:
     world = staffed(
         choosing(Selection.HIGHEST_PROFICIENCY),
         an_agent("ada", skills={"english": 3}),
@@ -290,7 +290,7 @@ def test_it_stays_on_record_after_the_accept_and_in_the_views() -> None:
     assert work.values == {"levels": 7}
 
 
-def test_a_transfer_and_a_supervisor_have_no_turn() -> None:
+def test_transfers_and_supervisor_assignments_have_no_match_trigger() -> None:
     world = staffed(choosing(Selection.LONGEST_IDLE), an_agent("ada"), an_agent("bob"))
     world.done(a_contact("c1"))
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
@@ -306,7 +306,7 @@ def test_a_transfer_and_a_supervisor_have_no_turn() -> None:
     assert (chosen(world, "c1").rule, chosen(world, "c1").turn) == ("supervisor", None)
 
 
-def test_agents_in_cool_down_or_with_an_offer_of_it_are_not_among_the_others() -> None:
+def test_agents_in_cool_down_or_with_an_offer_of_the_contact_are_not_candidates() -> None:
     world = staffed(
         choosing(Selection.LONGEST_IDLE, broadcast=2),
         *(an_agent(name, units=300, channel_max={"voice": 3}) for name in ("ada", "bob", "cy")),
@@ -317,7 +317,7 @@ def test_agents_in_cool_down_or_with_an_offer_of_it_are_not_among_the_others() -
     assert [one.others for one in events if isinstance(one, e.OfferMade)] == [0]
 
 
-def test_very_many_kinds_of_agents_are_not_counted() -> None:
+def test_candidates_of_very_many_agent_groups_are_not_counted() -> None:
     names = [f"s{n}" for n in range(20)]
     engine = Engine()
     engine.handle(published(a_policy(skills=tuple(names))), START_MS)
@@ -330,18 +330,18 @@ def test_very_many_kinds_of_agents_are_not_counted() -> None:
     assert made.others == -1
 
 
-def test_defaults_cost_the_journal_nothing() -> None:
+def test_defaults_are_omitted_from_the_journal() -> None:
     world = staffed(choosing(Selection.LONGEST_IDLE), an_agent())
     (made,) = [one for one in world.done(a_contact()) if isinstance(one, e.OfferMade)]
     assert (made.others, made.values) == (0, None)
 
 
-def test_a_queue_policy_without_the_new_keys_is_what_it_was() -> None:
+def test_a_queue_policy_without_the_newer_keys_is_unchanged() -> None:
     assert QueuePolicy().order == "fifo" and a_policy().across_queues == "age"
     assert a_policy().zone == "UTC"
 
 
-def test_who_is_offered_a_thousand_contacts_in_vain_stands_in_line_once() -> None:
+def test_an_agent_offered_a_thousand_contacts_in_vain_is_in_the_idle_order_once() -> None:
     engine = Engine()
     engine.handle(published(), START_MS)
     for name in ("ada", "bob"):
@@ -357,8 +357,8 @@ def test_who_is_offered_a_thousand_contacts_in_vain_stands_in_line_once() -> Non
     assert [agent.agent_id for agent in orders[0]] == ["ada", "bob"]
 
 
-def test_the_longest_idle_of_many_kinds_is_found_however_many_come() -> None:
-    """Beyond sixteen kinds there is an order over all of them: it knows those who were free before it was there."""
+def test_the_longest_idle_of_many_agent_groups_is_found() -> None:
+    """With more than 16 agent groups an idle order over all agents is built; it includes those who were free before."""
     names = [f"a{n:02}" for n in range(20)]
     skills = tuple(f"s{n}" for n in range(20))
     world = World(a_policy(skills=skills))
@@ -373,7 +373,7 @@ def test_the_longest_idle_of_many_kinds_is_found_however_many_come() -> None:
     assert made == names[1:]
 
 
-def test_a_step_of_a_plan_may_choose_by_the_facts_of_the_queue_or_by_the_day() -> None:
+def test_a_plan_step_may_select_by_attributes_or_by_contacts_of_the_day() -> None:
     facts, day = Selection.BY_FACTS, Selection.FEWEST_TODAY
     plan = (StepPolicy(for_s=10, selection=facts), StepPolicy(selection=day))
     queue = a_queue(plan="two", order_by=(FactOrder(fact="years"),))
@@ -389,7 +389,7 @@ def test_a_step_of_a_plan_may_choose_by_the_facts_of_the_queue_or_by_the_day() -
     assert world.engine.agent("bob").contacts_today is None  # type: ignore[union-attr]
 
 
-def test_of_those_for_whom_a_contact_is_kept_the_others_are_counted() -> None:
+def test_the_other_candidates_of_a_reserved_contact_are_counted() -> None:
     plan = (StepPolicy(for_s=10, prefer_agents=("bob", "ada")), StepPolicy())
     world = staffed(
         a_policy(queues={"support": a_queue(plan="kept")}, plans={"kept": plan}),

@@ -1,4 +1,4 @@
-"""Conversations of several agents: the corners that no story tells, and that the judge and the invariants see what is wrong."""
+"""Consults and conferences: cases that no scenario covers, and that the checks and invariants detect inconsistencies."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ OWNER, CONSULT, PARTICIPANT = AssignmentRole
 
 
 def a_talk(*others: str, wrap_up_s: int = 10, **channel: Any) -> World:
-    """``ada`` has the voice contact ``c1``; the others are ready, and free."""
+    """Return a world in which ``ada`` has the voice contact ``c1`` and the others are ready and free."""
     voice = a_channel(wrap_up_s=wrap_up_s, **channel)
     policy = a_policy(channels={"voice": voice, "chat": a_channel(units=30, per_agent_max=3)})
     world = a_world(policy, an_agent("ada"), ready("ada"), a_contact("c1"))
@@ -43,7 +43,7 @@ def consult(agent_id: str = "bob", **changes: Any) -> c.StartConsult:
 
 
 def a_consult(*others: str, **settings: Any) -> World:
-    """The same, and ``bob`` advises her."""
+    """Return the same world with a running consult of ``bob``."""
     world = a_talk(*others, **settings)
     world.done(consult())
     world.done(c.AcceptOffer(offer_id="c1.2", agent_id="bob"))
@@ -62,7 +62,7 @@ def state_of(world: World, agent_id: str) -> AssignmentState | None:
     return view.assignments[0].state if view.assignments else None
 
 
-def test_a_consult_holds_capacity_from_the_offer_on() -> None:
+def test_a_consult_uses_capacity_from_the_offer_on() -> None:
     world = a_talk("bob")
     world.done(consult())
     world.done(a_contact("c2"))
@@ -73,7 +73,7 @@ def test_a_consult_holds_capacity_from_the_offer_on() -> None:
 
 
 @pytest.mark.parametrize("command", [not_ready("bob"), offline("bob")])
-def test_an_adviser_who_goes_away_is_not_asked(command: c.Command) -> None:
+def test_an_agent_who_is_away_cannot_be_consulted(command: c.Command) -> None:
     world = a_talk("bob")
     world.done(command)
     assert world.refused(consult()).code is RefusalCode.AGENT_UNAVAILABLE
@@ -84,7 +84,7 @@ def test_an_adviser_who_goes_away_is_not_asked(command: c.Command) -> None:
     assert (gone.reason, gone.from_agent_id) == ("agent_not_ready", "ada")
 
 
-def test_the_owner_and_who_is_in_it_are_not_asked_again() -> None:
+def test_the_owner_and_participants_cannot_be_consulted() -> None:
     world = a_talk("bob", "cy")
     assert world.refused(consult("ada")).code is RefusalCode.AGENT_UNAVAILABLE
     world.done(c.AddParticipant(contact_id="c1", agent_id="bob"))
@@ -95,7 +95,7 @@ def test_the_owner_and_who_is_in_it_are_not_asked_again() -> None:
     assert "participant" in lacks
 
 
-def test_a_queue_is_asked_by_its_own_selection_and_requirement() -> None:
+def test_a_consult_of_a_queue_uses_its_selection_rule_and_requirement() -> None:
     world = a_talk("bob", "cy", "dee")
     policy = world.engine.policy
     assert policy is not None
@@ -116,7 +116,7 @@ def test_a_queue_is_asked_by_its_own_selection_and_requirement() -> None:
     assert (made.agent_id, made.queue_id, made.role) == ("dee", "support", CONSULT)
 
 
-def test_hold_that_the_owner_chose_stays_when_the_consult_is_over() -> None:
+def test_a_hold_set_by_the_owner_remains_after_the_consult() -> None:
     world = a_talk("bob")
     world.done(c.HoldAssignment(assignment_id="c1.1", agent_id="ada"))
     world.done(consult())
@@ -125,7 +125,7 @@ def test_hold_that_the_owner_chose_stays_when_the_consult_is_over() -> None:
     assert state_of(world, "ada") is AssignmentState.ON_HOLD
 
 
-def test_an_owner_who_goes_back_to_the_customer_is_left_alone() -> None:
+def test_an_owner_who_resumed_during_the_consult_stays_with_the_customer() -> None:
     world = a_consult()
     assert state_of(world, "ada") is AssignmentState.ON_HOLD
     world.done(c.ResumeAssignment(assignment_id="c1.1", agent_id="ada"))
@@ -139,7 +139,7 @@ def test_without_consult_holds_the_customer_stays_on_the_line() -> None:
     assert state_of(world, "ada") is AssignmentState.ACTIVE
 
 
-def test_a_repeated_accept_gets_the_answer_of_the_accept_whatever_became_of_it() -> None:
+def test_a_repeated_accept_gets_the_first_answer_whatever_happened_since() -> None:
     world = a_consult("bob", "cy")
     accept = c.AcceptOffer(offer_id="c1.2", agent_id="bob")
     first = world.do(accept).answer
@@ -157,7 +157,7 @@ def test_a_repeated_accept_gets_the_answer_of_the_accept_whatever_became_of_it()
     )
 
 
-def test_late_repeats_of_those_who_were_in_it_change_nothing() -> None:
+def test_late_repeats_of_former_participants_change_nothing() -> None:
     world = a_consult("bob", "cy")
     world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
     world.done(c.EndContact(contact_id="c1", agent_id="ada"))
@@ -177,7 +177,7 @@ def test_late_repeats_of_those_who_were_in_it_change_nothing() -> None:
     )
 
 
-def test_completing_beside_the_owner_leaves_and_skips_wrap_up() -> None:
+def test_a_participant_who_completes_leaves_without_wrap_up() -> None:
     world = a_consult()
     world.done(c.JoinConsult(contact_id="c1", agent_id="ada"))
     events = world.done(c.CompleteAssignment(assignment_id="c1.2", agent_id="bob"))
@@ -187,7 +187,7 @@ def test_completing_beside_the_owner_leaves_and_skips_wrap_up() -> None:
     assert roles(world) == {"ada": OWNER}
 
 
-def test_completing_by_the_owner_ends_it_for_everybody() -> None:
+def test_the_owner_who_completes_ends_the_conversation_for_all() -> None:
     world = a_consult("bob", "cy")
     world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
     world.done(c.CompleteAssignment(assignment_id="c1.1", agent_id="ada"))
@@ -195,7 +195,7 @@ def test_completing_by_the_owner_ends_it_for_everybody() -> None:
     assert state_of(world, "cy") is AssignmentState.WRAP_UP
 
 
-def test_a_transfer_to_an_agent_leaves_the_participants_in_it() -> None:
+def test_a_transfer_to_an_agent_keeps_the_participants() -> None:
     world = a_talk("bob", "cy")
     world.done(c.AddParticipant(contact_id="c1", agent_id="bob"))
     world.done(c.TransferContact(contact_id="c1", to_agent_id="cy"))
@@ -206,7 +206,7 @@ def test_a_transfer_to_an_agent_leaves_the_participants_in_it() -> None:
     assert roles(world) == {"cy": OWNER, "bob": PARTICIPANT}
 
 
-def test_a_transfer_to_a_queue_ends_it_for_everybody_in_one_step() -> None:
+def test_a_transfer_to_a_queue_removes_all_participants_in_one_transaction() -> None:
     world = a_consult("bob", "cy")
     world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
     world.done(c.TransferContact(contact_id="c1", to_queue_id="support", agent_id="ada"))
@@ -224,7 +224,7 @@ def test_a_supervisors_assign_ends_the_consult_and_keeps_the_participants() -> N
     assert state_of(world, "bob") is None
 
 
-def test_who_is_being_asked_can_be_put_in_at_once() -> None:
+def test_an_agent_with_a_pending_consult_can_be_added_at_once() -> None:
     world = a_talk("bob", participants_max=1)
     world.done(consult())
     events = world.done(c.AddParticipant(contact_id="c1", agent_id="bob"))
@@ -232,18 +232,18 @@ def test_who_is_being_asked_can_be_put_in_at_once() -> None:
     assert roles(world) == {"ada": OWNER, "bob": PARTICIPANT}
 
 
-def test_who_is_put_in_needs_capacity_but_no_skill() -> None:
+def test_an_added_participant_needs_capacity_but_no_skill() -> None:
     world = a_talk("bob")
     world.done(c.UpdateContact(contact_id="c1", skills={"english": 5}))
     world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
     assert (
         world.refused(c.AddParticipant(contact_id="c1", agent_id="ada")).code
         is RefusalCode.CAPACITY_EXCEEDED
-    )  # Her wrap-up holds it.
+    )  # The wrap-up of the agent holds the capacity.
     world.later(20)
     world.done(c.AddParticipant(contact_id="c1", agent_id="ada"))
     assert (
-        world.refused(c.AddParticipant(contact_id="c1", agent_id="nobody")).code
+        world.refused(c.AddParticipant(contact_id="c1", agent_id="unknown")).code
         is RefusalCode.UNKNOWN_AGENT
     )
     world.all_done(an_agent("cy"))
@@ -270,7 +270,7 @@ def test_a_kept_contact_stays_with_an_owner_whose_desktop_is_gone() -> None:
     assert roles(world) == {"ada": OWNER, "bob": PARTICIPANT}
 
 
-def test_conversations_belong_to_the_heir_of_their_queue() -> None:
+def test_conversations_of_a_removed_queue_belong_to_the_drain_queue() -> None:
     queues = {"old": a_queue(), "new": a_queue(wrap_up_s={"voice": 33})}
     world = a_world(a_policy(queues=queues), an_agent("ada"), ready("ada"))
     world.done(a_contact("c1", queue_id="old"))
@@ -284,7 +284,7 @@ def test_conversations_belong_to_the_heir_of_their_queue() -> None:
     assert {event.agent_id for event in wrap_ups} == {"ada", "bob"}
 
 
-def test_a_restored_engine_goes_on_in_the_middle_of_everything() -> None:
+def test_a_restored_engine_continues_consults_and_conferences() -> None:
     world = a_consult("bob", "cy")
     world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
     world.engine = Engine.restore(world.engine.snapshot())
@@ -294,8 +294,8 @@ def test_a_restored_engine_goes_on_in_the_middle_of_everything() -> None:
     assert roles(world) == {"bob": OWNER, "cy": PARTICIPANT}
 
 
-def test_a_warm_transfer_is_one_event() -> None:
-    """I17."""
+def test_a_completed_consult_changes_the_owner_in_one_event() -> None:
+    """Check invariant I17."""
     world = a_consult()
     events = world.done(c.CompleteConsult(contact_id="c1", agent_id="ada"))
     assert [type(event) for event in events] == [e.ContactHandedOver, e.WrapUpStarted]
@@ -314,7 +314,7 @@ def test_a_warm_transfer_is_one_event() -> None:
     ],
 )
 def test_a_membership_of_one_side_only_breaks_an_invariant(spoil: Any, sentence: str) -> None:
-    """I7."""
+    """Check invariant I7."""
     world = a_consult()
     assert world.engine.check() == []
     spoil(world.engine._state)

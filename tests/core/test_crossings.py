@@ -1,4 +1,4 @@
-"""What two things at once must not do to each other: a queued state, an open offer, a forced assignment, a removed queue."""
+"""Assignments that interact with other changes: a pending next state, an open offer, a supervisor's command, a removed queue."""
 
 from router.model import commands as c
 from router.model import events as e
@@ -12,14 +12,14 @@ OFFERS_RUN_ON = AgentsPolicy(rescind_when_not_ready=False)
 
 
 def _an_agent_who_will_leave(**queue: object) -> World:
-    """Ada has an offer of c1 and asked to go offline after work; the offer runs on."""
+    """Return a world in which ada has an offer of c1 and a pending next state; the offer continues."""
     policy = a_policy(queues={"support": a_queue(**queue)}, agents=OFFERS_RUN_ON)
     world = a_world(policy, an_agent(), ready(), a_contact())
     world.done(c.SetAgentState(agent_id="ada", state=AgentState.OFFLINE, after_work=True))
     return world
 
 
-def test_an_agent_who_is_given_the_contact_that_rings_at_him_stays_until_it_is_done() -> None:
+def test_a_pending_next_state_waits_for_a_contact_that_is_assigned_while_offered() -> None:
     world = _an_agent_who_will_leave()
     world.done(c.AssignContact(contact_id="c1", agent_id="ada"))
     agent = world.engine.agent("ada")
@@ -31,7 +31,7 @@ def test_an_agent_who_is_given_the_contact_that_rings_at_him_stays_until_it_is_d
     assert agent.state is AgentState.OFFLINE
 
 
-def test_a_missed_offer_does_not_take_the_place_of_the_state_that_he_asked_for() -> None:
+def test_a_missed_offer_does_not_replace_the_pending_next_state() -> None:
     world = _an_agent_who_will_leave(rona=RonaPolicy(return_after_s=20))
     world.later(60)
     agent = world.engine.agent("ada")
@@ -39,7 +39,7 @@ def test_a_missed_offer_does_not_take_the_place_of_the_state_that_he_asked_for()
     assert (agent.state, agent.reason) == (AgentState.OFFLINE, None)
 
 
-def test_a_conversation_of_a_removed_queue_goes_back_to_the_queue_that_took_over() -> None:
+def test_a_conversation_of_a_removed_queue_is_requeued_in_the_drain_queue() -> None:
     channels = {"voice": a_channel(lost_desktop=LostDesktopAction.REQUEUE)}
     both = a_policy(channels=channels, queues={"support": a_queue(), "vip": a_queue()})
     world = a_world(both, an_agent(), ready(), a_contact(queue_id="vip"))

@@ -1,4 +1,4 @@
-"""Expected waits where queues close and customers are called back: what is said, and what is not compared."""
+"""Expected waits with opening hours and callbacks: what is estimated, and which forecasts are withdrawn."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.core.world import World, a_world, compare_views
 
 
 def a_busy_centre(*commands: c.Command, **queue: Any) -> World:
-    """Ada is READY and talks to c0."""
+    """Return a world in which ada is ready and talks to c0."""
     policy = a_policy(
         queues={
             "support": QueuePolicy(
@@ -38,12 +38,12 @@ def expected_of(world: World, contact_id: str = "c1") -> ExpectedWait | None:
 
 
 def forecasts_of(world: World) -> tuple[int, int, int]:
-    """Made, answered, withdrawn."""
+    """Return the counts of forecasts made, answered and withdrawn."""
     counts, _ = world.engine.forecasts()["support"]
     return counts.made, counts.answered, counts.withdrawn
 
 
-def test_a_closed_queue_says_so_to_a_newcomer_and_to_who_waits_for_the_opening() -> None:
+def test_the_expected_wait_in_a_closed_queue_says_that_it_is_closed() -> None:
     world = a_busy_centre(turned(is_open=False), a_contact("c1"))
     closed = ExpectedWait(reason="queue_closed")
     assert world.engine.expected_wait("support") == closed
@@ -56,7 +56,7 @@ def test_a_closed_queue_says_so_to_a_newcomer_and_to_who_waits_for_the_opening()
     assert found is not None and found.reason is None and found.p50_ms
 
 
-def test_who_is_still_served_after_the_closing_has_an_expected_wait() -> None:
+def test_a_contact_still_served_after_the_closing_has_an_expected_wait() -> None:
     world = a_busy_centre(a_contact("c1"), at_closing=AtClosing.SERVE)
     world.done(turned(is_open=False))
     found = expected_of(world)
@@ -64,14 +64,14 @@ def test_who_is_still_served_after_the_closing_has_an_expected_wait() -> None:
     assert forecasts_of(world) == (1, 0, 0)
 
 
-def test_a_forecast_is_not_compared_with_a_night() -> None:
+def test_a_forecast_is_withdrawn_when_the_queue_closes() -> None:
     world = a_busy_centre(a_contact("c1"), at_closing=AtClosing.WAIT)
     assert forecasts_of(world) == (1, 0, 0)
     world.done(turned(is_open=False))
     assert forecasts_of(world) == (1, 0, 1)
 
 
-def test_those_who_are_held_back_are_ahead_of_nobody() -> None:
+def test_contacts_waiting_for_the_opening_do_not_count_as_ahead() -> None:
     world = a_busy_centre(a_contact("c1", priority_s=600), a_contact("c2"))
     before = expected_of(world, "c2")
     assert before is not None and before.ahead == 1.0
@@ -80,7 +80,7 @@ def test_those_who_are_held_back_are_ahead_of_nobody() -> None:
     assert after is not None and after.ahead == 0.0
 
 
-def test_the_forecast_of_who_becomes_a_callback_is_not_compared() -> None:
+def test_a_forecast_is_withdrawn_when_the_contact_becomes_a_callback() -> None:
     world = a_busy_centre(a_contact("c1"))
     world.done(called_back())
     assert forecasts_of(world) == (1, 0, 1)
@@ -88,14 +88,14 @@ def test_the_forecast_of_who_becomes_a_callback_is_not_compared() -> None:
     assert found is not None and found.p50_ms
 
 
-def test_a_callback_for_later_or_being_called_does_not_wait() -> None:
+def test_scheduled_and_dialled_callbacks_do_not_wait() -> None:
     world = a_busy_centre(a_contact("c1"))
     world.done(called_back(at_ms=world.at_ms + 60_000))
     view = world.engine.contact("c1")
     assert view is not None and view.state == "callback_scheduled" and view.expected_wait is None
 
 
-def test_a_callback_behind_another_that_is_being_called_is_not_promised_at_once() -> None:
+def test_a_callback_behind_one_that_is_being_dialled_has_an_expected_wait() -> None:
     world = a_busy_centre(a_contact("c1"), a_contact("c2"))
     first = CallbackMode.CUSTOMER_FIRST
     world.all_done(called_back("c1", mode=first), called_back("c2", mode=first))

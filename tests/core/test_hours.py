@@ -1,4 +1,4 @@
-"""Opening hours in the core: closing, opening, a stop over the weekend, a supervisor's word, who is there."""
+"""Opening hours: closing, opening, an outage over a weekend, overrides by a supervisor, availability."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ NEVER = CalendarPolicy(zone="UTC")
 
 
 def with_hours(hours: str | None = "office", **queue: Any) -> Policy:
-    """The queue ``support`` by the office's hours; it is Monday, 09:00."""
+    """Return a policy whose queue ``support`` has office hours; the world starts on Monday, 09:00."""
     return a_policy(
         queues={"support": QueuePolicy(hours=hours, **queue), "night": QueuePolicy()},
         calendars={"office": OFFICE, "never": NEVER},
@@ -49,7 +49,7 @@ def with_hours(hours: str | None = "office", **queue: Any) -> Policy:
 
 
 def turns(events: list[e.Event]) -> list[tuple[str, int | None, str]]:
-    """What queues did: event, until when (hours from the start), why."""
+    """Return the queue events as (event, end in hours from the start, reason)."""
     return [
         (
             type(event).__name__,
@@ -61,8 +61,8 @@ def turns(events: list[e.Event]) -> list[tuple[str, int | None, str]]:
     ]
 
 
-# --- by the calendar --------------------------------------------------------------------------------------------------
-def test_the_policy_says_at_once_what_is_open_and_until_when() -> None:
+# --- by calendar --------------------------------------------------------------------------------------------
+def test_a_published_policy_opens_and_closes_queues_at_once() -> None:
     world = World()
     events = world.done(published(with_hours()))
     assert turns(events) == [("QueueOpened", 8, "hours")]
@@ -80,7 +80,7 @@ def test_a_week_has_one_event_for_each_change() -> None:
     ] * 5
 
 
-def test_after_a_stop_over_the_weekend_it_goes_straight_to_what_is_right() -> None:
+def test_after_an_outage_a_queue_changes_to_its_present_state_with_one_event() -> None:
     world = a_world(with_hours(at_closing=AtClosing.EXPIRE))
     world.done(a_contact("c1"))
     world.later(4 * 24 * 3600)  # Friday 09:00; c1 has expired on Monday at 17:00.
@@ -93,14 +93,14 @@ def test_after_a_stop_over_the_weekend_it_goes_straight_to_what_is_right() -> No
     assert [
         event.contact_id for event in saturday.events if isinstance(event, e.ContactExpired)
     ] == ["c2"]
-    # Down until Wednesday noon of the next week: open then as on Friday, and nobody was turned out.
+    # Stopped until Wednesday noon of the next week: open as on Friday, and no contact has left the queue.
     world.jump((5 * DAY_MS + 3 * HOUR_MS) // 1000)
     events = world.do(c.AdvanceTime()).events
     assert turns(events) == [("QueueOpened", 9 * 24 + 8, "hours")]
     assert world.reference.contacts["c2"].state is ContactState.QUEUED
 
 
-def test_a_new_policy_is_looked_at_at_once_and_only_what_differs_is_said() -> None:
+def test_a_new_policy_emits_events_only_for_queues_that_change() -> None:
     world = a_world(with_hours())
     assert turns(world.done(published(with_hours(wait_max_s=60)))) == []
     assert turns(world.done(published(with_hours("never")))) == [("QueueClosed", None, "hours")]
@@ -109,13 +109,13 @@ def test_a_new_policy_is_looked_at_at_once_and_only_what_differs_is_said() -> No
 
 
 def msg_open(world: World) -> Any:
-    """The view of a queue that is open for good."""
+    """Return the view of a queue that is always open."""
     view = world.engine.queue("support")
     assert view is not None and view.is_open and view.changes_at_ms is None
     return view
 
 
-def test_a_new_policy_that_closes_the_queue_turns_out_who_waits() -> None:
+def test_a_new_policy_that_closes_a_queue_applies_at_closing() -> None:
     world = a_world(with_hours(at_closing=AtClosing.OVERFLOW, overflow_to="night"))
     world.done(a_contact("c1"))
     policy = with_hours("never", at_closing=AtClosing.OVERFLOW, overflow_to="night")
@@ -125,7 +125,7 @@ def test_a_new_policy_that_closes_the_queue_turns_out_who_waits() -> None:
     ]
 
 
-def test_a_day_beyond_the_year_is_found_when_it_comes_near() -> None:
+def test_a_change_more_than_a_year_ahead_is_found_when_it_comes_near() -> None:
     calendar = CalendarPolicy(zone="UTC", dates={"2027-06-01": ("10:00-11:00",)})
     policy = a_policy(queues={"support": QueuePolicy(hours="once")}, calendars={"once": calendar})
     world = World()
@@ -134,7 +134,9 @@ def test_a_day_beyond_the_year_is_found_when_it_comes_near() -> None:
     assert [kind for kind, until, _ in told if until is not None] == ["QueueClosed"]
 
 
-def test_who_is_held_back_keeps_his_age_and_his_limit_counts_from_the_opening() -> None:
+def test_a_contact_waiting_for_the_opening_keeps_its_age_and_its_limit_counts_from_the_opening() -> (
+    None
+):
     world = a_world(with_hours(when_closed=WhenClosed.WAIT, wait_max_s=600), an_agent(), ready())
     world.later(9 * 3600)
     world.done(a_contact("c1"))
@@ -154,7 +156,7 @@ def test_who_is_held_back_keeps_his_age_and_his_limit_counts_from_the_opening() 
     assert view.wait_until_ms == START_MS + DAY_MS + 600_000
 
 
-def test_a_refusal_says_when_it_opens() -> None:
+def test_a_refusal_says_when_the_queue_opens() -> None:
     world = a_world(with_hours())
     world.later(8 * 3600)
     refused = world.refused(a_contact())
@@ -179,7 +181,9 @@ def test_a_transfer_into_a_closed_queue_is_refused_and_the_owner_keeps_the_conta
 
 
 @pytest.mark.parametrize("at_closing", list(AtClosing))
-def test_replay_and_restore_know_who_is_held_back(at_closing: AtClosing) -> None:
+def test_replay_and_restore_keep_the_contacts_that_wait_for_the_opening(
+    at_closing: AtClosing,
+) -> None:
     world = a_world(
         with_hours(when_closed=WhenClosed.WAIT, at_closing=at_closing, overflow_to="night"),
         a_contact("c1"),
@@ -194,8 +198,8 @@ def test_replay_and_restore_know_who_is_held_back(at_closing: AtClosing) -> None
     assert world.replayed(middle, after).next_deadline_ms() == world.engine.next_deadline_ms()
 
 
-# --- a supervisor's word ----------------------------------------------------------------------------------------------
-def test_a_supervisors_word_counts_until_its_time_is_over() -> None:
+# --- overrides by a supervisor ------------------------------------------------------------------------------
+def test_an_override_by_a_supervisor_ends_after_its_time() -> None:
     world = a_world(with_hours())
     events = world.done(c.SetQueueOpen(queue_id="support", is_open=False, for_s=7200))
     assert turns(events) == [("QueueClosed", 2, "supervisor")]
@@ -203,7 +207,7 @@ def test_a_supervisors_word_counts_until_its_time_is_over() -> None:
     assert turns(world.later(7200)) == [("QueueOpened", 8, "hours")]
 
 
-def test_the_same_word_twice_changes_nothing() -> None:
+def test_a_repeated_override_changes_nothing() -> None:
     world = a_world(with_hours())
     command = c.SetQueueOpen(queue_id="support", is_open=False)
     assert len(world.done(command)) == 1
@@ -226,18 +230,18 @@ def test_the_same_word_twice_changes_nothing() -> None:
         ),
     ],
 )
-def test_what_a_supervisor_cannot_say(command: c.Command, code: RefusalCode) -> None:
+def test_invalid_overrides_are_refused(command: c.Command, code: RefusalCode) -> None:
     assert a_world(with_hours()).refused(command).code is code
 
 
-# --- who is there -----------------------------------------------------------------------------------------------------
+# --- availability -------------------------------------------------------------------------------------------
 def look(engine: Engine, **asked: Any) -> AvailabilityView:
     answer = engine.availability("support", **asked)
     assert isinstance(answer, AvailabilityView)
     return answer
 
 
-def test_availability_counts_who_is_there_and_who_is_free() -> None:
+def test_availability_counts_ready_and_free_agents() -> None:
     world = a_world(
         with_hours(when_nobody=WhenNobody.REFUSE),
         an_agent("ada", skills={"english": 5}),
@@ -266,7 +270,7 @@ def test_availability_counts_who_is_there_and_who_is_free() -> None:
     assert (world.engine.digest(), len(world.engine._state.index.lines)) == (digest, lines)
 
 
-def test_availability_foretells_what_a_submit_is_told() -> None:
+def test_availability_predicts_the_answer_to_a_submit() -> None:
     world = a_world(with_hours(length_max=1))
     assert look(world.engine, channel="voice").takes
     world.done(a_contact("c1"))
@@ -286,14 +290,14 @@ def test_availability_foretells_what_a_submit_is_told() -> None:
         ({"queue_id": "support", "skills": {"magic": 1}}, RefusalCode.UNKNOWN_SKILL),
     ],
 )
-def test_availability_of_what_is_not_there(asked: dict[str, Any], code: RefusalCode) -> None:
+def test_availability_of_unknown_names_is_refused(asked: dict[str, Any], code: RefusalCode) -> None:
     answer = a_world(with_hours()).engine.availability(**asked)
     assert isinstance(answer, Refused) and answer.code is code
 
 
-# --- overflow ---------------------------------------------------------------------------------------------------------
+# --- overflow -----------------------------------------------------------------------------------------------
 def chain(hops_max: int, **first: Any) -> Policy:
-    """a → b → c → d, each closed but the last."""
+    """Return a policy with the overflow chain a → b → c → d, in which all queues but the last are closed."""
     names = ("a", "b", "c", "d")
     queues = {
         name: QueuePolicy(
@@ -308,7 +312,7 @@ def chain(hops_max: int, **first: Any) -> Policy:
     )
 
 
-def test_a_submit_overflows_as_often_as_it_may_and_is_refused_beyond() -> None:
+def test_a_submit_is_refused_beyond_the_overflow_limit() -> None:
     world = a_world(chain(3))
     (queued,) = world.done(a_contact("c1", queue_id="a"))
     assert isinstance(queued, e.ContactQueued)
@@ -317,7 +321,7 @@ def test_a_submit_overflows_as_often_as_it_may_and_is_refused_beyond() -> None:
     assert world.refused(a_contact("c2", queue_id="a")).code is RefusalCode.QUEUE_CLOSED
 
 
-def test_who_may_overflow_no_more_stays_and_that_is_shown() -> None:
+def test_a_contact_at_the_overflow_limit_stays_and_the_view_says_so() -> None:
     queues = {
         "a": QueuePolicy(wait_max_s=10, overflow_to="b"),
         "b": QueuePolicy(wait_max_s=10, overflow_to="d"),
@@ -332,8 +336,8 @@ def test_who_may_overflow_no_more_stays_and_that_is_shown() -> None:
     assert FindingCode.CONTACTS_STAY in codes
 
 
-# --- the doctor -------------------------------------------------------------------------------------------------------
-def test_the_doctor_finds_what_never_opens_and_who_waits_for_it() -> None:
+# --- the doctor ---------------------------------------------------------------------------------------------
+def test_the_doctor_finds_queues_that_never_open_and_contacts_that_wait_for_them() -> None:
     world = a_world(with_hours("never", when_closed=WhenClosed.WAIT), an_agent(), ready())
     world.done(a_contact("c1"))
     found = {one.code: one for one in world.engine.diagnose(thorough=True).findings}
@@ -342,7 +346,7 @@ def test_the_doctor_finds_what_never_opens_and_who_waits_for_it() -> None:
     assert FindingCode.CONTACTS_NOBODY_READY not in found
 
 
-def test_a_new_policy_moves_no_plan_on_while_the_queue_is_closed() -> None:
+def test_a_new_policy_does_not_advance_plans_while_the_queue_is_closed() -> None:
     plan = (StepPolicy(for_s=30, prefer_agents=("ada",)), StepPolicy())
     queue = QueuePolicy(hours="never", when_closed=WhenClosed.WAIT, plan="known")
     policy = a_policy(queues={"support": queue}, plans={"known": plan}, calendars={"never": NEVER})

@@ -1,7 +1,7 @@
-"""What users of other routers suffer from, and what this one does instead. Each name is the behaviour, each docstring has
-its number in ``docs/lessons.md``.
+"""Problems that users of other routers report, and the behaviour of this one. Each docstring has its number in the page.
 
-Every world here is judged after each step (``world.py``), so a test only says what is special about its case.
+The page is ``docs/lessons.md``. After each command the test world compares the engine with the reference implementation, so
+a test asserts only what is special about its case.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def with_agents(world: World, agents: Iterable[str]) -> World:
 
 
 def offers_of(world: World, contact_id: str) -> dict[str, str]:
-    """Pending offers of a contact: agent id to offer id."""
+    """Return the pending offers of a contact: agent id to offer id."""
     view = world.engine.contact(contact_id)
     assert view is not None
     return {offer.agent_id: offer.offer_id for offer in view.offers}
@@ -66,7 +66,7 @@ def owner_of(world: World, contact_id: str) -> str | None:
     return view.agent_id
 
 
-# --- A: offers, reservations and agent states that get stuck -----------------------------------------------------------
+# --- A: offers, reservations and agent states that get stuck ------------------------------------------------
 def test_fifty_agents_accept_at_once_and_one_wins_and_none_is_left_reserved() -> None:
     """Lesson A1."""
     world = with_agents(World(a_policy_with_queue(broadcast=50)), names(50))
@@ -88,7 +88,7 @@ def test_fifty_agents_accept_at_once_and_one_wins_and_none_is_left_reserved() ->
         assert view.units_used == (100 if agent_id == winner else 0)
 
 
-def test_the_end_of_a_contact_is_said_twice_and_happens_once() -> None:
+def test_a_contact_that_is_ended_twice_ends_once() -> None:
     """Lesson A2."""
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
@@ -104,7 +104,7 @@ def test_the_end_of_a_contact_is_said_twice_and_happens_once() -> None:
     assert view is not None and view.assignments == ()
 
 
-def test_an_unavailable_agent_does_not_halt_the_distribution() -> None:
+def test_an_unavailable_agent_does_not_block_routing() -> None:
     """Lesson A3."""
     world = with_agents(World(a_policy()), ("ada", "bob", "cy"))
     world.all_done(not_ready("ada"), not_ready("cy"))
@@ -112,7 +112,7 @@ def test_an_unavailable_agent_does_not_halt_the_distribution() -> None:
     assert list(offers_of(world, "c1")) == ["bob"]
 
 
-def test_an_agent_who_flickers_between_ready_and_not_ready_makes_no_storm() -> None:
+def test_an_agent_who_toggles_between_ready_and_not_ready_causes_no_offer_storm() -> None:
     """Lessons A4 and A10."""
     world = a_world(None, an_agent(), ready(), a_contact())
     for _ in range(10):
@@ -124,7 +124,7 @@ def test_an_agent_who_flickers_between_ready_and_not_ready_makes_no_storm() -> N
     assert not any(isinstance(one, e.OfferMade) for one in world.all_done(not_ready(), ready()))
 
 
-def test_busy_is_derived_from_what_lives_and_nothing_else() -> None:
+def test_busy_is_derived_from_live_offers_and_assignments() -> None:
     """Lesson A5."""
     world = a_world(None, an_agent(), ready(), a_contact())
     view = world.engine.agent("ada")
@@ -156,7 +156,7 @@ def test_a_supervisor_releases_an_agent_whose_contact_never_ended() -> None:
     assert view is not None and view.assignments == () and view.can_take == ("voice", "chat")
 
 
-def test_rona_ends_by_itself_and_says_when() -> None:
+def test_rona_ends_automatically_and_the_view_says_when() -> None:
     """Lessons A8 and F8."""
     policy = a_policy_with_queue(rona=RonaPolicy(return_after_s=20), cool_down_s=60)
     world = a_world(policy, an_agent(), ready(), a_contact())
@@ -169,7 +169,7 @@ def test_rona_ends_by_itself_and_says_when() -> None:
     assert state_of(world, "ada") is AgentState.READY
 
 
-def test_an_offer_follows_the_agent_and_not_his_socket() -> None:
+def test_an_offer_belongs_to_the_agent_and_not_to_the_connection() -> None:
     """Lesson A9."""
     world = a_world(None, an_agent(), c.ConnectDesktop(agent_id="ada", session_id="s1"), ready())
     world.done(a_contact())
@@ -183,7 +183,7 @@ def test_an_offer_follows_the_agent_and_not_his_socket() -> None:
     accept(world, "c1", "ada")
 
 
-def test_an_agent_whose_desktop_is_gone_gets_no_offers() -> None:
+def test_an_agent_whose_desktop_is_lost_gets_no_offers() -> None:
     """Lesson A10."""
     world = a_world(
         None,
@@ -225,7 +225,7 @@ def test_a_supervisor_can_move_or_end_any_live_contact(state: str, act: str) -> 
         assert view.state in (ContactState.QUEUED, ContactState.OFFERED)
 
 
-def test_a_declined_contact_does_not_ring_at_the_only_agent_again_and_again() -> None:
+def test_a_declined_contact_is_not_offered_to_the_only_agent_repeatedly() -> None:
     """Lesson A13."""
     world = a_world(a_policy_with_queue(cool_down_s=30), an_agent(), ready(), a_contact())
     world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
@@ -233,7 +233,7 @@ def test_a_declined_contact_does_not_ring_at_the_only_agent_again_and_again() ->
     assert kinds(world.later(1)) == ["OfferMade"]
 
 
-def test_the_next_state_is_one_slot_and_the_last_write_wins_and_it_can_be_seen() -> None:
+def test_the_next_state_is_a_single_visible_slot_and_the_last_write_wins() -> None:
     """Lesson A13."""
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
@@ -267,8 +267,8 @@ def test_cancelling_is_idempotent_and_a_refusal_names_the_state() -> None:
     assert refused.state == "assigned"
 
 
-# --- B: double assignment, overwritten assignment, wrong counts --------------------------------------------------------
-def test_the_second_accept_is_told_who_decided_and_when() -> None:
+# --- B: double assignment, overwritten assignment, wrong counts ---------------------------------------------
+def test_the_second_accept_is_refused_with_the_deciding_event() -> None:
     """Lesson B1."""
     world = with_agents(World(a_policy_with_queue(broadcast=2)), ("ada", "bob"))
     world.done(a_contact())
@@ -278,7 +278,7 @@ def test_the_second_accept_is_told_who_decided_and_when() -> None:
     assert refused.seq == world.reference.offers["c1.1"].end_seq
 
 
-def test_a_won_accept_that_is_repeated_gets_the_first_answer() -> None:
+def test_a_repeated_successful_accept_gets_the_first_answer() -> None:
     """Lesson B1."""
     world = a_world(None, an_agent(), ready(), a_contact())
     first = world.do(c.AcceptOffer(offer_id="c1.1", agent_id="ada")).answer
@@ -296,7 +296,7 @@ def test_capacity_is_taken_when_the_offer_is_made_across_all_queues() -> None:
     assert offers_of(world, "c2") == {}
 
 
-def test_losing_offers_end_only_after_an_accept() -> None:
+def test_other_offers_of_a_broadcast_end_only_after_an_accept() -> None:
     """Lesson B4."""
     world = with_agents(World(a_policy_with_queue(broadcast=3)), ("ada", "bob", "cy"))
     world.done(a_contact())
@@ -304,7 +304,7 @@ def test_losing_offers_end_only_after_an_accept() -> None:
     assert set(offers_of(world, "c1")) == {"bob", "cy"}
 
 
-def test_the_hand_of_a_supervisor_beats_the_matcher() -> None:
+def test_an_assignment_by_a_supervisor_overrides_matching() -> None:
     """Lessons B5 and B7."""
     world = with_agents(World(a_policy()), ("ada", "bob"))
     world.done(a_contact())
@@ -317,7 +317,7 @@ def test_the_hand_of_a_supervisor_beats_the_matcher() -> None:
     assert refused.code is RefusalCode.OFFER_GONE
 
 
-def test_who_loses_his_skill_loses_what_rings() -> None:
+def test_an_agent_who_loses_a_skill_loses_the_offers_that_need_it() -> None:
     """Lesson B6."""
     policy = a_policy_with_queue(requires={"english": 3})
     world = a_world(policy, an_agent(skills={"english": 5}), ready(), a_contact())
@@ -326,7 +326,7 @@ def test_who_loses_his_skill_loses_what_rings() -> None:
     assert offers_of(world, "c1") == {}
 
 
-def test_counters_are_the_sum_of_what_happened_and_survive_a_replay() -> None:
+def test_counters_are_the_sum_of_the_events_and_survive_a_replay() -> None:
     """Lesson B3."""
     world = with_agents(World(a_policy()), ("ada",))
     world.all_done(*(a_contact(f"c{number}") for number in range(4)))
@@ -351,8 +351,8 @@ def test_why_not_names_the_limit_and_the_items_that_use_it() -> None:
     assert lack.items == ("c1.1",)
 
 
-# --- C: an agent is available, a contact waits -------------------------------------------------------------------------
-def test_a_place_that_becomes_free_goes_to_the_oldest_and_the_next_one_does_not_overtake() -> None:
+# --- C: an agent is available, a contact waits --------------------------------------------------------------
+def test_freed_capacity_goes_to_the_oldest_contact() -> None:
     """Lesson C1."""
     world = a_world(None, an_agent(), ready())
     world.all_done(*(a_contact(f"c{number}", channel="chat") for number in range(1, 4)))
@@ -363,7 +363,7 @@ def test_a_place_that_becomes_free_goes_to_the_oldest_and_the_next_one_does_not_
     assert [one.contact_id for one in events if isinstance(one, e.OfferMade)] == ["c4"]
 
 
-def test_an_agent_who_comes_gets_a_contact_in_the_same_step() -> None:
+def test_an_agent_who_becomes_ready_gets_a_contact_in_the_same_transaction() -> None:
     """Lesson C2."""
     world = a_world(None, a_contact(), an_agent())
     events = world.done(ready())
@@ -385,7 +385,7 @@ def test_the_load_is_spread_evenly(selection: Selection) -> None:
     assert set(served.values()) == {10}
 
 
-def test_a_transfer_releases_the_old_owner_before_anybody_else_is_asked() -> None:
+def test_a_transfer_releases_the_old_owner_before_matching() -> None:
     """Lesson C5."""
     world = with_agents(World(a_policy()), ("ada", "bob"))
     world.done(a_contact())
@@ -395,7 +395,7 @@ def test_a_transfer_releases_the_old_owner_before_anybody_else_is_asked() -> Non
     assert kinds(events) == ["ContactRequeued", "AssignmentCompleted", "OfferMade"]
 
 
-def test_a_hundred_contacts_that_nobody_can_take_hide_nothing() -> None:
+def test_a_hundred_contacts_that_no_agent_can_take_block_no_other_contact() -> None:
     """Lesson C6."""
     world = a_world(None, an_agent(), ready())
     world.all_done(*(a_contact(f"c{n}", skills={"german": 9}, priority_s=600) for n in range(100)))
@@ -403,7 +403,7 @@ def test_a_hundred_contacts_that_nobody_can_take_hide_nothing() -> None:
     assert list(offers_of(world, "last")) == ["ada"]
 
 
-def test_the_capacity_view_lists_what_uses_it() -> None:
+def test_the_capacity_view_lists_the_items_that_use_it() -> None:
     """Lesson C8."""
     world = a_world(None, an_agent(), ready())
     world.all_done(a_contact("c1", channel="chat"), a_contact("c2", channel="chat"))
@@ -425,8 +425,8 @@ def test_an_agent_of_two_queues_serves_the_one_that_has_waited_longest() -> None
     assert list(offers_of(world, "c1")) == ["ada"]
 
 
-# --- D: offline agents, stickiness, hand-back --------------------------------------------------------------------------
-def test_a_contact_is_kept_for_its_agent_only_for_a_time() -> None:
+# --- D: offline agents, stickiness, hand-back ---------------------------------------------------------------
+def test_a_contact_is_reserved_for_its_agent_only_for_a_time() -> None:
     """Lessons A7 and D1."""
     channel = a_channel(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=30)
     world = a_world(a_policy(channels={"voice": channel}), an_agent(), ready())
@@ -440,7 +440,7 @@ def test_a_contact_is_kept_for_its_agent_only_for_a_time() -> None:
     assert list(offers_of(world, "c1")) == ["bob"]
 
 
-def test_work_is_kept_when_an_agent_goes_offline_by_himself() -> None:
+def test_work_is_kept_when_an_agent_goes_offline() -> None:
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
     world.done(offline())
@@ -451,7 +451,7 @@ def test_work_is_kept_when_an_agent_goes_offline_by_himself() -> None:
     assert work.state is AssignmentState.COMPLETED
 
 
-def test_a_contact_without_a_queue_is_told_so_and_is_not_lost_silently() -> None:
+def test_a_contact_without_a_queue_is_refused_with_a_reason() -> None:
     """Lesson D4."""
     world = a_world(a_policy(default_queue=None))
     assert world.refused(a_contact(queue_id=None)).code is RefusalCode.NO_QUEUE
@@ -461,7 +461,7 @@ def test_a_contact_without_a_queue_is_told_so_and_is_not_lost_silently() -> None
     assert view is not None and view.queue_id == "support"
 
 
-# --- and what every interface builds on --------------------------------------------------------------------------------
+# --- basics of every interface ------------------------------------------------------------------------------
 def test_each_way_an_offer_ends_has_its_own_name() -> None:
     world = a_world(a_policy_with_queue(cool_down_s=0, rona=RonaPolicy(not_ready=False)))
     world.all_done(an_agent(), ready(), a_contact())
@@ -478,7 +478,7 @@ def test_each_way_an_offer_ends_has_its_own_name() -> None:
     ]
 
 
-def test_a_customer_who_leaves_takes_his_offer_with_him_in_the_same_step() -> None:
+def test_the_offer_of_a_customer_who_leaves_ends_in_the_same_transaction() -> None:
     world = a_world(None, an_agent(), ready(), a_contact())
     events = world.done(c.AbandonContact(contact_id="c1"))
     assert kinds(events) == ["OfferRescinded", "ContactAbandoned"]

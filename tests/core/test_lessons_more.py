@@ -1,7 +1,4 @@
-"""Lessons of other routers that need more than one feature at once; ``test_lessons.py`` has the others.
-
-The table is ``docs/lessons.md``.
-"""
+"""Lessons of other routers that involve several features; the page is ``docs/lessons.md``."""
 
 import pytest
 
@@ -26,10 +23,10 @@ from tests.core.test_lessons import accept, offers_of, owner_of, state_of, with_
 from tests.core.world import World, a_world
 
 
-# --- A: what gets stuck elsewhere ---------------------------------------------------------------------------------------
+# --- A: offers and agent states that get stuck --------------------------------------------------------------
 @pytest.mark.parametrize("end", ["ended", "abandoned", "cancelled", "expired"])
-def test_whatever_comes_after_the_end_changes_nothing_and_leaves_nothing_behind(end: str) -> None:
-    """Lesson A2: the end wins over every later event, and a thorough diagnosis finds no orphan."""
+def test_commands_after_the_end_of_a_contact_change_nothing(end: str) -> None:
+    """Lesson A2: later commands do not undo the end, and a thorough diagnosis finds no orphaned record."""
     world = a_world(None, an_agent(), ready(), a_contact(ttl_s=10 if end == "expired" else None))
     if end == "ended":
         accept(world, "c1", "ada")
@@ -60,8 +57,8 @@ def test_whatever_comes_after_the_end_changes_nothing_and_leaves_nothing_behind(
     assert world.engine.diagnose(thorough=True).errors == 0
 
 
-def test_a_desktop_that_never_answers_is_taken_out_after_one_offer_a_contact() -> None:
-    """Lesson A10: no loop of offers that fail alike, and each end says why."""
+def test_an_agent_who_never_answers_becomes_not_ready_after_one_offer() -> None:
+    """Lesson A10: offers that fail in the same way do not repeat, and each end has a reason."""
     world = a_world(None, an_agent(), ready(), a_contact())
     events = world.later(3_600)
     assert sum(isinstance(one, e.OfferMade) for one in events) == 0
@@ -72,7 +69,7 @@ def test_a_desktop_that_never_answers_is_taken_out_after_one_offer_a_contact() -
 
 
 @pytest.mark.parametrize("away", [not_ready(), offline()], ids=["not_ready", "offline"])
-def test_who_goes_away_loses_what_rings_by_default(away: c.Command) -> None:
+def test_going_not_ready_rescinds_the_offers_of_the_agent_by_default(away: c.Command) -> None:
     """Lesson A11."""
     world = a_world(None, an_agent(), ready(), a_contact())
     events = world.done(away)
@@ -83,8 +80,8 @@ def test_who_goes_away_loses_what_rings_by_default(away: c.Command) -> None:
     assert list(offers_of(with_agents(world, ["bob"]), "c1")) == ["bob"]
 
 
-def test_an_agent_removed_and_made_again_is_another_one() -> None:
-    """Lesson A16: one record, one owner of it; who has work in hand stays."""
+def test_an_agent_removed_and_created_again_starts_afresh() -> None:
+    """Lesson A16: an agent with work cannot be removed, and a new record inherits nothing."""
     world = a_world(None, an_agent(), ready(), a_contact())
     assert world.refused(c.RemoveAgent(agent_id="ada")).code is RefusalCode.AGENT_BUSY
     world.done(c.CancelContact(contact_id="c1"))
@@ -96,16 +93,16 @@ def test_an_agent_removed_and_made_again_is_another_one() -> None:
     view = world.engine.agent("ada")
     assert view is not None
     assert (view.state, view.units_used, view.offers) == (AgentState.OFFLINE, 0, ())
-    # The old session is nothing to the new record.
+    # The session of the old record does not apply to the new one.
     assert world.done(c.LoseDesktop(agent_id="ada", session_id="s1")) == []
     world.all_done(ready(), a_contact("c2"))
     assert list(offers_of(world, "c2")) == ["ada"]
     assert world.engine.check() == []
 
 
-# --- B: two at once elsewhere --------------------------------------------------------------------------------------------
+# --- B: double and overwritten assignments ------------------------------------------------------------------
 def test_a_bridge_that_fails_after_the_accept_is_offered_again_at_once() -> None:
-    """Lesson B4: the losers were told only then, and the next offer is in the same step."""
+    """Lesson B4: other offers end only with the accept, and the next offer is in the same transaction."""
     world = with_agents(World(a_policy_with_queue(broadcast=2)), ("ada", "bob"))
     world.done(a_contact())
     accept(world, "c1", "ada")
@@ -114,7 +111,7 @@ def test_a_bridge_that_fails_after_the_accept_is_offered_again_at_once() -> None
 
 
 def test_an_offer_made_under_an_older_policy_cannot_be_accepted_where_it_no_longer_holds() -> None:
-    """Lesson B6: what was right when it was offered is looked at again before anything else happens."""
+    """Lesson B6: pending offers are checked again when the policy changes, before any other command."""
     world = with_agents(World(a_policy()), ("ada",))
     world.done(a_contact())
     world.done(published(a_policy_with_queue(requires={"german": 3})))
@@ -147,9 +144,9 @@ def test_bots_are_agents_and_a_conversation_has_one_of_them_or_a_person() -> Non
     assert late.code is RefusalCode.NOT_OWNER
 
 
-# --- C, D: free and waiting; away and preferred ----------------------------------------------------------------------------
-def test_what_the_screen_says_of_an_agent_is_what_routing_goes_by() -> None:
-    """Lesson C7: one state, the same in view, reason and matching."""
+# --- C, D: free agents and waiting contacts; absent and preferred agents ------------------------------------
+def test_routing_uses_the_same_agent_state_as_the_views() -> None:
+    """Lesson C7: views, explanations and matching use one state."""
     world = a_world(None, an_agent())
     acts: tuple[c.Command, ...] = (
         ready(),
@@ -189,15 +186,15 @@ def _sticky(**step: object) -> World:
     return world
 
 
-def test_a_customer_who_comes_back_is_not_kept_for_an_agent_who_is_away() -> None:
-    """Lesson D1: the old agent is preferred for a time, and not at all when she is not there."""
+def test_a_returning_customer_is_not_reserved_for_an_agent_who_is_away() -> None:
+    """Lesson D1: the previous agent is preferred for a time, and not at all while absent."""
     world = _sticky()
     world.all_done(offline("ada"), a_contact("c2", continues="c1"))
     assert list(offers_of(world, "c2")) == ["bob"]
 
 
 def test_one_customer_on_another_channel_gets_the_same_agent() -> None:
-    """Lesson F5: what he writes goes on with what he said."""
+    """Lesson F5: a contact that continues another prefers its agent on any channel."""
     world = _sticky()
     world.done(a_contact("c2", channel="chat", continues="c1"))
     assert list(offers_of(world, "c2")) == ["ada"]
@@ -206,7 +203,7 @@ def test_one_customer_on_another_channel_gets_the_same_agent() -> None:
     assert list(offers_of(world, "c3")) == ["ada"]
 
 
-# --- F: in the core, not a plug-in -------------------------------------------------------------------------------------------
+# --- F: built into the engine -------------------------------------------------------------------------------
 def test_a_skill_with_its_level_decides_who_may_take_it() -> None:
     """Lesson F1."""
     world = World(a_policy())
@@ -216,8 +213,8 @@ def test_a_skill_with_its_level_decides_who_may_take_it() -> None:
     assert list(offers_of(world, "c1")) == ["bob"]
 
 
-def test_an_agents_limit_and_a_queue_that_holds_the_rest_in_order() -> None:
-    """Lesson F2: per agent and over all channels; who does not fit waits, and is served in turn."""
+def test_contacts_beyond_the_limit_of_an_agent_wait_in_order() -> None:
+    """Lesson F2: limits apply per agent and over all channels; contacts beyond them are served in order."""
     world = a_world(None, an_agent(channel_max={"chat": 2}), ready())
     world.all_done(*(a_contact(f"c{number}", channel="chat") for number in range(4)))
     accept(world, "c0", "ada")
@@ -227,8 +224,8 @@ def test_an_agents_limit_and_a_queue_that_holds_the_rest_in_order() -> None:
     assert [one.contact_id for one in events if isinstance(one, e.OfferMade)] == ["c2"]
 
 
-def test_a_chat_has_a_place_in_line_like_a_call() -> None:
-    """Lesson F4: the position; across channels, because the line is one."""
+def test_a_chat_has_a_position_in_the_queue_like_a_call() -> None:
+    """Lesson F4: the position counts contacts of all channels, because they wait in one order."""
     world = a_world(None, a_contact("c1"), a_contact("c2", channel="chat"), a_contact("c3"))
     views = [world.engine.contact(name) for name in ("c1", "c2", "c3")]
     assert [view.position for view in views if view is not None] == [1, 2, 3]
@@ -237,8 +234,8 @@ def test_a_chat_has_a_place_in_line_like_a_call() -> None:
     assert view is not None and view.position == 1
 
 
-def test_the_least_occupied_agent_who_is_there_gets_it() -> None:
-    """Lesson F6: by availability and workload."""
+def test_the_least_occupied_available_agent_gets_the_contact() -> None:
+    """Lesson F6: selection by availability and workload."""
     world = with_agents(
         World(a_policy_with_queue(selection=Selection.LEAST_OCCUPIED)), ("ada", "bob", "cy")
     )
@@ -252,8 +249,8 @@ def test_the_least_occupied_agent_who_is_there_gets_it() -> None:
     assert sorted(taken) == ["ada", "ada", "bob", "bob"]
 
 
-def test_who_does_not_answer_is_away_and_says_so() -> None:
-    """Lesson F8: and only then, for he may have been about to answer."""
+def test_an_agent_who_does_not_answer_becomes_not_ready_with_a_reason() -> None:
+    """Lesson F8: the agent becomes not ready at the deadline of the offer, not before."""
     world = a_world(a_policy_with_queue(rona=RonaPolicy(not_ready=True)), an_agent(), ready())
     world.done(a_contact())
     world.later(14)
@@ -262,8 +259,8 @@ def test_who_does_not_answer_is_away_and_says_so() -> None:
     assert state_of(world, "ada") is AgentState.NOT_READY
 
 
-def test_what_others_build_around_their_router_is_in_this_core() -> None:
-    """Lesson F9: automatic accept and wrap-up, transfers, a supervisor who ends an agent's work and sets his capacity."""
+def test_automation_that_other_routers_need_add_ons_for_is_built_in() -> None:
+    """Lesson F9: automatic accept and wrap-up, transfers, and supervisors who end work and set capacity."""
     queue = QueuePolicy(auto_accept=True, wrap_up_s={"voice": 20})
     world = a_world(a_policy(queues={"support": queue, "sales": queue}), an_agent(), ready())
     world.done(a_contact())
@@ -273,7 +270,7 @@ def test_what_others_build_around_their_router_is_in_this_core() -> None:
     assert view is not None and view.assignments[0].state == "wrap_up"
     world.done(c.CompleteAssignment(assignment_id="c1.1"))
     world.later(30)
-    assert owner_of(world, "c1") == "ada", "her cool-down is over"
+    assert owner_of(world, "c1") == "ada", "the cool-down of ada is over"
     world.done(an_agent(units=0))
     world.all_done(c.EndContact(contact_id="c1"), a_contact("c2"))
     world.later(60)

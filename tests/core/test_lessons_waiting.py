@@ -1,4 +1,4 @@
-"""Lessons about customers who are silent, who are away, and who had rather be called: one test a behaviour."""
+"""Lessons of other routers about customers who are silent, absent or want to be called back."""
 
 from router.model import commands as c
 from router.model.callbacks import CallbackFields, CallbackOutcome
@@ -19,7 +19,7 @@ from tests.core.world import World, a_world
 
 
 def chats(**channel: object) -> World:
-    """Two places for chats at each agent, no cool-down."""
+    """Return a policy with two chats per agent and no cool-down."""
     return a_world(
         a_policy(
             channels={"chat": a_channel(units=50, per_agent_max=2, **channel)},
@@ -29,7 +29,7 @@ def chats(**channel: object) -> World:
 
 
 def taken(world: World, contact_id: str, agent_id: str) -> str:
-    """A chat comes and that agent, the only one with room, accepts it; the assignment's id."""
+    """Submit a chat that the only agent with free capacity accepts, and return the assignment id."""
     world.done(a_contact(contact_id, channel="chat"))
     world.done(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id=agent_id))
     return f"{contact_id}.1"
@@ -41,8 +41,8 @@ def owner_of(world: World, contact_id: str) -> str | None:
     return view.agent_id
 
 
-def test_a_reply_to_an_agent_who_is_away_goes_to_somebody_who_is_there() -> None:
-    """Lesson D2: where the channel says so; at his age, and the one who is away is done with it."""
+def test_a_reply_to_an_agent_who_is_away_goes_to_an_available_agent() -> None:
+    """Lesson D2: if the channel says so, the contact is requeued at its age and the absent agent's work is completed."""
     world = chats(unpark_away=LostDesktopAction.REQUEUE)
     world.all_done(an_agent("ada"), ready("ada"))
     assignment_id = taken(world, "c1", "ada")
@@ -58,8 +58,8 @@ def test_a_reply_to_an_agent_who_is_away_goes_to_somebody_who_is_there() -> None
     assert ada is not None and not ada.assignments
 
 
-def test_a_reply_to_an_agent_who_is_there_stays_his() -> None:
-    """Lesson D2: only who is away loses it."""
+def test_a_reply_to_an_available_agent_stays_with_that_agent() -> None:
+    """Lesson D2: only an absent agent loses the contact."""
     world = chats(unpark_away=LostDesktopAction.REQUEUE)
     world.all_done(an_agent("ada"), ready("ada"))
     assignment_id = taken(world, "c1", "ada")
@@ -69,13 +69,13 @@ def test_a_reply_to_an_agent_who_is_there_stays_his() -> None:
 
 
 def test_silent_conversations_do_not_block_capacity() -> None:
-    """Lesson F7: parked, they use none of it, and nothing of them is lost."""
+    """Lesson F7: parked conversations use no capacity, and nothing of them is lost."""
     world = chats()
     world.all_done(an_agent("ada"), ready("ada"))
     silent = [taken(world, f"c{n}", "ada") for n in (1, 2)]
     world.done(a_contact("c3", channel="chat"))
     view = world.engine.contact("c3")
-    assert view is not None and view.state is ContactState.QUEUED, "she has two already"
+    assert view is not None and view.state is ContactState.QUEUED, "ada already has two"
     for assignment_id in silent:
         world.done(c.ParkAssignment(assignment_id=assignment_id, agent_id="ada"))
     world.done(c.AcceptOffer(offer_id="c3.1", agent_id="ada"))
@@ -86,13 +86,13 @@ def test_silent_conversations_do_not_block_capacity() -> None:
 
 
 def calls(**queue: object) -> World:
-    """A voice queue that offers callbacks; whoever declines or does not answer is asked again at once."""
+    """Return a policy with a voice queue that offers callbacks and has no cool-down."""
     policy = CallbackPolicy(mode=CallbackMode.AGENT_FIRST)
     return a_world(a_policy(queues={"support": a_queue(callback=policy, cool_down_s=0, **queue)}))
 
 
 def test_a_callback_is_served_exactly_when_the_call_would_have_been() -> None:
-    """Lesson F3: the virtual queue; who hangs up keeps his place, and who comes later does not pass him."""
+    """Lesson F3: a customer who hangs up for a callback keeps the position, and later contacts do not overtake."""
     orders = []
     for as_callback in (False, True):
         world = calls()
@@ -117,8 +117,8 @@ def test_a_callback_is_served_exactly_when_the_call_would_have_been() -> None:
     assert orders == [["c1", "c2", "c3", "c4"]] * 2
 
 
-def test_nobody_is_promised_an_agent_who_is_not_there() -> None:
-    """Lesson D5: the gateway can ask first, is told the same that a submit would be told, and is given a callback instead."""
+def test_availability_tells_a_gateway_that_no_agent_is_there() -> None:
+    """Lesson D5: availability gives a gateway the answer that a submit would get, and a callback is possible instead."""
     world = calls(when_nobody=WhenNobody.REFUSE)
     world.all_done(an_agent(), not_ready())
     told = world.engine.availability("support", "voice", {})
@@ -132,8 +132,8 @@ def test_nobody_is_promised_an_agent_who_is_not_there() -> None:
     assert isinstance(told, AvailabilityView) and told.takes and told.agents_ready == 1
 
 
-def test_a_queue_may_take_contacts_while_nobody_is_ready() -> None:
-    """Lesson D3: whether it does is its policy, and availability says it."""
+def test_a_queue_may_admit_contacts_while_no_agent_is_ready() -> None:
+    """Lesson D3: the policy decides whether a queue admits contacts, and availability says so."""
     for when_nobody, takes in ((WhenNobody.WAIT, True), (WhenNobody.REFUSE, False)):
         world = calls(when_nobody=when_nobody)
         world.done(an_agent())
@@ -141,8 +141,8 @@ def test_a_queue_may_take_contacts_while_nobody_is_ready() -> None:
         assert isinstance(told, AvailabilityView) and told.takes is takes
 
 
-def test_a_chat_is_told_how_long_it_will_wait() -> None:
-    """Lesson F4: an interval for this very contact, on any channel."""
+def test_a_chat_has_an_expected_wait() -> None:
+    """Lesson F4: the expected wait is an interval for the individual contact, on any channel."""
     world = chats()
     world.all_done(an_agent("ada"), ready("ada"))
     for n in (1, 2):
@@ -157,8 +157,8 @@ def test_a_chat_is_told_how_long_it_will_wait() -> None:
     assert 0 < waits[0] < waits[1]
 
 
-def test_callbacks_parking_and_opening_hours_are_in_the_core() -> None:
-    """Lesson F9: what others add by plug-ins is policy here, and one engine carries it out."""
+def test_callbacks_parking_and_opening_hours_work_together() -> None:
+    """Lesson F9: features that other routers add by plug-ins are configured in the policy."""
     keys = QueuePolicy.__struct_fields__ + ChannelPolicy.__struct_fields__
     assert {"callback", "hours", "park_max_s", "unpark_away", "interrupts", "cap"} <= set(keys)
     world = calls()

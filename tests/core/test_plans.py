@@ -1,4 +1,4 @@
-"""Plans: what each step asks for, worked out by hand, and that age, place and number in line are kept."""
+"""Routing plans: the requirement of each step, computed by hand, and that age and position are kept."""
 
 from router.core.plans import stage_at
 from router.model import commands as c
@@ -26,12 +26,12 @@ def test_steps_add_up_and_lowering_needs_no_alternative() -> None:
     assert needs(plan, 7, german=8) == ({"english": 3}, []), "beyond the end: the last step"
 
 
-def test_levels_lower_and_never_raise_or_ask_for_more() -> None:
+def test_levels_lower_a_requirement_and_never_raise_it() -> None:
     plan = (StepPolicy(levels={"english": 9, "loans": 4}),)
     assert needs(plan, 0) == ({"english": 5}, [])
 
 
-def test_what_was_asked_before_stays_as_an_alternative_until_a_step_says_no() -> None:
+def test_earlier_requirements_stay_as_alternatives_unless_a_step_drops_them() -> None:
     plan = (
         StepPolicy(for_s=1),
         StepPolicy(for_s=1, skills={"spanish": 3}),
@@ -55,7 +55,7 @@ def a_planned_world(*steps: StepPolicy, **queue: object) -> World:
     )
 
 
-def test_a_step_keeps_age_and_place_in_line() -> None:
+def test_a_step_keeps_the_age_and_the_position() -> None:
     world = a_planned_world(StepPolicy(for_s=10), StepPolicy(remove_skills=("german",)))
     first = world.done(a_contact("c1", skills={"german": 1}))[0]
     world.later(1)
@@ -68,8 +68,8 @@ def test_a_step_keeps_age_and_place_in_line() -> None:
     assert made.waited_ms == 21_000 and view.orig_seq == 2, first
 
 
-def test_missed_steps_follow_at_once_when_an_offer_ends_late() -> None:
-    """The step's time runs on while it is offered, and each begins when the one before ended."""
+def test_missed_steps_are_caught_up_when_an_offer_ends_late() -> None:
+    """Check that the time of a step continues during an offer, and that each step begins when the previous one ended."""
     world = a_planned_world(
         StepPolicy(for_s=5),
         StepPolicy(for_s=5, add_priority_s=1),
@@ -105,7 +105,7 @@ def test_an_empty_preference_is_not_waited_for() -> None:
     assert isinstance(made, OfferMade) and made.agent_id == "ada"
 
 
-def test_who_is_removed_is_waited_for_no_longer() -> None:
+def test_a_removed_preferred_agent_is_not_waited_for() -> None:
     world = a_planned_world(StepPolicy(for_s=60, prefer_agents=("ada",)), StepPolicy())
     world.all_done(an_agent("ada", channel_max={"voice": 1}), ready("ada"))
     world.all_done(a_contact("c0"), c.AcceptOffer(offer_id="c0.1", agent_id="ada"))

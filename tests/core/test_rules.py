@@ -1,4 +1,4 @@
-"""Entry rules and conditions on agents in the core: what decides is recorded, counted, replayed and explained."""
+"""Entry rules and conditions on agents: their results are recorded, counted, replayed and explained."""
 
 from typing import Any, NoReturn
 
@@ -47,7 +47,7 @@ def queued(world: World, command: c.EnqueueContact) -> e.ContactQueued:
     return event
 
 
-# --- which rule -------------------------------------------------------------------------------------------------------
+# --- which rule ---------------------------------------------------------------------------------------------
 def test_the_event_names_the_rule_and_those_that_failed() -> None:
     world = World(with_rules("contact.age > 60", 'contact.tier == "gold"'))
     event = queued(world, comes(tier="gold"))
@@ -57,19 +57,19 @@ def test_the_event_names_the_rule_and_those_that_failed() -> None:
     assert (view.rule, view.failed_rules) == (why.rule, why.failed_rules) == ("rule1", ("rule0",))
 
 
-def test_where_every_rule_fails_the_contact_goes_to_the_default() -> None:
+def test_a_contact_goes_to_the_default_queue_if_every_rule_fails() -> None:
     world = World(with_rules("contact.age > 60", "100 / contact.age > 1"))
     event = queued(world, comes(age=0))
     assert (event.queue_id, event.rule, event.by_default) == ("support", None, True)
     assert event.failed_rules == ("rule1",)
 
 
-def test_without_a_default_a_contact_that_no_rule_takes_is_refused() -> None:
+def test_a_contact_that_no_rule_matches_is_refused_without_a_default_queue() -> None:
     world = World(with_rules("contact.age > 60", default_queue=None))
     assert world.refused(comes()).code is RefusalCode.NO_QUEUE
 
 
-def test_a_named_queue_asks_no_rule() -> None:
+def test_a_named_queue_evaluates_no_rule() -> None:
     world = World(with_rules("true"))
     event = queued(world, a_contact(queue_id="support"))
     assert (event.rule, event.failed_rules, event.by_default) == (None, (), False)
@@ -86,7 +86,7 @@ def test_rules_see_the_queues_as_they_are() -> None:
     assert queued(world, comes("c4")).queue_id == "vip"
 
 
-def test_rules_see_who_is_there_for_a_contact_of_this_channel() -> None:
+def test_rules_read_the_ready_agents_of_the_channel() -> None:
     world = World(with_rules("queues.support.agents_free == 0 && queues.support.agents_ready > 0"))
     assert queued(world, comes("c1")).by_default
     world.all_done(an_agent("ada"), ready("ada"))
@@ -98,7 +98,7 @@ def test_rules_see_who_is_there_for_a_contact_of_this_channel() -> None:
     assert queued(world, comes("c4")).by_default
 
 
-def test_every_fact_of_a_queue_can_be_asked_for() -> None:
+def test_every_fact_of_a_queue_can_be_queried() -> None:
     assert READERS.keys() == QUEUE_FACTS.keys()
     world = World(with_rules())
     for name, kind in QUEUE_FACTS.items():
@@ -106,7 +106,7 @@ def test_every_fact_of_a_queue_can_be_asked_for() -> None:
         assert value is None or type(value) is {"bool": bool, "int": int, "string": str}[kind]
 
 
-def test_asking_a_queue_changes_nothing() -> None:
+def test_querying_a_queue_changes_nothing() -> None:
     world = World(with_rules())
     before = world.engine.digest()
     for name in QUEUE_FACTS:
@@ -114,8 +114,8 @@ def test_asking_a_queue_changes_nothing() -> None:
     assert world.engine.digest() == before and world.engine.check() == []
 
 
-# --- memory -----------------------------------------------------------------------------------------------------------
-def test_the_same_facts_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+# --- cache of results ---------------------------------------------------------------------------------------
+def test_the_same_attributes_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     holds = Program.holds
 
@@ -132,7 +132,7 @@ def test_the_same_facts_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == ["contact.age > 60", 'contact.tier == "gold"']
 
 
-def test_the_memory_is_bounded_and_forgetting_changes_no_answer() -> None:
+def test_the_result_cache_is_bounded_and_eviction_changes_no_answer() -> None:
     classifier = Classifier(with_rules("contact.age > 60"))
     for age in range(2 * MEMO_ENTRIES_MAX + 10):
         decided = classifier.classify("voice", {"age": age}, lambda queue_id, name: None)
@@ -141,23 +141,23 @@ def test_the_memory_is_bounded_and_forgetting_changes_no_answer() -> None:
     assert memo is not None and len(memo._outcomes) <= MEMO_ENTRIES_MAX
 
 
-# --- replay -----------------------------------------------------------------------------------------------------------
-def test_a_replay_asks_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+# --- replay -------------------------------------------------------------------------------------------------
+def test_replay_evaluates_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(with_rules("queues.support.waiting > 0", "contact.age > 60"))
     for place, age in enumerate((1, 70, 5)):
         world.done(comes(f"c{place}", age=age))
     world.done(comes("c9"))
     digest = world.engine.digest()
 
-    def nobody_asks(*_: object) -> NoReturn:
-        raise AssertionError("a rule was asked in a replay")
+    def must_not_be_evaluated(*_: object) -> NoReturn:
+        raise AssertionError("a rule was evaluated during replay")
 
-    monkeypatch.setattr(Classifier, "classify", nobody_asks)
-    monkeypatch.setattr(Program, "holds", nobody_asks)
+    monkeypatch.setattr(Classifier, "classify", must_not_be_evaluated)
+    monkeypatch.setattr(Program, "holds", must_not_be_evaluated)
     assert world.replayed().digest() == digest
 
 
-def test_an_old_journal_with_an_expression_that_is_refused_today_can_be_read() -> None:
+def test_a_journal_with_an_expression_that_is_now_invalid_can_be_replayed() -> None:
     policy = with_rules("some.old == language", "true")
     engine = Engine()
     engine.replay([e.PolicyPublished(version=1, policy=policy, drain_to={})], 1, START_MS)
@@ -167,7 +167,7 @@ def test_an_old_journal_with_an_expression_that_is_refused_today_can_be_read() -
     assert (event.rule, event.failed_rules) == ("rule1", ("rule0",))
 
 
-def test_counts_survive_a_snapshot_and_start_anew_with_a_policy() -> None:
+def test_rule_counts_survive_a_snapshot_and_restart_with_a_policy() -> None:
     policy = with_rules("contact.age > 60", 'contact.tier == "gold"')
     world = World(policy)
     world.all_done(comes("c1", age=70), comes("c2", tier="gold"), comes("c3"))
@@ -186,7 +186,7 @@ def test_counts_survive_a_snapshot_and_start_anew_with_a_policy() -> None:
     assert contact is not None and contact.rule == "rule0"
 
 
-# --- publishing -------------------------------------------------------------------------------------------------------
+# --- publishing ---------------------------------------------------------------------------------------------
 def test_the_core_refuses_a_policy_with_a_wrong_expression() -> None:
     outcome = Engine().handle(published(with_rules("true &&\n contact.agee > 1")), START_MS)
     assert isinstance(outcome.answer, Refused)
@@ -195,13 +195,13 @@ def test_the_core_refuses_a_policy_with_a_wrong_expression() -> None:
     assert "at 2:2 of the expression" in (outcome.answer.detail or "")
 
 
-# --- agents -----------------------------------------------------------------------------------------------------------
+# --- agents -------------------------------------------------------------------------------------------------
 def with_condition(text: str) -> Policy:
     queues = {"support": a_queue(), "vip": a_queue(agents_when=text)}
     return with_rules(queues=queues)
 
 
-def test_only_agents_whose_facts_fit_get_a_contact() -> None:
+def test_only_agents_whose_attributes_match_get_a_contact() -> None:
     world = World(with_condition("agent.desk > 2"))
     world.all_done(an_agent("ada", attributes={"desk": 1}), ready("ada"))
     world.all_done(an_agent("bob"), ready("bob"), a_contact("c1", queue_id="vip"))
@@ -215,7 +215,7 @@ def test_only_agents_whose_facts_fit_get_a_contact() -> None:
     assert world.replayed().digest() == world.engine.digest()
 
 
-def test_an_offer_is_taken_back_when_a_new_policy_asks_for_other_facts() -> None:
+def test_a_new_policy_rescinds_offers_whose_agents_no_longer_match() -> None:
     world = World(with_condition("agent.desk > 2"))
     world.all_done(an_agent("ada", attributes={"desk": 3}), ready("ada"))
     world.done(a_contact("c1", queue_id="vip"))
@@ -233,7 +233,9 @@ def test_a_value_that_the_policy_no_longer_allows_counts_as_missing() -> None:
     assert any(isinstance(event, e.OfferMade) for event in events)
 
 
-def test_agents_with_the_same_facts_share_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agents_with_the_same_attributes_share_an_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked = []
     holds = Program.holds
 
@@ -253,7 +255,7 @@ def test_agents_with_the_same_facts_share_an_answer(monkeypatch: pytest.MonkeyPa
     assert sorted(str(values) for values in asked) == ["{'agent.desk': 0}", "{'agent.desk': 1}"]
 
 
-# --- the diagnosis ----------------------------------------------------------------------------------------------------
+# --- diagnosis ----------------------------------------------------------------------------------------------
 def finding(world: World | Engine, code: FindingCode) -> Any:
     engine = world.engine if isinstance(world, World) else world
     (found,) = (one for one in engine.diagnose().findings if one.code is code)
@@ -264,7 +266,7 @@ def codes(engine: Engine) -> set[FindingCode]:
     return {one.code for one in engine.diagnose().findings}
 
 
-def test_a_queue_whose_facts_nobody_has_is_found() -> None:
+def test_the_doctor_finds_a_queue_whose_condition_no_agent_meets() -> None:
     world = World(with_condition("agent.desk > 2"))
     world.all_done(an_agent("ada", attributes={"desk": 1}), ready("ada"))
     found = finding(world, FindingCode.QUEUE_WITHOUT_AGENTS)
@@ -274,7 +276,7 @@ def test_a_queue_whose_facts_nobody_has_is_found() -> None:
     assert finding(world, FindingCode.CONTACTS_NOBODY_QUALIFIED).severity is Severity.ERROR
 
 
-def test_the_nearest_agents_may_lack_only_the_facts() -> None:
+def test_the_nearest_agents_may_lack_only_attributes() -> None:
     queues = {
         "support": a_queue(),
         "vip": a_queue(agents_when="agent.desk > 2", requires={"english": 3}),
@@ -285,7 +287,7 @@ def test_the_nearest_agents_may_lack_only_the_facts() -> None:
     assert found.nearest_agents == 1
 
 
-def test_an_agent_who_serves_only_a_queue_that_does_not_want_him_has_no_work() -> None:
+def test_the_doctor_finds_an_agent_whose_only_queue_excludes_the_agent() -> None:
     world = World(with_condition("agent.desk > 2"))
     world.all_done(an_agent("ada", queues=("vip",)), an_agent("bob", attributes={"desk": 3}))
     found = finding(world, FindingCode.AGENTS_WITHOUT_WORK)
@@ -300,7 +302,7 @@ def an_engine(policy: Policy, *contacts: c.EnqueueContact) -> Engine:
     return engine
 
 
-def test_a_rule_that_fails_often_is_found() -> None:
+def test_the_doctor_finds_a_rule_that_fails_often() -> None:
     policy = with_rules("contact.age > 60")
     few = an_engine(policy, *(comes(f"c{number}") for number in range(19)))
     assert FindingCode.RULE_FAILS_OFTEN not in codes(few)
@@ -308,7 +310,7 @@ def test_a_rule_that_fails_often_is_found() -> None:
     assert "20 of 20 contacts" in finding(many, FindingCode.RULE_FAILS_OFTEN).message
 
 
-def test_a_rule_that_never_matched_is_found_once_enough_has_come() -> None:
+def test_the_doctor_finds_a_rule_that_never_matched_after_enough_contacts() -> None:
     policy = with_rules("contact.age > 60", "contact.age > 10")
     engine = an_engine(policy, *(comes(f"c{number}", age=20) for number in range(999)))
     assert FindingCode.RULE_NEVER_MATCHED not in codes(engine)

@@ -1,4 +1,4 @@
-"""Every table as a full product: each pair of state and event is a row, or it is illegal."""
+"""Transition tables tested as full products: each pair of state and event is in the table or illegal."""
 
 from collections.abc import Iterable, Mapping
 from itertools import product
@@ -21,7 +21,7 @@ TABLES: dict[str, tuple[Table, tuple[Any, ...]]] = {
     "queue": (QUEUE, (None, *QueueState)),
 }
 
-# What may happen, written a second time, by event: the states before it, and the state after it ("=": the same).
+# The legal transitions, written independently: by event, the states before it and the state after it ("=": unchanged).
 LATER = "callback_scheduled"
 LIVE = ("queued", "offered", "assigned", LATER)
 WAITING = ("queued", "offered")
@@ -80,7 +80,7 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "queue.closed": (("open", "closed"), "closed"),
     },
 }
-# Rows whose result depends on the state before.
+# Transitions whose result depends on the state before.
 MORE: dict[str, set[tuple[str | None, str, str]]] = {
     "contact": {
         ("queued", "offer.made", "offered"),
@@ -125,7 +125,9 @@ def pairs() -> Iterable[tuple[str, Any, type]]:
 
 
 @pytest.mark.parametrize(("name", "state", "event_type"), list(pairs()))
-def test_every_pair_is_a_row_or_illegal(name: str, state: Any, event_type: type) -> None:
+def test_every_pair_of_state_and_event_is_in_the_table_or_illegal(
+    name: str, state: Any, event_type: type
+) -> None:
     table, states = TABLES[name]
     allowed = {(before, event): after for before, event, after in expected(name)}
     after = allowed.get((state, tag(event_type)))
@@ -141,7 +143,7 @@ def test_every_pair_is_a_row_or_illegal(name: str, state: Any, event_type: type)
         assert step(table, state, event_type) in states
 
 
-def test_nothing_follows_a_terminal_state() -> None:
+def test_no_transition_leaves_a_terminal_state() -> None:
     over = [state for state in ContactState if state.is_terminal]
     assert len(over) == 4
     for table, ends in (
@@ -160,7 +162,7 @@ def test_every_state_can_be_reached() -> None:
         assert targets == set(states) - {None}
 
 
-def test_an_agent_who_is_ready_does_not_become_ready() -> None:
+def test_a_ready_agent_cannot_become_ready() -> None:
     assert (AgentState.READY, AgentState.READY) not in AGENT_MOVES
     assert {
         (before, after) for before in AgentState for after in AgentState if before != after

@@ -1,6 +1,8 @@
-"""The reference: may this agent take this contact now, and what does he lack? Slow and obvious.
+"""Reference implementation of eligibility: which conditions for offering a contact to an agent are not met.
 
-``why`` answers with it, and a property test holds the indexes to it: they offer exactly where nothing is lacking.
+Every condition is computed from the records of the agent and the contact, one after the other, which is too slow for the hot
+path. The ``why`` queries explain decisions with it, and a property test compares the index with it: the router offers a
+contact exactly where this module finds no unmet condition.
 """
 
 from router.core import caps
@@ -13,7 +15,7 @@ from router.model.views import Lack
 
 
 def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> list[Lack]:
-    """Everything that keeps the contact from him at this time; empty = he could take it now."""
+    """Return every unmet condition at this time; empty if the agent can take the contact now."""
     return (
         lacks_qualification(state, agent, contact)
         + lacks_readiness(agent)
@@ -26,7 +28,7 @@ def lacks(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
 
 
 def lacks_open_queue(state: RoutingState, contact: Contact) -> list[Lack]:
-    """It is held back until its queue opens."""
+    """Return ``closed`` if the contact waits for its queue to open."""
     if not contact.held:
         return []
     hours = state.hours.get(contact.queue_id)
@@ -34,7 +36,7 @@ def lacks_open_queue(state: RoutingState, contact: Contact) -> list[Lack]:
 
 
 def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
-    """What does not change by waiting: queues, facts, skills, levels, channels."""
+    """Return the unmet conditions that do not change by waiting: queue, attributes, skills, levels and channel."""
     found: list[Lack] = []
     if agent.queues is not None and contact.queue_id not in agent.queues:
         found.append(Lack(code="queue"))
@@ -53,7 +55,7 @@ def lacks_qualification(state: RoutingState, agent: Agent, contact: Contact) -> 
 
 
 def lacks_skills(policy: Policy, agent: Agent, needs: Needs) -> list[Lack]:
-    """The skills and levels of a requirement that he has not got."""
+    """Return the skills and levels of a requirement that the agent does not have."""
     found: list[Lack] = []
     for skill, level in needs:
         has = agent.skills.get(skill) if skill in policy.skills else None
@@ -65,12 +67,12 @@ def lacks_skills(policy: Policy, agent: Agent, needs: Needs) -> list[Lack]:
 
 
 def qualified(state: RoutingState, agent: Agent, contact: Contact) -> bool:
-    """Whether he may take it at all, whatever he does now."""
+    """Return whether the agent qualifies for the contact, regardless of the agent's present state."""
     return not lacks_qualification(state, agent, contact)
 
 
 def lacks_readiness(agent: Agent) -> list[Lack]:
-    """State, desktop, queued next state."""
+    """Return the unmet conditions of state, desktop presence and pending next state."""
     found: list[Lack] = []
     if agent.state is not AgentState.READY:
         found.append(Lack(code="state", until_ms=agent.return_at_ms))
@@ -82,16 +84,17 @@ def lacks_readiness(agent: Agent) -> list[Lack]:
 
 
 def _units(state: RoutingState, agent: Agent) -> int:
-    """His own, else the policy's."""
+    """Return the capacity units of the agent, or the default of the policy."""
     if agent.own_units is not None or state.policy is None:
         return agent.own_units or 0
     return state.policy.agents.units
 
 
 def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack]:
-    """Units, the channel's maximum, channels that block or interrupt it – with the items that use them up.
+    """Return the unmet capacity conditions with the offers and assignments that use the capacity up.
 
-    What is interrupted, or would be by one more item of this channel, uses nothing and blocks nothing.
+    Checks units, the maximum of the channel, and channels that block or interrupt it. Work that is interrupted, or would be
+    by one more item of this channel, uses no units and blocks no channel.
     """
     found: list[Lack] = []
     channels = state.index.channels
@@ -129,7 +132,7 @@ def lacks_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Lack
 
 
 def lacks_opening(state: RoutingState, agent: Agent, channel: str, at_ms: int) -> list[Lack]:
-    """Channels that he has paused, and caps on what he takes within a time."""
+    """Return ``paused`` if the agent has paused the channel, and every rate cap that is reached."""
     found: list[Lack] = []
     if channel in agent.paused:
         found.append(Lack(code="paused", channel=channel))
@@ -165,7 +168,7 @@ def _pair(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> li
 
 
 def _dialling(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]:
-    """Customers called before an agent has them: never more than there are agents whose turn it was."""
+    """Return ``dialling`` if another customer is being called on behalf of the agent: at most one at a time."""
     if not state.index.is_dialled_for(agent.agent_id, contact):
         return []
     other = state.contacts[state.index.dialling[agent.agent_id]].callback
@@ -173,7 +176,7 @@ def _dialling(state: RoutingState, agent: Agent, contact: Contact) -> list[Lack]
 
 
 def fits_now(state: RoutingState, agent: Agent, channel: str) -> bool:
-    """Ready, present, with capacity for the channel, which is open to him; skills and queues apart."""
+    """Return whether the agent is ready, present and has capacity on an open channel, regardless of skills and queues."""
     barred = agent.channel_max.get(channel) == 0
     return not (
         barred

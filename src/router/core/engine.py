@@ -1,4 +1,20 @@
-"""The door of the core: one engine a workspace. Everything that happens goes through ``handle``."""
+"""The routing engine of one workspace: the single entry point of the core.
+
+Theory of operation
+-------------------
+An ``Engine`` owns one ``RoutingState`` and changes it in exactly two ways. ``handle`` carries out a command at a time that
+the caller supplies: it fires the timers that are due, decides the command (``commands``), applies every resulting event to
+the state at once (``events``) and then matches waiting contacts with free agents (``match_all``) until no pair is left.
+``replay`` applies the events of one journaled record without deciding anything. Both lead to the same state, because the
+event handlers are the only code that changes it.
+
+Everything else is a query and leaves the state as it is. The engine is synchronous and not thread-safe: one writer task
+calls it. Time never runs backwards (asserted), and the engine reads no clock, so the same commands at the same times
+produce the same events, byte for byte.
+
+The cost of ``handle`` depends on what the command changes, not on the number of waiting contacts. ``contacts``, ``agents``,
+``digest``, ``snapshot`` and ``check_invariants`` walk the whole state.
+"""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -41,14 +57,14 @@ from router.model.views import (
     WorkspaceView,
 )
 
-# An AdvanceTime fires at most so many timers: ten thousand deadlines at once must not hold everybody else up.
+# Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
 _TIMERS_PER_ADVANCE_MAX: Final = 64
 
 _NO_FORECASTS: Final = ForecastCounts()
 
 
 def digest_of(parts: Iterable[bytes]) -> str:
-    """The digest of the state that these are the bytes of."""
+    """Return the hex digest of a serialised state, given its parts in order."""
     digest = blake2b(digest_size=16)
     for part in parts:
         digest.update(part)
@@ -56,25 +72,26 @@ def digest_of(parts: Iterable[bytes]) -> str:
 
 
 class Engine:
-    """The routing engine of one workspace: deterministic, synchronous, single-threaded."""
+    """Route the contacts of one workspace: deterministic, synchronous, single-threaded."""
 
     def __init__(self, state: RoutingState | None = None) -> None:
         if state is None:
             state = RoutingState()
             state.index, state.timers = Index(state), Timers(state)
         self._state = state
-        # One for all commands: it has nothing of its own but what ``handle`` gives it.
+        # Reused for every command: a transaction holds nothing but what ``handle`` sets.
         self._step = Step(state, state.at_ms)
         self._imaged_step = ImagedStep(state, state.at_ms)
 
-    # --- what happens ------------------------------------------------------------
+    # --- changing the state ------------------------------------------------------
     def handle(self, command: Command, at_ms: int) -> Outcome:
-        """Carry out one command at one time. Due timers fire first; what can be matched is matched before it returns.
+        """Carry out one command at a time; fire due timers before it and match all possible pairs after it.
 
-        ``at_ms`` never goes back (asserted). A refusal leaves no event but those of timers that were due.
+        ``at_ms`` is the time in milliseconds and must not be less than in the previous call (asserted). A refused command
+        produces no event, but the returned outcome may hold the events of timers that were due.
         """
         state = self._state
-        assert at_ms >= state.at_ms, "the clock never goes back"
+        assert at_ms >= state.at_ms, "time must not decrease"
         first_seq = state.seq + 1
         step = self._step if state.imaging is None else self._imaged_step
         state.at_ms = step.at_ms = at_ms
@@ -86,7 +103,7 @@ class Engine:
             _fire_due(step, _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else None)
             settle(step)
         answer = DECIDE[kind](step, command)
-        # A command may bring back a deadline that has passed meanwhile: it counts before anybody is matched.
+        # A command may re-add a deadline that has already passed: it fires before matching.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
             _fire_due(step, None)
         if index.newcomer is not None:
@@ -98,14 +115,17 @@ class Engine:
         return Outcome(answer, first_seq, at_ms, events)
 
     def next_deadline_ms(self) -> int | None:
-        """When ``AdvanceTime`` is due next; none: never. Only the writer asks."""
+        """Return when ``AdvanceTime`` is due next, in milliseconds; None if no timer is pending."""
         return self._state.timers.next_ms()
 
     def replay(self, events: Sequence[Event], first_seq: int, at_ms: int) -> None:
-        """Take in one journaled record: the state afterwards is the same as when it was decided."""
+        """Apply the events of one journaled record; the state afterwards equals the state when it was decided.
+
+        ``first_seq`` must continue the sequence and ``at_ms`` must not decrease (both asserted).
+        """
         state = self._state
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
-        assert at_ms >= state.at_ms, "the clock never goes back"
+        assert at_ms >= state.at_ms, "time must not decrease"
         state.at_ms = at_ms
         if state.imaging is not None:
             state.imaging.give_up()
@@ -113,71 +133,74 @@ class Engine:
             state.index.refresh(state.agents[agent_id])
         for event in events:
             apply(state, event)
-        # What was to be matched has been: the record says how.
+        # The record already contains the matches that these work lists would lead to.
         state.index.freed.clear()
         state.index.seeking.clear()
         state.index.left.clear()
 
-    # --- the whole ------------------------------------------------------------
+    # --- the state as a whole ------------------------------------------------------
     @property
     def seq(self) -> int:
-        """The number of the last event; 0 = none yet."""
+        """The sequence number of the last event; 0 before the first one."""
         return self._state.seq
 
     @property
     def at_ms(self) -> int:
-        """The time of the last step."""
+        """The time of the last command or replayed record, in milliseconds."""
         return self._state.at_ms
 
     @property
     def records(self) -> int:
-        """How many contacts and agents there are: what a snapshot costs."""
+        """The number of contacts and agents on record, to which the cost of a snapshot is proportional."""
         return len(self._state.contacts) + len(self._state.agents)
 
     def snapshot(self) -> bytes:
-        """The state as bytes; the same state gives the same bytes."""
+        """Return the state as bytes; equal states give equal bytes."""
         return snapshot.dump(self._state)
 
     def image(self) -> Imaging:
-        """The same in pieces: begun now, made while commands are carried out. One at a time (asserted)."""
+        """Begin a snapshot of the present state that is built in pieces between commands. One at a time (asserted)."""
         return Imaging(self._state)
 
     @classmethod
     def restore(cls, data: bytes) -> "Engine":
-        """An engine with exactly that state."""
+        """Return an engine with exactly the state of a snapshot."""
         return cls(snapshot.load(data))
 
     def digest(self) -> str:
-        """A hash of the state; equal for live, replayed and restored engines at the same seq."""
+        """Return a hash of the state; equal for live, replayed and restored engines at the same ``seq``."""
         return digest_of((snapshot.dump(self._state),))
 
     def check(self) -> list[str]:
-        """Broken invariants as sentences; empty = sound. Slow: for tests, simulator and ``router verify``."""
+        """Return the broken invariants as sentences; empty if there are none.
+
+        Checks every record and recomputes every index: for tests, the simulator and ``router verify``.
+        """
         return broken(self._state)
 
-    # --- questions: none of these changes anything ----------------------------------------------------------------
+    # --- queries: none of these changes the state -------------------------------------------------------------------
     @property
     def policy(self) -> Policy | None:
-        """The policy in force; none before the first one."""
+        """The policy in force; None before the first publication."""
         return self._state.policy
 
     @property
     def policy_version(self) -> int:
-        """1, 2, 3…; 0 before the first policy."""
+        """The version of the policy in force: 1, 2, 3…; 0 before the first publication."""
         return self._state.policy_version
 
     @property
     def shadow_policy(self) -> Policy | None:
-        """The policy that runs beside it and decides nothing; none where there is none."""
+        """The shadow policy, which is evaluated in parallel and decides nothing; None if none is set."""
         return self._state.shadow_policy
 
     @property
     def shadow_seq(self) -> int:
-        """The event that set the shadow policy; 0: there is none."""
+        """The sequence number of the event that set the shadow policy; 0 if none is set."""
         return self._state.shadow_seq
 
     def contact(self, contact_id: str) -> ContactView | None:
-        """One contact, live or ended within retention."""
+        """Return one contact, live or ended within retention."""
         contact = self._state.contacts.get(contact_id)
         return None if contact is None else views.one_contact_view(self._state, contact)
 
@@ -189,7 +212,7 @@ class Engine:
         after: str = "",
         limit: int = 100,
     ) -> list[ContactView]:
-        """Contacts by ascending id, those after the id ``after``."""
+        """Return up to ``limit`` contacts whose ids are greater than ``after``, in ascending order of id."""
         state_ = self._state
         names = sorted(
             name
@@ -204,12 +227,12 @@ class Engine:
         ]
 
     def agent(self, agent_id: str) -> AgentView | None:
-        """One agent."""
+        """Return one agent."""
         agent = self._state.agents.get(agent_id)
         return None if agent is None else views.agent_view(self._state, agent)
 
     def agents(self, *, after: str = "", limit: int = 100) -> list[AgentView]:
-        """Agents by ascending id."""
+        """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
         names = sorted(self._state.agents)
         start = bisect_right(names, after)
         return [
@@ -218,7 +241,10 @@ class Engine:
         ]
 
     def attached_sessions(self) -> list[tuple[str, str]]:
-        """(agent id, session id) of every agent whose desktop counts as attached: after a restart none of them is."""
+        """Return the (agent id, session id) of every agent whose desktop is recorded as attached.
+
+        After a restart no desktop is connected yet, so the caller reports these sessions as lost.
+        """
         return [
             (agent.agent_id, agent.session_id or "")
             for agent in self._state.agents.values()
@@ -226,7 +252,7 @@ class Engine:
         ]
 
     def queue(self, queue_id: str) -> QueueView | None:
-        """One queue."""
+        """Return one queue."""
         policy = self._state.policy
         if policy is None or queue_id not in policy.queues:
             return None
@@ -242,10 +268,11 @@ class Engine:
         strict_class: int = 0,
         at_ms: int = 0,
     ) -> ExpectedWait | Refused:
-        """How long a contact would wait that came now.
+        """Estimate how long a contact that arrived now would wait.
 
-        ``channel``: none: the queue's most common channel, and its most common class where no skills are named. ``at_ms``: now,
-        where that is later than the last step. Refused like a submit: an unknown queue, channel or skill, a value out of range.
+        Without ``channel`` the queue's most common channel is used, and without ``skills`` its most common requirement class.
+        ``at_ms`` is the present time where that is later than the last command. Refused like a submit: an unknown queue,
+        channel or skill, or a value out of range.
         """
         return newcomer.expected_wait_asked(
             self._state,
@@ -258,11 +285,11 @@ class Engine:
         )
 
     def forecast(self, contact_id: str) -> Forecast | None:
-        """What was foreseen of a contact when it came; none: nothing, or its wait is over."""
+        """Return the forecast made when the contact arrived; None if there was none or its wait is over."""
         return self._state.learned.pending.get(contact_id)
 
     def forecasts(self) -> dict[str, tuple[ForecastCounts, int | None]]:
-        """By queue, what became of its forecasts (a copy), and the median wait that a newcomer has to expect."""
+        """Return by queue a copy of its forecast counts and the median wait expected of a contact that arrives now."""
         state = self._state
         return {
             queue_id: (
@@ -275,28 +302,31 @@ class Engine:
     def availability(
         self, queue_id: str, channel: str | None = None, skills: dict[str, int] | None = None
     ) -> AvailabilityView | Refused:
-        """What such a contact would find in a queue now; refused: the queue, channel or a skill is unknown."""
+        """Return what a contact with these skills would find in a queue now.
+
+        Refused if the queue, the channel or a skill is unknown.
+        """
         return availability(self._state, queue_id, channel, skills or {})
 
     def workspace(self) -> WorkspaceView:
-        """Everything in figures."""
+        """Return the counts of the whole workspace."""
         return views.workspace_view(self._state)
 
     def rules(self) -> RulesView:
-        """The entry rules of the policy in force, and how many contacts each has classified."""
+        """Return the entry rules of the policy in force with the number of contacts that each has classified."""
         return views.rules_view(self._state)
 
     def queue_fact(self, queue_id: str, channel: str, name: str) -> FactValue | None:
-        """What a rule would be told now of a declared queue; None: there is no value."""
+        """Return the value that a rule would read now for a fact of a declared queue; None if there is no value."""
         return READERS[name](self._state, queue_id, channel)
 
     def why(self, contact_id: str) -> ContactWhy | None:
-        """Why a contact is where it is, by the rules that route."""
+        """Explain why a contact is in its present state, by the rules that route it."""
         contact = self._state.contacts.get(contact_id)
         return None if contact is None else why.why_contact(self._state, contact)
 
     def why_agent(self, contact_id: str, agent_id: str) -> AgentWhy | None:
-        """Why this agent, or why not. None: one of them is unknown."""
+        """Explain why an agent can or cannot take a contact; None if either is unknown."""
         contact = self._state.contacts.get(contact_id)
         agent = self._state.agents.get(agent_id)
         if contact is None or agent is None:
@@ -304,16 +334,16 @@ class Engine:
         return why.why_agent(self._state, contact, agent)
 
     def diagnose(self, *, at_ms: int | None = None, thorough: bool = False) -> Diagnosis:
-        """What is not as it should be: who waits in vain, who has nothing to do, what has no effect.
+        """Report problems: contacts that no agent can take, agents without work, policy entries without effect.
 
-        ``at_ms``: the time that waits are counted to; none: that of the last step. ``thorough``: with every invariant, as slow
-        as ``check``.
+        Waits are measured up to ``at_ms``, by default the time of the last command. ``thorough`` also checks every invariant
+        and is then as slow as ``check_invariants``.
         """
         return diagnose(self._state, at_ms=at_ms, thorough=thorough)
 
 
 def _fire_due(step: Step, limit: int | None) -> None:
-    """Carry out the timers that are due, at most so many; none: all of them."""
+    """Fire the timers that are due, at most ``limit`` of them; all if it is None."""
     timers, at_ms = step.state.timers, step.at_ms
     while limit != 0 and (entry := timers.due(at_ms)) is not None:
         fire(step, entry)

@@ -1,6 +1,6 @@
-"""Facts of agents as numbers that have an order: what ``selection: by_facts`` compares.
+"""Agent attributes as ordered numbers, which ``selection: by_attributes`` compares.
 
-Only facts that some queue orders by are looked at, and a value that is not of the declared type counts as missing.
+Only attributes that some queue orders by are considered. A value that is not of the declared type counts as missing.
 """
 
 from typing import Final, TypeAlias
@@ -24,7 +24,7 @@ _MISSING: Final = (1, 0)
 
 
 def ordering_facts(policy: Policy) -> OrderingFacts:
-    """The facts that decide between agents somewhere, by name; empty where no queue has such a rule."""
+    """Return the attributes that some queue orders agents by, keyed by name; empty if no queue does."""
     if Selection.BY_FACTS not in selections_of(policy):
         return {}
     names = {step.fact for queue in policy.queues.values() for step in queue.order_by}
@@ -32,7 +32,7 @@ def ordering_facts(policy: Policy) -> OrderingFacts:
 
 
 def fact_places(facts: OrderingFacts, attributes: dict[str, FactValue]) -> FactPlaces:
-    """The agent's values of these facts as whole numbers; what he lacks is left out."""
+    """Return the agent's values of these attributes as whole numbers, without those that are missing."""
     return tuple(
         (name, _place(fact, attributes[name]))
         for name, fact in facts.items()
@@ -47,7 +47,7 @@ def _place(fact: FactPolicy, value: FactValue) -> int:
 def facts_key(
     places: dict[str, int], order_by: tuple[FactOrder, ...]
 ) -> tuple[tuple[int, int], ...]:
-    """Smaller is chosen first; who lacks a fact comes last in it."""
+    """Return the sort key of an agent: smaller is chosen first, and a missing attribute sorts last."""
     return tuple(
         _MISSING
         if (place := places.get(step.fact)) is None

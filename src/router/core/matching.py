@@ -1,7 +1,20 @@
-"""Matching: after every step, until no waiting contact and agent are left that could be brought together.
+"""Matching of waiting contacts with free agents.
 
-Nothing is polled. Whoever has more room than before (``index.freed``) takes the first contact that he could take; whoever waits
-anew (``index.seeking``) gets the agent whom its queue's selection chooses. The order of both is total.
+Theory of operation
+-------------------
+Matching runs at the end of every command and stops when no waiting contact is left that some agent could take. It never
+scans all contacts or agents; the index keeps two work lists instead. ``index.freed`` holds the agents who gained capacity
+since the last round: each takes the first contact, in the total order of waiting contacts, that the agent is allowed to
+take. ``index.seeking`` holds the contacts that started to wait: each is given the agent that the selection rule of its
+queue chooses. A pair that has not changed since the last round was examined then and need not be examined again.
+
+Freed agents are served in idle order and seeking contacts in the total order, so the result does not depend on the order of
+the work lists. Both orders are total; ties cannot occur.
+
+To find the first contact for an agent, only the heads of waiting lines are compared, because all contacts of a line have
+the same requirement. Behind the head of a line the search continues only past contacts that are excluded for this agent: a
+cool-down, or an offer of the same contact that the agent already has. With L lines the search costs O(sqrt(L)) or less in
+the usual case, see ``next_contact``.
 """
 
 from typing import Final
@@ -21,7 +34,7 @@ from router.model.ids import AgentId
 from router.model.policy import QUEUE_RANK, FactValue, Selection
 from router.model.states import Turn
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _AGENT: Final = Turn.AGENT
 _CONTACT: Final = Turn.CONTACT
 
@@ -31,7 +44,7 @@ _LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 
 def settle(step: Step) -> None:
-    """Bring together what can be brought together."""
+    """Match freed agents and seeking contacts until both work lists are empty."""
     index = step.state.index
     freed, seeking = index.freed, index.seeking
     while True:
@@ -46,7 +59,10 @@ def settle(step: Step) -> None:
 
 
 def serve_newcomer(step: Step) -> None:
-    """A contact has just come for which somebody is free: he gets it, without its having stood in line."""
+    """Offer the contact that has just arrived to a free agent, without adding it to its waiting line.
+
+    If the queue broadcasts, or every free agent is excluded, the contact is added to its line and matched like any other.
+    """
     index = step.state.index
     contact = index.newcomer
     assert contact is not None
@@ -93,7 +109,10 @@ def _serve_seeking(step: Step, index: Index) -> None:
 
 
 def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn: Turn) -> None:
-    """Offer it to him, with what is to be known later of why he and why now. Customer first: call him instead."""
+    """Offer the contact to the agent and record why this agent and why now.
+
+    For a customer-first callback the customer is called instead.
+    """
     if contact.callback is not None and calls_first(contact):
         dial_for(step, contact, agent)
         return
@@ -106,7 +125,7 @@ def _bring_together(step: Step, contact: Contact, agent: Agent, line: Line, turn
             reason = "preferred"
         values = values_of(line, agent, turn)
     elif index.open_profiles[i] & line.profile_mask == profile.bit and profile.idle[i].size == 1:
-        # Nobody else could take it, and nothing was compared: most offers of a busy centre.
+        # No other agent could take it, so nothing was compared: most offers of a busy contact centre.
         make(step, contact, agent, line, reason, turn)
         return
     others = others_who_could(index, line, contact, agent, step.at_ms)
@@ -122,7 +141,11 @@ def _rank(contact: Contact) -> int:
 
 
 def kept_apart(index: Index, contact: Contact, agent: Agent, at_ms: int) -> bool:
-    """Cool-down of the pair, an offer of it that he has already, or one customer too many to be called for him."""
+    """Return whether the agent must not be offered the contact now, although it is qualified and has capacity.
+
+    Reasons: the cool-down of the pair, a pending offer of this contact to the agent, or another customer who is being called
+    on behalf of the agent.
+    """
     if contact.cool_downs and contact.cool_downs.get(agent.agent_id, 0) > at_ms:
         return True
     if contact.callback is not None and index.is_dialled_for(agent.agent_id, contact):
@@ -132,7 +155,12 @@ def kept_apart(index: Index, contact: Contact, agent: Agent, at_ms: int) -> bool
 
 
 def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line] | None:
-    """The first contact in the total order that the agent could take now."""
+    """Return the first contact in the total order that the agent can take now, with its waiting line; None if there is none.
+
+    With few lines to look at, each head is compared. With many, the heads are walked in order until one fits. The first
+    costs the number of lines that fit, the second the number of lines before the first that fits, so the smaller of the two
+    is about the square root of the number of lines at most.
+    """
     profile = agent.profile
     assert profile is not None
     if profile.ranks:
@@ -157,10 +185,10 @@ def next_contact(index: Index, agent: Agent, at_ms: int) -> tuple[Contact, Line]
 
 
 def _reachable(index: Index, agent: Agent) -> int:
-    """Bits of the lines of the channels that he has room for."""
-    room, reachable = agent.room, 0
+    """Return the bit set of the lines whose channel the agent has free capacity for."""
+    open_channels, reachable = agent.room, 0
     for i, lines in enumerate(index.channel_lines):
-        if room >> i & 1:
+        if open_channels >> i & 1:
             reachable |= lines
     return reachable
 
@@ -168,9 +196,9 @@ def _reachable(index: Index, agent: Agent) -> int:
 def _next_by_rank(
     index: Index, agent: Agent, profile: Profile, at_ms: int
 ) -> tuple[Contact, Line] | None:
-    """The same for an agent who ranks queues: strict class first, then his rank, then the total order.
+    """Return the first contact for an agent with queue ranks: by priority class, then queue rank, then the total order.
 
-    Every line that he serves and in which somebody waits is looked at once: what he likes may be anywhere in the order.
+    Examines every non-empty line that the agent serves, because the preferred queue may be anywhere in the total order.
     """
     ranks = profile.ranks
     lines = _lines_of(index, profile.mask & index.busy_lines & _reachable(index, agent))
@@ -191,7 +219,7 @@ def _next_by_rank(
         line = index.by_index[place]
         assert line is not None
         key = _first_for(index, line, agent, at_ms)
-        # Behind the head the class may be a lower one.
+        # A contact behind the head may have a lower priority class.
         if key and (best is None or (class_of(key), rank, key) < best):
             best, best_line = (class_of(key), rank, key), line
     if best is None or best_line is None:
@@ -211,7 +239,7 @@ def _lines_of(index: Index, mask: int) -> list[Line]:
 
 
 def _first_of_few(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[Line | None, int]:
-    """The line of the mask with the first contact for him, and its place; each line is looked at."""
+    """Return the line of the mask with the first contact for the agent and its position, comparing every line."""
     by_index = index.by_index
     best: Line | None = None
     best_key = 0
@@ -232,9 +260,9 @@ def _first_of_few(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[Li
 
 
 def _first_by_heads(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[Line | None, int]:
-    """The same by walking all heads in order, where one of many lines comes up soon.
+    """Return the same as ``_first_in_few_lines`` by walking the heads of all lines in order.
 
-    So either way it costs about the square root of the number of lines at most.
+    Where many lines fit, one of them is found after a few heads.
     """
     by_index = index.by_index
     best: Line | None = None
@@ -252,7 +280,7 @@ def _first_by_heads(index: Index, mask: int, agent: Agent, at_ms: int) -> tuple[
 
 
 def _first_for(index: Index, line: Line, agent: Agent, at_ms: int) -> int:
-    """The place of the first contact in the line that is not kept apart from this agent; 0: none."""
+    """Return the position of the first contact in the line that is not excluded for the agent; 0 if there is none."""
     head = line.by_key[line.first]
     if not (head.cool_downs or head.offers or head.callback) or not kept_apart(
         index, head, agent, at_ms
@@ -265,7 +293,7 @@ def _first_for(index: Index, line: Line, agent: Agent, at_ms: int) -> int:
 
 
 def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agent | None:
-    """The agent whom the line's selection chooses among those who could take the contact now."""
+    """Return the agent that the selection rule of the line chooses among those who can take the contact now."""
     if line.only is not None:
         return _kept_for(index, line, line.only, contact, at_ms)
     mask = index.open_profiles[line.channel_index] & line.profile_mask
@@ -285,10 +313,9 @@ def choose_agent(index: Index, line: Line, contact: Contact, at_ms: int) -> Agen
 
 
 def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Agent | None:
-    """The longest idle of those who are qualified, if he is among the first of everybody with room.
+    """Return the longest idle qualified agent if it is among the first agents with free capacity, in idle order.
 
-    Where many are qualified he comes up soon, however many kinds of agents there are; where few are, the caller looks
-    at those few.
+    Where many agent groups qualify, one of their agents is found after a few; otherwise the caller compares the few groups.
     """
     bit = line.bit
     for agent in index.idle[line.channel_index].near_the_front(_LOOK_AT_MOST):
@@ -303,7 +330,7 @@ def _first_of_all(index: Index, line: Line, apart: frozenset[str] | None) -> Age
 def _kept_for(
     index: Index, line: Line, only: tuple[AgentId, ...], contact: Contact, at_ms: int
 ) -> Agent | None:
-    """The first in the order of preference who could take it now."""
+    """Return the first agent in the order of preference who can take the contact now."""
     for agent in index.kept_for(line, only):
         if agent.room >> line.channel_index & 1 and not kept_apart(index, contact, agent, at_ms):
             return agent

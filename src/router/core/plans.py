@@ -1,8 +1,11 @@
-"""Plans: what a contact requires in each step of its plan. Arithmetic on requirements; who has them is ``index.py``'s affair.
+"""Requirement of a contact in each step of its routing plan. Pure arithmetic on requirements.
 
-A plan is the contact's own (given by the entry rule) or its queue's. The requirement of a step is the queue's and the contact's
-own, changed by every step up to this one. Agents of earlier steps stay eligible: where a step asks for something else instead of
-for less, what was asked before stays as an alternative.
+The plan in force is the contact's own (set by the entry rule) or that of its queue. The requirement of a step is that of the
+queue combined with the contact's own and changed by every step up to and including this one. Agents who were eligible in an
+earlier step stay eligible: where a step replaces the requirement instead of lowering it, the earlier requirement is kept as
+an alternative, unless the step says otherwise (``keep_earlier``).
+
+Which agents meet a requirement is decided by the index.
 """
 
 from typing import Final, NamedTuple
@@ -16,33 +19,33 @@ NO_PLAN: Final[tuple[StepPolicy, ...]] = ()
 
 
 class Asks(NamedTuple):
-    """Everything that decides who may take a contact."""
+    """Properties of a contact that decide which agents may take it."""
 
     queue_id: QueueId
     channel: str
     skills: dict[str, int]
     plan: str | None = None
-    """Its own; none: the queue's."""
+    """Plan of the contact; None selects the plan of the queue."""
     step: int = 0
     named: tuple[AgentId, ...] = ()
     last: AgentId | None = None
     reserved: AgentId | None = None
-    """For him alone, whatever the plan says."""
+    """Agent that the contact is reserved for, regardless of the plan."""
 
 
 class Stage(NamedTuple):
-    """What a step asks for, whoever is preferred."""
+    """Requirement of one step of a plan, regardless of preferred agents."""
 
     needs: Needs
     also: tuple[Needs, ...]
-    """Requirements of earlier steps whose agents stay eligible."""
+    """Alternative requirements of earlier steps, whose agents stay eligible."""
     selection: Selection | None
     raised_s: int
     raised_class: int
 
 
 def asks_of(contact: Contact) -> Asks:
-    """What the contact asks for now."""
+    """Return the present routing criteria of a contact."""
     return Asks(
         contact.queue_id,
         contact.channel,
@@ -56,7 +59,7 @@ def asks_of(contact: Contact) -> Asks:
 
 
 def plan_of(policy: Policy, queue_id: QueueId, own: str | None) -> tuple[StepPolicy, ...]:
-    """The plan in force: its own, the queue's, or none. A plan that the policy has lost is none."""
+    """Return the steps of the contact's own plan, else of the queue's; empty if there is none or it was removed."""
     if not policy.plans:
         return NO_PLAN
     if own is None:
@@ -68,7 +71,7 @@ def plan_of(policy: Policy, queue_id: QueueId, own: str | None) -> tuple[StepPol
 def stage_at(
     queue: QueuePolicy, plan: tuple[StepPolicy, ...], step: int, skills: dict[str, int]
 ) -> Stage:
-    """The requirement in a step; beyond the plan's end, that of its last step."""
+    """Return the requirement in a step; beyond the end of the plan, that of its last step."""
     asked = dict(needs_of(queue, skills))
     also: list[dict[str, int]] = []
     selection: Selection | None = None
@@ -97,7 +100,7 @@ def _changed(asked: dict[str, int], step: StepPolicy) -> dict[str, int]:
 
 
 def _covers(weaker: dict[str, int], stronger: dict[str, int]) -> bool:
-    """Whether everybody who has the stronger one has the weaker one."""
+    """Return whether every agent who meets ``stronger`` also meets ``weaker``."""
     return all(stronger.get(skill, 0) >= level for skill, level in weaker.items())
 
 
@@ -106,7 +109,7 @@ def _in_order(asked: dict[str, int]) -> Needs:
 
 
 def only_of(plan: tuple[StepPolicy, ...], asks: Asks) -> tuple[AgentId, ...] | None:
-    """The agents who alone may take it in this step, in order of preference; none: everybody who is qualified."""
+    """Return the only agents who may take the contact in this step, in order of preference; None for all qualified agents."""
     if asks.reserved is not None:
         return (asks.reserved,)
     if not plan:
@@ -124,14 +127,14 @@ def only_of(plan: tuple[StepPolicy, ...], asks: Asks) -> tuple[AgentId, ...] | N
 
 
 def skip_condition(step: StepPolicy) -> SkipIf:
-    """When the step is left out; a step that prefers agents is of no use without them."""
+    """Return when the step is skipped; a step with preferred agents is skipped by default if none of them is ready."""
     if step.skip_if is not None:
         return step.skip_if
     return SkipIf.NOBODY_READY if step.prefer or step.prefer_agents else SkipIf.NEVER
 
 
 def requirement_of(policy: Policy, contact: Contact) -> tuple[Needs, tuple[Needs, ...]]:
-    """What the contact asks for in its step, and what will do as well."""
+    """Return the requirement of the contact in its present step, and the alternatives."""
     queue = policy.queues.get(contact.queue_id, QueuePolicy())
     plan = plan_of(policy, contact.queue_id, contact.plan)
     if not plan:
@@ -141,5 +144,5 @@ def requirement_of(policy: Policy, contact: Contact) -> tuple[Needs, tuple[Needs
 
 
 def kept_for(policy: Policy, contact: Contact) -> tuple[AgentId, ...] | None:
-    """The agents who alone may take the contact now; none: everybody who is qualified."""
+    """Return the only agents who may take the contact now; None for all qualified agents."""
     return only_of(plan_of(policy, contact.queue_id, contact.plan), asks_of(contact))

@@ -1,6 +1,7 @@
-"""Why this agent and why now: what goes into the record when an agent and a contact are brought together.
+"""Selection inputs and number of candidates that are recorded with every offer, to explain it later.
 
-It decides nothing. Where no rule compares anything (the longest idle, an agent's own turn) it costs next to nothing.
+Nothing here influences a decision. Where the rule compares nothing that is worth recording (longest idle, or a freed agent
+taking the first contact) nothing is computed.
 """
 
 from collections.abc import Callable
@@ -13,19 +14,19 @@ from router.core.state import Agent, Contact
 from router.model.policy import QUEUE_RANK, FactValue, Selection
 from router.model.states import Turn
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _AGENT: Final = Turn.AGENT
 _LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 Values = dict[str, FactValue]
 
-# Kinds of agents that are counted one by one; beyond it nobody counts.
+# With more agent groups than this the candidates are not counted.
 _FEW_PROFILES: Final = 16
 UNCOUNTED: Final = -1
 
 
 def others_who_could(index: Index, line: Line, contact: Contact, agent: Agent, at_ms: int) -> int:
-    """How many other agents could take it now; ``UNCOUNTED`` where that would need a long look."""
+    """Return how many other agents could take the contact now; ``UNCOUNTED`` where counting would be slow."""
     i = line.channel_index
     if line.only is not None:
         return sum(
@@ -49,7 +50,7 @@ def others_who_could(index: Index, line: Line, contact: Contact, agent: Agent, a
 
 
 def _could(agent: Agent, line: Line, contact: Contact, at_ms: int) -> bool:
-    """One of those for whom it is kept, looked at by himself."""
+    """Return whether an agent that the contact is reserved for could take it now."""
     return (
         agent.profile is not None
         and agent.room >> line.channel_index & 1 != 0
@@ -60,7 +61,7 @@ def _could(agent: Agent, line: Line, contact: Contact, at_ms: int) -> bool:
 
 
 def values_of(line: Line, agent: Agent, turn: Turn) -> Values | None:
-    """What was compared, as it is for this agent."""
+    """Return the values of the chosen agent that the selection compared; None if nothing was compared."""
     profile = agent.profile
     assert profile is not None
     if turn is _AGENT:

@@ -1,7 +1,11 @@
-"""Which of several free, eligible agents: one function a rule. Ties end in the idle number, which no two agents share.
+"""Selection rules: which of several free, eligible agents receives a contact. One function per rule.
 
-Each gets the profiles that are qualified and have somebody with room, and the ids of agents who are kept apart from the contact.
-Rules whose value is the same for a whole profile look at one agent a profile; the others at every agent with room.
+Every function is given the qualified agent groups that have at least one agent with free capacity on the channel of the
+line, and the ids of the agents that are excluded for this contact. All ties are broken by the idle number, which is unique,
+so every rule defines a total order.
+
+Rules whose key is the same for all agents of a group (proficiency, flexibility, attributes, idle time) examine one agent per
+group: O(groups). The others (occupancy, last offer, contacts today, weight) examine every free agent: O(agents).
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -14,14 +18,14 @@ from router.core.state import Agent
 from router.model.ids import AgentId, ContactId
 from router.model.policy import Selection
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _WEIGHTED_RANDOM: Final = Selection.WEIGHTED_RANDOM
 
 Apart: TypeAlias = Set[AgentId] | None
 Lot: TypeAlias = Callable[[ContactId], int]
 Chooser: TypeAlias = Callable[[list[Profile], Line, Apart], Agent | None]
 
-# Shares of capacity are compared as whole numbers: equal fractions give equal numbers, others differ.
+# Occupancy is compared as a whole number: equal fractions give equal numbers, different fractions different ones.
 _SHARE_SCALE: Final = 10**12
 WEIGHT_MAX: Final = 1_000
 
@@ -51,7 +55,7 @@ def _everybody(profiles: list[Profile], line: Line, apart: Apart) -> Iterator[Ag
 
 
 def longest_idle(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
-    """The smallest idle number."""
+    """Choose the agent with the smallest idle number."""
     best: Agent | None = None
     for _, agent in _heads(profiles, line, apart):
         if best is None or agent.idle_no < best.idle_no:
@@ -60,7 +64,10 @@ def longest_idle(profiles: list[Profile], line: Line, apart: Apart) -> Agent | N
 
 
 def longest_idle_of(profiles: list[Profile], channel_index: int) -> Agent | None:
-    """The same where nobody is kept apart, spelled out: the rule of most queues, asked for every contact that comes."""
+    """Choose the same agent as ``longest_idle`` where no agent is excluded.
+
+    Written out because it is the rule of most queues and runs for every arriving contact.
+    """
     best: Agent | None = None
     for profile in profiles:
         agent = profile.idle[channel_index].first()
@@ -70,7 +77,7 @@ def longest_idle_of(profiles: list[Profile], channel_index: int) -> Agent | None
 
 
 def highest_proficiency(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
-    """The largest sum of levels in the required skills."""
+    """Choose the agent with the largest sum of levels in the required skills."""
     best, best_key = None, (0, 0)
     for profile, agent in _heads(profiles, line, apart):
         key = (-profile.proficiency(line), agent.idle_no)
@@ -80,7 +87,7 @@ def highest_proficiency(profiles: list[Profile], line: Line, apart: Apart) -> Ag
 
 
 def least_flexible(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
-    """The fewest skills: the generalists stay free for what only they can do."""
+    """Choose the agent with the fewest skills, so that agents with many skills stay free for contacts that need them."""
     best, best_key = None, (0, 0)
     for profile, agent in _heads(profiles, line, apart):
         key = (profile.flexibility, agent.idle_no)
@@ -90,22 +97,22 @@ def least_flexible(profiles: list[Profile], line: Line, apart: Apart) -> Agent |
 
 
 def least_occupied(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
-    """The smallest share of units used."""
+    """Choose the agent with the smallest share of capacity units in use."""
     return min(_everybody(profiles, line, apart), key=_occupancy_key, default=None)
 
 
 def round_robin(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
-    """Whose last offer is longest ago."""
+    """Choose the agent whose last offer is the oldest."""
     return min(_everybody(profiles, line, apart), key=_offer_key, default=None)
 
 
 def fewest_today(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
-    """Who was given the fewest contacts since the workspace's midnight."""
+    """Choose the agent with the fewest contacts since midnight in the time zone of the workspace."""
     return min(_everybody(profiles, line, apart), key=_today_key, default=None)
 
 
 def by_facts(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
-    """The first by the facts that the queue names, one after the other."""
+    """Choose the first agent by the attributes in ``order_by`` of the queue, compared one after the other."""
     order_by = line.queue.order_by
     best: Agent | None = None
     best_key: tuple[tuple[tuple[int, int], ...], int] = ((), 0)
@@ -117,11 +124,11 @@ def by_facts(profiles: list[Profile], line: Line, apart: Apart) -> Agent | None:
 
 
 def drawn(profiles: list[Profile], line: Line, apart: Apart, lot: int) -> Agent | None:
-    """By lot, each as often as his weight says.
+    """Choose an agent at random with a probability proportional to its weight.
 
-    The lot is a number of 128 bits: its remainder by a sum of weights favours nobody that could ever be counted.
+    ``number`` is a uniform 128-bit number; the bias of its remainder by a sum of weights is negligible.
     """
-    # In idle order, because the order of profiles is not the same after a restart.
+    # In idle order, because the order of agent groups may differ after a restart.
     agents = sorted(_everybody(profiles, line, apart), key=_idle_no)
     if not agents:
         return None
@@ -135,10 +142,10 @@ def drawn(profiles: list[Profile], line: Line, apart: Apart, lot: int) -> Agent 
 
 
 def weight_of(line: Line, agent: Agent) -> int:
-    """How many tickets he has in a draw: 1 to ``WEIGHT_MAX``."""
+    """Return the weight of an agent in a random selection: 1 to ``SELECTION_WEIGHT_MAX``."""
     fact = line.queue.weight_fact
     value = 1 if fact is None else agent.attributes.get(fact, 1)
-    # A bool is an int to Python; a value from before the fact was declared anew may be anything.
+    # In Python a bool is an int; a value older than the present declaration of the attribute may have any type.
     return min(max(value, 1), WEIGHT_MAX) if type(value) is int else 1
 
 
@@ -151,8 +158,8 @@ def _today_key(agent: Agent) -> tuple[int, int]:
 
 
 def _occupancy_key(agent: Agent) -> tuple[int, int]:
-    hands = agent.hands
-    share = hands.units_used * _SHARE_SCALE // hands.units if hands.units else 0
+    capacity = agent.hands
+    share = capacity.units_used * _SHARE_SCALE // capacity.units if capacity.units else 0
     return share, agent.idle_no
 
 
@@ -169,13 +176,13 @@ CHOOSERS: Final[dict[Selection, Chooser]] = {
     Selection.FEWEST_TODAY: fewest_today,
     Selection.BY_FACTS: by_facts,
 }
-"""All but ``weighted_random``, which needs a lot (``drawn``)."""
+"""Every rule except ``weighted_random``, which also needs a random number."""
 
 
 def chosen(
     profiles: list[Profile], line: Line, apart: Apart, contact_id: ContactId, lot: Lot
 ) -> Agent | None:
-    """The agent whom the line's rule chooses; ``lot`` is drawn only where the rule is chance."""
+    """Return the agent that the rule of the line chooses; ``random_draw`` is called only if the rule is random."""
     if line.selection is _WEIGHTED_RANDOM:
         return drawn(profiles, line, apart, lot(contact_id))
     return CHOOSERS[line.selection](profiles, line, apart)

@@ -1,7 +1,12 @@
-"""The four tables. Every change of state is a row here; what is not a row cannot happen.
+"""State transition tables of contacts, offers, assignments, agents and queues: the single truth about legal changes of state.
 
-``None`` as a state means: the thing does not exist yet. The agent's ``AgentStateChanged`` names its target itself; which moves
-are allowed stands in ``AGENT_MOVES``. Hold and wrap-up belong to the assignment, not to the contact.
+Each table maps (state before, event type) to the state after. A pair that is not in a table is illegal: the event handlers
+look every transition up here and raise ``IllegalTransition`` where there is no entry, and the tests and
+``docs/state-machines.md`` are derived from the same tables. ``None`` as the state before means that the object does not
+exist yet. Hold and wrap-up are states of the assignment, not of the contact.
+
+``AgentStateChanged`` names its target state itself and is therefore in no table; ``AGENT_STATE_CHANGES`` lists the pairs of
+states that it may connect.
 """
 
 from collections.abc import Mapping
@@ -64,24 +69,30 @@ CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (_A, ContactUpdated): _A,
     (_Q, ContactOverflowed): _Q,
     (_Q, ContactRelaxed): _Q,
-    (_O, ContactRelaxed): _O,  # Broadcast: offered to some, still looking for more.
+    (
+        _O,
+        ContactRelaxed,
+    ): _O,  # Broadcast: offered to some agents, and more may still be offered it.
     (_Q, ContactStepEntered): _Q,
-    (_O, ContactStepEntered): _O,  # A new policy; time moves a contact on only while it waits.
+    (
+        _O,
+        ContactStepEntered,
+    ): _O,  # By a new policy; a step ends by time only while the contact waits.
     (_Q, ContactRequeued): _Q,  # Moved to another queue.
     (
         _O,
         ContactRequeued,
-    ): _Q,  # The last live offer ended unaccepted: back to the old place, age kept.
-    (_A, ContactRequeued): _Q,  # Transfer, supervisor or lost desktop: the owner loses it here.
+    ): _Q,  # The last pending offer ended unaccepted: back to the same position, age kept.
+    (_A, ContactRequeued): _Q,  # Transfer, supervisor or lost desktop: the owner loses the contact.
     (_Q, OfferMade): _O,
     (_O, OfferMade): _O,  # Broadcast.
-    (_A, OfferMade): _A,  # A transfer to an agent or a consult: the owner keeps it.
+    (_A, OfferMade): _A,  # A transfer to an agent or a consult: the owner keeps the contact.
     (_O, OfferAccepted): _A,
-    (_A, OfferAccepted): _A,  # The transfer: old owner out, new owner in, one event. Or a consult.
+    (_A, OfferAccepted): _A,  # A transfer, which replaces the owner in one event, or a consult.
     (_A, ParticipantAdded): _A,
     (_A, ParticipantJoined): _A,
     (_A, ParticipantLeft): _A,
-    (_A, ContactHandedOver): _A,  # One who was in it already owns it from this event on.
+    (_A, ContactHandedOver): _A,  # A participant becomes the owner.
     (_Q, ContactAssigned): _A,
     (_O, ContactAssigned): _A,
     (_A, ContactAssigned): _A,
@@ -92,16 +103,16 @@ CONTACT: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (_Q, ContactExpired): ContactState.EXPIRED,
     (_O, ContactExpired): ContactState.EXPIRED,
     (_A, ContactEnded): ContactState.ENDED,
-    (_Q, CallbackRequested): _Q,  # The customer hangs up; the place is kept.
-    (_O, CallbackRequested): _Q,  # Its offers have been rescinded.
+    (_Q, CallbackRequested): _Q,  # The customer hangs up; the position is kept.
+    (_O, CallbackRequested): _Q,  # Its offers have been rescinded before.
     (_Q, CallbackScheduled): _C,  # For an agreed time.
-    (_Q, CallbackDue): _C,  # Customer first: he is called before an agent has it.
-    (_A, CallbackDue): _A,  # Agent first.
-    (_C, CallbackConnected): _Q,  # Customer first: he is there, and waits at his old place.
+    (_Q, CallbackDue): _C,  # Customer first: the customer is called before an agent is assigned.
+    (_A, CallbackDue): _A,  # Agent first: the owner waits for the call.
+    (_C, CallbackConnected): _Q,  # Customer first: the customer waits at the old position.
     (_A, CallbackConnected): _A,
     (_C, CallbackFailed): _C,
-    (_A, CallbackFailed): _C,  # The agent who waited for it loses it here.
-    (_C, ContactRequeued): _Q,  # Its time has come, or a supervisor does not wait for it.
+    (_A, CallbackFailed): _C,  # The owner who waited for the call loses the contact.
+    (_C, ContactRequeued): _Q,  # The agreed time has come, or a supervisor requeues it earlier.
     (_C, ContactUpdated): _C,
     (_C, ContactAssigned): _A,
     (_C, ContactCancelled): ContactState.CANCELLED,
@@ -124,11 +135,11 @@ ASSIGNMENT: Final[Mapping[tuple[AssignmentState | None, type], AssignmentState]]
     (None, ContactAssigned): _ACTIVE,
     (None, ParticipantAdded): _ACTIVE,
     (_ACTIVE, ParticipantJoined): _ACTIVE,
-    (_ACTIVE, ParticipantLeft): _ACTIVE,  # Wrap-up or completion follows in the same step.
+    (_ACTIVE, ParticipantLeft): _ACTIVE,  # Wrap-up or completion follows in the same transaction.
     (
         _ACTIVE,
         ContactHandedOver,
-    ): _ACTIVE,  # The new owner's; the old one's is released like any other.
+    ): _ACTIVE,  # Of the new owner; the assignment of the old owner is released separately.
     (_ACTIVE, AssignmentHeld): _HELD,
     (_HELD, AssignmentResumed): _ACTIVE,
     (_ACTIVE, AssignmentParked): _PARKED,
@@ -158,8 +169,8 @@ AGENT: Final[Mapping[tuple[AgentState | None, type], AgentState]] = {
     **{(state, AgentRemoved): AgentState.OFFLINE for state in AgentState},
 }
 
-# READY to READY would be an event that says nothing. NOT_READY may change its reason; OFFLINE to OFFLINE ends
-# the grace period of a desktop whose agent had gone offline with work in hand.
+# READY to READY would change nothing. NOT_READY to NOT_READY changes the reason; OFFLINE to OFFLINE ends the grace period
+# of a lost desktop whose agent went offline with open assignments.
 AGENT_MOVES: Final[frozenset[tuple[AgentState, AgentState]]] = frozenset(
     (before, after)
     for before in AgentState
@@ -168,7 +179,7 @@ AGENT_MOVES: Final[frozenset[tuple[AgentState, AgentState]]] = frozenset(
 )
 
 
-# To itself: until when it is so has changed, or why.
+# A transition to the same state changes the time of the next opening or closing, or the reason.
 QUEUE: Final[Mapping[tuple[QueueState | None, type], QueueState]] = {
     (QueueState.OPEN, QueueOpened): QueueState.OPEN,
     (QueueState.CLOSED, QueueOpened): QueueState.OPEN,
@@ -178,19 +189,22 @@ QUEUE: Final[Mapping[tuple[QueueState | None, type], QueueState]] = {
 
 
 def step(table: Mapping[tuple[S | None, type], S], state: S | None, event_type: type) -> S:
-    """The state that follows. Raises IllegalTransition where there is no row."""
+    """Return the state that follows; raise ``IllegalTransition`` if the table has no entry."""
     try:
         return table[state, event_type]
     except KeyError:
-        raise IllegalTransition(f"{state} has no row for {event_type.__name__}") from None
+        raise IllegalTransition(f"no transition from {state} by {event_type.__name__}") from None
 
 
 class Row(dict[S | None, S]):
-    """One event's column of a table: state before to state after, without building a key on the hot path."""
+    """Transitions of one event type: state before to state after.
+
+    Built once from a table, so that a look-up on the hot path does not have to build a (state, event type) key.
+    """
 
     def __init__(self, table: Mapping[tuple[S | None, type], S], event_type: type) -> None:
         super().__init__({b: after for (b, kind), after in table.items() if kind is event_type})
         self._name = event_type.__name__
 
     def __missing__(self, state: S | None) -> S:
-        raise IllegalTransition(f"{state} has no row for {self._name}")
+        raise IllegalTransition(f"no transition from {state} by {self._name}")

@@ -1,7 +1,8 @@
-"""Event to state: total, deciding nothing, refusing nothing. The only code that changes a record.
+"""Event handlers: the only code that changes the records of the state.
 
-``apply`` looks the event's handler up by its type. Live, in replay and in the simulator it is the same code, so the same events
-lead to the same state.
+There is one handler per event type. A handler applies what the event says; it decides nothing and refuses nothing, and an
+event that does not fit the state raises ``IllegalTransition``. Live operation, replay and the simulator use the same
+handlers, so the same events lead to the same state.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
 
 
 def apply(state: RoutingState, event: Event) -> None:
-    """Take in the next event, at the time ``state.at_ms``."""
+    """Apply the next event at the time ``state.at_ms``."""
     state.seq += 1
     state.event_at_ms = state.at_ms
     HANDLERS[type(event)](state, event)

@@ -1,4 +1,4 @@
-"""Agent events to state."""
+"""Handlers of agent events: record, state, paused channels and desktop of an agent."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,7 +19,7 @@ from router.model.events import (
 )
 from router.model.states import AgentState, Presence
 
-# Agents who have been removed and are still in the log; each snapshot takes them out.
+# Bound on removed agents that remain in the log until it is rebuilt; each snapshot removes them as well.
 _LOG_SLACK: Final = 1_000
 
 _UPDATED: Final = Row(AGENT, AgentUpdated)
@@ -56,7 +56,7 @@ def _removed(state: RoutingState, e: AgentRemoved) -> None:
 def _state_changed(state: RoutingState, e: AgentStateChanged) -> None:
     agent = state.agents[e.agent_id]
     if (agent.state, e.state) not in AGENT_MOVES:
-        raise IllegalTransition(f"an agent does not go from {agent.state} to {e.state}")
+        raise IllegalTransition(f"no agent transition from {agent.state} to {e.state}")
     agent.state = e.state
     agent.reason = e.reason
     agent.state_since_ms = state.at_ms

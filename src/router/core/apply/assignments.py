@@ -1,4 +1,4 @@
-"""Assignment events to state."""
+"""Handlers of assignment events: hold, parking, wrap-up and completion, with the capacity that each takes or releases."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,7 +17,7 @@ from router.model.events import (
     WrapUpStarted,
 )
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _WRAP_UP: Final = TimerKind.WRAP_UP
 
 _ROWS: Final = {
@@ -76,7 +76,7 @@ def _wrap_up_started(state: RoutingState, e: WrapUpStarted) -> None:
     if work.parked_until_ms is not None:
         work.parked_until_ms = None
     state.timers.add(deadline_ms, _WRAP_UP, assignment_id)
-    # What was parked used nothing: its wrap-up takes the capacity again where wrap-ups of the channel hold it.
+    # A parked assignment holds no capacity: its wrap-up takes it again where wrap-up on this channel holds capacity.
     channel = state.index.channels.get(work.channel)
     if channel is not None and channel.policy.wrap_up_holds_capacity is not work.holds:
         if work.holds and not work.was_parked:
@@ -99,7 +99,7 @@ def _completed(state: RoutingState, e: AssignmentCompleted) -> None:
     del agent.assignments[assignment_id]
     index.touch(agent)
     if work.holds:
-        if not work.was_parked:  # How long the customer was silent says nothing of the work.
+        if not work.was_parked:  # The time that the customer was silent is not handling time.
             worked(state, work)
         index.release(agent, work.channel, work.units)
 

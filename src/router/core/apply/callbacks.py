@@ -1,4 +1,4 @@
-"""Callback events to state, and what other events mean for a contact that is a callback."""
+"""Handlers of callback events, and the effects of other events on a contact that is a callback."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -104,13 +104,13 @@ def _due_at(
 
 def _of(contact: Contact) -> Callback:
     callback = contact.callback
-    assert callback is not None, "the table has no row that leads here without a callback"
+    assert callback is not None, "callback events apply only to contacts that are callbacks"
     return callback
 
 
-# --- what other events mean for a callback; called where ``contact.callback`` is set --------------------------------
+# --- effects of other events; called only if ``contact.callback`` is set --------------------------------------------
 def leave_dialling(state: RoutingState, contact: Contact) -> None:
-    """Nobody is called for the agent whose turn it was any more: it may be another customer's."""
+    """End the call on behalf of an agent, who becomes available for another contact."""
     callback = contact.callback
     if callback is None or callback.for_agent_id is None:
         return
@@ -124,7 +124,7 @@ def leave_dialling(state: RoutingState, contact: Contact) -> None:
 
 
 def wait_again(state: RoutingState, contact: Contact, queued_at_ms: int | None) -> None:
-    """It stands in line again: a time that it waited for, or a call under way, is of no account any more."""
+    """Return the callback to its waiting line; a scheduled time or a call in progress is dropped."""
     callback = _of(contact)
     leave_dialling(state, contact)
     if queued_at_ms is not None:
@@ -137,13 +137,13 @@ def wait_again(state: RoutingState, contact: Contact, queued_at_ms: int | None) 
 
 
 def _hold(state: RoutingState, contact: Contact) -> None:
-    """It comes into line: while its queue is closed it is held back, and its plan stands still."""
+    """Keep the contact waiting for the opening if its queue is closed, with its plan suspended."""
     if state.hours and state.is_closed(contact.queue_id):
         contact.held, contact.step_until_ms = True, None
 
 
 def taken(state: RoutingState, contact: Contact) -> None:
-    """A supervisor has given it to an agent: a call under way goes on for him, another wait is over."""
+    """Record that a supervisor assigned the callback: a call in progress continues for the agent, another wait ends."""
     callback = _of(contact)
     leave_dialling(state, contact)
     if callback.phase in (CallbackPhase.SCHEDULED, CallbackPhase.RETRY):
@@ -151,7 +151,7 @@ def taken(state: RoutingState, contact: Contact) -> None:
 
 
 def over(state: RoutingState, contact: Contact) -> None:
-    """The contact has ended."""
+    """Stop the dialling and the timer of a callback whose contact has ended."""
     leave_dialling(state, contact)
     _of(contact).due_at_ms = None
 

@@ -1,4 +1,4 @@
-"""Events of those who are in a conversation beside its owner, to state."""
+"""Handlers of participant events: consults, conferences and hand-overs of a conversation."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -29,7 +29,7 @@ def enter(
     role: AssignmentRole,
     offer: Offer | None = None,
 ) -> None:
-    """One more is in the conversation. His accept is put on record at once, for a late repeat of it."""
+    """Add an agent to the conversation and record the accept, so that a late repeat of it gets the same answer."""
     begin(state, contact, assignment_id, agent, units, offer).role = role
     contact.parties = (*contact.parties, assignment_id)
     gone = contact.gone or {}
@@ -72,7 +72,7 @@ def _handed_over(state: RoutingState, e: ContactHandedOver) -> None:
     work.role = AssignmentRole.OWNER
     contact.agent_id, contact.assignment_id = e.agent_id, e.assignment_id
     contact.last_agent_id = e.agent_id
-    # A late repeat of his accept gets the answer of the accept, not that of the hand-over.
+    # A late repeat of the agent's accept gets the answer to the accept, not that of the hand-over.
     contact.answered_seq = (contact.gone or {})[e.assignment_id][1]
 
 

@@ -1,4 +1,4 @@
-"""Contact events to state."""
+"""Handlers of contact events: submit, update, requeue, overflow, plan steps, assignment and end."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -31,7 +31,7 @@ from router.model.events import (
     ContactUpdated,
 )
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 
@@ -42,19 +42,19 @@ _OVERFLOWED: Final = Row(CONTACT, ContactOverflowed)
 _RELAXED: Final = Row(CONTACT, ContactRelaxed)
 _STEP_ENTERED: Final = Row(CONTACT, ContactStepEntered)
 _ASSIGNED: Final = Row(CONTACT, ContactAssigned)
-# Every row by which work begins leads to the same state.
+# Every transition that begins an assignment leads to the same state.
 _BEGUN: Final = Row(ASSIGNMENT, ContactAssigned)[None]
 _TERMINAL: Final = {
     kind: Row(CONTACT, kind)
     for kind in (ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded)
 }
 
-# Ended contacts, and idempotency keys, that one event forgets at most: more than it adds, so the tables shrink to what is kept.
+# Ended contacts, and idempotency keys, that one event drops at most: more than it adds, so the tables shrink to their limits.
 FORGOTTEN_AT_ONCE: Final = 4
 DEDUPE_FORGOTTEN_AT_ONCE: Final = 2
 _LOG_SLACK: Final = 10_000
 
-# Reasons by which somebody puts it into the queue anew, as against coming back to its place there.
+# Reasons by which a command places the contact in a queue; by the other reasons it returns to its position there.
 _PUT_THERE: Final = frozenset({"transferred", "supervisor", "drained"})
 
 
@@ -79,7 +79,7 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
         e.wait_until_ms,
         e.hops,
     )
-    # One by one and only where there is something.
+    # Set one by one and only if they differ from the default: most contacts have none of these.
     if e.rule is not None or e.by_default:
         contact.rule, contact.failed_rules = e.rule, e.failed_rules
         state.rule_counts.count(e.rule, e.failed_rules)
@@ -114,7 +114,7 @@ def _queued(state: RoutingState, e: ContactQueued) -> None:
 
 
 def _remember(state: RoutingState, e: ContactQueued, key: bytes) -> None:
-    """Keep the first answer to an idempotency key, and forget two that are out of date: the table shrinks as it grows."""
+    """Store the first answer to an idempotency key and drop at most two keys beyond retention."""
     assert state.policy is not None
     state.dedupe[key] = Dedupe(
         fingerprint=e.fingerprint or b"", contact_id=e.contact_id, seq=state.seq, at_ms=state.at_ms
@@ -136,7 +136,7 @@ def _updated(state: RoutingState, e: ContactUpdated) -> None:
     contact.attributes = e.attributes
     contact.preferred_agents = e.preferred_agents
     if contact.line is not None:
-        # Also while offered: its line must be the right one when it comes back.
+        # Also while offered: the contact must return to the line of its new requirement.
         waits = contact.key != 0
         state.index.leave(contact)
         if waits:
@@ -214,18 +214,23 @@ def give(
     units: int,
     offer: Offer | None = None,
 ) -> None:
-    """Make the owner's assignment; his capacity is the caller's affair. Without an offer it is a supervisor's doing."""
+    """Create the assignment of the owner; the caller takes the capacity.
+
+    Without ``offer`` the contact was assigned by a supervisor.
+    """
     begin(state, contact, assignment_id, agent, units, offer)
     if state.day is not None:
         agent.contacts_today += 1
     contact.agent_id = contact.last_agent_id = agent.agent_id
     contact.assignment_id = assignment_id
     contact.answered_seq = state.seq
-    # Set only where there is something: to look takes half as long as to set.
+    # Each field is written only if it changes: reading takes half as long as writing.
     if contact.held:
         contact.held = False
     if contact.ttl_at_ms is not None:
-        contact.ttl_at_ms = None  # It limits the wait for the first answer, not a transfer later.
+        contact.ttl_at_ms = (
+            None  # It limits the wait for the first answer, not for a later transfer.
+        )
     if contact.preferred_agent_id is not None or contact.preferred_until_ms is not None:
         contact.preferred_agent_id = contact.preferred_until_ms = None
     if contact.step_until_ms is not None:
@@ -242,7 +247,7 @@ def begin(
     units: int,
     offer: Offer | None = None,
 ) -> Assignment:
-    """Work begins in an agent's hands, as the owner's unless the caller says otherwise."""
+    """Create an assignment for an agent, in the role of the owner unless the caller changes it."""
     work = Assignment(
         # In the order of the fields.
         assignment_id,
@@ -281,7 +286,10 @@ def _terminal(
 
 
 def _forget(state: RoutingState, contact_id: str) -> None:
-    """One more has ended; those beyond retention go, the oldest first: a few at a time, however many a quiet night has left."""
+    """Record an ended contact and drop the oldest ones beyond retention, at most ``ENDED_DROPPED_PER_EVENT`` of them.
+
+    The bound keeps the cost of one event constant, however many contacts have passed their retention during a quiet period.
+    """
     assert state.policy is not None
     retention, ended, at_ms = state.policy.retention, state.ended, state.at_ms
     ended.append((contact_id, at_ms))
@@ -291,7 +299,7 @@ def _forget(state: RoutingState, contact_id: str) -> None:
             break
         del state.contacts[ended.popleft()[0]]
     if len(state.contact_log) > 2 * len(state.contacts) + _LOG_SLACK and state.imaging is None:
-        # Each snapshot tidies it up in passing; this is for whoever takes none.
+        # A snapshot rebuilds the log as well; this bounds it where no snapshots are taken.
         state.contact_log = list(state.contacts.values())
 
 

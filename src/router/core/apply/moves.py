@@ -1,4 +1,4 @@
-"""A contact's change of state, with everything that counts contacts by state."""
+"""Changes of a contact's state, queue and waiting position, together with the counters and timers that depend on them."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from router.core.timers import TimerKind
 from router.core.transitions import Row
 from router.model.states import ContactState, OfferState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ACCEPTED: Final = OfferState.ACCEPTED
 _ASSIGNED: Final = ContactState.ASSIGNED
 _COOL_DOWN: Final = TimerKind.COOL_DOWN
@@ -16,12 +16,12 @@ _STEP: Final = TimerKind.STEP
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 
-# A callback in no line: whether it is held back is asked when it comes into one.
+# Such a callback is in no waiting line: whether its queue is closed is checked when it enters one.
 _AWAY: Final = ContactState.CALLBACK_SCHEDULED
 
 
 def move(state: RoutingState, contact: Contact, row: Row[ContactState]) -> None:
-    """One step in the contact table."""
+    """Change the contact's state by a transition and keep the counts of its queue up to date."""
     before = contact.state
     contact.changed_at_ms = state.at_ms
     if (after := row[before]) is not before:
@@ -32,21 +32,21 @@ def move(state: RoutingState, contact: Contact, row: Row[ContactState]) -> None:
 
 
 def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
-    """The contact belongs to another queue."""
+    """Move the contact to another queue, in its present state."""
     if queue_id == contact.queue_id:
         return
     state.tally(contact.queue_id)[contact.state] -= 1
     contact.queue_id = queue_id
     state.tally(queue_id)[contact.state] += 1
-    # Who comes into a closed queue waits for the opening; who was there before is another matter.
+    # A contact that enters a closed queue waits for the opening.
     if contact.state is not _ASSIGNED and contact.state is not _AWAY:
         contact.held = bool(state.hours) and state.is_closed(queue_id)
 
 
 def wait(state: RoutingState, contact: Contact) -> None:
-    """Let the contact stand in its line, with every timer that matters to one who waits.
+    """Add the contact to its waiting line, together with every timer of a waiting contact.
 
-    Timers are added again because those that did not matter while it was offered may have been thrown away.
+    The timers are added again because those that do not apply to an offered contact may have been discarded meanwhile.
     """
     state.index.place(contact)
     name, add = contact.contact_id, state.timers.add
@@ -65,7 +65,7 @@ def wait(state: RoutingState, contact: Contact) -> None:
 
 
 def cool_down(contact: Contact, agent_id: str, until_ms: int | None, at_ms: int) -> None:
-    """Keep the contact away from the agent until then; forget the pairs whose time is over."""
+    """Exclude the agent for this contact until a time; drop the cool-downs that are over."""
     if until_ms is None:
         return
     kept = {a: until for a, until in (contact.cool_downs or {}).items() if until > at_ms}
@@ -74,7 +74,7 @@ def cool_down(contact: Contact, agent_id: str, until_ms: int | None, at_ms: int)
 
 
 def remember_owner(contact: Contact) -> None:
-    """The owner is about to lose the contact: his accept stays on record for a late repeat of it."""
+    """Keep the accept of an owner who is about to lose the contact, so that a late repeat of it gets the same answer."""
     if contact.assignment_id is not None and contact.agent_id is not None:
         gone = contact.gone or {}
         gone[contact.assignment_id] = (_ACCEPTED, contact.answered_seq, contact.agent_id)

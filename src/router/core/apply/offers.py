@@ -1,4 +1,7 @@
-"""Offer events to state. Capacity is taken when an offer is made and passes on to the assignment when it is accepted."""
+"""Handlers of offer events.
+
+Capacity is taken when an offer is made, passes to the assignment when it is accepted and is released when it ends otherwise.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,7 +23,7 @@ from router.model.events import (
 )
 from router.model.states import AssignmentRole, ContactState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _OFFER: Final = TimerKind.OFFER
 _OFFERED: Final = ContactState.OFFERED
 _OWNER: Final = AssignmentRole.OWNER
@@ -78,7 +81,7 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
         move(state, contact, _CONTACT_ACCEPTED)
         enter(state, contact, offer_id, agent, offer.units, e.role, offer)
         if index.has_caps:
-            # A consult is no contact of his own, and the offer no longer counts either.
+            # A consult does not count towards the rate caps, and the offer no longer does.
             index.refresh(agent)
         return
     answered(state, contact, offer.made_at_ms)
@@ -105,7 +108,7 @@ def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferResc
         cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
     state.index.release(agent, offer.channel, offer.units)
     if contact.state is _OFFERED and contact.offers:
-        # Broadcast: one fewer has it, so one more may – this agent too, once nothing keeps them apart.
+        # Broadcast: one offer fewer is pending, so another agent may be offered it, after the cool-down this one, too.
         wait(state, contact)
 
 

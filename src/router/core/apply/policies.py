@@ -1,4 +1,4 @@
-"""A new policy to state: the indexes follow it as far as it is another one."""
+"""Handlers of workspace events: policies, days and shadow policies. The index is rebuilt as far as the new policy differs."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,7 +14,7 @@ from router.model.policy import Policy, Selection
 from router.model.states import ContactState
 from router.rules.selections import selections_of
 
-# Contacts that the publication does not move by an event of their own.
+# Contacts that are moved to another queue by the publication itself, without an event of their own.
 _NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED)
 
 
@@ -38,12 +38,12 @@ def _published(state: RoutingState, e: PolicyPublished) -> None:
 
 
 def caps_of(policy: Policy) -> list[object]:
-    """Every cap on what an agent takes within a time."""
+    """Return every rate cap of the policy."""
     return [policy.agents.cap, *((name, c.cap) for name, c in sorted(policy.channels.items()))]
 
 
 def _adopt(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
-    """Conversations under way in a removed queue, and callbacks for later, belong to the one that takes its contacts."""
+    """Move conversations in progress and scheduled callbacks of removed queues to the queues that take their contacts."""
     tallies = [state.tallies[queue_id] for queue_id in drain_to if queue_id in state.tallies]
     if not any(tally[name] for tally in tallies for name in _NOT_WAITING):
         return
@@ -63,7 +63,7 @@ def _day_began(state: RoutingState, e: DayBegan) -> None:
 
 
 def count_from_here(state: RoutingState, day: str | None, until_ms: int | None) -> None:
-    """Nobody has been given anything on this day; none: nobody counts."""
+    """Reset every agent's contacts of the day; None stops the counting."""
     state.day, state.day_until_ms = day, until_ms
     for agent in state.agents.values():
         agent.contacts_today = 0

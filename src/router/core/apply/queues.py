@@ -1,6 +1,7 @@
-"""Queue events to state: open or closed, and who is held back by that. Knows no calendar: the event says what was decided.
+"""Handlers of queue events: opening and closing, and which contacts wait for the opening.
 
-A callback is held back by every closing, whatever becomes of the others: its customer is not on the line and loses nothing.
+No calendar is read here: the event says what was decided. Callbacks always wait for the opening, whatever the policy says
+of other contacts, because their customers are not on the line.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from router.model.events import QueueClosed, QueueOpened
 from router.model.ids import QueueId
 from router.model.states import QueueState
 
-# Who knows of no change within the calendar's horizon of 366 days looks again then.
+# The calendar is searched 366 days ahead; if it has no change within that time, it is read again at the end of it.
 _LOOK_AGAIN_MS: Final = 366 * 86_400_000
 
 _OPENED: Final = Row(QUEUE, QueueOpened)
@@ -62,7 +63,7 @@ def _turn(state: RoutingState, e: QueueOpened | QueueClosed, row: Row[QueueState
 
 
 def _in_line(state: RoutingState, queue_id: QueueId) -> list[Contact]:
-    """Who waits there, and who is offered and may come back to it."""
+    """Return the contacts that wait in the queue, and those that are offered and may return to it."""
     found = {
         contact.contact_id: contact
         for line in state.index.queue_lines.get(queue_id, ())

@@ -1,4 +1,9 @@
-"""Command to events: the only place where "why" lives. Refusals are values; every event takes effect as it is decided."""
+"""Command handlers: decide what a command leads to.
+
+A handler is given a transaction and a command. It returns an answer: ``Done``, or ``Refused`` with a code and the field that
+is wrong. What it decides, it emits as events through the transaction; each event is applied at once, so the next decision
+sees its effect. A refusal emits nothing. Policy, calendars and rules are consulted only here, never by the event handlers.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final

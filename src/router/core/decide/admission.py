@@ -1,7 +1,7 @@
-"""Which queue takes a new contact: the one it is for, or one along its overflows, or none.
+"""Admission of new contacts: the requested queue, a queue along its overflow chain, or a refusal.
 
-A queue may be closed, may have nobody there, may be full; what each of these means for a new contact says its policy. The limit
-bounds waiting: a contact that somebody can take at once is never turned away for it.
+A queue may be closed, may have no ready agent, or may be full; its policy says whether a new contact then waits, overflows
+or is refused. ``length_max`` limits waiting only: a contact that a free agent can take at once is never refused for it.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,11 @@ def admit(
     somebody_ready: Look,
     callback: bool = False,
 ) -> tuple[QueueId, int] | Refused:
-    """The queue, and how many overflows lie before it; or the last refusal on the way.
+    """Return the queue that admits the contact and the number of overflows to it, or the refusal of the last queue tried.
 
-    ``somebody_free``, ``somebody_ready``: whether in a queue an agent could take this contact now, or would be there for it.
-    ``callback``: it is asked for as a callback; a queue that offers them takes it closed or deserted, for nobody is on the line.
+    ``has_free_agent`` tells for a queue whether an agent could take this contact now, ``has_ready_agent`` whether a qualified
+    agent is ready. With ``callback`` the contact is to become a callback: a queue that offers callbacks admits it even if it
+    is closed or has no ready agent, because the customer is not on the line.
     """
     hops = 0
     full: QueueId | None = None
@@ -50,7 +51,7 @@ def admit(
             refused = Refused(
                 code=RefusalCode.NOBODY_THERE,
                 field="queue_id",
-                detail=f"nobody who qualifies is ready in queue {queue_id}",
+                detail=f"no qualified agent is ready in queue {queue_id}",
             )
             overflows = queue.when_nobody is WhenNobody.OVERFLOW
         elif _is_full(state, queue_id, queue) and (closed or not somebody_free(queue_id)):
@@ -70,7 +71,7 @@ def admit(
 
 
 def closed_refusal(state: RoutingState, queue_id: QueueId, field: str = "queue_id") -> Refused:
-    """The queue takes nobody now; the caller learns when it does again."""
+    """Return the refusal of a closed queue, with the time at which it opens."""
     hours = state.hours[queue_id]
     return Refused(
         code=RefusalCode.QUEUE_CLOSED,

@@ -1,4 +1,4 @@
-"""Agents: records, states, desktops."""
+"""Agents: records, states, and connection of their desktops."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -103,7 +103,7 @@ def _remove(step: Step, command: RemoveAgent) -> Answer:
         return Refused(
             code=RefusalCode.AGENT_BUSY,
             field="agent_id",
-            detail="he still has offers or assignments",
+            detail="the agent has pending offers or open assignments",
         )
     step.emit(AgentRemoved(agent_id=command.agent_id))
     return step.done(command.agent_id, "removed")
@@ -191,9 +191,10 @@ def _lose(step: Step, command: LoseDesktop) -> Answer:
 
 
 def desktop_stayed_away(step: Step, agent: Agent) -> None:
-    """The grace period is over: offline, offers back, and each conversation kept or given up by its channel.
+    """Take an agent offline whose desktop did not return within the grace period.
 
-    One that is given up passes to a participant, if one is there, and waits again otherwise. Conversations of others he leaves.
+    Offers are rescinded, and the agent leaves the conversations of other owners. The agent's own conversations are kept or
+    requeued, as the channel says; instead of being requeued, one with a present participant is handed over to that agent.
     """
     step.emit(
         AgentStateChanged(

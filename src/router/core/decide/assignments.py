@@ -1,4 +1,4 @@
-"""Assignments: hold, wrap-up, completion – and what an agent does when his work is done."""
+"""Assignments: hold, wrap-up, completion, and the end of a conversation."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -26,7 +26,7 @@ from router.model.outcome import Answer, Done
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AssignmentRole, AssignmentState, ContactState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ACTIVE: Final = AssignmentState.ACTIVE
 _ASSIGNED: Final = ContactState.ASSIGNED
 _COMPLETED: Final = AssignmentState.COMPLETED
@@ -39,7 +39,7 @@ _UNKNOWN: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment
 
 
 def wrap_up_ms(step: Step, work: Assignment) -> int:
-    """The queue's wrap-up for the channel, or the channel's own."""
+    """Return the duration of wrap-up in milliseconds: that of the queue for the channel, else that of the channel."""
     state, name = step.state, work.channel
     own = state.queue_policy(work.queue_id).wrap_up_s
     if own and name in own:
@@ -49,7 +49,7 @@ def wrap_up_ms(step: Step, work: Assignment) -> int:
 
 
 def release(step: Step, work: Assignment) -> None:
-    """The contact has ended or is another's: wrap-up begins, or there is none and the work is done."""
+    """Release the assignment of a contact that has ended or changed its owner: start wrap-up, or complete it without one."""
     duration_ms = wrap_up_ms(step, work)
     if duration_ms:
         step.emit(
@@ -65,7 +65,7 @@ def release(step: Step, work: Assignment) -> None:
 
 
 def release_party(step: Step, work: Assignment) -> None:
-    """He has left the conversation: a participant wraps up like an owner, a consult is simply over."""
+    """Release the assignment of an agent who has left a conversation; a consult has no wrap-up."""
     if work.role is _CONSULT:
         complete(step, work, "consult_ended")
     else:
@@ -73,7 +73,7 @@ def release_party(step: Step, work: Assignment) -> None:
 
 
 def complete(step: Step, work: Assignment, reason: str, disposition: str | None = None) -> None:
-    """The work is done, once and for all."""
+    """Complete an assignment and enter the pending next state of its agent if no work is left."""
     agent = step.state.agents[work.agent_id]
     step.emit(
         AssignmentCompleted(
@@ -89,7 +89,7 @@ def complete(step: Step, work: Assignment, reason: str, disposition: str | None 
 
 
 def owned(step: Step, assignment_id: str, agent_id: str | None) -> Assignment | None:
-    """The open assignment of that agent; ``agent_id`` none: of anybody."""
+    """Return the open assignment if it belongs to the agent; with ``agent_id`` None, of any agent."""
     work = step.state.assignments.get(assignment_id)
     if work is None or (agent_id is not None and work.agent_id != agent_id):
         return None
@@ -97,7 +97,7 @@ def owned(step: Step, assignment_id: str, agent_id: str | None) -> Assignment | 
 
 
 def _completed_before(step: Step, assignment_id: str, agent_id: str | None) -> bool:
-    """Whether it was that agent's and is completed: known as long as the contact is."""
+    """Return whether the agent has completed this assignment; known until the contact is dropped by retention."""
     contact = step.state.contacts.get(assignment_id.rpartition(".")[0])
     if contact is None or assignment_id in step.state.assignments:
         return False
@@ -117,7 +117,7 @@ def _wrong_state(work: Assignment, *allowed: str) -> Refused:
 
 
 def allowed(work: Assignment) -> tuple[str, ...]:
-    """What can be done with it in its present state, by him whose it is."""
+    """Return the actions that its agent may take on the assignment in its present state."""
     if work.role is not _OWNER and work.state is not _WRAP_UP:
         return ("leave", "complete")
     match work.state:
@@ -200,7 +200,9 @@ def _complete(step: Step, command: CompleteAssignment) -> Answer:
         codes = () if state.policy is None else state.policy.dispositions
         if codes and disposition not in codes:
             return Refused(
-                code=RefusalCode.INVALID_VALUE, field="disposition", detail="not in dispositions"
+                code=RefusalCode.INVALID_VALUE,
+                field="disposition",
+                detail="not one of dispositions of the policy",
             )
     if work.state is not _WRAP_UP:
         _leave_conversation(step, work)
@@ -209,7 +211,7 @@ def _complete(step: Step, command: CompleteAssignment) -> Answer:
 
 
 def _leave_conversation(step: Step, work: Assignment) -> None:
-    """He is done with it while it goes on: the owner ends it, another one leaves it."""
+    """Take the agent of an assignment out of its conversation: the owner ends it, a participant leaves it."""
     contact = step.state.contacts.get(work.contact_id)
     if (
         contact is not None
@@ -223,7 +225,7 @@ def _leave_conversation(step: Step, work: Assignment) -> None:
 
 
 def step_out(step: Step, contact: Contact, work: Assignment, reason: str) -> None:
-    """He leaves the conversation, the owner keeps it. His work is for the caller to release in the same step."""
+    """Remove a participant from the conversation; the caller releases the assignment in the same transaction."""
     leave(step, contact, work, reason)
     if work.role is _CONSULT:
         off_hold(step, contact)
@@ -232,9 +234,9 @@ def step_out(step: Step, contact: Contact, work: Assignment, reason: str) -> Non
 def end_contact(
     step: Step, contact: Contact, work: Assignment, reason: str
 ) -> Sequence[Assignment]:
-    """The conversation is over; pending offers of it are taken back.
+    """End the contact and rescind its pending offers.
 
-    Returns the work of those who were in it beside the owner, for the caller to release in the same step.
+    Returns the assignments of the participants, which the caller releases in the same transaction.
     """
     if contact.offers:
         rescind_all(step, contact, "customer_left" if reason == "customer_left" else "owner_ended")

@@ -1,4 +1,4 @@
-"""Callbacks: a waiting contact becomes one, its time comes, and what follows from how a call went."""
+"""Callbacks: a waiting contact becomes a callback, its scheduled time comes, and the gateway reports the result of a call."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -30,7 +30,7 @@ _CALLBACK: Final = ("cancel", "end", "requeue", "assign")
 _DIALLED: Final = ("callback/result", "end", "requeue", "assign")
 
 
-# --- asking for one ---------------------------------------------------------------------------------------------------
+# --- requesting a callback --------------------------------------------------------------------------------------------
 def _request(step: Step, command: RequestCallback) -> Answer:
     state = step.state
     contact, policy = theirs(step, command), state.policy
@@ -52,7 +52,7 @@ def _request(step: Step, command: RequestCallback) -> Answer:
 def _again(
     state: RoutingState, contact: Contact, callback: Callback, asked: CallbackFields
 ) -> Answer:
-    """The same terms, as far as any are named, change nothing; others are refused."""
+    """Answer a repeated request: the same terms change nothing, other terms are refused."""
     if (
         asked.mode in (None, callback.mode)
         and asked.channel in (None, contact.channel)
@@ -70,13 +70,16 @@ def _again(
 def objection(
     step: Step, policy: Policy, queue_id: str, asked: CallbackFields, prefix: str = ""
 ) -> Refused | None:
-    """What stands in the way of a callback from this queue on these terms. ``prefix``: where the terms stand."""
+    """Return the refusal of a callback from this queue on these terms; None if it is possible.
+
+    ``prefix`` is the path of the terms in the request, for the field of the refusal.
+    """
     offered = policy.queues[queue_id].callback
     if offered is None:
         return Refused(
             code=RefusalCode.CALLBACK_NOT_OFFERED,
             field=prefix.rstrip(".") or "contact_id",
-            detail=f"queue {queue_id} has no callback in its policy",
+            detail=f"queue {queue_id} offers no callbacks",
         )
     if asked.channel is not None and asked.channel not in policy.channels:
         return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field=f"{prefix}channel")
@@ -86,13 +89,13 @@ def objection(
         return Refused(
             code=RefusalCode.CALLBACK_TIME,
             field=f"{prefix}at_ms",
-            detail=f"in the future, and at most {offered.schedule_max_s} s ahead",
+            detail=f"must be in the future and at most {offered.schedule_max_s} s ahead",
         )
     return None
 
 
 def agree(step: Step, contact: Contact, asked: CallbackFields) -> None:
-    """The contact, which waits, is a callback from here on. ``objection`` has found nothing against it."""
+    """Convert a waiting contact to a callback; the caller has checked the terms with ``callback_refusal``."""
     offered: CallbackPolicy = policy_of(step, contact)
     channel = asked.channel or offered.channel or contact.channel
     expires_s = offered.expires_after_s
@@ -119,32 +122,32 @@ def agree(step: Step, contact: Contact, asked: CallbackFields) -> None:
         )
 
 
-# --- how it went ------------------------------------------------------------------------------------------------------
+# --- result of a call -------------------------------------------------------------------------------------------------
 def _report(step: Step, command: ReportCallback) -> Answer:
     contact = theirs(step, command)
     if contact is None:
         return unknown_contact()
     callback, outcome = contact.callback, command.outcome
     if callback is None:
-        return wrong_state(contact.state, detail="it is no callback")
+        return wrong_state(contact.state, detail="the contact is not a callback")
     its_own = command.attempt in (None, callback.attempts)
     if callback.phase is not CallbackPhase.DIALLING or contact.state.is_terminal:
         if its_own and callback.outcome == outcome:
             return repeated(contact.contact_id, contact.state, callback.outcome_seq)
         return wrong_state(contact.state, detail="the customer is not being called")
     if not its_own:
-        return wrong_state(contact.state, *_DIALLED, detail="another attempt is under way")
+        return wrong_state(contact.state, *_DIALLED, detail="another attempt is in progress")
     owned = contact.state is ContactState.ASSIGNED
     if outcome is CallbackOutcome.CONNECTED:
         _connected(step, contact, callback, outcome)
     elif outcome is CallbackOutcome.VOICEMAIL and _counts(step, contact):
-        if owned:  # He speaks on it, and ends the conversation as any other.
+        if owned:  # The owner leaves a message and ends the conversation like any other.
             _connected(step, contact, callback, outcome)
         else:
             _fail(step, contact, callback, outcome, gives_up="callback_voicemail")
     else:
         _fail(step, contact, callback, outcome)
-    # The event of the outcome, whatever followed from it in the same step.
+    # Names the event of the outcome, whatever followed in the same transaction.
     return Done(subject=contact.contact_id, state=contact.state, seq=callback.outcome_seq)
 
 
@@ -161,7 +164,7 @@ def _connected(step: Step, contact: Contact, callback: Callback, outcome: str) -
             queue_id=contact.queue_id,
             req=step.state.index.line_at(asks_of(contact)).req,
             outcome=str(outcome),
-            # Also where the queue has closed while it rang: he is on the line and goes on being offered.
+            # Also if the queue has closed meanwhile: the customer is on the line and continues to be offered.
             wait_until_ms=None if owned else step.full_wait_ms(contact.queue_id),
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
@@ -177,7 +180,7 @@ def _fail(
     *,
     gives_up: str | None = None,
 ) -> None:
-    """Not reached: tried again later, or given up. An agent who waited for it is free at once, without wrap-up."""
+    """Record a failed attempt: retry later or give up. An owner who waited is free at once, without wrap-up."""
     state, policy = step.state, policy_of(step, contact)
     work = state.assignments.get(contact.assignment_id or "")
     if gives_up is None and callback.attempts >= policy.attempts_max:
@@ -185,7 +188,7 @@ def _fail(
     pauses = policy.retry_after_s
     pause_s = pauses[min(callback.attempts, len(pauses)) - 1]
     if work is not None:
-        rescind_all(step, contact, "callback")  # He may have been about to pass it on.
+        rescind_all(step, contact, "callback")  # A transfer or consult may be pending.
     parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
     step.emit(
         CallbackFailed(
@@ -206,9 +209,9 @@ def _fail(
         release_party(step, party)
 
 
-# --- its time has come ------------------------------------------------------------------------------------------------
+# --- timers -----------------------------------------------------------------------------------------------------------
 def time_has_come(step: Step, contact: Contact) -> None:
-    """The agreed time, the next try, or the end of the time for a report."""
+    """Handle the scheduled time, the next attempt, or the end of the time for a report."""
     callback = contact.callback
     assert callback is not None
     if callback.phase is CallbackPhase.DIALLING:

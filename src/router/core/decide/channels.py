@@ -1,4 +1,4 @@
-"""Channels that an agent pauses without going not ready: nothing new of them, everything else as before."""
+"""Pausing of channels: the agent stays ready but is offered no new contacts of the paused channels."""
 
 from collections.abc import Callable
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What a command's values must be before anything is decided on them. Each returns a refusal or nothing."""
+"""Validation of command values. Each function returns a refusal, or None if the values are valid."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ PREFERRED_MAX: Final = 32
 
 
 def skills(policy: Policy, values: dict[str, int], field: str = "skills") -> Refused | None:
-    """Declared skills, levels 1 to 10."""
+    """Check that all skills are declared and their levels are 1 to 10."""
     for skill, level in values.items():
         if skill not in policy.skills:
             return Refused(code=RefusalCode.UNKNOWN_SKILL, field=field)
@@ -24,7 +24,7 @@ def skills(policy: Policy, values: dict[str, int], field: str = "skills") -> Ref
 
 
 def attributes(policy: Policy, values: dict[str, FactValue], of: str = "contact") -> Refused | None:
-    """Declared facts of the right type: nothing else may enter the core, and so the journal."""
+    """Check that all attributes are declared and of the declared type; only such values may enter the journal."""
     problem = check_attributes(policy, values, of)
     if problem is None:
         return None
@@ -33,18 +33,16 @@ def attributes(policy: Policy, values: dict[str, FactValue], of: str = "contact"
 
 
 def rank(priority_s: int, strict_class: int) -> Refused | None:
-    """Priority within a day either way, class 0 to 9."""
+    """Check that the priority is at most a day, positive or negative, and the priority class is 0 to 9."""
     if not -_DAY_S <= priority_s <= _DAY_S:
-        return Refused(
-            code=RefusalCode.INVALID_VALUE, field="priority_s", detail="within 86400 either way"
-        )
+        return Refused(code=RefusalCode.INVALID_VALUE, field="priority_s", detail="-86400 to 86400")
     if not 0 <= strict_class <= 9:
         return Refused(code=RefusalCode.INVALID_VALUE, field="strict_class", detail="0 to 9")
     return None
 
 
 def queue_ranks(policy: Policy, ranks: dict[QueueId, int]) -> Refused | None:
-    """Queues of the policy, ranks 1 to 9, not too many of them."""
+    """Check that all queues exist, their ranks are 1 to 9, and there are at most 1,000 of them."""
     if len(ranks) > _QUEUE_RANKS_MAX:
         return Refused(
             code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="at most 1000 queues"
@@ -60,19 +58,21 @@ def queue_ranks(policy: Policy, ranks: dict[QueueId, int]) -> Refused | None:
 
 
 def reason_declared(state: RoutingState, reason: str | None) -> Refused | None:
-    """A not-ready reason of the policy, where the policy lists any."""
+    """Check that the reason is one of the not-ready reasons of the policy, if the policy lists any."""
     policy = state.policy
     if reason is None or policy is None or not policy.not_ready_reasons:
         return None
     if reason in policy.not_ready_reasons:
         return None
     return Refused(
-        code=RefusalCode.INVALID_VALUE, field="reason", detail="not in not_ready_reasons"
+        code=RefusalCode.INVALID_VALUE,
+        field="reason",
+        detail="not one of not_ready_reasons of the policy",
     )
 
 
 def too_many_preferred() -> Refused:
-    """More agents than a contact may name."""
+    """Return the refusal for more preferred agents than a contact may name."""
     return Refused(
         code=RefusalCode.INVALID_VALUE,
         field="preferred_agents",

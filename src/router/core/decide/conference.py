@@ -1,6 +1,6 @@
-"""A conversation of several agents: who joins it, who leaves it, to whom it passes.
+"""Conferences: agents join and leave a conversation, and its ownership is handed over.
 
-The commands of the owner's consult are ``consult.py``; the events of coming and going, ``parties.py``.
+The owner's commands for a consult are in ``consult``.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,10 @@ from router.model.states import (
 
 
 def seats_taken(step: Step, contact: Contact, *, without: int = 0) -> bool:
-    """Whether as many are in it, or asked into it by a consult, as the channel allows."""
+    """Return whether the participants and pending consults reach the limit of the channel.
+
+    ``released`` is the number of pending consults that are about to end.
+    """
     offers = step.state.offers
     asked = sum(offers[name].role is not AssignmentRole.OWNER for name in contact.offers)
     most = step.state.index.channels[contact.channel].policy.participants_max
@@ -35,20 +38,20 @@ def seats_taken(step: Step, contact: Contact, *, without: int = 0) -> bool:
 
 
 def is_parked(step: Step, contact: Contact) -> bool:
-    """Its customer is waited for: nobody comes into a conversation that does not go on."""
+    """Return whether the conversation is parked; no agent may join it then."""
     work = step.state.assignments[contact.assignment_id or ""]
     return work.state is AssignmentState.PARKED
 
 
 def limit_reached(field: str) -> Refused:
-    """No seat is free."""
+    """Return the refusal for a conversation that has reached its limit of participants."""
     return Refused(
         code=RefusalCode.PARTICIPANTS_LIMIT, field=field, detail="participants_max of the channel"
     )
 
 
 def join(step: Step, contact: Contact, work: Assignment) -> None:
-    """The consulted agent is in the conversation with the customer."""
+    """Make the consulted agent a participant of the conversation with the customer."""
     step.emit(
         ParticipantJoined(
             contact_id=contact.contact_id,
@@ -62,7 +65,7 @@ def join(step: Step, contact: Contact, work: Assignment) -> None:
 
 
 def end_consult(step: Step, contact: Contact, *, but: str = "") -> None:
-    """A running consult is over because the owner who asked loses the contact; the agent ``but`` gets it himself."""
+    """End a running consult because the owner loses the contact, unless its agent is ``except_agent_id``, the new owner."""
     work = running_consult(step.state, contact)
     if work is not None and work.agent_id != but:
         leave(step, contact, work, "owner_changed")
@@ -70,7 +73,7 @@ def end_consult(step: Step, contact: Contact, *, but: str = "") -> None:
 
 
 def pass_on(step: Step, contact: Contact, agent: Agent, reason: str) -> Answer:
-    """The contact passes to somebody who is in it already; the old owner's work is released."""
+    """Hand the contact over to an agent who is in the conversation, and release the assignment of the old owner."""
     old = _hand_over(step, contact, agent, reason)
     answer = step.done(contact.contact_id, contact.state)
     release(step, old)
@@ -102,7 +105,7 @@ def _hand_over(step: Step, contact: Contact, agent: Agent, reason: str) -> Assig
 
 
 def heir(step: Step, contact: Contact) -> Agent | None:
-    """The first participant who is there to take the contact over from an owner whose desktop is gone."""
+    """Return the first participant who is present and can take over from an owner whose desktop is lost."""
     state = step.state
     for name in contact.parties:
         agent = state.agents[state.assignments[name].agent_id]
@@ -113,12 +116,12 @@ def heir(step: Step, contact: Contact) -> Agent | None:
 
 
 def inherit(step: Step, contact: Contact, agent: Agent) -> None:
-    """The owner's desktop is gone, and a participant goes on with the customer."""
+    """Hand the contact over to a participant because the owner's desktop is lost."""
     complete(step, _hand_over(step, contact, agent, "lost_desktop"), "lost_desktop")
 
 
 def lose_party(step: Step, work: Assignment) -> None:
-    """A consulted agent's or a participant's desktop is gone: he is out of it, the owner keeps it."""
+    """Remove a consulted agent or participant whose desktop is lost; the owner keeps the contact."""
     step_out(step, step.state.contacts[work.contact_id], work, "lost_desktop")
     complete(step, work, "lost_desktop")
 
@@ -142,7 +145,9 @@ def _leave(step: Step, command: LeaveContact) -> Answer:
 def _not_in_it(step: Step, contact: Contact, agent_id: str) -> Answer:
     is_owner = contact.agent_id == agent_id
     if is_owner and contact.state is ContactState.ASSIGNED:
-        return wrong_state(contact.state, "hand_over", "transfer", "end", detail="he owns it")
+        return wrong_state(
+            contact.state, "hand_over", "transfer", "end", detail="the agent owns the contact"
+        )
     was_in_it = any(
         how is OfferState.ACCEPTED and whose == agent_id
         for how, _, whose in (contact.gone or {}).values()
@@ -153,7 +158,7 @@ def _not_in_it(step: Step, contact: Contact, agent_id: str) -> Answer:
 
 
 def not_participant(field: str) -> Refused:
-    """Not one of those who are in it beside the owner."""
+    """Return the refusal for an agent who is not a participant."""
     return Refused(code=RefusalCode.NOT_PARTICIPANT, field=field)
 
 
@@ -199,7 +204,7 @@ def _add(step: Step, command: AddParticipant) -> Answer:
             allowed=("ready", "not_ready"),
         )
     if is_parked(step, contact):
-        return wrong_state(contact.state, "unpark", detail="it is parked")
+        return wrong_state(contact.state, "unpark", detail="the conversation is parked")
     own = [state.offers[name] for name in contact.offers if name in agent.offers]
     if seats_taken(step, contact, without=sum(o.role is not AssignmentRole.OWNER for o in own)):
         return limit_reached("agent_id")

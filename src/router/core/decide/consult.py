@@ -1,4 +1,4 @@
-"""Consult: the owner asks another agent before he goes on alone, passes the contact on or makes it a conference."""
+"""Consults: the owner talks to another agent before continuing, handing over or starting a conference."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -27,7 +27,7 @@ _Ask: TypeAlias = StartConsult | CompleteConsult | CancelConsult | JoinConsult
 
 
 def _of_owner(step: Step, command: _Ask) -> Contact | Refused:
-    """The assigned contact, if the one who asks may decide about it."""
+    """Return the assigned contact if the command comes from its owner or a supervisor."""
     contact = step.state.contacts.get(command.contact_id)
     if contact is None:
         return unknown_contact()
@@ -73,7 +73,7 @@ def _start(step: Step, command: StartConsult) -> Answer:
     if _state_of(step, contact) != "none":
         return _wrong_consult(step, contact)
     if is_parked(step, contact):
-        return wrong_state(contact.state, "unpark", detail="it is parked")
+        return wrong_state(contact.state, "unpark", detail="the conversation is parked")
     if contact.offers:
         return wrong_state(contact.state, "end", detail="a transfer is pending")
     if seats_taken(step, contact):
@@ -105,7 +105,7 @@ def _whom(step: Step, contact: Contact, command: StartConsult) -> Agent | Refuse
 
 
 def _apart(step: Step, contact: Contact) -> frozenset[str]:
-    """Whom it cannot be: who is in it already, and whose cool-down is not over."""
+    """Return the agents who cannot be consulted: those in the conversation, and those in cool-down for the contact."""
     state = step.state
     names = {state.assignments[name].agent_id for name in contact.parties}
     names |= {a for a, until_ms in (contact.cool_downs or {}).items() if until_ms > step.at_ms}
@@ -115,7 +115,7 @@ def _apart(step: Step, contact: Contact) -> frozenset[str]:
 
 
 def _choose(step: Step, contact: Contact, queue_id: str) -> Agent | None:
-    """The agent who would get the contact now if it waited in that queue with nobody before it."""
+    """Return the agent who would be offered the contact now if it were first in that queue."""
     index = step.state.index
     line = index.line_without_plan(queue_id, contact.channel, contact.skills)
     mask = index.open_profiles[line.channel_index] & line.profile_mask

@@ -1,4 +1,4 @@
-"""A contact that is there: updated, cancelled, abandoned, ended, requeued, transferred, assigned, expired."""
+"""Commands on existing contacts: update, cancel, abandon, end, requeue, transfer and assign."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -49,14 +49,14 @@ from router.model.policy import WhenClosed
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ASSIGNED: Final = ContactState.ASSIGNED
 _CONNECTED: Final = CallbackPhase.CONNECTED
 _OFFERED: Final = ContactState.OFFERED
 _OFFLINE: Final = AgentState.OFFLINE
 _QUEUED: Final = ContactState.QUEUED
 
-# As long as any time of a policy.
+# The same upper bound as that of the durations in a policy.
 _RESERVED_MAX_S: Final = 7 * 86_400
 _AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
 _NOT_ON_THE_LINE: Final = ("cancel", "end", "callback/result")
@@ -71,7 +71,7 @@ def theirs(
     | RequestCallback
     | ReportCallback,
 ) -> Contact | None:
-    """The contact, if the asking gateway may know of it."""
+    """Return the contact if it is visible to the gateway of the command."""
     contact = step.state.contacts.get(command.contact_id)
     gateway_id = command.gateway_id
     if gateway_id is None or contact is None or gateway_id == contact.gateway_id:
@@ -160,7 +160,7 @@ def _abandon(step: Step, command: AbandonContact) -> Answer:
     if contact.state.is_terminal:
         return repeated(contact.contact_id, contact.state, contact.ended_seq)
     if contact.callback is not None and contact.callback.phase is not _CONNECTED:
-        # He has hung up because he is to be called back: that must not cost him his place.
+        # The customer has hung up to be called back: the contact keeps its position.
         return wrong_state(
             contact.state, *_NOT_ON_THE_LINE, detail="a callback: the customer is not on the line"
         )
@@ -221,7 +221,7 @@ def _requeue(step: Step, command: RequeueContact) -> Answer:
 
 
 def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer:
-    """From any live state into a queue, at its old age; the owner loses it in this very event."""
+    """Move a live contact to a queue, keeping its age; an owner loses it with the same event."""
     state = step.state
     owner = _work(step, contact) if contact.state is _ASSIGNED else None
     rescind_all(step, contact, "policy" if reason == "drained" else "moved")
@@ -244,7 +244,7 @@ def to_queue(step: Step, contact: Contact, queue_id: str, reason: str) -> Answer
 
 
 def requeue_lost(step: Step, work: Assignment, prefer_s: int) -> None:
-    """The agent's desktop is gone: the customer waits again, at his old age, first for the same agent."""
+    """Requeue a contact whose owner's desktop is lost, reserved for the same agent at first."""
     contact = step.state.contacts[work.contact_id]
     rescind_all(step, contact, "moved")
     parties = everybody_leaves(step, contact, "contact_moved") if contact.parties else []
@@ -281,7 +281,7 @@ def _transfer(step: Step, command: TransferContact) -> Answer:
 
 
 def _transfer_to_queue(step: Step, contact: Contact, queue_id: str) -> Answer:
-    """A closed queue takes a customer who is passed on as it takes a new one."""
+    """Transfer to a queue; if it is closed, the rules for new contacts apply."""
     state = step.state
     if not takes_somebody(state, queue_id):
         found = None
@@ -326,7 +326,7 @@ def _transfer_to(step: Step, contact: Contact, agent: Agent, command: TransferCo
 
 
 def _wait_for(step: Step, contact: Contact, agent: Agent, command: TransferContact) -> Answer:
-    """He is busy: the owner is done with it, and it waits for that agent alone for a while."""
+    """Requeue the contact reserved for a busy agent for a time, and release the owner's assignment."""
     owner = _work(step, contact)
     assert command.wait_s is not None
     back = None if command.back_s is None else (owner.agent_id, 1000 * command.back_s)
@@ -341,7 +341,7 @@ def _wait_for(step: Step, contact: Contact, agent: Agent, command: TransferConta
 
 
 def give_back(step: Step, contact: Contact) -> None:
-    """The agent whom it waited for has not taken it: back to the one who passed it on, then to everybody."""
+    """Reserve the contact for the agent who transferred it, because the target agent did not take it in time."""
     assert contact.back_agent_id is not None and contact.back_ms is not None
     reserved = Reserved(contact.back_agent_id, contact.back_ms)
     wait_anew(step, contact, contact.queue_id, "transfer_back", reserved=reserved)
@@ -401,7 +401,7 @@ def _assign(step: Step, command: AssignContact) -> Answer:
 
 
 def expire(step: Step, contact: Contact, reason: str) -> None:
-    """Its time to live, or the queue's longest wait, is over."""
+    """Expire a contact: rescind its offers and end its wait."""
     rescind_all(step, contact, "expired")
     leaving.over(step, contact, reason)
 

@@ -1,4 +1,7 @@
-"""Days of the workspace's zone, for rules that count by the day. Zones are looked at here, and the event says what they said."""
+"""Calendar days in the time zone of the workspace, for selection rules that count per day.
+
+The time zone is evaluated here and the result is part of the event, so replay does not depend on zone data.
+"""
 
 from router.core.decide.step import Step
 from router.model.events import DayBegan
@@ -8,12 +11,12 @@ from router.rules.selections import selections_of
 
 
 def counts_days(policy: Policy | None) -> bool:
-    """Whether some selection asks what was given to whom today."""
+    """Return whether some selection rule depends on the contacts of the day."""
     return policy is not None and Selection.FEWEST_TODAY in selections_of(policy)
 
 
 def begin_day(step: Step) -> None:
-    """The day that it is now. Late is as good as in time: the days between are nobody's."""
+    """Start the present day; days that passed while the router was stopped are skipped."""
     policy = step.state.policy
     assert policy is not None
     day, until_ms = day_at(policy.zone, step.at_ms)
@@ -21,7 +24,7 @@ def begin_day(step: Step) -> None:
 
 
 def follow_policy(step: Step, before: Policy | None) -> None:
-    """Another policy is in force: begin to count where that is new, and anew where the days are others."""
+    """Start the day after a change of policy if counting is new or the time zone has changed."""
     policy = step.state.policy
     if policy is None or not counts_days(policy):
         return

@@ -1,4 +1,4 @@
-"""Calling the customer of a callback: the event that tells the gateway to, and whether one is due. Decides no outcome."""
+"""Requests to the gateway to dial the customer of a callback."""
 
 from router.core.decide.step import Step
 from router.core.state import Agent, Contact
@@ -6,22 +6,22 @@ from router.model.callbacks import CallbackPhase
 from router.model.events import CallbackDue
 from router.model.policy import CallbackPolicy
 
-# What holds for a callback whose queue offers none any more: it was agreed, so it is kept.
+# Applies to a callback that was agreed before its queue stopped offering callbacks.
 _AGREED = CallbackPolicy()
 
 
 def policy_of(step: Step, contact: Contact) -> CallbackPolicy:
-    """The callback policy of its queue; the defaults where that offers none (any more)."""
+    """Return the callback policy of the contact's queue; the defaults if the queue no longer offers callbacks."""
     return step.state.queue_policy(contact.queue_id).callback or _AGREED
 
 
 def dial_for(step: Step, contact: Contact, agent: Agent) -> None:
-    """It is a ``customer_first`` callback's turn: instead of an offer, the customer is called. The agent stays free."""
+    """Dial the customer of a ``customer_first`` callback instead of offering it to the agent, who stays free."""
     _dial(step, contact, agent_id=None, for_agent_id=agent.agent_id)
 
 
 def dial_if_taken(step: Step, contact: Contact) -> None:
-    """An agent has the contact and waits: the customer is called, unless he is being called already or is there."""
+    """Dial the customer for the agent who owns the callback, unless a call is in progress or connected."""
     callback = contact.callback
     if callback is not None and callback.phase is CallbackPhase.WAITING:
         _dial(step, contact, agent_id=contact.agent_id, for_agent_id=None)

@@ -1,7 +1,8 @@
-"""Queues open and close: by their calendars, when a timer or a new policy asks for a look, or by a supervisor's word.
+"""Opening and closing of queues, by calendar or by a supervisor.
 
-The only place that asks a calendar. However long nobody looked, the queue goes straight to what is right now: one event, not
-one for every day that was missed.
+Calendars are evaluated here only: when the timer of a queue fires and when a policy is published. The result is part of the
+event, so replay reads no calendar. After an outage a queue changes to its present state with one event, not with one for
+every change that was missed.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ _FOR_MAX_S: Final = 366 * DAY_S
 
 
 class Standing(NamedTuple):
-    """What a queue should be now."""
+    """Open or closed, until when, and why."""
 
     is_open: bool
     until_ms: int | None
@@ -35,9 +36,10 @@ _ALWAYS_OPEN: Final = Standing(is_open=True, until_ms=None, reason="hours")
 
 
 def look(step: Step, queue_id: QueueId) -> None:
-    """The time has come at which it was to be decided anew: for this queue, and for all others of which that is true.
+    """Re-evaluate this queue and every other queue whose time has come.
 
-    All open and close before anybody in line moves, so that nobody overflows into a queue that closes in the same moment.
+    All of them open and close before any contact moves, so that no contact overflows into a queue that closes at the same
+    time.
     """
     state, at_ms = step.state, step.at_ms
     due = [
@@ -50,7 +52,7 @@ def look(step: Step, queue_id: QueueId) -> None:
 
 
 def look_at_all(step: Step) -> None:
-    """A new policy: one event for each queue that is now something else, or for another time."""
+    """Re-evaluate all queues after a change of policy; emit an event for each whose state or time has changed."""
     state, policy = step.state, step.state.policy
     if policy is None or not (policy.calendars or state.hours):
         return
@@ -78,7 +80,7 @@ def _set_open(step: Step, command: SetQueueOpen) -> Answer:
             return Refused(
                 code=RefusalCode.INVALID_VALUE,
                 field="for_s",
-                detail=f"1 to {_FOR_MAX_S}, and only with open or close",
+                detail=f"1 to {_FOR_MAX_S}, and only to open or close",
             )
         until_ms = step.at_ms + 1000 * command.for_s
     present = state.hours.get(queue_id)
@@ -107,7 +109,10 @@ def _turn_all(step: Step, standings: dict[QueueId, Standing]) -> None:
 
 
 def turn(step: Step, queue_id: QueueId, now: Standing) -> Answer:
-    """The queue is that from here on; plans that have stood still go on. Who is turned out is another matter."""
+    """Open or close a queue, and continue the plans that were suspended while it was closed.
+
+    The caller applies ``at_closing`` to the waiting contacts.
+    """
     state = step.state
     was_open = not state.is_closed(queue_id)
     if now.is_open:
@@ -132,7 +137,7 @@ def turn(step: Step, queue_id: QueueId, now: Standing) -> Answer:
 
 
 def _empty(step: Step, queue_ids: list[QueueId]) -> None:
-    """What ``at_closing`` says, for those who wait and are offered to nobody, first come first: offers run to their end."""
+    """Apply ``at_closing`` to the contacts that wait and are not offered, in order of arrival; offers continue."""
     found = [
         contact
         for queue_id in queue_ids
@@ -145,7 +150,7 @@ def _empty(step: Step, queue_ids: list[QueueId]) -> None:
 
 
 def _held(state: RoutingState, queue_id: QueueId) -> list[Contact]:
-    """Who waits for the opening: their plans have stood still."""
+    """Return the contacts that wait for the opening, whose plans are suspended."""
     found = {
         contact.contact_id: contact
         for line in state.index.queue_lines.get(queue_id, ())
@@ -162,7 +167,7 @@ def _held(state: RoutingState, queue_id: QueueId) -> list[Contact]:
 def _known(
     state: RoutingState, queue_id: QueueId, at_ms: int, known: dict[Name | None, Standing]
 ) -> Standing:
-    """Queues with one calendar ask it once."""
+    """Return the state by calendar, evaluated once per calendar."""
     name = state.queue_policy(queue_id).hours
     if name not in known:
         known[name] = by_calendar(state, queue_id, at_ms)
@@ -170,7 +175,7 @@ def _known(
 
 
 def by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> Standing:
-    """What the queue's calendar says of this moment; without one it is always open."""
+    """Return the state of a queue by its calendar; a queue without a calendar is always open."""
     policy, name = state.policy, state.queue_policy(queue_id).hours
     if policy is None or name is None:
         return _ALWAYS_OPEN
@@ -183,7 +188,7 @@ def by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> Standing:
 
 
 def standing(hours: QueueHours) -> Standing:
-    """What it is at present."""
+    """Return the present state of a queue."""
     return Standing(hours.is_open, hours.changes_at_ms, hours.reason)
 
 

@@ -1,4 +1,10 @@
-"""A new contact: repeated, classified, checked, refused or queued."""
+"""Submit of a new contact: idempotency, validation, classification by entry rules, admission and queueing.
+
+Most submits name a queue and a requirement that earlier contacts had as well. Their requirement class is known to the index
+together with its waiting line, and such a submit takes a short path (``_enqueue_known_class``) that skips classification and
+admission. A class becomes known only while nothing in its queue can make admission depend on the present state (no length
+limit, no condition on ready agents, no plan), and the index drops all known classes with the next policy.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,13 +29,17 @@ from router.model.refusals import RefusalCode, Refused
 from router.model.states import ContactState
 from router.rules.entry import Classified
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _QUEUED: Final = ContactState.QUEUED
 _WAIT: Final = WhenNobody.WAIT
 
 
 def enqueue(step: Step, command: EnqueueContact) -> Answer:
-    """Queue it, or say why not. The answer's state is the contact's at the event that the answer names."""
+    """Queue a new contact or refuse it.
+
+    The answer names the sequence number of ``ContactQueued`` and the state after that event, even if the contact is offered
+    to an agent in the same transaction.
+    """
     state = step.state
     if command.dedupe_key is not None and (first := state.dedupe.get(command.dedupe_key)):
         if first.fingerprint != (command.fingerprint or b""):
@@ -59,7 +69,7 @@ def enqueue(step: Step, command: EnqueueContact) -> Answer:
 
 
 def _is_plain(state: RoutingState, policy: Policy, command: EnqueueContact) -> bool:
-    """Whether a submit of a known class can be queued as it is; if not, ``decided`` finds out what there is to say."""
+    """Return whether a submit of a known class can be queued without the full decision in ``decide_enqueue``."""
     return not (
         command.contact_id in state.contacts
         or state.hours
@@ -76,7 +86,7 @@ def _is_plain(state: RoutingState, policy: Policy, command: EnqueueContact) -> b
 
 
 def _enqueue_known(step: Step, command: EnqueueContact, line: Line) -> Answer:
-    """Most contacts: named a queue, ask for what others have asked for before, and wait like them."""
+    """Queue a contact of a known requirement class in the waiting line of that class."""
     state, index, ttl_s = step.state, step.state.index, command.ttl_s
     contact_id, skills = command.contact_id, command.skills
     at_ms, wait_max_s = step.at_ms, line.queue.wait_max_s
@@ -104,7 +114,7 @@ def _enqueue_known(step: Step, command: EnqueueContact, line: Line) -> Answer:
 
 
 def _get_to_know(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:
-    """It went where it wanted to: others like it need not be looked at again, if its queue takes everybody and has no plan."""
+    """Remember the requirement class of a submit, if its queue admits every contact and has no plan."""
     index, queue_id = state.index, command.queue_id
     if queue_id is None or index.has_plans:
         return
@@ -117,7 +127,10 @@ def _get_to_know(state: RoutingState, policy: Policy, command: EnqueueContact) -
 def decided(
     step: Step, policy: Policy, command: EnqueueContact, last_agent_id: AgentId | None
 ) -> ContactQueued | Refused:
-    """Where and how it would wait under this policy; emits nothing, so a shadow asks it, too."""
+    """Decide whether and where a contact waits under a policy.
+
+    Emits nothing: the caller emits the returned event. The shadow policy is evaluated with the same function.
+    """
     state = step.state
     refused = _check(state, policy, command)
     if refused is not None:
@@ -129,7 +142,7 @@ def decided(
     rule = None if classified is None else classified.rule
     plan = None if rule is None else rule.plan
     skills = command.skills if rule is None else _joined(command.skills, rule)
-    # By position: it is the cheaper way to make one, and every contact makes one.
+    # Positional arguments, because they are faster and this runs for every contact.
     asks = Asks(queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id)
     admitted = _admit(state, policy, asks, callback=command.callback is not None)
     if isinstance(admitted, Refused):
@@ -165,7 +178,7 @@ def _check(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refu
 def _classify(
     state: RoutingState, policy: Policy, command: EnqueueContact
 ) -> tuple[str, Classified | None] | Refused:
-    """The queue that the gateway named, or that of the first entry rule that holds, or the default."""
+    """Return the queue that the gateway named, else that of the first entry rule that matches, else the default queue."""
     if command.queue_id is not None:
         if command.queue_id not in policy.queues:
             return unknown_queue()
@@ -183,7 +196,7 @@ def _classify(
     return Refused(
         code=RefusalCode.NO_QUEUE,
         field="queue_id",
-        detail="no queue named, no entry rule holds and there is no default_queue",
+        detail="name a queue: no entry rule matches and the policy has no default_queue",
     )
 
 
@@ -197,7 +210,7 @@ def _joined(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
 
 
 def _last_agent(state: RoutingState, continues: str) -> str | None:
-    """Who had the contact that this one goes on with."""
+    """Return the last agent of the contact that this one continues."""
     before = state.contacts.get(continues)
     return None if before is None else before.last_agent_id
 
@@ -205,7 +218,7 @@ def _last_agent(state: RoutingState, continues: str) -> str | None:
 def _admit(
     state: RoutingState, policy: Policy, asks: Asks, *, callback: bool
 ) -> tuple[str, int] | Refused:
-    """The queue that takes it, and how many overflows lie before it."""
+    """Return the queue that admits the contact and the number of overflows to it, or the refusal."""
     queue = policy.queues[asks.queue_id]
     if queue.length_max is None and queue.when_nobody is _WAIT and not state.hours:
         return asks.queue_id, 0
@@ -238,9 +251,9 @@ def _queued(
 
 
 def _as_asked(step: Step, command: EnqueueContact, asks: Asks) -> ContactQueued:
-    """Most contacts: where the gateway wanted them, without a rule or a plan.
+    """Return the event of a contact that waits as requested, without a rule or a plan.
 
-    At most 15 keywords: a call with more of them is made by way of a dict and takes four times as long.
+    Uses at most 15 keyword arguments: a call with more builds a dict and takes four times as long.
     """
     state, ttl_s = step.state, command.ttl_s
     return ContactQueued(

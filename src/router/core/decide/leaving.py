@@ -1,4 +1,4 @@
-"""Leaving a queue without an answer: overflow along the queues that take somebody now, or the end of the wait."""
+"""Leaving a queue unanswered: overflow to a queue that accepts contacts now, or expiry."""
 
 from router.core.decide.requeue import at_its_place
 from router.core.decide.step import Step
@@ -11,7 +11,7 @@ from router.model.policy import AtClosing
 
 
 def over(step: Step, contact: Contact, reason: str) -> None:
-    """The wait is over for good. Its offers have been taken back."""
+    """Expire the contact; its offers have been rescinded before."""
     step.emit(
         ContactExpired(
             contact_id=contact.contact_id,
@@ -24,9 +24,9 @@ def over(step: Step, contact: Contact, reason: str) -> None:
 
 
 def waited_too_long(step: Step, contact: Contact) -> None:
-    """The queue's longest wait is over: on to the next queue, or, where there is none, the end.
+    """End the longest wait of the queue: overflow to the next queue, or expire if none is configured.
 
-    Where there is one that takes nobody now, the contact stays and waits without a limit: it is not lost for that.
+    If the overflow queue accepts no contacts now, the contact stays and waits without a limit rather than being lost.
     """
     queue = step.state.queue_policy(contact.queue_id)
     if queue.overflow_to is None:
@@ -36,7 +36,7 @@ def waited_too_long(step: Step, contact: Contact) -> None:
 
 
 def turned_out(step: Step, contact: Contact) -> None:
-    """Its queue has closed while it waited: what ``at_closing`` says. Where it cannot overflow it stays in line."""
+    """Apply ``at_closing`` of the queue to a waiting contact; if it cannot overflow, it stays."""
     match step.state.queue_policy(contact.queue_id).at_closing:
         case AtClosing.EXPIRE:
             over(step, contact, "closed")
@@ -45,7 +45,7 @@ def turned_out(step: Step, contact: Contact) -> None:
 
 
 def back_in_line(step: Step, contact: Contact) -> None:
-    """An offer has ended and it waits again: if its queue has closed meanwhile, that counts for it now."""
+    """Apply ``at_closing`` to a contact that waits again after an offer, if its queue has closed meanwhile."""
     if step.state.is_closed(contact.queue_id) and not contact.held:
         turned_out(step, contact)
 
@@ -58,7 +58,7 @@ def _overflow(step: Step, contact: Contact, reason: str) -> bool:
     target, hops = found
     number, until_ms = contact.step, contact.step_until_ms
     if contact.plan is None:
-        # It goes through the plan of the queue that it comes to, from the beginning.
+        # In the target queue its plan applies from the first step.
         moved = asks_of(contact)._replace(queue_id=target, step=0)
         number, until_ms = first_step(step, moved, step.at_ms)
     overflow(step, contact, target, number, until_ms, reason=reason, hops=hops)

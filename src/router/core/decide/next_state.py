@@ -1,4 +1,4 @@
-"""The queued next state: one slot, entered when the agent's work is done."""
+"""Pending next state of an agent: a single slot, entered when the agent has no more work."""
 
 from typing import Final
 
@@ -7,19 +7,19 @@ from router.core.state import Agent
 from router.model.events import AgentStateChanged
 from router.model.states import AssignmentState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _PARKED: Final = AssignmentState.PARKED
 
 
 def has_work(agent: Agent) -> bool:
-    """Whether he has offers or assignments in hand. What is parked waits for the customer, not he for it."""
+    """Return whether the agent has pending offers or open assignments; parked assignments do not count."""
     return bool(agent.offers) or any(
         work.state is not _PARKED for work in agent.assignments.values()
     )
 
 
 def enter_next_state(step: Step, agent: Agent) -> None:
-    """The state that waited for the end of his work, if this is it."""
+    """Change the agent to the pending next state if there is one and no work is left."""
     if agent.next_state is None or has_work(agent):
         return
     step.emit(

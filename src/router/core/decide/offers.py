@@ -1,4 +1,4 @@
-"""Offers: made, accepted, declined, expired, rescinded – and what follows for the contact and the agent."""
+"""Offers: making, accepting, declining and expiring them, with the consequences for the contact and the agent."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -25,7 +25,7 @@ from router.model.policy import FactValue
 from router.model.refusals import RefusalCode, Refused
 from router.model.states import AgentState, AssignmentRole, OfferState, Turn
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ACCEPTED: Final = OfferState.ACCEPTED
 _CONSULT: Final = AssignmentRole.CONSULT
 _DECLINED: Final = OfferState.DECLINED
@@ -40,7 +40,7 @@ def make_transfer(step: Step, contact: Contact, agent: Agent, line: Line) -> Non
 
 
 def make_consult(step: Step, contact: Contact, agent: Agent, line: Line) -> None:
-    """Ask an agent to advise the owner, who keeps the contact in any case."""
+    """Offer a consult to an agent; the owner keeps the contact in any case."""
     make(
         step,
         contact,
@@ -66,12 +66,15 @@ def make(
     from_agent_id: str | None = None,
     role: AssignmentRole = AssignmentRole.OWNER,
 ) -> None:
-    """Offer a contact; with ``auto_accept`` the accept follows at once. Why he and why now: ``core/reasons.py``."""
+    """Offer a contact to an agent; with ``auto_accept`` the accept follows at once.
+
+    ``match_trigger``, ``other_candidates`` and ``selection_inputs`` record why this agent was chosen and why now; see ``reasons``.
+    """
     state, at_ms = step.state, step.at_ms
     contact_id = contact.contact_id
     offer_id = f"{contact_id}.{contact.offers_made + 1}"
     step.emit(
-        # In the order of the fields: a call with more than 15 keywords is made by way of a dict, and takes longer.
+        # Positional, in the order of the fields: a call with more than 15 keyword arguments builds a dict and is slower.
         OfferMade(
             offer_id,
             contact_id,
@@ -100,7 +103,7 @@ def make(
 
 
 def accept(step: Step, command: AcceptOffer) -> Answer:
-    """The first accept wins; a repeat by the winner gets the first answer."""
+    """Accept an offer: the first accept wins, and a repeat by the same agent gets the first answer again."""
     state = step.state
     offer_id = command.offer_id
     offer = state.offers.get(offer_id)
@@ -110,7 +113,7 @@ def accept(step: Step, command: AcceptOffer) -> Answer:
     _win(step, contact, offer)
     if offer.role is not _OWNER:
         return Done(offer_id, _ACCEPTED, (contact.gone or {})[offer_id][1])
-    # Siblings may have been rescinded after the accept; its own number stands on the contact.
+    # Other offers may have been rescinded after the accept, so its sequence number is taken from the contact.
     return Done(offer_id, _ACCEPTED, contact.answered_seq)
 
 
@@ -137,7 +140,7 @@ def _win(step: Step, contact: Contact, offer: Offer) -> None:
 
 
 def _take_over(step: Step, contact: Contact, offer: Offer) -> None:
-    """From its owner to him: one is out and the other in with the same event."""
+    """Accept a transfer: one event replaces the owner."""
     state = step.state
     old = state.assignments.get(contact.assignment_id or "")
     step.emit(
@@ -158,7 +161,7 @@ def _take_over(step: Step, contact: Contact, offer: Offer) -> None:
 
 
 def _advise(step: Step, contact: Contact, offer: Offer) -> None:
-    """The consult begins; the contact's owner stays who he is."""
+    """Accept a consult; the owner of the contact does not change."""
     step.emit(
         OfferAccepted(
             offer_id=offer.offer_id,
@@ -175,7 +178,7 @@ def _advise(step: Step, contact: Contact, offer: Offer) -> None:
 
 
 def decline(step: Step, command: DeclineOffer) -> Answer:
-    """The contact goes back to its place; the pair cools down."""
+    """Decline an offer: the contact returns to its position and is not offered to the agent again for a while."""
     state = step.state
     offer = state.offers.get(command.offer_id)
     if offer is None or offer.agent_id != command.agent_id:
@@ -198,7 +201,10 @@ def decline(step: Step, command: DeclineOffer) -> Answer:
 
 
 def expire(step: Step, offer: Offer) -> None:
-    """No answer in time (RONA): back to its place, and the agent is taken out unless it was a broadcast."""
+    """Expire an unanswered offer (RONA): the contact returns to its position.
+
+    The agent becomes not ready if the queue says so, unless the offer was one of a broadcast.
+    """
     state = step.state
     contact, agent = state.contacts[offer.contact_id], state.agents[offer.agent_id]
     step.emit(
@@ -212,7 +218,7 @@ def expire(step: Step, offer: Offer) -> None:
     )
     rona = state.queue_policy(offer.queue_id).rona
     out = rona.not_ready and not offer.broadcast and agent.state is _READY
-    if out and agent.next_state is None:  # A state that he asked for himself comes first.
+    if out and agent.next_state is None:  # A state that the agent has requested takes precedence.
         back = rona.return_after_s
         step.emit(
             AgentStateChanged(
@@ -234,7 +240,7 @@ def _cool_down_until(step: Step, offer: Offer) -> int | None:
 
 
 def _not_pending(step: Step, offer_id: str, agent_id: str, wanted: OfferState) -> Answer:
-    """Why there is no such pending offer of that agent: it ended so before, otherwise, or never was."""
+    """Return the answer for an offer that is not pending: repeated, ended otherwise, or unknown."""
     state = step.state
     contact = state.contacts.get(offer_id.rpartition(".")[0])
     if contact is not None:

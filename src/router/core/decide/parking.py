@@ -1,7 +1,7 @@
-"""Parking: the customer is waited for, the conversation stays its owner's and uses no capacity meanwhile.
+"""Parking: the owner keeps a conversation while waiting for the customer, without using capacity.
 
-The owner parks and unparks by the assignment; a gateway or a supervisor by the contact, because the gateway knows when the
-customer writes again.
+The owner parks and unparks the assignment; a gateway or a supervisor parks and unparks the contact, because the gateway knows
+when the customer writes again.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def _unpark_assignment(step: Step, command: UnparkAssignment) -> Answer:
 
 
 def _others_in_it(step: Step, contact: Contact) -> bool:
-    """A consult or conference: with somebody else in it, or about to be, nobody waits for the customer alone."""
+    """Return whether other agents are in the conversation or are being consulted; it cannot be parked then."""
     offers = step.state.offers
     return bool(contact.parties) or any(
         offers[offer_id].role is not AssignmentRole.OWNER for offer_id in contact.offers
@@ -68,7 +68,7 @@ def _park_contact(step: Step, command: ParkContact) -> Answer:
     if contact is None:
         return unknown_contact()
     if work is None:
-        return wrong_state(contact.state, detail="only a conversation can be parked")
+        return wrong_state(contact.state, detail="only an assigned contact can be parked")
     if work.state is _PARKED:
         return repeated(contact.contact_id, contact.state, step.state.seq)
     return _park(step, work, subject=contact.contact_id)
@@ -79,9 +79,9 @@ def _unpark_contact(step: Step, command: UnparkContact) -> Answer:
     if contact is None:
         return unknown_contact()
     if work is None:
-        return wrong_state(contact.state, detail="only a conversation can be unparked")
+        return wrong_state(contact.state, detail="only an assigned contact can be unparked")
     if work.state is not _PARKED:
-        # The gateway need not know whether it was parked when the customer writes.
+        # The gateway may unpark on every message of the customer without knowing whether the contact is parked.
         return repeated(contact.contact_id, contact.state, step.state.seq)
     if _is_away(step, work):
         return _back_into_line(step, contact, work)
@@ -89,7 +89,7 @@ def _unpark_contact(step: Step, command: UnparkContact) -> Answer:
 
 
 def _is_away(step: Step, work: Assignment) -> bool:
-    """Its agent is not there to answer, and the channel does not let the customer wait for him."""
+    """Return whether the owner is not ready and the channel requeues the contact in that case."""
     state = step.state
     policy = state.index.channels[work.channel].policy
     is_ready = state.agents[work.agent_id].state is AgentState.READY
@@ -97,7 +97,7 @@ def _is_away(step: Step, work: Assignment) -> bool:
 
 
 def _back_into_line(step: Step, contact: Contact, work: Assignment) -> Answer:
-    """The customer waits again, at his age: who had him is done with it, without wrap-up."""
+    """Requeue the contact at its age and complete the owner's assignment without wrap-up."""
     rescind_all(step, contact, "moved")
     wait_anew(step, contact, contact.queue_id, "owner_away", owner=work)
     answer = step.done(contact.contact_id, contact.state)
@@ -108,7 +108,7 @@ def _back_into_line(step: Step, contact: Contact, work: Assignment) -> Answer:
 def _conversation(
     step: Step, command: ParkContact | UnparkContact
 ) -> tuple[Contact | None, Assignment | None]:
-    """The contact, if the asking gateway may know of it, and the work that its owner has with it."""
+    """Return the contact, if it is visible to the gateway, and the assignment of its owner."""
     contact = step.state.contacts.get(command.contact_id)
     if contact is None or command.gateway_id not in (None, contact.gateway_id):
         return None, None
@@ -121,7 +121,7 @@ def _park(step: Step, work: Assignment, *, subject: str) -> Answer:
     state = step.state
     contact = state.contacts[work.contact_id]
     if _others_in_it(step, contact):
-        return wrong_state(contact.state, detail="others are in the conversation")
+        return wrong_state(contact.state, detail="other agents are in the conversation")
     park_max_s = state.index.channels[work.channel].policy.park_max_s
     step.emit(
         AssignmentParked(
@@ -133,7 +133,7 @@ def _park(step: Step, work: Assignment, *, subject: str) -> Answer:
         )
     )
     answer = step.done(subject, _state_of(subject, work, contact))
-    # What is parked may take days: it does not keep him from the state that he has asked for.
+    # A parked conversation may take days, so it does not delay the next state that the agent has requested.
     enter_next_state(step, state.agents[work.agent_id])
     return answer
 
@@ -156,7 +156,7 @@ def _state_of(subject: str, work: Assignment, contact: Contact) -> str:
 
 
 def time_is_up(step: Step, work: Assignment) -> None:
-    """The customer has not come back within ``park_max_s``."""
+    """End a parked conversation whose customer did not return within ``park_max_s``."""
     end_contact(step, step.state.contacts[work.contact_id], work, "park_timeout")
     release(step, work)
 

@@ -1,4 +1,4 @@
-"""Who is in a conversation beside its owner: the events of coming and going. What becomes of their work is ``assignments.py``."""
+"""Participants of a conversation other than its owner: leaving, and hold during a consult."""
 
 from router.core.decide.step import Step
 from router.core.members import members
@@ -8,7 +8,7 @@ from router.model.states import AssignmentState
 
 
 def leave(step: Step, contact: Contact, work: Assignment, reason: str) -> None:
-    """He is out of the conversation; his work is for the caller to release in the same step."""
+    """Remove an agent from the conversation; the caller releases the assignment in the same transaction."""
     staying = members(step.state, contact)
     del staying[work.agent_id]
     step.emit(
@@ -25,7 +25,7 @@ def leave(step: Step, contact: Contact, work: Assignment, reason: str) -> None:
 
 
 def everybody_leaves(step: Step, contact: Contact, reason: str) -> list[Assignment]:
-    """All but the owner are out of it; their work is for the caller to release in the same step."""
+    """Remove all agents but the owner; the caller releases the returned assignments in the same transaction."""
     works = [step.state.assignments[name] for name in contact.parties]
     for work in works:
         leave(step, contact, work, reason)
@@ -33,7 +33,7 @@ def everybody_leaves(step: Step, contact: Contact, reason: str) -> list[Assignme
 
 
 def hold_for_consult(step: Step, contact: Contact) -> None:
-    """The consult begins: the customer waits, where the channel says so and he does not wait already."""
+    """Put the customer on hold for a consult, if the channel says so and the conversation is not on hold already."""
     state = step.state
     work = state.assignments[contact.assignment_id or ""]
     holds = state.index.channels[contact.channel].policy.consult_holds
@@ -49,7 +49,7 @@ def hold_for_consult(step: Step, contact: Contact) -> None:
 
 
 def off_hold(step: Step, contact: Contact) -> None:
-    """The consult is over: the customer is back with the owner, if it was the consult that put him on hold."""
+    """Resume the conversation after a consult, if it was the consult that put the customer on hold."""
     work = step.state.assignments[contact.assignment_id or ""]
     if work.held_for_consult and work.state is AssignmentState.ON_HOLD:
         step.emit(

@@ -1,4 +1,4 @@
-"""A new policy: refused as a whole or applied as a whole, in one step."""
+"""Publication of policies: applied as a whole in one transaction, or refused as a whole."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -49,7 +49,7 @@ def _publish(step: Step, command: PublishPolicy) -> Answer:
     look_at_all(step)
     for contact in sorted(concerned, key=_orig_seq):
         if not _waits(contact):
-            continue  # A queue that closes with this policy has turned it out.
+            continue  # It has left a queue that this policy closes.
         if contact.queue_id not in policy.queues:
             to_queue(step, contact, command.drain_to[contact.queue_id], "drained")
         else:
@@ -68,7 +68,7 @@ def _everybody(state: RoutingState) -> list[Contact]:
 
 
 def _concerned(state: RoutingState, policy: Policy) -> list[Contact]:
-    """Those who wait in a queue that goes, and those whose offers may no longer be right."""
+    """Return the contacts that wait in a removed queue, and those whose offers may no longer be valid."""
     found = {}
     lines = state.index.queue_lines
     for queue_id in sorted(lines.keys() - policy.queues.keys()):
@@ -117,12 +117,12 @@ def _clear_shadow(step: Step, _: ClearShadowPolicy) -> Answer:
 
 
 def _follow_plan(step: Step, contact: Contact, before: Policy) -> None:
-    """Whose plan has changed goes on in the step of the same number, which begins now."""
+    """Restart the present step of a contact whose plan has changed."""
     policy = step.state.policy
     assert policy is not None
     plan = plan_of(policy, contact.queue_id, contact.plan)
     if contact.held or plan == plan_of(before, contact.queue_id, contact.plan):
-        return  # Who waits for the opening begins then.
+        return  # A contact that waits for the opening begins its plan then.
     resume(step, contact, plan, "policy")
 
 
@@ -135,7 +135,7 @@ def _orig_seq(contact: Contact) -> int:
 
 
 def _channels_in_use(state: RoutingState, policy: Policy) -> Refused | None:
-    """A channel with live work cannot go: its capacity could not be given back."""
+    """Refuse to remove a channel with live contacts or assignments, whose capacity could not be released."""
     gone = set(state.policy.channels) - set(policy.channels) if state.policy is not None else set()
     if not gone:
         return None
@@ -145,25 +145,28 @@ def _channels_in_use(state: RoutingState, policy: Policy) -> Refused | None:
         return Refused(
             code=RefusalCode.CHANNEL_IN_USE,
             field=f"policy.channels.{channel}",
-            detail="contacts of this channel are live",
+            detail="the channel has live contacts: end them before removing it",
         )
     return None
 
 
 def _live_in(state: RoutingState, queue_id: QueueId) -> int:
-    """How many live contacts belong to a queue."""
+    """Return the number of live contacts of a queue."""
     tally = state.tallies.get(queue_id)
     return sum(n for name, n in tally.items() if not name.is_terminal) if tally else 0
 
 
 def _needs_drain(state: RoutingState, command: PublishPolicy) -> Refused | None:
-    """A queue with live contacts goes only with a place for them: also those in a conversation may have to wait again."""
+    """Refuse to remove a queue with live contacts unless ``drain_to`` names a queue for them.
+
+    Contacts in a conversation count as well, because they may have to wait again.
+    """
     for queue_id in sorted(state.tallies):
         if queue_id in command.policy.queues:
             continue
         live = _live_in(state, queue_id)
         if not live:
-            continue  # Whether it ever had any, a restored engine cannot know.
+            continue  # A restored engine may not have an entry for it at all.
         target = command.drain_to.get(queue_id)
         if target is not None and target not in command.policy.queues:
             return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}")
@@ -171,7 +174,7 @@ def _needs_drain(state: RoutingState, command: PublishPolicy) -> Refused | None:
             return Refused(
                 code=RefusalCode.DRAIN_REQUIRED,
                 field=f"drain_to.{queue_id}",
-                detail=f"{live} live contacts belong to it",
+                detail=f"the queue has {live} live contacts: name a queue for them in drain_to",
             )
     return None
 

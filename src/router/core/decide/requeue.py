@@ -1,4 +1,4 @@
-"""Back into line: a contact that waits again, at its old age, and for whom it is kept first."""
+"""Requeueing: a contact waits again at its old age, possibly reserved for an agent at first."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from router.model.ids import AgentId, QueueId
 
 
 class Reserved(NamedTuple):
-    """For whom alone, for how long, and who is next: (agent, for how long)."""
+    """Reservation of a contact for one agent for a time, in milliseconds, and the (agent, time) that follows it."""
 
     agent_id: AgentId
     for_ms: int
@@ -29,7 +29,7 @@ def wait_anew(
     reserved: Reserved | None = None,
     queued_at_ms: int | None = None,
 ) -> None:
-    """A fresh wait: the plan begins anew, when the reservation is over. In another queue it is that queue's plan."""
+    """Start a new wait: the plan starts over when the reservation ends; in another queue that queue's plan applies."""
     state, at_ms = step.state, step.at_ms
     plan = contact.plan if queue_id == contact.queue_id else None
     until_ms = None if reserved is None else at_ms + reserved.for_ms
@@ -74,7 +74,7 @@ def at_its_place(
     preferred_agent_id: AgentId | None,
     preferred_until_ms: int | None,
 ) -> None:
-    """The same wait goes on, in its queue, in its step: only the end of it and for whom it is kept may be others."""
+    """Continue the same wait in the same queue and step, with a possibly different end and reservation."""
     asks = asks_of(contact)._replace(reserved=preferred_agent_id)
     step.emit(
         ContactRequeued(

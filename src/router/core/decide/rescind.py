@@ -1,4 +1,4 @@
-"""Offers taken back by the router, and contacts that go back to their places."""
+"""Rescinding of offers by the router, and requeueing of their contacts at their positions."""
 
 from collections.abc import Set
 from typing import Final
@@ -12,14 +12,18 @@ from router.core.state import Agent, Contact, Offer
 from router.model.events import OfferRescinded
 from router.model.states import ContactState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _OFFERED: Final = ContactState.OFFERED
 
 
 def rescind_all(
     step: Step, contact: Contact, reason: str, *, about_to_get_it: Agent | None = None
 ) -> None:
-    """Take back every live offer of a contact. The agent who is about to get it has work in hand: his next state waits on."""
+    """Rescind every pending offer of a contact.
+
+    ``next_owner`` is the agent to whom the contact is assigned next in the same transaction: a pending next state of
+    this agent is not entered.
+    """
     for offer_id in contact.offers:
         offer = step.state.offers[offer_id]
         _rescind(step, offer, reason)
@@ -28,8 +32,8 @@ def rescind_all(
 
 
 def rescind_of(step: Step, agent: Agent, reason: str, *, channels: Set[str] | None = None) -> None:
-    """Take back every offer of an agent, or those of some channels; the contacts go back to their places."""
-    # By id: their order in the mapping is another one after a restore.
+    """Rescind every offer of an agent, or those of some channels, and requeue their contacts at their positions."""
+    # By id, because the order of the mapping may differ after a restore.
     for _, offer in sorted(agent.offers.items()):
         if channels is not None and offer.channel not in channels:
             continue
@@ -52,7 +56,7 @@ def _rescind(step: Step, offer: Offer, reason: str) -> None:
 
 
 def rescind_one(step: Step, offer: Offer, reason: str) -> None:
-    """Take back one offer; its contact goes back to its place."""
+    """Rescind one offer and requeue its contact at its position."""
     contact = step.state.contacts[offer.contact_id]
     _rescind(step, offer, reason)
     requeue_unaccepted(step, contact, "rescinded")
@@ -60,7 +64,7 @@ def rescind_one(step: Step, offer: Offer, reason: str) -> None:
 
 
 def rescind_unqualified(step: Step, contact: Contact, reason: str) -> None:
-    """Take back its offers at agents who no longer qualify for it."""
+    """Rescind the offers of a contact to agents who no longer qualify for it."""
     state = step.state
     for offer_id in contact.offers:
         offer = state.offers[offer_id]
@@ -69,12 +73,12 @@ def rescind_unqualified(step: Step, contact: Contact, reason: str) -> None:
 
 
 def requeue_unaccepted(step: Step, contact: Contact, reason: str) -> None:
-    """When the last live offer of an OFFERED contact has ended, it waits again, at its old place."""
+    """Requeue an offered contact at its position if its last pending offer has ended."""
     if contact.state is not _OFFERED or contact.offers:
         return
     preferred, until_ms = contact.preferred_agent_id, contact.preferred_until_ms
     if until_ms is not None and reason in ("declined", "rona"):
-        until_ms = step.at_ms  # He for whom it was kept has had his chance.
+        until_ms = step.at_ms  # The reservation ends: its agent has had an offer.
     if until_ms is None or (until_ms <= step.at_ms and contact.back_agent_id is None):
         preferred = until_ms = None
     at_its_place(

@@ -1,4 +1,4 @@
-"""One step: a command's events as they are decided. Each takes effect in the state at once, so the next decision sees it."""
+"""Transactions, through which commands emit events, and the answers that most commands share."""
 
 from router.core.apply import HANDLERS
 from router.core.state import Contact, RoutingState
@@ -10,7 +10,7 @@ from router.model.states import ContactState
 
 
 class Step:
-    """What ``decide`` writes with."""
+    """Collects the events of one command and applies each to the state as soon as it is decided."""
 
     __slots__ = ("at_ms", "events", "state")
 
@@ -20,42 +20,42 @@ class Step:
         self.events: list[Event] = []
 
     def emit(self, event: Event) -> None:
-        """It has happened."""
+        """Apply the event to the state and record it."""
         state = self.state
-        # `apply`, written out: this is the hottest line of the house. When the last event was, the engine notes once a step.
+        # `apply`, inlined because it runs for every event; the engine sets `event_at_ms` once per command.
         state.seq += 1
         HANDLERS[type(event)](state, event)
         self.events.append(event)
 
     def wait_until_ms(self, queue_id: QueueId) -> int | None:
-        """When a contact that enters this queue now has waited there long enough; none: never, or it is closed: not yet."""
+        """Return when the wait of a contact that enters the queue now ends; None without a limit or while it is closed."""
         if self.state.hours and self.state.is_closed(queue_id):
             return None
         return self.full_wait_ms(queue_id)
 
     def full_wait_ms(self, queue_id: QueueId) -> int | None:
-        """The end of a wait in this queue that begins now; none: without limit."""
+        """Return the end of a wait in this queue that begins now; None without a limit."""
         wait_max_s = self.state.queue_policy(queue_id).wait_max_s
         return None if wait_max_s is None else self.at_ms + 1000 * wait_max_s
 
     def wait_limit_ms(self, contact: Contact, queue_id: QueueId) -> int | None:
-        """``wait_until_ms`` for this contact: a callback waits as long as it takes, for nobody is on the line."""
+        """Return ``wait_until_ms`` for a contact; None for a callback whose customer is not on the line."""
         if contact.nobody_on_the_line:
             return None
         return self.wait_until_ms(queue_id)
 
     def done(self, subject: str, state: str) -> Done:
-        """The answer to a command that was carried out; its event is the last one so far."""
+        """Return the answer to a command that was carried out, with the sequence number of the last event."""
         return Done(subject, state, self.state.seq)
 
 
 class ImagedStep(Step):
-    """A step while a snapshot is made in pieces: that hears of every event first."""
+    """Transaction used while an incremental snapshot is built, which must see the records before they change."""
 
     __slots__ = ()
 
     def emit(self, event: Event) -> None:
-        """It is about to happen, and then has happened."""
+        """Save the affected records for the snapshot, then apply the event and record it."""
         imaging = self.state.imaging
         if imaging is not None:
             imaging.before(event)
@@ -63,25 +63,25 @@ class ImagedStep(Step):
 
 
 def repeated(subject: str, state: str, seq: int) -> Done:
-    """The answer to a command that changes nothing because it is so already."""
+    """Return the answer to a command that changes nothing because the state is already as requested."""
     return Done(subject=subject, state=state, seq=seq, replayed=True)
 
 
 def unknown_contact() -> Refused:
-    """No such contact here."""
+    """Return the refusal for a contact that does not exist."""
     return Refused(code=RefusalCode.UNKNOWN_CONTACT, field="contact_id")
 
 
 def unknown_agent(field: str = "agent_id") -> Refused:
-    """No such agent here."""
+    """Return the refusal for an agent that does not exist."""
     return Refused(code=RefusalCode.UNKNOWN_AGENT, field=field)
 
 
 def unknown_queue(field: str = "queue_id") -> Refused:
-    """No such queue in the policy."""
+    """Return the refusal for a queue that the policy does not have."""
     return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=field)
 
 
 def wrong_state(state: ContactState, *allowed: str, detail: str = "") -> Refused:
-    """The contact's state does not allow it."""
+    """Return the refusal for a contact whose state does not allow the command; ``allowed`` lists the actions that it does."""
     return Refused(code=RefusalCode.CONTACT_STATE, state=str(state), allowed=allowed, detail=detail)

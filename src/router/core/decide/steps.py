@@ -1,6 +1,8 @@
-"""Steps: how a contact goes through its plan while it waits. What a step asks for stands in ``core/plans.py``.
+"""Progress of a waiting contact through the steps of its plan.
 
-A step's time runs on while the contact is offered; what it has missed meanwhile follows as soon as it waits again.
+A step ends after its time, or earlier if no agent is left that it is meant for. The time of a step continues while the
+contact is offered; steps that ended meanwhile are caught up as soon as the contact waits again. While the queue is closed
+the plan is suspended. ``plan_stages`` says what each step requires.
 """
 
 from typing import Final
@@ -16,14 +18,15 @@ from router.model.ids import QueueId
 from router.model.policy import SkipIf, StepPolicy
 from router.model.states import AgentState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _NEVER: Final = SkipIf.NEVER
 _NOBODY_FREE: Final = SkipIf.NOBODY_FREE
 _NOBODY_QUALIFIED: Final = SkipIf.NOBODY_QUALIFIED
 _NOBODY_READY: Final = SkipIf.NOBODY_READY
 _READY: Final = AgentState.READY
 
-# What an agent's leaving can make true; that nobody is free is asked on entering only, for he may be busy for a moment.
+# Conditions that are checked again when an agent leaves. "No agent free" is checked on entering a step only, because an agent
+# may be busy for just a moment; afterwards "no agent ready" takes its place.
 _WHILE_THERE: Final = {
     SkipIf.NOBODY_QUALIFIED: SkipIf.NOBODY_QUALIFIED,
     SkipIf.NOBODY_READY: SkipIf.NOBODY_READY,
@@ -32,12 +35,12 @@ _WHILE_THERE: Final = {
 
 
 def first_step(step: Step, asks: Asks, begins_at_ms: int) -> tuple[int, int | None]:
-    """The first step of its plan that is not skipped, and when it ends. Without a plan: 0 and never."""
+    """Return the first step of the plan that is not skipped and its end; (0, None) without a plan."""
     policy = step.state.policy
     if policy is None or not policy.plans:
         return 0, None
     if step.state.hours and step.state.is_closed(asks.queue_id):
-        return 0, None  # It begins when the queue opens.
+        return 0, None  # The plan begins when the queue opens.
     plan = plan_of(policy, asks.queue_id, asks.plan)
     if not plan:
         return 0, None
@@ -68,7 +71,7 @@ def _skipped(index: Index, step: StepPolicy, asks: Asks, number: int) -> bool:
 
 
 def _nobody(index: Index, line: Line, condition: SkipIf) -> bool:
-    """Whether nobody is there for the line, in the sense of the condition."""
+    """Return whether no agent of the line meets the condition, so that the step is to be skipped."""
     if line.only is not None:
         kept_for = index.kept_for(line, line.only)
         return not any(_is_there(agent, line, condition) for agent in kept_for)
@@ -87,13 +90,13 @@ def _is_there(agent: Agent, line: Line, condition: SkipIf) -> bool:
 
 
 def time_is_over(step: Step, contact: Contact) -> None:
-    """The next step begins when this one ended, even if that is noticed late."""
+    """Advance to the next step, which begins at the end of this one even if the timer fires late."""
     assert contact.step_until_ms is not None
     advance(step, contact, "time", contact.step_until_ms)
 
 
 def advance(step: Step, contact: Contact, reason: str, begins_at_ms: int) -> None:
-    """The next step that is not skipped; after the last one there is none, and its end is forgotten."""
+    """Advance to the next step that is not skipped; the last step of a plan has no end."""
     state = step.state
     assert state.policy is not None
     asks = asks_of(contact)
@@ -107,19 +110,19 @@ def advance(step: Step, contact: Contact, reason: str, begins_at_ms: int) -> Non
         enter(step, contact, number, until_ms, reason)
     else:
         if contact.plan is None:
-            # The queue that it comes to has a plan of its own, or none.
+            # In the target queue its plan applies from the first step.
             moved = asks._replace(queue_id=target, step=0)
             number, until_ms = first_step(step, moved, begins_at_ms)
         overflow(step, contact, target, number, until_ms, reason="plan")
 
 
 def _may_move(step: Step, contact: Contact, target: QueueId) -> bool:
-    """A plan moves nobody into a queue that takes nobody, nor beyond the hops of an overflow: its step holds where he is."""
+    """Return whether a plan may move the contact: the target accepts contacts and the overflow limit is not reached."""
     return hops_left(step.state, contact) > 0 and takes_somebody(step.state, target)
 
 
 def resume(step: Step, contact: Contact, plan: tuple[StepPolicy, ...], reason: str) -> None:
-    """Its plan is another one now: the step of the same number begins, or the last one where there are fewer."""
+    """Begin the step of the same number in a changed plan, or its last step if it has fewer."""
     number = min(contact.step, max(len(plan) - 1, 0))
     until_ms: int | None = None
     if plan:
@@ -129,7 +132,7 @@ def resume(step: Step, contact: Contact, plan: tuple[StepPolicy, ...], reason: s
 
 
 def begin(step: Step, contact: Contact) -> None:
-    """Its queue has opened, and its plan goes on in the step in which it stood still."""
+    """Continue the plan of a contact whose queue has opened, in the step in which it was suspended."""
     policy = step.state.policy
     assert policy is not None
     plan = plan_of(policy, contact.queue_id, contact.plan)
@@ -138,8 +141,8 @@ def begin(step: Step, contact: Contact) -> None:
 
 
 def enter(step: Step, contact: Contact, number: int, until_ms: int | None, reason: str) -> None:
-    """That step holds now."""
-    # Written out: `_replace` takes longer than all the rest of it.
+    """Make a step the present one."""
+    # Written out, because `_replace` takes longer than the rest of this function.
     asks = Asks(
         contact.queue_id,
         contact.channel,
@@ -173,7 +176,10 @@ def overflow(
     reason: str,
     hops: int = 1,
 ) -> None:
-    """It waits on in another queue, in that step, at its age. The step's time stands while that queue is closed."""
+    """Move the contact to another queue, into a step of its plan, keeping its age.
+
+    If the target queue is closed, the step has no end until it opens.
+    """
     if step.state.hours and step.state.is_closed(target):
         until_ms = None
     asks = asks_of(contact)._replace(queue_id=target, step=number)
@@ -195,7 +201,7 @@ def overflow(
 
 
 def serve_left(step: Step) -> None:
-    """Agents for whom contacts are kept have gone: a step is over at once when nobody is there for it any more."""
+    """End the steps of contacts that waited for agents who have left, if no other agent of the step is there."""
     index = step.state.index
     names = sorted(index.left)
     index.left.clear()
@@ -206,10 +212,10 @@ def serve_left(step: Step) -> None:
 
 
 def leave_if_absent(step: Step, contact: Contact) -> None:
-    """The next step, if this one is for certain agents and none of them is there."""
+    """Advance to the next step if the present one is reserved for certain agents and none of them is there."""
     state, line = step.state, contact.line
     if not contact.key or contact.held or contact.preferred_agent_id is not None:
-        return  # Who waits for the opening has no step under way.
+        return  # A contact that waits for the opening has no step in progress.
     if line is None or line.only is None or state.policy is None:
         return
     plan = plan_of(state.policy, contact.queue_id, contact.plan)

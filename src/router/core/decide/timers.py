@@ -1,4 +1,4 @@
-"""What happens when a deadline comes."""
+"""Timer handlers: what each kind of timer does when it fires."""
 
 from collections.abc import Callable
 from typing import Final
@@ -15,7 +15,7 @@ from router.model.states import AgentState, AssignmentState
 
 
 def fire(step: Step, entry: Entry) -> None:
-    """Carry out one due timer that still stands."""
+    """Fire one due timer that is still valid."""
     _FIRE[entry[1]](step, entry[2])
 
 
@@ -32,7 +32,7 @@ def _end_wrap_up(step: Step, assignment_id: str) -> None:
 
 
 def _cap_over(step: Step, agent_id: str) -> None:
-    # Nothing has changed but what time it is: a contact of his has left the window.
+    # Only the time has changed: a contact of the agent has left the window of the rate cap.
     step.state.index.refresh(step.state.agents[agent_id])
 
 
@@ -42,7 +42,7 @@ def _expire(step: Step, contact_id: str) -> None:
 
 
 def _cool_down_over(step: Step, contact_id: str) -> None:
-    # Nothing has changed but what time it is: the contact is looked at again.
+    # Only the time has changed: the contact has to be matched again.
     contact = step.state.contacts[contact_id]
     if not contact.held:
         step.state.index.seeking[contact_id] = contact

@@ -1,4 +1,4 @@
-"""Which queues take somebody now, and how often a contact may still move on: what everybody asks who sends a contact on."""
+"""Overflow targets: which queue accepts a contact now, and how often the contact may still overflow."""
 
 from router.core.state import Contact, RoutingState
 from router.model.ids import QueueId
@@ -6,14 +6,14 @@ from router.model.policy import WhenClosed
 
 
 def takes_somebody(state: RoutingState, queue_id: QueueId) -> bool:
-    """Whether somebody may come into the queue: it is open, or lets them wait for the opening."""
+    """Return whether contacts may enter the queue: it is open, or lets them wait for the opening."""
     if not state.hours or not state.is_closed(queue_id):
         return True
     return state.queue_policy(queue_id).when_closed is WhenClosed.WAIT
 
 
 def way_on(state: RoutingState, queue_id: QueueId, hops_left: int) -> tuple[QueueId, int] | None:
-    """The first queue along the overflows that takes somebody, and how many hops away it is; none: there is none."""
+    """Return the first queue along the overflow chain that accepts contacts and the number of overflows to it."""
     hops = 0
     while hops < hops_left:
         target = state.queue_policy(queue_id).overflow_to
@@ -29,5 +29,5 @@ def way_on(state: RoutingState, queue_id: QueueId, hops_left: int) -> tuple[Queu
 
 
 def hops_left(state: RoutingState, contact: Contact) -> int:
-    """How often it may still overflow."""
+    """Return how often the contact may still overflow."""
     return 0 if state.policy is None else state.policy.overflow_hops_max - contact.hops
