@@ -2,9 +2,9 @@
 
 **Theory of operation.** The estimate considers the contacts that rank before this one, weighted by the share of their eligible
 agents who may also take this contact, and the READY agents who may take it. Work ahead is measured in agent time: on a channel
-of which an agent may have three contacts at once, a contact counts as a third of its mean handling time. From that,
-the first half of ``statistics.py`` gives mean and variance of the time until the contact's turn, and the second half supplies mean handling and ring
-times, the customers' abandon rate and the calibration that turns the distribution into quantiles.
+of which an agent may have three contacts at once, a contact counts as a third of its mean handling time. ``statistics.py``
+supplies the mean handling and ring times, the customers' abandon rate, the distribution of the time until the contact's turn,
+and the calibration of its quantiles.
 
 An estimate changes nothing in the state, and only ``record_forecast`` records one, to compare it with the answer later.
 

@@ -25,8 +25,8 @@ _EXACT_TERMS: Final = 64
 def clearing(ahead: float, rate: float, leaving: float) -> tuple[float, float]:
     """Return mean and variance of the time until ``ahead`` contacts and then one more have been taken.
 
-    ``rate`` is the number of contacts taken per unit of time, above 0; ``abandon_rate`` is the abandon rate of each contact ahead. A
-    fractional contact counts as that fraction of its term. Complexity: O(log ahead) beyond the first 64 terms.
+    ``rate`` is the number of contacts taken per unit of time, above 0; ``abandon_rate`` applies to each contact ahead. A
+    fractional contact counts as that fraction of its term. Complexity: logarithmic beyond the first 64 terms.
     """
     whole = int(ahead)
     mean = variance = 0.0

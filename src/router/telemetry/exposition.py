@@ -1,4 +1,4 @@
-"""The metrics page: samples taken on the event loop, text made in a thread, so a large centre does not hold the loop up."""
+"""Metrics page: samples are taken on the event loop and formatted in a thread, so a large workspace does not block the loop."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ AskForecasts: TypeAlias = Callable[[str], Awaitable[Mapping[str, QueueForecasts]
 
 
 class Exposition:
-    """Makes the page."""
+    """The metrics page in the Prometheus text format."""
 
     def __init__(
         self,
@@ -37,16 +37,19 @@ class Exposition:
         label_sets_max: int,
         forecasts: AskForecasts | None = None,
     ) -> None:
-        """``forecasts``: asks the core what has become of them; it gives nothing where it cannot answer now."""
+        """Make the page of these workspaces.
+
+        ``forecasts`` queries the engine for a workspace's forecast counts; it returns none if the engine cannot answer now.
+        """
         self._forecasts = forecasts
         self._process = process
         self._meters = meters
         self._cap = LabelCap(label_sets_max)
-        # Two pages at once would only be twice the work.
+        # Concurrent requests are rendered one after the other.
         self._turn = asyncio.Lock()
 
     async def page(self) -> bytes:
-        """The page as it is now."""
+        """Return the page as of now."""
         async with self._turn:
             taken: list[WorkspaceSample] = []
             for workspace, meters in list(self._meters.items()):
@@ -68,7 +71,7 @@ class _Families(Collector):
         self._taken = list(taken)
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: the families are made when they are collected."""
+        """Return nothing: the families are made when they are collected."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
