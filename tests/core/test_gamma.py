@@ -38,7 +38,7 @@ def test_an_extreme_score_gives_no_negative_wait() -> None:
 
 @pytest.mark.parametrize("ahead", [0, 1, 7, 63, 64, 200])
 def test_without_abandonment_it_is_the_erlang_distribution(ahead: int) -> None:
-    """n = 8 agents, mean 240 s: the next contact leaves every 30 s; k + 1 stages."""
+    """With 8 agents and a mean of 240 s the next contact leaves every 30 s, in k + 1 stages."""
     mean, variance = clearing(ahead, 8 / 240, 0.0)
     assert mean == pytest.approx((ahead + 1) * 30)
     assert sqrt(variance) == pytest.approx(sqrt(ahead + 1) * 30)

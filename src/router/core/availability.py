@@ -35,10 +35,10 @@ def availability(
         return refused
     channels = tuple(policy.channels) if channel is None else (channel,)
 
-    def look(count: Callable[[Profile, str], int]) -> Callable[[QueueId], int]:
+    def count_by_queue(count: Callable[[Profile, str], int]) -> Callable[[QueueId], int]:
         return lambda name: _count(state, name, channels, skills, count)
 
-    ready, free = look(lambda profile, _: profile.ready), look(_free(state))
+    ready, free = count_by_queue(lambda profile, _: profile.ready), count_by_queue(_free(state))
     admitted = admit(
         state,
         policy,
@@ -75,12 +75,12 @@ def _count(
     count: Callable[[Profile, str], int],
 ) -> int:
     """Return how many agents qualify, summed over agent groups; of several channels the one with the most agents counts."""
-    asked = _requirements(state, queue_id, skills)
+    requirements = _requirements(state, queue_id, skills)
     return max(
         sum(
             count(profile, channel)
             for profile in state.index.profiles.values()
-            if any(_serves(profile, queue_id, channel, needs) for needs in asked)
+            if any(_serves(profile, queue_id, channel, needs) for needs in requirements)
         )
         for channel in channels
     )

@@ -41,10 +41,17 @@ def diagnose(state: RoutingState, *, at_ms: int | None = None, thorough: bool = 
     """Return all findings, most severe first; ``thorough`` also checks every invariant of the state."""
     at_ms = state.at_ms if at_ms is None else max(at_ms, state.at_ms)
     found = [*_broken(state, thorough=thorough), *_under_policy(state, at_ms)]
-    found.sort(key=lambda one: (_ORDER[one.severity], _ORDER[one.code], one.subject, one.message))
+    found.sort(
+        key=lambda finding: (
+            _ORDER[finding.severity],
+            _ORDER[finding.code],
+            finding.subject,
+            finding.message,
+        )
+    )
     counts = dict.fromkeys(Severity, 0)
-    for one in found:
-        counts[one.severity] += 1
+    for finding in found:
+        counts[finding.severity] += 1
     return Diagnosis(
         as_of_seq=state.seq,
         at_ms=at_ms,
@@ -257,16 +264,16 @@ def _rules_at_work(state: RoutingState, policy: Policy) -> Iterator[Finding]:
 
 
 def _skills(reach: Reach, policy: Policy, waiting: _Classes) -> Iterator[Finding]:
-    asked = {skill for queue in policy.queues.values() for skill in queue.requires}
-    asked.update(skill for rule in policy.entry for skill in rule.skills)
-    asked.update(skill for _, _, needs in waiting for skill, _ in needs)
+    required = {skill for queue in policy.queues.values() for skill in queue.requires}
+    required.update(skill for rule in policy.entry for skill in rule.skills)
+    required.update(skill for _, _, needs in waiting for skill, _ in needs)
     for skill in policy.skills:
         if skill not in reach.best_levels:
-            is_asked = skill in asked
+            is_required = skill in required
             yield _finding(
                 FindingCode.SKILL_NOBODY_HAS,
-                Severity.WARNING if is_asked else Severity.NOTE,
-                "no agent has it" + (", and it is required" if is_asked else ""),
+                Severity.WARNING if is_required else Severity.NOTE,
+                "no agent has it" + (", and it is required" if is_required else ""),
                 subject=skill,
             )
 

@@ -44,10 +44,10 @@ def step_findings(state: RoutingState, reach: Reach, policy: Policy) -> Iterator
         plan = plan_of(policy, queue_id, None)
         for number, step in enumerate(plan):
             path = f"{queue_id}, step {number} of {queue.plan}"
-            gone = [name for name in step.prefer_agents if name not in state.agents]
-            if gone:
+            undefined = [name for name in step.prefer_agents if name not in state.agents]
+            if undefined:
                 yield _finding(
-                    f"prefers {len(gone)} agents who are not defined", path, agents=len(gone)
+                    f"prefers {len(undefined)} agents who are not defined", path, agents=len(undefined)
                 )
             if step.queue is not None:
                 break

@@ -107,7 +107,7 @@ def expected_wait_of_new(
     line = _line(state, (queue_id, channel, stage.needs, None, stage.also, stage.selection))
     if _somebody_has_room(state.index, line):
         return _NOW
-    newcomer = Contact(
+    new_contact = Contact(
         contact_id="",
         channel=channel,
         queue_id=queue_id,
@@ -120,7 +120,7 @@ def expected_wait_of_new(
         raised_s=stage.raised_s,
         raised_class=stage.raised_class,
     )
-    return _view(state, line, rank_key(newcomer, line.queue), newcomer)
+    return _view(state, line, rank_key(new_contact, line.queue), new_contact)
 
 
 def queue_expected_wait(

@@ -62,9 +62,9 @@ class QueueSample(Struct):
     def add(self, other: "QueueSample") -> None:
         """Add the numbers of another sample."""
         for name in self.__struct_fields__:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if isinstance(mine, int):
-                setattr(self, name, mine + theirs)
+            own, added = getattr(self, name), getattr(other, name)
+            if isinstance(own, int):
+                setattr(self, name, own + added)
         for name in CallbackCounts.__struct_fields__:
             total = getattr(self.callback_attempts, name) + getattr(other.callback_attempts, name)
             setattr(self.callback_attempts, name, total)
@@ -128,20 +128,20 @@ def sample(
     queues: dict[str, QueueSample] = {}
     for queue_id in meters.queue_ids():
         taken = _queue(meters, queue_id, now_ms)
-        foreseen = forecasts.get(queue_id) if forecasts else None
-        if foreseen is not None:
-            taken.forecasts, taken.expected_wait_ms = foreseen
+        queue_forecasts = forecasts.get(queue_id) if forecasts else None
+        if queue_forecasts is not None:
+            taken.forecasts, taken.expected_wait_ms = queue_forecasts
         label = cap.label(workspace, queue_id)
         if label in queues:
             queues[label].add(taken)
         else:
             queues[label] = taken
-    whole = meters.workspace_figures(now_ms)
+    totals = meters.workspace_figures(now_ms)
     return WorkspaceSample(
         workspace=workspace,
         seq=meters.seq,
-        counts=whole.counts,
-        agents=whole.agents_by_activity,
+        counts=totals.counts,
+        agents=totals.agents_by_activity,
         queues=queues,
         rules=_rules(meters, cap.count_max),
     )

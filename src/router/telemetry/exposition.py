@@ -51,28 +51,28 @@ class Exposition:
     async def page(self) -> bytes:
         """Return the page as of now."""
         async with self._turn:
-            taken: list[WorkspaceSample] = []
+            samples: list[WorkspaceSample] = []
             for workspace, meters in list(self._meters.items()):
-                foreseen = await self._forecasts(workspace) if self._forecasts else None
+                queue_forecasts = await self._forecasts(workspace) if self._forecasts else None
                 now_ms = int(time.time() * 1000)
-                taken.append(sample(workspace, meters, now_ms, self._cap, foreseen))
+                samples.append(sample(workspace, meters, now_ms, self._cap, queue_forecasts))
                 await asyncio.sleep(0)
-            return await asyncio.to_thread(_render, self._process.registry, taken)
+            return await asyncio.to_thread(_render, self._process.registry, samples)
 
 
-def _render(registry: CollectorRegistry, taken: list[WorkspaceSample]) -> bytes:
-    centre = CollectorRegistry()
-    centre.register(_Families(taken))
-    return generate_latest(centre) + generate_latest(registry)
+def _render(registry: CollectorRegistry, samples: list[WorkspaceSample]) -> bytes:
+    workspaces = CollectorRegistry()
+    workspaces.register(_Families(samples))
+    return generate_latest(workspaces) + generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, taken: Iterable[WorkspaceSample]) -> None:
-        self._taken = list(taken)
+    def __init__(self, samples: Iterable[WorkspaceSample]) -> None:
+        self._samples = list(samples)
 
     def describe(self) -> Iterator[Metric]:
         """Return nothing: the families are made when they are collected."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        return families(self._taken)
+        return families(self._samples)

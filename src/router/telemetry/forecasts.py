@@ -9,7 +9,7 @@ from router.model.forecasts import ForecastCounts
 
 
 def forecast_families(
-    taken: Iterable[tuple[tuple[str, str], ForecastCounts, int | None]],
+    samples: Iterable[tuple[tuple[str, str], ForecastCounts, int | None]],
 ) -> Iterator[Metric]:
     """Yield the families of forecasts.
 
@@ -39,15 +39,15 @@ def forecast_families(
         "Median expected wait of a new contact of the queue's most common requirement.",
         labels=by_queue,
     )
-    for place, counts, expected_ms in taken:
+    for labels, counts, expected_ms in samples:
         if counts.made:
             for end in ("made", "answered", "abandoned", "withdrawn"):
-                ends.add_metric((*place, end), getattr(counts, end))
-            within.add_metric((*place, "50"), counts.within_50)
-            within.add_metric((*place, "90"), counts.within_90)
-            error.add_metric(place, counts.error_ms / 1000)
+                ends.add_metric((*labels, end), getattr(counts, end))
+            within.add_metric((*labels, "50"), counts.within_50)
+            within.add_metric((*labels, "90"), counts.within_90)
+            error.add_metric(labels, counts.error_ms / 1000)
         if counts.answered:
-            bias.add_metric(place, counts.bias_ms / counts.answered / 1000)
+            bias.add_metric(labels, counts.bias_ms / counts.answered / 1000)
         if expected_ms is not None:
-            expected.add_metric(place, expected_ms / 1000)
+            expected.add_metric(labels, expected_ms / 1000)
     yield from (ends, within, error, bias, expected)

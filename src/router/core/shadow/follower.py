@@ -293,9 +293,9 @@ def _called_back(event: ContactQueued, later: Sequence[Event]) -> CallbackFields
     """Return the callback fields of a submit that requested a callback, from the events that follow in its record."""
     if not later or not isinstance(later[0], CallbackRequested):
         return None
-    asked, at_ms = later[0], None
-    if asked.contact_id != event.contact_id:
+    requested, at_ms = later[0], None
+    if requested.contact_id != event.contact_id:
         return None
     if len(later) > 1 and isinstance(later[1], CallbackScheduled):
         at_ms = later[1].due_at_ms
-    return CallbackFields(mode=asked.mode, channel=asked.channel, at_ms=at_ms)
+    return CallbackFields(mode=requested.mode, channel=requested.channel, at_ms=at_ms)
