@@ -1,4 +1,4 @@
-"""Each finding in a small world of its own, nothing in a healthy one, and "nobody qualifies" held to the reference."""
+"""Doctor: each finding in a small workspace, none in a healthy one, and "no agent qualified" compared with the reference."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ from tests.properties import strategies as some
 
 
 def plain(**changes: Any) -> Policy:
-    """The usual policy, so that only what a test is about is found."""
+    """Return the usual policy without anything that would be found itself."""
     return a_policy(**({"skills": (), "default_queue": "support"} | changes))
 
 
@@ -69,8 +69,8 @@ def a_rule(name: str, queue: str = "support", **more: Any) -> EntryRule:
     return EntryRule(name=name, queue=queue, when=when, **more)
 
 
-# --- the healthy one --------------------------------------------------------------------------------------------------
-def test_nothing_is_found_in_a_healthy_centre() -> None:
+# --- a healthy workspace ----------------------------------------------------------------------------------------------
+def test_a_healthy_workspace_has_no_findings() -> None:
     policy = plain(skills=("english",), default_queue="support", entry=(a_rule("all"),))
     diagnosis = diagnosis_of(
         policy, an_agent(skills={"english": 5}), ready(), a_contact("c1"), a_contact("c2")
@@ -79,14 +79,14 @@ def test_nothing_is_found_in_a_healthy_centre() -> None:
     assert (diagnosis.errors, diagnosis.warnings, diagnosis.notes) == (0, 0, 0)
 
 
-def test_asking_changes_nothing() -> None:
+def test_diagnosing_changes_nothing() -> None:
     world = a_centre(PLAIN, an_agent(), ready(), a_contact())
     before = world.engine.digest()
     world.engine.diagnose(at_ms=START_MS + 1_000_000, thorough=True)
     assert world.engine.digest() == before
 
 
-# --- contacts that wait in vain ---------------------------------------------------------------------------------------
+# --- waiting contacts -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("agent", "skills", "lack"),
     [
@@ -100,7 +100,7 @@ def test_asking_changes_nothing() -> None:
         ({"channel_max": {"voice": 0}}, {}, Lack(code="channel", channel="voice")),
     ],
 )
-def test_a_contact_that_nobody_is_qualified_for(
+def test_a_contact_without_a_qualified_agent(
     agent: dict[str, Any], skills: dict[str, int], lack: Lack
 ) -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(), "sales": a_queue()})
@@ -114,7 +114,7 @@ def test_a_contact_that_nobody_is_qualified_for(
     assert diagnosis.errors == 1
 
 
-def test_where_each_thing_is_had_but_not_by_one_agent_the_nearest_are_told() -> None:
+def test_the_nearest_agents_are_reported_when_none_meets_all_conditions() -> None:
     diagnosis = diagnosis_of(
         plain(skills=("english", "german")),
         an_agent("ada", skills={"english": 5}),
@@ -129,7 +129,7 @@ def test_where_each_thing_is_had_but_not_by_one_agent_the_nearest_are_told() -> 
     assert finding.nearest_agents == 2
 
 
-def test_a_contact_that_is_too_heavy_for_everybody() -> None:
+def test_a_contact_that_exceeds_every_agents_capacity() -> None:
     diagnosis = diagnosis_of(PLAIN, an_agent(units=60), ready(), a_contact())
     finding = the_finding(diagnosis, FindingCode.CONTACTS_TOO_HEAVY)
     assert finding.severity is Severity.ERROR
@@ -137,18 +137,18 @@ def test_a_contact_that_is_too_heavy_for_everybody() -> None:
     assert FindingCode.CONTACTS_NOBODY_QUALIFIED not in codes(diagnosis)
 
 
-def test_one_strong_agent_of_a_weak_team_is_enough() -> None:
+def test_one_agent_with_enough_capacity_suffices() -> None:
     team = (an_agent("ada", units=60), an_agent("bob", units=100), an_agent("cy", units=60))
     diagnosis = diagnosis_of(PLAIN, *team, ready("ada"), ready("bob"), a_contact(), a_contact("c2"))
     assert diagnosis.findings == ()
 
 
-def test_without_agents_whoever_waits_waits_in_vain() -> None:
+def test_without_agents_every_waiting_contact_is_reported() -> None:
     diagnosis = diagnosis_of(PLAIN, a_contact())
     assert codes(diagnosis) == [FindingCode.CONTACTS_NOBODY_QUALIFIED, FindingCode.NO_AGENTS]
 
 
-def test_who_overflows_in_time_is_a_warning_only() -> None:
+def test_a_contact_that_overflows_in_time_is_only_a_warning() -> None:
     queues = {
         "support": a_queue(wait_max_s=60, overflow_to="sales", requires={"german": 1}),
         "sales": a_queue(),
@@ -162,7 +162,7 @@ def test_who_overflows_in_time_is_a_warning_only() -> None:
     assert finding.severity is Severity.ERROR
 
 
-def test_a_contact_whose_qualified_agents_are_all_away() -> None:
+def test_a_contact_whose_qualified_agents_are_all_not_ready() -> None:
     finding = the_finding(
         diagnosis_of(PLAIN, an_agent(), a_contact()), FindingCode.CONTACTS_NOBODY_READY
     )
@@ -180,7 +180,7 @@ def test_a_contact_that_expires_within_a_minute(ttl_s: int, is_found: bool) -> N
         assert finding.subject == "support"
 
 
-def test_the_longest_wait_is_an_end_unless_the_contact_overflows() -> None:
+def test_the_maximum_wait_ends_a_contact_unless_it_overflows() -> None:
     for overflow_to, is_found in ((None, True), ("sales", False)):
         queues = {
             "support": a_queue(wait_max_s=30, overflow_to=overflow_to),
@@ -190,7 +190,7 @@ def test_the_longest_wait_is_an_end_unless_the_contact_overflows() -> None:
         assert (FindingCode.CONTACTS_NEAR_THEIR_END in found) is is_found
 
 
-# --- what would wait in vain ------------------------------------------------------------------------------------------
+# --- queues, entry rules and skills without agents --------------------------------------------------------------------
 def test_a_queue_without_agents() -> None:
     queues = {"support": a_queue(), "sales": a_queue(requires={"german": 6})}
     diagnosis = diagnosis_of(
@@ -202,18 +202,18 @@ def test_a_queue_without_agents() -> None:
     assert diagnosis.errors == 0
 
 
-def test_one_open_channel_is_enough_for_a_queue() -> None:
+def test_one_available_channel_suffices_for_a_queue() -> None:
     assert diagnosis_of(PLAIN, an_agent(channel_max={"voice": 0}, units=30)).findings == ()
 
 
-def test_a_queue_whose_agents_are_too_weak_for_the_channels_they_have() -> None:
+def test_a_queue_whose_agents_lack_capacity_for_their_channels() -> None:
     team = (an_agent("ada", channel_max={"chat": 0}, units=60), an_agent("bob", queues=()))
     finding = the_finding(diagnosis_of(PLAIN, *team), FindingCode.QUEUE_WITHOUT_AGENTS)
     assert finding.lacks == (Lack(code="capacity", has=60, needs=100),)
     assert finding.nearest_agents == 1
 
 
-def test_an_entry_rule_that_asks_for_what_nobody_has() -> None:
+def test_an_entry_rule_whose_skills_no_agent_has() -> None:
     rules = (a_rule("german", skills={"german": 1}), a_rule("english", skills={"english": 1}))
     policy = plain(skills=("english", "german"), entry=(rules[0],))
     finding = the_finding(
@@ -224,7 +224,7 @@ def test_an_entry_rule_that_asks_for_what_nobody_has() -> None:
     assert diagnosis_of(policy, an_agent(skills={"english": 3})).findings == ()
 
 
-def test_a_rule_into_a_queue_without_agents_is_the_queues_finding_alone() -> None:
+def test_a_rule_into_a_queue_without_agents_is_reported_for_the_queue_only() -> None:
     queues = {"support": a_queue(), "sales": a_queue(requires={"german": 1})}
     policy = plain(skills=("german",), queues=queues, entry=(a_rule("rest", "sales"),))
     found = codes(diagnosis_of(policy, an_agent()))
@@ -232,7 +232,7 @@ def test_a_rule_into_a_queue_without_agents_is_the_queues_finding_alone() -> Non
     assert FindingCode.RULE_WITHOUT_AGENTS not in found
 
 
-def test_a_rule_that_rules_for_every_channel_cover_together() -> None:
+def test_a_rule_covered_by_one_rule_per_channel_is_unreachable() -> None:
     facts = {"vip": FactPolicy(type=FactType.BOOL)}
     rules = (
         a_rule("calls", channel="voice"),
@@ -248,7 +248,7 @@ def test_a_rule_that_rules_for_every_channel_cover_together() -> None:
     assert diagnosis_of(policy, an_agent()).findings == ()
 
 
-def test_rules_for_all_values_of_a_fact_leave_those_without_it() -> None:
+def test_rules_for_all_values_of_a_fact_do_not_cover_contacts_without_it() -> None:
     facts = {"vip": FactPolicy(type=FactType.BOOL)}
     rules = (
         a_rule("yes", attributes={"vip": True}),
@@ -261,7 +261,7 @@ def test_rules_for_all_values_of_a_fact_leave_those_without_it() -> None:
 @pytest.mark.parametrize(
     ("requires", "severity"), [({}, Severity.NOTE), ({"german": 1}, Severity.WARNING)]
 )
-def test_a_skill_that_nobody_has_is_worse_when_it_is_asked_for(
+def test_a_skill_without_agents_is_more_severe_if_it_is_required(
     requires: dict[str, int], severity: Severity
 ) -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(requires=requires)})
@@ -283,7 +283,7 @@ def test_a_skill_that_nobody_has_is_worse_when_it_is_asked_for(
         ({"skills": {"german": 2}, "units": 20}, [Lack(code="capacity", has=20, needs=30)]),
     ],
 )
-def test_an_agent_who_can_take_nothing(agent: dict[str, Any], lacks: list[Lack]) -> None:
+def test_an_agent_who_can_take_no_contact(agent: dict[str, Any], lacks: list[Lack]) -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(requires={"german": 2})})
     able = an_agent("bob", skills={"german": 9})
     diagnosis = diagnosis_of(policy, able, an_agent("ada", **agent))
@@ -292,7 +292,7 @@ def test_an_agent_who_can_take_nothing(agent: dict[str, Any], lacks: list[Lack])
     assert list(finding.lacks) == lacks
 
 
-def test_agents_of_the_same_lack_are_told_together() -> None:
+def test_agents_with_the_same_unmet_conditions_share_one_finding() -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(requires={"german": 2})})
     team = [an_agent(f"a{number:02}") for number in range(25)]
     diagnosis = diagnosis_of(policy, *team, an_agent("bob", skills={"german": 9}))
@@ -301,7 +301,7 @@ def test_agents_of_the_same_lack_are_told_together() -> None:
     assert finding.agent_ids == tuple(f"a{number:02}" for number in range(20))
 
 
-def test_what_agents_have_and_the_policy_no_longer_declares() -> None:
+def test_skills_and_queues_of_agents_that_the_policy_no_longer_declares() -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(), "sales": a_queue()})
     agent = an_agent(skills={"german": 2}, queues=("sales", "support"))
     diagnosis = diagnosis_of(policy, agent, published(PLAIN))
@@ -312,13 +312,13 @@ def test_what_agents_have_and_the_policy_no_longer_declares() -> None:
 
 
 # --- the policy -------------------------------------------------------------------------------------------------------
-def test_without_a_policy_nothing_can_be_routed() -> None:
+def test_a_missing_policy_is_an_error() -> None:
     diagnosis = Engine().diagnose()
     assert codes(diagnosis) == [FindingCode.NO_POLICY]
     assert diagnosis.errors == 1
 
 
-def test_a_target_that_one_missed_offer_breaks() -> None:
+def test_a_service_level_below_the_offer_timeout() -> None:
     channels = {"voice": a_channel(offer_timeout_s=21), "chat": a_channel(offer_timeout_s=30)}
     diagnosis = diagnosis_of(plain(channels=channels), an_agent())
     assert the_finding(diagnosis, FindingCode.TARGET_BELOW_OFFER_TIMEOUT).subject == "support"
@@ -328,15 +328,15 @@ def test_a_target_that_one_missed_offer_breaks() -> None:
     assert diagnosis_of(plain(queues=ringless), an_agent()).findings == ()
 
 
-def test_what_is_odd_in_the_policy_is_a_note() -> None:
+def test_advice_about_the_policy_is_a_note() -> None:
     policy = plain(agents=AgentsPolicy(units=50))
     finding = the_finding(diagnosis_of(policy, an_agent()), FindingCode.POLICY_ADVICE)
     assert (finding.subject, finding.severity) == ("channels.voice.units", Severity.NOTE)
 
 
-# --- the whole --------------------------------------------------------------------------------------------------------
+# --- the diagnosis as a whole -----------------------------------------------------------------------------------------
 class LosingEngine(Engine):
-    """Forgets where its contacts wait."""
+    """An engine that loses contacts from its waiting lines, to break an invariant."""
 
     def lose(self) -> None:
         for line in self._state.index.lines.values():
@@ -359,7 +359,7 @@ def test_a_contact_that_stands_nowhere_is_found_live_and_thoroughly() -> None:
         assert diagnosis.errors >= 1
 
 
-def test_the_worst_comes_first_and_only_a_thousand_are_told() -> None:
+def test_findings_are_sorted_by_severity_and_limited_to_a_thousand() -> None:
     queues = {f"q{number}": a_queue(requires={"german": 1}) for number in range(1_100)}
     policy = plain(skills=("german",), queues=queues, default_queue="q0")
     diagnosis = diagnosis_of(policy, an_agent(), a_contact(queue_id="q7"))
@@ -369,7 +369,7 @@ def test_the_worst_comes_first_and_only_a_thousand_are_told() -> None:
     assert diagnosis.left_out == total - 1_000
 
 
-def test_a_restored_engine_says_the_same() -> None:
+def test_a_restored_engine_has_the_same_diagnosis() -> None:
     world = a_centre(
         plain(skills=("english", "german", "french")),
         an_agent("dee", skills={"french": 1}),
@@ -410,10 +410,10 @@ contacts = st.fixed_dictionaries(
     customers=st.lists(contacts, min_size=1, max_size=5),
     later=some.policies(),
 )
-def test_nobody_is_qualified_exactly_where_the_reference_finds_nobody(
+def test_no_agent_is_qualified_exactly_where_the_reference_finds_none(
     policy: Policy, team: list[dict[str, Any]], customers: list[dict[str, Any]], later: Policy
 ) -> None:
-    """``why`` asks the reference about every agent; a policy that follows leaves undeclared skills and queues behind."""
+    """``why`` evaluates the reference rules for every agent; a second policy leaves undeclared skills and queues behind."""
     engine = Engine()
     engine.handle(published(policy), START_MS)
     for name, record in zip(some.AGENTS, team, strict=False):
@@ -422,7 +422,7 @@ def test_nobody_is_qualified_exactly_where_the_reference_finds_nobody(
     for number, fields in enumerate(customers):
         engine.handle(a_contact(f"c{number}", **fields), START_MS)
     engine.handle(published(later, drain_to={"vip": "support"}), START_MS)
-    # Some are refused: they ask for a skill that they do not declare.
+    # Some are refused, because they require a skill that they do not declare.
     assume(engine.policy is not None)
     assert engine.policy is not None
 
@@ -449,7 +449,7 @@ def with_plan(*steps: StepPolicy, **queue: Any) -> Policy:
     )
 
 
-def test_a_step_that_nobody_could_take_is_found() -> None:
+def test_a_step_that_no_agent_could_take_is_found() -> None:
     policy = with_plan(
         StepPolicy(for_s=60), StepPolicy(remove_skills=("german",)), requires={"german": 5}
     )
@@ -460,13 +460,13 @@ def test_a_step_that_nobody_could_take_is_found() -> None:
     assert found.lacks == (Lack(code="skill", skill="german", needs=5),)
 
 
-def test_a_step_that_prefers_agents_who_are_not_on_record_is_found() -> None:
+def test_a_step_that_prefers_undefined_agents_is_found() -> None:
     policy = with_plan(StepPolicy(for_s=60, prefer_agents=("ada", "eve")), StepPolicy())
     found = the_finding(diagnosis_of(policy, an_agent("ada")), FindingCode.STEP_WITHOUT_AGENTS)
     assert found.agents == 1
 
 
-def test_who_waits_for_a_step_that_opens_later_does_not_wait_in_vain() -> None:
+def test_a_contact_whose_later_step_can_be_taken_is_not_reported() -> None:
     policy = with_plan(StepPolicy(for_s=60), StepPolicy(levels={"german": 3}))
     asked = (an_agent("ada", skills={"german": 3}), a_contact("c1", skills={"german": 9}))
     found = codes(diagnosis_of(policy, *asked))

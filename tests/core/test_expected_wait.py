@@ -1,4 +1,4 @@
-"""Expected waits by hand: what is ahead, who could serve it, what has been learnt, and how right it was."""
+"""Wait estimates against values computed by hand: contacts ahead, eligible agents, learned times, and accuracy."""
 
 import random
 from time import process_time
@@ -28,7 +28,7 @@ from tests.builders import (
 
 
 class Centre:
-    """An engine at a time."""
+    """An engine with a virtual time."""
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.engine = Engine()
@@ -36,7 +36,7 @@ class Centre:
         self.do(published(policy or a_policy()))
 
     def do(self, *commands: c.Command, after_s: float = 0.0) -> None:
-        """After that time, one command after the other; timers fire in time."""
+        """Execute the commands after that time has passed; due timers fire in order."""
         until_ms = self.at_ms + round(1000 * after_s)
         while (due_ms := self.engine.next_deadline_ms()) is not None and due_ms <= until_ms:
             self.engine.handle(c.AdvanceTime(), due_ms)
@@ -46,7 +46,7 @@ class Centre:
             assert isinstance(answer, Done), (command, answer)
 
     def busy(self, *agent_ids: str, queue_id: str = "support", **record: object) -> None:
-        """Agents with a conversation each, by a supervisor's hand: nothing is learnt of rings or waits but zero."""
+        """Make agents busy with one conversation each, accepted at once, so that only rings and waits of zero are learned."""
         for agent_id in agent_ids:
             self.do(an_agent(agent_id, **record), ready(agent_id))
             self.do(a_contact(f"of-{agent_id}", queue_id=queue_id))
@@ -70,11 +70,11 @@ class Centre:
         return self.engine.forecasts()[queue_id][0]
 
 
-def test_it_is_the_erlang_distribution_of_those_ahead() -> None:
-    """Two agents, 300 s each (the policy's guess), three ahead: four turns of 150 s, 600 s on average.
+def test_the_estimate_is_the_erlang_distribution_of_the_contacts_ahead() -> None:
+    """Two agents, 300 s each (the policy's expectation), three contacts ahead: four turns of 150 s, 600 s on average.
 
-    Variance: 4 x 150^2, and a fifth of the mean for what is not known of the rate: shape 600^2 / (90000 + 14400) = 3.448; its
-    median is 544 s, its quartiles 364 s and 775 s (Wilson and Hilferty).
+    Variance: 4 x 150^2, plus a fifth of the mean for the uncertainty of the rate: shape 600^2 / (90000 + 14400) = 3.448. The
+    median is 544 s, the quartiles are 364 s and 775 s (Wilson and Hilferty).
     """
     centre = Centre()
     centre.busy("ada", "bob")
@@ -89,7 +89,7 @@ def test_it_is_the_erlang_distribution_of_those_ahead() -> None:
     assert found.p90_ms == pytest.approx(1_031_200, abs=500)
 
 
-def test_each_place_further_back_waits_longer() -> None:
+def test_a_lower_rank_means_a_longer_wait() -> None:
     centre = Centre()
     centre.busy("ada")
     centre.waiting(*(f"c{n}" for n in range(6)))
@@ -97,7 +97,7 @@ def test_each_place_further_back_waits_longer() -> None:
     assert medians == sorted(medians) and len(set(medians)) == 6
 
 
-def test_priority_shortens_it_and_more_agents_do() -> None:
+def test_priority_and_more_agents_shorten_the_wait() -> None:
     centre = Centre()
     centre.busy("ada")
     centre.waiting(*(f"c{n}" for n in range(6)))
@@ -112,7 +112,7 @@ def test_priority_shortens_it_and_more_agents_do() -> None:
     assert (centre.newcomer().p50_ms or 0) < plain.p50_ms
 
 
-def test_of_a_line_that_shares_only_some_of_its_agents_only_that_share_is_ahead() -> None:
+def test_a_line_counts_by_the_share_of_its_agents_who_compete() -> None:
     queues = {"support": a_queue(requires={"english": 1}), "sales": a_queue()}
     centre = Centre(a_policy(queues=queues))
     centre.busy("ada", skills={"english": 5})
@@ -123,7 +123,7 @@ def test_of_a_line_that_shares_only_some_of_its_agents_only_that_share_is_ahead(
     assert centre.newcomer("sales").ahead == 8
 
 
-def test_three_chats_at_once_go_three_times_as_fast() -> None:
+def test_three_concurrent_chats_are_handled_three_times_as_fast() -> None:
     policy = a_policy(channels={"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)})
     centre = Centre(policy)
     centre.busy("ada")
@@ -132,7 +132,7 @@ def test_three_chats_at_once_go_three_times_as_fast() -> None:
     assert voice == pytest.approx(3 * chat, rel=0.01)
 
 
-def test_somebody_free_means_now_and_nobody_means_nothing() -> None:
+def test_a_free_agent_means_no_wait_and_no_agent_means_no_estimate() -> None:
     centre = Centre(a_policy_with_queue(requires={"english": 3}))
     assert centre.newcomer() == ExpectedWait(reason="nobody_qualified")
     centre.do(an_agent("ada", skills={"english": 3}))
@@ -145,7 +145,7 @@ def test_somebody_free_means_now_and_nobody_means_nothing() -> None:
     assert centre.newcomer(skills={"english": 4}).reason == "nobody_qualified"
 
 
-def test_a_question_leaves_no_trace() -> None:
+def test_an_estimate_changes_no_state() -> None:
     centre = Centre()
     centre.busy("ada")
     before, lines = centre.engine.snapshot(), len(centre.engine._state.index.lines)
@@ -167,7 +167,7 @@ def test_a_question_leaves_no_trace() -> None:
         ({"strict_class": 10}, RefusalCode.INVALID_VALUE, "strict_class"),
     ],
 )
-def test_what_no_submit_may_say_is_refused(
+def test_an_estimate_for_an_invalid_submit_is_refused(
     asked: dict[str, object], code: RefusalCode, field: str
 ) -> None:
     values: dict[str, object] = {"queue_id": "support", "channel": "voice", **asked}
@@ -184,24 +184,24 @@ def test_without_a_policy_there_is_no_queue() -> None:
 
 # --- learning -------------------------------------------------------------------------------------------------------------
 def handled(centre: Centre, contact_id: str, took_s: float, rang_s: float = 0.0) -> None:
-    """One contact from its submit to the end of its work, by the one agent there is."""
+    """Take one contact from its submit to the end of its work, with the only agent."""
     centre.do(a_contact(contact_id))
     centre.do(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id="ada"), after_s=rang_s)
     centre.do(c.EndContact(contact_id=contact_id), after_s=took_s)
 
 
-def test_handling_times_and_rings_replace_the_guess() -> None:
+def test_handling_and_ring_times_replace_the_policys_expectation() -> None:
     centre = Centre(a_policy_with_queue(expected_handle_s=1_000))
     centre.do(an_agent("ada"), ready("ada"))
     for number in range(400):
         handled(centre, f"h{number}", took_s=100.0, rang_s=5.0)
     centre.do(a_contact("now"), c.AcceptOffer(offer_id="now.1", agent_id="ada"))
     found = centre.newcomer()
-    # One turn of 100 s and 5 s of ringing, its median with shape 1 / (1 + 0.04), and 5 s until the accept.
+    # One turn of 100 s and 5 s of ringing, as a median with shape 1 / (1 + 0.04), plus 5 s until the accept.
     assert found.p50_ms == pytest.approx(0.71 * 105_000 + 5_000, rel=0.02)
 
 
-def test_one_conversation_that_nobody_hung_up_on_does_not_spoil_the_mean() -> None:
+def test_one_forgotten_conversation_does_not_spoil_the_mean() -> None:
     centre = Centre(a_policy_with_queue(expected_handle_s=100))
     centre.do(an_agent("ada"), ready("ada"))
     for number in range(200):
@@ -247,13 +247,13 @@ def test_a_contact_that_moves_is_not_compared() -> None:
     assert centre.engine.forecast("c1") is None
 
 
-def test_who_is_served_at_once_is_no_forecast() -> None:
+def test_a_contact_served_at_once_has_no_forecast() -> None:
     centre = Centre()
     centre.do(an_agent("ada"), ready("ada"), a_contact())
     assert centre.counts() == ForecastCounts()
 
 
-def test_in_a_rush_only_some_are_remembered() -> None:
+def test_the_rate_of_recorded_forecasts_is_limited() -> None:
     centre = Centre()
     centre.busy("ada")
     centre.waiting(*(f"c{n}" for n in range(100)))
@@ -263,7 +263,7 @@ def test_in_a_rush_only_some_are_remembered() -> None:
     assert centre.expected("c99").ahead == 99, "asking is answered all the same"
 
 
-def test_learning_from_answers_that_always_take_twice_as_long_doubles_the_forecast() -> None:
+def test_answers_that_take_twice_as_long_double_the_forecast() -> None:
     calibration = Calibration()
     dice = random.Random(4)
     for _ in range(3_000):
@@ -280,7 +280,7 @@ def test_learning_from_answers_that_always_take_twice_as_long_doubles_the_foreca
     assert inside_90 / 2_000 == pytest.approx(0.9, abs=0.03)
 
 
-def test_a_kind_without_answers_of_its_own_goes_by_its_channel() -> None:
+def test_a_kind_without_answers_uses_the_calibration_of_its_channel() -> None:
     centre = Centre(a_policy_with_queue(expected_handle_s=10))
     centre.busy("ada")
     last = "of-ada"
@@ -293,8 +293,8 @@ def test_a_kind_without_answers_of_its_own_goes_by_its_channel() -> None:
     assert centre.newcomer(priority_s=7).forecasts == 40, "those of the channel"
 
 
-# --- the whole ------------------------------------------------------------------------------------------------------------
-def test_what_was_learnt_survives_a_snapshot_and_a_removed_queue_does_not() -> None:
+# --- snapshots, entry rules and cost --------------------------------------------------------------------------------------
+def test_statistics_survive_a_snapshot_but_not_the_removal_of_their_queue() -> None:
     policy = a_policy(queues={"support": a_queue(), "sales": a_queue()})
     centre = Centre(policy)
     centre.busy("ada")
@@ -313,10 +313,10 @@ def test_what_was_learnt_survives_a_snapshot_and_a_removed_queue_does_not() -> N
     assert "support" not in learned.paces and "support" not in learned.calibrations
 
 
-def test_rules_are_told_the_median_of_the_most_common_class() -> None:
+def test_entry_rules_use_the_median_of_the_most_common_requirement() -> None:
     centre = Centre()
     state = centre.engine._state
-    assert queue_expected_wait_ms(state, "support") is None, "nobody is ready"
+    assert queue_expected_wait_ms(state, "support") is None, "no agent is ready"
     assert queue_expected_wait_ms(state, "nothing") is None
     assert queue_expected_wait_ms(state, "support", "pigeon") is None
     centre.busy("ada")
@@ -326,8 +326,8 @@ def test_rules_are_told_the_median_of_the_most_common_class() -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 2_000])
-def test_a_question_costs_little_however_many_wait(classes: int) -> None:
-    """Fifty thousand here; what grows with them is a search, not a walk. A generous bound: others use the machine too."""
+def test_the_cost_of_an_estimate_hardly_grows_with_the_waiting_contacts(classes: int) -> None:
+    """Fifty thousand contacts wait; the cost grows with a search, not with a scan. The bound is generous for shared machines."""
     centre = Centre(a_policy(skills=tuple(f"s{n}" for n in range(classes))))
     for number in range(20):
         centre.busy(f"agent{number:02}", skills={f"s{n}": 5 for n in range(min(classes, 30))})

@@ -1,4 +1,4 @@
-"""The arithmetic of waiting against tabulated values and against sums written out."""
+"""Distribution of the time until a contact's turn, against tabulated values and explicit sums."""
 
 from math import sqrt
 
@@ -19,7 +19,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize("shape", TABLE)
-def test_quantiles_are_near_the_tabulated_ones(shape: int) -> None:
+def test_quantiles_are_close_to_tabulated_values(shape: int) -> None:
     for share, quantile in TABLE[shape].items():
         off = abs(shape * stretch(shape, SCORES[share]) - quantile) / shape
         assert off < (0.03 if shape == 1 else 0.01), (share, off)
@@ -27,25 +27,25 @@ def test_quantiles_are_near_the_tabulated_ones(shape: int) -> None:
 
 @pytest.mark.parametrize("shape", [0.5, 1.0, 3.7, 25.0])
 @pytest.mark.parametrize("normal", [-0.6, 0.0, 0.67, 1.2, 3.0])
-def test_the_score_of_a_quantile_is_what_it_was_taken_at(shape: float, normal: float) -> None:
+def test_the_normal_score_inverts_the_quantile(shape: float, normal: float) -> None:
     assert score(shape, stretch(shape, normal)) == pytest.approx(normal, abs=1e-9)
 
 
-def test_an_extreme_score_is_no_negative_wait() -> None:
+def test_an_extreme_score_gives_no_negative_wait() -> None:
     assert stretch(0.5, -6.0) == 0.0
     assert score(2.0, 0.0) < -3
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 7, 63, 64, 200])
 def test_without_abandonment_it_is_the_erlang_distribution(ahead: int) -> None:
-    """n = 8 places, mean 240 s: the next one goes every 30 s; k + 1 stages."""
+    """With 8 agents and a mean of 240 s the next contact leaves every 30 s, in k + 1 stages."""
     mean, variance = clearing(ahead, 8 / 240, 0.0)
     assert mean == pytest.approx((ahead + 1) * 30)
     assert sqrt(variance) == pytest.approx(sqrt(ahead + 1) * 30)
 
 
 @pytest.mark.parametrize("ahead", [0, 3, 64, 65, 900])
-def test_who_leaves_makes_it_shorter_as_the_sums_say(ahead: int) -> None:
+def test_abandonment_shortens_the_time_as_the_explicit_sums(ahead: int) -> None:
     rate, leaving = 8 / 240, 1 / 600
     steps = [1 / (rate + i * leaving) for i in range(ahead + 1)]
     mean, variance = clearing(ahead, rate, leaving)
@@ -53,11 +53,11 @@ def test_who_leaves_makes_it_shorter_as_the_sums_say(ahead: int) -> None:
     assert variance == pytest.approx(sum(s * s for s in steps), rel=2e-3)
 
 
-def test_half_a_contact_ahead_is_half_its_term() -> None:
+def test_half_a_contact_ahead_counts_half_its_term() -> None:
     whole, _ = clearing(3, 0.1, 0.0)
     assert clearing(3.5, 0.1, 0.0)[0] == pytest.approx(whole + 5)
 
 
-def test_a_million_ahead_takes_no_million_steps() -> None:
+def test_a_million_contacts_ahead_need_few_steps() -> None:
     mean, _ = clearing(1_000_000, 1.0, 0.0)
     assert mean == pytest.approx(1_000_001)

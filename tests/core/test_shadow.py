@@ -1,4 +1,4 @@
-"""What a second policy beside the live one says, case by case. That the same policy says nothing: ``tests/properties``."""
+"""Differences that a shadow reports, case by case. That an equal policy reports none is in ``tests/properties``."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ class Beside:
         self.all(*commands)
 
     def all(self, *commands: c.Command) -> list[Difference]:
-        """Carry them out; what the shadow says of them."""
+        """Execute the commands and return the differences."""
         found: list[Difference] = []
         for command in commands:
             answer = self.world.do(command).answer
@@ -59,7 +59,7 @@ class Beside:
         return found
 
     def later(self, seconds: float) -> list[Difference]:
-        """Let the time pass."""
+        """Advance the time and return the differences."""
         self.world.later(seconds)
         return self._hear()
 
@@ -100,7 +100,7 @@ def test_another_selection_chooses_another_agent() -> None:
     assert (report.submits, report.offers, report.same) == (1, 1, 0)
     assert report.queues["support"].differences == {"other_agent": 1}
     assert report.examples["other_agent"] == (found,)
-    # Bob is really free: the next contact is his under both.
+    # Bob is free in reality: the next contact goes to bob under both policies.
     assert beside.all(a_contact("c2")) == []
     assert beside.shadow.report().same == 1
 
@@ -119,7 +119,7 @@ def test_another_priority_gives_the_agent_another_contact() -> None:
     assert found.shadow_contact_id == "c2"
 
 
-def test_who_would_not_be_eligible_is_told_with_what_he_lacks() -> None:
+def test_an_ineligible_agent_is_reported_with_the_unmet_conditions() -> None:
     beside = Beside(
         a_policy(), a_policy_with_queue(requires={"english": 3}), *two_ready(bob={"english": 5})
     )
@@ -129,7 +129,7 @@ def test_who_would_not_be_eligible_is_told_with_what_he_lacks() -> None:
     assert (found.why, found.shadow_agent_id) == (("skill",), "bob")
 
 
-def test_a_pair_that_only_the_shadow_would_have_made_is_told_once() -> None:
+def test_a_pair_that_only_the_shadow_would_have_made_is_reported_once() -> None:
     beside = Beside(a_policy_with_queue(requires={"german": 3}), a_policy(), *two_ready())
     needs, found = beside.all(a_contact())
     assert needs.kind is K.REQUIREMENT
@@ -139,7 +139,7 @@ def test_a_pair_that_only_the_shadow_would_have_made_is_told_once() -> None:
     assert beside.counts == {"requirement": 1, "sooner": 1}
 
 
-def test_entry_rules_of_the_shadow_classify_what_names_no_queue() -> None:
+def test_the_shadows_entry_rules_classify_contacts_that_name_no_queue() -> None:
     facts = {"topic": FactPolicy(type=FactType.ENUM, values=("card", "loan"))}
     queues = {"support": a_queue(), "cards": a_queue()}
     live = a_policy(queues=queues, facts=facts, default_queue="support")
@@ -159,12 +159,12 @@ def test_entry_rules_of_the_shadow_classify_what_names_no_queue() -> None:
     assert {one.shadow_queue_id for one in found} == {"cards"}
     assert beside.all(a_contact("c2", attributes={"topic": "card"})) == [], "it named its queue"
     assert beside.all(a_contact("c3", queue_id=None, attributes={"topic": "loan"})) == []
-    # The other way round: what the live rule added is not taken for the contact's own.
+    # The other way round: skills added by the live rule are not taken for the contact's own.
     other = Beside(shadow, live)
     other.all(a_contact("c1", **asked))
     mine = other.shadow.state.contacts["c1"]
     assert (mine.queue_id, mine.skills, mine.priority_s) == ("support", {}, 0)
-    # An update changes here what it changes there, and nothing else.
+    # An update changes the same values here as in reality, and no others.
     other.all(c.UpdateContact(contact_id="c1", strict_class=2))
     assert (mine.skills, mine.priority_s, mine.strict_class) == ({}, 0, 2)
     other.all(c.UpdateContact(contact_id="c1", priority_s=90))
@@ -189,7 +189,7 @@ def test_waits_that_end_under_one_policy_alone() -> None:
     assert (found.kind, found.why) == (K.EXPIRY, ("would_expire",))
 
 
-def test_plans_go_on_under_their_own_policy() -> None:
+def test_plans_continue_under_their_own_policy() -> None:
     wider = (StepPolicy(for_s=10), StepPolicy(remove_skills=("german",)))
     needs = a_queue(requires={"german": 3}, plan="wider")
     live = a_policy(queues={"support": needs}, plans={"wider": wider})
@@ -208,12 +208,12 @@ def test_plans_go_on_under_their_own_policy() -> None:
 
 
 def _after(beside: Beside, seconds: float) -> list[Difference]:
-    """The time passes; a record shows it to the shadow."""
+    """Advance the time; a record then shows it to the shadow."""
     found = beside.later(seconds)
     return found + beside.all(an_agent("eve"))
 
 
-def test_what_the_shadow_would_refuse_is_followed_as_an_outsider() -> None:
+def test_a_contact_that_the_shadow_would_refuse_is_excluded() -> None:
     live = a_policy(queues={"support": a_queue(), "sales": a_queue()})
     beside = Beside(live, a_policy(), *two_ready())
     (found,) = beside.all(a_contact("c1", queue_id="sales"))
@@ -222,7 +222,7 @@ def test_what_the_shadow_would_refuse_is_followed_as_an_outsider() -> None:
     assert (report.offers, report.not_judged) == (1, 1)
     assert beside.all(accepted("c1", "ada"), a_contact("c2")) == []
     assert beside.shadow.report().same == 1, "ada is busy with it: bob under both"
-    # A supervisor brings it where the shadow knows it.
+    # A supervisor moves it to a queue that the shadow has.
     assert beside.all(c.RequeueContact(contact_id="c1", queue_id="support")) == []
     assert beside.shadow.state.contacts["c1"].queue_id == "support"
 
@@ -247,7 +247,7 @@ def test_a_submit_that_the_live_policy_refuses_may_be_taken_by_the_shadow() -> N
     assert beside.shadow.refused(a_contact(), RefusalCode.KEY_REUSED, beside.world.at_ms) == []
 
 
-def test_a_shadow_counts_by_a_day_of_its_own_until_the_live_policy_counts_by_the_same() -> None:
+def test_a_shadow_counts_its_own_days_until_the_live_policy_has_the_same_zone() -> None:
     def counting(zone: str) -> Policy:
         return a_policy(queues={"support": a_queue(selection=Selection.FEWEST_TODAY)}, zone=zone)
 
@@ -255,7 +255,7 @@ def test_a_shadow_counts_by_a_day_of_its_own_until_the_live_policy_counts_by_the
         state = beside.shadow.state
         return state.day, [agent.contacts_today for agent in state.agents.values()]
 
-    # It is 09:00 UTC: an hour to midnight there, fifteen here.
+    # It is 09:00 UTC: one hour to midnight in the live zone, fifteen in the shadow's.
     mine, live = counting("Pacific/Kiritimati"), counting("UTC")
     beside = Beside(live, mine, *two_ready(), a_contact("c1"), accepted("c1", "ada"))
     assert given(beside) == ("2026-01-05", [1, 0])
@@ -267,7 +267,7 @@ def test_a_shadow_counts_by_a_day_of_its_own_until_the_live_policy_counts_by_the
     assert given(beside) == ("2026-01-06", [0, 0])
     beside.all(a_contact("c3"), accepted("c3", "ada"))
     assert given(beside) == ("2026-01-06", [1, 0])
-    # From here on the live day is the one that counts, and it begins here.
+    # From here on the live day applies, and it starts now.
     beside.all(published(mine))
     assert given(beside) == ("2026-01-06", [0, 0])
     beside.later(24 * 3_600)
@@ -278,7 +278,7 @@ def test_a_shadow_counts_by_a_day_of_its_own_until_the_live_policy_counts_by_the
     assert [beside.world.reference.day, given(beside)[0]] == [None, "2026-01-08"]
 
 
-def test_a_cap_of_the_shadow_keeps_an_agent_away_until_it_opens_without_an_event() -> None:
+def test_a_rate_cap_of_the_shadow_opens_without_an_event() -> None:
     channels = {"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}
     capped = channels | {
         "chat": a_channel(units=30, per_agent_max=3, cap=CapPolicy(most=1, per_s=60))
@@ -298,7 +298,7 @@ def test_a_cap_of_the_shadow_keeps_an_agent_away_until_it_opens_without_an_event
 
 
 def by_table(until: str, **queue: Any) -> Policy:
-    """The queue ``support`` is open from 09:00 UTC, which it is now, until then."""
+    """Return a policy whose queue ``support`` is open from 09:00 UTC, which is now, until that time."""
     week = WeekPolicy(mon=(f"09:00-{until}",), tue=("09:00-10:00",))
     calendar = CalendarPolicy(zone="UTC", week=week)
     return a_policy(
@@ -306,7 +306,7 @@ def by_table(until: str, **queue: Any) -> Policy:
     )
 
 
-def test_a_queue_that_closes_earlier_under_the_shadow_policy_turns_its_contacts_out() -> None:
+def test_a_queue_that_closes_earlier_under_the_shadow_policy_moves_its_contacts_out() -> None:
     live, shadow = by_table("12:00"), by_table("11:00", at_closing=AtClosing.EXPIRE)
     beside = Beside(live, shadow, a_contact("c1"))
     assert beside.later(7_199) == []
@@ -331,7 +331,7 @@ def test_a_queue_that_closes_in_reality_alone_keeps_its_contacts_here() -> None:
     assert [one.kind for one in beside.all(a_contact("c2"))] == [K.TAKEN]
 
 
-def test_with_the_same_table_the_shadow_says_what_becomes_of_those_in_line() -> None:
+def test_with_the_same_calendar_the_shadow_decides_about_waiting_contacts() -> None:
     beside = Beside(
         by_table("11:00", at_closing=AtClosing.SERVE),
         by_table("11:00", at_closing=AtClosing.EXPIRE),
@@ -340,7 +340,7 @@ def test_with_the_same_table_the_shadow_says_what_becomes_of_those_in_line() -> 
     assert [(one.kind, one.why) for one in beside.later(7_200)] == [(K.EXPIRY, ("would_expire",))]
 
 
-def test_a_supervisors_word_counts_under_both_policies_until_it_is_taken_back() -> None:
+def test_a_supervisors_override_applies_to_both_policies_until_it_ends() -> None:
     beside = Beside(a_policy(), by_table("12:00"))
     beside.all(c.SetQueueOpen(queue_id="support", is_open=False))
     assert [one.kind for one in beside.all(a_contact("c1"))] == []
@@ -387,7 +387,7 @@ def test_when_the_shadow_policy_is_published_the_differences_end() -> None:
     assert beside.counts == before
 
 
-def test_a_look_tells_who_would_be_brought_together_right_now() -> None:
+def test_the_present_state_is_compared_without_a_further_event() -> None:
     world = World(a_policy_with_queue(requires={"german": 3}))
     world.all_done(an_agent(), ready(), a_contact())
     shadow = Shadow.from_snapshot(world.engine.snapshot(), a_policy())
@@ -396,7 +396,7 @@ def test_a_look_tells_who_would_be_brought_together_right_now() -> None:
     assert shadow.look() == []
 
 
-def test_a_seeded_shadow_puts_aside_what_it_would_not_have() -> None:
+def test_a_shadow_started_from_a_state_excludes_contacts_it_would_not_have() -> None:
     world = World(a_policy(queues={"support": a_queue(), "sales": a_queue(wait_max_s=5)}))
     world.all_done(a_contact("c1", queue_id="sales"), a_contact("c2"))
     shadow = Shadow.from_snapshot(world.engine.snapshot(), a_policy_with_queue(wait_max_s=60))

@@ -1,4 +1,4 @@
-"""The lines of a story that set up the centre: channels, queues, entry rules and what holds for every agent.
+"""Policy lines of scenarios: channels, queues, entry rules and settings of all agents.
 
 Each line changes a draft of the policy; the runner publishes the draft before the next line of another kind.
 """
@@ -51,32 +51,32 @@ KINDS: Final = (
 
 
 def yes_or_no(text: str) -> bool:
-    """``yes`` or ``no``."""
+    """Return whether the text is ``yes``. Raises ValueError for anything but ``yes`` and ``no``."""
     if text not in ("yes", "no"):
         raise ValueError(f"{text!r} is neither yes nor no")
     return text == "yes"
 
 
 def levels(text: str) -> dict[str, int]:
-    """``english:8,billing`` as skills with their levels; no level is level 1."""
+    """Return ``english:8,billing`` as skills with their levels; the default is level 1."""
     pairs = (part.partition(":") for part in text.split(",") if part)
     return {skill: int(level or "1") for skill, _, level in pairs}
 
 
 def names(text: str) -> tuple[str, ...]:
-    """``voice,chat`` as names."""
+    """Return ``voice,chat`` as names."""
     return tuple(text.split(","))
 
 
 def fact_value(text: str) -> bool | int | str:
-    """``3``, ``yes``, ``no`` or a word."""
+    """Return ``3``, ``yes``, ``no`` or a word as a value."""
     if text in ("yes", "no"):
         return text == "yes"
     return int(text) if text.lstrip("-").isdigit() else text
 
 
 def type_of(values: set[str]) -> FactType:
-    """The type of a fact that has these values in a story."""
+    """Return the type of a fact that has these values in a scenario."""
     kinds = {type(fact_value(value)) for value in values}
     if kinds == {int}:
         return FactType.INT
@@ -84,13 +84,13 @@ def type_of(values: set[str]) -> FactType:
 
 
 def fact_order(text: str) -> tuple[FactOrder, ...]:
-    """``grade:desc,years`` as facts with their directions; no direction is the smallest first."""
+    """Return ``grade:desc,years`` as facts with directions; the default is ascending."""
     pairs = (part.partition(":") for part in text.split(","))
     return tuple(FactOrder(fact=f, direction=Direction(d or "asc")) for f, _, d in pairs)
 
 
 def service_level(text: str) -> ServiceLevelPolicy:
-    """``80%/20s``."""
+    """Return ``80%/20s`` as a service level."""
     share, _, threshold = text.partition("/")
     return ServiceLevelPolicy(
         target=int(share.rstrip("%")) / 100, threshold_s=seconds_of(threshold)
@@ -98,22 +98,22 @@ def service_level(text: str) -> ServiceLevelPolicy:
 
 
 def cap(text: str) -> CapPolicy:
-    """``2/60s``."""
+    """Return ``2/60s`` as a rate cap."""
     most, _, per = text.partition("/")
     return CapPolicy(most=int(most), per_s=seconds_of(per))
 
 
 def signed_seconds(text: str) -> int:
-    """``30s``, ``-30s`` or ``2min``."""
+    """Return ``30s``, ``-30s`` or ``2min`` in seconds."""
     return -seconds_of(text[1:]) if text.startswith("-") else seconds_of(text)
 
 
 def durations(text: str) -> tuple[int, ...]:
-    """``30s,2min``."""
+    """Return ``30s,2min`` in seconds."""
     return tuple(seconds_of(part) for part in text.split(","))
 
 
-# What a story says, the field it means, and how its value is read.
+# Setting in a scenario: field of the policy, and how its value is read.
 CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
     "max": ("per_agent_max", int),
@@ -201,12 +201,15 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def spans(text: str) -> tuple[str, ...]:
-    """``09:00-12:00,13:00-17:00``, or ``closed``."""
+    """Return ``09:00-12:00,13:00-17:00`` as spans, and ``closed`` as none."""
     return () if text == "closed" else names(text)
 
 
 def calendar(settings: dict[str, str]) -> CalendarPolicy:
-    """``zone=UTC mon=… date.2026-12-24=… holidays=CH/ZH``; ``daily`` stands for every day, ``workdays`` for five."""
+    """Return a calendar from ``zone=UTC mon=… date.2026-12-24=… holidays=CH/ZH``.
+
+    ``daily`` sets all days of the week, ``workdays`` five of them.
+    """
     week: dict[str, tuple[str, ...]] = {}
     for name, days in (("daily", DAYS), ("workdays", DAYS[:5])):
         if name in settings:
@@ -230,7 +233,7 @@ def calendar(settings: dict[str, str]) -> CalendarPolicy:
 
 
 def fields(settings: dict[str, str], known: dict[str, tuple[str, Reader]]) -> dict[str, Any]:
-    """Settings as fields of a struct. ValueError: one of them is unknown or cannot be read."""
+    """Return settings as fields of a struct. Raises ValueError if one is unknown or cannot be read."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if key not in known:
@@ -241,7 +244,7 @@ def fields(settings: dict[str, str], known: dict[str, tuple[str, Reader]]) -> di
 
 
 class Draft:
-    """The policy as the story has described it so far."""
+    """The policy as described so far."""
 
     def __init__(self) -> None:
         self._channels: dict[str, ChannelPolicy] = {"voice": ChannelPolicy()}
@@ -259,7 +262,7 @@ class Draft:
         self.drain_to: dict[str, str] = {}
 
     def declare(self, text: str) -> None:
-        """A story declares its skills and facts by using them: read them from the whole text."""
+        """Declare the skills and facts that the scenario's text uses."""
         skills: dict[str, None] = {}
         facts: dict[str, set[str]] = {}
         agents_facts: set[str] = set()
@@ -282,7 +285,7 @@ class Draft:
         }
 
     def read(self, text: str) -> None:
-        """One line. ValueError: it cannot be read."""
+        """Read one policy line. Raises ValueError if it cannot be read."""
         words, settings = words_and_settings(text)
         match words:
             case ["channel", name]:
@@ -352,7 +355,7 @@ class Draft:
         self._entry.append(EntryRule(name=name, when=when, **fields(settings, ENTRY)))
 
     def policy(self) -> Policy:
-        """The draft as a policy."""
+        """Return the draft as a policy."""
         queues = {
             name: replace(queue, wrap_up_s=dict.fromkeys(self._channels, self._queue_wrap_up[name]))
             if name in self._queue_wrap_up

@@ -1,4 +1,4 @@
-"""Plays a story on an engine and compares what happens with what the story says. One story, one engine, one time line."""
+"""Runner of scenarios: executes the commands on an engine in virtual time and compares the events with the expected lines."""
 
 from copy import deepcopy
 from typing import NoReturn
@@ -18,11 +18,11 @@ from tests.scenarios.tell import Teller, only_repeats
 
 
 class StoryDiffers(AssertionError):
-    """What happened is not what the story says; the message is the story's text with the line marked."""
+    """The outcome is not what the scenario says; the message is the scenario's text with the line marked."""
 
 
 class Runner:
-    """Plays one story."""
+    """Runs one scenario."""
 
     def __init__(self, story: Story) -> None:
         self._story = story
@@ -35,7 +35,7 @@ class Runner:
         self._in_force = deepcopy(self._draft)
 
     def play(self) -> None:
-        """From the first line to the last. StoryDiffers: it goes another way."""
+        """Run the scenario from the first to the last line. Raises StoryDiffers at the first difference."""
         for place, step in enumerate(self._story.steps):
             told, repeated = self._reach(step)
             kind = (step.command or "").split(" ")[0]
@@ -58,7 +58,7 @@ class Runner:
 
     # --- time ---------------------------------------------------------------------------------------------------------
     def _reach(self, step: Step) -> tuple[list[str], list[str]]:
-        """Let time pass up to the step; before it, nothing may happen that the story does not tell."""
+        """Advance the time to the step and return what happens then; before it, nothing unexpected may happen."""
         at_ms = self._start_ms + step.at_s * 1000
         while (due_ms := self._world.engine.next_deadline_ms()) is not None and due_ms < at_ms:
             events = self._world.later((due_ms - self._world.at_ms) / 1000)
@@ -80,7 +80,7 @@ class Runner:
                 (repeated if only_repeats(event, command) else told).append(text)
         return told, repeated
 
-    # --- the centre ---------------------------------------------------------------------------------------------------
+    # --- policy -------------------------------------------------------------------------------------------------------
     def _read_policy(self, step: Step) -> None:
         try:
             self._draft.read(step.command or "")
@@ -93,7 +93,7 @@ class Runner:
         command = c.PublishPolicy(policy=self._draft.policy(), drain_to=drain_to)
         answer = self._ask(step, command)
         if self._world.engine.policy_version == version:
-            self._draft = deepcopy(self._in_force)  # Refused: the story goes on with what it had.
+            self._draft = deepcopy(self._in_force)  # Refused: the former policy stays in force.
         self._in_force = deepcopy(self._draft)
         return answer
 
@@ -104,7 +104,7 @@ class Runner:
             told.append(f"refused ({outcome.answer.code.name.lower()})")
         return told, repeated
 
-    # --- what people do -----------------------------------------------------------------------------------------------
+    # --- commands -----------------------------------------------------------------------------------------------------
     def _carry_out(self, step: Step) -> tuple[list[str], list[str]]:
         told: list[str] = []
         repeated: list[str] = []
@@ -181,7 +181,7 @@ class Runner:
         return command
 
     def _terms(self, settings: dict[str, str]) -> CallbackFields:
-        """``mode=customer_first channel=outbound at=10:00``."""
+        """Return the callback fields of ``mode=customer_first channel=outbound at=10:00``."""
         mode, at = settings.pop("mode", None), settings.pop("at", None)
         return CallbackFields(
             mode=None if mode is None else CallbackMode(mode),
@@ -214,7 +214,7 @@ class Runner:
                 return [*commands, c.SetAgentChannels(agent_id=agent_id, paused=paused)]
             case [("ready" | "not_ready" | "offline") as state, *after]:
                 if after not in ([], ["after", "work"]):
-                    raise ValueError("after the state comes nothing, or: after work")
+                    raise ValueError("after the state, only `after work` may follow")
                 commands.append(
                     c.SetAgentState(
                         agent_id=agent_id,
@@ -300,15 +300,15 @@ class Runner:
                     back_s=limits.get("back"),
                 )
             case _:
-                raise ValueError(f"nobody {verb} in a story")
+                raise ValueError(f"the command {verb!r} does not exist")
 
     @staticmethod
     def _converse(agent_id: str, verb: str, contact_id: str, rest: list[str]) -> c.Command | None:
-        """What concerns a conversation of several; none: another kind of act."""
+        """Return the command for a line about a conversation of several agents; none for other lines."""
         match verb, rest:
             case "leaves", []:
                 return c.LeaveContact(contact_id=contact_id, agent_id=agent_id)
-            case "hands", ["over", "to", other]:
+            case "passes", ["to", other]:
                 return c.HandOver(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
             case "consults", ["with", "agent", other]:
                 return c.StartConsult(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
@@ -320,7 +320,7 @@ class Runner:
                 return None
 
     def _thing(self, contact_id: str, agent_id: str | None) -> str:
-        """The id of the last offer or assignment of this contact (at this agent)."""
+        """Return the id of the latest offer or assignment of this contact (with this agent)."""
         reference = self._world.reference
         found = [
             one
@@ -342,12 +342,12 @@ class Runner:
             raise ValueError(f"{agent_id} never had {contact_id}")
         return (live or sorted(found, key=lambda one: int(one.rpartition(".")[2])))[-1]
 
-    # --- the comparison -----------------------------------------------------------------------------------------------
+    # --- comparison ---------------------------------------------------------------------------------------------------
     def _compare(self, step: Step, told: list[str], repeated: list[str]) -> None:
-        """Every expected line must come, in any order within the step; nothing else may."""
+        """Compare the expected lines with the events of the step, in any order; no other event may occur."""
         left, may = list(told), list(repeated)
         for line in step.expected:
-            if line.text.startswith("line of "):
+            if line.text.startswith("waiting in "):
                 self._compare_line_of(step, line.text)
             elif line.text.startswith("wait of "):
                 self._compare_wait_of(step, line.text)
@@ -356,14 +356,14 @@ class Runner:
             elif line.text in may:
                 may.remove(line.text)
             else:
-                happened = "\n".join(f"instead: {text}" for text in left) or "nothing happens"
+                happened = "\n".join(f"instead: {text}" for text in left) or "no event occurred"
                 raise StoryDiffers(self._story.with_mark(line, happened))
         if left:
-            self._differs(step, "\n".join(f"happens too: {text}" for text in left))
+            self._differs(step, "\n".join(f"also happened: {text}" for text in left))
 
     def _compare_line_of(self, step: Step, text: str) -> None:
-        """``line of support: c2 c1``: who waits, next one first."""
-        queue_id, _, wanted = text.removeprefix("line of ").partition(":")
+        """Compare ``waiting in support: c2 c1`` with the contacts that wait, next one first."""
+        queue_id, _, wanted = text.removeprefix("waiting in ").partition(":")
         reference = self._world.reference
         waiting = [one for one in reference.in_line() if one.queue_id == queue_id]
         places = {
@@ -373,10 +373,10 @@ class Runner:
         }
         line = sorted(places, key=lambda name: places[name] or 0)
         if line != wanted.split():
-            self._differs(step, f"the line of {queue_id} is: {' '.join(line)}")
+            self._differs(step, f"waiting in {queue_id} are: {' '.join(line)}")
 
     def _compare_wait_of(self, step: Step, text: str) -> None:
-        """``wait of c1: 46s to 112s, median 74s``: what is expected of one who waits, or why nothing is."""
+        """Compare ``wait of c1: 46s to 112s, median 74s`` with the estimate of a waiting contact, or with the reason for none."""
         contact_id, _, wanted = text.removeprefix("wait of ").partition(": ")
         view = self._world.engine.contact(contact_id)
         found = None if view is None else view.expected_wait
@@ -442,4 +442,4 @@ def _record(agent_id: str, settings: dict[str, str]) -> c.PutAgent:
 
 def _nothing_left(settings: dict[str, str]) -> None:
     if settings:
-        raise ValueError(f"{', '.join(settings)} cannot be said here")
+        raise ValueError(f"{', '.join(settings)}: not allowed here")

@@ -1,6 +1,6 @@
-"""A story's text, line by line: what happens when, and what must follow. Knows the grammar of lines, not their words.
+"""Grammar of scenario files: lines with a time and a command, and lines that are expected to follow.
 
-``docs/scenarios.md`` describes the language for the people who write it.
+The words of commands and expected lines are read elsewhere; ``docs/scenarios.md`` describes the language.
 """
 
 import re
@@ -17,12 +17,12 @@ FACTORS: Final = {"s": 1, "min": 60, "h": 3_600}
 
 
 class StoryError(Exception):
-    """The text is no story: names the file, the line and what is wrong with it."""
+    """The text is not a valid scenario; the message names the file, the line and the error."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line that says something."""
+    """One line that is not a comment."""
 
     number: int
     text: str
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass
 class Step:
-    """What happens at one time (nothing: only time passes), and the lines that must follow."""
+    """A command at one time (none: time passes), and the lines that are expected to follow."""
 
     at_s: int
     line: Line
@@ -40,13 +40,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Story:
-    """One file."""
+    """One scenario file."""
 
     name: str
     text: str
     steps: tuple[Step, ...]
     start_ms: int | None = None
-    """The moment of 00:00, where the story says one."""
+    """Epoch time of 00:00, if the scenario sets it."""
 
     @property
     def title(self) -> str:
@@ -54,43 +54,43 @@ class Story:
         return self.text.partition("\n")[0].removeprefix("#").strip()
 
     def with_mark(self, line: Line, complaint: str) -> str:
-        """The whole story, with the line that differs marked and the complaint below it."""
+        """Return the whole scenario with the line that differs marked and the complaint below it."""
         shown = []
         for number, text in enumerate(self.text.splitlines(), start=1):
             shown.append(f"{'>>' if number == line.number else '  '} {text}")
             if number == line.number:
                 shown += [f"   {' ' * 7}^ {part}" for part in complaint.splitlines()]
-        return "\n".join(["", f"{self.name}: the story differs at line {line.number}.", *shown])
+        return "\n".join(["", f"{self.name}: the outcome differs at line {line.number}.", *shown])
 
 
 def clock(seconds: int) -> str:
-    """Seconds as the story writes a time: 02:05, or 1:02:05."""
+    """Return seconds as a scenario's time: 02:05, or 1:02:05."""
     minutes, second = divmod(seconds, 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
 
 
 def time_of_day(text: str) -> int:
-    """``02:05`` or ``1:02:05`` in seconds. ValueError: neither."""
+    """Return ``02:05`` or ``1:02:05`` in seconds. Raises ValueError for anything else."""
     match = TIME.match(f"{text} ")
     if match is None:
-        raise ValueError(f"{text!r} is no time; write 02:05 or 1:02:05")
+        raise ValueError(f"{text!r} is not a time; write 02:05 or 1:02:05")
     return int(match[1] or 0) * 3_600 + int(match[2]) * 60 + int(match[3])
 
 
 def seconds_of(text: str) -> int:
-    """``90s``, ``2min``, ``1h`` or bare seconds. ValueError: none of these."""
+    """Return ``90s``, ``2min``, ``1h`` or bare seconds in seconds. Raises ValueError for anything else."""
     match = DURATION.match(text)
     if match is None:
-        raise ValueError(f"{text!r} is no duration; write 30s, 2min or 1h")
+        raise ValueError(f"{text!r} is not a duration; write 30s, 2min or 1h")
     return int(match[1]) * FACTORS[match[2] or "s"]
 
 
 def parse(path: Path) -> Story:
-    """The story in a file. StoryError: a line cannot be read, or time goes back."""
+    """Return the scenario of a file. Raises StoryError if a line cannot be read or times decrease."""
     text = path.read_text(encoding="utf-8")
     if not text.startswith("# "):
-        raise StoryError(f"{path.name}:1: a story begins with a comment that says what it shows")
+        raise StoryError(f"{path.name}:1: a scenario starts with a comment that says what it shows")
     steps: list[Step] = []
     for number, raw in enumerate(text.splitlines(), start=1):
         content = raw.split(" #")[0].strip() if not raw.startswith("#") else ""
@@ -103,7 +103,7 @@ def parse(path: Path) -> Story:
 
 
 def _moment(name: str, line: Line, command: str) -> int:
-    """``it is 2026-03-06 16:58 Europe/Zurich`` in epoch milliseconds."""
+    """Return ``it is 2026-03-06 16:58 Europe/Zurich`` in epoch milliseconds."""
     match = MOMENT.match(command)
     if match is None:
         raise StoryError(f"{name}:{line.number}: write it is 2026-03-06 16:58 Europe/Zurich")
@@ -114,15 +114,15 @@ def _moment(name: str, line: Line, command: str) -> int:
 def _read_line(name: str, line: Line, steps: list[Step]) -> None:
     match = TIME.match(line.text)
     if match is None and not line.text.startswith(">"):
-        raise StoryError(f"{name}:{line.number}: a line begins with a time (00:05) or with >")
+        raise StoryError(f"{name}:{line.number}: a line starts with a time (00:05) or with >")
     if match is None:
         if not steps:
-            raise StoryError(f"{name}:{line.number}: nothing has happened that could lead to this")
+            raise StoryError(f"{name}:{line.number}: no command precedes this expected line")
         steps[-1].expected.append(Line(line.number, line.text[1:].strip()))
         return
     at_s = int(match[1] or 0) * 3_600 + int(match[2]) * 60 + int(match[3])
     if steps and at_s < steps[-1].at_s:
-        raise StoryError(f"{name}:{line.number}: time goes back")
+        raise StoryError(f"{name}:{line.number}: the time is before that of the line above")
     if match[4].startswith(">"):
         expected = [Line(line.number, match[4][1:].strip())]
         steps.append(Step(at_s, line, None, expected))
@@ -131,14 +131,14 @@ def _read_line(name: str, line: Line, steps: list[Step]) -> None:
 
 
 def words_and_settings(text: str) -> tuple[list[str], dict[str, str]]:
-    """``queue support wrap_up=30s`` as its words and its settings."""
+    """Split ``queue support wrap_up=30s`` into its words and its settings."""
     words: list[str] = []
     settings: dict[str, str] = {}
     for part in text.split():
         key, equals, value = part.partition("=")
         if equals:
             if key in settings:
-                raise ValueError(f"{key} is said twice")
+                raise ValueError(f"{key} is set twice")
             settings[key] = value
         else:
             words.append(part)

@@ -1,4 +1,4 @@
-"""Events as a supervisor would tell them. Each event has one sentence; some only repeat what the line before has said."""
+"""Event lines of scenarios: one line of text per event, and which events a scenario may leave out."""
 
 from router.model import commands as c
 from router.model import events as e
@@ -8,23 +8,23 @@ from tests.scenarios.story import clock
 
 
 def with_reason(sentence: str, reason: str | None) -> str:
-    """The sentence, and the reason behind it."""
+    """Return the text with the reason in brackets, if there is one."""
     return f"{sentence} ({reason})" if reason else sentence
 
 
 class Teller:
-    """Turns the events of one story into sentences; remembers who has which contact in which queue."""
+    """Describes the events of one scenario; remembers in which queue each contact was queued, and when."""
 
     def __init__(self, start_ms: int = START_MS) -> None:
         self.start_ms = start_ms
         self._queued: dict[str, tuple[int, str]] = {}
 
     def time_of(self, at_ms: int) -> str:
-        """An epoch time as the story writes it."""
+        """Return an epoch time as the scenario writes it."""
         return clock((at_ms - self.start_ms) // 1000)
 
     def sentence(self, event: e.Event, at_ms: int) -> str | None:
-        """What has happened, in one line; none for what no story tells."""
+        """Return the event as one line; none for events that scenarios do not show."""
         match event:
             case e.OfferMade():
                 consult = "consult on" if event.role is AssignmentRole.CONSULT else "offer"
@@ -45,7 +45,7 @@ class Teller:
             case e.PolicyPublished():
                 return "policy published"
             case e.DayBegan():
-                return f"{event.day} begins"
+                return f"{event.day} starts"
             case e.QueueOpened() | e.QueueClosed():
                 return self._of_queue(event)
             case _:
@@ -74,7 +74,7 @@ class Teller:
                 kept = ""
                 if event.preferred_agent_id is not None and event.preferred_until_ms is not None:
                     until = self.time_of(event.preferred_until_ms)
-                    kept = f", kept for {event.preferred_agent_id} until {until}"
+                    kept = f", reserved for {event.preferred_agent_id} until {until}"
                 waiting = f"waiting {(at_ms - queued_at_ms) // 1000}s"
                 return f"contact {event.contact_id} queued{where}, {waiting}{kept}"
             case e.ContactHandedOver():
@@ -95,7 +95,7 @@ class Teller:
                 ends = "" if over_ms is None else f" until {self.time_of(over_ms)}"
                 return f"contact {event.contact_id} in step {event.step}{ends}"
             case e.ContactRelaxed():
-                return f"contact {event.contact_id} free for everybody"
+                return f"contact {event.contact_id} open to all agents"
             case (
                 e.CallbackRequested()
                 | e.CallbackScheduled()
@@ -181,7 +181,7 @@ class Teller:
 
 
 def only_repeats(event: e.Event, command: c.Command | None) -> bool:
-    """True where the event says no more than the command's own line; a story may leave it out."""
+    """Return whether the event says no more than the command's own line, so that a scenario may leave it out."""
     match command, event:
         case (
             (None, _)

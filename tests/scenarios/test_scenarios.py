@@ -1,4 +1,4 @@
-"""Every ``*.scenario`` beside this file is a test; its text is the failure message."""
+"""Run every ``*.scenario`` file of this folder; its text is the failure message."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ FILES = sorted(HERE.glob("*.scenario"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_story_goes_as_it_is_told(path: Path) -> None:
+def test_scenario(path: Path) -> None:
     complaint = None
     try:
         Runner(parse(path)).play()
@@ -22,7 +22,7 @@ def test_the_story_goes_as_it_is_told(path: Path) -> None:
         pytest.fail(complaint, pytrace=False)
 
 
-def test_there_are_stories() -> None:
+def test_titles_are_unique_sentences() -> None:
     assert len(FILES) >= 25
     titles = [parse(path).title for path in FILES]
     assert len(set(titles)) == len(titles)
@@ -35,7 +35,7 @@ def a_story(tmp_path: Path, text: str) -> Runner:
     return Runner(parse(path))
 
 
-GOOD = """# Nobody answers.
+GOOD = """# The offer is not answered.
 00:00  queue support offer_timeout=15s cool_down=30s
 00:00  agent ada ready
 00:05  contact c1 enters support
@@ -54,7 +54,7 @@ GOOD = """# Nobody answers.
             "       > agent ada not_ready (rona)\n",
             "",
             "00:20  > offer c1",
-            "happens too: agent ada",
+            "also happened: agent ada",
         ),
         (
             "00:20  >",
@@ -64,18 +64,18 @@ GOOD = """# Nobody answers.
         ),
         ("enters support", "enters nowhere", "contact c1 enters", "instead: refused"),
         ("agent ada ready", "agent ada awake", "agent ada awake", "an agent is ready"),
-        ("offer_timeout=15s", "offer_timeout=soon", "offer_timeout=soon", "is no duration"),
+        ("offer_timeout=15s", "offer_timeout=soon", "offer_timeout=soon", "is not a duration"),
         ("offer_timeout=15s", "time_out=15s", "time_out=15s", "time_out is unknown here"),
     ],
 )
-def test_a_story_that_goes_another_way_fails_with_its_own_text(
+def test_a_difference_is_shown_in_the_scenarios_own_text(
     tmp_path: Path, said: str, instead: str, marked: str, complaint: str
 ) -> None:
     a_story(tmp_path, GOOD).play()
     with pytest.raises(StoryDiffers) as caught:
         a_story(tmp_path, GOOD.replace(said, instead)).play()
     lines = str(caught.value).splitlines()
-    # A refused command is shown at the line that expected something of it.
+    # A refused command is shown at the line that expects an event of it.
     place = next(number for number, line in enumerate(lines) if line.startswith(">>"))
     assert marked in lines[place] or marked in lines[place - 1]
     assert complaint in lines[place + 1]
@@ -85,12 +85,14 @@ def test_a_story_that_goes_another_way_fails_with_its_own_text(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("00:00  agent ada ready\n", ":1: a story begins with a comment"),
-        ("# Title.\nagent ada ready\n", ":2: a line begins with a time"),
-        ("# Title.\n00:05  agent ada ready\n00:04  agent ada ready\n", ":3: time goes back"),
-        ("# Title.\n> offer c1 to ada\n", ":2: nothing has happened"),
+        ("00:00  agent ada ready\n", ":1: a scenario starts with a comment"),
+        ("# Title.\nagent ada ready\n", ":2: a line starts with a time"),
+        ("# Title.\n00:05  agent ada ready\n00:04  agent ada ready\n", ":3: the time is before"),
+        ("# Title.\n> offer c1 to ada\n", ":2: no command precedes"),
     ],
 )
-def test_a_text_that_is_no_story_is_told_where(tmp_path: Path, text: str, complaint: str) -> None:
+def test_an_invalid_scenario_is_rejected_with_its_line(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
     with pytest.raises(StoryError, match=complaint):
         a_story(tmp_path, text)

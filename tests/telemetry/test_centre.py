@@ -1,4 +1,4 @@
-"""The centre's figures as metrics: sums, buckets, the cap on labels. S39."""
+"""Workspace metrics: sums, buckets and the label limit (S39)."""
 
 from prometheus_client.metrics_core import Metric
 
@@ -11,7 +11,7 @@ from tests.builders import START_MS, a_contact, a_policy, a_queue, an_agent, pub
 
 
 def after(*steps: tuple[int, Command]) -> Meters:
-    """The meters after these commands, each at its second."""
+    """Return the statistics after these commands, each at its second."""
     engine, meters = Engine(), Meters()
     for second, command in steps:
         outcome = engine.handle(command, START_MS + second * 1000)
@@ -59,8 +59,8 @@ def test_a_wait_is_in_every_bucket_from_its_own_on() -> None:
     assert found["router_service_level_ratio", place] == 0.5
 
 
-def test_every_contact_is_in_exactly_one_place() -> None:
-    """I41."""
+def test_every_contact_is_counted_exactly_once() -> None:
+    """Invariant I41."""
     found = found_of(a_day())
     live = sum(v for (name, _), v in found.items() if name == "router_contacts_live")
     ended = sum(v for (name, _), v in found.items() if name == "router_contacts_ended_total")
@@ -68,7 +68,7 @@ def test_every_contact_is_in_exactly_one_place() -> None:
     assert submitted == live + ended == 3
 
 
-def test_queues_beyond_the_cap_are_added_up() -> None:
+def test_queues_beyond_the_label_limit_are_added_up() -> None:
     meters = a_day()
     whole, capped = found_of(meters), found_of(meters, cap=1)
     queues = {dict(labels).get("queue") for _, labels in capped}
@@ -83,14 +83,14 @@ def test_queues_beyond_the_cap_are_added_up() -> None:
     assert total(whole) == total(capped) == 3
 
 
-def test_a_label_once_given_stays() -> None:
+def test_a_label_is_never_withdrawn() -> None:
     cap = LabelCap(1)
     assert cap.label("w", "a") == "a"
     assert cap.label("w", "b") == OTHER
     assert cap.label("w", "a") == "a"
 
 
-def test_entry_rules_are_labels_up_to_the_cap_and_start_anew_with_a_policy() -> None:
+def test_entry_rules_are_labels_up_to_the_limit_and_restart_with_a_policy() -> None:
     facts = {"age": FactPolicy(type=FactType.INT)}
     rules = tuple(
         EntryRule(name=name, when=when, queue="support")

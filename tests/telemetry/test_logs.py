@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, whatever is in it. S44."""
+"""Logs: one JSON object per line, whatever the fields contain (S44)."""
 
 import io
 import json
@@ -27,14 +27,14 @@ def lines(out: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_a_line_has_its_text_its_action_and_its_fields(out: io.StringIO) -> None:
+def test_a_line_has_text_action_and_fields(out: io.StringIO) -> None:
     structlog.get_logger("a").info("a text", action="an_action", count=3)
     [line] = lines(out)
     assert (line["event"], line["action"], line["count"]) == ("a text", "an_action", 3)
     assert line["level"] == "info" and line["timestamp"]
 
 
-def test_less_than_the_level_is_not_written(out: io.StringIO) -> None:
+def test_lines_below_the_level_are_not_written(out: io.StringIO) -> None:
     structlog.get_logger("a").debug("quiet", action="x")
     assert out.getvalue() == ""
 
@@ -44,7 +44,7 @@ def test_less_than_the_level_is_not_written(out: io.StringIO) -> None:
     ["a\nb", "a\r\nb", "\x1b[2J", "\x7f", "\x85", "\x9b31m", "\u2028", "\u202e", "\ud800", "\x00"],
     ids=ascii,
 )
-def test_nobody_writes_lines_or_terminal_codes_of_his_own(out: io.StringIO, evil: str) -> None:
+def test_logged_data_cannot_forge_lines_or_terminal_codes(out: io.StringIO, evil: str) -> None:
     structlog.get_logger("a").info("text", action="x", value=evil)
     text = out.getvalue()
     assert text.count("\n") == 1 and text.endswith("\n")
@@ -53,12 +53,12 @@ def test_nobody_writes_lines_or_terminal_codes_of_his_own(out: io.StringIO, evil
     json.loads(text)
 
 
-def test_a_value_that_is_no_json_is_named_by_its_type(out: io.StringIO) -> None:
+def test_a_value_that_is_not_json_is_replaced_by_its_type(out: io.StringIO) -> None:
     structlog.get_logger("a").info("text", action="x", value=object())
     assert lines(out)[0]["value"] == "<object>"
 
 
-def test_lines_of_libraries_have_the_same_shape(out: io.StringIO) -> None:
+def test_library_records_have_the_same_format(out: io.StringIO) -> None:
     try:
         raise ValueError("x")
     except ValueError:
@@ -69,7 +69,7 @@ def test_lines_of_libraries_have_the_same_shape(out: io.StringIO) -> None:
     assert "ValueError" in str(line["exception"])
 
 
-def test_setting_up_twice_writes_once(out: io.StringIO) -> None:
+def test_configuring_twice_writes_each_line_once(out: io.StringIO) -> None:
     configure_logs("info", stream=out)
     logging.getLogger("some.library").warning("once")
     assert len(lines(out)) == 1

@@ -1,4 +1,4 @@
-"""The composition root: everything built, wired and watched over (``composition``), and the process around it (``process``)."""
+"""Application: the composition root that builds and supervises all parts (``composition``), and its process (``process``)."""
 
 from router.app.composition import App
 from router.app.process import (

@@ -1,25 +1,25 @@
-"""The garbage collector of a process that holds a workspace: what it looks at, and how often.
+"""Garbage collector settings for a process that holds a workspace.
 
-A look at every agent and every table of contacts holds everybody up for longer than any command takes. The records of the core
-hold no cycles, so there is next to nothing to find among them.
+A full collection visits every agent and contact and blocks the event loop for longer than any command takes. The records of the
+engine contain no reference cycles, so there is almost nothing to collect.
 """
 
 import gc
 from typing import Final
 
-# Young objects before a look at them; looks before one at the middle-aged; those before one at all. A look costs up to 2 µs for
-# each that lives, for what it refers to is not in the caches: 50,000 young ones took 25 ms, 10,000 middle-aged ones still 20. So
-# small helpings, and a look at all as seldom as before.
+# Allocations before a collection of generation 0; such collections before one of generation 1; those before a full one. A
+# collection costs up to 2 µs per live object, because the objects are not in the CPU caches: 50,000 objects of generation 0 took
+# 25 ms, 10,000 of generation 1 still 20 ms. So the young generations are small, and a full collection is as rare as before.
 _THRESHOLDS: Final = (1_000, 2, 50_000)
 
 
 def stand_back() -> None:
-    """While a workspace is built from its journal nothing of it is garbage: the collector waits for ``settle_down``."""
+    """Disable the collector until ``freeze_and_resume_garbage_collection``: nothing is garbage while a workspace is recovered."""
     gc.disable()
 
 
 def settle_down() -> None:
-    """What has been built so far is here to stay: the collector looks at it once more and never again, and seldom at the rest."""
+    """Collect once, exempt everything that exists now from later collections, and resume with rare full collections."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

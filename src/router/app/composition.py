@@ -1,8 +1,8 @@
-"""The composition root: the one file that knows every room. It builds them in order, wires them, watches over them.
+"""Composition root: the one module that knows every part. It builds them in order, connects and supervises them.
 
-Up: journal, recovery, writer, first policy, hub, port, admin listener. Down, on SIGTERM: not ready any more, no new connections,
-sockets sent away, the inbox finished, a snapshot, the journal closed. A second signal skips the waiting. What was acknowledged
-is on disk at every moment of either, so neither is needed for safety.
+Start: journal, recovery, writer, seed policy, WebSocket hub, HTTP server, admin listener. Stop, on SIGTERM: not ready, no new
+connections, WebSockets closed, command queue finished, snapshot, journal closed. A second signal skips the waiting. Everything
+that was acknowledged is on disk at every moment of either, so neither is needed for durability.
 """
 
 import asyncio
@@ -51,15 +51,15 @@ _log: Final = structlog.get_logger("router.app")
 
 
 class App:
-    """The whole router in one object. ``start`` and ``stop`` once each; for several lives make several.
+    """The whole router in one object. Call ``start`` and ``stop`` once each; to start again, make a new object.
 
-    ``url`` is where clients reach it; ``failure`` is a future that ends with the exception when something that cannot be lived
-    without has failed: then the process should end.
+    ``url`` is where clients reach it. ``failure`` is a future that gets the exception when a task fails without which the
+    router cannot work; the process should then end.
     """
 
     def __init__(self, settings: Settings, *, journal: Journal | None = None) -> None:
         if not __debug__:
-            raise SettingsInvalid("python -O switches the invariants' checks off; run without it")
+            raise SettingsInvalid("python -O disables the checks of invariants; run without -O")
         check_exposure(settings.edge)
         self.settings = settings
         self.condition = Condition()
@@ -75,12 +75,12 @@ class App:
 
     @property
     def url(self) -> str:
-        """Where clients on this machine reach the API, without a slash at the end."""
+        """Base URL of the API for clients on this machine, without a trailing slash."""
         return self._server.url
 
     @property
     def metrics_url(self) -> str | None:
-        """Where the metrics page is; None: switched off."""
+        """URL of the metrics page; none if it is disabled."""
         if self._admin.port is None:
             return None
         return f"http://{self.settings.telemetry.metrics_host}:{self._admin.port}/metrics"
@@ -93,7 +93,7 @@ class App:
         workspace: str = "default",
         lifetime_s: int = FIRST_TOKEN_LIFETIME_S,
     ) -> str:
-        """A token for this router; see ``router.edge.auth.mint_token``."""
+        """Return a token for this router; see ``mint_token`` of the authentication package."""
         return mint_token(
             self.settings,
             subject=subject,
@@ -102,9 +102,9 @@ class App:
             lifetime_s=lifetime_s,
         )
 
-    # --- up ----------------------------------------------------------------------------------------
+    # --- start -------------------------------------------------------------------------------------
     async def start(self) -> None:
-        """Recover what was, then open the door. Raises SettingsInvalid, PolicyInvalid, JournalError."""
+        """Recover the history, then accept connections. Raises SettingsInvalid, PolicyInvalid, JournalError."""
         self.failure = asyncio.get_running_loop().create_future()
         self.is_first_start = make_secret(self.settings)
         authenticator = open_authenticator(self.settings)
@@ -176,7 +176,7 @@ class App:
     async def _forecasts(
         self, workspace: str
     ) -> dict[str, tuple[ForecastCounts, int | None]] | None:
-        """For the metrics page, which has to come also when the writer is overrun or about to stop."""
+        """Return the forecast counts for the metrics page, or none while the writer is overloaded or stopping."""
         try:
             return (await self._writer.ask(workspace, lambda engine: engine.forecasts())).value
         except RouterError:
@@ -208,32 +208,32 @@ class App:
     def _add_gauges(self, sockets: SocketDoor) -> None:
         gauge = self._process.gauge
         writer = self._writer
-        gauge("router_inbox_depth", "Commands and questions that wait.", lambda: writer.waiting)
+        gauge("router_inbox_depth", "Commands and queries in the queue.", lambda: writer.waiting)
         self._process.counter(
             "router_submits_refused_busy",
-            "Contacts that were not taken because too many were being submitted.",
+            "Submits refused because the command queue was overloaded.",
             lambda: writer.refused_submits,
         )
         gauge("router_sockets_open", "Open WebSockets.", lambda: sockets.open_count)
         gauge(
             "router_epoch",
-            "Starts of the default workspace's history.",
+            "Number of starts of the default workspace.",
             lambda: writer.epoch("default"),
         )
         gauge(
             "router_ready",
-            "1: takes work.",
+            "1: ready to serve.",
             lambda: float(self.condition.ready and not self.condition.stopping),
         )
         is_durable = self.settings.journal.keeper is JournalKeeper.SQLITE
         gauge(
             "router_journal_synchronous",
-            "1: a commit is on the disk before it is acknowledged.",
+            "1: a commit is on disk before it is acknowledged.",
             lambda: float(is_durable),
         )
 
     async def _seed_policies(self) -> None:
-        """A workspace without any policy begins with the one in the settings."""
+        """Publish the policy of the settings in each workspace that has none."""
         for workspace in self.settings.all_workspaces():
             answered = await self._writer.ask(workspace, lambda engine: engine.policy_version)
             if answered.value:
@@ -241,7 +241,7 @@ class App:
             document = _seed(self.settings.policy)
             if document is None:
                 _log.warning(
-                    "no policy: contacts are refused until one is published",
+                    "no policy in force: contacts are refused until a policy is published",
                     action="policy_missing",
                     workspace=workspace,
                 )
@@ -262,11 +262,11 @@ class App:
         await self._end_corridor(fast=True)
         await self._end_tasks()
 
-    # --- down --------------------------------------------------------------------------------------
+    # --- stop --------------------------------------------------------------------------------------
     async def stop(self) -> None:
-        """An orderly end: everybody is told, everything taken is finished, the next start has nothing to replay.
+        """Stop in order: notify clients, finish all accepted commands, save a snapshot, close the journal.
 
-        Raises what the corridor ended with where that was no order; all else is taken down by then.
+        Raises the exception with which the writer task ended, after everything else has been closed.
         """
         self._begin_to_stop()
         await self._server.stop_listening()
@@ -281,7 +281,7 @@ class App:
         _log.info("stopped", action="stopped")
 
     async def stop_at_once(self) -> None:
-        """End without waiting for anybody. Nothing acknowledged is lost; the next start has more to replay."""
+        """Stop without waiting. No acknowledged command is lost; the next start has more to replay."""
         self._begin_to_stop()
         await self._end_corridor(fast=True)
         await self._server.close()
@@ -311,9 +311,9 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # --- watching over the tasks ------------------------------------------------------------------
+    # --- supervised tasks -------------------------------------------------------------------------
     def _watch(self, work: "asyncio._CoroutineLike[None]", *, name: str) -> asyncio.Task[None]:
-        """Run it beside everything else; its failure is the process's failure."""
+        """Run the coroutine as a supervised task; its failure is the failure of the process."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -326,7 +326,7 @@ class App:
         if error is None:
             return
         _log.critical(
-            "a task that the router cannot live without has failed",
+            "an essential task has failed",
             action="task_failed",
             task=task.get_name(),
             exc_info=error,
@@ -337,22 +337,22 @@ class App:
 
 
 class _KeptMeters:
-    """A workspace's meters as recovery wants them: it makes them first and restores into them."""
+    """The statistics of a workspace in the form that recovery needs: created first, restored later."""
 
     def __init__(self) -> None:
         self._have(Meters())
 
     def _have(self, meters: Meters) -> None:
         self.meters = meters
-        # The meters' own, not a way to it: this is called for every event.
+        # The bound method itself, without an indirection, as it is called for every event.
         self.fold: Callable[[Event, int, int], None] = meters.fold
 
     def snapshot(self) -> bytes:
-        """Their state."""
+        """Return the serialised statistics."""
         return self.meters.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
-        """Take on that state. Raises DecodeError for that of another version."""
+        """Replace the statistics by a snapshot. Raises DecodeError for a snapshot of another version."""
         try:
             self._have(Meters.restore(snapshot))
         except ValueError as error:
@@ -384,7 +384,7 @@ def open_journal(settings: JournalSettings) -> Journal:
 
 
 def _seed(settings: PolicySettings) -> bytes | None:
-    """The first policy's text; None where the settings name none, or their default is not there."""
+    """Return the text of the seed policy; none if the settings name no file, or their default does not exist."""
     if settings.seed_path is None:
         return None
     path = Path(settings.seed_path)

@@ -1,4 +1,4 @@
-"""The process around the app: signals, exit codes, the first token on the terminal."""
+"""Process of the application: signals, exit codes, and the first token on the terminal."""
 
 import asyncio
 import signal
@@ -22,8 +22,9 @@ EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
 EXIT_JOURNAL: Final = 3
 
-# How long the journal's thread waits for the interpreter while the loop has it; Python's own 5 ms would be twice that for a
-# commit which takes 0.3 ms. Shorter ones bring nothing more: by then the loop has let go by itself.
+# Python's switch interval: how long the journal's thread waits for the interpreter lock while the event loop holds it. The
+# default of 5 ms would be many times the duration of a commit (0.3 ms). Shorter intervals gain nothing, as the loop has
+# released the lock by then.
 SWITCH_INTERVAL_S: Final = 0.0005
 
 _log: Final = structlog.get_logger("router.app")
@@ -34,7 +35,7 @@ async def serve(
     *,
     on_started: Callable[[App], None] | None = None,
 ) -> int:
-    """Run until SIGTERM or SIGINT, or until something fails. Returns the exit code."""
+    """Run until SIGTERM, SIGINT or a failure, and return the exit code."""
     app = App(settings)
     signals = _Signals()
     await app.start()
@@ -52,7 +53,7 @@ async def serve(
 
 
 async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
-    """The orderly end, as far as there is time and patience for it."""
+    """Stop in order, as long as neither the timeout nor a second signal ends it."""
     stopping = asyncio.get_running_loop().create_task(app.stop())
     done, _ = await asyncio.wait(
         (stopping, signals.second), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -60,7 +61,7 @@ async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
     if stopping in done:
         error = stopping.exception()
         if error is not None:
-            _log.critical("the end was not orderly", action="stop_failed", exc_info=error)
+            _log.critical("the orderly stop failed", action="stop_failed", exc_info=error)
         return EXIT_OK if error is None else EXIT_FAILED
     stopping.cancel()
     await asyncio.gather(stopping, return_exceptions=True)
@@ -69,7 +70,7 @@ async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
 
 
 class _Signals:
-    """The first SIGTERM or SIGINT asks for an orderly end, the second for a fast one."""
+    """Futures of the first SIGTERM or SIGINT (stop in order) and the second one (stop immediately)."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -85,13 +86,13 @@ class _Signals:
                 return
 
     def forget(self) -> None:
-        """Give the signals back."""
+        """Remove the signal handlers."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.remove_signal_handler(number)
 
 
 def main_serve(settings: Settings) -> int:
-    """``router serve``: set the logs up, run, return the exit code (0 orderly, 1 failed, 2 settings, 3 journal)."""
+    """Run ``router serve``: set up logging, run, and return the exit code (0 stopped, 1 failed, 2 settings, 3 journal)."""
     configure_logs(settings.telemetry.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     stand_back()
@@ -110,11 +111,11 @@ def main_serve(settings: Settings) -> int:
 
 
 def main_accept_history_loss(settings: Settings) -> int:
-    """``router serve --accept-history-loss``: make a damaged journal usable on the operator's word, and say what is gone."""
+    """Run ``router serve --accept-history-loss``: make a damaged journal usable and print what was lost."""
     try:
         journal = open_journal(settings.journal)
         if not isinstance(journal, SqliteJournal):
-            raise SettingsInvalid("$.journal.keeper: only a journal on disk can have lost anything")
+            raise SettingsInvalid("$.journal.keeper: only an SQLite journal can have lost records")
         losses = asyncio.run(journal.accept_history_loss())
     except SettingsInvalid as error:
         sys.stderr.write(f"router: {error}\n")
@@ -125,7 +126,7 @@ def main_accept_history_loss(settings: Settings) -> int:
     for loss in losses:
         sys.stderr.write(
             f"router: workspace {loss.workspace}: kept up to event {loss.kept_seq}, "
-            f"dropped {loss.dropped_records} records; generation {loss.old_gen} is now {loss.new_gen}\n"
+            f"dropped {loss.dropped_records} records; history {loss.old_gen} is now {loss.new_gen}\n"
         )
     return EXIT_OK
 
@@ -136,7 +137,7 @@ def _started(app: App) -> None:
 
 
 def tell_first_token(app: App, terminal: TextIO | None = None) -> None:
-    """On the first start, show an admin token once: on a terminal, never where the output may be kept."""
+    """Show an admin token once, on the first start: on a terminal only, never where the output may be stored."""
     if not app.is_first_start:
         return
     out = terminal if terminal is not None else sys.stderr

@@ -1,6 +1,7 @@
-"""Is anybody there? What a gateway asks before it promises something to a customer: by the rules that admit, without an effect.
+"""Availability: what a gateway queries before it offers a customer to wait, a callback or another channel.
 
-Looks at each kind of agent once and names none of them.
+The answer applies the admission rules of a submit (opening hours, queue length, agents ready) without submitting anything. It
+counts agents by agent group, so the cost grows with the number of groups, not of agents, and the answer names no agent.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,10 @@ from router.model.views import AvailabilityView
 def availability(
     state: RoutingState, queue_id: QueueId, channel: str | None, skills: dict[str, int]
 ) -> AvailabilityView | Refused:
-    """What a contact with this requirement would find now. Without a channel: on any of them."""
+    """Return what a new contact with this requirement would meet now, or the refusal of an unknown name or skill level.
+
+    Without a channel the answer holds for the channel on which most agents qualify.
+    """
     policy = state.policy
     if policy is None or queue_id not in policy.queues:
         return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
@@ -31,10 +35,10 @@ def availability(
         return refused
     channels = tuple(policy.channels) if channel is None else (channel,)
 
-    def look(count: Callable[[Profile, str], int]) -> Callable[[QueueId], int]:
+    def count_by_queue(count: Callable[[Profile, str], int]) -> Callable[[QueueId], int]:
         return lambda name: _count(state, name, channels, skills, count)
 
-    ready, free = look(lambda profile, _: profile.ready), look(_free(state))
+    ready, free = count_by_queue(lambda profile, _: profile.ready), count_by_queue(_free(state))
     admitted = admit(
         state,
         policy,
@@ -70,20 +74,20 @@ def _count(
     skills: dict[str, int],
     count: Callable[[Profile, str], int],
 ) -> int:
-    """Agents who qualify, counted by kind; on the channel where most of them are, of several."""
-    asked = _requirements(state, queue_id, skills)
+    """Return how many agents qualify, summed over agent groups; of several channels the one with the most agents counts."""
+    requirements = _requirements(state, queue_id, skills)
     return max(
         sum(
             count(profile, channel)
             for profile in state.index.profiles.values()
-            if any(_serves(profile, queue_id, channel, needs) for needs in asked)
+            if any(_serves(profile, queue_id, channel, needs) for needs in requirements)
         )
         for channel in channels
     )
 
 
 def _requirements(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> set[Needs]:
-    """What such a contact asks for, in any step of the queue's plan."""
+    """Return the requirements of such a contact in all steps of the queue's plan."""
     queue = state.queue_policy(queue_id)
     plan = () if state.policy is None else plan_of(state.policy, queue_id, None)
     if not plan:

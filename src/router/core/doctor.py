@@ -1,8 +1,10 @@
-"""The diagnosis: what in a workspace cannot work, found without waiting for a customer to suffer from it.
+"""Doctor: find what cannot work in a workspace before a customer waits for it.
 
-Reads, never writes. Looks once at each waiting contact, agent and rule, and joins requirement classes with profiles
-(``reach.py``), so that a live router can be asked. Facts that no gateway ever sets cannot be known here: a rule that asks for
-one is found by its count, once enough contacts have passed it.
+``diagnose`` reads the state and changes nothing. It visits each waiting contact, agent and entry rule once and compares requirement
+classes with agent groups (``coverage.py``), so it is fast enough for a live router.
+
+One thing cannot be checked in advance: whether gateways ever set an attribute that an entry rule asks for. Such a rule shows in its
+counts, once enough contacts have been classified.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +28,7 @@ from router.rules.coverage import covered_rules
 _FINDINGS_MAX: Final = 1_000
 _IDS_MAX: Final = 20
 _NEAR_END_MS: Final = 60_000
-# A rule that has decided for none of so many contacts is worth a look; one that failed so often, and for one in twenty, too.
+# An entry rule is reported if it matched none of this many contacts, or failed at least so often and for one contact in twenty.
 _CLASSIFIED_MIN: Final = 1_000
 _FAILED_MIN: Final = 20
 _FAILED_ONE_IN: Final = 20
@@ -36,13 +38,20 @@ _ORDER: Final = {name: place for place, name in enumerate((*Severity, *FindingCo
 
 
 def diagnose(state: RoutingState, *, at_ms: int | None = None, thorough: bool = False) -> Diagnosis:
-    """Everything that is found, the worst first."""
+    """Return all findings, most severe first; ``thorough`` also checks every invariant of the state."""
     at_ms = state.at_ms if at_ms is None else max(at_ms, state.at_ms)
     found = [*_broken(state, thorough=thorough), *_under_policy(state, at_ms)]
-    found.sort(key=lambda one: (_ORDER[one.severity], _ORDER[one.code], one.subject, one.message))
+    found.sort(
+        key=lambda finding: (
+            _ORDER[finding.severity],
+            _ORDER[finding.code],
+            finding.subject,
+            finding.message,
+        )
+    )
     counts = dict.fromkeys(Severity, 0)
-    for one in found:
-        counts[one.severity] += 1
+    for finding in found:
+        counts[finding.severity] += 1
     return Diagnosis(
         as_of_seq=state.seq,
         at_ms=at_ms,
@@ -89,7 +98,7 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
         yield _finding(
             FindingCode.RULE_NEVER_REACHED,
             Severity.WARNING,
-            f"never decides: before it {_names(names)} take every contact that it asks for",
+            f"never matches: the rules before it ({_names(names)}) match every contact that it would match",
             subject=rule.name,
         )
     yield from _rules_at_work(state, policy)
@@ -101,9 +110,13 @@ def _under_policy(state: RoutingState, at_ms: int) -> Iterator[Finding]:
         )
 
 
-# --- contacts that wait -----------------------------------------------------------------------------------------------
+# --- waiting contacts -------------------------------------------------------------------------------------------------
 def _waiting(state: RoutingState, reach: Reach, policy: Policy) -> _Classes:
-    """Who waits, by requirement class: reservations pass and plans relax, so the class is what is asked for at last."""
+    """Return the waiting contacts by the requirement that is left to them in the end.
+
+    Reservations expire and plans relax requirements step by step, so only the requirement after the last step says whether a
+    contact can ever be taken.
+    """
     classes: _Classes = {}
     for line in state.index.lines.values():
         by_plan: dict[tuple[str | None, Needs], list[Contact]] = {}
@@ -127,7 +140,7 @@ def _classes(reach: Reach, policy: Policy, waiting: _Classes, at_ms: int) -> Ite
         nearest = 0
         if takers:
             code = FindingCode.CONTACTS_NOBODY_READY
-            message = "nobody who is qualified is ready"
+            message = "no qualified agent is ready"
         else:
             if not _all_move_on(policy, queue_id, contacts):
                 severity = Severity.ERROR
@@ -138,7 +151,7 @@ def _classes(reach: Reach, policy: Policy, waiting: _Classes, at_ms: int) -> Ite
                 if is_heavy
                 else FindingCode.CONTACTS_NOBODY_QUALIFIED
             )
-            message = f"nobody can ever take them: {lacking(lacks, nearest)}"
+            message = f"no agent can ever take them: {lacking(lacks, nearest)}"
         yield _finding(
             code,
             severity,
@@ -153,7 +166,7 @@ def _classes(reach: Reach, policy: Policy, waiting: _Classes, at_ms: int) -> Ite
 
 
 def _all_move_on(policy: Policy, queue_id: QueueId, contacts: list[Contact]) -> bool:
-    """Whether each of them overflows into another queue before it expires."""
+    """Return whether every one of these contacts overflows into another queue before its time to live ends."""
     queue = policy.queues.get(queue_id)
     if queue is None or queue.overflow_to is None:
         return False
@@ -187,7 +200,7 @@ def _near_their_end(
         )
 
 
-# --- what would wait in vain ------------------------------------------------------------------------------------------
+# --- queues, entry rules and skills without agents ------------------------------------------------------------------------
 def _queues(reach: Reach, policy: Policy) -> Iterator[Finding]:
     for queue_id in policy.queues:
         wanted = at_last(policy, queue_id, None, {})
@@ -197,7 +210,7 @@ def _queues(reach: Reach, policy: Policy) -> Iterator[Finding]:
             yield _finding(
                 FindingCode.QUEUE_WITHOUT_AGENTS,
                 Severity.WARNING,
-                f"nobody can take a contact of it: {lacking(lacks, nearest)}",
+                f"no agent can take its contacts: {lacking(lacks, nearest)}",
                 subject=queue_id,
                 lacks=lacks,
                 nearest_agents=nearest,
@@ -213,12 +226,12 @@ def _rules(reach: Reach, policy: Policy) -> Iterator[Finding]:
         if wanted.queue_id != rule.queue or reach.takers(rule.queue, channels, needs):
             continue
         if not reach.takers(rule.queue, reach.channels, reach.base(rule.queue)):
-            continue  # It is the queue's finding.
+            continue  # Already reported for the queue.
         lacks, nearest = reach.lacks(rule.queue, channels, needs)
         yield _finding(
             FindingCode.RULE_WITHOUT_AGENTS,
             Severity.WARNING,
-            f"nobody can take what it lets in: {lacking(lacks, nearest)}",
+            f"no agent can take the contacts that it admits: {lacking(lacks, nearest)}",
             subject=rule.name,
             lacks=lacks,
             nearest_agents=nearest,
@@ -226,7 +239,7 @@ def _rules(reach: Reach, policy: Policy) -> Iterator[Finding]:
 
 
 def _rules_at_work(state: RoutingState, policy: Policy) -> Iterator[Finding]:
-    """What the counts since the policy came into force say: few contacts say nothing."""
+    """Yield findings from the counts since the policy came into force; a small number of contacts yields none."""
     counts = state.rule_counts
     classified = counts.classified
     covered = {rule.name for rule, _ in covered_rules(policy)}
@@ -236,8 +249,8 @@ def _rules_at_work(state: RoutingState, policy: Policy) -> Iterator[Finding]:
             yield _finding(
                 FindingCode.RULE_FAILS_OFTEN,
                 Severity.WARNING,
-                f"it could not be asked for {failed:,} of {classified:,} contacts: "
-                "a fact was missing, or a number went out of its range",
+                f"it could not be evaluated for {failed:,} of {classified:,} contacts: "
+                "a fact was missing, or a number was out of range",
                 subject=rule.name,
             )
         matched = counts.matched.get(rule.name, 0)
@@ -245,22 +258,22 @@ def _rules_at_work(state: RoutingState, policy: Policy) -> Iterator[Finding]:
             yield _finding(
                 FindingCode.RULE_NEVER_MATCHED,
                 Severity.NOTE,
-                f"it decided for none of the {classified:,} contacts that were classified since the policy was published",
+                f"it matched none of the {classified:,} contacts classified since the policy was published",
                 subject=rule.name,
             )
 
 
 def _skills(reach: Reach, policy: Policy, waiting: _Classes) -> Iterator[Finding]:
-    asked = {skill for queue in policy.queues.values() for skill in queue.requires}
-    asked.update(skill for rule in policy.entry for skill in rule.skills)
-    asked.update(skill for _, _, needs in waiting for skill, _ in needs)
+    required = {skill for queue in policy.queues.values() for skill in queue.requires}
+    required.update(skill for rule in policy.entry for skill in rule.skills)
+    required.update(skill for _, _, needs in waiting for skill, _ in needs)
     for skill in policy.skills:
         if skill not in reach.best_levels:
-            is_asked = skill in asked
+            is_required = skill in required
             yield _finding(
                 FindingCode.SKILL_NOBODY_HAS,
-                Severity.WARNING if is_asked else Severity.NOTE,
-                "nobody has it" + (", and it is asked for" if is_asked else ""),
+                Severity.WARNING if is_required else Severity.NOTE,
+                "no agent has it" + (", and it is required" if is_required else ""),
                 subject=skill,
             )
 
@@ -276,7 +289,7 @@ def _agents(state: RoutingState, reach: Reach) -> Iterator[Finding]:
         yield _finding(
             FindingCode.AGENTS_WITHOUT_WORK,
             Severity.WARNING,
-            f"they can take nothing in any queue: {lacking(lacks, len(agent_ids))}",
+            f"they can take no contact of any queue: {lacking(lacks, len(agent_ids))}",
             agents=len(agent_ids),
             agent_ids=_first(agent_ids),
             lacks=lacks,
@@ -302,16 +315,16 @@ def _not_declared(state: RoutingState, policy: Policy) -> Iterator[Finding]:
             yield _finding(
                 code,
                 Severity.WARNING,
-                f"agents have this {what}, and the policy does not declare it",
+                f"agents have this {what}, but the policy does not declare it",
                 subject=name,
                 agents=len(agent_ids),
                 agent_ids=_first(agent_ids),
             )
 
 
-# --- the policy by itself ---------------------------------------------------------------------------------------------
+# --- the policy -------------------------------------------------------------------------------------------------------
 def _target(policy: Policy, queue_id: QueueId, queue: QueuePolicy) -> Iterator[Finding]:
-    """True of a queue only where it is true for whatever channel comes."""
+    """Yield a note if the service level's threshold is below the shortest offer timeout of every channel of the queue."""
     ringing = [
         channel
         for channel in policy.channels.values()
@@ -322,8 +335,8 @@ def _target(policy: Policy, queue_id: QueueId, queue: QueuePolicy) -> Iterator[F
         yield _finding(
             FindingCode.TARGET_BELOW_OFFER_TIMEOUT,
             Severity.NOTE,
-            f"answers count within {queue.service_level.threshold_s} s, "
-            f"and an offer rings for {min(timeouts_s)} s",
+            f"the service level counts answers within {queue.service_level.threshold_s} s, "
+            f"but an offer may ring for {min(timeouts_s)} s",
             subject=queue_id,
         )
 

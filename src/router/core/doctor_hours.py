@@ -1,4 +1,7 @@
-"""What the diagnosis finds about opening hours and overflow: who waits for an opening, who overflows no more, what never opens."""
+"""Findings about opening hours and overflow.
+
+Reports contacts that wait for their queue to open, contacts that may not overflow again, and queues that never open.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +16,7 @@ _IDS_MAX: Final = 20
 
 
 def held(state: RoutingState, at_ms: int) -> Iterator[Finding]:
-    """Contacts that wait for their queue to open."""
+    """Yield one finding per closed queue in which contacts wait for the opening."""
     waiting: dict[QueueId, list[Contact]] = {}
     for line in state.index.held_lines.values():
         if line.by_key:
@@ -25,7 +28,7 @@ def held(state: RoutingState, at_ms: int) -> Iterator[Finding]:
             FindingCode.CONTACTS_QUEUE_CLOSED,
             Severity.WARNING if opens_at_ms is None else Severity.NOTE,
             "they wait for their queue to open"
-            + (", and it is not known to open" if opens_at_ms is None else ""),
+            + (", and no opening time is known" if opens_at_ms is None else ""),
             queue_id,
             contacts,
             at_ms,
@@ -33,7 +36,7 @@ def held(state: RoutingState, at_ms: int) -> Iterator[Finding]:
 
 
 def staying(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding]:
-    """Contacts that have overflowed as often as they may and wait where that would go on."""
+    """Yield one finding per queue whose contacts have reached ``overflow_hops_max`` and so wait without limit."""
     found: dict[QueueId, list[Contact]] = {}
     for line in state.index.all_lines():
         if state.queue_policy(line.queue_id).overflow_to is None:
@@ -45,7 +48,7 @@ def staying(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding
         yield _about(
             FindingCode.CONTACTS_STAY,
             Severity.WARNING,
-            f"they have overflowed {policy.overflow_hops_max} times and stay where they are",
+            f"they have overflowed {policy.overflow_hops_max} times, the maximum, and stay in this queue",
             queue_id,
             contacts,
             at_ms,
@@ -53,7 +56,7 @@ def staying(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding
 
 
 def never_opening(state: RoutingState, policy: Policy) -> Iterator[Finding]:
-    """Queues that are closed, and nobody knows until when."""
+    """Yield one finding per queue that is closed and has no known opening time."""
     for queue_id, hours in state.hours.items():
         if hours.is_open or hours.changes_at_ms is not None or queue_id not in policy.queues:
             continue
@@ -61,7 +64,7 @@ def never_opening(state: RoutingState, policy: Policy) -> Iterator[Finding]:
         yield Finding(
             code=FindingCode.QUEUE_NEVER_OPENS,
             severity=Severity.WARNING,
-            message=f"it is closed and does not open within a year: {by}",
+            message=f"it is closed and has no opening within a year: {by}",
             advice=ADVICE[FindingCode.QUEUE_NEVER_OPENS],
             subject=queue_id,
         )

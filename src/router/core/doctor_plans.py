@@ -1,4 +1,4 @@
-"""The diagnosis of plans: what a contact asks for when its plan has come to the end, and steps that open to nobody."""
+"""Findings about plans, and the requirement that is left of a contact when its plan has run to the end."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from router.model.policy import Policy, SkipIf
 
 
 class AtLast(NamedTuple):
-    """What is asked for in the end, where it is asked for, and what will do as well."""
+    """The requirement after the last step of a plan, in which queue it applies, and the alternatives that are accepted as well."""
 
     queue_id: QueueId
     needs: Needs
@@ -22,7 +22,7 @@ class AtLast(NamedTuple):
 
 
 def at_last(policy: Policy, queue_id: QueueId, own: str | None, skills: dict[str, int]) -> AtLast:
-    """The requirement when no step will relax it any more; without a plan, at once."""
+    """Return the requirement that no later step relaxes; without a plan, the requirement at submit."""
     plan = plan_of(policy, queue_id, own)
     for step in plan:
         queue_id = step.queue or queue_id
@@ -31,7 +31,7 @@ def at_last(policy: Policy, queue_id: QueueId, own: str | None, skills: dict[str
 
 
 def best_of(reach: Reach, wanted: AtLast, channels: tuple[str, ...]) -> Needs:
-    """The requirement that somebody can meet; if nobody can, what is asked for first."""
+    """Return the first of the accepted requirements that some agent meets; if there is none, the primary requirement."""
     for needs in (wanted.needs, *wanted.also):
         if reach.takers(wanted.queue_id, channels, needs):
             return needs
@@ -39,15 +39,15 @@ def best_of(reach: Reach, wanted: AtLast, channels: tuple[str, ...]) -> Needs:
 
 
 def step_findings(state: RoutingState, reach: Reach, policy: Policy) -> Iterator[Finding]:
-    """Steps of queues' plans in which nobody could take a contact that asks for nothing of its own."""
+    """Yield a finding for each plan step in which no agent could take a contact that has no requirement of its own."""
     for queue_id, queue in policy.queues.items():
         plan = plan_of(policy, queue_id, None)
         for number, step in enumerate(plan):
             path = f"{queue_id}, step {number} of {queue.plan}"
-            gone = [name for name in step.prefer_agents if name not in state.agents]
-            if gone:
+            undefined = [name for name in step.prefer_agents if name not in state.agents]
+            if undefined:
                 yield _finding(
-                    f"prefers {len(gone)} agents who are not on record", path, agents=len(gone)
+                    f"prefers {len(undefined)} agents who are not defined", path, agents=len(undefined)
                 )
             if step.queue is not None:
                 break
@@ -59,7 +59,7 @@ def step_findings(state: RoutingState, reach: Reach, policy: Policy) -> Iterator
             if not reach.takers(queue_id, reach.channels, needs):
                 lacks, nearest = reach.lacks(queue_id, reach.channels, needs)
                 yield _finding(
-                    f"nobody can take a contact in this step: {lacking(lacks, nearest)}",
+                    f"no agent can take a contact in this step: {lacking(lacks, nearest)}",
                     path,
                     lacks=lacks,
                     nearest_agents=nearest,

@@ -1,12 +1,18 @@
-"""Expected wait: when will an agent answer this very contact, and how sure is that? Asking changes nothing.
+"""Estimate when a waiting or new contact will be answered, and how certain that is.
 
-Looked at are those who rank before it, each line by the share of its agents who may take this contact too, and the READY agents
-who may. Work ahead is counted in the time of an agent: a contact of a channel of which he may have three costs him a third.
-``gamma.py`` has the distribution, ``pace.py`` the handling times, the patience and the calibration.
+**Theory of operation.** The estimate considers the contacts that rank before this one, weighted by the share of their eligible
+agents who may also take this contact, and the READY agents who may take it. Work ahead is measured in agent time: on a channel
+of which an agent may have three contacts at once, a contact counts as a third of its mean handling time. ``statistics.py``
+supplies the mean handling and ring times, the customers' abandon rate, the distribution of the time until the contact's turn,
+and the calibration of its quantiles.
 
-It grows with the lines in which somebody waits, not with those who wait; of very many lines a few hundred are looked at. Not
-foreseen are a closing to come, contacts that come later and rank before this one, agents who come or go, and those reserved for
-one agent: what they usually do to a kind of contact its calibration learns.
+An estimate changes nothing in the state, and only ``record_forecast`` records one, to compare it with the answer later.
+
+**Cost.** It grows with the number of waiting lines that hold contacts, not with the number of contacts; of more than
+``_LINES_SAMPLED_MAX`` lines a sample is taken.
+
+**Not modelled**: a future closing of the queue, later contacts that rank before this one, agents who log in or out, and agents
+who are reserved for one contact. Where such effects are regular, the calibration of the kind of contact learns them.
 """
 
 from bisect import bisect_left
@@ -24,18 +30,18 @@ from router.model.ids import QueueId
 from router.model.policy import ChannelPolicy, QueuePolicy
 from router.model.states import ContactState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.
 _OFFERED: Final = ContactState.OFFERED
 _QUEUED: Final = ContactState.QUEUED
 
-# The rate at which agents become free is itself only known so well: its coefficient of variation, squared.
+# Squared coefficient of variation of the rate at which agents become free, which is itself only an estimate.
 _RATE_DOUBT: Final = 0.04
 _LINES_MAX: Final = 256
-# Of a line with few kinds of agents READY ones are counted, of others the kinds.
+# Up to this many agent groups a share is one of READY agents, beyond it one of groups.
 _FEW_PROFILES: Final = 12
-# A pool of more kinds of agents is too much to count for every contact that comes.
+# Beyond this many agent groups, counting READY agents costs too much to be done for every new contact.
 _POOL_MAX: Final = 512
-# Behind everybody who is there.
+# Ranks after every contact that waits.
 _NEWEST_SEQ: Final = (1 << 52) - 1
 _NOW: Final = ExpectedWait(
     p50_ms=0,
@@ -47,7 +53,7 @@ _CLOSED: Final = ExpectedWait(reason="queue_closed")
 
 
 class Ahead:
-    """Those who rank before a contact, in contacts and in time of an agent, and how fast they leave."""
+    """The contacts that rank before a contact: their number, their work in milliseconds of agent time, and their abandon rate."""
 
     __slots__ = ("contacts", "leaving", "work_ms")
 
@@ -55,11 +61,11 @@ class Ahead:
         self.contacts = self.work_ms = self.leaving = 0.0
 
 
-# --- questions ------------------------------------------------------------------------------------------------------
+# --- queries --------------------------------------------------------------------------------------------------------
 
 
 def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
-    """How much longer a contact waits. One that is being offered is about to be answered: zero."""
+    """Return how much longer a contact waits; zero while it is being offered, as the answer is imminent."""
     if contact.state is _OFFERED:
         return _NOW
     if contact.state is not _QUEUED or not contact.key or contact.line is None:
@@ -68,7 +74,7 @@ def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
         return _CLOSED
     line, place = contact.line, contact.line.place_of(contact)
     if line.only is not None:
-        # It is kept for certain agents for a while, then anybody's who is qualified.
+        # The reservation expires; after that any qualified agent may take the contact.
         queue_id, channel, needs, _, also, selection = line.key
         line = _line(state, (queue_id, channel, needs, None, also, selection))
     elif (
@@ -90,9 +96,10 @@ def expected_wait_of_new(
     strict_class: int = 0,
     at_ms: int = 0,
 ) -> ExpectedWait:
-    """How long a contact would wait that came now. Queue, channel and skills are the policy's (the caller has looked).
+    """Return how long a contact would wait that is submitted now.
 
-    ``at_ms``: now, where that is later than the last step.
+    The caller has checked that the policy declares queue, channel and skills. ``at_ms`` is the present time, if that is later
+    than the last transaction of the state.
     """
     if state.hours and state.is_closed(queue_id):
         return _CLOSED
@@ -100,7 +107,7 @@ def expected_wait_of_new(
     line = _line(state, (queue_id, channel, stage.needs, None, stage.also, stage.selection))
     if _somebody_has_room(state.index, line):
         return _NOW
-    newcomer = Contact(
+    new_contact = Contact(
         contact_id="",
         channel=channel,
         queue_id=queue_id,
@@ -113,17 +120,13 @@ def expected_wait_of_new(
         raised_s=stage.raised_s,
         raised_class=stage.raised_class,
     )
-    return _view(state, line, rank_key(newcomer, line.queue), newcomer)
+    return _view(state, line, rank_key(new_contact, line.queue), new_contact)
 
 
 def queue_expected_wait(
     state: RoutingState, queue_id: QueueId, channel: str | None = None
 ) -> ExpectedWait | None:
-    """What a newcomer of the queue's most common class has to expect; none: no such queue or channel.
-
-    Most common: the channel of which most has been handled (at first, that which takes most of an agent), in it the class in
-    which most wait.
-    """
+    """Return the expected wait of a new contact of the queue's most common requirement; none if queue or channel is unknown."""
     policy = state.policy
     if policy is None or queue_id not in policy.queues:
         return None
@@ -136,7 +139,10 @@ def queue_expected_wait(
 def queue_expected_wait_ms(
     state: RoutingState, queue_id: QueueId, channel: str | None = None
 ) -> int | None:
-    """The median wait of a newcomer in milliseconds, for rules; none: nothing can be said (closed, nobody READY)."""
+    """Return the median expected wait of a new contact in milliseconds, for entry rules.
+
+    None if no estimate can be made: the queue is closed, or no qualified agent is READY.
+    """
     found = queue_expected_wait(state, queue_id, channel)
     return None if found is None else found.p50_ms
 
@@ -144,12 +150,16 @@ def queue_expected_wait_ms(
 def most_common_class(
     state: RoutingState, queue_id: QueueId, channel: str | None
 ) -> tuple[str, dict[str, int]]:
-    """Channel and skills of what comes most: that of which most has been handled, in it the class in which most wait."""
+    """Return the channel and the skills of the queue's most common requirement.
+
+    The channel is that of which most contacts have been handled; before any have, that whose items use most capacity. The
+    skills are those of the channel's longest waiting line.
+    """
     assert state.policy is not None
     if channel is None:
         paces = state.learned.paces.get(queue_id, {})
         channels = state.policy.channels
-        # The order of a mapping is not part of the state: ties are broken by what is.
+        # The order of a mapping is not part of the state, so ties are broken by name.
         channel = max(
             channels,
             key=lambda name: (
@@ -167,11 +177,11 @@ def most_common_class(
     return channel, skills
 
 
-# --- the forecast that is remembered -----------------------------------------------------------------------------------
+# --- recorded forecasts --------------------------------------------------------------------------------------------
 
 
 def foresee(state: RoutingState, contact: Contact) -> None:
-    """Remember what is expected of a contact that has just come, if it has to wait, to learn by its answer."""
+    """Record the estimate for a contact that has just been queued and has to wait, to compare it with the answer later."""
     learned, line, index = state.learned, contact.line, state.index
     if not learned.has_turn(state.at_ms):
         return
@@ -187,7 +197,7 @@ def foresee(state: RoutingState, contact: Contact) -> None:
         return
     mean_ms, shape = _spread(state, line, agents, _ahead(state, line, line.place_of(contact)))
     kind = _kind(contact, line.queue)
-    # What is remembered is whole numbers, so it is the same after a restart; what is said comes from the same numbers.
+    # The record holds whole numbers and the quantiles are computed from them, so both are the same after a restart.
     shape_u = max(1, round(1_000_000 * shape))
     learned.remember(
         contact.contact_id,
@@ -202,7 +212,7 @@ def foresee(state: RoutingState, contact: Contact) -> None:
     )
 
 
-# --- how -----------------------------------------------------------------------------------------------------------------
+# --- the estimate --------------------------------------------------------------------------------------------------
 
 
 def _view(state: RoutingState, line: Line, key: int, contact: Contact) -> ExpectedWait:
@@ -230,7 +240,7 @@ def _view(state: RoutingState, line: Line, key: int, contact: Contact) -> Expect
 
 
 def _spread(state: RoutingState, line: Line, agents: int, ahead: Ahead) -> tuple[int, float]:
-    """Mean and shape of the time until the contact's turn, uncalibrated."""
+    """Return mean (ms) and gamma shape of the time until the contact's turn, before calibration."""
     own_ms = _cost_ms(state, line)[0]
     turn_ms = (ahead.work_ms + own_ms) / (ahead.contacts + 1)
     leaving = ahead.leaving / ahead.contacts if ahead.contacts else 0.0
@@ -240,7 +250,7 @@ def _spread(state: RoutingState, line: Line, agents: int, ahead: Ahead) -> tuple
 
 
 def _ahead(state: RoutingState, line: Line, key: int) -> Ahead:
-    """Those who rank before that place and compete for the agents of this line."""
+    """Return the contacts that rank before that key and compete for the agents of this waiting line."""
     found = Ahead()
     index, mask = state.index, line.profile_mask
     heads = index.heads
@@ -263,9 +273,9 @@ def _ahead(state: RoutingState, line: Line, key: int) -> Ahead:
 
 
 def _share(index: Index, shared: int, mask: int) -> float:
-    """Which part of a line's agents is shared: by READY agents, or by kinds of agents where these are many.
+    """Return the fraction of a line's agents who also serve another line: of READY agents, or of agent groups if these are many.
 
-    Where none of them is READY, nobody takes anybody out of that line: 0.
+    Zero if none of the line's agents is READY: then no agent takes a contact out of that line.
     """
     if mask.bit_count() <= _FEW_PROFILES:
         ready = _ready(index, mask)
@@ -274,7 +284,7 @@ def _share(index: Index, shared: int, mask: int) -> float:
 
 
 def _cost_ms(state: RoutingState, line: Line) -> tuple[float, float]:
-    """How much of an agent's time one contact of the line takes, and how fast those who wait there leave."""
+    """Return the agent time that one contact of the line takes (ms), and the abandon rate of those who wait there (per ms)."""
     pace = state.learned.known_pace(line.queue_id, line.channel)
     guess_ms = 1000 * line.queue.expected_handle_s
     slots = _slots(state, line.channel_policy)
@@ -285,7 +295,7 @@ def _cost_ms(state: RoutingState, line: Line) -> tuple[float, float]:
 
 
 def _slots(state: RoutingState, channel: ChannelPolicy) -> int:
-    """How many contacts of the channel an agent may have at once, by the policy."""
+    """Return how many contacts of the channel an agent may have at once under the policy."""
     if state.policy is None or not channel.units:
         return channel.per_agent_max
     return max(1, min(channel.per_agent_max, state.policy.agents.units // channel.units))
@@ -303,7 +313,7 @@ def _kind(contact: Contact, queue: QueuePolicy) -> Kind:
 
 
 def _ready(index: Index, mask: int) -> int:
-    """READY agents of these profiles; of very many profiles the first few hundred stand for all."""
+    """Return the number of READY agents in these groups, extrapolated from a sample if there are very many groups."""
     count = mask.bit_count()
     if count <= _POOL_MAX:
         ready, profiles = 0, index.profile_list
@@ -329,14 +339,14 @@ def _somebody_has_room(index: Index, line: Line) -> bool:
 
 
 def _first_stage(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> Stage:
-    """What a newcomer asks for: in the first step where its queue has a plan."""
+    """Return the requirement of a new contact: that of the first step if its queue has a plan."""
     queue = state.queue_policy(queue_id)
     plan = NO_PLAN if state.policy is None else plan_of(state.policy, queue_id, None)
     return stage_at(queue, plan, 0, skills)
 
 
 def _line(state: RoutingState, key: LineKey) -> Line:
-    """The line of a requirement class: the one there is, or one made for this question alone."""
+    """Return the waiting line of a requirement class, or a temporary one that is not part of the index."""
     index = state.index
     line = index.lines.get(key)
     if line is not None:

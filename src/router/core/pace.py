@@ -1,14 +1,16 @@
-"""What the core learns from its own history for forecasts: how long work takes, who leaves, how right forecasts have been.
+"""Statistics for wait estimates: handling times, patience, and how accurate earlier forecasts were.
 
-It is part of the state (a rule may decide by an expected wait, so the same state must expect the same): events alone change
-it, in ``apply``; a snapshot keeps it; every figure is a whole number. Means are exponentially weighted: a sample counts for
-a 128th once there are so many, for more before.
+**Theory of operation.** The statistics are part of the workspace's state, because an entry rule may decide by an expected wait:
+the same state must give the same estimate. Therefore only events change them (in ``engine.events``), a snapshot contains them, and
+every figure is an integer. Means are exponentially weighted: a new sample counts for 1/128 once there are 128 samples, and for
+more before.
 
-**Calibration**, for each kind of contact (queue, channel, class, priority) and for the queue and channel as a whole: a factor
-that the answers have shown to be missing, and the five scores that bound the intervals. Each is moved a step up or down by
-every answer, so that in the long run the asked share of the answers lies below it, whatever the shape of the waits: online
-quantile tracking, as in I. Gibbs and E. Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021, and
-A. Angelopoulos, E. Candès and R. Tibshirani, "Conformal PID Control for Time Series Prediction", NeurIPS 2023.
+**Calibration** is kept for each kind of contact (queue, channel, priority class, priority) and for queue and channel as a
+whole. It consists of a factor on the expected wait and of five standard normal scores that bound the intervals. Every answer
+moves each of them a step up or down, so that in the long run the intended share of the answers lies below each bound, whatever
+the distribution of the waits. This is online quantile tracking, as in I. Gibbs and E. Candès, "Adaptive Conformal Inference
+Under Distribution Shift", NeurIPS 2021, and A. Angelopoulos, E. Candès and R. Tibshirani, "Conformal PID Control for Time
+Series Prediction", NeurIPS 2023.
 """
 
 from collections.abc import Collection
@@ -21,27 +23,27 @@ from router.model.forecasts import ForecastCounts
 from router.model.ids import ContactId, QueueId
 
 Kind: TypeAlias = tuple[QueueId, str, str]
-"""Queue, channel, and what further tells contacts apart: their class and priority, as ``kind_of`` writes it."""
+"""Queue, channel, and the text of ``forecast_kind`` that further distinguishes contacts by priority class and priority."""
 
-# What a policy's guess counts for, in samples.
+# Weight of the policy's ``expected_handle_s``, in samples.
 _PRIOR_WEIGHT: Final = 4
 _SHIFT: Final = 7
 WEIGHT_MAX: Final = 1 << _SHIFT
 _HALF: Final = WEIGHT_MAX >> 1
-# One conversation nobody hung up on must not spoil the mean: a sample counts for at most so many means.
+# A sample is limited to this multiple of the mean, so that one forgotten conversation does not spoil it.
 _SAMPLE_MAX: Final = 10
-# Waits are forgotten by a 256th with each new one. An hour of patience is assumed before anybody is seen to leave.
+# Each new wait discounts the sum of earlier ones by 1/256. Before any customer has left, a mean patience of one hour is assumed.
 _WAITS_SHIFT: Final = 8
 _PATIENCE_PRIOR_MS: Final = 3_600_000
 _MILLION: Final = 1_000_000
 
 LEVELS: Final = (50, 250, 750, 900, 950)
-"""The tracked quantiles, in thousandths."""
+"""Probabilities of the tracked quantiles, in thousandths."""
 SCORES: Final = (-1_644_854, -674_490, 674_490, 1_281_552, 1_644_854)
-"""Their standard normal scores, in millionths: where nothing has been learnt."""
+"""Standard normal scores of ``QUANTILE_LEVELS`` in millionths: the bounds of an uncalibrated interval."""
 _SCORE_MAX: Final = 6 * _MILLION
-# Steps, in millionths: large at first, then so small that a busy hour does not teach what only holds for that hour. Waits that
-# follow each other are alike, so larger steps run after them and make the intervals too narrow (measured on recorded days).
+# Step sizes in millionths: large at first, then small enough that one busy hour does not dominate. Consecutive waits are
+# correlated, so larger steps follow them too closely and make the intervals too narrow (measured on recorded days).
 _FACTOR_STEP, _FACTOR_STEP_MIN = 300_000, 3_000
 _SCORE_STEP_MIN: Final = 20_000
 _FACTOR_MIN, _FACTOR_MAX = _MILLION // 8, _MILLION * 8
@@ -49,32 +51,32 @@ _FACTOR_MIN, _FACTOR_MAX = _MILLION // 8, _MILLION * 8
 FORECASTS_PER_SECOND_MAX: Final = 5
 PENDING_MAX: Final = 10_000
 KINDS_MAX: Final = 64
-"""Kinds of contacts that a queue learns of apart; further ones share what is known of their channel."""
+"""Maximum number of kinds of contacts that a queue calibrates separately; further ones use the calibration of their channel."""
 _ENOUGH: Final = 30
-"""Answers from which on a kind goes by its own calibration."""
+"""Number of answers from which on a kind of contact uses its own calibration."""
 
 
 def kind_of(queue_id: QueueId, channel: str, strict_class: int, priority_s: int) -> Kind:
-    """The kind of contact that forecasts are calibrated by."""
+    """Return the kind of contact by which forecasts are calibrated."""
     return queue_id, channel, f"{channel}/{strict_class}/{priority_s}"
 
 
 class Pace(Struct, array_like=True, gc=False):
-    """How a queue's contacts of one channel are handled."""
+    """Handling and waiting statistics of a queue's contacts on one channel."""
 
     work_ms: int = 0
-    """Mean time from the answer until the capacity is given back: talk, hold, wrap-up."""
+    """Mean time from the answer until the capacity is released: talk, hold and wrap-up."""
     worked: int = 0
     ring_ms: int = 0
-    """Mean time from the offer to its accept."""
+    """Mean time from the offer to its acceptance."""
     rung: int = 0
     waited_ms: int = 0
-    """Time spent waiting by those whose waits are remembered…"""
+    """Discounted sum of waiting time, answered and abandoned."""
     left_u: int = 0
-    """…and how many of them left, in millionths."""
+    """Discounted number of customers who abandoned, in millionths."""
 
     def work(self, took_ms: int, guess_ms: int) -> None:
-        """An item of work is done."""
+        """Record that an assignment took this long; ``guess_ms`` is the policy's expectation, used for the first sample."""
         mean, count = self.work_ms, self.worked
         if count < WEIGHT_MAX:
             if not count:
@@ -89,7 +91,7 @@ class Pace(Struct, array_like=True, gc=False):
         self.worked = count + 1
 
     def ring(self, took_ms: int) -> None:
-        """An offer was accepted."""
+        """Record that an offer was accepted after ringing this long."""
         mean, count = self.ring_ms, self.rung
         if count < WEIGHT_MAX:
             self.ring_ms = _toward(mean, took_ms, count)
@@ -98,7 +100,10 @@ class Pace(Struct, array_like=True, gc=False):
             self.ring_ms = mean + (took_ms - mean + _HALF >> _SHIFT)
 
     def answer(self, rang_ms: int, waited_ms: int) -> None:
-        """``ring`` and ``wait`` of a customer who stayed, in one: it is what becomes of most contacts."""
+        """Record ring time and wait of an answered customer.
+
+        Same as ``record_ring`` and ``record_wait(abandoned=False)``, in one call because it is the most frequent case.
+        """
         if self.rung < WEIGHT_MAX:
             self.ring(rang_ms)
             self.wait(waited_ms, left=False)
@@ -111,7 +116,7 @@ class Pace(Struct, array_like=True, gc=False):
             self.left_u -= self.left_u >> _WAITS_SHIFT
 
     def wait(self, took_ms: int, *, left: bool) -> None:
-        """A wait is over."""
+        """Record the end of a wait; ``abandoned`` if the customer abandoned."""
         self.waited_ms += took_ms - (self.waited_ms >> _WAITS_SHIFT)
         if left:
             self.left_u += _MILLION
@@ -119,7 +124,7 @@ class Pace(Struct, array_like=True, gc=False):
             self.left_u -= self.left_u >> _WAITS_SHIFT
 
     def leaving(self) -> float:
-        """The rate at which one who waits leaves, per millisecond."""
+        """Return the abandon rate of a waiting customer, per millisecond."""
         return self.left_u / _MILLION / (self.waited_ms + _PATIENCE_PRIOR_MS)
 
 
@@ -129,15 +134,15 @@ def _toward(mean: int, value: int, count: int) -> int:
 
 
 class Calibration(Struct, array_like=True, gc=False):
-    """What the answers have shown to be wrong about forecasts of one kind."""
+    """Correction of the forecasts of one kind of contact, learned from the answers."""
 
     answers: int = 0
     factor_u: int = _MILLION
-    """By which expected waits are multiplied, in millionths: tracks the median."""
+    """Factor on expected waits in millionths; tracks the median."""
     scores_u: list[int] = field(default_factory=lambda: list(SCORES))
 
     def learn(self, mean_ms: int, shape: float, took_ms: int) -> None:
-        """An answer came after so long where this was expected."""
+        """Adjust factor and scores by one answer: ``mean_ms`` and ``shape`` were forecast, ``took_ms`` was the wait."""
         middle = self.factor_u * mean_ms * stretch(shape, 0.0)
         step = max(_FACTOR_STEP_MIN, _FACTOR_STEP // (self.answers + 8))
         move = self.factor_u * step // _MILLION
@@ -153,7 +158,7 @@ class Calibration(Struct, array_like=True, gc=False):
         self.answers += 1
 
     def bounds_ms(self, mean_ms: int, shape: float) -> list[int]:
-        """The 5 %, 25 %, 50 %, 75 %, 90 % and 95 % quantiles, never falling."""
+        """Return the 5 %, 25 %, 50 %, 75 %, 90 % and 95 % quantiles in milliseconds, in ascending order."""
         scores = [*self.scores_u[:2], 0, *self.scores_u[2:]]
         scale = self.factor_u * mean_ms / _MILLION
         return [round(scale * stretch(shape, s / _MILLION)) for s in sorted(scores)]
@@ -163,43 +168,44 @@ UNCALIBRATED: Final = Calibration()
 
 
 class Forecast(Struct, array_like=True, gc=False):
-    """What was said of a contact when it began to wait, until the wait is over."""
+    """The forecast recorded when a contact began to wait, kept until the wait is over."""
 
     at_ms: int
     kind: Kind
     mean_ms: int
     shape_u: int
-    """In millionths."""
+    """Shape of the gamma distribution, in millionths."""
     ring_ms: int
     bounds_ms: list[int]
-    """Calibrated, without the ringing."""
+    """Calibrated quantiles, without the ring time."""
 
 
 class Learned(Struct, array_like=True):
-    """All that has been learnt in one workspace."""
+    """All wait statistics of one workspace."""
 
     paces: dict[QueueId, dict[str, Pace]] = field(default_factory=dict)
     counts: dict[QueueId, ForecastCounts] = field(default_factory=dict)
     calibrations: dict[QueueId, dict[str, Calibration]] = field(default_factory=dict)
-    """By kind, and by channel alone."""
+    """By queue, then by kind of contact or by channel alone."""
     pending: dict[ContactId, Forecast] = field(default_factory=dict)
     second: int = 0
-    """The second in which ``in_second`` forecasts have been made."""
+    """The second, since the epoch, in which ``forecasts_in_second`` forecasts have been recorded."""
     in_second: int = 0
+    """Forecasts recorded in ``second``; limited by ``FORECASTS_PER_SECOND_MAX``."""
 
     def pace(self, queue_id: QueueId, channel: str) -> Pace:
-        """The pace of a queue and channel, begun if need be."""
+        """Return the statistics of a queue and channel, creating them if needed."""
         try:
             return self.paces[queue_id][channel]
         except KeyError:
             return self.paces.setdefault(queue_id, {}).setdefault(channel, Pace())
 
     def known_pace(self, queue_id: QueueId, channel: str) -> Pace | None:
-        """The same where there is one: asking changes nothing."""
+        """Return the statistics of a queue and channel, or none; never changes the state."""
         return self.paces.get(queue_id, {}).get(channel)
 
     def calibration(self, kind: Kind) -> Calibration:
-        """The kind's own once it has learnt enough, else that of its queue and channel."""
+        """Return the calibration of the kind of contact once it has enough answers, else that of its queue and channel."""
         known = self.calibrations.get(kind[0])
         if known is None:
             return UNCALIBRATED
@@ -209,13 +215,13 @@ class Learned(Struct, array_like=True):
         return known.get(kind[1], UNCALIBRATED)
 
     def has_turn(self, at_ms: int) -> bool:
-        """Whether one more forecast may be remembered now."""
+        """Return whether the limits allow one more forecast to be recorded now."""
         if self.in_second >= FORECASTS_PER_SECOND_MAX and at_ms // 1000 == self.second:
             return False
         return len(self.pending) < PENDING_MAX
 
     def remember(self, contact_id: ContactId, forecast: Forecast) -> None:
-        """A forecast has been made."""
+        """Record a forecast."""
         second = forecast.at_ms // 1000
         if second != self.second:
             self.second, self.in_second = second, 0
@@ -224,7 +230,7 @@ class Learned(Struct, array_like=True):
         self._counts(forecast).made += 1
 
     def answered(self, contact_id: ContactId, at_ms: int) -> None:
-        """An agent has it: how right was the forecast?"""
+        """Compare the forecast of an answered contact with its wait, and adjust the calibration."""
         forecast = self.pending.pop(contact_id, None)
         if forecast is None:
             return
@@ -253,7 +259,10 @@ class Learned(Struct, array_like=True):
             calibration.learn(forecast.mean_ms, shape, took_ms)
 
     def gave_up(self, contact_id: ContactId, *, left: bool) -> None:
-        """The wait ended otherwise: the customer left, or it was withdrawn or goes on elsewhere."""
+        """Drop the forecast of a contact whose wait ended without an answer.
+
+        ``abandoned``: the customer left; otherwise the contact was cancelled, expired or moved to another queue.
+        """
         forecast = self.pending.pop(contact_id, None)
         if forecast is None:
             return
@@ -271,7 +280,7 @@ class Learned(Struct, array_like=True):
         return counts
 
     def keep_queues(self, queue_ids: Collection[QueueId]) -> None:
-        """Forget queues that are no more."""
+        """Drop the statistics of all other queues, which the policy no longer has."""
         self.paces = {q: paces for q, paces in self.paces.items() if q in queue_ids}
         self.counts = {q: counts for q, counts in self.counts.items() if q in queue_ids}
         self.calibrations = {q: known for q, known in self.calibrations.items() if q in queue_ids}

@@ -1,6 +1,9 @@
-"""Who could ever take what, whatever everybody does now: by requirement class and profile, never by contact and agent.
+"""Skill coverage: which agent groups qualify for a requirement class, regardless of the agents' current state.
 
-The same rules as ``eligibility.lacks_qualification``, and beside them whether an item of the channel fits an agent at all.
+The rules are those of ``matching.eligibility``, plus one more: whether an item of the channel fits the capacity of an
+agent at all. Sets of agent groups are integers used as bit masks (bit i = group with index i), as in the index, so intersecting
+conditions is one operation on integers and the cost depends on the number of groups and requirement classes, not on the number of
+agents times contacts. All masks are computed once, when the object is made; it does not follow later changes of the state.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,21 +20,21 @@ _NO_SKILLS: Final[dict[str, int]] = {}
 
 
 class Reach:
-    """The agents as a whole, under the policy in force. Sets of profiles are bit masks, as in ``index.py``."""
+    """The agent groups of a workspace by skill, queue, attribute condition, channel and capacity, under the policy in force."""
 
     def __init__(self, state: RoutingState, policy: Policy) -> None:
         self.policy = policy
         self.channels = tuple(policy.channels)
         self.ready = 0
-        """Profiles with somebody who is READY, busy or not."""
+        """Mask of the groups with at least one READY agent, busy or free."""
         self.best_levels: dict[str, int] = {}
-        """By skill that the policy declares: the highest level that anybody has."""
+        """Highest level of each declared skill that any agent has."""
         self._index = state.index
         self._all = 0
         self._most_units: dict[int, int] = {}
-        """By profile: its members differ in units and in nothing else that counts here."""
+        """Largest capacity of a member, by group index. Members of a group differ in nothing else that matters here."""
         self._levels: dict[str, dict[int, int]] = {}
-        """By skill and level: the profiles with exactly that."""
+        """Masks of the groups that have exactly this level, by skill and level."""
         self._serving: dict[QueueId, int] = dict.fromkeys(policy.queues, 0)
         self._serving_all = 0
         self._open = dict.fromkeys(self.channels, 0)
@@ -49,7 +52,7 @@ class Reach:
             for name, queue in policy.queues.items()
             if queue.agents_when is not None
         }
-        """By queue with ``agents_when``: the profiles whose facts fit."""
+        """Masks of the groups that meet ``agents_when``, by queue that has such a condition."""
         self._bases = {
             (self._base[name], queue.agents_when): name for name, queue in policy.queues.items()
         }
@@ -77,13 +80,13 @@ class Reach:
                 if self.policy.channels[name].units <= self._most_units[profile.index]:
                     self._fitting[name] |= bit
 
-    # --- what agents are there for ----------------------------------------------------------------
+    # --- groups by requirement --------------------------------------------------------------------
     def base(self, queue_id: QueueId) -> Needs:
-        """What every contact of a declared queue requires at least."""
+        """Return the minimum requirement of every contact of a declared queue."""
         return self._base[queue_id]
 
     def qualified(self, queue_id: QueueId, channels: Sequence[str], needs: Needs) -> int:
-        """Profiles with the queue, the skills, and one of the channels."""
+        """Return the mask of the groups that have the queue, the skills and at least one of the channels."""
         return (
             self._with_skills(needs)
             & self._with_queue(queue_id)
@@ -92,7 +95,7 @@ class Reach:
         )
 
     def takers(self, queue_id: QueueId, channels: Sequence[str], needs: Needs) -> int:
-        """Those of them with somebody whom an item of one of these channels fits."""
+        """Return the mask of the qualified groups in which an item of one of these channels also fits an agent's capacity."""
         return (
             self._with_skills(needs)
             & self._with_queue(queue_id)
@@ -111,7 +114,7 @@ class Reach:
         return found
 
     def _fitting_facts(self, queue_id: QueueId) -> int:
-        """The profiles whose facts are what the queue asks for: all, where it asks for none."""
+        """Return the mask of the groups that meet the queue's ``agents_when``; all groups if it has none."""
         return self._factual.get(queue_id, self._all)
 
     def _with_skills(self, needs: Needs) -> int:
@@ -130,13 +133,14 @@ class Reach:
                 found |= mask
         return found
 
-    # --- what keeps everybody away ----------------------------------------------------------------
+    # --- unmet conditions -------------------------------------------------------------------------
     def lacks(
         self, queue_id: QueueId, channels: Sequence[str], needs: Needs
     ) -> tuple[tuple[Lack, ...], int]:
-        """What no agent has; where everything is had by somebody, what the nearest agents lack, and how many they are.
+        """Return the conditions that no agent meets, and 0.
 
-        Only where there are no ``takers``.
+        If each condition is met by some agent, return the conditions that the nearest agents miss, and the number of these
+        agents. Must only be called for a requirement without ``capable_groups``.
         """
         found: list[Lack] = []
         if not self._with_queue(queue_id):
@@ -174,12 +178,15 @@ class Reach:
                 has = self._most_units[profile.index]
                 found.append(self._capacity_lack(profile, has, channels))
             agents[tuple(found)] = agents.get(tuple(found), 0) + profile.agents
-        # What profiles are called depends on the order of their coming, so ties are broken by what is lacking.
+        # Group indexes depend on the order in which agents were added, so ties are broken by the conditions themselves.
         lacks = min(agents, key=lambda lacks: (-agents[lacks], str(lacks)))
         return lacks, agents[lacks]
 
     def _lacking_fewest(self, queue_id: QueueId, channels: Sequence[str], needs: Needs) -> int:
-        """The profiles that miss the smallest number of conditions: of all, those who miss none, one, two…"""
+        """Return the mask of the groups that miss the smallest number of conditions.
+
+        ``missing[n]`` is the mask of the groups that miss exactly n of the conditions seen so far.
+        """
         conditions = [self._with_level(skill, level) for skill, level in needs]
         conditions += [self._with_queue(queue_id), _any_of(self._fitting, channels)]
         conditions.append(self._fitting_facts(queue_id))
@@ -191,7 +198,10 @@ class Reach:
         return next(mask for mask in missing if mask)
 
     def agent_lacks(self, agent: Agent) -> tuple[Lack, ...]:
-        """What keeps every contact of every queue from him; empty = there is something he could take."""
+        """Return the conditions that keep this agent from every contact of every queue.
+
+        Empty if there is any contact that the agent could take.
+        """
         profile = _profile_of(agent)
         if profile.index not in self._agent_lacks:
             self._agent_lacks[profile.index] = self._profile_lacks(profile)

@@ -1,4 +1,8 @@
-"""Records to views: what the world may see of the state."""
+"""Views: read-only answers of the API, built from the records of the state.
+
+Each function copies what a client may see of one record into a struct of ``router.model.views``. Lists use the short form; a
+single contact or queue also gets its expected wait, which is too expensive to compute for every row of a list.
+"""
 
 from copy import copy
 
@@ -29,7 +33,7 @@ from router.model.views import (
 
 
 def offer_view(state: RoutingState, offer: Offer) -> OfferView:
-    """A pending offer with the contact's facts."""
+    """Return the view of a pending offer, with the attributes of its contact."""
     contact = state.contacts[offer.contact_id]
     return OfferView(
         offer_id=offer.offer_id,
@@ -54,7 +58,7 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
 
 
 def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
-    """Work in hand, with the contact's facts while they are kept."""
+    """Return the view of an assignment, with the attributes of its contact while the contact is kept."""
     contact = state.contacts.get(work.contact_id)
     interrupted = work.holds and state.index.is_interrupted(work.agent_id, work.channel)
     return AssignmentView(
@@ -83,7 +87,10 @@ def assignment_view(state: RoutingState, work: Assignment) -> AssignmentView:
 def _members(
     state: RoutingState, work: Assignment, contact: Contact | None
 ) -> dict[AgentId, AssignmentRole]:
-    """Everybody in the conversation that this work is part of; nobody where its owner is alone, or for who has left it."""
+    """Return the agents of the conversation that this assignment is part of, by role.
+
+    Empty if the owner is alone, or if this agent has left the conversation.
+    """
     if contact is None or not contact.parties:
         return {}
     is_in_it = work.assignment_id in (contact.assignment_id, *contact.parties)
@@ -104,7 +111,7 @@ def _participants(state: RoutingState, contact: Contact) -> tuple[ParticipantVie
 
 
 def contact_view(state: RoutingState, contact: Contact) -> ContactView:
-    """A contact, live or ended."""
+    """Return the view of a live or ended contact, without its expected wait."""
     return ContactView(
         contact_id=contact.contact_id,
         state=contact.state,
@@ -151,7 +158,7 @@ def _is_parked(state: RoutingState, contact: Contact) -> bool:
 
 
 def callback_view(callback: Callback) -> CallbackView:
-    """What makes a contact a callback."""
+    """Return the callback part of a contact's view."""
     return CallbackView(
         mode=callback.mode,
         phase=callback.phase,
@@ -164,7 +171,7 @@ def callback_view(callback: Callback) -> CallbackView:
 
 
 def one_contact_view(state: RoutingState, contact: Contact) -> ContactView:
-    """A contact that was asked for by itself: with its expected wait while it waits."""
+    """Return the view of a single contact, with its expected wait while it is queued or offered."""
     view = contact_view(state, contact)
     if contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED:
         view = structs.replace(view, expected_wait=expected_wait(state, contact))
@@ -180,13 +187,13 @@ def _req(state: RoutingState, contact: Contact) -> str:
 
 
 def plan_name(state: RoutingState, contact: Contact) -> str | None:
-    """The plan that the contact goes through: its own or the queue's."""
+    """Return the plan that the contact follows: its own, or that of its queue."""
     name = contact.plan or state.queue_policy(contact.queue_id).plan
     return name if state.policy is not None and name in state.policy.plans else None
 
 
 def position(state: RoutingState, contact: Contact) -> int | None:
-    """1 = next, among those waiting in its queue whatever they require."""
+    """Return the contact's position among all that wait in its queue, 1 = next; none if it does not wait."""
     if not contact.key or contact.line is None:
         return None
     place = contact.line.place_of(contact)
@@ -196,7 +203,7 @@ def position(state: RoutingState, contact: Contact) -> int | None:
 
 
 def agent_view(state: RoutingState, agent: Agent) -> AgentView:
-    """An agent with the items that use his capacity."""
+    """Return the view of an agent, with the offers and assignments that use capacity."""
     return AgentView(
         agent_id=agent.agent_id,
         state=agent.state,
@@ -223,7 +230,10 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
 
 
 def queue_view(state: RoutingState, queue_id: str) -> QueueView:
-    """A queue now. Agents are counted by profile: it grows with the agents who are free, not with all there are."""
+    """Return the current figures of a queue.
+
+    Agents are counted by agent group, so the cost grows with the number of free agents, not with the number of all agents.
+    """
     tally = state.tally(queue_id)
     lines = state.index.queue_lines.get(queue_id, [])
     heads = [first.queued_at_ms for line in lines if (first := line.first_come()) is not None]
@@ -251,7 +261,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
 
 
 def one_queue_view(state: RoutingState, queue_id: str) -> QueueView:
-    """A queue that was asked for by itself: with what a newcomer has to expect, and how good forecasts have been."""
+    """Return the view of a single queue, with the expected wait of a new contact and the accuracy of earlier forecasts."""
     counts = state.learned.counts.get(queue_id)
     return structs.replace(
         queue_view(state, queue_id),
@@ -261,7 +271,7 @@ def one_queue_view(state: RoutingState, queue_id: str) -> QueueView:
 
 
 def _available(index: Index, by_channel: dict[int, int]) -> int:
-    """Agents with room for one of these channels, each counted once."""
+    """Return how many agents can take an item of one of these channels; each agent counts once."""
     if len(by_channel) == 1:
         ((i, mask),) = by_channel.items()
         return sum(len(profile.idle[i]) for profile in index.profiles_in(mask))
@@ -275,7 +285,7 @@ def _available(index: Index, by_channel: dict[int, int]) -> int:
 
 
 def workspace_view(state: RoutingState) -> WorkspaceView:
-    """Everything in figures."""
+    """Return the totals of the workspace and the view of every queue."""
     counts = state.counts
     by_state = dict.fromkeys((str(s) for s in AgentState), 0)
     for agent in state.agents.values():
@@ -294,7 +304,7 @@ def workspace_view(state: RoutingState) -> WorkspaceView:
 
 
 def rules_view(state: RoutingState) -> RulesView:
-    """The entry rules of the policy in force and what they have done under it."""
+    """Return the entry rules of the policy in force, with how often each matched or failed under it."""
     counts = state.rule_counts
     entry = state.policy.entry if state.policy else ()
     return RulesView(

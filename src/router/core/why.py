@@ -1,4 +1,8 @@
-"""Why: the answer to "why is it waiting?" and "why not me?", by ``eligibility.py``, to which the indexes are held."""
+"""Explain why a contact waits, and why an agent does or does not get it.
+
+The answers come from ``eligibility.py``, the slow reading of the rules to which the tests hold the indexes. The cost of
+explaining a contact grows with the number of all agents, so it is computed on request only.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +19,7 @@ _AGENTS_SHOWN_MAX = 100
 
 
 def why_agent(state: RoutingState, contact: Contact, agent: Agent) -> AgentWhy:
-    """Why this agent does or does not get this contact."""
+    """Return the conditions that keep this agent from this contact; none means that the agent could take it now."""
     found = lacks(state, agent, contact, state.at_ms)
     if not contact.key:
         found.append(Lack(code="not_waiting"))
@@ -29,7 +33,7 @@ def why_agent(state: RoutingState, contact: Contact, agent: Agent) -> AgentWhy:
 
 
 def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
-    """Why the contact is where it is."""
+    """Return why the contact is in its present state, which agents qualify for it, and what changes next without a command."""
     view = contact_view(state, contact)
     if contact.state.is_terminal:
         return ContactWhy(
@@ -77,7 +81,7 @@ def why_contact(state: RoutingState, contact: Contact) -> ContactWhy:
 
 
 def _chosen(state: RoutingState, contact: Contact) -> Iterator[Chosen]:
-    """Who has it or may take it, and why it came to him."""
+    """Yield the agents who have the contact or an offer of it, each with the rule by which the agent was selected."""
     work = state.assignments.get(contact.assignment_id or "")
     if work is not None:
         yield Chosen(
@@ -121,14 +125,14 @@ def _stays(state: RoutingState, contact: Contact) -> bool:
 
 
 def hops_used_up(state: RoutingState, contact: Contact) -> bool:
-    """Whether it may overflow no more."""
+    """Return whether the contact has overflowed as often as the policy allows."""
     return state.policy is not None and contact.hops >= state.policy.overflow_hops_max
 
 
 def _next_change(
     state: RoutingState, contact: Contact, able: list[AgentWhy]
 ) -> tuple[int, str] | None:
-    """The next moment at which time alone changes something for this contact."""
+    """Return the next point in time at which a deadline changes something for this contact, and the kind of that deadline."""
     moments: list[tuple[int, str]] = []
     hours = state.hours.get(contact.queue_id) if contact.held else None
     if hours is not None and hours.changes_at_ms is not None:
@@ -155,7 +159,7 @@ def _next_change(
 
 
 def _step_why(state: RoutingState, contact: Contact, number: int) -> StepWhy | None:
-    """What a step of its plan asks for, and of how many; none: there is no such step."""
+    """Return the requirement of a step of the contact's plan and how many agents meet it; none if there is no such step."""
     policy = state.policy
     if policy is None or contact.state is ContactState.ASSIGNED:
         return None

@@ -1,4 +1,4 @@
-"""What is lacking, in words."""
+"""Texts for unmet conditions, as used in the messages of findings."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,11 @@ from router.model.views import Lack
 
 
 def lacking(lacks: Sequence[Lack], nearest_agents: int = 0) -> str:
-    """``nobody has the skill loans; …``, or with ``nearest_agents`` what so many lack: ``2 agents lack the queue``."""
+    """Return the unmet conditions as text.
+
+    Without ``nearest_agents`` the conditions are those that no agent meets (``no agent has the skill loans; …``); with it they
+    are what that many agents lack (``2 agents lack the queue``).
+    """
     if not nearest_agents:
         return "; ".join(_of_all(lack) for lack in lacks) or "there are no agents"
     agents = "1 agent lacks" if nearest_agents == 1 else f"{nearest_agents:,} agents lack"
@@ -20,13 +24,13 @@ def _of_all(lack: Lack) -> str:
         case "facts":
             return "nobody's facts are what the queue asks for (agents_when)"
         case "skill":
-            return f"nobody has the skill {lack.skill}"
+            return f"no agent has the skill {lack.skill}"
         case "level":
-            return f"nobody has {lack.skill} {lack.needs}, the best is {lack.has}"
+            return f"no agent has {lack.skill} {lack.needs}, the highest level is {lack.has}"
         case "capacity":
-            return f"one item takes {lack.needs} units, the most that an agent has is {lack.has}"
+            return f"one item uses {lack.needs} units, but no agent has more than {lack.has}"
         case _:
-            return f"{_channel(lack)} is taken from all agents"
+            return f"{_channel(lack)} is disabled for all agents"
 
 
 def _of_some(lack: Lack) -> str:

@@ -1,1 +1,1 @@
-"""What operations see: logs with fields, and metrics that are folds over published events. Nobody calls it to decide anything."""
+"""Telemetry: structured logs, and metrics computed from published events. Nothing depends on it to make a decision."""

@@ -1,8 +1,8 @@
-"""The centre's figures as metrics: contacts, offers, waits, agents, by workspace and queue. All of them folds over the journal.
+"""Workspace metrics: contacts, offers, waits and agents by workspace and queue, computed from the journal's events.
 
-So they survive a restart: the counters go on where the journal ends (I41). A sample is taken on the event loop, as plain
-numbers; it becomes text in a thread. Labels are names that policies and settings gave; what goes beyond the cap counts
-under ``other``.
+The counters survive a restart, because they continue where the journal ends (I41). A sample is taken on the event loop, as
+plain numbers; a thread formats it as text. Labels are names from policies and settings; names beyond the configured limit are
+counted together under ``other``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ from router.stats.waiting import BOUNDS_MS, Waits
 from router.telemetry.forecasts import forecast_families
 
 OTHER: Final = "other"
-# Bounds of the meters' own buckets, so nothing is interpolated; every third or so, so that 500 queues stay bearable.
+# A subset of the bounds of the statistics' own buckets: nothing is interpolated, and 500 queues still fit on one page.
 _BOUNDS_MS: Final = (
     100, 200, 501, 1_000, 2_000, 5_010, 10_000, 20_000, 31_600, 63_100, 100_000, 200_000,
     316_000, 631_000, 1_000_000, 2_000_000, 5_010_000, 10_000_000,
@@ -32,11 +32,11 @@ _OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
 
 
 QueueForecasts: TypeAlias = tuple[ForecastCounts, int | None]
-"""What became of a queue's forecasts, and the median wait that a newcomer has to expect, in milliseconds."""
+"""Outcomes of a queue's forecasts, and the median expected wait of a new contact in milliseconds."""
 
 
 class QueueSample(Struct):
-    """One queue's counters, or those of all queues beyond the cap together."""
+    """Counters of one queue, or of all queues beyond the label limit together."""
 
     waiting: int = 0
     offered: int = 0
@@ -57,14 +57,14 @@ class QueueSample(Struct):
     wait_sum_ms: int = 0
     forecasts: ForecastCounts = field(default_factory=ForecastCounts)
     expected_wait_ms: int | None = None
-    """Of a newcomer; none for several queues together."""
+    """Median expected wait of a new contact; none for several queues together."""
 
     def add(self, other: "QueueSample") -> None:
-        """Count the other's numbers in."""
+        """Add the numbers of another sample."""
         for name in self.__struct_fields__:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if isinstance(mine, int):
-                setattr(self, name, mine + theirs)
+            own, added = getattr(self, name), getattr(other, name)
+            if isinstance(own, int):
+                setattr(self, name, own + added)
         for name in CallbackCounts.__struct_fields__:
             total = getattr(self.callback_attempts, name) + getattr(other.callback_attempts, name)
             setattr(self.callback_attempts, name, total)
@@ -80,7 +80,7 @@ class QueueSample(Struct):
 
 
 class WorkspaceSample(Struct):
-    """One workspace's counters, as of one event."""
+    """Counters of one workspace as of one event."""
 
     workspace: str
     seq: int
@@ -88,11 +88,11 @@ class WorkspaceSample(Struct):
     agents: dict[str, int]
     queues: dict[str, QueueSample]
     rules: dict[str, RuleMeter] = field(default_factory=dict)
-    """By entry rule of the policy in force; those beyond the cap together."""
+    """By entry rule of the policy in force; rules beyond the label limit are counted together."""
 
 
 class LabelCap:
-    """Which names are labels of their own: the first so many that come, for as long as the process lives."""
+    """Limit on label values: the first names up to the limit get labels of their own for the lifetime of the process."""
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
@@ -100,11 +100,11 @@ class LabelCap:
 
     @property
     def count_max(self) -> int:
-        """How many there may be."""
+        """Maximum number of names."""
         return self._count_max
 
     def label(self, workspace: str, name: str) -> str:
-        """The name, or ``other``."""
+        """Return the name, or ``other`` if the limit has been reached."""
         key = (workspace, name)
         if key not in self._known:
             if len(self._known) >= self._count_max:
@@ -120,34 +120,35 @@ def sample(
     cap: LabelCap,
     forecasts: "Mapping[str, QueueForecasts] | None" = None,
 ) -> WorkspaceSample:
-    """The workspace's numbers now. On the event loop; no await in it, so they all belong to one event.
+    """Return the workspace's present numbers.
 
-    ``forecasts``: what the core says of its own, by queue; it may be a few events younger or older.
+    Runs on the event loop without await, so all numbers are as of one event. ``forecasts`` are the engine's counts by queue;
+    they may be a few events older or newer.
     """
     queues: dict[str, QueueSample] = {}
     for queue_id in meters.queue_ids():
         taken = _queue(meters, queue_id, now_ms)
-        foreseen = forecasts.get(queue_id) if forecasts else None
-        if foreseen is not None:
-            taken.forecasts, taken.expected_wait_ms = foreseen
+        queue_forecasts = forecasts.get(queue_id) if forecasts else None
+        if queue_forecasts is not None:
+            taken.forecasts, taken.expected_wait_ms = queue_forecasts
         label = cap.label(workspace, queue_id)
         if label in queues:
             queues[label].add(taken)
         else:
             queues[label] = taken
-    whole = meters.workspace_figures(now_ms)
+    totals = meters.workspace_figures(now_ms)
     return WorkspaceSample(
         workspace=workspace,
         seq=meters.seq,
-        counts=whole.counts,
-        agents=whole.agents_by_activity,
+        counts=totals.counts,
+        agents=totals.agents_by_activity,
         queues=queues,
         rules=_rules(meters, cap.count_max),
     )
 
 
 def _rules(meters: Meters, cap: int) -> dict[str, RuleMeter]:
-    """The first rules by name: a policy may declare more than a page should have labels."""
+    """Return the counts of the first rules by name; a policy may declare more rules than a page should have labels."""
     found: dict[str, RuleMeter] = {}
     for place, (name, meter) in enumerate(meters.rules().items()):
         label = name if place < cap else OTHER
@@ -184,7 +185,7 @@ def _queue(meters: Meters, queue_id: str, now_ms: int) -> QueueSample:
 
 
 def families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
-    """The samples as metric families. In a thread: many queues take a while."""
+    """Yield the samples as metric families. Runs in a thread, as many queues take time."""
     samples = list(samples)
     yield from _workspace_families(samples)
     yield from _queue_families(samples)
@@ -201,16 +202,16 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         "router_contacts_submitted", "Contacts submitted.", labels=("workspace",)
     )
     ended = CounterMetricFamily(
-        "router_contacts_ended", "Contacts by their end.", labels=("workspace", "end")
+        "router_contacts_ended", "Ended contacts by outcome.", labels=("workspace", "end")
     )
     live = GaugeMetricFamily(
         "router_contacts_live", "Live contacts by state.", labels=("workspace", "state")
     )
     agents = GaugeMetricFamily(
-        "router_agents", "Agents by what they do.", labels=("workspace", "activity")
+        "router_agents", "Agents by activity.", labels=("workspace", "activity")
     )
     seq = GaugeMetricFamily(
-        "router_event_seq", "The number of the newest durable event.", labels=("workspace",)
+        "router_event_seq", "Sequence number of the newest durable event.", labels=("workspace",)
     )
     for one in samples:
         counts = one.counts
@@ -228,7 +229,7 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
 def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     rules = CounterMetricFamily(
         "router_entry_rule_contacts",
-        "Contacts that an entry rule decided for, or failed for, under the policy in force.",
+        "Contacts that an entry rule matched, or failed for, under the policy in force.",
         labels=("workspace", "rule", "outcome"),
     )
     for one in samples:
@@ -242,7 +243,7 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     by_queue = ("workspace", "queue")
     contacts = CounterMetricFamily(
         "router_queue_contacts",
-        "Contacts of a queue by what became of their wait.",
+        "Contacts of a queue by the outcome of their wait.",
         labels=(*by_queue, "outcome"),
     )
     live = GaugeMetricFamily(
@@ -250,12 +251,12 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     )
     callbacks = CounterMetricFamily(
         "router_callbacks",
-        "Callbacks asked for and given up; attempts begun, connected and failed.",
+        "Callbacks requested and given up; attempts started, connected and failed.",
         labels=(*by_queue, "outcome"),
     )
-    offers = CounterMetricFamily("router_offers", "Offers by their end.", labels=(*by_queue, "end"))
+    offers = CounterMetricFamily("router_offers", "Offers by outcome.", labels=(*by_queue, "end"))
     waits = HistogramMetricFamily(
-        "router_answered_wait_seconds", "Waits of those who were answered.", labels=by_queue
+        "router_answered_wait_seconds", "Waits of answered contacts.", labels=by_queue
     )
     level = GaugeMetricFamily(
         "router_service_level_ratio",
@@ -297,7 +298,7 @@ _OUTCOMES: Final = (
 
 
 def _cumulated(buckets: list[int]) -> list[tuple[str, float]]:
-    """Counts below each bound, as the format wants them."""
+    """Return cumulative counts by upper bound, as the Prometheus text format requires."""
     found: list[tuple[str, float]] = []
     running, place = 0, 0
     for bound_ms, index in zip(_BOUNDS_MS, _INDEXES, strict=True):

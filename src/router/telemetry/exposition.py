@@ -1,4 +1,4 @@
-"""The metrics page: samples taken on the event loop, text made in a thread, so a large centre does not hold the loop up."""
+"""Metrics page: samples are taken on the event loop and formatted in a thread, so a large workspace does not block the loop."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ AskForecasts: TypeAlias = Callable[[str], Awaitable[Mapping[str, QueueForecasts]
 
 
 class Exposition:
-    """Makes the page."""
+    """The metrics page in the Prometheus text format."""
 
     def __init__(
         self,
@@ -37,39 +37,42 @@ class Exposition:
         label_sets_max: int,
         forecasts: AskForecasts | None = None,
     ) -> None:
-        """``forecasts``: asks the core what has become of them; it gives nothing where it cannot answer now."""
+        """Make the page of these workspaces.
+
+        ``forecasts`` queries the engine for a workspace's forecast counts; it returns none if the engine cannot answer now.
+        """
         self._forecasts = forecasts
         self._process = process
         self._meters = meters
         self._cap = LabelCap(label_sets_max)
-        # Two pages at once would only be twice the work.
+        # Concurrent requests are rendered one after the other.
         self._turn = asyncio.Lock()
 
     async def page(self) -> bytes:
-        """The page as it is now."""
+        """Return the page as of now."""
         async with self._turn:
-            taken: list[WorkspaceSample] = []
+            samples: list[WorkspaceSample] = []
             for workspace, meters in list(self._meters.items()):
-                foreseen = await self._forecasts(workspace) if self._forecasts else None
+                queue_forecasts = await self._forecasts(workspace) if self._forecasts else None
                 now_ms = int(time.time() * 1000)
-                taken.append(sample(workspace, meters, now_ms, self._cap, foreseen))
+                samples.append(sample(workspace, meters, now_ms, self._cap, queue_forecasts))
                 await asyncio.sleep(0)
-            return await asyncio.to_thread(_render, self._process.registry, taken)
+            return await asyncio.to_thread(_render, self._process.registry, samples)
 
 
-def _render(registry: CollectorRegistry, taken: list[WorkspaceSample]) -> bytes:
-    centre = CollectorRegistry()
-    centre.register(_Families(taken))
-    return generate_latest(centre) + generate_latest(registry)
+def _render(registry: CollectorRegistry, samples: list[WorkspaceSample]) -> bytes:
+    workspaces = CollectorRegistry()
+    workspaces.register(_Families(samples))
+    return generate_latest(workspaces) + generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, taken: Iterable[WorkspaceSample]) -> None:
-        self._taken = list(taken)
+    def __init__(self, samples: Iterable[WorkspaceSample]) -> None:
+        self._samples = list(samples)
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: the families are made when they are collected."""
+        """Return nothing: the families are made when they are collected."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        return families(self._taken)
+        return families(self._samples)

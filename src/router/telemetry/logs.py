@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line on standard error, fixed text, data in fields, a stable ``action`` key.
+"""Structured logs: one JSON object per line on standard error, with a fixed text, data in fields and a stable ``action`` key.
 
-Ids only: no address, no query, no body, no personal data. Characters that a terminal would obey are escaped, so nobody writes
-lines of his own into the log.
+Fields contain ids only: no addresses, queries, bodies or personal data. Characters that a terminal would interpret are escaped,
+so logged data cannot forge log lines.
 """
 
 import logging
@@ -20,7 +20,7 @@ _encoder: Final = msgspec.json.Encoder(enc_hook=lambda value: f"<{type(value).__
 
 
 def configure_logs(level: str = "info", *, stream: TextIO | None = None) -> None:
-    """Set up the logs of the whole process, those of libraries included. Repeating it replaces the set-up."""
+    """Set up logging of the whole process, libraries included. A repeated call replaces the earlier set-up."""
     out = stream if stream is not None else sys.stderr
     structlog.configure(
         processors=[
@@ -44,7 +44,7 @@ def configure_logs(level: str = "info", *, stream: TextIO | None = None) -> None
 
 
 def render(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> str:
-    """One line. A value that is no JSON is replaced by the name of its type."""
+    """Return the fields as one JSON line; a value that JSON cannot represent is replaced by the name of its type."""
     return _line(fields)
 
 
@@ -57,7 +57,7 @@ def _line(fields: Mapping[str, Any]) -> str:
 
 
 class _LibraryLines(logging.Formatter):
-    """Lines of libraries in the same shape."""
+    """Formats records of libraries in the same way."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {

@@ -1,6 +1,6 @@
-"""What the process counts of itself: requests, refusals, sockets, the loop's delay, commits. Gone with the process.
+"""Process metrics: requests, refusals, sockets, event loop delay and commit times. They start at zero with the process.
 
-Figures of the centre (contacts, offers, agents) are not here: they are folds over events and come from the meters.
+Metrics of contacts, offers and agents are not here: they are computed from events (``workspace_metrics.py``).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _LAG_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 
 class ProcessMeters:
-    """Counters of this process. Labels are names out of our own tables, so there are few."""
+    """Metrics of this process. Label values come from fixed tables, so their number is bounded."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -38,72 +38,72 @@ class ProcessMeters:
         )
         self.problems = Counter(
             "router_http_problems",
-            "Problem documents by code; refusals have the names of their codes.",
+            "Problem documents by code; refusals have the code of the refusal.",
             ("code",),
             registry=self.registry,
         )
         self.auth_failures = Counter(
             "router_auth_failures",
-            "Credentials that were not valid, by the check that failed.",
+            "Invalid credentials by the check that failed.",
             ("check",),
             registry=self.registry,
         )
         self.commit_seconds = Histogram(
             "router_commit_seconds",
-            "Time that a batch of records took to become durable.",
+            "Time until a batch of records was durable.",
             buckets=_COMMIT_BUCKETS_S,
             registry=self.registry,
         )
         self.loop_lag_seconds = Histogram(
             "router_loop_lag_seconds",
-            "Delay of the event loop, measured all the time.",
+            "Delay of the event loop, measured continuously.",
             buckets=_LAG_BUCKETS_S,
             registry=self.registry,
         )
         Gauge(
-            "router_build_info", "The version that runs.", ("version",), registry=self.registry
+            "router_build_info", "Version of the router.", ("version",), registry=self.registry
         ).labels(__version__).set(1)
 
-        # Looking a child up by its labels costs more than counting.
+        # Cached, because looking up a child by its labels costs more than counting.
         self._requests: dict[tuple[str, int], Counter] = {}
         self._request_seconds: dict[str, Histogram] = {}
 
     def count_request(self, operation: str, status: int) -> None:
-        """One more HTTP request was answered."""
+        """Count an HTTP request that was answered."""
         child = self._requests.get((operation, status))
         if child is None:
             child = self._requests[operation, status] = self.requests.labels(operation, str(status))
         child.inc()
 
     def time_request(self, operation: str, seconds: float) -> None:
-        """An HTTP request took so long."""
+        """Observe the duration of an HTTP request."""
         child = self._request_seconds.get(operation)
         if child is None:
             child = self._request_seconds[operation] = self.request_seconds.labels(operation)
         child.observe(seconds)
 
     def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """A gauge that is read when the page is asked for. ``read`` must be safe to call from another thread."""
+        """Add a gauge whose value is read when the page is rendered; ``read`` must be safe to call from another thread."""
         Gauge(name, help_text, registry=self.registry).set_function(read)
 
     def counter(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """Likewise a counter, without its ``_total``."""
+        """Add a counter likewise; ``name`` is without the suffix ``_total``."""
         self.registry.register(_ReadCounter(name, help_text, read))
 
 
 class _ReadCounter(Collector):
-    """A counter that somebody else keeps."""
+    """A counter whose value is kept elsewhere."""
 
     def __init__(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         self._name, self._help, self._read = name, help_text, read
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Its value now."""
+        """Yield the present value."""
         yield CounterMetricFamily(self._name, self._help, value=self._read())
 
 
 async def measure_loop_lag(meters: ProcessMeters, interval_ms: int) -> None:
-    """Measure for ever how late the loop wakes a sleeper."""
+    """Measure how late the event loop wakes a sleeping task, until cancelled."""
     loop = asyncio.get_running_loop()
     interval_s = interval_ms / 1000
     while True:

@@ -1,4 +1,4 @@
-"""What shadow policies find, as metrics and log lines. The figures begin anew with the process and with each shadow policy."""
+"""Metrics and log lines of shadow policies. The figures restart with the process and with each new shadow policy."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,41 +18,41 @@ _log: Final = structlog.get_logger("router.shadow")
 
 
 class ShadowFamilies(Collector):
-    """Counters by workspace; only those of workspaces that have a shadow."""
+    """Shadow counters by workspace, for the workspaces that have a shadow policy."""
 
     def __init__(
         self,
         registry: CollectorRegistry,
         read: Callable[[], Mapping[WorkspaceId, ShadowReport]],
     ) -> None:
-        """``read`` must be safe to call from another thread."""
+        """Register the collector; ``read`` must be safe to call from another thread."""
         self._read = read
         registry.register(self)
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: the families are made when they are collected."""
+        """Return nothing: the families are made when they are collected."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """The families."""
+        """Yield the metric families."""
         offers = CounterMetricFamily(
             "router_shadow_offers",
-            "Offers that the shadow policy was held against, by its verdict.",
+            "Offers compared with the shadow policy, by verdict.",
             labels=("workspace", "verdict"),
         )
         differences = CounterMetricFamily(
             "router_shadow_differences",
-            "Decisions that the shadow policy would have made otherwise, by kind.",
+            "Decisions that the shadow policy would have made differently, by kind.",
             labels=("workspace", "kind"),
         )
         missed = CounterMetricFamily(
             "router_shadow_events_missed",
-            "Events that the shadow has skipped because it could not keep up.",
+            "Events that the shadow skipped because it could not keep up.",
             labels=("workspace",),
         )
         following = GaugeMetricFamily(
             "router_shadow_following",
-            "1: the shadow follows; 0: it has stopped or begins anew.",
+            "1: the shadow is active; 0: it has stopped or is restarting.",
             labels=("workspace",),
         )
         for workspace, report in self._read().items():
@@ -73,7 +73,7 @@ class ShadowFamilies(Collector):
 
 
 class ShadowLog:
-    """A line for each difference, ids alone, so many a second at most; what is left out is said with the next line."""
+    """Logs one line per difference, with ids only, up to a rate limit; the next line reports how many were omitted."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -82,7 +82,7 @@ class ShadowLog:
         self._left_out = 0
 
     def differs(self, workspace: WorkspaceId, difference: Difference) -> None:
-        """One difference."""
+        """Log a difference."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._lines = second, 0
@@ -92,7 +92,7 @@ class ShadowLog:
         self._lines += 1
         left_out, self._left_out = self._left_out, 0
         _log.info(
-            "the shadow policy would have decided otherwise",
+            "the shadow policy would have decided differently",
             action="shadow_differs",
             workspace=workspace,
             kind=difference.kind.value,
@@ -108,18 +108,18 @@ class ShadowLog:
         )
 
     def failed(self, workspace: WorkspaceId, error: Exception) -> None:
-        """A shadow has stopped because of this."""
+        """Log that a shadow has stopped because of an error."""
         _log.error(
-            "the shadow policy has stopped; routing goes on",
+            "the shadow policy has stopped; routing continues",
             action="shadow_failed",
             workspace=workspace,
             exc_info=error,
         )
 
     def lagged(self, workspace: WorkspaceId, events_missed: int) -> None:
-        """A shadow has skipped so many events."""
+        """Log that a shadow has skipped events."""
         _log.warning(
-            "the shadow policy could not keep up and begins anew",
+            "the shadow policy could not keep up and restarts from the live state",
             action="shadow_lagged",
             workspace=workspace,
             events_missed=events_missed,

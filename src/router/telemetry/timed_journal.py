@@ -1,4 +1,4 @@
-"""A journal that measures how long each batch takes to become durable, and passes everything on."""
+"""A journal that measures how long each batch takes to become durable and delegates everything to another journal."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,42 +10,42 @@ from router.model.ids import WorkspaceId
 
 
 class TimedJournal:
-    """A ``Journal`` around another one."""
+    """A ``Journal`` that wraps another one and observes its commit times."""
 
     def __init__(self, journal: Journal, seconds: Histogram) -> None:
         self._journal = journal
         self._seconds = seconds
 
     async def open(self) -> Sequence[WorkspaceHistory]:
-        """Pass on."""
+        """Delegate."""
         return await self._journal.open()
 
     async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
-        """Pass on."""
+        """Delegate."""
         return await self._journal.create_workspace(workspace)
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
-        """Pass on."""
+        """Delegate."""
         return self._journal.replay(workspace, after_seq=after_seq)
 
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
-        """Pass on."""
+        """Delegate."""
         return await self._journal.read(workspace, after_seq=after_seq, limit=limit)
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
-        """Pass on, and measure."""
+        """Delegate, and observe the duration."""
         began_s = time.perf_counter()
         await self._journal.append(batch)
         self._seconds.observe(time.perf_counter() - began_s)
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
-        """Pass on."""
+        """Delegate."""
         await self._journal.save_snapshot(workspace, snapshot)
 
     async def tend(self) -> None:
-        """Pass on."""
+        """Delegate."""
         await self._journal.tend()
 
     async def close(self) -> None:
-        """Pass on."""
+        """Delegate."""
         await self._journal.close()

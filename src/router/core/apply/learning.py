@@ -1,6 +1,7 @@
-"""What events teach about waits and work (``pace.py``): the other event handlers say what has just ended. Decides nothing.
+"""Update the wait statistics (``statistics.py``) from events.
 
-On the path of every contact, so the usual case is spelled out here.
+The event handlers call these functions *before* they change the record, as the record still holds when the wait or the ringing
+began. Nothing here decides anything. The functions run for every contact, so their most frequent case avoids calls.
 """
 
 from typing import Final
@@ -9,12 +10,12 @@ from router.core.pace import WEIGHT_MAX
 from router.core.state import Assignment, Contact, RoutingState
 from router.model.states import ContactState
 
-# Bound once: to look a member up on its class takes longer than most of what is done with it.
+# Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.
 _ASSIGNED: Final = ContactState.ASSIGNED
 
 
 def answered(state: RoutingState, contact: Contact, offered_at_ms: int | None = None) -> None:
-    """An agent gets it, by an offer made then or without one. Before the record changes."""
+    """Record that an agent got the contact, by an offer made at ``offered_at_ms`` or without an offer."""
     learned, at_ms = state.learned, state.at_ms
     try:
         pace = learned.paces[contact.queue_id][contact.channel]
@@ -23,13 +24,13 @@ def answered(state: RoutingState, contact: Contact, offered_at_ms: int | None = 
     if contact.state is _ASSIGNED:
         if offered_at_ms is not None:
             pace.ring(at_ms - offered_at_ms)
-        return  # From agent to agent: nobody has waited.
+        return  # Transferred from agent to agent without waiting in a queue.
     if offered_at_ms is not None and contact.callback is None:
         pace.answer(at_ms - offered_at_ms, at_ms - contact.queued_at_ms)
     else:
         if offered_at_ms is not None:
             pace.ring(at_ms - offered_at_ms)
-        # A callback has waited without its customer: that says nothing of his patience.
+        # A callback waits without its customer on the line, so its wait says nothing about patience.
         if contact.callback is None:
             pace.wait(at_ms - contact.queued_at_ms, left=False)
     if learned.pending:
@@ -37,7 +38,7 @@ def answered(state: RoutingState, contact: Contact, offered_at_ms: int | None = 
 
 
 def gone(state: RoutingState, contact: Contact, *, left: bool) -> None:
-    """It ends without an answer. ``left``: by the customer's own will. Before the record changes."""
+    """Record that the contact ended without an answer; ``abandoned`` if the customer left."""
     learned = state.learned
     if contact.callback is None:
         pace = learned.pace(contact.queue_id, contact.channel)
@@ -47,13 +48,13 @@ def gone(state: RoutingState, contact: Contact, *, left: bool) -> None:
 
 
 def diverted(state: RoutingState, contact: Contact) -> None:
-    """It waits on elsewhere, anew, as a callback or for an opening: what was foreseen of its wait can no longer be judged."""
+    """Drop the contact's forecast: it waits again elsewhere, as a callback or for an opening, so the wait cannot be compared."""
     if state.learned.pending:
         state.learned.gave_up(contact.contact_id, left=False)
 
 
 def worked(state: RoutingState, work: Assignment) -> None:
-    """An assignment gives its capacity back."""
+    """Record the handling time of an assignment that releases its capacity."""
     learned = state.learned
     try:
         pace = learned.paces[work.queue_id][work.channel]

@@ -1,7 +1,9 @@
-"""A second policy beside the one in force. It decides nothing: it follows what has happened and says what it would have done.
+"""Shadow policy: a second policy evaluated beside the one in force, without any effect.
 
-Always one step ahead of reality and never further: who is busy, with what, since when, is as it really is; where contacts wait,
-with which requirement and rank, and who may take them, is as the shadow policy says. So each difference stands for itself.
+A shadow applies the events of the live workspace and reports what its own policy would have decided differently. It is always
+exactly one decision ahead of reality: which agents are busy, with what and since when is as in reality; where contacts wait,
+with which requirement and rank, and which agents may take them, is as the shadow policy says. So each reported difference
+stands alone and does not follow from an earlier one.
 """
 
 from router.core.shadow.follower import Shadow

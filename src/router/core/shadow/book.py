@@ -1,4 +1,4 @@
-"""What the shadow has counted: totals, totals by queue, the newest examples of each kind."""
+"""Counters of a shadow: totals, totals by queue, and the newest examples of each kind of difference."""
 
 from collections import deque
 from typing import Final
@@ -11,29 +11,29 @@ EXAMPLES_MAX: Final = 100
 
 
 class Book:
-    """Counters and examples of one shadow; they outlive a new beginning of it."""
+    """Counters and examples of one shadow policy; they continue when the shadow restarts from the live state."""
 
     def __init__(self) -> None:
         self.report = ShadowReport()
         self._examples: dict[DifferenceKind, deque[Difference]] = {}
 
     def submit(self, queue_id: str) -> None:
-        """A submit was judged."""
+        """Count a submit that was compared."""
         self.report.submits += 1
         self._queue(queue_id).submits += 1
 
     def offer(self, queue_id: str) -> None:
-        """An offer was looked at."""
+        """Count an offer of the live matcher."""
         self.report.offers += 1
         self._queue(queue_id).offers += 1
 
     def same(self, queue_id: str) -> None:
-        """It was the one that the shadow would have made."""
+        """Count an offer that the shadow would have made as well."""
         self.report.same += 1
         self._queue(queue_id).same += 1
 
     def note(self, difference: Difference) -> None:
-        """A difference."""
+        """Count a difference and keep it among the examples of its kind."""
         kind = difference.kind
         for totals in (self.report.differences, self._queue(difference.queue_id).differences):
             totals[kind.value] = totals.get(kind.value, 0) + 1
@@ -49,7 +49,7 @@ class Book:
         return queue
 
     def copy(self) -> ShadowReport:
-        """The report as it is now; later events leave it alone."""
+        """Return a copy of the report, which later events do not change."""
         report = self.report
         return msgspec.structs.replace(
             report,

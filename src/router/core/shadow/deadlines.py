@@ -1,6 +1,7 @@
-"""Deadlines without an event: pairs that have cooled down, caps that open, waits that are over under one policy alone.
+"""Deadlines of a shadow for which reality has no event: cool-downs, rate caps, and waits that end under one policy alone.
 
-What is due in reality comes as an event; here it is only looked at what is due by then.
+A deadline that is due in reality arrives as an event. The timers of the shadow's state only say which of its own deadlines have
+passed by then.
 """
 
 from typing import Final
@@ -21,8 +22,8 @@ from router.model.events import (
 from router.model.ids import ContactId
 from router.model.states import ContactState
 
-# A live AdvanceTime fires so many timers at most and leaves the rest to the next one; a wait that is over
-# is given this long to be ended in reality before the shadow ends it alone.
+# A live AdvanceTime fires a limited number of timers and leaves the rest to the next one. So an overdue wait has this long to
+# end in reality before the shadow ends it on its own.
 _ADVANCE_GRACE_MS: Final = 1_000
 ADVANCE: Final = "time.advance"
 _OF_WAITING: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
@@ -35,10 +36,13 @@ class Deadlines:
         self._at = at
         self._state = at.state
         self._overdue: dict[tuple[ContactId, int], int] = {}
-        """Waits and steps that are over here: (contact, kind of timer) to when."""
+        """When waits and plan steps ended that have ended here but not in reality, by contact and kind of timer."""
 
     def before(self, event: Event) -> None:
-        """Let caps open that were due before the deadline to which reality owes this event: it may ask who has room."""
+        """Open rate caps that were due before the deadline that caused this event.
+
+        The translation of the event may query which agents are available, so the caps must be open by then.
+        """
         if not self._state.index.has_caps:
             return
         entry = self._behind(event)
@@ -46,7 +50,10 @@ class Deadlines:
             self._take_due(entry)
 
     def ripen(self, cause: str) -> None:
-        """Everything that is due by now. ``cause``: the live command, where it is known."""
+        """Process everything that is due by now.
+
+        ``cause`` is the tag of the live command, where it is known.
+        """
         self._take_due(None)
         if self._overdue:
             self._end_waits(_ADVANCE_GRACE_MS if cause == ADVANCE else 0)
@@ -73,10 +80,10 @@ class Deadlines:
                 self._overdue[subject, kind] = due_ms
 
     def _behind(self, event: Event) -> Entry | None:
-        """The deadline that has led to it, where somebody's room may matter to what follows."""
+        """Return the deadline that caused this event, where an agent's availability may matter to what follows."""
         match event:
             case ContactOverflowed(reason="closed") | ContactExpired(reason="closed"):
-                return None  # With the closing.
+                return None  # The closing of the queue caused it.
             case QueueOpened() | QueueClosed():
                 hours = self._state.hours.get(event.queue_id)
                 until_ms = None if hours is None else hours.look_at_ms

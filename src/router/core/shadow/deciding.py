@@ -1,4 +1,4 @@
-"""Lets the core decide without anything taking effect."""
+"""Dry run: let the engine decide without applying the result."""
 
 from typing import Final, TypeAlias
 
@@ -13,12 +13,12 @@ from router.model.events import (
 )
 
 Move: TypeAlias = ContactOverflowed | ContactStepEntered | ContactExpired | ContactRequeued
-"""What becomes of a contact whose wait or step is over. Requeued: it stays where it is, for good."""
+"""What happens to a contact when its wait or plan step ends. ContactRequeued: it stays in its queue without limit."""
 STAYS: Final = "stays"
 
 
 class Deciding(Step):
-    """A step whose events are only gathered."""
+    """A transaction whose events are collected and not applied."""
 
     __slots__ = ()
 
@@ -26,12 +26,12 @@ class Deciding(Step):
         super().__init__(state, state.at_ms)
 
     def emit(self, event: Event) -> None:
-        """It would happen."""
+        """Collect the event."""
         self.events.append(event)
 
     @property
     def move(self) -> Move | None:
-        """The first thing that would happen to a contact that waits."""
+        """Return the first transition of a waiting contact among the collected events."""
         for event in self.events:
             if isinstance(event, Move):
                 return event

@@ -1,4 +1,14 @@
-"""The shadow's state beside the live one: what each contact is here, what it is in reality, what the shadow policy says of it."""
+"""State of a shadow: the routing state under the shadow policy, and what differs from it in reality.
+
+**Theory of operation.** ``state`` is a complete ``RoutingState`` whose policy is the shadow's. Events reach it after
+translation (``event_translation.py``), so its agents, offers and assignments are those of reality, while queues, requirements
+and ranks of waiting contacts are those of the shadow policy. A contact whose values differ in reality has them in
+``live_values``. A contact that the shadow policy would not have admitted, or whose queue or channel it lacks, is in
+``excluded``: its work keeps agents busy, but it is in no waiting line and its offers are not compared.
+
+When a wait or step ends under the shadow policy alone, the transition is applied here without an event number, and reported
+once.
+"""
 
 from typing import Final, Protocol
 
@@ -47,7 +57,7 @@ class _Note(Protocol):
 
 
 class _Live(Struct):
-    """What a contact is in reality, where it is something else here."""
+    """Queue, skills and rank of a contact in reality, where they differ from the shadow's."""
 
     queue_id: QueueId
     skills: dict[str, int]
@@ -56,7 +66,7 @@ class _Live(Struct):
 
 
 class Followed:
-    """The shadow's state, with what has to be known of the live one beside it."""
+    """The routing state under the shadow policy, with the values of the live state that differ."""
 
     def __init__(self, state: RoutingState, policy: Policy, note: _Note) -> None:
         self.state = state
@@ -65,18 +75,18 @@ class Followed:
         self.day = OwnDay(state, policy)
         self.hours = OwnHours(state, policy)
         self.came_back: set[ContactId] = set()
-        """Contacts that wait again because an offer has ended; their queue may have closed meanwhile."""
+        """Contacts that wait again because an offer has ended; their queue may have closed in the meantime."""
         self.outside: set[ContactId] = set()
-        """Live contacts that the shadow policy would not have."""
+        """Live contacts that the shadow policy would not have admitted."""
         self.owed: set[ContactId] = set()
-        """Contacts for which the shadow would have had an agent already; told once."""
+        """Waiting contacts that the shadow would already have matched; reported once per wait."""
         self.note = note
         self.live_of: dict[ContactId, _Live] = {}
-        """Contacts that are something else in reality."""
+        """Live values of the contacts whose values differ here."""
 
     # --- the policy ---------------------------------------------------------------------------------
     def begin(self) -> None:
-        """Take a live state over: same people, same contacts, the shadow's lines."""
+        """Take over a copy of the live state: agents and contacts stay, waiting lines are rebuilt under the shadow policy."""
         state = self.state
         for contact in state.contacts.values():
             if contact.state.is_terminal:
@@ -97,7 +107,7 @@ class Followed:
         state.timers.rebuild()
 
     def _follow_plan(self, contact: Contact) -> None:
-        """Whose plan is another one here goes on in the step of the same number, which begins now."""
+        """Put a contact whose plan differs here into the step of the same number, which starts now."""
         plan = plan_of(self.policy, contact.queue_id, contact.plan)
         before = () if self.live is None else plan_of(self.live, contact.queue_id, contact.plan)
         if plan == before or contact.held:
@@ -111,7 +121,7 @@ class Followed:
         return contact.queue_id in self.policy.queues and contact.channel in self.policy.channels
 
     def _own_wait(self, contact: Contact) -> int | None:
-        """When the shadow's longest wait is over for a contact that waits already."""
+        """Return the end of the maximum wait under the shadow policy for a contact that already waits."""
         here = self.policy.queues[contact.queue_id].wait_max_s
         there = self.live_policy(contact.queue_id).wait_max_s
         if here == there or contact.held or contact.nobody_on_the_line:
@@ -124,7 +134,10 @@ class Followed:
         return entered_ms + 1000 * here
 
     def take_effect(self, *, anew: bool = False) -> None:
-        """The shadow policy, with what the live one alone has as far as reality needs it: channels, retention."""
+        """Put the shadow policy in force, with the live policy's retention and its additional channels.
+
+        The index is rebuilt only if the set of channels changes, or always with ``rebuild``.
+        """
         channels = dict(self.policy.channels)
         retention = self.policy.retention
         if self.live is not None:
@@ -145,7 +158,7 @@ class Followed:
             index.leave(self.state.contacts[contact_id])
 
     def live_policy(self, queue_id: QueueId) -> QueuePolicy:
-        """A queue of the live policy; the defaults where it has none of that name."""
+        """Return a queue of the live policy, or the defaults if it has no queue of that name."""
         return (
             NO_QUEUE_POLICY
             if self.live is None
@@ -154,16 +167,18 @@ class Followed:
 
     @property
     def live_queues(self) -> dict[QueueId, QueuePolicy]:
-        """The queues of the live policy."""
+        """Queues of the live policy."""
         return {} if self.live is None else self.live.queues
 
-    # --- contacts that are something else here ---------------------------------------------------------
-    def outsider(self, e: ContactQueued) -> ContactQueued:
-        """The event of a contact that the shadow would not have."""
-        self.outside.add(e.contact_id)
-        self.live_of[e.contact_id] = _Live(e.queue_id, e.skills, e.priority_s, e.strict_class)
+    # --- contacts whose values differ from reality -----------------------------------------------------
+    def outsider(self, event: ContactQueued) -> ContactQueued:
+        """Exclude a contact that the shadow would refuse, and return its event without queue and plan."""
+        self.outside.add(event.contact_id)
+        self.live_of[event.contact_id] = _Live(
+            event.queue_id, event.skills, event.priority_s, event.strict_class
+        )
         return msgspec.structs.replace(
-            e, queue_id="", wait_until_ms=None, plan=None, step=0, step_until_ms=None
+            event, queue_id="", wait_until_ms=None, plan=None, step=0, step_until_ms=None
         )
 
     def _put_outside(self, contact: Contact) -> None:
@@ -178,39 +193,39 @@ class Followed:
         contact.plan, contact.step, contact.step_until_ms = None, 0, None
         self.state.tally("")[contact.state] += 1
 
-    def remember(self, e: ContactQueued, mine: ContactQueued) -> None:
-        """Keep what it is in reality, where it is something else here."""
-        live = _Live(e.queue_id, e.skills, e.priority_s, e.strict_class)
-        if live != _Live(mine.queue_id, mine.skills, mine.priority_s, mine.strict_class):
-            self.live_of[e.contact_id] = live
+    def remember(self, event: ContactQueued, own: ContactQueued) -> None:
+        """Keep the live values of a contact if they differ from the shadow's."""
+        live = _Live(event.queue_id, event.skills, event.priority_s, event.strict_class)
+        if live != _Live(own.queue_id, own.skills, own.priority_s, own.strict_class):
+            self.live_of[event.contact_id] = live
 
     def live_queue(self, contact: Contact) -> QueueId:
-        """The queue that it is in in reality."""
+        """Return the queue in which the contact is in reality."""
         live = self.live_of.get(contact.contact_id)
         return contact.queue_id if live is None else live.queue_id
 
     def move_live(self, contact: Contact, queue_id: QueueId) -> None:
-        """It is in that queue in reality, wherever it is here."""
+        """Record that the contact is in this queue in reality."""
         live = self.live_of.get(contact.contact_id)
         if live is None:
             live = _Live(contact.queue_id, contact.skills, contact.priority_s, contact.strict_class)
             self.live_of[contact.contact_id] = live
         live.queue_id = queue_id
 
-    def entry_differences(self, e: ContactQueued, mine: ContactQueued) -> list[DifferenceKind]:
-        """How the two policies take the same contact in."""
-        there, here = self.live_policy(e.queue_id), self.state.queue_policy(mine.queue_id)
+    def entry_differences(self, event: ContactQueued, own: ContactQueued) -> list[DifferenceKind]:
+        """Return the kinds of differences between the two policies' results for the same submit."""
+        there, here = self.live_policy(event.queue_id), self.state.queue_policy(own.queue_id)
         found: list[DifferenceKind] = []
-        if mine.queue_id != e.queue_id:
+        if own.queue_id != event.queue_id:
             found.append(DifferenceKind.QUEUE)
-        if _requirement(mine) != _requirement(e):
+        if _requirement(own) != _requirement(event):
             found.append(DifferenceKind.REQUIREMENT)
-        if _rank(here, mine) != _rank(there, e):
+        if _rank(here, own) != _rank(there, event):
             found.append(DifferenceKind.PRIORITY)
         return found
 
     def after(self, event: Event) -> None:
-        """What has to hold after each event."""
+        """Restore the invariants of the shadow's additional tables after an event."""
         self.hours.after()
         contact_id: ContactId | None = getattr(event, "contact_id", None)
         if contact_id is None:
@@ -226,9 +241,12 @@ class Followed:
         elif contact_id in self.outside:
             self.state.index.leave(contact)
 
-    # --- waits and steps that end under one of the two policies -------------------------------------------
+    # --- waits and steps that end under one policy alone --------------------------------------------------
     def own_move(self, contact: Contact, *, closing: bool = False) -> Move | None:
-        """What the shadow policy does with a contact whose wait or step is over here, or whose step is for nobody any more."""
+        """Return what the shadow policy does with a contact whose wait or step has ended, or whose step no agent serves any more.
+
+        ``closing``: the contact's queue has closed.
+        """
         if contact.contact_id in self.outside or contact.state is not ContactState.QUEUED:
             return None
         due, deciding = self.due(contact), Deciding(self.state)
@@ -244,7 +262,7 @@ class Followed:
         return deciding.move
 
     def due(self, contact: Contact) -> tuple[int, TimerKind] | None:
-        """What of its wait and its step is over here first, and since when."""
+        """Return the time and kind of the contact's first overdue deadline, of its maximum wait and its plan step."""
         ends = (contact.wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
         over = [
             (at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms
@@ -252,11 +270,11 @@ class Followed:
         return min(over, default=None)
 
     def go_on_alone(self, contact: Contact) -> None:
-        """Its wait or its step is over here and goes on in reality."""
+        """Apply the end of a wait or step that continues in reality."""
         self._alone(contact, self.own_move(contact))
 
     def turn_out(self) -> None:
-        """Who may not stay in a queue that is closed here, and does in reality."""
+        """Move contacts out of queues that are closed here, where they stay in reality."""
         found = self.hours.take_turned_out()
         back, self.came_back = self.came_back, set()
         found += [self.state.contacts[name] for name in sorted(back) if name in self.state.contacts]
@@ -264,13 +282,13 @@ class Followed:
             self._alone(contact, self.own_move(contact, closing=True))
 
     def leave_alone(self, contact: Contact) -> None:
-        """Its step is over here where nobody is there for it."""
+        """End the contact's step here if no agent serves it."""
         deciding = Deciding(self.state)
         leave_if_absent(deciding, contact)
         self._alone(contact, deciding.move)
 
     def serve_left(self) -> None:
-        """Steps that are for nobody any more, here alone."""
+        """End all steps that no agent serves any more, here alone."""
         deciding = Deciding(self.state)
         serve_left(deciding)
         for event in deciding.events:
@@ -278,7 +296,7 @@ class Followed:
                 self._alone(self.state.contacts[event.contact_id], event)
 
     def _alone(self, contact: Contact, move: Move | None) -> None:
-        """A move that is no event of the history, so it has no number."""
+        """Apply and report a transition that is not an event of the history and so has no sequence number."""
         if move is None:
             return
         there, name = self.live_queue(contact), contact.contact_id
@@ -287,7 +305,7 @@ class Followed:
             self._put_outside(contact)
             self.state.index.leave(contact)
             return
-        if isinstance(move, ContactRequeued):  # It stays in either case.
+        if isinstance(move, ContactRequeued):  # It stays in its queue under both policies.
             HANDLERS[ContactRequeued](self.state, move)
             return
         kind, why = DifferenceKind.STEP, ("would_go_on",)
@@ -298,14 +316,14 @@ class Followed:
         HANDLERS[type(move)](self.state, move)
 
     def expire_here(self, contact: Contact) -> None:
-        """It would have expired: nobody has it here any more."""
+        """Exclude a contact that would have expired under the shadow policy."""
         self._put_outside(contact)
 
 
-def _rank(queue: QueuePolicy, e: ContactQueued) -> tuple[int, int]:
-    return queue.priority_s + e.priority_s, max(queue.strict_class, e.strict_class)
+def _rank(queue: QueuePolicy, event: ContactQueued) -> tuple[int, int]:
+    return queue.priority_s + event.priority_s, max(queue.strict_class, event.strict_class)
 
 
-def _requirement(e: ContactQueued) -> str:
-    """Skills with their levels, and for whom it is kept; channel and queue apart."""
-    return e.req.removeprefix(f"{e.channel}/{e.queue_id}")
+def _requirement(event: ContactQueued) -> str:
+    """Return the skills with their levels and the reservation, without channel and queue."""
+    return event.req.removeprefix(f"{event.channel}/{event.queue_id}")

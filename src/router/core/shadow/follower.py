@@ -1,9 +1,15 @@
-"""Follows the live events under another policy, and asks at each decision what that policy would have done.
+"""Apply live events to a shadow, and compare each decision with what the shadow policy would have done.
 
-Reality is taken over as it is: offers, answers, work, states, desktops, deadlines. What the policy says of a contact that waits
-(queue, requirement, rank, overflow, cool-down, what an item costs an agent) is decided anew. What the shadow would not have at
-all – it would have refused it, or it is in a queue that the shadow lacks – is followed as an outsider: its work keeps agents
-busy, it waits in no line, and its offers are not judged.
+**Theory of operation.** Facts of reality are taken over as they are: offers, answers, work, agent states, desktops, deadlines.
+What the policy says about a waiting contact (queue, requirement, rank, overflow, cool-down, capacity of an item) is decided
+again under the shadow policy. For each record of the journal, ``apply_record`` goes through its events in order:
+
+* before an offer is applied, the shadow matcher (``matching.py``) says whether it would have made the same one;
+* the event is translated (``event_translation.py``) and applied to the shadow's state;
+* where a live transaction would run its matcher, the shadow finishes its own rounds and reports pairs that only it would have made.
+
+A record does not say where a transaction ran its matcher; ``record_phases.py`` derives it from the events. Contacts that the
+shadow would not have admitted are excluded (``state.py``).
 """
 
 from collections.abc import Sequence
@@ -39,17 +45,20 @@ from router.model.policy import Policy
 from router.model.refusals import RefusalCode, Refused
 from router.model.shadow import Difference, DifferenceKind, ShadowReport
 
-# Refusals that say nothing of the policy.
+# Refusals that do not depend on the policy.
 _OF_THE_REQUEST: Final = frozenset({RefusalCode.KEY_REUSED, RefusalCode.CONTACT_EXISTS})
 
 
 class Shadow:
-    """One policy beside the live one, in one workspace. Deterministic: the same records lead to the same report."""
+    """A shadow policy in one workspace. Deterministic: the same records lead to the same report."""
 
     def __init__(
         self, policy: Policy, live: RoutingState | None = None, *, book: Book | None = None
     ):
-        """Begins where the live state is; the state is the shadow's own from here on. None: at the very beginning."""
+        """Start from a copy of the live state, which belongs to the shadow from here on; none: from an empty history.
+
+        ``counters`` continues the counts of an earlier shadow of the same policy.
+        """
         if live is None:
             live = RoutingState()
             live.index, live.timers = Index(live), Timers(live)
@@ -62,7 +71,7 @@ class Shadow:
         self._at.begin()
         report = self.book.report
         if book is not None:
-            # Who waits beside whom was told before.
+            # Differences of the state itself were reported by the earlier shadow.
             live.index.freed.clear()
             live.index.seeking.clear()
         else:
@@ -71,26 +80,26 @@ class Shadow:
 
     @classmethod
     def from_snapshot(cls, data: bytes, policy: Policy, *, book: Book | None = None) -> "Shadow":
-        """From a live engine's snapshot. Raises as ``snapshot.load``."""
+        """Return a shadow that starts from a live engine's snapshot. Raises as ``snapshot.load``."""
         return cls(policy, snapshot.load(data), book=book)
 
     @property
     def state(self) -> RoutingState:
-        """What is true under the shadow policy."""
+        """The routing state under the shadow policy."""
         return self._at.state
 
     @property
     def policy(self) -> Policy:
-        """The shadow policy, as it was set."""
+        """The shadow policy as it was set."""
         return self._at.policy
 
     def report(self) -> ShadowReport:
-        """What was found so far."""
+        """Return a copy of the report."""
         return self.book.copy()
 
-    # --- what happens ---------------------------------------------------------------------------------
+    # --- records and refusals -------------------------------------------------------------------------
     def look(self) -> list[Difference]:
-        """Who would be brought together right now, before anything else happens."""
+        """Return the pairs that the shadow would match in the present state, before any further event."""
         self._told = []
         self._settle()
         return self._told
@@ -98,7 +107,10 @@ class Shadow:
     def follow(
         self, events: Sequence[Event], first_seq: int, at_ms: int, *, cause: str = ""
     ) -> list[Difference]:
-        """Take in one durable record; the differences that it shows."""
+        """Apply one durable record and return the differences that it shows.
+
+        ``first_seq`` must follow the last event applied. ``cause`` is the tag of the live command, where it is known.
+        """
         state = self._at.state
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
         state.at_ms = max(at_ms, state.at_ms)
@@ -107,7 +119,7 @@ class Shadow:
         previous: Event | None = None
         by_command = False
         for place, event in enumerate(events):
-            # What due timers have freed was settled before the command; there the rounds end, and begin anew after it.
+            # The live transaction matched once after its due timers and again after the command, so the rounds end here.
             if not by_command and begins_command(state, event, previous):
                 by_command = True
                 self._settle()
@@ -126,18 +138,18 @@ class Shadow:
     def _take_in(self, event: Event, later: Sequence[Event]) -> None:
         state = self._at.state
         as_followed = REALITY.get(type(event))
-        mine = event if as_followed is None else as_followed(self._at, event)
+        translated = event if as_followed is None else as_followed(self._at, event)
         if type(event) is ContactQueued:
-            mine = self._queued(event, _called_back(event, later))
-        if mine is None:
+            translated = self._queued(event, _called_back(event, later))
+        if translated is None:
             state.seq += 1
             state.event_at_ms = state.at_ms
         else:
-            apply(state, mine)
+            apply(state, translated)
         self._at.after(event)
 
     def refused(self, command: EnqueueContact, code: RefusalCode, at_ms: int) -> list[Difference]:
-        """A submit that the live policy has refused: would the shadow have taken it?"""
+        """Return the difference if the shadow would have taken a submit that the live policy refused."""
         if code in _OF_THE_REQUEST:
             return []
         state = self._at.state
@@ -145,60 +157,60 @@ class Shadow:
         self._told = []
         queue_id = command.queue_id if command.queue_id in self._at.live_queues else ""
         self.book.submit(queue_id or "")
-        mine = decided(Deciding(state), self._at.policy, command, None)
-        if isinstance(mine, ContactQueued):
+        translated = decided(Deciding(state), self._at.policy, command, None)
+        if isinstance(translated, ContactQueued):
             self._note(
                 DifferenceKind.TAKEN,
                 command.contact_id,
                 queue_id=queue_id or "",
-                shadow_queue_id=mine.queue_id,
+                shadow_queue_id=translated.queue_id,
                 why=(code.name.lower(),),
             )
         return self._told
 
-    # --- intake -------------------------------------------------------------------------------------
-    def _queued(self, e: ContactQueued, callback: CallbackFields | None) -> Event:
+    # --- submits ------------------------------------------------------------------------------------
+    def _queued(self, event: ContactQueued, callback: CallbackFields | None) -> Event:
         at = self._at
-        self.book.submit(e.queue_id)
+        self.book.submit(event.queue_id)
         command = EnqueueContact(
-            contact_id=e.contact_id,
-            channel=e.channel,
-            queue_id=e.queue_id if e.asked is None else e.asked.queue_id,
-            skills=e.skills if e.asked is None else e.asked.skills,
-            priority_s=e.priority_s if e.asked is None else e.asked.priority_s,
-            strict_class=e.strict_class if e.asked is None else e.asked.strict_class,
-            attributes=e.attributes,
-            preferred_agents=e.preferred_agents,
-            gateway_id=e.gateway_id,
-            reference=e.reference,
-            dedupe_key=e.dedupe_key,
-            fingerprint=e.fingerprint,
+            contact_id=event.contact_id,
+            channel=event.channel,
+            queue_id=event.queue_id if event.asked is None else event.asked.queue_id,
+            skills=event.skills if event.asked is None else event.asked.skills,
+            priority_s=event.priority_s if event.asked is None else event.asked.priority_s,
+            strict_class=event.strict_class if event.asked is None else event.asked.strict_class,
+            attributes=event.attributes,
+            preferred_agents=event.preferred_agents,
+            gateway_id=event.gateway_id,
+            reference=event.reference,
+            dedupe_key=event.dedupe_key,
+            fingerprint=event.fingerprint,
             callback=callback,
         )
-        mine = decided(Deciding(at.state), at.policy, command, e.last_agent_id)
-        if isinstance(mine, Refused):
+        translated = decided(Deciding(at.state), at.policy, command, event.last_agent_id)
+        if isinstance(translated, Refused):
             self._note(
                 DifferenceKind.REFUSED,
-                e.contact_id,
-                queue_id=e.queue_id,
-                why=(mine.code.name.lower(),),
+                event.contact_id,
+                queue_id=event.queue_id,
+                why=(translated.code.name.lower(),),
                 of_this_event=True,
             )
-            return at.outsider(e)
-        for kind in at.entry_differences(e, mine):
+            return at.outsider(event)
+        for kind in at.entry_differences(event, translated):
             self._note(
                 kind,
-                e.contact_id,
-                queue_id=e.queue_id,
-                shadow_queue_id=mine.queue_id,
+                event.contact_id,
+                queue_id=event.queue_id,
+                shadow_queue_id=translated.queue_id,
                 of_this_event=True,
             )
-        at.remember(e, mine)
-        return msgspec.structs.replace(mine, ttl_at_ms=e.ttl_at_ms)
+        at.remember(event, translated)
+        return msgspec.structs.replace(translated, ttl_at_ms=event.ttl_at_ms)
 
     # --- matching -----------------------------------------------------------------------------------
     def _judge(self, made: OfferMade | CallbackDue) -> None:
-        """An offer of the matcher, or the call to a customer in the place of one."""
+        """Compare an offer of the live matcher, or the call to a customer in its place, with the shadow's choice."""
         agent_id = made.agent_id if isinstance(made, OfferMade) else made.for_agent_id
         if agent_id is None or (isinstance(made, OfferMade) and made.from_agent_id is not None):
             return
@@ -228,7 +240,7 @@ class Shadow:
             )
 
     def _settle(self) -> None:
-        """Everybody's turn is over: waits that end here alone, and pairs that only the shadow would have made."""
+        """Finish the rounds of the matcher: end overdue waits, and report pairs that only the shadow would have made."""
         self._deadlines.ripen(self._cause)
         owed = self._at.owed
         leftovers = self._rounds.leftovers()
@@ -246,7 +258,7 @@ class Shadow:
                 shadow_agent_id=agent.agent_id,
             )
 
-    # --- telling ------------------------------------------------------------------------------------
+    # --- reporting ----------------------------------------------------------------------------------
     def _note(
         self,
         kind: DifferenceKind,
@@ -277,13 +289,13 @@ class Shadow:
         self._told.append(difference)
 
 
-def _called_back(e: ContactQueued, later: Sequence[Event]) -> CallbackFields | None:
-    """What was asked of a callback, where it was asked for one with the submit: the next events tell."""
+def _called_back(event: ContactQueued, later: Sequence[Event]) -> CallbackFields | None:
+    """Return the callback fields of a submit that requested a callback, from the events that follow in its record."""
     if not later or not isinstance(later[0], CallbackRequested):
         return None
-    asked, at_ms = later[0], None
-    if asked.contact_id != e.contact_id:
+    requested, at_ms = later[0], None
+    if requested.contact_id != event.contact_id:
         return None
     if len(later) > 1 and isinstance(later[1], CallbackScheduled):
         at_ms = later[1].due_at_ms
-    return CallbackFields(mode=asked.mode, channel=asked.channel, at_ms=at_ms)
+    return CallbackFields(mode=requested.mode, channel=requested.channel, at_ms=at_ms)

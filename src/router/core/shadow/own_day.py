@@ -1,6 +1,6 @@
-"""The day by which a shadow counts: reality's where the live policy counts in the same zone, its own otherwise.
+"""Day counting of a shadow: the live day if the live policy counts in the same time zone, otherwise its own day.
 
-Its own begins without an event: what the zone says is asked here, as ``decide`` asks it for the live one.
+The shadow's own day starts without an event: the time zone is evaluated here, as the engine does for the live day.
 """
 
 from router.core.apply import HANDLERS
@@ -13,16 +13,16 @@ from router.rules.days import day_at
 
 
 class OwnDay:
-    """Whose day it is, and when the next one begins."""
+    """The current day of a shadow and its end."""
 
     def __init__(self, state: RoutingState, policy: Policy) -> None:
         self._state = state
         self._zone = policy.zone if counts_days(policy) else None
         self.is_live = False
-        """Whether reality's day is the one that counts here."""
+        """Whether the live day is used."""
 
     def begin(self, live: Policy | None) -> None:
-        """Take the live state over: its counts are the shadow's only if they are of the same days."""
+        """Take over the live state; its daily counts are kept only if they are of the same days."""
         self.follow(live)
         if self._zone is None:
             count_from_here(self._state, None, None)
@@ -30,12 +30,12 @@ class OwnDay:
             self._begin_day(self._zone)
 
     def follow(self, live: Policy | None) -> None:
-        """Another live policy: reality's day begins or ends to be the shadow's."""
+        """Choose between the live day and an own day under a new live policy."""
         zone = live.zone if live is not None and counts_days(live) else None
         self.is_live = zone is not None and zone == self._zone
 
     def ripen(self) -> None:
-        """Its own midnight may be over. Nothing that happens then is counted before."""
+        """Start a new day if the shadow's own midnight has passed; called before anything of the next day is counted."""
         until_ms = self._state.day_until_ms
         if self._zone is None or self.is_live:
             return

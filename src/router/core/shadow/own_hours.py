@@ -1,6 +1,8 @@
-"""When queues are open under the shadow policy: as in reality where both have the same table, by its own table otherwise.
+"""Opening hours under the shadow policy.
 
-A supervisor's word counts in both. What a closing or an opening means for those in line is always the shadow policy's affair.
+A queue whose calendar is the same in both policies opens and closes with the live queue, any other by the shadow's own
+calendar. A supervisor's manual opening or closing applies to both. What an opening or closing means for waiting contacts is
+decided by the shadow policy in every case.
 """
 
 from router.core.apply import HANDLERS
@@ -14,19 +16,19 @@ from router.model.states import ContactState
 
 
 class OwnHours:
-    """Which queues are open here."""
+    """Which queues are open under the shadow policy."""
 
     def __init__(self, state: RoutingState, policy: Policy) -> None:
         self._state = state
         self._policy = policy
         self._as_live: frozenset[QueueId] = frozenset()
-        """The queues that have the same table in both policies."""
+        """Queues that have the same calendar in both policies."""
         self._later: list[Event] = []
         self._closed: set[QueueId] = set()
-        """The queues that have closed since it was last looked at who is turned out."""
+        """Queues that have closed since ``take_contacts_to_move`` was last called."""
 
     def begin(self, live: Policy | None) -> None:
-        """Take the live state over. Nobody is turned out by a table that reality has never had."""
+        """Take over the live state. No contact is moved because of a calendar that was never in force."""
         state, policy = self._state, self._policy
         state.calendars = {}
         state.hours = {name: h for name, h in state.hours.items() if name in policy.queues}
@@ -35,38 +37,38 @@ class OwnHours:
         self._closed.clear()
 
     def follow(self, live: Policy | None) -> None:
-        """Another live policy: its tables begin or end to be the shadow's."""
+        """Compare the calendars with those of a new live policy."""
         self._compare(live)
         self._look()
 
-    def translate(self, e: QueueOpened | QueueClosed) -> Event | None:
-        """A queue has opened or closed in reality; what that is here."""
-        if e.queue_id not in self._policy.queues:
+    def translate(self, event: QueueOpened | QueueClosed) -> Event | None:
+        """Return the opening or closing of a queue in reality as an event of the shadow; none if nothing changes here."""
+        if event.queue_id not in self._policy.queues:
             return None
-        now = Standing(isinstance(e, QueueOpened), e.until_ms, e.reason)
-        if e.reason != "supervisor" and e.queue_id not in self._as_live:
-            present = self._state.hours.get(e.queue_id)
+        now = Standing(isinstance(event, QueueOpened), event.until_ms, event.reason)
+        if event.reason != "supervisor" and event.queue_id not in self._as_live:
+            present = self._state.hours.get(event.queue_id)
             if present is None or not present.by_supervisor:
                 return None
-            # The word has been taken back: the shadow's own table counts again.
-            now = by_calendar(self._state, e.queue_id, self._state.at_ms)
-        first, *self._later = self._turned(e.queue_id, now)
+            # The supervisor's override has ended: the shadow's own calendar applies again.
+            now = by_calendar(self._state, event.queue_id, self._state.at_ms)
+        first, *self._later = self._turned(event.queue_id, now)
         return first
 
     def after(self) -> None:
-        """What follows from the event that has been taken in: plans that go on."""
+        """Apply the events that follow from the one just applied: plans that continue."""
         later, self._later = self._later, []
         for event in later:
             HANDLERS[type(event)](self._state, event)
 
     def ripen(self, queue_id: QueueId) -> None:
-        """Its own table says that it is time to look; reality's changes come as events."""
+        """Apply a change of the shadow's own calendar; live changes arrive as events."""
         present = self._state.hours[queue_id]
         if queue_id not in self._as_live and not present.by_supervisor:
             self._turn(queue_id, by_calendar(self._state, queue_id, self._state.at_ms))
 
     def take_turned_out(self) -> list[Contact]:
-        """Who waits in a queue that has closed, and is not held back; first come first."""
+        """Return and clear the queued contacts of newly closed queues that are not held for the opening, oldest first."""
         if not self._closed:
             return []
         found = [
@@ -89,7 +91,7 @@ class OwnHours:
         )
 
     def _look(self) -> None:
-        """Every queue that has a table of its own is what that says."""
+        """Set every queue that follows the shadow's own calendar to what that says."""
         state = self._state
         for queue_id, queue in self._policy.queues.items():
             present = state.hours.get(queue_id)

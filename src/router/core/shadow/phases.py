@@ -1,7 +1,8 @@
-"""To which part of a live step an event belongs: to the timers that were due, to the command, or to the matcher after either.
+"""Derive from a record's events in which phase of the live transaction each was emitted.
 
-A live step fires what is due, settles, carries the command out, fires what that has made due, and settles again. A record says
-nothing of these seams; its events do.
+A transaction fires due timers, runs the matcher, executes the command, fires the timers that have become due, and runs the
+matcher again. The journal's record is a flat list of events without these boundaries, but the kind and the reason of an event,
+together with the event before it, tell the phase.
 """
 
 from typing import Final
@@ -35,7 +36,7 @@ from router.model.events import (
 )
 from router.model.ids import AgentId, ContactId
 
-# Only time leads to these; or they follow something else in the same breath, so that they are never a command's first.
+# Caused by time alone, or always preceded by another event of the same transaction, so never the first event of a command.
 _NEVER_FIRST: Final = (
     ContactExpired,
     ContactOverflowed,
@@ -48,14 +49,14 @@ _NEVER_FIRST: Final = (
 _REASONS_OF_TIME: Final = frozenset({"rona", "rona_return", "desktop_lost"})
 _REQUEUED_FIRST: Final = frozenset({"transferred", "supervisor", "drained", "owner_away"})
 _LEFT_BY_TIME: Final = frozenset({"lost_desktop"})
-# Of those who have to leave because the owner goes: his desktop is lost, his parked contact ends, or somebody has moved it.
+# Participants who leave because the owner does: the owner's desktop is lost, the parked contact ends, or it has been moved.
 _LEFT_WITH_OWNER: Final = frozenset({"contact_moved", "owner_changed", "contact_ended"})
 _RESCINDED_LATER: Final = frozenset({"agent_not_ready", "expired"})
 _RESCINDED_WITH_OWNER: Final = frozenset({"moved", "owner_ended"})
 
 
 def is_of_settling(event: Event, previous: Event | None) -> bool:
-    """Whether the matcher may have emitted it, going from one offer to the next."""
+    """Return whether the matcher may have emitted this event, in going from one offer to the next."""
     match event:
         case OfferMade():
             return event.from_agent_id is None
@@ -77,7 +78,7 @@ def is_of_settling(event: Event, previous: Event | None) -> bool:
 
 
 def begins_command(state: RoutingState, event: Event, previous: Event | None) -> bool:
-    """Whether a command comes first with this event, where timers and the matcher alone have emitted what was before it."""
+    """Return whether this event is the first of the command, given that timers and the matcher emitted all events before it."""
     if isinstance(event, _NEVER_FIRST) or is_of_settling(event, previous):
         return False
     match event:
@@ -116,7 +117,7 @@ def begins_command(state: RoutingState, event: Event, previous: Event | None) ->
 
 
 def _owner_goes_by_time(state: RoutingState, contact_id: ContactId) -> bool:
-    """Whether the owner's desktop is given up just now, or his parked contact's time is up."""
+    """Return whether the owner's desktop is given up at this moment, or the time of the owner's parked contact is over."""
     work = state.assignments.get(state.contacts[contact_id].assignment_id or "")
     if work is None:
         return False
@@ -125,7 +126,7 @@ def _owner_goes_by_time(state: RoutingState, contact_id: ContactId) -> bool:
 
 
 def _rings_too_long(state: RoutingState, contact_id: ContactId) -> bool:
-    """Whether the time for a report of its call is up."""
+    """Return whether the time limit for the report of a callback attempt has passed."""
     callback = state.contacts[contact_id].callback
     return (
         callback is not None
@@ -140,7 +141,7 @@ def _is_given_up(state: RoutingState, agent_id: AgentId) -> bool:
 
 
 def _was_next(state: RoutingState, event: AgentStateChanged) -> bool:
-    """Whether it is the state that he had asked for after his work, which is done."""
+    """Return whether it is the state that the agent had requested for the time after the present work, which is done."""
     agent = state.agents[event.agent_id]
     waited = (agent.next_state, agent.next_reason) == (event.state, event.reason)
     return waited and not has_work(agent)

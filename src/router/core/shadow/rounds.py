@@ -1,8 +1,13 @@
-"""Whom the shadow policy would bring together: the rounds of ``matching.settle`` gone through without making an offer.
+"""Shadow matcher: the rounds of ``match_all`` under the shadow policy, without making offers.
 
-The live matcher serves freed agents in idle order, then seeking contacts in rank order, and begins again with whoever has
-become free or waiting meanwhile. Here the same rounds are walked along the offers that were really made: each is held against
-what the shadow would have done at that turn, and whoever is passed over although the shadow would have served him is remembered.
+**Theory of operation.** The live matcher serves freed agents in idle order, then seeking contacts in rank order, and starts the
+next round with the agents and contacts that have become free or waiting in the meantime. This class goes through the same
+rounds along the offers that were really made. Each offer is compared with what the shadow would have done at that point of the
+round; agents and contacts that reality skips although the shadow would have matched them are remembered. ``finish_rounds`` ends
+the rounds and returns the pairs that only the shadow would have made.
+
+To bound the work, at most ``_CANDIDATES_MAX`` agents or contacts before the pair are examined; beyond that the verdict is about
+the pair alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,12 +22,14 @@ from router.core.state import Agent, Contact, RoutingState
 from router.model.ids import AgentId, ContactId
 from router.model.shadow import DifferenceKind
 
-# After so many agents or contacts before the one in question nobody looks further: the verdict is then about the pair alone.
 _LOOK_AT_MOST: Final = 64
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What the shadow says of one offer. No kind: the same, or (``overdue``) one that was due before."""
+    """The shadow's verdict on one offer.
+
+    Without a kind the shadow would have made the same offer, or (``overdue``) would have made it earlier.
+    """
 
     kind: DifferenceKind | None = None
     overdue: bool = False
@@ -35,25 +42,25 @@ _SAME: Final = Verdict()
 
 
 class Rounds:
-    """The turns of one settling, and who was passed over."""
+    """The rounds of one run of the matcher, and the agents and contacts that were skipped."""
 
     def __init__(self, state: RoutingState) -> None:
         self._state = state
         self.begun = False
-        """Offers of this settling have been judged already."""
+        """Whether an offer of this run has been compared."""
         self._agents: list[Agent] = []
         self._contacts: list[Contact] | None = None
         self._passed_agents: dict[AgentId, Agent] = {}
         self._passed_contacts: dict[ContactId, Contact] = {}
         self._unserved: list[Contact] = []
 
-    # --- an offer that was made ---------------------------------------------------------------------
+    # --- offers of the live matcher -----------------------------------------------------------------
     def judge(self, contact: Contact, agent: Agent) -> Verdict:
-        """What the shadow would have done instead, the moment before they were brought together."""
+        """Return what the shadow would have done instead of this offer, just before it is made."""
         state = self._state
         turn = self._find_turn(contact, agent)
         if not contact.key:
-            # In reality offered to one more agent; here it is in enough hands.
+            # Broadcast to one more agent in reality; here it already has the intended number of offers.
             return Verdict(kind=DifferenceKind.NOT_ELIGIBLE, why=("broadcast",))
         lacking = lacks(state, agent, contact, state.at_ms)
         if lacking:
@@ -65,11 +72,14 @@ class Rounds:
         return turn or self._by_turn(contact, agent)
 
     def _find_turn(self, contact: Contact, agent: Agent) -> Verdict | None:
-        """Go on to the turn at which the pair was made; a verdict where somebody before would have got one of the two."""
+        """Advance to the point of the round at which the pair was made.
+
+        Returns a verdict if the shadow would have given the agent or the contact to another one before.
+        """
         if not self.begun:
             self._begin()
         before: Verdict | None = None
-        # What is not found in this round or the next one has no turn here.
+        # A pair that is found neither in this round nor in the next one has no place in the shadow's rounds.
         for _ in range(2):
             place = _place(self._agents, agent)
             before = self._pass_agents(place, contact) or before
@@ -82,7 +92,7 @@ class Rounds:
         return before
 
     def _begin(self) -> bool:
-        """The next round; False: there is none."""
+        """Start the next round; false if there is nothing to match."""
         index = self._state.index
         self.begun, self._contacts = True, None
         self._agents = sorted(index.freed.values(), key=_idle_no)
@@ -90,7 +100,7 @@ class Rounds:
         return bool(self._agents or index.seeking)
 
     def _seeking(self) -> list[Contact]:
-        """The contacts of this round, whose turn is after its agents'."""
+        """Return the contacts of this round, which follow its agents."""
         if self._contacts is None:
             seeking = self._state.index.seeking
             self._contacts = sorted(seeking.values(), key=_rank)
@@ -98,7 +108,7 @@ class Rounds:
         return self._contacts
 
     def _pass_agents(self, count: int, wanted: Contact | None) -> Verdict | None:
-        """These agents' turn is over; a verdict where one of them would have got the contact."""
+        """Skip these agents; return a verdict if one of them would have received the contact."""
         if not count:
             return None
         passed, self._agents = self._agents[:count], self._agents[count:]
@@ -113,6 +123,7 @@ class Rounds:
         return verdict
 
     def _pass_contacts(self, count: int, wanted: Agent | None) -> Verdict | None:
+        """Skip these contacts; return a verdict if one of them would have received the agent."""
         if not count or self._contacts is None:
             return None
         passed, self._contacts = self._contacts[:count], self._contacts[count:]
@@ -154,9 +165,9 @@ class Rounds:
         agent = choose_agent(self._state.index, contact.line, contact, self._state.at_ms)
         return None if agent is None else agent.agent_id
 
-    # --- the end of a settling -------------------------------------------------------------------------
+    # --- the end of a run ------------------------------------------------------------------------------
     def leftovers(self) -> list[tuple[Contact, Agent]]:
-        """Whom the shadow would have brought together now and reality has not; everybody's turn is over."""
+        """Finish all rounds and return the pairs that the shadow would make now and reality has not made."""
         if not self.begun:
             self._begin()
         while True:
@@ -172,7 +183,7 @@ class Rounds:
         return self._pairs(list(agents.values()), list(contacts.values()))
 
     def take_unserved(self) -> list[Contact]:
-        """Contacts kept for certain agents none of whom could take them at their turn; each once."""
+        """Return and clear the reserved contacts that no agent of their reservation could take in their round."""
         unserved, self._unserved = self._unserved, []
         return unserved
 
@@ -197,7 +208,7 @@ class Rounds:
 
     @contextmanager
     def _out_of_line(self) -> Iterator[Callable[[Contact], None]]:
-        """Contacts that are spoken for stand aside while the others are looked at."""
+        """Take matched contacts out of their waiting lines while the others are examined, and put them back at the end."""
         index = self._state.index
         out: list[Contact] = []
 
@@ -220,7 +231,7 @@ def _rank(contact: Contact) -> int:
 
 
 def _place(items: list[Any], one: Any) -> int:
-    """Where it stands among them, by identity; behind the last where it does not."""
+    """Return the position of the item by identity, or the length of the list if it is not in it."""
     for place, item in enumerate(items):
         if item is one:
             return place
