@@ -1,8 +1,9 @@
-"""How the process runs: ports, paths and limits. One frozen struct a room; each room gets its own, never the whole.
+"""Settings of the process: ports, paths and limits, one frozen struct for each component.
 
-Settings never change a routing decision (that is the policy's part), so they stand in a file and not in the journal. What is
-set where, the later winning: the defaults here, the file, the environment (``ROUTER__JOURNAL__PATH``), flags. A key
-that does not exist is an error that names its place. ``docs/settings.md`` is made from the docstrings under the fields.
+Settings never change a routing decision, which only the policy does; so they are kept in a file and not in the journal. The
+sources in ascending precedence are the defaults here, the file, the environment (``ROUTER__JOURNAL__PATH``) and flags. An
+unknown key is an error that names its path. Each component receives its own section only. ``docs/settings.md`` is generated
+from the attribute docstrings.
 """
 
 import difflib
@@ -31,158 +32,159 @@ Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
 
 
 class _Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Frozen, keyword-only; a key that is not a field is an error."""
+    """Base of the settings structs: frozen, keyword-only; unknown keys are errors."""
 
 
 class JournalKeeper(StrEnum):
-    """What keeps the journal."""
+    """Implementation of the journal."""
 
     SQLITE = "sqlite"
     MEMORY = "memory"
 
 
 class JournalSettings(_Settings, frozen=True, kw_only=True):
-    """The memory of the house: where records are written and how often the disk is asked to hold them."""
+    """Journal: storage of the event log."""
 
     keeper: JournalKeeper = JournalKeeper.SQLITE
-    """`sqlite` keeps every acknowledged command; `memory` forgets all at the end of the process (tests, trials)."""
+    """`sqlite` stores every acknowledged command durably; `memory` loses all at the end of the process (for tests)."""
     path: str = "var/journal.db"
-    """The journal's file. Its directory also gets the high-water mark and, where no issuer is set, the token secret."""
+    """File of the journal. Its directory also holds the high-water mark and, if no issuer is set, the token secret."""
     high_water_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
-    """How often the high-water mark beside the journal is brought up to date; a shorter history than it says refuses to start."""
+    """Interval of updates of the high-water mark beside the journal; the process does not start with a journal shorter than it."""
     high_water_sync: bool = False
-    """True: the mark is forced to the disk with every commit, which also sees a write-ahead log lost as a whole in that time."""
+    """Whether the mark is synchronized to disk with every commit, which also detects the loss of a whole write-ahead log."""
     checkpoint_bytes_max: Annotated[int, Meta(ge=65_536, le=1024**3)] = 16 * 1024 * 1024
-    """Size of the write-ahead log at which it is folded into the file even while there is work."""
+    """Size of the write-ahead log at which a checkpoint is made even under load."""
     checkpoint_idle_ms: Annotated[int, Meta(ge=10, le=3_600_000)] = 1_000
-    """It is folded into the file, too, after this long without a commit."""
+    """Time without a commit after which a checkpoint is made."""
     ballast_bytes: Annotated[int, Meta(ge=0, le=1024**3)] = 64 * 1024 * 1024
-    """Disk space held back, so that a full disk still lets the process end in order."""
+    """Reserved disk space, released when the disk is full so that the process can stop in order."""
 
 
 class RuntimeSettings(_Settings, frozen=True, kw_only=True):
-    """The corridor: the one writer, its inbox, and what it tells the others."""
+    """Command processing: the writer task, its command queue, and the replay of recent events."""
 
     inbox_count_max: Count = 10_000
-    """Commands and questions of one workspace that may wait for the writer, half of them submits; of all together, four times as
-    many. Full: HTTP answers 503 with Retry-After, sockets `error` (`busy`)."""
+    """Commands and queries of one workspace that may wait, half of them submits; over all workspaces four times as many. When
+    full, HTTP answers 503 with Retry-After and sockets answer `error` (`busy`)."""
     submit_wait_ms_max: Annotated[int, Meta(ge=1, le=60_000)] = 50
-    """Overload: where more than 128 submits wait and the oldest has waited this long, further ones are refused as busy. What
-    agents do then goes first. A connection that was refused over HTTP may have to let as much time pass (a second at most)."""
+    """Overload protection: if more than 128 submits wait and the oldest has waited this long, further submits are refused as busy
+    and commands of agents are processed first. An HTTP connection that was refused may be delayed by the same time (at most
+    one second)."""
     batch_count_max: Annotated[int, Meta(ge=1, le=10_000)] = 256
-    """Most commands in one commit."""
+    """Maximum number of commands in one commit."""
     batch_ms_max: Annotated[int, Meta(ge=1, le=10_000)] = 50
-    """A batch that takes longer to decide is committed as far as it is."""
+    """Maximum time for deciding the commands of one commit; the rest follows in the next one."""
     commit_gap_ms: Annotated[int, Meta(ge=0, le=1_000)] = 1
-    """Commits begin at least this far apart, unless many commands wait: a lone one pays nothing, a busy centre shares the price
-    of a commit. 0: none."""
+    """Minimum interval between the starts of commits, unless many commands wait. A single command is not delayed; under load
+    commands share the cost of a commit. 0: no minimum."""
     snapshot_event_count: Count = 250_000
-    """A snapshot is taken after this many events, after a tenth of them when it is quiet; it bounds the time that a start takes."""
+    """Number of events after which a snapshot is taken, a tenth of it when idle; bounds the time of a start."""
     history_record_count_max: Count = 16_384
-    """Newest records of a workspace kept in memory, so that sockets can resume without reading the journal: some seconds of a very
-    busy centre, minutes of others. About 1 KB each."""
+    """Latest records of a workspace kept in memory, about 1 KB each, so that sockets resume without reading the journal. Covers
+    some seconds in a very busy contact centre, minutes in others."""
     history_total_count_max: Count = 65_536
-    """The same over all workspaces."""
+    """Limit of `history_record_count_max` over all workspaces."""
     shadow_backlog_count_max: Count = 10_000
-    """Records that wait for the [shadow policy](shadow.md); beyond, it skips them, says so and begins anew."""
+    """Records that may wait for the [shadow policy](shadow.md); beyond the limit it skips them, reports it and restarts."""
     stop_timeout_s: PositiveSeconds = 60
-    """After this long an orderly stop is no longer waited for; what was acknowledged is on disk anyway."""
+    """Maximum duration of an orderly stop. Acknowledged commands are on disk in any case."""
 
 
 class EdgeSettings(_Settings, frozen=True, kw_only=True):
-    """The door: the port for the HTTP API and the sockets, and its limits."""
+    """HTTP and WebSocket server: address, TLS and limits."""
 
     host: str = "127.0.0.1"
-    """The address to listen on. One that is not loopback needs TLS or `behind_proxy`."""
+    """Address to listen on. Other than loopback, it requires TLS or `behind_proxy`."""
     port: Port = 8080
-    """The port; 0 takes a free one."""
+    """Port; 0 selects a free one."""
     behind_proxy: bool = False
-    """True: a proxy in front ends TLS, so a non-loopback address may be served in the clear. `X-Forwarded-*` is never read."""
+    """Whether a proxy terminates TLS, so that a non-loopback address may be served without TLS. `X-Forwarded-*` is never read."""
     tls_certificate_path: str | None = None
-    """PEM file with the certificate chain; set together with `tls_key_path`."""
+    """PEM file with the certificate chain; requires `tls_key_path`."""
     tls_key_path: str | None = None
     """PEM file with the private key."""
     allowed_origins: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
     """Origins of web pages that may use the API and the sockets, compared exactly (`https://desk.example`). None by default."""
     backlog_count: Annotated[int, Meta(ge=16, le=65_535)] = 4096
-    """Connections that the kernel holds until they are accepted; a storm of reconnecting desktops fits in."""
+    """Size of the kernel's listen backlog; large enough for a mass reconnect of desktops."""
     send_buffer_bytes: Annotated[int, Meta(ge=4096, le=16 * 1024**2)] = 128 * 1024
-    """Kernel send buffer of a connection (`SO_SNDBUF`): how much a reader that has stopped can park in the kernel."""
+    """Kernel send buffer of a connection (`SO_SNDBUF`); bounds the kernel memory used by a client that does not read."""
     connections_max: Count = 20_000
-    """Open connections; the next one gets 503 and is closed."""
+    """Maximum number of open connections; a further one gets 503 and is closed."""
     keepalive_s: PositiveSeconds = 30
-    """A connection that sends no (whole) request for this long is closed."""
+    """A connection that sends no complete request for this time is closed."""
     header_bytes_max: Annotated[int, Meta(ge=1024, le=65_536)] = 8190
-    """Longest request line and longest header; longer: 400."""
+    """Maximum size of the request line and of each header; beyond it: 400."""
     body_bytes_max: Annotated[int, Meta(ge=1024, le=16 * 1024**2)] = 256 * 1024
-    """Largest request body; larger: 413."""
+    """Maximum size of a request body; beyond it: 413."""
     body_timeout_s: PositiveSeconds = 15
-    """A request body must have arrived in this time; else 408."""
+    """Maximum time for receiving a request body; beyond it: 408."""
     answer_timeout_s: PositiveSeconds = 30
-    """How long a request waits for the writer; then 503 with `applied: unknown`."""
+    """Maximum time for processing a request; beyond it: 503 with `applied: unknown`."""
     in_flight_max: Count = 2_000
-    """Requests in work at the same time; the next one gets 503. Health checks are not counted."""
+    """Maximum number of concurrent requests; a further one gets 503. Health checks are not counted."""
     requests_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
-    """Requests a second that one credential may make on the average; more: 429."""
+    """Average rate of requests per credential; beyond it: 429."""
     requests_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
-    """Requests that a credential may make at once before `requests_per_s` counts."""
+    """Burst of requests per credential before `requests_per_s` applies."""
     credentials_tracked_max: Count = 10_000
-    """Credentials whose rate is remembered; beyond it the one seen longest ago is forgotten."""
+    """Number of credentials whose rate is tracked; the least recently used one is dropped."""
     failed_logins_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 50
-    """Requests a second with a bad credential, from everybody together, that are looked at; more: 429."""
+    """Rate of requests with an invalid credential, over all clients; beyond it: 429 without verification."""
     page_count_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    """Largest `limit` of a list."""
+    """Maximum `limit` of a list."""
     events_page_count_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
-    """Largest `limit` of `GET /v1/events`."""
+    """Maximum `limit` of `GET /v1/events`."""
     drain_s: PositiveSeconds = 30
-    """A drain gives connections this long to go by themselves."""
+    """Time that a drain gives clients to disconnect."""
 
 
 class SocketSettings(_Settings, frozen=True, kw_only=True):
-    """The WebSockets and their limits."""
+    """WebSockets: timeouts and limits."""
 
     hello_timeout_s: PositiveSeconds = 5
-    """A socket that has not said who it is by then is closed (4501)."""
+    """Maximum time until the `hello` of a client; beyond it the socket is closed (4501)."""
     heartbeat_s: PositiveSeconds = 20
-    """A ping goes out this often; no pong within half of it closes the socket."""
+    """Interval of pings; without a pong within half of it the socket is closed."""
     frame_bytes_max: Annotated[int, Meta(ge=1024, le=16 * 1024**2)] = 64 * 1024
-    """Largest frame from a client; larger closes the socket (1009)."""
+    """Maximum size of a client's frame; beyond it the socket is closed (1009)."""
     outbox_count_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 1_024
-    """Frames that wait for a client; one more closes it (4408), and it resumes where it was."""
+    """Maximum number of frames waiting for a client; beyond it the socket is closed (4408) and the client can resume."""
     outbox_bytes_max: Annotated[int, Meta(ge=65_536, le=256 * 1024**2)] = 1024 * 1024
-    """Bytes that wait for a client, a welcome apart; more closes it (4408)."""
+    """Maximum number of bytes waiting for a client, without a welcome; beyond it the socket is closed (4408)."""
     send_timeout_s: PositiveSeconds = 5
-    """A write that takes longer closes the socket (4408)."""
+    """Maximum duration of a write; beyond it the socket is closed (4408)."""
     frames_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
-    """Frames a second from a desktop or a supervisor, on the average; more closes it (4429)."""
+    """Average rate of frames from a desktop or supervisor; beyond it the socket is closed (4429)."""
     frames_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 60
-    """Frames that a desktop or a supervisor may send at once."""
+    """Burst of frames from a desktop or supervisor."""
     gateway_frames_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
-    """Frames a second from a gateway, on the average."""
+    """Average rate of frames from a gateway."""
     gateway_frames_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_000
-    """Frames that a gateway may send at once."""
+    """Burst of frames from a gateway."""
     in_flight_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
-    """Commands of one socket that may wait for the writer; the socket is not read from while it has as many."""
+    """Maximum number of unanswered commands of a socket; at the limit the socket is not read."""
     bad_frames_max: Annotated[int, Meta(ge=0, le=1_000)] = 5
-    """Frames that are none; one more closes the socket (4500)."""
+    """Number of consecutive malformed frames that are tolerated; one more closes the socket (4500)."""
     connections_max: Count = 10_000
-    """Open sockets; the next upgrade gets 503 with Retry-After."""
+    """Maximum number of open sockets; a further upgrade gets 503 with Retry-After."""
     credential_connections_max: Count = 100
-    """Open sockets of one subject and role in a workspace; the next one gets 503, or is closed (1013) after its `hello`."""
+    """Maximum number of open sockets per workspace, subject and role; a further one gets 503, or is closed (1013) after `hello`."""
     upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 600
-    """Upgrades a second on the average, for at most a third of a core; more get 503 with a Retry-After that puts them in line."""
+    """Average rate of upgrades, about a third of a core; beyond it: 503 with a Retry-After that spreads the clients over time."""
     upgrades_burst: Annotated[int, Meta(ge=1, le=100_000)] = 50
-    """Upgrades at once: those who are served wait for as many."""
+    """Burst of upgrades; established connections wait for as many."""
     resume_count_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10_000
-    """A client that has missed more events of its own than this gets a fresh `welcome` instead of them."""
+    """Maximum number of missed events that a resume sends; beyond it the client gets a `welcome` with the full state."""
     figures_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1_000
-    """Supervisors hear of changed queues at most this often."""
+    """Minimum interval of statistics of changed queues for supervisors."""
     reconnect_spread_ms: Milliseconds = 10_000
-    """A drain tells each client to come back after a random part of this time."""
+    """A drain asks each client to reconnect after a random part of this time."""
 
 
 class KeyFamily(StrEnum):
-    """The algorithms an issuer signs with; exactly one family each."""
+    """Family of signature algorithms of an issuer."""
 
     HMAC = "hmac"
     RSA = "rsa"
@@ -190,75 +192,75 @@ class KeyFamily(StrEnum):
 
 
 class KeySettings(_Settings, frozen=True, kw_only=True):
-    """One key of an issuer."""
+    """A key of an issuer."""
 
     kid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}(?!\n)$")] = "default"
-    """The key id that tokens name; a token without one means `default`."""
+    """Key id in the header of tokens; a token without one uses `default`."""
     path: str
-    """A PEM public key (`rsa`, `ecdsa`) or a file with a secret of at least 32 bytes (`hmac`)."""
+    """PEM file of a public key (`rsa`, `ecdsa`), or a file with a secret of at least 32 bytes (`hmac`)."""
 
 
 class IssuerSettings(_Settings, frozen=True, kw_only=True):
-    """Somebody whose tokens are believed."""
+    """A trusted issuer of tokens."""
 
     issuer: Annotated[str, Meta(min_length=1, max_length=256)]
-    """The `iss` of its tokens."""
+    """Value of `iss` in its tokens."""
     family: KeyFamily
-    """The one family of algorithms that its keys are for: `hmac`, `rsa` or `ecdsa`."""
+    """Family of algorithms of its keys: `hmac`, `rsa` or `ecdsa`."""
     keys: Annotated[tuple[KeySettings, ...], Meta(min_length=1, max_length=16)]
-    """Its keys; two during a change of keys."""
+    """Its keys; several during a key rotation."""
     workspaces: tuple[Name, ...] | None = None
-    """The workspaces that it may speak for; none: all."""
+    """Workspaces for which its tokens are valid; none: all."""
 
 
 class AuthSettings(_Settings, frozen=True, kw_only=True):
-    """Who is believed."""
+    """Authentication: trusted issuers and tickets."""
 
     audience: Annotated[str, Meta(min_length=1, max_length=256)] = "contact-router"
-    """The `aud` that every token must name."""
+    """Required `aud` of all tokens."""
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=16)] = ()
-    """Issuers of tokens. None: the router makes a secret of its own beside the journal and `router token` mints with it."""
+    """Trusted issuers. If empty, the router creates a secret beside the journal, with which `router token` issues tokens."""
     leeway_s: Annotated[int, Meta(ge=0, le=60)] = 30
-    """Difference between clocks that is forgiven."""
+    """Tolerated difference between clocks."""
     lifetime_s_max: Annotated[int, Meta(ge=60, le=86_400)] = 12 * 3600
-    """Longest life of a token (`exp` minus `iat`, and `exp` minus now); longer ones are refused."""
+    """Maximum lifetime of a token (`exp` minus `iat`, and `exp` minus now); tokens beyond it are refused."""
     tokens_remembered_max: Count = 20_000
-    """Tokens whose signature is not checked again while they are valid; beyond it the one seen longest ago is forgotten."""
+    """Number of verified tokens in the cache; the least recently used one is dropped."""
     ticket_s: Annotated[int, Meta(ge=1, le=300)] = 30
-    """Life of a single-use ticket for a browser's socket."""
+    """Lifetime of a single-use ticket for a browser's socket."""
     tickets_max: Count = 10_000
-    """Tickets that are out; one more: 503."""
+    """Maximum number of unused tickets; beyond it: 503."""
 
 
 class TelemetrySettings(_Settings, frozen=True, kw_only=True):
     """Logs and metrics."""
 
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
-    """The least level that is logged: `debug`, `info`, `warning` or `error`."""
+    """Minimum log level: `debug`, `info`, `warning` or `error`."""
     access_log: bool = True
-    """One line for each request: ids, status and time; never a query, a body or an address."""
+    """Whether each request is logged, with ids, status and duration, but without query, body and address."""
     metrics_host: str = "127.0.0.1"
-    """The address of the admin listener with `/metrics`. It has no credential: keep it where only operations reach."""
+    """Address of the listener for `/metrics`. It has no authentication: restrict it to the operations network."""
     metrics_port: Annotated[int, Meta(ge=0, le=65_535)] | None = 9464
-    """Its port; 0 takes a free one, none switches the listener off."""
+    """Port of the listener; 0 selects a free one, none disables it."""
     label_sets_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    """Different labels of one metric; what comes after is counted under `other`."""
+    """Maximum number of label sets per metric; further ones are counted under `other`."""
     loop_lag_interval_ms: Annotated[int, Meta(ge=10, le=60_000)] = 100
-    """How often the delay of the event loop is measured."""
+    """Interval of measurements of the event loop's delay."""
 
 
 class PolicySettings(_Settings, frozen=True, kw_only=True):
-    """The first policy of a new workspace."""
+    """Initial policy of a new workspace."""
 
     seed_path: str | None = "config/policy.yaml"
-    """The document that a workspace without any policy begins with. Later changes go through `PUT /v1/policy`."""
+    """Policy document that a workspace without a policy starts with. Later changes use `PUT /v1/policy`."""
 
 
 class Settings(_Settings, frozen=True, kw_only=True):
-    """Everything, by room."""
+    """All settings, by section."""
 
     workspaces: Annotated[tuple[Name, ...], Meta(max_length=1_000)] = ()
-    """Workspaces beside `default`: separate centres in one process. A credential names its own."""
+    """Workspaces in addition to `default`: separate contact centres in one process. A credential is valid for one of them."""
     journal: JournalSettings = JournalSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     edge: EdgeSettings = EdgeSettings()
@@ -268,7 +270,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     policy: PolicySettings = PolicySettings()
 
     def all_workspaces(self) -> tuple[str, ...]:
-        """``default`` and those in the settings, without repeats."""
+        """Return ``default`` and the configured workspaces, without duplicates."""
         return tuple(dict.fromkeys(("default", *self.workspaces)))
 
 
@@ -278,9 +280,12 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """The settings from a YAML file, then the environment, then flags (``{"edge.port": 0}``; a value None is no flag).
+    """Load the settings from a YAML file, the environment and flags, in ascending precedence.
 
-    Raises SettingsInvalid, which names the place (``$.journal.path``), for whatever is misspelt or out of range.
+    Flags map dotted paths to values (``{"server.port": 0}``); the value None means that the flag is not set.
+
+    Raises:
+        SettingsInvalid: A key is unknown or a value out of range; the message names its path (``$.journal.path``).
     """
     tree = _read(Path(path)) if path is not None else {}
     for name, text in sorted((environment or {}).items()):
@@ -294,7 +299,11 @@ def load_settings(
 
 
 def settings_from(tree: Mapping[str, Any]) -> Settings:
-    """The settings from plain data. Raises SettingsInvalid."""
+    """Convert plain data to settings.
+
+    Raises:
+        SettingsInvalid: A key is unknown or a value out of range; the message names its path.
+    """
     try:
         return msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
@@ -322,7 +331,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any, *, source: str) -> None:
-    """Set one value deep in the tree; the tree stays plain data until all of it is checked at once."""
+    """Set the value of a nested key. The tree stays plain data; it is validated as a whole later."""
     place = tree
     for key in keys[:-1]:
         deeper = place.setdefault(key, {})
@@ -335,7 +344,7 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any, *, source: str) -> N
 
 
 def _parsed(text: str, keys: list[str]) -> Any:
-    """An environment variable's text as the field's type wants it: text stays text, all else is read as YAML."""
+    """Parse the text of an environment variable: unchanged for a text setting, else as YAML."""
     if _wants_text(keys):
         return None if text == "null" else text
     try:
@@ -345,7 +354,7 @@ def _parsed(text: str, keys: list[str]) -> Any:
 
 
 def _wants_text(keys: list[str]) -> bool:
-    """True where the setting of that name is text; an unknown name is told later, with all the others."""
+    """Return whether a setting is text. An unknown key is reported later, by the validation."""
     kind: Any = Settings
     for key in keys:
         if not (isinstance(kind, type) and issubclass(kind, Struct)):
@@ -365,7 +374,7 @@ _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `\
 
 
 def _explain(text: str) -> str:
-    """msgspec names the group that holds an unknown key; people look for the key."""
+    """Return a message with the full path of an unknown key; msgspec names only its section."""
     found = _UNKNOWN.match(text)
     if found is None:
         return text if " - at " in text else f"{text} - at `$`"

@@ -45,13 +45,13 @@ def test_a_whole_calendar_is_read() -> None:
         ("    zone: Europe/Atlantis", "zone", "no such IANA time zone"),
         ("    zone: Europe", "zone", "no such IANA time zone"),
         ("    zone: ../passwd", "zone", "must be an IANA time zone"),
-        ("    {zone: UTC, week: {mon: ['9-17']}}", "week.mon[0]", "must be a span of times"),
-        ("    {zone: UTC, week: {mon: ['09:00-24:01']}}", "week.mon[0]", "must be a span of times"),
-        ("    {zone: UTC, week: {mon: ['09:00-09:00']}}", "week.mon[0]", "has no length"),
+        ("    {zone: UTC, week: {mon: ['9-17']}}", "week.mon[0]", "must be a time span"),
+        ("    {zone: UTC, week: {mon: ['09:00-24:01']}}", "week.mon[0]", "must be a time span"),
+        ("    {zone: UTC, week: {mon: ['09:00-09:00']}}", "week.mon[0]", "an empty span"),
         (
             "    {zone: UTC, week: {mon: ['09:00-12:00', '11:00-13:00']}}",
             "week.mon[1]",
-            "begins before the span before it ends",
+            "begins before the end of the span before it",
         ),
         ("    {zone: UTC, week: {monday: []}}", "week.monday", "unknown key"),
         ("    {zone: UTC, holidays: {country: XX}}", "holidays", "no public holidays are known"),
@@ -60,9 +60,9 @@ def test_a_whole_calendar_is_read() -> None:
             "holidays",
             "no public holidays are known",
         ),
-        ("    {zone: UTC, holiday_hours: ['09:00-10:00']}", "holiday_hours", "needs holidays"),
-        ("    {zone: UTC, dates: {2026-02-30: []}}", "dates.2026-02-30", "there is no such day"),
-        ("    {zone: UTC, dates: {tomorrow: []}}", "dates.tomorrow", "must be a day such as"),
+        ("    {zone: UTC, holiday_hours: ['09:00-10:00']}", "holiday_hours", "requires holidays"),
+        ("    {zone: UTC, dates: {2026-02-30: []}}", "dates.2026-02-30", "no such date"),
+        ("    {zone: UTC, dates: {tomorrow: []}}", "dates.tomorrow", "must be a date such as"),
     ],
 )
 def test_what_is_wrong_in_a_calendar_is_told_at_its_place(body: str, path: str, words: str) -> None:
@@ -80,13 +80,13 @@ def test_a_queue_names_a_calendar_that_is_there() -> None:
 def test_whoever_overflows_says_where_to(key: str) -> None:
     head = HEAD.replace("hours: office", f"hours: office, {key}: overflow")
     found = problems("    zone: UTC", head)
-    assert found == [("queues.support.overflow_to", f"needed by {key}: overflow")]
+    assert found == [("queues.support.overflow_to", f"required by {key}: overflow")]
 
 
 def test_a_calendar_that_nobody_uses_is_odd() -> None:
     _, advice = parse_with_advice(HEAD.replace("hours: office", "wait_max_s: 60") + "    zone: UTC")
     assert [(one.path, one.message) for one in advice] == [
-        ("calendars.office", "never used: no queue names it in hours")
+        ("calendars.office", "unused: no queue names it in hours")
     ]
 
 

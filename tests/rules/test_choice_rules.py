@@ -48,14 +48,14 @@ def by(*facts: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("queue", "path", "message"),
     [
-        ({"selection": Selection.BY_FACTS}, "order_by", "needed by selection: by_facts"),
+        ({"selection": Selection.BY_FACTS}, "order_by", "required by selection: by_facts"),
         (by("year"), "order_by[0].fact", "no such fact is declared; there is years"),
-        (by("years", "tier"), "order_by[1].fact", "a fact of contacts; agents are chosen by their own"),
+        (by("years", "tier"), "order_by[1].fact", "a fact of contacts; a fact of agents is required"),
         (by("badge"), "order_by[0].fact", "an ident fact has no order"),
-        (by("years", "years"), "order_by[1].fact", "stands here twice"),
+        (by("years", "years"), "order_by[1].fact", "duplicate entry"),
         ({"weight_fact": "x"}, "weight_fact", "no such fact is declared"),
         ({"weight_fact": "native"}, "weight_fact", "must be an int fact"),
-        ({"weight_fact": "tier"}, "weight_fact", "a fact of contacts; agents are chosen by their own"),
+        ({"weight_fact": "tier"}, "weight_fact", "a fact of contacts; a fact of agents is required"),
     ],
 )  # fmt: skip
 def test_a_selection_goes_by_declared_facts_of_agents(
@@ -102,8 +102,8 @@ def test_another_zone_is_refused_and_never_repeated(zone: str) -> None:
 def test_what_a_selection_does_not_ask_for_is_without_effect() -> None:
     policy = a_policy(weight_fact="years", order_by=(FactOrder(fact="years"),))
     assert [(one.path, one.message) for one in advise(policy)] == [
-        ("queues.support.order_by", "without effect: nothing is selected by_facts"),
-        ("queues.support.weight_fact", "without effect: nothing is selected by weighted_random"),
+        ("queues.support.order_by", "without effect: no selection is by_facts"),
+        ("queues.support.weight_fact", "without effect: no selection is weighted_random"),
     ]
 
 

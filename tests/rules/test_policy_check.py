@@ -88,7 +88,7 @@ def test_an_overflow_cycle_is_found_once_and_named() -> None:
         "c": QueuePolicy(overflow_to="a"),
     }
     (problem,) = check(a_policy(queues=queues))
-    assert problem.message == "overflow goes in a circle: a → b → c → a"
+    assert problem.message == "cycle of overflows: a → b → c → a"
 
 
 def interrupting(**channels: tuple[str, ...]) -> Policy:
@@ -108,7 +108,7 @@ def test_a_circle_of_interruptions_is_found_once_and_named() -> None:
         interrupting(voice=("mail", "chat"), chat=("mail", "sms"), sms=("voice",), mail=())
     )
     assert problem.path == "channels.sms.interrupts[0]"
-    assert problem.message == "interruption goes in a circle: voice → chat → sms → voice"
+    assert problem.message == "cycle of interruptions: voice → chat → sms → voice"
 
 
 def test_a_channel_may_be_interrupted_by_several_and_along_a_way() -> None:

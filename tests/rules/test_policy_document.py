@@ -165,7 +165,7 @@ def test_no_message_repeats_a_value(text: str) -> None:
     [
         ("a: &x 1\nb: *x", "a", "anchors are not allowed: write the value out"),
         ("a: !!python/object:os.system x", "a", "tags are not allowed"),
-        ("a: 1\na: 2", "a", "the same key twice"),
+        ("a: 1\na: 2", "a", "duplicate key"),
         ("a: .nan", "a", "not a finite number"),
         ("a: -.inf", "a", "not a finite number"),
         ("a: 1e999", "a", "not a finite number"),

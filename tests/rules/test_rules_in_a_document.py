@@ -119,4 +119,4 @@ def test_there_are_not_too_many_expressions() -> None:
     assert check(a_policy(entry=entry, facts=facts)) == []
     queues = {"support": a_queue(agents_when="true")}
     (problem,) = check(a_policy(entry=entry, facts=facts, queues=queues))
-    assert (problem.path, problem.message) == ("entry", "more than 200 expressions in a policy")
+    assert (problem.path, problem.message) == ("entry", "more than 200 expressions in the policy")

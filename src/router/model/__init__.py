@@ -1,5 +1,6 @@
-"""The words: frozen structs and enums, no behaviour but construction.
+"""Data types of the router: frozen structs and enumerations without behaviour.
 
-Commands are what the world asks, events are what has happened, refusals are facts that stand in the way.
-Read ``commands.py`` and ``events.py`` and you know what the router can do. Nothing here imports anything of the house.
+A command asks for a change, an event records a change that has happened, a refusal says why a command changed nothing.
+``commands.py`` and the ``events`` package together list everything that the router can do. The package imports nothing
+else of the router.
 """

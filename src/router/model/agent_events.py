@@ -1,9 +1,9 @@
-"""What happens to agents: offers, conversations and assignments, and what they or their desktops say of themselves.
+"""Events of agents: offers, conversations, assignments, states and desktops.
 
-Words alone; what holds for every event (tags, fields, ``gateway_id``, ``members``) stands in ``events.py``.
+The conventions of all events (tags, fields, ``gateway_id``, ``members``) are documented in the package ``router.model.events``.
 """
 
-# msgspec copies an empty default for every struct; ruff knows that only of a class whose base it sees in the same file.
+# msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
 # ruff: noqa: RUF012
 
 from router.model.event_struct import EventStruct
@@ -13,7 +13,7 @@ from router.model.states import AgentState, AssignmentRole, Turn
 
 
 class OfferMade(EventStruct, frozen=True, tag="offer.made"):
-    """An agent's capacity is held for one contact until a deadline."""
+    """A contact was offered to an agent, whose capacity is reserved until the deadline."""
 
     offer_id: OfferId
     contact_id: ContactId
@@ -24,37 +24,37 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
     deadline_ms: int
     req: str
     prio: int
-    """Effective priority in seconds of credit, the queue's included."""
+    """Effective priority in seconds of credit, including the queue's priority."""
     cfg: int
     reason: str
-    """Why this agent: the queue's selection rule, ``preferred``, ``transfer`` or ``consult``."""
+    """Why this agent was chosen: the queue's selection, ``preferred``, ``transfer`` or ``consult``."""
     waited_ms: int = 0
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
     from_agent_id: AgentId | None = None
-    """A transfer or a consult: this agent keeps the contact, with a transfer until the offer is accepted."""
+    """Owner who asked for a transfer (and keeps the contact until it is accepted) or for a consult."""
     gateway_id: GatewayId = ""
     role: AssignmentRole = AssignmentRole.OWNER
-    """What he is to the contact once he accepts."""
+    """Role of the agent after accepting."""
     turn: Turn | None = None
-    """Whose turn it was; none on a transfer, and in journals from before it was recorded."""
+    """What caused the match; none for a transfer or consult, and in journals written before the field existed."""
     others: int = 0
-    """How many other agents could have taken it then, where ``turn`` is set; -1: too many kinds of them to count."""
+    """Number of other agents eligible then, if ``match_trigger`` is set; -1: not counted (too many agent groups)."""
     values: dict[str, FactValue] | None = None
-    """What the rule compared, as it was for this agent."""
+    """Values of this agent that the selection compared."""
 
 
 class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"):
-    """The offer became the assignment of the same id. On a transfer the old owner loses it in this very event.
+    """The offer has become the assignment of the same id. In a transfer, the old owner's assignment ends with this event.
 
-    With ``role`` ``consult`` ``from_agent_id`` is the owner, who keeps the contact; ``from_assignment_id`` is none.
+    With the role ``consult``, ``from_agent_id`` is the owner, who keeps the contact, and ``from_assignment_id`` is none.
     """
 
     offer_id: OfferId
     contact_id: ContactId
     agent_id: AgentId
     waited_ms: int
-    """From the contact's submit to this answer."""
+    """Time from the contact's submit to this event."""
     from_assignment_id: AssignmentId | None = None
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
@@ -63,7 +63,7 @@ class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"
 
 
 class OfferDeclined(EventStruct, frozen=True, kw_only=True, tag="offer.declined"):
-    """The agent said no."""
+    """The agent declined the offer."""
 
     offer_id: OfferId
     contact_id: ContactId
@@ -71,11 +71,11 @@ class OfferDeclined(EventStruct, frozen=True, kw_only=True, tag="offer.declined"
     reason: str
     cool_down_until_ms: int | None = None
     from_agent_id: AgentId | None = None
-    """A transfer or a consult: the owner, who keeps the contact."""
+    """For a transfer or a consult: the owner, who keeps the contact."""
 
 
 class OfferExpired(EventStruct, frozen=True, kw_only=True, tag="offer.expired"):
-    """Nobody answered in time (RONA)."""
+    """The agent did not answer before the deadline (RONA)."""
 
     offer_id: OfferId
     contact_id: ContactId
@@ -83,11 +83,11 @@ class OfferExpired(EventStruct, frozen=True, kw_only=True, tag="offer.expired"):
     reason: str = "no_answer"
     cool_down_until_ms: int | None = None
     from_agent_id: AgentId | None = None
-    """A transfer or a consult: the owner, who keeps the contact."""
+    """For a transfer or a consult: the owner, who keeps the contact."""
 
 
 class OfferRescinded(EventStruct, frozen=True, kw_only=True, tag="offer.rescinded"):
-    """Taken back by the router.
+    """The router has withdrawn the offer.
 
     Reasons: ``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``,
     ``moved``, ``updated``, ``owner_ended``, ``policy``, ``callback``, ``consult_cancelled``.
@@ -101,7 +101,7 @@ class OfferRescinded(EventStruct, frozen=True, kw_only=True, tag="offer.rescinde
 
 
 class ParticipantAdded(EventStruct, frozen=True, kw_only=True, tag="participant.added"):
-    """A supervisor put an agent into the conversation."""
+    """A supervisor has added an agent to the conversation."""
 
     contact_id: ContactId
     assignment_id: AssignmentId
@@ -116,7 +116,7 @@ class ParticipantAdded(EventStruct, frozen=True, kw_only=True, tag="participant.
 
 
 class ParticipantJoined(EventStruct, frozen=True, kw_only=True, tag="participant.joined"):
-    """A consulted agent is in the conversation with the customer from here on."""
+    """A consulted agent has joined the conversation with the customer."""
 
     contact_id: ContactId
     assignment_id: AssignmentId
@@ -126,10 +126,10 @@ class ParticipantJoined(EventStruct, frozen=True, kw_only=True, tag="participant
 
 
 class ParticipantLeft(EventStruct, frozen=True, kw_only=True, tag="participant.left"):
-    """A consulted agent or a participant is out of it; the owner keeps the contact. ``members``: those who stay.
+    """A consulted agent or a participant has left; the owner keeps the contact. ``members`` are those who remain.
 
-    Reasons: ``left``, ``removed``, ``finished``, ``lost_desktop``, ``consult_cancelled``, ``owner_changed`` (a consult ends with
-    the owner who asked), ``contact_ended``, ``contact_moved``.
+    Reasons: ``left``, ``removed``, ``finished``, ``lost_desktop``, ``consult_cancelled``, ``owner_changed`` (a consult ends when
+    the owner who asked no longer owns the contact), ``contact_ended``, ``contact_moved``.
     """
 
     contact_id: ContactId
@@ -142,7 +142,7 @@ class ParticipantLeft(EventStruct, frozen=True, kw_only=True, tag="participant.l
 
 
 class ContactHandedOver(EventStruct, frozen=True, kw_only=True, tag="contact.handed_over"):
-    """Somebody who was in it already owns the contact from here on; ``from_agent_id`` owned it until this very event.
+    """Another agent of the conversation now owns the contact; ``from_agent_id`` owned it until this event.
 
     Reasons: ``consult`` (a warm transfer), ``hand_over``, ``supervisor``, ``lost_desktop``.
     """
@@ -158,7 +158,7 @@ class ContactHandedOver(EventStruct, frozen=True, kw_only=True, tag="contact.han
 
 
 class AssignmentHeld(EventStruct, frozen=True, kw_only=True, tag="assignment.held"):
-    """The customer is on hold. ``reason`` ``consult``: put there by the router, until the consult is over."""
+    """The customer is on hold. With the reason ``consult`` the router did it, until the consult is over."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
@@ -175,18 +175,18 @@ class AssignmentResumed(EventStruct, frozen=True, kw_only=True, tag="assignment.
 
 
 class AssignmentParked(EventStruct, frozen=True, kw_only=True, tag="assignment.parked"):
-    """The customer is waited for: the conversation goes on later and uses no capacity until then."""
+    """The conversation is parked until the customer replies; it uses no capacity meanwhile."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
     agent_id: AgentId
     until_ms: int | None = None
-    """When the contact ends if nobody takes it up again; none: never."""
+    """When the contact ends unless it is resumed; none: never."""
     gateway_id: GatewayId = ""
 
 
 class AssignmentUnparked(EventStruct, frozen=True, kw_only=True, tag="assignment.unparked"):
-    """The conversation goes on and uses capacity again."""
+    """The conversation has been resumed and uses capacity again."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
@@ -195,7 +195,7 @@ class AssignmentUnparked(EventStruct, frozen=True, kw_only=True, tag="assignment
 
 
 class WrapUpStarted(EventStruct, frozen=True, kw_only=True, tag="assignment.wrap_up_started"):
-    """After-contact work until the deadline."""
+    """After-contact work has begun and ends at the deadline."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
@@ -204,7 +204,7 @@ class WrapUpStarted(EventStruct, frozen=True, kw_only=True, tag="assignment.wrap
 
 
 class WrapUpExtended(EventStruct, frozen=True, kw_only=True, tag="assignment.wrap_up_extended"):
-    """More of it."""
+    """The wrap-up has been extended to a new deadline."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
@@ -213,7 +213,7 @@ class WrapUpExtended(EventStruct, frozen=True, kw_only=True, tag="assignment.wra
 
 
 class AssignmentCompleted(EventStruct, frozen=True, kw_only=True, tag="assignment.completed"):
-    """The agent is done with it, exactly once.
+    """The assignment is completed; emitted exactly once for each assignment.
 
     Reasons: ``finished``, ``timer``, ``no_wrap_up``, ``lost_desktop``, ``consult_ended``, ``callback_failed``.
     """
@@ -226,7 +226,7 @@ class AssignmentCompleted(EventStruct, frozen=True, kw_only=True, tag="assignmen
 
 
 class AgentUpdated(EventStruct, frozen=True, kw_only=True, tag="agent.updated"):
-    """The agent's record is now this."""
+    """The agent's record was created or replaced; all fields hold the new values."""
 
     agent_id: AgentId
     skills: dict[str, int] = {}
@@ -238,24 +238,24 @@ class AgentUpdated(EventStruct, frozen=True, kw_only=True, tag="agent.updated"):
 
 
 class AgentRemoved(EventStruct, frozen=True, kw_only=True, tag="agent.removed"):
-    """The agent is no more."""
+    """The agent was deleted."""
 
     agent_id: AgentId
 
 
 class AgentStateChanged(EventStruct, frozen=True, kw_only=True, tag="agent.state_changed"):
-    """Ready, not ready or offline from now on. ``reason`` ``rona`` and ``desktop_lost`` are the router's own."""
+    """The agent's state has changed. The reasons ``rona`` and ``desktop_lost`` are set by the router."""
 
     agent_id: AgentId
     state: AgentState
     from_state: AgentState
     reason: str | None = None
     return_at_ms: int | None = None
-    """When he is READY again by himself."""
+    """When the router sets the agent READY again."""
 
 
 class AgentNextStateSet(EventStruct, frozen=True, kw_only=True, tag="agent.next_state_set"):
-    """The state that follows when his work is done; none: the slot is empty again."""
+    """State that follows when the agent's work is done; none: the pending state was removed."""
 
     agent_id: AgentId
     state: AgentState | None = None
@@ -263,21 +263,21 @@ class AgentNextStateSet(EventStruct, frozen=True, kw_only=True, tag="agent.next_
 
 
 class AgentChannelsSet(EventStruct, frozen=True, kw_only=True, tag="agent.channels_set"):
-    """Of these channels, and of no others, the agent takes nothing new from here on."""
+    """The agent is paused on exactly these channels and gets no new offers on them."""
 
     agent_id: AgentId
     paused: tuple[str, ...] = ()
 
 
 class DesktopConnected(EventStruct, frozen=True, kw_only=True, tag="agent.desktop_connected"):
-    """A desktop session stands behind the agent."""
+    """A desktop session of the agent has connected."""
 
     agent_id: AgentId
     session_id: str
 
 
 class DesktopLost(EventStruct, frozen=True, kw_only=True, tag="agent.desktop_lost"):
-    """The session is gone; no new offers. After the grace period he is OFFLINE."""
+    """The desktop session has disconnected: no new offers. After the grace period the agent is set OFFLINE."""
 
     agent_id: AgentId
     session_id: str

@@ -1,6 +1,7 @@
-"""Words of callbacks: what may be asked for, how dialling can go, where a callback is. No telephone number is among them.
+"""Callbacks: their terms, their phases and the outcomes of dialling.
 
-The gateway that submitted the contact knows whom to call; the router says when, and for whom.
+The router holds no telephone number. The gateway that submitted the contact knows the number; the router says when to
+dial and for which agent.
 """
 
 from enum import StrEnum
@@ -11,38 +12,38 @@ from msgspec import Meta, Struct
 from router.model.ids import Name
 from router.model.policy import CallbackMode
 
-# The end of the year 9999: a time beyond it is a slip of units.
+# End of the year 9999. A later time is a mistake in the unit.
 TIME_MAX_MS: Final = 253_402_300_799_999
 TimeMs: TypeAlias = Annotated[int, Meta(ge=0, le=TIME_MAX_MS)]
 
 
 class CallbackFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is asked of a callback; what is left out is the queue's policy."""
+    """Terms of a callback. An omitted field takes the value of the queue's policy."""
 
     mode: CallbackMode | None = None
     channel: Name | None = None
-    """The channel that the callback uses up from now on."""
+    """Channel whose capacity the callback uses from now on."""
     at_ms: TimeMs | None = None
-    """Not before this time (epoch milliseconds); none: as soon as it is its turn."""
+    """Earliest time of the call (epoch milliseconds); none: when the contact reaches the head of its queue."""
 
 
 class CallbackPhase(StrEnum):
-    """Where a callback is. The contact's state says the rest."""
+    """Phase of a callback, in addition to the contact's state."""
 
     WAITING = "waiting"
-    """In line, or in the hands of an agent for whom dialling has not begun."""
+    """Waiting in its queue, or assigned to an agent while dialling has not begun."""
     SCHEDULED = "scheduled"
-    """For the time that was agreed."""
+    """Waiting for the agreed time."""
     DIALLING = "dialling"
-    """The gateway calls the customer; it reports the outcome before ``due_at_ms``."""
+    """The gateway is calling the customer; it must report the outcome before ``due_at_ms``."""
     RETRY = "retry"
-    """Not reached; tried again at ``due_at_ms``."""
+    """The customer was not reached; the next attempt is at ``due_at_ms``."""
     CONNECTED = "connected"
-    """The customer is there: from now on a contact like any other."""
+    """The customer is on the line; the contact is treated like any other."""
 
 
 class CallbackOutcome(StrEnum):
-    """How one attempt went, as the gateway reports it."""
+    """Outcome of one attempt, as reported by the gateway."""
 
     CONNECTED = "connected"
     NO_ANSWER = "no_answer"

@@ -1,8 +1,8 @@
-"""What the world asks of a workspace's engine.
+"""Commands: requests to the engine of one workspace.
 
-A command is plain data; the writer adds the time. Who asks (``actor``) travels beside it into the journal's record.
-The shell makes every id of a new thing and fetches everything that a decision needs *before* it sends the command: the
-core never asks.
+A command is plain data without a time; the writer adds the time. The ``actor`` who sends it is stored beside it in the
+journal's record. The caller generates the ids of new objects and looks up everything that a decision needs before it sends
+the command, because the engine makes no queries.
 """
 
 from typing import TypeAlias
@@ -16,13 +16,14 @@ from router.model.states import AgentState
 
 
 class _Command(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
-    """Frozen, keyword-only, with a stable tag."""
+    """Base of all commands: frozen, keyword-only, with a stable tag."""
 
 
 class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue"):
-    """Submit a contact. Without ``queue_id`` the policy's entry rules choose.
+    """Submit a contact. Without ``queue_id`` the policy's entry rules choose the queue.
 
-    The same ``dedupe_key`` with the same ``fingerprint`` gets the first answer again; with another one, ``KEY_REUSED``.
+    A repeated ``dedupe_key`` with the same ``fingerprint`` returns the first result; with a different fingerprint it is
+    refused with ``IDEMPOTENCY_KEY_REUSED``.
     """
 
     contact_id: ContactId
@@ -34,23 +35,23 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     attributes: dict[str, FactValue] = {}
     ttl_s: int | None = None
     preferred_agents: tuple[AgentId, ...] = ()
-    """Whom the customer belongs to, for steps that prefer the agents ``named``; unknown ones are no error."""
+    """Agents preferred for this customer, used by plan steps with ``prefer: [named]``. Unknown ids are ignored."""
     continues: ContactId | None = None
-    """The contact that this one goes on with: its agent is the ``last`` one. One that is forgotten is no error."""
+    """Earlier contact of the same customer; its agent is the ``last`` agent of a plan step. An unknown id is ignored."""
     gateway_id: GatewayId = ""
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
     callback: CallbackFields | None = None
-    """Set: the customer is not on the line; he is to be called."""
+    """If set, the customer is not on the line and is to be called."""
 
 
 class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
-    """Change a live contact in flight; what is unset stays. Takes effect at once."""
+    """Change a live contact. Unset fields keep their value; the change takes effect immediately."""
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
-    """Set: only the gateway that submitted it may; to others it is unknown."""
+    """If set, the contact is unknown unless this gateway submitted it."""
     priority_s: int | UnsetType = UNSET
     strict_class: int | UnsetType = UNSET
     skills: dict[str, int] | UnsetType = UNSET
@@ -59,24 +60,27 @@ class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
 
 
 class CancelContact(_Command, frozen=True, kw_only=True, tag="contact.cancel"):
-    """The gateway withdraws a contact that no agent has yet. Repeating it is no error."""
+    """Withdraw a contact that is not assigned yet. Idempotent."""
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
-    """Set: only the gateway that submitted it may; to others it is unknown."""
+    """If set, the contact is unknown unless this gateway submitted it."""
     reason: str = "cancelled"
 
 
 class AbandonContact(_Command, frozen=True, kw_only=True, tag="contact.abandon"):
-    """The customer has left. Waiting: abandoned. Assigned: the contact ends. Repeating it is no error."""
+    """Report that the customer has left: a waiting contact is abandoned, an assigned one ends. Idempotent."""
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
-    """Set: only the gateway that submitted it may; to others it is unknown."""
+    """If set, the contact is unknown unless this gateway submitted it."""
 
 
 class EndContact(_Command, frozen=True, kw_only=True, tag="contact.end"):
-    """The conversation is over; wrap-up begins. ``agent_id`` set: only the owner may. Waiting: the contact is cancelled."""
+    """End the conversation and begin wrap-up; a waiting contact is cancelled.
+
+    If ``agent_id`` is set, it must be the owner.
+    """
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
@@ -85,20 +89,21 @@ class EndContact(_Command, frozen=True, kw_only=True, tag="contact.end"):
 
 
 class RequeueContact(_Command, frozen=True, kw_only=True, tag="contact.requeue"):
-    """A supervisor puts a contact (back) into a queue, with its age. Without ``queue_id``: its own queue."""
+    """Put a contact into a queue as a supervisor; it keeps its age. Without ``queue_id``: its own queue."""
 
     contact_id: ContactId
     queue_id: QueueId | None = None
 
 
 class TransferContact(_Command, frozen=True, kw_only=True, tag="contact.transfer"):
-    """The owner passes an assigned contact on: to a queue at once, or to an agent, who gets an offer.
+    """Transfer an assigned contact: to a queue immediately, or to an agent by an offer.
 
-    Exactly one of ``to_queue_id`` and ``to_agent_id``. The owner keeps the contact until the other agent accepts.
-    ``agent_id`` set: only the owner may.
+    Exactly one of ``to_queue_id`` and ``to_agent_id`` is set. With an offer, the owner keeps the contact until the other
+    agent accepts. If ``agent_id`` is set, it must be the owner.
 
-    ``wait_s``, for an agent who cannot take it now: the owner is done with it, and the contact waits so long for that agent alone.
-    If he does not take it, it waits ``back_s`` for the agent who passed it on, then for everybody.
+    ``wait_s`` allows a target agent who cannot take the contact now: the owner is released, and the contact is reserved for
+    the target for that time, then ``return_to_sender_s`` for the agent who transferred it, then open to all qualified
+    agents.
     """
 
     contact_id: ContactId
@@ -110,37 +115,37 @@ class TransferContact(_Command, frozen=True, kw_only=True, tag="contact.transfer
 
 
 class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):
-    """A supervisor gives a contact to an agent without an offer; skills are his affair, capacity is not."""
+    """Assign a contact to an agent as a supervisor, without an offer. Skills are not checked; capacity is."""
 
     contact_id: ContactId
     agent_id: AgentId
 
 
 class RequestCallback(_Command, frozen=True, kw_only=True, tag="callback.request"):
-    """A waiting contact becomes a callback and keeps its place. Repeating it on the same terms is no error."""
+    """Turn a waiting contact into a callback that keeps its position. Idempotent for the same terms."""
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
-    """Set: only the gateway that submitted it may; to others it is unknown."""
+    """If set, the contact is unknown unless this gateway submitted it."""
     callback: CallbackFields = CallbackFields()
 
 
 class ReportCallback(_Command, frozen=True, kw_only=True, tag="callback.report"):
-    """How the attempt under way went. Repeating the last report is no error."""
+    """Report the outcome of the current attempt. Idempotent for the latest report."""
 
     contact_id: ContactId
     outcome: CallbackOutcome
     attempt: int | None = None
-    """Which one: the number in ``callback.due``; none: the one under way."""
+    """Number of the attempt from ``callback.dial_requested``; none: the current one."""
     gateway_id: GatewayId | None = None
-    """Set: only the gateway that submitted it may; to others it is unknown."""
+    """If set, the contact is unknown unless this gateway submitted it."""
 
 
 class StartConsult(_Command, frozen=True, kw_only=True, tag="consult.start"):
-    """The owner of an assigned contact asks another agent for advice; who that is gets an offer, the owner keeps the contact.
+    """Ask another agent for advice on an assigned contact, by an offer. The owner keeps the contact.
 
-    Exactly one of ``to_agent_id`` and ``to_queue_id``; for a queue its selection chooses among those who could take the
-    contact there now, and nobody waits for one. ``agent_id`` set: only the owner may.
+    Exactly one of ``to_agent_id`` and ``to_queue_id`` is set. For a queue, its selection chooses among the agents eligible
+    now; the consult does not wait for one. If ``agent_id`` is set, it must be the owner.
     """
 
     contact_id: ContactId
@@ -150,30 +155,30 @@ class StartConsult(_Command, frozen=True, kw_only=True, tag="consult.start"):
 
 
 class CompleteConsult(_Command, frozen=True, kw_only=True, tag="consult.complete"):
-    """The contact passes to the consulted agent (warm transfer). ``agent_id`` set: only the owner may."""
+    """Pass the contact to the consulted agent (warm transfer). If ``agent_id`` is set, it must be the owner."""
 
     contact_id: ContactId
     agent_id: AgentId | None = None
 
 
 class CancelConsult(_Command, frozen=True, kw_only=True, tag="consult.cancel"):
-    """The owner goes on alone: a pending consult is taken back, a running one ends. ``agent_id`` set: only the owner may."""
+    """Rescind a pending consult or end a running one. If ``agent_id`` is set, it must be the owner."""
 
     contact_id: ContactId
     agent_id: AgentId | None = None
 
 
 class JoinConsult(_Command, frozen=True, kw_only=True, tag="consult.join"):
-    """The consult becomes a conference: the consulted agent is a participant. ``agent_id`` set: only the owner may."""
+    """Turn the consult into a conference with the consulted agent. If ``agent_id`` is set, it must be the owner."""
 
     contact_id: ContactId
     agent_id: AgentId | None = None
 
 
 class LeaveContact(_Command, frozen=True, kw_only=True, tag="contact.leave"):
-    """An agent who is consulted on it, or a participant, leaves the conversation; its owner keeps it.
+    """Take a consulted agent or a participant out of a conversation; its owner keeps the contact. Idempotent.
 
-    ``reason``: ``left``, or ``removed`` where a supervisor takes him out. Repeating it is no error.
+    ``reason``: ``left``, or ``removed`` if a supervisor does it.
     """
 
     contact_id: ContactId
@@ -182,7 +187,7 @@ class LeaveContact(_Command, frozen=True, kw_only=True, tag="contact.leave"):
 
 
 class HandOver(_Command, frozen=True, kw_only=True, tag="contact.hand_over"):
-    """The owner leaves a conference; a participant owns the contact from then on. ``agent_id`` set: only the owner may."""
+    """Leave a conference and make a participant its owner. If ``agent_id`` is set, it must be the owner."""
 
     contact_id: ContactId
     to_agent_id: AgentId
@@ -190,21 +195,21 @@ class HandOver(_Command, frozen=True, kw_only=True, tag="contact.hand_over"):
 
 
 class AddParticipant(_Command, frozen=True, kw_only=True, tag="participant.add"):
-    """A supervisor puts an agent (himself, where he is one) into a conversation; skills are his affair, capacity is not."""
+    """Add an agent to a conversation as a supervisor. Skills are not checked; capacity is."""
 
     contact_id: ContactId
     agent_id: AgentId
 
 
 class AcceptOffer(_Command, frozen=True, kw_only=True, tag="offer.accept"):
-    """The agent takes the contact. Repeating a won accept gets the first answer."""
+    """Accept an offer. Repeating a successful accept returns the first result."""
 
     offer_id: OfferId
     agent_id: AgentId
 
 
 class DeclineOffer(_Command, frozen=True, kw_only=True, tag="offer.decline"):
-    """The agent does not take it; the contact goes back to its place."""
+    """Decline an offer; the contact returns to its position in the queue."""
 
     offer_id: OfferId
     agent_id: AgentId
@@ -226,37 +231,37 @@ class ResumeAssignment(_Command, frozen=True, kw_only=True, tag="assignment.resu
 
 
 class ParkAssignment(_Command, frozen=True, kw_only=True, tag="assignment.park"):
-    """The owner waits for the customer: the conversation stays his and gives its capacity back."""
+    """Park a conversation: its owner keeps it and waits for the customer; its capacity is released."""
 
     assignment_id: AssignmentId
     agent_id: AgentId
 
 
 class UnparkAssignment(_Command, frozen=True, kw_only=True, tag="assignment.unpark"):
-    """The owner takes it up again, also above his capacity."""
+    """Resume a parked conversation, even beyond the owner's capacity."""
 
     assignment_id: AssignmentId
     agent_id: AgentId
 
 
 class ParkContact(_Command, frozen=True, kw_only=True, tag="contact.park"):
-    """The gateway says that the customer is to be waited for. Repeating it is no error."""
+    """Park a contact as its gateway, to wait for the customer. Idempotent."""
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
-    """Set: only the gateway that submitted it may; to others it is unknown."""
+    """If set, the contact is unknown unless this gateway submitted it."""
 
 
 class UnparkContact(_Command, frozen=True, kw_only=True, tag="contact.unpark"):
-    """The customer has written again. No error where the contact was not parked."""
+    """Report that the customer has written again. Has no effect on a contact that is not parked."""
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
-    """Set: only the gateway that submitted it may; to others it is unknown."""
+    """If set, the contact is unknown unless this gateway submitted it."""
 
 
 class ExtendWrapUp(_Command, frozen=True, kw_only=True, tag="assignment.extend_wrap_up"):
-    """More time for wrap-up, within the channel's ``wrap_up_max_s``."""
+    """Extend the wrap-up, within the channel's ``wrap_up_max_s``."""
 
     assignment_id: AssignmentId
     agent_id: AgentId
@@ -264,9 +269,9 @@ class ExtendWrapUp(_Command, frozen=True, kw_only=True, tag="assignment.extend_w
 
 
 class CompleteAssignment(_Command, frozen=True, kw_only=True, tag="assignment.complete"):
-    """Finish wrap-up early, with a disposition. While still talking: ends the contact and skips wrap-up.
+    """Finish the wrap-up early, with a disposition. Before the end of the conversation: end it and skip the wrap-up.
 
-    ``agent_id`` none: a supervisor does it.
+    ``agent_id`` is none if a supervisor does it.
     """
 
     assignment_id: AssignmentId
@@ -275,32 +280,32 @@ class CompleteAssignment(_Command, frozen=True, kw_only=True, tag="assignment.co
 
 
 class PutAgent(_Command, frozen=True, kw_only=True, tag="agent.put"):
-    """Create an agent or replace his record. His state and his work stay as they are."""
+    """Create an agent or replace the agent's record. State, offers and assignments are unchanged."""
 
     agent_id: AgentId
     skills: dict[str, int] = {}
     queues: tuple[QueueId, ...] | None = None
-    """The queues he serves; none: every queue whose skills he has."""
+    """Queues that the agent serves; none: every queue whose required skills the agent has."""
     units: int | None = None
-    """His capacity; none: the policy's default."""
+    """Capacity of the agent; none: the policy's default."""
     channel_max: dict[str, int] = {}
-    """Overrides of the channels' ``per_agent_max``; 0 takes a channel from him."""
+    """Overrides of the channels' ``per_agent_max``; 0 excludes a channel."""
     attributes: dict[str, FactValue] = {}
     queue_ranks: dict[QueueId, int] = {}
-    """Which queues he serves first when he becomes free, below the strict class: 1 (first) to 9; not named: 5. At most 1,000."""
+    """Order in which a free agent serves queues, within a priority class: 1 (first) to 9; default 5. At most 1,000 entries."""
 
 
 class RemoveAgent(_Command, frozen=True, kw_only=True, tag="agent.remove"):
-    """Delete an agent who has no offers and no assignments."""
+    """Delete an agent without offers and assignments."""
 
     agent_id: AgentId
 
 
 class SetAgentState(_Command, frozen=True, kw_only=True, tag="agent.set_state"):
-    """Go ready, not ready or offline.
+    """Set an agent's state.
 
-    ``after_work``: with work in hand, the state waits in the one slot ``next_state`` (last write wins) until the last
-    assignment is completed; meanwhile no new offers come.
+    With ``after_work``, an agent who has assignments keeps the present state until the last one is completed. The wanted
+    state is stored in ``next_state`` (the last write wins), and no new offers are made meanwhile.
     """
 
     agent_id: AgentId
@@ -310,30 +315,31 @@ class SetAgentState(_Command, frozen=True, kw_only=True, tag="agent.set_state"):
 
 
 class SetAgentChannels(_Command, frozen=True, kw_only=True, tag="agent.set_channels"):
-    """The channels of which the agent takes nothing new for the time being: the whole set. His state stays as it is."""
+    """Set the channels on which the agent is paused and gets no new offers. Replaces the whole set; the state is unchanged."""
 
     agent_id: AgentId
     paused: tuple[str, ...] = ()
 
 
 class ConnectDesktop(_Command, frozen=True, kw_only=True, tag="agent.connect_desktop"):
-    """A desktop session stands behind the agent. A newer session takes the place of an older one."""
+    """Report that a desktop session of the agent has connected. It replaces an older session."""
 
     agent_id: AgentId
     session_id: str
 
 
 class LoseDesktop(_Command, frozen=True, kw_only=True, tag="agent.lose_desktop"):
-    """That session is gone. Ignored where a newer one has taken its place."""
+    """Report that a desktop session has disconnected. Ignored if a newer session has replaced it."""
 
     agent_id: AgentId
     session_id: str
 
 
 class PublishPolicy(_Command, frozen=True, kw_only=True, tag="policy.publish"):
-    """Replace the policy as a whole. ``expected_version``: refuse unless this is the present one.
+    """Replace the whole policy.
 
-    ``drain_to`` names, for each removed queue that has contacts waiting, the queue that takes them.
+    If ``expected_version`` is set and is not the present version, the command is refused. ``drain_to`` maps each removed
+    queue with waiting contacts to the queue that receives them.
     """
 
     policy: Policy
@@ -342,19 +348,19 @@ class PublishPolicy(_Command, frozen=True, kw_only=True, tag="policy.publish"):
 
 
 class SetShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.set_shadow"):
-    """Let this policy run beside the one in force; it takes the place of the shadow before it."""
+    """Run a shadow policy beside the one in force. It replaces an earlier shadow policy."""
 
     policy: Policy
 
 
 class ClearShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.clear_shadow"):
-    """End the shadow."""
+    """Remove the shadow policy."""
 
 
 class SetQueueOpen(_Command, frozen=True, kw_only=True, tag="queue.set_open"):
-    """A supervisor opens or closes a queue whatever its calendar says; ``is_open`` none: back to the calendar.
+    """Open or close a queue as a supervisor, overriding its calendar. ``is_open`` none: follow the calendar again.
 
-    ``for_s``: only for so long, then the calendar again; none: until the next such command.
+    ``duration_s`` limits the override; none: until the next such command.
     """
 
     queue_id: QueueId
@@ -363,7 +369,7 @@ class SetQueueOpen(_Command, frozen=True, kw_only=True, tag="queue.set_open"):
 
 
 class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
-    """Nothing but time has passed: due timers fire."""
+    """Fire the timers that are due."""
 
 
 Command: TypeAlias = (

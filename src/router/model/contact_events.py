@@ -1,9 +1,9 @@
-"""What happens to a contact while no agent is asked: it comes, waits, is moved, is called back, and ends.
+"""Events of contacts: queued, moved, assigned, called back and ended.
 
-Words alone; what holds for every event (tags, fields, ``gateway_id``, ``members``) stands in ``events.py``.
+The conventions of all events (tags, fields, ``gateway_id``, ``members``) are documented in the package ``router.model.events``.
 """
 
-# msgspec copies an empty default for every struct; ruff knows that only of a class whose base it sees in the same file.
+# msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
 # ruff: noqa: RUF012
 
 from msgspec import Struct
@@ -15,59 +15,59 @@ from router.model.states import AssignmentRole
 
 
 class AskedFor(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """What a gateway asked for, where an entry rule, the default queue or a full queue made something else of it."""
+    """Request of the gateway, where an entry rule, the default queue or an overflow changed it."""
 
     queue_id: QueueId | None = None
-    """None: it named no queue."""
+    """None: the gateway named no queue."""
     skills: dict[str, int] = {}
     priority_s: int = 0
     strict_class: int = 0
 
 
 class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"):
-    """A contact was submitted and waits. Its place in line counts from here for as long as it lives."""
+    """A contact was submitted and is waiting. Its age counts from this event until it is terminal."""
 
     contact_id: ContactId
     channel: str
     queue_id: QueueId
     req: str
-    """The requirement class, as text: channel, queue and skills with their levels."""
+    """Requirement class as text: channel, queue and skills with their levels."""
     cfg: int
-    """The policy version it was decided under."""
+    """Version of the policy in force."""
     skills: dict[str, int] = {}
-    """The contact's own requirement (the queue's is added to it)."""
+    """Skills required by the contact itself, in addition to those of its queue."""
     priority_s: int = 0
     strict_class: int = 0
     attributes: dict[str, FactValue] = {}
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
-    """When it overflows or expires from this queue."""
+    """When the contact overflows or expires from this queue."""
     hops: int = 0
-    """Overflows on its way into this queue."""
+    """Number of overflows before it entered this queue."""
     gateway_id: GatewayId = ""
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
     asked: AskedFor | None = None
-    """None: it is in the queue that it named, with what it asked for. Whoever decides anew (a shadow) begins from this."""
+    """The request as submitted; none: it was taken unchanged. A shadow policy decides on this request."""
     plan: str | None = None
-    """Its own plan; none: the queue's, where it has one."""
+    """Plan of the contact; none: that of the queue, if any."""
     step: int = 0
-    """The first step of the plan that was not skipped."""
+    """First step of the plan that was not skipped."""
     step_until_ms: int | None = None
-    """When that step ends."""
+    """End of that step."""
     preferred_agents: tuple[AgentId, ...] = ()
     last_agent_id: AgentId | None = None
     rule: str | None = None
-    """The entry rule that gave it its queue; none: the gateway named one, or ``by_default``."""
+    """Entry rule that chose the queue; none: the gateway named a queue, or the default queue was used."""
     failed_rules: tuple[str, ...] = ()
-    """Entry rules that failed for it before one held: a fact was missing, a number overflowed."""
+    """Entry rules before the matching one that could not be evaluated (missing fact, integer overflow)."""
     by_default: bool = False
-    """It named no queue, and no rule held: the policy's default queue."""
+    """True if the gateway named no queue and no entry rule matched, so the policy's default queue was used."""
 
 
 class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.updated"):
-    """Priority, class, requirement or attributes of a live contact are now these."""
+    """Priority, class, skills or attributes of a live contact have changed; all fields hold the new values."""
 
     contact_id: ContactId
     req: str
@@ -76,18 +76,18 @@ class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.update
     strict_class: int = 0
     attributes: dict[str, FactValue] = {}
     agent_id: AgentId | None = None
-    """The owner, where it has one."""
+    """Owner of the contact, if any."""
     gateway_id: GatewayId = ""
     preferred_agents: tuple[AgentId, ...] = ()
     members: dict[AgentId, AssignmentRole] | None = None
 
 
 class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.requeued"):
-    """The contact waits again, at its old age. ``agent_id``: the agent who lost it, where there was one.
+    """The contact is waiting again and keeps its age. ``agent_id`` is the agent who had it before, if any.
 
     Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``transfer_back``,
-    ``owner_away``, ``drained``, ``stays`` (it would overflow and cannot: the queues along the way are closed, or it has done so too
-    often), ``callback_due`` (its time has come).
+    ``owner_away``, ``drained``, ``overflow_impossible`` (the queues it would overflow to are closed, or the limit of
+    overflows is reached), ``callback_due`` (the agreed time or the time of the next attempt has come).
     """
 
     contact_id: ContactId
@@ -95,30 +95,30 @@ class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.reque
     req: str
     reason: str
     orig_seq: int
-    """The seq of its ContactQueued: equal priorities go by this."""
+    """Sequence number of its ContactQueued; breaks ties between equal priorities."""
     wait_until_ms: int | None = None
     preferred_agent_id: AgentId | None = None
     preferred_until_ms: int | None = None
-    """Until then nobody else may have it."""
+    """Until then the contact is reserved for ``preferred_agent_id``."""
     agent_id: AgentId | None = None
     cool_down_until_ms: int | None = None
-    """Until then ``agent_id`` does not get it again."""
+    """Until then the contact is not offered to ``agent_id`` again."""
     gateway_id: GatewayId = ""
     queued_at_ms: int | None = None
-    """Its age counts from here from now on; none: as before."""
+    """New start of its age; none: unchanged."""
     plan: str | None = None
     step: int = 0
     step_until_ms: int | None = None
     back_agent_id: AgentId | None = None
-    """Who may have it next when ``preferred_agent_id`` has not taken it, before everybody."""
+    """Agent that gets the next reservation if ``preferred_agent_id`` does not take it."""
     back_ms: int | None = None
-    """For how long."""
+    """Duration of that second reservation."""
 
 
 class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):
-    """Leaves one queue and waits on in another, at its old age.
+    """The contact has moved from one queue to another by overflow and keeps its age.
 
-    Reasons: ``wait_max`` (it waited too long), ``closed`` (the queue closed).
+    Reasons: ``wait_max`` (the queue's longest wait was reached), ``closed`` (the queue closed).
     """
 
     contact_id: ContactId
@@ -128,7 +128,7 @@ class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.ove
     wait_until_ms: int | None = None
     reason: str = "wait_max"
     hops: int = 1
-    """More than one: closed queues on the way sent it on at once."""
+    """Number of overflows; more than one if closed queues passed it on."""
     gateway_id: GatewayId = ""
     plan: str | None = None
     step: int = 0
@@ -136,7 +136,7 @@ class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.ove
 
 
 class ContactRelaxed(EventStruct, frozen=True, kw_only=True, tag="contact.relaxed"):
-    """The time of the preferred agent is over: everybody eligible may have it."""
+    """The reservation for a preferred agent has expired: all qualified agents may take the contact."""
 
     contact_id: ContactId
     req: str
@@ -144,7 +144,10 @@ class ContactRelaxed(EventStruct, frozen=True, kw_only=True, tag="contact.relaxe
 
 
 class ContactStepEntered(EventStruct, frozen=True, kw_only=True, tag="contact.step_entered"):
-    """Another step of its plan holds. Reasons: ``time``, ``absent`` (no preferred agent is there any more), ``policy``."""
+    """The contact has entered another step of its plan.
+
+    Reasons: ``time``, ``absent`` (no preferred agent is ready any more), ``policy``.
+    """
 
     contact_id: ContactId
     queue_id: QueueId
@@ -152,12 +155,12 @@ class ContactStepEntered(EventStruct, frozen=True, kw_only=True, tag="contact.st
     req: str
     reason: str
     step_until_ms: int | None = None
-    """When it ends; none: it is the last."""
+    """End of the step; none: it is the last one."""
     gateway_id: GatewayId = ""
 
 
 class ContactAssigned(EventStruct, frozen=True, kw_only=True, tag="contact.assigned"):
-    """A supervisor gave the contact to an agent. ``from_agent_id`` owned it until this very event."""
+    """A supervisor has assigned the contact to an agent. ``from_agent_id`` owned it until this event."""
 
     contact_id: ContactId
     assignment_id: AssignmentId
@@ -185,7 +188,7 @@ class ContactAbandoned(EventStruct, frozen=True, kw_only=True, tag="contact.aban
 
 
 class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.cancelled"):
-    """Terminal: withdrawn by the gateway or a supervisor before an answer."""
+    """Terminal: the gateway or a supervisor withdrew the contact before an answer."""
 
     contact_id: ContactId
     queue_id: QueueId
@@ -195,10 +198,11 @@ class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.canc
 
 
 class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expired"):
-    """Terminal: its time to live (``ttl``) or the queue's longest wait (``wait_max``) is over, or the queue closed (``closed``).
+    """Terminal: the contact expired before an answer.
 
-    A callback: ``callback_expired`` (its time is over), ``callback_failed`` (not reached at the last attempt),
-    ``callback_voicemail`` (a machine has taken the message).
+    Reasons: ``ttl`` (time to live), ``wait_max`` (the queue's longest wait), ``closed`` (the queue closed); of a callback
+    ``callback_expired`` (``expires_after_s``), ``callback_failed`` (the last attempt failed), ``callback_voicemail`` (a message
+    was left on voicemail).
     """
 
     contact_id: ContactId
@@ -222,7 +226,7 @@ class ContactEnded(EventStruct, frozen=True, kw_only=True, tag="contact.ended"):
 
 
 class CallbackRequested(EventStruct, frozen=True, kw_only=True, tag="callback.requested"):
-    """The contact is a callback from here on: it waits at its old place, on this channel, without its customer."""
+    """The contact has become a callback: it keeps its position and waits on this channel without its customer."""
 
     contact_id: ContactId
     queue_id: QueueId
@@ -231,12 +235,12 @@ class CallbackRequested(EventStruct, frozen=True, kw_only=True, tag="callback.re
     mode: CallbackMode
     place: CallbackPlace
     expires_at_ms: int | None = None
-    """When it is given up; its time to live and its queue's longest wait count no longer."""
+    """When the callback expires; replaces the contact's time to live and its queue's longest wait."""
     gateway_id: GatewayId = ""
 
 
 class CallbackScheduled(EventStruct, frozen=True, kw_only=True, tag="callback.scheduled"):
-    """It waits for the agreed time, and then in its queue."""
+    """The callback waits for the agreed time, then in its queue."""
 
     contact_id: ContactId
     due_at_ms: int
@@ -244,10 +248,10 @@ class CallbackScheduled(EventStruct, frozen=True, kw_only=True, tag="callback.sc
 
 
 class CallbackDue(EventStruct, frozen=True, kw_only=True, tag="callback.due"):
-    """The gateway is to call the customer now, and to report how it went before the deadline.
+    """The gateway must dial the customer now and report the outcome before the deadline.
 
-    Agent first: ``agent_id`` has the contact and waits. Customer first: nobody has it; it was the turn of
-    ``for_agent_id``, and until the outcome is known nobody else is called for him.
+    With ``agent_first`` the contact is assigned to ``agent_id``, who waits. With ``customer_first`` it is not assigned; the
+    call is made for ``for_agent_id``; no other customer is dialled for that agent until the outcome is known.
     """
 
     contact_id: ContactId
@@ -262,9 +266,9 @@ class CallbackDue(EventStruct, frozen=True, kw_only=True, tag="callback.due"):
 
 
 class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.connected"):
-    """The customer is there. ``agent_id`` has him; without one the contact waits, at its old age, on the live channel.
+    """The customer is on the line with ``agent_id``; without an agent the contact waits on its live channel and keeps its age.
 
-    ``outcome``: ``connected``, or ``voicemail`` where the policy takes that for done and an agent speaks on it.
+    ``outcome``: ``connected``, or ``voicemail`` if the policy counts that as done and an agent leaves the message.
     """
 
     contact_id: ContactId
@@ -278,16 +282,16 @@ class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.co
 
 
 class CallbackFailed(EventStruct, frozen=True, kw_only=True, tag="callback.failed"):
-    """Nobody was reached. ``agent_id``, where there is one, loses the contact here.
+    """The attempt failed. The assignment of ``agent_id``, if any, ends with this event.
 
-    ``outcome``: ``no_answer``, ``busy``, ``voicemail``, ``failed``, or ``timeout`` (the gateway has not reported in time).
+    ``outcome``: ``no_answer``, ``busy``, ``voicemail``, ``failed``, or ``timeout`` (the gateway did not report in time).
     """
 
     contact_id: ContactId
     attempt: int
     outcome: str
     due_at_ms: int | None = None
-    """When it waits again; none: this was the last attempt."""
+    """Time of the next attempt; none: this was the last one."""
     assignment_id: AssignmentId | None = None
     agent_id: AgentId | None = None
     gateway_id: GatewayId = ""

@@ -1,4 +1,4 @@
-"""What ``router doctor`` finds: codes, how bad each is, and what to do about it. Found by ``core/doctor.py``, sent as it is."""
+"""Findings of ``router doctor``: codes, severities and advice. Built by ``core/doctor.py`` and sent unchanged by the API."""
 
 from enum import StrEnum
 from typing import Final
@@ -9,7 +9,10 @@ from router.model.views import Lack
 
 
 class Severity(StrEnum):
-    """How bad a finding is. An error harms customers now; a warning will when somebody comes; a note is worth a look."""
+    """Severity of a finding.
+
+    An ``error`` harms customers now, a ``warning`` will as soon as a contact is affected, a ``note`` deserves a check.
+    """
 
     ERROR = "error"
     WARNING = "warning"
@@ -17,7 +20,7 @@ class Severity(StrEnum):
 
 
 class FindingCode(StrEnum):
-    """What was found."""
+    """Kind of a finding."""
 
     BROKEN_INVARIANT = "broken_invariant"
     NO_POLICY = "no_policy"
@@ -44,57 +47,57 @@ class FindingCode(StrEnum):
 
 
 ADVICE: Final[dict[FindingCode, str]] = {
-    FindingCode.BROKEN_INVARIANT: "a fault of the router: keep the journal, run router verify on it, report it",
+    FindingCode.BROKEN_INVARIANT: "a bug in the router: keep the journal, run router verify on it, report it",
     FindingCode.NO_POLICY: "publish a policy: until then every contact is refused",
-    FindingCode.CONTACTS_NOBODY_QUALIFIED: "give an agent what lacks, or change the requirement or queue of these contacts",
+    FindingCode.CONTACTS_NOBODY_QUALIFIED: "give an agent what is missing, or change the requirement or queue of these contacts",
     FindingCode.CONTACTS_TOO_HEAVY: "raise the agents' units, or lower the channel's",
-    FindingCode.CONTACTS_NOBODY_READY: "somebody who is qualified must go ready",
+    FindingCode.CONTACTS_NOBODY_READY: "a qualified agent must go ready",
     FindingCode.CONTACTS_NEAR_THEIR_END: "they expire soon: assign them, or move them to a queue with free agents",
     FindingCode.CONTACTS_QUEUE_CLOSED: "open the queue, or move them to one that is open",
     FindingCode.CONTACTS_STAY: "assign them, or move them; raise overflow_hops_max, or shorten the chain of overflows",
     FindingCode.NO_AGENTS: "put agents: PUT /v1/agents/{agent_id}",
-    FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent what lacks, lower what the queue requires, or remove it",
-    FindingCode.RULE_WITHOUT_AGENTS: "give an agent what lacks, or lower what the rule asks for",
-    FindingCode.STEP_WITHOUT_AGENTS: "give an agent what lacks, let the step ask for less, or take it out: it only costs time",
-    FindingCode.RULE_NEVER_REACHED: "move the rule before those, or remove it",
-    FindingCode.RULE_FAILS_OFTEN: "ask `known.FACT` first where a fact may be missing, or have the gateway send it",
-    FindingCode.RULE_NEVER_MATCHED: "try it with a contact that it is meant for: router policy try",
-    FindingCode.SKILL_NOBODY_HAS: "give it to an agent, or remove it from the policy",
-    FindingCode.AGENTS_WITHOUT_WORK: "give them a skill, queue, channel or units that a queue has use for",
-    FindingCode.SKILL_NOT_DECLARED: "declare it in the policy, or take it from the agents: it counts for nothing",
-    FindingCode.QUEUE_NOT_DECLARED: "put the queue back into the policy, or take it from the agents",
+    FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent what is missing, lower what the queue requires, or remove the queue",
+    FindingCode.RULE_WITHOUT_AGENTS: "give an agent what is missing, or lower what the rule requires",
+    FindingCode.STEP_WITHOUT_AGENTS: "give an agent what is missing, lower its requirement, or remove it: it only adds delay",
+    FindingCode.RULE_NEVER_REACHED: "move the rule before the rules that cover it, or remove it",
+    FindingCode.RULE_FAILS_OFTEN: "test `known.FACT` first where a fact may be missing, or let the gateway send it",
+    FindingCode.RULE_NEVER_MATCHED: "test it with a contact that it should match: router policy try",
+    FindingCode.SKILL_NOBODY_HAS: "give the skill to an agent, or remove it from the policy",
+    FindingCode.AGENTS_WITHOUT_WORK: "give them a skill, queue, channel or units that some queue needs",
+    FindingCode.SKILL_NOT_DECLARED: "declare the skill in the policy, or remove it from the agents: it has no effect",
+    FindingCode.QUEUE_NOT_DECLARED: "add the queue to the policy, or remove it from the agents",
     FindingCode.TARGET_BELOW_OFFER_TIMEOUT: "shorten offer_timeout_s: one offer without an answer misses the target",
-    FindingCode.QUEUE_NEVER_OPENS: "open it, or give its calendar hours",
-    FindingCode.POLICY_ADVICE: "allowed, but hardly meant",
+    FindingCode.QUEUE_NEVER_OPENS: "open the queue, or add hours to its calendar",
+    FindingCode.POLICY_ADVICE: "valid, but probably not intended",
 }
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that is not as it should be. Times are epoch milliseconds, durations milliseconds."""
+    """One finding. Times are epoch milliseconds, durations milliseconds."""
 
     code: FindingCode
     severity: Severity
     subject: str = ""
-    """What it is about: a requirement class, queue, skill or entry rule, or a place in the policy."""
+    """Object of the finding: a requirement class, queue, skill, entry rule, or a path in the policy."""
     message: str
     advice: str
     contacts: int = 0
-    """How many it concerns."""
+    """Number of contacts concerned."""
     contact_ids: tuple[str, ...] = ()
-    """The first twenty of them by id."""
+    """The first twenty of them, by id."""
     oldest_wait_ms: int | None = None
     soonest_end_at_ms: int | None = None
     agents: int = 0
     agent_ids: tuple[str, ...] = ()
-    """The first twenty of them by id."""
+    """The first twenty of them, by id."""
     lacks: tuple[Lack, ...] = ()
-    """What no agent has (``has``: the most there is), or with ``nearest_agents`` what those agents lack."""
+    """Conditions that no agent meets (``has``: the best value), or with ``nearest_agents`` those that these agents do not meet."""
     nearest_agents: int = 0
-    """Not 0: everything is had by somebody, but not by one agent; so many come nearest."""
+    """If not 0: each condition is met by some agent, but no agent meets all; so many agents come nearest."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
-    """All findings, the worst first, as of one event."""
+    """All findings as of one event, the most severe first."""
 
     as_of_seq: int
     at_ms: int
@@ -104,4 +107,4 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     notes: int
     findings: tuple[Finding, ...]
     left_out: int = 0
-    """Findings beyond the first thousand; they are counted above."""
+    """Number of findings beyond the first thousand; they are included in the counts above."""

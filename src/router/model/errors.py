@@ -1,17 +1,17 @@
-"""Faults: what the router raises when the world outside the core fails.
+"""Exceptions: failures outside the engine. A refused command is not an exception but a value (``Refused``).
 
 RouterError
 ├── SettingsInvalid       a setting is misspelt or out of range
 ├── PolicyInvalid         a policy document has errors (each with its path, line and column)
 ├── JournalError
-│   ├── JournalUnavailable  the disk failed or is full: fail-stop, nothing more is acknowledged
-│   ├── JournalCorrupt      a record, the chain or the high-water mark does not fit: never start shorter than before
-│   ├── JournalLocked       another process has it
-│   └── JournalTooNew       written by a newer version: touched nothing
-├── InboxFull             too many commands at once: say so at once
-└── Stopping              the process drains: try elsewhere
+│   ├── JournalUnavailable  the disk failed or is full: nothing more is acknowledged (fail-stop)
+│   ├── JournalCorrupt      a record, the chain or the high-water mark is inconsistent: the process does not start
+│   ├── JournalLocked       another process uses the journal
+│   └── JournalTooNew       the journal was written by a newer version and is left unchanged
+├── CommandQueueFull      too many commands are waiting: the caller is refused immediately
+└── Stopping              the process drains: the caller should use another node
 
-A broken invariant is none of these: ``IllegalTransition`` and ``AssertionError`` are caught by nobody; the process ends.
+A broken invariant is not among them: ``IllegalTransition`` and ``AssertionError`` are never caught; the process ends.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from msgspec import Struct
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """One thing that is wrong in a document: where, and what would be right. Never the value that stands there.
+    """One error in a document: its position and what would be valid. Never contains the offending value.
 
-    ``path`` names the place (``queues.support.overflow_to``, ``entry[3].when.channel``; empty: the whole). ``line`` and
-    ``column`` count from 1; 0 = the text is not known.
+    ``path`` is the position in the document (``queues.support.overflow_to``, ``entry[3].when.channel``; empty: the whole
+    document). ``line`` and ``column`` count from 1; 0 means that the text is not available.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class ExpressionProblem(Problem, frozen=True, kw_only=True):
-    """A problem within a rule expression. ``offset``: characters from the start of the expression's text."""
+    """An error within a rule expression. ``offset`` counts characters from the start of the expression."""
 
     offset: int
     expression_line: int
@@ -45,11 +45,11 @@ class ExpressionProblem(Problem, frozen=True, kw_only=True):
 
 
 class RouterError(Exception):
-    """The root."""
+    """Base of the router's exceptions."""
 
 
 class SettingsInvalid(RouterError):
-    """A setting is misspelt or out of range; the message names the place."""
+    """A setting is unknown or out of range; the message names its path."""
 
 
 class PolicyInvalid(RouterError):
@@ -61,7 +61,7 @@ class PolicyInvalid(RouterError):
 
 
 class JournalError(RouterError):
-    """The journal cannot be trusted or used."""
+    """The journal cannot be used."""
 
 
 class JournalUnavailable(JournalError):
@@ -69,24 +69,24 @@ class JournalUnavailable(JournalError):
 
 
 class JournalCorrupt(JournalError):
-    """What is on disk is not what was written."""
+    """The journal's content differs from what was written."""
 
 
 class JournalLocked(JournalError):
-    """Another process has the journal."""
+    """Another process uses the journal."""
 
 
 class JournalTooNew(JournalError):
-    """The journal's format is newer than this version knows."""
+    """The journal's format is newer than this version supports."""
 
 
 class InboxFull(RouterError):
-    """The writer's inbox is at its limit."""
+    """The command queue has reached its limit."""
 
 
 class Stopping(RouterError):
-    """The process drains and takes no more commands."""
+    """The process drains and accepts no more commands."""
 
 
 class IllegalTransition(AssertionError):
-    """A pair of state and event that is not a row of its table. The process must end."""
+    """A state and an event that the transition table does not contain. The process must end."""

@@ -1,4 +1,4 @@
-"""The form that every event has. No event itself: those are in ``contact_events``, ``agent_events`` and ``workspace_events``."""
+"""Base struct of all events."""
 
 from msgspec import Struct
 
@@ -6,4 +6,4 @@ from msgspec import Struct
 class EventStruct(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit_defaults=True
 ):
-    """Frozen, keyword-only, with a stable tag; defaults are left out of the journal."""
+    """Base of all events: frozen, keyword-only, with a stable tag; fields at their default are omitted from the journal."""

@@ -1,11 +1,16 @@
-"""What has happened. Events are the only thing that changes a workspace's state, and the only thing the journal keeps.
+"""Events: the changes of a workspace's state.
 
-An event does not carry its own position or time: the record that holds it does (``seq`` of its first event, ``at_ms``).
-The ``tag`` strings are for ever: they stand in journals. Fields are only ever added, with a default.
-``gateway_id`` on contact events says which gateway hears of them; ``agent_id``, which desktop. ``members`` is everybody in the
-conversation once the event has happened, by agent, where anybody is or was in it beside its owner: they hear of it, too.
+Only events change the state of a workspace, and the journal stores nothing else. An event carries neither its position nor
+its time; the record that contains it does (``seq`` of its first event, ``at_ms``).
 
-The classes stand in ``contact_events``, ``agent_events`` and ``workspace_events``; whoever uses them imports them from here.
+The ``tag`` strings are permanent because journals contain them. Fields are only ever added, with a default, so that older
+journals can be read and older versions can read newer journals.
+
+Addressing: ``gateway_id`` of a contact's event names the gateway that is notified, ``agent_id`` the desktop. ``members``
+maps all agents of the conversation after the event to their roles; it is present where the conversation has or had agents
+beside its owner, and all of them are notified.
+
+The classes are defined in modules by subject; import them from here.
 """
 
 from typing import TypeAlias

@@ -1,6 +1,6 @@
-"""What is expected of a wait, and how good such expectations have been: answers to questions, as the world sees them.
+"""Expected waiting times and the accuracy of past forecasts, as returned by the APIs.
 
-Durations are milliseconds. An expected wait is one until the answer: the ringing is in it.
+Durations are milliseconds. An expected wait is the time until an agent answers, ringing included.
 """
 
 from msgspec import Struct
@@ -11,61 +11,62 @@ class _View(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WaitInterval(Struct, frozen=True, kw_only=True):
-    """From the shorter wait to the longer one."""
+    """Interval of a waiting time."""
 
     low_ms: int
     high_ms: int
 
 
 class ExpectedWait(_View, frozen=True, kw_only=True):
-    """How much longer one contact waits, as of now.
+    """Expected remaining wait of one contact, as of now.
 
     Half of the waits should end within ``interval_50`` (the quartiles), nine of ten within ``interval_90`` (5 % to 95 %). All
-    are zero where somebody could take it now, and none, with a ``reason``, where nothing honest can be said:
-    ``nobody_qualified`` (no agent has the skills, queue and channel), ``nobody_ready`` (of those who have, none is READY),
-    ``queue_closed`` (the queue is closed, or the contact waits for its opening), ``not_waiting`` (the contact is with an agent,
-    or over, or a callback that is in no line now).
+    values are 0 if an agent could take the contact now. They are none, with a ``reason``, if no forecast is possible:
+    ``nobody_qualified`` (no agent has the skills, queue and channel), ``nobody_ready`` (no qualified agent is READY),
+    ``queue_closed`` (the queue is closed, or the contact waits for its opening), ``not_waiting`` (the contact is offered,
+    assigned or terminal, or a callback that is not in its queue now).
     """
 
     p50_ms: int | None = None
-    """As likely to be longer as to be shorter."""
+    """Median."""
     p90_ms: int | None = None
-    """Nine of ten wait at most this long."""
+    """90th percentile."""
     interval_50: WaitInterval | None = None
     interval_90: WaitInterval | None = None
     reason: str | None = None
     ahead: float = 0.0
-    """Contacts that rank before it, each counted by the share of its agents who may take this one, too."""
+    """Contacts that rank before it, each weighted by the share of its agents who also qualify for this contact."""
     agents: int = 0
-    """READY agents, busy or not, who may take it."""
+    """Qualified READY agents, busy or free."""
     forecasts: int = 0
-    """Answered forecasts from which the calibration of this kind of contact has learnt."""
+    """Number of answered forecasts in the calibration for this kind of contact."""
 
 
 class ForecastAccuracy(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """What became of a queue's forecasts since its figures began.
+    """Accuracy of a queue's forecasts since its statistics began.
 
-    A forecast is made when a contact is submitted and has to wait, and is compared when an agent has answered. Of those who
-    left before only the number is known: how long they would have waited nobody knows, so they are in no share and no mean.
+    A forecast is made when a contact is submitted and has to wait, and is compared with the actual wait when an agent
+    answers. Contacts that left before are only counted: their waiting time is unknown, so no share or mean includes them.
     """
 
     made: int
-    """Forecasts made; beyond 5 a second in a workspace further ones are not."""
+    """Number of forecasts made; at most 5 per second in a workspace."""
     answered: int
-    """Compared: what the shares and means below are of."""
+    """Number of forecasts compared with an answer: the base of the shares and means below."""
     abandoned: int
-    """The customer left first."""
+    """Number of forecasts whose customer left before an answer."""
     withdrawn: int
-    """Cancelled, expired, moved to another queue, made a callback or held back by a closing first."""
+    """Number of forecasts whose contact was cancelled, expired, moved, made a callback or kept for the next opening."""
     within_50: float | None
-    """Share of the answers inside ``interval_50``: 0.5 is right."""
+    """Share of the answers within ``interval_50``; 0.5 is ideal."""
     within_90: float | None
+    """Share of the answers within ``interval_90``; 0.9 is ideal."""
     mean_error_ms: int | None
-    """Mean absolute difference of the wait and ``p50_ms``."""
+    """Mean absolute difference between the wait and ``p50_ms``."""
     bias_ms: int | None
-    """Mean of wait − ``p50_ms``: above 0, people wait longer than they are told."""
+    """Mean of wait − ``p50_ms``; positive: customers wait longer than forecast."""
     uncalibrated_within_50: float | None
-    """The same four as they would have been without what was learnt from earlier forecasts."""
+    """As ``within_50``, without calibration; likewise the three fields below."""
     uncalibrated_within_90: float | None
     uncalibrated_mean_error_ms: int | None
     uncalibrated_bias_ms: int | None
@@ -73,7 +74,7 @@ class ForecastAccuracy(_View, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class ForecastCounts(Struct, gc=False):
-    """The sums that the shares and means are made of; they only grow."""
+    """Counters and sums behind the shares and means. They only increase."""
 
     made: int = 0
     answered: int = 0
@@ -90,7 +91,7 @@ class ForecastCounts(Struct, gc=False):
 
 
 def accuracy_of(counts: ForecastCounts) -> ForecastAccuracy:
-    """Shares and means; none where nothing has been compared."""
+    """Return the shares and means of the counters; none where nothing has been compared."""
     n = counts.answered
     return ForecastAccuracy(
         made=counts.made,

@@ -1,7 +1,7 @@
-"""The names of things. All are text; the aliases say which thing is meant.
+"""Id types. All ids are text; the aliases say what an id identifies.
 
-Ids that come from outside match ``ID_PATTERN``. An offer's id is ``<contact_id>.<n>`` (the contact's n-th offer), and the
-assignment that an accepted offer becomes keeps that id: one thing, one name, from offer to wrap-up.
+Ids that come from outside match ``ID_PATTERN``. An offer's id is ``<contact_id>.<n>`` (the contact's n-th offer). The
+assignment that results from an accepted offer keeps the offer's id.
 """
 
 from typing import Annotated, Final, TypeAlias
@@ -16,11 +16,11 @@ AssignmentId: TypeAlias = str
 GatewayId: TypeAlias = str
 WorkspaceId: TypeAlias = str
 
-# The lookahead keeps out the trailing newline that `$` alone lets through in Python.
+# In Python `$` also matches before a trailing newline; the lookahead excludes it.
 ID_PATTERN: Final = r"^[A-Za-z0-9._:-]{1,128}(?!\n)$"
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}(?!\n)$"
 
-# What a caller may choose as an id.
+# An id chosen by a client.
 Ident: TypeAlias = Annotated[str, Meta(pattern=ID_PATTERN, max_length=128)]
-# What a policy may choose as the name of a queue, skill, channel or fact.
+# A name declared in a policy: of a queue, skill, channel or fact.
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=64)]

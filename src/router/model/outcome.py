@@ -1,4 +1,4 @@
-"""What a command led to: events and an answer, or a refusal."""
+"""Results of commands: the events and the result, or the refusal."""
 
 from typing import TypeAlias
 
@@ -9,21 +9,24 @@ from router.model.refusals import Refused
 
 
 class Done(Struct, frozen=True, gc=False):
-    """The command was carried out. ``subject`` is the id of what it was about, ``state`` that thing's state after it."""
+    """The command was carried out. ``subject`` is the id of the object concerned, ``state`` its state afterwards."""
 
     subject: str
     state: str
     seq: int = 0
-    """The event that effected it (for a repeat: that of the first time)."""
+    """Sequence number of the event that did it; for a repeated command, that of the first time."""
     replayed: bool = False
-    """The same had been asked and done before; nothing happened now."""
+    """True if the same command had been carried out before and nothing changed now."""
 
 
 Answer: TypeAlias = Done | Refused
 
 
 class Outcome(Struct, frozen=True, gc=False):
-    """One step of a workspace: its events (``first_seq``, ``first_seq + 1``, …) all at ``at_ms``, all or none durable."""
+    """One transaction of a workspace.
+
+    Its events have the numbers ``first_seq``, ``first_seq + 1``, … and the time ``at_ms``; all or none become durable.
+    """
 
     answer: Answer
     first_seq: int

@@ -1,4 +1,4 @@
-"""Refusals: facts that stand in the way of a command. Returned as values, never raised; numbered once, never reused."""
+"""Refusals: why a command was not carried out. Returned as values, never raised; a number is never reused."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class RefusalCode(IntEnum):
-    """The name in lower case is the stable ``code`` on the wire and in metrics."""
+    """Reason of a refusal. The name in lower case is the stable ``code`` of the APIs and metrics."""
 
     UNKNOWN_CONTACT = 1
     UNKNOWN_AGENT = 2
@@ -19,9 +19,9 @@ class RefusalCode(IntEnum):
     INVALID_VALUE = 9
 
     OFFER_GONE = 20
-    """The offer ended before; the detail names how and at which seq."""
+    """The offer has ended; the detail says how and by which event."""
     CONTACT_STATE = 21
-    """The contact's state does not allow it; the detail names the state and what it allows."""
+    """The contact's state does not allow the command; the detail names the state and what it allows."""
     ASSIGNMENT_STATE = 22
     AGENT_STATE = 23
     AGENT_BUSY = 24
@@ -29,46 +29,46 @@ class RefusalCode(IntEnum):
     CAPACITY_EXCEEDED = 25
     NOT_OWNER = 26
     AGENT_UNAVAILABLE = 27
-    """The agent named for a transfer cannot take it now."""
+    """The target agent of a transfer cannot take the contact now."""
     WRAP_UP_LIMIT = 28
     CONSULT_STATE = 29
-    """There is no consult, or one already; the state is ``none``, ``pending`` or ``running``."""
+    """There is no consult, or there is one already; the state is ``none``, ``pending`` or ``running``."""
     NOT_PARTICIPANT = 31
-    """The agent named is not in the conversation beside its owner."""
+    """The agent is neither consulted nor a participant of the conversation."""
     PARTICIPANTS_LIMIT = 33
-    """The channel's ``participants_max`` agents are in it beside the owner."""
+    """The channel's ``participants_max`` is reached."""
 
     CONTACT_EXISTS = 40
     KEY_REUSED = 41
-    """The idempotency key was used for another payload."""
+    """The idempotency key was used with another payload."""
     QUEUE_FULL = 42
     NO_QUEUE = 43
-    """No queue named, no entry rule holds, no default queue."""
+    """No queue was named, no entry rule matches, and there is no default queue."""
     QUEUE_CLOSED = 44
-    """``opens_at_ms`` says until when, where that is known."""
+    """``opens_at_ms`` is the next opening, if known."""
     NOBODY_THERE = 45
-    """Nobody who qualifies is READY, and the queue takes nobody then."""
+    """No qualified agent is READY, and the queue's policy refuses contacts then."""
 
     CALLBACK_NOT_OFFERED = 46
-    """The contact's queue has no callbacks."""
+    """The contact's queue does not offer callbacks."""
     CALLBACK_TIME = 47
-    """The time is in the past, or further ahead than the queue agrees to."""
+    """The time is in the past, or further ahead than the queue's ``schedule_max_s``."""
     CALLBACK_EXISTS = 48
-    """It is a callback already, on other terms."""
+    """The contact is already a callback, on other terms."""
 
     POLICY_INVALID = 60
     POLICY_VERSION = 61
     DRAIN_REQUIRED = 62
     CHANNEL_IN_USE = 63
     NO_SHADOW = 64
-    """No policy runs beside the one in force."""
+    """No shadow policy is set."""
 
 
 class Refused(Struct, frozen=True, kw_only=True):
-    """Why a command left no event.
+    """A refused command: it left no event.
 
-    ``field`` names the offending field of the command, ``state`` the present state, ``allowed`` what would be possible,
-    ``seq`` the event that decided otherwise. Never holds a value that the caller sent.
+    ``field`` is the offending field of the command, ``state`` the present state, ``allowed`` what the state allows, ``seq``
+    the event that led to the refusal. Never contains a value sent by the caller.
     """
 
     code: RefusalCode
@@ -78,4 +78,4 @@ class Refused(Struct, frozen=True, kw_only=True):
     allowed: tuple[str, ...] = ()
     seq: int | None = None
     opens_at_ms: int | None = None
-    """Of a closed queue: when it opens."""
+    """Next opening of a closed queue."""

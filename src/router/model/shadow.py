@@ -1,4 +1,4 @@
-"""What a shadow policy would have done otherwise: the differences and the report. Words only."""
+"""Report of a shadow policy: the decisions in which it differs from the policy in force."""
 
 from enum import StrEnum
 
@@ -8,56 +8,56 @@ from router.model.ids import AgentId, ContactId, QueueId
 
 
 class DifferenceKind(StrEnum):
-    """How the shadow policy differs from what has happened."""
+    """Kind of difference between the shadow policy and what has happened."""
 
     QUEUE = "queue"
-    """A contact would wait in another queue."""
+    """The contact would wait in another queue."""
     REQUIREMENT = "requirement"
-    """It would need other skills or levels."""
+    """The contact would need other skills or levels."""
     PRIORITY = "priority"
-    """It would have another head start or strict class."""
+    """The contact would have another priority or priority class."""
     REFUSED = "refused"
-    """A submit that was taken would be refused; ``why`` has the refusal's code."""
+    """A submit that was accepted would be refused; ``why`` contains the refusal's code."""
     TAKEN = "taken"
-    """A submit that was refused would be taken; ``why`` has the code of the refusal."""
+    """A submit that was refused would be accepted; ``why`` contains the refusal's code."""
     OTHER_AGENT = "other_agent"
-    """The contact would have gone to another agent."""
+    """The contact would have been offered to another agent."""
     OTHER_CONTACT = "other_contact"
-    """The agent would have got another contact."""
+    """The agent would have been offered another contact."""
     NOT_ELIGIBLE = "not_eligible"
-    """The agent could not take the contact at that moment; ``why`` has the codes of what he lacks."""
+    """The agent would not have been eligible then; ``why`` contains the codes of the unmet conditions."""
     SOONER = "sooner"
-    """Both were free for each other, and would have been brought together at once; told once for each wait."""
+    """Contact and agent would have been matched earlier; reported once for each wait."""
     OVERFLOW = "overflow"
-    """One overflows the contact and the other does not, or to another queue."""
+    """Only one of the policies overflows the contact, or they choose different queues."""
     STEP = "step"
-    """One goes on to another step of the contact's plan and the other does not, or to another one."""
+    """Only one of the policies enters another step of the contact's plan, or they choose different steps."""
     EXPIRY = "expiry"
-    """One lets the contact expire after its longest wait and the other does not."""
+    """Only one of the policies lets the contact expire after its longest wait."""
 
 
 class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One case. Ids alone: the rest is told by the event ``seq`` and by ``why`` of a running router."""
+    """One difference. Contains ids only; details are in the event ``seq`` and in the answers of ``why``."""
 
     kind: DifferenceKind
     seq: int
-    """The event at which it showed; for what the shadow alone would have done: the last one before."""
+    """Event at which the difference appeared; for a decision of the shadow alone, the last event before it."""
     at_ms: int
     contact_id: ContactId
     queue_id: QueueId = ""
-    """Where it is in reality."""
+    """Actual queue of the contact."""
     agent_id: AgentId | None = None
-    """Who got the offer in reality."""
+    """Agent who actually got the offer."""
     shadow_queue_id: QueueId | None = None
     shadow_agent_id: AgentId | None = None
-    """Whom the shadow policy would have chosen; none: nobody."""
+    """Agent chosen by the shadow policy; none: no agent."""
     shadow_contact_id: ContactId | None = None
-    """What that agent would have got instead; none: nothing."""
+    """Contact that the agent would have been offered instead; none: no contact."""
     why: tuple[str, ...] = ()
 
 
 class ShadowQueue(Struct, kw_only=True):
-    """One queue's totals, by the queue that the contacts are in in reality."""
+    """Totals of one queue, by the actual queue of the contacts."""
 
     submits: int = 0
     offers: int = 0
@@ -66,35 +66,35 @@ class ShadowQueue(Struct, kw_only=True):
 
 
 class ShadowReport(Struct, kw_only=True):
-    """What a shadow policy has seen, and where it differs."""
+    """Totals and examples of a shadow policy."""
 
     state: str = "following"
-    """``starting``, ``following``, ``behind`` (it has skipped events and begins anew) or ``stopped`` (it failed)."""
+    """``starting``, ``following``, ``behind`` (it has skipped events and restarts) or ``stopped`` (it failed)."""
     policy_seq: int = 0
-    """The event that set the policy."""
+    """Event that set the policy."""
     since_seq: int = 0
     since_ms: int = 0
-    """Counted from here on: from the policy's setting, or the process's start."""
+    """Start of the counts: when the policy was set or the process started."""
     as_of_seq: int = 0
     as_of_ms: int = 0
     submits: int = 0
-    """New contacts that were judged, those that were refused counted."""
+    """Number of submits compared, including refused ones."""
     offers: int = 0
-    """Offers of the matcher; those of a transfer are a person's choice."""
+    """Number of offers made by matching; offers of transfers are excluded, since a person chose the agent."""
     same: int = 0
-    """Of these: the shadow would have made the same one."""
+    """Offers that the shadow would have made identically."""
     overdue: int = 0
-    """Of these: the shadow would have made one before; told as ``sooner``, or older than the shadow."""
+    """Offers that the shadow would have made earlier; reported as ``sooner`` unless the wait began before the shadow."""
     not_judged: int = 0
-    """Of these: of contacts that the shadow would not have."""
+    """Offers of contacts that the shadow would not have in its queues."""
     differences: dict[str, int] = {}
-    """By kind; a submit can be in several."""
+    """Counts by kind; one submit can count in several."""
     queues: dict[QueueId, ShadowQueue] = {}
     examples: dict[str, tuple[Difference, ...]] = {}
-    """The newest of each kind, oldest first."""
+    """Latest differences of each kind, oldest first."""
     events_missed: int = 0
-    """Events that it has skipped because it could not keep up."""
+    """Number of events skipped because the shadow could not keep up."""
     restarts: int = 0
-    """How often it has begun anew from the live state."""
+    """Number of restarts from the live state."""
     failure: str | None = None
-    """The kind of the error that has stopped it; the log has the rest."""
+    """Type of the error that stopped it; details are in the log."""

@@ -1,17 +1,17 @@
-"""The states of contacts, offers, assignments and agents. Which may follow which stands in ``core/transitions.py``."""
+"""States of contacts, offers, assignments, agents and queues. The transition tables are in ``core/transitions.py``."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class ContactState(StrEnum):
-    """Where a contact is in its life. The last four are terminal."""
+    """State of a contact. The last four are terminal."""
 
     QUEUED = "queued"
     OFFERED = "offered"
     ASSIGNED = "assigned"
     CALLBACK_SCHEDULED = "callback_scheduled"
-    """A callback that waits for its time, for another try, or for the customer to answer."""
+    """A callback that waits for its agreed time, for the next attempt, or for the customer to answer."""
     ENDED = "ended"
     ABANDONED = "abandoned"
     CANCELLED = "cancelled"
@@ -19,7 +19,7 @@ class ContactState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True once nothing can happen to the contact any more."""
+        """Return whether the state is final."""
         return self in TERMINAL
 
 
@@ -29,11 +29,11 @@ TERMINAL: Final = (
     ContactState.CANCELLED,
     ContactState.EXPIRED,
 )
-"""The states in which nothing can happen to a contact any more."""
+"""Final states of a contact."""
 
 
 class OfferState(StrEnum):
-    """An offer has exactly one end, and each end has its own name."""
+    """State of an offer. A pending offer ends in exactly one of the other four states."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -43,7 +43,7 @@ class OfferState(StrEnum):
 
 
 class AssignmentState(StrEnum):
-    """Work with a customer, then work after him. ``PARKED``: the customer is to be waited for; it uses no capacity."""
+    """State of an assignment. A ``PARKED`` one waits for the customer and uses no capacity."""
 
     ACTIVE = "active"
     ON_HOLD = "on_hold"
@@ -53,9 +53,10 @@ class AssignmentState(StrEnum):
 
 
 class AssignmentRole(StrEnum):
-    """What an agent is to the contact that he works on. Only the owner decides about it; a contact has exactly one.
+    """Role of an agent in a conversation.
 
-    ``CONSULT``: asked for advice, hears the owner alone. ``PARTICIPANT``: in the conversation with owner and customer.
+    ``OWNER``: may end, transfer and hand over the contact; an assigned contact has exactly one. ``CONSULT``: advises the
+    owner and is not connected to the customer. ``PARTICIPANT``: is in the conversation with owner and customer.
     """
 
     OWNER = "owner"
@@ -64,7 +65,7 @@ class AssignmentRole(StrEnum):
 
 
 class AgentState(StrEnum):
-    """What an agent says of himself. "Busy" is no state: it is capacity used up."""
+    """State that an agent has chosen. There is no state "busy": a busy agent has no free capacity."""
 
     OFFLINE = "offline"
     NOT_READY = "not_ready"
@@ -72,16 +73,16 @@ class AgentState(StrEnum):
 
 
 class Turn(StrEnum):
-    """Whose turn it was when two were brought together: an agent had become free, or a contact had come."""
+    """What caused a match: an agent had become available, or a contact had entered a queue."""
 
     AGENT = "agent"
     CONTACT = "contact"
 
 
 class Presence(StrEnum):
-    """Whether a desktop stands behind the agent.
+    """Whether a desktop is connected for the agent.
 
-    ``NONE``: no desktop was ever attached (the agent is driven over HTTP). ``LOST`` lasts until the grace period ends.
+    ``NONE``: no desktop has ever connected (the agent is controlled over HTTP). ``LOST`` lasts until the grace period ends.
     """
 
     NONE = "none"
@@ -90,7 +91,7 @@ class Presence(StrEnum):
 
 
 class QueueState(StrEnum):
-    """Whether a queue takes contacts now."""
+    """Whether a queue accepts contacts now."""
 
     OPEN = "open"
     CLOSED = "closed"

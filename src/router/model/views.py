@@ -1,6 +1,6 @@
-"""What can be seen: plain answers to questions, built by the core from its state and sent as they are.
+"""Views: answers to queries, built by the engine from its state and sent unchanged by the APIs.
 
-Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` says which event the answer includes.
+Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` is the last event that the answer includes.
 """
 
 from msgspec import Struct
@@ -24,7 +24,7 @@ class _View(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OfferView(_View, frozen=True, kw_only=True):
-    """A pending offer, with what the desktop needs to decide."""
+    """A pending offer, with the information that a desktop shows."""
 
     offer_id: OfferId
     contact_id: ContactId
@@ -40,16 +40,16 @@ class OfferView(_View, frozen=True, kw_only=True):
     reference: str | None = None
     from_agent_id: AgentId | None = None
     role: AssignmentRole = AssignmentRole.OWNER
-    """What he is to the contact once he accepts."""
+    """Role of the agent after accepting."""
     interrupted: bool = False
-    """It uses no capacity: an item of a channel that interrupts this one has taken its place."""
+    """True while it uses no capacity, because the agent has an item of a channel that interrupts this one."""
     turn: Turn | None = None
     others: int = 0
     values: dict[str, FactValue] = {}
 
 
 class AssignmentView(_View, frozen=True, kw_only=True):
-    """Work in an agent's hands."""
+    """An assignment of an agent."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
@@ -59,26 +59,26 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     queue_id: QueueId
     started_at_ms: int
     units: int
-    """Capacity it uses up now; 0 while it is parked or interrupted."""
+    """Capacity used now; 0 while it is parked or interrupted."""
     interrupted: bool = False
-    """An item of a channel that interrupts this one has taken its place for the time being."""
+    """True while the agent has an item of a channel that interrupts this one."""
     parked_until_ms: int | None = None
-    """Parked: when the contact ends by itself."""
+    """End of the parking time, when the contact ends."""
     wrap_up_deadline_ms: int | None = None
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
     role: AssignmentRole = AssignmentRole.OWNER
     members: dict[AgentId, AssignmentRole] = {}
-    """Everybody in the conversation, himself included; empty: nobody but the owner, or he has left it."""
+    """All agents of the conversation with their roles; empty: only the owner, or this agent has left."""
     reason: str = ""
-    """Why this agent: that of the offer, or ``supervisor``."""
+    """Reason of the offer, or ``supervisor``."""
     turn: Turn | None = None
     others: int = 0
     values: dict[str, FactValue] = {}
 
 
 class ParticipantView(_View, frozen=True, kw_only=True):
-    """An agent who is in a conversation beside its owner."""
+    """An agent in a conversation besides its owner."""
 
     agent_id: AgentId
     assignment_id: AssignmentId
@@ -87,23 +87,23 @@ class ParticipantView(_View, frozen=True, kw_only=True):
 
 
 class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """A contact as a callback."""
+    """The callback of a contact."""
 
     mode: CallbackMode
     phase: CallbackPhase
     attempts: int
-    """Begun so far."""
+    """Number of attempts begun."""
     scheduled_at_ms: int | None
-    """The agreed time."""
+    """Agreed time of the call."""
     due_at_ms: int | None
-    """The next moment at which time alone changes something: the agreed time, the next try, the end of dialling."""
+    """Next deadline: the agreed time, the next attempt or the end of dialling."""
     expires_at_ms: int | None
     outcome: str | None
-    """Of the last attempt whose outcome is known."""
+    """Outcome of the last completed attempt."""
 
 
 class ContactView(_View, frozen=True, kw_only=True):
-    """A contact as the gateway and the supervisor see it."""
+    """A contact as shown to gateways and supervisors."""
 
     contact_id: ContactId
     state: ContactState
@@ -120,42 +120,42 @@ class ContactView(_View, frozen=True, kw_only=True):
     reference: str | None = None
     gateway_id: GatewayId = ""
     position: int | None = None
-    """1 = next, among those waiting in its queue."""
+    """Position among the contacts waiting in its queue; 1 is the next."""
     expected_wait: ExpectedWait | None = None
-    """How much longer it waits; none: it does not wait any more, or it is one of a list."""
+    """Expected remaining wait; none: it is not waiting, or the view is part of a list."""
     agent_id: AgentId | None = None
     assignment_id: AssignmentId | None = None
     participants: tuple[ParticipantView, ...] = ()
-    """Who is in the conversation beside the owner, first come first."""
+    """Agents in the conversation besides the owner, in the order in which they joined."""
     offers: tuple[OfferView, ...] = ()
     offers_made: int = 0
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
     hops: int = 0
-    """How often it has overflowed."""
+    """Number of overflows so far."""
     held: bool = False
-    """It waits for its queue to open."""
+    """True while it waits for its queue to open."""
     preferred_agent_id: AgentId | None = None
     parked: bool = False
-    """Its agent waits for the customer."""
+    """True while its agent waits for the customer."""
     plan: str | None = None
-    """The plan it goes through: its own or the queue's."""
+    """Plan in effect: its own or the queue's."""
     step: int | None = None
-    """The step it is in, counted from 0."""
+    """Current step of the plan, counted from 0."""
     step_until_ms: int | None = None
     preferred_agents: tuple[AgentId, ...] = ()
     last_agent_id: AgentId | None = None
     reason: str | None = None
-    """Of the terminal state."""
+    """Reason of the terminal state."""
     rule: str | None = None
-    """The entry rule that gave it its queue; none: its gateway named the queue, or no rule held."""
+    """Entry rule that chose the queue; none: the gateway named a queue, or no rule matched."""
     failed_rules: tuple[str, ...] = ()
-    """Entry rules before that one which could not be asked: a fact was missing, a number overflowed."""
+    """Entry rules before it that could not be evaluated (missing fact, integer overflow)."""
     callback: CallbackView | None = None
 
 
 class AgentView(_View, frozen=True, kw_only=True):
-    """An agent, with the items that use his capacity."""
+    """An agent, with offers and assignments."""
 
     agent_id: AgentId
     state: AgentState
@@ -163,12 +163,12 @@ class AgentView(_View, frozen=True, kw_only=True):
     units: int
     units_used: int
     can_take: tuple[str, ...]
-    """Channels of which he could be offered an item right now."""
+    """Channels on which the agent could get an offer now."""
     skills: dict[str, int] = {}
     queues: tuple[QueueId, ...] | None = None
     channel_max: dict[str, int] = {}
     paused: tuple[str, ...] = ()
-    """Channels of which he takes nothing new for the time being."""
+    """Channels on which the agent is paused."""
     attributes: dict[str, FactValue] = {}
     reason: str | None = None
     state_since_ms: int = 0
@@ -180,58 +180,58 @@ class AgentView(_View, frozen=True, kw_only=True):
     assignments: tuple[AssignmentView, ...] = ()
     queue_ranks: dict[QueueId, int] = {}
     contacts_today: int | None = None
-    """Contacts given to him in the workspace's day; none where no queue asks for it."""
+    """Contacts that the agent got on the workspace's current day; none: no queue uses the count."""
 
 
 class QueueView(_View, frozen=True, kw_only=True):
-    """A queue now."""
+    """The present state of a queue."""
 
     queue_id: QueueId
     is_open: bool
     changes_at_ms: int | None = None
-    """When it closes or opens, as far as is known; none: not within a year."""
+    """Next time at which it closes or opens, if known; none: not within a year."""
     closed_reason: str | None = None
-    """Of a closed queue: ``hours``, ``holiday`` or ``supervisor``."""
+    """Why the queue is closed: ``hours``, ``holiday`` or ``supervisor``."""
     waiting: int
     offered: int
     assigned: int
     oldest_queued_at_ms: int | None = None
     agents_ready: int = 0
-    """READY agents who may take at least one requirement class of this queue."""
+    """READY agents who qualify for at least one requirement class of this queue."""
     agents_available: int = 0
-    """Those of them who could be offered a contact right now."""
+    """Those of them who could get an offer now."""
     callbacks: int = 0
-    """Callbacks that wait for their time, for another try, or for the customer to answer."""
+    """Callbacks that wait for their time, for the next attempt, or for the customer to answer."""
     expected_wait: ExpectedWait | None = None
-    """Of a newcomer of its most common class; left out in the figures of the whole workspace."""
+    """Expected wait of an arriving contact of the most common requirement class; omitted in the view of the workspace."""
     forecasts: ForecastAccuracy | None = None
-    """How good its forecasts have been; left out like ``expected_wait``."""
+    """Accuracy of its forecasts; omitted in the view of the workspace."""
 
 
 class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """What a contact would find in a queue now. It promises nothing: the next one may be faster."""
+    """Availability of a queue for an arriving contact. It reserves nothing: other contacts may arrive first."""
 
     queue_id: QueueId
     as_of_seq: int
     is_open: bool
     changes_at_ms: int | None
-    """When it closes or opens, as far as is known."""
+    """Next time at which it closes or opens, if known."""
     agents_ready: int
-    """READY agents who qualify, busy or free: 0 means that nobody is there."""
+    """Qualified READY agents, busy or free."""
     agents_free: int
-    """Those of them who could take it now."""
+    """Those of them who could take the contact now."""
     waiting: int
-    """Contacts that wait in the queue."""
+    """Number of contacts waiting in the queue."""
     takes: bool
-    """Whether it would be taken now, in this queue or along its overflows."""
+    """Whether the contact would be accepted now, in this queue or by overflow."""
     refusal: str | None
-    """The code with which it would be refused."""
+    """Code with which the contact would be refused."""
     goes_to: QueueId | None
-    """The queue it would wait in."""
+    """Queue in which the contact would wait."""
 
 
 class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """Conservation: ``submitted`` is the sum of all the others."""
+    """Numbers of contacts by state. ``submitted`` is the sum of all others."""
 
     submitted: int
     queued: int
@@ -245,7 +245,7 @@ class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """The whole of a workspace in figures, as of one event."""
+    """Totals of a workspace as of one event."""
 
     as_of_seq: int
     at_ms: int
@@ -259,16 +259,15 @@ class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Lack(_View, frozen=True, kw_only=True):
-    """One thing that keeps an agent from taking a contact.
+    """A condition for a match that is not met by an agent and a contact.
 
-    ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``facts`` (the queue's ``agents_when`` does not hold for his
-    facts, or fails), ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``, ``blocked``,
-    ``interrupted`` (an item of his interrupts the channel), ``paused`` (he takes nothing new of the channel),
-    ``cap`` (``has``: the most that he takes within a time; ``channel`` none: of all together), ``cool_down``, ``preferred``,
-    ``offered``, ``owner``, ``participant`` (he is in the conversation beside its owner), ``closed`` (the queue is closed, and the
-    contact waits for the opening), ``dialling`` (a customer is being called for him already; callbacks ``customer_first`` only),
-    ``not_waiting`` (the contact is
-    offered elsewhere or somebody's already).
+    ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``attributes`` (the queue's ``agents_when`` is false for the
+    agent or cannot be evaluated), ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``, ``blocked``,
+    ``interrupted`` (an item of the agent interrupts the channel), ``paused`` (the agent is paused on the channel),
+    ``rate_cap`` (``has``: the limit; ``channel`` none: over all channels), ``cool_down``, ``preferred`` (reserved for others),
+    ``offered``, ``owner``, ``participant`` (the agent is in the conversation already), ``closed`` (the queue is closed, and the
+    contact waits for the opening), ``dialling`` (a customer is being called for the agent; ``customer_first`` callbacks only),
+    ``not_waiting`` (the contact is offered or assigned to another agent).
     """
 
     code: str
@@ -282,7 +281,7 @@ class Lack(_View, frozen=True, kw_only=True):
 
 
 class AgentWhy(_View, frozen=True, kw_only=True):
-    """Why this agent does or does not get this contact. ``could_take_now`` is true exactly when nothing is lacking."""
+    """Whether an agent is eligible for a contact now, and which conditions are not met."""
 
     contact_id: ContactId
     agent_id: AgentId
@@ -292,87 +291,87 @@ class AgentWhy(_View, frozen=True, kw_only=True):
 
 
 class Chosen(_View, frozen=True, kw_only=True):
-    """Why this agent has or was offered the contact, and why then."""
+    """Why the contact was offered or assigned to this agent."""
 
     agent_id: AgentId
     rule: str
     """The queue's selection, ``preferred``, ``transfer`` or ``supervisor``."""
     at_ms: int
-    """When it was offered or, once he has it, given to him."""
+    """Time of the offer or, after acceptance, of the assignment."""
     turn: Turn | None = None
-    """``agent``: he had become free and this was the first contact for him, whatever the rule. ``contact``: it looked for an agent
-    and the rule chose him."""
+    """``agent``: the agent became available and this was the first contact in order, whatever the selection. ``contact``: the
+    contact entered a queue and the selection chose the agent."""
     others: int = 0
-    """How many other agents could have taken it then; -1: too many kinds of them to count."""
+    """Number of other agents eligible then; -1: not counted (too many agent groups)."""
     values: dict[str, FactValue] = {}
-    """What was compared, as it was for him: ``levels``, ``contacts_today``, ``weight``, ``queue_rank``…"""
+    """Values of the agent that were compared: ``levels``, ``contacts_today``, ``weight``, ``queue_rank``…"""
 
 
 class StepWhy(_View, frozen=True, kw_only=True):
-    """A step of a waiting contact's plan: what it asks for, and of how many."""
+    """A step of a waiting contact's plan: its requirement, and how many agents qualify."""
 
     step: int
     req: str
     qualified: int
     ready: int
-    """READY ones among them, busy or not."""
+    """READY agents among them, busy or free."""
     until_ms: int | None = None
     priority_s: int = 0
-    """What the plan has added to the contact's credit."""
+    """Seconds that the plan has added to the contact's credit."""
 
 
 class ContactWhy(_View, frozen=True, kw_only=True):
-    """Why a contact is where it is."""
+    """Why a contact is in its present state, and which agents could take it."""
 
     contact_id: ContactId
     as_of_seq: int
     state: ContactState
     reason: str
-    """``waiting_for_agent``, ``nobody_qualified``, ``queue_closed`` (it waits for the opening),
+    """``waiting_for_agent``, ``nobody_qualified``, ``queue_closed`` (the contact waits for the opening),
     ``offered``, ``assigned``, ``callback_scheduled``, ``callback_retry``, ``callback_dialling`` or the terminal reason."""
     req: str = ""
     position: int | None = None
     expected_wait: ExpectedWait | None = None
     could_take_now: tuple[AgentId, ...] = ()
     qualified: int = 0
-    """Agents with the skills, queue and channel for it, whatever they do now."""
+    """Number of agents with the required skills, queue and channel, regardless of their state."""
     lacking: dict[str, int] = {}
-    """For the qualified agents: how many lack what."""
+    """Number of qualified agents who do not meet a condition, by its code."""
     agents: tuple[AgentWhy, ...] = ()
     """The first hundred agents, qualified ones first."""
     next_change_at_ms: int | None = None
     next_change: str | None = None
     chosen: tuple[Chosen, ...] = ()
-    """Of an offered or assigned contact: each agent who has it, and why he."""
+    """Agents that have an offer or assignment of the contact, with the reasons."""
     stays: bool = False
-    """It has overflowed as often as it may: it stays in this queue without a limit of its wait."""
+    """True if it has reached the limit of overflows; it stays in its queue without a longest wait."""
     step: StepWhy | None = None
     next_step: StepWhy | None = None
-    """What its plan asks for when this step is over."""
+    """Next step of its plan."""
     rule: str | None = None
-    """The entry rule that decided, as in ``ContactView``."""
+    """Entry rule that chose the queue, as in ``ContactView``."""
     failed_rules: tuple[str, ...] = ()
 
 
 class RuleView(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """An entry rule and what it has done since the policy came into force."""
+    """Counters of an entry rule since the policy came into force."""
 
     name: str
     matched: int
-    """Contacts that it gave their queue."""
+    """Number of contacts whose queue it chose."""
     failed: int
-    """Contacts for which it could not be asked."""
+    """Number of contacts for which it could not be evaluated."""
 
 
 class RulesView(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """The entry rules of the policy in force, in their order, and the contacts that they classified."""
+    """Counters of the entry rules of the policy in force, in their order."""
 
     as_of_seq: int
     policy_version: int
     since_ms: int
-    """When this policy was published."""
+    """Time at which the policy was published."""
     classified: int
-    """Contacts that named no queue and were queued."""
+    """Number of queued contacts that named no queue."""
     by_default: int
-    """Those of them for which no rule held."""
+    """Number of them for which no rule matched."""
     rules: tuple[RuleView, ...]

@@ -1,9 +1,9 @@
-"""What happens to a workspace as a whole: queues open and close, policies come into force, days begin.
+"""Events of a workspace: opening and closing of queues, policies, start of a day.
 
-Words alone; what holds for every event (tags, fields) stands in ``events.py``.
+The conventions of all events (tags, fields) are documented in the package ``router.model.events``.
 """
 
-# msgspec copies an empty default for every struct; ruff knows that only of a class whose base it sees in the same file.
+# msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
 # ruff: noqa: RUF012
 
 from router.model.event_struct import EventStruct
@@ -12,56 +12,56 @@ from router.model.policy import Policy
 
 
 class QueueOpened(EventStruct, frozen=True, kw_only=True, tag="queue.opened"):
-    """The queue is open, and those who waited for that may be offered. Also said of an open queue, when ``until_ms`` changes.
+    """The queue is open, and contacts that waited for the opening may be offered.
 
-    Reasons: ``hours``, ``supervisor``.
+    Also emitted for an open queue whose ``until_ms`` changes. Reasons: ``hours``, ``supervisor``.
     """
 
     queue_id: QueueId
     until_ms: int | None = None
-    """When that changes, as far as is known; none: not within a year."""
+    """Time of the next change, if known; none: not within a year."""
     reason: str = "hours"
     wait_until_ms: int | None = None
-    """When those who waited for the opening overflow or expire: their longest wait counts from here."""
+    """When contacts that waited for the opening overflow or expire: their longest wait counts from this event."""
 
 
 class QueueClosed(EventStruct, frozen=True, kw_only=True, tag="queue.closed"):
-    """The queue is closed. Also said of a closed queue, when ``until_ms`` or the reason changes.
+    """The queue is closed. Also emitted for a closed queue whose ``until_ms`` or reason changes.
 
-    Reasons: ``hours``, ``holiday``, ``supervisor``. What becomes of those in line is said by events of their own.
+    Reasons: ``hours``, ``holiday``, ``supervisor``. What happens to its waiting contacts is recorded by separate events.
     """
 
     queue_id: QueueId
     until_ms: int | None = None
-    """When that changes, as far as is known; none: not within a year."""
+    """Time of the next change, if known; none: not within a year."""
     reason: str = "hours"
     holds: bool = False
-    """Those in line are held back until the opening."""
+    """True if waiting contacts are kept until the opening."""
 
 
 class PolicyPublished(EventStruct, frozen=True, kw_only=True, tag="policy.published"):
-    """This policy holds from here on."""
+    """A policy has come into force."""
 
     version: int
     policy: Policy
     drain_to: dict[QueueId, QueueId] = {}
-    """Where the contacts of removed queues belong from here on; those that wait are moved by events of their own."""
+    """Queue for the contacts of each removed queue. Waiting contacts are moved by separate events."""
 
 
 class DayBegan(EventStruct, frozen=True, kw_only=True, tag="workspace.day_began"):
-    """A day of the workspace's zone begins, or its counting does: every agent has been given nothing today."""
+    """A day of the workspace's time zone has begun, or counting by day has: all agents' contacts of the day are reset to 0."""
 
     day: str
-    """The local date, as ISO 8601 has it."""
+    """Local date (ISO 8601)."""
     until_ms: int
-    """When the next one begins."""
+    """Start of the next day."""
 
 
 class ShadowPolicySet(EventStruct, frozen=True, kw_only=True, tag="policy.shadow_set"):
-    """This policy runs beside the one in force from here on: it decides nothing, its differences are counted."""
+    """A shadow policy now runs beside the policy in force: it decides nothing; differences are counted."""
 
     policy: Policy
 
 
 class ShadowPolicyCleared(EventStruct, frozen=True, kw_only=True, tag="policy.shadow_cleared"):
-    """No policy runs beside the one in force any more."""
+    """The shadow policy was removed."""

@@ -1,5 +1,6 @@
-"""Business rules: policy documents read and checked, facts typed, contacts classified. Pure: text and data in, data out.
+"""Policies: parsing and checking of documents, rule expressions, entry rules, facts and calendars.
 
-``document.py`` is the way in for text, ``check.py`` says what does not fit together, ``advice.py`` what is odd but allowed,
-``facts.py`` keeps undeclared attributes out, ``entry.py`` classifies, ``diff.py`` compares. Nothing here opens a file.
+``document`` converts text to a policy, ``checks`` finds inconsistencies and gives advice, ``entry_rules`` chooses queues,
+``facts`` validates attributes, ``calendar`` computes opening hours, ``diff`` compares policies. The package is pure: it opens
+no file and reads no clock.
 """

@@ -1,4 +1,4 @@
-"""What is odd in a policy, though it may be published: settings without effect and times that cannot come true."""
+"""Advice on valid policies: keys without effect and times that contradict each other."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -20,7 +20,7 @@ from router.rules.selections import selections_of_plans
 
 
 def advise(policy: Policy) -> list[Problem]:
-    """Advice in the document's order. Expects a policy that ``check`` finds nothing against."""
+    """Return advice on a policy without problems, in the document's order."""
     return list(islice(_advice(policy), PROBLEM_COUNT_MAX))
 
 
@@ -29,26 +29,24 @@ def _advice(policy: Policy) -> Iterator[Problem]:
         if channel.units > policy.agents.units:
             yield Problem(
                 path=f"channels.{name}.units",
-                message="more than agents.units: only agents with more units of their own ever get one",
+                message="more than agents.units: only agents whose own units are higher can get a contact of this channel",
             )
         yield from _capacity_advice(policy, f"channels.{name}", channel)
         if channel.wrap_up_s > channel.wrap_up_max_s:
             yield Problem(
                 path=f"channels.{name}.wrap_up_s",
-                message="longer than wrap_up_max_s: it can never be extended",
+                message="longer than wrap_up_max_s: the wrap-up can never be extended",
             )
     used = {queue.hours for queue in policy.queues.values()}
     for name in policy.calendars:
         if name not in used:
-            yield Problem(
-                path=f"calendars.{name}", message="never used: no queue names it in hours"
-            )
+            yield Problem(path=f"calendars.{name}", message="unused: no queue names it in hours")
     for name, queue in policy.queues.items():
         yield from _queue_advice(policy, f"queues.{name}", queue)
     if not policy.entry and policy.default_queue is None:
         yield Problem(
             path="",
-            message="no entry rules and no default_queue: every contact must name its queue",
+            message="no entry rules and no default_queue: every contact must name a queue",
         )
 
 
@@ -57,11 +55,11 @@ def _capacity_advice(policy: Policy, path: str, channel: ChannelPolicy) -> Itera
         if blocked in channel.interrupts:
             yield Problem(
                 path=f"{path}.blocks[{index}]",
-                message="without effect: what is interrupted gets no new items anyway",
+                message="without effect: an interrupted channel gets no new items anyway",
             )
     cap, together = channel.cap, policy.agents.cap
     if cap and together and cap.most >= together.most and cap.per_s <= together.per_s:
-        yield Problem(path=f"{path}.cap", message="never reached: agents.cap is reached before")
+        yield Problem(path=f"{path}.cap", message="never reached: agents.cap is reached first")
 
 
 def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
@@ -71,39 +69,37 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
     if queue.wait_max_s is not None and queue.wait_max_s < offer_timeout_s:
         yield Problem(
             path=f"{path}.wait_max_s",
-            message="shorter than an offer may run: contacts leave while an agent still decides",
+            message="shorter than offer_timeout_s: contacts leave the queue while an offer is pending",
         )
     if queue.when_full is WhenFull.OVERFLOW and queue.length_max is None:
         yield Problem(path=f"{path}.when_full", message="without effect: length_max is not set")
     if queue.overflow_to and queue.wait_max_s is None and not _overflows(queue):
         yield Problem(
             path=f"{path}.overflow_to",
-            message="never used: neither wait_max_s is set nor does any of when_full, when_closed, at_closing and "
-            "when_nobody say overflow",
+            message="unused: wait_max_s is not set, and none of when_full, when_closed, at_closing and "
+            "when_nobody is overflow",
         )
     yield from _late_steps(policy, path, queue)
     for channel, wrap_up_s in queue.wrap_up_s.items():
         if wrap_up_s > policy.channels[channel].wrap_up_max_s:
             yield Problem(
                 path=f"{path}.wrap_up_s.{channel}",
-                message="longer than the channel's wrap_up_max_s: it can never be extended",
+                message="longer than the channel's wrap_up_max_s: the wrap-up can never be extended",
             )
     in_force = selections_of_plans(policy) | {queue.selection}
     if queue.order_by and Selection.BY_FACTS not in in_force:
-        yield Problem(
-            path=f"{path}.order_by", message="without effect: nothing is selected by_facts"
-        )
+        yield Problem(path=f"{path}.order_by", message="without effect: no selection is by_facts")
     if queue.weight_fact and Selection.WEIGHTED_RANDOM not in in_force:
         yield Problem(
             path=f"{path}.weight_fact",
-            message="without effect: nothing is selected by weighted_random",
+            message="without effect: no selection is weighted_random",
         )
     if queue.callback is not None:
         yield from _callback_advice(f"{path}.callback", queue.callback)
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
         yield Problem(
             path=f"{path}.service_level.short_abandon_s",
-            message="longer than threshold_s: late abandons are not counted",
+            message="longer than threshold_s: abandons after threshold_s are not counted",
         )
 
 
@@ -121,18 +117,18 @@ def _callback_advice(path: str, callback: CallbackPolicy) -> Iterator[Problem]:
     if len(pauses) > max(1, callback.attempts_max - 1):
         yield Problem(
             path=f"{path}.retry_after_s",
-            message="more pauses than attempts_max leaves room for: the last ones are never used",
+            message="more pauses than attempts_max allows: the last ones are never used",
         )
     used = [pauses[min(n, len(pauses) - 1)] for n in range(callback.attempts_max - 1)]
     if callback.expires_after_s is not None and sum(used) > callback.expires_after_s:
         yield Problem(
             path=f"{path}.expires_after_s",
-            message="shorter than the pauses between the attempts: the last ones are never made",
+            message="shorter than the sum of the pauses: the last attempts are never made",
         )
 
 
 def _late_steps(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
-    """Steps that begin when every contact has left the queue."""
+    """Yield advice if a step of the plan begins after ``wait_max_s``."""
     if queue.plan is None or queue.wait_max_s is None:
         return
     begins_s = 0
@@ -140,7 +136,7 @@ def _late_steps(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Probl
         if begins_s >= queue.wait_max_s:
             yield Problem(
                 path=f"{path}.wait_max_s",
-                message=f"over before step {number} of the plan, unless steps are skipped",
+                message=f"reached before step {number} of the plan begins, unless steps are skipped",
             )
             return
         begins_s += step.for_s or 0

@@ -1,10 +1,14 @@
-"""Opening hours as arithmetic: given a calendar and a moment, is it open, and when does that change?
+"""Opening hours: whether a calendar is open at a time, and when that changes; days of a time zone.
 
-Asked by ``decide`` alone: what it answers is written into events, so replay never asks again and a later version of the zone data
-changes nothing that has happened. Reads the tables of the zone and holiday libraries, and no clock.
+Only command handlers compute opening hours. The results are stored in events and replay uses those, so that a later version
+of the time zone data does not change past decisions. The module reads the tables of the zone and holiday libraries; it reads
+no clock.
 
-A wall-clock time that a change of the clock skips is taken as the moment of the change. One that comes twice is taken at its
-first occurrence where a span begins and at its second where it ends: a span is never shorter than the clock on the wall says.
+Clock changes: a local time that is skipped is taken as the time of the change. A local time that occurs twice is taken at its
+first occurrence as the start of a span and at its second as the end, so a span is never shorter than its local times say.
+Because a span may cross midnight, a time belongs to the spans of the day before, the same day or the day after.
+
+Cost: the intervals of a day are computed once and cached, at most ``_DAYS_KEPT_MAX`` days for each calendar.
 """
 
 from collections.abc import Callable, Collection
@@ -22,9 +26,9 @@ DAY_MS: Final = 86_400_000
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _DAY_MINUTES: Final = 1_440
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-# Names that zone databases carry and that mean no place, or mean this machine's.
+# Names in zone databases that are no place, or that depend on this machine.
 _NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
-# A year and its neighbours: whoever asks on goes on in time.
+# Enough for a search of a whole year from two dates.
 _DAYS_KEPT_MAX: Final = 800
 
 MinuteSpan = tuple[int, int]
@@ -32,19 +36,19 @@ Interval = tuple[int, int]
 
 
 class LocalTime(Struct, frozen=True, kw_only=True):
-    """What the clock and the calendar on the wall say."""
+    """Local date and time of day."""
 
     date: str
     weekday: str
-    """``mon`` to ``sun``."""
+    """Weekday, ``mon`` to ``sun``."""
     hour: int
     minute: int
 
 
-# Bounded: whoever may check a policy may ask for names without end.
+# Bounded, because clients that may check policies can send any number of names.
 @lru_cache(maxsize=256)
 def zone_of(name: str) -> ZoneInfo | None:
-    """An IANA zone; none where there is no such zone, or where its data is missing."""
+    """Return the IANA time zone of a name; none if it does not exist or its data is missing."""
     if name in _NO_ZONES:
         return None
     try:
@@ -54,7 +58,7 @@ def zone_of(name: str) -> ZoneInfo | None:
 
 
 def local_time(zone: tzinfo, at_ms: int) -> LocalTime:
-    """A moment on the wall."""
+    """Return the local date and time of day at a time."""
     local = _local(zone, at_ms)
     return LocalTime(
         date=local.date().isoformat(),
@@ -65,15 +69,16 @@ def local_time(zone: tzinfo, at_ms: int) -> LocalTime:
 
 
 def minutes(span: str) -> MinuteSpan:
-    """``09:00-17:30`` in minutes of the day; the end is beyond 24 hours where the span goes over midnight."""
+    """Convert ``09:00-17:30`` to minutes of the day; the end exceeds 1,440 if the span crosses midnight."""
     start, end = ((int(part[:2]) * 60 + int(part[3:])) for part in span.split("-"))
     return start, end if end > start else end + _DAY_MINUTES
 
 
 class Calendar:
-    """A calendar, made ready for questions. Remembers the days it was asked about, a bounded number of them.
+    """Calendar of a policy, prepared for queries, with a bounded cache of days.
 
-    Raises ValueError for a zone or for holidays that do not exist (``check`` finds both before).
+    Raises:
+        ValueError: The time zone or the holidays do not exist. Checked policies have neither.
     """
 
     def __init__(self, policy: CalendarPolicy) -> None:
@@ -90,7 +95,7 @@ class Calendar:
         self._last_date = max(self._dates, default=date.min)
 
     def is_holiday(self, day: date) -> bool:
-        """A public holiday on which no hours of its own are set."""
+        """Return whether a date is a public holiday without an entry in ``dates``."""
         if self._holidays is None or day in self._dates:
             return False
         if day.year not in self._years:
@@ -100,14 +105,14 @@ class Calendar:
         return day in self._years[day.year]
 
     def spans_on(self, day: date) -> tuple[MinuteSpan, ...]:
-        """The spans that begin on a day: its own, else the holiday's, else the weekday's."""
+        """Return the spans that begin on a date: its own, else the holiday's, else the weekday's."""
         own = self._dates.get(day)
         if own is not None:
             return own
         return self._holiday_spans if self.is_holiday(day) else self._week[day.weekday()]
 
     def intervals_on(self, ordinal: int) -> tuple[Interval, ...]:
-        """The same as moments: ``[from, to)`` in epoch milliseconds."""
+        """Return the intervals ``[start, end)`` in epoch milliseconds that begin on a date, given as its ordinal."""
         found = self._days.get(ordinal)
         if found is None:
             if len(self._days) >= _DAYS_KEPT_MAX:
@@ -117,12 +122,12 @@ class Calendar:
                 (_moment(self.zone, day, start, first=True), _moment(self.zone, day, end))
                 for start, end in self.spans_on(day)
             )
-            # A span inside a gap has no time at all.
+            # A span inside a skipped hour is empty.
             found = self._days[ordinal] = tuple(one for one in moments if one[0] < one[1])
         return found
 
     def never_changes_after(self, day: date) -> bool:
-        """Every day from here on is the same whole: all closed, or all open from midnight to midnight."""
+        """Return whether the calendar is permanently open or permanently closed from a date on."""
         return (
             self._holidays is None
             and day > self._last_date + timedelta(days=1)
@@ -132,24 +137,24 @@ class Calendar:
 
 
 def is_open(calendar: Calendar, at_ms: int) -> bool:
-    """Whether it is open at a moment."""
+    """Return whether the calendar is open at a time."""
     return _open_until(calendar, at_ms) is not None
 
 
 def is_holiday(calendar: Calendar, at_ms: int) -> bool:
-    """Whether it is a public holiday there at that moment, and the day has no hours of its own."""
+    """Return whether it is a public holiday at a time and the date has no entry in ``dates``."""
     return calendar.is_holiday(_local(calendar.zone, at_ms).date())
 
 
 def next_change_ms(calendar: Calendar, at_ms: int) -> int | None:
-    """When it opens, or closes where it is open; none: not within 366 days."""
+    """Return the next time at which the calendar opens or closes; none: not within 366 days."""
     last_ms = at_ms + HORIZON_DAYS * DAY_MS
     until_ms = _open_until(calendar, at_ms)
     if until_ms is None:
         return _next_opening(calendar, at_ms, last_ms)
     while until_ms <= last_ms:
         if calendar.never_changes_after(_local(calendar.zone, until_ms).date()):
-            # Open for good: midnight ends one day's span and begins the next one's.
+            # Permanently open: at midnight the span of one day ends and that of the next begins.
             return until_ms if _open_until(calendar, until_ms) is None else None
         further_ms = _open_until(calendar, until_ms)
         if further_ms is None:
@@ -159,7 +164,7 @@ def next_change_ms(calendar: Calendar, at_ms: int) -> int | None:
 
 
 def _open_until(calendar: Calendar, at_ms: int) -> int | None:
-    """The latest end of the spans that it is in; none: closed."""
+    """Return the latest end of the spans that contain a time; none: closed."""
     today = _local(calendar.zone, at_ms).date().toordinal()
     ends = [
         end_ms
@@ -175,7 +180,7 @@ def _next_opening(calendar: Calendar, at_ms: int, last_ms: int) -> int | None:
     for ordinal in range(today - 1, today + HORIZON_DAYS + 2):
         starts = [start for start, _ in calendar.intervals_on(ordinal) if start > at_ms]
         if starts:
-            # A zone that leaves out a day may bring two days' spans together: the next one is asked, too.
+            # If a zone skips a whole day, spans of two days may begin together, so the next day is included.
             starts += [s for s, _ in calendar.intervals_on(ordinal + 1) if s > at_ms]
             first_ms = min(starts)
             return first_ms if first_ms <= last_ms else None
@@ -193,11 +198,11 @@ def _local(zone: tzinfo, at_ms: int) -> datetime:
 
 
 def _moment(zone: tzinfo, day: date, minute: int, *, first: bool = False) -> int:
-    """The moment of a wall-clock time; of two the first or the last, of none that of the change."""
+    """Return the epoch milliseconds of a local time: of two occurrences the first or last; if skipped, the clock change."""
     wall = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=minute)
     early, late = _utc_ms(wall, zone, fold=0), _utc_ms(wall, zone, fold=1)
     if late < early:
-        # Skipped: before the change the clock is behind it, after the change it is ahead.
+        # Skipped: with the offset before the change it lies after the change, with the offset after, before it.
         return _change_between(zone, late, early)
     return early if first else late
 
@@ -211,7 +216,7 @@ def _utc_ms(wall: datetime, zone: tzinfo, *, fold: int) -> int:
 
 
 def _change_between(zone: tzinfo, before_ms: int, after_ms: int) -> int:
-    """The moment, to the second, at which the clock is changed."""
+    """Return the time, to the second, of the clock change between two times."""
     before, after = before_ms // 1_000, after_ms // 1_000
     old = _local(zone, before * 1_000).utcoffset()
     while after - before > 1:
@@ -224,8 +229,12 @@ def _change_between(zone: tzinfo, before_ms: int, after_ms: int) -> int:
 
 
 def holiday_table(policy: HolidaysPolicy) -> Callable[[int], Collection[date]]:
-    """A year's public holidays. Raises ValueError: the library knows no such country or subdivision."""
-    # Only who asks for holidays pays for loading them: a tenth of a second.
+    """Return a function from a year to its public holidays.
+
+    Raises:
+        ValueError: The library does not support the country or subdivision.
+    """
+    # Imported here because loading takes 0.1 s and few policies use holidays.
     import holidays
 
     def of_year(year: int) -> Collection[date]:
@@ -236,6 +245,6 @@ def holiday_table(policy: HolidaysPolicy) -> Callable[[int], Collection[date]]:
 
     try:
         holidays.country_holidays(policy.country, subdiv=policy.subdivision, expand=False)
-    except RuntimeError:  # Of a kind of its own: not implemented for that place.
+    except RuntimeError:  # NotImplementedError: an unsupported country or subdivision.
         raise ValueError("no such country or subdivision") from None
     return of_year

@@ -1,7 +1,8 @@
-"""Does a policy fit together? References, cycles and contradictions that the shapes of ``model/policy.py`` cannot say.
+"""Consistency of a policy: references, cycles and contradictions that the types of ``model/policy.py`` cannot express.
 
-Pure and linear in the document's size: the core runs it once more before it publishes a policy, whoever sent it.
-Problems carry paths; ``document.py`` adds lines and columns. What is odd but allowed is in ``advice.py``.
+Pure and, but for entry rules (quadratic in their number), linear in the size of the policy. The engine runs the checks again
+before it publishes a policy. Problems carry paths; parsing a document adds lines and columns. ``advice`` covers what is valid
+but probably not intended.
 """
 
 from collections.abc import Collection, Iterator
@@ -38,7 +39,7 @@ _CYCLE_SHOWN_MAX: Final = 10
 
 
 def check(policy: Policy) -> list[Problem]:
-    """Everything that does not fit together, in the document's order; empty = the policy may be published."""
+    """Return all problems in the document's order; a policy without problems may be published."""
     return list(islice(_problems(policy), PROBLEM_COUNT_MAX))
 
 
@@ -87,9 +88,9 @@ def _facts(policy: Policy) -> Iterator[Problem]:
     for name, fact in policy.facts.items():
         path = f"facts.{name}.values"
         if fact.type is FactType.ENUM and not fact.values:
-            yield Problem(path=path, message="an enum lists its values here")
+            yield Problem(path=path, message="required for an enum: list its values")
         if fact.type is not FactType.ENUM and fact.values:
-            yield Problem(path=path, message="only an enum lists values")
+            yield Problem(path=path, message="allowed for an enum only")
         yield from repeated(path, fact.values)
         if sounds_personal(name, fact):
             yield Problem(path=f"facts.{name}", message=NAME_MESSAGE)
@@ -103,7 +104,9 @@ def _too_many_expressions(policy: Policy) -> Iterator[Problem]:
     count = sum(isinstance(rule.when, str) for rule in policy.entry)
     count += sum(queue.agents_when is not None for queue in policy.queues.values())
     if count > EXPRESSIONS_MAX:
-        yield Problem(path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in a policy")
+        yield Problem(
+            path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in the policy"
+        )
 
 
 def _queue(
@@ -123,13 +126,13 @@ def _queue(
     if target is not None and target not in policy.queues:
         yield unknown(f"{path}.overflow_to", "queue", target, policy.queues)
     if queue.when_full is WhenFull.OVERFLOW and target is None:
-        yield Problem(path=f"{path}.overflow_to", message="needed by when_full: overflow")
+        yield Problem(path=f"{path}.overflow_to", message="required by when_full: overflow")
     if queue.when_closed is WhenClosed.OVERFLOW and target is None:
-        yield Problem(path=f"{path}.overflow_to", message="needed by when_closed: overflow")
+        yield Problem(path=f"{path}.overflow_to", message="required by when_closed: overflow")
     if queue.at_closing is AtClosing.OVERFLOW and target is None:
-        yield Problem(path=f"{path}.overflow_to", message="needed by at_closing: overflow")
+        yield Problem(path=f"{path}.overflow_to", message="required by at_closing: overflow")
     if queue.when_nobody is WhenNobody.OVERFLOW and target is None:
-        yield Problem(path=f"{path}.overflow_to", message="needed by when_nobody: overflow")
+        yield Problem(path=f"{path}.overflow_to", message="required by when_nobody: overflow")
     if queue.hours is not None and queue.hours not in policy.calendars:
         yield unknown(f"{path}.hours", "calendar", queue.hours, policy.calendars)
     if queue.agents_when is not None:
@@ -139,9 +142,9 @@ def _queue(
 
 
 def _selection(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
-    """The facts of agents that its selection goes by."""
+    """Check the facts of agents that a queue's selection uses."""
     if queue.selection is Selection.BY_FACTS and not queue.order_by:
-        yield Problem(path=f"{path}.order_by", message="needed by selection: by_facts")
+        yield Problem(path=f"{path}.order_by", message="required by selection: by_facts")
     yield from repeated(f"{path}.order_by", [step.fact for step in queue.order_by], below=".fact")
     for index, step in enumerate(queue.order_by):
         yield from _agent_fact(
@@ -152,7 +155,7 @@ def _selection(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Proble
 
 
 def _selections_of_steps(policy: Policy) -> Iterator[Problem]:
-    """A step puts its selection in place of the queue's; what it goes by is still the queue's."""
+    """Check that a step with ``selection: by_attributes`` has a queue with ``order_by`` to use."""
     if any(queue.order_by for queue in policy.queues.values()):
         return
     for name, plan in policy.plans.items():
@@ -166,12 +169,12 @@ def _selections_of_steps(policy: Policy) -> Iterator[Problem]:
 def _agent_fact(
     policy: Policy, path: str, name: str, *, unordered: FactType | None = None
 ) -> Iterator[Problem]:
-    """A fact of agents with an order or, where nothing is said about that, an ``int``."""
+    """Check a reference to a fact of agents: any type but ``unordered`` or, without it, only ``int``."""
     fact = policy.facts.get(name)
     if fact is None:
         yield unknown(path, "fact", name, policy.facts)
     elif fact.of != "agent":
-        yield Problem(path=path, message="a fact of contacts; agents are chosen by their own")
+        yield Problem(path=path, message="a fact of contacts; a fact of agents is required")
     elif unordered is None and fact.type is not FactType.INT:
         yield Problem(path=path, message="must be an int fact")
     elif fact.type is unordered:
@@ -179,7 +182,7 @@ def _agent_fact(
 
 
 def _overflow_cycles(policy: Policy) -> Iterator[Problem]:
-    """Every queue overflows to at most one other, so each cycle is met once by walking on until something known comes."""
+    """Yield one problem for each cycle of overflows. Each queue has at most one target, so a linear walk finds them all."""
     done: set[str] = set()
     for start in policy.queues:
         trail: dict[str, None] = {}
@@ -198,7 +201,7 @@ def _cycle_sentence(cycle: list[str]) -> str:
         return "a queue cannot overflow to itself"
     shown = cycle[:_CYCLE_SHOWN_MAX]
     dots = ["…"] if len(cycle) > _CYCLE_SHOWN_MAX else []
-    return "overflow goes in a circle: " + " → ".join([*shown, *dots, cycle[0]])
+    return "cycle of overflows: " + " → ".join([*shown, *dots, cycle[0]])
 
 
 def _entry_rule(
@@ -238,13 +241,15 @@ def _lines(policy: Policy, path: str, when: EntryWhen) -> Iterator[Problem]:
         if fact is None:
             yield unknown(here, "fact", name, policy.facts)
         elif fact.of != "contact":
-            yield Problem(path=here, message="a fact of agents; entry rules see those of contacts")
+            yield Problem(
+                path=here, message="a fact of agents; entry rules can use facts of contacts only"
+            )
         elif (objection := fact_objection(fact, value)) is not None:
             yield Problem(path=here, message=objection)
 
 
 def _unreachable(policy: Policy) -> Iterator[Problem]:
-    """A rule that asks for all that an earlier one asks for, and maybe more, never decides."""
+    """Yield the entry rules whose conditions include all conditions of an earlier rule: they never decide."""
     earlier: list[tuple[str, Conditions]] = []
     for index, rule in enumerate(policy.entry):
         asked = conditions(rule.when)
@@ -254,5 +259,5 @@ def _unreachable(policy: Policy) -> Iterator[Problem]:
         else:
             yield Problem(
                 path=f"entry[{index}].when",
-                message=f"never reached: the rule {before} before it matches all of this",
+                message=f"never reached: the earlier rule {before} matches every contact that this rule matches",
             )

@@ -1,4 +1,4 @@
-"""Does a calendar make sense? Its zone, its holidays, its days and spans: what shapes and ranges cannot say."""
+"""Checks of calendars: time zone, holidays, dates and time spans."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -9,7 +9,7 @@ from router.rules.calendar import holiday_table, minutes, zone_of
 
 
 def calendar_problems(policy: Policy) -> Iterator[Problem]:
-    """What is wrong with the calendars, in the document's order."""
+    """Yield the problems of all calendars, in the document's order."""
     for name, calendar in policy.calendars.items():
         yield from _calendar(f"calendars.{name}", calendar)
 
@@ -28,13 +28,13 @@ def _calendar(path: str, calendar: CalendarPolicy) -> Iterator[Problem]:
                 message="no public holidays are known for this country and subdivision",
             )
     elif calendar.holiday_hours:
-        yield Problem(path=f"{path}.holiday_hours", message="needs holidays")
+        yield Problem(path=f"{path}.holiday_hours", message="requires holidays")
     yield from _spans(f"{path}.holiday_hours", calendar.holiday_hours)
     for day, spans in calendar.dates.items():
         try:
             date.fromisoformat(day)
         except ValueError:
-            yield Problem(path=f"{path}.dates.{day}", message="there is no such day")
+            yield Problem(path=f"{path}.dates.{day}", message="no such date")
         yield from _spans(f"{path}.dates.{day}", spans)
 
 
@@ -44,7 +44,7 @@ def _spans(path: str, spans: tuple[str, ...]) -> Iterator[Problem]:
         start, end = minutes(span)
         here = f"{path}[{index}]"
         if span[:5] == span[6:]:
-            yield Problem(path=here, message="has no length; the whole day is 00:00-24:00")
+            yield Problem(path=here, message="an empty span; the whole day is 00:00-24:00")
         elif start < last:
-            yield Problem(path=here, message="begins before the span before it ends")
+            yield Problem(path=here, message="begins before the end of the span before it")
         last = max(last, end)

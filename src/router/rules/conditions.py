@@ -1,6 +1,6 @@
-"""What an entry rule asks for, as a set: a rule whose set is within another's takes everything that the other takes.
+"""Conditions of entry rules as sets: a rule whose set is a subset of another's matches every contact that the other matches.
 
-An expression is one condition, the words of its text: what it means is not looked into. ``true`` asks for nothing.
+An expression counts as one condition, identified by its tokens; its meaning is not analysed. ``true`` is the empty set.
 """
 
 from typing import TypeAlias
@@ -12,12 +12,12 @@ Conditions: TypeAlias = frozenset[tuple[str, type, object]]
 
 
 def conditions(when: EntryWhen | str, *, with_channel: bool = True) -> Conditions:
-    """The conditions of a rule. Layout and comments of an expression make no difference."""
+    """Return the conditions of a rule. Layout and comments of an expression are ignored."""
     if isinstance(when, str):
         try:
             words = tuple(token.text for token in tokens(when))
         except ExpressionError:
-            words = (when,)  # Wrong in another way, which is told elsewhere.
+            words = (when,)  # The error of the expression is reported by another check.
         return frozenset() if words == ("true",) else frozenset({("expression", tuple, words)})
     lines: list[tuple[str, type, object]] = [
         (f"attributes.{name}", type(value), value) for name, value in when.attributes.items()
@@ -28,5 +28,5 @@ def conditions(when: EntryWhen | str, *, with_channel: bool = True) -> Condition
 
 
 def channel_asked(when: EntryWhen | str) -> str | None:
-    """The channel that a rule is about; none: any, or an expression's affair."""
+    """Return the channel that a rule requires; none: any channel, or the rule is an expression."""
     return None if isinstance(when, str) else when.channel

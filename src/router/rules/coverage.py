@@ -1,8 +1,8 @@
-"""Entry rules that never decide, for all that their references are right: earlier rules take every contact before them.
+"""Entry rules that can never decide because earlier rules match every contact first.
 
-A rule that one earlier rule covers alone is refused by ``check.py``. Here several earlier rules do it together, one for each
-channel. Facts are not looked at in this way: a contact may lack any of them, so rules for all its values leave a gap.
-Cost: quadratic in the rules.
+A rule covered by one earlier rule is refused by the consistency checks. This module finds rules covered by several earlier
+rules together, one for each channel. Values of facts are not combined in this way, since a contact may lack a fact. Cost:
+quadratic in the number of rules.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from router.rules.conditions import Conditions, channel_asked, conditions
 
 
 def covered_rules(policy: Policy) -> Iterator[tuple[EntryRule, list[str]]]:
-    """The rules that are never reached, each with the names of the rules before it that cover it, in the document's order."""
+    """Yield the rules that are never reached, in the document's order, with the names of the earlier rules that cover them."""
     earlier: list[tuple[EntryRule, Conditions]] = []
     for rule in policy.entry:
         asked = conditions(rule.when, with_channel=False)

@@ -1,4 +1,4 @@
-"""Channels that would interrupt each other in a circle: each would give its capacity to the next, and nobody would have any."""
+"""Cycles of interrupting channels: each channel would release its capacity for the next, and none would keep any."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,7 +10,7 @@ _SHOWN_MAX: Final = 10
 
 
 def interrupt_cycles(policy: Policy) -> Iterator[Problem]:
-    """One problem for each way back that a walk along ``interrupts`` finds; self-interruption is the shortest."""
+    """Yield a problem for each back edge of a depth-first walk along ``interrupts``, self-interruption included."""
     done: set[str] = set()
     for start in policy.channels:
         if start not in done:
@@ -18,7 +18,7 @@ def interrupt_cycles(policy: Policy) -> Iterator[Problem]:
 
 
 def _walk(policy: Policy, start: str, done: set[str]) -> Iterator[Problem]:
-    """Depth first, without recursion: ``trail`` is the way from the start to where the walk is."""
+    """Walk depth first without recursion; ``trail`` is the path from the start to the current channel."""
     trail = [start]
     ways = [iter(policy.channels[start].interrupts)]
     while trail:
@@ -41,4 +41,4 @@ def _sentence(cycle: list[str]) -> str:
     if len(cycle) == 1:
         return "a channel cannot interrupt itself"
     dots = ["…"] if len(cycle) > _SHOWN_MAX else []
-    return "interruption goes in a circle: " + " → ".join([*cycle[:_SHOWN_MAX], *dots, cycle[0]])
+    return "cycle of interruptions: " + " → ".join([*cycle[:_SHOWN_MAX], *dots, cycle[0]])

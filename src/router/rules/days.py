@@ -1,8 +1,8 @@
-"""Days of a time zone: which one it is, and when the next begins.
+"""Days of a time zone: the local date at a time, and the start of the next one.
 
-The only place where a zone is asked about midnights. What it says goes into an event; nothing is worked out again in replay.
-A day has 24 hours but where the clocks are set: 23 or 25 then, and less or more where a zone changes its mind. A midnight that the
-clocks leap over is no midnight: the day begins where they land. A date that is left out altogether is not missed.
+The result is stored in an event and replay uses that. A day usually has 24 hours, 23 or 25 when the clocks change, and other
+lengths when a zone changes its offset. If midnight is skipped, the day begins at the clock change. A date that a zone skips
+altogether does not begin at all.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,13 +14,13 @@ _DAY_S = 86_400
 
 
 def day_at(name: str, at_ms: int) -> tuple[str, int]:
-    """The local date (ISO 8601) at a moment, and the first moment of the next one. The zone is a known one.
+    """Return the local date (ISO 8601) at a time and the start of the next date. The zone must exist.
 
-    Where clocks set back at midnight bring a date back, the date that has been left is not entered again: whoever waits for the
-    next moment gets a later date.
+    If the clocks are set back over midnight and a date returns, it is not entered again: the next start is that of a later
+    date.
     """
     zone = zone_of(name)
-    assert zone is not None, "the policy's check knows the zone"
+    assert zone is not None, "the policy was checked"
     today = _date(zone, at_ms // 1000)
     for ahead in (1, 2, 3):
         tomorrow = today + timedelta(days=ahead)
@@ -28,7 +28,7 @@ def day_at(name: str, at_ms: int) -> tuple[str, int]:
             begins_s = _begins(zone, tomorrow, fold)
             if begins_s * 1000 > at_ms:
                 return today.isoformat(), begins_s * 1000
-    raise AssertionError("no zone stands still for three days")
+    raise AssertionError("no date begins within three days")
 
 
 def _date(zone: ZoneInfo, at_s: int) -> date:
@@ -36,7 +36,7 @@ def _date(zone: ZoneInfo, at_s: int) -> date:
 
 
 def _begins(zone: ZoneInfo, day: date, fold: int) -> int:
-    """The second at which the date is reached; in a leap over its midnight, where the clocks land."""
+    """Return the epoch second at which a date begins: midnight, or the clock change that skips it."""
     midnight = datetime.combine(day, time(fold=fold), tzinfo=zone)
     reached = int(midnight.timestamp())
     if _date(zone, reached) == day and _date(zone, reached - 1) < day:

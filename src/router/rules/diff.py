@@ -1,4 +1,4 @@
-"""What changed between two policies: added, removed and changed places, for people who are about to publish one."""
+"""Differences between two policies: added, removed and changed paths, shown before a policy is published."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -10,7 +10,7 @@ from router.model.policy import Policy
 
 
 class ChangeKind(StrEnum):
-    """What happened to a place of the document."""
+    """Kind of a difference."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -18,7 +18,7 @@ class ChangeKind(StrEnum):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One difference. ``before`` and ``after`` are JSON texts; none where there is nothing."""
+    """One difference. ``before`` and ``after`` are JSON texts; none where the path does not exist."""
 
     kind: ChangeKind
     path: str
@@ -27,12 +27,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 def diff(before: Policy, after: Policy) -> list[Change]:
-    """The differences, smallest places first named by path. Defaults count as written out where they are left out."""
+    """Return the differences between two policies, by path in the document's order. Omitted keys count as their defaults."""
     return list(_walk("", _plain(before), _plain(after)))
 
 
 def _plain(value: object) -> object:
-    """Plain data with every default written out, so that leaving out and writing the default are the same."""
+    """Convert to plain data with all defaults, so that an omitted key equals its written default."""
     if isinstance(value, Struct):
         return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, dict):

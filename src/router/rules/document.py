@@ -1,7 +1,11 @@
-"""A policy document, as text, to a policy: the one way in for YAML and JSON.
+"""Parsing of policy documents in YAML or JSON.
 
-All errors are found in one round, each with its path, line and column: those of form (``nodes.py``), of shape and range
-(``shape.py``) and of cross-reference (``check.py``). No file is opened here; values are never repeated in a message.
+One pass reports all errors with path, line and column. It has three stages: syntax (a tree of nodes with positions), types
+and ranges (conversion of the tree to a ``Policy``), and references (``router.policy.checks``). Each stage continues with the
+parts that the stage before could read, and errors that only follow from an earlier one are suppressed: a reference into a
+section that could not be read is not reported as undeclared.
+
+Messages never repeat a value of the document. No file is opened.
 """
 
 import msgspec
@@ -14,17 +18,25 @@ from router.rules.limits import PROBLEM_COUNT_MAX
 from router.rules.nodes import Node, read_nodes
 from router.rules.shape import Reading, read_policy
 
-# Where one of these could not be read at all, every reference into it would look unknown.
+# If one of these sections could not be read, every reference into it would appear to be undeclared.
 _DECLARING = ("channels", "queues", "skills", "calendars", "facts")
 
 
 def parse_policy(text: str | bytes) -> Policy:
-    """The policy that a YAML or JSON document of at most 1 MiB holds. Raises PolicyInvalid with all its problems."""
+    """Parse a YAML or JSON document of at most 1 MiB.
+
+    Raises:
+        PolicyInvalid: The document has errors; the exception lists all of them.
+    """
     return parse_with_advice(text)[0]
 
 
 def parse_with_advice(text: str | bytes) -> tuple[Policy, list[Problem]]:
-    """The same, and beside the policy what is odd in it though allowed, at its line and column."""
+    """Parse a document and return the policy together with advice, with lines and columns.
+
+    Raises:
+        PolicyInvalid: The document has errors; the exception lists all of them.
+    """
     root, problems = read_nodes(text)
     reading = read_policy(root)
     problems = _first_of_each_place([*problems, *reading.problems])
@@ -36,12 +48,12 @@ def parse_with_advice(text: str | bytes) -> tuple[Policy, list[Problem]]:
 
 
 def _first_of_each_place(problems: list[Problem]) -> list[Problem]:
-    """One refused value may offend twice (as an alias and as "nothing"); the first sentence says it."""
+    """Keep the first problem of each position: one value may cause two (an alias is also read as null)."""
     return list({(p.line, p.column, p.path): p for p in reversed(problems)}.values())[::-1]
 
 
 def _cross_references(reading: Reading, root: Node, known: list[Problem]) -> list[Problem]:
-    """What ``check`` finds, without what follows only from problems that are known already."""
+    """Return the problems of the consistency checks, without those that only follow from known problems."""
     broken = {problem.path for problem in known}
     if broken & {"", *_DECLARING} or len(known) >= PROBLEM_COUNT_MAX:
         return []
@@ -50,14 +62,14 @@ def _cross_references(reading: Reading, root: Node, known: list[Problem]) -> lis
         policy = _with_broken_calendars(_without_broken_facts(policy, root), root)
     checked = check(policy)
     if _broken_facts(policy, root):
-        # An expression may ask for one of them: it is looked at again when they are right.
+        # Expressions may refer to facts that could not be read; they are checked once those are valid.
         checked = [found for found in checked if not isinstance(found, ExpressionProblem)]
     problems = [_located(_in_text(found, reading.kept), root) for found in checked]
     return [problem for problem in problems if not _is_below(problem.path, broken)]
 
 
 def _in_text(problem: Problem, kept: dict[str, list[int]]) -> Problem:
-    """The problem with its place in the text, where a list has lost the items before it."""
+    """Correct the index in a problem's path where items before it in the list could not be read."""
     for path, indices in kept.items():
         if problem.path.startswith(f"{path}["):
             index, _, rest = problem.path.removeprefix(f"{path}[").partition("]")
@@ -66,7 +78,7 @@ def _in_text(problem: Problem, kept: dict[str, list[int]]) -> Problem:
 
 
 def _without_broken_facts(policy: Policy, root: Node) -> Policy:
-    """Rules and selections do not ask for facts that were declared, but badly."""
+    """Remove references to facts whose declaration could not be read."""
     bad = _broken_facts(policy, root)
     for rule in policy.entry:
         if isinstance(rule.when, EntryWhen):
@@ -88,7 +100,7 @@ def _broken_facts(policy: Policy, root: Node) -> set[str]:
 
 
 def _with_broken_calendars(policy: Policy, root: Node) -> Policy:
-    """Queues do not refer to nothing where a calendar was declared, but badly."""
+    """Add a default calendar for each calendar whose declaration could not be read, so that references to it are valid."""
     assert isinstance(root.value, dict)
     calendars = root.value.get("calendars")
     declared = calendars.value if calendars and isinstance(calendars.value, dict) else {}
@@ -102,7 +114,7 @@ def _is_below(path: str, broken: set[str]) -> bool:
 
 
 def _located(problem: Problem, root: Node) -> Problem:
-    """The problem at the node that its path names, or at the nearest one above it."""
+    """Add the position of the node at the problem's path, or of the nearest node above it."""
     node = root
     for step in problem.path.replace("[", ".[").split("."):
         below = _step(node, step)

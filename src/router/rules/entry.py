@@ -1,7 +1,7 @@
-"""Entry rules: which queue takes a contact that names none. Pure; the first rule that holds decides.
+"""Entry rules: the choice of a queue for a contact that names none. The first matching rule decides.
 
-A ``Classifier`` is made once for a policy. Expressions are asked at most once for the same facts: their outcomes are remembered
-by the values that they mention, in a memo with a bound. A rule that fails is no match; which ones failed is told.
+An ``EntryRuleClassifier`` is built once per policy. The outcome of an expression is cached by the values of the facts that
+it uses, in a bounded cache. A rule whose evaluation fails does not match and is reported by name. Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from router.rules.variables import Variable, contact_scope
 
 
 class AskQueue(Protocol):
-    """Reads a queue's fact now; None: it has no value at present."""
+    """Function that reads a fact of a queue; returns None if it has no value at present."""
 
     def __call__(self, queue_id: str, name: str) -> FactValue | None:
-        """The fact ``name`` of ``QUEUE_FACTS``."""
+        """Return the present value of a fact of ``QUEUE_FACTS``."""
 
 
 class Classified(Struct, frozen=True):
-    """What the rules say: the one that decides (none: none holds), and those before it that failed."""
+    """Result of the entry rules: the deciding rule (none: no rule matches) and the earlier rules that failed."""
 
     rule: EntryRule | None = None
     failed: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ NOTHING: Final = Classified()
 
 
 class Classifier:
-    """The entry rules of one policy, ready to be asked."""
+    """Compiled entry rules of one policy."""
 
     def __init__(self, policy: Policy) -> None:
         self._rules: list[tuple[EntryRule, Memo | None]] = []
@@ -49,9 +49,9 @@ class Classifier:
     def classify(
         self, channel: str, attributes: Mapping[str, FactValue], ask: AskQueue
     ) -> Classified:
-        """The rule that decides for such a contact (``default_queue`` is the caller's affair).
+        """Return the deciding rule for a contact; the caller applies ``default_queue``.
 
-        A missing attribute is no match. Values are equal only with their type: ``true`` is not ``1``.
+        A missing attribute does not match. Values are equal only if their types are: ``true`` is not ``1``.
         """
         facts: _Facts | None = None
         failed: tuple[str, ...] = ()
@@ -75,12 +75,12 @@ def classify(
     attributes: Mapping[str, FactValue],
     ask: AskQueue = lambda queue_id, name: None,
 ) -> Classified:
-    """The same for one contact, with a classifier made for it: for trials, not for the hot path."""
+    """Classify one contact with a new classifier: for trials, not for the hot path."""
     return Classifier(policy).classify(channel, attributes, ask)
 
 
 def rule_objection(text: str, policy: Policy) -> ExpressionError | None:
-    """What is wrong with the expression of an entry rule; none: nothing."""
+    """Return the error in an entry rule's expression, if any."""
     try:
         compile_expression(text, contact_scope(policy))
     except ExpressionError as error:
@@ -89,7 +89,7 @@ def rule_objection(text: str, policy: Policy) -> ExpressionError | None:
 
 
 class _Facts:
-    """The values of one contact's variables; a queue is asked at most once for each of its facts."""
+    """Values of the variables for one contact. Each fact of a queue is read at most once."""
 
     __slots__ = ("_ask", "_attributes", "_channel", "_queues")
 
@@ -116,7 +116,7 @@ def _holds(when: EntryWhen, channel: str, attributes: Mapping[str, FactValue]) -
     if when.channel is not None and when.channel != channel:
         return False
     for name, wanted in when.attributes.items():
-        # No fact is ever None, so None stands for "missing".
+        # A fact is never None, so None means that it is missing.
         have = attributes.get(name)
         if have != wanted or type(have) is not type(wanted):
             return False

@@ -1,7 +1,9 @@
-"""The one door to the CEL library: texts to programs, checked and bounded, and programs to true, false or "failed".
+"""Rule expressions in CEL: compilation with checks and limits, evaluation to true, false or "failed".
 
-Only ``rules/`` may import ``cel_expr_python``. The environment is narrowed once more here: no joining of texts and lists, no
-``map``, ``filter`` or ``has``. A program has no clock, no chance and no function of ours: the same facts give the same outcome.
+Only the policy package may import ``cel_expr_python``. The tokenizer restricts the syntax; the environment here also excludes
+concatenation of strings and lists and the macros ``map``, ``filter`` and ``has``, because the library limits the time of an
+evaluation but not its memory. An expression has no access to a clock, to random numbers or to functions of the router, so
+equal facts give equal results.
 """
 
 import re
@@ -26,13 +28,14 @@ _TYPES: Final = {Kind.BOOL: cel.Type.BOOL, Kind.INT: cel.Type.INT, Kind.STRING: 
 _PLACE: Final = re.compile(r"<input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
 _OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
 _OPERATORS: Final = {"@in": "in", "_?_:_": "? :", "_[_]": "[ ]"}
-# Compiled programs by text and types: a document is checked at the door, once more by the core, and then put in force.
+# Compiled expressions by text and variable types. A published document is compiled three times: by the API, by the engine's
+# check and by the policy in force.
 _COMPILED_MAX: Final = 4_096
 _compiled: dict[tuple[str, tuple[Variable, ...]], "Program"] = {}
 
 
 class Program:
-    """An expression that has passed: which facts it asks for, and what it says to their values."""
+    """A compiled expression and the variables that it uses."""
 
     __slots__ = ("_expression", "names", "text", "variables")
 
@@ -45,7 +48,7 @@ class Program:
         self._expression = expression
 
     def holds(self, values: Mapping[str, FactValue]) -> bool | None:
-        """True or false; None: it failed, by a fact without a value, an overflow, a division by zero and the like."""
+        """Evaluate the expression; None: it failed (a missing fact, an integer overflow, a division by zero, …)."""
         if self._expression is None:
             return None
         try:
@@ -56,7 +59,11 @@ class Program:
 
 
 def compile_expression(text: str, scope: Scope) -> Program:
-    """The program of a text. Raises ExpressionError with the first thing that is wrong."""
+    """Compile an expression.
+
+    Raises:
+        ExpressionError: The first error in the text.
+    """
     found = tokens(text)
     variables = scope.variables(found)
     for error in codes_not_declared(scope, found):
@@ -73,8 +80,11 @@ def compile_expression(text: str, scope: Scope) -> Program:
 
 
 def program_of(text: str, scope: Scope) -> Program:
-    """The program of a text in a policy that is in force. It was checked when it was published, perhaps by an older version:
-    what would be refused today fails whenever it is asked, so that an old journal can be read and no contact is lost."""
+    """Compile an expression of a published policy, which an older version of the router may have checked.
+
+    An expression that this version would refuse fails on every evaluation instead, so that older journals can be read and no
+    contact is lost.
+    """
     try:
         return compile_expression(text, scope)
     except ExpressionError:
@@ -99,42 +109,44 @@ def _compile(text: str, variables: tuple[Variable, ...]) -> cel.Expression:
     except RuntimeError as error:
         raise _translated(text, str(error)) from None
     if expression.return_type() != cel.Type.BOOL:
-        raise ExpressionError(0, "a rule must be true or false")
+        raise ExpressionError(0, "the expression must be true or false")
     return expression
 
 
 def _check_patterns(found: Sequence[Token]) -> None:
-    """A pattern that is no regular expression fails whenever it is asked: better now."""
+    """Check that the patterns of ``matches`` are valid regular expressions, which would otherwise fail on every evaluation."""
     for call, _, pattern in zip(found, found[1:], found[2:], strict=False):
         if call.kind == "call" and call.text == "matches":
             try:
                 probe = _environment(()).compile(f'"".matches({pattern.text})')
                 outcome = probe.eval(data={}).value()
             except RuntimeError:
-                continue  # No text at all: the whole expression will say so.
+                continue  # Not a string; compiling the whole expression reports it.
             if not isinstance(outcome, bool):
                 raise ExpressionError(pattern.offset, "not a regular expression (RE2)")
 
 
 def _translated(text: str, message: str) -> ExpressionError:
-    """The library's first complaint in our words: it repeats what stands there, and we do not."""
+    """Convert the library's first error to a message of our own: the library's texts repeat the expression."""
     places = _PLACE.findall(message)
     if "recursion" in message or not places:
-        return ExpressionError(0, "too deep, or too many terms in a row: divide it with brackets")
+        return ExpressionError(
+            0, "nested too deeply, or too many terms in a row: group them with brackets"
+        )
     line, column, complaint = places[0]
     offset = _offset(text, int(line), int(column))
     overload = _OVERLOAD.search(complaint)
     if overload is not None:
         name, kinds = overload.groups()
         operator = _OPERATORS.get(name, name.strip("_"))
-        return ExpressionError(offset, f"`{operator}` does not go with {kinds}")
+        return ExpressionError(offset, f"`{operator}` cannot be applied to {kinds}")
     if "undeclared reference" in complaint:
-        return ExpressionError(offset, "no such name")
+        return ExpressionError(offset, "unknown name")
     if "int literal" in complaint:
-        return ExpressionError(offset, "a number beyond 64 bits")
+        return ExpressionError(offset, "a number must fit into 64 bits")
     if "<EOF>" in complaint.partition("expecting")[0]:
-        return ExpressionError(offset, "something is missing at the end")
-    return ExpressionError(offset, "cannot be read from here on")
+        return ExpressionError(offset, "the expression is incomplete")
+    return ExpressionError(offset, "syntax error")
 
 
 def _offset(text: str, line: int, column: int) -> int:

@@ -1,7 +1,7 @@
-"""Facts: the declared, typed attributes that contacts and agents may carry.
+"""Facts: the declared and typed attributes of contacts and agents.
 
-What is not declared does not enter. So nobody's words, names or numbers get into the core, the journal or the logs by way
-of attributes: a fact is a truth value, a whole number, one of a list of codes, or an opaque id.
+Undeclared attributes are refused, and a fact is a boolean, an integer, one of a list of codes, or an opaque id. So attributes
+carry no free text and no personal data into the engine, the journal or the logs.
 """
 
 import re
@@ -17,17 +17,17 @@ INT_MIN: Final = -(2**53)
 INT_MAX: Final = 2**53
 
 _IS_ID: Final = re.compile(ID_PATTERN).match
-# More than a policy may declare; keeps a hostile sender from having thousands of names looked up.
+# Bounds the work for a hostile request; the API's limit of attributes is the same.
 _COUNT_MAX: Final = 64
 
 
 def check_attributes(
     policy: Policy, attributes: Mapping[str, FactValue], of: str = "contact"
 ) -> tuple[str, str] | None:
-    """The first attribute that may not enter, as (field, reason); none: all are declared facts ``of`` that kind.
+    """Return the first invalid attribute as (field, reason); none: all are valid facts of contacts or agents.
 
-    The field names the attribute only if it is declared (an undeclared name may be anything); the reason is
-    ``UNDECLARED`` or says what the fact must be. Neither repeats a value.
+    The field names the attribute only if it is declared, since an undeclared name may be any text. The reason is
+    ``UNDECLARED_FACT`` or says what the fact must be. Neither repeats a value.
     """
     if not attributes:
         return None
@@ -45,16 +45,16 @@ def check_attributes(
 
 
 def fact_objection(fact: FactPolicy, value: object) -> str | None:
-    """What is wrong with a value of that fact; none: nothing. A bool is not an int, an int is not a bool."""
+    """Return why a value is invalid for a fact; none: it is valid. A bool is not an int, nor the reverse."""
     kind = type(value)
     match fact.type:
         case FactType.BOOL:
             return None if kind is bool else "must be true or false"
         case FactType.INT:
-            # mypy cannot follow ``type(value) is int``, which is needed because bool is a subclass.
+            # bool is a subclass of int, so the type must be compared; mypy narrows by isinstance only.
             if isinstance(value, int) and kind is int:
                 return None if INT_MIN <= value <= INT_MAX else "must be within ±2^53"
-            return "must be a whole number"
+            return "must be an integer"
         case FactType.ENUM:
             return (
                 None

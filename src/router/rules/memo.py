@@ -1,4 +1,4 @@
-"""The outcomes of one expression, remembered by the values of the facts that it mentions."""
+"""Cache of an expression's outcomes, by the values of the facts that it uses."""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,9 +12,9 @@ _UNKNOWN: Final = object()
 
 
 class Memo:
-    """Asks a program at most once for the same values. Bounded: when it is full it begins anew, which changes no answer.
+    """Bounded cache of an expression's outcomes. A full cache is cleared, which changes no outcome.
 
-    A fact has one type under a policy, so values that are equal are the same (``1`` never meets ``true``).
+    A fact has one type under a policy, so equal values are identical (``1`` is never compared with ``true``).
     """
 
     __slots__ = ("_outcomes", "program")
@@ -24,7 +24,7 @@ class Memo:
         self._outcomes: dict[tuple[FactValue | None, ...], bool | None] = {}
 
     def ask(self, value_of: Callable[[Variable], FactValue | None]) -> bool | None:
-        """Whether it holds for these values (None: the fact is missing). None: it failed."""
+        """Return the outcome for the present values (None: the fact is missing); None: the evaluation failed."""
         program = self.program
         values = tuple([value_of(variable) for variable in program.variables])
         outcome = self._outcomes.get(values, _UNKNOWN)

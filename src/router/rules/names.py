@@ -1,4 +1,4 @@
-"""Names in a policy: whether they are declared, and whether they stand twice. Findings never repeat what was written."""
+"""Checks of names in a policy: undeclared and duplicate names. Messages never repeat an undeclared name."""
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
@@ -6,21 +6,21 @@ from typing import Final
 
 from router.model.errors import Problem
 
-# Suggestions compare with every declared name: fine for a page of them, not for ten thousand.
+# Suggestions compare with every declared name, so they are made for short lists only.
 _SUGGEST_FROM_MAX: Final = 500
 
 
 def repeated(path: str, names: Iterable[str], *, below: str = "") -> Iterator[Problem]:
-    """Names of a list that stand there twice."""
+    """Yield a problem for each repeated name of a list."""
     seen = set()
     for index, name in enumerate(names):
         if name in seen:
-            yield Problem(path=f"{path}[{index}]{below}", message="stands here twice")
+            yield Problem(path=f"{path}[{index}]{below}", message="duplicate entry")
         seen.add(name)
 
 
 def unknown(path: str, what: str, name: str, declared: Collection[str]) -> Problem:
-    """Names what is declared and looks alike, never what was written."""
+    """Return the problem of an undeclared name, with the most similar declared one as a suggestion."""
     close = get_close_matches(name, declared, n=1) if len(declared) <= _SUGGEST_FROM_MAX else []
     hint = f"; there is {close[0]}" if close else ""
     return Problem(path=path, message=f"no such {what} is declared{hint}")

@@ -1,8 +1,11 @@
-"""YAML or JSON text to a tree of nodes that know their line and column.
+"""Syntax of policy documents: YAML or JSON text to a tree of nodes with line and column.
 
-Built from the parser's events, not by a YAML constructor: nothing in a document can name a Python type, refer to another
-place (anchors and aliases are refused, so there is no bomb), repeat a key or nest without end. Plain scalars are read by
-YAML 1.2's core schema: ``true`` and ``false`` are the only booleans, so that ``no`` stays the text "no".
+The tree is built from the parser's events and not by a YAML constructor. So a document cannot name a Python type, use anchors
+and aliases (and expand without limit), repeat a key, or nest beyond ``DOCUMENT_DEPTH_MAX``. Plain scalars follow the core
+schema of YAML 1.2: ``true`` and ``false`` are the only booleans, and ``no`` is the text "no".
+
+Each node keeps the position of its value and of its key. A text scalar also keeps its source, from which the position of
+an error within a rule expression is computed.
 """
 
 import re
@@ -36,14 +39,14 @@ _CONSTANTS: Final[dict[str, bool | None]] = {
     "False": False,
     "FALSE": False,
 }
-# Keys that look like names are shown in paths; anything else might be somebody's data.
+# Only keys that look like names are shown in paths; other text may be personal data.
 _SHOWN_KEY: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
 
 Scalar = str | int | float | bool | None
 
 
 class Source(NamedTuple):
-    """Where a scalar begins: the document, a place in it, and how it is written (``|``, ``>``, quotes, or plain)."""
+    """Source of a scalar: the document, the offset in it, and the style (``|``, ``>``, quotes, or empty for plain)."""
 
     document: str
     start: int
@@ -51,10 +54,10 @@ class Source(NamedTuple):
 
 
 def place_within(source: Source, value: str, offset: int) -> tuple[int, int]:
-    """Line and column of the ``offset``-th character of a scalar's value.
+    """Return line and column of the ``offset``-th character of a scalar's value.
 
-    White space is folded, quotes are doubled, block scalars are indented: but all other characters stand in the document in
-    the value's order. So they are met one after the other.
+    YAML folds white space, doubles quotes and indents block scalars, but all other characters appear in the document in the
+    order of the value. So they are searched one after the other.
     """
     document, start, style = source
     place = start
@@ -71,13 +74,13 @@ def place_within(source: Source, value: str, offset: int) -> tuple[int, int]:
             break
         last, place = found, found + 1
     if offset >= len(value.rstrip()):
-        last += 1  # What is missing at the end.
+        last += 1  # The position after the last character, for an incomplete expression.
     line_start = document.rfind("\n", 0, last) + 1
     return document.count("\n", 0, last) + 1, last - line_start + 1
 
 
 class Node:
-    """A place in the text: a scalar, a list of nodes or a mapping of keys to nodes. Lines and columns count from 1."""
+    """Node of the document: a scalar, a list of nodes or a mapping of keys to nodes. Lines and columns count from 1."""
 
     __slots__ = ("column", "key_column", "key_line", "line", "source", "value")
 
@@ -92,7 +95,7 @@ class Node:
         self.source: Source | None = None
 
     def plain(self) -> object:
-        """The same as ordinary Python data."""
+        """Convert to plain Python data."""
         value = self.value
         if isinstance(value, dict):
             return {key: node.plain() for key, node in value.items()}
@@ -101,20 +104,20 @@ class Node:
         return value
 
     def place_of(self, offset: int) -> tuple[int, int]:
-        """Line and column of a character of this text: exact but for escapes within quotes."""
+        """Return line and column of a character of this text; exact except for escapes within quotes."""
         if self.source is None or not isinstance(self.value, str):
             return self.line, self.column
         return place_within(self.source, self.value, offset)
 
     def problem(self, path: str, message: str) -> Problem:
-        """A problem here: at the key of a list or mapping, at the value of a scalar."""
+        """Return a problem at this node: at the key of a list or mapping, at the value of a scalar."""
         if isinstance(self.value, (dict, list)):
             return Problem(path=path, message=message, line=self.key_line, column=self.key_column)
         return Problem(path=path, message=message, line=self.line, column=self.column)
 
 
 def child_path(path: str, key: str | int) -> str:
-    """The path of a key or an index below ``path``."""
+    """Return the path of a key or an index below ``path``."""
     if isinstance(key, int):
         return f"{path}[{key}]"
     shown = key if _SHOWN_KEY.fullmatch(key) else "?"
@@ -122,9 +125,10 @@ def child_path(path: str, key: str | int) -> str:
 
 
 def read_nodes(text: str | bytes) -> tuple[Node, list[Problem]]:
-    """The document's tree, and what is wrong with its form though it could be read.
+    """Return the tree of a document and the syntax problems that did not prevent reading it.
 
-    Raises PolicyInvalid where no tree can be made: not UTF-8, too large, not YAML, nested too deeply, empty.
+    Raises:
+        PolicyInvalid: No tree can be built: not UTF-8, too large, not YAML, nested too deeply, or empty.
     """
     decoded = _decode(text)
     reader = _TreeReader(decoded)
@@ -133,7 +137,7 @@ def read_nodes(text: str | bytes) -> tuple[Node, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        # The parser's sentences are fixed; the pure-Python one may quote a character, which is cut off.
+        # The parser's messages are fixed, but the pure-Python parser may quote a character, which is removed.
         what = (error.problem or "cannot be read").split("'")[0].strip()
         raise PolicyInvalid(
             [Problem(path="", message=f"not YAML: {what}", line=line, column=column)]
@@ -146,7 +150,7 @@ def read_nodes(text: str | bytes) -> tuple[Node, list[Problem]]:
 
 
 def _decode(text: str | bytes) -> str:
-    """The text, in bounds. A JSON document may be indented with tabs, which YAML does not allow: they become spaces."""
+    """Decode the text and check its size. Tabs, which indent JSON but are invalid in YAML, become spaces."""
     try:
         data = text.encode() if isinstance(text, str) else text
         if len(data) > SIZE_BYTES_MAX:
@@ -174,7 +178,7 @@ class _Frame:
 
 
 class _TreeReader:
-    """Events in, one tree out; iterative, so that depth is a number and not the interpreter's stack."""
+    """Builder of the tree from parser events; iterative, so that depth is bounded by a constant and not by the stack."""
 
     def __init__(self, document: str) -> None:
         self.problems: list[Problem] = []
@@ -246,7 +250,7 @@ class _TreeReader:
         assert isinstance(frame.node.value, dict)
         if event.value in frame.node.value:
             frame.key = event.value
-            self._refuse(event, "the same key twice")
+            self._refuse(event, "duplicate key")
         frame.key = event.value
         frame.key_mark = _place(event)
 
@@ -289,7 +293,7 @@ class _TreeReader:
             return node
         assert isinstance(frame.node.value, dict)
         if frame.key is None:
-            # An alias in the place of a key: refused already, and there is nothing to hang it on.
+            # An alias as a key: a problem was added already.
             frame.key, frame.key_mark = "?", _place(event)
             return node
         node.key_line, node.key_column = frame.key_mark
@@ -300,5 +304,5 @@ class _TreeReader:
 
 def _place(event: yaml.Event) -> tuple[int, int]:
     mark = event.start_mark
-    assert mark is not None, "every event of a parsed text has its place"
+    assert mark is not None, "parser events have positions"
     return mark.line + 1, mark.column + 1

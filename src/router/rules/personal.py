@@ -1,8 +1,8 @@
-"""Facts that smell of a person: names of facts and values that would carry a telephone number, a name, a date of birth.
+"""Detection of personal data in facts: telephone numbers, names, dates of birth.
 
-Routing needs codes, not people. The journal is never rewritten, so what should not be in it is stopped at the door: an ``ident``
-whose name sounds personal, or a value that looks like a telephone number, is refused unless the policy says that the fact is
-``non_personal``. A guess by the look of things: it finds carelessness, not malice.
+The journal is never rewritten, so personal data must not enter it. An ``ident`` fact with a name such as ``phone``, or a value
+that looks like a telephone number or an e-mail address, is refused unless the policy declares the fact ``non_personal``. The
+check is a heuristic: it prevents accidents, not deliberate misuse.
 """
 
 import re
@@ -11,9 +11,11 @@ from typing import Final
 from router.model.policy import FactPolicy, FactType
 
 NAME_MESSAGE: Final = (
-    "sounds personal: such data has no place here; if it holds none, say non_personal: true"
+    "looks like personal data, which attributes must not hold; if it is not, set non_personal: true"
 )
-VALUE_MESSAGE: Final = "looks like a telephone number or an address: say non_personal: true if not"
+VALUE_MESSAGE: Final = (
+    "looks like a telephone number or an address; if it is not, set non_personal: true"
+)
 
 _PERSONAL: Final = frozenset(
     {
@@ -25,17 +27,17 @@ _PERSONAL: Final = frozenset(
         *("iban", "bic", "ssn", "passport", "card", "pan", "holder", "accountholder", "taxid"),
     }
 )
-# Seven digits or more, with or without a plus and single separators: a telephone number, and not an id of up to six digits.
+# Seven or more digits, optionally with a plus and single separators. Ids of up to six digits are allowed.
 _TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullmatch
 
 
 def sounds_personal(name: str, fact: FactPolicy) -> bool:
-    """Whether a fact's name says that it would hold a person's data. Only an ``ident`` can hold any."""
+    """Return whether a fact's name suggests personal data. Only an ``ident`` can hold any."""
     if fact.non_personal or fact.type is not FactType.IDENT:
         return False
     return not _PERSONAL.isdisjoint(re.split(r"[-_]", name))
 
 
 def looks_personal(value: str) -> bool:
-    """Whether a text looks like a telephone number or an e-mail address."""
+    """Return whether a text looks like a telephone number or an e-mail address."""
     return "@" in value or _TELEPHONE(value) is not None

@@ -1,7 +1,4 @@
-"""Do the plans of a policy fit together? Skills and queues that are declared, steps that come to an end, no circles.
-
-Part of ``check.py``, which joins its findings with the others.
-"""
+"""Checks of plans: references to skills and queues, durations of steps, and cycles of moves between queues."""
 
 from collections.abc import Collection, Iterator
 
@@ -11,7 +8,7 @@ from router.rules.names import repeated, unknown
 
 
 def plan_problems(policy: Policy, skills: Collection[str]) -> Iterator[Problem]:
-    """What does not fit, in the document's order; circles last."""
+    """Yield the problems of all plans in the document's order, cycles last."""
     for name, plan in policy.plans.items():
         for number, step in enumerate(plan):
             path = f"plans.{name}[{number}]"
@@ -20,15 +17,15 @@ def plan_problems(policy: Policy, skills: Collection[str]) -> Iterator[Problem]:
             if number + 1 == len(plan) and (step.prefer or step.prefer_agents):
                 yield Problem(
                     path=f"{path}.prefer",
-                    message="the last step must be open to all who qualify: let a step follow",
+                    message="not allowed in the last step, which must be open to all qualified agents: add a step after it",
                 )
             if step.queue is not None and not number:
-                yield Problem(path=f"{path}.queue", message="the first step is where it begins")
+                yield Problem(path=f"{path}.queue", message="not allowed in the first step")
     yield from _circles(policy)
 
 
 def plan_reference(policy: Policy, path: str, name: str | None) -> Iterator[Problem]:
-    """The plan that a queue or rule names, if it is there."""
+    """Yield a problem if the plan that a queue or entry rule names is not declared."""
     if name is not None and name not in policy.plans:
         yield unknown(f"{path}.plan", "plan", name, policy.plans)
 
@@ -52,21 +49,24 @@ def _duration(path: str, step: StepPolicy, *, is_last: bool) -> Iterator[Problem
     if is_last and step.for_s is not None:
         yield Problem(
             path=f"{path}.for_s",
-            message="the last step lasts to the end: leave it out, or let a step follow ({} changes nothing)",
+            message="not allowed in the last step, which has no end: omit it, or add a step after it ({} changes nothing)",
         )
     if not is_last and step.for_s is None:
-        yield Problem(path=f"{path}.for_s", message="needed: the steps after it would never come")
+        yield Problem(
+            path=f"{path}.for_s",
+            message="required: without it the steps after this one are never reached",
+        )
 
 
 def moves(policy: Policy, queue: QueuePolicy) -> list[str]:
-    """The queues that its contacts may be moved to by waiting."""
+    """Return the queues to which contacts of a queue may move while they wait."""
     steps = policy.plans.get(queue.plan, ()) if queue.plan is not None else ()
     targets = [step.queue for step in steps if step.queue is not None]
     return [*targets, queue.overflow_to] if queue.overflow_to is not None else targets
 
 
 def _circles(policy: Policy) -> Iterator[Problem]:
-    """Queues whose plans lead back to them. Circles of overflows alone are ``check.py``'s finding."""
+    """Yield the queues whose plans and overflows lead back to them; cycles of overflows alone are checked elsewhere."""
     if not any(step.queue for plan in policy.plans.values() for step in plan):
         return
     for name, queue in policy.queues.items():

@@ -1,4 +1,4 @@
-"""Whose facts are what a queue asks for: ``agents_when`` of the queues. Pure; asked when agents or the policy change only."""
+"""Conditions of queues on agents (``agents_when``), evaluated when an agent or the policy changes."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -11,15 +11,15 @@ from router.rules.memo import Memo
 from router.rules.tokens import ExpressionError
 from router.rules.variables import agent_scope
 
-# Of the facts that any queue asks for, in their order; None: he does not carry it.
+# Values of the facts that any queue's condition uses, in a fixed order; None: the agent does not have the attribute.
 FactKey: TypeAlias = tuple[FactValue | None, ...]
 
 
 class Qualification:
-    """The queues' conditions on agents' facts under one policy.
+    """Conditions of all queues on agents' facts under one policy.
 
-    An agent counts by the values of the facts that any queue mentions (``key``), so agents with the same values share every
-    answer.
+    Agents are represented by the values of the facts that any condition uses (``attribute_key``), so agents with equal values
+    share cached outcomes.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -35,7 +35,7 @@ class Qualification:
         self._places = {name: place for place, name in enumerate(sorted(mentioned))}
 
     def key(self, attributes: Mapping[str, FactValue]) -> FactKey:
-        """What of these facts makes a difference. A value that the policy no longer allows counts as missing."""
+        """Return the values of the facts that conditions use. A value that the policy no longer allows counts as missing."""
         return tuple([self._allowed(name, attributes.get(name)) for name in self._places])
 
     def _allowed(self, name: str, value: FactValue | None) -> FactValue | None:
@@ -44,7 +44,7 @@ class Qualification:
         return value
 
     def fits(self, queue_id: QueueId, key: FactKey) -> bool:
-        """Whether the queue takes agents with these facts. An expression that fails takes nobody."""
+        """Return whether agents with these values qualify for a queue. If the evaluation fails, they do not."""
         memo = self._memos.get(queue_id)
         if memo is None:
             return True
@@ -61,7 +61,7 @@ class Qualification:
 
 
 def agents_objection(text: str, policy: Policy) -> ExpressionError | None:
-    """What is wrong with a queue's ``agents_when``; none: nothing."""
+    """Return the error in a queue's ``agents_when``, if any."""
     try:
         compile_expression(text, agent_scope(policy))
     except ExpressionError as error:

@@ -1,16 +1,16 @@
-"""Which selections a policy may have in force: those of its queues, and those that a step of a plan puts in their place."""
+"""Selections that a policy uses: those of its queues and of the steps of its plans."""
 
 from router.model.policy import Policy, Selection
 
 
 def selections_of(policy: Policy) -> frozenset[Selection]:
-    """Every rule by which an agent may be chosen somewhere."""
+    """Return all selections of a policy's queues and plans."""
     found = {queue.selection for queue in policy.queues.values()}
     return frozenset(found | selections_of_plans(policy))
 
 
 def selections_of_plans(policy: Policy) -> frozenset[Selection]:
-    """Those of steps: any queue's contacts may come under them."""
+    """Return the selections of all plan steps, which may apply to contacts of any queue."""
     return frozenset(
         step.selection
         for plan in policy.plans.values()

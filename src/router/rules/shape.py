@@ -1,8 +1,12 @@
-"""A tree of nodes to a policy, with every error of shape and range at its place.
+"""Conversion of a tree of nodes to a policy, with the position of every type and range error.
 
-``msgspec.convert`` stops at the first error. So a good document is converted in one go, and only a bad one is walked piece
-by piece along the structs of ``model/policy.py``: keys, ranges and defaults are stated there and nowhere else. What could
-be read of a bad document comes back too, so that its cross-references can be checked in the same round.
+``msgspec.convert`` stops at the first error. So a valid document is converted in one call, and only an invalid one is walked
+along the structs of ``router.model.policy``, which alone define keys, ranges and defaults. The walk also returns the parts
+that could be read, so that their references can be checked in the same pass.
+
+An invalid item is dropped from its list or mapping. A struct with an invalid required field is dropped, too, but a declared
+queue, channel or fact that has no required fields is replaced by its defaults, so that references to it are not reported as
+undeclared. Indexes of the items that remain in a list are kept, to report positions of the original document.
 """
 
 from collections.abc import Mapping
@@ -22,17 +26,17 @@ from router.rules.nodes import Node, child_path
 _NAME_RULE: Final = "must be a name: a lower-case letter, then at most 63 of a-z, 0-9, _ and -"
 _ID_RULE: Final = "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"
 _PATTERN_RULES: Final = {
-    SPAN_PATTERN: "must be a span of times such as 09:00-17:30, in quotes; midnight at the end is 24:00",
-    DATE_PATTERN: "must be a day such as 2026-12-24",
+    SPAN_PATTERN: "must be a time span such as 09:00-17:30, in quotes; midnight at the end is 24:00",
+    DATE_PATTERN: "must be a date such as 2026-12-24",
     ZONE_PATTERN: "must be an IANA time zone such as Europe/Zurich",
 }
 _BROKEN: Final = object()
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read: the policy, or what could be saved of it with the list of its errors.
+    """Result of a conversion: the policy, or its readable parts together with the problems.
 
-    ``kept`` names, for each list that lost items, the places in the text of those that are left.
+    ``kept`` maps the path of each list with dropped items to the original indexes of the remaining items.
     """
 
     policy: Policy
@@ -41,7 +45,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_policy(root: Node) -> Reading:
-    """The policy of a tree, and what is wrong in it."""
+    """Convert a tree to a policy and return it with all problems."""
     try:
         return Reading(policy=msgspec.convert(root.plain(), Policy))
     except msgspec.ValidationError:
@@ -55,14 +59,14 @@ def read_policy(root: Node) -> Reading:
 
 
 class _Walk:
-    """Reads nodes by their types and goes on after an error."""
+    """Conversion of nodes by their annotated types that continues after an error."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.kept: dict[str, list[int]] = {}
 
     def read(self, node: Node, annotation: Any, path: str) -> Any:
-        """The value, or ``_BROKEN``."""
+        """Convert a node; return the value, or the marker of an invalid one."""
         kind, inner = _kind(annotation)
         found = len(self.problems)
         if kind in ("struct or text", "struct or null"):
@@ -79,7 +83,7 @@ class _Walk:
             case _:
                 return self._leaf(node, annotation, path)
         if value is not _BROKEN and len(self.problems) == found:
-            # All parts are good: what is left are rules about the whole, such as its length.
+            # All parts are valid; constraints on the whole, such as its length, remain to be checked.
             self._leaf(node, annotation, path)
         return value
 
@@ -100,7 +104,7 @@ class _Walk:
             if entry is not None:
                 found = len(self.problems)
                 value = self.read(entry, types[field.name], child_path(path, field.name))
-                # A rule whose conditions cannot be read must not look like one that takes everything.
+                # Without its invalid conditions a rule would match every contact, so it is dropped.
                 broken = broken or (field.name == "when" and len(self.problems) > found)
                 if value is not _BROKEN:
                     values[field.name] = value
@@ -142,7 +146,7 @@ class _Walk:
                 )
             value = self.read(entry, types[1], here)
             if value is _BROKEN and _kind(types[1])[0] == "struct" and not _required(types[1]):
-                value = types[1]()  # It is declared, if badly: who refers to it is not to blame.
+                value = types[1]()  # Declared, although invalid: references to it are not errors.
             if message is None and value is not _BROKEN:
                 values[key] = value
         return values
@@ -177,7 +181,7 @@ def _objection(value: object, annotation: Any) -> str | None:
 
 
 def _sentence(text: str, annotation: Any) -> str:
-    """msgspec's text without its place (ours is better) and without any value."""
+    """Convert a message of msgspec: without its position, which is less exact than ours, and without values."""
     if text.startswith("Invalid enum value"):
         return "must be one of " + ", ".join(map(str, _choices(annotation)))
     if NAME_PATTERN in text or repr(NAME_PATTERN)[1:-1] in text:
@@ -195,7 +199,7 @@ def _sentence(text: str, annotation: Any) -> str:
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """The values of every enumeration and ``Literal`` in it, however deep: ``Annotated`` and unions nest."""
+    """Return the values of all enumerations and ``Literal`` types nested in an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return [member.value for member in annotation]
     if get_origin(annotation) is Literal:
@@ -213,7 +217,7 @@ def _required(cls: type[msgspec.Struct]) -> bool:
 
 
 def _kind(annotation: Any) -> tuple[str, Any]:
-    """What a type is to the walk: ``struct`` (or text, or null), ``mapping``, ``list`` or ``leaf``, and what is inside."""
+    """Classify an annotation as ``struct`` (or text, or null), ``mapping``, ``list`` or ``leaf``, with its inner type."""
     bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return "struct", bare

@@ -1,8 +1,9 @@
-"""The words of a rule expression, before the CEL library sees it: what may be written at all, and how much of it.
+"""Tokens of rule expressions: the permitted subset of CEL, checked before the library compiles an expression.
 
-The library bounds time (iterations, recursion, linear regular expressions) but not memory: texts that are joined to themselves
-in a macro grow without end. So the language is narrowed here to what rules need – comparisons, logic, arithmetic, lists, a few
-functions, macros that do not nest – and every place that is refused is named. Nothing is evaluated here.
+The library limits time (iterations, recursion, linear regular expressions) but not memory: a string concatenated with itself
+in a macro grows without limit. So this module accepts only what rules need: comparisons, logic, arithmetic, lists, a few
+functions, and macros that do not nest. Length, number of tokens, depth of brackets and size of patterns are limited. Errors
+carry the offset in the text; nothing is evaluated here.
 """
 
 import re
@@ -46,7 +47,7 @@ _REPEAT: Final = re.compile(r"\{[0-9,]*?([0-9]+)\}")
 
 
 class ExpressionError(Exception):
-    """An expression that cannot be taken: where (characters from its start) and why. Never a value that stands there."""
+    """An invalid expression: the offset in characters and the reason. Never contains a value of the expression."""
 
     def __init__(self, offset: int, message: str) -> None:
         super().__init__(message)
@@ -55,22 +56,26 @@ class ExpressionError(Exception):
 
 
 class Token(Struct, frozen=True):
-    """A word: ``text``, ``number``, ``sign``, ``word`` (true, in…), ``call`` (a function) or ``path`` (a dotted name)."""
+    """A token: ``text``, ``number``, ``sign``, ``word`` (true, in…), ``call`` (a function) or ``path`` (a dotted name)."""
 
     kind: str
     text: str
     offset: int
     parts: tuple[str, ...] = ()
-    """Of a path: its names."""
+    """Names of a path."""
 
 
 @lru_cache(maxsize=1_024)
 def tokens(text: str) -> tuple[Token, ...]:
-    """The words of an expression. Raises ExpressionError for what is not allowed or too much."""
+    """Return the tokens of an expression.
+
+    Raises:
+        ExpressionError: A token is not allowed, or a limit is exceeded.
+    """
     if len(text) > EXPRESSION_LENGTH_MAX:
         raise ExpressionError(0, f"longer than {EXPRESSION_LENGTH_MAX:,} characters")
     if not text.strip():
-        raise ExpressionError(0, "an expression is needed, such as `true`")
+        raise ExpressionError(0, "empty; an expression such as `true` is required")
     found = _joined(_pieces(text))
     _check_brackets(found)
     _check_patterns(found)
@@ -89,7 +94,7 @@ def _pieces(text: str) -> list[Token]:
             found.append(Token(kind, match.group(), offset))
             if len(found) > EXPRESSION_TOKENS_MAX:
                 raise ExpressionError(
-                    offset, f"more than {EXPRESSION_TOKENS_MAX} words: divide the rule into several"
+                    offset, f"more than {EXPRESSION_TOKENS_MAX} tokens: split the rule"
                 )
         offset = match.end()
     return found
@@ -99,12 +104,12 @@ def _not_allowed(character: str) -> str:
     if character in "{}":
         return "maps and messages are not allowed in rules"
     if character in "\"'":
-        return "a text without an end"
-    return "no such sign in an expression"
+        return "unterminated string"
+    return "character not allowed in an expression"
 
 
 def _joined(pieces: list[Token]) -> list[Token]:
-    """Names that hang together by dots become one path; a name before a bracket is a call."""
+    """Join dotted names into paths and mark names before a bracket as calls."""
     found: list[Token] = []
     i = 0
     while i < len(pieces):
@@ -114,7 +119,7 @@ def _joined(pieces: list[Token]) -> list[Token]:
             if after is None or not (after.kind in ("text",) or after.text in (")", "]")):
                 raise ExpressionError(piece.offset, "a name cannot begin with a dot")
             if not _is_call(pieces, i + 1):
-                raise ExpressionError(piece.offset, "only a function can follow here")
+                raise ExpressionError(piece.offset, "only a function call can follow")
             i += 1
             continue
         if piece.kind != "name":
@@ -134,7 +139,7 @@ def _is_call(pieces: list[Token], i: int) -> bool:
 
 
 def _path(pieces: list[Token], i: int, found: list[Token]) -> int:
-    """One path or call from ``i`` on; where it ends."""
+    """Append the path or call that begins at ``i`` and return the index after it."""
     first = i
     parts: list[str] = []
     while True:
@@ -142,7 +147,7 @@ def _path(pieces: list[Token], i: int, found: list[Token]) -> int:
         if _is_call(pieces, i):
             if name.text not in FUNCTIONS:
                 raise ExpressionError(
-                    name.offset, "no such function; there are " + ", ".join(sorted(FUNCTIONS))
+                    name.offset, "unknown function; allowed are " + ", ".join(sorted(FUNCTIONS))
                 )
             if parts:
                 found.append(
@@ -158,7 +163,7 @@ def _path(pieces: list[Token], i: int, found: list[Token]) -> int:
 
 
 def _check_brackets(found: Sequence[Token]) -> None:
-    """Depth, and macros within macros: what they cost would multiply."""
+    """Limit the depth of brackets, and refuse macros within macros, whose costs multiply."""
     macros: list[bool] = []
     for i, token in enumerate(found):
         if token.kind != "sign":
@@ -166,24 +171,24 @@ def _check_brackets(found: Sequence[Token]) -> None:
         if token.text in "([":
             is_macro = i > 0 and found[i - 1].kind == "call" and found[i - 1].text in MACROS
             if is_macro and any(macros):
-                raise ExpressionError(found[i - 1].offset, "a macro cannot stand within a macro")
+                raise ExpressionError(found[i - 1].offset, "macros cannot be nested")
             macros.append(is_macro)
             if len(macros) > EXPRESSION_DEPTH_MAX:
                 raise ExpressionError(
-                    token.offset, f"brackets deeper than {EXPRESSION_DEPTH_MAX} levels"
+                    token.offset, f"brackets nested deeper than {EXPRESSION_DEPTH_MAX} levels"
                 )
         elif token.text in ")]" and macros:
             macros.pop()
 
 
 def _check_patterns(found: Sequence[Token]) -> None:
-    """What ``matches`` compares with stands there in full, and is small."""
+    """Check that the pattern of ``matches`` is a literal within the limits."""
     for i, token in enumerate(found):
         if token.kind != "call" or token.text != "matches":
             continue
         inside = found[i + 2 : i + 4]
         if len(inside) < 2 or inside[0].kind != "text" or inside[1].text != ")":
-            raise ExpressionError(token.offset, "matches needs its pattern written out as a text")
+            raise ExpressionError(token.offset, "matches requires a literal pattern")
         pattern = inside[0]
         if len(pattern.text) > PATTERN_LENGTH_MAX:
             raise ExpressionError(
@@ -191,5 +196,5 @@ def _check_patterns(found: Sequence[Token]) -> None:
             )
         if any(int(count) > PATTERN_REPEAT_MAX for count in _REPEAT.findall(pattern.text)):
             raise ExpressionError(
-                pattern.offset, f"a pattern repeats at most {PATTERN_REPEAT_MAX} times"
+                pattern.offset, f"a pattern may repeat at most {PATTERN_REPEAT_MAX} times"
             )

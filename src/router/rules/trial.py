@@ -1,4 +1,4 @@
-"""A trial: what the entry rules would make of a contact that nobody has submitted. Changes nothing and is counted nowhere."""
+"""Trials of entry rules with a sample contact. A trial changes no state and no counter."""
 
 from enum import StrEnum
 from typing import Annotated, Final
@@ -16,18 +16,18 @@ _PYTHON_TYPES: Final = {Kind.BOOL: bool, Kind.INT: int, Kind.STRING: str}
 
 
 class SampleContact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A contact to be tried, and what is the case in the queues meanwhile."""
+    """A sample contact, with facts of queues that replace the present ones."""
 
     channel: Name
     attributes: Attributes = {}
     queues: Annotated[
         dict[Name, Annotated[dict[str, FactValue], Meta(max_length=32)]], Meta(max_length=1_000)
     ] = {}
-    """Facts of queues by their names: ``{"support": {"waiting": 21}}``."""
+    """Facts by queue: ``{"support": {"waiting": 21}}``."""
 
 
 class Asked(StrEnum):
-    """What became of a rule: those behind the one that decides are not asked."""
+    """Outcome of a rule in a trial. Rules after the deciding one are not evaluated."""
 
     DECIDES = "decides"
     NO_MATCH = "no_match"
@@ -36,48 +36,50 @@ class Asked(StrEnum):
 
 
 class RuleTrial(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One rule of a trial."""
+    """One rule of a trial, with the values of the facts that it uses."""
 
     name: str
     asked: Asked
     facts: dict[str, FactValue] = {}
-    """What its expression was told."""
+    """Values of the facts that the rule uses."""
     missing: tuple[str, ...] = ()
-    """Facts that it mentions and that have no value."""
+    """Facts that the rule uses and that have no value."""
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """Where the contact would go, and what every rule says."""
+    """Result of a trial: the chosen queue and the outcome of every rule."""
 
     queue_id: str | None
-    """None: it would be refused, because no rule holds and there is no default queue."""
+    """Chosen queue; none: the contact would be refused, because no rule matches and there is no default queue."""
     rule: str | None
-    """The rule that decides; none: the default queue, if there is one."""
+    """Deciding rule; none: the default queue is used, if there is one."""
     failed: tuple[str, ...]
     rules: tuple[RuleTrial, ...]
 
 
 def sample_objection(policy: Policy, sample: SampleContact) -> tuple[str, str] | None:
-    """What is wrong with a sample, as (field, reason); none: nothing. Names no value."""
+    """Return the first error of a sample as (field, reason), if any. Contains no value of the sample."""
     if sample.channel not in policy.channels:
-        return "channel", "no such channel is declared"
+        return "channel", "the policy declares no such channel"
     found = check_attributes(policy, sample.attributes)
     if found is not None:
         return found
     for queue_id, facts in sample.queues.items():
         if queue_id not in policy.queues:
-            return "queues", "no such queue is declared"
+            return "queues", "the policy declares no such queue"
         for name, value in facts.items():
             kind = QUEUE_FACTS.get(name)
             if kind is None:
-                return f"queues.{queue_id}", "facts of a queue are " + ", ".join(QUEUE_FACTS)
+                return f"queues.{queue_id}", "allowed facts of a queue are " + ", ".join(
+                    QUEUE_FACTS
+                )
             if type(value) is not _PYTHON_TYPES[kind]:
                 return f"queues.{queue_id}.{name}", f"must be {kind}"
     return None
 
 
 def try_rules(policy: Policy, sample: SampleContact, ask: AskQueue) -> Trial:
-    """The trial of a sample without objections. ``ask``: facts of queues that the sample does not give."""
+    """Return the trial of a valid sample. ``read_queue_fact`` supplies the facts of queues that the sample omits."""
 
     def value_of(queue_id: str, name: str) -> FactValue | None:
         given = sample.queues.get(queue_id, {})
@@ -115,7 +117,7 @@ def try_rules(policy: Policy, sample: SampleContact, ask: AskQueue) -> Trial:
 def _values(
     policy: Policy, rule: EntryRule, sample: SampleContact, ask: AskQueue
 ) -> dict[str, FactValue | None]:
-    """The facts that a rule mentions, with their values."""
+    """Return the facts that a rule uses, with their values."""
     if isinstance(rule.when, EntryWhen):
         found: dict[str, FactValue | None] = {
             f"contact.{name}": sample.attributes.get(name) for name in rule.when.attributes

@@ -1,7 +1,7 @@
-"""What a rule expression can ask for: every fact by its name in an expression, and its type.
+"""Variables of rule expressions: the facts that an expression can use, and their types.
 
-Entry rules see the contact and the queues, a queue's ``agents_when`` sees an agent. The registry of the queues' facts is
-``QUEUE_FACTS``; how each is read from the state stands in ``core/queue_facts.py``.
+Entry rules use facts of the contact and of the queues; a queue's ``agents_when`` uses facts of an agent. ``QUEUE_FACTS`` lists
+the facts of queues; the engine reads their values in ``core/queue_facts.py``.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -16,7 +16,7 @@ from router.rules.tokens import ExpressionError, Token
 
 
 class Kind(StrEnum):
-    """The type of a variable, as an expression sees it."""
+    """Type of a variable in an expression."""
 
     BOOL = "bool"
     INT = "int"
@@ -41,27 +41,31 @@ _NAME_SHOWN_MAX: Final = 64
 
 
 class Variable(Struct, frozen=True):
-    """A fact that an expression asks for: ``contact.tier``, ``known.tier``, ``queues.support.waiting``, ``channel``."""
+    """A fact used by an expression: ``contact.tier``, ``known.tier``, ``queues.support.waiting``, ``channel``."""
 
     root: str
     owner: str
-    """The queue; empty otherwise."""
+    """Queue of the fact; empty for other variables."""
     name: str
     kind: Kind
     text: str
 
 
 class Scope(Struct, frozen=True):
-    """Who is asked about. ``root`` is the name of the one whose facts they are: ``contact`` or ``agent``."""
+    """Variables available to an expression. ``root`` is ``contact`` or ``agent``."""
 
     root: str
     facts: dict[str, FactPolicy]
-    """Of that one, by name."""
+    """Declared facts of the root, by name."""
     queues: Collection[str]
-    """Whose figures can be asked for; none for agents."""
+    """Queues whose facts are available; empty for ``agent``."""
 
     def variables(self, found: Sequence[Token]) -> tuple[Variable, ...]:
-        """The facts that these words ask for, each once. Raises ExpressionError for what is not declared."""
+        """Return the variables used by the tokens, each once, sorted by text.
+
+        Raises:
+            ExpressionError: A name is not declared.
+        """
         bound = _bound(found)
         variables: dict[str, Variable] = {}
         for token in found:
@@ -84,7 +88,8 @@ class Scope(Struct, frozen=True):
                     raise _unknown(token, "queue", "queues", queue_id, self.queues)
                 if name not in QUEUE_FACTS:
                     raise ExpressionError(
-                        token.offset, "no such fact of a queue; there are " + ", ".join(QUEUE_FACTS)
+                        token.offset,
+                        "no such fact of a queue; allowed are " + ", ".join(QUEUE_FACTS),
                     )
                 return Variable("queues", queue_id, name, QUEUE_FACTS[name], token.text)
             case ["queues", queue_id] if self.root == "contact" and queue_id not in self.queues:
@@ -96,16 +101,16 @@ class Scope(Struct, frozen=True):
         forms = f"{self.root}.FACT, known.FACT"
         if self.root == "contact":
             forms += ", channel, queues.QUEUE.FACT"
-        return f"no such name; what can be asked for: {forms}"
+        return f"unknown name; allowed are {forms}"
 
 
 def contact_scope(policy: Policy) -> Scope:
-    """What entry rules can ask for."""
+    """Return the variables of entry rules."""
     return Scope("contact", _facts_of(policy, "contact"), policy.queues)
 
 
 def agent_scope(policy: Policy) -> Scope:
-    """What a queue's ``agents_when`` can ask for."""
+    """Return the variables of a queue's ``agents_when``."""
     return Scope("agent", _facts_of(policy, "agent"), ())
 
 
@@ -114,7 +119,7 @@ def _facts_of(policy: Policy, of: str) -> dict[str, FactPolicy]:
 
 
 def _bound(found: Sequence[Token]) -> frozenset[str]:
-    """Names that macros give to the items of a list: ``[1, 2].exists(x, x > 1)``."""
+    """Return the names that macros bind to the items of a list: ``x`` in ``[1, 2].exists(x, x > 1)``."""
     return frozenset(
         found[i + 2].text
         for i, token in enumerate(found[:-3])
@@ -129,7 +134,7 @@ def _bound(found: Sequence[Token]) -> frozenset[str]:
 def _unknown(
     token: Token, what: str, root: str, name: str, declared: Collection[str]
 ) -> ExpressionError:
-    """Names that have the shape of names are shown: they are words of the policy, no values."""
+    """Return the error of an undeclared name. A name in lower case is repeated: it is no value."""
     shown = f": {root}.{name}" if len(name) <= _NAME_SHOWN_MAX and name.islower() else ""
     message = f"no such {what} is declared{shown}"
     if any(one.startswith(f"{name}-") for one in declared):
@@ -143,7 +148,7 @@ def _unknown(
 
 
 def codes_not_declared(scope: Scope, found: Sequence[Token]) -> Iterator[ExpressionError]:
-    """Texts that an enum is compared with and that are none of its values: such a rule could never hold."""
+    """Yield the strings that an enum is compared with although they are none of its values."""
     for i, token in enumerate(found):
         fact = None
         if token.kind == "path" and len(token.parts) == 2 and token.parts[0] == scope.root:

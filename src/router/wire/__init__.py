@@ -1,1 +1,1 @@
-"""The language at the door, sans-I/O: frames, their encoding, the session machine, close codes."""
+"""WebSocket protocol, sans-I/O: frames, their encoding, the session state machine and close codes."""

@@ -1,6 +1,6 @@
-"""The AsyncAPI 3.0 document of the sockets, made from the frame structs themselves: it cannot say what the code does not.
+"""AsyncAPI 3.0 document of the WebSocket APIs, generated from the frame structs.
 
-Channels are the three paths, messages the frames. ``send`` and ``receive`` are meant from the router's side.
+Channels are the three endpoints, messages the frames. ``send`` and ``receive`` are seen from the router.
 """
 
 from typing import Any, Final, get_args
@@ -15,16 +15,16 @@ from router.wire.session import Door
 
 _REF: Final = "#/components/schemas/{name}"
 _ABOUT: Final = {
-    Door.DESKTOP: "One agent's desktop: offers come in, his answers go out. The token's subject is the agent.",
-    Door.GATEWAY: "A channel gateway: submits contacts and hears what becomes of them.",
-    Door.SUPERVISOR: "A supervisor: all events of the workspace, queues at most once a second.",
+    Door.DESKTOP: "An agent's desktop: receives offers and sends the agent's actions. The token's subject is the agent.",
+    Door.GATEWAY: "A channel gateway: submits contacts and receives their events.",
+    Door.SUPERVISOR: "A supervisor: receives all events of the workspace, and statistics of changed queues at most once a second.",
 }
-# Frames that not every client gets.
+# Frames sent on some endpoints only.
 _ONLY_FOR: Final = {"figures": {Door.SUPERVISOR}, "page": {Door.GATEWAY, Door.SUPERVISOR}}
 
 
 def asyncapi_document() -> dict[str, Any]:
-    """The whole document, as plain data."""
+    """Return the document as plain data."""
     kinds = {kind for door in Door for kind in get_args(door.asks)} | set(get_args(Tell))
     ordered = sorted(kinds, key=_name)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=_REF)
@@ -83,9 +83,9 @@ def _operation(door: Door, verb: str) -> dict[str, Any]:
     return {
         "action": verb,
         "channel": {"$ref": f"#/channels/{door}"},
-        "summary": f"What a {door} client may say."
+        "summary": f"Frames that a {door} client may send."
         if verb == "receive"
-        else f"What a {door} client hears.",
+        else f"Frames that a {door} client receives.",
         "messages": [{"$ref": f"#/channels/{door}/messages/{_tag(kind)}"} for kind in kinds],
     }
 
@@ -118,11 +118,11 @@ def _name(kind: type) -> str:
 def _description() -> str:
     codes = "\n".join(
         f"* `{int(code)}` {code.name.lower().replace('_', ' ')} "
-        f"– {'come back' if may_return(code) else 'do not come back by yourself'}"
+        f"– {'reconnect' if may_return(code) else 'do not reconnect automatically'}"
         for code in CloseCode
     )
     return (
-        "JSON and MessagePack carry the same frames; the subprotocol chooses. A client's first frame is `hello`, within "
-        "five seconds. Every later frame has an `id` and gets exactly one `ok` or `error` with that id.\n\nClose codes:\n\n"
-        + codes
+        "JSON and MessagePack carry the same frames; the subprotocol selects the encoding. A client's first frame is `hello`, "
+        "within five seconds. Every later frame has an `id` and is answered by exactly one `ok` or `error` with that id."
+        "\n\nClose codes:\n\n" + codes
     )

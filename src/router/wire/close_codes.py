@@ -1,17 +1,17 @@
-"""Why a socket was closed. 4000–4499: come back. 4500–4999: do not, before something has changed."""
+"""WebSocket close codes. After 4000–4499 a client should reconnect; after 4500–4999 it must not until the cause is fixed."""
 
 from enum import IntEnum
 from typing import Final
 
 
 class CloseCode(IntEnum):
-    """The codes that the server sends, beside those of RFC 6455."""
+    """Close codes sent by the server, including those of RFC 6455."""
 
     NORMAL = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     UNSUPPORTED_DATA = 1003
-    """A text frame on a MessagePack connection, or the other way round."""
+    """A text frame on a MessagePack connection, or a binary frame on a JSON connection."""
     INVALID_TEXT = 1007
     TOO_BIG = 1009
     INTERNAL_ERROR = 1011
@@ -19,30 +19,30 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
 
     TOKEN_EXPIRED = 4401
-    """Come back with a fresh token."""
+    """The token has expired; reconnect with a new one."""
     SLOW_CONSUMER = 4408
-    """The outbox was full; resume from the last seq."""
+    """The write buffer was full; resume from the last sequence number."""
     HISTORY_RESET = 4410
-    """The generation is another; a fresh welcome awaits."""
+    """The workspace has a new history; the next welcome contains its full state."""
     RATE_LIMITED = 4429
-    """Too many frames; come back after the time that the last frame named."""
+    """Too many frames; reconnect after the ``retry_after_ms`` of the last error."""
 
     BAD_MESSAGE = 4500
-    """Too many frames that do not parse."""
+    """Too many malformed frames."""
     UNAUTHENTICATED = 4501
-    """No valid credential in time."""
+    """No valid credential was sent in time."""
     FORBIDDEN = 4503
-    """The credential's role may not use this socket, or the agent is not known."""
+    """The credential's role may not use this endpoint, or the agent does not exist."""
     TAKEN_OVER = 4509
-    """Another desktop of the same agent connected."""
+    """Another desktop of the same agent has connected."""
 
     @property
     def may_return(self) -> bool:
-        """True where a client should reconnect by itself."""
+        """Return whether a client should reconnect automatically."""
         return may_return(self)
 
 
-# The same client sending the same again would be closed the same way again.
+# Reconnecting would lead to the same error.
 _NEVER_BETTER: Final = frozenset(
     {
         CloseCode.PROTOCOL_ERROR,
@@ -54,7 +54,7 @@ _NEVER_BETTER: Final = frozenset(
 
 
 def may_return(code: int | None) -> bool:
-    """Whether to reconnect after a close with this code; none: the connection was lost without one."""
+    """Return whether to reconnect after a close code; none: the connection was lost without one."""
     if code is None or code < 1000:
         return True
     return code < 4500 and code not in _NEVER_BETTER

@@ -1,6 +1,6 @@
-"""Frames to bytes and back, in two codecs with one meaning.
+"""Encoding and decoding of frames as JSON or MessagePack.
 
-Bytes come in from anybody: whatever is no frame becomes ``BadFrame``, and its text never repeats what was sent.
+Received bytes are untrusted: invalid ones raise ``MalformedFrame``, whose text never repeats what was sent.
 """
 
 import re
@@ -14,23 +14,23 @@ JSON: Final = "router.v1+json"
 MSGPACK: Final = "router.v1+msgpack"
 SUBPROTOCOLS: Final = (JSON, MSGPACK)
 
-# A place as the decoder writes it; only names of our own fields and indexes occur in it.
+# A path as the decoder writes it. It contains only names of our fields and indexes.
 _PLACE: Final = re.compile(r" - at (?:`(?:key|value)` in )?`\$[A-Za-z0-9_.\[\]]*`$")
 _SAFE_HEADS: Final = ("Expected ", "Object missing required field ")
 
 
 class BadFrame(ValueError):
-    """Bytes that are no frame; the text names the place and never repeats what was sent."""
+    """Received bytes are not a valid frame. The text names the path of the error and never repeats what was sent."""
 
 
 def safe_text(error: msgspec.ValidationError) -> str:
-    """What is wrong with a document and where, without a word of the document itself.
+    """Return a decoding error's message without any text of the document.
 
-    Only two kinds of the decoder's sentences are free of the sender's text; of the others the kind is kept.
+    Only messages of two kinds never contain text of the sender; of the others only the kind and the path are kept.
     """
     text = str(error)
     if text.startswith("Object contains unknown field"):
-        return "Object contains unknown field"  # At the root the sender's text would be the last thing in it.
+        return "Object contains unknown field"  # The rest is the sender's text.
     if text.startswith(_SAFE_HEADS):
         return text
     place = _PLACE.search(text)
@@ -39,7 +39,7 @@ def safe_text(error: msgspec.ValidationError) -> str:
 
 
 class Decoder:
-    """Decodes one side's frames from one codec."""
+    """Decoder of a union of frames in one encoding."""
 
     def __init__(self, frames: Any, subprotocol: str) -> None:
         kind = msgspec.msgpack if subprotocol == MSGPACK else msgspec.json
@@ -47,7 +47,11 @@ class Decoder:
         self._decode_id = kind.Decoder(_OnlyId).decode
 
     def decode(self, data: bytes | str) -> Any:
-        """One frame. Raises BadFrame for whatever is not one."""
+        """Decode one frame.
+
+        Raises:
+            BadFrame: The bytes are not a valid frame.
+        """
         try:
             return self._decode(data)
         except msgspec.ValidationError as error:
@@ -58,7 +62,7 @@ class Decoder:
             raise BadFrame("nested too deeply") from None
 
     def id_of(self, data: bytes | str) -> str | None:
-        """The ``id`` of something that is no frame, so that even it gets its answer; none where there is none."""
+        """Return the ``id`` of an invalid frame, if it can be read, so that the error can refer to it."""
         try:
             found: _OnlyId = self._decode_id(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -71,5 +75,5 @@ class _OnlyId(msgspec.Struct):
 
 
 def encoder(subprotocol: str) -> msgspec.json.Encoder | msgspec.msgpack.Encoder:
-    """The encoder of a codec."""
+    """Return the encoder of a subprotocol."""
     return msgspec.msgpack.Encoder() if subprotocol == MSGPACK else msgspec.json.Encoder()

@@ -1,8 +1,8 @@
-"""Every frame that crosses a WebSocket, both ways. JSON and MessagePack carry the same structs.
+"""Frames of the WebSocket protocol, in both directions. JSON and MessagePack carry the same structs.
 
-A client's first frame is ``hello``, within five seconds. Every later frame of a client has an ``id`` of its own choice and gets
-exactly one ``ok`` or ``error`` with that id. A server may add fields and frame types: clients ignore what they do not know.
-A server refuses what it does not know.
+A client's first frame is ``hello``, within five seconds. Every later frame of a client has an ``id`` that the client chooses
+and is answered by exactly one ``ok`` or ``error`` with that id. The server may add fields and frame types, which clients must
+ignore; the server refuses fields and frame types that it does not know.
 """
 
 from typing import Annotated, TypeAlias
@@ -19,7 +19,7 @@ from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
-# ``gen:seq``. Anything else in it is no error: the client gets a fresh welcome.
+# ``history_id:seq``. Another text is not an error: the client gets a welcome with the full state.
 ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 
 
@@ -27,34 +27,34 @@ ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 
 
 class _Ask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """What a client sends. Unknown fields are refused: a typo must not pass silently."""
+    """Base of client frames. Unknown fields are refused, so that a misspelt field is found."""
 
 
 class Hello(_Ask, frozen=True, kw_only=True, tag="hello"):
-    """Who I am (unless the upgrade request said so by its Authorization header) and what I have seen already."""
+    """Open a session: credential (unless the upgrade request had an Authorization header) and position to resume from."""
 
     token: Token | None = None
     ticket: Token | None = None
-    """A single-use ticket from ``POST /v1/ws-ticket``, for browsers."""
+    """Single-use ticket from ``POST /v1/ws-ticket``, for browsers."""
     resume: ResumeFrom | None = None
-    """``gen:seq`` of the last frame seen: the events after it follow, or a fresh ``welcome``."""
+    """``history_id:seq`` of the last frame received: the events after it follow, or a ``welcome`` with the full state."""
 
 
 class Refresh(_Ask, frozen=True, kw_only=True, tag="refresh"):
-    """A newer token for the same subject, role and workspace, before the old one ends."""
+    """Replace the token before it expires, by one with the same subject, role and workspace."""
 
     id: FrameId
     token: Token
 
 
 class Ping(_Ask, frozen=True, kw_only=True, tag="ping"):
-    """Application heartbeat; answered by ``pong``."""
+    """Request a ``pong`` (application heartbeat)."""
 
     id: FrameId
 
 
 class SetState(_Ask, frozen=True, kw_only=True, tag="set_state"):
-    """Desktop: go ready, not ready or offline."""
+    """Desktop: set the agent's state."""
 
     id: FrameId
     state: AgentState
@@ -63,14 +63,14 @@ class SetState(_Ask, frozen=True, kw_only=True, tag="set_state"):
 
 
 class Accept(_Ask, frozen=True, kw_only=True, tag="accept"):
-    """Desktop: take the offered contact."""
+    """Desktop: accept an offer."""
 
     id: FrameId
     offer_id: Ident
 
 
 class Decline(_Ask, frozen=True, kw_only=True, tag="decline"):
-    """Desktop: do not take it."""
+    """Desktop: decline an offer."""
 
     id: FrameId
     offer_id: Ident
@@ -78,56 +78,56 @@ class Decline(_Ask, frozen=True, kw_only=True, tag="decline"):
 
 
 class Hold(_Ask, frozen=True, kw_only=True, tag="hold"):
-    """Desktop: customer on hold."""
+    """Desktop: put the customer on hold."""
 
     id: FrameId
     assignment_id: Ident
 
 
 class Unhold(_Ask, frozen=True, kw_only=True, tag="unhold"):
-    """Desktop: customer off hold."""
+    """Desktop: take the customer off hold."""
 
     id: FrameId
     assignment_id: Ident
 
 
 class Park(_Ask, frozen=True, kw_only=True, tag="park"):
-    """Desktop: the customer is waited for; his conversation uses no capacity meanwhile."""
+    """Desktop: park a conversation until the customer replies; it uses no capacity meanwhile."""
 
     id: FrameId
     assignment_id: Ident
 
 
 class Unpark(_Ask, frozen=True, kw_only=True, tag="unpark"):
-    """Desktop: go on with a parked conversation."""
+    """Desktop: resume a parked conversation."""
 
     id: FrameId
     assignment_id: Ident
 
 
 class ParkContactFrame(_Ask, frozen=True, kw_only=True, tag="park_contact"):
-    """Gateway, supervisor: the customer is waited for."""
+    """Gateway, supervisor: park a contact until the customer replies."""
 
     id: FrameId
     contact_id: Ident
 
 
 class UnparkContactFrame(_Ask, frozen=True, kw_only=True, tag="unpark_contact"):
-    """Gateway, supervisor: the customer has written again. No error where the contact was not parked."""
+    """Gateway, supervisor: report that the customer has written again. No effect on a contact that is not parked."""
 
     id: FrameId
     contact_id: Ident
 
 
 class SetChannels(_Ask, frozen=True, kw_only=True, tag="set_channels"):
-    """Desktop: take nothing new of these channels, and of all others as before."""
+    """Desktop: set the channels on which the agent is paused."""
 
     id: FrameId
     paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
 
 
 class End(_Ask, frozen=True, kw_only=True, tag="end"):
-    """Desktop, gateway, supervisor: the conversation is over."""
+    """Desktop, gateway, supervisor: end the conversation."""
 
     id: FrameId
     contact_id: Ident
@@ -135,7 +135,7 @@ class End(_Ask, frozen=True, kw_only=True, tag="end"):
 
 
 class ExtendWrapUpFrame(_Ask, frozen=True, kw_only=True, tag="extend_wrap_up"):
-    """Desktop: more time for wrap-up."""
+    """Desktop: extend the wrap-up."""
 
     id: FrameId
     assignment_id: Ident
@@ -143,33 +143,33 @@ class ExtendWrapUpFrame(_Ask, frozen=True, kw_only=True, tag="extend_wrap_up"):
 
 
 class Complete(_Ask, frozen=True, kw_only=True, tag="complete"):
-    """Desktop: done, with a disposition; ends the contact first where it is still open."""
+    """Desktop: complete the assignment with a disposition; ends the conversation first if necessary."""
 
     id: FrameId
     assignment_id: Ident
     disposition: Ident | None = None
 
 
-# How long a contact may be kept for one agent.
+# How long a contact may be reserved for one agent.
 WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
 PreferredAgents: TypeAlias = Annotated[tuple[Ident, ...], Meta(max_length=32)]
 
 
 class Transfer(_Ask, frozen=True, kw_only=True, tag="transfer"):
-    """Desktop: pass the contact on; exactly one of the two."""
+    """Desktop: transfer the contact to a queue or to an agent; exactly one of the two."""
 
     id: FrameId
     contact_id: Ident
     to_queue_id: Name | None = None
     to_agent_id: Ident | None = None
     wait_s: WaitSeconds | None = None
-    """For an agent who cannot take it now: it waits so long for him alone."""
+    """How long the contact is reserved for an agent who cannot take it now."""
     back_s: WaitSeconds | None = None
-    """And then so long for the one who passed it on, before everybody."""
+    """How long it is then reserved for the transferring agent, before it is open to all qualified agents."""
 
 
 class Consult(_Ask, frozen=True, kw_only=True, tag="consult"):
-    """Desktop: ask another agent, or one of a queue, for advice; exactly one of the two."""
+    """Desktop: consult an agent, or an agent of a queue; exactly one of the two."""
 
     id: FrameId
     contact_id: Ident
@@ -178,21 +178,21 @@ class Consult(_Ask, frozen=True, kw_only=True, tag="consult"):
 
 
 class CompleteConsultFrame(_Ask, frozen=True, kw_only=True, tag="consult_complete"):
-    """Desktop: pass the contact to the consulted agent."""
+    """Desktop: pass the contact to the consulted agent (warm transfer)."""
 
     id: FrameId
     contact_id: Ident
 
 
 class CancelConsultFrame(_Ask, frozen=True, kw_only=True, tag="consult_cancel"):
-    """Desktop: take the consult back, or end it."""
+    """Desktop: cancel or end the consult."""
 
     id: FrameId
     contact_id: Ident
 
 
 class Conference(_Ask, frozen=True, kw_only=True, tag="conference"):
-    """Desktop: let the consulted agent talk with the customer, too."""
+    """Desktop: connect the consulted agent to the customer."""
 
     id: FrameId
     contact_id: Ident
@@ -206,7 +206,7 @@ class Leave(_Ask, frozen=True, kw_only=True, tag="leave"):
 
 
 class HandOverFrame(_Ask, frozen=True, kw_only=True, tag="hand_over"):
-    """Desktop: leave a conference and let this participant own the contact."""
+    """Desktop: leave a conference and make a participant its owner."""
 
     id: FrameId
     contact_id: Ident
@@ -214,7 +214,7 @@ class HandOverFrame(_Ask, frozen=True, kw_only=True, tag="hand_over"):
 
 
 class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a gateway says of a contact: the body of ``POST /v1/contacts`` and of ``submit``."""
+    """Fields of a new contact: the body of ``POST /v1/contacts`` and of ``submit``."""
 
     channel: Name
     queue_id: Name | None = None
@@ -224,17 +224,17 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     attributes: Attributes = {}
     ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
     reference: Ident | None = None
-    """The gateway's own opaque id for it."""
+    """Opaque id of the gateway for the contact."""
     callback: CallbackFields | None = None
-    """Set: the customer is not on the line; he is to be called."""
+    """If set, the customer is not on the line and is to be called."""
     preferred_agents: PreferredAgents = ()
-    """Whom the customer belongs to, the dearest first: for plans with a step for the agents ``named``."""
+    """Agents preferred for this customer, most preferred first, used by plan steps with ``prefer: [named]``."""
     continues: Ident | None = None
-    """The contact that this one goes on with: for plans with a step for the ``last`` agent."""
+    """Earlier contact of the same customer, used by plan steps with ``prefer: [last]``."""
 
 
 class Submit(_Ask, frozen=True, kw_only=True, tag="submit"):
-    """Gateway: a new contact."""
+    """Gateway: submit a contact."""
 
     id: FrameId
     contact: ContactFields
@@ -242,7 +242,7 @@ class Submit(_Ask, frozen=True, kw_only=True, tag="submit"):
 
 
 class Update(_Ask, frozen=True, kw_only=True, tag="update"):
-    """Gateway, supervisor: change a contact in flight."""
+    """Gateway, supervisor: change a live contact; omitted fields are unchanged."""
 
     id: FrameId
     contact_id: Ident
@@ -254,7 +254,7 @@ class Update(_Ask, frozen=True, kw_only=True, tag="update"):
 
 
 class Cancel(_Ask, frozen=True, kw_only=True, tag="cancel"):
-    """Gateway: withdraw a contact that nobody has yet."""
+    """Gateway: withdraw a contact that is not assigned yet."""
 
     id: FrameId
     contact_id: Ident
@@ -262,14 +262,14 @@ class Cancel(_Ask, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Abandon(_Ask, frozen=True, kw_only=True, tag="abandon"):
-    """Gateway: the customer has left."""
+    """Gateway: report that the customer has left."""
 
     id: FrameId
     contact_id: Ident
 
 
 class Callback(_Ask, frozen=True, kw_only=True, tag="callback"):
-    """Gateway, supervisor: the customer does not wait on the line; he is called when it is his turn, or at that time."""
+    """Gateway, supervisor: turn a waiting contact into a callback, now or at an agreed time."""
 
     id: FrameId
     contact_id: Ident
@@ -279,30 +279,30 @@ class Callback(_Ask, frozen=True, kw_only=True, tag="callback"):
 
 
 class CallbackResult(_Ask, frozen=True, kw_only=True, tag="callback_result"):
-    """Gateway, supervisor: how the call went that ``callback.due`` asked for."""
+    """Gateway, supervisor: report the outcome of a call requested by ``callback.due``."""
 
     id: FrameId
     contact_id: Ident
     outcome: CallbackOutcome
     attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
-    """The number in ``callback.due``; none: the attempt under way."""
+    """Number of the attempt from ``callback.due``; none: the current one."""
 
 
 class AskExpectedWait(_Ask, frozen=True, kw_only=True, tag="expected_wait"):
-    """Gateway, supervisor: how long a contact waits; either one that is there, or one that may come to a queue."""
+    """Gateway, supervisor: query the expected wait of a contact, or of an arriving contact of a queue."""
 
     id: FrameId
     contact_id: Ident | None = None
     queue_id: Name | None = None
     channel: Name | None = None
-    """This and what follows: of one that may come. Left out: the channel of which the queue has handled most."""
+    """Channel of an arriving contact, as the fields below; none: the channel that the queue has handled most."""
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
     strict_class: StrictClass = 0
 
 
 class Requeue(_Ask, frozen=True, kw_only=True, tag="requeue"):
-    """Supervisor: (back) into a queue, with its age."""
+    """Supervisor: put a contact into a queue; it keeps its age."""
 
     id: FrameId
     contact_id: Ident
@@ -310,7 +310,7 @@ class Requeue(_Ask, frozen=True, kw_only=True, tag="requeue"):
 
 
 class Assign(_Ask, frozen=True, kw_only=True, tag="assign"):
-    """Supervisor: give the contact to this agent."""
+    """Supervisor: assign the contact to an agent."""
 
     id: FrameId
     contact_id: Ident
@@ -318,7 +318,7 @@ class Assign(_Ask, frozen=True, kw_only=True, tag="assign"):
 
 
 class AddParticipantFrame(_Ask, frozen=True, kw_only=True, tag="add_participant"):
-    """Supervisor: put this agent into the conversation."""
+    """Supervisor: add an agent to the conversation."""
 
     id: FrameId
     contact_id: Ident
@@ -326,7 +326,7 @@ class AddParticipantFrame(_Ask, frozen=True, kw_only=True, tag="add_participant"
 
 
 class RemoveParticipant(_Ask, frozen=True, kw_only=True, tag="remove_participant"):
-    """Supervisor: take this agent out of a conversation that another owns."""
+    """Supervisor: remove a consulted agent or a participant from the conversation."""
 
     id: FrameId
     contact_id: Ident
@@ -334,7 +334,7 @@ class RemoveParticipant(_Ask, frozen=True, kw_only=True, tag="remove_participant
 
 
 class SetAgentStateFrame(_Ask, frozen=True, kw_only=True, tag="set_agent_state"):
-    """Supervisor: another agent's state."""
+    """Supervisor: set an agent's state."""
 
     id: FrameId
     agent_id: Ident
@@ -344,7 +344,7 @@ class SetAgentStateFrame(_Ask, frozen=True, kw_only=True, tag="set_agent_state")
 
 
 class SetAgentChannelsFrame(_Ask, frozen=True, kw_only=True, tag="set_agent_channels"):
-    """Supervisor: another agent takes nothing new of these channels, and of all others as before."""
+    """Supervisor: set the channels on which an agent is paused."""
 
     id: FrameId
     agent_id: Ident
@@ -414,11 +414,11 @@ SupervisorAsk: TypeAlias = (
 
 
 class _Tell(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """What the server sends."""
+    """Base of server frames."""
 
 
 class Welcome(_Tell, frozen=True, kw_only=True, tag="welcome"):
-    """The full state of what this client may see, after the event ``seq``; deltas follow."""
+    """Full state visible to this client, as of the event ``seq``; later events follow."""
 
     role: str
     workspace: str
@@ -429,26 +429,26 @@ class Welcome(_Tell, frozen=True, kw_only=True, tag="welcome"):
     heartbeat_s: int
     session_id: str
     pages: int = 0
-    """So many ``page`` frames follow before the first event: the rest of ``contacts`` and ``agents``."""
+    """Number of ``state_page`` frames that follow before the first event, with the rest of ``contacts`` and ``agents``."""
     agent: AgentView | None = None
-    """Desktop: the agent himself, with offers and assignments."""
+    """Desktop: the agent, with offers and assignments."""
     contacts: tuple[ContactView, ...] = ()
     """Gateway: its live contacts."""
     figures: WorkspaceView | None = None
-    """Supervisor."""
+    """Supervisor: totals of the workspace."""
     agents: tuple[AgentView, ...] = ()
-    """Supervisor."""
+    """Supervisor: all agents."""
 
 
 class Page(_Tell, frozen=True, kw_only=True, tag="page"):
-    """The rest of a welcome that is too long for one frame."""
+    """Continuation of a welcome that is too long for one frame."""
 
     contacts: tuple[ContactView, ...] = ()
     agents: tuple[AgentView, ...] = ()
 
 
 class Resumed(_Tell, frozen=True, kw_only=True, tag="resumed"):
-    """Nothing was missed that does not follow now: the events after ``seq`` up to ``until_seq``, then live."""
+    """Successful resume: the events after ``seq`` up to ``until_seq`` follow, then live events."""
 
     role: str
     workspace: str
@@ -461,7 +461,7 @@ class Resumed(_Tell, frozen=True, kw_only=True, tag="resumed"):
 
 
 class EventFrame(_Tell, frozen=True, kw_only=True, tag="event"):
-    """A delta. ``seq`` never falls on a connection; numbers in between are events of others."""
+    """An event visible to this client. ``seq`` never decreases on a connection; it has gaps, since other events are not sent."""
 
     seq: int
     at_ms: int
@@ -469,7 +469,7 @@ class EventFrame(_Tell, frozen=True, kw_only=True, tag="event"):
 
 
 class Figures(_Tell, frozen=True, kw_only=True, tag="figures"):
-    """Supervisor: queues that changed, at most once a second."""
+    """Supervisor: statistics of queues that changed, at most once per ``stats_interval_ms``."""
 
     seq: int
     at_ms: int
@@ -477,7 +477,7 @@ class Figures(_Tell, frozen=True, kw_only=True, tag="figures"):
 
 
 class Ok(_Tell, frozen=True, kw_only=True, tag="ok"):
-    """The command was carried out and is durable."""
+    """The command of frame ``id`` was carried out and is durable."""
 
     id: str
     seq: int = 0
@@ -485,11 +485,11 @@ class Ok(_Tell, frozen=True, kw_only=True, tag="ok"):
     state: str = ""
     replayed: bool = False
     expected_wait: ExpectedWait | None = None
-    """Where that was asked."""
+    """Result of an ``expected_wait`` query."""
 
 
 class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=True):
-    """It was not. ``applied`` is ``no``, or ``unknown`` where the router cannot tell."""
+    """The command of frame ``id`` failed. ``applied`` is ``no``, or ``unknown`` if the router cannot tell."""
 
     code: str
     title: str
@@ -503,11 +503,11 @@ class ErrorFrame(_Tell, frozen=True, kw_only=True, tag="error", omit_defaults=Tr
     applied: str = "no"
     retry_after_ms: int | None = None
     opens_at_ms: int | None = None
-    """Of a closed queue: when it opens, as far as is known."""
+    """Next opening of a closed queue, if known."""
 
 
 class Pong(_Tell, frozen=True, kw_only=True, tag="pong"):
-    """The answer to ``ping``. ``seq``: whatever you may see up to here has been sent; resume from it."""
+    """Response to ``ping``. All events up to ``seq`` that this client may see have been sent; it can resume from there."""
 
     id: str
     at_ms: int
@@ -515,7 +515,7 @@ class Pong(_Tell, frozen=True, kw_only=True, tag="pong"):
 
 
 class Reconnect(_Tell, frozen=True, kw_only=True, tag="reconnect"):
-    """This node is about to go: come back after that time (already jittered)."""
+    """Request to reconnect after ``after_ms`` (already jittered), because the process is shutting down."""
 
     after_ms: int
 

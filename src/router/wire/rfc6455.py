@@ -1,7 +1,9 @@
-"""The framing of WebSockets (RFC 6455), a server's side of it, sans-I/O: bytes in, messages out; and frames to bytes.
+"""WebSocket framing (RFC 6455) for a server, sans-I/O: received bytes to messages, and frames to bytes.
 
-No extension is spoken. Whatever a client must not send breaks the connection with the code that the standard names for it;
-what came whole before that still counts.
+Extensions are not supported. A protocol violation of the client ends the connection with the close code that the standard
+prescribes; messages that were complete before it are still delivered. The head of a frame is validated before its payload is
+awaited, so a client cannot fill the memory with a frame that will be refused. At most one partial frame and one fragmented
+message are kept for each client.
 """
 
 from typing import Final, TypeAlias
@@ -16,7 +18,7 @@ PING: Final = 9
 PONG: Final = 10
 
 Message: TypeAlias = tuple[int, bytes]
-"""An opcode and a whole payload: never ``CONTINUATION``."""
+"""An opcode other than ``CONTINUATION``, and the complete payload."""
 
 _FIN: Final = 0x80
 _WHOLE: Final = frozenset({_FIN | TEXT, _FIN | BINARY})
@@ -24,9 +26,9 @@ _CONTROL: Final = frozenset({CLOSE, PING, PONG})
 _MASKED: Final = 0x80
 _CONTROL_BYTES_MAX: Final = 125
 _REASON_BYTES_MAX: Final = _CONTROL_BYTES_MAX - 2
-# A message in more pieces than this is no message but work.
+# Maximum number of fragments of a message; more would only cost time.
 _FRAGMENTS_MAX: Final = 1024
-# Those that RFC 6455 (7.4) and its registry let an endpoint send; the rest below 3000 means nothing.
+# Codes that RFC 6455 (section 7.4) and its registry allow an endpoint to send.
 _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 
 _SHORT: Final[dict[int, tuple[bytes, ...]]] = {
@@ -40,7 +42,7 @@ _LONG: Final[dict[int, bytes]] = {opcode: bytes((_FIN | opcode, 127)) for opcode
 
 
 class Broken(Exception):
-    """The client has broken the protocol: close with this code."""
+    """The client has violated the protocol; the connection must be closed with this code."""
 
     def __init__(self, code: CloseCode, text: str) -> None:
         super().__init__(text)
@@ -49,7 +51,7 @@ class Broken(Exception):
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """A whole frame of a server: unmasked, in one piece. A control frame has at most 125 bytes."""
+    """Encode an unfragmented, unmasked frame. The payload of a control frame has at most 125 bytes."""
     size = len(payload)
     if size < 126:
         return _SHORT[opcode][size] + payload
@@ -59,14 +61,14 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def close_frame(code: int, text: str = "") -> bytes:
-    """The frame that begins, or answers, the end."""
-    # What is cut off may leave half a character.
+    """Encode a close frame; a reason of more than 123 bytes is truncated."""
+    # Truncation may split a character; the incomplete one is dropped.
     reason = text.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
     return frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
 
 
 def answer_to_close(payload: bytes) -> bytes:
-    """The close frame that answers a client's: with the code that it gave, or 1002 for one that means nothing."""
+    """Encode the reply to a client's close frame: with the client's code, or 1002 if that is invalid."""
     if not payload:
         return frame(CLOSE, b"")
     code = int.from_bytes(payload[:2], "big")
@@ -80,25 +82,25 @@ def answer_to_close(payload: bytes) -> bytes:
 
 
 class FrameReader:
-    """The frames of one client. Holds at most one unfinished frame and one unfinished message."""
+    """Incremental reader of one client's frames."""
 
     __slots__ = ("_held", "_max_bytes", "_opcode", "_pieces", "_pieces_bytes", "_wanted", "broken")
 
     def __init__(self, max_bytes: int) -> None:
-        """``max_bytes``: of one message, in one piece or many."""
+        """Create a reader that accepts messages of at most ``max_bytes``, fragmented or not."""
         self._max_bytes = max_bytes
         self._held: bytearray | None = None
-        """The beginning of a frame whose rest has not come."""
+        """Start of an incomplete frame."""
         self._wanted = 0
-        """So many bytes must be there before it is worth looking again."""
+        """Number of bytes that the incomplete frame needs before it can be read."""
         self._opcode = 0
         self._pieces: list[bytes] | None = None
         self._pieces_bytes = 0
         self.broken: Broken | None = None
-        """What the client did that it must not, after the messages that were given out; from then on nothing is read."""
+        """Protocol violation after the last delivered message; from then on nothing is read."""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that these bytes complete, in order."""
+        """Return the messages that these bytes complete, in order."""
         if self.broken is not None:
             return []
         if self._held is not None:
@@ -119,13 +121,13 @@ class FrameReader:
         return messages
 
     def _read(self, data: bytes, messages: list[Message]) -> int:
-        """Take all whole frames; the number of bytes that they took."""
+        """Read all complete frames and return the number of bytes consumed."""
         at, end = 0, len(data)
         while end - at >= 2:
             first, second = data[at], data[at + 1]
             size, body = second & 0x7F, at + 6
             if not second & _MASKED:
-                raise Broken(CloseCode.PROTOCOL_ERROR, "a client masks its frames")
+                raise Broken(CloseCode.PROTOCOL_ERROR, "client frames must be masked")
             if size >= 126:
                 wide = 2 if size == 126 else 8
                 body += wide
@@ -135,7 +137,7 @@ class FrameReader:
                 size = int.from_bytes(data[at + 2 : at + 2 + wide], "big")
             plain = first in _WHOLE and self._pieces is None and size <= self._max_bytes
             if not plain:
-                # Before its payload is waited for: a client must not fill the memory with what will be refused.
+                # Checked before the payload is awaited, to bound the memory.
                 self._check(first, size)
             after = body + size
             if after > end:
@@ -153,19 +155,19 @@ class FrameReader:
     def _check(self, first: int, size: int) -> None:
         opcode = first & 0x0F
         if first & 0x70:
-            raise Broken(CloseCode.PROTOCOL_ERROR, "no extension was agreed")
+            raise Broken(CloseCode.PROTOCOL_ERROR, "extensions are not supported")
         if opcode in _CONTROL:
             if size > _CONTROL_BYTES_MAX or not first & _FIN:
-                raise Broken(CloseCode.PROTOCOL_ERROR, "a control frame is short and whole")
+                raise Broken(CloseCode.PROTOCOL_ERROR, "invalid control frame")
             return
         if opcode > BINARY:
             raise Broken(CloseCode.PROTOCOL_ERROR, "unknown opcode")
         if (opcode == CONTINUATION) != (self._pieces is not None):
-            raise Broken(CloseCode.PROTOCOL_ERROR, "a message begins once and then goes on")
+            raise Broken(CloseCode.PROTOCOL_ERROR, "unexpected continuation")
         if self._pieces_bytes + size > self._max_bytes:
-            raise Broken(CloseCode.TOO_BIG, "too big")
+            raise Broken(CloseCode.TOO_BIG, "message too big")
         if self._pieces is not None and len(self._pieces) >= _FRAGMENTS_MAX:
-            raise Broken(CloseCode.TOO_BIG, "too many pieces")
+            raise Broken(CloseCode.TOO_BIG, "too many fragments")
 
     def _put_together(self, first: int, payload: bytes, messages: list[Message]) -> None:
         opcode = first & 0x0F
@@ -182,7 +184,7 @@ class FrameReader:
 
 
 def _unmasked(mask: bytes, payload: bytes) -> bytes:
-    # As two whole numbers: the fastest exclusive or of bytes that the language has.
+    # XOR of two large integers is the fastest XOR of byte strings in pure Python.
     size = len(payload)
     key = int.from_bytes((mask * (size // 4 + 1))[:size], "little")
     return (int.from_bytes(payload, "little") ^ key).to_bytes(size, "little")

@@ -1,8 +1,13 @@
-"""The session machine of one WebSocket, sans-I/O: frames and times go in, effects come out.
+"""Session state machine of one WebSocket, sans-I/O: received frames and times in, effects out.
 
-It knows who may say what when: ``hello`` first and once, an identity that never changes, a budget of frames, an end when
-the credential ends. It reads no clock, verifies no token and touches no socket: the door does what the effects say.
-``now_ms`` is any clock that never goes back; a credential's ``expires_at_ms`` is on that same clock.
+A session passes the phases of ``SessionPhase``: it awaits ``hello``, authenticates the credential, starts the stream, is live
+and closes. Its rules are: ``hello`` is the first frame and is sent once; the identity never changes, although its token may be
+refreshed; frames are rate-limited, with one warning before the close; a number of consecutive malformed frames closes; the
+session ends when the credential expires.
+
+The machine reads no clock, verifies no token and uses no socket. Each method returns effects, which the server must carry out
+in order; after ``Authenticate``, ``Reauthenticate`` and ``StartStream`` it reports the outcome by the method named there.
+``now_ms`` is a monotonic clock, and a credential's ``expires_at_ms`` is on the same clock.
 """
 
 from enum import StrEnum
@@ -24,12 +29,12 @@ from router.wire.frames import (
 )
 
 HELLO_TIMEOUT_MS: Final = 5_000
-# So many frames in a row that do not parse: not a slip but another language.
+# Consecutive malformed frames that are answered with an error; one more closes the connection.
 BAD_FRAMES_MAX: Final = 5
 
 
 class Door(StrEnum):
-    """Which WebSocket: it decides who may enter and which frames are understood."""
+    """WebSocket endpoint. It determines the permitted roles and the accepted frames."""
 
     DESKTOP = "desktop"
     GATEWAY = "gateway"
@@ -37,12 +42,12 @@ class Door(StrEnum):
 
     @property
     def roles(self) -> frozenset[str]:
-        """The roles that may use this door."""
+        """Return the roles that may use this endpoint."""
         return _ROLES[self]
 
     @property
     def asks(self) -> Any:
-        """The union of frames that a client may send here."""
+        """Return the union of the frames that a client may send."""
         return _ASKS[self]
 
 
@@ -59,7 +64,7 @@ _ASKS: Final[dict[Door, Any]] = {
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """A verified identity and the end of its proof."""
+    """A verified identity and the expiry of its credential."""
 
     subject: str
     role: str
@@ -67,7 +72,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     expires_at_ms: int
 
     def is_same_as(self, other: "Identity") -> bool:
-        """Whether both speak for the same subject, role and workspace."""
+        """Return whether both have the same subject, role and workspace."""
         return (self.subject, self.role, self.workspace) == (
             other.subject,
             other.role,
@@ -76,7 +81,7 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class FrameBudget:
-    """A token bucket: ``burst`` frames at once, ``per_s`` in the long run."""
+    """Token bucket: ``burst`` frames at once, ``per_s`` on average."""
 
     __slots__ = ("_at_ms", "_burst", "_left", "_per_ms")
 
@@ -87,7 +92,7 @@ class FrameBudget:
         self._at_ms = now_ms
 
     def take(self, now_ms: int) -> bool:
-        """Pay for one frame; false when there is nothing left to pay with."""
+        """Take one token; return false if there is none."""
         passed = max(0, now_ms - self._at_ms)
         self._left = min(self._burst, self._left + passed * self._per_ms)
         self._at_ms = now_ms
@@ -97,22 +102,22 @@ class FrameBudget:
         return True
 
     def is_spent(self, now_ms: int) -> bool:
-        """Whether ``take`` would say no."""
+        """Return whether there is no token now."""
         passed = max(0, now_ms - self._at_ms)
         return self._left + passed * self._per_ms < 1
 
     @property
     def is_full(self) -> bool:
-        """True after a time of keeping well below the rate."""
+        """Return whether the bucket was full before the last token was taken."""
         return self._left >= self._burst - 1
 
     @property
     def refill_ms(self) -> int:
-        """The time until half the burst is back."""
+        """Return the time until half of the burst is available again."""
         return max(1, int((self._burst / 2 - self._left) / self._per_ms))
 
 
-# --- effects: what the door does next, in order ------------------------------------------------
+# --- effects: what the server does next, in order ------------------------------------------------
 
 
 class Send(Struct, frozen=True):
@@ -122,14 +127,14 @@ class Send(Struct, frozen=True):
 
 
 class Authenticate(Struct, frozen=True, kw_only=True):
-    """Verify exactly one of the two, then call ``authenticated`` or ``refused``."""
+    """Verify the token or the ticket, then call ``authenticated`` or ``authentication_failed``."""
 
     token: str | None
     ticket: str | None
 
 
 class Start(Struct, frozen=True):
-    """Send the state (or what was missed since ``resume``), then call ``started``."""
+    """Send the full state or, with ``resume``, the events after that position; then call ``started``."""
 
     resume: str | None
 
@@ -142,19 +147,19 @@ class Reauthenticate(Struct, frozen=True):
 
 
 class Beat(Struct, frozen=True):
-    """Answer with a ``pong``."""
+    """Send a ``pong``."""
 
     id: str
 
 
 class Perform(Struct, frozen=True):
-    """Carry out this command; it gets exactly one ``ok`` or ``error``."""
+    """Execute the command of a frame and answer with exactly one ``ok`` or ``error``."""
 
     ask: Any
 
 
 class Close(Struct, frozen=True):
-    """Close with this code; nothing more is read."""
+    """Close the connection with this code; read nothing more."""
 
     code: CloseCode
     text: str
@@ -164,7 +169,7 @@ Effect: TypeAlias = Send | Authenticate | Start | Reauthenticate | Beat | Perfor
 
 
 class Phase(StrEnum):
-    """Where a session is in its life."""
+    """Phase of a session."""
 
     AWAIT_HELLO = "await_hello"
     AUTHENTICATING = "authenticating"
@@ -174,12 +179,12 @@ class Phase(StrEnum):
 
 
 _LIVE, _CLOSING = Phase.LIVE, Phase.CLOSING
-# The frames that are no commands.
+# Frames of the session itself; all others are commands.
 _OF_THE_SESSION: Final = frozenset({Hello, Ping, Refresh})
 
 
 class Session:
-    """One connection's conversation, from the upgrade to the close."""
+    """Session of one connection, from the upgrade to the close."""
 
     __slots__ = (
         "_bad_frames",
@@ -215,7 +220,7 @@ class Session:
 
     # --- frames -----------------------------------------------------------------------------
     def receive(self, ask: Any, now_ms: int) -> list[Effect]:
-        """A frame that parsed."""
+        """Process a valid frame."""
         if late := self._before_any(ask, now_ms):
             return late
         if self.phase is not _LIVE:
@@ -229,17 +234,17 @@ class Session:
             case Refresh(id=id, token=token):
                 return [Reauthenticate(id, token)]
             case _:
-                return self._close(CloseCode.UNAUTHENTICATED, "hello comes once")
+                return self._close(CloseCode.UNAUTHENTICATED, "hello may be sent only once")
 
     def _before_the_welcome(self, ask: Any, now_ms: int) -> list[Effect]:
         if self.phase is Phase.CLOSING:
             return []
         if self.phase is Phase.AWAIT_HELLO:
             return self._hello(ask, now_ms)
-        return self._close(CloseCode.UNAUTHENTICATED, "not before the welcome")
+        return self._close(CloseCode.UNAUTHENTICATED, "no frame is allowed before the welcome")
 
     def malformed(self, problem: str, id: str | None, now_ms: int) -> list[Effect]:
-        """Bytes that are no frame. ``problem`` says why, without repeating them."""
+        """Process a malformed frame. ``problem`` is the reason, without text of the frame."""
         if late := self._before_any(None, now_ms, id=id):
             return late
         if self.phase is Phase.CLOSING:
@@ -247,17 +252,17 @@ class Session:
         self._bad_frames += 1
         error = Send(error_frame("malformed", id=id, detail=problem))
         if self.phase is not Phase.LIVE:
-            return [error, *self._close(CloseCode.BAD_MESSAGE, "hello expected")]
+            return [error, *self._close(CloseCode.BAD_MESSAGE, "a valid hello is required first")]
         if self._bad_frames > self._bad_frames_max:
-            return self._close(CloseCode.BAD_MESSAGE, "too many bad frames")
+            return self._close(CloseCode.BAD_MESSAGE, "too many malformed frames")
         return [error]
 
     def control(self, now_ms: int) -> list[Effect]:
-        """A WebSocket ping: it costs what any frame costs."""
+        """Process a WebSocket ping, which counts as a frame for the rate limit."""
         return self._before_any(None, now_ms)
 
     def _before_any(self, ask: Any, now_ms: int, *, id: str | None = None) -> list[Effect]:
-        """What time and budget have to say before a frame is looked at."""
+        """Check deadlines and the rate limit before a frame is processed."""
         if self.phase is _CLOSING:
             return []
         identity = self.identity
@@ -282,28 +287,30 @@ class Session:
             )
         ]
 
-    # --- who it is ------------------------------------------------------------------------------
+    # --- authentication -------------------------------------------------------------------------
     def _hello(self, ask: Any, now_ms: int) -> list[Effect]:
         if not isinstance(ask, Hello):
-            return self._close(CloseCode.UNAUTHENTICATED, "hello comes first")
+            return self._close(CloseCode.UNAUTHENTICATED, "hello must be the first frame")
         self._resume = ask.resume
-        proofs = (ask.token is not None) + (ask.ticket is not None)
+        credentials = (ask.token is not None) + (ask.ticket is not None)
         if self.identity is not None:
-            if proofs:
+            if credentials:
                 return self._close(CloseCode.UNAUTHENTICATED, "already authenticated")
             return self.authenticated(self.identity, now_ms)
-        if proofs != 1:
-            return self._close(CloseCode.UNAUTHENTICATED, "a token or a ticket")
+        if credentials != 1:
+            return self._close(
+                CloseCode.UNAUTHENTICATED, "hello needs exactly one of token and ticket"
+            )
         self.phase = Phase.AUTHENTICATING
         return [Authenticate(token=ask.token, ticket=ask.ticket)]
 
     def authenticated(self, identity: Identity, now_ms: int) -> list[Effect]:
-        """The proof is good."""
+        """Report that the credential is valid."""
         if self.phase is Phase.CLOSING:
             return []
         assert self.phase in (Phase.AUTHENTICATING, Phase.AWAIT_HELLO)
         if identity.role not in self._door.roles:
-            return self._close(CloseCode.FORBIDDEN, "not for this role")
+            return self._close(CloseCode.FORBIDDEN, "the role may not use this endpoint")
         if identity.expires_at_ms <= now_ms:
             return self._close(CloseCode.TOKEN_EXPIRED, "token expired")
         self.identity = identity
@@ -311,17 +318,17 @@ class Session:
         return [Start(self._resume)]
 
     def refused(self) -> list[Effect]:
-        """The proof is not good."""
+        """Report that the credential is invalid."""
         return self._close(CloseCode.UNAUTHENTICATED, "not authenticated")
 
     def started(self) -> list[Effect]:
-        """The state has been sent: commands are welcome."""
+        """Report that the state has been sent; commands are accepted from now on."""
         if self.phase is Phase.STARTING:
             self.phase = Phase.LIVE
         return []
 
     def refreshed(self, id: str, identity: Identity | None, now_ms: int) -> list[Effect]:
-        """The answer to ``Reauthenticate``; none: the token is not valid, and the old one runs on."""
+        """Report the outcome of ``Reauthenticate``; none: the token is invalid, and the old one stays in force."""
         if self.phase is Phase.CLOSING:
             return []
         if identity is None or identity.expires_at_ms <= now_ms:
@@ -329,13 +336,16 @@ class Session:
         assert self.identity is not None
         if not identity.is_same_as(self.identity):
             error = Send(error_frame("forbidden", id=id))
-            return [error, *self._close(CloseCode.UNAUTHENTICATED, "another identity")]
+            return [
+                error,
+                *self._close(CloseCode.UNAUTHENTICATED, "the token has another identity"),
+            ]
         self.identity = identity
         return [Send(Ok(id=id))]
 
     # --- time -------------------------------------------------------------------------------------
     def deadline_ms(self) -> int | None:
-        """When ``tick`` has something to say; none: never."""
+        """Return when ``tick`` must be called; none: never."""
         if self.phase is Phase.CLOSING:
             return None
         if self.phase in (Phase.AWAIT_HELLO, Phase.AUTHENTICATING):
@@ -344,7 +354,7 @@ class Session:
         return self.identity.expires_at_ms
 
     def tick(self, now_ms: int) -> list[Effect]:
-        """Time has passed."""
+        """Close the session if its deadline has passed."""
         deadline_ms = self.deadline_ms()
         if deadline_ms is None or now_ms < deadline_ms:
             return []
@@ -353,7 +363,7 @@ class Session:
         return self._close(CloseCode.TOKEN_EXPIRED, "token expired")
 
     def closed(self) -> None:
-        """The door closes for a reason of its own."""
+        """Report that the server closes the connection for another reason."""
         self.phase = Phase.CLOSING
 
     def _close(self, code: CloseCode, text: str) -> list[Effect]:
@@ -364,10 +374,10 @@ class Session:
 
 
 def resume_after(resume: str | None, *, gen: str, seq: int) -> int | None:
-    """The seq after which a client wants to hear, or none where only a fresh welcome can be right.
+    """Return the sequence number after which a client resumes, or none if it needs the full state.
 
-    ``gen`` and ``seq`` are the history's present ones. A position of another history, from the future or not a position at
-    all is never trusted.
+    ``gen`` and ``seq`` are the present position. A position that is malformed, of another history or later than the
+    present one is not accepted.
     """
     if resume is None:
         return None
@@ -379,7 +389,7 @@ def resume_after(resume: str | None, *, gen: str, seq: int) -> int | None:
 
 
 def error_frame(code: str, *, id: str | None = None, **more: Any) -> ErrorFrame:
-    """An error that the session itself raises."""
+    """Build an error frame of the session itself."""
     return ErrorFrame(code=code, title=_TITLES[code], id=id, **more)
 
 
