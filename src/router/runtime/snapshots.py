@@ -3,8 +3,9 @@
 Snapshots bound the duration of a start; they are never needed for correctness. A snapshot of a large workspace takes longer than
 the event loop may be blocked, so it is made incrementally. Between two batches the writer begins an image, which represents the
 state after the newest durable event. A task then encodes the image in slices of ``_TIME_SLICE_S`` while commands continue to
-change the state; the engine encodes every record that is about to change before it changes. Events that change very many records (a new policy) invalidate
-an unfinished image, which is then started again, and after ``_INTERRUPTIONS_MAX`` failures made in one blocking step.
+change the state; a record that is about to change is encoded before the change. Events that change very many records (a new
+policy) invalidate an unfinished image, which is then started again; after ``_INTERRUPTIONS_MAX`` interruptions it is made in one
+blocking step.
 
 One image is made at a time for all workspaces. Images requested by others (``request_image``) come before snapshots.
 """
