@@ -1,4 +1,4 @@
-"""The memory journal keeps the contract."""
+"""The in-memory journal fulfils the journal contract."""
 
 import msgspec
 import pytest
@@ -9,7 +9,7 @@ from tests.contracts.journal_contract import JournalContract
 
 
 class MemoryKeeper:
-    """A medium in memory."""
+    """The storage of the in-memory journal."""
 
     def __init__(self) -> None:
         self.medium = MemoryMedium()
@@ -62,5 +62,5 @@ class MemoryKeeper:
 
 class TestMemoryJournal(JournalContract):
     @pytest.fixture
-    def keeper(self) -> MemoryKeeper:
+    def storage(self) -> MemoryKeeper:
         return MemoryKeeper()

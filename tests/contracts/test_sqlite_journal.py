@@ -1,4 +1,4 @@
-"""The SQLite journal keeps the contract."""
+"""The SQLite journal fulfils the journal contract."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ from tests.journal.sqlite_keeper import SqliteKeeper
 
 class TestSqliteJournal(JournalContract):
     @pytest.fixture
-    def keeper(self, tmp_path: Path) -> SqliteKeeper:
+    def storage(self, tmp_path: Path) -> SqliteKeeper:
         return SqliteKeeper(tmp_path)

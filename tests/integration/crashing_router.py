@@ -1,7 +1,7 @@
-"""A small router process for crash tests: a writer over a SQLite journal, and a burst of commands.
+"""A small router process for crash tests: a writer over a SQLite journal, and bursts of commands.
 
-``crashing_router.py JOURNAL FIRST COUNT`` submits contacts FIRST, FIRST + 1… in bursts and prints one line for each reply, by a
-single write that a kill cannot tear: ``contact seq gen``. Where it dies is said by CRASH_AT.
+``crashing_router.py JOURNAL FIRST COUNT`` submits contacts FIRST, FIRST + 1… in bursts and prints one line per reply,
+``contact seq history_id``, with a single write that a kill cannot split. CRASH_AT selects the point where it dies.
 """
 
 import asyncio

@@ -1,15 +1,15 @@
-"""A clock that a test sets by hand, and the writer under test with it."""
+"""A manual clock and a counting projection for tests of the writer."""
 
 from collections.abc import Callable
 
 from router.model.ids import WorkspaceId
 
-# Longer than any test: nothing happens by itself.
+# Longer than any test, so that no timer fires by itself.
 _NEVER_S = 3_600.0
 
 
 class HandClock:
-    """Stands still until ``advance``; then whoever waits for it is woken."""
+    """A clock that stands still until ``advance``, which wakes the writer."""
 
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
@@ -30,7 +30,7 @@ class HandClock:
 
 
 class CountingMeters:
-    """Counts events, and remembers the last seq, to see that each is folded exactly once and in order."""
+    """A projection that checks that every event is applied exactly once and in order."""
 
     def __init__(self, workspace: WorkspaceId) -> None:
         self.workspace = workspace

@@ -13,7 +13,7 @@ from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Reply, Writer, WriterLimits
 from tests.integration.hand_clock import CountingMeters, HandClock
 
-# Never by itself: tests that are about snapshots say when.
+# No automatic snapshots; tests of snapshots pass their own schedule.
 NO_SNAPSHOTS = SnapshotSchedule(events=10**9, events_when_idle=10**9, idle_ms=10**7)
 
 
@@ -25,7 +25,7 @@ async def a_writer(
     limits: WriterLimits | None = None,
     snapshots: SnapshotSchedule = NO_SNAPSHOTS,
 ) -> AsyncIterator[Writer]:
-    """A writer that runs; stopped in order at the end."""
+    """Run a writer over the journal and stop it in an orderly way at the end."""
     writer = Writer(
         journal, clock=clock, limits=limits, snapshots=snapshots, new_meters=CountingMeters
     )
@@ -40,14 +40,14 @@ async def a_writer(
 
 
 async def do(writer: Writer, command: Command, *, workspace: WorkspaceId = "main") -> Reply:
-    """A command that must be carried out."""
+    """Execute a command that must succeed."""
     reply = await writer.execute(workspace, command, actor="admin:test")
     assert isinstance(reply.outcome.answer, Done), reply.outcome.answer
     return reply
 
 
 class Heard:
-    """What the publisher has told, and a way to wait for it."""
+    """The records received from the publisher, with a way to wait for them."""
 
     def __init__(self, writer: Writer) -> None:
         self.records: list[tuple[WorkspaceId, Record]] = []
@@ -59,7 +59,7 @@ class Heard:
         self._more.set()
 
     async def until(self, count: int) -> None:
-        """Until so many records were told."""
+        """Wait until this number of records was received."""
         async with asyncio.timeout(10):
             while len(self.records) < count:
                 self._more.clear()

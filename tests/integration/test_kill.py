@@ -1,4 +1,4 @@
-"""``kill -9`` at every step of a batch: what was acknowledged is there, nothing is there twice (F1, F2; I1, I2, I4, I5, I25)."""
+"""SIGKILL at every crash point: acknowledged commands survive exactly once (F1, F2; I1, I2, I4, I5, I25)."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 def a_life(
     path: Path, *, first: int, count: int = 64, crash_at: str = "", command: tuple[str, ...] = ()
 ) -> tuple[int, dict[str, tuple[int, str]]]:
-    """Let a router live; its exit status, and what it acknowledged: contact → (seq, gen)."""
+    """Run a router process; return its exit status and its acknowledgements: contact → (seq, history id)."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("CRASH_AT", None)
     if crash_at:
@@ -41,7 +41,7 @@ def a_life(
 
 
 async def queued(path: Path) -> tuple[str, list[tuple[str, int]]]:
-    """The generation and every ContactQueued with its seq, in order."""
+    """Return the history id and every ContactQueued event with its sequence number, in order."""
     journal = SqliteJournal(path, ballast_bytes=0)
     (history,) = await journal.open()
     found = [
@@ -56,10 +56,10 @@ async def queued(path: Path) -> tuple[str, list[tuple[str, int]]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
-async def test_what_was_acknowledged_is_there_and_nothing_twice(point: str, tmp_path: Path) -> None:
+async def test_acknowledged_commands_survive_exactly_once(point: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     acknowledged: dict[str, tuple[int, str]] = {}
-    # The first three batches set the house up; then one death early and one late, and a life to its end.
+    # The first three batches are set-up; then one early crash, one late crash, and one complete run.
     for life, crash_at in enumerate((f"{point}:4", f"{point}:9", "")):
         status, acks = await asyncio.to_thread(a_life, path, first=1_000 * life, crash_at=crash_at)
         assert status == (-signal.SIGKILL if crash_at else 0)
@@ -77,9 +77,9 @@ async def test_what_was_acknowledged_is_there_and_nothing_twice(point: str, tmp_
 @pytest.mark.parametrize(
     "point", ["before_commit", "inside_commit", "after_commit", "before_reply"]
 )
-async def test_a_commit_is_there_whole_or_not_at_all(point: str, tmp_path: Path) -> None:
+async def test_a_commit_is_atomic(point: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    # The set-up is three batches: policy, agent, ready; then bursts of eight contacts.
+    # Three batches are set-up (policy, agent, ready); then bursts of eight contacts follow.
     _, acks = await asyncio.to_thread(a_life, path, first=0, crash_at=f"{point}:6")
     _, found = await queued(path)
     durable = {"before_commit": 16, "inside_commit": 16, "after_commit": 24, "before_reply": 24}
@@ -91,7 +91,7 @@ CALLS = "fdatasync,fsync,pwrite64,write"
 
 
 def can_trace() -> bool:
-    """False where ptrace is not allowed here."""
+    """Return whether strace can trace processes here."""
     if STRACE is None:
         return False
     return subprocess.run([STRACE, "-o", "/dev/null", "true"], capture_output=True).returncode == 0
@@ -100,7 +100,7 @@ def can_trace() -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not can_trace(), reason="needs strace and the right to trace")
 class TestUnderStrace:
-    async def test_the_disk_is_asked_between_the_commit_and_the_reply(self, tmp_path: Path) -> None:
+    async def test_fdatasync_happens_between_the_commit_and_the_reply(self, tmp_path: Path) -> None:
         trace = tmp_path / "trace"
         command = ("strace", "-f", "-y", "-e", f"trace={CALLS}", "-o", str(trace))
         status, acks = await asyncio.to_thread(
@@ -120,7 +120,7 @@ class TestUnderStrace:
         assert replies == 24
 
     @pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
-    async def test_after_an_input_output_error_nothing_is_acknowledged_any_more(
+    async def test_after_an_io_error_nothing_is_acknowledged(
         self, call: str, tmp_path: Path
     ) -> None:
         path = tmp_path / "journal.db"
@@ -137,7 +137,7 @@ class TestUnderStrace:
         assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()
         assert (await verify_file(path)).ok
 
-    async def test_a_full_disk_stops_in_order_and_what_was_acknowledged_is_there(
+    async def test_a_full_disk_stops_cleanly_and_loses_no_acknowledged_command(
         self, tmp_path: Path
     ) -> None:
         path = tmp_path / "journal.db"
@@ -150,12 +150,12 @@ class TestUnderStrace:
 
 
 class TestCrashPoints:
-    def test_a_point_that_was_not_asked_for_is_none(self) -> None:
+    def test_an_unconfigured_point_is_none(self) -> None:
         assert [crash_point(name, {}) for name in POINTS] == [None] * len(POINTS)
         assert crash_point("before_commit", {"CRASH_AT": "after_commit:3"}) is None
         assert crash_point("after_commit", {"CRASH_AT": "after_commit:3"}) is not None
 
     @pytest.mark.parametrize("text", ["nowhere", "after_commit:0", "after_commit:x", "nowhere:3"])
-    def test_a_misspelt_point_is_refused(self, text: str) -> None:
+    def test_an_unknown_point_is_rejected(self, text: str) -> None:
         with pytest.raises(SettingsInvalid):
             crash_point("after_commit", {"CRASH_AT": text})

@@ -1,4 +1,4 @@
-"""Lessons of other routers that need the writer and its restart. The table is ``docs/lessons.md``."""
+"""Lessons from other routers that involve the writer and a restart; the table is in ``docs/lessons.md``."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from tests.integration.hand_clock import HandClock
 from tests.integration.house import a_writer, do
 
 
-async def test_presence_is_found_out_anew_at_the_start_and_says_why(tmp_path: Path) -> None:
-    """Lessons A15 and D3: a desktop of the process before is lost; who stays away is offline, with the reason."""
+async def test_presence_is_reset_at_the_start_with_the_reason(tmp_path: Path) -> None:
+    """Lessons A15 and D3: sessions of the previous process are lost; agents that stay away go offline with the reason."""
     path = tmp_path / "journal.db"
     async with a_writer(SqliteJournal(path, ballast_bytes=0), clock=HandClock(START_MS)) as writer:
         await writer.add_workspace("main")
@@ -24,14 +24,14 @@ async def test_presence_is_found_out_anew_at_the_start_and_says_why(tmp_path: Pa
     clock = HandClock(START_MS)
     async with a_writer(SqliteJournal(path, ballast_bytes=0), clock=clock) as writer:
 
-        async def seen(name: str) -> tuple[AgentState, str | None, Presence]:
+        async def observed(name: str) -> tuple[AgentState, str | None, Presence]:
             answered = await writer.ask("main", lambda engine: engine.agent(name))
             view = answered.value
             assert view is not None
             return view.state, view.reason, view.presence
 
-        assert await seen("ada") == (AgentState.READY, None, Presence.LOST)
-        assert await seen("cy") == (AgentState.READY, None, Presence.NONE)
+        assert await observed("ada") == (AgentState.READY, None, Presence.LOST)
+        assert await observed("cy") == (AgentState.READY, None, Presence.NONE)
         await do(writer, a_contact())
         offered = await writer.ask("main", lambda engine: engine.contact("c1"))
         assert offered.value is not None
@@ -39,5 +39,5 @@ async def test_presence_is_found_out_anew_at_the_start_and_says_why(tmp_path: Pa
         await do(writer, c.ConnectDesktop(agent_id="bob", session_id="s3"))
         clock.advance(15_000)
         await do(writer, c.AdvanceTime())
-        assert await seen("ada") == (AgentState.OFFLINE, "desktop_lost", Presence.NONE)
-        assert await seen("bob") == (AgentState.READY, None, Presence.ATTACHED)
+        assert await observed("ada") == (AgentState.OFFLINE, "desktop_lost", Presence.NONE)
+        assert await observed("bob") == (AgentState.READY, None, Presence.ATTACHED)

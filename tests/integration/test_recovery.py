@@ -1,4 +1,4 @@
-"""Start-up is recovery: what was durable is there again, the same to the byte, and the same for everybody (I1, I3, I30)."""
+"""Every start is a recovery: the durable state is restored exactly, and identically in every process (I1, I3, I30)."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ from tests.journal.sqlite_keeper import SqliteKeeper
 
 
 async def a_morning(writer: Writer, clock: HandClock, *, contacts: int = 30) -> str:
-    """Contacts, agents, accepts, expiries, wrap-ups and refusals; the digest at the end."""
+    """Execute contacts, agents, accepts, expiries, wrap-ups and refusals; return the digest at the end."""
     await writer.add_workspace("main")
     await do(writer, published(a_policy()))
     for number in range(4):
@@ -51,7 +51,7 @@ async def digest_of(writer: Writer) -> str:
 
 
 async def recovered(medium: MemoryMedium) -> Writer:
-    """A writer that has recovered, not running."""
+    """Return a recovered writer that is not running."""
     medium.owner = None
     writer = Writer(MemoryJournal(medium), clock=HandClock(START_MS), new_meters=CountingMeters)
     await writer.recover()
@@ -59,14 +59,14 @@ async def recovered(medium: MemoryMedium) -> Writer:
 
 
 class TestTheSameState:
-    async def test_a_replay_of_everything_is_the_state_that_was(self) -> None:
+    async def test_replaying_all_records_restores_the_state(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         async with a_writer(MemoryJournal(medium), clock=clock) as writer:
             digest = await a_morning(writer, clock)
         medium.lanes["main"].snapshots.clear()
         assert await replayed_digest(medium) == digest
 
-    async def test_a_snapshot_and_what_came_after_it_is_the_state_that_was(self) -> None:
+    async def test_a_snapshot_and_later_records_restore_the_state(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         often = SnapshotSchedule(events=7, events_when_idle=10**9, idle_ms=10**7)
         async with a_writer(MemoryJournal(medium), clock=clock, snapshots=often) as writer:
@@ -76,7 +76,7 @@ class TestTheSameState:
         assert 0 < left[0].seq < medium.lanes["main"].last_seq
         assert await replayed_digest(medium) == digest
 
-    async def test_the_meters_count_every_event_once(self) -> None:
+    async def test_the_stats_apply_every_event_once(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         often = SnapshotSchedule(events=7, events_when_idle=10**9, idle_ms=10**7)
         async with a_writer(MemoryJournal(medium), clock=clock, snapshots=often) as writer:
@@ -87,7 +87,7 @@ class TestTheSameState:
             writer = await recovered(medium)
             assert writer.meters("main").snapshot() == live
 
-    async def test_a_snapshot_of_another_version_is_passed_over(self) -> None:
+    async def test_a_snapshot_of_another_version_is_ignored(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         async with a_writer(MemoryJournal(medium), clock=clock) as writer:
             digest = await a_morning(writer, clock)
@@ -99,7 +99,7 @@ class TestTheSameState:
         await journal.close()
         assert await replayed_digest(medium) == digest
 
-    async def test_a_refusal_leaves_no_trace_that_a_replay_could_miss(self) -> None:
+    async def test_a_refusal_does_not_change_the_state(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         async with a_writer(MemoryJournal(medium), clock=clock) as writer:
             await a_morning(writer, clock, contacts=1)
@@ -120,8 +120,8 @@ async def replayed_digest(medium: MemoryMedium) -> str:
     return digest
 
 
-class TestGoingOn:
-    async def test_numbers_go_on_and_the_epoch_grows(self) -> None:
+class TestAfterARestart:
+    async def test_sequence_numbers_continue_and_the_epoch_grows(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         for epoch in (1, 2, 3):
             async with a_writer(MemoryJournal(medium), clock=clock) as writer:
@@ -129,7 +129,7 @@ class TestGoingOn:
                 reply = await do(writer, published())
                 assert (reply.epoch, reply.outcome.first_seq) == (epoch, epoch)
 
-    async def test_time_does_not_fall_where_the_clock_was_set_back(self) -> None:
+    async def test_time_does_not_decrease_after_the_clock_was_set_back(self) -> None:
         medium = MemoryMedium()
         async with a_writer(MemoryJournal(medium), clock=HandClock(START_MS)) as writer:
             await writer.add_workspace("main")
@@ -140,7 +140,7 @@ class TestGoingOn:
             reply = await do(writer, published())
             assert reply.outcome.at_ms == START_MS + 5
 
-    async def test_timers_that_were_due_meanwhile_fire_at_the_start(self) -> None:
+    async def test_overdue_timers_fire_at_the_start(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         async with a_writer(MemoryJournal(medium), clock=clock) as writer:
             await writer.add_workspace("main")
@@ -150,15 +150,15 @@ class TestGoingOn:
             await do(writer, a_contact())
         clock.advance(3_600_000)
         writer = Writer(MemoryJournal(medium), clock=clock, snapshots=NO_SNAPSHOTS)
-        heard = Heard(writer)
+        recorded = Heard(writer)
         await writer.recover()
         running = asyncio.create_task(writer.run())
-        await heard.until(1)
-        assert heard.records[0][1].cause == "time.advance"
+        await recorded.until(1)
+        assert recorded.records[0][1].cause == "time.advance"
         await writer.stop()
         await running
 
-    async def test_who_was_away_gets_what_he_missed_before_the_restart(self) -> None:
+    async def test_records_from_before_the_restart_can_be_resumed(self) -> None:
         medium, clock = MemoryMedium(), HandClock(START_MS)
         async with a_writer(MemoryJournal(medium), clock=clock) as writer:
             await a_morning(writer, clock)
@@ -170,10 +170,10 @@ class TestGoingOn:
         assert writer.publisher.reaches("main", gen, last_seq - 9)
         assert writer.publisher.between("main", last_seq - 9, last_seq) == missed
 
-    async def test_a_history_that_the_core_does_not_reach_the_end_of_is_refused(self) -> None:
-        class Forgetful(Engine):
+    async def test_an_incomplete_replay_is_rejected(self) -> None:
+        class IncompleteEngine(Engine):
             def replay(self, events: object, first_seq: int, at_ms: int) -> None:
-                """Nothing is taken in."""
+                """Ignore the events."""
 
         medium, clock = MemoryMedium(), HandClock(START_MS)
         async with a_writer(MemoryJournal(medium), clock=clock) as writer:
@@ -181,49 +181,49 @@ class TestGoingOn:
             await do(writer, published())
         medium.lanes["main"].snapshots.clear()
         with pytest.raises(JournalCorrupt, match="replay ends at seq 0"):
-            await Writer(MemoryJournal(medium), new_engine=Forgetful).recover()
+            await Writer(MemoryJournal(medium), new_engine=IncompleteEngine).recover()
 
 
 class TestVerifyFile:
-    async def test_a_sound_journal_verifies_and_is_left_as_it_was(self, tmp_path: Path) -> None:
-        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
-        async with a_writer(keeper.journal(), clock=clock) as writer:
+    async def test_an_intact_journal_verifies_and_is_left_unchanged(self, tmp_path: Path) -> None:
+        storage, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(storage.journal(), clock=clock) as writer:
             digest = await a_morning(writer, clock)
             await writer.add_workspace("empty")
-        before = keeper.fingerprint()
-        report = await verify_file(keeper.path)
+        before = storage.fingerprint()
+        report = await verify_file(storage.path)
         assert report.ok, report
         main, empty = report.workspaces
         assert (main.digest, main.snapshot_digest, main.chain_ok) == (digest, digest, True)
         assert (main.first_seq, main.last_seq) == (1, main.events)
         assert (empty.records, empty.events, empty.snapshot_seq) == (0, 0, None)
-        assert keeper.fingerprint() == before
+        assert storage.fingerprint() == before
 
-    async def test_what_lies_before_the_snapshot_is_verified_too(self, tmp_path: Path) -> None:
-        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
-        async with a_writer(keeper.journal(), clock=clock) as writer:
+    async def test_records_before_the_snapshot_are_verified(self, tmp_path: Path) -> None:
+        storage, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(storage.journal(), clock=clock) as writer:
             await a_morning(writer, clock)
-        keeper.flip_record(2)
-        report = await verify_file(keeper.path)
+        storage.flip_record(2)
+        report = await verify_file(storage.path)
         assert not report.ok
         assert ["main, seq 2" in problem for problem in report.workspaces[0].problems] == [True]
 
-    async def test_a_journal_that_does_not_open_is_a_problem(self, tmp_path: Path) -> None:
-        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
-        async with a_writer(keeper.journal(), clock=clock) as writer:
+    async def test_a_journal_that_does_not_open_is_reported(self, tmp_path: Path) -> None:
+        storage, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(storage.journal(), clock=clock) as writer:
             await a_morning(writer, clock, contacts=2)
-        keeper.high_water.unlink()
-        report = await verify_file(keeper.path)
+        storage.high_water.unlink()
+        report = await verify_file(storage.path)
         assert (report.ok, len(report.problems)) == (False, 1)
 
-    async def test_a_journal_in_use_is_not_verified(self, tmp_path: Path) -> None:
-        keeper, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
-        async with a_writer(keeper.journal(), clock=clock):
+    async def test_a_journal_in_use_is_refused(self, tmp_path: Path) -> None:
+        storage, clock = SqliteKeeper(tmp_path), HandClock(START_MS)
+        async with a_writer(storage.journal(), clock=clock):
             with pytest.raises(JournalLocked):
-                await verify_file(keeper.path)
+                await verify_file(storage.path)
 
 
-async def test_another_process_with_another_hash_seed_comes_to_the_same_digest(
+async def test_the_digest_does_not_depend_on_the_hash_seed(
     tmp_path: Path,
 ) -> None:
     path, clock = tmp_path / "journal.db", HandClock(START_MS)

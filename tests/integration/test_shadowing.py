@@ -1,4 +1,4 @@
-"""The shadow beside a running writer: it follows, it skips and begins anew, and what goes wrong in it is its own."""
+"""A shadow beside a running writer: it follows, skips and restarts, and its errors do not affect routing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ from tests.integration.house import a_writer, do
 
 
 class Told:
-    """What a watcher hears."""
+    """Records the notifications of the shadows."""
 
     def __init__(self) -> None:
         self.differences: list[Difference] = []
@@ -47,9 +47,9 @@ class Told:
 
 @asynccontextmanager
 async def shadowing(
-    writer: Writer, told: Told, *, backlog_max: int = 1_000
+    writer: Writer, observer: Told, *, backlog_max: int = 1_000
 ) -> AsyncIterator[Shadowing]:
-    shadows = Shadowing(writer, watcher=told, backlog_max=backlog_max, restart_s=0.0)
+    shadows = Shadowing(writer, watcher=observer, backlog_max=backlog_max, restart_s=0.0)
     await shadows.begin()
     task = asyncio.create_task(shadows.run())
     try:
@@ -77,11 +77,11 @@ async def set_up(writer: Writer, live: Policy) -> None:
 NEEDS_GERMAN = a_policy_with_queue(requires={"german": 3})
 
 
-async def test_a_shadow_is_set_followed_replaced_and_cleared() -> None:
-    told = Told()
+async def test_a_shadow_can_be_set_replaced_and_cleared() -> None:
+    observer = Told()
     async with (
         a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer,
-        shadowing(writer, told) as shadows,
+        shadowing(writer, observer) as shadows,
     ):
         await set_up(writer, a_policy())
         assert shadows.report("main") is None
@@ -92,7 +92,7 @@ async def test_a_shadow_is_set_followed_replaced_and_cleared() -> None:
         assert report.state == "following"
         assert report.policy_seq == reply.outcome.first_seq
         assert report.differences == {"not_eligible": 1, "requirement": 1}
-        kinds = [one.kind for one in told.differences]
+        kinds = [one.kind for one in observer.differences]
         assert kinds == [DifferenceKind.REQUIREMENT, DifferenceKind.NOT_ELIGIBLE]
         await do(writer, SetShadowPolicy(policy=a_policy()))
         await report_of(shadows)
@@ -103,7 +103,7 @@ async def test_a_shadow_is_set_followed_replaced_and_cleared() -> None:
         assert shadows.report("main") is None
 
 
-async def test_refused_submits_are_heard_in_their_place() -> None:
+async def test_refused_submits_are_processed_in_order() -> None:
     async with (
         a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer,
         shadowing(writer, Told()) as shadows,
@@ -118,11 +118,11 @@ async def test_refused_submits_are_heard_in_their_place() -> None:
         assert report.examples["taken"][0].why == ("queue_full",)
 
 
-async def test_a_shadow_that_cannot_keep_up_skips_says_so_and_begins_anew() -> None:
-    told = Told()
+async def test_a_shadow_that_cannot_keep_up_skips_events_and_restarts() -> None:
+    observer = Told()
     async with (
         a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer,
-        shadowing(writer, told, backlog_max=3) as shadows,
+        shadowing(writer, observer, backlog_max=3) as shadows,
     ):
         await set_up(writer, a_policy())
         await do(writer, SetShadowPolicy(policy=NEEDS_GERMAN))
@@ -133,7 +133,7 @@ async def test_a_shadow_that_cannot_keep_up_skips_says_so_and_begins_anew() -> N
         await asyncio.gather(*(do(writer, command) for command in commands))
         report = await report_of(shadows)
         assert report.state == "following" and report.restarts >= 1
-        assert report.events_missed == told.missed > 0
+        assert report.events_missed == observer.missed > 0
         assert report.as_of_seq == writer.publisher.last_seq("main")
         assert report.submits < 51 and report.since_seq == before.since_seq
         await do(writer, a_contact("last"))
@@ -141,15 +141,15 @@ async def test_a_shadow_that_cannot_keep_up_skips_says_so_and_begins_anew() -> N
         assert after.submits == report.submits + 1
 
 
-async def test_an_error_in_the_shadow_stops_the_shadow_and_nothing_else() -> None:
-    told = Told()
+async def test_an_error_in_a_shadow_stops_only_the_shadow() -> None:
+    observer = Told()
 
     def broken(*_: object, **__: object) -> list[Difference]:
         raise ValueError("out of step")
 
     async with (
         a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer,
-        shadowing(writer, told) as shadows,
+        shadowing(writer, observer) as shadows,
     ):
         await set_up(writer, a_policy())
         await do(writer, SetShadowPolicy(policy=a_policy()))
@@ -161,10 +161,10 @@ async def test_an_error_in_the_shadow_stops_the_shadow_and_nothing_else() -> Non
         await do(writer, a_contact())
         report = await report_of(shadows)
         assert (report.state, report.failure) == ("stopped", "ValueError")
-        assert [str(error) for error in told.errors] == ["out of step"]
+        assert [str(error) for error in observer.errors] == ["out of step"]
         await do(writer, a_contact("c2"))
-        assert not follower.backlog, "what it will never read is not kept"
-        # Set anew, it begins anew.
+        assert not follower.backlog, "a stopped shadow must not keep a backlog"
+        # Setting the policy again restarts the shadow.
         await do(writer, SetShadowPolicy(policy=a_policy()))
         await report_of(shadows)
         await do(writer, a_contact("c3"))
@@ -172,8 +172,8 @@ async def test_an_error_in_the_shadow_stops_the_shadow_and_nothing_else() -> Non
         assert (report.state, report.failure, report.submits) == ("following", None, 1)
 
 
-async def test_the_shadow_policy_is_taken_up_again_after_a_restart(tmp_path: Path) -> None:
-    """Both from the records alone and from a snapshot: an orderly stop leaves one."""
+async def test_the_shadow_policy_is_resumed_after_a_restart(tmp_path: Path) -> None:
+    """Resume from the snapshot that an orderly stop leaves."""
     path = tmp_path / "journal.db"
     async with a_writer(SqliteJournal(path, ballast_bytes=0), clock=HandClock(START_MS)) as writer:
         await set_up(writer, a_policy())

@@ -1,4 +1,4 @@
-"""The corridor: durable before heard, one time a batch, fair, and at an end when the journal is (I4, I6, I24, I25)."""
+"""The writer loop: durable before published, one time per batch, fair, and ended by a journal failure (I4, I6, I24, I25)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from tests.integration.house import Heard, a_writer, do
 
 
 class SlowJournal(MemoryJournal):
-    """Makes a batch durable when the test says so, or fails when it says so."""
+    """A journal that commits, or fails, when the test allows it."""
 
     def __init__(self, medium: MemoryMedium | None = None) -> None:
         super().__init__(medium)
@@ -59,23 +59,23 @@ async def ready_for_contacts(writer: Writer, *workspaces: str, agents: int = 0) 
             await do(writer, ready(f"a{number}"), workspace=workspace)
 
 
-async def test_a_reply_comes_after_the_record_is_durable_and_told() -> None:
+async def test_a_reply_follows_the_durable_and_published_record() -> None:
     journal = SlowJournal()
     async with a_writer(journal, clock=HandClock(START_MS)) as writer:
         await ready_for_contacts(writer)
-        heard = Heard(writer)
+        recorded = Heard(writer)
         journal.may_commit.clear()
         journal.committing.clear()
         asking = asyncio.create_task(writer.execute("main", a_contact(), actor="gateway:web"))
         await journal.committing.wait()
-        assert (asking.done(), heard.records) == (False, [])
+        assert (asking.done(), recorded.records) == (False, [])
         journal.may_commit.set()
         reply = await asking
         assert reply.outcome.answer == Done(
             subject="c1", state="queued", seq=reply.outcome.first_seq
         )
         assert (reply.gen, reply.epoch) == (writer.generation("main"), 1)
-        ((workspace, record),) = heard.records
+        ((workspace, record),) = recorded.records
         assert (workspace, record.actor, record.cause) == (
             "main",
             "gateway:web",
@@ -84,7 +84,7 @@ async def test_a_reply_comes_after_the_record_is_durable_and_told() -> None:
         assert (record.first_seq, record.at_ms) == (reply.outcome.first_seq, START_MS)
 
 
-async def test_a_refusal_and_an_answer_wait_for_the_batch_they_ran_in() -> None:
+async def test_refusals_and_query_results_wait_for_their_batch() -> None:
     journal = SlowJournal()
     async with a_writer(journal, clock=HandClock(START_MS)) as writer:
         await ready_for_contacts(writer)
@@ -92,7 +92,7 @@ async def test_a_refusal_and_an_answer_wait_for_the_batch_they_ran_in() -> None:
         journal.committing.clear()
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(writer.execute("main", a_contact(), actor="g")),
-            asyncio.create_task(writer.execute("main", ready("nobody"), actor="s")),
+            asyncio.create_task(writer.execute("main", ready("unknown"), actor="s")),
             asyncio.create_task(writer.ask("main", lambda engine: engine.contact("c1"))),
         ]
         await journal.committing.wait()
@@ -106,7 +106,7 @@ async def test_a_refusal_and_an_answer_wait_for_the_batch_they_ran_in() -> None:
         assert len(journal.batches[-1]) == 1
 
 
-async def test_commands_that_come_while_a_commit_is_under_way_share_the_next_one() -> None:
+async def test_commands_arriving_during_a_commit_share_the_next_one() -> None:
     journal = SlowJournal()
     async with a_writer(journal, clock=HandClock(START_MS)) as writer:
         await ready_for_contacts(writer)
@@ -130,35 +130,35 @@ async def test_a_batch_has_a_limit() -> None:
         assert [len(batch) for batch in journal.batches[before:]] == [16, 16, 8]
 
 
-async def test_timers_fire_without_anybody_asking() -> None:
+async def test_timers_fire_without_a_command() -> None:
     clock = HandClock(START_MS)
     async with a_writer(MemoryJournal(), clock=clock) as writer:
         await ready_for_contacts(writer, agents=1)
         made = await do(writer, a_contact())
         (offer,) = [event for event in made.outcome.events if isinstance(event, OfferMade)]
-        heard = Heard(writer)
+        recorded = Heard(writer)
         clock.advance(offer.deadline_ms - START_MS - 1)
         clock.advance(1)
-        await heard.until(1)
-        _, record = heard.records[0]
+        await recorded.until(1)
+        _, record = recorded.records[0]
         assert (record.actor, record.cause) == ("router", "time.advance")
         assert any(isinstance(event, OfferExpired) for event in record.events)
         assert record.at_ms == offer.deadline_ms
 
 
-async def test_what_is_due_at_one_moment_is_spread_over_batches_and_commands_wait_for_it() -> None:
+async def test_timers_due_at_once_span_batches_and_commands_wait() -> None:
     clock, count = HandClock(START_MS), 400
     async with a_writer(MemoryJournal(), clock=clock) as writer:
         await ready_for_contacts(writer, agents=count)
         for number in range(count):
             made = await do(writer, a_contact(f"c{number}"))
         (offer,) = [event for event in made.outcome.events if isinstance(event, OfferMade)]
-        heard = Heard(writer)
+        recorded = Heard(writer)
         clock.advance(offer.deadline_ms - START_MS)
         reply = await do(writer, a_contact("late"))
         # The first command after the deadline fires nothing of it, and there was more than one batch.
         assert [type(event) for event in reply.outcome.events] == [ContactQueued]
-        before = [r for _, r in heard.records if r.first_seq < reply.outcome.first_seq]
+        before = [r for _, r in recorded.records if r.first_seq < reply.outcome.first_seq]
         assert {record.cause for record in before} == {"time.advance"}
         expired = [sum(isinstance(e, OfferExpired) for e in record.events) for record in before]
         assert sum(expired) == count
@@ -178,7 +178,7 @@ async def test_an_accept_at_the_deadline_loses_to_the_expiry() -> None:
         assert isinstance((await accepting).outcome.answer, Refused)
 
 
-async def test_many_timers_at_once_let_commands_in_between() -> None:
+async def test_many_due_workspaces_do_not_starve_commands() -> None:
     clock = HandClock(START_MS)
     limits = WriterLimits(batch_count_max=8)
     async with a_writer(MemoryJournal(), clock=clock, limits=limits) as writer:
@@ -187,17 +187,17 @@ async def test_many_timers_at_once_let_commands_in_between() -> None:
         for name in names:
             await do(writer, a_contact(), workspace=name)
         await writer.add_workspace("main")
-        heard = Heard(writer)
+        recorded = Heard(writer)
         clock.advance(3_600_000)
         asked = await writer.execute("main", published(), actor="admin:eve")
-        told_before = [workspace for workspace, _ in heard.records]
+        published_before = [workspace for workspace, _ in recorded.records]
         assert isinstance(asked.outcome.answer, Done)
-        assert told_before.index("main") < len(names)
-        await heard.until(len(names) + 1)
-        assert {workspace for workspace, _ in heard.records} == {*names, "main"}
+        assert published_before.index("main") < len(names)
+        await recorded.until(len(names) + 1)
+        assert {workspace for workspace, _ in recorded.records} == {*names, "main"}
 
 
-async def test_a_noisy_workspace_does_not_keep_others_waiting() -> None:
+async def test_a_noisy_workspace_does_not_delay_others() -> None:
     journal = SlowJournal()
     limits = WriterLimits(batch_count_max=10)
     async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
@@ -211,7 +211,7 @@ async def test_a_noisy_workspace_does_not_keep_others_waiting() -> None:
         assert first.count("quiet") == 1
 
 
-async def test_a_full_inbox_says_so_at_once_and_only_to_the_one_who_filled_it() -> None:
+async def test_a_full_queue_refuses_only_the_workspace_that_filled_it() -> None:
     journal = SlowJournal()
     limits = WriterLimits(inbox_count_max=10)
     async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
@@ -233,7 +233,7 @@ async def test_a_full_inbox_says_so_at_once_and_only_to_the_one_who_filled_it() 
         assert late.value is None
 
 
-async def test_under_overload_agents_go_before_submits_and_only_submits_are_refused() -> None:
+async def test_under_overload_agent_commands_go_first_and_only_submits_are_refused() -> None:
     journal = SlowJournal()
     limits = WriterLimits(submit_wait_ms_max=0, batch_count_max=4)
     async with a_writer(journal, clock=HandClock(START_MS), limits=limits) as writer:
@@ -242,7 +242,7 @@ async def test_under_overload_agents_go_before_submits_and_only_submits_are_refu
         [offer_id] = [e.offer_id for e in offered.outcome.events if isinstance(e, OfferMade)]
         journal.may_commit.clear()
         journal.committing.clear()
-        under_way = asyncio.create_task(do(writer, a_contact("under-way")))
+        in_progress = asyncio.create_task(do(writer, a_contact("in-progress")))
         await journal.committing.wait()
         waiting = [
             asyncio.create_task(do(writer, a_contact(f"c{n}"))) for n in range(SUBMITS_SPARED)
@@ -259,9 +259,9 @@ async def test_under_overload_agents_go_before_submits_and_only_submits_are_refu
         journal.may_commit.set()
         before = len(journal.batches)
         await accepting
-        # All the submits came before it, and it is the first of the next batch.
+        # All submits were queued before it, and it is the first command of the next batch.
         assert journal.batches[before + 1][0][1].cause == "offer.accept"
-        await asyncio.gather(under_way, *waiting)
+        await asyncio.gather(in_progress, *waiting)
 
 
 async def test_an_unknown_workspace_is_a_key_error() -> None:
@@ -270,7 +270,7 @@ async def test_an_unknown_workspace_is_a_key_error() -> None:
             await writer.execute("nowhere", published(), actor="admin:eve")
 
 
-async def test_an_asker_who_has_left_harms_nobody() -> None:
+async def test_a_cancelled_caller_does_not_affect_others() -> None:
     journal = SlowJournal()
     async with a_writer(journal, clock=HandClock(START_MS)) as writer:
         await ready_for_contacts(writer)
@@ -284,7 +284,7 @@ async def test_an_asker_who_has_left_harms_nobody() -> None:
         assert answered.value is not None
 
 
-async def test_a_question_that_raises_is_its_askers_own() -> None:
+async def test_an_exception_in_a_query_reaches_only_its_caller() -> None:
     async with a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer:
         await ready_for_contacts(writer)
         with pytest.raises(ZeroDivisionError):
@@ -293,28 +293,28 @@ async def test_a_question_that_raises_is_its_askers_own() -> None:
 
 
 class TestWhenTheJournalFails:
-    async def test_nothing_more_is_acknowledged_and_run_raises(self) -> None:
+    async def test_nothing_is_acknowledged_and_run_raises(self) -> None:
         journal = SlowJournal()
         writer = Writer(journal, clock=HandClock(START_MS))
         await writer.recover()
         running = asyncio.create_task(writer.run())
         await ready_for_contacts(writer)
-        heard = Heard(writer)
+        recorded = Heard(writer)
         journal.may_commit.clear()
         journal.committing.clear()
         in_batch = asyncio.create_task(writer.execute("main", a_contact("c1"), actor="g"))
         await journal.committing.wait()
-        in_inbox = asyncio.create_task(writer.execute("main", a_contact("c2"), actor="g"))
+        in_queue = asyncio.create_task(writer.execute("main", a_contact("c2"), actor="g"))
         journal.fault = JournalUnavailable("the disk is gone")
         journal.may_commit.set()
-        results = await asyncio.gather(in_batch, in_inbox, running, return_exceptions=True)
+        results = await asyncio.gather(in_batch, in_queue, running, return_exceptions=True)
         assert [type(result) for result in results] == [JournalUnavailable] * 3
-        assert heard.records == []
+        assert recorded.records == []
         with pytest.raises(JournalUnavailable):
             await writer.execute("main", a_contact("c3"), actor="g")
         await writer.stop()
 
-    async def test_a_failure_while_nothing_happens_ends_it_too(self) -> None:
+    async def test_a_failure_while_idle_ends_the_writer(self) -> None:
         class Failing(MemoryJournal):
             fails = asyncio.Event()
 
@@ -332,7 +332,7 @@ class TestWhenTheJournalFails:
             async with asyncio.timeout(10):
                 await running
 
-    async def test_a_broken_invariant_ends_it_before_anything_is_written(self) -> None:
+    async def test_a_broken_invariant_ends_the_writer_before_anything_is_written(self) -> None:
         class Broken(Engine):
             def handle(self, command: Any, at_ms: int) -> Any:
                 raise AssertionError("two owners")
@@ -350,7 +350,7 @@ class TestWhenTheJournalFails:
 
 
 class TestStop:
-    async def test_what_was_taken_is_finished_and_nothing_more_is_taken(self) -> None:
+    async def test_stop_finishes_queued_commands_and_refuses_new_ones(self) -> None:
         journal = SlowJournal()
         async with a_writer(journal, clock=HandClock(START_MS)) as writer:
             await ready_for_contacts(writer)
@@ -369,7 +369,7 @@ class TestStop:
             await stopping
         assert [reply.outcome.first_seq for reply in replies] == list(range(2, 11))
 
-    async def test_it_leaves_a_snapshot_with_nothing_after_it(self) -> None:
+    async def test_stop_leaves_a_snapshot_of_the_newest_event(self) -> None:
         medium = MemoryMedium()
         async with a_writer(MemoryJournal(medium), clock=HandClock(START_MS)) as writer:
             await ready_for_contacts(writer)
@@ -378,39 +378,39 @@ class TestStop:
         assert history.snapshot is not None
         assert history.snapshot.seq == history.last.seq
 
-    async def test_a_writer_that_never_ran_stops_too(self) -> None:
+    async def test_a_writer_that_never_ran_can_be_stopped(self) -> None:
         writer = Writer(MemoryJournal(), clock=HandClock(START_MS))
         await writer.recover()
         await writer.stop()
         await writer.run()
 
 
-async def test_desktops_of_the_process_before_are_lost_at_the_start() -> None:
+async def test_sessions_of_the_previous_process_are_lost_at_the_start() -> None:
     medium = MemoryMedium()
     clock = HandClock(START_MS)
     async with a_writer(MemoryJournal(medium), clock=clock) as writer:
         await ready_for_contacts(writer, agents=1)
         await do(writer, ConnectDesktop(agent_id="a0", session_id="s1"))
     writer = Writer(MemoryJournal(medium), clock=clock)
-    heard = Heard(writer)
+    recorded = Heard(writer)
     await writer.recover()
     running = asyncio.create_task(writer.run())
-    await heard.until(1)
-    _, record = heard.records[0]
+    await recorded.until(1)
+    _, record = recorded.records[0]
     assert (record.actor, record.cause, record.epoch) == ("router", "agent.lose_desktop", 2)
     assert isinstance(record.events[0], DesktopLost)
     await writer.stop()
     await running
 
 
-async def test_listeners_hear_every_record_once_and_in_order() -> None:
+async def test_subscribers_receive_every_record_once_and_in_order() -> None:
     async with a_writer(MemoryJournal(), clock=HandClock(START_MS)) as writer:
         await ready_for_contacts(writer)
-        heard: list[Published] = []
-        unsubscribe = writer.publisher.subscribe(heard.append)
+        recorded: list[Published] = []
+        unsubscribe = writer.publisher.subscribe(recorded.append)
         async with asyncio.TaskGroup() as group:
             for number in range(100):
                 group.create_task(do(writer, a_contact(f"c{number}")))
         unsubscribe()
-        await do(writer, a_contact("unheard"))
-        assert [p.record.first_seq for p in heard] == list(range(2, 102))
+        await do(writer, a_contact("unseen"))
+        assert [p.record.first_seq for p in recorded] == list(range(2, 102))

@@ -1,4 +1,4 @@
-"""Records to write: small, all different, of every width that an envelope knows."""
+"""Small records for tests, all different, that use every width of the envelope fields."""
 
 from router.journal.port import Record, Snapshot
 from router.model.events import AgentUpdated, ContactQueued, Event, PolicyPublished
@@ -6,7 +6,7 @@ from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 
 
 def a_contact_queued(number: int) -> ContactQueued:
-    """An event with text, numbers and bytes in it."""
+    """Return an event with text, numbers and bytes."""
     return ContactQueued(
         contact_id=f"c{number}",
         channel="voice",
@@ -20,7 +20,7 @@ def a_contact_queued(number: int) -> ContactQueued:
 
 
 def a_policy_published() -> PolicyPublished:
-    """The largest kind of event, with floats in it."""
+    """Return the largest event type, which contains floats."""
     policy = Policy(channels={"voice": ChannelPolicy()}, queues={"support": QueuePolicy()})
     return PolicyPublished(version=1, policy=policy)
 
@@ -33,7 +33,7 @@ def a_record(
     actor: str = "gateway:web",
     at_ms: int | None = None,
 ) -> Record:
-    """A record whose events name their own numbers."""
+    """Return a record whose contact ids are its sequence numbers."""
     numbered: list[Event] = [a_contact_queued(first_seq + n) for n in range(events)]
     return Record(
         epoch=epoch,
@@ -46,7 +46,7 @@ def a_record(
 
 
 def records(count: int, *, first_seq: int = 1, epoch: int = 1) -> list[Record]:
-    """A history: some records have one event, some have several."""
+    """Return a history whose records have one to three events."""
     made = []
     for number in range(count):
         made.append(a_record(first_seq, events=1 + number % 3, epoch=epoch))
@@ -55,10 +55,10 @@ def records(count: int, *, first_seq: int = 1, epoch: int = 1) -> list[Record]:
 
 
 def an_agent_updated(agent_id: str) -> AgentUpdated:
-    """An event of another kind."""
+    """Return an event of another type."""
     return AgentUpdated(agent_id=agent_id, skills={"english": 3}, queues=("support",))
 
 
 def a_snapshot(seq: int, *, core: bytes = b"core", meters: bytes = b"meters") -> Snapshot:
-    """A snapshot after that event."""
+    """Return a snapshot after the event ``seq``."""
     return Snapshot(seq=seq, at_ms=1_700_000_000_000 + seq, core=core, meters=meters)

@@ -1,4 +1,4 @@
-"""A journal's files in a directory, and what can happen to them."""
+"""The files of a SQLite journal in a directory, with crashes and damage to them."""
 
 import asyncio
 import shutil
@@ -11,7 +11,7 @@ from router.journal.sqlite import SqliteJournal
 
 
 class SqliteKeeper:
-    """Each ``crash`` goes on in a copy of the files as they lay on the disk: the old process keeps its own."""
+    """Journal files in a directory; each ``crash`` continues in a copy of the files, and the old journal keeps its own."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -20,7 +20,7 @@ class SqliteKeeper:
 
     @property
     def path(self) -> Path:
-        """The database of the present life."""
+        """Return the path of the current database."""
         return self._directory / f"life-{self._lives}" / "journal.db"
 
     @property
@@ -39,7 +39,7 @@ class SqliteKeeper:
         await journal.close()
 
     def copy_life(self) -> None:
-        """A new life begins from the files as they are on the disk now."""
+        """Continue in a copy of the files as they are on disk now."""
         old = self.path.parent
         self._lives += 1
         shutil.copytree(old, self.path.parent)
@@ -92,7 +92,7 @@ class SqliteKeeper:
         )
 
     def change(self, change: Callable[[sqlite3.Connection], object]) -> None:
-        """Do it with SQLite itself, as somebody with the command line might."""
+        """Apply a change through SQLite, as an operator with the command line might."""
         connection = sqlite3.connect(self.path, isolation_level=None)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
         change(connection)

@@ -1,4 +1,4 @@
-"""The journal among other processes, and on a disk that is full."""
+"""The journal with other processes, and on a full disk."""
 
 import asyncio
 import sqlite3
@@ -28,15 +28,17 @@ except JournalError as error:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> SqliteKeeper:
+def storage(tmp_path: Path) -> SqliteKeeper:
     return SqliteKeeper(tmp_path)
 
 
-async def test_a_second_process_is_kept_out_and_the_first_goes_on(keeper: SqliteKeeper) -> None:
-    journal = await filled(keeper, records(3))
+async def test_a_second_process_is_locked_out_and_the_first_continues(
+    storage: SqliteKeeper,
+) -> None:
+    journal = await filled(storage, records(3))
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-c", OPEN, str(keeper.path)],
+        [sys.executable, "-c", OPEN, str(storage.path)],
         capture_output=True,
         text=True,
         check=True,
@@ -44,11 +46,11 @@ async def test_a_second_process_is_kept_out_and_the_first_goes_on(keeper: Sqlite
     assert done.stdout == "JournalLocked\n"
     await journal.append([("main", a_record(7))])
     await journal.close()
-    assert (await keeper_open(keeper))[0].last.seq == 7
+    assert (await keeper_open(storage))[0].last.seq == 7
 
 
-async def test_sqlites_own_command_line_is_kept_out(keeper: SqliteKeeper) -> None:
-    journal = await filled(keeper, records(3))
+async def test_other_sqlite_connections_are_locked_out(storage: SqliteKeeper) -> None:
+    journal = await filled(storage, records(3))
     script = (
         "import sqlite3, sys\n"
         "try: sqlite3.connect(sys.argv[1], timeout=0).execute('PRAGMA wal_checkpoint').fetchall()\n"
@@ -56,7 +58,7 @@ async def test_sqlites_own_command_line_is_kept_out(keeper: SqliteKeeper) -> Non
     )
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-c", script, str(keeper.path)],
+        [sys.executable, "-c", script, str(storage.path)],
         capture_output=True,
         text=True,
         check=True,
@@ -66,8 +68,8 @@ async def test_sqlites_own_command_line_is_kept_out(keeper: SqliteKeeper) -> Non
     await journal.close()
 
 
-async def test_the_settings_are_in_force(keeper: SqliteKeeper) -> None:
-    journal = await filled(keeper, records(1))
+async def test_all_pragmas_are_applied(storage: SqliteKeeper) -> None:
+    journal = await filled(storage, records(1))
 
     def in_force() -> list[object]:
         connection = journal._file._open_connection  # type: ignore[attr-defined]
@@ -84,17 +86,17 @@ async def test_the_settings_are_in_force(keeper: SqliteKeeper) -> None:
         1,
         2,
     ]
-    assert not keeper.path.with_name("journal.db-shm").exists()
+    assert not storage.path.with_name("journal.db-shm").exists()
     await journal.close()
 
 
-async def test_a_full_disk_is_said_plainly_and_the_end_is_orderly(keeper: SqliteKeeper) -> None:
-    journal = SqliteJournal(keeper.path, ballast_bytes=1 << 20)
+async def test_a_full_disk_is_reported_and_the_shutdown_is_clean(storage: SqliteKeeper) -> None:
+    journal = SqliteJournal(storage.path, ballast_bytes=1 << 20)
     await journal.open()
     await journal.create_workspace("main")
     await journal.append([("main", a_record(1))])
     connection = journal._file._open_connection
-    # SQLite's own bound on the file's pages answers like a disk without room.
+    # The page limit of SQLite raises the same error as a full disk.
     await journal._job(lambda: connection.execute("PRAGMA max_page_count = 1").fetchall())
     with pytest.raises(JournalUnavailable, match="full"):
         await journal.append([("main", record) for record in records(200, first_seq=2)])
@@ -103,22 +105,22 @@ async def test_a_full_disk_is_said_plainly_and_the_end_is_orderly(keeper: Sqlite
     with pytest.raises(JournalUnavailable):
         await journal.tend()
     await journal.close()
-    assert not keeper.path.with_name("journal.db.ballast").exists()
-    assert not keeper.wal.exists()
-    (history,) = await keeper_open(keeper)
+    assert not storage.path.with_name("journal.db.ballast").exists()
+    assert not storage.wal.exists()
+    (history,) = await keeper_open(storage)
     assert history.last.seq == 1
 
 
-async def test_after_a_fault_the_files_are_left_alone(keeper: SqliteKeeper) -> None:
-    journal = await filled(keeper, records(3))
+async def test_after_an_error_the_files_are_left_unchanged(storage: SqliteKeeper) -> None:
+    journal = await filled(storage, records(3))
 
     def fail() -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     with pytest.raises(JournalUnavailable):
         await journal._job(fail)  # type: ignore[attr-defined]
-    before = keeper.fingerprint()
+    before = storage.fingerprint()
     await journal.close()
-    assert keeper.fingerprint() == before
+    assert storage.fingerprint() == before
     with pytest.raises(JournalUnavailable):
         await journal.append([("main", a_record(7))])

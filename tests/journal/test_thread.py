@@ -1,4 +1,4 @@
-"""The journal's thread: in order, whoever waits hears, and what was handed over is carried out."""
+"""The journal thread: jobs run in order, callers get results, submitted jobs always run."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ def fail() -> None:
     raise OSError("no disk")
 
 
-async def test_jobs_are_carried_out_in_order_beside_the_loop(thread: JournalThread) -> None:
+async def test_jobs_run_in_order_on_another_thread(thread: JournalThread) -> None:
     order: list[int] = []
     futures = [thread.call(lambda n=n: order.append(n)) for n in range(20)]  # type: ignore[misc]
     thread.post(lambda: order.append(20))
@@ -29,7 +29,7 @@ async def test_jobs_are_carried_out_in_order_beside_the_loop(thread: JournalThre
     await asyncio.gather(*futures)
 
 
-async def test_who_waits_gets_the_result_or_the_fault(thread: JournalThread) -> None:
+async def test_a_caller_gets_the_result_or_the_exception(thread: JournalThread) -> None:
     assert await thread.call(lambda: 7) == 7
     assert thread.wait_for(lambda: 8) == 8
     with pytest.raises(OSError, match="no disk"):
@@ -38,12 +38,12 @@ async def test_who_waits_gets_the_result_or_the_fault(thread: JournalThread) -> 
         thread.wait_for(fail)
 
 
-async def test_a_posted_job_that_fails_leaves_the_thread_alive(thread: JournalThread) -> None:
+async def test_a_failing_detached_job_leaves_the_thread_alive(thread: JournalThread) -> None:
     thread.post(fail)
     assert await thread.call(lambda: 7) == 7
 
 
-async def test_a_job_is_carried_out_also_where_nobody_waits_any_more(
+async def test_a_job_runs_even_if_its_caller_is_cancelled(
     thread: JournalThread,
 ) -> None:
     may_begin, done = threading.Event(), threading.Event()

@@ -4,7 +4,7 @@ from router.runtime.clock import SLEW_PER_S, SystemClock
 
 
 class Machine:
-    """A wall clock and a steady one, both set by hand."""
+    """A wall clock and a monotonic clock, both set manually."""
 
     def __init__(self) -> None:
         self.wall = 1_700_000_000.0
@@ -18,7 +18,7 @@ class Machine:
         self.steady += seconds
 
 
-def test_it_begins_at_the_wall_clock_and_runs_with_it() -> None:
+def test_clock_starts_at_the_wall_clock_and_advances_with_it() -> None:
     machine = Machine()
     clock = machine.clock()
     assert clock.now_ms() == 1_700_000_000_000
@@ -26,7 +26,7 @@ def test_it_begins_at_the_wall_clock_and_runs_with_it() -> None:
     assert clock.now_ms() == 1_700_000_012_345
 
 
-def test_a_wall_clock_set_back_never_makes_it_fall() -> None:
+def test_setting_the_wall_clock_back_never_decreases_the_time() -> None:
     machine = Machine()
     clock = machine.clock()
     machine.run(1)
@@ -37,7 +37,7 @@ def test_a_wall_clock_set_back_never_makes_it_fall() -> None:
     assert before + 9_900 <= clock.now_ms() <= before + 10_000
 
 
-def test_a_wall_clock_set_ahead_lets_no_deadline_come_early() -> None:
+def test_setting_the_wall_clock_ahead_fires_no_deadline_early() -> None:
     machine = Machine()
     clock = machine.clock()
     before = clock.now_ms()
@@ -46,7 +46,7 @@ def test_a_wall_clock_set_ahead_lets_no_deadline_come_early() -> None:
     assert before + 15_000 <= clock.now_ms() <= before + 15_000 * (1 + SLEW_PER_S)
 
 
-def test_it_catches_up_with_the_wall_clock_in_time() -> None:
+def test_clock_converges_to_the_wall_clock() -> None:
     machine = Machine()
     clock = machine.clock()
     machine.wall += 10
@@ -56,7 +56,7 @@ def test_it_catches_up_with_the_wall_clock_in_time() -> None:
     assert abs(clock.now_ms() - machine.wall * 1000) <= 3
 
 
-def test_a_machine_that_slept_has_let_the_time_pass() -> None:
+def test_time_includes_the_suspension_of_the_machine() -> None:
     machine = Machine()
     clock = machine.clock()
     before = clock.now_ms()
@@ -64,7 +64,7 @@ def test_a_machine_that_slept_has_let_the_time_pass() -> None:
     assert clock.now_ms() == before + 7_200_000
 
 
-def test_a_floor_is_where_it_runs_on_from() -> None:
+def test_clock_advances_from_a_raised_floor() -> None:
     machine = Machine()
     clock = machine.clock()
     clock.raise_floor(1_700_000_100_000)
@@ -75,7 +75,7 @@ def test_a_floor_is_where_it_runs_on_from() -> None:
     assert clock.now_ms() >= 1_700_000_109_900
 
 
-def test_the_delay_to_a_time_is_in_seconds_and_never_negative() -> None:
+def test_delay_is_in_seconds_and_never_negative() -> None:
     machine = Machine()
     clock = machine.clock()
     assert clock.delay_s(clock.now_ms() + 1_500) == 1.5
@@ -83,7 +83,7 @@ def test_the_delay_to_a_time_is_in_seconds_and_never_negative() -> None:
     assert clock.delay_s(0) == 0.0
 
 
-def test_the_machines_own_clock_reads_like_the_wall_clock() -> None:
+def test_system_clock_reads_like_the_wall_clock() -> None:
     import time
 
     assert abs(SystemClock().now_ms() - time.time() * 1000) < 1_000

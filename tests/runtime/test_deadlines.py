@@ -1,4 +1,4 @@
-"""Which workspace is due, held against a plain dict."""
+"""The wake-up schedule compared with a plain dict."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_it_says_the_same_as_a_plain_table(steps: list[tuple[str, int | None]]) -> None:
+def test_schedule_agrees_with_a_plain_dict(steps: list[tuple[str, int | None]]) -> None:
     deadlines, plain = Deadlines(), dict[str, int]()
     for name, value in steps:
         if name:
@@ -32,7 +32,7 @@ def test_it_says_the_same_as_a_plain_table(steps: list[tuple[str, int | None]]) 
         assert deadlines.next_ms() == min(plain.values(), default=None)
 
 
-def test_a_deadline_that_moves_all_the_time_leaves_no_heap_behind() -> None:
+def test_a_frequently_changed_deadline_does_not_grow_the_heap() -> None:
     deadlines = Deadlines()
     for at_ms in range(10_000):
         deadlines.set("a", 1_000_000 - at_ms)

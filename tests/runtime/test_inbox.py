@@ -1,4 +1,4 @@
-"""The inbox: bounded, fair, in order."""
+"""The command queue: bounded, fair, in order."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from router.model.errors import InboxFull
 from router.runtime.inbox import SUBMIT_TURN, SUBMITS_SPARED, Inbox
 
 
-def test_one_workspace_is_served_in_order() -> None:
+def test_items_of_one_workspace_are_served_in_order() -> None:
     inbox: Inbox[int] = Inbox()
     for number in range(5):
         inbox.put("a", number)
@@ -19,7 +19,7 @@ def test_one_workspace_is_served_in_order() -> None:
     assert inbox.pop() is None
 
 
-def test_workspaces_take_turns_also_over_several_batches() -> None:
+def test_round_robin_continues_across_batches() -> None:
     """I39."""
     inbox: Inbox[int] = Inbox()
     for number in range(6):
@@ -30,7 +30,7 @@ def test_workspaces_take_turns_also_over_several_batches() -> None:
     assert [name for name, _ in inbox.take(2)] == ["calm", "noisy"]
 
 
-def test_a_workspace_at_its_bound_is_full_and_others_are_not() -> None:
+def test_a_workspace_at_its_limit_does_not_block_others() -> None:
     inbox: Inbox[int] = Inbox(count_max=2)
     inbox.put("a", 1)
     inbox.put("a", 2)
@@ -42,7 +42,7 @@ def test_a_workspace_at_its_bound_is_full_and_others_are_not() -> None:
     assert len(inbox) == 3
 
 
-def test_all_together_have_a_bound_too() -> None:
+def test_all_workspaces_together_have_a_limit() -> None:
     inbox: Inbox[int] = Inbox(count_max=2)
     for name in "abcd":
         inbox.put(name, 1)
@@ -51,7 +51,7 @@ def test_all_together_have_a_bound_too() -> None:
         inbox.put("e", 1)
 
 
-def test_what_the_router_owes_itself_goes_beyond_the_bound() -> None:
+def test_internal_commands_ignore_the_limit() -> None:
     inbox: Inbox[int] = Inbox(count_max=1)
     for number in range(10):
         inbox.put("a", number, beyond_bound=True)
@@ -59,7 +59,7 @@ def test_what_the_router_owes_itself_goes_beyond_the_bound() -> None:
     assert len(inbox) == 0
 
 
-async def test_waiting_ends_with_the_first_item() -> None:
+async def test_wait_returns_with_the_first_item() -> None:
     inbox: Inbox[int] = Inbox()
     waiting = asyncio.create_task(inbox.wait(None))
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_waiting_ends_with_the_first_item() -> None:
     await inbox.wait(None)
 
 
-async def test_waiting_ends_when_the_time_is_over_or_somebody_wakes_it() -> None:
+async def test_wait_returns_at_the_timeout_or_when_woken() -> None:
     inbox: Inbox[int] = Inbox()
     await inbox.wait(0.001)
     await inbox.wait(0)
@@ -80,7 +80,7 @@ async def test_waiting_ends_when_the_time_is_over_or_somebody_wakes_it() -> None
 
 
 @given(st.lists(st.sampled_from("abcde"), max_size=200), st.integers(1, 20))
-def test_in_any_batch_nobody_gets_two_more_turns_than_one_who_waits_throughout(
+def test_in_any_batch_no_workspace_is_served_two_more_times_than_one_that_waits_throughout(
     names: list[str], size: int
 ) -> None:
     inbox: Inbox[int] = Inbox()
@@ -99,7 +99,7 @@ def test_in_any_batch_nobody_gets_two_more_turns_than_one_who_waits_throughout(
 
 
 def submits(**limits: int) -> tuple[Inbox[str], list[float]]:
-    """An inbox in which items that begin with ``s`` are submits, and the clock in its hand."""
+    """Return a queue in which items starting with ``s`` are submits, and its manual clock."""
     now_s = [10.0]
     inbox = Inbox[str](
         is_submit=lambda item: item.startswith("s"), now_s=lambda: now_s[0], **limits
@@ -107,25 +107,25 @@ def submits(**limits: int) -> tuple[Inbox[str], list[float]]:
     return inbox, now_s
 
 
-def test_a_few_submits_and_the_rest_are_served_in_order() -> None:
+def test_without_overload_submits_and_other_items_are_served_in_order() -> None:
     inbox, _ = submits()
     for item in ("s0", "o0", "s1", "o1", "o2"):
         inbox.put("a", item)
     assert [item for _, item in inbox.take(9)] == ["s0", "o0", "s1", "o1", "o2"]
 
 
-def test_where_many_submits_wait_the_rest_goes_first_and_submits_have_a_share() -> None:
+def test_under_overload_other_items_go_first_and_submits_keep_a_share() -> None:
     inbox, _ = submits()
     for number in range(SUBMITS_SPARED + 1):
         inbox.put("a", f"s{number}")
     for number in range(9):
         inbox.put("a", f"o{number}")
     taken = [item for _, item in inbox.take(9)]
-    # With the second submit there are few again, and they came first.
+    # After the second submit the workspace is no longer overloaded, so arrival order applies again.
     assert taken == ["o0", "o1", "o2", "s0", "o3", "o4", "o5", "s1", "s2"]
 
 
-def test_submits_are_refused_once_many_wait_and_the_oldest_waits_too_long() -> None:
+def test_submits_are_refused_when_many_are_queued_and_the_oldest_waits_too_long() -> None:
     inbox, now_s = submits(submit_wait_ms_max=50)
     for number in range(SUBMITS_SPARED + 5):
         inbox.put("a", f"s{number}")
@@ -141,7 +141,7 @@ def test_submits_are_refused_once_many_wait_and_the_oldest_waits_too_long() -> N
     assert len(inbox) == SUBMITS_SPARED + 7
 
 
-def test_a_few_submits_are_let_in_however_long_the_oldest_waits() -> None:
+def test_a_few_submits_are_admitted_however_long_the_oldest_waits() -> None:
     inbox, now_s = submits(submit_wait_ms_max=50)
     inbox.put("a", "s0")
     now_s[0] += 60
@@ -150,7 +150,7 @@ def test_a_few_submits_are_let_in_however_long_the_oldest_waits() -> None:
     assert inbox.refused_submits == 0
 
 
-def test_submits_are_let_in_again_when_the_oldest_is_younger() -> None:
+def test_submits_are_admitted_again_when_the_oldest_has_waited_less() -> None:
     inbox, now_s = submits(submit_wait_ms_max=50)
     inbox.put("a", "s")
     now_s[0] += 0.06
@@ -163,7 +163,7 @@ def test_submits_are_let_in_again_when_the_oldest_is_younger() -> None:
         inbox.put("a", "s")
 
 
-def test_submits_may_be_half_of_what_waits() -> None:
+def test_submits_can_fill_half_of_the_queue() -> None:
     inbox, _ = submits(count_max=6)
     for number in range(3):
         inbox.put("a", f"s{number}")
@@ -176,7 +176,7 @@ def test_submits_may_be_half_of_what_waits() -> None:
 
 
 @given(st.lists(st.sampled_from(["put s", "put o", "pop"]), max_size=200), st.integers(0, 200))
-def test_either_kind_keeps_its_order_and_neither_is_shut_out(steps: list[str], many: int) -> None:
+def test_each_kind_keeps_its_order_and_neither_starves(steps: list[str], many: int) -> None:
     inbox, _ = submits()
     put, passed = 0, 0
     taken: list[str] = []
@@ -188,7 +188,7 @@ def test_either_kind_keeps_its_order_and_neither_is_shut_out(steps: list[str], m
                 assert left == {"s": 0, "o": 0}
                 continue
             kind = popped[1][0]
-            # One that overload lets others pass is passed by so many in a row, and no more.
+            # Under overload a submit is bypassed by a limited number of items in a row.
             passed = passed + 1 if kind == "o" and left["s"] >= SUBMITS_SPARED else 0
             assert passed < SUBMIT_TURN
             left[kind] -= 1

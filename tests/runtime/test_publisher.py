@@ -1,4 +1,4 @@
-"""What was missed: all of it, or a plain no (I29)."""
+"""Missed records: complete, or reported as not available (I29)."""
 
 import pytest
 
@@ -19,12 +19,12 @@ def seqs(publisher: Publisher, after_seq: int, gen: str = "gen") -> list[int] | 
     return [record.first_seq for record in missed]
 
 
-def test_who_is_up_to_date_has_missed_nothing() -> None:
+def test_an_up_to_date_client_has_missed_nothing() -> None:
     publisher = a_publisher(last_seq=7)
     assert seqs(publisher, 7) == []
 
 
-def test_what_was_missed_comes_in_order() -> None:
+def test_missed_records_are_returned_in_order() -> None:
     publisher = a_publisher()
     for seq in (1, 2, 5):
         publisher.publish("main", a_record(seq, events=3 if seq == 2 else 1))
@@ -34,14 +34,14 @@ def test_what_was_missed_comes_in_order() -> None:
 
 
 @pytest.mark.parametrize("after_seq", [-1, 6, 2**64])
-def test_numbers_that_cannot_be_are_not_contained(after_seq: int) -> None:
+def test_impossible_positions_are_not_covered(after_seq: int) -> None:
     publisher = a_publisher()
     for seq in range(1, 6):
         publisher.publish("main", a_record(seq))
     assert seqs(publisher, after_seq) is None
 
 
-def test_what_is_too_long_ago_is_not_contained() -> None:
+def test_evicted_records_are_not_covered() -> None:
     publisher = a_publisher(records=3)
     for seq in range(1, 8):
         publisher.publish("main", a_record(seq))
@@ -49,7 +49,7 @@ def test_what_is_too_long_ago_is_not_contained() -> None:
     assert seqs(publisher, 3) is None
 
 
-def test_what_was_never_known_is_not_contained() -> None:
+def test_records_that_were_never_loaded_are_not_covered() -> None:
     publisher = a_publisher(last_seq=7)
     assert seqs(publisher, 6) is None
     publisher.publish("main", a_record(8))
@@ -57,23 +57,23 @@ def test_what_was_never_known_is_not_contained() -> None:
     assert seqs(publisher, 6) is None
 
 
-def test_another_generation_and_another_workspace_are_not_contained() -> None:
+def test_another_history_and_another_workspace_are_not_covered() -> None:
     publisher = a_publisher(last_seq=7)
     assert seqs(publisher, 7, gen="other") is None
     assert not publisher.reaches("elsewhere", "gen", 0)
 
 
-def test_records_from_before_the_start_are_contained_and_told_to_nobody() -> None:
+def test_loaded_records_are_covered_but_not_published() -> None:
     publisher = a_publisher(last_seq=3)
-    told: list[object] = []
-    publisher.subscribe(told.append)
+    published: list[object] = []
+    publisher.subscribe(published.append)
     publisher.recall("main", a_record(2))
     publisher.recall("main", a_record(3))
     assert seqs(publisher, 1) == [2, 3]
-    assert told == []
+    assert published == []
 
 
-def test_all_workspaces_together_have_a_bound_and_the_oldest_goes_first() -> None:
+def test_the_oldest_record_is_evicted_at_the_overall_limit() -> None:
     publisher = Publisher(workspace_records_max=3, records_max=4)
     for name in ("main", "other"):
         publisher.begin(name, "gen", last_seq=0)
@@ -87,16 +87,16 @@ def test_all_workspaces_together_have_a_bound_and_the_oldest_goes_first() -> Non
     assert len(publisher.between("other", 0, 2)) == 2
 
 
-def test_a_listener_may_end_its_own_subscription_while_it_hears() -> None:
+def test_a_callback_can_unsubscribe_itself_while_it_runs() -> None:
     publisher = a_publisher()
-    heard: list[str] = []
+    calls: list[str] = []
 
     def once(_: object) -> None:
-        heard.append("once")
+        calls.append("once")
         end()
 
     end = publisher.subscribe(once)
-    publisher.subscribe(lambda _: heard.append("always"))
+    publisher.subscribe(lambda _: calls.append("always"))
     publisher.publish("main", a_record(1))
     publisher.publish("main", a_record(2))
-    assert heard == ["once", "always", "always"]
+    assert calls == ["once", "always", "always"]

@@ -1,4 +1,4 @@
-"""When snapshots are taken, and that one at a time is."""
+"""Scheduling of snapshots, one at a time."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ SCHEDULE = SnapshotSchedule(events=100, events_when_idle=10, idle_ms=5_000)
 
 
 class SavingJournal(MemoryJournal):
-    """Remembers what it was given to save, and finishes when the test says so."""
+    """Records the workspaces saved, and finishes when the test allows it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def a_lane(name: str) -> Lane:
 
 
 class KeepingJournal(MemoryJournal):
-    """Keeps what it was given to save."""
+    """Keeps the snapshots it was given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class KeepingJournal(MemoryJournal):
 
 
 def a_busy_lane() -> Lane:
-    """A lane in which some hundred contacts wait: several pieces of an image."""
+    """Return a workspace with several hundred waiting contacts, whose image takes several slices."""
     lane = a_lane("busy")
     publish(lane)
     for _ in range(700):
@@ -71,14 +71,14 @@ def publish(lane: Lane) -> None:
     do(lane, PublishPolicy(policy=policy))
 
 
-def test_many_events_are_due_and_few_only_after_a_rest() -> None:
+def test_a_workspace_is_due_after_many_events_or_few_when_idle() -> None:
     assert SCHEDULE.is_due(events=100, idle_ms=0)
     assert not SCHEDULE.is_due(events=99, idle_ms=4_999)
     assert SCHEDULE.is_due(events=10, idle_ms=5_000)
     assert not SCHEDULE.is_due(events=9, idle_ms=10**9)
 
 
-async def test_one_is_taken_after_the_other() -> None:
+async def test_snapshots_are_taken_one_at_a_time() -> None:
     journal, lanes = SavingJournal(), [a_lane("a"), a_lane("b")]
     snapshots = Snapshotting(journal, SCHEDULE)
     for lane in lanes:
@@ -95,7 +95,7 @@ async def test_one_is_taken_after_the_other() -> None:
     assert journal.saved == ["a", "b"]
 
 
-async def test_a_workspace_at_rest_gets_one_when_it_has_moved_enough() -> None:
+async def test_an_idle_workspace_gets_a_snapshot_after_enough_events() -> None:
     journal, lanes = SavingJournal(), [a_lane("little"), a_lane("enough")]
     journal.may_finish.set()
     snapshots = Snapshotting(journal, SCHEDULE)
@@ -104,14 +104,14 @@ async def test_a_workspace_at_rest_gets_one_when_it_has_moved_enough() -> None:
     snapshots.note(lanes[1], events=10, at_ms=11_000)
     snapshots.proceed(lanes, now_ms=15_000)
     assert journal.saved == []
-    # Workspaces are looked at every five seconds, not with every batch.
+    # Workspaces are checked every five seconds, not with every batch.
     snapshots.proceed(lanes, now_ms=20_000)
     await asyncio.sleep(0)
     assert journal.saved == ["enough"]
     assert [lane.events_since_snapshot for lane in lanes] == [9, 0]
 
 
-async def test_a_snapshot_in_pieces_is_the_state_that_it_was_begun_with(
+async def test_an_incremental_snapshot_is_the_state_at_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
@@ -128,7 +128,7 @@ async def test_a_snapshot_in_pieces_is_the_state_that_it_was_begun_with(
     assert lane.engine.seq > seq, "nothing happened meanwhile"
 
 
-async def test_an_image_that_an_event_has_ended_is_begun_anew(
+async def test_an_interrupted_image_is_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
@@ -139,7 +139,7 @@ async def test_an_image_that_an_event_has_ended_is_begun_anew(
     snapshots.note(lane, events=10_000, at_ms=1_000)
     snapshots.want(lane, asked)
     while not (asked.done() and journal.kept):
-        # A policy a turn: in pieces it would never be whole.
+        # A new policy in every iteration: made incrementally the image would never complete.
         snapshots.proceed([lane], now_ms=1_000)
         publish(lane)
         await asyncio.sleep(0)
@@ -148,7 +148,7 @@ async def test_an_image_that_an_event_has_ended_is_begun_anew(
     assert lane.events_since_snapshot == 0
 
 
-async def test_nobody_waits_for_an_image_that_will_not_come() -> None:
+async def test_cancelling_fails_requested_images() -> None:
     lane = a_busy_lane()
     snapshots = Snapshotting(KeepingJournal(), SCHEDULE)
     asked: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
@@ -158,7 +158,7 @@ async def test_nobody_waits_for_an_image_that_will_not_come() -> None:
         await asked
 
 
-def test_a_large_state_gets_one_less_often() -> None:
+def test_a_large_state_gets_snapshots_less_often() -> None:
     assert not SCHEDULE.is_due(events=999, idle_ms=0, records=1_000)
     assert SCHEDULE.is_due(events=1_000, idle_ms=0, records=1_000)
     assert SCHEDULE.is_due(events=100, idle_ms=5_000, records=1_000)

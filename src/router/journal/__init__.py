@@ -1,1 +1,1 @@
-"""The memory of the house: records of events, durable before anybody hears of them."""
+"""The event log: records of events, made durable before any of their effects leaves the process."""

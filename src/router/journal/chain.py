@@ -1,6 +1,6 @@
-"""A walk along a workspace's records that holds each one to the one before.
+"""Verification of the hash chain over the records of one workspace.
 
-Keepers feed it what they find, in order; it gives back records or raises ``JournalCorrupt`` with workspace and seq.
+A backend passes the stored rows in order; the verifier returns records, or raises ``JournalCorrupt`` naming workspace and seq.
 """
 
 from router.journal.codec import Damaged, Envelope, decode_record, genesis, unseal
@@ -10,21 +10,24 @@ from router.model.ids import WorkspaceId
 
 
 class ChainWalk:
-    """The state of one walk: the number that must come next, and the chain so far."""
+    """Verify consecutive rows of one workspace: sequence numbers without a gap, and an unbroken hash chain."""
 
     def __init__(self, workspace: WorkspaceId, *, next_seq: int, chain: bytes | None) -> None:
-        """Without ``chain`` the first record's own word is taken for what came before it: the walk's end must be checked."""
+        """Start before the event ``next_seq``, after the chain value ``chain``.
+
+        Without ``chain`` the first record's own previous value is trusted, so the caller must verify the end with ``check_end``.
+        """
         self._workspace = workspace
         self.next_seq = next_seq
         self.chain = chain
 
     @classmethod
     def from_start(cls, workspace: WorkspaceId) -> "ChainWalk":
-        """A walk from a workspace's first record on."""
+        """Return a verifier for a workspace from its first record on."""
         return cls(workspace, next_seq=1, chain=genesis(workspace))
 
     def step(self, key: object, data: object) -> Envelope:
-        """The next row: its key in the keeper and its bytes."""
+        """Check the next row, given its storage key and its bytes, and return its envelope. Raises JournalCorrupt."""
         try:
             envelope = unseal(data)
         except Damaged as error:
@@ -40,7 +43,7 @@ class ChainWalk:
         return envelope
 
     def read(self, key: object, data: object) -> Record:
-        """Like ``step``, with the record decoded."""
+        """Check the next row like ``verify`` and return the decoded record."""
         seq = self.next_seq
         try:
             return decode_record(self.step(key, data))
@@ -48,17 +51,17 @@ class ChainWalk:
             raise corrupt_at(self._workspace, seq, str(error)) from error
 
     def end(self, *, last_seq: int, chain: bytes) -> None:
-        """The walk must have come out here."""
+        """Check that the verified rows end at this sequence number and chain value. Raises JournalCorrupt."""
         if self.next_seq != last_seq + 1:
             raise self.corrupt("the newest records are missing")
         if self.chain is not None and self.chain != chain:
             raise self.corrupt("the chain is broken")
 
     def corrupt(self, reason: str) -> JournalCorrupt:
-        """The fault to raise for the record that should be here."""
+        """Return the error to raise for the record expected next."""
         return corrupt_at(self._workspace, self.next_seq, reason)
 
 
 def corrupt_at(workspace: WorkspaceId, seq: int, reason: str) -> JournalCorrupt:
-    """A JournalCorrupt that names the place."""
+    """Return a JournalCorrupt that names the workspace and the sequence number."""
     return JournalCorrupt(f"workspace {workspace}, seq {seq}: {reason}")

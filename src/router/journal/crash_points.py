@@ -1,8 +1,8 @@
-"""Named places where a test may end the process as ``kill -9`` would.
+"""Crash points: named places in the commit path where a test can kill the process with SIGKILL.
 
-``CRASH_AT=after_commit`` ends it at the first pass of that place, ``CRASH_AT=after_commit:7`` at the seventh. The variable
-is read once, when a module asks for its points; where it is not set, a point is ``None`` and costs one comparison.
-It decides nothing else: a point that does not kill does nothing.
+``CRASH_AT=after_commit`` kills the process the first time it reaches that point, ``CRASH_AT=after_commit:7`` the seventh time.
+The environment variable is read once, when a module requests its crash points. Where it is not set a crash point is ``None``,
+which costs one comparison at the call site.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from router.model.errors import SettingsInvalid
 
-# In the order in which a batch passes them.
+# In the order in which a batch reaches them.
 POINTS: Final = (
     "before_decide",
     "after_decide",
@@ -27,23 +27,26 @@ CrashPoint: TypeAlias = Callable[[], None] | None
 
 
 def crash_point(name: str, environ: Mapping[str, str] = os.environ) -> CrashPoint:
-    """What to call at that place; none where no crash was asked for there. Raises SettingsInvalid for an unknown place."""
+    """Return the function to call at a crash point, or None where no crash is configured there.
+
+    Raises SettingsInvalid where CRASH_AT names an unknown point.
+    """
     assert name in POINTS
     place, _, passes = environ.get("CRASH_AT", "").partition(":")
     if place and place not in POINTS:
-        raise SettingsInvalid(f"CRASH_AT knows {', '.join(POINTS)}")
+        raise SettingsInvalid(f"CRASH_AT: unknown crash point; use one of {', '.join(POINTS)}")
     if passes and not (passes.isascii() and passes.isdigit() and int(passes) >= 1):
-        raise SettingsInvalid("CRASH_AT: the number of passes is 1 or more")
+        raise SettingsInvalid("CRASH_AT: the number of passes must be 1 or more")
     return _killer(int(passes or 1)) if place == name else None
 
 
 def _killer(passes: int) -> Callable[[], None]:
     left = passes
 
-    def pass_by() -> None:
+    def count_down() -> None:
         nonlocal left
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return pass_by
+    return count_down

@@ -1,4 +1,4 @@
-"""The journal's files: where they lie, who may read them, and the ballast that keeps room for an orderly stop."""
+"""The files of a journal: paths, permissions, and the disk space reserved for a clean shutdown."""
 
 import os
 import stat
@@ -14,39 +14,41 @@ DIRECTORY_MODE: Final = 0o700
 
 
 class JournalPaths(Struct, frozen=True):
-    """The files of one journal. All of them together are the journal: a copy of one alone is not a copy."""
+    """The paths of one journal. All files together form the journal: a copy of the database alone is incomplete."""
 
     database: Path
 
     @property
     def wal(self) -> Path:
-        """SQLite's write-ahead log."""
+        """Return the path of the write-ahead log of SQLite."""
         return self.database.with_name(self.database.name + "-wal")
 
     @property
     def high_water(self) -> Path:
-        """The high-water mark, which also carries the lock."""
+        """Return the path of the high-water mark, which also holds the lock."""
         return self.database.with_name(self.database.name + ".hwm")
 
     @property
     def ballast(self) -> Path:
-        """Room held back for an orderly stop on a full disk."""
+        """Return the path of the file that reserves disk space for a clean shutdown on a full disk."""
         return self.database.with_name(self.database.name + ".ballast")
 
 
 def prepare_directory(directory: Path) -> None:
-    """Make the directory, for its owner alone, where it is missing. An existing one keeps its mode."""
+    """Create the directory with mode 0700 where it is missing; an existing one keeps its mode."""
     if directory.is_dir():
         return
     try:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True)
         fsync_directory(directory.parent)
     except OSError as error:
-        raise JournalUnavailable(f"{directory}: cannot be made ({error.strerror})") from error
+        raise JournalUnavailable(
+            f"{directory}: the directory cannot be created ({error.strerror})"
+        ) from error
 
 
 def refuse_odd_file(path: Path) -> bool:
-    """True where the file exists. Raises JournalUnavailable for a link, a directory or anything else that is no plain file."""
+    """Return whether the file exists. Raises JournalUnavailable for a symbolic link, a directory or a file without access."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -54,26 +56,26 @@ def refuse_odd_file(path: Path) -> bool:
     except OSError as error:
         raise JournalUnavailable(f"{path}: cannot be read ({error.strerror})") from error
     if not stat.S_ISREG(mode):
-        raise JournalUnavailable(f"{path}: is not a plain file")
+        raise JournalUnavailable(f"{path}: is not a regular file")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise JournalUnavailable(f"{path}: may not be read and written by this user")
+        raise JournalUnavailable(f"{path}: this user has no permission to read and write the file")
     return True
 
 
 def create_private(path: Path) -> None:
-    """An empty file for its owner alone, before SQLite would make one for everybody."""
+    """Create an empty file with mode 0600, before SQLite would create one with the process's umask."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE))
     fsync_directory(path.parent)
 
 
 def make_private(path: Path) -> None:
-    """Take a file away from group and others."""
+    """Remove the permissions of group and others from a file."""
     if stat.S_IMODE(path.lstat().st_mode) & 0o077:
         path.chmod(FILE_MODE)
 
 
 def fsync_directory(directory: Path) -> None:
-    """Make the names in a directory durable: a file is not there after a power loss while its name is not."""
+    """Force the entries of a directory to disk: without them a new file is lost in a power failure."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -82,7 +84,7 @@ def fsync_directory(directory: Path) -> None:
 
 
 def file_size(path: Path) -> int:
-    """The size in bytes; 0 where there is no such file. Opens nothing."""
+    """Return the size in bytes, 0 for a missing file, without opening the file."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -90,7 +92,7 @@ def file_size(path: Path) -> int:
 
 
 def hold_ballast(path: Path, size: int) -> None:
-    """Take ``size`` bytes of real disk space. Raises JournalUnavailable where the disk has not that much left."""
+    """Allocate ``size`` bytes of disk space in a file. Raises JournalUnavailable where the disk has less space left."""
     if size <= 0 or (path.exists() and path.lstat().st_size == size):
         return
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
@@ -101,12 +103,12 @@ def hold_ballast(path: Path, size: int) -> None:
     except OSError as error:
         path.unlink()
         raise JournalUnavailable(
-            f"{path.parent}: the disk is full, the {size:,} bytes kept for an orderly stop do not fit"
+            f"{path.parent}: the disk is full; {size:,} bytes must be free, reserved for a clean shutdown"
         ) from error
     finally:
         os.close(descriptor)
 
 
 def drop_ballast(path: Path) -> None:
-    """Give the room back."""
+    """Free the reserved disk space."""
     path.unlink(missing_ok=True)

@@ -1,12 +1,13 @@
-"""The high-water mark: a small file beside the journal that knows how far the journal has come.
+"""The high-water mark: a small file beside the journal that records the newest commit.
 
-A chain of records cannot see that its own end is missing: a bit flipped in SQLite's write-ahead log, a deleted ``-wal`` or
-a restored older copy open without any error, only shorter. So the number and the chain of the newest commit also stand
-here. Two slots, each in a disk block of its own, are written in turn, so that a torn write leaves the other; the highest
-whole slot counts. A slot is written only after its commit is durable, so the mark is never ahead of the journal.
+A hash chain cannot detect that its own end is missing: with a bit flipped in the write-ahead log of SQLite, a deleted
+``-wal`` file or a restored older copy, the database opens without an error, only shorter. The number and the chain value of
+the newest commit are therefore also stored in this file. Two slots, each in its own disk block, are written alternately, so
+that a torn write leaves the other slot intact; the intact slot with the higher number is valid. A slot is written only after
+its commit is durable, so the mark is never ahead of the journal.
 
-The file also carries the lock that keeps a second process out (``flock``): unlike the locks that SQLite itself takes, it
-does not go when another part of the process closes the same file.
+The file also holds the lock (``flock``) that excludes a second process. Unlike the POSIX locks that SQLite takes, it is not
+released when another part of the process closes the same file.
 """
 
 import fcntl
@@ -25,31 +26,31 @@ from router.model.errors import JournalCorrupt, JournalLocked, JournalUnavailabl
 _MAGIC: Final = b"CR-HWM\0\1"
 _SLOT: Final = struct.Struct(">8sQ16s")
 _CRC: Final = struct.Struct(">I")
-# Each slot has a block of its own: a torn block never takes both.
+# Each slot has its own disk block: a torn block never damages both.
 _SLOT_BYTES: Final = 4096
 _FILE_BYTES: Final = 2 * _SLOT_BYTES
 
 
 class Mark(Struct, frozen=True, order=True):
-    """The newest commit that is known: its number, and the ledger's chain after it."""
+    """The newest known commit: its number, and the chain value of the commit index after it."""
 
     number: int
     chain: bytes
 
 
 class HighWaterFile:
-    """The open, locked file. Confined to one thread after it was opened."""
+    """The open and locked file. After opening, use it from one thread only."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._map: mmap.mmap | None = None
         self.written = -1
-        """The newest number written; on disk for sure only up to ``synced``."""
+        """Newest commit number written; guaranteed on disk only up to ``synced``."""
         self.synced = -1
 
     @classmethod
     def create(cls, path: Path, mark: Mark) -> None:
-        """A new file with this mark in both slots, whole or not at all. An existing one is left alone."""
+        """Create the file atomically with this mark in both slots; an existing file is left unchanged."""
         scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
         descriptor = os.open(
             scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE
@@ -69,20 +70,20 @@ class HighWaterFile:
 
     @classmethod
     def open_locked(cls, path: Path) -> "HighWaterFile":
-        """Take the lock. Raises JournalLocked where another process, or another part of this one, has it."""
+        """Open the file and take the lock. Raises JournalLocked where any other descriptor holds it."""
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise JournalLocked(f"{path}: another process has this journal") from None
+            raise JournalLocked(f"{path}: another process has opened this journal") from None
         except OSError as error:
             os.close(descriptor)
             raise JournalUnavailable(f"{path}: cannot be locked ({error.strerror})") from error
         return cls(descriptor)
 
     def read(self) -> Mark:
-        """The highest whole slot. Raises JournalCorrupt where neither is whole."""
+        """Return the intact mark with the higher number. Raises JournalCorrupt where neither slot is intact."""
         marks = [self._slot(0), self._slot(_SLOT_BYTES)]
         whole = [mark for mark in marks if mark is not None]
         if not whole:
@@ -90,10 +91,10 @@ class HighWaterFile:
         return max(whole)
 
     def write(self, mark: Mark) -> None:
-        """Write the slot whose turn it is. After a crash of the process it is there; after one of the machine, once synced.
+        """Write the mark to the slot of its number. It survives a crash of the process; of the machine only after ``sync``.
 
-        Through a memory map: the kernel has it as surely as after a write, but a write would let go of the interpreter and
-        have to wait for it again, once for every commit.
+        The write uses a memory map: the kernel holds the bytes as reliably as after ``pwrite``, but ``pwrite`` would release
+        the interpreter lock and have to acquire it again for every commit.
         """
         packed = _packed(mark)
         offset = (mark.number & 1) * _SLOT_BYTES
@@ -101,19 +102,19 @@ class HighWaterFile:
         self.written = mark.number
 
     def write_both(self, mark: Mark) -> None:
-        """Begin anew from this mark."""
+        """Write the mark to both slots and sync."""
         for offset in (0, _SLOT_BYTES):
             os.pwrite(self._descriptor, _packed(mark), offset)
         self.written = mark.number
         self.sync()
 
     def sync(self) -> None:
-        """Force what was written to the disk."""
+        """Force the written mark to disk."""
         os.fsync(self._descriptor)
         self.synced = self.written
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Close the file, which releases the lock."""
         if self._map is not None:
             self._map.close()
             self._map = None
@@ -122,7 +123,7 @@ class HighWaterFile:
     @property
     def _open_map(self) -> mmap.mmap:
         if self._map is None:
-            # Both blocks have been written, and so have their place on the disk, before anything goes through the map.
+            # Both blocks were written before, so their disk space is allocated before the map is used.
             self._map = mmap.mmap(self._descriptor, _FILE_BYTES)
         return self._map
 

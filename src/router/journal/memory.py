@@ -1,7 +1,7 @@
-"""The journal without a disk: the same records, envelopes and chains, in the process's memory.
+"""The in-memory journal backend: the same records, envelopes and chains as on disk, without durability.
 
-For tests and for trying things out. What a process that dies would leave behind is a ``MemoryMedium``: give the same one to
-the next ``MemoryJournal`` and it opens as a file would. Nothing of it survives the process.
+For tests and evaluation. The data lives in a ``MemoryStorage`` that plays the part of the file: pass the same one to the next
+``MemoryJournal`` to simulate a restart. Nothing survives the end of the process.
 """
 
 import asyncio
@@ -31,27 +31,27 @@ _SNAPSHOTS_KEPT = 2
 
 
 class MemoryLane(Struct, kw_only=True):
-    """One workspace: sealed records, the keys they stand under, and how far it has come."""
+    """The stored rows and snapshots of one workspace."""
 
     gen: str
     rows: list[tuple[int, bytes]] = []
     snapshots: list[tuple[Snapshot, bytes]] = []
-    """Oldest first, each with the checksum of its bytes."""
+    """Snapshots, oldest first, each with its checksum."""
     last_seq: int = 0
     chain: bytes = b""
 
 
 class MemoryMedium(Struct, kw_only=True):
-    """What outlives a journal that was dropped."""
+    """The stored data, which outlives the journal object."""
 
     format: int = FORMAT
     lanes: dict[WorkspaceId, MemoryLane] = {}
     owner: object | None = None
-    """The journal that has it open."""
+    """The journal that has opened it, which holds the lock."""
 
 
 class MemoryJournal:
-    """A ``Journal`` in memory."""
+    """A ``Journal`` in the memory of the process."""
 
     def __init__(self, medium: MemoryMedium | None = None) -> None:
         self._medium = medium if medium is not None else MemoryMedium()
@@ -59,21 +59,23 @@ class MemoryJournal:
 
     @property
     def medium(self) -> MemoryMedium:
-        """What a later journal may open."""
+        """Return the storage, which a later journal can open."""
         return self._medium
 
     async def open(self) -> Sequence[WorkspaceHistory]:
-        """Take the lock, verify everything since each workspace's newest good snapshot, say what is there."""
+        """Take the lock, verify every record, and return all histories."""
         if self._medium.format > FORMAT:
-            raise JournalTooNew(f"format {self._medium.format}")
+            raise JournalTooNew(
+                f"format {self._medium.format}; this version reads formats 1 to {FORMAT}"
+            )
         if self._medium.owner is not None:
-            raise JournalLocked("another journal has this medium")
+            raise JournalLocked("another journal object has opened this storage")
         histories = [_examined(name, lane) for name, lane in self._medium.lanes.items()]
         self._medium.owner = self
         return histories
 
     async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
-        """Begin the history of a new workspace with a new random generation."""
+        """Start the history of a new workspace under a new random history id."""
         self._refuse_if_unusable()
         assert workspace not in self._medium.lanes
         lane = MemoryLane(gen=secrets.token_hex(16), chain=genesis(workspace))
@@ -83,21 +85,23 @@ class MemoryJournal:
         )
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
-        """The records after ``after_seq``, in order; before the writer starts."""
+        """Iterate over the records after ``after_seq`` in order; for use before the writer runs."""
         self._refuse_if_unusable()
         yield from _records(workspace, self._medium.lanes[workspace], after_seq, None)
 
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
-        """At most ``limit`` records whose last event is after ``after_seq``; while the writer runs."""
+        """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
         self._refuse_if_unusable()
         return list(_records(workspace, self._medium.lanes[workspace], after_seq, max(limit, 0)))
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
-        """Keep the batch."""
+        """Append the whole batch."""
         self._refuse_if_unusable()
         for workspace, record in batch:
             lane = self._medium.lanes[workspace]
-            assert record.first_seq == lane.last_seq + 1 and record.events, "a gap in the numbers"
+            assert record.first_seq == lane.last_seq + 1 and record.events, (
+                "the sequence numbers have a gap"
+            )
             body = encode_body(record)
             data = seal(
                 seq=record.first_seq,
@@ -111,7 +115,7 @@ class MemoryJournal:
             lane.chain = chain_of(lane.chain, body)
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
-        """Keep a snapshot; the one before it is kept too."""
+        """Store a snapshot; the previous one is retained as a fallback."""
         self._refuse_if_unusable()
         kept = self._medium.lanes[workspace].snapshots
         if all(snapshot.seq != old.seq for old, _ in kept):
@@ -119,11 +123,11 @@ class MemoryJournal:
             del kept[:-_SNAPSHOTS_KEPT]
 
     async def tend(self) -> None:
-        """There is nothing to tend."""
+        """Wait until the journal is closed: memory needs no maintenance."""
         await self._closed.wait()
 
     async def close(self) -> None:
-        """Give the lock back. Idempotent."""
+        """Release the lock. Idempotent."""
         self._closed.set()
         if self._medium.owner is self:
             self._medium.owner = None
@@ -159,7 +163,7 @@ def _records(
 ) -> Iterator[Record]:
     if after_seq >= lane.last_seq or limit == 0:
         return
-    # The record that holds an event is the last one that begins at or before it.
+    # The record that contains an event is the last one that starts at or before it.
     first = max(bisect.bisect_right(lane.rows, after_seq + 1, key=lambda row: row[0]) - 1, 0)
     if not lane.rows:
         raise JournalCorrupt(f"workspace {workspace}: the records are missing")

@@ -1,15 +1,17 @@
-"""The journal as the rest of the house sees it: records in, records out, nothing lost.
+"""The ``Journal`` port: the protocol and the records that every storage backend implements.
 
-A **record** is one step of one workspace: the events of one command, durable together or not at all. Its events are
-numbered ``first_seq``, ``first_seq + 1`` and so on; per workspace and generation the numbers run 1, 2, 3… without a gap.
+A **record** holds the events of one command in one workspace; they become durable together or not at all. The events are
+numbered ``first_seq``, ``first_seq + 1`` and so on. Within one workspace and one history (``history_id``) the sequence
+numbers run 1, 2, 3… without a gap.
 
-What every keeper promises (the contract suite holds each to these sentences):
+Every backend guarantees the following; the contract suite (``tests/contracts/journal_contract.py``) checks each sentence:
 
-1. ``append`` returns only when all its records are durable, whole and in order; if it raises, the process must end.
+1. ``append`` returns only when all its records are durable, complete and in order; if it raises, the process must end.
 2. A record that was appended is read back byte for byte, after any restart.
-3. A record that is missing, torn or altered is detected at ``open``: ``JournalCorrupt``, never a shorter history.
-4. Only one process has a journal: the second one gets ``JournalLocked`` and changes nothing.
-5. A journal of a newer format gets ``JournalTooNew`` and changes nothing.
+3. A record that is missing, torn or altered is detected at ``open`` and raises ``JournalCorrupt``; the history is never
+   silently shorter.
+4. Only one process can open a journal: a second one gets ``JournalLocked`` and changes nothing.
+5. A journal of a newer format raises ``JournalTooNew`` and is left unchanged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,32 +24,32 @@ from router.model.ids import WorkspaceId
 
 
 class Position(Struct, frozen=True, order=True, gc=False):
-    """A place in a workspace's history. ``epoch`` grows with every start of the process; ``seq`` never has a gap."""
+    """A position in the history of a workspace: ``epoch`` grows with every start of the process, ``seq`` has no gaps."""
 
     epoch: int
     seq: int
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One step of a workspace."""
+    """The events of one command in one workspace, durable together or not at all."""
 
     epoch: int
     first_seq: int
     at_ms: int
     actor: str
-    """Who asked: ``agent:ada``, ``gateway:web``, ``supervisor:eve``, ``admin:…`` or ``router`` for timers."""
+    """Issuer of the command: ``agent:ada``, ``gateway:web``, ``supervisor:eve``, ``admin:…``, or ``router`` for timers."""
     cause: str
-    """The tag of the command."""
+    """Tag of the command."""
     events: tuple[Event, ...]
 
     @property
     def last_seq(self) -> int:
-        """The number of its last event."""
+        """Return the sequence number of the last event."""
         return self.first_seq + len(self.events) - 1
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """The engine's state (and the meters') after the event ``seq``, as bytes that only their makers read."""
+    """The state of the engine and of the statistics after the event ``seq``, as bytes opaque to the journal."""
 
     seq: int
     at_ms: int
@@ -56,7 +58,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class WorkspaceHistory(Struct, frozen=True, kw_only=True):
-    """What ``open`` found for one workspace."""
+    """The state of one workspace as found by ``Journal.open``."""
 
     workspace: WorkspaceId
     gen: str
@@ -65,39 +67,48 @@ class WorkspaceHistory(Struct, frozen=True, kw_only=True):
 
 
 class Journal(Protocol):
-    """A keeper of journals: one a process, for all its workspaces. Not thread-safe; called from one event loop."""
+    """A storage backend of the event log, one per process for all workspaces.
+
+    Not thread-safe: call it from one event loop only.
+    """
 
     async def open(self) -> Sequence[WorkspaceHistory]:
-        """Take the lock, verify everything since each workspace's newest good snapshot, say what is there."""
+        """Take the lock, verify every record since the newest intact snapshot, and return all histories.
+
+        Raises JournalLocked, JournalTooNew, JournalCorrupt or JournalUnavailable.
+        """
         ...
 
     async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
-        """Begin the history of a new workspace with a new random generation."""
+        """Start the history of a new workspace under a new random history id."""
         ...
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
-        """The records after ``after_seq``, in order; before the writer starts (blocking)."""
+        """Iterate over the records after ``after_seq`` in order.
+
+        Blocks on the storage: only for use before the writer runs.
+        """
         ...
 
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
-        """At most ``limit`` records whose last event is after ``after_seq``; while the writer runs."""
+        """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
         ...
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
-        """Make the batch durable, all of it in one commit."""
+        """Make the whole batch durable in one commit."""
         ...
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
-        """Keep a snapshot; the one before it is kept too."""
+        """Store a snapshot; the previous one is retained as a fallback."""
         ...
 
     async def tend(self) -> None:
-        """Housekeeping until the journal is closed. The writer runs it beside the corridor.
+        """Run periodic maintenance until the journal is closed; the writer runs this as a task.
 
-        Raises JournalUnavailable when the medium fails, also where nothing is being appended.
+        Raises JournalUnavailable when the storage fails, even while nothing is being appended.
         """
         ...
 
     async def close(self) -> None:
-        """Orderly end: everything on disk, lock given back. Idempotent."""
+        """Flush everything to disk and release the lock. Idempotent."""
         ...

@@ -1,13 +1,13 @@
-"""What stands in the SQLite file: tables, settings, and the numbers by which the file is known.
+"""The schema of the SQLite file: tables, pragmas, file identification, and the SQL statements.
 
-One table holds the records of all workspaces, keyed by (workspace number, seq of the first event). Workspace number 0 is
-the **ledger**: one row a commit, with the commit's number for a key. Its body is the exclusive-or of all workspaces'
-tokens (``Lane.token``), so the newest row vouches for the end of every workspace, and its own chain, held against the
-high-water mark, for the end of the ledger. Rows older than the mark are pruned.
+One table holds the records of all workspaces, keyed by (workspace number, seq of the first event). Workspace number 0 is the
+**commit index**: one row per commit, keyed by the number of the commit. The body of its newest row, the exclusive-or of the
+digests of all workspaces (``WorkspaceTail.digest``), authenticates the end of every workspace; its own chain, compared with the
+high-water mark, authenticates the end of the commit index. Rows older than the mark are pruned.
 
-A commit is therefore one ``INSERT`` of all rows. That matters: the ``sqlite3`` module lets go of the interpreter at every
-statement and has to wait for it again, up to 5 ms each time while the event loop is busy. 100 single inserts took 425 ms
-beside a busy loop, one insert of 100 rows 6 ms.
+A commit is therefore one ``INSERT`` of all rows. That matters: the ``sqlite3`` module releases the interpreter lock at every
+statement and has to acquire it again, which takes up to 5 ms while the event loop is busy. Measured beside a busy loop, 100
+single inserts took 425 ms, one insert of 100 rows 6 ms.
 """
 
 from typing import Final
@@ -26,30 +26,30 @@ TABLES: Final = (
     " data BLOB NOT NULL, PRIMARY KEY (workspace, seq, part)) STRICT",
 )
 
-# Set on every connection, in this order, and read back. The first two before anything is read: with the exclusive lock
-# SQLite keeps the log's index in its own memory, writes no -shm file, and lets nobody else in.
+# Set on every connection in this order and read back. The first two come before anything is read: with the exclusive lock
+# SQLite keeps the index of the write-ahead log in process memory, writes no -shm file, and excludes every other connection.
 PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
     ("locking_mode", "EXCLUSIVE", "exclusive"),
     ("journal_mode", "WAL", "wal"),
-    # One fdatasync a commit. NORMAL makes none and loses acknowledged commits at a power loss.
+    # One fdatasync per commit. NORMAL makes none and loses acknowledged commits in a power failure.
     ("synchronous", "FULL", 2),
-    # Checkpoints are our own, between commits and when idle.
+    # Checkpoints are run by SqliteJournal, between commits and when idle.
     ("wal_autocheckpoint", "0", 0),
-    # Deleted rows are overwritten, not just forgotten.
+    # Deleted rows are overwritten with zeros.
     ("secure_delete", "ON", 1),
-    # A memory map turns an I/O error into a signal that kills the process without a word.
+    # With a memory map an I/O error is a signal that kills the process without a message.
     ("mmap_size", "0", 0),
     ("trusted_schema", "OFF", 0),
     ("cell_size_check", "ON", 1),
     ("temp_store", "MEMORY", 2),
 )
 
-# Rows in one INSERT; SQLite allows 32,766 parameters, and each length is a prepared statement of its own.
+# Rows in one INSERT. SQLite allows 32,766 parameters; each number of rows is a separate prepared statement.
 ROWS_PER_INSERT: Final = 512
 
 
 def insert_records(rows: int) -> str:
-    """The statement that inserts so many records."""
+    """Return the SQL statement that inserts this number of records."""
     return "INSERT INTO record VALUES " + ",".join(("(?,?,?)",) * rows)
 
 
@@ -57,7 +57,7 @@ SELECT_WORKSPACES: Final = "SELECT number, name, gen FROM workspace ORDER BY num
 SELECT_NEWEST: Final = (
     "SELECT first_seq, envelope FROM record WHERE workspace = ? ORDER BY first_seq DESC LIMIT 1"
 )
-# The record that holds an event is the last one that begins at or before it.
+# The record that contains an event is the last one that starts at or before it.
 SELECT_HOLDING: Final = (
     "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq <= ?"
     " ORDER BY first_seq DESC LIMIT 1"

@@ -1,8 +1,9 @@
-"""What becomes of a batch before the disk sees it: envelopes, chains, and the ledger's row.
+"""Preparation of a commit: the envelopes and chain values of its records, and its row of the commit index.
 
-This runs on the event loop's thread, when the commit is handed over. On the journal's thread it would fight the loop for
-the interpreter, for every record anew; there only the disk's own work is left. Commits are carried out in the order in which
-they were sealed, so the ends of the workspaces here are ahead of the disk by what is under way, and by no more.
+This runs on the event loop, immediately before the commit is passed to the journal thread. On the journal thread the encoding
+would compete with the event loop for the interpreter lock at every record, so only the disk I/O runs there. Commits are
+executed in the order in which they were prepared, so the workspace tails held here are ahead of the disk by the commits in
+progress, and by no more.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,14 @@ from router.journal.ledger import Lane, Ledger
 from router.journal.port import Record
 from router.model.ids import WorkspaceId
 
-# Of one commit, beside its records: the ends of two B-trees and what their balance touches. Measured: 4 pages for one record,
-# 29 for a hundred.
+# Write-ahead log bytes of one commit besides its records: the last pages of two B-trees and the pages that rebalancing touches.
+# Measured: 4 pages for one record, 29 for a hundred.
 _COMMIT_WAL_BYTES: Final = 4 * 4120
 _RECORD_WAL_SHARE: Final = 1.5
 
 
 class End(Struct, frozen=True, gc=False):
-    """Where a workspace ends after a commit."""
+    """The end of one workspace after a commit."""
 
     workspace: WorkspaceId
     last_seq: int
@@ -31,33 +32,33 @@ class End(Struct, frozen=True, gc=False):
 
 
 class Commit(Struct, frozen=True):
-    """All that one transaction writes."""
+    """Everything that one transaction writes."""
 
     values: list[int | bytes]
-    """Workspace, key, envelope; workspace, key, envelope; …; the ledger's row last."""
+    """Flat row values: workspace, key, envelope; workspace, key, envelope; …; the row of the commit index last."""
     mark: Mark
-    """What the high-water file says once it is durable."""
+    """High-water mark to write once the commit is durable."""
     ends: list[End]
     wal_bytes: int
-    """About what it adds to the write-ahead log."""
+    """Estimated growth of the write-ahead log in bytes."""
 
 
 class Sealer:
-    """The ends of all workspaces and of the ledger, as sealed."""
+    """Build commits, tracking the tails of all workspaces and the commit index as of the newest prepared commit."""
 
     def __init__(self, ledger: Ledger, lanes: dict[WorkspaceId, Lane]) -> None:
         self._ledger = ledger
         self._lanes = lanes
 
     def seal_batch(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> Commit:
-        """One commit of all these records; the numbers must go on where they ended."""
+        """Return one commit of all these records, whose sequence numbers must continue without a gap."""
         values: list[int | bytes] = []
         moved: dict[int, Lane] = {}
         size = 0
         for workspace, record in batch:
             lane = self._lanes[workspace]
             first_seq, count, previous = record.first_seq, len(record.events), lane.chain
-            assert first_seq == lane.last_seq + 1 and count, "a gap in the numbers"
+            assert first_seq == lane.last_seq + 1 and count, "the sequence numbers have a gap"
             body = encode_body(record)
             size += len(body)
             envelope = seal(
@@ -68,7 +69,7 @@ class Sealer:
             lane.chain = chain_of(previous, body)
             moved[lane.number] = lane
         for lane in moved.values():
-            # The old token out, the new one in: the ledger's sum costs nothing for workspaces that did not move.
+            # Exchange the old digest for the new one: workspaces without new records need no work.
             self._ledger.tokens ^= lane.token
             lane.token = lane.fresh_token()
             self._ledger.tokens ^= lane.token
@@ -81,7 +82,7 @@ class Sealer:
         )
 
     def begin_lane(self, workspace: WorkspaceId, gen: str) -> tuple[Lane, Commit]:
-        """A new workspace, and the commit that says so."""
+        """Add a workspace and return its tail and the commit that records it."""
         assert workspace not in self._lanes
         number = max((lane.number for lane in self._lanes.values()), default=0) + 1
         lane = self._lanes[workspace] = Lane.empty(number, workspace, gen)

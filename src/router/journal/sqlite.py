@@ -1,8 +1,9 @@
-"""The journal on disk: SQLite, one connection, one thread.
+"""The SQLite journal backend: one database file, one connection, one thread.
 
-The event loop hands jobs to the thread and never waits for the disk itself. What each setting is for and what is promised:
-``docs/journal.md``. The parts: ``schema`` (tables, settings), ``ledger`` and ``highwater`` (how a missing end is seen),
-``sqlite_recovery`` (opening), ``sqlite_file`` (everything that the thread does).
+The event loop submits jobs to the journal thread and never blocks on the disk. The guarantees and the reason for each pragma
+are described in ``docs/journal.md``. The parts of the backend: ``connection`` (schema, pragmas, error translation),
+``commit_index`` and ``highwater`` (detection of a missing end), ``recovery`` (opening and verification), ``snapshots``, and
+``file`` (everything that runs on the thread).
 """
 
 import asyncio
@@ -27,12 +28,12 @@ __all__ = ["SqliteJournal", "HistoryLoss"]
 T = TypeVar("T")
 
 _REPLAY_PAGE_RECORDS: Final = 512
-# A read shares the thread with the commits: long ones go in pieces.
+# Reads share the thread with the commits, so a long read is split into chunks.
 _READ_PIECE_RECORDS: Final = 256
 
 
 class SqliteJournal:
-    """A ``Journal`` in one SQLite file (and its ``-wal``, ``.hwm`` and ``.ballast`` beside it)."""
+    """A ``Journal`` in one SQLite file, with its ``-wal``, ``.hwm`` and ``.reserved`` files beside it."""
 
     def __init__(
         self,
@@ -44,10 +45,11 @@ class SqliteJournal:
         checkpoint_idle_ms: int = 1_000,
         ballast_bytes: int = 64 << 20,
     ) -> None:
-        """``high_water_sync`` forces the mark to the disk with every commit instead of every ``high_water_interval_ms``.
+        """Configure the journal without opening it.
 
-        ``checkpoint_bytes_max``: the size of the write-ahead log at which it is moved into the main file; it also is after
-        ``checkpoint_idle_ms`` without a commit. ``ballast_bytes``: disk space held back for an orderly stop; 0 for none.
+        ``high_water_sync`` forces the high-water mark to disk at every commit instead of every ``high_water_interval_ms``.
+        A checkpoint runs when the write-ahead log exceeds ``checkpoint_bytes_max`` bytes, or after ``checkpoint_idle_ms``
+        without a commit. ``reserved_bytes`` of disk space are kept for a clean shutdown on a full disk; 0 disables this.
         """
         self._paths = JournalPaths(path.absolute())
         self._high_water_interval_ms = high_water_interval_ms
@@ -63,24 +65,25 @@ class SqliteJournal:
 
     @property
     def path(self) -> Path:
-        """The database file."""
+        """Return the path of the database file."""
         return self._paths.database
 
     @property
     def synchronous(self) -> str:
-        """How a commit is made durable; asserted at ``open``, for the metrics page."""
+        """Return the durability mode of commits, as verified by ``open``, for the metrics."""
         return "full"
 
     async def open(self) -> Sequence[WorkspaceHistory]:
-        """Take the lock, verify everything since each workspace's newest good snapshot, say what is there."""
+        """Take the lock, verify every record since the newest intact snapshot, and return all histories."""
         histories = await self._first_job(self._file.open)
         self._sealer = self._file.new_sealer()
         return histories
 
     async def accept_history_loss(self) -> list[HistoryLoss]:
-        """Instead of ``open``, on an operator's word: keep what is sound, begin a new generation everywhere, and close.
+        """Repair a damaged journal at the operator's request: keep the intact records of each workspace under a new history id.
 
-        A journal of which not even the tables can be read stays ``JournalCorrupt``: that takes a backup.
+        Call this instead of ``open``; it closes the journal. Raises JournalCorrupt where the tables themselves cannot be
+        read: then only a backup helps.
         """
         try:
             return await self._first_job(self._file.accept_history_loss)
@@ -88,39 +91,44 @@ class SqliteJournal:
             self._end_thread()
 
     async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
-        """Begin the history of a new workspace with a new random generation."""
+        """Start the history of a new workspace under a new random history id."""
         lane, commit = self._open_sealer.begin_lane(workspace, new_generation())
-        # The sealer's lane runs ahead of the disk; the file gets one of its own.
+        # The tail of the commit builder runs ahead of the disk, so the file gets its own copy.
         await self._job(partial(self._file.begin_lane, copy(lane), commit))
         return WorkspaceHistory(
             workspace=workspace, gen=lane.gen, last=Position(0, 0), snapshot=None
         )
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
-        """The records after ``after_seq``, in order; before the writer starts (blocking)."""
+        """Iterate over the records after ``after_seq`` in order.
+
+        Blocks on the disk: only for use before the writer runs.
+        """
         while True:
-            page = self._running.wait_for(
+            chunk = self._running.wait_for(
                 partial(self._file.read, workspace, after_seq, _REPLAY_PAGE_RECORDS)
             )
-            yield from page
-            if len(page) < _REPLAY_PAGE_RECORDS:
+            yield from chunk
+            if len(chunk) < _REPLAY_PAGE_RECORDS:
                 return
-            after_seq = page[-1].last_seq
+            after_seq = chunk[-1].last_seq
 
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
-        """At most ``limit`` records whose last event is after ``after_seq``; while the writer runs."""
+        """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
         records: list[Record] = []
         while len(records) < limit:
-            piece = min(_READ_PIECE_RECORDS, limit - len(records))
-            page = await self._running.call(partial(self._file.read, workspace, after_seq, piece))
-            records += page
-            if len(page) < piece:
+            chunk_limit = min(_READ_PIECE_RECORDS, limit - len(records))
+            chunk = await self._running.call(
+                partial(self._file.read, workspace, after_seq, chunk_limit)
+            )
+            records += chunk
+            if len(chunk) < chunk_limit:
                 break
-            after_seq = page[-1].last_seq
+            after_seq = chunk[-1].last_seq
         return records
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
-        """Make the batch durable, all of it in one commit."""
+        """Make the whole batch durable in one commit."""
         if not batch:
             return
         thread = self._running
@@ -132,12 +140,12 @@ class SqliteJournal:
 
     def _checkpoint_if_due(self) -> None:
         if self._file.wal_bytes >= self._checkpoint_bytes_max:
-            # Not awaited: what was appended is durable and its answers may go. The next batch waits behind the checkpoint,
-            # and finds the journal failed if that failed.
+            # Not awaited: the batch is durable, so its replies can be sent. The next batch queues behind the checkpoint, and
+            # raises if the checkpoint failed.
             self._running.post(partial(self._file.guarded, self._file.checkpoint))
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
-        """Keep a snapshot; the one before it is kept too. Records may be appended meanwhile."""
+        """Store a snapshot; the previous one is retained. Records can be appended meanwhile."""
         file = self._file
         if await self._job(lambda: file.has_snapshot(workspace, snapshot.seq)):
             return
@@ -147,7 +155,10 @@ class SqliteJournal:
         await self._job(lambda: file.finish_snapshot(workspace, snapshot))
 
     async def tend(self) -> None:
-        """Sync the high-water mark, checkpoint when idle, and raise when the journal has failed; until it is closed."""
+        """Sync the high-water mark and checkpoint when idle, until the journal is closed.
+
+        Raises JournalUnavailable once a job on the journal thread has failed.
+        """
         idle_ms = 0
         seen = self._commits
         while not self._closed.is_set():
@@ -166,7 +177,7 @@ class SqliteJournal:
                 continue
 
     async def close(self) -> None:
-        """Orderly end: everything on disk, lock given back. Idempotent."""
+        """Flush everything to disk and release the lock. Idempotent."""
         self._closed.set()
         if self._thread is None:
             return
@@ -176,7 +187,7 @@ class SqliteJournal:
             self._end_thread()
 
     async def _first_job(self, job: Callable[[], T]) -> T:
-        assert self._thread is None, "a journal is opened once"
+        assert self._thread is None, "a journal object can be opened only once"
         self._thread = JournalThread()
         return await self._thread.call(job)
 

@@ -1,7 +1,7 @@
-"""The one connection: opened, locked, set, and its faults translated.
+"""The SQLite connection: opening, locking, pragmas, schema checks, and translation of errors.
 
-Everything here runs on the journal's thread. Nothing else in the process may open and close the database file while the
-connection lives: closing any descriptor of a file drops the locks that SQLite holds on it (POSIX).
+Everything here runs on the journal thread. While the connection is open, no other code of the process may open and close the
+database file: under POSIX, closing any descriptor of a file releases the locks that SQLite holds on it.
 """
 
 import ctypes
@@ -31,11 +31,11 @@ _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class DiskFull(JournalUnavailable):
-    """No room. Unlike after an I/O error the connection is sound: it may be closed in order."""
+    """The disk is full. Unlike after an I/O error the connection remains usable and can be closed cleanly."""
 
 
 def refuse_newer(path: Path) -> None:
-    """Look at the file's header before SQLite does, which would change files. Raises JournalTooNew."""
+    """Check the format in the file header before SQLite opens, and thereby modifies, the file. Raises JournalTooNew."""
     with path.open("rb") as file:
         header = file.read(_SQLITE_HEADER_BYTES)
     if len(header) < _SQLITE_HEADER_BYTES:
@@ -43,11 +43,11 @@ def refuse_newer(path: Path) -> None:
     (application,) = struct.unpack_from(">I", header, _APPLICATION_ID_OFFSET)
     (version,) = struct.unpack_from(">i", header, _USER_VERSION_OFFSET)
     if application == APPLICATION_ID and version > FORMAT:
-        raise JournalTooNew(f"{path}: format {version}; this version knows formats 1 to {FORMAT}")
+        raise JournalTooNew(f"{path}: format {version}; this version reads formats 1 to {FORMAT}")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection with the exclusive lock and every setting in force."""
+    """Open a connection with the exclusive lock and all pragmas verified."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -72,16 +72,16 @@ def _assert_settings(connection: sqlite3.Connection) -> None:
         row = connection.execute(f"PRAGMA {name}").fetchone()
         in_force = row[0] if row is not None else 0
         if in_force != expected:
-            raise JournalUnavailable(f"SQLite does not keep the setting {name}")
+            raise JournalUnavailable(f"SQLite did not apply the pragma {name}")
 
 
 def is_blank(connection: sqlite3.Connection) -> bool:
-    """True where the file has no table yet."""
+    """Return whether the file has no tables yet."""
     return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
-    """Make the tables. The caller has begun a transaction."""
+    """Create the tables, within a transaction of the caller."""
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
     for table in TABLES:
@@ -89,29 +89,35 @@ def lay_out(connection: sqlite3.Connection) -> None:
 
 
 def check_layout(connection: sqlite3.Connection) -> None:
-    """The file is a journal of this format, with exactly our tables. Raises JournalTooNew or JournalCorrupt."""
+    """Check that the file is a journal of this format with exactly the expected tables.
+
+    Raises JournalTooNew or JournalCorrupt.
+    """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise JournalCorrupt("the file is no journal: its application id is another")
+        raise JournalCorrupt("the file is not a journal: the application id differs")
     if version > FORMAT:
-        raise JournalTooNew(f"format {version}; this version knows formats 1 to {FORMAT}")
+        raise JournalTooNew(f"format {version}; this version reads formats 1 to {FORMAT}")
     if version != FORMAT:
-        raise JournalCorrupt(f"format {version} was never written")
+        raise JournalCorrupt(f"format {version} does not exist")
     found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     if sorted(sql for (sql,) in found) != sorted(TABLES):
-        raise JournalCorrupt("the tables are not those of this format")
+        raise JournalCorrupt("the tables differ from those of this format")
 
 
 @contextmanager
 def faults_translated(*, opening: bool = False) -> Iterator[None]:
-    """SQLite's and the operating system's faults become ours."""
+    """Translate errors of SQLite and of the operating system to JournalError and its subclasses.
+
+    While ``opening``, errors that an intact journal cannot cause are reported as JournalCorrupt.
+    """
     try:
         yield
     except sqlite3.Error as error:
         raise _translated(error, opening=opening) from error
     except UnicodeDecodeError as error:
-        # SQLite quotes the damaged table in its message, and the module cannot read that.
+        # SQLite quotes the damaged table in its message, which the sqlite3 module cannot decode.
         raise JournalCorrupt("SQLite cannot read the journal: its tables are damaged") from error
     except OSError as error:
         raise JournalUnavailable(f"the journal's disk failed: {error.strerror}") from error
@@ -121,22 +127,22 @@ def _translated(error: sqlite3.Error, *, opening: bool) -> JournalError:
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary in _LOCKED:
-        return JournalLocked("another process has this journal")
+        return JournalLocked("another process has opened this journal")
     if primary in _CORRUPT:
         return JournalCorrupt(f"SQLite cannot read the journal: {error}")
     if primary == sqlite3.SQLITE_FULL:
-        return DiskFull("the disk of the journal is full: nothing more is acknowledged")
-    # Opening reads only what a sound journal has: a plain error there (a missing table, text that is none) is damage.
+        return DiskFull("the disk of the journal is full; the router stops acknowledging commands")
+    # Opening reads only what an intact journal has, so a generic error there (a missing table, invalid text) means damage.
     if opening and primary in {None, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA}:
         return JournalCorrupt(f"SQLite cannot read the journal: {error}")
     return JournalUnavailable(f"the journal's disk failed: {error}")
 
 
 def abandon(connection: sqlite3.Connection) -> None:
-    """Leave a connection alone for ever, its locks held until the process ends.
+    """Keep a connection open, with its locks, until the process ends.
 
-    After a failed fsync the kernel may have dropped the pages and forgotten the error. Closing would checkpoint, and a
-    second fsync could claim success for what never reached the disk. So the connection is never closed, not even by the
-    garbage collector at the interpreter's end: one reference too many keeps it alive.
+    After a failed fsync the kernel may have dropped the dirty pages and cleared the error. Closing would checkpoint, and a
+    second fsync could report success for data that never reached the disk. An extra reference therefore keeps the connection
+    from ever being closed, even by the garbage collector at interpreter exit.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

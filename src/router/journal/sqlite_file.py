@@ -1,7 +1,9 @@
-"""The journal's file, as its one thread sees it: blocking, in order, nothing shared.
+"""The jobs of the journal thread on the SQLite file: open, commit, read, checkpoint, snapshots, close.
 
-``SqliteJournal`` hands jobs to it. Any fault in a job that writes ends its use (``failed``): after an I/O error SQLite would
-go on and "succeed", with pages that the kernel has already dropped.
+All methods block and run in order on one thread, so no state is shared between threads. ``SqliteJournal`` submits them.
+
+Any error in a job that writes makes the journal unusable (``failure``) until the process has restarted. Retrying is not safe:
+after an I/O error SQLite may continue and report success although the kernel has already dropped the dirty pages.
 """
 
 import secrets
@@ -10,7 +12,6 @@ from collections.abc import Callable
 from copy import copy
 from typing import Final, TypeVar
 
-from router.journal import schema, sqlite_snapshots
 from router.journal.chain import ChainWalk
 from router.journal.codec import CHAIN_BYTES
 from router.journal.crash_points import crash_point
@@ -28,6 +29,14 @@ from router.journal.files import (
 from router.journal.highwater import HighWaterFile, Mark
 from router.journal.ledger import Lane, Ledger
 from router.journal.port import Record, Snapshot, WorkspaceHistory
+from router.journal.schema import (
+    DELETE_LEDGER_BELOW,
+    INSERT_WORKSPACE,
+    ROWS_PER_INSERT,
+    SELECT_FROM,
+    SELECT_HOLDING,
+    insert_records,
+)
 from router.journal.sealing import Commit, Sealer
 from router.journal.sqlite_connection import (
     DiskFull,
@@ -40,14 +49,15 @@ from router.journal.sqlite_connection import (
     refuse_newer,
 )
 from router.journal.sqlite_recovery import HistoryLoss, chain_at, examine, salvage
+from router.journal.sqlite_snapshots import exists, finish, put_part
 from router.model.errors import JournalCorrupt, JournalError, JournalUnavailable
 from router.model.ids import WorkspaceId
 
 T = TypeVar("T")
 
-# The ledger keeps the rows since the last synced mark. Where nobody tends the journal, a commit syncs after so many.
+# The commit index retains the rows since the last synced mark. Without maintenance running, a commit syncs after this many.
 _UNSYNCED_COMMITS_MAX: Final = 4096
-_VALUES_PER_INSERT: Final = 3 * schema.ROWS_PER_INSERT
+_VALUES_PER_INSERT: Final = 3 * ROWS_PER_INSERT
 
 _before_commit = crash_point("before_commit")
 _inside_commit = crash_point("inside_commit")
@@ -55,12 +65,12 @@ _after_commit = crash_point("after_commit")
 
 
 def new_generation() -> str:
-    """A random name for a history: 128 bits, letters and digits."""
+    """Return a new random history id: 128 bits as hexadecimal digits."""
     return secrets.token_hex(16)
 
 
 class JournalFile:
-    """One open journal."""
+    """One journal file, confined to the journal thread."""
 
     def __init__(self, paths: JournalPaths, *, high_water_sync: bool, ballast_bytes: int) -> None:
         self._paths = paths
@@ -69,22 +79,24 @@ class JournalFile:
         self._connection: sqlite3.Connection | None = None
         self._high_water: HighWaterFile | None = None
         self._lanes: dict[WorkspaceId, Lane] = {}
-        """As durable; the sealer has its own, which may be ahead."""
+        """Tails as of the newest durable commit; the commit builder has its own, which may be ahead."""
         self._ledger = Ledger(number=-1, chain=b"", tokens=0)
         self.failed: JournalError | None = None
         self.wal_bytes = 0
-        """About what the write-ahead log holds that is not in the main file yet. Its file is not shortened, so that commits
-        write over what is there already: that is a third cheaper than making a file longer."""
+        """Estimated bytes in the write-ahead log that are not yet in the main file.
+
+        The file of the log is not truncated: overwriting it is a third cheaper than extending it.
+        """
 
     @property
     def unsynced(self) -> bool:
-        """True where the high-water mark has been written further than it has been forced to the disk."""
+        """Return whether the high-water mark has been written but not yet forced to disk."""
         return self._high_water is not None and self._high_water.synced < self._high_water.written
 
     # --- opening and closing ---------------------------------------------------------
 
     def open(self) -> list[WorkspaceHistory]:
-        """Lock, verify, say what is there. Leaves nothing open where it raises."""
+        """Lock and verify the journal and return all histories. Leaves nothing open when it raises."""
         with faults_translated(opening=True):
             try:
                 return self._open()
@@ -105,17 +117,17 @@ class JournalFile:
         self._ledger = found.ledger
         self._lanes = found.lanes
         assert self._high_water is not None
-        # After a crash of the machine the mark may lag behind.
+        # After a crash of the machine the mark may be older than the journal.
         self._high_water.write_both(found.ledger.mark)
         self.wal_bytes = file_size(self._paths.wal)
         return found.histories
 
     def new_sealer(self) -> Sealer:
-        """The one who makes commits for this file, from where it ends; once, after ``open``."""
+        """Return the commit builder of this file, starting at its end; call once, after ``open``."""
         return Sealer(self._ledger, {name: copy(lane) for name, lane in self._lanes.items()})
 
     def _lock(self) -> Mark:
-        """Take the lock; the mark says whether the database must be there."""
+        """Take the lock and return the mark, which tells whether the database must exist."""
         prepare_directory(self._paths.database.parent)
         exists = refuse_odd_file(self._paths.database)
         has_mark = refuse_odd_file(self._paths.high_water)
@@ -130,7 +142,9 @@ class JournalFile:
         self._high_water = HighWaterFile.open_locked(self._paths.high_water)
         mark = self._high_water.read()
         if mark.number > 0 and not exists:
-            raise JournalCorrupt(f"{self._paths.database}: the journal is gone, its mark is not")
+            raise JournalCorrupt(
+                f"{self._paths.database}: the database is missing, but its high-water mark exists"
+            )
         return mark
 
     def _connect(self) -> sqlite3.Connection:
@@ -140,13 +154,13 @@ class JournalFile:
         return self._connection
 
     def _begin(self, connection: sqlite3.Connection) -> Mark:
-        """A new journal. Its mark says commit 0 until the first workspace is created: a crash here may begin again."""
+        """Create a new journal. Its mark names commit 0 until a workspace is added, so an interrupted creation can restart."""
         ledger, row = Ledger.first(secrets.token_bytes(CHAIN_BYTES))
         connection.execute("BEGIN IMMEDIATE")
         lay_out(connection)
-        connection.execute(schema.insert_records(1), row)
+        connection.execute(insert_records(1), row)
         connection.execute("COMMIT")
-        # Into the main file at once: there stands the format, for versions to come to read it before they touch anything.
+        # Checkpoint at once: the main file holds the format, which later versions read before they change anything.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         fsync_directory(self._paths.database.parent)
         assert self._high_water is not None
@@ -154,7 +168,7 @@ class JournalFile:
         return ledger.mark
 
     def accept_history_loss(self) -> list[HistoryLoss]:
-        """Make a journal that does not open usable again, with what is sound of it; leaves it closed."""
+        """Repair a journal that does not open, keeping its intact records, and close it."""
         with faults_translated(opening=True):
             try:
                 return self._accept_history_loss()
@@ -184,7 +198,7 @@ class JournalFile:
         return losses
 
     def close(self) -> None:
-        """Checkpoint, sync the mark, give the lock back; after a fault, leave everything as it is."""
+        """Checkpoint, sync the mark and release the lock; after an I/O error leave the files unchanged."""
         if isinstance(self.failed, DiskFull):
             self._stop_on_full_disk()
         elif self.failed is not None:
@@ -195,7 +209,7 @@ class JournalFile:
                 self._let_go()
 
     def _stop_on_full_disk(self) -> None:
-        """With the ballast gone there is room for what closing has to write."""
+        """Close after freeing the reserved disk space, which closing needs for its writes."""
         drop_ballast(self._paths.ballast)
         if self._connection is not None and self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
@@ -219,7 +233,7 @@ class JournalFile:
     # --- jobs -------------------------------------------------------------------------
 
     def guarded(self, job: Callable[[], T]) -> T:
-        """Carry out a job that writes. Any fault is the last thing this journal does; it is kept in ``failed`` and raised."""
+        """Run a job that writes. Any error is stored in ``failure`` and makes the journal unusable."""
         self.refuse_if_unusable()
         try:
             with faults_translated():
@@ -228,30 +242,30 @@ class JournalFile:
             self.failed = error
             raise
         except BaseException:
-            self.failed = JournalUnavailable("a commit was broken off")
+            self.failed = JournalUnavailable("a commit was interrupted")
             raise
 
     def refuse_if_unusable(self) -> None:
-        """Raises JournalUnavailable before ``open``, after ``close`` and for ever after a fault."""
+        """Raise JournalUnavailable before ``open``, after ``close`` and permanently after an error."""
         if self.failed is not None:
             raise JournalUnavailable(f"the journal has failed before: {self.failed}")
         if self._connection is None:
             raise JournalUnavailable("the journal is not open")
 
     def commit(self, commit: Commit) -> None:
-        """Make it durable: when this returns it is on the disk, and the mark says so."""
+        """Make a commit durable: on return it is on disk and the high-water mark names it."""
         connection = self._open_connection
         values = commit.values
         if _before_commit is not None:
             _before_commit()
         if len(values) <= _VALUES_PER_INSERT and _inside_commit is None:
-            # A single statement is a transaction of its own: it is durable when it returns.
-            connection.execute(schema.insert_records(len(values) // 3), values)
+            # A single statement is its own transaction, durable on return.
+            connection.execute(insert_records(len(values) // 3), values)
         else:
             connection.execute("BEGIN IMMEDIATE")
             for start in range(0, len(values), _VALUES_PER_INSERT):
-                some = values[start : start + _VALUES_PER_INSERT]
-                connection.execute(schema.insert_records(len(some) // 3), some)
+                chunk = values[start : start + _VALUES_PER_INSERT]
+                connection.execute(insert_records(len(chunk) // 3), chunk)
             if _inside_commit is not None:
                 _inside_commit()
             connection.execute("COMMIT")
@@ -271,11 +285,11 @@ class JournalFile:
             self._high_water.sync()
 
     def begin_lane(self, lane: Lane, commit: Commit) -> None:
-        """A new workspace; durable, like a record."""
+        """Add a workspace durably."""
         connection = self._open_connection
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(schema.INSERT_WORKSPACE, (lane.number, lane.workspace, lane.gen))
-        connection.execute(schema.insert_records(1), commit.values)
+        connection.execute(INSERT_WORKSPACE, (lane.number, lane.workspace, lane.gen))
+        connection.execute(insert_records(1), commit.values)
         connection.execute("COMMIT")
         self._lanes[lane.workspace] = lane
         self._raise_mark(commit.mark)
@@ -283,62 +297,62 @@ class JournalFile:
         self.wal_bytes += commit.wal_bytes
 
     def read(self, workspace: WorkspaceId, after_seq: int, limit: int) -> list[Record]:
-        """At most ``limit`` records that reach beyond ``after_seq``, each held to the one before."""
+        """Return at most ``limit`` records with events after ``after_seq``, with the chain between them verified."""
         self.refuse_if_unusable()
         lane = self._lanes[workspace]
         if after_seq >= lane.last_seq or limit < 1:
             return []
         with faults_translated(opening=True):
             holding = self._open_connection.execute(
-                schema.SELECT_HOLDING, (lane.number, after_seq + 1)
+                SELECT_HOLDING, (lane.number, after_seq + 1)
             ).fetchone()
             first = holding[0] if holding is not None and isinstance(holding[0], int) else 1
             rows = self._open_connection.execute(
-                schema.SELECT_FROM, (lane.number, first, limit)
+                SELECT_FROM, (lane.number, first, limit)
             ).fetchall()
-        walk = ChainWalk.from_start(workspace)
+        verifier = ChainWalk.from_start(workspace)
         if first != 1:
-            walk = ChainWalk(workspace, next_seq=first, chain=None)
-        records = [walk.read(key, data) for key, data in rows]
+            verifier = ChainWalk(workspace, next_seq=first, chain=None)
+        records = [verifier.read(key, data) for key, data in rows]
         if not records or records[0].last_seq <= after_seq:
-            raise walk.corrupt("a record is missing")
+            raise verifier.corrupt("a record is missing")
         if len(records) < limit:
-            walk.end(last_seq=lane.last_seq, chain=lane.chain)
+            verifier.end(last_seq=lane.last_seq, chain=lane.chain)
         return records
 
     def sync_mark(self) -> None:
-        """Force the high-water mark to the disk."""
+        """Force the high-water mark to disk."""
         if self._high_water is not None and self.unsynced:
             self._high_water.sync()
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the main file; the next commit writes over it. The ledger keeps what the mark may need."""
+        """Copy the write-ahead log into the main file and prune the commit index up to the synced mark."""
         assert self._high_water is not None
         self.sync_mark()
         connection = self._open_connection
-        # Of the two slots the other one may be the last whole one: it names the commit before.
-        connection.execute(schema.DELETE_LEDGER_BELOW, (self._high_water.synced - 1,))
-        # Passive is enough: there is no other connection to wait for.
+        # Keep one commit more than the mark names: a torn slot leaves the other one, which names the commit before.
+        connection.execute(DELETE_LEDGER_BELOW, (self._high_water.synced - 1,))
+        # A passive checkpoint is complete: there is no other connection that it would skip pages for.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self.wal_bytes = 0
 
     # --- snapshots -----------------------------------------------------------------------
 
     def has_snapshot(self, workspace: WorkspaceId, seq: int) -> bool:
-        """True where that state is kept already."""
-        return sqlite_snapshots.exists(self._open_connection, self._lanes[workspace].number, seq)
+        """Return whether a snapshot after this event is already stored."""
+        return exists(self._open_connection, self._lanes[workspace].number, seq)
 
     def put_snapshot_part(self, workspace: WorkspaceId, seq: int, part: int, data: bytes) -> None:
-        """One part; see ``sqlite_snapshots``."""
+        """Write one part of a snapshot; see ``snapshots``."""
         number = self._lanes[workspace].number
-        sqlite_snapshots.put_part(self._open_connection, number, seq, part, data)
+        put_part(self._open_connection, number, seq, part, data)
         self.wal_bytes += len(data)
 
     def finish_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
-        """The header: from here on the snapshot counts."""
+        """Write the header, which makes the snapshot valid."""
         lane = self._lanes[workspace]
         chain = chain_at(self._open_connection, lane, snapshot.seq)
-        sqlite_snapshots.finish(self._open_connection, lane.number, snapshot, chain)
+        finish(self._open_connection, lane.number, snapshot, chain)
 
     @property
     def _open_connection(self) -> sqlite3.Connection:

@@ -1,8 +1,8 @@
-"""Snapshots in the SQLite file: written in parts, counted only once whole, the two newest kept.
+"""Snapshots in the SQLite file: written in parts, valid only when complete, the two newest retained.
 
-The parts come first, each in a commit of its own so that records are appended in between; the header with the SHA-256 over
-everything comes last. What has no header, or another sum, is no snapshot: the one before it and a longer tail of records
-take its place.
+The parts are written first, each in its own commit so that records can be appended in between; the header with the SHA-256 over
+all parts is written last. A snapshot without a header, or with a different checksum, is ignored: recovery then uses the previous
+snapshot and replays more records.
 """
 
 import sqlite3
@@ -12,82 +12,90 @@ from typing import Final
 
 from msgspec import Struct
 
-from router.journal import schema
 from router.journal.port import Snapshot
+from router.journal.schema import (
+    DELETE_ORPHANED_PARTS,
+    DELETE_PARTS,
+    DELETE_SNAPSHOT,
+    INSERT_PART,
+    INSERT_SNAPSHOT,
+    SELECT_PARTS,
+    SELECT_SNAPSHOTS,
+)
 
-# Long enough to be quick, short enough that a commit of records never waits long for it.
+# A compromise between write throughput and the time that a commit of records waits for one part.
 PART_BYTES: Final = 1 << 20
 SNAPSHOTS_KEPT: Final = 2
 
 
 class StoredSnapshot(Struct, frozen=True):
-    """A whole snapshot, with the chain of the record it was taken after."""
+    """An intact snapshot, with the chain value of the record it was taken after."""
 
     snapshot: Snapshot
     chain: bytes
 
 
 def parts_of(snapshot: Snapshot) -> Iterator[bytes]:
-    """The bytes in pieces."""
+    """Split the bytes of a snapshot into parts of at most ``PART_BYTES``."""
     for data in (snapshot.core, snapshot.meters):
         for offset in range(0, len(data), PART_BYTES):
             yield data[offset : offset + PART_BYTES]
 
 
 def exists(connection: sqlite3.Connection, workspace: int, seq: int) -> bool:
-    """True where a header for that seq stands: the same state is not written twice."""
-    rows = connection.execute(schema.SELECT_SNAPSHOTS, (workspace,)).fetchall()
+    """Return whether a complete snapshot for this sequence number exists."""
+    rows = connection.execute(SELECT_SNAPSHOTS, (workspace,)).fetchall()
     return any(row[0] == seq for row in rows)
 
 
 def put_part(
     connection: sqlite3.Connection, workspace: int, seq: int, part: int, data: bytes
 ) -> None:
-    """Write one part; the first one clears away what an interrupted attempt has left."""
+    """Write one part; the first one deletes the leftovers of an interrupted attempt."""
     if part == 0:
-        connection.execute(schema.DELETE_PARTS, (workspace, seq))
-    connection.execute(schema.INSERT_PART, (workspace, seq, part, data))
+        connection.execute(DELETE_PARTS, (workspace, seq))
+    connection.execute(INSERT_PART, (workspace, seq, part, data))
 
 
 def finish(
     connection: sqlite3.Connection, workspace: int, snapshot: Snapshot, chain: bytes
 ) -> None:
-    """Write the header, and delete all but the newest two, in one commit."""
+    """Write the header and delete all but the two newest snapshots, in one commit."""
     digest = _sum(workspace, snapshot, chain)
     header = (workspace, snapshot.seq, snapshot.at_ms, len(snapshot.core), chain, digest)
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(schema.INSERT_SNAPSHOT, header)
-    rows = connection.execute(schema.SELECT_SNAPSHOTS, (workspace,)).fetchall()
+    connection.execute(INSERT_SNAPSHOT, header)
+    rows = connection.execute(SELECT_SNAPSHOTS, (workspace,)).fetchall()
     for row in rows[SNAPSHOTS_KEPT:]:
         _delete(connection, workspace, row[0])
     connection.execute("COMMIT")
 
 
 def load_all(connection: sqlite3.Connection, workspace: int) -> Iterator[StoredSnapshot | int]:
-    """The snapshots of a workspace, newest first; for one that is not whole, its bare seq."""
+    """Iterate over the snapshots of a workspace, newest first; a damaged one is represented by its sequence number."""
     for seq, at_ms, core_bytes, chain, digest in connection.execute(
-        schema.SELECT_SNAPSHOTS, (workspace,)
+        SELECT_SNAPSHOTS, (workspace,)
     ).fetchall():
-        parts = connection.execute(schema.SELECT_PARTS, (workspace, seq)).fetchall()
+        parts = connection.execute(SELECT_PARTS, (workspace, seq)).fetchall()
         data = b"".join(part for (part,) in parts if isinstance(part, bytes))
         if not isinstance(core_bytes, int) or not isinstance(chain, bytes):
             yield seq
             continue
         snapshot = Snapshot(seq=seq, at_ms=at_ms, core=data[:core_bytes], meters=data[core_bytes:])
-        whole = 0 <= core_bytes <= len(data) and _sum(workspace, snapshot, chain) == digest
-        yield StoredSnapshot(snapshot, chain) if whole else seq
+        is_intact = 0 <= core_bytes <= len(data) and _sum(workspace, snapshot, chain) == digest
+        yield StoredSnapshot(snapshot, chain) if is_intact else seq
 
 
 def clear_away(connection: sqlite3.Connection, broken: list[tuple[int, int]]) -> None:
-    """Delete broken snapshots and parts without a header. The caller has begun a transaction."""
+    """Delete damaged snapshots and parts without a header, within a transaction of the caller."""
     for workspace, seq in broken:
         _delete(connection, workspace, seq)
-    connection.execute(schema.DELETE_ORPHANED_PARTS)
+    connection.execute(DELETE_ORPHANED_PARTS)
 
 
 def _delete(connection: sqlite3.Connection, workspace: int, seq: int) -> None:
-    connection.execute(schema.DELETE_SNAPSHOT, (workspace, seq))
-    connection.execute(schema.DELETE_PARTS, (workspace, seq))
+    connection.execute(DELETE_SNAPSHOT, (workspace, seq))
+    connection.execute(DELETE_PARTS, (workspace, seq))
 
 
 def _sum(workspace: int, snapshot: Snapshot, chain: bytes) -> bytes:

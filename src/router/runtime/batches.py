@@ -1,6 +1,6 @@
-"""One batch: take what waits, carry out each command at one time, remember who is to be told what.
+"""Execution of one batch: take queued items, execute them at one common time, and collect records and replies.
 
-Nothing here is durable and nobody hears of it: that is the writer's part, which commits what a turn has led to.
+Nothing here is durable or published: the writer commits the records of the batch and then completes its replies.
 """
 
 import time
@@ -20,13 +20,13 @@ from router.runtime.inbox import Inbox
 from router.runtime.lane import Answered, Asked, Lane, Question, Reply, Waiting
 
 ROUTER: Final = "router"
-"""The actor of what nobody asked for: timers, and desktops that a restart has cut off."""
+"""Actor of commands that the router issues itself: timers, and desktops lost at a restart."""
 
 _ADVANCE: Final = AdvanceTime()
 _TAGS: Final[dict[type, str]] = {
     kind: str(kind.__struct_config__.tag) for kind in get_args(Command)
 }
-# Of one workspace in one batch; each fires some tens of timers.
+# AdvanceTime commands of one workspace in one batch; each fires at most 64 timers.
 _ADVANCES_MAX: Final = 4
 
 _before_decide = crash_point("before_decide")
@@ -34,21 +34,21 @@ _after_decide = crash_point("after_decide")
 
 
 class Turn(Struct):
-    """What one batch has led to, not yet durable."""
+    """The result of one batch, not yet durable."""
 
     at_ms: int
     gathers_refused: bool = False
-    """Whether somebody asks for refused submits."""
+    """Whether refused submits are collected."""
     records: list[tuple[WorkspaceId, Record]] = []
     answers: list[tuple[Waiting[Any], Any]] = []
     refused: list[tuple[int, WorkspaceId, EnqueueContact, RefusalCode]] = []
-    """Refused submits, each with how many records came before it."""
+    """Refused submits, each with the number of records of the batch before it."""
     taken: list[Waiting[Any]] = []
-    """All whose command or question has left the inbox: whatever happens, they hear of it."""
+    """Reply targets of all items taken from the queue, which must be completed or failed in any case."""
 
 
 class Batches:
-    """Makes a turn of what is due and what waits."""
+    """Execute due timers and queued items."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Batches:
         count_max: int,
         ms_max: int,
     ) -> None:
-        """``count_max``: commands, questions and due workspaces of one batch; ``ms_max``: it ends after so long, done or not."""
+        """``count_max`` limits the commands, queries and due workspaces of a batch, ``ms_max`` its execution time."""
         self._lanes = lanes
         self._deadlines = deadlines
         self._inbox = inbox
@@ -67,14 +67,14 @@ class Batches:
         self._ms_max = ms_max
 
     def decide(self, turn: Turn) -> None:
-        """One batch, at one time: first the workspaces that are due, then the inbox, a turn each."""
+        """Execute one batch at ``batch.at_ms``: first the workspaces with due timers, then queued items round-robin."""
         if _before_decide is not None and len(self._inbox):
             _before_decide()
         started_s = time.perf_counter()
-        # Timers get half a batch: neither they nor the commands can shut the others out.
+        # Timers get at most half of a batch, so that neither timers nor commands starve the other.
         due = self._deadlines.pop_due(turn.at_ms, max(1, self._count_max // 2))
         touched = dict.fromkeys(due)
-        # Commands wait for the next batch where more is due than fits into this one: the first of them would fire all of it.
+        # If more timers are due than fit into this batch, commands wait for the next one: the first command would fire all of them.
         is_late = False
         for workspace in due:
             is_late |= self._advance(turn, self._lanes[workspace])
@@ -98,7 +98,7 @@ class Batches:
             _after_decide()
 
     def _advance(self, turn: Turn, lane: Lane) -> bool:
-        """Fire what is due. True: there is more."""
+        """Fire due timers and return whether more are due."""
         for _ in range(_ADVANCES_MAX):
             seq = lane.engine.seq
             _carry_out(turn, lane, Asked(_ADVANCE, ROUTER, None))
@@ -131,7 +131,7 @@ def _put_question(turn: Turn, lane: Lane, asked: Question) -> None:
     except AssertionError:
         raise
     except Exception as error:
-        # It is the asker's own: a question changes nothing, so nothing is wrong with anybody else.
+        # A query changes nothing, so its error concerns only its caller.
         asked.reply.set_exception(error)
         return
     answered = Answered(value, engine.seq, turn.at_ms, lane.epoch, lane.gen)
@@ -145,6 +145,6 @@ def _record_of(lane: Lane, asked: Asked, outcome: Outcome) -> Record:
         at_ms=outcome.at_ms,
         actor=asked.actor,
         cause=_TAGS[type(asked.command)],
-        # Kept for those who resume; unlike a list of them, the garbage collector need not look at it again and again.
+        # Records are retained for clients that resume; unlike a list, a tuple of untracked structs is not scanned by the collector.
         events=tuple(outcome.events),
     )

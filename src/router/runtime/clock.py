@@ -1,38 +1,39 @@
-"""The clock of the writer: wall-clock milliseconds that never fall and never leap.
+"""The clock of the writer: epoch milliseconds that never go back and never jump.
 
-Deadlines must not depend on what an administrator or NTP does to the wall clock, yet the times in the journal must mean
-something to people. So the clock runs on the machine's boot-time clock (which counts a suspended machine's sleep, for the
-customers have waited), starts at the wall clock, and drifts towards it by at most ``SLEW_PER_S`` when the two differ.
+Deadlines must not depend on adjustments of the wall clock by NTP or an administrator, while the times in the journal must be
+readable as wall-clock times. The clock therefore starts at the wall clock, advances with the boot-time clock of the machine
+(which includes the time that the machine was suspended, because customers waited during it), and is slewed towards the wall
+clock by at most ``SLEW_PER_S`` when the two differ.
 """
 
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-# Half a per cent: a 15 s offer is never wrong by more than 75 ms, and a wall clock set by a minute is caught up with in 3.3 hours.
+# Half a per cent: a 15 s offer is off by at most 75 ms, and a wall-clock change of one minute is absorbed in 3.3 hours.
 SLEW_PER_S: Final = 0.005
-# Nobody sets a clock by less on purpose; below it, millisecond rounding would make the clock hunt.
+# Differences below this are rounding; correcting them would make the clock oscillate.
 _TOLERANCE_MS: Final = 2.0
 
 
 class Clock(Protocol):
-    """What the writer asks of a clock."""
+    """The clock used by the writer."""
 
     def now_ms(self) -> int:
-        """Epoch milliseconds; never less than before."""
+        """Return epoch milliseconds, never less than before."""
         ...
 
     def raise_floor(self, at_ms: int) -> None:
-        """From now on the clock reads at least this, and runs on from there."""
+        """Make the clock read at least ``at_ms`` and advance from there."""
         ...
 
     def delay_s(self, at_ms: int) -> float:
-        """Seconds until it reads ``at_ms``; 0 where it does already."""
+        """Return the seconds until the clock reads ``at_ms``, 0 where it already does."""
         ...
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The clock of the machine."""
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class SystemClock:
         wall_s: Callable[[], float] = time.time,
         steady_s: Callable[[], float] | None = None,
     ) -> None:
-        """``wall_s`` may jump either way, ``steady_s`` only runs. Both for tests."""
+        """``wall_s`` can jump in both directions, ``steady_s`` only advances. Both are replaced in tests."""
         self._wall_s = wall_s
         self._steady_s = steady_s if steady_s is not None else _steady_s
         self._seen_s = self._steady_s()
@@ -48,7 +49,7 @@ class SystemClock:
         self._now_ms = int(self._exact_ms)
 
     def now_ms(self) -> int:
-        """Epoch milliseconds; never less than before."""
+        """Return epoch milliseconds, never less than before."""
         steady_s = self._steady_s()
         passed_s = steady_s - self._seen_s
         if passed_s > 0:
@@ -62,13 +63,13 @@ class SystemClock:
         return self._now_ms
 
     def raise_floor(self, at_ms: int) -> None:
-        """From now on the clock reads at least this, and runs on from there (not: stands still until the wall clock is there)."""
+        """Make the clock read at least ``at_ms`` and advance from there, rather than wait for the wall clock."""
         if self.now_ms() < at_ms:
             self._exact_ms = float(at_ms)
             self._now_ms = at_ms
 
     def delay_s(self, at_ms: int) -> float:
-        """Seconds until it reads ``at_ms``; 0 where it does already."""
+        """Return the seconds until the clock reads ``at_ms``, 0 where it already does."""
         return max(0.0, (at_ms - self.now_ms()) / 1000)
 
 

@@ -1,6 +1,7 @@
-"""When which workspace has to be woken. A thousand workspaces cost nothing while none of them is due.
+"""The wake-up times of the workspaces: when the next timer of each workspace is due.
 
-A heap of (deadline, workspace), with lazy deletion: an entry counts only while it is the workspace's present deadline.
+A heap of (deadline, workspace) with lazy deletion: an entry is valid only while it equals the current deadline of the workspace.
+Workspaces that are not due cost nothing. Stale entries are removed when they outnumber the valid ones.
 """
 
 import heapq
@@ -8,19 +9,19 @@ from typing import Final
 
 from router.model.ids import WorkspaceId
 
-# Below that many entries old ones are not worth sweeping out.
+# Stale entries tolerated beyond the number of valid ones before the heap is rebuilt.
 _SWEEP_MIN: Final = 64
 
 
 class Deadlines:
-    """The next deadline of each workspace."""
+    """The next deadline of each workspace, in epoch milliseconds."""
 
     def __init__(self) -> None:
         self._present: dict[WorkspaceId, int] = {}
         self._heap: list[tuple[int, WorkspaceId]] = []
 
     def set(self, workspace: WorkspaceId, deadline_ms: int | None) -> None:
-        """The workspace's deadline is now this; none: it has none."""
+        """Set the deadline of a workspace, or clear it with None. O(log n)."""
         if deadline_ms is None:
             self._present.pop(workspace, None)
         elif self._present.get(workspace) != deadline_ms:
@@ -31,7 +32,7 @@ class Deadlines:
                 heapq.heapify(self._heap)
 
     def next_ms(self) -> int | None:
-        """The earliest deadline of all."""
+        """Return the earliest deadline of all workspaces, None where there is none."""
         while self._heap:
             at_ms, workspace = self._heap[0]
             if self._present.get(workspace) == at_ms:
@@ -40,7 +41,7 @@ class Deadlines:
         return None
 
     def pop_due(self, at_ms: int, count_max: int) -> list[WorkspaceId]:
-        """At most so many workspaces that are due, the longest overdue first. They are without a deadline until ``set``."""
+        """Return at most ``count_max`` due workspaces, the longest overdue first, and clear their deadlines."""
         due: list[WorkspaceId] = []
         while len(due) < count_max:
             next_ms = self.next_ms()

@@ -1,6 +1,6 @@
-"""The diagnosis of a journal that no router has open: ``router doctor --journal``.
+"""Diagnosis of a journal that no router has opened: ``router doctor --journal``.
 
-Works on a copy, as ``verify.py`` does, and looks at every invariant, too. Waits are counted to the last record's time.
+Works on a copy of the files and also checks every invariant. Waiting times are measured up to the time of the last record.
 """
 
 from pathlib import Path
@@ -17,9 +17,10 @@ from router.runtime.verify import copied
 
 
 async def diagnose_file(path: Path, *, scratch: Path | None = None) -> dict[WorkspaceId, Diagnosis]:
-    """Each workspace's diagnosis. ``scratch``: the directory for the copy; it needs room for the journal.
+    """Return the diagnosis of each workspace.
 
-    Raises JournalError and its kinds: JournalLocked where a router has it, JournalCorrupt where it is not whole.
+    ``scratch`` is the directory for the copy, which needs as much space as the journal. Raises JournalLocked where a router
+    has opened the journal, JournalCorrupt where it is damaged, and other subclasses of JournalError.
     """
     with copied(JournalPaths(path), scratch) as copy:
         journal = SqliteJournal(copy, ballast_bytes=0)
@@ -40,7 +41,7 @@ def _engine_of(journal: Journal, history: WorkspaceHistory) -> Engine:
             engine = Engine.restore(history.snapshot.core)
             after_seq = history.snapshot.seq
         except (msgspec.MsgspecError, ValueError):
-            # Made by a version whose state looked otherwise: the records say the same.
+            # Written by a version with another state format: replay all records instead.
             after_seq = 0
     for record in journal.replay(history.workspace, after_seq=after_seq):
         engine.replay(record.events, record.first_seq, record.at_ms)

@@ -1,12 +1,16 @@
-"""The inbox: what waits for the writer's turn. Bounded, fair between workspaces, and full means *said at once*.
+"""The command queue: bounded, fair between workspaces, refusing at once when full.
 
-Each workspace has its own line and its own bound; the writer takes one item of each in turn. A workspace that floods the
-router fills its own line and waits for its own turns; the others keep theirs.
+Every workspace has its own queue with its own limit, and the writer takes one item of each workspace in turn (round-robin). A
+workspace that floods the router therefore fills only its own queue and does not delay the others.
 
-Within a workspace order is kept, until so many **submits** wait that it is overloaded (``SUBMITS_SPARED``). Then everything else
-goes before them: an offer that nobody can accept in time is work thrown away, and what agents do is bounded by what has been
-let in. Submits get one turn in ``SUBMIT_TURN`` even so. And submits are the one thing that overload refuses: when that many
-wait and the oldest has waited too long, the next one is told so at once.
+Within a workspace items are served in order of arrival until so many **submits** are queued that the workspace counts as
+overloaded (``OVERLOAD_SUBMIT_COUNT``). From then on all other items are served first: an offer that is not accepted in time is
+wasted work, and the number of agent commands is bounded by the number of admitted contacts. Submits still get one turn in
+``SUBMIT_SHARE``, so they are never starved.
+
+Back-pressure applies to submits only. When the workspace is overloaded and the oldest submit has waited longer than the limit,
+or when submits fill half of the queue, the next submit is refused immediately instead of queued. Other items are refused only
+at the limit of the queue. All operations take constant time.
 """
 
 import asyncio
@@ -22,32 +26,32 @@ from router.model.ids import WorkspaceId
 
 T = TypeVar("T")
 
-# A second's work or so: what waits longer is answered too late anyway, and better told so now.
+# About one second of work: a reply that comes later is of little use, so refuse at once.
 COUNT_MAX: Final = 10_000
-# All workspaces together may have so many times as much waiting as one.
+# Limit of all workspaces together, as a multiple of the limit of one.
 _WORKSPACES_AT_FULL: Final = 4
-# A lifecycle is one submit and at least two commands of agents: at most one turn in three is asked for.
+# The life of a contact is one submit and at least two agent commands, so submits need at most one turn in three.
 SUBMIT_TURN: Final = 4
 SUBMIT_WAIT_MS_MAX: Final = 50
-# So few are no overload, however long a slow disk lets them wait.
+# Fewer queued submits are not overload, however long a slow disk makes them wait.
 SUBMITS_SPARED: Final = 128
 
 
 class _Line(Struct, Generic[T]):
-    """What waits of one workspace."""
+    """The queued items of one workspace."""
 
     others: deque[tuple[int, T]]
     submits: deque[tuple[int, T, float]]
-    """With the number of its arrival, and the time of a submit's."""
+    """Submits with arrival number and arrival time in seconds."""
     arrivals: int = 0
     passed: int = 0
-    """Items that went before submits under overload since the last submit."""
+    """Items served ahead of submits under overload since the last submit."""
 
     def __len__(self) -> int:
         return len(self.others) + len(self.submits)
 
     def pop(self) -> T:
-        """The next item."""
+        """Remove and return the next item."""
         if self.submits and (not self.others or self._is_submits_turn()):
             self.passed = 0
             return self.submits.popleft()[1]
@@ -61,7 +65,7 @@ class _Line(Struct, Generic[T]):
 
 
 class Inbox(Generic[T]):
-    """Items by workspace; many put, one takes."""
+    """Queues of items by workspace, for many producers and one consumer on the same event loop."""
 
     def __init__(
         self,
@@ -71,7 +75,7 @@ class Inbox(Generic[T]):
         submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``count_max``: of one workspace; submits may be half of it. ``now_s``: for tests."""
+        """``count_max`` limits the items of one workspace; submits can use half of it. ``now_s`` is replaced in tests."""
         self._count_max = count_max
         self._submits_max = max(1, count_max // 2)
         self._submits_spared = min(SUBMITS_SPARED, self._submits_max)
@@ -80,64 +84,67 @@ class Inbox(Generic[T]):
         self._now_s = now_s
         self._lines: dict[WorkspaceId, _Line[T]] = {}
         self._turns: deque[WorkspaceId] = deque()
-        """Workspaces with something waiting; the first has the next turn."""
+        """Workspaces with queued items, in round-robin order; the first is served next."""
         self._count = 0
         self.refused_submits = 0
-        """Submits that were told to come again, since the start."""
+        """Number of submits refused since the start."""
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return self._count
 
     def put(self, workspace: WorkspaceId, item: T, *, beyond_bound: bool = False) -> None:
-        """Line up. Raises InboxFull at a bound; ``beyond_bound`` is for what the router owes itself after a start."""
-        line = self._lines.get(workspace)
+        """Append an item. Raises CommandQueueFull at a limit.
+
+        ``ignore_limit`` is for commands that the router issues itself after a start.
+        """
+        queue = self._lines.get(workspace)
         if not beyond_bound and (
             self._count >= self._count_max * _WORKSPACES_AT_FULL
-            or (line is not None and len(line) >= self._count_max)
+            or (queue is not None and len(queue) >= self._count_max)
         ):
-            raise InboxFull("too many commands are waiting")
+            raise InboxFull("the command queue is full; retry later")
         is_submit = self._is_submit(item)
         if is_submit:
             self.admit_submit(workspace)
-        if line is None:
-            line = self._lines[workspace] = _Line(deque(), deque())
+        if queue is None:
+            queue = self._lines[workspace] = _Line(deque(), deque())
             self._turns.append(workspace)
-        line.arrivals += 1
+        queue.arrivals += 1
         if is_submit:
-            line.submits.append((line.arrivals, item, self._now_s()))
+            queue.submits.append((queue.arrivals, item, self._now_s()))
         else:
-            line.others.append((line.arrivals, item))
+            queue.others.append((queue.arrivals, item))
         self._count += 1
         self.wake()
 
     def admit_submit(self, workspace: WorkspaceId) -> None:
-        """Raises InboxFull where a submit of that workspace would be refused now: to be asked before it is decoded."""
+        """Raise CommandQueueFull where a submit would be refused now; check this before decoding it."""
         if self.refuses_submit(workspace):
-            raise InboxFull("too many contacts are being submitted")
+            raise InboxFull("too many submits are queued; retry later")
 
     def refuses_submit(self, workspace: WorkspaceId) -> bool:
-        """Likewise, without raising. Who is told so has been refused, and counts."""
-        line = self._lines.get(workspace)
-        if line is None or (waiting := len(line.submits)) < self._submits_spared:
+        """Return whether a submit is refused now, without raising; a true result is counted as a refusal."""
+        queue = self._lines.get(workspace)
+        if queue is None or (waiting := len(queue.submits)) < self._submits_spared:
             return False
         if waiting < self._submits_max:
-            oldest_s = self._now_s() - line.submits[0][2]
+            oldest_s = self._now_s() - queue.submits[0][2]
             if oldest_s <= self._submit_wait_s_max:
                 return False
         self.refused_submits += 1
         return True
 
     def pop(self) -> tuple[WorkspaceId, T] | None:
-        """The next item of the workspace whose turn it is; none where nothing waits."""
+        """Remove and return the next item in round-robin order; None where all queues are empty."""
         if not self._turns:
             return None
         workspace = self._turns[0]
-        line = self._lines[workspace]
-        item = line.pop()
+        queue = self._lines[workspace]
+        item = queue.pop()
         self._count -= 1
-        if not (line.others or line.submits):
-            # A workspace without work costs nothing.
+        if not (queue.others or queue.submits):
+            # An idle workspace keeps no queue.
             del self._lines[workspace]
             self._turns.popleft()
         elif len(self._turns) > 1:
@@ -145,29 +152,29 @@ class Inbox(Generic[T]):
         return workspace, item
 
     def take(self, count_max: int) -> list[tuple[WorkspaceId, T]]:
-        """At most so many items, a turn each."""
+        """Remove and return at most ``count_max`` items in round-robin order."""
         return [item for _, item in zip(range(count_max), iter(self.pop, None), strict=False)]
 
     def drain(self) -> Iterator[T]:
-        """Everything, for those who will not be served any more."""
+        """Remove and return all items, which will not be served."""
         while (popped := self.pop()) is not None:
             yield popped[1]
 
     def wake(self) -> None:
-        """Let the one who waits look again."""
+        """Wake the consumer."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def wait(self, timeout_s: float | None) -> None:
-        """Until something is there, somebody calls ``wake``, or the time is over."""
+        """Wait until an item is queued, ``wake`` is called, or the timeout ends."""
         if self._count or (timeout_s is not None and timeout_s <= 0):
             return
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        alarm = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
         try:
             await self._waiter
         finally:
             self._waiter = None
-            if alarm is not None:
-                alarm.cancel()
+            if timer is not None:
+                timer.cancel()

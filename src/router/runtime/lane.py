@@ -1,4 +1,4 @@
-"""What the writer holds of one workspace, and what waits in its inbox."""
+"""The runtime state of one workspace, and the commands and queries queued for it."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,26 +16,26 @@ Told = TypeVar("Told", contravariant=True)
 
 
 class Waiting(Protocol[Told]):
-    """Who waits for an answer: a future, or whoever wants to be told on the spot.
+    """The receiver of a reply: an asyncio future, or an object that handles the reply synchronously.
 
-    Called on the event loop, in the middle of the writer's turn: it must be quick and must not raise.
+    The writer calls it on the event loop between two batches, so it must be quick and must not raise.
     """
 
     def done(self) -> bool:
-        """True once nobody wants to hear any more."""
+        """Return whether the receiver no longer needs a reply."""
         ...
 
     def set_result(self, result: Told, /) -> None:
-        """The answer, durable. At most one of the two, once."""
+        """Deliver the durable reply. At most one of the two setters is called, once."""
         ...
 
     def set_exception(self, exception: Exception, /) -> None:
-        """There will be none, for this reason."""
+        """Report that there will be no reply, and why."""
         ...
 
 
 class Reply(Struct, frozen=True, gc=False):
-    """What a command led to, durable."""
+    """The durable result of a command."""
 
     outcome: Outcome
     epoch: int
@@ -43,7 +43,7 @@ class Reply(Struct, frozen=True, gc=False):
 
 
 class Answered(Struct, Generic[T], frozen=True):
-    """An answer, and the state that it is true of: after the event ``seq``, which is durable."""
+    """The result of a query, valid for the state after the durable event ``seq``."""
 
     value: T
     seq: int
@@ -53,23 +53,23 @@ class Answered(Struct, Generic[T], frozen=True):
 
 
 class Asked(Struct):
-    """A command that waits for its turn."""
+    """A command in the queue."""
 
     command: Command
     actor: str
     reply: Waiting[Reply] | None
-    """None: nobody waits for the answer."""
+    """Receiver of the reply; None where no reply is needed."""
 
 
 class Question(Struct):
-    """A question that waits for its turn."""
+    """A query in the queue: a read-only function of the engine."""
 
     question: Callable[[Engine], Any]
     reply: Waiting[Answered[Any]]
 
 
 class Lane(Struct, kw_only=True):
-    """One workspace."""
+    """The engine, statistics and bookkeeping of one workspace."""
 
     workspace: WorkspaceId
     gen: str

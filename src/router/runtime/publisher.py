@@ -1,7 +1,7 @@
-"""What has become durable, told to whoever listens, in order; and the newest of it kept for those who were away.
+"""Publication of durable records to subscribers, and an in-memory replay index of the newest records.
 
-Listeners are called synchronously, after the commit and before anybody gets an answer. They must be quick and must not
-raise: what they raise ends the process. A listener sees every record of every workspace; it picks its own.
+Callbacks are called synchronously, in commit order, after the commit and before any reply is completed. They must be quick and
+must not raise: an exception ends the process. A callback receives the records of all workspaces and selects its own.
 """
 
 from bisect import bisect_right
@@ -15,21 +15,21 @@ from msgspec import Struct
 from router.journal.port import Record
 from router.model.ids import WorkspaceId
 
-# Enough for a desktop that was away for a minute in a busy workspace.
+# Enough for a desktop that was disconnected for a minute in a busy workspace.
 WORKSPACE_RECORDS_MAX: Final = 2_048
-# Over all workspaces: at about 1 KB a record, 64 MB.
+# Limit over all workspaces: 64 MB at about 1 KB per record.
 RECORDS_MAX: Final = 65_536
 
 
 class Published(Struct, frozen=True, gc=False):
-    """One durable record."""
+    """A durable record with its workspace and history."""
 
     workspace: WorkspaceId
     gen: str
     record: Record
 
 
-# Entries of records that are gone, before the list is made shorter.
+# Freed entries at the front of the list before it is compacted.
 _GONE_MIN: Final = 64
 
 _first_seq_of: Final = attrgetter("first_seq")
@@ -41,7 +41,7 @@ Listener: TypeAlias = Callable[[Published], None]
 class _Ring:
     """The newest records of one workspace, without a gap.
 
-    A list, not a deque: somebody who was away begins in the middle, and there a deque is slow.
+    A list rather than a deque: clients resume in the middle, where indexing a deque is slow.
     """
 
     __slots__ = ("_begin", "_records", "forgotten", "gen", "last_seq")
@@ -50,24 +50,24 @@ class _Ring:
         self.gen = gen
         self.last_seq = last_seq
         self._records: list[Record | None] = []
-        """From ``_begin`` on; what is before it is gone."""
+        """Records from index ``_begin`` on; entries before it have been evicted."""
         self._begin = 0
         self.forgotten = 0
-        """Entries in the publisher's order whose record this ring has dropped already."""
+        """Entries in the publication order of the publisher whose record has already been evicted here."""
 
     def __len__(self) -> int:
         return len(self._records) - self._begin
 
     @property
     def oldest(self) -> Record | None:
-        """The oldest that is kept."""
+        """Return the oldest retained record, None where there is none."""
         return self._records[self._begin] if self else None
 
     def append(self, record: Record) -> None:
         self._records.append(record)
 
     def drop_oldest(self) -> None:
-        # One at a time, so that the memory of thousands is never given back in one go.
+        # Release one record at a time: freeing thousands at once would stall the event loop.
         self._records[self._begin] = None
         self._begin += 1
         if self._begin > _GONE_MIN + len(self):
@@ -82,7 +82,7 @@ class _Ring:
 
 
 class Publisher:
-    """Listeners and rings."""
+    """Publish durable records and retain the newest ones for clients that resume."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class Publisher:
         self._listeners: tuple[tuple[object, Listener], ...] = ()
         self._rings: dict[WorkspaceId, _Ring] = {}
         self._order: deque[WorkspaceId] = deque()
-        """One entry a record, oldest first: whose record has to go when all rings together hold too many."""
+        """One entry per retained record, oldest first: the workspace whose record is evicted next at the overall limit."""
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with everything from now on; gives back how to end that."""
+        """Call ``callback`` with every record from now on; return a function that unsubscribes it."""
         key = object()
         self._listeners += ((key, listener),)
 
@@ -108,41 +108,41 @@ class Publisher:
         return unsubscribe
 
     def begin(self, workspace: WorkspaceId, gen: str, *, last_seq: int) -> None:
-        """A workspace and where it stands, before its first record is published or recalled."""
+        """Add a workspace at its newest event, before its first record is published or loaded."""
         self._rings[workspace] = _Ring(gen, last_seq)
 
     def recall(self, workspace: WorkspaceId, record: Record) -> None:
-        """A record from before the start: kept for those who resume, told to nobody."""
+        """Retain a record from before the start for clients that resume, without publishing it."""
         self._keep(self._rings[workspace], workspace, record)
 
     def publish(self, workspace: WorkspaceId, record: Record) -> None:
-        """A record that has just become durable."""
+        """Publish a record that has just become durable."""
         ring = self._rings[workspace]
         self._keep(ring, workspace, record)
         ring.last_seq = record.last_seq
         published = Published(workspace, ring.gen, record)
-        # A listener may end its own subscription, or that of another: that makes another tuple.
+        # Callbacks may unsubscribe themselves or others, which creates a new tuple.
         for _, listener in self._listeners:
             listener(published)
 
     def between(self, workspace: WorkspaceId, after_seq: int, until_seq: int) -> list[Record]:
-        """The kept records that hold an event after the one number, up to the other; oldest first."""
+        """Return the retained records with events after ``after_seq`` and up to ``until_seq``, oldest first."""
         return self._rings[workspace].between(after_seq, until_seq)
 
     def reaches(self, workspace: WorkspaceId, gen: str, after_seq: int) -> bool:
-        """Whether all after that event is kept: not of another generation, from the future, or too long ago."""
+        """Return whether all events after ``after_seq`` of this history are retained."""
         ring = self._rings.get(workspace)
         if ring is None or ring.gen != gen:
             return False
         return self.forgotten_seq(workspace) <= after_seq <= ring.last_seq
 
     def forgotten_seq(self, workspace: WorkspaceId) -> int:
-        """The newest event that is not kept any more."""
+        """Return the number of the newest evicted event."""
         ring = self._rings[workspace]
         return ring.last_seq if ring.oldest is None else ring.oldest.first_seq - 1
 
     def last_seq(self, workspace: WorkspaceId) -> int:
-        """The number of the newest durable event."""
+        """Return the number of the newest durable event."""
         return self._rings[workspace].last_seq
 
     def _keep(self, ring: _Ring, workspace: WorkspaceId, record: Record) -> None:

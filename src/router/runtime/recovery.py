@@ -1,7 +1,7 @@
-"""Start-up is recovery: the newest snapshot and the records after it become the engine that was.
+"""Recovery of a workspace at start-up: restore the newest snapshot and replay the records after it.
 
-There is no other way to start: an orderly stop leaves a snapshot with nothing after it, a crash leaves more to replay.
-The same pass brings the meters up to date and gives the publisher what clients may have missed.
+Every start is a recovery. After an orderly stop the newest snapshot has no records after it; after a crash there are more
+records to replay. The same pass brings the statistics up to date and loads the newest records for clients that resume.
 """
 
 import asyncio
@@ -18,42 +18,42 @@ from router.model.events import Event
 from router.model.ids import WorkspaceId
 from router.runtime.publisher import Publisher
 
-# Signals and health checks are answered in between.
+# Records replayed before the event loop can serve signals and health checks.
 _RECORDS_PER_TURN: Final = 256
 
 
 class Meters(Protocol):
-    """Figures that are folds over durable events, and are kept with the snapshots."""
+    """Statistics computed from durable events and stored with the snapshots."""
 
     def fold(self, event: Event, seq: int, at_ms: int) -> None:
-        """Take in one event."""
+        """Apply one event."""
         ...
 
     def snapshot(self) -> bytes:
-        """Their state."""
+        """Return the state as bytes."""
         ...
 
     def restore(self, snapshot: bytes) -> None:
-        """Take on that state. Raises msgspec.MsgspecError or ValueError for bytes of another version."""
+        """Load a state. Raises msgspec.MsgspecError or ValueError for bytes of another version."""
         ...
 
 
 class NoMeters:
-    """Nothing is counted."""
+    """A projection that computes nothing."""
 
     def fold(self, event: Event, seq: int, at_ms: int) -> None:
-        """Let it pass."""
+        """Ignore the event."""
 
     def snapshot(self) -> bytes:
-        """Nothing."""
+        """Return no state."""
         return b""
 
     def restore(self, snapshot: bytes) -> None:
-        """Nothing."""
+        """Ignore the state."""
 
 
 class Recovered(Struct, kw_only=True):
-    """A workspace as it was when its last record was written."""
+    """A workspace in the state after its last record."""
 
     engine: Engine
     meters: Meters
@@ -70,13 +70,16 @@ async def recover(
     publisher: Publisher,
     recall_records: int,
 ) -> Recovered:
-    """Rebuild one workspace. Raises JournalCorrupt where the replay does not end where the journal does."""
+    """Rebuild one workspace. Raises JournalCorrupt where the replay ends before the journal does.
+
+    ``replay_record_count`` is the number of newest records loaded into the publisher.
+    """
     recovered = _from_snapshot(history, new_engine=new_engine, new_meters=new_meters)
     publisher.begin(history.workspace, history.gen, last_seq=history.last.seq)
     if history.last.seq == 0:
-        # A new workspace may come while the corridor runs: do not wait for the journal's thread to find nothing.
+        # A new workspace can be added while the writer runs, so do not block on the journal for an empty history.
         return recovered
-    # Records have at least one event each, so this many events hold at most that many records.
+    # A record has at least one event, so this many events are at most as many records.
     recall_after = max(0, history.last.seq - recall_records)
     start = min(recovered.snapshot_seq, recall_after)
     for count, record in enumerate(journal.replay(history.workspace, after_seq=start), start=1):
@@ -107,7 +110,7 @@ def _from_snapshot(
             engine = new_engine.restore(snapshot.core)
             meters.restore(snapshot.meters)
         except (msgspec.MsgspecError, ValueError):
-            # Made by a version whose state looked otherwise. The records say the same, only slower.
+            # Written by a version with another state format: replay all records instead, which is slower.
             meters = new_meters(history.workspace)
         else:
             return Recovered(

@@ -1,4 +1,4 @@
-"""A journal's whole history beside another policy: ``router shadow --journal``. Works on a copy, as ``verify.py`` does."""
+"""Evaluation of a shadow policy on the whole history of a journal: ``router shadow --journal``. Works on a copy of the files."""
 
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from router.runtime.verify import copied
 async def shadow_file(
     path: Path, policy: Policy, *, scratch: Path | None = None
 ) -> dict[WorkspaceId, ShadowReport]:
-    """Each workspace's report, from its first event on. ``scratch``: the directory for the copy.
+    """Return the report of each workspace, from its first event on.
 
-    Raises JournalError and its kinds: JournalLocked where a router has it, JournalCorrupt where it is not whole.
+    ``scratch`` is the directory for the copy, which needs as much space as the journal. Raises JournalLocked where a router
+    has opened the journal, JournalCorrupt where it is damaged, and other subclasses of JournalError.
     """
     with copied(JournalPaths(path), scratch) as copy:
         journal = SqliteJournal(copy, ballast_bytes=0)

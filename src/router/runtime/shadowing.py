@@ -1,8 +1,9 @@
-"""Shadows beside the corridor: one a workspace, fed with durable records, in small helpings, and never waited for.
+"""Execution of shadow policies beside the writer: at most one shadow per workspace, fed with durable records.
 
-A listener puts each record into a bounded backlog and goes on; one task works the backlog off, a few milliseconds at a time with
-pauses between, so the event loop has others to serve. A shadow that cannot keep up drops its backlog, says how many events it has
-missed, and begins anew from a snapshot of the live state. What goes wrong in a shadow stops that shadow and nobody else.
+A callback appends each record to a bounded backlog and returns. One task processes the backlogs in slices of ``_TIME_SLICE_S``
+with pauses in between, so that the shadows use at most a fifth of the event loop and routing never waits for them. A shadow that
+cannot keep up drops its backlog, counts the skipped events, and restarts from a snapshot of the live state, at most once per
+``RESTART_S``. An error in a shadow stops that shadow only.
 """
 
 import asyncio
@@ -27,15 +28,15 @@ from router.runtime.writer import Writer
 
 BACKLOG_MAX: Final = 10_000
 _HELPING_S: Final = 0.002
-# Of each stretch of time the shadows get a fifth at most.
+# Limits the shadows to a fifth of the time of the event loop.
 _PAUSE_S: Final = 4 * _HELPING_S
 _RETRY_S: Final = 1.0
-# An image of the live state costs something: not again and again.
+# Least time before a shadow restarts: a snapshot of the live state is expensive.
 RESTART_S: Final = 10.0
 
 
 class _Refusal(Struct, frozen=True):
-    """A submit that the live policy has refused."""
+    """A submit refused by the live policy."""
 
     command: EnqueueContact
     code: RefusalCode
@@ -46,28 +47,28 @@ _Item: TypeAlias = Record | _Refusal
 
 
 class Watcher(Protocol):
-    """Hears what the shadows find. Called on the event loop; must be quick."""
+    """Receives the findings of the shadows. Called on the event loop, so it must be quick."""
 
     def differs(self, workspace: WorkspaceId, difference: Difference) -> None:
-        """One difference."""
+        """Handle one difference."""
         ...
 
     def failed(self, workspace: WorkspaceId, error: Exception) -> None:
-        """A shadow has stopped because of this."""
+        """Handle the error that stopped a shadow."""
         ...
 
     def lagged(self, workspace: WorkspaceId, events_missed: int) -> None:
-        """A shadow has skipped so many events."""
+        """Handle the number of events that a shadow has skipped."""
         ...
 
 
 class _Follower:
-    """The shadow of one workspace, with what waits for it."""
+    """The shadow of one workspace with its backlog and counters."""
 
     def __init__(self, policy_seq: int) -> None:
         self.policy_seq = policy_seq
         self.not_before_s = 0.0
-        """On the loop's clock: when it may begin anew."""
+        """Earliest restart, on the clock of the event loop."""
         self.shadow: Shadow | None = None
         self.book: Book | None = None
         self.backlog: deque[_Item] = deque()
@@ -76,7 +77,7 @@ class _Follower:
         self.failure: str | None = None
 
     def forget_backlog(self) -> None:
-        """Skip what waits, and begin anew."""
+        """Drop the backlog and the shadow, which then restarts from a snapshot."""
         self.events_missed += sum(
             len(item.events) for item in self.backlog if isinstance(item, Record)
         )
@@ -84,7 +85,7 @@ class _Follower:
         self.shadow = None
 
     def report(self) -> ShadowReport:
-        """What it has found, and how it is."""
+        """Return the findings and the state of the shadow."""
         report = ShadowReport() if self.book is None else self.book.copy()
         report.policy_seq = self.policy_seq
         report.events_missed, report.restarts = self.events_missed, self.restarts
@@ -97,7 +98,7 @@ class _Follower:
 
 
 class Shadowing:
-    """All shadows of the process. ``begin`` once the writer has recovered; ``run`` beside it for ever."""
+    """Run the shadows of all workspaces. Call ``start`` after the writer has recovered and is running, then ``run`` as a task."""
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class Shadowing:
         backlog_max: int = BACKLOG_MAX,
         restart_s: float = RESTART_S,
     ) -> None:
-        """``restart_s``: after it could not keep up, a shadow begins anew this long after at the earliest."""
+        """``backlog_max`` limits the backlog of a shadow in records; ``restart_s`` is the least delay before a restart."""
         self._writer = writer
         self._backlog_max = backlog_max
         self._restart_s = restart_s
@@ -117,7 +118,7 @@ class Shadowing:
         self._progress = asyncio.Event()
 
     async def begin(self) -> None:
-        """Take up the shadows that the journal says are set, and listen from now on."""
+        """Start the shadows that are set in the journal and subscribe to new records."""
         self._writer.publisher.subscribe(self._hear)
         self._writer.on_refused_submit = self._hear_refusal
         for workspace in self._writer.workspaces:
@@ -126,7 +127,7 @@ class Shadowing:
                 self._followers[workspace] = _Follower(answered.value)
         self._work.set()
 
-    # --- the listener: quick, and it raises nothing --------------------------------------------------
+    # --- the callbacks: quick, and they raise nothing -------------------------------------------------
     def _hear(self, published: Published) -> None:
         record, workspace = published.record, published.workspace
         for seq, event in enumerate(record.events, start=record.first_seq):
@@ -151,7 +152,7 @@ class Shadowing:
         self._work.set()
 
     def _skip(self, workspace: WorkspaceId, follower: _Follower) -> None:
-        """It cannot keep up: begin anew, a little later."""
+        """Drop the backlog of a shadow that cannot keep up and restart it later."""
         missed_before = follower.events_missed
         follower.forget_backlog()
         loop = asyncio.get_running_loop()
@@ -161,7 +162,7 @@ class Shadowing:
 
     # --- the task -------------------------------------------------------------------------------------
     async def run(self) -> None:
-        """Work the backlogs off, for ever."""
+        """Process the backlogs until cancelled."""
         while True:
             await self._work.wait()
             self._work.clear()
@@ -186,10 +187,10 @@ class Shadowing:
             else:
                 self._follow(workspace, follower)
         except (InboxFull, Stopping, JournalUnavailable):
-            # The live router has no time for it, or is about to end.
+            # The live router is overloaded or stopping: try again later.
             await asyncio.sleep(_RETRY_S)
         except Exception as error:
-            # Whatever it is, it is the shadow's own: routing goes on.
+            # An error of the shadow, whatever it is, must not affect routing.
             follower.failure = type(error).__name__
             follower.backlog.clear()
             self._watcher.failed(workspace, error)
@@ -197,14 +198,14 @@ class Shadowing:
         progress.set()
 
     async def _seed(self, workspace: WorkspaceId, follower: _Follower) -> None:
-        """Begin from the live state as it is now."""
+        """Start the shadow from a snapshot of the live state."""
         image = await self._writer.image(workspace)
         policy = image.shadow_policy
         if policy is None or image.shadow_seq != follower.policy_seq:
-            # Replaced or ended meanwhile: the event of that is on its way here.
+            # The shadow policy was replaced or cleared meanwhile; the event that says so is about to arrive.
             return
         data = await joined(image.parts)
-        # A large state takes a while to read: not on the loop.
+        # Decoding a large state takes long, so it runs on a thread.
         shadow = await asyncio.to_thread(Shadow.from_snapshot, data, policy, book=follower.book)
         if follower.book is None:
             self._tell(workspace, shadow.look())
@@ -223,29 +224,31 @@ class Shadowing:
             if isinstance(item, _Refusal):
                 self._tell(workspace, shadow.refused(item.command, item.code, item.at_ms))
             elif item.first_seq != shadow.state.seq + 1:
-                # Some were dropped between the snapshot and here.
+                # Records between the snapshot and this one were dropped.
                 self._skip(workspace, follower)
                 return
             else:
-                told = shadow.follow(item.events, item.first_seq, item.at_ms, cause=item.cause)
-                self._tell(workspace, told)
+                differences = shadow.follow(
+                    item.events, item.first_seq, item.at_ms, cause=item.cause
+                )
+                self._tell(workspace, differences)
 
     def _tell(self, workspace: WorkspaceId, differences: list[Difference]) -> None:
         for difference in differences:
             self._watcher.differs(workspace, difference)
 
-    # --- questions ------------------------------------------------------------------------------------
+    # --- reports --------------------------------------------------------------------------------------
     def report(self, workspace: WorkspaceId) -> ShadowReport | None:
-        """The report of a workspace's shadow; none where it has none."""
+        """Return the report of the shadow of a workspace, None where it has no shadow."""
         follower = self._followers.get(workspace)
         return None if follower is None else follower.report()
 
     def totals(self) -> dict[WorkspaceId, ShadowReport]:
-        """All reports, by workspace. Safe to call from another thread."""
+        """Return all reports by workspace. Safe to call from another thread."""
         return {name: follower.report() for name, follower in list(self._followers.items())}
 
     async def caught_up(self, workspace: WorkspaceId, *, timeout_s: float) -> None:
-        """Wait until the shadow has taken in what is durable now, or has stopped, or the time is over."""
+        """Wait until the shadow has processed all events durable now, has stopped, or the timeout ends."""
         seq = self._writer.publisher.last_seq(workspace)
         try:
             async with asyncio.timeout(timeout_s):
@@ -262,5 +265,8 @@ class Shadowing:
 
 
 def _is_known(item: _Item, seq: int) -> bool:
-    """Whether the snapshot has it already. A refusal that comes first is older than the first record that it has not."""
+    """Return whether the snapshot includes the item.
+
+    A refusal at the front of the backlog is older than the first record that the snapshot does not include.
+    """
     return not isinstance(item, Record) or item.last_seq <= seq

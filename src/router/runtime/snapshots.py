@@ -1,5 +1,14 @@
-"""When a snapshot is due, and how it is made: in pieces, between everything else. It bounds how long a start takes; it is never
-needed for correctness."""
+"""Scheduling and incremental creation of engine snapshots.
+
+Snapshots bound the duration of a start; they are never needed for correctness. A snapshot of a large workspace takes longer than
+the event loop may be blocked, so it is made incrementally. Between two batches the writer begins an image, which represents the
+state after the newest durable event. A task then encodes the image in slices of ``_TIME_SLICE_S`` while commands continue to
+change the state; a record that is about to change is encoded before the change. Events that change very many records (a new
+policy) invalidate an unfinished image, which is then started again; after ``_INTERRUPTIONS_MAX`` interruptions it is made in one
+blocking step.
+
+One image is made at a time for all workspaces. Images requested by others (``request_image``) come before snapshots.
+"""
 
 import asyncio
 import time
@@ -16,41 +25,41 @@ from router.model.errors import JournalUnavailable
 from router.model.policy import Policy
 from router.runtime.lane import Lane
 
-# About a second of replay.
+# About one second of replay.
 EVENTS: Final = 50_000
 IDLE_MS: Final = 5_000
 
-# Work on an image goes on for so long, then others have the loop: a fifth of it is the image's at most.
+# Encoding runs in slices with pauses in between: at most a fifth of the time of the event loop.
 _HELPING_S: Final = 0.001
 _PAUSE_S: Final = 4 * _HELPING_S
-# An image that events have ended so often is made in one go.
+# Interrupted attempts after which an image is made in one blocking step.
 _BROKEN_MAX: Final = 5
-# Up to here it takes no time to speak of to put the parts together; longer ones are put together beside the loop.
+# Shorter images are joined on the event loop, longer ones on a thread.
 _JOINED_AT_ONCE_BYTES: Final = 1 << 20
 
 
 class SnapshotSchedule(Struct, frozen=True, kw_only=True):
-    """A workspace is due after so many events, or fewer when it has been quiet; and at an orderly stop.
+    """The rule for when a workspace is due: after a number of events, after fewer when it is idle, and at an orderly stop.
 
-    Where it has more records than that, after as many events as it has records: to make an image of a record costs about what
-    it costs to replay an event.
+    A workspace whose state has more records than ``events`` is due after as many events as it has records, because encoding a
+    record costs about as much as replaying an event.
     """
 
     events: int = EVENTS
-    """As a rule."""
+    """Events since the last snapshot after which a workspace is due."""
     events_when_idle: int = EVENTS // 10
-    """Enough when nothing has happened for ``idle_ms``: then it disturbs nobody."""
+    """Events after which a workspace is due once it has been idle for ``idle_ms``."""
     idle_ms: int = IDLE_MS
 
     def is_due(self, *, events: int, idle_ms: int, records: int = 0) -> bool:
-        """``events`` since the last snapshot, ``idle_ms`` since the last event; ``records`` in the state."""
+        """Return whether a snapshot is due, given events since the last one, idle time, and records in the state."""
         if events >= max(self.events, records):
             return True
         return idle_ms >= self.idle_ms and events >= max(self.events_when_idle, records // 10)
 
 
 class Imaged(Struct, frozen=True):
-    """A workspace's state after a durable event, as bytes in parts."""
+    """The state of a workspace after the durable event ``seq``, as bytes in parts."""
 
     seq: int
     at_ms: int
@@ -60,9 +69,9 @@ class Imaged(Struct, frozen=True):
 
 
 class Snapshotting:
-    """Takes the snapshots, and images for others: one at a time, made and written while the corridor goes on.
+    """Make snapshots and requested images, one at a time, while the writer continues.
 
-    An image is begun in the corridor's own turn, between two batches: it is the state after a durable event.
+    The writer calls ``start_next`` between two batches, so every image represents the state after a durable event.
     """
 
     def __init__(
@@ -72,20 +81,20 @@ class Snapshotting:
         *,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """``wake``: asks for ``proceed`` to be called soon."""
+        """``wake`` makes the writer call ``start_next`` soon."""
         self._journal = journal
         self._schedule = schedule
         self._wake = wake
         self._due: deque[Lane] = deque()
         self._wanted: deque[tuple[Lane, asyncio.Future[Imaged]]] = deque()
         self._broken: dict[str, int] = {}
-        """By workspace: images that came to nothing, one after the other."""
+        """Consecutive interrupted images by workspace."""
         self._swept_at_ms = 0
         self._working: asyncio.Task[None] | None = None
         self._hurries = False
 
     def note(self, lane: Lane, *, events: int, at_ms: int) -> None:
-        """So many events of that workspace have become durable."""
+        """Count durable events of a workspace."""
         before = lane.events_since_snapshot
         lane.events_since_snapshot += events
         lane.quiet_since_ms = at_ms
@@ -93,19 +102,19 @@ class Snapshotting:
             self._due.append(lane)
 
     def want(self, lane: Lane, image: "asyncio.Future[Imaged]") -> None:
-        """Somebody else wants an image of the state as it is next time between two batches."""
+        """Request an image of the state as of the next gap between two batches."""
         self._wanted.append((lane, image))
         self._wake()
 
     def proceed(self, lanes: Iterable[Lane], *, now_ms: int) -> None:
-        """Start the next image where one is wanted and none is under way. Raises what the last one failed with."""
+        """Start the next image where one is due and none is in progress. Raises the error of the previous one."""
         if self._working is not None:
             if not self._working.done():
                 return
             self._working.result()
             self._working = None
         if now_ms - self._swept_at_ms >= self._schedule.idle_ms:
-            # Now and then, not with every batch: this looks at every workspace.
+            # Only once per idle_ms, because this scans all workspaces.
             self._swept_at_ms = now_ms
             self._due.extend(lane for lane in lanes if self._is_due(lane, now_ms))
         while self._wanted:
@@ -124,7 +133,7 @@ class Snapshotting:
         self._working.add_done_callback(lambda _: self._wake())
 
     async def save_all(self, lanes: Iterable[Lane]) -> None:
-        """An orderly end: a snapshot of whatever has moved."""
+        """Take a snapshot of every workspace that has changed, at an orderly stop."""
         self._hurries = True
         if self._working is not None:
             await self._working
@@ -133,7 +142,7 @@ class Snapshotting:
                 await self._save(lane)
 
     async def end(self) -> None:
-        """Break off what is under way; a snapshot that is not whole does not count."""
+        """Cancel the image in progress and fail the requests; an incomplete snapshot is never used."""
         for _, wanted in self._wanted:
             if not wanted.done():
                 wanted.set_exception(JournalUnavailable("the writer has ended"))
@@ -157,7 +166,7 @@ class Snapshotting:
         return image
 
     async def _made(self, lane: Lane, image: Imaging) -> Imaged | None:
-        """The image once it is whole; none where an event has ended it."""
+        """Encode the image and return it, None where an event has invalidated it."""
         try:
             until_s = time.perf_counter() + _HELPING_S
             while image.proceed():
@@ -207,7 +216,7 @@ class Snapshotting:
 
 
 async def joined(parts: list[bytes]) -> bytes:
-    """The parts as one."""
+    """Return the concatenated parts."""
     if sum(map(len, parts)) < _JOINED_AT_ONCE_BYTES:
         return b"".join(parts)
     return await asyncio.to_thread(b"".join, parts)

@@ -1,8 +1,9 @@
-"""Verify a journal's file: what ``router verify`` does, and what a backup should go through before it is trusted.
+"""Verification of a journal file (``router verify``), also recommended for every backup.
 
-Works on a copy of the files, so that the original stays as it is to the byte; refuses while a router has it. For every
-workspace: each record's checksum, the chain from the first record on, numbers without a gap, times that never fall, epochs
-that never fall; then the engine replayed from nothing, its invariants, and its digest against that of snapshot and tail.
+Works on a copy of the files, so the original stays unchanged to the byte, and refuses while a router has opened the journal. For
+every workspace it checks the checksum of each record, the hash chain from the first record on, that sequence numbers have no
+gap and that times and epochs never decrease. It then replays the whole history into a new engine, checks the invariants, and
+compares the digest with that of the newest snapshot plus the records after it. The cost is one replay of the whole history.
 """
 
 import fcntl
@@ -23,12 +24,12 @@ from router.journal.sqlite import SqliteJournal
 from router.model.errors import IllegalTransition, JournalError, JournalLocked, JournalUnavailable
 from router.model.ids import WorkspaceId
 
-# The first so many broken invariants are named; the rest is counted.
+# Broken invariants listed in a report; further ones are only counted.
 _INVARIANTS_NAMED_MAX = 20
 
 
 class WorkspaceReport(Struct, kw_only=True):
-    """One workspace."""
+    """The verification result of one workspace."""
 
     workspace: WorkspaceId
     gen: str
@@ -39,32 +40,33 @@ class WorkspaceReport(Struct, kw_only=True):
     epochs: int = 0
     snapshot_seq: int | None = None
     chain_ok: bool = False
-    """Every record is there, whole and in its place."""
+    """Whether every record is present, intact and in order."""
     digest: str = ""
-    """Of the engine after the whole history."""
+    """Digest of the engine after the whole history."""
     snapshot_digest: str = ""
-    """Of the engine from the newest snapshot and the records after it; empty where there is no snapshot."""
+    """Digest of the engine from the newest snapshot and the records after it; empty where there is no snapshot."""
     problems: list[str] = []
 
 
 class VerifyReport(Struct, kw_only=True):
-    """The whole file."""
+    """The verification result of a journal."""
 
     path: str
     workspaces: list[WorkspaceReport] = []
     problems: list[str] = []
-    """What concerns the file as a whole: it does not open."""
+    """Problems of the journal as a whole: it does not open."""
 
     @property
     def ok(self) -> bool:
-        """True where nothing is wrong anywhere."""
+        """Return whether no problem was found."""
         return not self.problems and not any(report.problems for report in self.workspaces)
 
 
 async def verify_file(path: Path, *, scratch: Path | None = None) -> VerifyReport:
-    """Verify a journal. ``scratch``: the directory for the copy; it needs room for the journal.
+    """Verify a journal and return the problems found.
 
-    Raises JournalLocked where a router has it, JournalUnavailable where there is no such journal or no room for the copy.
+    ``scratch`` is the directory for the copy, which needs as much space as the journal. Raises JournalLocked where a router
+    has opened the journal, JournalUnavailable where it does not exist or the copy does not fit.
     """
     report = VerifyReport(path=str(path))
     with copied(JournalPaths(path), scratch) as copy:
@@ -81,22 +83,27 @@ async def verify_file(path: Path, *, scratch: Path | None = None) -> VerifyRepor
 
 @contextmanager
 def copied(paths: JournalPaths, scratch: Path | None) -> Iterator[Path]:
-    """A copy to work on, gone at the end. Raises JournalLocked where a router has the journal, else JournalUnavailable."""
+    """Provide a temporary copy of a journal.
+
+    Raises JournalLocked where a router has opened the journal, JournalUnavailable where it cannot be copied.
+    """
     if not paths.database.is_file():
-        raise JournalUnavailable(f"{paths.database}: there is no journal")
+        raise JournalUnavailable(f"{paths.database}: the journal does not exist")
     with _shared_lock(paths), tempfile.TemporaryDirectory(dir=scratch) as directory:
         for path in (paths.database, paths.wal, paths.high_water):
             try:
                 with suppress(FileNotFoundError):
                     shutil.copyfile(path, Path(directory) / path.name)
             except OSError as error:
-                raise JournalUnavailable(f"no copy can be made: {error.strerror}") from error
+                raise JournalUnavailable(
+                    f"the journal cannot be copied: {error.strerror}"
+                ) from error
         yield Path(directory) / paths.database.name
 
 
 @contextmanager
 def _shared_lock(paths: JournalPaths) -> Iterator[None]:
-    """Keeps a router from starting meanwhile, and finds one that runs."""
+    """Hold a shared lock that keeps a router from starting. Raises JournalLocked where one is running."""
     if not paths.high_water.exists():
         yield
         return
@@ -105,7 +112,9 @@ def _shared_lock(paths: JournalPaths) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise JournalLocked(f"{paths.database}: a router has this journal") from None
+        raise JournalLocked(
+            f"{paths.database}: a running router has opened this journal; stop it first"
+        ) from None
     finally:
         os.close(descriptor)
 
@@ -116,11 +125,11 @@ def _verify_workspace(journal: Journal, history: WorkspaceHistory) -> WorkspaceR
         gen=history.gen,
         snapshot_seq=None if history.snapshot is None else history.snapshot.seq,
     )
-    whole = _replay_whole(journal, history, report)
-    if whole is None:
+    engine = _replay_whole(journal, history, report)
+    if engine is None:
         return report
-    report.digest = whole.digest()
-    broken = whole.check()
+    report.digest = engine.digest()
+    broken = engine.check()
     report.problems += broken[:_INVARIANTS_NAMED_MAX]
     if len(broken) > _INVARIANTS_NAMED_MAX:
         report.problems.append(f"and {len(broken) - _INVARIANTS_NAMED_MAX} more broken invariants")
@@ -132,7 +141,7 @@ def _verify_workspace(journal: Journal, history: WorkspaceHistory) -> WorkspaceR
 def _replay_whole(
     journal: Journal, history: WorkspaceHistory, report: WorkspaceReport
 ) -> Engine | None:
-    """The engine after every record from the first one on; none where the journal or the core refuses one."""
+    """Return the engine after all records, None where a record is damaged or cannot be replayed."""
     engine = Engine()
     epoch = at_ms = 0
     seq = 0
@@ -140,9 +149,9 @@ def _replay_whole(
         for record in journal.replay(history.workspace):
             seq = record.first_seq
             if record.epoch < epoch:
-                report.problems.append(f"seq {seq}: the epoch falls")
+                report.problems.append(f"seq {seq}: the epoch decreases")
             if record.at_ms < at_ms:
-                report.problems.append(f"seq {seq}: the time falls")
+                report.problems.append(f"seq {seq}: the time decreases")
             report.epochs += record.epoch != epoch
             epoch, at_ms = record.epoch, record.at_ms
             report.first_seq = report.first_seq or seq
@@ -154,8 +163,8 @@ def _replay_whole(
         report.problems.append(str(error))
         return None
     except (IllegalTransition, AssertionError, KeyError) as error:
-        # The records are whole, but the core does not take them: an error in the core, then or now.
-        report.problems.append(f"seq {seq}: the replay breaks off ({type(error).__name__})")
+        # The records are intact, but the engine rejects them: a defect of the engine, at writing or at replay.
+        report.problems.append(f"seq {seq}: the replay fails ({type(error).__name__})")
         return None
     report.chain_ok = True
     return engine
@@ -167,11 +176,13 @@ def _replay_tail(journal: Journal, history: WorkspaceHistory, report: WorkspaceR
         engine = Engine.restore(history.snapshot.core)
     except (msgspec.MsgspecError, ValueError):
         report.problems.append(
-            "the snapshot was made by another version; a start replays everything"
+            "the snapshot was written by another version; a start replays all records"
         )
         return
     for record in journal.replay(history.workspace, after_seq=history.snapshot.seq):
         engine.replay(record.events, record.first_seq, record.at_ms)
     report.snapshot_digest = engine.digest()
     if report.snapshot_digest != report.digest:
-        report.problems.append("snapshot and tail lead to another state than the whole history")
+        report.problems.append(
+            "the snapshot and the records after it lead to another state than the whole history"
+        )

@@ -1,11 +1,17 @@
-"""The corridor: the one task that touches the engines.
+"""Single-writer loop: the only task that calls the engines.
 
-Take a batch – carry out each command at one time – write all records in one commit – tell the listeners – answer. Nobody
-hears of an event before it is durable, nor of a refusal or an answer before the events that it rests on are. If the
-journal fails, nothing is caught: ``run`` raises, those who wait get JournalUnavailable, and the process has to end, for
-memory is ahead of the disk.
+Other tasks enqueue commands and queries (``execute``, ``submit``, ``query``). The writer task takes a batch from the command
+queue, executes each item at one common time, writes all records in one commit, publishes them to the subscribers, and then
+completes the replies. This order gives two guarantees: no event leaves the process before it is durable, and no refusal or
+query result leaves it before the events that it depends on are durable. While one commit is in progress the next commands
+gather in the queue, so a busier router puts more commands into one commit.
 
-It decides nothing about routing, and nobody but its batches calls ``Engine.handle``.
+An exception of the journal or a broken invariant is never caught here. ``run`` raises, all pending replies fail with
+JournalUnavailable, and the process must end, because the state in memory is ahead of the journal. The next start recovers from
+what is durable.
+
+The writer makes no routing decisions. Only its ``BatchProcessor`` calls ``Engine.handle``. Callbacks that run in the loop
+(subscribers, replies, ``on_refused_submit``) must be quick and must not raise.
 """
 
 import asyncio
@@ -41,24 +47,24 @@ _after_reply = crash_point("after_reply")
 
 
 class WriterLimits(Struct, frozen=True, kw_only=True):
-    """How much at once."""
+    """Limits of the command queue, of a batch and of the replay index."""
 
     inbox_count_max: int = COUNT_MAX
-    """Commands and questions of one workspace that wait; of all workspaces together, four times as many."""
+    """Queued commands and queries of one workspace; four times as many for all workspaces together."""
     submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX
-    """Where many submits wait and the oldest has waited longer, further ones are refused."""
+    """Longest wait of the oldest queued submit, in an overloaded workspace, before further submits are refused."""
     batch_count_max: int = 256
-    """Commands and questions in one commit."""
+    """Commands and queries in one batch, and so in one commit."""
     batch_ms_max: int = 50
-    """A batch that takes longer to decide is committed as far as it is: the event loop has others to serve."""
+    """Execution time after which a batch is committed as it is, so that the event loop can serve other tasks."""
     commit_gap_ms: int = 0
-    """Commits begin at least this far apart, unless many wait. 0: as soon as the one before has ended."""
+    """Least time between the starts of two commits, unless many commands wait. 0: start when the previous commit has ended."""
     recall_records: int = WORKSPACE_RECORDS_MAX
-    """Records from before the start that the publisher is given, for clients that resume."""
+    """Records from before the start that are loaded for clients that resume."""
 
 
 class Writer:
-    """All workspaces of this process."""
+    """Execute commands and queries for all workspaces of this process."""
 
     def __init__(
         self,
@@ -71,7 +77,7 @@ class Writer:
         new_meters: Callable[[WorkspaceId], Meters] = lambda _: NoMeters(),
         new_engine: type[Engine] = Engine,
     ) -> None:
-        """``new_meters`` makes the meters of a workspace; the writer alone folds into them, live and at recovery."""
+        """``new_stats`` creates the statistics of a workspace; only the writer applies events to them, live and at recovery."""
         self.clock: Final[Clock] = clock if clock is not None else SystemClock()
         self.publisher: Final = publisher if publisher is not None else Publisher()
         self._limits = limits if limits is not None else WriterLimits()
@@ -99,22 +105,25 @@ class Writer:
         self.on_refused_submit: (
             Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None
         ) = None
-        """Told of refused submits, in their place among the durable records: they leave no event. Quick, and raises nothing."""
+        """Callback for refused submits, in order with the durable records, because refusals leave no event.
+
+        It must be quick and must not raise.
+        """
         self._stopping = False
         self._started = False
         self._ended = asyncio.Event()
         self._broken = False
 
-    # --- before and after ------------------------------------------------------------
+    # --- start and stop --------------------------------------------------------------
 
     async def recover(self) -> list[WorkspaceId]:
-        """Open the journal and rebuild every workspace in it; before ``run``. Raises JournalError and its kinds."""
+        """Open the journal and rebuild every workspace in it; call before ``run``. Raises JournalError."""
         for history in await self._journal.open():
             await self._recover_lane(history)
         return list(self._lanes)
 
     async def add_workspace(self, workspace: WorkspaceId) -> None:
-        """Begin the workspace's history where it has none; at any time after ``recover``."""
+        """Create the workspace where it does not exist yet; call at any time after ``recover``."""
         async with self._creating:
             if workspace not in self._lanes:
                 await self._recover_lane(await self._journal.create_workspace(workspace))
@@ -141,13 +150,13 @@ class Writer:
         )
         self._lanes[history.workspace] = lane
         self._deadlines.set(lane.workspace, engine.next_deadline_ms())
-        # Whoever was connected to the process before this one is not connected to this one.
+        # Sessions of the previous process are lost: their connections ended with it.
         for agent_id, session_id in engine.attached_sessions():
             lost = LoseDesktop(agent_id=agent_id, session_id=session_id)
             self._inbox.put(lane.workspace, Asked(lost, ROUTER, None), beyond_bound=True)
 
     async def stop(self) -> None:
-        """Take no more, finish what has been taken, snapshot, close the journal. Returns when all that is done."""
+        """Refuse new commands, finish the queued ones, take snapshots, and close the journal."""
         self._stopping = True
         self._inbox.wake()
         if self._started:
@@ -156,45 +165,45 @@ class Writer:
 
     @property
     def workspaces(self) -> Sequence[WorkspaceId]:
-        """All of them."""
+        """Return the ids of all workspaces."""
         return list(self._lanes)
 
     @property
     def waiting(self) -> int:
-        """Commands and questions in the inbox."""
+        """Return the number of queued commands and queries."""
         return len(self._inbox)
 
     @property
     def refused_submits(self) -> int:
-        """Submits that found too many waiting, since the start."""
+        """Return the number of submits refused because of overload since the start."""
         return self._inbox.refused_submits
 
     def refuses_submit(self, workspace: WorkspaceId) -> bool:
-        """Whether a submit would be refused for lack of room; true counts as a refusal."""
+        """Return whether a submit is refused because of overload; a true result is counted as a refusal."""
         return self._inbox.refuses_submit(workspace)
 
     def admit_submit(self, workspace: WorkspaceId) -> None:
-        """Raises InboxFull where a submit would be refused for lack of room: to be asked before anything is done for it."""
+        """Raise CommandQueueFull where a submit is refused because of overload; check this before any work on it."""
         self._inbox.admit_submit(workspace)
 
     def generation(self, workspace: WorkspaceId) -> str:
-        """The workspace's generation. Raises KeyError for an unknown workspace."""
+        """Return the history id of a workspace. Raises KeyError for an unknown workspace."""
         return self._lanes[workspace].gen
 
     def epoch(self, workspace: WorkspaceId) -> int:
-        """The epoch of this start. Raises KeyError for an unknown workspace."""
+        """Return the epoch of this start in a workspace. Raises KeyError for an unknown workspace."""
         return self._lanes[workspace].epoch
 
     def meters(self, workspace: WorkspaceId) -> Meters:
-        """The workspace's meters, as of its newest durable event. Raises KeyError for an unknown workspace."""
+        """Return the statistics of a workspace as of its newest durable event. Raises KeyError for an unknown workspace."""
         return self._lanes[workspace].meters
 
-    # --- what others call --------------------------------------------------------------
+    # --- commands and queries ------------------------------------------------------------
 
     async def execute(self, workspace: WorkspaceId, command: Command, *, actor: str) -> Reply:
-        """Carry out a command; the reply is durable.
+        """Execute a command and return its reply once it is durable.
 
-        Raises InboxFull, Stopping, JournalUnavailable; KeyError where there is no such workspace.
+        Raises CommandQueueFull, Stopping, JournalUnavailable, and KeyError for an unknown workspace.
         """
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.submit(workspace, command, actor=actor, reply=reply)
@@ -208,25 +217,28 @@ class Writer:
         actor: str,
         reply: Waiting[Reply] | None,
     ) -> None:
-        """Line a command up and return; ``reply``, if any, is told in the very turn in which the answer is durable.
+        """Enqueue a command without waiting; ``reply``, if any, is completed in the batch that makes the result durable.
 
-        What a socket has a thousand of a second: a coroutine and a future for each would cost more than routing it.
-        Raises as ``execute``, before ``reply`` hears of anything.
+        Sockets use this for thousands of commands per second, where a coroutine and a future per command would cost more than
+        routing. Raises as ``execute``; in that case ``reply`` is not called.
         """
         self._check_open(workspace)
         self._inbox.put(workspace, Asked(command, actor, reply))
 
     async def ask(self, workspace: WorkspaceId, question: Callable[[Engine], T]) -> Answered[T]:
-        """Put a question to the engine in its turn; it must change nothing. Raises as ``execute``, and what it raises itself."""
+        """Run a read-only function on the engine, in order with the commands.
+
+        Raises as ``execute``, and whatever the function raises.
+        """
         self._check_open(workspace)
         reply: asyncio.Future[Answered[T]] = asyncio.get_running_loop().create_future()
         self._inbox.put(workspace, Question(question, reply))
         return await reply
 
     async def image(self, workspace: WorkspaceId) -> Imaged:
-        """The state as bytes, after a durable event that is not before this call; made while the corridor goes on.
+        """Return the state as bytes, as of a durable event no older than this call, without blocking the writer.
 
-        Raises Stopping, JournalUnavailable; KeyError where there is no such workspace.
+        Raises Stopping, JournalUnavailable, and KeyError for an unknown workspace.
         """
         self._check_open(workspace)
         image: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
@@ -241,53 +253,56 @@ class Writer:
         if workspace not in self._lanes:
             raise KeyError(workspace)
 
-    # --- the corridor ------------------------------------------------------------------
+    # --- the writer loop ---------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until ``stop``. Raises whatever broke the journal or an invariant; the process must then end."""
-        assert not self._started, "one writer, once"
+        """Run the writer loop until ``stop``.
+
+        Raises the error of the journal or the broken invariant, after which the process must end.
+        """
+        assert not self._started, "a writer runs only once"
         if self._stopping:
             return
         self._started = True
-        tending = asyncio.create_task(self._journal.tend())
-        tending.add_done_callback(lambda _: self.wake())
-        turn: Turn | None = None
+        maintenance = asyncio.create_task(self._journal.tend())
+        maintenance.add_done_callback(lambda _: self.wake())
+        batch: Turn | None = None
         try:
             while not self._is_done():
-                if tending.done():
-                    tending.result()
+                if maintenance.done():
+                    maintenance.result()
                 await self._inbox.wait(self._idle_s())
                 delay_s = self._pacing.delay_s(len(self._inbox))
                 if delay_s > 0 and not self._stopping:
                     await asyncio.sleep(delay_s)
-                turn = Turn(self.clock.now_ms(), self.on_refused_submit is not None)
-                self._batches.decide(turn)
-                await self._commit(turn)
-                self._answer(turn)
-                turn = None
+                batch = Turn(self.clock.now_ms(), self.on_refused_submit is not None)
+                self._batches.decide(batch)
+                await self._commit(batch)
+                self._answer(batch)
+                batch = None
                 self._snapshots.proceed(self._lanes.values(), now_ms=self.clock.now_ms())
             await self._snapshots.save_all(self._lanes.values())
         except BaseException:
             self._broken = True
             raise
         finally:
-            # Also where nothing is broken: a stop leaves nobody without an answer.
-            self._fail_those_waiting(turn)
+            # Also after an orderly stop: every pending reply is completed.
+            self._fail_those_waiting(batch)
             await self._snapshots.end()
-            tending.cancel()
+            maintenance.cancel()
             with suppress(asyncio.CancelledError, JournalUnavailable):
-                await tending
+                await maintenance
             self._ended.set()
 
     def _is_done(self) -> bool:
         return self._stopping and not len(self._inbox)
 
     def wake(self) -> None:
-        """Look at the clock and the inbox again."""
+        """Make the loop check the clock and the command queue again."""
         self._inbox.wake()
 
     def _idle_s(self) -> float:
-        # Quiet workspaces are looked at now and then, for their snapshots.
+        # Wake up from time to time so that idle workspaces get their snapshots.
         idle_s = self._schedule.idle_ms / 1000
         deadline_ms = self._deadlines.next_ms()
         return idle_s if deadline_ms is None else min(self.clock.delay_s(deadline_ms), idle_s)
@@ -295,7 +310,7 @@ class Writer:
     async def _commit(self, turn: Turn) -> None:
         if not turn.records:
             self._tell_refused(turn, 0)
-            # Whoever asks without pause must not keep the loop to himself.
+            # A caller that sends queries without pause must not starve the event loop.
             await asyncio.sleep(0)
             return
         self._pacing.begin()
@@ -322,7 +337,7 @@ class Writer:
         if _before_reply is not None and turn.records:
             _before_reply()
         for reply, answer in turn.answers:
-            # The one who asked may have left.
+            # The caller may have been cancelled.
             if not reply.done():
                 reply.set_result(answer)
         if _after_reply is not None and turn.records:
