@@ -61,7 +61,7 @@ class ContactBook(Struct, kw_only=True):
     named: tuple[str, ...] = ()
     last: str | None = None
     only: tuple[str, ...] | None = None
-    """Agents to whom the present plan step restricts the contact; none: all qualified agents."""
+    """Agents that the present plan step restricts the contact to; none: all qualified agents."""
     cool_downs: dict[str, int] = field(default_factory=dict)
     held: bool = False
     """Whether the contact waits for its queue to open."""
@@ -238,12 +238,12 @@ class Ledger:
         self, agent: AgentBook, *, before: Place | None, at_ms: int
     ) -> ContactBook | None:
         """Return a contact in line that the agent could take now and that precedes the given position; none: any position."""
-        rooms = self.rooms(agent)
-        if not rooms:
+        channels = self.rooms(agent)
+        if not channels:
             return None
         for kind, line in self.lines.items():
             if (
-                kind.channel not in rooms
+                kind.channel not in channels
                 or self.is_closed(agent, kind.channel, at_ms)
                 or not self.is_qualified(agent, kind)
             ):
@@ -257,12 +257,13 @@ class Ledger:
 
     def liked_before(self, agent: AgentBook, than: ContactBook, at_ms: int) -> ContactBook | None:
         """Return a contact the agent could take now and that precedes the chosen one by the agent's queue ranks."""
-        rooms, mine = self.rooms(agent), self._liking(agent, than.queue_id, than.place)
+        channels = self.rooms(agent)
+        chosen_key = self._liking(agent, than.queue_id, than.place)
         for kind, line in self.lines.items():
-            if kind.channel not in rooms or not self.is_qualified(agent, kind):
+            if kind.channel not in channels or not self.is_qualified(agent, kind):
                 continue
             for place, contact in line.items():
-                if self._liking(agent, kind.queue_id, place) >= mine:
+                if self._liking(agent, kind.queue_id, place) >= chosen_key:
                     break
                 if not self.is_excluded(agent, contact, at_ms):
                     return contact  # type: ignore[no-any-return]
