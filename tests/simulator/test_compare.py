@@ -83,8 +83,8 @@ def test_a_value_that_one_policy_lacks_has_no_difference() -> None:
     watch = CourseWatch()
     report = simulate(SimulationSpec(workload=str(DAY), audit=False), watch=watch)
     trial = Trial(name="a", report=report, course=watch.course())
-    nobody = structs.replace(report, p90_wait_s=None)
-    silent = Trial(name="b", report=nobody, course=trial.course)
+    without_p90 = structs.replace(report, p90_wait_s=None)
+    silent = Trial(name="b", report=without_p90, course=trial.course)
     _, other = compare([trial, silent]).policies
     assert other.differences["p90_wait_s"] is None
     assert other.differences["answered"] == 0
