@@ -1,4 +1,4 @@
-"""The small centre on a few fixed seeds: declines, missed offers, overflow, two channels. A seed that fails stays here.
+"""Days of the example centre with fixed seeds: declines, missed offers, overflow, two channels. Keep every seed that once failed.
 
 Holds I7–I22 (the auditor), I30 (replay and snapshot) and I41 (conservation) over whole days.
 """
@@ -18,7 +18,7 @@ SEEDS = (1, 2, 3, 20_140_310, 20_140_625)
 
 
 class Journal:
-    """Keeps every record, and a snapshot from the middle of the day."""
+    """Run listener that keeps all outcomes, and a snapshot from the middle of the day."""
 
     def __init__(self) -> None:
         self.records: list[Outcome] = []
@@ -27,10 +27,10 @@ class Journal:
         self.snapshot_after = 0
 
     def arrived(self, plan: PlannedContact) -> None:
-        """Nothing to keep."""
+        """Ignore the arrival."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
-        """One step."""
+        """Keep the outcome."""
         if outcome.events:
             self.records.append(outcome)
         if len(self.records) == 1_500 and not self.snapshot:
@@ -39,7 +39,7 @@ class Journal:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_day_breaks_no_promise_and_can_be_replayed(seed: int) -> None:
+def test_a_day_passes_the_audit_and_can_be_replayed(seed: int) -> None:
     day = workload.day(workload.load(SMALL), policy=None, seed=seed, replication=0)
     journal, auditor = Journal(), Auditor()
     world = World(day, listeners=(journal, auditor))

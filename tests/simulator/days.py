@@ -1,4 +1,4 @@
-"""Small days by hand: a test names only what it is about."""
+"""Builders of small simulated days; a test gives only the fields it is about."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from router.simulator.world import World
 
 
 def a_policy(**queue: Any) -> Policy:
-    """One channel with automatic accept, one queue ``calls``."""
+    """Return a policy with one channel with automatic accept and one queue ``calls``."""
     return Policy(
         channels={"voice": ChannelPolicy(auto_accept=True)}, queues={"calls": QueuePolicy(**queue)}
     )
@@ -22,7 +22,7 @@ def a_policy(**queue: Any) -> Policy:
 def a_contact(
     contact_id: str, at_s: float, *, handle_s: float = 60, **changes: Any
 ) -> PlannedContact:
-    """A contact in the queue ``calls`` that waits for ever."""
+    """Return a contact of the queue ``calls`` without patience limit."""
     fields: dict[str, Any] = {
         "contact_id": contact_id,
         "at_ms": round(at_s * 1000),
@@ -53,20 +53,20 @@ def a_day(*contacts: PlannedContact, agents: tuple[PlannedAgent, ...] = (), **ch
 
 
 class Story:
-    """A listener that keeps everything."""
+    """Run listener that keeps all events."""
 
     def __init__(self) -> None:
         self.told: list[tuple[int, Event]] = []
 
     def arrived(self, plan: PlannedContact) -> None:
-        """Nothing to keep."""
+        """Ignore the arrival."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
         """Keep the events with their time."""
         self.told += [(outcome.at_ms, event) for event in outcome.events]
 
     def of(self, *kinds: type[Event]) -> list[tuple[int, str]]:
-        """Time in seconds and contact (or agent) of all events of these types."""
+        """Return the time in seconds and the contact (or agent) id of all events of these types."""
         return [
             (at_ms // 1000, str(getattr(event, "contact_id", getattr(event, "agent_id", ""))))
             for at_ms, event in self.told
@@ -75,7 +75,7 @@ class Story:
 
 
 class Lived(Story):
-    """A day that has been lived through, with meter and auditor."""
+    """Completed run of a day, with statistics and audit."""
 
     def __init__(self, day: Day) -> None:
         super().__init__()

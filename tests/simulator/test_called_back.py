@@ -1,4 +1,4 @@
-"""Customers of a simulated day who are called back: by the same policy and the same core as live."""
+"""Callbacks in simulated days, decided by the production policy and engine."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ OFFERED = a_policy(callback=CallbackPolicy(ring_s=20, retry_after_s=(30,), attem
 FIRST = a_policy(callback=CallbackPolicy(mode=CallbackMode.CUSTOMER_FIRST, ring_s=20))
 
 
-def test_who_is_called_back_does_not_leave_and_is_served_in_his_turn() -> None:
+def test_a_callback_customer_does_not_abandon_and_is_served_in_order() -> None:
     day = a_day(
         a_contact("c1", 0, handle_s=60),
         a_contact("c2", 10, handle_s=30, patience_ms=20_000, callback=WISH),
@@ -38,7 +38,7 @@ def test_who_is_called_back_does_not_leave_and_is_served_in_his_turn() -> None:
     assert lived.auditor.violations == []
 
 
-def test_without_callbacks_in_the_policy_he_waits_and_leaves() -> None:
+def test_without_callbacks_in_the_policy_the_customer_abandons() -> None:
     day = a_day(
         a_contact("c1", 0, handle_s=60),
         a_contact("c2", 10, patience_ms=20_000, callback=WISH),
@@ -46,7 +46,7 @@ def test_without_callbacks_in_the_policy_he_waits_and_leaves() -> None:
     assert Lived(day).of(ContactAbandoned) == [(30, "c2")]
 
 
-def test_who_is_never_reached_is_given_up_after_the_last_attempt() -> None:
+def test_a_customer_who_is_never_reached_expires_after_the_last_attempt() -> None:
     wish = CallbackWish(after_ms=0, reached_share=0.0)
     lived = Lived(a_day(a_contact("c1", 0), a_contact("c2", 5, callback=wish), policy=OFFERED))
     assert lived.of(CallbackFailed) == [(80, "c2"), (130, "c2")]
@@ -56,7 +56,7 @@ def test_who_is_never_reached_is_given_up_after_the_last_attempt() -> None:
     assert lived.auditor.violations == []
 
 
-def test_customer_first_his_wait_counts_from_the_moment_in_which_he_is_on_the_line() -> None:
+def test_customer_first_the_wait_starts_when_the_customer_is_on_the_line() -> None:
     day = a_day(
         a_contact("c1", 0, handle_s=60),
         a_contact("c2", 10, handle_s=30, callback=WISH),
@@ -71,7 +71,9 @@ def test_customer_first_his_wait_counts_from_the_moment_in_which_he_is_on_the_li
 
 
 @pytest.mark.parametrize("mode", CallbackMode)
-def test_a_busy_day_with_callbacks_is_audited_and_adds_up(tmp_path: Path, mode: str) -> None:
+def test_a_busy_day_with_callbacks_passes_the_audit_and_conserves_contacts(
+    tmp_path: Path, mode: str
+) -> None:
     workload = tmp_path / "callbacks.yaml"
     workload.write_text(f"""\
 name: callbacks

@@ -1,4 +1,4 @@
-"""A simulated day under channels that interrupt and under caps: the auditor, whose books are others, finds nothing."""
+"""Audited simulated days with interrupting channels and with caps."""
 
 import pytest
 from msgspec.structs import replace
@@ -33,13 +33,13 @@ CHAT = ChannelPolicy(units=50, per_agent_max=2, auto_accept=True)
 
 
 class Offers:
-    """Counts the calls that each agent was offered."""
+    """Run listener that counts the calls offered to each agent."""
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
 
     def arrived(self, plan: PlannedContact) -> None:
-        """Of no interest."""
+        """Ignore the arrival."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
         for event in outcome.events:
@@ -48,7 +48,7 @@ class Offers:
 
 
 @pytest.mark.parametrize("most", [None, 8])
-def test_the_auditor_finds_nothing_under_interruptions_and_caps(most: int | None) -> None:
+def test_interrupting_channels_and_caps_pass_the_audit(most: int | None) -> None:
     workload = parse(WORKLOAD, Workload, source="capacity")
     base = derived_policy(workload)
     cap = None if most is None else CapPolicy(most=most, per_s=7200)

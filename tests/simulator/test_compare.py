@@ -1,4 +1,4 @@
-"""What if: the same day under several policies, side by side."""
+"""What-if comparisons: the same day under several policies, and their day profiles."""
 
 import json
 from io import StringIO
@@ -30,7 +30,7 @@ def a_figure(name: str) -> Figure:
 
 
 def changed(tmp_path: Path, old: str, new: str, *, name: str = "other") -> str:
-    """A policy like the first one, but for one thing."""
+    """Write a copy of the first policy with one text replaced and return its path."""
     text = LONGEST_IDLE.read_text()
     assert old in text
     path = tmp_path / f"{name}.yaml"
@@ -39,7 +39,7 @@ def changed(tmp_path: Path, old: str, new: str, *, name: str = "other") -> str:
 
 
 # --- the same customers ---------------------------------------------------------------------------------------------
-def test_every_policy_meets_the_same_customers() -> None:
+def test_every_policy_receives_the_same_customers() -> None:
     first, other = what_if(SPEC, BOTH).policies
     assert (first.name, other.name) == ("longest_idle", "spare_the_few")
     assert first.report.digest != other.report.digest
@@ -47,7 +47,7 @@ def test_every_policy_meets_the_same_customers() -> None:
     assert first.course.contacts == other.course.contacts
 
 
-def test_a_policy_beside_itself_differs_in_nothing(tmp_path: Path) -> None:
+def test_a_policy_compared_with_itself_has_no_differences(tmp_path: Path) -> None:
     same = changed(tmp_path, "channels", "channels", name="same")
     comparison = what_if(SimulationSpec(workload=str(DAY), replications=2), (BOTH[0], same))
     first, other = comparison.policies
@@ -57,19 +57,19 @@ def test_a_policy_beside_itself_differs_in_nothing(tmp_path: Path) -> None:
     assert comparison.violations == ()
 
 
-def test_a_run_in_a_comparison_is_the_run_alone() -> None:
+def test_a_run_in_a_comparison_equals_the_run_alone() -> None:
     alone = simulate(SimulationSpec(workload=str(DAY), policy=BOTH[1], audit=False))
     assert what_if(SPEC, BOTH).policies[1].report.to_json() == alone.to_json()
 
 
-def test_the_shipped_policies_show_what_their_page_says() -> None:
+def test_the_shipped_policies_show_the_effect_that_their_page_describes() -> None:
     _, other = what_if(SPEC, BOTH).policies
     assert (other.differences["queues.german.abandoned"] or 0) < 0
     assert (other.differences["agent_groups.bilingual.occupancy"] or 0) < 0
 
 
-# --- figures and differences ----------------------------------------------------------------------------------------
-def test_a_difference_is_the_figure_less_that_of_the_first() -> None:
+# --- values and differences -----------------------------------------------------------------------------------------
+def test_a_difference_is_the_value_minus_that_of_the_first_policy() -> None:
     first, other = what_if(SPEC, BOTH).policies
     assert set(first.differences.values()) == {0.0}
     for name in ("abandoned", "mean_wait_answered_s", "queues.german.service_level", "load_gini"):
@@ -79,19 +79,19 @@ def test_a_difference_is_the_figure_less_that_of_the_first() -> None:
         assert difference == pytest.approx(mine - base, abs=1e-8)
 
 
-def test_what_one_of_both_does_not_have_has_no_difference() -> None:
+def test_a_value_that_one_policy_lacks_has_no_difference() -> None:
     watch = CourseWatch()
     report = simulate(SimulationSpec(workload=str(DAY), audit=False), watch=watch)
     trial = Trial(name="a", report=report, course=watch.course())
-    nobody = structs.replace(report, p90_wait_s=None)
-    silent = Trial(name="b", report=nobody, course=trial.course)
+    without_p90 = structs.replace(report, p90_wait_s=None)
+    silent = Trial(name="b", report=without_p90, course=trial.course)
     _, other = compare([trial, silent]).policies
     assert other.differences["p90_wait_s"] is None
     assert other.differences["answered"] == 0
     assert signed(a_figure("p90_wait_s"), other.differences["p90_wait_s"]) == "–"
 
 
-def test_replications_give_every_difference_an_interval_around_it() -> None:
+def test_replications_give_every_difference_a_confidence_interval() -> None:
     first, other = what_if(
         SimulationSpec(workload=str(DAY), replications=4, audit=False), BOTH
     ).policies
@@ -103,7 +103,7 @@ def test_replications_give_every_difference_an_interval_around_it() -> None:
         assert found.low < difference < found.high
 
 
-def test_pairs_tell_more_than_the_intervals_of_each() -> None:
+def test_paired_intervals_are_narrower_than_those_of_each_policy() -> None:
     _, other = what_if(
         SimulationSpec(workload=str(DAY), replications=6, audit=False), BOTH
     ).policies
@@ -127,11 +127,13 @@ def test_pairs_tell_more_than_the_intervals_of_each() -> None:
         ("p90_wait_s", None, "–"),
     ],
 )
-def test_a_difference_has_a_sign_and_a_unit(name: str, value: float | None, shown: str) -> None:
+def test_a_difference_is_formatted_with_sign_and_unit(
+    name: str, value: float | None, shown: str
+) -> None:
     assert signed(a_figure(name), value) == shown
 
 
-# --- how even the load is -------------------------------------------------------------------------------------------
+# --- balance of load -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("loads", "expected"),
     [
@@ -143,7 +145,7 @@ def test_a_difference_has_a_sign_and_a_unit(name: str, value: float | None, show
         ([], None),
     ],
 )
-def test_gini_is_none_for_nothing_and_grows_with_unevenness(
+def test_gini_is_none_without_load_and_grows_with_inequality(
     loads: list[int], expected: float | None
 ) -> None:
     assert gini(loads) == expected
@@ -156,9 +158,9 @@ def test_gini_is_half_the_mean_absolute_difference_over_the_mean() -> None:
     assert gini(loads) == pytest.approx(pairs / (2 * n * whole))
 
 
-# --- the course -----------------------------------------------------------------------------------------------------
-def test_intervals_show_who_was_answered_in_time_and_who_was_busy() -> None:
-    # Ada talks from 0:00 to 0:30; who comes at 0:10 waits for her until then. Bob, in a group with her, comes at 0:30.
+# --- day profile ----------------------------------------------------------------------------------------------------
+def test_intervals_show_service_level_and_occupancy() -> None:
+    # ada talks from 0:00 to 0:30; the contact that arrives at 0:10 waits until then. bob, in the same group, starts at 0:30.
     shift = Shift(from_ms=1_800_000)
     day = a_day(
         a_contact("c1", 0, handle_s=1_800),
@@ -179,7 +181,7 @@ def test_intervals_show_who_was_answered_in_time_and_who_was_busy() -> None:
     assert course.load_gini == pytest.approx((2_700 - 900) / (2 * 3_600))
 
 
-def test_intervals_begin_at_the_half_hour_and_a_warm_up_is_left_out() -> None:
+def test_intervals_begin_at_the_half_hour_and_exclude_the_warm_up() -> None:
     watch = CourseWatch()
     late = a_day(a_contact("c", 2_000), start_ms=1_900_000, window_from_ms=1_900_000)
     World(late, listeners=(watch(late),)).run()
@@ -191,8 +193,8 @@ def test_intervals_begin_at_the_half_hour_and_a_warm_up_is_left_out() -> None:
     assert sum(watch.course().contacts) == 1
 
 
-def test_what_comes_after_the_window_counts_in_no_interval() -> None:
-    # The window ends at 0:45. Ada talks until 0:30 and again from 0:50 on; after 0:45 nobody asks what she does.
+def test_arrivals_and_work_after_the_window_count_in_no_interval() -> None:
+    # The window ends at 0:45. ada talks until 0:30 and again from 0:50 on, which is not counted.
     day = a_day(
         a_contact("c1", 0, handle_s=1_800),
         a_contact("c2", 3_000, handle_s=60),
@@ -212,7 +214,7 @@ def test_what_comes_after_the_window_counts_in_no_interval() -> None:
     assert watch.course().occupancy == (1.0, 0.5)
 
 
-def test_a_long_run_has_longer_intervals_and_not_more_of_them() -> None:
+def test_a_long_run_has_longer_intervals_but_not_more() -> None:
     watch = CourseWatch()
     week = a_day(a_contact("c", 10), window_to_ms=7 * 86_400_000)
     World(week, listeners=(watch(week),)).run()
@@ -221,9 +223,9 @@ def test_a_long_run_has_longer_intervals_and_not_more_of_them() -> None:
     assert course.interval_s == 4 * 1_800
 
 
-# --- what cannot be compared ----------------------------------------------------------------------------------------
+# --- invalid comparisons --------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("count", [0, 1, POLICIES_MAX + 1])
-def test_one_policy_alone_or_too_many_are_refused(count: int) -> None:
+def test_one_policy_or_too_many_are_refused(count: int) -> None:
     with pytest.raises(WorkloadInvalid, match="two to"):
         what_if(SPEC, BOTH[:1] * count)
 
@@ -242,20 +244,20 @@ def test_two_policies_of_the_same_name_are_refused(tmp_path: Path) -> None:
         ("voice:", "chat:", "channel voice"),
     ],
 )
-def test_a_policy_that_lacks_what_the_day_needs_is_named_with_what(
+def test_a_policy_that_lacks_names_of_the_day_is_reported_with_them(
     tmp_path: Path, old: str, new: str, lacking: str
 ) -> None:
     other = changed(tmp_path, old, new)
     with pytest.raises(
-        WorkloadInvalid, match=f"^policy other lacks what the day needs: {lacking}$"
+        WorkloadInvalid, match=f"^policy other lacks names that the day uses: {lacking}$"
     ):
         what_if(SPEC, (BOTH[0], other))
     with pytest.raises(WorkloadInvalid, match=r"^policy other lacks"):
         what_if(SPEC, (other, BOTH[0]))
 
 
-def test_a_policy_that_a_later_day_does_not_fit_is_named(tmp_path: Path) -> None:
-    # So few come that nobody asks for French on the first of the days.
+def test_a_policy_that_does_not_fit_a_later_day_is_reported(tmp_path: Path) -> None:
+    # There are so few arrivals that no contact of the first day requires French.
     rare = "  french: {arrivals: {per_hour: 0.05}, handle: {dist: exponential, mean_s: 60}}\nagent_groups:"
     day = tmp_path / "day.yaml"
     day.write_text(DAY.read_text().replace("agent_groups:", rare))
@@ -263,13 +265,13 @@ def test_a_policy_that_a_later_day_does_not_fit_is_named(tmp_path: Path) -> None
         what_if(SimulationSpec(workload=str(day), replications=40, audit=False), BOTH)
 
 
-def test_a_policy_that_is_wrong_is_named(tmp_path: Path) -> None:
+def test_an_invalid_policy_is_reported_with_its_name(tmp_path: Path) -> None:
     other = changed(tmp_path, "longest_idle}\n  german", "longest_idle, overflow_to: no}\n  german")
     with pytest.raises(PolicyInvalid, match=r"policy other: queues\.english\.overflow_to"):
         what_if(SPEC, (BOTH[0], other))
 
 
-def test_other_thresholds_are_told(tmp_path: Path) -> None:
+def test_different_thresholds_give_a_note(tmp_path: Path) -> None:
     level = "german: {service_level: {threshold_s: 60}, "
     other = changed(tmp_path, "german: {", level)
     comparison = what_if(SPEC, (BOTH[0], other))
@@ -279,7 +281,7 @@ def test_other_thresholds_are_told(tmp_path: Path) -> None:
     assert what_if(SPEC, BOTH).notes == ()
 
 
-# --- what comes out -------------------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------------------------
 def test_the_same_input_gives_the_same_bytes() -> None:
     comparison = what_if(SPEC, BOTH)
     assert comparison.to_json() == what_if(SPEC, BOTH).to_json()
@@ -298,7 +300,7 @@ def test_progress_rises_over_all_runs() -> None:
     assert heard[-1] == 1.0
 
 
-def test_the_table_has_every_policy_and_queue_and_what_differs() -> None:
+def test_the_table_has_every_policy_queue_and_difference() -> None:
     comparison = what_if(SPEC, BOTH)
     console = Console(width=200, record=True, file=StringIO())
     console.print(render(comparison))
@@ -312,12 +314,12 @@ def test_the_table_has_every_policy_and_queue_and_what_differs() -> None:
     ):
         assert words in shown
     assert "blocked" in shown
-    assert "expired" not in shown  # Nobody was; such rows are left out.
+    assert "expired" not in shown  # Rows that are zero for all policies are omitted.
     difference = signed(a_figure("abandoned"), comparison.policies[1].differences["abandoned"])
     assert difference in shown
 
 
-def test_every_figure_of_the_table_is_in_the_json() -> None:
+def test_every_row_of_the_table_is_in_the_json() -> None:
     watch = CourseWatch()
     report = simulate(SPEC, watch=watch)
     found = figures_of(Trial(name="a", report=report, course=watch.course()))

@@ -1,4 +1,4 @@
-"""Recorded days: what is read, what is derived, what is refused with its place. All rows here are invented."""
+"""Recorded logs: values read and derived, and errors with their location. All rows are invented."""
 
 import gzip
 from pathlib import Path
@@ -42,14 +42,16 @@ def vanad(tmp_path: Path) -> Log:
     return parse_log("vanad:" + write(tmp_path / "monday.csv", VANAD))
 
 
-def test_a_vanad_call_is_handled_until_transfer_or_hangup_and_waits_for_ever(vanad: Log) -> None:
+def test_an_answered_vanad_call_lasts_until_transfer_or_hangup_and_never_abandons(
+    vanad: Log,
+) -> None:
     first, _, third, *_ = vanad.contacts
     assert (first.at_ms, first.queue_id, first.handle_ms) == (T0, "q7", 120_000)
     assert first.patience_ms is None
     assert third.handle_ms == 40_000
 
 
-def test_an_abandoned_call_has_its_wait_as_patience_and_the_handle_time_of_its_neighbour(
+def test_an_abandoned_call_has_its_wait_as_patience_and_the_handle_time_of_an_adjacent_call(
     vanad: Log,
 ) -> None:
     _, before, _, after, _ = vanad.contacts
@@ -57,7 +59,7 @@ def test_an_abandoned_call_has_its_wait_as_patience_and_the_handle_time_of_its_n
     assert (after.patience_ms, after.handle_ms) == (9_000, 120_000)
 
 
-def test_agents_have_the_skills_they_used_and_are_off_in_long_gaps(vanad: Log) -> None:
+def test_agents_have_the_skills_they_used_and_are_off_duty_in_long_gaps(vanad: Log) -> None:
     eleven, twelve = vanad.agents
     assert eleven.skills == {"s7": 1, "s8": 1}
     assert twelve.skills == {"s8": 1}
@@ -67,7 +69,7 @@ def test_agents_have_the_skills_they_used_and_are_off_in_long_gaps(vanad: Log) -
     )
 
 
-def test_the_derived_policy_asks_for_the_skill_of_the_queue(vanad: Log) -> None:
+def test_the_derived_policy_requires_the_skill_of_the_queue(vanad: Log) -> None:
     policy = derived_policy(vanad)
     assert policy.queues["q7"].requires == {"s7": 1}
     assert policy.channels["voice"].auto_accept
@@ -81,19 +83,27 @@ def test_a_gap_of_exactly_ten_minutes_is_no_gap() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
-        ("2020-01-06 09:00:10,8", "yesterday,8", "day.csv:3, date_received: is no date"),
+        (
+            "2020-01-06 09:00:10,8",
+            "yesterday,8",
+            "day.csv:3, date_received: is not a date and time",
+        ),
         (",8,12,", ",8,,", "day.csv:4, agent_number: is missing"),
         ("09:00:40\n", "08:00:40\n", "day.csv:3, hangup: is before"),
         ("hangup\n", "end\n", "day.csv:1: no column hangup"),
     ],
 )
-def test_a_bad_vanad_row_is_named(tmp_path: Path, old: str, new: str, place: str) -> None:
+def test_an_invalid_vanad_row_is_reported_with_its_line(
+    tmp_path: Path, old: str, new: str, place: str
+) -> None:
     source = write(tmp_path / "day.csv", VANAD.replace(old, new, 1))
     with pytest.raises(WorkloadInvalid, match=place):
         parse_log(f"vanad:{source}")
 
 
-def test_the_bank_gives_its_vips_credit_and_drops_phantoms_and_menu_hangups(tmp_path: Path) -> None:
+def test_bank_calls_have_priority_credit_and_exclude_phantoms_and_menu_hangups(
+    tmp_path: Path,
+) -> None:
     packed = tmp_path / "jan.csv.gz"
     packed.write_bytes(gzip.compress(BANK.encode()))
     log = parse_log(f"bank:{packed}")
@@ -132,7 +142,7 @@ AGENTS_JSONL = """\
 """
 
 
-def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
+def test_csv_and_json_lines_are_equivalent(tmp_path: Path) -> None:
     csv = parse_log("contacts:" + write(tmp_path / "day.csv", CONTACTS_CSV))
     lines = parse_log("contacts:" + write(tmp_path / "day.jsonl", CONTACTS_JSONL))
     assert csv.contacts == lines.contacts
@@ -167,11 +177,15 @@ def test_times_may_be_iso_8601(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "place"),
     [
-        ("contacts", "arrival,queue,handle_s\nsoon,calls,5\n", "file.csv:2, arrival: is no time"),
+        (
+            "contacts",
+            "arrival,queue,handle_s\nsoon,calls,5\n",
+            "file.csv:2, arrival: must be seconds or an ISO 8601 time",
+        ),
         (
             "contacts",
             "arrival,queue,handle_s\n-5,calls,5\n",
-            "file.csv:2, arrival: is out of range",
+            "file.csv:2, arrival: must be at least 0",
         ),
         ("contacts", "arrival,queue,handle_s\n5,calls,-5\n", "file.csv:2: .*handle_s"),
         ("contacts", "arrival,queue,handle_s,colour\n5,calls,5,red\n", "file.csv:2: .*colour"),
@@ -179,28 +193,32 @@ def test_times_may_be_iso_8601(tmp_path: Path) -> None:
         (
             "contacts",
             "arrival,queue,handle_s,skills\n5,calls,5,a:b\n",
-            "file.csv:2: a list of levels",
+            "file.csv:2: levels must be NAME:NUMBER",
         ),
-        ("agents", "agent_id,shifts\nada,9\n", "file.csv:2, shifts: a shift is FROM-TO"),
-        ("agents", "agent_id,shifts\nada,9-8\n", "file.csv:2, shifts: .*before it begins"),
-        ("agents", "agent_id\nada\nada\n", "file.csv: an agent id stands twice"),
-        ("agents", "agent_id,channel_max\nada,chat\n", "file.csv:2: a list of levels"),
+        ("agents", "agent_id,shifts\nada,9\n", "file.csv:2, shifts: a shift must be FROM-TO"),
+        (
+            "agents",
+            "agent_id,shifts\nada,9-8\n",
+            "file.csv:2, shifts: a shift must end after it begins",
+        ),
+        ("agents", "agent_id\nada\nada\n", "file.csv: an agent id occurs more than once"),
+        ("agents", "agent_id,channel_max\nada,chat\n", "file.csv:2: levels must be NAME:NUMBER"),
     ],
 )
-def test_a_bad_row_of_our_own_format_is_named(
+def test_an_invalid_row_of_the_native_format_is_reported_with_its_line(
     tmp_path: Path, name: str, text: str, place: str
 ) -> None:
     with pytest.raises(WorkloadInvalid, match=place):
         parse_log(f"{name}:" + write(tmp_path / "file.csv", text))
 
 
-def test_a_bad_json_line_is_named(tmp_path: Path) -> None:
+def test_an_invalid_json_line_is_reported_with_its_line(tmp_path: Path) -> None:
     source = write(tmp_path / "file.jsonl", CONTACTS_JSONL + '{"arrival": 1}\n')
     with pytest.raises(WorkloadInvalid, match=r"file.jsonl:4: .*queue"):
         parse_log(f"contacts:{source}")
 
 
-def test_a_source_must_name_a_known_format_and_a_file(tmp_path: Path) -> None:
+def test_a_source_must_have_a_known_format_and_an_existing_file(tmp_path: Path) -> None:
     for source in ("nonsense", "csv:x", "vanad:"):
         with pytest.raises(WorkloadInvalid, match="FORMAT:PATH"):
             parse_log(source)
@@ -227,12 +245,12 @@ def test_contacts_and_agents_of_one_day_are_merged(tmp_path: Path) -> None:
     assert day.policy.skills == ("english", "billing", "german")
 
 
-def test_a_day_needs_contacts_and_agents_and_each_contact_once(tmp_path: Path) -> None:
+def test_a_day_requires_contacts_agents_and_unique_contact_ids(tmp_path: Path) -> None:
     contacts = "contacts:" + write(tmp_path / "day.csv", CONTACTS_CSV)
     agents = "agents:" + write(tmp_path / "team.csv", AGENTS_CSV)
     with pytest.raises(WorkloadInvalid, match="no agents"):
         day_of(parse_logs([contacts]), policy=None, behaviour_seed=1)
     with pytest.raises(WorkloadInvalid, match="no contacts"):
         day_of(parse_logs([agents]), policy=None, behaviour_seed=1)
-    with pytest.raises(WorkloadInvalid, match="twice"):
+    with pytest.raises(WorkloadInvalid, match="contact id more than once"):
         parse_logs([contacts, contacts])

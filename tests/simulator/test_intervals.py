@@ -19,11 +19,11 @@ from router.simulator.intervals import interval, t_quantile
         (100, 1.98397),
     ],
 )
-def test_students_t_is_that_of_the_tables(degrees: int, quantile: float) -> None:
+def test_students_t_agrees_with_published_tables(degrees: int, quantile: float) -> None:
     assert t_quantile(degrees) == pytest.approx(quantile, rel=2e-3)
 
 
-def test_with_equal_denominators_it_is_the_usual_interval_of_a_mean() -> None:
+def test_with_equal_denominators_it_is_the_interval_of_a_mean() -> None:
     found = interval([(1.0, 1), (2.0, 1), (3.0, 1), (4.0, 1)])
     assert found is not None
     half = t_quantile(3) * (1.6666667 / 4) ** 0.5
@@ -38,12 +38,12 @@ def test_a_ratio_weighs_its_samples_by_their_denominators() -> None:
     assert found.mean == 0.25
 
 
-def test_one_sample_or_nothing_to_divide_by_gives_no_interval() -> None:
+def test_one_sample_or_a_zero_denominator_gives_no_interval() -> None:
     assert interval([(1.0, 1)]) is None
     assert interval([(0.0, 0), (0.0, 0)]) is None
 
 
-def test_about_95_of_100_intervals_hold_the_truth() -> None:
+def test_about_95_of_100_intervals_contain_the_true_value() -> None:
     rng = Random(5)
     held = 0
     for _ in range(1_000):

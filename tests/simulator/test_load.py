@@ -1,4 +1,4 @@
-"""How evenly contacts fall on agents, and that the new ways to choose are lived through by the simulator and its auditor."""
+"""Distribution of contacts over agents, and audited runs of every selection rule and order."""
 
 import pytest
 
@@ -21,7 +21,7 @@ FACTS = {"share": FactPolicy(type=FactType.INT, of="agent")}
 
 
 def a_policy(**queue: object) -> Policy:
-    """A call centre with two queues; calls are accepted by themselves."""
+    """Return a policy with two queues and automatic accept of calls."""
     return Policy(
         channels={"voice": ChannelPolicy(auto_accept=True)},
         queues={
@@ -35,8 +35,8 @@ def a_policy(**queue: object) -> Policy:
     )
 
 
-def test_fewest_median_most_and_gini_of_a_day_by_hand() -> None:
-    """Two contacts for three agents."""
+def test_minimum_median_maximum_and_gini_of_a_small_day() -> None:
+    """Use two contacts and three agents."""
     contacts = [a_contact(f"c{n}", 100 * n, handle_ms=10_000) for n in range(2)]
     lived = Lived(a_day(*contacts, agents=(an_agent("ada"), an_agent("bob"), an_agent("cy"))))
     load = load_of(lived.meter)
@@ -78,7 +78,7 @@ def test_every_selection_and_order_passes_the_audit(selection: Selection) -> Non
     assert lived.auditor.violations == [] and lived.auditor.checks > 1_000
 
 
-def test_fewest_today_spreads_contacts_more_evenly_than_the_first_grade() -> None:
+def test_fewest_today_distributes_contacts_more_evenly_than_first_grade() -> None:
     def gini_under(selection: Selection) -> float:
         policy = a_policy(selection=selection, order_by=(FactOrder(fact="share"),))
         agents = tuple(an_agent(f"a{n}", attributes={"share": n}) for n in range(6))

@@ -1,4 +1,4 @@
-"""Figures of small days that can be worked out by hand, and agreement with the live meters."""
+"""Statistics of small days computed by hand, and agreement with the statistics of a live router."""
 
 import pytest
 from msgspec.structs import replace
@@ -37,7 +37,7 @@ def report_of(day: Day) -> Report:
     )
 
 
-def test_waits_service_level_and_occupancy_of_a_day_by_hand() -> None:
+def test_waits_service_level_and_occupancy_of_a_small_day() -> None:
     # ada: c1 0-60, c2 60-120 (waited 50), c4 120-180 (waited 5); c3 leaves after 30.
     day = a_day(
         a_contact("c1", 0),
@@ -94,7 +94,7 @@ def test_wrap_up_and_work_after_the_shift_count_as_occupied() -> None:
     assert sums.total.wrap_up_ms == 30_000
 
 
-def test_an_area_is_split_at_the_cuts_of_the_batches() -> None:
+def test_a_time_integral_is_split_at_batch_boundaries() -> None:
     area = Area((100, 200, 300, 400))
     area.step(50, 2)
     area.step(150, 1)
@@ -113,7 +113,7 @@ def test_batches_add_up_to_the_whole() -> None:
         assert sum(part[name][1] for part in parts) == pytest.approx(denominator)
 
 
-def test_a_percentile_is_the_smallest_wait_that_enough_do_not_exceed() -> None:
+def test_a_percentile_is_the_nearest_rank() -> None:
     waits = list(range(1, 101))
     assert percentile(waits, 0.5) == 50
     assert percentile(waits, 0.9) == 90
@@ -122,27 +122,27 @@ def test_a_percentile_is_the_smallest_wait_that_enough_do_not_exceed() -> None:
 
 
 class LiveMeters:
-    """The meters of the running router, as a listener of the world."""
+    """Run listener with the statistics of a live router."""
 
     def __init__(self) -> None:
         self.meters = Meters()
 
     def arrived(self, plan: PlannedContact) -> None:
-        """Nothing to count."""
+        """Ignore the arrival."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
-        """Every event once and in order."""
+        """Apply every event once and in order."""
         for n, event in enumerate(outcome.events):
             self.meters.fold(event, outcome.first_seq + n, outcome.at_ms)
 
 
-def test_the_live_meters_count_the_same() -> None:
+def test_the_live_statistics_agree() -> None:
     def drawn() -> Day:
         return workload.day(workload.load(SMALL), policy=None, seed=5, replication=0)
 
     first = World(drawn())
     first.run()
-    # The window is the whole run: the live meters know of none.
+    # The window is the whole run, because the live statistics have no window.
     day = replace(drawn(), window_to_ms=first.engine.at_ms)
     meter, live = Meter(day), LiveMeters()
     world = World(day, listeners=(meter, live))

@@ -1,4 +1,4 @@
-"""The picture of a comparison: well-formed, complete, the same bytes for the same comparison."""
+"""Charts of comparisons: well-formed, complete, and the same bytes for the same comparison."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,13 +17,13 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    """The day and the two policies that are shipped."""
+    """Return the comparison of the shipped day and its two policies."""
     policies = [str(SHIPPED / f"{name}.yaml") for name in ("longest_idle", "spare_the_few")]
     return what_if(SimulationSpec(workload=str(SHIPPED / "day.yaml"), audit=False), policies)
 
 
 def drawn(comparison: Comparison) -> ElementTree.Element:
-    """The document, read by an XML parser of somebody else's."""
+    """Parse the chart with the XML parser of the standard library."""
     return ElementTree.fromstring(picture(comparison))
 
 
@@ -32,7 +32,7 @@ def words(root: ElementTree.Element) -> list[str]:
 
 
 def renamed(comparison: Comparison, *names: str) -> Comparison:
-    """As many policies as there are names, all with the first one's figures."""
+    """Return a comparison with one policy per name, all with the values of the first policy."""
     first = comparison.policies[0]
     return structs.replace(
         comparison, policies=tuple(structs.replace(first, name=name) for name in names)
@@ -51,7 +51,7 @@ def test_every_policy_is_in_the_legend_and_has_a_curve_in_every_panel(
     assert len(looks) == len(names)
 
 
-def test_panels_and_axes_say_what_they_show_and_in_which_unit(comparison: Comparison) -> None:
+def test_panels_and_axes_have_titles_and_units(comparison: Comparison) -> None:
     said = " ".join(words(drawn(comparison)))
     for word in ("Waits", "seconds", "Service level", "30 minutes", "Occupancy", "hours", "100 %"):
         assert word in said
@@ -77,7 +77,7 @@ def test_names_cannot_break_the_document(comparison: Comparison) -> None:
     assert nasty[3] not in said
 
 
-def test_a_day_on_which_nobody_was_answered_can_be_drawn(comparison: Comparison) -> None:
+def test_a_day_without_answered_contacts_can_be_drawn(comparison: Comparison) -> None:
     first = comparison.policies[0]
     course = structs.replace(
         first.course,
@@ -88,11 +88,11 @@ def test_a_day_on_which_nobody_was_answered_can_be_drawn(comparison: Comparison)
     silent = structs.replace(first, name="silent", course=course)
     root = drawn(structs.replace(comparison, policies=(silent, silent)))
     paths = [path.get("d") or "" for path in root.iter(f"{SVG}path")]
-    assert len(paths) == 2  # Occupancy alone.
-    assert all("L" not in path for path in paths)  # Broken at every hole.
+    assert len(paths) == 2  # Only the occupancy curves.
+    assert all("L" not in path for path in paths)  # Interrupted at every missing value.
 
 
-def test_every_place_on_the_paper_is_within_it(comparison: Comparison) -> None:
+def test_every_coordinate_is_within_the_document(comparison: Comparison) -> None:
     root = drawn(comparison)
     _, _, width, height = map(float, (root.get("viewBox") or "").split())
     for mark in root.iter(f"{SVG}text"):
@@ -101,7 +101,7 @@ def test_every_place_on_the_paper_is_within_it(comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize("hours", [0.5, 10, 24, 48, 400])
-def test_no_axis_has_more_ticks_than_can_be_read(comparison: Comparison, hours: float) -> None:
+def test_no_axis_has_too_many_ticks(comparison: Comparison, hours: float) -> None:
     policies = tuple(
         structs.replace(
             one,

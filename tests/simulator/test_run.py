@@ -1,4 +1,4 @@
-"""The way in: specs, reports, the same bytes."""
+"""Simulation runs: specifications, reports, and reproducible output."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def small(**changes: object) -> SimulationSpec:
     return SimulationSpec(**(fields | changes))  # type: ignore[arg-type]
 
 
-def test_the_report_has_every_figure_that_is_promised() -> None:
+def test_the_report_has_every_documented_value() -> None:
     report = simulate(small())
     found = json.loads(report.to_json())
     assert set(found) >= KEYS
@@ -63,7 +63,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process_with_another_has
     assert simulate(small(seed=4)).to_json() != outputs[0]
 
 
-def test_the_audit_changes_nothing_but_its_own_part() -> None:
+def test_the_audit_changes_only_its_own_part_of_the_report() -> None:
     with_audit, without = simulate(small()), simulate(small(audit=False))
     assert with_audit.digest == without.digest
     assert with_audit.state_digest == without.state_digest
@@ -80,7 +80,7 @@ def test_replications_give_intervals_and_are_independent() -> None:
     assert found.low < report.occupancy < found.high
 
 
-def test_wrap_up_holds_for_every_channel_and_queue(tmp_path: Path) -> None:
+def test_the_wrap_up_option_applies_to_every_channel_and_queue(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY)
     short = simulate(small(policy=str(policy), wrap_up_s=0))
@@ -92,7 +92,7 @@ def test_wrap_up_holds_for_every_channel_and_queue(tmp_path: Path) -> None:
     assert long.options["policy"] == "policy.yaml"
 
 
-def test_the_seed_and_everything_drawn_is_announced() -> None:
+def test_the_seed_and_all_drawn_options_are_returned() -> None:
     scenarios = Path(__file__).parents[2] / "benchmarks" / "scenarios"
     found = announced(
         SimulationSpec(workload=str(scenarios / "simple_msk.yaml"), seed=9, replications=1)
@@ -101,7 +101,7 @@ def test_the_seed_and_everything_drawn_is_announced() -> None:
     assert isinstance(found["day_factor"], float)
 
 
-def test_progress_rises_from_nothing_to_one() -> None:
+def test_progress_increases_from_zero_to_one() -> None:
     heard: list[float] = []
     simulate(small(replications=2, audit=False), progress=heard.append)
     assert heard == sorted(heard)
@@ -119,12 +119,12 @@ def test_progress_rises_from_nothing_to_one() -> None:
         (small(policy="/nowhere"), WorkloadInvalid),
     ],
 )
-def test_what_cannot_be_run_is_refused(spec: SimulationSpec, error: type[Exception]) -> None:
+def test_an_invalid_specification_is_refused(spec: SimulationSpec, error: type[Exception]) -> None:
     with pytest.raises(error):
         simulate(spec)
 
 
-def test_a_policy_that_is_wrong_is_refused_with_its_place(tmp_path: Path) -> None:
+def test_an_invalid_policy_is_refused_with_its_path(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY.replace("billing: {}", "billing: {overflow_to: nowhere}"))
     with pytest.raises(PolicyInvalid, match="overflow_to"):
@@ -136,14 +136,14 @@ def test_a_policy_that_is_wrong_is_refused_with_its_place(tmp_path: Path) -> Non
         simulate(SimulationSpec(workload=str(broken)))
 
 
-def test_a_policy_without_the_days_queues_does_not_fit(tmp_path: Path) -> None:
+def test_a_policy_without_the_queues_of_the_day_is_refused(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY.replace("vip: {}", "gold: {}"))
     with pytest.raises(WorkloadInvalid, match="unknown_queue"):
         simulate(small(policy=str(policy)))
 
 
-def test_the_report_can_be_shown_to_people() -> None:
+def test_the_report_can_be_rendered() -> None:
     console = Console(width=200, record=True, file=StringIO())
     console.print(render(simulate(small(replications=2, audit=False))))
     shown = console.export_text()

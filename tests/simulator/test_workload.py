@@ -1,4 +1,4 @@
-"""Workload files: what is generated, and what is refused with its place."""
+"""Workload documents: drawn days, and errors with their location."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +31,7 @@ def contacts(text: str, *, seed: int = 1, replication: int = 0) -> list[PlannedC
     return list(day.contacts)
 
 
-def test_a_poisson_stream_has_the_rate_that_was_asked_for() -> None:
+def test_a_poisson_stream_has_the_given_rate() -> None:
     found = contacts(TEXT.replace("36000", "3600000"))
     assert abs(len(found) - 200_000) < 4 * 200_000**0.5
     gaps = [b.at_ms - a.at_ms for a, b in pairwise(found)]
@@ -40,7 +40,7 @@ def test_a_poisson_stream_has_the_rate_that_was_asked_for() -> None:
     assert spread / mean == pytest.approx(1, rel=0.02)
 
 
-def test_rates_by_period_hold_in_their_periods_and_arrivals_end_with_them() -> None:
+def test_rates_apply_to_their_periods_and_arrivals_end_with_the_last() -> None:
     text = TEXT.replace("{per_hour: 200}", "{per_hour: [3600, 0, 7200], period_s: 3600}")
     found = contacts(text)
     by_hour = [sum(1 for c in found if c.at_ms // 3_600_000 == hour) for hour in range(10)]
@@ -50,7 +50,7 @@ def test_rates_by_period_hold_in_their_periods_and_arrivals_end_with_them() -> N
     assert by_hour[3:] == [0] * 7
 
 
-def test_a_profile_spreads_the_expected_number_of_the_day() -> None:
+def test_a_profile_distributes_the_expected_number_of_contacts() -> None:
     text = TEXT.replace("{per_hour: 200}", "{per_day: 40000, profile: [1, 3], period_s: 18000}")
     found = contacts(text)
     first = sum(1 for c in found if c.at_ms < 18_000_000)
@@ -58,7 +58,7 @@ def test_a_profile_spreads_the_expected_number_of_the_day() -> None:
     assert first / len(found) == pytest.approx(0.25, abs=0.01)
 
 
-def test_evenly_spaced_arrivals_are_evenly_spaced() -> None:
+def test_every_s_gives_constant_intervals() -> None:
     found = contacts(TEXT.replace("{per_hour: 200}", "{every_s: 0.4}").replace("36000", "2"))
     assert [c.at_ms for c in found] == [400, 800, 1200, 1600]
 
@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_day_and_another_seed_another() -> None:
     assert contacts(TEXT, seed=3) != contacts(TEXT, seed=3, replication=1)
 
 
-def test_another_stream_leaves_the_draws_of_the_first_alone() -> None:
+def test_an_added_stream_does_not_change_the_draws_of_the_first() -> None:
     more = TEXT.replace(
         "streams:\n",
         "streams:\n  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: 1}\n",
@@ -99,7 +99,7 @@ def test_a_day_factor_multiplies_the_rates_of_a_replication_and_has_mean_one() -
     assert len(list(day.contacts)) == pytest.approx(2_000 * factors[5], rel=0.1)
 
 
-def test_a_group_with_one_count_is_there_all_day_and_levels_make_staff_levels() -> None:
+def test_a_constant_count_is_one_shift_and_a_list_gives_staff_levels() -> None:
     text = TEXT.replace("{count: 14}", "{count: [2, 12, 3], period_s: 3600}")
     day = workload.day(parsed(text), policy=None, seed=1, replication=0)
     assert [(level.at_ms, level.count) for level in day.levels] == [
@@ -112,7 +112,7 @@ def test_a_group_with_one_count_is_there_all_day_and_levels_make_staff_levels() 
     assert all(agent.shifts == () for agent in day.agents)
 
 
-def test_the_derived_policy_knows_every_queue_channel_and_skill() -> None:
+def test_the_derived_policy_declares_every_queue_channel_and_skill() -> None:
     text = TEXT.replace("handle:", "skills: {german: 3}\n    channel: chat\n    handle:")
     policy = workload.derived_policy(parsed(text))
     assert list(policy.queues) == ["calls"]
@@ -146,7 +146,7 @@ def test_an_error_names_file_line_and_path(old: str, new: str, place: str) -> No
         parsed(TEXT.replace(old, new))
 
 
-def test_the_guilty_one_of_several_streams_is_named() -> None:
+def test_the_invalid_stream_of_several_is_named() -> None:
     more = TEXT.replace(
         "agent_groups:",
         "  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: -1}\nagent_groups:",
@@ -155,7 +155,7 @@ def test_the_guilty_one_of_several_streams_is_named() -> None:
         parsed(more)
 
 
-def test_a_file_that_is_not_there_or_not_yaml_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_a_missing_file_and_invalid_yaml_are_reported(tmp_path: Path) -> None:
     with pytest.raises(WorkloadInvalid, match="cannot be read"):
         workload.load(tmp_path / "nowhere.yaml")
     broken = tmp_path / "broken.yaml"
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there_or_not_yaml_is_an_error_of_its_own(tmp_path: P
         workload.load(broken)
 
 
-def test_the_centre_that_ships_with_the_package_can_be_read() -> None:
+def test_the_example_centre_can_be_read() -> None:
     small = workload.load(SMALL)
     day = workload.day(small, policy=None, seed=1, replication=0)
     assert 12 <= len(day.agents) <= 20

@@ -1,4 +1,4 @@
-"""Virtual time: small days by hand through the real engine."""
+"""Small simulated days with the production engine, in virtual time."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_the_second_contact_is_answered_when_the_first_has_ended() -> None:
     assert lived.auditor.violations == []
 
 
-def test_wrap_up_ends_by_the_cores_timer_before_the_next_contact() -> None:
+def test_wrap_up_ends_by_the_engines_timer_before_the_next_contact() -> None:
     policy = Policy(
         channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=15)},
         queues={"calls": QueuePolicy()},
@@ -35,23 +35,23 @@ def test_wrap_up_ends_by_the_cores_timer_before_the_next_contact() -> None:
     assert lived.of(OfferAccepted) == [(0, "c1"), (75, "c2")]
 
 
-def test_a_customer_leaves_when_his_patience_ends() -> None:
+def test_a_customer_abandons_when_patience_ends() -> None:
     lived = Lived(a_day(a_contact("c1", 0), a_contact("c2", 10, patience_ms=20_000)))
     assert lived.of(ContactAbandoned) == [(30, "c2")]
     assert lived.of(OfferAccepted) == [(0, "c1")]
 
 
-def test_patience_is_over_with_the_answer() -> None:
+def test_patience_has_no_effect_after_the_answer() -> None:
     lived = Lived(a_day(a_contact("c1", 0, handle_s=100, patience_ms=20_000)))
     assert lived.of(ContactEnded) == [(100, "c1")]
 
 
-def test_who_is_about_to_leave_in_the_moment_in_which_an_agent_becomes_free_is_answered() -> None:
+def test_a_customer_whose_patience_ends_when_an_agent_becomes_free_is_answered() -> None:
     lived = Lived(a_day(a_contact("c1", 0, handle_s=30), a_contact("c2", 10, patience_ms=20_000)))
     assert lived.of(OfferAccepted) == [(0, "c1"), (30, "c2")]
 
 
-def test_the_same_holds_when_the_agent_becomes_free_by_the_end_of_his_wrap_up() -> None:
+def test_the_same_holds_when_the_agent_becomes_free_after_wrap_up() -> None:
     policy = Policy(
         channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=10)},
         queues={"calls": QueuePolicy()},
@@ -64,7 +64,7 @@ def test_the_same_holds_when_the_agent_becomes_free_by_the_end_of_his_wrap_up() 
     assert Lived(day).of(ContactEnded) == [(20, "c1"), (35, "c2")]
 
 
-def test_an_agent_finishes_his_contact_when_his_shift_is_over() -> None:
+def test_an_agent_finishes_the_contact_after_the_end_of_the_shift() -> None:
     ada = an_agent(shifts=(Shift(from_ms=0, to_ms=30_000),))
     lived = Lived(a_day(a_contact("c1", 10), a_contact("c2", 20), agents=(ada,)))
     states = [(at, e.state) for at, e in lived.told if isinstance(e, AgentStateChanged)]
@@ -73,7 +73,7 @@ def test_an_agent_finishes_his_contact_when_his_shift_is_over() -> None:
     assert lived.auditor.violations == []
 
 
-def test_the_next_shift_serves_who_waited_through_the_gap() -> None:
+def test_the_next_shift_serves_contacts_that_waited_through_the_gap() -> None:
     ada = an_agent(shifts=(Shift(from_ms=0, to_ms=5_000), Shift(from_ms=50_000)))
     lived = Lived(a_day(a_contact("c1", 10), agents=(ada,)))
     assert lived.of(OfferAccepted) == [(50, "c1")]
@@ -88,7 +88,7 @@ def test_a_contact_that_finds_the_queue_full_is_blocked() -> None:
     assert sum(tally.blocked for tally in lived.meter.tallies.values()) == 1
 
 
-def test_when_a_level_falls_idle_agents_leave_first_and_busy_ones_finish() -> None:
+def test_at_a_lower_staff_level_idle_agents_leave_first_and_busy_ones_finish() -> None:
     agents = tuple(an_agent(f"a{n}", shifts=()) for n in (1, 2, 3))
     levels = (
         StaffLevel(at_ms=0, group="agents", count=3),
@@ -102,7 +102,7 @@ def test_when_a_level_falls_idle_agents_leave_first_and_busy_ones_finish() -> No
         for at, e in lived.told
         if isinstance(e, AgentStateChanged) and e.state is AgentState.OFFLINE
     ]
-    # a3 is idle and goes at once; a2 was to follow after his call, but is called back before it ends.
+    # a3 is idle and leaves at once; a2 would leave after the call, but the level rises before it ends.
     assert off == [(20, "a3")]
     assert lived.auditor.violations == []
 
@@ -114,7 +114,7 @@ def a_ringing_policy(**queue: object) -> Policy:
     )
 
 
-def test_agents_answer_after_a_delay_where_the_policy_does_not_accept() -> None:
+def test_agents_answer_after_a_delay_without_automatic_accept() -> None:
     ada = an_agent(behaviour=AgentBehaviour(answer_mean_ms=2_000))
     contacts = [a_contact(f"c{n}", 100 * n, handle_s=1) for n in range(200)]
     lived = Lived(
@@ -126,7 +126,7 @@ def test_agents_answer_after_a_delay_where_the_policy_does_not_accept() -> None:
     assert lived.auditor.violations == []
 
 
-def test_agents_decline_and_miss_offers_as_often_as_they_should() -> None:
+def test_agents_decline_and_miss_offers_with_the_given_probabilities() -> None:
     behaviour = AgentBehaviour(
         answer_mean_ms=500, decline_share=0.2, no_answer_share=0.1, ready_again_ms=5_000
     )
@@ -142,7 +142,7 @@ def test_agents_decline_and_miss_offers_as_often_as_they_should() -> None:
     assert lived.auditor.violations == []
 
 
-def test_after_a_missed_offer_the_agent_comes_back_by_himself() -> None:
+def test_after_a_missed_offer_the_agent_goes_ready_again() -> None:
     behaviour = AgentBehaviour(no_answer_share=1.0, ready_again_ms=5_000)
     bob = an_agent("bob", shifts=(Shift(from_ms=60_000),))
     ada = an_agent(behaviour=behaviour)
@@ -155,7 +155,7 @@ def test_after_a_missed_offer_the_agent_comes_back_by_himself() -> None:
     assert ready[:2] == [0, 25]
 
 
-def test_the_policys_automatic_return_goes_before_the_agents_own() -> None:
+def test_the_automatic_return_of_the_policy_replaces_that_of_the_agent() -> None:
     policy = a_ringing_policy(rona=RonaPolicy(return_after_s=7), cool_down_s=600)
     ada = an_agent(behaviour=AgentBehaviour(no_answer_share=1.0, ready_again_ms=1_000))
     bob = an_agent("bob", shifts=(Shift(from_ms=60_000),))
@@ -168,7 +168,7 @@ def test_the_policys_automatic_return_goes_before_the_agents_own() -> None:
     assert ready == [0, 27]
 
 
-def test_nobody_who_could_serve_leaves_the_contact_unfinished() -> None:
+def test_a_contact_without_qualified_agents_stays_unfinished() -> None:
     day = a_day(
         a_contact("c1", 0, skills={"german": 1}),
         policy=Policy(
@@ -182,7 +182,7 @@ def test_nobody_who_could_serve_leaves_the_contact_unfinished() -> None:
     assert lived.auditor.violations == []
 
 
-def test_a_run_ends_though_an_agent_never_answers() -> None:
+def test_a_run_ends_although_an_agent_never_answers() -> None:
     ada = an_agent(behaviour=AgentBehaviour(no_answer_share=1.0, ready_again_ms=3_600_000))
     lived = Lived(a_day(a_contact("c1", 0), agents=(ada,), policy=a_ringing_policy()))
     assert lived.world.unfinished == 1
@@ -199,6 +199,6 @@ def test_a_run_ends_though_an_agent_never_answers() -> None:
     ],
     ids=["queue", "channel", "skill of a contact", "skill of an agent"],
 )
-def test_a_day_that_does_not_fit_its_policy_is_refused(day: object) -> None:
+def test_a_policy_that_does_not_fit_the_day_is_refused(day: object) -> None:
     with pytest.raises(WorkloadInvalid, match="refused"):
         World(day).run()  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Lawful histories for the meters: a tiny centre that writes events, and counts for itself what they should come to."""
+"""Valid event histories for the statistics: a writer of single events, and a random generator with expected counts."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -47,7 +47,7 @@ POLICY = Policy(
 
 
 class History:
-    """Writes events at a time that only goes on. Methods are named after what happens."""
+    """Writer of events in virtual time, with one method per thing that can happen."""
 
     def __init__(self, start_ms: int = 1_700_000_100_000) -> None:
         self.start_ms = start_ms
@@ -118,7 +118,7 @@ class History:
         )
 
     def answer(self, contact_id: str, agent_id: str = "ada") -> str:
-        """Offer and accept at once; the assignment's id."""
+        """Offer and accept at once, and return the assignment id."""
         offer_id = self.offer(contact_id, agent_id)
         self.accept(offer_id, agent_id)
         return offer_id
@@ -254,7 +254,7 @@ class History:
         )
 
     def metered(self) -> Meters:
-        """The meters after all of it."""
+        """Return the statistics after all events."""
         meters = Meters()
         feed(meters, self.events, first_seq=1)
         return meters
@@ -270,7 +270,7 @@ def feed(meters: Meters, events: list[tuple[Event, int]], first_seq: int) -> Non
 
 
 class Centre:
-    """A random day: three agents, two queues, everything that can happen to a contact."""
+    """Random history: three agents, two queues, and everything that can happen to a contact."""
 
     AGENTS = ("ada", "bob", "cy")
 
@@ -299,7 +299,7 @@ class Centre:
         self._random.choice(acts)()
 
     def finish(self) -> None:
-        """Everything comes to its end."""
+        """End all offers, contacts and assignments."""
         while self.offered:
             self._end_offer()
         while self.waiting:

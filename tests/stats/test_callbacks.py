@@ -1,4 +1,4 @@
-"""Callbacks in the meters: no wait of theirs is answered or abandoned, and every one comes to an end that is counted."""
+"""Statistics of callbacks: their waits are neither answered nor abandoned, and each has an end that is counted."""
 
 from router.model.events import (
     CallbackConnected,
@@ -16,7 +16,7 @@ from tests.stats.test_meters import assert_flow_is_conserved, queue_of
 
 
 class Called(History):
-    """A history with callbacks."""
+    """Event history with callbacks."""
 
     def ask(self, contact_id: str = "c1", mode: CallbackMode = CallbackMode.AGENT_FIRST) -> None:
         self.channel_of[contact_id] = "chat"
@@ -64,7 +64,7 @@ class Called(History):
         )
 
 
-def test_agent_first_the_wait_ends_as_called_back_and_the_talk_is_work() -> None:
+def test_an_agent_first_wait_ends_as_called_back_and_the_talk_is_handle_time() -> None:
     day = Called()
     day.agent()
     day.submit("c1")
@@ -83,7 +83,7 @@ def test_agent_first_the_wait_ends_as_called_back_and_the_talk_is_work() -> None
     assert_flow_is_conserved(queue)
 
 
-def test_an_attempt_that_fails_in_an_agents_hands_begins_a_wait_anew_until_it_is_given_up() -> None:
+def test_a_failed_agent_first_attempt_starts_a_new_wait_until_the_callback_expires() -> None:
     day = Called()
     day.agent()
     day.submit("c1")
@@ -109,7 +109,7 @@ def test_an_attempt_that_fails_in_an_agents_hands_begins_a_wait_anew_until_it_is
     assert_flow_is_conserved(queue)
 
 
-def test_customer_first_the_wait_on_the_line_counts_like_any_other() -> None:
+def test_a_customer_first_wait_on_the_line_counts_like_any_other() -> None:
     day = Called()
     day.agent()
     day.submit("c1")
@@ -126,7 +126,7 @@ def test_customer_first_the_wait_on_the_line_counts_like_any_other() -> None:
     assert_flow_is_conserved(queue)
 
 
-def test_a_callback_whose_queue_was_removed_comes_back_in_its_heir() -> None:
+def test_a_callback_of_a_removed_queue_returns_to_the_target_queue() -> None:
     day = Called()
     day.submit("c1")
     day.ask(mode=CallbackMode.CUSTOMER_FIRST)
@@ -137,7 +137,7 @@ def test_a_callback_whose_queue_was_removed_comes_back_in_its_heir() -> None:
     assert_flow_is_conserved(queue_of(day, "b"))
 
 
-def test_a_callback_for_later_waits_in_no_line() -> None:
+def test_a_callback_for_later_is_not_waiting() -> None:
     day = Called()
     day.submit("c1")
     day.ask()
@@ -150,7 +150,7 @@ def test_a_callback_for_later_waits_in_no_line() -> None:
     assert_flow_is_conserved(queue_of(day))
 
 
-def test_a_snapshot_from_before_there_were_callbacks_goes_on() -> None:
+def test_a_snapshot_older_than_callbacks_can_be_restored() -> None:
     assert QueueMeter(heads=[1, 2, 3]).heads == [1, 2, 3, 0]
     day = Called()
     day.submit("c1")
@@ -162,6 +162,6 @@ def test_a_snapshot_from_before_there_were_callbacks_goes_on() -> None:
     assert figures.contacts.callbacks.requested == 1
 
 
-def test_without_outcomes_there_is_no_rate() -> None:
+def test_the_reach_rate_is_none_without_outcomes() -> None:
     assert reach_rate(CallbackCounts(requested=3, dialled=1)) is None
     assert reach_rate(CallbackCounts(connected=1, failed=3)) == 0.25

@@ -1,4 +1,4 @@
-"""Conversations of several in the meters: one contact answered once, the work of everybody counted, a warm transfer a transfer."""
+"""Statistics of consults, conferences and warm transfers: one answer per contact, and handle time of all agents."""
 
 from router.model import commands as c
 from router.model.outcome import Done, Outcome
@@ -10,7 +10,7 @@ from tests.core.world import World, a_world
 
 
 def a_talk() -> World:
-    """``ada`` has answered after 5 s; ``bob`` and ``cy`` are free."""
+    """Return a world in which ``ada`` has answered after 5 s; ``bob`` and ``cy`` are free."""
     policy = a_policy(channels={"voice": a_channel(wrap_up_s=10)})
     world = a_world(policy, an_agent("ada"), ready("ada"), a_contact("c1"))
     world.later(5)
@@ -20,7 +20,7 @@ def a_talk() -> World:
 
 
 def figures(world: World) -> tuple[ContactFigures, dict[str, AgentFigures]]:
-    """What the meters make of everything that has happened, by the queue and by agent."""
+    """Return the statistics of the queue and of each agent after all events."""
     meters = Meters()
     for first_seq, at_ms, events in world.records:
         for seq, event in enumerate(events, first_seq):
@@ -33,7 +33,7 @@ def figures(world: World) -> tuple[ContactFigures, dict[str, AgentFigures]]:
 
 
 def a_warm_transfer() -> World:
-    """10 s alone, 20 s of consult, 30 s with bob; everybody wraps up for 10 s."""
+    """Run a warm transfer: 10 s alone, 20 s of consult, 30 s with bob, and 10 s of wrap-up each."""
     world = a_talk()
     world.later(10)
     world.done(c.StartConsult(contact_id="c1", to_agent_id="bob"))
@@ -58,7 +58,7 @@ def test_a_warm_transfer_is_one_answer_and_one_transfer() -> None:
     assert agents["bob"].time.busy_ms == 60_000
 
 
-def test_work_beside_the_owner_is_time_but_no_contact_more() -> None:
+def test_work_beside_the_owner_is_handle_time_but_not_a_handled_contact() -> None:
     world = a_talk()
     world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
     world.done(c.StartConsult(contact_id="c1", to_agent_id="bob"))
@@ -78,7 +78,7 @@ def test_work_beside_the_owner_is_time_but_no_contact_more() -> None:
     assert agents["cy"].aht_ms == 30_000
 
 
-def test_passing_on_is_a_transfer_only_where_the_owner_did_it() -> None:
+def test_a_hand_over_is_a_transfer_only_if_the_owner_made_it() -> None:
     for command, transferred in (
         (c.HandOver(contact_id="c1", to_agent_id="cy"), 1),
         (c.AssignContact(contact_id="c1", agent_id="cy"), 0),
@@ -90,7 +90,7 @@ def test_passing_on_is_a_transfer_only_where_the_owner_did_it() -> None:
         assert queue.handling.transferred == transferred
 
 
-def test_the_independent_books_agree() -> None:
+def test_the_audit_agrees() -> None:
     world = a_warm_transfer()
     world.done(a_contact("c2"))
     auditor = Auditor()

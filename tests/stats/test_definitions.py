@@ -1,4 +1,4 @@
-"""The definitions, each checked by hand."""
+"""Definitions of all statistics, each checked with small numbers."""
 
 import pytest
 
@@ -28,7 +28,7 @@ from router.stats.waiting import (
 
 
 def ten_contacts() -> ServiceLevelCounts:
-    """Threshold 20 s, short 5 s. Answered after 0, 20 and 20.001 s…; left after 4.999, 5, 19.999 and 20 s."""
+    """Threshold 20 s, short 5 s. Answered after 0, 20 and 20.001 s…; abandoned after 4.999, 5, 19.999 and 20 s."""
     counts = ServiceLevelCounts()
     for wait_ms in (0, 10_000, 20_000, 20_001, 60_000, 90_000):
         counts.answer(wait_ms, 20_000)
@@ -51,12 +51,12 @@ def test_service_level_by_each_formula(formula: Formula, share: float) -> None:
     assert service_level(ten_contacts(), formula) == pytest.approx(share)
 
 
-def test_the_default_formula_leaves_out_short_abandons() -> None:
+def test_the_default_formula_excludes_short_abandons() -> None:
     assert service_level(ten_contacts()) == service_level(ten_contacts(), Formula.EXCLUDE_SHORT)
 
 
 @pytest.mark.parametrize("formula", Formula)
-def test_there_is_no_service_level_before_anybody_was_served(formula: Formula) -> None:
+def test_the_service_level_is_none_without_contacts(formula: Formula) -> None:
     assert service_level(ServiceLevelCounts(), formula) is None
 
 
@@ -65,7 +65,7 @@ def test_abandonment_with_and_without_short_abandons() -> None:
     assert abandonment_rate_without_short(ten_contacts()) == 3 / 9
 
 
-def test_asa_is_the_mean_wait_of_the_answered_only() -> None:
+def test_asa_is_the_mean_wait_of_answered_contacts_only() -> None:
     sums, counts = WaitSums(answered_ms=200_001, abandoned_ms=49_998), ten_contacts()
     assert asa_ms(sums, counts) == 200_001 / 6
     assert mean_wait_ms(sums, counts) == 249_999 / 10
@@ -82,13 +82,13 @@ def test_aht_is_talk_hold_and_wrap_up_over_handled() -> None:
     assert aht_ms(Handling()) is None
 
 
-def test_rescinded_offers_are_not_in_the_rona_rate() -> None:
+def test_the_rona_rate_excludes_rescinded_offers() -> None:
     offers = OfferCounts(made=10, accepted=5, declined=2, expired=1, rescinded=2)
     assert rona_rate(offers) == 1 / 8
     assert acceptance_rate(offers) == 5 / 8
 
 
-def test_work_in_hand_outweighs_what_an_agent_says() -> None:
+def test_an_agent_with_assignments_is_busy_in_any_state() -> None:
     assert activity(AgentState.NOT_READY, 1) is Activity.BUSY
     assert activity(AgentState.OFFLINE, 1) is Activity.BUSY
     assert activity(AgentState.READY, 0) is Activity.IDLE
@@ -96,7 +96,7 @@ def test_work_in_hand_outweighs_what_an_agent_says() -> None:
     assert activity(AgentState.OFFLINE, 0) is Activity.OFFLINE
 
 
-def test_occupancy_leaves_out_breaks_and_utilisation_does_not() -> None:
+def test_occupancy_excludes_breaks_and_utilisation_includes_them() -> None:
     time = WorkTime()
     time.add(Activity.BUSY, 600)
     time.add(Activity.IDLE, 200)
@@ -107,7 +107,7 @@ def test_occupancy_leaves_out_breaks_and_utilisation_does_not() -> None:
     assert concurrency(1200, time) == 2.0
 
 
-def test_the_time_of_all_is_heads_times_duration() -> None:
+def test_workforce_time_is_agents_times_duration() -> None:
     force = Workforce(heads=[5, 1, 2, 3], since_ms=100)
     force.advance(110)
     assert force.time == WorkTime(10, 20, 30)
@@ -134,11 +134,11 @@ def test_no_quantile_exceeds_the_longest_wait() -> None:
     assert zero.quantile_ms(0.95) == 0
 
 
-def test_bounds_grow() -> None:
+def test_bucket_bounds_increase() -> None:
     assert list(BOUNDS_MS) == sorted(set(BOUNDS_MS))
 
 
-def test_tallies_add_up() -> None:
+def test_counters_add_up() -> None:
     one, two = Tally(), Tally()
     one.flow.entered, two.flow.entered = 3, 4
     two.handling.talk_ms = 7

@@ -1,4 +1,4 @@
-"""The meters over whole stories: what they count, and that a snapshot in the middle changes nothing."""
+"""Statistics of whole histories, and snapshots that continue exactly."""
 
 import msgspec
 import pytest
@@ -48,7 +48,7 @@ def test_one_call_from_submit_to_wrap_up() -> None:
     assert queue.mean_waiting == 5 / 225
 
 
-def test_what_an_agent_does_now_counts_up_to_now() -> None:
+def test_the_present_activity_counts_up_to_now() -> None:
     day = History()
     day.agent("ada")
     day.after(10).submit("c1")
@@ -60,7 +60,7 @@ def test_what_an_agent_does_now_counts_up_to_now() -> None:
     assert whole.agents_by_activity == {"offline": 0, "not_ready": 0, "idle": 0, "busy": 1}
 
 
-def test_asking_changes_nothing() -> None:
+def test_reading_changes_nothing() -> None:
     day = History()
     day.agent("ada")
     day.submit("c1")
@@ -73,7 +73,7 @@ def test_asking_changes_nothing() -> None:
     assert meters.snapshot() == before
 
 
-def test_the_buckets_of_a_queue_are_a_copy() -> None:
+def test_the_returned_histogram_is_a_copy() -> None:
     day = History()
     day.submit("c1")
     day.after(3).answer("c1")
@@ -86,7 +86,7 @@ def test_the_buckets_of_a_queue_are_a_copy() -> None:
     assert meters.waits("nowhere") is None
 
 
-def test_two_chats_at_once_are_one_busy_time() -> None:
+def test_two_simultaneous_chats_count_busy_time_once() -> None:
     day = History()
     day.agent("ada")
     day.submit("c1", channel="chat")
@@ -103,7 +103,7 @@ def test_two_chats_at_once_are_one_busy_time() -> None:
     assert agent.handling.talk_ms == 40 * SECOND
 
 
-def test_parked_time_is_a_figure_of_its_own_and_keeps_nobody_busy() -> None:
+def test_parked_time_is_counted_separately_and_is_not_busy() -> None:
     day = History()
     day.agent("ada")
     day.after(10).submit("c1", channel="chat")
@@ -130,7 +130,7 @@ def test_parked_time_is_a_figure_of_its_own_and_keeps_nobody_busy() -> None:
     assert agent.aht_ms == (65 + 6) * SECOND // 2
 
 
-def test_what_is_completed_out_of_parking_leaves_nobody_busy() -> None:
+def test_completing_a_parked_assignment_leaves_the_agent_idle() -> None:
     day = History()
     day.agent("ada")
     day.submit("c1")
@@ -147,7 +147,7 @@ def test_what_is_completed_out_of_parking_leaves_nobody_busy() -> None:
     assert (figures.time.busy_ms, figures.handling.parked_ms) == (7 * SECOND, 9 * SECOND)
 
 
-def test_a_break_with_work_in_hand_is_busy_until_the_work_is_done() -> None:
+def test_an_agent_on_break_is_busy_until_open_work_is_done() -> None:
     day = History()
     day.agent("ada")
     day.submit("c1")
@@ -163,7 +163,7 @@ def test_a_break_with_work_in_hand_is_busy_until_the_work_is_done() -> None:
     assert agent.activity == "not_ready"
 
 
-def test_declines_and_rona_keep_the_wait_and_count_as_offers_only() -> None:
+def test_declines_and_rona_continue_the_wait_and_count_as_offers_only() -> None:
     day = History()
     day.submit("c1")
     first = day.after(5).offer("c1")
@@ -180,7 +180,7 @@ def test_declines_and_rona_keep_the_wait_and_count_as_offers_only() -> None:
     assert contacts.rona_rate == 1 / 3
 
 
-def test_a_transfer_to_a_queue_begins_a_wait_of_its_own_there() -> None:
+def test_a_transfer_to_a_queue_starts_a_new_wait_there() -> None:
     day = History()
     day.submit("c1", "a")
     first = day.after(10).answer("c1")
@@ -199,7 +199,7 @@ def test_a_transfer_to_a_queue_begins_a_wait_of_its_own_there() -> None:
     assert (counts.submitted, counts.assigned) == (1, 1)
 
 
-def test_a_transfer_to_an_agent_is_no_second_answer() -> None:
+def test_a_transfer_to_an_agent_is_not_a_second_answer() -> None:
     day = History()
     day.submit("c1")
     first = day.after(10).answer("c1")
@@ -215,7 +215,7 @@ def test_a_transfer_to_an_agent_is_no_second_answer() -> None:
     assert contacts.handling.talk_ms == (65 + 60) * SECOND
 
 
-def test_overflow_carries_the_wait_into_the_other_queue() -> None:
+def test_overflow_continues_the_wait_in_the_other_queue() -> None:
     day = History()
     day.submit("c1", "a")
     day.after(50).overflow("c1", "b")
@@ -226,7 +226,7 @@ def test_overflow_carries_the_wait_into_the_other_queue() -> None:
     assert queue_of(day, "a").contacts.service_level is None
 
 
-def test_an_offer_that_outlives_its_contact_is_still_counted() -> None:
+def test_an_offer_that_ends_after_its_contact_is_counted() -> None:
     day = History()
     day.submit("c1")
     first = day.answer("c1")
@@ -237,7 +237,7 @@ def test_an_offer_that_outlives_its_contact_is_still_counted() -> None:
     assert queue_of(day).contacts.offers.rescinded == 1
 
 
-def test_a_broadcast_leaves_one_answer_and_rescinded_offers() -> None:
+def test_a_broadcast_has_one_answer_and_rescinded_offers() -> None:
     day = History()
     day.submit("c1")
     offers = [day.offer("c1", agent_id) for agent_id in ("ada", "bob", "cy")]
@@ -249,7 +249,7 @@ def test_a_broadcast_leaves_one_answer_and_rescinded_offers() -> None:
     assert (contacts.service.answered, contacts.offers.rescinded, contacts.offers.made) == (1, 2, 3)
 
 
-def test_a_new_target_holds_for_what_comes_after_it() -> None:
+def test_a_new_target_applies_to_later_contacts() -> None:
     day = History()
     for contact_id in ("c1", "c2"):
         day.submit(contact_id)
@@ -261,7 +261,7 @@ def test_a_new_target_holds_for_what_comes_after_it() -> None:
     assert queue_of(day).threshold_ms == 60 * SECOND
 
 
-def test_a_removed_queue_is_forgotten_and_the_whole_keeps_its_counts() -> None:
+def test_a_removed_queue_stays_in_the_totals() -> None:
     day = History()
     day.submit("c1", "b")
     work = day.after(5).answer("c1")
@@ -278,7 +278,7 @@ def test_a_removed_queue_is_forgotten_and_the_whole_keeps_its_counts() -> None:
     assert set(meters.queue_ids()) == {"a", "c"}
 
 
-def test_a_removed_agent_is_forgotten_and_everybodys_time_keeps_his() -> None:
+def test_the_time_of_a_removed_agent_stays_in_the_total() -> None:
     day = History()
     day.agent("ada")
     day.after(10).turn("ada", AgentState.READY, AgentState.OFFLINE)
@@ -290,7 +290,7 @@ def test_a_removed_agent_is_forgotten_and_everybodys_time_keeps_his() -> None:
     assert sum(whole.agents_by_activity.values()) == 0
 
 
-def test_working_time_is_cut_at_the_quarter_of_the_hour() -> None:
+def test_activity_time_is_split_at_interval_boundaries() -> None:
     day = History(start_ms=INTERVAL_MS * 1_000_000 + 5 * MINUTE)
     day.agent("ada")
     day.after(20 * 60).submit("c1")
@@ -310,7 +310,7 @@ def test_working_time_is_cut_at_the_quarter_of_the_hour() -> None:
     assert [interval.contacts.flow.submitted for interval in by_queue] == [0, 1, 0]
 
 
-def test_the_past_is_a_day_however_long_the_silence() -> None:
+def test_intervals_cover_one_day_after_any_gap() -> None:
     day = History()
     day.agent("ada")
     for contact in range(3):
@@ -325,7 +325,7 @@ def test_the_past_is_a_day_however_long_the_silence() -> None:
     assert meters.workspace_figures(day.now_ms).time.idle_ms == 3 * 90 * 24 * 3600 * SECOND
 
 
-def test_events_come_once_and_in_order() -> None:
+def test_events_must_be_applied_once_and_in_order() -> None:
     day = History()
     meters = day.metered()
     with pytest.raises(AssertionError):
@@ -335,7 +335,7 @@ def test_events_come_once_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\x91\x01\x02", b"junk"])
-def test_bytes_that_are_no_snapshot_are_refused(data: bytes) -> None:
+def test_bytes_that_are_not_a_snapshot_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="snapshot"):
         Meters.restore(data)
 
@@ -347,7 +347,7 @@ def test_a_snapshot_of_another_format_is_refused() -> None:
         Meters.restore(msgspec.msgpack.encode(pages))
 
 
-def test_figures_are_json_with_names() -> None:
+def test_views_encode_as_json_objects() -> None:
     day = Centre(seed=3)
     for _ in range(50):
         day.step()
@@ -359,7 +359,9 @@ def test_figures_are_json_with_names() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), steps=st.integers(1, 120), share=st.floats(0, 1))
-def test_a_snapshot_and_the_rest_is_the_whole(seed: int, steps: int, share: float) -> None:
+def test_a_restored_snapshot_continues_like_the_original(
+    seed: int, steps: int, share: float
+) -> None:
     day = Centre(seed)
     for _ in range(steps):
         day.step()
@@ -374,7 +376,7 @@ def test_a_snapshot_and_the_rest_is_the_whole(seed: int, steps: int, share: floa
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), steps=st.integers(1, 150))
-def test_counts_agree_with_a_plain_recount_and_nothing_is_left_over(seed: int, steps: int) -> None:
+def test_counts_agree_with_a_recount_and_no_live_records_remain(seed: int, steps: int) -> None:
     day = Centre(seed)
     for _ in range(steps):
         day.step()

@@ -1,4 +1,4 @@
-"""Two books about the same simulated day, kept by different code: the meters' and the simulator's own."""
+"""Agreement of the live statistics with those of the simulator, on the same simulated day."""
 
 from itertools import islice
 
@@ -43,20 +43,20 @@ agent_groups:
 
 
 class Metered:
-    """Feeds what the engine writes to the meters."""
+    """Run listener that applies all events to the live statistics."""
 
     def __init__(self) -> None:
         self.meters = Meters()
 
     def arrived(self, plan: PlannedContact) -> None:
-        """Of no interest: the meters only hear events."""
+        """Ignore the arrival."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
         for seq, event in enumerate(outcome.events, outcome.first_seq):
             self.meters.fold(event, seq, outcome.at_ms)
 
 
-def test_the_books_agree_about_parked_time() -> None:
+def test_both_agree_on_parked_time() -> None:
     workload = parse(WORKLOAD, Workload, source="agreement")
     planned = day(workload, policy=derived_policy(workload), seed=7, replication=0)
     first, second, third = islice(planned.contacts, 3)
@@ -71,7 +71,7 @@ def test_the_books_agree_about_parked_time() -> None:
         own.record(command, outcome)
         heard.record(command, outcome)
 
-    def submit(plan: PlannedContact) -> None:  # The derived policy accepts by itself.
+    def submit(plan: PlannedContact) -> None:  # The derived policy accepts automatically.
         own.arrived(plan)
         do(EnqueueContact(contact_id=plan.contact_id, channel=plan.channel, queue_id=plan.queue_id))
 
@@ -101,7 +101,7 @@ def test_the_books_agree_about_parked_time() -> None:
     assert sum(busy.by_batch) == whole.time.busy_ms == (20 + 30 + 7 + 11) * 1000
 
 
-def test_the_meters_agree_with_the_simulators_books() -> None:
+def test_both_agree_on_a_generated_day() -> None:
     workload = parse(WORKLOAD, Workload, source="agreement")
     planned = day(workload, policy=derived_policy(workload), seed=7, replication=0)
     own, heard = Meter(planned), Metered()

@@ -1,4 +1,4 @@
-"""The meters over what the core really writes: hypothesis drives a small centre, and after every step both count the same."""
+"""Agreement of the statistics with the engine: hypothesis runs random commands, and both are compared after every step."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
@@ -8,7 +8,7 @@ from tests.properties.test_machine import Centre
 
 
 class MeteredCentre(Centre):
-    """The core's own state machine, with meters that hear every event."""
+    """State machine of the engine tests, with statistics of all events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,10 +45,10 @@ class MeteredCentre(Centre):
         self.meters = Meters.restore(self.meters.snapshot())
 
     def a_replay_gives_the_same_state(self) -> None:
-        """The core's own affair, and dear."""
+        """Skip; checked by the engine tests, and slow."""
 
     def the_views_agree_with_the_log(self) -> None:
-        """The same."""
+        """Skip; checked by the engine tests."""
 
 
 TestMeteredCentre = MeteredCentre.TestCase

@@ -1,12 +1,11 @@
-"""The bank's real picks, one by one, through the core: whom would it have given to the agent who became free?
+"""Recorded selections of the bank, compared with those of the engine: which call does an agent who becomes free get?
 
 Every call that queued is submitted at its ``q_start`` to the queue of its type, a priority-2 caller with the bank's credit, and
-leaves at its ``q_exit``. When the log says that a waiting call was given to an agent, an agent becomes ready for that queue at
-that very moment and the core makes its offer. It agrees when it offers the same call, or one that stands at exactly the same
-place (same second less credit: the log knows no more). Where it disagrees the offer is taken back, and the agent gets the real
-call by force, so that the line is at every moment the bank's own. Only picks with two or more calls of that type waiting count:
-the others leave no choice. In one second picks come first, then callers who leave, then new ones: whoever joins in that second
-was not there to be picked.
+leaves at its ``q_exit``. When the log shows that a waiting call was given to an agent, an agent becomes ready for that queue at
+that time, and the engine makes an offer. It agrees if it offers the same call or one at exactly the same position (same second
+less credit; the log is not more precise). If it disagrees, the offer is withdrawn and the real call is assigned, so that the
+waiting line always equals that of the bank. Only selections with two or more waiting calls of that type count. Within one
+second, selections come first, then callers who leave, then new callers, who were not yet available for selection.
 """
 
 from collections.abc import Sequence
@@ -37,19 +36,19 @@ _PICK, _LEAVE, _JOIN = range(3)
 
 
 class Picks(Struct, frozen=True, kw_only=True):
-    """Picks with a choice, and how many of them the core would have made too."""
+    """Selections with more than one candidate, and how many of them the engine made too."""
 
     total: int
     agreed: int
 
     @property
     def share(self) -> float:
-        """Agreed of all."""
+        """The share of selections that agree."""
         return self.agreed / self.total
 
 
 class _Bank:
-    """The bank's lines in an engine, with one agent for each type."""
+    """Waiting lines of the bank in an engine, with one agent for each call type."""
 
     def __init__(self, queues: Sequence[str], at_ms: int) -> None:
         self.engine = Engine()
@@ -78,7 +77,7 @@ class _Bank:
         return view.queued_at_ms - 1000 * view.priority_s
 
     def choice(self, queue: str, real: str) -> bool:
-        """Whether the core would have picked the same; afterwards the agent has the real one."""
+        """Return whether the engine selects the real call, and assign the real call in any case."""
         offers = self.do(SetAgentState(agent_id=queue, state=AgentState.READY))
         offer = next(event for event in offers if isinstance(event, OfferMade))
         agreed = self.place(offer.contact_id) == self.place(real)
@@ -92,7 +91,7 @@ class _Bank:
 
 
 def replayed_picks(path: Path, *, credit_s: int) -> Picks:
-    """All picks of a log. ``credit_s`` is what a priority-2 caller has in advance; 0: plain FIFO."""
+    """Compare all selections of a log. ``credit_s`` is the waiting credit of a priority-2 caller; 0: plain FIFO."""
     number = count(1)
     moments: list[tuple[int, int, int, BankCall]] = []
     for call in calls(path):

@@ -1,9 +1,9 @@
-"""Exact results and published tables that the simulator must reproduce, by workload file and figure.
+"""Exact results and published tables that the simulator must reproduce, by workload file and statistic.
 
 Sources: Erlang's formulas and their extension with patience (Erlang A) as in Gans, Koole and Mandelbaum (2003); head-of-line
 priority by Cobham (1954) with one service rate; the N and W systems by the product form of Adan and Weiss, "A skill based parallel
 service system under FCFS-ALIS" (2014); the N systems with eight places by solving the Markov chain; SimpleMSK from the examples of
-the ContactCenters library (E. Buist, P. L'Ecuyer). Figures are named as in the report's ``intervals``.
+the ContactCenters library (E. Buist, P. L'Ecuyer). Names are those of the report's ``intervals``.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ _MINUTE: Final = 60
 
 
 class Figure(Struct, frozen=True):
-    """One expected number; ``published`` is the interval of a source that simulated too."""
+    """Expected value; ``published`` is the confidence interval of a source that is itself a simulation."""
 
     name: str
     expected: float
@@ -28,29 +28,29 @@ class Figure(Struct, frozen=True):
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One workload with what must come out of it."""
+    """Workload with its expected values."""
 
     title: str
     workload: str
     figures: tuple[Figure, ...]
 
     def run(self) -> Report:
-        """Through the real core. The audit is off: it has tests of its own, and these runs are long."""
+        """Simulate the workload, without the audit, which has tests of its own."""
         path = SCENARIOS / f"{self.workload}.yaml"
         return simulate(SimulationSpec(workload=str(path), audit=False))
 
 
 class Finding(Struct, frozen=True):
-    """One figure measured."""
+    """Expected value with its measurement."""
 
     figure: Figure
     measured: Interval
 
     @property
     def deviation(self) -> float:
-        """How far the expected value lies from the measured, in half-widths of the interval: at most 1 in 95 % of all cases.
+        """The distance of the expected from the measured value, in half-widths of the interval; at most 1 in 95 % of all cases.
 
-        Where the source has an interval too, the two half-widths are added as independent errors.
+        If the source has an interval too, the two half-widths are combined as independent errors.
         """
         half = (self.measured.high - self.measured.low) / 2
         if self.figure.published is not None:
@@ -60,7 +60,7 @@ class Finding(Struct, frozen=True):
 
 
 def findings(case: Case, report: Report) -> list[Finding]:
-    """Every figure of a case with what was measured."""
+    """Return every expected value of a case with its measurement."""
     return [Finding(figure, report.intervals[figure.name]) for figure in case.figures]
 
 

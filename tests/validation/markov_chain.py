@@ -1,7 +1,7 @@
-"""The N system with eight waiting places as a Markov chain, solved by iteration: where the expected figures of that case come from.
+"""Markov chain of the N system with eight waiting places, solved by iteration: source of the expected values of that case.
 
-Arrivals A 1 and B .6, service rate 1; s1 takes A, s2 takes A and B. A state is who works, which kinds wait in which order, and,
-with both agents idle, who has been idle longer. Independent of the core and of the simulator.
+Arrival rates are 1 for A and 0.6 for B, the service rate is 1; s1 takes A, s2 takes A and B. A state has the busy agents, the types
+of the waiting contacts in order, and, if both agents are idle, which has been idle longer. Independent of engine and simulator.
 """
 
 from typing import TypeAlias
@@ -9,21 +9,21 @@ from typing import TypeAlias
 from msgspec import Struct
 
 RATE_A, RATE_B, SERVICE, PLACES = 1.0, 0.6, 1.0, 8
-# At least the largest total rate of a state, so that a step is a probability.
+# At least the largest total rate of any state, so that each step is a probability.
 _STEP_RATE = 4.0
 
 State: TypeAlias = tuple[str, str]
-"""(busy agents, the line) while somebody works; with nobody at work, the second part names the agents by idle time."""
+"""(busy agents, waiting types in order); if no agent is busy, the second part has the agents by idle time."""
 
 
 class Solution(Struct, frozen=True, kw_only=True):
-    """Long-run figures, times in mean service times."""
+    """Long-run averages, with times in units of the mean service time."""
 
     wait: tuple[float, float]
-    """Of A and B, of those let in."""
+    """Mean waits of admitted A and B."""
     lost: tuple[float, float]
     busy: tuple[float, float]
-    """s1 and s2."""
+    """Occupancy of s1 and s2."""
 
 
 def _moves(state: State, *, least_flexible: bool) -> list[tuple[float, State]]:
@@ -45,7 +45,7 @@ def _moves(state: State, *, least_flexible: bool) -> list[tuple[float, State]]:
 
 
 def solve(*, least_flexible: bool, steps: int = 1_500) -> Solution:
-    """The stationary distribution, and what follows from it (waits by Little's law)."""
+    """Compute the stationary distribution and the averages that follow from it (waits by Little's law)."""
     states: list[State] = [("", "12")]
     number = {states[0]: 0}
     moves: list[list[tuple[float, int]]] = []

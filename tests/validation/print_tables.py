@@ -1,4 +1,4 @@
-"""Runs every case and prints the tables of ``docs/validation.md``: ``python -m tests.validation.print_tables``."""
+"""Run every case and print the tables of ``docs/validation.md``: ``python -m tests.validation.print_tables``."""
 
 from router.simulator.run import SimulationSpec, simulate
 from tests.validation.bank_picks import replayed_picks
@@ -7,7 +7,7 @@ from tests.validation.recorded import BANK, REFERENCE, VANAD
 
 
 def row(finding: Finding) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     figure, measured = finding.figure, finding.measured
     source = f" {list(figure.published)}" if figure.published else ""
     inside = "yes" if finding.deviation <= 1 else f"no ({finding.deviation:.2f} half-widths)"
@@ -18,26 +18,26 @@ def row(finding: Finding) -> str:
 
 
 def main() -> None:
-    """All tables, one after the other, as they are ready."""
+    """Print all tables, each line as soon as it is computed."""
     inside = total = 0
     for case in CASES:
         report = case.run()
         print(f"\n### {case.title}\n")
         print(f"`router simulate --workload benchmarks/scenarios/{case.workload}.yaml`")
         print(f"({report.contacts:,} contacts, seed {report.options['seed']})\n")
-        print("| figure | expected | measured | 95 % interval | inside |")
+        print("| statistic | expected | measured | 95 % interval | inside |")
         print("|---|---|---|---|---|")
         for finding in findings(case, report):
             total += 1
             inside += finding.deviation <= 1
             print(row(finding), flush=True)
-    print(f"\n{inside} of {total} figures lie inside their 95 % interval.")
+    print(f"\n{inside} of {total} values lie inside their 95 % interval.")
     if VANAD.is_dir():
         recorded()
 
 
 def recorded() -> None:
-    """The tables of the recorded days."""
+    """Print the tables of the recorded days."""
     print("\n### VANAD\n")
     print(
         "| day | wrap-up | mean wait (reference) | abandoned (reference) | service level | occupancy | audit |"
@@ -54,7 +54,7 @@ def recorded() -> None:
             flush=True,
         )
     print("\n### Bank\n")
-    print("| credit of a priority-2 caller | picks with a choice | agreed | share |")
+    print("| credit of a priority-2 caller | selections with a choice | agreed | share |")
     print("|---|---|---|---|")
     for credit_s in (0, 60, 90, 120):
         picks = replayed_picks(BANK, credit_s=credit_s)

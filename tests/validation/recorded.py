@@ -1,4 +1,4 @@
-"""Recorded days of real centres. Their data is not part of the project: without it these tests are skipped."""
+"""Recorded days of real contact centres. Their data is not part of the project; without it, these tests are skipped."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ needs_data: Final = pytest.mark.skipif(
 
 
 class RecordedDay(Struct, frozen=True):
-    """What another simulation of the same day, with the same assumptions, gave."""
+    """Results of another simulation of the same day with the same assumptions."""
 
     day: str
     wrap_up_s: int
@@ -28,8 +28,8 @@ class RecordedDay(Struct, frozen=True):
     abandoned: int
 
 
-# One FIFO over all skills, longest idle agent, agents off duty in gaps over ten minutes. What that one does with an abandoned
-# call that is answered after all, and with events of the same second, is not known: so a near figure is a right one.
+# One FIFO over all skills, longest idle agent, agents off duty in gaps over ten minutes. How that simulation treats an abandoned
+# call that is answered after all, and events of the same second, is not known, so that values can only be compared approximately.
 REFERENCE: Final = (
     RecordedDay("2014-03-10", 0, 18.3, 155),
     RecordedDay("2014-03-10", 10, 25.3, 211),

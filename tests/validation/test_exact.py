@@ -1,7 +1,7 @@
-"""Exact results and a published table, through the real core in virtual time.
+"""Exact results and a published table, reproduced by the production engine in virtual time.
 
-Every case runs once, on one fixed seed. Of many 95 % intervals one in twenty misses the truth though all is right; so a single
-figure may lie up to one and a half half-widths away (99.7 % of a right simulation's do), and one of a case outside its interval.
+Every case runs once with a fixed seed. Of 95 % intervals, one in twenty does not contain the true value. A value may therefore lie
+up to one and a half half-widths away (99.7 % of a correct simulation do), and one value of a case outside its interval.
 """
 
 import pytest
@@ -15,7 +15,7 @@ DEVIATION_MAX = 1.5
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.workload)
-def test_the_expected_figures_lie_within_the_confidence_intervals(case: Case) -> None:
+def test_the_expected_values_lie_within_the_confidence_intervals(case: Case) -> None:
     report = case.run()
     assert report.unfinished == 0
     for finding in findings(case, report):
@@ -25,7 +25,7 @@ def test_the_expected_figures_lie_within_the_confidence_intervals(case: Case) ->
 
 
 @pytest.mark.parametrize("least_flexible", [False, True])
-def test_the_figures_of_the_n_system_with_places_are_those_of_its_markov_chain(
+def test_the_expected_values_of_the_n_system_follow_from_its_markov_chain(
     least_flexible: bool,
 ) -> None:
     rule = "least_flexible" if least_flexible else "longest_idle"

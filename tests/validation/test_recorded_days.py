@@ -1,4 +1,4 @@
-"""Real days through the real core: near a reference simulation, and never two calls at one agent."""
+"""Recorded days with the production engine: close to a reference simulation, and without audit violations."""
 
 from pathlib import Path
 
@@ -13,19 +13,19 @@ pytestmark = needs_data
 
 @pytest.mark.parametrize("reference", REFERENCE, ids=lambda r: f"{r.day}-{r.wrap_up_s}s")
 @pytest.mark.slow
-def test_a_vanad_day_lands_near_the_reference(reference: RecordedDay) -> None:
+def test_a_vanad_day_is_close_to_the_reference(reference: RecordedDay) -> None:
     log = f"vanad:{VANAD / reference.day}.csv"
     report = simulate(SimulationSpec(logs=(log,), wrap_up_s=reference.wrap_up_s))
     assert report.audit.violations == ()
     assert report.unfinished == 0
     assert report.contacts == report.answered + report.abandoned
-    # The longest wrap-up overloads both centres: there small differences grow.
+    # The longest wrap-up overloads the centre on both days, which amplifies small differences.
     tolerance = 0.15 if reference.wrap_up_s == 30 else 0.08
     assert report.mean_wait_answered_s == pytest.approx(reference.mean_wait_s, rel=tolerance)
     assert report.abandoned == pytest.approx(reference.abandoned, rel=0.05)
 
 
-def test_a_vanad_day_is_read_as_it_was() -> None:
+def test_a_vanad_day_is_read_completely() -> None:
     log = parse_log(f"vanad:{VANAD / '2014-03-10.csv'}")
     abandoned = [c for c in log.contacts if c.patience_ms is not None]
     served = [c for c in log.contacts if c.patience_ms is None]
@@ -34,21 +34,21 @@ def test_a_vanad_day_is_read_as_it_was() -> None:
     assert sum(c.handle_ms for c in served) / len(served) / 1000 == pytest.approx(254.6, abs=0.05)
 
 
-def test_the_waiting_credit_of_the_bank_explains_its_picks() -> None:
+def test_the_waiting_credit_of_the_bank_explains_its_selections() -> None:
     with_credit, fifo = replayed_picks(BANK, credit_s=90), replayed_picks(BANK, credit_s=0)
     assert with_credit.total == fifo.total > 6_000
     assert with_credit.share >= 0.87
     assert fifo.share == pytest.approx(0.76, abs=0.01)
 
 
-def test_no_other_credit_explains_the_picks_of_the_bank_better() -> None:
+def test_no_other_credit_explains_the_selections_of_the_bank_better() -> None:
     shares = {credit: replayed_picks(BANK, credit_s=credit).share for credit in (60, 90, 120)}
     assert max(shares, key=lambda credit: shares[credit]) == 90
 
 
 @pytest.mark.slow
 def test_the_early_first_policy_beats_first_come_first_served_on_the_overloaded_day() -> None:
-    """The figures of docs/what-if.md: more answered in time, fewer gone, no longer tail, with the same agents."""
+    """Check the results in docs/what-if.md: more answered in time, fewer abandoned, shorter waits, with the same agents."""
     policies = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if" / "overloaded"
     log = f"vanad:{VANAD / '2014-06-25.csv'}"
     fifo, early = (

@@ -1,6 +1,9 @@
-"""A second house with the same core and no door: recorded and generated days in virtual time.
+"""Simulator: recorded and generated days, run through the production engine in virtual time.
 
-``day.py`` holds the words, ``workload.py`` and ``formats/`` make days, ``world.py`` lives through them, ``meter.py`` and
-``auditor.py`` watch, ``report.py`` tells. ``run.py`` is the way in. Nothing here opens a socket or reads a clock, but for
-the one measurement of how fast the run itself was.
+* ``day`` defines the plan of a day: contacts, agents, shifts. ``workload`` draws one from a document, ``formats`` reads a log.
+* ``world`` and ``behaviour`` run the plan against an engine; ``run`` is the entry point, ``what_if`` compares policies.
+* ``results`` counts what happened and builds reports, comparisons and charts.
+* ``audit`` checks every run with a second implementation of the routing rules.
+
+No module opens a socket or reads a clock, except the one measurement of how long the run itself took.
 """

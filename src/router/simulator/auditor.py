@@ -1,15 +1,19 @@
-"""An independent truth: folds the events of a run and finds what a right router would not have done.
+"""Independent audit of a run: applies the events to a state of its own and reports what violates the routing rules.
 
-It believes no field that it can work out by itself, and shares no code with the core. What it holds the run to:
+Theory of operation. The auditor rebuilds contacts, agents, offers and waiting lines from the events and the policy alone. A field
+of an event that can be derived from earlier events (a wait, a place in line, an owner) is compared, never trusted. Checked are:
 
-* events are numbered without gap, time never falls;
-* every offer has exactly one end, every assignment one completion, every contact at most one terminal state;
-* a contact has one owner at a time, and one live offer (or as many as its queue broadcasts);
-* offers come only to ready agents who are qualified, have room and are not excluded; nobody is ever above his capacity;
-* an agent is never given a contact while one that goes before it waits and he could take it (class, his ranks of queues
-  where it is his turn, then the order of the queues);
-* when a step is over, nobody waits whom somebody could take;
-* waits that events state are the true ones.
+* sequence numbers have no gap, and time does not decrease;
+* every offer ends exactly once, every assignment completes once, and every contact reaches at most one terminal state;
+* a contact has at most one owner, and one pending offer (or as many as its queue broadcasts);
+* offers go only to ready agents who are qualified, have free capacity and are not excluded, and no agent is above capacity;
+* an agent never receives a contact while a contact that precedes it waits and the agent could take that one (order: priority
+  class, the agent's queue ranks if the agent triggered the match, then the order of the queues);
+* after each command, no contact waits that an available agent could take;
+* waiting times in events are correct.
+
+The search for missed matches compares every requirement class in line with every ready agent. Above ``_PAIRS_MAX`` pairs it runs
+only after every ``_SAMPLE_EVERY``-th command; all other checks always run.
 """
 
 from collections.abc import Callable
@@ -24,15 +28,15 @@ from router.simulator.callback_audit import CallbackAudit
 from router.simulator.day import PlannedContact
 from router.simulator.ledger import AgentBook, ContactBook, Item, Ledger
 
-# Beyond this, more sentences do not help; the count goes on.
+# The most violations kept as text; further ones are only counted.
 VIOLATIONS_MAX: Final = 50
-# Pairs of open agents and kinds in line that are looked at after every step; beyond, only every so many steps.
+# The most pairs of ready agent and requirement class that are compared after every command; above, only after every n-th.
 _PAIRS_MAX: Final = 400
 _SAMPLE_EVERY: Final = 64
 
 
 class Auditor:
-    """A listener of the world. ``close`` after the run, then read ``violations`` and ``checks``."""
+    """Run listener that checks every outcome. Call ``close`` after the run, then read ``violations`` and ``checks``."""
 
     def __init__(self) -> None:
         self.violations: list[str] = []
@@ -87,36 +91,36 @@ class Auditor:
     # --- the listener --------------------------------------------------------------------------------------------
 
     def arrived(self, plan: PlannedContact) -> None:
-        """Nothing to see: only events count."""
+        """Ignore the arrival; only events are checked."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
-        """One step of the engine."""
+        """Check the events of an outcome and apply them to the audit state."""
         if outcome.at_ms < self._at_ms:
-            self._say("time has fallen")
+            self._say("time decreases")
         self._at_ms = outcome.at_ms
         self._steps += 1
         for n, event in enumerate(outcome.events):
             if outcome.first_seq + n != self._seq + 1:
                 self._say(f"event {outcome.first_seq + n} follows event {self._seq}")
             self._seq = outcome.first_seq + n
-            hear = self._hear.get(type(event))
-            if hear is not None:
-                hear(event)
+            handler = self._hear.get(type(event))
+            if handler is not None:
+                handler(event)
         if outcome.events or not isinstance(outcome.answer, Refused):
             self._look_for_missed_matches()
 
     def close(self, unfinished: int) -> None:
-        """The run is over, and so many contacts are said to be alive still."""
+        """Check the end of a run, in which ``unfinished`` contacts are reported as still alive."""
         live = len(self._ledger.contacts)
         if live != unfinished:
-            self._say(f"{live} contacts are alive at the end, the world says {unfinished}")
+            self._say(f"{live} contacts are alive at the end, but {unfinished} are reported")
         if self._submitted != self._terminal + live:
-            self._say("submitted contacts are not the sum of the live and the ended")
+            self._say("submitted contacts are not the sum of live and ended contacts")
         if unfinished == 0:
             for offer_id in self._offers:
-                self._say(f"offer {offer_id} has no end")
+                self._say(f"offer {offer_id} never ends")
             for assignment_id in self._assignments:
-                self._say(f"assignment {assignment_id} is not completed")
+                self._say(f"assignment {assignment_id} is never completed")
 
     def _say(self, sentence: str) -> None:
         self.violation_count += 1
@@ -143,7 +147,7 @@ class Auditor:
                 continue
             contact = self._ledger.first_for(agent, before=None, at_ms=self._at_ms)
             if contact is not None:
-                self._say(f"{contact.contact_id} waits though {agent_id} could take it")
+                self._say(f"{contact.contact_id} waits although {agent_id} could take it")
 
     # --- policy and agents ---------------------------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class Auditor:
         closed = isinstance(event, ev.QueueClosed)
         self._check(
             event.until_ms is None or event.until_ms > self._at_ms,
-            f"queue {event.queue_id} is said to turn at a time that has passed",
+            f"queue {event.queue_id} has a next change in the past",
         )
         holds = isinstance(event, ev.QueueClosed) and event.holds
         self._ledger.turn(event.queue_id, closed=closed, holds=holds)
@@ -180,7 +184,7 @@ class Auditor:
         agent = self._ledger.agents.pop(event.agent_id)
         self._ready.pop(event.agent_id, None)
         self._ledger.forget_qualifications()
-        self._check(not agent.items, f"agent {event.agent_id} is removed with work in hand")
+        self._check(not agent.items, f"agent {event.agent_id} is removed with open work")
 
     def _agent_state(self, event: ev.AgentStateChanged) -> None:
         agent = self._ledger.agents[event.agent_id]
@@ -189,9 +193,8 @@ class Auditor:
         )
         agent.state, agent.next_state = event.state, None
         if event.reason == "desktop_lost":
-            agent.lost = (
-                False  # Nothing is waited for any more: he may come back without a desktop.
-            )
+            # The grace period is over: the agent may go ready again without a desktop.
+            agent.lost = False
         if event.state is AgentState.READY:
             self._ready[event.agent_id] = None
         else:
@@ -213,7 +216,7 @@ class Auditor:
 
     def _contact(self, contact_id: str) -> ContactBook | None:
         contact = self._ledger.contacts.get(contact_id)
-        self._check(contact is not None, f"{contact_id} is not alive")
+        self._check(contact is not None, f"{contact_id} is not a live contact")
         return contact
 
     def _queued(self, event: ev.ContactQueued) -> None:
@@ -253,13 +256,14 @@ class Auditor:
         if contact is None:
             return
         self._check(
-            event.orig_seq == contact.orig_seq, f"{event.contact_id} is requeued with another place"
+            event.orig_seq == contact.orig_seq,
+            f"{event.contact_id} is requeued at another position",
         )
-        self._check(not contact.offers, f"{event.contact_id} is requeued with a live offer")
-        self._check(not contact.others, f"{event.contact_id} is requeued out of a conversation")
+        self._check(not contact.offers, f"{event.contact_id} is requeued with a pending offer")
+        self._check(not contact.others, f"{event.contact_id} is requeued with participants")
         self._ledger.take_out(contact)
         if contact.owner is not None:
-            contact.held = False  # Whoever was served was let in.
+            contact.held = False  # A contact that had an owner does not wait for the opening.
         contact.owner = contact.assignment_id = None
         if event.queue_id != contact.queue_id or event.reason in ("transferred", "supervisor"):
             self._ledger.enter(contact, event.queue_id)
@@ -276,7 +280,10 @@ class Auditor:
     def _overflowed(self, event: ev.ContactOverflowed) -> None:
         contact = self._contact(event.contact_id)
         if contact is not None:
-            self._check(contact.queue_id == event.from_queue_id, "overflow from another queue")
+            self._check(
+                contact.queue_id == event.from_queue_id,
+                f"{event.contact_id} overflows from a queue it is not in",
+            )
             self._ledger.take_out(contact)
             self._ledger.enter(contact, event.queue_id)
             contact.plan, contact.step = event.plan, event.step
@@ -297,7 +304,7 @@ class Auditor:
     def _close_contact(self, contact_id: str) -> ContactBook | None:
         contact = self._contact(contact_id)
         if contact is not None:
-            self._check(not contact.others, f"{contact_id} ends with somebody left in it")
+            self._check(not contact.others, f"{contact_id} ends with participants")
             self._ledger.take_out(contact)
             self._ledger.call_is_over(contact)
             del self._ledger.contacts[contact_id]
@@ -310,7 +317,7 @@ class Auditor:
         contact = self._close_contact(event.contact_id)
         if contact is None:
             return
-        self._check(contact.owner is None, f"{event.contact_id} leaves its owner unanswered")
+        self._check(contact.owner is None, f"{event.contact_id} ends unanswered but has an owner")
         self._check_wait(contact, event.waited_ms)
 
     def _ended(self, event: ev.ContactEnded) -> None:
@@ -319,13 +326,13 @@ class Auditor:
             return
         self._check(
             contact.owner == event.agent_id and contact.assignment_id == event.assignment_id,
-            f"{event.contact_id} is ended by another than its owner",
+            f"{event.contact_id} is ended by an agent who is not its owner",
         )
 
     def _check_wait(self, contact: ContactBook, waited_ms: int) -> None:
         self._check(
             waited_ms == self._at_ms - contact.queued_at_ms,
-            f"{contact.contact_id} is said to have waited {waited_ms} ms",
+            f"{contact.contact_id} has a wrong wait of {waited_ms} ms",
         )
 
     # --- offers --------------------------------------------------------------------------------------------------
@@ -335,19 +342,24 @@ class Auditor:
         if contact is None:
             return
         self._check(event.offer_id not in self._offers, f"offer {event.offer_id} is made twice")
-        self._check(event.deadline_ms > self._at_ms, f"offer {event.offer_id} is born dead")
-        self._check(self._ledger.is_open(agent), f"{agent.agent_id} gets an offer while not ready")
+        self._check(
+            event.deadline_ms > self._at_ms, f"offer {event.offer_id} has a deadline in the past"
+        )
+        self._check(
+            self._ledger.is_open(agent), f"{agent.agent_id} receives an offer while not ready"
+        )
         self._check(
             contact.channel in self._ledger.rooms(agent),
-            f"{agent.agent_id} gets an offer beyond his capacity",
+            f"{agent.agent_id} receives an offer beyond capacity",
         )
         closed = self._ledger.is_closed(agent, contact.channel, self._at_ms)
-        self._check(not closed, f"{agent.agent_id} gets an offer of a channel closed to him")
+        self._check(not closed, f"{agent.agent_id} receives an offer of a paused or capped channel")
         if event.from_agent_id is None:
             self._check_pick(agent, contact, event.turn)
         else:
             self._check(
-                contact.owner == event.from_agent_id, "a transfer from another than the owner"
+                contact.owner == event.from_agent_id,
+                f"{event.contact_id} is transferred by an agent who is not its owner",
             )
         self._offers[event.offer_id] = event
         contact.offers_made += 1
@@ -358,22 +370,22 @@ class Auditor:
         self._ledger.settle(contact)
 
     def _check_pick(self, agent: AgentBook, contact: ContactBook, turn: Turn | None = None) -> None:
-        """The contact is his to take, and none that he could take goes before it."""
+        """Check that the agent may take the contact and that no contact the agent could take precedes it."""
         name = f"{contact.contact_id} for {agent.agent_id}"
         place, kind = contact.place, contact.kind
         if place is None or kind is None:
-            self._check(False, f"{name}: it is in no line")
+            self._check(False, f"{name}: it is in no waiting line")
             return
-        self._check(self._ledger.is_qualified(agent, kind), f"{name}: he is not qualified")
+        self._check(self._ledger.is_qualified(agent, kind), f"{name}: the agent is not qualified")
         excluded = self._ledger.is_excluded(agent, contact, self._at_ms)
-        self._check(not excluded, f"{name}: he is excluded")
+        self._check(not excluded, f"{name}: the agent is excluded")
         first = None
         if turn is not Turn.AGENT or not agent.queue_ranks:
             first = self._ledger.first_for(agent, before=place, at_ms=self._at_ms)
-        # A customer who is called says not whose turn it was: either order will do.
+        # A callback attempt does not state the match trigger: either order is accepted.
         if agent.queue_ranks and (turn is Turn.AGENT or (turn is None and first is not None)):
             first = self._ledger.liked_before(agent, contact, self._at_ms)
-        self._check(first is None, f"{name}: {first and first.contact_id} goes before it")
+        self._check(first is None, f"{name}: {first and first.contact_id} precedes it")
 
     def _close_offer(self, offer_id: str) -> ev.OfferMade | None:
         offer = self._offers.pop(offer_id, None)
@@ -389,8 +401,13 @@ class Auditor:
         contact = self._contact(event.contact_id)
         if offer is None or contact is None:
             return
-        self._check(offer.agent_id == event.agent_id, f"offer {event.offer_id} is another's")
-        self._check(self._at_ms < offer.deadline_ms, f"offer {event.offer_id} is over")
+        self._check(
+            offer.agent_id == event.agent_id, f"offer {event.offer_id} was made to another agent"
+        )
+        self._check(
+            self._at_ms < offer.deadline_ms,
+            f"offer {event.offer_id} is accepted after its deadline",
+        )
         self._check(offer.role is event.role, f"offer {event.offer_id} was for another role")
         self._check(
             contact.owner == event.from_agent_id, f"{event.contact_id} has two owners at once"
@@ -413,10 +430,12 @@ class Auditor:
         self._check_capacity(agent, contact.channel)
 
     def _come_in(self, contact: ContactBook, agent_id: str, assignment_id: str) -> None:
-        """Somebody is in the conversation beside its owner."""
+        """Add an agent to a conversation beside its owner."""
         present = (contact.owner, *contact.others.values())
-        self._check(contact.owner is not None, f"{contact.contact_id} is talked about, not owned")
-        self._check(agent_id not in present, f"{agent_id} is in {contact.contact_id} twice")
+        self._check(
+            contact.owner is not None, f"{contact.contact_id} has a participant but no owner"
+        )
+        self._check(agent_id not in present, f"{agent_id} joins {contact.contact_id} twice")
         contact.others[assignment_id] = agent_id
         self._assignments[assignment_id] = (contact.contact_id, agent_id)
         self._check_capacity(self._ledger.agents[agent_id], contact.channel)
@@ -435,20 +454,26 @@ class Auditor:
         if contact is None:
             return
         known = contact.others.pop(event.assignment_id, None)
-        self._check(known == event.agent_id, f"{event.agent_id} leaves what he was not in")
+        self._check(
+            known == event.agent_id,
+            f"{event.agent_id} leaves {event.contact_id} without having joined",
+        )
 
     def _handed_over(self, event: ev.ContactHandedOver) -> None:
         contact = self._contact(event.contact_id)
         if contact is None:
             return
         known = contact.others.pop(event.assignment_id, None)
-        self._check(known == event.agent_id, f"{event.contact_id} passes to a stranger")
+        self._check(
+            known == event.agent_id,
+            f"{event.contact_id} is handed over to an agent who is no participant",
+        )
         self._check(
             (contact.owner, contact.assignment_id)
             == (event.from_agent_id, event.from_assignment_id),
             f"{event.contact_id} has two owners at once",
         )
-        self._check(not contact.offers, f"{event.contact_id} passes on with a live offer")
+        self._check(not contact.offers, f"{event.contact_id} is handed over with a pending offer")
         contact.owner, contact.assignment_id = event.agent_id, event.assignment_id
         contact.last = event.agent_id
 
@@ -456,7 +481,7 @@ class Auditor:
         ledger = self._ledger
         fits = ledger.units_used(agent) <= ledger.units(agent)
         fits = fits and ledger.count(agent, channel) <= ledger.channel_max(agent, channel)
-        self._check(fits, f"{agent.agent_id} is above his capacity")
+        self._check(fits, f"{agent.agent_id} is above capacity")
 
     def _offer_lost(self, event: ev.OfferDeclined | ev.OfferExpired | ev.OfferRescinded) -> None:
         offer = self._close_offer(event.offer_id)
@@ -472,7 +497,7 @@ class Auditor:
         until_ms = getattr(event, "cool_down_until_ms", None)
         if until_ms is not None:
             contact.cool_downs[offer.agent_id] = until_ms
-        # With its last offer gone it stands in line again when it is requeued, unless others still run (broadcast).
+        # After its last offer the contact returns to its line with the requeue event; earlier only if a broadcast offer is pending.
         if contact.offers:
             self._ledger.settle(contact)
 
@@ -494,7 +519,7 @@ class Auditor:
         known = self._assignments.get(event.assignment_id)
         self._check(
             known == (event.contact_id, event.agent_id),
-            f"{event.assignment_id} is parked or taken up though not open",
+            f"{event.assignment_id} is parked or unparked but not open",
         )
         agent = self._ledger.agents[event.agent_id]
         self._ledger.park(agent, event.assignment_id, parked=isinstance(event, ev.AssignmentParked))
@@ -503,7 +528,7 @@ class Auditor:
         known = self._assignments.get(event.assignment_id)
         self._check(
             known == (event.contact_id, event.agent_id),
-            f"wrap-up of {event.assignment_id}, which is not open",
+            f"{event.assignment_id} starts wrap-up but is not open",
         )
         self._ledger.wrap_up(self._ledger.agents[event.agent_id], event.assignment_id)
 
@@ -511,11 +536,11 @@ class Auditor:
         known = self._assignments.pop(event.assignment_id, None)
         self._check(
             known == (event.contact_id, event.agent_id),
-            f"{event.assignment_id} is completed though not open",
+            f"{event.assignment_id} is completed but not open",
         )
         contact = self._ledger.contacts.get(event.contact_id)
         owned = contact is not None and (
             contact.assignment_id == event.assignment_id or event.assignment_id in contact.others
         )
-        self._check(not owned, f"{event.assignment_id} is completed while its contact is alive")
+        self._check(not owned, f"{event.assignment_id} is completed while its contact is live")
         self._ledger.release(self._ledger.agents[event.agent_id], event.assignment_id)

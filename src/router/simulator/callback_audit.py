@@ -1,6 +1,6 @@
-"""The auditor's own reading of callbacks: who is away from the line, and that nobody is called without an agent whose turn it was.
+"""Callback checks of the auditor, written from ``docs/callbacks.md`` and independent of the engine.
 
-Written from ``docs/callbacks.md``, not from the core.
+Tracks which customers are not connected, and checks that each customer-first attempt follows the rules for offers.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from router.simulator.ledger import AgentBook, ContactBook, Ledger
 
 
 class CallbackAudit:
-    """Keeps the ledger's callbacks, and checks each call by the rule for offers."""
+    """Handlers of callback events; they update the audit state and check each attempt."""
 
     def __init__(
         self,
@@ -32,15 +32,19 @@ class CallbackAudit:
 
     def _contact(self, contact_id: str) -> ContactBook | None:
         contact = self._ledger.contacts.get(contact_id)
-        self._check(contact is not None, f"{contact_id} is not alive")
+        self._check(contact is not None, f"{contact_id} is not a live contact")
         return contact
 
     def _requested(self, event: ev.CallbackRequested) -> None:
         contact = self._contact(event.contact_id)
         if contact is None:
             return
-        self._check(contact.owner is None, f"{event.contact_id} becomes a callback with an owner")
-        self._check(not contact.offers, f"{event.contact_id} becomes a callback while offered")
+        self._check(
+            contact.owner is None, f"{event.contact_id} becomes a callback but has an owner"
+        )
+        self._check(
+            not contact.offers, f"{event.contact_id} becomes a callback with a pending offer"
+        )
         self._ledger.take_out(contact)
         contact.channel = event.channel
         contact.calls_first = event.mode is CallbackMode.CUSTOMER_FIRST
@@ -60,13 +64,15 @@ class CallbackAudit:
             return
         if event.for_agent_id is None:
             owned = contact.owner == event.agent_id
-            self._check(owned, f"{event.contact_id} is called for another than its owner")
+            self._check(owned, f"{event.contact_id} is called for an agent who is not its owner")
             return
         agent = self._ledger.agents[event.for_agent_id]
         name = f"{contact.contact_id} is called for {agent.agent_id}"
-        self._check(contact.calls_first, f"{name}: agent first was agreed")
+        self._check(contact.calls_first, f"{name}: its mode is agent first")
         self._check(self._ledger.is_open(agent), f"{name}, who is not ready")
-        self._check(contact.channel in self._ledger.rooms(agent), f"{name}, who has no room")
+        self._check(
+            contact.channel in self._ledger.rooms(agent), f"{name}, who has no free capacity"
+        )
         self._check_pick(agent, contact)
         self._ledger.dialling[agent.agent_id] = contact.contact_id
         contact.is_away = True
@@ -88,7 +94,8 @@ class CallbackAudit:
         if contact is None:
             return
         self._check(
-            contact.owner == event.agent_id, f"{event.contact_id} is taken from another agent"
+            contact.owner == event.agent_id,
+            f"the failed attempt of {event.contact_id} names another owner",
         )
         self._ledger.call_is_over(contact)
         contact.owner = contact.assignment_id = None

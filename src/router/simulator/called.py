@@ -1,4 +1,4 @@
-"""Customers who are called back: when they ask for it, whether they pick up, and what their gateway says of it."""
+"""Simulated callback customers: when they request a callback, whether they pick up, and what the gateway reports."""
 
 from collections.abc import Callable
 from math import log
@@ -11,12 +11,12 @@ from router.model.events import CallbackConnected, CallbackDue, CallbackFailed, 
 from router.model.refusals import Refused
 from router.simulator.day import PlannedContact
 
-# The calls have chances of their own: a policy without callbacks meets the same customers and agents.
+# Callback attempts have a random generator of their own, so that a policy without callbacks sees the same customers and agents.
 _CALLS: Final = 0x5EED_0F_CA115
 
 
 class CalledBack:
-    """Those of the world's customers who are not on the line."""
+    """Customers of the world who have asked to be called back."""
 
     def __init__(
         self,
@@ -43,19 +43,19 @@ class CalledBack:
         }
 
     def is_away(self, contact_id: str) -> bool:
-        """Whether he is not on the line: he neither talks nor hangs up."""
+        """Return whether the customer is not connected, and so neither talks nor hangs up."""
         return contact_id in self._away
 
     def has_patience(self, contact_id: str) -> bool:
-        """Whether his patience is of no account any more: who is called back waits for his agent."""
+        """Return whether the customer has requested a callback and no longer abandons."""
         return contact_id in self._asked
 
     def ask(self, contact_id: str) -> None:
-        """The moment at which he would rather be called, if he still waits and the policy lets him."""
+        """Request the callback planned for a contact, if it still waits and the policy allows it."""
         plan = self._plans.get(contact_id)
         if plan is None or plan.callback is None or contact_id in self._answered:
             return
-        # Before the answer: what the router makes of it (a call at once) is heard meanwhile.
+        # Set before the command: its outcome may already contain the first attempt.
         self._away.add(contact_id)
         self._asked.add(contact_id)
         wish = CallbackFields(mode=plan.callback.mode)
@@ -64,7 +64,7 @@ class CalledBack:
             self.forget(contact_id)
 
     def forget(self, contact_id: str) -> None:
-        """He has gone, or must wait like everybody."""
+        """Drop the callback state of a contact that has ended or whose request was refused."""
         self._away.discard(contact_id)
         self._asked.discard(contact_id)
 

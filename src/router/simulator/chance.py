@@ -1,9 +1,11 @@
-"""Chance with a seed: every source of randomness has a generator of its own, derived from one master seed.
+"""Seeded random generators and the distributions of handle times and patience.
 
-So a change in one part of a workload (one more stream, another patience) leaves the draws of all the others alone, and two
-policies can be compared on exactly the same customers. Times are drawn as floating-point seconds; a moment or a duration
-becomes milliseconds once, at the end, by rounding to the nearest (halves to even): the error is below half a millisecond and
-has mean zero, and as arrival times are summed before they are rounded, it does not add up.
+Every source of randomness has a generator of its own, seeded from the master seed, the replication and a name (common random
+numbers). A change in one part of a workload, such as an added stream, therefore leaves all other draws unchanged, and two policies
+are compared on exactly the same customers.
+
+Times are drawn as floating-point seconds and converted to milliseconds once, by rounding half to even. The error is at most half a
+millisecond with mean zero, and it does not accumulate, because arrival times are summed before they are rounded.
 """
 
 from bisect import bisect
@@ -21,29 +23,29 @@ Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 
 
 def derived_seed(master_seed: int, replication: int, name: str) -> int:
-    """A 64-bit seed for one named source of chance in one replication."""
+    """Return the 64-bit seed of a named source of randomness in one replication."""
     text = f"{master_seed}/{replication}/{name}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def generator(master_seed: int, replication: int, name: str) -> Random:
-    """The generator of one named source of chance."""
+    """Return the generator of a named source of randomness."""
     return Random(derived_seed(master_seed, replication, name))
 
 
 def to_ms(seconds: float) -> int:
-    """Seconds to whole milliseconds, without bias."""
+    """Convert seconds to whole milliseconds, rounding half to even."""
     return round(seconds * 1000)
 
 
 class _Distribution(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="dist"
 ):
-    """A distribution of durations in seconds; ``dist`` names it."""
+    """Distribution of durations in seconds, identified by the tag ``dist``."""
 
 
 class Constant(_Distribution, frozen=True, kw_only=True, tag="constant"):
-    """Always the same."""
+    """Constant duration."""
 
     value_s: NonNegative
 
@@ -53,12 +55,12 @@ class Constant(_Distribution, frozen=True, kw_only=True, tag="constant"):
         return self.value_s
 
     def draw(self, rng: Random) -> float:
-        """A duration in seconds; takes nothing from the generator."""
+        """Return the duration in seconds without using the generator."""
         return self.value_s
 
 
 class Exponential(_Distribution, frozen=True, kw_only=True, tag="exponential"):
-    """Memoryless; the textbook's handle time and patience."""
+    """Exponential distribution, the usual model of handle times and patience in queueing theory."""
 
     mean_s: Positive
 
@@ -68,12 +70,12 @@ class Exponential(_Distribution, frozen=True, kw_only=True, tag="exponential"):
         return self.mean_s
 
     def draw(self, rng: Random) -> float:
-        """A duration in seconds."""
+        """Draw a duration in seconds."""
         return rng.expovariate(1.0 / self.mean_s)
 
 
 class Lognormal(_Distribution, frozen=True, kw_only=True, tag="lognormal"):
-    """What handle times of real centres look like. ``cv``: standard deviation over mean."""
+    """Lognormal distribution, which fits handle times of real contact centres. ``cv``: standard deviation over mean."""
 
     mean_s: Positive
     cv: Positive
@@ -84,13 +86,13 @@ class Lognormal(_Distribution, frozen=True, kw_only=True, tag="lognormal"):
         return self.mean_s
 
     def draw(self, rng: Random) -> float:
-        """A duration in seconds."""
+        """Draw a duration in seconds."""
         variance = log(1.0 + self.cv**2)
         return rng.lognormvariate(log(self.mean_s) - variance / 2, sqrt(variance))
 
 
 class Gamma(_Distribution, frozen=True, kw_only=True, tag="gamma"):
-    """Shape 1 is the exponential, larger shapes are narrower."""
+    """Gamma distribution; shape 1 is the exponential, larger shapes have less variance."""
 
     mean_s: Positive
     shape: Positive
@@ -101,21 +103,21 @@ class Gamma(_Distribution, frozen=True, kw_only=True, tag="gamma"):
         return self.mean_s
 
     def draw(self, rng: Random) -> float:
-        """A duration in seconds."""
+        """Draw a duration in seconds."""
         return rng.gammavariate(self.shape, self.mean_s / self.shape)
 
 
 class Empirical(_Distribution, frozen=True, kw_only=True, tag="empirical"):
-    """One of the values, each as likely as its weight says (without weights: equally likely)."""
+    """Empirical distribution: one of the values, with probability proportional to its weight (default: equal)."""
 
     values_s: Annotated[tuple[NonNegative, ...], Meta(min_length=1)]
     weights: tuple[NonNegative, ...] = ()
 
     def __post_init__(self) -> None:
         if self.weights and len(self.weights) != len(self.values_s):
-            raise ValueError("weights and values_s differ in length")
+            raise ValueError("weights and values_s must have the same length")
         if self.weights and sum(self.weights) <= 0:
-            raise ValueError("the weights are all zero")
+            raise ValueError("weights must not all be zero")
 
     @property
     def mean(self) -> float:
@@ -124,7 +126,7 @@ class Empirical(_Distribution, frozen=True, kw_only=True, tag="empirical"):
         return sum(v * w for v, w in zip(self.values_s, weights, strict=True)) / sum(weights)
 
     def draw(self, rng: Random) -> float:
-        """A duration in seconds."""
+        """Draw a duration in seconds."""
         if not self.weights:
             return self.values_s[int(rng.random() * len(self.values_s))]
         steps = list(accumulate(self.weights))

@@ -1,8 +1,8 @@
-"""The same day under several policies, side by side: figures, and each policy's difference to the first.
+"""Comparison of the same day under several policies: statistics, and the difference of each policy to the first.
 
-Pure: it is given what the runs have shown and runs nothing. A difference is the policy's figure less the first one's. With
-replications a difference has a 95 % interval, from the differences of the pairs: both policies meet the same customers in
-each replication, so most of what chance does to one day cancels out.
+Works on the results of finished runs. A difference is the policy's value minus that of the first policy. With replications it has a
+95 % confidence interval from paired differences: in each replication all policies receive the same customers, so that most of the
+variance between days cancels out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,47 +23,47 @@ FORMAT: Final = 1
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """What one policy's run has shown."""
+    """Results of one policy's run."""
 
     name: str
     report: Report
     course: Course
     samples: tuple[Mapping[str, float], ...] = ()
-    """The figures of each replication, by name."""
+    """Statistics of each replication, by name."""
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """One policy beside the first. Figures by name: ``occupancy``, ``queues.vip.service_level``, ``agent_groups.all.occupancy``."""
+    """One policy compared with the first. Names are paths such as ``occupancy`` or ``queues.vip.service_level``."""
 
     name: str
     figures: dict[str, float | None]
     differences: dict[str, float | None]
-    """This policy's figure less the first one's; none where one of them has none. All zero for the first."""
+    """Value of this policy minus that of the first; none if either is missing; zero for the first policy itself."""
     difference_intervals: dict[str, Interval]
-    """95 %, of the differences of pairs; empty without replications, and for the first."""
+    """95 % confidence intervals of the paired differences; empty without replications, and for the first policy."""
     course: Course
     report: Report
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """All policies on the same day; the first is what the others are compared with."""
+    """All policies on the same day; the first is the baseline."""
 
     format: int = FORMAT
     name: str
     source: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    """What a reader must know before he compares."""
+    """Remarks that affect the comparison, such as different service-level thresholds."""
     policies: tuple[Compared, ...]
 
     @property
     def violations(self) -> tuple[str, ...]:
-        """What the audits have found, each with its policy."""
+        """The violations found by the audits, each with the name of its policy."""
         return tuple(
             f"{one.name}: {v}" for one in self.policies for v in one.report.audit.violations
         )
 
     def to_json(self, *, with_speed: bool = False) -> bytes:
-        """Indented JSON; the same input gives the same bytes unless the speed is asked for."""
+        """Return indented JSON; the same input gives the same bytes unless the speed is included."""
         shown = self
         if not with_speed:
             quiet = [
@@ -77,7 +77,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def compare(trials: Sequence[Trial], *, notes: Sequence[str] = ()) -> Comparison:
-    """Everything beside the first. The trials are runs of the same days."""
+    """Compare all runs with the first; they must be runs of the same days."""
     first = trials[0]
     base = figures_of(first)
     return Comparison(
@@ -105,7 +105,7 @@ def _less(value: float | None, base: float | None) -> float | None:
 
 
 def _intervals(trial: Trial, first: Trial) -> Iterator[tuple[str, Interval]]:
-    """Student's t over the differences of pairs; figures that some replication does not have are left out."""
+    """Return confidence intervals of paired differences, without statistics that any replication lacks."""
     pairs = list(zip(trial.samples, first.samples, strict=True))
     for name in sorted(figures_of(trial)):
         if pairs and all(name in mine and name in theirs for mine, theirs in pairs):
@@ -114,11 +114,11 @@ def _intervals(trial: Trial, first: Trial) -> Iterator[tuple[str, Interval]]:
                 yield name, found
 
 
-# --- figures --------------------------------------------------------------------------------------------------------
+# --- statistics -----------------------------------------------------------------------------------------------------
 
 
 class Unit(Enum):
-    """How a figure is shown."""
+    """Unit in which a statistic is displayed."""
 
     COUNT = "count"
     SECONDS = "seconds"
@@ -127,15 +127,15 @@ class Unit(Enum):
 
 
 class Figure(Struct, frozen=True):
-    """A row of the table."""
+    """Row of the comparison table."""
 
     name: str
     label: str
     unit: Unit
     better: int
-    """1: more is better; -1: less is; 0: that depends."""
+    """1: higher is better; -1: lower is better; 0: neither in general."""
     only_if_any: bool = False
-    """Not worth a row where it is zero for all."""
+    """Whether the row is omitted if the value is zero for all policies."""
 
 
 _PER_AGENT: Final = (
@@ -176,7 +176,7 @@ _OF_GROUPS: Final = (
 
 
 def figures_of(trial: Trial) -> dict[str, float | None]:
-    """All figures by name: those of the whole, of every queue and of every agent group."""
+    """Return all statistics by name: of the whole run, of every queue and of every agent group."""
     report = trial.report
     parts, load = report.queues.values(), report.load
     own: dict[str, float | None] = {
@@ -206,11 +206,11 @@ def _share(count: int, whole: int) -> float | None:
     return round(count / whole, 9) if whole else None
 
 
-# --- for people -----------------------------------------------------------------------------------------------------
+# --- terminal -------------------------------------------------------------------------------------------------------
 
 
 def render(comparison: Comparison) -> RenderableType:
-    """Tables for a terminal: the whole, the queues, the agent groups."""
+    """Return the comparison as tables for a terminal: whole run, queues, agent groups."""
     report = comparison.policies[0].report
     whole = _table(comparison, comparison.name)
     _add_rows(whole, comparison, "", FIGURES)
@@ -236,7 +236,7 @@ def render(comparison: Comparison) -> RenderableType:
 
 def _table(comparison: Comparison, title: str) -> Table:
     table = Table(title=Text(title), title_justify="left")
-    table.add_column("figure")
+    table.add_column("statistic")
     first, *others = comparison.policies
     table.add_column(Text(first.name), justify="right", overflow="fold")
     for one in others:
@@ -269,7 +269,7 @@ def _add_rows(
 
 
 def shown(figure: Figure, value: float | None) -> str:
-    """A figure with its unit."""
+    """Format a value with its unit."""
     if value is None:
         return "–"
     match figure.unit:
@@ -284,7 +284,7 @@ def shown(figure: Figure, value: float | None) -> str:
 
 
 def signed(figure: Figure, value: float | None) -> str:
-    """A difference with its sign and unit; shares differ by percentage points."""
+    """Format a difference with sign and unit; differences of shares are in percentage points."""
     if value is None:
         return "–"
     points = figure.unit is Unit.SHARE

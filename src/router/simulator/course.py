@@ -1,7 +1,7 @@
-"""The course of a run: service level and occupancy by interval, how waits are spread, how evenly work falls on agents.
+"""Day profile of a run: service level and occupancy by interval, the distribution of waits, and the balance of agent load.
 
-The report says what the whole day was like; this part keeps what a picture of it needs. It counts with the same meter, fed with
-a day that is cut into intervals and in which every agent is a group of his own, so both always agree.
+The report covers the whole day; the day profile has the data of its chart. Both use the same statistics class, here on a copy of
+the day that is divided into intervals and has every agent in a group of its own, so that they always agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,34 +19,34 @@ from router.stats.ratio import ratio
 from router.stats.service_level import service_level
 
 _HALF_HOUR_MS: Final = 1_800_000
-# Two days of half hours; beyond, a picture would be all needles.
+# Two days of half hours; more points would not be readable in a chart.
 INTERVALS_MAX: Final = 96
-# Every half per cent: fine enough for a smooth curve, and for its tail.
+# One quantile per half per cent, for a smooth curve up to its tail.
 QUANTILE_STEPS: Final = 200
 
 
 class Course(Struct, frozen=True, kw_only=True):
-    """How a run went. With several replications, over all of them."""
+    """Profile of a run, or of all replications together."""
 
     from_s: float
-    """Where the first interval begins, on the day's own clock."""
+    """Start of the first interval, on the day's own clock."""
     interval_s: float
     contacts: tuple[int, ...]
     """Arrivals by interval."""
     service_level: tuple[float | None, ...]
-    """Of those who arrived in the interval; none where nobody counts."""
+    """Service level of the contacts that arrived in the interval; none without such contacts."""
     occupancy: tuple[float | None, ...]
-    """Time with work in hand / time ready or with work in hand; none where nobody was there."""
+    """Time with open work / time ready or with open work; none if no agent was on duty."""
     wait_quantiles_s: tuple[float, ...]
-    """Of the answered: at 0, 0.5, 1, … 100 %; empty where nobody was answered."""
+    """Quantiles of the waits of answered contacts at 0, 0.5, 1, … 100 %; empty if none was answered."""
     load_gini: float | None
-    """How unevenly the time with work in hand falls on the agents: ``gini``; with replications, the mean over them."""
+    """Gini coefficient of the agents' time with open work; with replications, the mean over them."""
 
 
 def gini(loads: Sequence[int]) -> float | None:
-    """The Gini coefficient: 0 where all have the same, (n - 1) / n where one has all; none where nobody has anything.
+    """Return the Gini coefficient: 0 if all are equal, (n - 1) / n if one has everything; none if the sum is 0.
 
-    With ``x`` in rising order: ``sum((2 i - n - 1) x_i for i in 1..n) / (n sum(x))``, which is half the mean absolute difference
+    With ``x`` in ascending order: ``sum((2 i - n - 1) x_i for i in 1..n) / (n sum(x))``, which is half the mean absolute difference
     over the mean. Source: A. Sen, "On Economic Inequality", 1973, 2.8.
     """
     n, whole = len(loads), sum(loads)
@@ -57,7 +57,7 @@ def gini(loads: Sequence[int]) -> float | None:
 
 
 class _CourseMeter(Meter):
-    """A meter that stops at the end of the day's window, which is seldom the end of the last interval."""
+    """Run statistics that stop at the end of the day's window, which may lie within the last interval."""
 
     def __init__(self, day: Day, *, end_ms: int) -> None:
         super().__init__(day)
@@ -65,13 +65,13 @@ class _CourseMeter(Meter):
         self._last: list[tuple[Area, int]] | None = None
 
     def record(self, command: Command, outcome: Outcome) -> None:
-        """One step of the engine."""
+        """Count the events of an outcome."""
         if self._last is None and outcome.at_ms >= self._end_ms:
             self._last = self._stopped()
         super().record(command, outcome)
 
     def close(self) -> None:
-        """The run is over. What the areas have gained after the window's end is taken back."""
+        """Close the statistics and undo what the time integrals gained after the end of the window."""
         last = self._stopped() if self._last is None else self._last
         super().close()
         for area, by_then in last:
@@ -88,7 +88,7 @@ class _CourseMeter(Meter):
 
 
 class CourseWatch:
-    """Asked for a listener to every replication, and after the last for the course of all."""
+    """Factory of one listener per replication, and their common day profile after the last one."""
 
     def __init__(self) -> None:
         self._meter: Meter | None = None
@@ -98,7 +98,7 @@ class CourseWatch:
         self._samples: list[Mapping[str, float]] = []
 
     def __call__(self, day: Day) -> Meter:
-        """A listener to one run of this day."""
+        """Return a listener for one run of this day."""
         self._fold()
         self._meter = _CourseMeter(_cut(day), end_ms=day.window_to_ms)
         self._from_ms = self._meter.cuts[0]
@@ -106,7 +106,7 @@ class CourseWatch:
         return self._meter
 
     def course(self) -> Course:
-        """What has been heard. At least one run is over."""
+        """Return the day profile of all runs; at least one must be complete."""
         self._fold()
         waits = sorted(wait for sums in self._intervals for wait in sums.total.waits)
         found = [percentile(waits, step / QUANTILE_STEPS) for step in range(QUANTILE_STEPS + 1)]
@@ -126,12 +126,12 @@ class CourseWatch:
         )
 
     def samples(self) -> tuple[Mapping[str, float], ...]:
-        """The figures of each replication by name; what no contact or agent counts in is missing."""
+        """Return the statistics of each replication by name, without those that have a zero denominator."""
         self._fold()
         return tuple(self._samples)
 
     def _fold(self) -> None:
-        """The run that was heard last is over."""
+        """Close the latest run and add its intervals."""
         meter, self._meter = self._meter, None
         if meter is None:
             return
@@ -149,7 +149,7 @@ class CourseWatch:
 
 
 def _figures(sums: Sums, load_gini: float | None) -> dict[str, float]:
-    """One replication's, by name. Agents are groups here; their own figures are of no use to who asks by the groups' names."""
+    """Return the statistics of one replication by name, without those of agent groups, which are single agents here."""
     figures = {
         name: above / below
         for name, (above, below) in ratios(sums).items()
@@ -168,10 +168,10 @@ def _figures(sums: Sums, load_gini: float | None) -> dict[str, float]:
 
 
 def _cut(day: Day) -> Day:
-    """The same day in intervals of half an hour, or as many half hours as leave few enough of them."""
+    """Divide a day into intervals of half an hour, or of several half hours so that at most INTERVALS_MAX result."""
     from_ms = day.window_from_ms
     if from_ms == day.start_ms:
-        # Without a warm-up nothing comes before: intervals begin at the full and the half hour.
+        # Without a warm-up, intervals begin at the full and the half hour.
         from_ms -= from_ms % _HALF_HOUR_MS
     halves = max(1, -(-(day.window_to_ms - from_ms) // _HALF_HOUR_MS))
     width_ms = -(-halves // INTERVALS_MAX) * _HALF_HOUR_MS

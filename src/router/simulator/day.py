@@ -1,7 +1,7 @@
-"""The words of the simulator: a day is what is going to happen, apart from what the router decides about it.
+"""Plan of a simulated day: everything that happens independently of the router's decisions.
 
-Where a day comes from (a recorded log, a generated workload) is the affair of ``formats/`` and ``workload.py``; what becomes
-of it, of ``world.py``. All moments are milliseconds on the day's own clock, all durations milliseconds.
+``formats`` and ``workload`` produce a ``Day``, ``world`` runs it. Points in time are milliseconds on the day's own clock, durations
+are milliseconds.
 """
 
 from collections.abc import Iterable
@@ -14,62 +14,62 @@ from router.model.policy import CallbackMode, FactValue, Policy
 
 
 class WorkloadInvalid(RouterError):
-    """A log or a workload file cannot be used; the message names the file and the line, column or path, never a value."""
+    """A log or a workload cannot be used; the message has the file and the line, column or path, never a value."""
 
 
 class CallbackWish(Struct, frozen=True, kw_only=True, gc=False):
-    """A customer who would rather be called back, where the policy lets him."""
+    """Callback request of a customer, refused where the policy does not allow it."""
 
     after_ms: int
-    """When he has waited so long, he asks for it."""
+    """Wait after which the customer asks to be called back."""
     mode: CallbackMode | None = None
-    """None: the policy's."""
+    """Callback mode; none: the policy's."""
     reached_share: float = 1.0
-    """Of the attempts; the others end with the time for a report."""
+    """Probability that an attempt reaches the customer; other attempts end by the report timeout."""
     answer_mean_ms: int = 0
-    """Mean of an exponential time until he picks up; 0: at once."""
+    """Mean of the exponential time until the customer picks up; 0: at once."""
 
 
 class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
-    """A contact that is going to arrive, with what only the customer knows: how long he talks, how long he waits."""
+    """Contact that will arrive, with its handle time and patience, which the router does not know."""
 
     contact_id: ContactId
     at_ms: int
     queue_id: QueueId
     handle_ms: int
-    """From the accept to the end of the conversation."""
+    """Time from the accept to the end of the conversation."""
     patience_ms: int | None = None
-    """He leaves when he has waited so long; none: he waits for ever."""
+    """Wait after which the customer abandons; none: never."""
     channel: str = "voice"
     skills: dict[str, int] = {}
     priority_s: int = 0
     strict_class: int = 0
     callback: CallbackWish | None = None
     stream: str = ""
-    """The arrival stream it belongs to, for the report; none: its queue."""
+    """Arrival stream in the report; empty: the queue id."""
 
 
 class Shift(Struct, frozen=True, kw_only=True, gc=False):
-    """An agent is on duty from one moment to another; with work in hand he stays until it is done."""
+    """Time on duty; an agent with work at its end finishes that work first."""
 
     from_ms: int
     to_ms: int | None = None
-    """None: as long as there is anything to do."""
+    """End of the shift; none: the end of the run."""
 
 
 class AgentBehaviour(Struct, frozen=True, kw_only=True, gc=False):
-    """How an agent answers an offer that the policy does not accept for him. Shares are probabilities, 0 to 1."""
+    """Behaviour of an agent towards offers without automatic accept. Shares are probabilities, 0 to 1."""
 
     answer_mean_ms: int = 0
-    """Mean of an exponential delay before the accept or the decline; 0: at once."""
+    """Mean of the exponential delay before the accept or the decline; 0: at once."""
     decline_share: float = 0.0
     no_answer_share: float = 0.0
     ready_again_ms: int = 60_000
-    """After a missed offer he goes ready by himself, unless the policy brings him back."""
+    """Delay before the agent goes ready after a missed offer, unless the policy returns the agent automatically."""
 
 
 class PlannedAgent(Struct, frozen=True, kw_only=True):
-    """An agent of the day. Without shifts his group's staff levels say when he is on duty."""
+    """Agent of the day. Without shifts, the staff levels of the group put the agent on duty."""
 
     agent_id: AgentId
     group: str = "agents"
@@ -84,7 +84,7 @@ class PlannedAgent(Struct, frozen=True, kw_only=True):
 
 
 class StaffLevel(Struct, frozen=True, kw_only=True, gc=False):
-    """From now on so many agents of a group are on duty. Idle agents leave first; busy ones finish their work."""
+    """Number of agents of a group on duty from a point in time on. Idle agents leave first; busy ones finish their work."""
 
     at_ms: int
     group: str
@@ -92,26 +92,26 @@ class StaffLevel(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Day(Struct, frozen=True, kw_only=True):
-    """Everything that one run needs. ``contacts`` come in order of ``at_ms`` and are read once."""
+    """Complete input of one run. ``contacts`` are in order of ``at_ms`` and are read once."""
 
     name: str
     policy: Policy
     contacts: Iterable[PlannedContact]
     contacts_expected: int
-    """For the progress bar only."""
+    """Estimated number of contacts, for progress display only."""
     agents: tuple[PlannedAgent, ...]
     levels: tuple[StaffLevel, ...] = ()
     start_ms: int = 0
     window_from_ms: int
-    """Contacts that arrive before are the warm-up and not counted."""
+    """Start of the measured window; earlier arrivals are the warm-up and are not counted."""
     window_to_ms: int
-    """Contacts that arrive at or after are not counted; time figures end here."""
+    """End of the measured window (exclusive), for arrivals and for time-weighted statistics."""
     batches: int = 1
-    """The window is cut into so many equal pieces for the confidence intervals of a single run."""
+    """Number of equal parts of the window, for the confidence intervals of a single run."""
     behaviour_seed: int = 0
 
     def moved(self, by_ms: int) -> "Day":
-        """The same day at another time: that matters to opening hours alone."""
+        """Return the same day moved by an offset in milliseconds; only opening hours depend on the absolute time."""
         if not by_ms:
             return self
         return structs.replace(

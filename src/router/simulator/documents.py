@@ -1,7 +1,7 @@
-"""A YAML document into a typed struct; every error names the file, the line and the path.
+"""Conversion of a YAML document to a typed struct; every error names the file, the line and the path.
 
-The struct decides what is right (types, ranges, unknown keys); this part only finds the place. It reads files, and does
-nothing else to the world.
+The struct defines what is valid (types, ranges, unknown keys). ``msgspec`` reports the path of an error as text, with ``[...]`` for
+a key of a mapping; this module finds the key and the line in the YAML nodes. Values are never repeated in error texts.
 """
 
 import re
@@ -17,7 +17,7 @@ from router.simulator.day import WorkloadInvalid
 T = TypeVar("T")
 
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")
-# The library repeats an unknown tag; values stay out of error texts.
+# msgspec repeats an unknown tag, but error texts must not contain values.
 _VALUE = re.compile(r"^Invalid (enum )?value .*$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
@@ -32,7 +32,7 @@ def load(path: Path, type_: type[T]) -> T:
 
 
 def parse(text: str, type_: type[T], *, source: str) -> T:
-    """Check a document that is at hand; ``source`` names it in errors."""
+    """Check a document given as text; ``source`` names it in errors. Raises ``WorkloadInvalid``."""
     try:
         root, problems = read_nodes(text)
     except PolicyInvalid as error:
@@ -55,12 +55,12 @@ def _invalid(source: str, problems: tuple[Problem, ...]) -> WorkloadInvalid:
 def _place(
     error: msgspec.ValidationError, document: Any, type_: type[Any]
 ) -> tuple[str, list[str | int]]:
-    """What is wrong, and the steps to it. Where the error says ``[...]`` (some key of a mapping), the key is tried out."""
+    """Return the message without its path, and the path as steps; the key behind ``[...]`` is found by trial."""
     message = str(error)
     found = _AT.search(message)
     if not found:
         return message, []
-    sentence = _VALUE.sub("Not one of the known values", message[: found.start()])
+    sentence = _VALUE.sub("Not one of the allowed values", message[: found.start()])
     steps: list[str | int] = []
     for name, index in _STEP.findall(found.group(1)):
         if index == "...":
@@ -71,7 +71,7 @@ def _place(
 
 
 def _guilty_key(document: Any, steps: list[str | int], message: str, type_: type[Any]) -> str:
-    """The key of the mapping at ``steps`` with which, alone in it, the same error comes."""
+    """Return the key of the mapping at ``steps`` that alone in the mapping causes the same error."""
     mapping = _follow(document, steps)
     for key in mapping:
         try:
@@ -89,7 +89,7 @@ def _follow(document: Any, steps: list[str | int]) -> Any:
 
 
 def _with(document: Any, steps: list[str | int], value: Any) -> Any:
-    """A copy of the document with another value at one place."""
+    """Return a copy of the document with another value at one path."""
     if not steps:
         return value
     copy = document.copy()
@@ -98,7 +98,7 @@ def _with(document: Any, steps: list[str | int], value: Any) -> Any:
 
 
 def _line_of(root: Node, steps: list[str | int]) -> int:
-    """The line of the deepest node on the way to the place; what is missing or unknown is blamed on its mapping."""
+    """Return the line of the deepest existing node on a path; for missing and unknown keys, that of their mapping."""
     node = root
     for step in steps:
         match node.value, step:

@@ -1,7 +1,6 @@
-"""From a meter's tallies to sums over any set of batches, and from sums to named ratios.
+"""Sums over batches of one or more runs, and the ratios that the report shows.
 
-The names are those of the report: ``mean_wait_answered_s``, ``streams.vip.p_wait``, ``agent_groups.first.occupancy``. What is a
-ratio here is a figure there, and has an interval.
+Ratios are named by their path in the report: ``mean_wait_answered_s``, ``streams.vip.p_wait``, ``agent_groups.first.occupancy``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from router.simulator.tally import Area, Tally
 
 
 class Sums:
-    """Everything counted in some batches of one or more runs."""
+    """Sums over a set of batches of one or more runs."""
 
     __slots__ = ("groups", "handling_ms", "on_duty_ms", "queues", "streams", "total", "waiting_ms", "window_ms")  # fmt: skip
 
@@ -24,11 +23,11 @@ class Sums:
         self.handling_ms: dict[str, int] = {}
         self.on_duty_ms: dict[str, int] = {}
         self.groups: dict[str, dict[str, int]] = {}
-        """Contacts answered, by agent group and stream."""
+        """Answered contacts by agent group and stream."""
         self.window_ms = 0
 
     def take(self, meter: Meter, batches: Iterable[int]) -> "Sums":
-        """Add some batches of a run."""
+        """Add batches of a run and return self."""
         chosen = sorted(batches)
         for (batch, stream, queue_id), tally in meter.tallies.items():
             if batch not in chosen:
@@ -49,7 +48,7 @@ class Sums:
 
 
 def percentile(waits: Sequence[int], share: float) -> int | None:
-    """The smallest wait that at least this share of sorted waits does not exceed; none where nobody waited."""
+    """Return the smallest of sorted waits that at least this share does not exceed (nearest rank); none without waits."""
     if not waits:
         return None
     rank = -(-len(waits) * round(share * 1000) // 1000)  # ceiling, in whole numbers
@@ -57,12 +56,12 @@ def percentile(waits: Sequence[int], share: float) -> int | None:
 
 
 def entered(tally: Tally) -> int:
-    """Contacts that were let in and have come to an answer or an end."""
+    """Return the number of admitted contacts that were answered or have ended."""
     return tally.answered + tally.abandoned + tally.expired + tally.cancelled
 
 
 def ratios(sums: Sums) -> dict[str, Ratio]:
-    """All figures that are ratios, by name."""
+    """Return all statistics that are ratios of two sums, by name."""
     found = dict(_of_tally("", sums.total))
     waiting_ms = sum(sums.waiting_ms.values())
     found["mean_waiting"] = (waiting_ms, sums.window_ms)

@@ -1,9 +1,9 @@
-"""How good the expected waits of a run were, beside two simple guesses that know nothing but past waits.
+"""Accuracy of the expected waits of a run, compared with two simple estimators based on past waits.
 
-A listener. It takes each forecast as the engine made it, when the contact came and had to wait, and compares it when an agent
-answers. The guesses are made at the same moment for the same contacts: **LES**, the wait of the last one answered in the queue
-(last to enter service; R. Ibrahim and W. Whitt, "Real-Time Delay Estimation Based on Delay History", M&SOM 11(3), 2009), and
-the mean wait of those answered there in the **last hour**.
+A run listener: it stores the engine's forecast when a contact is queued and compares it with the wait when an agent answers. The
+simple estimates are made at the same time for the same contacts: **LES**, the wait of the last contact answered in the queue
+(last to enter service; R. Ibrahim and W. Whitt, "Real-Time Delay Estimation Based on Delay History", M&SOM 11(3), 2009), and the
+mean wait of the contacts answered there in the **last hour**.
 """
 
 from collections import deque
@@ -33,7 +33,7 @@ _HOUR_MS: Final = 3_600_000
 
 
 class GuessSums(Struct):
-    """Of one way to guess: what the report's figures are made of."""
+    """Error sums of one estimator."""
 
     within_50: int = 0
     within_90: int = 0
@@ -41,12 +41,12 @@ class GuessSums(Struct):
     bias_ms: int = 0
 
     def add(self, guess_ms: int, wait_ms: int) -> None:
-        """A wait that was guessed."""
+        """Add an estimate and the true wait."""
         self.error_ms += abs(wait_ms - guess_ms)
         self.bias_ms += wait_ms - guess_ms
 
     def add_bounds(self, bounds_ms: list[int], wait_ms: int) -> None:
-        """A wait whose quantiles were guessed: 5, 25, 50, 75, 90, 95 %."""
+        """Add estimated quantiles (5, 25, 50, 75, 90, 95 %) and the true wait."""
         low, low_50, middle, high_50, _, high = bounds_ms
         self.add(middle, wait_ms)
         self.within_50 += low_50 <= wait_ms <= high_50
@@ -57,7 +57,7 @@ WAYS: Final = ("expected", "uncalibrated", "last_wait", "last_hour")
 
 
 class ForecastSums(Struct):
-    """Of one queue, in one run or several."""
+    """Sums of one queue, over one or more runs."""
 
     answered: int = 0
     lost: int = 0
@@ -67,7 +67,7 @@ class ForecastSums(Struct):
     last_hour: GuessSums = field(default_factory=GuessSums)
 
     def take(self, other: "ForecastSums") -> None:
-        """Count the other's in."""
+        """Add the sums of other runs."""
         self.answered += other.answered
         self.lost += other.lost
         for way in WAYS:
@@ -77,7 +77,7 @@ class ForecastSums(Struct):
 
 
 class GuessReport(Struct, frozen=True, kw_only=True):
-    """How good one way of guessing was. Seconds; bias above 0: people wait longer than guessed."""
+    """Accuracy of one estimator, in seconds. A positive bias means that waits are longer than estimated."""
 
     mean_error_s: float
     bias_s: float
@@ -86,21 +86,21 @@ class GuessReport(Struct, frozen=True, kw_only=True):
 
 
 class ForecastReport(Struct, frozen=True, kw_only=True):
-    """Contacts that had to wait, of whom a forecast was made."""
+    """Accuracy over the contacts that had to wait and had a forecast."""
 
     answered: int
-    """Compared."""
+    """Contacts whose wait was compared."""
     lost: int
-    """Left, withdrawn or moved before an answer: in none of the figures."""
+    """Contacts that left, were cancelled or moved before an answer; not compared."""
     expected: GuessReport
     uncalibrated: GuessReport
-    """Without what earlier answers taught about forecasts."""
+    """Expected wait without the calibration by earlier answers."""
     last_wait: GuessReport
     last_hour: GuessReport
 
 
 def reports(sums: dict[str, ForecastSums]) -> dict[str, ForecastReport]:
-    """By queue, and all together as ``*``; a queue without a compared forecast is left out."""
+    """Return the accuracy by queue, and of all queues as ``*``; queues without a compared forecast are omitted."""
     whole = ForecastSums()
     for one in sums.values():
         whole.take(one)
@@ -129,7 +129,7 @@ def _report(sums: ForecastSums) -> ForecastReport:
 
 
 class _Guessed(Struct):
-    """What was guessed of one contact."""
+    """Estimates of one contact."""
 
     queue_id: str
     at_ms: int
@@ -140,7 +140,7 @@ class _Guessed(Struct):
 
 
 class _Past:
-    """The waits of a queue's answered: the last one, and those of the last hour."""
+    """Waits of answered contacts of a queue: the last one and those of the last hour."""
 
     def __init__(self) -> None:
         self.last_ms = 0
@@ -148,13 +148,13 @@ class _Past:
         self._sum_ms = 0
 
     def add(self, at_ms: int, wait_ms: int) -> None:
-        """One more answer."""
+        """Add the wait of an answered contact."""
         self.last_ms = wait_ms
         self._hour.append((at_ms, wait_ms))
         self._sum_ms += wait_ms
 
     def mean_ms(self, at_ms: int) -> int:
-        """Of the last hour; 0 where nobody was answered in it."""
+        """Return the mean wait of the last hour; 0 if no contact was answered in it."""
         hour = self._hour
         while hour and hour[0][0] < at_ms - _HOUR_MS:
             self._sum_ms -= hour.popleft()[1]
@@ -162,7 +162,7 @@ class _Past:
 
 
 class ForecastMeter:
-    """A listener of the world; after the run: ``sums``, by queue."""
+    """Run listener; after the run, ``sums`` has the error sums by queue."""
 
     def __init__(self, day: Day, engine: Engine) -> None:
         self.sums: dict[str, ForecastSums] = {}
@@ -173,10 +173,10 @@ class ForecastMeter:
         self._past: dict[str, _Past] = {}
 
     def arrived(self, plan: PlannedContact) -> None:
-        """Nothing is known of it yet."""
+        """Ignore the arrival; a forecast exists only once the contact is queued."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
-        """One step of the engine."""
+        """Store new forecasts and compare those of answered contacts."""
         at_ms = outcome.at_ms
         for event in outcome.events:
             match event:
@@ -191,14 +191,14 @@ class ForecastMeter:
                 case ContactOverflowed() | ContactRequeued():
                     self._lost(event.contact_id)
                 case CallbackRequested():
-                    # It waits on without its customer: no wait that a guess could know of.
+                    # The rest of the wait is without the customer, which no estimator covers.
                     self._queued.pop(event.contact_id, None)
                     self._lost(event.contact_id)
                 case QueueClosed():
                     self._held_back(event.queue_id)
 
     def _held_back(self, queue_id: str) -> None:
-        """Those of whom the engine expects nothing any more wait for the opening."""
+        """Drop the contacts of a closed queue that no longer have a forecast."""
         for contact_id, guessed in list(self._guessed.items()):
             if guessed.queue_id == queue_id and self._engine.forecast(contact_id) is None:
                 self._lost(contact_id)
@@ -222,7 +222,7 @@ class ForecastMeter:
     def _answered(self, contact_id: str, at_ms: int) -> None:
         queued = self._queued.pop(contact_id, None)
         if queued is None:
-            return  # From agent to agent.
+            return  # A transfer between agents is not an answer.
         queue_id, queued_at_ms = queued
         self._past.setdefault(queue_id, _Past()).add(at_ms, at_ms - queued_at_ms)
         guessed = self._guessed.pop(contact_id, None)

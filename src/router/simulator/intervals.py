@@ -1,9 +1,8 @@
-"""95 % confidence intervals from samples: replications where there are several, else batch means of one long run.
+"""95 % confidence intervals of ratio estimators, from replications or from the batches of one long run.
 
-Every figure is a ratio of two sums (waits over contacts, busy time over time on duty). The estimate is the ratio of the
-totals, and its variance that of ``numerator - estimate x denominator`` over the samples (the usual linearisation for ratio
-estimators, as in Law, Simulation Modeling and Analysis, 4.5 and 9.5); the half-width takes Student's t with one degree of
-freedom less than there are samples.
+Every statistic is a ratio of two sums (waits over contacts, busy time over time on duty). The estimate is the ratio of the
+totals. Its variance is that of ``numerator - estimate x denominator`` over the samples, the usual linearisation for ratio
+estimators (Law, Simulation Modeling and Analysis, 4.5 and 9.5). The half-width uses Student's t with n - 1 degrees of freedom.
 """
 
 from collections.abc import Sequence
@@ -13,15 +12,15 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 Ratio: TypeAlias = tuple[float, float]
-"""Numerator and denominator of one sample."""
+"""Numerator and denominator of a sample."""
 
 _Z: Final = 1.959963984540054
-# The expansion below is poor for the very small; these two are exact.
+# The expansion below is inaccurate for one and two degrees of freedom; these values are exact.
 _T_SMALL: Final = {1: 12.706204736, 2: 4.302652730}
 
 
 class Interval(Struct, frozen=True, kw_only=True):
-    """An estimate with its 95 % confidence interval."""
+    """Estimate with its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -30,7 +29,7 @@ class Interval(Struct, frozen=True, kw_only=True):
 
 
 def t_quantile(degrees: int) -> float:
-    """Student's t at 97.5 %. From three degrees on by Cornish and Fisher's expansion: right to four digits."""
+    """Return the 97.5 % quantile of Student's t; from three degrees on by the Cornish-Fisher expansion, to four digits."""
     if degrees in _T_SMALL:
         return _T_SMALL[degrees]
     z, v = _Z, degrees
@@ -44,7 +43,7 @@ def t_quantile(degrees: int) -> float:
 
 
 def interval(samples: Sequence[Ratio]) -> Interval | None:
-    """The interval of a ratio; none with fewer than two samples or nothing to divide by."""
+    """Return the confidence interval of a ratio; none with fewer than two samples or a zero denominator."""
     n = len(samples)
     denominator = sum(d for _, d in samples)
     if n < 2 or denominator <= 0:

@@ -1,6 +1,7 @@
-"""The auditor's own books: who waits, who has what, who may take what. Written from ``docs/routing.md``, not from the core.
+"""State of the auditor: waiting lines, contacts, agents and their capacity, derived from events and the policy.
 
-Nothing of ``router.core`` is imported here: two bookkeepings that share code would share its errors.
+Written from ``docs/routing.md``. The rules are implemented a second time, because code shared with the engine would hide its own
+errors from the audit. Clarity goes before speed: a check walks the waiting lines instead of keeping an index.
 """
 
 from typing import Final, TypeAlias
@@ -21,24 +22,24 @@ from router.model.policy import (
 from router.model.states import AgentState
 
 Place: TypeAlias = tuple[int, int, int, int]
-"""Strict class (negated), 1 in a queue of newest first, time in ms, orig_seq: smaller goes first."""
+"""Position in line: priority class (negated), 1 in LIFO queues else 0, time in ms, sequence number. The smallest is first."""
 
 _NO_CHANNEL: Final = ChannelPolicy()
 _NO_QUEUE: Final = QueuePolicy()
 
 
 class Kind(Struct, frozen=True, kw_only=True):
-    """Contacts that ask for the same."""
+    """Requirement class: contacts that exactly the same agents are qualified for."""
 
     queue_id: str
     channel: str
     skills: tuple[tuple[str, int], ...]
     also: tuple[tuple[tuple[str, int], ...], ...] = ()
-    """Requirements of earlier steps whose agents may still take it."""
+    """Requirements of earlier plan steps whose agents stay qualified."""
 
 
 class ContactBook(Struct, kw_only=True):
-    """A live contact."""
+    """Live contact."""
 
     contact_id: str
     channel: str
@@ -52,7 +53,7 @@ class ContactBook(Struct, kw_only=True):
     owner: str | None = None
     assignment_id: str | None = None
     others: dict[str, str] = field(default_factory=dict)
-    """Who is in the conversation beside the owner: assignment id to agent id."""
+    """Agents in the conversation beside the owner, by assignment id."""
     offers_made: int = 0
     preferred: str | None = None
     plan: str | None = None
@@ -60,34 +61,34 @@ class ContactBook(Struct, kw_only=True):
     named: tuple[str, ...] = ()
     last: str | None = None
     only: tuple[str, ...] | None = None
-    """Who alone may take it in its step; none: everybody who is qualified."""
+    """Agents that the present plan step restricts the contact to; none: all qualified agents."""
     cool_downs: dict[str, int] = field(default_factory=dict)
     held: bool = False
-    """It waits for its queue to open."""
+    """Whether the contact waits for its queue to open."""
     calls_first: bool = False
-    """A callback whose customer is called before an agent has it."""
+    """Whether it is a customer-first callback: the customer is called before an agent is assigned."""
     is_callback: bool = False
-    """A callback whose customer is not on the line yet: no closing turns it out, each holds it back."""
+    """Whether it is a callback whose customer is not connected yet; a closed queue keeps it waiting and never ends it."""
     is_away: bool = False
-    """A callback for later, or being called: in no line."""
+    """Whether it is a callback for later or with a running attempt, and therefore in no line."""
     kind: Kind | None = None
     place: Place | None = None
-    """Where it stands in line; none: in no line."""
+    """Position in line; none: in no line."""
 
 
 class Item(Struct, kw_only=True):
-    """Something in an agent's hands."""
+    """Offer or assignment of an agent."""
 
     contact_id: str
     channel: str
     units: int
     holds: bool = True
     pending: bool = False
-    """It is an offer so far."""
+    """Whether it is a pending offer."""
 
 
 class AgentBook(Struct, kw_only=True):
-    """An agent."""
+    """Agent."""
 
     agent_id: str
     skills: dict[str, int]
@@ -100,14 +101,14 @@ class AgentBook(Struct, kw_only=True):
     lost: bool = False
     paused: frozenset[str] = frozenset()
     taken: dict[str, list[int]] = field(default_factory=dict)
-    """When he took contacts, by channel; ``""`` for all together."""
+    """Times of the latest accepts by channel, for the caps; ``""``: over all channels."""
     items: dict[str, Item] = field(default_factory=dict)
     rooms: frozenset[str] | None = None
-    """The channels of which one more item fits; none: to be worked out."""
+    """Channels of which one more item fits; none: not computed yet."""
 
 
 class Ledger:
-    """The state that the events add up to."""
+    """State that results from the events of a run."""
 
     def __init__(self) -> None:
         self.policy: Policy | None = None
@@ -116,21 +117,21 @@ class Ledger:
         self.lines: dict[Kind, SortedDict[Place, ContactBook]] = {}
         self.closed: set[str] = set()
         self.dialling: dict[str, str] = {}
-        """Agents for whom a customer is being called: the contact."""
+        """Contact id of the running customer-first attempt, by agent."""
         self._qualified: dict[tuple[str, Kind], bool] = {}
 
     # --- policy ------------------------------------------------------------------------------------------------------
 
     def queue(self, queue_id: str) -> QueuePolicy:
-        """The queue's policy."""
+        """Return the policy of a queue."""
         return self.policy.queues.get(queue_id, _NO_QUEUE) if self.policy else _NO_QUEUE
 
     def channel(self, name: str) -> ChannelPolicy:
-        """The channel's policy."""
+        """Return the policy of a channel."""
         return self.policy.channels.get(name, _NO_CHANNEL) if self.policy else _NO_CHANNEL
 
     def publish(self, policy: Policy) -> None:
-        """Another policy holds: everybody's place and eligibility is worked out anew."""
+        """Put a policy into force and recompute the position and eligibility of every contact."""
         self.policy = policy
         self.forget_qualifications()
         for agent in self.agents.values():
@@ -145,7 +146,7 @@ class Ledger:
                 self.put_in(contact)
 
     def forget_qualifications(self) -> None:
-        """An agent's record or the policy has changed."""
+        """Drop all cached qualifications and capacities after a change of an agent record or the policy."""
         self._qualified.clear()
         for agent in self.agents.values():
             agent.rooms = None
@@ -153,7 +154,7 @@ class Ledger:
     # --- lines -------------------------------------------------------------------------------------------------------
 
     def put_in(self, contact: ContactBook) -> None:
-        """The contact stands in line, where it belongs."""
+        """Insert a contact into its waiting line."""
         queue = self.queue(contact.queue_id)
         plan = plan_of(self.policy, contact.queue_id, contact.plan) if self.policy else ()
         stage = stage_at(queue, plan, contact.step, contact.skills)
@@ -188,7 +189,7 @@ class Ledger:
         line[contact.place] = contact
 
     def take_out(self, contact: ContactBook) -> None:
-        """The contact stands in line no more."""
+        """Remove a contact from its waiting line, if it is in one."""
         if contact.place is not None and contact.kind is not None:
             line = self.lines[contact.kind]
             del line[contact.place]
@@ -197,17 +198,20 @@ class Ledger:
             contact.place = None
 
     def enter(self, contact: ContactBook, queue_id: str) -> None:
-        """It comes into a queue; into a closed one, to wait for the opening."""
+        """Move a contact into a queue; in a closed queue it waits for the opening."""
         contact.queue_id, contact.held = queue_id, queue_id in self.closed
 
     def come_back(self, contact: ContactBook) -> None:
-        """A callback comes into line: also its queue may be closed."""
+        """Mark a contact as no longer away; a callback of a closed queue waits for the opening."""
         contact.is_away = False
         if contact.is_callback:
             contact.held = contact.queue_id in self.closed
 
     def turn(self, queue_id: str, *, closed: bool, holds: bool) -> None:
-        """A queue has opened or closed: who waited for that stands in line, or those in line are held back."""
+        """Open or close a queue and update the contacts that wait for it.
+
+        ``holds``: the closing keeps the queue's waiting contacts instead of ending or moving them.
+        """
         (self.closed.add if closed else self.closed.discard)(queue_id)
         for contact in self.contacts.values():
             if contact.queue_id != queue_id or contact.owner is not None or contact.is_away:
@@ -218,7 +222,7 @@ class Ledger:
             self.settle(contact)
 
     def settle(self, contact: ContactBook) -> None:
-        """In line exactly while nobody has it and it has fewer live offers than its queue wants."""
+        """Insert or remove a contact so that it is in line exactly while it has no owner and may get another offer."""
         wanted = (
             contact.owner is None
             and not contact.held
@@ -233,13 +237,13 @@ class Ledger:
     def first_for(
         self, agent: AgentBook, *, before: Place | None, at_ms: int
     ) -> ContactBook | None:
-        """A contact in line that the agent could take now, and that goes before the given place."""
-        rooms = self.rooms(agent)
-        if not rooms:
+        """Return a contact in line that the agent could take now and that precedes the given position; none: any position."""
+        channels = self.rooms(agent)
+        if not channels:
             return None
         for kind, line in self.lines.items():
             if (
-                kind.channel not in rooms
+                kind.channel not in channels
                 or self.is_closed(agent, kind.channel, at_ms)
                 or not self.is_qualified(agent, kind)
             ):
@@ -252,13 +256,14 @@ class Ledger:
         return None
 
     def liked_before(self, agent: AgentBook, than: ContactBook, at_ms: int) -> ContactBook | None:
-        """A contact that he could take now and that goes before another one on his own turn: his ranks of queues count."""
-        rooms, mine = self.rooms(agent), self._liking(agent, than.queue_id, than.place)
+        """Return a contact the agent could take now and that precedes the chosen one by the agent's queue ranks."""
+        channels = self.rooms(agent)
+        chosen_key = self._liking(agent, than.queue_id, than.place)
         for kind, line in self.lines.items():
-            if kind.channel not in rooms or not self.is_qualified(agent, kind):
+            if kind.channel not in channels or not self.is_qualified(agent, kind):
                 continue
             for place, contact in line.items():
-                if self._liking(agent, kind.queue_id, place) >= mine:
+                if self._liking(agent, kind.queue_id, place) >= chosen_key:
                     break
                 if not self.is_excluded(agent, contact, at_ms):
                     return contact  # type: ignore[no-any-return]
@@ -272,7 +277,7 @@ class Ledger:
     # --- eligibility -------------------------------------------------------------------------------------------------
 
     def is_qualified(self, agent: AgentBook, kind: Kind) -> bool:
-        """Queue, skills and channel; cached until a record or the policy changes."""
+        """Return whether queue, skills and channel of the agent fit; cached until a record or the policy changes."""
         known = self._qualified.get((agent.agent_id, kind))
         if known is None:
             known = (
@@ -288,17 +293,17 @@ class Ledger:
         return all(s in declared and agent.skills.get(s, 0) >= n for s, n in skills)
 
     def is_open(self, agent: AgentBook) -> bool:
-        """Whether offers may come to him at all."""
+        """Return whether the agent may receive offers at all."""
         return agent.state is AgentState.READY and agent.next_state is None and not agent.lost
 
     def units(self, agent: AgentBook) -> int:
-        """His capacity."""
+        """Return the capacity of an agent in units."""
         if agent.own_units is not None:
             return agent.own_units
         return self.policy.agents.units if self.policy else 0
 
     def units_used(self, agent: AgentBook) -> int:
-        """What his items use up, the interrupted ones left out."""
+        """Return the units in use, without those of interrupted channels."""
         held = self._held(agent)
         return sum(
             item.units
@@ -314,39 +319,39 @@ class Ledger:
         return any(channel in self.channel(other).interrupts for other in held)
 
     def channel_max(self, agent: AgentBook, channel: str) -> int:
-        """The most items of a channel that he may have."""
+        """Return how many items of a channel the agent may have."""
         return agent.channel_max.get(channel, self.channel(channel).per_agent_max)
 
     def hand(self, agent: AgentBook, item_id: str, item: Item) -> None:
-        """Something comes into his hands."""
+        """Add an offer or an assignment to an agent."""
         agent.items[item_id] = item
         agent.rooms = None
 
     def release(self, agent: AgentBook, item_id: str) -> None:
-        """Something leaves his hands."""
+        """Remove an offer or an assignment from an agent."""
         agent.items.pop(item_id, None)
         agent.rooms = None
 
     def wrap_up(self, agent: AgentBook, item_id: str) -> None:
-        """What he has is in wrap-up; whether it still holds capacity is the channel's affair."""
+        """Put an item into wrap-up; its channel decides whether it still holds capacity."""
         item = agent.items.get(item_id)
         if item is not None:
             item.holds = self.channel(item.channel).wrap_up_holds_capacity
             agent.rooms = None
 
     def park(self, agent: AgentBook, item_id: str, *, parked: bool) -> None:
-        """What he has uses nothing while its customer is waited for."""
+        """Park or unpark an item; a parked item holds no capacity."""
         item = agent.items.get(item_id)
         if item is not None:
             item.holds = not parked
             agent.rooms = None
 
     def count(self, agent: AgentBook, channel: str) -> int:
-        """His items of a channel that hold capacity."""
+        """Return the number of items of a channel that hold capacity."""
         return sum(1 for i in agent.items.values() if i.holds and i.channel == channel)
 
     def take(self, agent: AgentBook, item_id: str, at_ms: int) -> None:
-        """He has taken a contact. Times that no cap asks for are dropped."""
+        """Record that an agent has accepted an offer; only the times that a cap needs are kept."""
         item = agent.items[item_id]
         item.pending = False
         for scope in (item.channel, ""):
@@ -362,7 +367,7 @@ class Ledger:
         return self.policy.agents.cap if self.policy else None
 
     def is_closed(self, agent: AgentBook, channel: str, at_ms: int) -> bool:
-        """He has paused the channel, or has had as many contacts of late as a cap allows."""
+        """Return whether the agent has paused the channel or reached a cap (accepted within the period plus pending)."""
         if channel in agent.paused:
             return True
         for scope in (channel, ""):
@@ -376,7 +381,7 @@ class Ledger:
         return False
 
     def rooms(self, agent: AgentBook) -> frozenset[str]:
-        """The channels of which one more item fits."""
+        """Return the channels of which one more item fits."""
         if agent.rooms is None:
             channels = self.policy.channels if self.policy else {}
             agent.rooms = frozenset(name for name in channels if self._fits(agent, name))
@@ -395,7 +400,7 @@ class Ledger:
         return not any(channel in self.channel(other).blocks for other in using)
 
     def is_excluded(self, agent: AgentBook, contact: ContactBook, at_ms: int) -> bool:
-        """What stands between this agent and this contact though he is qualified and has room."""
+        """Return whether a qualified agent with free capacity must not get this contact now."""
         if contact.cool_downs.get(agent.agent_id, 0) > at_ms:
             return True
         if contact.preferred is not None:
@@ -408,7 +413,7 @@ class Ledger:
         return any(offer_id in agent.items for offer_id in contact.offers)
 
     def call_is_over(self, contact: ContactBook) -> None:
-        """Nobody calls this customer any more."""
+        """Record that no attempt to call this customer is running."""
         for agent_id, contact_id in list(self.dialling.items()):
             if contact_id == contact.contact_id:
                 del self.dialling[agent_id]

@@ -1,6 +1,7 @@
-"""How evenly contacts fall on the agents of a run: fewest, median and most per agent, and the Gini coefficient.
+"""Distribution of contacts over the agents of a run: minimum, median, maximum and Gini coefficient.
 
-An agent counts who was on duty at some time of the run; a contact that came within the window, where it was first answered.
+Covers the agents who were on duty at some time of the run, and the contacts that arrived within the window, counted for the agent
+who answered them first.
 """
 
 from collections.abc import Sequence
@@ -13,18 +14,18 @@ from router.simulator.meter import Meter
 
 
 class LoadReport(Struct, frozen=True, kw_only=True):
-    """Contacts per agent. With several replications, each figure is the mean over them."""
+    """Contacts per agent. With several replications, each value is the mean over them."""
 
     agents: float
     contacts_min: float
     contacts_median: float
     contacts_max: float
     contacts_gini: float | None
-    """0: all had the same; none: nobody had any. The formula stands at ``course.gini``."""
+    """Gini coefficient (see ``gini``); 0: all agents had equally many; none: no contact was answered."""
 
 
 def load_of(meter: Meter) -> LoadReport | None:
-    """One run's; none where nobody was on duty."""
+    """Return the contacts per agent of one run; none if no agent was on duty."""
     counts = dict.fromkeys(sorted(meter.seen_on_duty), 0)
     for tally in meter.tallies.values():
         for agent_id, count in tally.answered_by_agent.items():
@@ -42,7 +43,7 @@ def load_of(meter: Meter) -> LoadReport | None:
 
 
 def mean_load(loads: Sequence[LoadReport]) -> LoadReport | None:
-    """The means over replications."""
+    """Return the means over replications; none without any."""
     if not loads:
         return None
     ginis = [load.contacts_gini for load in loads if load.contacts_gini is not None]

@@ -1,8 +1,7 @@
-"""Figures by a fold over events: tallies for each stream, queue and batch, and areas under curves.
+"""Statistics of a run: counts by batch, stream and queue, and time integrals of waiting contacts and busy agents.
 
-The meter hears what the world hears and keeps only sums and waits. What a figure means is said in ``report.py``; how wide
-its confidence interval is, in ``intervals.py``. A contact counts in the batch in which it arrived, time in the batch in
-which it passed.
+A run listener that keeps only sums and the waits of answered contacts. A contact counts in the batch in which it arrived, time in
+the batch in which it passed. The report defines each statistic, the estimates compute its confidence interval.
 """
 
 from collections.abc import Callable
@@ -43,7 +42,7 @@ from router.simulator.tally import Area, Tally
 
 
 class _Live:
-    """What the meter knows of a contact that is still alive."""
+    """Live contact."""
 
     __slots__ = (
         "accepted_at_ms",
@@ -69,7 +68,7 @@ class _Live:
 
 
 class _AgentTime:
-    """What an agent's time is spent on."""
+    """Readiness and open work of an agent."""
 
     __slots__ = ("agent_id", "group", "on_duty", "ready", "work")
 
@@ -82,7 +81,7 @@ class _AgentTime:
 
 
 class Meter:
-    """A listener of the world. After the run: ``tallies``, ``waiting``, ``handling``, ``on_duty``."""
+    """Run listener; call ``close`` after the run, then read the counts and the time integrals."""
 
     def __init__(self, day: Day) -> None:
         batches = day.batches
@@ -90,15 +89,15 @@ class Meter:
         self.cuts = tuple(day.window_from_ms + n * width_ms for n in range(batches + 1))
         self.batches = batches
         self.tallies: dict[tuple[int, str, str], Tally] = {}
-        """By batch, stream and queue (the one that the contact came to)."""
+        """Counts by batch, stream and the queue in which the contact arrived."""
         self.waiting: dict[str, Area] = {}
-        """Contacts waiting without an offer, by queue."""
+        """Contacts that wait without an offer, by queue."""
         self.handling: dict[str, Area] = {}
-        """Agents with work in hand (talk, hold, wrap-up), by group."""
+        """Agents with open work (talk, hold, wrap-up), by group."""
         self.on_duty: dict[str, Area] = {}
-        """Agents ready or with work in hand, by group."""
+        """Agents who are ready or have open work, by group."""
         self.seen_on_duty: set[str] = set()
-        """Agents who were ready or had work in hand at some time."""
+        """Agents who were ready or had open work at some time."""
         self.events = 0
         self.agents_by_group: dict[str, int] = {}
         self._policy: Policy = day.policy
@@ -109,7 +108,7 @@ class Meter:
         self._live: dict[str, _Live] = {}
         self._wrap_ups: dict[str, tuple[Tally | None, int]] = {}
         self._parked: dict[str, int] = {}
-        """Assignments that wait for the customer, and since when."""
+        """Start times of the parked assignments, by assignment id."""
         self._at_ms = day.start_ms
         self._hear: dict[type[Event], Callable[[Event], None]] = {
             ContactQueued: self._queued,
@@ -140,20 +139,20 @@ class Meter:
     # --- the listener --------------------------------------------------------------------------------------------
 
     def arrived(self, plan: PlannedContact) -> None:
-        """A contact comes; whether it is let in, ``record`` hears."""
+        """Count an arrival; its outcome shows whether it is admitted."""
         tally = self._tally(plan)
         if tally is not None:
             tally.contacts += 1
         self._live[plan.contact_id] = _Live(plan, tally, plan.at_ms)
 
     def record(self, command: Command, outcome: Outcome) -> None:
-        """One step of the engine."""
+        """Count the events of an outcome."""
         self._at_ms = outcome.at_ms
         self.events += len(outcome.events)
         for event in outcome.events:
-            hear = self._hear.get(type(event))
-            if hear is not None:
-                hear(event)
+            handler = self._hear.get(type(event))
+            if handler is not None:
+                handler(event)
         if isinstance(outcome.answer, Refused) and isinstance(command, EnqueueContact):
             live = self._live.get(command.contact_id)
             if live is not None and live.waits_in is None and live.accepted_at_ms is None:
@@ -162,7 +161,7 @@ class Meter:
                     live.tally.blocked += 1
 
     def close(self) -> None:
-        """The run is over: areas run to the end of the window."""
+        """Extend the time integrals to the end of the window."""
         for areas in (self.waiting, self.handling, self.on_duty):
             for area in areas.values():
                 area.step(max(self._at_ms, self.cuts[-1]), 0)
@@ -170,7 +169,7 @@ class Meter:
     # --- contacts ------------------------------------------------------------------------------------------------
 
     def _tally(self, plan: PlannedContact) -> Tally | None:
-        """None: the contact came outside the window."""
+        """Return the counts that an arrival belongs to; none outside the window."""
         batch = (plan.at_ms - self.cuts[0]) // (self.cuts[1] - self.cuts[0])
         if plan.at_ms < self.cuts[0] or batch >= self.batches:
             return None
@@ -294,14 +293,14 @@ class Meter:
         self._work(self._agents[event.agent_id], 1)
 
     def _leave_parking(self, assignment_id: str, contact_id: str) -> bool:
-        """Whether it was parked; how long counts for the contact, if it lives on."""
+        """End a parking, add its duration to a live contact, and return whether the assignment was parked."""
         since_ms = self._parked.pop(assignment_id, None)
         live = self._live.get(contact_id)
         if since_ms is not None and live is not None:
             live.parked_ms += self._at_ms - since_ms
         return since_ms is not None
 
-    # --- callbacks: their waits are counted nowhere, for nobody is on the line ------------------------------------------
+    # --- callbacks: without a customer on the line, their waits are not counted ---------------------------------------------
 
     def _callback_requested(self, event: Event) -> None:
         assert isinstance(event, CallbackRequested)
@@ -321,7 +320,7 @@ class Meter:
             if live.tally is not None:
                 live.tally.called_back += 1
             return
-        # On the line from now on: a wait of its own.
+        # The customer is on the line now: a new wait begins.
         live.is_callback = False
         live.queued_at_ms = self._at_ms
         self._wait_in(live, event.queue_id)

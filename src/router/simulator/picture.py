@@ -1,7 +1,7 @@
-"""A comparison as a picture: an SVG of three panels with the same colours for the same policies.
+"""SVG chart of a comparison: distribution of waits, service level by interval, occupancy by interval.
 
-How waits are spread, service level by interval, occupancy by interval. Written by hand so that the same comparison gives the same
-bytes; it needs no font, no script and no other file.
+Each policy has the same colour in all three panels. The SVG is generated without a charting library, so that the same comparison
+gives the same bytes; it needs no embedded font, script or other file.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +20,12 @@ _PANEL_HEIGHT: Final = 210
 _PANEL_PITCH: Final = 300
 _LEGEND_COLUMNS: Final = 4
 _NAME_SHOWN_MAX: Final = 26
-# Okabe and Ito's colours, told apart by nearly everybody, dark ones first; the dashes tell them apart in print.
+# Colour-blind safe palette of Okabe and Ito, dark colours first; dashes distinguish the lines in black and white.
 _COLOURS: Final = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555", "#e69f00", "#56b4e9", "#000000",
 )  # fmt: skip
 _DASHES: Final = ("", "9 4", "3 3", "12 3 3 3", "1 3", "6 6", "14 4", "9 3 1 3")
-# The longest waits of all would squeeze everybody else to the left.
+# The axis ends at the 99th percentile; the longest waits would compress the rest of the curve.
 _WAITS_SHOWN: Final = 0.99
 _DOTS_MAX: Final = 50
 _SECONDS_STEPS: Final = (
@@ -35,15 +35,15 @@ _HOURS_STEPS: Final = (0.5, 1, 2, 4, 6, 12, 24, 48, 96, 168)
 
 _Point = tuple[float, float]
 _Line = list[_Point | None]
-"""None: the line is broken here."""
+"""Points of a curve; none: the curve is interrupted."""
 
 
 class _Panel(Struct, frozen=True, kw_only=True):
-    """One coordinate system. The height is a share, 0 to 1."""
+    """Coordinate system of one panel; the vertical axis is a share, 0 to 1."""
 
     title: str
     across: str
-    """What the horizontal axis says, with its unit."""
+    """Title of the horizontal axis, with its unit."""
     up: str
     x_from: float
     x_to: float
@@ -51,12 +51,12 @@ class _Panel(Struct, frozen=True, kw_only=True):
     x_label: Callable[[float], str]
     lines: list[_Line]
     marks: tuple[tuple[float, str], ...] = ()
-    """Upright lines with a word."""
+    """Vertical lines at a value, with a label."""
     dots: bool = False
 
 
 def picture(comparison: Comparison) -> bytes:
-    """The whole as an SVG document."""
+    """Return the comparison as an SVG document."""
     names = [one.name for one in comparison.policies]
     legend_rows = -(-len(names) // _LEGEND_COLUMNS)
     top = 62 + 22 * legend_rows
@@ -75,7 +75,7 @@ def picture(comparison: Comparison) -> bytes:
     return ("\n".join([*parts, "</svg>"]) + "\n").encode()
 
 
-# --- what the panels show -------------------------------------------------------------------------------------------
+# --- data -----------------------------------------------------------------------------------------------------------
 
 
 def _waits(comparison: Comparison) -> _Panel:
@@ -93,9 +93,9 @@ def _waits(comparison: Comparison) -> _Panel:
         if len(thresholds_s) == 1 and threshold_s is not None and threshold_s <= longest_s
     ]
     return _Panel(
-        title="Waits of the answered: how many had waited no longer than that",
+        title="Waits of answered contacts, cumulative",
         across="wait in seconds, up to the longest 99th percentile",
-        up="of the answered",
+        up="share of answered",
         x_from=0,
         x_to=longest_s,
         x_step=_step(longest_s, _SECONDS_STEPS),
@@ -111,11 +111,11 @@ def _by_interval(comparison: Comparison) -> Iterable[_Panel]:
     width = f"{minutes:g} minutes" if minutes < 60 else f"{minutes / 60:g} hours"
     choices: tuple[tuple[str, str, Callable[[Course], Sequence[float | None]]], ...] = (
         (
-            "Service level of those who arrived in the interval",
-            "in time",
+            "Service level of contacts that arrived in the interval",
+            "answered in time",
             lambda c: c.service_level,
         ),
-        ("Occupancy", "time with work in hand", lambda c: c.occupancy),
+        ("Occupancy", "share of time busy", lambda c: c.occupancy),
     )
     from_h = courses[0].from_s % 86_400 / 3600
     to_h = from_h + len(courses[0].contacts) * minutes / 60
@@ -140,7 +140,7 @@ def _by_interval(comparison: Comparison) -> Iterable[_Panel]:
 
 
 def _step(span: float, steps: Sequence[float]) -> float:
-    """The least of these steps that gives at most twelve ticks; beyond the last, as many of it as are needed."""
+    """Return the smallest step that gives at most twelve ticks; above the largest, a multiple of it."""
     for step in steps:
         if span / step <= 12:
             return step
@@ -180,7 +180,7 @@ def _drawn(panel: _Panel, top: float) -> list[str]:
         x = x_of(value)
         parts.append(svg.stroke(x, top, x, bottom, "#999", dash="2 3"))
         parts.append(svg.text(x + 5, bottom - 7, f"{word} {value:g} s", fill="#666"))
-    # The tail of the waits runs on; half a dot may stand out.
+    # Clip the tail of the waits, with a margin of half a dot.
     area = f'x="{_LEFT - 3}" y="{top - 3:.0f}" width="{inner + 6}" height="{_PANEL_HEIGHT + 6}"'
     parts.append(f'<clipPath id="at{top:.0f}"><rect {area}/></clipPath>')
     parts.append(f'<g clip-path="url(#at{top:.0f})">')
@@ -191,7 +191,7 @@ def _drawn(panel: _Panel, top: float) -> list[str]:
 
 
 def _curve(places: _Line, index: int, *, dots: bool) -> list[str]:
-    """A line in its policy's colour, broken where there is nothing."""
+    """Draw a curve in the colour of its policy, interrupted where values are missing."""
     colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
     path, pen_down = [], False
     for place in places:

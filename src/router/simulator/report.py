@@ -1,8 +1,8 @@
-"""What a run has shown: one struct, the same bytes for the same input, and a table for people.
+"""Report of a simulation: a struct with reproducible JSON, and tables for a terminal.
 
-Times are seconds. Waits count from the submit to the first accept, or to the contact's end where nobody accepted. Figures
-count contacts that arrived within the window (after the warm-up). How fast the run itself was depends on the machine and
-is therefore kept out of the bytes: ``contacts_per_second`` is null in them, and ``Speed`` beside them.
+Times are in seconds. A wait lasts from the submit to the first accept, or to the end of the contact if no agent accepted.
+Statistics cover the contacts that arrived within the window (after the warm-up). The speed of the run depends on the machine and
+is left out of the JSON unless requested, so that the same input gives the same bytes.
 """
 
 from collections.abc import Sequence
@@ -26,19 +26,19 @@ FORMAT: Final = 1
 
 
 class ServiceLevel(Struct, frozen=True, kw_only=True):
-    """The share answered in time; the formulas stand in ``stats/service_level.py``."""
+    """Service level by three formulas, which the statistics package defines."""
 
     value: float | None
-    """By ``formula``."""
+    """Service level by ``formula``."""
     threshold_s: int | None
-    """None: the queues differ; every contact is judged by its own queue's."""
+    """Threshold of all queues; none: the thresholds differ, and each contact is judged by that of its queue."""
     formula: Formula = Formula.EXCLUDE_SHORT
     of_offered: float | None = None
     exclude_early: float | None = None
 
 
 class PartReport(Struct, frozen=True, kw_only=True):
-    """One queue or one arrival stream."""
+    """Statistics of a queue or an arrival stream."""
 
     contacts: int
     answered: int
@@ -59,25 +59,25 @@ class PartReport(Struct, frozen=True, kw_only=True):
 
 
 class GroupReport(Struct, frozen=True, kw_only=True):
-    """One group of agents."""
+    """Statistics of an agent group."""
 
     agents: int
     answered: int
     answered_by_stream: dict[str, int]
     occupancy: float | None
-    """Time with work in hand (talk, hold, wrap-up) / time ready or with work in hand."""
+    """Time with open work (talk, hold, wrap-up) / time ready or with open work."""
     on_duty_s: float
 
 
 class Audit(Struct, frozen=True, kw_only=True):
-    """What the independent bookkeeping says."""
+    """Result of the independent audit."""
 
     checks: int
     violations: tuple[str, ...] = ()
 
 
 class Speed(Struct, frozen=True, kw_only=True):
-    """How fast the run was, on this machine."""
+    """Speed of the run on this machine."""
 
     wall_s: float
     contacts_per_second: float
@@ -85,13 +85,13 @@ class Speed(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """A whole run. With several replications counts are sums over all of them."""
+    """Results of a simulation. With several replications, counts are sums over all of them."""
 
     format: int = FORMAT
     name: str
     source: tuple[str, ...]
     options: dict[str, str | int | float | bool | None]
-    """Everything that was chosen or drawn."""
+    """Seed and options, given or drawn."""
     window_s: float
     contacts: int
     answered: int
@@ -100,9 +100,9 @@ class Report(Struct, frozen=True, kw_only=True):
     expired: int
     cancelled: int
     called_back: int
-    """Served by a callback that an agent took before the customer was called; not among the answered."""
+    """Contacts served by a callback that an agent accepted before the customer was called; not among the answered."""
     unfinished: int
-    """Still alive at the end: nobody was there to serve them."""
+    """Contacts that were still live at the end because no agent was available."""
     p_wait: float | None
     mean_wait_answered_s: float | None
     mean_wait_all_s: float | None
@@ -117,22 +117,22 @@ class Report(Struct, frozen=True, kw_only=True):
     streams: dict[str, PartReport]
     agent_groups: dict[str, GroupReport]
     load: LoadReport | None = None
-    """How contacts were spread over the agents who were on duty."""
+    """Distribution of contacts over the agents who were on duty."""
     intervals: dict[str, Interval]
-    """95 % confidence, by the path of the figure; empty for a single run in one batch."""
+    """95 % confidence intervals by the path of the value; empty for a single run in one batch."""
     events: int
     digest: str
-    """A hash over every event with its time, in order."""
+    """Hash over every event with its time, in order."""
     state_digest: str
-    """The engine's own hash of its state at the end (of the last replication)."""
+    """Hash of the engine's final state, of the last replication."""
     audit: Audit
     contacts_per_second: float | None = None
     speed: Speed | None = None
     forecasts: dict[str, ForecastReport] = {}
-    """How good expected waits were, by queue; ``*``: all together."""
+    """Accuracy of expected waits by queue; ``*``: all queues."""
 
     def to_json(self, *, with_speed: bool = False) -> bytes:
-        """Indented JSON; the same input gives the same bytes unless the speed is asked for."""
+        """Return indented JSON; the same input gives the same bytes unless the speed is included."""
         report = self
         if not with_speed:
             report = msgspec.structs.replace(self, contacts_per_second=None, speed=None)
@@ -143,7 +143,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def part(tally: Tally) -> PartReport:
-    """One queue's or stream's figures."""
+    """Return the statistics of a queue or stream."""
     waits = sorted(tally.waits)
     named = {k: _divide(v) for k, v in ratios_of(tally).items()}
     return PartReport(
@@ -167,14 +167,14 @@ def part(tally: Tally) -> PartReport:
 
 
 def ratios_of(tally: Tally) -> dict[str, Ratio]:
-    """The ratios of one tally alone."""
+    """Return the ratios of one set of counts."""
     sums = Sums()
     sums.total.add(tally)
     return ratios(sums)
 
 
 def intervals_of(samples: Sequence[Sums]) -> dict[str, Interval]:
-    """Intervals of every ratio, and of counts and percentiles as means over the samples."""
+    """Return the confidence intervals of all ratios, and of counts and percentiles as means over the samples."""
     columns: dict[str, list[Ratio]] = {}
     for sums in samples:
         for name, ratio in (ratios(sums) | _counts(sums)).items():
@@ -200,7 +200,7 @@ def _counts(sums: Sums) -> dict[str, Ratio]:
 
 
 def group_reports(sums: Sums, agents: dict[str, int]) -> dict[str, GroupReport]:
-    """Figures by agent group."""
+    """Return the statistics by agent group; ``agents`` has the size of each group."""
     return {
         name: GroupReport(
             agents=agents.get(name, 0),
@@ -226,7 +226,7 @@ def _seconds(ms: int | None) -> float | None:
 
 
 def service_level(sums: Sums, thresholds_s: set[int]) -> ServiceLevel:
-    """The whole day's, each contact judged by its own queue's threshold."""
+    """Return the service level over all queues, each contact judged by the threshold of its queue."""
     counts = sums.total.service
     return ServiceLevel(
         value=_rounded(stats.service_level(counts)),
@@ -252,7 +252,7 @@ def build(
     audit: Audit,
     forecasts: dict[str, ForecastReport] | None = None,
 ) -> Report:
-    """The report of one run or of several replications."""
+    """Build the report of one run or of several replications."""
     total = sums.total
     whole = part(total)
     named = ratios(sums)
@@ -292,11 +292,11 @@ def build(
     )
 
 
-# --- for people -----------------------------------------------------------------------------------------------------
+# --- terminal -------------------------------------------------------------------------------------------------------
 
 
 def render(report: Report) -> RenderableType:
-    """Tables for a terminal."""
+    """Return the report as tables for a terminal."""
     parts: list[RenderableType] = [_whole(report), _parts("queue", report.queues)]
     if set(report.streams) != set(report.queues):
         parts.append(_parts("stream", report.streams))
@@ -312,7 +312,7 @@ def render(report: Report) -> RenderableType:
 
 def _whole(report: Report) -> Table:
     table = Table(title=report.name, title_justify="left")
-    table.add_column("figure")
+    table.add_column("statistic")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
     level = report.service_level

@@ -1,6 +1,6 @@
-"""The way in: what is asked for (logs or a workload, a policy, a seed) becomes a report.
+"""Entry point of the simulator: a specification (logs or a workload, a policy, a seed) in, a report out.
 
-``announced`` says what is going to be run, with the seed and everything drawn, before the run; ``simulate`` runs it.
+``announced`` returns the seed and all options before the run; ``simulate`` runs the specification.
 """
 
 from collections.abc import Callable
@@ -32,30 +32,30 @@ from router.simulator.world import Listener, World
 
 Progress = Callable[[float], None]
 Watch = Callable[[Day], Listener]
-"""Makes one more listener for every replication; it hears the run and changes nothing."""
+"""Factory of an additional listener for each replication; listeners must not change the run."""
 
 
 class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to simulate: either ``logs`` or a ``workload``."""
+    """Specification of a simulation: either ``logs`` or a ``workload``."""
 
     logs: tuple[str, ...] = ()
-    """Each ``FORMAT:PATH``; several are merged."""
+    """Recorded logs as ``FORMAT:PATH``; several are merged."""
     workload: str | None = None
-    """The path of a workload file."""
+    """Path of a workload file."""
     policy: str | None = None
-    """The path of a policy file, in place of the workload's own or the derived one."""
+    """Path of a policy file that replaces the policy of the workload or the derived one."""
     wrap_up_s: Annotated[int, Meta(ge=0, le=7 * DAY_S)] | None = None
-    """Wrap-up after every contact of every channel and queue; none: as the policy says."""
+    """Wrap-up time of every channel and queue; none: as in the policy."""
     seed: int | None = None
-    """None: the workload's own, 1 for logs."""
+    """Master seed; none: that of the workload, 1 for logs."""
     replications: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    """None: the workload's own. A log is always run once."""
+    """Number of replications; none: that of the workload. A log is always run once."""
     audit: bool = True
-    """Keep independent books of the run. Costs about as much as the run itself."""
+    """Whether the run is audited, which takes about as long as the run itself."""
 
 
 class _Plan(Struct, frozen=True, kw_only=True):
-    """A spec, read and checked."""
+    """Specification that has been read and checked."""
 
     name: str
     source: tuple[str, ...]
@@ -67,7 +67,7 @@ class _Plan(Struct, frozen=True, kw_only=True):
     workload: Workload | None
 
     def day(self, replication: int) -> Day:
-        """One replication, to be run once."""
+        """Return the day of a replication; its contacts can be read once."""
         if self.workload is not None:
             return workloads.day(
                 self.workload, policy=self.policy, seed=self.seed, replication=replication
@@ -78,12 +78,12 @@ class _Plan(Struct, frozen=True, kw_only=True):
 
 
 def announced(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
-    """The seed and all options, chosen or drawn: to be printed before the run. Raises as ``simulate`` does."""
+    """Return the seed and all options, given or drawn, for display before the run. Raises the same errors as ``simulate``."""
     return _plan(spec).options
 
 
 def first_day(spec: SimulationSpec) -> tuple[Day, tuple[str, ...]]:
-    """The day that ``simulate`` would run first, and where it comes from: to be played elsewhere. Raises as ``simulate`` does."""
+    """Return the first day that ``simulate`` would run, and its sources. Raises the same errors as ``simulate``."""
     plan = _plan(spec)
     return plan.day(0), plan.source
 
@@ -91,10 +91,11 @@ def first_day(spec: SimulationSpec) -> tuple[Day, tuple[str, ...]]:
 def simulate(
     spec: SimulationSpec, *, progress: Progress | None = None, watch: Watch | None = None
 ) -> Report:
-    """Run it. ``progress`` hears the share that is done, 0 to 1; ``watch`` is asked for a listener to every replication.
+    """Run a simulation and return its report.
 
-    Raises ``WorkloadInvalid`` (a log, a workload, or a day that does not fit its policy) and ``PolicyInvalid``. A run whose audit
-    found violations still gives its report; whoever asked must look at ``report.audit.violations``.
+    ``progress`` receives the completed share, 0 to 1; ``watch`` makes an additional listener for each replication. Raises
+    ``WorkloadInvalid`` (an invalid log or workload, or a policy that does not fit the day) and ``PolicyInvalid``. Violations found
+    by the audit do not raise: check ``report.audit.violations``.
     """
     plan = _plan(spec)
     runs = _Runs(plan, audit=spec.audit, watch=watch)
@@ -113,7 +114,7 @@ def simulate(
 
 
 class _Runs:
-    """The replications of a plan, and what they add up to."""
+    """Runner of all replications of a plan, with their sums."""
 
     def __init__(self, plan: _Plan, *, audit: bool, watch: Watch | None) -> None:
         self._plan = plan
@@ -130,7 +131,7 @@ class _Runs:
         self._forecasts: dict[str, ForecastSums] = {}
 
     def run(self, replication: int, progress: Progress | None) -> None:
-        """One replication, from its first moment to its last."""
+        """Run one replication and add its results."""
         day = self._plan.day(replication)
         meter, auditor = Meter(day), Auditor() if self._audit else None
         engine = Engine()
@@ -167,7 +168,7 @@ class _Runs:
             self._samples = [Sums().take(meter, (batch,)) for batch in batches]
 
     def report(self) -> Report:
-        """What all of them have shown."""
+        """Return the report of all replications."""
         plan = self._plan
         return build(
             name=plan.name,
@@ -194,12 +195,12 @@ def _part_of(progress: Progress | None, index: int, count: int) -> Progress | No
 
 def _plan(spec: SimulationSpec) -> _Plan:
     if bool(spec.logs) == (spec.workload is not None):
-        raise WorkloadInvalid("either logs or a workload are needed, not both")
+        raise WorkloadInvalid("give either logs or a workload, not both")
     policy = _read_policy(spec.policy)
     if spec.workload is not None:
         return _workload_plan(spec, policy)
     if (spec.replications or 1) > 1:
-        raise WorkloadInvalid("a log is run once: replications belong to workloads")
+        raise WorkloadInvalid("replications: a log is run once; use replications with a workload")
     log = parse_logs(spec.logs)
     seed = 1 if spec.seed is None else spec.seed
     return _Plan(
@@ -252,7 +253,7 @@ def _common_options(spec: SimulationSpec) -> dict[str, str | int | float | bool 
 
 
 def _shown(source: str) -> str:
-    """A report says which file it was, not where it lay: the same input gives the same bytes elsewhere too."""
+    """Shorten a log's path to its file name, so that the report does not depend on the directory."""
     name, _, path = source.partition(":")
     return f"{name}:{Path(path).name}"
 
@@ -274,7 +275,7 @@ def _checked(policy: Policy) -> Policy:
 
 
 def _with_wrap_up(policy: Policy, wrap_up_s: int | None) -> Policy:
-    """The same wrap-up everywhere."""
+    """Return the policy with the same wrap-up time in every channel and queue."""
     if wrap_up_s is None:
         return policy
     channels = {

@@ -1,4 +1,4 @@
-"""The few strokes of SVG that our pictures are made of: lines and words, placed to a tenth of a pixel."""
+"""SVG elements of the charts: lines and text, positioned to a tenth of a pixel."""
 
 from xml.sax.saxutils import escape
 
@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 def stroke(
     x1: float, y1: float, x2: float, y2: float, colour: str, *, dash: str = "", width: float = 1
 ) -> str:
-    """A straight line."""
+    """Return a straight line."""
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     return (
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
@@ -17,7 +17,7 @@ def stroke(
 def text(
     x: float, y: float, words: str, *, anchor: str = "start", size: int = 13, weight: str = "normal", fill: str = "#222"
 ) -> str:  # fmt: skip
-    """Words at a place."""
+    """Return a text element."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
         f'font-weight="{weight}" fill="{fill}">{safe(words)}</text>'
@@ -25,5 +25,5 @@ def text(
 
 
 def safe(words: str) -> str:
-    """Safe in XML, which has no escape for what cannot be printed."""
+    """Escape text for XML and replace characters that cannot be printed, for which XML has no escape."""
     return escape("".join(c if c.isprintable() else "?" for c in words))

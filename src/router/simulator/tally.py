@@ -1,4 +1,4 @@
-"""What the meter adds up: the sums over contacts, and the area under a step function of time."""
+"""Accumulators of a run: sums over contacts, and time integrals of step functions."""
 
 from array import array
 from typing import Final
@@ -7,7 +7,7 @@ from router.stats.service_level import ServiceLevelCounts
 
 
 class Tally:
-    """Sums over the contacts of one stream or queue in one batch. Waits are in milliseconds."""
+    """Sums over the contacts of one stream and queue in one batch. Waits are in milliseconds."""
 
     __slots__ = (
         "answered_by_agent", "answered_by_group", "blocked", "called_back", "cancelled", "contacts", "declined", "expired",
@@ -18,29 +18,29 @@ class Tally:
         self.contacts = self.blocked = self.expired = self.cancelled = 0
         self.declined = self.missed = 0
         self.called_back = 0
-        """Served by a callback that an agent took before the customer was called."""
+        """Contacts served by a callback that an agent accepted before the customer was called."""
         self.service = ServiceLevelCounts()
         self.waited = 0
-        """Entered and not answered in the very moment of their arrival."""
+        """Admitted contacts that were not answered in the millisecond of their arrival."""
         self.wait_answered_ms = self.wait_all_ms = 0
         self.handle_ms = self.wrap_up_ms = 0
         self.waits = array("q")
-        """Of the answered."""
+        """Waits of the answered contacts."""
         self.answered_by_group: dict[str, int] = {}
         self.answered_by_agent: dict[str, int] = {}
 
     @property
     def answered(self) -> int:
-        """Contacts with an agent's accept."""
+        """The number of contacts that an agent accepted."""
         return self.service.answered
 
     @property
     def abandoned(self) -> int:
-        """Customers who left before an answer."""
+        """The number of customers who left before an answer."""
         return self.service.abandoned
 
     def add(self, other: "Tally") -> None:
-        """Take in another tally."""
+        """Add the sums and waits of other counts."""
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ServiceLevelCounts.__struct_fields__:
@@ -61,7 +61,7 @@ _SUMS: Final = tuple(
 
 
 class Area:
-    """The area under a step function of time, by batch. Unit: (height) x milliseconds."""
+    """Time integral of a step function, by batch, in units of its value times milliseconds."""
 
     __slots__ = ("_at_ms", "_cuts", "by_batch", "height")
 
@@ -72,7 +72,7 @@ class Area:
         self.by_batch = [0] * (len(cuts) - 1)
 
     def step(self, at_ms: int, change: int) -> None:
-        """The height changes now."""
+        """Change the value of the function at a point in time."""
         if at_ms > self._at_ms:
             if self.height:
                 self._fill(at_ms)

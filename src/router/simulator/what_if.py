@@ -1,7 +1,6 @@
-"""What if the policy were another one: the same days, run once under each of several policies.
+"""What-if analysis: the same days, run under each of several policies and compared.
 
-Everything is checked before anything runs, and every error names the policy that it is about. How the results are set side by
-side is the affair of ``compare.py``.
+All inputs are checked before the first run, and every error names the policy that it is about.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from router.simulator.course import CourseWatch
 from router.simulator.day import Day, WorkloadInvalid
 from router.simulator.run import Progress, SimulationSpec, announced, first_day, simulate
 
-# More columns fit no screen, and more lines no picture.
+# Limit of columns in a terminal table and of lines in a chart.
 POLICIES_MAX: Final = 8
 _LACKING_SHOWN_MAX: Final = 6
 
@@ -25,18 +24,18 @@ _LACKING_SHOWN_MAX: Final = 6
 def what_if(
     spec: SimulationSpec, policies: Sequence[str], *, progress: Progress | None = None
 ) -> Comparison:
-    """Run the days of ``spec`` once for each policy file; the first is what the others are compared with.
+    """Run the days of a specification under each policy file and compare the others with the first.
 
-    All runs have the same arrivals, handle times, patience and seed. Raises as ``prepared`` does.
+    All runs have the same arrivals, handle times, patience and seed. Raises the same errors as ``prepared``.
     """
     return prepared(spec, policies).run(progress=progress)
 
 
 def prepared(spec: SimulationSpec, policies: Sequence[str]) -> "Case":
-    """Everything is read and checked, and nothing has run yet.
+    """Read and check all inputs without running anything.
 
-    Raises ``WorkloadInvalid`` (a day that cannot be read, two policies with the same name, or one that lacks what the day needs)
-    and ``PolicyInvalid``.
+    Raises ``WorkloadInvalid`` (a day that cannot be read, two policies with the same name, or a policy that lacks queues, channels,
+    skills or attributes of the day) and ``PolicyInvalid``.
     """
     specs = _specs(spec, policies)
     days = {name: _day_of(name, one) for name, one in specs.items()}
@@ -45,19 +44,19 @@ def prepared(spec: SimulationSpec, policies: Sequence[str]) -> "Case":
 
 
 class Case:
-    """The same days under several policies, ready to run."""
+    """Checked inputs of a comparison, ready to run."""
 
     def __init__(self, specs: Mapping[str, SimulationSpec], notes: Sequence[str]) -> None:
         self._specs = specs
         self._notes = notes
 
     def announced(self) -> dict[str, str | int | float | bool | None]:
-        """The seed and all options, chosen or drawn: the same for all, but for the policy."""
+        """Return the seed and all options, given or drawn, with the names of all policies."""
         options = announced(next(iter(self._specs.values())))
         return options | {"policy": ", ".join(self._specs)}
 
     def run(self, *, progress: Progress | None = None) -> Comparison:
-        """One policy after the other. ``progress`` hears the share that is done, 0 to 1."""
+        """Run one policy after the other; ``progress`` receives the completed share, 0 to 1."""
         trials = []
         for index, (name, spec) in enumerate(self._specs.items()):
             watch = CourseWatch()
@@ -79,14 +78,14 @@ class Case:
 
 
 def _specs(spec: SimulationSpec, policies: Sequence[str]) -> dict[str, SimulationSpec]:
-    """By the policy's name: its file's, without the ending."""
+    """Return the specification of each policy, by the name of its file without the suffix."""
     if not 2 <= len(policies) <= POLICIES_MAX:
-        raise WorkloadInvalid(f"two to {POLICIES_MAX} policies can be compared")
+        raise WorkloadInvalid(f"policies: give two to {POLICIES_MAX} to compare")
     specs: dict[str, SimulationSpec] = {}
     for path in policies:
         name = Path(path).stem
         if not name.isprintable():
-            raise WorkloadInvalid("the name of a policy's file has characters that cannot be shown")
+            raise WorkloadInvalid("the name of a policy file has characters that cannot be printed")
         if name in specs:
             raise WorkloadInvalid(f"two policies are named {name}: rename one of the files")
         specs[name] = structs.replace(spec, policy=path)
@@ -94,7 +93,7 @@ def _specs(spec: SimulationSpec, policies: Sequence[str]) -> dict[str, Simulatio
 
 
 def _day_of(name: str, spec: SimulationSpec) -> Day:
-    """The first day under this policy, and with it the proof that both can be read."""
+    """Return the first day under a policy, which checks that both can be read."""
     try:
         return first_day(spec)[0]
     except PolicyInvalid as error:
@@ -108,11 +107,11 @@ def _part_of(progress: Progress | None, index: int, count: int) -> Progress | No
     return lambda share: progress((index + share) / count)
 
 
-# --- does it fit? ---------------------------------------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------------------------------------
 
 
 def _must_fit(days: Mapping[str, Day]) -> None:
-    """Every policy has what the day's contacts and agents name. The first day reads its contacts for all of them."""
+    """Check that every policy has what the contacts and agents name; the contacts are read from the first day only."""
     needed = list(dict.fromkeys(_needs(next(iter(days.values())))))
     for name, day in days.items():
         lacking = [f"{kind} {what}" for kind, what in needed if what not in _has(day.policy, kind)]
@@ -120,11 +119,11 @@ def _must_fit(days: Mapping[str, Day]) -> None:
             more = len(lacking) - _LACKING_SHOWN_MAX
             rest = f" and {more} more" if more > 0 else ""
             listed = ", ".join(lacking[:_LACKING_SHOWN_MAX])
-            raise WorkloadInvalid(f"policy {name} lacks what the day needs: {listed}{rest}")
+            raise WorkloadInvalid(f"policy {name} lacks names that the day uses: {listed}{rest}")
 
 
 def _needs(day: Day) -> Iterator[tuple[str, str]]:
-    """What contacts and agents name, again and again."""
+    """Yield the queues, channels, skills and attributes that contacts and agents name, with repetitions."""
     for contact in day.contacts:
         yield "queue", contact.queue_id
         yield "channel", contact.channel
@@ -150,7 +149,7 @@ def _has(policy: Policy, kind: str) -> Iterable[str]:
 
 
 def _notes(policies: Mapping[str, Policy]) -> list[str]:
-    """Service levels that are counted differently cannot be compared; whoever reads them is told."""
+    """Return a note for each policy whose service-level thresholds differ from those of the first."""
     (first, base), *others = policies.items()
     found = []
     for name, policy in others:
@@ -162,12 +161,13 @@ def _notes(policies: Mapping[str, Policy]) -> list[str]:
         if differing:
             listed = ", ".join(differing[:_LACKING_SHOWN_MAX])
             found.append(
-                f"{name} and {first} count the service level by other thresholds: queues {listed}"
+                f"{name} and {first} have different service-level thresholds, so these levels cannot be compared: "
+                f"queues {listed}"
             )
     return found
 
 
 def _counted(policy: Policy, queue_id: str) -> tuple[int, int]:
-    """What decides whether a contact counts, and whether it was in time; the target decides neither."""
+    """Return the limits that decide whether a contact counts and whether it was in time."""
     level = policy.queues[queue_id].service_level
     return level.threshold_s, level.short_abandon_s

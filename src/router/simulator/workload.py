@@ -1,7 +1,7 @@
-"""Generated workloads: a YAML document says how contacts arrive and who is there; chance with a seed does the rest.
+"""Generated workloads: a YAML document with arrival streams and agent groups, from which days are drawn at random.
 
-The document's format is described in ``docs/workloads.md``. All its structs refuse unknown keys. ``day`` draws one
-replication: the same workload, seed and replication give the same day for ever.
+``docs/workloads.md`` describes the document; all its structs reject unknown keys. ``day`` draws one replication. The same workload,
+seed and replication always give the same day.
 """
 
 from collections.abc import Iterator
@@ -51,15 +51,15 @@ Count: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
 
 
 class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A typo in a workload is an error that names its place."""
+    """Part of the document; unknown keys are errors."""
 
 
 class Arrivals(_Document, frozen=True, kw_only=True):
-    """How contacts of a stream arrive. Exactly one of ``per_hour``, ``per_day`` and ``every_s``.
+    """Arrival process of a stream. Exactly one of ``per_hour``, ``per_day`` and ``every_s`` is given.
 
-    * ``per_hour``: a Poisson process; a list gives one rate for each period of ``period_s``;
-    * ``per_day``: a Poisson process with that expected number in all, spread over the periods by ``profile``;
-    * ``every_s``: evenly spaced, the first at that time.
+    * ``per_hour``: a Poisson process; a list has one rate for each period of ``period_s``;
+    * ``per_day``: a Poisson process with this expected total, distributed over the periods by ``profile``;
+    * ``every_s``: constant intervals, the first arrival after one interval.
     """
 
     per_hour: NonNegative | Rates | None = None
@@ -71,17 +71,17 @@ class Arrivals(_Document, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         given = [x for x in (self.per_hour, self.per_day, self.every_s) if x is not None]
         if len(given) != 1:
-            raise ValueError("exactly one of per_hour, per_day and every_s is needed")
+            raise ValueError("give exactly one of per_hour, per_day and every_s")
         by_period = isinstance(self.per_hour, tuple) or self.per_day is not None
         if by_period != (self.period_s is not None):
-            raise ValueError("period_s belongs to a list of rates or a profile, and only to these")
+            raise ValueError("give period_s with a list of rates or a profile, and only with these")
         if (self.per_day is not None) != bool(self.profile):
-            raise ValueError("per_day and profile belong together")
+            raise ValueError("give per_day and profile together")
         if self.profile and sum(self.profile) <= 0:
-            raise ValueError("the profile is all zero")
+            raise ValueError("profile must not be all zero")
 
     def rates_per_ms(self) -> tuple[float, ...]:
-        """The rate of each period; one entry: for the whole time."""
+        """Return the rate of each period; a single entry holds for the whole duration."""
         hour_ms = 3_600_000
         match self.per_hour:
             case tuple() as rates:
@@ -95,29 +95,29 @@ class Arrivals(_Document, frozen=True, kw_only=True):
 
 
 class Callbacks(_Document, frozen=True, kw_only=True):
-    """Customers who hang up and are called back, where the policy lets them; who has lost patience before has left."""
+    """Customers who request a callback where the policy allows it, unless they have abandoned before."""
 
     share: Share
     after_s: NonNegative = 0
-    """When they have waited so long."""
+    """Wait after which they request it."""
     mode: CallbackMode | None = None
-    """None: the policy's."""
+    """Callback mode; none: the policy's."""
     reached_share: Share = 1.0
-    """Of the attempts."""
+    """Probability that an attempt reaches the customer."""
     answer_mean_s: NonNegative = 0
-    """Until a customer picks up: exponential; 0: at once."""
+    """Mean of the exponential time until the customer picks up; 0: at once."""
 
 
 class Stream(_Document, frozen=True, kw_only=True):
-    """Contacts of one kind."""
+    """Stream of similar contacts."""
 
     arrivals: Arrivals
     handle: Distribution | Annotated[tuple[Distribution, ...], Meta(min_length=1)]
-    """A list: one for each period of ``arrivals.period_s``, by the moment of arrival."""
+    """Handle time; a list has one distribution for each period of ``arrivals.period_s``, chosen by the time of arrival."""
     patience: Distribution | Annotated[tuple[Distribution, ...], Meta(min_length=1)] | None = None
-    """None: they wait for ever. A list: as with ``handle``."""
+    """Patience; none: no customer abandons. A list works as for ``handle``."""
     queue: Name | None = None
-    """None: the queue has the stream's name."""
+    """Queue id; none: the name of the stream."""
     channel: Name = "voice"
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
@@ -127,11 +127,11 @@ class Stream(_Document, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
         if lists and self.arrivals.period_s is None:
-            raise ValueError("a list of distributions needs arrivals.period_s")
+            raise ValueError("a list of distributions requires arrivals.period_s")
 
 
 class Behaviour(_Document, frozen=True, kw_only=True):
-    """How the agents of a group answer offers, where the policy does not accept for them."""
+    """Behaviour of the agents of a group towards offers without automatic accept."""
 
     answer_mean_s: NonNegative = 0
     decline_share: Share = 0
@@ -140,7 +140,7 @@ class Behaviour(_Document, frozen=True, kw_only=True):
 
 
 class Group(_Document, frozen=True, kw_only=True):
-    """Agents who are alike. ``count`` as a list: one level for each period; the last one stays after closing."""
+    """Group of identical agents. ``count`` as a list has one staff level per period; the last one lasts until the end."""
 
     count: Count | Annotated[tuple[Count, ...], Meta(min_length=1)]
     period_s: Positive | None = None
@@ -154,22 +154,22 @@ class Group(_Document, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if isinstance(self.count, tuple) != (self.period_s is not None):
-            raise ValueError("period_s belongs to a list of counts, and only to that")
+            raise ValueError("give period_s with a list of counts, and only with that")
 
 
 class DayFactor(_Document, frozen=True, kw_only=True):
-    """One gamma variable of mean 1 for each replication multiplies all arrival rates: good and bad days."""
+    """Busyness of a day: a gamma variable of mean 1, drawn per replication, by which all arrival rates are multiplied."""
 
     shape: Positive
 
 
 class Workload(_Document, frozen=True, kw_only=True):
-    """The whole document."""
+    """Workload document."""
 
     name: Name
     description: str = ""
     duration_s: Positive
-    """Arrivals end here; what is there by then is worked off."""
+    """End of arrivals; the contacts that are live then are still served."""
     warm_up_s: NonNegative = 0
     batches: Annotated[int, Meta(ge=1, le=1_000)] = 1
     replications: Annotated[int, Meta(ge=1, le=100_000)] = 1
@@ -178,15 +178,15 @@ class Workload(_Document, frozen=True, kw_only=True):
     streams: Annotated[dict[Name, Stream], Meta(min_length=1)]
     agent_groups: Annotated[dict[Name, Group], Meta(min_length=1)]
     starts_at: datetime | None = None
-    """The moment of second 0, with its offset from UTC, for policies with opening hours; none: 1970-01-01T00:00Z, a Thursday."""
+    """Time of second 0 with a UTC offset, for policies with opening hours; none: 1970-01-01T00:00Z, a Thursday."""
     policy: Policy | None = None
-    """None: derived from streams and groups, with automatic accept."""
+    """Policy; none: derived from streams and groups, with automatic accept."""
 
     def __post_init__(self) -> None:
         if self.warm_up_s >= self.duration_s:
             raise ValueError("warm_up_s must be shorter than duration_s")
         if self.starts_at is not None and self.starts_at.tzinfo is None:
-            raise ValueError("starts_at needs an offset, such as Z or +01:00")
+            raise ValueError("starts_at requires a UTC offset such as Z or +01:00")
 
 
 def load(path: Path) -> Workload:
@@ -195,7 +195,7 @@ def load(path: Path) -> Workload:
 
 
 def day(workload: Workload, *, policy: Policy | None, seed: int, replication: int) -> Day:
-    """Draw one replication."""
+    """Draw the day of one replication."""
     factor = day_factor(workload, seed=seed, replication=replication)
     streams = [
         _contacts(workload, name, seed=seed, replication=replication, factor=factor)
@@ -219,7 +219,7 @@ def day(workload: Workload, *, policy: Policy | None, seed: int, replication: in
 
 
 def day_factor(workload: Workload, *, seed: int, replication: int) -> float:
-    """What all arrival rates of that replication are multiplied by."""
+    """Draw the factor by which all arrival rates of a replication are multiplied; 1 without ``day_factor``."""
     if workload.day_factor is None:
         return 1.0
     shape = workload.day_factor.shape
@@ -227,7 +227,7 @@ def day_factor(workload: Workload, *, seed: int, replication: int) -> float:
 
 
 def derived_policy(workload: Workload) -> Policy:
-    """The least policy that serves the workload: every queue as it comes, accepts are automatic, no wrap-up."""
+    """Return the minimal policy for a workload: default queues, automatic accept, no wrap-up."""
     streams, groups = workload.streams, workload.agent_groups
     channels = dict.fromkeys(s.channel for s in streams.values())
     queues = dict.fromkeys(s.queue or name for name, s in streams.items())
@@ -241,13 +241,13 @@ def derived_policy(workload: Workload) -> Policy:
         channels={name: ChannelPolicy(auto_accept=True) for name in channels},
         queues={name: QueuePolicy() for name in queues},
         skills=tuple(skills),
-        # A long run ends millions of contacts; nobody asks for them again.
+        # A long run ends millions of contacts, which are not queried again.
         retention=RetentionPolicy(ended_contacts_max=1_000),
     )
 
 
 def _expected(workload: Workload) -> float:
-    """How many contacts are expected, the day factor apart."""
+    """Return the expected number of contacts for a day factor of 1."""
     total = 0.0
     duration_ms = workload.duration_s * 1000
     for stream in workload.streams.values():
@@ -264,7 +264,7 @@ def _expected(workload: Workload) -> float:
 def _moments(
     arrivals: Arrivals, *, duration_ms: float, factor: float, rng: Random
 ) -> Iterator[float]:
-    """Arrival moments in milliseconds, not yet rounded."""
+    """Yield arrival times in milliseconds, before rounding."""
     if arrivals.every_s is not None:
         step_ms = arrivals.every_s * 1000 / factor
         n = 1
@@ -276,7 +276,7 @@ def _moments(
     period_ms = duration_ms if arrivals.period_s is None else arrivals.period_s * 1000
     for index, rate in enumerate(rates):
         moment, end = index * period_ms, min((index + 1) * period_ms, duration_ms)
-        # The process has no memory: at a change of rate it begins anew.
+        # A Poisson process is memoryless, so that it can restart at each change of rate.
         while rate > 0 and (moment := moment + rng.expovariate(rate * factor)) < end:
             yield moment
 
@@ -284,7 +284,7 @@ def _moments(
 def _contacts(
     workload: Workload, name: str, *, seed: int, replication: int, factor: float
 ) -> Iterator[PlannedContact]:
-    """The contacts of one stream, in order. Arrivals, handle times and patience have a generator each."""
+    """Yield the contacts of a stream in order; arrivals, handle times, patience and callbacks have a generator each."""
     stream = workload.streams[name]
     handle_rng = generator(seed, replication, f"{name}/handle")
     patience_rng = generator(seed, replication, f"{name}/patience")

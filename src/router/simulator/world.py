@@ -1,12 +1,16 @@
-"""Virtual time: one day, one engine, and everybody whom the engine knows only by their commands.
+"""Discrete-event simulation of one day: customers and agents around one engine, in virtual time.
 
-The world keeps what is going to happen (arrivals, ends of conversations, ends of patience, answers, shifts) in one heap
-and jumps from moment to moment; between two of them it advances the engine to each deadline that it names, so no timer fires
-late. It decides nothing about routing and keeps no figures: listeners do.
+Theory of operation. The world keeps the scheduled future (arrivals, ends of conversations, ends of patience, answers, shifts)
+in one heap ordered by time and kind, and jumps from one entry to the next. Between two entries it advances the engine to each
+deadline that the engine reports, so that no timer fires late. Each command's events schedule further entries: an accepted offer,
+for example, schedules the end of its conversation. Only one future arrival is in the heap at a time, so the contacts of a long
+day may come from a generator.
 
-What happens in the same millisecond happens in this order: the engine's timers, ends of conversations, agents' answers,
-shifts, arrivals, ends of patience, wishes for a callback, ends of its calls. So a freed agent is there for a customer of that
-moment, and one who is about to leave is still answered.
+Within one millisecond the order is: the engine's timers, ends of conversations, agents' answers, shifts, arrivals, ends of
+patience, callback requests, ends of callback attempts. An agent who becomes free can therefore take a contact that arrives in the
+same millisecond, and a customer whose patience ends in it is still answered.
+
+The world makes no routing decision and keeps no statistics; listeners observe each outcome. Same day, same seed: same events.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,27 +55,27 @@ from router.simulator.called import CalledBack
 from router.simulator.day import Day, PlannedAgent, PlannedContact, StaffLevel, WorkloadInvalid
 from router.simulator.workforce import Workforce
 
-# Whoever still waits so long after the last arrival waits for nobody; the run ends and calls him unfinished.
+# A contact that still waits this long after the last arrival will not be served; the run ends and counts it as unfinished.
 GRACE_MS: Final = 7 * 86_400_000
 _PROGRESS_STEPS: Final = 2_000
-# A contact that is turned away for these counts as blocked; any other refusal means that day and policy do not fit.
+# A contact refused with one of these codes counts as blocked; any other refusal means that the policy does not fit the day.
 _BLOCKED: Final = frozenset(
     {RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NOBODY_THERE}
 )
 
 
 class Listener(Protocol):
-    """Hears of everything, in order."""
+    """Observer of a run; receives every arrival and every outcome in order."""
 
     def arrived(self, plan: PlannedContact) -> None:
-        """A contact is about to be submitted."""
+        """Observe a contact that is about to be submitted."""
 
     def record(self, command: Command, outcome: Outcome) -> None:
-        """One step of the engine."""
+        """Observe a command and its outcome."""
 
 
 class _Kind(IntEnum):
-    """What may happen, in the order in which it does within one millisecond."""
+    """Kind of a scheduled entry; the value is its order within one millisecond."""
 
     HANDLE_END = 0
     ANSWER = 1
@@ -86,7 +90,7 @@ class _Kind(IntEnum):
 
 
 class World:
-    """One run of one day. Make it, ``run`` it once, ask the listeners."""
+    """One run of one day; call ``run`` once, then read the listeners."""
 
     def __init__(
         self, day: Day, *, listeners: Sequence[Listener] = (), engine: Engine | None = None
@@ -132,15 +136,15 @@ class World:
 
     @property
     def unfinished(self) -> int:
-        """Contacts that are still alive: after ``run``, those whom nobody was there to serve."""
+        """The number of live contacts; after ``run``, those for which no agent was available until the end."""
         return len(self._plans)
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
     def run(self, progress: Callable[[float], None] | None = None) -> None:
-        """From the first moment until everything is worked off.
+        """Run the day from its start until no work is left.
 
-        Raises ``WorkloadInvalid`` where the day does not fit its policy.
+        ``progress`` receives the completed share, 0 to 1. Raises ``WorkloadInvalid`` if the policy does not fit the day.
         """
         self._open()
         span_ms = max(1, self._day.window_to_ms - self._day.start_ms)
@@ -152,7 +156,7 @@ class World:
             progress(1.0)
 
     def _open(self) -> None:
-        """The policy, the agents, the first arrival and the plan of the shifts."""
+        """Publish the policy, create the agents, and schedule the shifts and the first arrival."""
         self._must(PublishPolicy(policy=self._day.policy))
         for agent in self._day.agents:
             self._must(
@@ -175,13 +179,13 @@ class World:
         self._plan_next_arrival()
 
     def _advance(self) -> bool:
-        """One step; false: there is nothing left to do."""
+        """Run the next timer or scheduled entry; return false if nothing is left to do."""
         if not self._more and not self._plans and not self._open_work:
             return False
         deadline_ms = self.engine.next_deadline_ms()
         if deadline_ms is not None and (not self._heap or deadline_ms <= self._heap[0][0]):
-            # Only a broken core names a deadline that has passed.
-            assert deadline_ms > self.engine.at_ms, "the engine names a deadline that has passed"
+            # An engine that reports a past deadline is broken.
+            assert deadline_ms > self.engine.at_ms, "the engine reports a deadline that has passed"
             if not self._more and deadline_ms > self._last_arrival_ms + GRACE_MS:
                 return False
             self.at_ms = deadline_ms
@@ -206,12 +210,12 @@ class World:
                 if waits and not self._called.has_patience(subject):
                     self._must(AbandonContact(contact_id=subject))
             case _Kind.ANSWER, AcceptOffer() | DeclineOffer():
-                # The customer may be gone, or the deadline over: then the answer comes to nothing.
+                # Refused if the customer has left or the offer has expired meanwhile.
                 self._do(subject)
             case _Kind.CALLBACK_WISH, str():
                 self._called.ask(subject)
             case _Kind.CALL_END, ReportCallback():
-                # The time for a report may be over, or the contact with it: then he is told to hang up.
+                # Refused if the time for the report is over or the contact has ended meanwhile.
                 self._do(subject)
             case _Kind.SHIFT_START, PlannedAgent():
                 self._begin(subject.agent_id)
@@ -233,16 +237,16 @@ class World:
         self._pushed += 1
         heappush(self._heap, (max(at_ms, self.at_ms), kind, self._pushed, subject))
 
-    # --- what the world does -------------------------------------------------------------------------------------
+    # --- commands -------------------------------------------------------------------------------------------------
 
     def _do(self, command: Command) -> Refused | None:
         outcome = self.engine.handle(command, self.at_ms)
         for listener in self._listeners:
             listener.record(command, outcome)
         for event in outcome.events:
-            hear = self._hear.get(type(event))
-            if hear is not None:
-                hear(event)
+            handler = self._hear.get(type(event))
+            if handler is not None:
+                handler(event)
         if self._unanswered_offers:
             self._plan_answers()
         return outcome.answer if isinstance(outcome.answer, Refused) else None
@@ -254,7 +258,9 @@ class World:
         what = f"{type(command).__name__} is refused: {refused.code.name.lower()}"
         if isinstance(command, (EnqueueContact, PutAgent, PublishPolicy)):
             field = f" at {refused.field}" if refused.field else ""
-            raise WorkloadInvalid(f"{self._day.name}: {what}{field}: day and policy do not fit")
+            raise WorkloadInvalid(
+                f"{self._day.name}: {what}{field}: the policy does not fit the day"
+            )
         raise AssertionError(what)
 
     def _plan_next_arrival(self) -> None:
@@ -281,7 +287,7 @@ class World:
         if refused is not None:
             if refused.code not in _BLOCKED:
                 what = refused.code.name.lower()
-                raise WorkloadInvalid(f"{self._day.name}: a contact is refused: {what}")
+                raise WorkloadInvalid(f"{self._day.name}: EnqueueContact is refused: {what}")
             del self._plans[plan.contact_id]
         elif plan.patience_ms is not None and plan.contact_id not in self._answered:
             self._push(self.at_ms + plan.patience_ms, _Kind.PATIENCE_END, plan.contact_id)
@@ -299,7 +305,7 @@ class World:
         self._must(SetAgentState(agent_id=agent_id, state=AgentState.OFFLINE, after_work=True))
 
     def _plan_answers(self) -> None:
-        """Offers that the policy did not accept by itself: what each agent is going to do about his."""
+        """Draw each agent's answer to the offers that were not accepted automatically."""
         for offer in self._unanswered_offers.values():
             behaviour = self._workforce.behaviour(offer.agent_id)
             chance, delay = self._rng.random(), self._rng.random()
@@ -315,7 +321,7 @@ class World:
             self._push(at_ms, _Kind.ANSWER, command)
         self._unanswered_offers.clear()
 
-    # --- what the world hears ------------------------------------------------------------------------------------
+    # --- events ---------------------------------------------------------------------------------------------------
 
     def _offer_made(self, event: Event) -> None:
         assert isinstance(event, OfferMade)
@@ -331,7 +337,7 @@ class World:
             self._talk(event.contact_id)
 
     def _talk(self, contact_id: str) -> None:
-        """The conversation begins."""
+        """Schedule the end of a conversation that begins now."""
         handle_ms = self._plans[contact_id].handle_ms
         self._push(self.at_ms + handle_ms, _Kind.HANDLE_END, contact_id)
 

@@ -1,5 +1,5 @@
-"""The meters: folds over events, one definition in one place each. Pure; the same code live, in replay and in simulation.
+"""Statistics: counters updated by events, and the definitions of service level, waits, handle time and occupancy.
 
-``meters.py`` is the door. What a figure means stands in the module that defines it: ``service_level.py``, ``waiting.py``,
-``handling.py`` (AHT, transfers), ``offers.py`` (RONA), ``occupancy.py``, ``flow.py`` (conservation). No clock: time is an argument.
+``workspace`` is the entry point. Each definition is stated in the module of its counters. The package reads no clock, so that a
+live router, a replay of the journal and a simulation count in the same way.
 """

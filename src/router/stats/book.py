@@ -1,4 +1,9 @@
-"""The book that the folds write in: what a snapshot keeps, and where each event is counted."""
+"""State of the statistics: the content of a snapshot, and the counters that an event changes.
+
+Each event counts for its channel, its queue and the running interval. To keep events cheap, they are added once to pending
+counters of their queue and channel, and ``settle`` copies these into all places that they belong to. It must run before the
+state is read, and before a queue or an interval begins or ends.
+"""
 
 from typing import Final
 
@@ -15,23 +20,23 @@ FORMAT: Final = 1
 
 
 class RuleMeter(Struct, array_like=True):
-    """What an entry rule has done since its policy came into force."""
+    """Counters of an entry rule since its policy came into force."""
 
     matched: int = 0
     failed: int = 0
 
 
 class Pages(Struct, array_like=True):
-    """All that a snapshot keeps."""
+    """Content of a snapshot."""
 
     format: int = FORMAT
     seq: int = 0
     at_ms: int = 0
     ended: int = 0
-    """Contacts whose conversation is over."""
+    """Number of ended contacts."""
     queues: dict[str, QueueMeter] = field(default_factory=dict)
     channels: dict[str, Tally] = field(default_factory=dict)
-    """The whole workspace by channel, with what queues counted that are no more."""
+    """Counters of the whole workspace by channel, including removed queues."""
     waits: Waits = field(default_factory=Waits)
     contacts: dict[str, LiveContact] = field(default_factory=dict)
     offers: dict[str, LiveOffer] = field(default_factory=dict)
@@ -40,11 +45,11 @@ class Pages(Struct, array_like=True):
     workforce: Workforce = field(default_factory=Workforce)
     series: Series = field(default_factory=Series)
     rules: dict[str, RuleMeter] = field(default_factory=dict)
-    """The entry rules of the policy in force, in their order."""
+    """Counters of the entry rules of the policy in force, in policy order."""
 
 
 class Book:
-    """The pages, with short ways to them."""
+    """Snapshot content with pending counters and the operations of the event handlers."""
 
     __slots__ = (
         "_sheets",
@@ -66,10 +71,10 @@ class Book:
         self.agents = pages.agents
         self.interval_end_ms = pages.series.end_ms()
         self._sheets: dict[str, dict[str, tuple[Tally, ...]]] = {}
-        """What has been counted since the pages were brought up to date."""
+        """Pending counters since the last ``settle``, by queue and channel."""
 
     def places(self, queue_id: str, channel: str) -> tuple[Tally, ...]:
-        """Where an event of a queue and channel is counted: once, on a sheet that ``settle`` copies into all it belongs to."""
+        """Return the pending counters of a queue and channel, which ``settle`` copies to all places they belong to."""
         try:
             return self._sheets[queue_id][channel]
         except KeyError:
@@ -81,7 +86,7 @@ class Book:
         return sheet
 
     def _places(self, queue_id: str, channel: str) -> list[Tally]:
-        """The tallies of a pair in the pages: its channel, the running interval, its queue."""
+        """Return the counters of a queue and channel in the snapshot: of the channel, the running interval and the queue."""
         pages = self.pages
         places = [pages.channels.setdefault(channel, Tally())]
         places.append(pages.series.cell(queue_id, channel))
@@ -91,9 +96,9 @@ class Book:
         return places
 
     def settle(self) -> None:
-        """Bring the pages up to date: before they are read, and before a queue or an interval begins or ends.
+        """Add the pending counters to the snapshot content.
 
-        Costs by the pairs of queue and channel that anything happened to since the last time.
+        O(pairs of queue and channel with an event since the last call).
         """
         for queue_id, sheets in self._sheets.items():
             for channel, (sheet,) in sheets.items():
@@ -101,7 +106,7 @@ class Book:
         self._sheets.clear()
 
     def queue(self, queue_id: str) -> QueueMeter:
-        """The meter of a queue; a new one where a queue is met for the first time."""
+        """Return the counters of a queue, creating them if needed."""
         queue = self.queues.get(queue_id)
         if queue is None:
             self.settle()
@@ -110,12 +115,12 @@ class Book:
         return queue
 
     def close_queue(self, queue_id: str) -> None:
-        """Forget a queue that is no more; the totals keep what it counted."""
+        """Remove a queue; the workspace totals keep its counts."""
         self.settle()
         del self.queues[queue_id]
 
     def agent(self, agent_id: str) -> AgentMeter:
-        """The meter of an agent; a new one where an agent is met for the first time."""
+        """Return the counters of an agent, creating them if needed."""
         agent = self.agents.get(agent_id)
         if agent is None:
             agent = self.agents[agent_id] = AgentMeter(since_ms=self.pages.at_ms)
@@ -123,7 +128,7 @@ class Book:
         return agent
 
     def change_agent(self, agent: AgentMeter, at_ms: int, *, state: AgentState, work: int) -> None:
-        """An agent has another state or other work: what he did until now is put to his account and everybody's."""
+        """Change an agent's state or number of assignments, and add the time of an activity that ends."""
         before = agent.doing
         agent.state = state
         agent.assignments += work
@@ -139,7 +144,7 @@ class Book:
         workforce.heads[after] += 1
 
     def next_interval(self, at_ms: int) -> None:
-        """The running interval is over."""
+        """Close the running interval and start the one that contains ``at_ms``."""
         self.settle()
         series = self.pages.series
         if not series.intervals:

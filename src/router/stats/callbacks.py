@@ -1,8 +1,8 @@
-"""Callbacks by what became of them.
+"""Counters of callbacks.
 
-**Reach rate** = connected / (connected + failed): of the attempts whose outcome is known, those that reached the customer. A
-callback's wait is in no service level, ASA or abandonment rate: nobody was kept on the line, and nobody can hang up. When it ends
-with an agent, or with the customer on the line, it counts as ``called_back`` in the flow (``flow.py``).
+**Reach rate** = connected / (connected + failed), over the attempts with a known outcome. The wait of a callback is in no service
+level, ASA or abandonment rate, because no customer is on the line. When it ends with an agent or with the customer on the line, it
+counts as ``called_back`` in the queue flow.
 """
 
 from msgspec import Struct
@@ -11,19 +11,19 @@ from router.stats.ratio import ratio
 
 
 class CallbackCounts(Struct, gc=False):
-    """Contacts that became callbacks, attempts and their outcomes."""
+    """Contacts that became callbacks, and their attempts by outcome."""
 
     requested: int = 0
     dialled: int = 0
-    """Attempts begun."""
+    """Started attempts."""
     connected: int = 0
-    """Attempts that reached the customer, or a machine where the policy takes that for done."""
+    """Attempts that reached the customer, or a machine where the policy accepts that as completed."""
     failed: int = 0
-    """Attempts that did not."""
+    """Attempts that did not reach the customer."""
     given_up: int = 0
-    """Callbacks that expired: after the last attempt, or because their time was over."""
+    """Expired callbacks: after the last attempt, or at the end of their time to live."""
 
 
 def reach_rate(callbacks: CallbackCounts) -> float | None:
-    """Of the attempts with an outcome, those that reached the customer."""
+    """Return the share of attempts with an outcome that reached the customer; none without any."""
     return ratio(callbacks.connected, callbacks.connected + callbacks.failed)

@@ -1,6 +1,7 @@
-"""What the meters show: plain figures at one moment. A share or mean is none where nothing has been counted yet.
+"""Views of the statistics at one point in time.
 
-Every figure's definition is in the module that counts it. Durations are milliseconds, rounded to whole ones.
+A share or mean is none while its denominator is zero. Durations are whole milliseconds. The modules of the counters define each
+value.
 """
 
 from copy import copy
@@ -31,7 +32,7 @@ class _Figures(Struct, frozen=True, kw_only=True):
 
 
 class ContactFigures(_Figures, frozen=True, kw_only=True):
-    """Service of a set of contacts: of a queue, a channel, an interval or the whole."""
+    """Statistics of a set of contacts: of a queue, a channel, an interval or the workspace."""
 
     flow: Flow
     service: ServiceLevelCounts
@@ -52,7 +53,7 @@ class ContactFigures(_Figures, frozen=True, kw_only=True):
 
 
 class WaitFigures(_Figures, frozen=True, kw_only=True):
-    """The distribution of waits until the answer, from fixed buckets."""
+    """Quantiles of the waits of answered contacts, from fixed buckets."""
 
     p50_ms: int | None
     p90_ms: int | None
@@ -61,33 +62,33 @@ class WaitFigures(_Figures, frozen=True, kw_only=True):
 
 
 class QueueFigures(_Figures, frozen=True, kw_only=True):
-    """A queue, now and since its meters began."""
+    """Statistics of a queue, now and since its counters began."""
 
     queue_id: str
     waiting: int
     offered: int
     assigned: int
     callbacks: int
-    """For later, or being called."""
+    """Callbacks for later or with a running attempt."""
     target: float
     threshold_ms: int
     short_abandon_ms: int
     contacts: ContactFigures
     waits: WaitFigures
     mean_waiting: float | None
-    """The mean number of contacts waiting (queued or offered) over time."""
+    """Time-weighted mean of the contacts waiting (queued or offered)."""
     channels: dict[str, ContactFigures]
 
 
 class AgentFigures(_Figures, frozen=True, kw_only=True):
-    """An agent since his record was made."""
+    """Statistics of an agent since the record was created."""
 
     agent_id: str
     activity: str
-    """``offline``, ``not_ready``, ``idle`` or ``busy``."""
+    """Activity: ``offline``, ``not_ready``, ``idle`` or ``busy``."""
     activity_since_ms: int
     assignments: int
-    """Those that keep him at work: without the parked ones."""
+    """Open assignments without the parked ones."""
     parked: int
     time: WorkTime
     occupancy: float | None
@@ -100,7 +101,7 @@ class AgentFigures(_Figures, frozen=True, kw_only=True):
 
 
 class WorkspaceFigures(_Figures, frozen=True, kw_only=True):
-    """The whole of a workspace."""
+    """Statistics of a workspace."""
 
     as_of_seq: int
     at_ms: int
@@ -115,16 +116,16 @@ class WorkspaceFigures(_Figures, frozen=True, kw_only=True):
 
 
 class IntervalFigures(_Figures, frozen=True, kw_only=True):
-    """A quarter of an hour, of one queue or of the whole. The last one is still running."""
+    """Statistics of a quarter of an hour, of one queue or of the workspace. The last interval is still running."""
 
     start_ms: int
     contacts: ContactFigures
     occupancy: float | None = None
-    """Of all agents; only for the whole."""
+    """Occupancy of all agents; only for the workspace."""
 
 
 def contact_figures(tally: Tally) -> ContactFigures:
-    """The figures of a tally."""
+    """Return the statistics of a set of counters."""
     return ContactFigures(
         flow=copy(tally.flow),
         service=copy(tally.service),
@@ -145,7 +146,7 @@ def contact_figures(tally: Tally) -> ContactFigures:
 
 
 def wait_figures(waits: Waits) -> WaitFigures:
-    """The figures of a distribution."""
+    """Return the quantiles of a histogram."""
     return WaitFigures(
         p50_ms=waits.quantile_ms(0.5),
         p90_ms=waits.quantile_ms(0.9),
@@ -155,7 +156,7 @@ def wait_figures(waits: Waits) -> WaitFigures:
 
 
 def agent_figures(agent_id: str, agent: AgentMeter, now_ms: int) -> AgentFigures:
-    """The figures of an agent, what he does now included."""
+    """Return the statistics of an agent, with the present activity counted up to now."""
     doing = agent.doing
     time = copy(agent.time)
     time.add(doing, max(0, now_ms - agent.since_ms))
@@ -177,7 +178,7 @@ def agent_figures(agent_id: str, agent: AgentMeter, now_ms: int) -> AgentFigures
 
 
 def queue_figures(queue_id: str, queue: QueueMeter, now_ms: int) -> QueueFigures:
-    """The figures of a queue, all its channels together and each."""
+    """Return the statistics of a queue, in total and by channel."""
     queued, offered, assigned, callbacks = queue.heads
     running_ms = max(0, now_ms - queue.since_ms)
     area_ms = queue.waiting_area_ms + (queued + offered) * running_ms

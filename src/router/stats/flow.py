@@ -1,17 +1,17 @@
-"""The flow of contacts through a queue: whoever comes in goes out, once.
+"""Conservation of contacts in a queue: each entry ends exactly once.
 
     entered = waiting + offered + callbacks + answered + called_back + abandoned + cancelled + expired
               + overflowed_out + moved_out
 
-``entered`` counts waits: a contact that is submitted here, overflows to here, is moved here, or comes back to waiting after an
-agent had it. Over the whole workspace: submitted = queued + offered + assigned + ended + abandoned + cancelled + expired.
+``entered`` counts waits: a contact is submitted to the queue, overflows to it, is moved to it, or waits again after an agent
+had it. Over the whole workspace: submitted = queued + offered + assigned + callbacks + ended + abandoned + cancelled + expired.
 """
 
 from msgspec import Struct
 
 
 class Flow(Struct, gc=False):
-    """Ways into and out of waiting, besides the answer and the abandon (``service_level.py``)."""
+    """Starts and ends of waits, except answers and abandons, which the service level counts."""
 
     submitted: int = 0
     entered: int = 0
@@ -21,10 +21,10 @@ class Flow(Struct, gc=False):
     overflowed_out: int = 0
     moved_in: int = 0
     moved_out: int = 0
-    """While waiting, by a supervisor or because the queue was removed."""
+    """Contacts moved while waiting, by a supervisor or because the queue was removed."""
     transferred_in: int = 0
-    """By an agent, out of an assignment."""
+    """Contacts transferred to the queue by an agent, out of an assignment."""
     requeued: int = 0
-    """Out of an assignment by a supervisor, after a lost desktop, or because a callback's customer was not reached."""
+    """Contacts that wait again after an assignment: by a supervisor, a lost desktop or a failed callback attempt."""
     called_back: int = 0
-    """A callback's wait that ended: an agent has taken it, or the customer is on the line."""
+    """Waits of callbacks that ended: an agent accepted, or the customer is on the line."""

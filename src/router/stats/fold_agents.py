@@ -1,4 +1,4 @@
-"""Offer, assignment, agent and policy events into the book: who did what for how long."""
+"""Handlers of offer, assignment, agent and policy events: offers by outcome, handle time, and agent activity."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -100,7 +100,7 @@ def _unparked(book: Book, e: AssignmentUnparked, at_ms: int) -> None:
 
 
 def _count_parked(book: Book, agent_id: str, change: int, at_ms: int) -> None:
-    """What is parked keeps nobody at work."""
+    """Count a parked assignment, which does not keep the agent busy."""
     agent = book.agent(agent_id)
     agent.parked += change
     book.change_agent(agent, at_ms, state=agent.state, work=-change)
@@ -143,7 +143,7 @@ def _agent_removed(book: Book, e: AgentRemoved, at_ms: int) -> None:
 
 
 def _policy_published(book: Book, e: PolicyPublished, at_ms: int) -> None:
-    """Targets hold from here on: what was counted before stays counted by the old ones."""
+    """Apply new service-level targets to later events, and remove the queues that are gone."""
     for queue_id, policy in e.policy.queues.items():
         queue = book.queue(queue_id)
         queue.threshold_ms = policy.service_level.threshold_s * 1000
@@ -152,7 +152,7 @@ def _policy_published(book: Book, e: PolicyPublished, at_ms: int) -> None:
     book.pages.rules = {rule.name: RuleMeter() for rule in e.policy.entry}
     gone = [queue_id for queue_id in book.queues if queue_id not in e.policy.queues]
     for queue_id in gone:
-        # A removed queue whose contacts are still talking stays until the next policy.
+        # A removed queue with contacts in conversation stays until the next policy.
         if not any(book.queues[queue_id].heads):
             book.close_queue(queue_id)
 

@@ -1,4 +1,4 @@
-"""Callback events into the book: who asked for one, who was called, and where the contact is meanwhile."""
+"""Handlers of callback events: requests, attempts by outcome, and the state of the contact meanwhile."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -43,7 +43,7 @@ def _connected(book: Book, e: CallbackConnected, at_ms: int) -> None:
         place.callbacks.connected += 1
     if contact.state == ASSIGNED:
         return
-    # He is on the line from now on: what he waits now is a wait of its own.
+    # The customer is on the line now: a new wait begins.
     for place in places:
         place.flow.called_back += 1
     book.queue(contact.queue_id).move(contact.state, None, at_ms)

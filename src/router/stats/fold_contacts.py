@@ -1,4 +1,4 @@
-"""Contact events into the book: who waits where, since when, and how the wait ended."""
+"""Handlers of contact events: where contacts wait, since when, and how each wait ends."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -51,7 +51,7 @@ def _requeued(book: Book, e: ContactRequeued, at_ms: int) -> None:
 
 
 def _waits_anew(book: Book, contact: LiveContact, e: ContactRequeued, at_ms: int) -> None:
-    """An agent has lost it: a wait of its own begins."""
+    """Start a new wait of a contact that was assigned."""
     is_transfer = e.reason == "transferred"
     if is_transfer:
         for place in book.places(contact.queue_id, contact.channel):
@@ -97,7 +97,7 @@ def _assigned(book: Book, e: ContactAssigned, at_ms: int) -> None:
 
 
 def answer(book: Book, contact: LiveContact, at_ms: int) -> None:
-    """The wait is over: an agent has it."""
+    """End the wait of a contact that an agent accepted."""
     queue = book.queue(contact.queue_id)
     wait_ms = at_ms - contact.waiting_since_ms
     queue.move(contact.state, ASSIGNED, at_ms)
@@ -122,7 +122,7 @@ def begin_work(
     at_ms: int,
     beside: bool = False,
 ) -> None:
-    """An assignment begins with talking."""
+    """Start an assignment, in the talking phase."""
     work = LiveWork(agent_id, contact.queue_id, contact.channel, at_ms, beside=beside)
     book.work[assignment_id] = work
     agent = book.agent(agent_id)
@@ -135,7 +135,7 @@ def _participant_added(book: Book, e: ParticipantAdded, at_ms: int) -> None:
 
 
 def _handed_over(book: Book, e: ContactHandedOver, at_ms: int) -> None:
-    """From here on his work is the owner's; passed on by the owner himself, it is a transfer."""
+    """Make a participant's assignment the owner's; counts as a transfer if the previous owner passed the contact on."""
     book.work[e.assignment_id].beside = False
     if e.reason not in _TRANSFERS:
         return

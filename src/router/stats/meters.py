@@ -1,7 +1,7 @@
-"""The door of the meters: one ``Meters`` a workspace, fed every event once and in order.
+"""Statistics of a workspace: every event is applied once and in order, and views can be read at any time.
 
-The same code counts live, in a replay and in the simulator, so their figures can be compared. Asking changes nothing. Nothing is
-kept of a contact, offer or assignment after its last event; the past is kept in a day of intervals (``series.py``).
+A live router, a replay and the simulator use the same code, so that their statistics can be compared. Reading changes nothing.
+Contacts, offers and assignments are forgotten after their last event; the history is a day of intervals.
 """
 
 from collections.abc import Callable
@@ -38,14 +38,14 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class Meters:
-    """All figures of one workspace."""
+    """Statistics of one workspace."""
 
     def __init__(self) -> None:
         self._book = Book(Pages())
 
-    # --- what happens ------------------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------------------
     def fold(self, event: Event, seq: int, at_ms: int) -> None:
-        """Count one event. Every event once, in order; ``at_ms`` never goes back."""
+        """Count an event. Each event is applied once and in order, and ``at_ms`` never decreases."""
         book = self._book
         pages = book.pages
         assert seq > pages.seq and at_ms >= pages.at_ms, "events come once and in order"
@@ -58,53 +58,53 @@ class Meters:
             handler(book, event, at_ms)
 
     def snapshot(self) -> bytes:
-        """The meters as bytes; the same events give the same bytes."""
+        """Return the statistics as bytes; the same events give the same bytes."""
         return _ENCODER.encode(self._pages())
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "Meters":
-        """Meters that go on where those were. Raises ValueError for bytes that are no such snapshot."""
+        """Restore statistics from a snapshot. Raises ``ValueError`` for bytes that are not a snapshot of this format."""
         try:
             pages = msgspec.msgpack.decode(snapshot, type=Pages)
         except msgspec.DecodeError:
-            raise ValueError("not a snapshot of the meters") from None
+            raise ValueError("not a snapshot of statistics") from None
         if pages.format != FORMAT:
-            raise ValueError(f"a snapshot of the meters in format {pages.format}, not {FORMAT}")
+            raise ValueError(f"snapshot of statistics has format {pages.format}, expected {FORMAT}")
         meters = cls()
         meters._book = Book(pages)
         return meters
 
-    # --- what can be asked ---------------------------------------------------------------------------------------------
+    # --- queries -------------------------------------------------------------------------------------------------------
     @property
     def seq(self) -> int:
-        """The last event that is counted."""
+        """The sequence number of the last applied event."""
         return self._book.pages.seq
 
     @property
     def at_ms(self) -> int:
-        """When that was."""
+        """The time of the last applied event."""
         return self._book.pages.at_ms
 
     def queue_ids(self) -> list[str]:
-        """The queues that have figures."""
+        """Return the ids of the queues that have statistics."""
         return list(self._book.queues)
 
     def agent_ids(self) -> list[str]:
-        """The agents that have figures."""
+        """Return the ids of the agents that have statistics."""
         return list(self._book.agents)
 
     def queue_figures(self, queue_id: str, now_ms: int) -> QueueFigures | None:
-        """One queue; none: no such queue."""
+        """Return the statistics of a queue; none for an unknown queue."""
         queue = self._pages().queues.get(queue_id)
         return None if queue is None else queue_figures(queue_id, queue, now_ms)
 
     def agent_figures(self, agent_id: str, now_ms: int) -> AgentFigures | None:
-        """One agent; none: no such agent."""
+        """Return the statistics of an agent; none for an unknown agent."""
         agent = self._book.agents.get(agent_id)
         return None if agent is None else agent_figures(agent_id, agent, now_ms)
 
     def workspace_figures(self, now_ms: int) -> WorkspaceFigures:
-        """The whole. Costs by the number of channels and queues, not of contacts or agents."""
+        """Return the statistics of the workspace; O(channels + queues), independent of contacts and agents."""
         pages = self._pages()
         workforce = self._workforce(now_ms)
         return WorkspaceFigures(
@@ -121,7 +121,7 @@ class Meters:
         )
 
     def waits(self, queue_id: str) -> Waits | None:
-        """How long the answered of one queue waited, by bucket; none: no such queue. A copy."""
+        """Return a copy of the histogram of waits of a queue; none for an unknown queue."""
         queue = self._book.queues.get(queue_id)
         if queue is None:
             return None
@@ -130,11 +130,11 @@ class Meters:
         return waits
 
     def rules(self) -> dict[str, RuleMeter]:
-        """The entry rules of the policy in force and what each has done under it. Copies."""
+        """Return copies of the counters of the entry rules of the policy in force, by rule name."""
         return {name: copy(meter) for name, meter in self._book.pages.rules.items()}
 
     def counts(self) -> Counts:
-        """Conservation: every contact is in exactly one place. ``submitted`` is the sum of the others."""
+        """Return the number of contacts by state; ``submitted`` is the sum of the others."""
         pages = self._pages()
         tallies = pages.channels.values()
         heads = [queue.heads for queue in pages.queues.values()]
@@ -151,7 +151,7 @@ class Meters:
         )
 
     def series(self, queue_id: str | None = None) -> list[IntervalFigures]:
-        """The last day by quarters of an hour, of one queue or of the whole; the running quarter is the last."""
+        """Return the last day by quarters of an hour, of one queue or of the workspace; the last one is running."""
         pages = self._pages()
         found = []
         for interval in pages.series.intervals:
@@ -167,12 +167,12 @@ class Meters:
         return found
 
     def _pages(self) -> Pages:
-        """With all that has been counted."""
+        """Return the snapshot content with all pending counters added."""
         self._book.settle()
         return self._book.pages
 
     def _workforce(self, now_ms: int) -> Workforce:
-        """All agents, with what they do now counted up to now."""
+        """Return a copy of the time of all agents, with present activities counted up to now."""
         workforce = copy(self._book.pages.workforce)
         workforce.time = copy(workforce.time)
         workforce.advance(max(now_ms, workforce.since_ms))

@@ -1,14 +1,14 @@
-"""Occupancy: what part of an agent's available time he works.
+"""Occupancy: the share of an agent's available time spent on assignments.
 
-An agent is at each moment one of: **busy** (at least one assignment: talking, on hold or in wrap-up, whatever his state), **idle**
-(READY with no assignment; an offer that rings is still idle), **not ready** (NOT_READY with no assignment), or offline. A parked
-assignment is none for this: he waits for the customer and can do other things.
+An agent's activity is always one of: **busy** (at least one assignment in talk, hold or wrap-up, in any agent state), **idle**
+(READY with no assignment; a ringing offer is still idle), **not ready** (NOT_READY with no assignment), or offline. Parked
+assignments do not count: the agent waits for the customer and can do other work.
 
     occupancy   = busy / (busy + idle)                 handling / (handling + available)
     utilisation = busy / (busy + idle + not ready)     handling / signed in
 
-Time with three chats at once is counted once: a person cannot be more than fully occupied. ``concurrency`` = handle time / busy
-says how many at once. Sources: ICMI's glossary (occupancy, utilisation); Gans, Koole and Mandelbaum (2003).
+Time with three chats at once counts once, so that occupancy never exceeds 1. ``concurrency`` = handle time / busy is the mean
+number of simultaneous contacts. Sources: ICMI glossary (occupancy, utilisation); Gans, Koole and Mandelbaum (2003).
 """
 
 from enum import IntEnum
@@ -20,7 +20,7 @@ from router.stats.ratio import ratio
 
 
 class Activity(IntEnum):
-    """What an agent does, for the meters."""
+    """Activity of an agent."""
 
     OFFLINE = 0
     NOT_READY = 1
@@ -28,13 +28,13 @@ class Activity(IntEnum):
     BUSY = 3
 
 
-# Looking a member up on its enum costs more than the comparison; these stand on the hot path.
+# An attribute lookup on an enum costs more than the comparison; these constants are used on the hot path.
 _NOT_READY, _IDLE, _BUSY = Activity.NOT_READY, Activity.IDLE, Activity.BUSY
 _IS_READY, _IS_NOT_READY = AgentState.READY, AgentState.NOT_READY
 
 
 def activity(state: AgentState, assignments: int) -> Activity:
-    """Work in hand outweighs what he says of himself."""
+    """Return the activity for a state and a number of assignments; open assignments mean busy in any state."""
     if assignments:
         return _BUSY
     if state is _IS_READY:
@@ -43,14 +43,14 @@ def activity(state: AgentState, assignments: int) -> Activity:
 
 
 class WorkTime(Struct, gc=False):
-    """Milliseconds by activity; offline time is nobody's."""
+    """Milliseconds by activity, without offline time."""
 
     not_ready_ms: int = 0
     idle_ms: int = 0
     busy_ms: int = 0
 
     def add(self, doing: Activity, duration_ms: int) -> None:
-        """More of one activity."""
+        """Add time of an activity; offline time is ignored."""
         if doing is _BUSY:
             self.busy_ms += duration_ms
         elif doing is _IDLE:
@@ -60,15 +60,15 @@ class WorkTime(Struct, gc=False):
 
 
 class Workforce(Struct, array_like=True):
-    """All agents together: how many do what, and the sum of their times up to ``since_ms``. No loop over agents is needed."""
+    """Number of agents by activity, and the sum of their time up to ``since_ms``, kept without a loop over agents."""
 
     heads: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
-    """How many agents are at each Activity."""
+    """Number of agents by activity, indexed by its value."""
     time: WorkTime = field(default_factory=WorkTime)
     since_ms: int = 0
 
     def advance(self, at_ms: int) -> None:
-        """Nobody has changed what he does until then."""
+        """Add the time since the last call; no activity has changed meanwhile."""
         duration_ms = at_ms - self.since_ms
         if duration_ms:
             _, not_ready, idle, busy = self.heads
@@ -79,15 +79,18 @@ class Workforce(Struct, array_like=True):
 
 
 def occupancy(time: WorkTime) -> float | None:
-    """Busy of busy and idle."""
+    """Return busy / (busy + idle); none without such time."""
     return ratio(time.busy_ms, time.busy_ms + time.idle_ms)
 
 
 def utilisation(time: WorkTime) -> float | None:
-    """Busy of all the time signed in."""
+    """Return busy / (busy + idle + not ready); none without such time."""
     return ratio(time.busy_ms, time.busy_ms + time.idle_ms + time.not_ready_ms)
 
 
 def concurrency(handle_ms: int, time: WorkTime) -> float | None:
-    """How many contacts at once, on average, while busy. Work that still runs is in neither or in the second only."""
+    """Return the mean number of simultaneous contacts while busy.
+
+    Handle time is counted at completion, so that open assignments are at most in the busy time.
+    """
     return ratio(handle_ms, time.busy_ms)

@@ -1,7 +1,7 @@
-"""Offers by their end.
+"""Counters of offers by outcome.
 
-**RONA rate** (redirection on no answer) = expired / (accepted + declined + expired). Rescinded offers are not in it: the agent
-did not have the whole time to answer. **Acceptance rate** = accepted / the same.
+**RONA rate** (redirection on no answer) = expired / (accepted + declined + expired). Rescinded offers are excluded, because the
+agent did not have the full time to answer. **Acceptance rate** = accepted / (accepted + declined + expired).
 """
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from router.stats.ratio import ratio
 
 
 class OfferCounts(Struct, gc=False):
-    """Made, and how they ended; what is missing is still pending."""
+    """Offers made, and ended by outcome; the remainder is pending."""
 
     made: int = 0
     accepted: int = 0
@@ -20,10 +20,10 @@ class OfferCounts(Struct, gc=False):
 
 
 def rona_rate(offers: OfferCounts) -> float | None:
-    """Of the offers that an agent could answer, those that nobody answered."""
+    """Return the share of answerable offers that expired; none without any."""
     return ratio(offers.expired, offers.accepted + offers.declined + offers.expired)
 
 
 def acceptance_rate(offers: OfferCounts) -> float | None:
-    """Of the offers that an agent could answer, those that he took."""
+    """Return the share of answerable offers that were accepted; none without any."""
     return ratio(offers.accepted, offers.accepted + offers.declined + offers.expired)

@@ -1,6 +1,6 @@
-"""A share that is nothing, and not zero, where nothing has been counted."""
+"""Ratio that is none for a zero denominator."""
 
 
 def ratio(part: int, whole: int) -> float | None:
-    """``part / whole``; none when the whole is nothing."""
+    """Return ``part / whole``; none if ``whole`` is 0."""
     return part / whole if whole else None

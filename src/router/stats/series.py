@@ -1,7 +1,7 @@
-"""Figures by quarter of an hour: a bounded past.
+"""Statistics by quarter of an hour, for the last day.
 
-An interval is ``[start, start + 15 min)`` of epoch time. What is counted goes into the interval in which it happened: a contact
-that was submitted at 8:59 and answered at 9:01 is submitted in one and answered in the next. Working time is cut at the boundary.
+An interval is ``[start, start + 15 min)`` of epoch time. Each event counts in the interval in which it happens: a contact that was
+submitted at 8:59 and answered at 9:01 is submitted in one interval and answered in the next. Activity time is split at boundaries.
 """
 
 from typing import Final
@@ -12,36 +12,36 @@ from router.stats.occupancy import Workforce, WorkTime
 from router.stats.tally import Tally
 
 INTERVAL_MS: Final = 15 * 60 * 1000
-# A day and the running interval.
+# One day plus the running interval.
 INTERVALS_MAX: Final = 97
-# Queue and channel pairs over all intervals: some 50 MB at worst. Beyond it the oldest intervals go first.
+# Limit of queue and channel pairs over all intervals, about 50 MB at most. Above it, the oldest intervals are dropped.
 CELLS_MAX: Final = 100_000
 
 
 class Interval(Struct, array_like=True):
-    """What was counted in one interval, by queue and channel."""
+    """Counters of one interval by queue and channel."""
 
     start_ms: int
     cells: dict[str, dict[str, Tally]] = field(default_factory=dict)
     time: WorkTime = field(default_factory=WorkTime)
-    """Of all agents together."""
+    """Activity time of all agents."""
     cell_count: int = 0
 
 
 class Series(Struct, array_like=True):
-    """The last day, the running interval last."""
+    """Intervals of the last day; the last one is running."""
 
     intervals: list[Interval] = field(default_factory=list)
     cell_count: int = 0
     counted: WorkTime = field(default_factory=WorkTime)
-    """The workforce's time that is in closed intervals (or in none any more)."""
+    """Activity time of all agents up to the start of the running interval."""
 
     def end_ms(self) -> int:
-        """When the running interval ends; 0 before the first."""
+        """Return the end of the running interval; 0 before the first event."""
         return self.intervals[-1].start_ms + INTERVAL_MS if self.intervals else 0
 
     def advance(self, at_ms: int, workforce: Workforce) -> None:
-        """Close what is over and open the interval that holds ``at_ms``."""
+        """Close the intervals that are over and open the one that contains ``at_ms``."""
         start_ms = at_ms - at_ms % INTERVAL_MS
         if not self.intervals:
             self.intervals.append(Interval(start_ms=start_ms))
@@ -53,7 +53,7 @@ class Series(Struct, array_like=True):
             self.counted = WorkTime(
                 workforce.time.not_ready_ms, workforce.time.idle_ms, workforce.time.busy_ms
             )
-            # After a long silence the empty intervals before the last day are not made at all.
+            # After a long time without events, empty intervals older than a day are skipped.
             first_ms = max(end_ms, start_ms - (INTERVALS_MAX - 1) * INTERVAL_MS)
             if first_ms > end_ms:
                 workforce.advance(first_ms)
@@ -64,7 +64,7 @@ class Series(Struct, array_like=True):
             self.forget()
 
     def running(self, time: WorkTime) -> WorkTime:
-        """The workforce's time in the running interval, from its time in all."""
+        """Return the activity time within the running interval, given the total activity time."""
         return WorkTime(
             time.not_ready_ms - self.counted.not_ready_ms,
             time.idle_ms - self.counted.idle_ms,
@@ -72,7 +72,7 @@ class Series(Struct, array_like=True):
         )
 
     def cell(self, queue_id: str, channel: str) -> Tally:
-        """The running interval's counts of a queue and channel."""
+        """Return the counters of a queue and channel in the running interval."""
         interval = self.intervals[-1]
         cells = interval.cells.setdefault(queue_id, {})
         tally = cells.get(channel)
@@ -84,7 +84,7 @@ class Series(Struct, array_like=True):
         return tally
 
     def forget(self) -> None:
-        """Keep to the limits; the running interval always stays."""
+        """Drop the oldest intervals above the limits; the running interval always stays."""
         intervals = self.intervals
         while len(intervals) > 1 and (
             len(intervals) > INTERVALS_MAX or self.cell_count > CELLS_MAX

@@ -1,4 +1,4 @@
-"""All counts of one queue and channel together, which can be added up: to a queue, a channel, an interval, the whole."""
+"""Counters of one queue and channel, which add up to those of a queue, a channel, an interval or the workspace."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from router.stats.waiting import WaitSums
 
 
 class Tally(Struct, array_like=True):
-    """What has been counted of a queue and channel."""
+    """Counters of contacts, offers, handle time and callbacks."""
 
     flow: Flow = field(default_factory=Flow)
     service: ServiceLevelCounts = field(default_factory=ServiceLevelCounts)
@@ -24,7 +24,7 @@ class Tally(Struct, array_like=True):
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """Their sum."""
+    """Return the sum of counters."""
     whole = Tally()
     for tally in tallies:
         for part in Tally.__struct_fields__:
@@ -33,7 +33,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def add_to_all(tally: Tally, others: Iterable[Tally]) -> None:
-    """Add one to each of the others."""
+    """Add counters to each of the others."""
     for other in others:
         for part in Tally.__struct_fields__:
             _add(getattr(other, part), getattr(tally, part))

@@ -1,15 +1,15 @@
 """Waits: average speed of answer, abandonment, quantiles.
 
-**Wait**: from the moment the contact began to wait to its answer, abandon or other end of waiting. It begins with the submit, and
-anew when an agent loses the contact (transfer to a queue, requeue by a supervisor, lost desktop). Declines, RONA and overflow do
-not begin it anew: for the customer it is one wait.
+**Wait**: the time from the start of waiting to the answer, abandon or other end. It starts with the submit, and again when an
+assigned contact returns to a queue (transfer, requeue by a supervisor, lost desktop). Declines, RONA and overflow do not
+restart it: for the customer it is one wait.
 
 **ASA** (average speed of answer) = sum of the waits of answered contacts / answered. **Abandonment rate** = abandoned / (answered +
-abandoned); without short abandons = (abandoned − short) / (answered + abandoned − short). Sources: ICMI's glossary; Gans, Koole
+abandoned); without short abandons = (abandoned − short) / (answered + abandoned − short). Sources: ICMI glossary; Gans, Koole
 and Mandelbaum, "Telephone Call Centers: Tutorial, Review, and Research Prospects", M&SOM 5(2), 2003.
 
-**Quantiles** come from fixed buckets, each a quarter wider than the one before (ten to a factor of ten), with linear
-interpolation inside: bounded memory, mergeable, and wrong by at most the bucket's width, 26 % of the value.
+**Quantiles** are interpolated in fixed buckets, each about a quarter wider than the previous one (ten per factor of ten). Memory
+is bounded, histograms can be merged, and the error is at most the width of a bucket, 26 % of the value.
 """
 
 from bisect import bisect_left
@@ -20,7 +20,7 @@ from msgspec import Struct, field
 from router.stats.ratio import ratio
 from router.stats.service_level import ServiceLevelCounts
 
-# 100 ms to 22 hours; one more bucket for what is longer. Whole milliseconds, so that no rounding differs anywhere.
+# 100 ms to 22 hours, plus one bucket for longer waits. Whole milliseconds, so that rounding is the same on every machine.
 BOUNDS_MS: Final[tuple[int, ...]] = tuple(
     step * 10**power
     for power in range(6)
@@ -33,7 +33,7 @@ def _empty() -> list[int]:
 
 
 class Waits(Struct, array_like=True):
-    """The waits of those who were answered."""
+    """Histogram of the waits of answered contacts."""
 
     count: int = 0
     sum_ms: int = 0
@@ -41,7 +41,7 @@ class Waits(Struct, array_like=True):
     buckets: list[int] = field(default_factory=_empty)
 
     def add(self, wait_ms: int) -> None:
-        """One more."""
+        """Add a wait."""
         self.count += 1
         self.sum_ms += wait_ms
         if wait_ms > self.longest_ms:
@@ -49,7 +49,7 @@ class Waits(Struct, array_like=True):
         self.buckets[bisect_left(BOUNDS_MS, wait_ms)] += 1
 
     def quantile_ms(self, share: float) -> int | None:
-        """The wait that ``share`` (0 to 1) of the answered did not exceed; none where there were none."""
+        """Return the wait that a share (0 to 1) of answered contacts did not exceed; none without any."""
         if self.count == 0:
             return None
         rank = share * self.count
@@ -65,28 +65,28 @@ class Waits(Struct, array_like=True):
 
 
 class WaitSums(Struct, gc=False):
-    """Sums of waits, for the means."""
+    """Sums of waits, for means."""
 
     answered_ms: int = 0
     abandoned_ms: int = 0
 
 
 def asa_ms(waits: WaitSums, counts: ServiceLevelCounts) -> float | None:
-    """Average speed of answer."""
+    """Return the average speed of answer; none if no contact was answered."""
     return ratio(waits.answered_ms, counts.answered)
 
 
 def mean_wait_ms(waits: WaitSums, counts: ServiceLevelCounts) -> float | None:
-    """The mean wait of all who were answered or left."""
+    """Return the mean wait of answered and abandoned contacts."""
     return ratio(waits.answered_ms + waits.abandoned_ms, counts.answered + counts.abandoned)
 
 
 def abandonment_rate(counts: ServiceLevelCounts) -> float | None:
-    """Abandoned of answered and abandoned, short abandons included."""
+    """Return abandoned / (answered + abandoned), including short abandons."""
     return ratio(counts.abandoned, counts.answered + counts.abandoned)
 
 
 def abandonment_rate_without_short(counts: ServiceLevelCounts) -> float | None:
-    """The same without those who left before anybody could have answered."""
+    """Return the abandonment rate without short abandons."""
     late = counts.abandoned - counts.abandoned_short
     return ratio(late, counts.answered + late)

@@ -1,7 +1,7 @@
-"""Centres that ship with the package: workload files of our own making, for the demo and for tests."""
+"""Example contact centres: workload files for the demo and for tests."""
 
 from pathlib import Path
 from typing import Final
 
 SMALL: Final = Path(__file__).with_name("small.yaml")
-"""16 agents, four queues, voice and chat, one day of about a thousand contacts."""
+"""Workload file of 16 agents, four queues, voice and chat, with about a thousand contacts in a day."""

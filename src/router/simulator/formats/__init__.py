@@ -1,7 +1,7 @@
-"""Recorded days: one reader a format, all of them giving the same plain plan.
+"""Recorded days: one reader per log format, all with the same result.
 
-``parse_log("vanad:PATH")`` reads one source; several are merged by ``merged``. What a log does not say (a policy) is derived:
-one queue for each kind of contact, one FIFO over all of them, longest idle agent, automatic accept.
+``parse_log("vanad:PATH")`` reads one source, ``parse_logs`` reads several and merges them. A log has no policy; the derived one has
+a queue for each type of contact, first in, first out over all queues, the longest idle agent first, and automatic accept.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ READERS: Final[dict[str, Callable[[Path], Log]]] = {
     "contacts": own.read_contacts,
     "agents": own.read_agents,
 }
-"""By the name that stands before the colon."""
+"""Readers by the format name before the colon."""
 
 
 def parse_log(source: str) -> Log:
-    """Read ``FORMAT:PATH``. Raises ``WorkloadInvalid``."""
+    """Read one log given as ``FORMAT:PATH``. Raises ``WorkloadInvalid``."""
     name, colon, path = source.partition(":")
     reader = READERS.get(name)
     if not colon or not path or reader is None:
         known = ", ".join(READERS)
-        raise WorkloadInvalid(f"a log is named FORMAT:PATH, and FORMAT is one of {known}")
+        raise WorkloadInvalid(f"a log must be given as FORMAT:PATH, where FORMAT is one of {known}")
     return reader(Path(path))
 
 
 def parse_logs(sources: Sequence[str]) -> Log:
-    """Read several and merge them: days after each other, contacts and agents of one day."""
+    """Read several logs, such as consecutive days, or the contacts and the agents of one day, and merge them."""
     return merged([parse_log(source) for source in sources])
 
 

@@ -1,12 +1,12 @@
-"""The call log of a bank in Israel (1999): one CSV file a month, one row a call.
+"""Reader of the call log of an Israeli bank (1999): one CSV file per month, one row per call.
 
 Columns: ``vru_line, call_id, customer_id, priority, type, date, vru_entry, vru_exit, vru_time, q_start, q_exit, q_time, outcome,
-ser_start, ser_exit, ser_time, server``; clock times H:MM:SS, ``0:00:00`` = none. Outcome ``AGENT`` was served, ``HANG`` left,
-``PHANTOM`` is a ghost of the recording and dropped. A caller of priority 2 starts with 90 seconds of waiting credit.
+ser_start, ser_exit, ser_time, server``; times are H:MM:SS, ``0:00:00`` = none. Outcome ``AGENT`` was served, ``HANG`` abandoned,
+``PHANTOM`` is a recording artefact and is dropped. A caller of priority 2 starts with 90 seconds of waiting credit.
 
-What is derived: a contact arrives when its voice-menu part ends (``q_start``, or ``vru_exit`` where it did not queue); callers who
-left in the menu never asked for an agent and are left out. Patience is the queue time of those who left it. The rest as in
-``vanad.py``. An agent has the types that he served in that file as skills.
+Derived values: a contact arrives when its voice-menu part ends (``q_start``, or ``vru_exit`` without queueing). Callers who left in
+the menu did not request an agent and are dropped. Patience is the queue time of callers who abandoned. Handle times of abandoned
+calls and shifts are derived as in ``vanad``. The skills of an agent are the call types that the agent served in the file.
 """
 
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ _DAY_MS = 86_400_000
 
 
 class BankCall:
-    """One row, read. Moments are epoch milliseconds; none: it did not come so far."""
+    """One row of the log. Times are epoch milliseconds; none: the call did not reach that stage."""
 
     __slots__ = (
         "at_ms",
@@ -40,7 +40,7 @@ class BankCall:
         try:
             date = datetime.fromisoformat(row.required("date")).replace(tzinfo=UTC)
         except ValueError:
-            raise row.error("date", "is no date") from None
+            raise row.error("date", "is not a date") from None
         date_ms = round(date.timestamp() * 1000)
         self.outcome = row.required("outcome")
         self.queue_id = row.required("type").lower()
@@ -54,13 +54,13 @@ class BankCall:
 
     @property
     def was_served(self) -> bool:
-        """An agent took it, and the log says when and who."""
+        """Whether an agent served the call, with times and agent in the log."""
         times = self.ser_start_ms is not None and self.ser_exit_ms is not None
         return self.outcome == "AGENT" and times and bool(self.server)
 
     @property
     def handle_ms(self) -> int:
-        """How long the agent had it; after midnight the clock begins anew."""
+        """The service time in milliseconds, which may pass midnight."""
         if self.ser_start_ms is None or self.ser_exit_ms is None:
             return 0
         return (self.ser_exit_ms - self.ser_start_ms) % _DAY_MS
@@ -73,18 +73,18 @@ def _clock_ms(row: Row, column: str, date_ms: int) -> int | None:
     try:
         hours, minutes, seconds = map(int, text.split(":"))
     except ValueError:
-        raise row.error(column, "is no clock time") from None
+        raise row.error(column, "is not a time H:MM:SS") from None
     return date_ms + 1000 * (3600 * hours + 60 * minutes + seconds)
 
 
 def calls(path: Path) -> list[BankCall]:
-    """All calls but the phantoms, as they stand in the file."""
+    """Return all calls except phantoms, in the order of the file."""
     found = [BankCall(row) for row in rows(path, _COLUMNS)]
     return [call for call in found if call.outcome != "PHANTOM"]
 
 
 def read(path: Path) -> Log:
-    """Read a month (or a part of it). Raises ``WorkloadInvalid``."""
+    """Read a month or a part of it. Raises ``WorkloadInvalid``."""
     wanted = [(call.at_ms, call) for call in calls(path) if call.at_ms is not None]
     asked = [(at, call) for at, call in wanted if call.was_served or call.q_start_ms is not None]
     asked.sort(key=lambda pair: pair[0])

@@ -1,4 +1,4 @@
-"""A recorded day before it meets a policy, and the work that all readers share."""
+"""Recorded log without a policy, and the functions shared by all readers."""
 
 import csv
 import gzip
@@ -13,32 +13,32 @@ from msgspec import Struct, structs
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
 from router.simulator.day import Day, PlannedAgent, PlannedContact, Shift, WorkloadInvalid
 
-# An agent without work for longer than this was not at his place.
+# An agent without work for longer than this is taken to be off duty.
 GAP_MS_MAX: Final = 600_000
 
 
 class Log(Struct, frozen=True, kw_only=True):
-    """What was read: contacts in order of arrival, agents by id, and the skill that each queue asks for."""
+    """Contents of a log: contacts in order of arrival, agents by id, and the skill that each queue requires."""
 
     name: str
     contacts: tuple[PlannedContact, ...]
     agents: tuple[PlannedAgent, ...]
     queue_skills: dict[str, str] = {}
-    """A queue that asks for a skill of every contact; others ask for nothing of their own."""
+    """Required skill by queue id; other queues require none."""
 
 
 class Row(Struct, frozen=True):
-    """One row of a CSV file, and where it stands."""
+    """Row of a CSV file with its file and line."""
 
     place: str
     cells: dict[str, str]
 
     def error(self, column: str, what: str) -> WorkloadInvalid:
-        """An error that names the place and no value."""
+        """Return an error that names the location but no value."""
         return WorkloadInvalid(f"{self.place}, {column}: {what}")
 
     def required(self, column: str) -> str:
-        """The cell, which must not be empty."""
+        """Return a cell that must not be empty. Raises ``WorkloadInvalid``."""
         text = self.cells.get(column) or ""
         if not text:
             raise self.error(column, "is missing")
@@ -46,7 +46,7 @@ class Row(Struct, frozen=True):
 
 
 def rows(path: Path, columns: Iterable[str]) -> Iterator[Row]:
-    """The rows of a CSV file (``.gz`` too) that must have these columns. Line numbers count from 1, the header's."""
+    """Yield the rows of a CSV file (or ``.gz``) that must have these columns. The header is line 1."""
     needed = set(columns)
     try:
         with _opened(path) as file:
@@ -67,21 +67,21 @@ def _opened(path: Path) -> TextIO:
 
 
 def moment_ms(row: Row, column: str) -> int | None:
-    """A local time such as ``2014-03-10 08:01:00``, taken as if it were UTC; none where the cell is empty."""
+    """Return a local time such as ``2014-03-10 08:01:00``, read as UTC, in milliseconds; none for an empty cell."""
     text = row.cells.get(column)
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise row.error(column, "is no date and time") from None
+        raise row.error(column, "is not a date and time") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
 
 
 def shifts_of(busy: Iterable[tuple[int, int]]) -> tuple[Shift, ...]:
-    """From an agent's busy times: on duty from the first to the last, but for gaps longer than ten minutes."""
+    """Derive shifts from busy times: on duty from the first to the last, except for gaps longer than ten minutes."""
     found: list[Shift] = []
     for start_ms, end_ms in sorted(busy):
         if found and start_ms - (found[-1].to_ms or 0) <= GAP_MS_MAX:
@@ -92,14 +92,14 @@ def shifts_of(busy: Iterable[tuple[int, int]]) -> tuple[Shift, ...]:
 
 
 def merged(logs: Sequence[Log]) -> Log:
-    """One log of several. The same agent in two of them has the skills and shifts of both; a contact id counts once."""
+    """Merge logs. An agent in several of them has all skills and shifts; a contact id may occur only once."""
     agents: dict[str, PlannedAgent] = {}
     for agent in (agent for log in logs for agent in log.agents):
         known = agents.get(agent.agent_id)
         agents[agent.agent_id] = agent if known is None else _both(known, agent)
     contacts = sorted((c for log in logs for c in log.contacts), key=lambda c: c.at_ms)
     if len({c.contact_id for c in contacts}) < len(contacts):
-        raise WorkloadInvalid("the logs have a contact id twice")
+        raise WorkloadInvalid("the logs contain a contact id more than once")
     return Log(
         name="+".join(dict.fromkeys(log.name for log in logs)),
         contacts=tuple(contacts),
@@ -116,7 +116,7 @@ def _both(one: PlannedAgent, two: PlannedAgent) -> PlannedAgent:
 
 
 def derived_policy(log: Log) -> Policy:
-    """The least policy that serves the log; see the package's docstring."""
+    """Return the minimal policy for a log, as described for the package."""
     queues = dict.fromkeys([*log.queue_skills, *(c.queue_id for c in log.contacts)])
     skills = dict.fromkeys(
         [
@@ -140,7 +140,7 @@ def derived_policy(log: Log) -> Policy:
 
 
 def day_of(log: Log, *, policy: Policy | None, behaviour_seed: int) -> Day:
-    """A day that the world can run. Raises ``WorkloadInvalid`` where nothing arrives or nobody is there."""
+    """Return the day of a log. Raises ``WorkloadInvalid`` if it has no contacts or no agents."""
     if not log.contacts:
         raise WorkloadInvalid("the logs have no contacts")
     if not log.agents:

@@ -1,7 +1,8 @@
-"""The house's own format: ``contacts:PATH`` and ``agents:PATH``, each CSV (``.csv``, ``.csv.gz``) or JSON lines (``.jsonl``).
+"""Reader of the native log format: ``contacts:PATH`` and ``agents:PATH``, as CSV or JSON lines.
 
-Both spellings have the same fields; ``docs/workloads.md`` lists them. Times of a day are either seconds from its beginning or ISO
-8601; one log uses one of the two. Unknown columns and keys are refused.
+Files end in ``.csv``, ``.csv.gz`` or ``.jsonl``. Both encodings have the same fields, listed in ``docs/workloads.md``. Times
+are either seconds from the beginning of the day or ISO 8601; a log uses only one of the two. Unknown columns and keys are
+rejected.
 """
 
 import re
@@ -26,10 +27,10 @@ _PART: Final = ";"
 
 
 class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A contact as it stands in the file."""
+    """Contact row."""
 
     arrival: float | str
-    """Seconds from the beginning, or ISO 8601."""
+    """Seconds from the beginning of the day, or ISO 8601."""
     queue: Name
     handle_s: NonNegative
     contact_id: Ident | None = None
@@ -42,7 +43,7 @@ class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An agent as he stands in the file."""
+    """Agent row."""
 
     agent_id: Ident
     group: Name = "agents"
@@ -53,7 +54,7 @@ class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attributes: Attributes = {}
     queue_ranks: dict[Name, Annotated[int, Meta(ge=1, le=9)]] = {}
     shifts: Annotated[tuple[str, ...], Meta(min_length=1)] = ("0-",)
-    """Each ``FROM-TO`` in seconds or ``FROM/TO`` in ISO 8601; an empty TO: as long as there is anything to do."""
+    """Shifts as ``FROM-TO`` in seconds or ``FROM/TO`` in ISO 8601; an empty TO: until the end of the run."""
 
 
 def read_contacts(path: Path) -> Log:
@@ -96,7 +97,7 @@ def read_agents(path: Path) -> Log:
             )
         )
     if len({agent.agent_id for agent in agents}) < len(agents):
-        raise WorkloadInvalid(f"{path}: an agent id stands twice")
+        raise WorkloadInvalid(f"{path}: an agent id occurs more than once")
     return Log(name=_stem(path), contacts=(), agents=tuple(agents))
 
 
@@ -107,9 +108,9 @@ def _stem(path: Path) -> str:
 def _moment_ms(place: str, field: str, moment: float | str) -> int:
     seconds = _seconds(moment)
     if seconds is None:
-        raise WorkloadInvalid(f"{place}, {field}: is no time")
+        raise WorkloadInvalid(f"{place}, {field}: must be seconds or an ISO 8601 time")
     if not 0 <= seconds < 2**40:
-        raise WorkloadInvalid(f"{place}, {field}: is out of range")
+        raise WorkloadInvalid(f"{place}, {field}: must be at least 0 and below 2**40 seconds")
     return to_ms(seconds)
 
 
@@ -130,15 +131,15 @@ def _seconds(moment: float | str) -> float | None:
 def _shift(place: str, text: str) -> Shift:
     start, mark, end = text.partition("/") if "/" in text else text.partition("-")
     if not mark:
-        raise WorkloadInvalid(f"{place}, shifts: a shift is FROM-TO or FROM/TO")
+        raise WorkloadInvalid(f"{place}, shifts: a shift must be FROM-TO or FROM/TO")
     from_ms = _moment_ms(place, "shifts", start)
     to_ms_ = _moment_ms(place, "shifts", end) if end else None
     if to_ms_ is not None and to_ms_ <= from_ms:
-        raise WorkloadInvalid(f"{place}, shifts: a shift ends before it begins")
+        raise WorkloadInvalid(f"{place}, shifts: a shift must end after it begins")
     return Shift(from_ms=from_ms, to_ms=to_ms_)
 
 
-# --- two spellings --------------------------------------------------------------------------------------------------
+# --- CSV and JSON ---------------------------------------------------------------------------------------------------
 
 
 def _read(
@@ -195,12 +196,12 @@ def _agent_cells(cells: dict[str, str]) -> dict[str, Any]:
 
 
 def _attributes(text: str) -> dict[str, bool | int | str]:
-    """``years:3;native:true`` as a mapping: truth values and whole numbers as such, everything else as text."""
+    """Parse ``years:3;native:true`` to a mapping; booleans and integers are converted, other values stay text."""
     found: dict[str, bool | int | str] = {}
     for part in text.split(_PART):
         name, colon, value = part.partition(":")
         if not colon:
-            raise ValueError("attributes are NAME:VALUE")
+            raise ValueError("attributes must be NAME:VALUE;NAME:VALUE")
         if value in ("true", "false"):
             found[name] = value == "true"
         elif value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
@@ -211,7 +212,7 @@ def _attributes(text: str) -> dict[str, bool | int | str]:
 
 
 def _levels(text: str, default: int | None) -> dict[str, int]:
-    """``english:3;billing`` as a mapping; without a level: the default, where there is one."""
+    """Parse ``english:3;billing`` to a mapping; a missing level is the default if there is one, else an error."""
     found: dict[str, int] = {}
     for part in text.split(_PART):
         name, colon, level = part.partition(":")
@@ -220,5 +221,5 @@ def _levels(text: str, default: int | None) -> dict[str, int]:
         elif not colon and default is not None:
             found[name] = default
         else:
-            raise ValueError("a list of levels is NAME:NUMBER;NAME:NUMBER")
+            raise ValueError("levels must be NAME:NUMBER;NAME:NUMBER")
     return found

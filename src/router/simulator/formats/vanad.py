@@ -1,12 +1,12 @@
-"""The VANAD Laboratories call logs (Rotterdam, 2014): one CSV file a day, one row a call.
+"""Reader of the VANAD Laboratories call logs (Rotterdam, 2014): one CSV file per day, one row per call.
 
-Columns: ``date_received, queue_name, agent_number, answered, consult, transfer, hangup``; local time in whole seconds, empty
-= none. ``queue_name`` is the skill that the caller asked for; whoever answered a call of it that day has that skill. An agent is
+Columns: ``date_received, queue_name, agent_number, answered, consult, transfer, hangup``; local time in whole seconds, empty =
+none. ``queue_name`` is the skill that the caller needs; every agent who answered such a call that day has the skill. An agent is
 released at the transfer or the hangup, whichever comes first. A call without ``answered`` was abandoned at ``hangup``.
 
-What is derived: patience is the time to the abandonment, and without end for the served; the handle time of an abandoned call,
-should it be answered here, is that of the last answered call before it in its queue (or the first after it). Agents are on duty
-from their first answer to their last release, but for gaps longer than ten minutes.
+Derived values: patience is the time to the abandonment; callers who were served never abandon. The handle time of an abandoned
+call, in case it is answered in the simulation, is that of the last answered call before it in its queue, or of the first after it.
+Agents are on duty from their first answer to their last release, except for gaps longer than ten minutes.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ _COLUMNS = ("date_received", "queue_name", "agent_number", "answered", "transfer
 
 
 class _Call:
-    """One row, read."""
+    """One row of the log."""
 
     __slots__ = ("agent_id", "answered_ms", "at_ms", "end_ms", "place", "queue_id")
 
@@ -36,16 +36,16 @@ class _Call:
         self.agent_id = row.required("agent_number") if self.answered_ms is not None else ""
         self.end_ms = hangup_ms if transfer_ms is None else min(transfer_ms, hangup_ms)
         if self.end_ms < (self.answered_ms or at_ms):
-            raise row.error("hangup", "is before the call's beginning")
+            raise row.error("hangup", "is before the beginning of the call")
 
 
 def read(path: Path) -> Log:
-    """Read a day. Raises ``WorkloadInvalid``."""
+    """Read the log of a day. Raises ``WorkloadInvalid``."""
     calls = [_Call(row) for row in rows(path, _COLUMNS)]
     calls.sort(key=lambda call: call.at_ms)
     handle_ms: dict[str, int] = {}
     for call in reversed(calls):
-        # Ends with the first answered call of each queue: what an abandoned one before it would have taken.
+        # Leaves the first answered call of each queue, used for abandoned calls before it.
         if call.answered_ms is not None:
             handle_ms[call.queue_id] = call.end_ms - call.answered_ms
     contacts = []
