@@ -1,4 +1,4 @@
-"""``python -m router`` is the ``router`` command."""
+"""Entry point of ``python -m router``, the same as the ``router`` command."""
 
 from router.cli import main
 

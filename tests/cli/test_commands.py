@@ -1,4 +1,4 @@
-"""The other commands, inside this process."""
+"""Commands run inside this process: options, settings, tokens, verify, simulate, loadtest."""
 
 import asyncio
 import sqlite3
@@ -32,7 +32,7 @@ agent_groups:
 
 @pytest.fixture
 def workload(tmp_path: Path) -> str:
-    """An hour of calls for two agents."""
+    """Write a workload of one hour of calls for two agents."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return str(path)
@@ -43,18 +43,18 @@ def run(*arguments: str) -> Result:
 
 
 def the_error(result: Result) -> str:
-    """The one line that a failing command leaves on standard error."""
+    """Return the only line that a failing command has written to standard error."""
     assert result.stdout == ""
     (line,) = result.stderr.strip().splitlines()
     assert "Traceback" not in line
     return line
 
 
-# --- the whole --------------------------------------------------------------------------------------------------------
+# --- command group --- -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "command", [(), ("serve",), ("policy", "check"), ("token",), ("verify",), ("simulate",)]
 )
-def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+def test_every_command_has_a_help_text(command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.stdout
@@ -64,12 +64,12 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert run("route").exit_code == 2
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").stdout.startswith("router, version ")
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
-def test_a_misspelt_setting_is_a_usage_error_that_names_the_place(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_a_usage_error_that_names_its_path(tmp_path: Path) -> None:
     config = tmp_path / "router.yaml"
     config.write_text("edge: {prot: 80}")
     result = run("token", "--role", "admin", "--sub", "eve", "--config", str(config))
@@ -77,12 +77,12 @@ def test_a_misspelt_setting_is_a_usage_error_that_names_the_place(tmp_path: Path
     assert "$.edge.prot" in the_error(result)
 
 
-def test_an_address_for_everybody_needs_tls_or_a_proxy(tmp_path: Path) -> None:
+def test_listening_on_all_addresses_requires_tls_or_a_proxy(tmp_path: Path) -> None:
     result = run("serve", "--host", "0.0.0.0", "--data", str(tmp_path))
     assert result.exit_code == 2
 
 
-def test_flags_win_over_the_file(tmp_path: Path) -> None:
+def test_options_override_the_file(tmp_path: Path) -> None:
     config = tmp_path / "router.yaml"
     config.write_text("edge: {port: 1234}\njournal: {path: elsewhere/j.db}")
     settings = settings_of(config, tmp_path, edge__port=4321, edge__host=None)
@@ -94,24 +94,24 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("2d", 172_800)]
 )
-def test_durations(text: str, seconds: int) -> None:
+def test_durations_are_parsed_with_their_unit(text: str, seconds: int) -> None:
     assert Duration().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "-5", "1.5h", "5w", "٣", "1e3", "9999999999"])
-def test_what_is_no_duration_is_a_usage_error(workload: str, text: str) -> None:
+def test_an_invalid_duration_is_a_usage_error(workload: str, text: str) -> None:
     assert run("simulate", "--workload", workload, "--wrap-up", text).exit_code == 2
 
 
 # --- token ------------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data directory with a secret, as after a first start."""
+    """Create a data directory with a secret, as after a first start."""
     assert make_secret(settings_of(None, tmp_path))
     return tmp_path
 
 
-def test_a_token_says_who_it_is_for(data: Path) -> None:
+def test_a_token_carries_role_subject_workspace_and_lifetime(data: Path) -> None:
     result = run("token", "--role", "agent", "--sub", "ada", "--ttl", "30m", "--data", str(data))
     assert result.exit_code == 0
     claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
@@ -119,14 +119,14 @@ def test_a_token_says_who_it_is_for(data: Path) -> None:
     assert claims["exp"] - claims["iat"] == 1800
 
 
-def test_a_token_as_json(data: Path) -> None:
+def test_a_token_is_printed_as_json(data: Path) -> None:
     result = run("token", "--role", "gateway", "--sub", "web", "--data", str(data), "--json")
     found = msgspec.json.decode(result.stdout)
     assert found["token"].count(".") == 2
     assert found["role"] == "gateway"
 
 
-def test_without_a_secret_there_is_no_token(tmp_path: Path) -> None:
+def test_without_a_secret_no_token_is_signed(tmp_path: Path) -> None:
     result = run("token", "--role", "admin", "--sub", "eve", "--data", str(tmp_path))
     assert result.exit_code == 1
     assert "first start" in the_error(result)
@@ -143,7 +143,7 @@ def test_without_a_secret_there_is_no_token(tmp_path: Path) -> None:
         ("--role", "admin"),
     ],
 )
-def test_a_token_that_cannot_be_is_a_usage_error(data: Path, arguments: tuple[str, ...]) -> None:
+def test_invalid_token_options_are_usage_errors(data: Path, arguments: tuple[str, ...]) -> None:
     result = run("token", *arguments, "--data", str(data))
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -169,13 +169,13 @@ async def write_journal(path: Path) -> None:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """A journal with one record."""
+    """Write a journal with one record."""
     path = tmp_path / "journal.db"
     asyncio.run(write_journal(path))
     return path
 
 
-def test_a_sound_journal_is_sound(journal: Path) -> None:
+def test_an_intact_journal_is_reported_as_sound(journal: Path) -> None:
     result = run("verify", str(journal))
     assert result.exit_code == 0
     assert "sound" in result.stdout
@@ -184,7 +184,7 @@ def test_a_sound_journal_is_sound(journal: Path) -> None:
     assert found["workspaces"][0]["events"] == 1
 
 
-def test_a_damaged_journal_is_not(journal: Path) -> None:
+def test_a_damaged_journal_is_reported_as_not_sound(journal: Path) -> None:
     with sqlite3.connect(journal) as connection:
         (name,) = connection.execute(
             "select name from sqlite_master where type = 'table' and name like 'record%'"
@@ -197,29 +197,29 @@ def test_a_damaged_journal_is_not(journal: Path) -> None:
     assert "NOT SOUND" in run("verify", str(journal)).stdout
 
 
-def test_there_must_be_a_file_to_verify(tmp_path: Path) -> None:
+def test_verifying_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     assert run("verify", str(tmp_path / "none.db")).exit_code == 2
 
 
 # --- simulate ---------------------------------------------------------------------------------------------------------
-def test_either_a_log_or_a_workload(workload: str) -> None:
+def test_simulate_requires_either_a_log_or_a_workload(workload: str) -> None:
     assert run("simulate").exit_code == 2
     assert run("simulate", "--workload", workload, "--log", "vanad:x").exit_code == 2
 
 
-def test_an_unknown_format_is_told_in_one_line() -> None:
+def test_an_unknown_log_format_is_reported_in_one_line() -> None:
     result = run("simulate", "--log", "tape:x.csv")
     assert result.exit_code == 1
     assert "vanad" in the_error(result)
 
 
-def test_a_missing_log_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_log_is_reported_in_one_line(tmp_path: Path) -> None:
     result = run("simulate", "--log", f"vanad:{tmp_path / 'none.csv'}")
     assert result.exit_code == 1
     the_error(result)
 
 
-def test_the_same_workload_gives_the_same_bytes(tmp_path: Path, workload: str) -> None:
+def test_the_same_workload_gives_the_same_bytes_of_json(tmp_path: Path, workload: str) -> None:
     arguments = ("simulate", "--workload", workload, "--seed", "5", "--wrap-up", "10s", "--json")
     first, second = run(*arguments, "-"), run(*arguments, "-")
     assert first.exit_code == 0, first.stderr
@@ -233,20 +233,22 @@ def test_the_same_workload_gives_the_same_bytes(tmp_path: Path, workload: str) -
     assert "answered" in shown.stdout
 
 
-def test_how_fast_it_ran_is_told_where_asked_for(workload: str) -> None:
+def test_the_speed_of_the_run_is_included_on_request(workload: str) -> None:
     shown = run("simulate", "--workload", workload, "--with-speed", "--no-audit", "--json", "-")
     assert msgspec.json.decode(shown.stdout)["speed"]["contacts_per_second"] > 0
 
 
-def test_a_report_that_cannot_be_written_is_told_in_one_line(workload: str, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_reported_without_traceback(
+    workload: str, tmp_path: Path
+) -> None:
     result = run("simulate", "--workload", workload, "--json", str(tmp_path / "no" / "report.json"))
     assert result.exit_code == 1
     assert "Traceback" not in result.stderr
 
 
-# --- replay -----------------------------------------------------------------------------------------------------------
+# --- loadtest ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("arguments", [(), ("--publish",), ("--speed", "0")])
-def test_a_replay_that_cannot_be_is_a_usage_error(
+def test_invalid_load_test_options_are_usage_errors(
     workload: str, arguments: tuple[str, ...]
 ) -> None:
     source = ("--workload", workload) if arguments else ()

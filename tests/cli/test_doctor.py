@@ -1,4 +1,4 @@
-"""``router doctor`` inside this process: what it refuses, and how it tells what it was told."""
+"""``router doctor`` run inside this process: refused options, and the output of a diagnosis."""
 
 import asyncio
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data directory with a secret, as after a first start."""
+    """Create a data directory with a secret, as after a first start."""
     assert make_secret(settings_of(None, tmp_path))
     return tmp_path
 
 
 class Canned(BaseHTTPRequestHandler):
-    """Answers everything with one answer."""
+    """HTTP handler that answers every request with the same response."""
 
     status = 200
     body = b""
@@ -49,12 +49,12 @@ class Canned(BaseHTTPRequestHandler):
         self.wfile.write(self.body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing on standard error."""
+        """Keep standard error empty."""
 
 
 @pytest.fixture
 def canned() -> Iterator[tuple[type[Canned], str]]:
-    """The handler whose answer a test sets, and where it answers."""
+    """Start a server; yield its handler class, whose response a test sets, and its URL."""
     handler = type("Answer", (Canned,), {"asked": []})
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -71,8 +71,8 @@ def a_diagnosis(*severities: Severity) -> Diagnosis:
             code=FindingCode.CONTACTS_NOBODY_QUALIFIED,
             severity=severity,
             subject="voice/support",
-            message="nobody can ever take them",
-            advice="hire [bold]somebody",
+            message="no agent is qualified",
+            advice="train [bold]agents",
             contacts=5,
             contact_ids=("c1", "c2", "c3", "c4", "c5"),
             oldest_wait_ms=7_999,
@@ -90,7 +90,7 @@ def a_diagnosis(*severities: Severity) -> Diagnosis:
     )
 
 
-def test_a_running_router_is_asked_with_a_token_of_a_supervisor(
+def test_a_running_router_is_queried_with_a_supervisor_token(
     canned: tuple[type[Canned], str], data: Path
 ) -> None:
     handler, url = canned
@@ -106,7 +106,7 @@ def test_a_running_router_is_asked_with_a_token_of_a_supervisor(
     assert authorization.startswith("Bearer ")
 
 
-def test_warnings_and_notes_are_no_failure(canned: tuple[type[Canned], str], data: Path) -> None:
+def test_warnings_and_notes_are_not_failures(canned: tuple[type[Canned], str], data: Path) -> None:
     handler, url = canned
     handler.body = msgspec.json.encode(a_diagnosis(Severity.WARNING))
     result = run("--url", url, "--data", str(data), "--json")
@@ -119,13 +119,13 @@ def test_warnings_and_notes_are_no_failure(canned: tuple[type[Canned], str], dat
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (200, b"<html>", "no router of this version"),
+        (200, b"<html>", "router of this version"),
         (404, b"<html>", "status 404"),
         (503, b'{"code": "busy", "title": "too much to do"}', "busy"),
         (302, b"", "status 302"),
     ],
 )
-def test_an_answer_that_is_no_diagnosis_is_told_in_one_line(
+def test_a_response_that_is_not_a_diagnosis_is_reported_in_one_line(
     canned: tuple[type[Canned], str], data: Path, status: int, body: bytes, words: str
 ) -> None:
     handler, url = canned
@@ -136,7 +136,7 @@ def test_an_answer_that_is_no_diagnosis_is_told_in_one_line(
     assert words in line
 
 
-def test_where_nobody_answers_is_told_in_one_line(
+def test_an_unreachable_router_is_reported_in_one_line(
     canned: tuple[type[Canned], str], data: Path
 ) -> None:
     result = run("--url", "http://127.0.0.1:1", "--data", str(data))
@@ -145,7 +145,9 @@ def test_where_nobody_answers_is_told_in_one_line(
     assert "no router answers" in line
 
 
-def test_without_a_secret_nobody_is_asked(canned: tuple[type[Canned], str], tmp_path: Path) -> None:
+def test_without_a_secret_no_request_is_sent(
+    canned: tuple[type[Canned], str], tmp_path: Path
+) -> None:
     handler, url = canned
     result = run("--url", url, "--data", str(tmp_path))
     assert result.exit_code == 1
@@ -164,14 +166,18 @@ def test_without_a_secret_nobody_is_asked(canned: tuple[type[Canned], str], tmp_
         ("--workspace", "nowhere"),
     ],
 )
-def test_what_cannot_be_asked_is_a_usage_error(data: Path, arguments: tuple[str, ...]) -> None:
+def test_invalid_combinations_of_options_are_usage_errors(
+    data: Path, arguments: tuple[str, ...]
+) -> None:
     file = data / "journal.db"
     file.touch()
     result = run(*(one.format(file=file) for one in arguments), "--data", str(data))
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_a_router_on_any_port_must_be_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_router_without_a_fixed_port_needs_a_url(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROUTER__EDGE__PORT", "0")
     result = run("--data", str(data))
     assert result.exit_code == 2
@@ -194,7 +200,7 @@ async def write_journal(path: Path) -> None:
     await journal.close()
 
 
-def test_a_journal_is_examined_without_a_router(tmp_path: Path) -> None:
+def test_a_journal_is_diagnosed_without_a_router(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     asyncio.run(write_journal(path))
     before = path.read_bytes()
@@ -206,7 +212,7 @@ def test_a_journal_is_examined_without_a_router(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_every_code_has_advice_and_a_row_on_the_page() -> None:
+def test_every_finding_code_has_advice_and_a_row_in_the_documentation() -> None:
     assert set(ADVICE) == set(FindingCode)
     page = PAGE.read_text()
     assert not [code for code in FindingCode if f"| `{code}` |" not in page]

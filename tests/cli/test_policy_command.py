@@ -1,4 +1,4 @@
-"""``router policy check``."""
+"""``router policy check`` and ``router policy try``."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def run(*arguments: str, text: str | None = None) -> Result:
     return CliRunner().invoke(cli, ["policy", "check", *arguments], input=text)
 
 
-def test_the_example_is_valid() -> None:
+def test_the_example_policy_is_valid() -> None:
     result = run(str(EXAMPLE))
     assert result.exit_code == 0
     assert "7 queues" in result.stdout
@@ -49,7 +49,7 @@ def test_with_json_standard_output_is_json_and_nothing_else() -> None:
     assert (good["valid"], good["problems"]) == (True, [])
 
 
-def test_against_shows_what_would_change(tmp_path: Path) -> None:
+def test_a_comparison_lists_the_changes(tmp_path: Path) -> None:
     changed = tmp_path / "changed.yaml"
     changed.write_text(EXAMPLE.read_text().replace("length_max: 200", "length_max: 300"))
     result = run(str(changed), "--against", str(EXAMPLE), "--json")
@@ -60,7 +60,7 @@ def test_against_shows_what_would_change(tmp_path: Path) -> None:
     assert "No changes." in run(str(EXAMPLE), "--against", str(EXAMPLE)).stdout
 
 
-def test_advice_is_no_failure() -> None:
+def test_advice_is_not_a_failure() -> None:
     result = run("-", text="channels: {voice: {}}\nqueues: {support: {}}\n")
     assert result.exit_code == 0
     assert "advice" in result.stdout
@@ -72,7 +72,7 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     assert result.stdout == ""
 
 
-def test_an_invalid_policy_to_compare_with_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_invalid_policy_to_compare_with_is_reported_in_one_line(tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_text("nonsense")
     result = run(str(EXAMPLE), "--against", str(other))
@@ -82,31 +82,31 @@ def test_an_invalid_policy_to_compare_with_is_told_in_one_line(tmp_path: Path) -
 
 RULES = """\
 channels: {voice: {}}
-queues: {support: {}, crowd: {}}
+queues: {support: {}, busy: {}}
 facts: {age: {type: int}}
 entry:
   - {name: old, when: contact.age > 60, queue: support}
-  - {name: crowded, when: queues.support.waiting > 3, queue: crowd}
+  - {name: crowded, when: queues.support.waiting > 3, queue: busy}
 """
 
 
-def tried(contact: str, *more: str) -> Result:
+def try_contact(contact: str, *more: str) -> Result:
     arguments = ["policy", "try", "-", "--contact", contact, *more]
     return CliRunner().invoke(cli, arguments, input=RULES)
 
 
-def test_a_trial_says_which_rule_decides_and_which_failed() -> None:
-    result = tried('{"channel": "voice", "queues": {"support": {"waiting": 5}}}')
+def test_a_trial_names_the_deciding_rule_and_the_failed_rules() -> None:
+    result = try_contact('{"channel": "voice", "queues": {"support": {"waiting": 5}}}')
     assert result.exit_code == 0
-    assert "Queue crowd, by the rule crowded." in result.stdout
+    assert "Queue busy, by the rule crowded." in result.stdout
     assert "failed" in result.stdout and "contact.age" in result.stdout
-    found = msgspec.json.decode(tried('{"channel": "voice"}', "--json").stdout)
+    found = msgspec.json.decode(try_contact('{"channel": "voice"}', "--json").stdout)
     assert (found["queue_id"], found["rule"], found["failed"]) == (None, None, ["old", "crowded"])
 
 
-def test_a_trial_of_nonsense_is_a_wrong_use() -> None:
+def test_an_invalid_sample_contact_is_a_usage_error_that_does_not_repeat_it() -> None:
     for contact in ("{", '{"channel": "smoke"}', '{"channel": "voice", "attributes": {"jane": 1}}'):
-        result = tried(contact)
+        result = try_contact(contact)
         assert result.exit_code == 2
         assert "--contact" in result.stderr and "jane" not in result.stderr
     assert CliRunner().invoke(cli, ["policy", "try", "-"], input=RULES).exit_code == 2

@@ -1,4 +1,4 @@
-"""The command as a process: quick help, an orderly life, exit codes that a shell sees."""
+"""The command as a process: imports of ``--help``, start and stop of the server, exit codes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ROUTER_")}
 
 
-def test_help_does_not_load_the_rooms() -> None:
+def test_help_does_not_import_server_or_engine() -> None:
     script = (
         "import sys\n"
         "from router.cli import cli\n"
@@ -30,7 +30,7 @@ def test_help_does_not_load_the_rooms() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_usage_error_is_exit_code_two_and_no_traceback() -> None:
+def test_a_usage_error_exits_with_two_and_without_traceback() -> None:
     done = subprocess.run(
         [*ROUTER, "token", "--role", "king"],
         capture_output=True,
@@ -43,7 +43,7 @@ def test_a_usage_error_is_exit_code_two_and_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_serve_starts_answers_and_stops_in_order(tmp_path: Path) -> None:
+def test_serve_starts_answers_and_stops_cleanly(tmp_path: Path) -> None:
     command = [*ROUTER, "serve", "--data", str(tmp_path), "--port", "0", "--admin-port", "0"]
     command += ["--policy", str(ROOT / "config" / "policy.yaml")]
     with subprocess.Popen(
@@ -76,10 +76,10 @@ def test_serve_starts_answers_and_stops_in_order(tmp_path: Path) -> None:
 
 
 def url_in(process: "subprocess.Popen[str]") -> str:
-    """The address in the line that says that the router has started."""
+    """Return the URL in the log line of the start."""
     assert process.stdout is not None
     for line in process.stdout:
         found = json.loads(line) if line.startswith("{") else {}
         if found.get("action") == "started":
             return str(found["url"])
-    raise AssertionError("the router ended before it had started")
+    raise AssertionError("the router exited before it had started")

@@ -28,7 +28,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, list(arguments))
 
 
-def test_two_policies_are_shown_side_by_side_with_a_picture_and_json(tmp_path: Path) -> None:
+def test_two_policies_are_compared_in_a_table_a_chart_and_json(tmp_path: Path) -> None:
     report, svg = tmp_path / "report.json", tmp_path / "day.svg"
     result = run(*DAY_AND_BOTH, "--json", str(report), "--picture", str(svg))
     assert result.exit_code == 0, result.stderr
@@ -41,7 +41,7 @@ def test_two_policies_are_shown_side_by_side_with_a_picture_and_json(tmp_path: P
     assert [one["name"] for one in found["policies"]] == ["longest_idle", "spare_the_few"]
 
 
-def test_json_and_picture_have_the_same_bytes_for_the_same_input(tmp_path: Path) -> None:
+def test_json_and_chart_have_the_same_bytes_for_the_same_input(tmp_path: Path) -> None:
     first, second = tmp_path / "first.svg", tmp_path / "second.svg"
     one = run(*DAY_AND_BOTH, "--json", "-", "--picture", str(first))
     two = run(*DAY_AND_BOTH, "--json", "-", "--picture", str(second))
@@ -50,7 +50,7 @@ def test_json_and_picture_have_the_same_bytes_for_the_same_input(tmp_path: Path)
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_one_policy_gives_the_report_that_it_always_gave() -> None:
+def test_one_policy_gives_the_report_of_a_single_run() -> None:
     result = run("simulate", "--workload", DAY, "--policy", ONE, "--json", "-")
     assert result.exit_code == 0
     found = msgspec.json.decode(result.stdout)
@@ -59,11 +59,11 @@ def test_one_policy_gives_the_report_that_it_always_gave() -> None:
 
 
 @pytest.mark.parametrize("policies", [(), ("--policy", ONE)])
-def test_a_picture_of_a_single_run_is_a_usage_error(policies: tuple[str, ...]) -> None:
+def test_a_chart_of_a_single_run_is_a_usage_error(policies: tuple[str, ...]) -> None:
     assert run("simulate", "--workload", DAY, *policies, "--picture", "x.svg").exit_code == 2
 
 
-def test_two_policies_of_one_name_are_told_in_one_line() -> None:
+def test_two_policies_with_the_same_name_are_reported_in_one_line() -> None:
     result = run("simulate", "--workload", DAY, "--policy", ONE, "--policy", ONE)
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -71,7 +71,7 @@ def test_two_policies_of_one_name_are_told_in_one_line() -> None:
     assert "longest_idle" in line
 
 
-def test_a_policy_that_does_not_fit_the_day_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_policy_that_does_not_fit_the_day_is_reported_in_one_line(tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(Path(ONE).read_text().replace("  german:", "  french:"))
     result = run("simulate", "--workload", DAY, "--policy", ONE, "--policy", str(other))
@@ -82,7 +82,7 @@ def test_a_policy_that_does_not_fit_the_day_is_told_in_one_line(tmp_path: Path) 
     assert "queue german" in line
 
 
-def test_a_picture_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_chart_that_cannot_be_written_is_reported_without_traceback(tmp_path: Path) -> None:
     result = run(*DAY_AND_BOTH, "--no-audit", "--picture", str(tmp_path / "no" / "day.svg"))
     assert result.exit_code == 1
     assert "Traceback" not in result.stderr

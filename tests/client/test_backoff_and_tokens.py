@@ -1,4 +1,4 @@
-"""When a client comes back, and when it fetches a fresh token."""
+"""Reconnect delays, and the time at which a client fetches a fresh token."""
 
 import base64
 
@@ -9,7 +9,7 @@ from router.client.backoff import Backoff
 from router.client.tokens import TokenSource, refresh_after_s
 
 
-def the_longest(low: float, high: float) -> float:
+def upper_bound(low: float, high: float) -> float:
     assert low == 0.0
     return high
 
@@ -19,24 +19,24 @@ def a_token(**claims: object) -> str:
     return f"e30.{body}.sig"
 
 
-def test_the_bound_doubles_up_to_half_a_minute() -> None:
-    backoff = Backoff(uniform=the_longest)
+def test_the_upper_bound_of_the_delay_doubles_up_to_thirty_seconds() -> None:
+    backoff = Backoff(uniform=upper_bound)
     assert [backoff.next_s() for _ in range(8)] == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_the_jitter_is_full() -> None:
+def test_the_jitter_covers_the_whole_range() -> None:
     waits = [Backoff().next_s() for _ in range(500)]
     assert min(waits) < 0.1
     assert max(waits) > 0.9
     assert all(0 <= wait <= 1 for wait in waits)
 
 
-def test_a_hint_of_the_server_is_waited_for_in_any_case() -> None:
-    assert Backoff(uniform=the_longest).next_s(5.0) == 6.0
+def test_the_delay_requested_by_the_server_is_added() -> None:
+    assert Backoff(uniform=upper_bound).next_s(5.0) == 6.0
 
 
-def test_a_good_connection_begins_anew_and_a_bad_one_does_not() -> None:
-    backoff = Backoff(uniform=the_longest)
+def test_only_a_stable_connection_resets_the_backoff() -> None:
+    backoff = Backoff(uniform=upper_bound)
     for _ in range(4):
         backoff.next_s()
     backoff.held(0.1)
@@ -45,21 +45,21 @@ def test_a_good_connection_begins_anew_and_a_bad_one_does_not() -> None:
     assert backoff.next_s() == 1
 
 
-def test_a_very_long_outage_overflows_nothing() -> None:
-    backoff = Backoff(uniform=the_longest)
+def test_a_very_long_outage_does_not_overflow() -> None:
+    backoff = Backoff(uniform=upper_bound)
     for _ in range(5_000):
         wait = backoff.next_s()
     assert wait == 30
 
 
-def test_a_token_is_renewed_well_before_its_end() -> None:
+def test_a_token_is_refreshed_well_before_it_expires() -> None:
     assert refresh_after_s(a_token(iat=5_000, exp=6_001)) == 800
 
 
 @pytest.mark.parametrize(
     "token", ["", "opaque", "a.b.c", a_token(exp=5_000), "e30.!!!.x", a_token(), "e30.e30.x"]
 )
-def test_a_token_that_does_not_say_when_it_ends_is_not_renewed(token: str) -> None:
+def test_a_token_without_lifetime_claims_is_not_refreshed(token: str) -> None:
     assert refresh_after_s(token) is None
 
 

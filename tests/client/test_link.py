@@ -1,4 +1,4 @@
-"""The client against a server made by hand: what it does when the other side misbehaves."""
+"""The client against a scripted server: reconnecting, resuming, and reactions to protocol violations."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +16,7 @@ from router.client import ClosedForGood, DesktopClient, NotConnected, OutcomeUnk
 from router.client.link import LinkOptions
 from router.wire.codec import JSON
 
-Script = Callable[["Guest"], Awaitable[None]]
+Script = Callable[["ServerSide"], Awaitable[None]]
 FAST = LinkOptions(
     connect_timeout_s=5.0,
     command_timeout_s=0.5,
@@ -44,17 +44,17 @@ WELCOME = {
 }
 
 
-class Guest:
-    """The server's side of one connection."""
+class ServerSide:
+    """Server side of one connection."""
 
     def __init__(self, ws: ServerConnection) -> None:
         self.ws = ws
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         frame: dict[str, Any] = msgspec.json.decode(await self.ws.recv())
         return frame
 
-    async def say(self, frame: dict[str, Any]) -> None:
+    async def send(self, frame: dict[str, Any]) -> None:
         await self.ws.send(msgspec.json.encode(frame).decode())
 
 
@@ -65,14 +65,14 @@ def an_event(seq: int) -> dict[str, Any]:
 
 @asynccontextmanager
 async def a_server(*scripts: Script, refusals: list[Response] | None = None) -> AsyncIterator[str]:
-    """Plays one script a connection; the last one again and again."""
+    """Run one script per connection, the last one for all further connections; yield the URL."""
     count = 0
 
     async def handle(ws: ServerConnection) -> None:
         nonlocal count
         script = scripts[min(count, len(scripts) - 1)]
         count += 1
-        await script(Guest(ws))
+        await script(ServerSide(ws))
 
     def refuse(_: ServerConnection, __: Request) -> Response | None:
         return refusals.pop(0) if refusals else None
@@ -88,26 +88,26 @@ def a_client(url: str, options: LinkOptions = FAST) -> DesktopClient:
     return DesktopClient(url, "token", codec="json", options=options)
 
 
-async def stay(guest: Guest) -> None:
-    await guest.hear()
-    await guest.say(WELCOME)
-    await guest.ws.wait_closed()
+async def stay_connected(server: ServerSide) -> None:
+    await server.receive()
+    await server.send(WELCOME)
+    await server.ws.wait_closed()
 
 
-async def test_it_resumes_after_the_last_event_it_has_seen() -> None:
-    heard: list[dict[str, Any]] = []
+async def test_a_reconnect_resumes_after_the_last_received_event() -> None:
+    hellos: list[dict[str, Any]] = []
 
-    async def first(guest: Guest) -> None:
-        heard.append(await guest.hear())
-        await guest.say(WELCOME)
+    async def first(server: ServerSide) -> None:
+        hellos.append(await server.receive())
+        await server.send(WELCOME)
         for seq in (12, 15):
-            await guest.say(an_event(seq))
-        await guest.ws.close(1012)
+            await server.send(an_event(seq))
+        await server.ws.close(1012)
 
-    async def second(guest: Guest) -> None:
-        heard.append(await guest.hear())
+    async def second(server: ServerSide) -> None:
+        hellos.append(await server.receive())
         resumed = {key: WELCOME[key] for key in ("role", "workspace", "gen", "epoch")}
-        await guest.say(
+        await server.send(
             {
                 "type": "resumed",
                 "seq": 15,
@@ -117,10 +117,10 @@ async def test_it_resumes_after_the_last_event_it_has_seen() -> None:
                 **resumed,
             }
         )
-        # A server that repeats itself is not believed twice.
+        # Repeated events are ignored.
         for seq in (12, 15, 16):
-            await guest.say(an_event(seq))
-        await guest.ws.wait_closed()
+            await server.send(an_event(seq))
+        await server.ws.wait_closed()
 
     async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
         numbers = []
@@ -129,20 +129,20 @@ async def test_it_resumes_after_the_last_event_it_has_seen() -> None:
             if frame.seq == 16:
                 break
         assert numbers == [12, 15, 16]
-        assert [hello.get("resume") for hello in heard] == [None, "g:15"]
+        assert [hello.get("resume") for hello in hellos] == [None, "g:15"]
 
 
-async def test_a_welcome_in_between_is_told_to_the_reader() -> None:
-    async def first(guest: Guest) -> None:
-        await guest.hear()
-        await guest.say(WELCOME)
-        await guest.ws.close(4410)
+async def test_a_welcome_after_a_reconnect_is_delivered_to_the_reader() -> None:
+    async def first(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME)
+        await server.ws.close(4410)
 
-    async def second(guest: Guest) -> None:
-        await guest.hear()
-        await guest.say(WELCOME | {"gen": "h", "seq": 3})
-        await guest.say(an_event(4))
-        await guest.ws.wait_closed()
+    async def second(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME | {"gen": "h", "seq": 3})
+        await server.send(an_event(4))
+        await server.ws.wait_closed()
 
     async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
         frames = client.__aiter__()
@@ -152,10 +152,10 @@ async def test_a_welcome_in_between_is_told_to_the_reader() -> None:
 
 
 @pytest.mark.parametrize("code", [4500, 4501, 4503, 4509, 1003, 1009])
-async def test_it_stays_away_when_told_so(code: int) -> None:
-    async def script(guest: Guest) -> None:
-        await guest.hear()
-        await guest.ws.close(code, "no")
+async def test_the_client_does_not_reconnect_after_a_permanent_close_code(code: int) -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.ws.close(code, "no")
 
     async with a_server(script) as url, asyncio.timeout(10):
         with pytest.raises(ClosedForGood) as closed:
@@ -165,19 +165,19 @@ async def test_it_stays_away_when_told_so(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013, 4408, 4410, 4429])
-async def test_it_comes_back_when_told_so(code: int) -> None:
-    async def first(guest: Guest) -> None:
-        await guest.hear()
-        await guest.ws.close(code)
+async def test_the_client_reconnects_after_a_temporary_close_code(code: int) -> None:
+    async def first(server: ServerSide) -> None:
+        await server.receive()
+        await server.ws.close(code)
 
-    async with a_server(first, stay) as url, a_client(url) as client:
+    async with a_server(first, stay_connected) as url, a_client(url) as client:
         assert client.connections == 2
 
 
-async def test_an_expired_token_without_a_newer_one_is_the_end() -> None:
-    async def script(guest: Guest) -> None:
-        await guest.hear()
-        await guest.ws.close(4401)
+async def test_an_expired_token_that_cannot_be_renewed_ends_the_client() -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.ws.close(4401)
 
     async with a_server(script) as url, asyncio.timeout(10):
         with pytest.raises(ClosedForGood):
@@ -185,11 +185,11 @@ async def test_an_expired_token_without_a_newer_one_is_the_end() -> None:
                 pass
 
 
-async def test_a_busy_server_is_asked_again() -> None:
+async def test_the_client_retries_after_an_overloaded_server() -> None:
     refusals = [
         Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers) for headers in _two_refusals()
     ]
-    async with a_server(stay, refusals=refusals) as url, a_client(url) as client:
+    async with a_server(stay_connected, refusals=refusals) as url, a_client(url) as client:
         assert client.connections == 1
 
 
@@ -199,37 +199,37 @@ def _two_refusals() -> list[Any]:
     return [Headers({"Retry-After": "0"}), Headers({"Retry-After": "soon"})]
 
 
-async def test_what_it_does_not_know_it_ignores() -> None:
-    async def script(guest: Guest) -> None:
-        await guest.hear()
-        await guest.say({"type": "fanfare", "loud": True})
-        await guest.say(WELCOME | {"colour": "green"})
-        await guest.say(
+async def test_unknown_frames_fields_and_events_are_ignored() -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.send({"type": "fanfare", "loud": True})
+        await server.send(WELCOME | {"colour": "green"})
+        await server.send(
             {"type": "event", "seq": 11, "at_ms": 0, "event": {"type": "moon.rose", "full": True}}
         )
-        await guest.say(an_event(12))
-        await guest.ws.wait_closed()
+        await server.send(an_event(12))
+        await server.ws.wait_closed()
 
     async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
         assert (await anext(client.__aiter__())).seq == 12
 
 
-async def test_an_answer_that_never_comes_leaves_the_outcome_unknown() -> None:
-    async with a_server(stay) as url, a_client(url) as client, asyncio.timeout(10):
+async def test_a_missing_answer_leaves_the_outcome_unknown() -> None:
+    async with a_server(stay_connected) as url, a_client(url) as client, asyncio.timeout(10):
         with pytest.raises(OutcomeUnknown):
             await client.ready()
         assert client.connections == 1
 
 
-async def test_a_refusal_is_raised_with_all_it_says() -> None:
-    async def script(guest: Guest) -> None:
-        await guest.hear()
-        await guest.say(WELCOME)
-        ask = await guest.hear()
-        await guest.say(
+async def test_a_refusal_is_raised_with_all_its_fields() -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME)
+        command = await server.receive()
+        await server.send(
             {
                 "type": "error",
-                "id": ask["id"],
+                "id": command["id"],
                 "code": "agent_state",
                 "title": "No",
                 "state": "offline",
@@ -237,7 +237,7 @@ async def test_a_refusal_is_raised_with_all_it_says() -> None:
                 "seq": 7,
             }
         )
-        await guest.ws.wait_closed()
+        await server.ws.wait_closed()
 
     async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
         with pytest.raises(RouterRefused) as refused:
@@ -252,19 +252,23 @@ async def test_a_refusal_is_raised_with_all_it_says() -> None:
         assert not refused.value.temporary
 
 
-async def test_a_silent_server_is_left_for_another_try() -> None:
-    async def deaf(guest: Guest) -> None:
-        await guest.hear()
-        await guest.say(WELCOME | {"heartbeat_s": 0})
-        await guest.ws.wait_closed()
+async def test_a_server_that_does_not_answer_heartbeats_is_reconnected() -> None:
+    async def silent(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME | {"heartbeat_s": 0})
+        await server.ws.wait_closed()
 
-    async with a_server(deaf, stay) as url, a_client(url) as client, asyncio.timeout(10):
+    async with (
+        a_server(silent, stay_connected) as url,
+        a_client(url) as client,
+        asyncio.timeout(10),
+    ):
         while client.connections < 2 or not client.is_live:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-async def test_nobody_there_is_told_in_time() -> None:
-    async with a_server(stay) as url:
+async def test_an_unreachable_server_is_reported_within_the_timeout() -> None:
+    async with a_server(stay_connected) as url:
         pass
     options = LinkOptions(connect_timeout_s=0.2, backoff_base_s=0.01, backoff_longest_s=0.02)
     with pytest.raises(NotConnected):
@@ -272,8 +276,8 @@ async def test_nobody_there_is_told_in_time() -> None:
             pass
 
 
-async def test_commands_of_a_closed_client_say_so_at_once() -> None:
-    async with a_server(stay) as url:
+async def test_commands_of_a_closed_client_fail_at_once() -> None:
+    async with a_server(stay_connected) as url:
         async with a_client(url) as client:
             pass
         with pytest.raises(ClosedForGood):

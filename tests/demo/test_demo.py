@@ -1,4 +1,4 @@
-"""The demo as a newcomer starts it: a process, no terminal, nothing prepared."""
+"""The demo as a process, without a terminal and without preparation."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def start(*arguments: str, directory: Path) -> "subprocess.Popen[str]":
 
 @pytest.fixture
 def processes() -> Iterator[list["subprocess.Popen[str]"]]:
-    """Whatever a test starts is gone after it."""
+    """Collect the processes of a test and stop them after it."""
     started: list[subprocess.Popen[str]] = []
     yield started
     for process in started:
@@ -47,7 +47,7 @@ def processes() -> Iterator[list["subprocess.Popen[str]"]]:
             process.stdout.close()
 
 
-def test_the_centre_of_the_demo_is_whole() -> None:
+def test_the_workload_of_the_demo_is_valid() -> None:
     report = simulate(SimulationSpec(workload=str(CENTRE)))
     assert report.audit.violations == ()
     assert report.answered > 100
@@ -55,7 +55,7 @@ def test_the_centre_of_the_demo_is_whole() -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_runs_by_itself_and_ends_well(
+def test_the_demo_runs_and_exits_with_a_passed_report(
     tmp_path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
     target = tmp_path / "report.json"
@@ -72,11 +72,11 @@ def test_the_demo_runs_by_itself_and_ends_well(
     assert report["answered"] > 100
     assert report["contacts"] == report["answered"] + report["abandoned"]
     assert report["service_level"]["value"] is not None
-    assert not (tmp_path / "var").exists()  # A trial leaves nothing behind where it was started.
+    assert not (tmp_path / "var").exists()  # The demo leaves no files in the working directory.
 
 
 @pytest.mark.slow
-async def test_after_the_day_a_first_contact_by_hand_is_answered_and_the_end_is_orderly(
+async def test_after_the_day_a_contact_submitted_by_hand_is_answered_and_the_demo_stops_cleanly(
     tmp_path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
     data = tmp_path / "data"
@@ -91,39 +91,39 @@ async def test_after_the_day_a_first_contact_by_hand_is_answered_and_the_end_is_
         async with session.post(f"{url}/v1/contacts", json=body) as response:
             assert response.status == 201, await response.text()
             contact_id = (await response.json())["contact_id"]
-    mark = contact_id[-6:]
-    assert "accepts" in lines.wait_for(mark, "accepts")
-    lines.wait_for(mark, "is done with")
+    id_end = contact_id[-6:]
+    assert "accepts" in lines.wait_for(id_end, "accepts")
+    lines.wait_for(id_end, "completes")
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0, lines.seen
 
 
 class Lines:
-    """A process's output, line by line, read on a thread so that nobody waits for ever."""
+    """Output of a process, line by line, read on a thread so that waiting for a line can time out."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.seen: list[str] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._read = 0
-        self._over = False
+        self._ended = False
         threading.Thread(target=self._follow, args=(process.stdout,), daemon=True).start()
 
     def _follow(self, stream: Any) -> None:
         for line in stream:
-            with self._news:
+            with self._changed:
                 self.seen.append(line.rstrip("\n"))
-                self._news.notify_all()
-        with self._news:
-            self._over = True
-            self._news.notify_all()
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def wait_for(self, *parts: str, timeout_s: float = 45) -> str:
-        """The next line with all of these in it."""
-        with self._news:
+        """Return the next line that contains all of the parts."""
+        with self._changed:
             while True:
                 while self._read < len(self.seen):
                     line = self.seen[self._read]
                     self._read += 1
                     if all(part in line for part in parts):
                         return line
-                assert not self._over and self._news.wait(timeout_s), self.seen[-15:]
+                assert not self._ended and self._changed.wait(timeout_s), self.seen[-15:]

@@ -1,4 +1,4 @@
-"""A small reader of Dockerfiles: enough to check ours and to carry out its steps without a container engine."""
+"""Minimal Dockerfile parser, sufficient to check ours and to run its steps without a container engine."""
 
 import json
 import shlex
@@ -28,48 +28,48 @@ INSTRUCTIONS: Final = frozenset(
 
 
 class Instruction(Struct, frozen=True):
-    """One instruction, its continued lines joined."""
+    """Instruction with its continuation lines joined."""
 
     name: str
     text: str
 
     @property
     def words(self) -> list[str]:
-        """The arguments: of a JSON array, or of a line as a shell would split it."""
+        """Arguments: the elements of a JSON array, or the words of a line as a shell would split it."""
         return json.loads(self.text) if self.text.startswith("[") else shlex.split(self.text)
 
 
 class Stage(Struct):
-    """What stands from one FROM to the next."""
+    """Build stage: the instructions from one FROM to the next."""
 
     image: str
     name: str | None
     instructions: list[Instruction]
 
     def all(self, name: str) -> list[Instruction]:
-        """The instructions of that name, in order."""
+        """Return the instructions with this name, in order."""
         return [one for one in self.instructions if one.name == name]
 
     def only(self, name: str) -> Instruction:
-        """The one instruction of that name."""
+        """Return the only instruction with this name."""
         (one,) = self.all(name)
         return one
 
     @property
     def environment(self) -> dict[str, str]:
-        """What ENV sets."""
+        """Environment variables set by ENV."""
         pairs = [word.partition("=") for one in self.all("ENV") for word in one.words]
         return {name: value for name, _, value in pairs}
 
     @property
     def healthcheck(self) -> list[str]:
-        """The command that the engine runs to see whether the container is well."""
+        """Command that the container engine runs as health check."""
         _, _, command = self.only("HEALTHCHECK").text.partition("CMD ")
         return Instruction("CMD", command).words
 
 
 def read(path: Path) -> list[Stage]:
-    """The stages of a Dockerfile, in order."""
+    """Return the stages of a Dockerfile, in order."""
     stages: list[Stage] = []
     for instruction in _instructions(path.read_text()):
         if instruction.name != "FROM":
@@ -93,5 +93,5 @@ def _instructions(text: str) -> list[Instruction]:
         name, _, rest = (pending + line.strip()).partition(" ")
         pending = ""
         found.append(Instruction(name.upper(), rest.strip()))
-    assert not pending, "the last line is continued by nothing"
+    assert not pending, "the last line ends with a continuation character"
     return found

@@ -1,4 +1,4 @@
-"""The image, without an engine: what the Dockerfile says is checked, and its install and start steps are carried out."""
+"""Container image, without a container engine: checks of the Dockerfile, and a run of its install and start steps."""
 
 import http.client
 import os
@@ -36,7 +36,7 @@ def image(stages: list[Stage]) -> Stage:
     return stages[-1]
 
 
-def test_the_image_is_built_in_two_stages_and_takes_only_the_environment_from_the_first(
+def test_the_image_has_two_stages_and_copies_only_the_virtual_environment(
     stages: list[Stage], image: Stage
 ) -> None:
     assert len(stages) == 2
@@ -44,23 +44,23 @@ def test_the_image_is_built_in_two_stages_and_takes_only_the_environment_from_th
     assert taken == [[f"--from={stages[0].name}", "/opt/router", "/opt/router"]]
 
 
-def test_every_instruction_is_one_that_this_test_knows(stages: list[Stage]) -> None:
+def test_every_instruction_is_supported_by_the_parser(stages: list[Stage]) -> None:
     assert {one.name for stage in stages for one in stage.instructions} <= INSTRUCTIONS
 
 
-def test_the_base_images_are_pinned_debian_slim_ones(stages: list[Stage]) -> None:
+def test_the_base_images_are_pinned_debian_slim_images(stages: list[Stage]) -> None:
     for stage in stages:
         assert re.fullmatch(r"python:3\.1[1-9]-slim-[a-z]+", stage.image), stage.image
 
 
-def test_nothing_is_fetched_but_by_pip(stages: list[Stage]) -> None:
+def test_only_pip_downloads_anything(stages: list[Stage]) -> None:
     for stage in stages:
         for one in stage.instructions:
             assert one.name != "ADD"
             assert not re.search(r"https?://|\bcurl\b|\bwget\b|\bapt(-get)?\b", one.text), one.text
 
 
-def test_it_does_not_run_as_root(image: Stage) -> None:
+def test_the_container_does_not_run_as_root(image: Stage) -> None:
     user = image.only("USER").text.partition(":")[0]
     assert user.isdigit() and int(user) >= 1000
     (creation,) = [one.text for one in image.all("RUN") if "useradd" in one.text]
@@ -75,15 +75,15 @@ def test_the_journal_is_in_the_volume(image: Stage) -> None:
     assert Path(image.environment["ROUTER__JOURNAL__PATH"]).parent == Path(volume)
 
 
-def test_the_port_is_the_one_that_is_exposed(image: Stage) -> None:
+def test_the_exposed_port_is_the_port_of_the_router(image: Stage) -> None:
     assert image.only("EXPOSE").text == image.environment["ROUTER__EDGE__PORT"]
 
 
-def test_the_healthcheck_needs_nothing_that_a_slim_image_lacks(image: Stage) -> None:
+def test_the_health_check_uses_only_python(image: Stage) -> None:
     assert image.healthcheck[0] == "python"
 
 
-def test_the_build_context_holds_everything_that_is_copied_and_no_more(stages: list[Stage]) -> None:
+def test_the_build_context_contains_exactly_what_is_copied(stages: list[Stage]) -> None:
     lines = (REPOSITORY / ".dockerignore").read_text().split("\n")
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
@@ -101,7 +101,7 @@ def test_the_build_context_holds_everything_that_is_copied_and_no_more(stages: l
 
 
 class Rootfs:
-    """A directory that stands in for both stages' file systems: the paths that the Dockerfile names lie in it."""
+    """Directory in place of the file systems of both stages; the paths named in the Dockerfile are mapped into it."""
 
     def __init__(self, directory: Path, stages: list[Stage]) -> None:
         self.directory = directory
@@ -120,13 +120,13 @@ class Rootfs:
         self._path = f"{bin_directory}:/usr/bin:/bin"
 
     def inside(self, text: str) -> str:
-        """The text, with the paths of the image made paths of the directory."""
+        """Return the text with paths of the image replaced by paths in the directory."""
         for name in self._names:
             text = re.sub(rf"(?<![\w/.]){re.escape(name)}(?![\w])", f"{self.directory}{name}", text)
         return text
 
     def environment(self, stage: Stage, **more: str) -> dict[str, str]:
-        """What a process of the stage sees; of the machine's own only what says how packages are had."""
+        """Return the environment of a process of the stage, plus the machine's variables for package downloads."""
         machine = {
             name: value
             for name, value in os.environ.items()
@@ -136,7 +136,7 @@ class Rootfs:
         return {"PATH": self._path, "HOME": str(self.directory), **machine, **own, **more}
 
     def copy(self, instruction: Instruction, workdir: Path) -> None:
-        """COPY from the build context."""
+        """Carry out a COPY from the build context."""
         *sources, target = instruction.words
         for source in sources:
             place = Path(self.inside(target)) if target.startswith("/") else workdir / target
@@ -150,7 +150,7 @@ class Rootfs:
             shutil.copy(found, place)
 
     def build(self, stage: Stage) -> None:
-        """Carry out a stage's COPY and RUN instructions; making users is left to a real engine."""
+        """Carry out the COPY and RUN instructions of a stage, except the creation of users."""
         workdir = self.directory
         for one in stage.instructions:
             if one.name == "WORKDIR":
@@ -173,7 +173,7 @@ class Rootfs:
 def rootfs(
     stages: list[Stage], builder: Stage, image: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> Rootfs:
-    """Both stages, built."""
+    """Build both stages."""
     made = Rootfs(tmp_path_factory.mktemp("image"), stages)
     made.build(builder)
     made.build(image)
@@ -181,7 +181,7 @@ def rootfs(
 
 
 class Container:
-    """The image's process, started as an engine would start it."""
+    """Process of the image, started as a container engine would start it."""
 
     def __init__(self, rootfs: Rootfs, image: Stage) -> None:
         self.port = _free_port()
@@ -205,7 +205,7 @@ class Container:
         return [program, *command[1:]]
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        """Another process in the container, as by ``docker exec``."""
+        """Run another process in the container, like ``docker exec``."""
         return subprocess.run(
             self._found(list(command)),
             cwd=self.workdir,
@@ -217,17 +217,17 @@ class Container:
         )
 
     def is_healthy(self) -> bool:
-        """What the HEALTHCHECK says."""
+        """Return whether the health check succeeds."""
         return self.run(*self._image.healthcheck).returncode == 0
 
     def wait_until_healthy(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.is_healthy():
             assert self.process.poll() is None, self.end()
-            assert time.monotonic() < deadline, "it did not get healthy in time"
+            assert time.monotonic() < deadline, f"not healthy within {START_TIMEOUT_S} s"
 
     def end(self) -> str:
-        """What it said on standard error, once it has ended."""
+        """Wait for the end of the process and return its standard error."""
         assert self.process.stderr is not None
         with self.process.stderr as stream:
             return stream.read().decode()
@@ -245,7 +245,7 @@ def container(rootfs: Rootfs, image: Stage) -> Iterator[Container]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_built_image_serves_answers_its_healthcheck_and_stops_in_order(
+def test_the_built_image_serves_requests_passes_its_health_check_and_stops_cleanly(
     container: Container,
 ) -> None:
     container.wait_until_healthy()

@@ -1,4 +1,4 @@
-"""The pages hold together: links lead somewhere, named files are there, and a promise's test names the promise."""
+"""Consistency of the documentation: links, named files, and the tests listed for each invariant."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def _prose(page: Path) -> str:
 
 
 def _links(page: Path) -> Iterator[tuple[str, str]]:
-    """(path, anchor) of the page's links to files of the repository."""
+    """Yield (path, anchor) of the page's links to files of the repository."""
     for target in _LINK.findall(_prose(page)):
         if not re.match(r"[a-z]+:", target):
             path, _, anchor = target.partition("#")
@@ -38,7 +38,7 @@ def _links(page: Path) -> Iterator[tuple[str, str]]:
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors that a page's headings get."""
+    """Return the anchors of a page's headings."""
     headings = _HEADING.findall(_prose(page))
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in plain}
@@ -49,7 +49,7 @@ def _name(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_every_link_leads_to_a_file(page: Path) -> None:
+def test_every_link_points_to_an_existing_file_and_heading(page: Path) -> None:
     broken = []
     for path, anchor in _links(page):
         target = (page.parent / path).resolve() if path else page
@@ -62,17 +62,17 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+def test_every_file_named_in_a_page_exists(page: Path) -> None:
     named = set(_NAMED.findall(_prose(page)))
     assert not [path for path in sorted(named) if not any(REPOSITORY.glob(path.rstrip("/")))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_no_page_names_a_machine_of_its_writers(page: Path) -> None:
+def test_no_page_contains_a_local_path(page: Path) -> None:
     assert not re.findall(r"/(?:home|root|work|Users)/[\w.-]+", page.read_text())
 
 
-def test_the_map_leads_to_every_page() -> None:
+def test_every_page_is_reachable_from_the_index() -> None:
     readme = REPOSITORY / "docs" / "README.md"
     seen, waiting = {readme}, [readme]
     while waiting:
@@ -88,8 +88,8 @@ def test_the_map_leads_to_every_page() -> None:
     assert not [_name(page) for page in pages if page not in seen]
 
 
-def _promises() -> Iterator[tuple[str, list[Path]]]:
-    """(number, the test files that its row names), from docs/invariants.md."""
+def _invariants() -> Iterator[tuple[str, list[Path]]]:
+    """Yield (number, test files named in its row) from docs/invariants.md."""
     page = (REPOSITORY / "docs" / "invariants.md").read_text()
     named, found, _ = page.partition("\n## Not promised by this version")
     assert found
@@ -100,24 +100,24 @@ def _promises() -> Iterator[tuple[str, list[Path]]]:
 
 
 def _names(text: str, number: str) -> bool:
-    """Whether a test's text names a promise, by itself or within a range such as I7-I23."""
+    """Return whether a test's text names an invariant, by itself or within a range such as I7-I23."""
     if re.search(rf"\b{number}\b", text):
         return True
     ranges = re.findall(r"\bI(\d+)\s*[-–]\s*I(\d+)\b", text)
     return any(int(first) <= int(number[1:]) <= int(last) for first, last in ranges)
 
 
-def test_every_promise_has_a_row_with_a_test_that_names_it() -> None:
-    promises = dict(_promises())
-    assert len(promises) >= 36
-    for number, paths in promises.items():
+def test_every_invariant_has_a_row_with_a_test_that_names_it() -> None:
+    invariants = dict(_invariants())
+    assert len(invariants) >= 36
+    for number, paths in invariants.items():
         assert paths, f"{number} has no test"
         for path in paths:
             assert path.is_file(), path
             assert _names(path.read_text(), number), f"{path} does not name {number}"
 
 
-def test_every_promise_that_a_test_names_has_a_row() -> None:
+def test_every_invariant_named_in_a_test_has_a_row() -> None:
     page = (REPOSITORY / "docs" / "invariants.md").read_text()
     rows = set(re.findall(r"^\| (I\d+) \|", page, re.MULTILINE))
     for path in (REPOSITORY / "tests").rglob("test_*.py"):

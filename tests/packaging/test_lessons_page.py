@@ -1,4 +1,4 @@
-"""docs/lessons.md and the tests hold each other: every row's tests name its number, every number that a test names has its row."""
+"""Consistency of docs/lessons.md and the tests: each row lists exactly the tests whose docstrings name its number."""
 
 import ast
 import re
@@ -11,8 +11,8 @@ GROUPS: Final = {"A": 16, "B": 9, "C": 9, "D": 5, "F": 9}
 _NAMED: Final = re.compile(r"\bLessons? ([A-F]\d+(?:(?:, | and )[A-F]\d+)*)")
 
 
-def _told() -> dict[str, set[tuple[str, str]]]:
-    """Number to the tests whose docstrings name it: (file, function without ``test_``)."""
+def _tests_by_lesson() -> dict[str, set[tuple[str, str]]]:
+    """Return for each number the tests whose docstrings name it: (file, function without ``test_``)."""
     found: dict[str, set[tuple[str, str]]] = {}
     for path in (REPOSITORY / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -26,7 +26,7 @@ def _told() -> dict[str, set[tuple[str, str]]]:
 
 
 def _rows() -> tuple[dict[str, set[tuple[str, str]]], set[str]]:
-    """The rows with the tests that they name, and the numbers that are not in this version."""
+    """Return the rows with the tests that they name, and the numbers that are not in this version."""
     held, _, rest = PAGE.read_text().partition("\n## Not in this version")
     rows: dict[str, set[tuple[str, str]]] = {}
     for line in held.splitlines():
@@ -37,7 +37,7 @@ def _rows() -> tuple[dict[str, set[tuple[str, str]]], set[str]]:
     return rows, set(re.findall(r"^\| ([A-F]\d+) \|", rest, re.MULTILINE))
 
 
-def test_every_lesson_has_a_row_or_is_said_to_be_missing() -> None:
+def test_every_lesson_has_a_row_or_is_listed_as_missing() -> None:
     rows, missing = _rows()
     every = {f"{group}{n}" for group, last in GROUPS.items() for n in range(1, last + 1)}
     assert set(rows) | missing == every
@@ -46,7 +46,7 @@ def test_every_lesson_has_a_row_or_is_said_to_be_missing() -> None:
 
 def test_the_rows_name_exactly_the_tests_that_name_the_lesson() -> None:
     rows, _ = _rows()
-    told = _told()
-    assert set(told) == set(rows)
+    named = _tests_by_lesson()
+    assert set(named) == set(rows)
     for number, tests in rows.items():
-        assert tests == told[number], number
+        assert tests == named[number], number

@@ -1,4 +1,4 @@
-"""The README's first contact, typed word for word: only the port is another."""
+"""The README's first contact, executed word for word except for the port."""
 
 import json
 import os
@@ -20,7 +20,7 @@ TIMEOUT_S: Final = 60.0
 
 
 def blocks(heading: str) -> list[tuple[str, str]]:
-    """The code blocks of a chapter: language and text."""
+    """Return the code blocks of a chapter as (language, text)."""
     text = (REPOSITORY / "README.md").read_text()
     _, found, chapter = text.partition(f"\n## {heading}\n")
     assert found, f"the README has no chapter {heading!r}"
@@ -28,7 +28,7 @@ def blocks(heading: str) -> list[tuple[str, str]]:
 
 
 class Reader:
-    """Somebody who does what the README says, in a directory that has the repository's files."""
+    """Terminal session of a reader who follows the README, in a directory with the repository's files."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -48,11 +48,11 @@ class Reader:
         self.started: list[subprocess.Popen[bytes]] = []
 
     def words(self, text: str) -> str:
-        """The README's text, with this test's port."""
+        """Return the README's text with this test's port."""
         return text.replace("localhost:8080", f"localhost:{self.port}")
 
     def start(self, script: str, log: str) -> "subprocess.Popen[bytes]":
-        """Type it into a terminal of its own."""
+        """Start a script in a terminal of its own, with its output in a log file."""
         with (self.directory / log).open("wb") as output:
             process = subprocess.Popen(
                 ["/bin/bash", "-ec", self.words(script)],
@@ -66,7 +66,7 @@ class Reader:
         return process
 
     def type(self, script: str) -> str:
-        """Type it into the second terminal, which keeps what is exported; what it printed."""
+        """Run a script in the second terminal, keep the exported variables, and return the output."""
         done = subprocess.run(
             ["/bin/bash", "-ec", self.words(script) + "\nenv -0 > .environment"],
             cwd=self.directory,
@@ -80,7 +80,7 @@ class Reader:
         return done.stdout.decode()
 
     def wait_for(self, text: str, log: str) -> str:
-        """What stands in a log, once the text does."""
+        """Wait until a log contains the text, and return the whole log."""
         deadline = time.monotonic() + TIMEOUT_S
         while text not in (said := (self.directory / log).read_text()):
             assert time.monotonic() < deadline, said
@@ -88,7 +88,7 @@ class Reader:
         return said
 
     def ask(self, path: str) -> Any:
-        """What the API answers the administrator."""
+        """Return the API's response to the administrator."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             headers={"Authorization": f"Bearer {self.environment['ADMIN']}"},
@@ -96,8 +96,8 @@ class Reader:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-    def leave(self) -> None:
-        """Stop everything that still runs."""
+    def stop(self) -> None:
+        """Kill all processes that are still running."""
         for process in self.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -106,22 +106,22 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    somebody = Reader(tmp_path)
-    yield somebody
-    somebody.leave()
+    session = Reader(tmp_path)
+    yield session
+    session.stop()
 
 
-def test_the_first_contact_by_hand_goes_as_the_readme_says(reader: Reader) -> None:
-    typed = blocks("A first contact by hand")
-    assert [language for language, _ in typed] == ["sh", "sh", "python", "sh", "sh"]
-    serve, prepare, desktop, call, look = (text for _, text in typed)
+def test_the_first_contact_by_hand_works_as_the_readme_describes(reader: Reader) -> None:
+    code = blocks("A first contact by hand")
+    assert [language for language, _ in code] == ["sh", "sh", "python", "sh", "sh"]
+    serve, prepare, desktop, call, look = (text for _, text in code)
 
     router = reader.start(serve, "router.log")
     reader.wait_for('"action":"started"', "router.log")
     reader.type(prepare)
     (reader.directory / "desktop.py").write_text(reader.words(desktop))
 
-    # `&` in a terminal: the desktop goes on while the next command is typed.
+    # `&` in a terminal: the desktop keeps running while the next command is entered.
     background, _, submit = call.partition("&\n")
     reader.start(background, "desktop.log")
     receipt = json.loads(reader.type(submit))
@@ -142,12 +142,12 @@ def test_the_first_contact_by_hand_goes_as_the_readme_says(reader: Reader) -> No
     assert router.wait(TIMEOUT_S) == 0
 
 
-def test_the_desktop_is_ten_lines() -> None:
+def test_the_example_desktop_has_at_most_ten_lines() -> None:
     desktop = next(
         text for language, text in blocks("A first contact by hand") if language == "python"
     )
     lines = [line for line in desktop.splitlines() if line.strip() and "import" not in line]
-    assert len(lines) <= 10 + 1  # And the one that runs it.
+    assert len(lines) <= 10 + 1  # Plus the line that runs it.
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:

@@ -1,4 +1,4 @@
-"""Histories by hand, for the checks: a book with contacts, and what a router would have recorded of them."""
+"""Handwritten histories for the checks: submitted contacts, and the events that a router would have recorded."""
 
 from router.model import events as ev
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
@@ -14,7 +14,7 @@ POLICY = Policy(
 
 
 def a_book(*contact_ids: str, channel: str = "voice") -> DayBook:
-    """Contacts that were submitted and let in."""
+    """Return a tracker of contacts that were submitted and accepted."""
     plans = [
         PlannedContact(
             contact_id=f"plan-{n}", at_ms=n, queue_id="calls", handle_ms=1000, channel=channel
@@ -29,7 +29,7 @@ def a_book(*contact_ids: str, channel: str = "voice") -> DayBook:
 
 
 def ended(book: DayBook, *contact_ids: str, state: ContactState = ContactState.ENDED) -> None:
-    """The gateway was told so."""
+    """Record the terminal state published to the gateway."""
     for contact_id in contact_ids:
         visit = book.by_contact_id(contact_id)
         assert visit is not None
@@ -37,12 +37,12 @@ def ended(book: DayBook, *contact_ids: str, state: ContactState = ContactState.E
 
 
 def recorded(*events: ev.Event, first_seq: int = 1) -> list[Recorded]:
-    """The events a millisecond apart."""
+    """Return the events as a recorded history, one millisecond apart."""
     return [Recorded(seq, 1000 + seq, event) for seq, event in enumerate(events, first_seq)]
 
 
 def queued(book: DayBook, contact_id: str) -> ev.ContactQueued:
-    """The contact was let in."""
+    """Return the event of the contact's admission."""
     visit = book.by_contact_id(contact_id)
     assert visit is not None
     return ev.ContactQueued(
@@ -56,7 +56,7 @@ def queued(book: DayBook, contact_id: str) -> ev.ContactQueued:
 
 
 def life(book: DayBook, contact_id: str, agent_id: str = "ada") -> list[ev.Event]:
-    """Everything from the submit to the end of the work."""
+    """Return all events from the submit to the completed assignment."""
     return [
         queued(book, contact_id),
         offer(contact_id, agent_id),
@@ -67,7 +67,7 @@ def life(book: DayBook, contact_id: str, agent_id: str = "ada") -> list[ev.Event
 
 
 def offer(contact_id: str, agent_id: str = "ada") -> ev.OfferMade:
-    """The first offer."""
+    """Return the contact's first offer."""
     return ev.OfferMade(
         offer_id=f"{contact_id}.1",
         contact_id=contact_id,
@@ -84,21 +84,21 @@ def offer(contact_id: str, agent_id: str = "ada") -> ev.OfferMade:
 
 
 def accept(contact_id: str, agent_id: str = "ada") -> ev.OfferAccepted:
-    """He takes it."""
+    """Return the accept of the contact's first offer."""
     return ev.OfferAccepted(
         offer_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, waited_ms=0
     )
 
 
 def end(contact_id: str, agent_id: str = "ada") -> ev.ContactEnded:
-    """The conversation is over."""
+    """Return the end of the conversation."""
     return ev.ContactEnded(
         contact_id=contact_id, assignment_id=f"{contact_id}.1", agent_id=agent_id, reason="ended"
     )
 
 
 def completed(contact_id: str, agent_id: str = "ada") -> ev.AssignmentCompleted:
-    """The work is done."""
+    """Return the completion of the assignment."""
     return ev.AssignmentCompleted(
         assignment_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, reason="finished"
     )

@@ -1,4 +1,4 @@
-"""Every check holds for a right history and breaks for the wrong it is there for."""
+"""Every check passes for a correct history and fails for the error that it detects."""
 
 from router.model.states import ContactState
 from router.replay.checks import Check, check_agents, check_contacts, check_offers
@@ -17,11 +17,11 @@ from tests.replay.histories import (
 )
 
 
-def broken(checks: list[Check]) -> list[str]:
+def failed(checks: list[Check]) -> list[str]:
     return [check.name for check in checks if not check.holds]
 
 
-def test_a_right_day_passes() -> None:
+def test_a_correct_history_passes_all_checks() -> None:
     book = a_book("c1", "c2")
     ended(book, "c1", "c2")
     history = recorded(*life(book, "c1"), *life(book, "c2"))
@@ -31,45 +31,45 @@ def test_a_right_day_passes() -> None:
         check_agents(agents, POLICY, history),
         check_offers(history),
     ]
-    assert broken(checks) == []
+    assert failed(checks) == []
 
 
-def test_an_acknowledged_contact_that_is_not_recorded_is_found() -> None:
+def test_an_acknowledged_contact_that_is_not_recorded_is_detected() -> None:
     book = a_book("c1", "c2")
     ended(book, "c1", "c2")
-    assert "every acknowledged contact was recorded once" in broken(
+    assert "every acknowledged contact was recorded once" in failed(
         list(check_contacts(book, recorded(*life(book, "c1"))))
     )
 
 
-def test_a_contact_recorded_twice_is_found() -> None:
+def test_a_contact_recorded_twice_is_detected() -> None:
     book = a_book("c1")
     ended(book, "c1")
     history = recorded(queued(book, "c1"), *life(book, "c1"))
-    assert "every acknowledged contact was recorded once" in broken(
+    assert "every acknowledged contact was recorded once" in failed(
         list(check_contacts(book, history))
     )
 
 
-def test_two_ends_and_no_end_are_found() -> None:
+def test_two_ends_and_a_missing_end_are_detected() -> None:
     book = a_book("c1")
     ended(book, "c1")
     name = "every contact is in exactly one terminal state"
     twice = recorded(*life(book, "c1"), end("c1"))
     never = recorded(queued(book, "c1"), offer("c1"), accept("c1"))
-    assert name in broken(list(check_contacts(book, twice)))
-    assert name in broken(list(check_contacts(book, never)))
+    assert name in failed(list(check_contacts(book, twice)))
+    assert name in failed(list(check_contacts(book, never)))
 
 
-def test_a_gateway_that_was_told_another_end_is_found() -> None:
+def test_a_different_terminal_state_at_the_gateway_is_detected() -> None:
     book = a_book("c1")
     ended(book, "c1", state=ContactState.ABANDONED)
-    assert broken(list(check_contacts(book, recorded(*life(book, "c1"))))) == [
-        "the gateway was told the end that is recorded"
+    assert failed(list(check_contacts(book, recorded(*life(book, "c1"))))) == [
+        "the gateway received the end that is recorded"
     ]
 
 
-def test_two_calls_at_once_are_found() -> None:
+def test_two_calls_at_once_are_detected() -> None:
     book = a_book("c1", "c2")
     history = recorded(
         queued(book, "c1"), queued(book, "c2"), accept("c1"), accept("c2"), end("c1"), end("c2")
@@ -80,7 +80,7 @@ def test_two_calls_at_once_are_found() -> None:
     assert check_agents((), POLICY, recorded(*life(book, "c1"), *life(book, "c2"))).holds
 
 
-def test_chats_may_run_side_by_side_as_far_as_the_channel_and_the_agent_allow() -> None:
+def test_simultaneous_chats_are_allowed_up_to_the_limit_of_channel_and_agent() -> None:
     book = a_book("c1", "c2", channel="chat")
     history = recorded(queued(book, "c1"), queued(book, "c2"), accept("c1"), accept("c2"))
     assert check_agents((), POLICY, history).holds
@@ -88,7 +88,7 @@ def test_chats_may_run_side_by_side_as_far_as_the_channel_and_the_agent_allow() 
     assert not check_agents((strict,), POLICY, history).holds
 
 
-def test_an_offer_without_end_and_work_without_completion_are_found() -> None:
+def test_an_offer_without_end_and_an_assignment_without_completion_are_detected() -> None:
     book = a_book("c1")
     assert not check_offers(recorded(queued(book, "c1"), offer("c1"))).holds
     assert not check_offers(recorded(queued(book, "c1"), offer("c1"), accept("c1"))).holds

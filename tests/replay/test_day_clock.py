@@ -1,11 +1,11 @@
-"""The day's clock over the wall's."""
+"""Scaled clock of the day."""
 
 import asyncio
 
 from router.replay.day_clock import DayClock
 
 
-async def test_a_moment_of_the_router_is_a_moment_of_the_day() -> None:
+async def test_router_timestamps_are_converted_to_times_of_the_day() -> None:
     clock = DayClock(start_ms=28_800_000, speed=60)
     clock.start(router_now_ms=1_700_000_000_000)
     assert clock.of_event_ms(1_700_000_000_000) == 28_800_000
@@ -13,7 +13,7 @@ async def test_a_moment_of_the_router_is_a_moment_of_the_day() -> None:
     assert clock.of_event_ms(1_699_999_999_000) == 28_800_000 - 60_000
 
 
-async def test_waiting_for_a_moment_takes_its_share_of_the_wall_clock() -> None:
+async def test_sleeping_until_a_time_of_the_day_takes_the_scaled_time() -> None:
     clock = DayClock(start_ms=0, speed=1_000)
     clock.start(router_now_ms=0)
     began = asyncio.get_running_loop().time()
@@ -24,7 +24,7 @@ async def test_waiting_for_a_moment_takes_its_share_of_the_wall_clock() -> None:
     assert clock.now_ms >= 29_000
 
 
-async def test_a_moment_that_is_past_is_not_waited_for() -> None:
+async def test_sleeping_until_a_past_time_returns_at_once() -> None:
     clock = DayClock(start_ms=1_000_000, speed=1)
     clock.start(router_now_ms=0)
     async with asyncio.timeout(1):

@@ -1,4 +1,4 @@
-"""A day through real sockets, against what the simulator says of the same day."""
+"""Load tests over real sockets, compared with the simulation of the same day."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def assert_near(report: dict[str, Any], simulated: dict[str, Any], *, contacts: float) -> None:
-    """Counts within that share of all contacts, times within what a few milliseconds are at that speed."""
+    """Compare counts within a share of all contacts, and times within the scaled latency of a few milliseconds."""
     allowed = max(3, contacts * simulated["contacts"])
     for name in ("answered", "abandoned"):
         assert abs(report[name] - simulated[name]) <= allowed, name
@@ -47,7 +47,7 @@ def simulated(**spec: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_small_day_ends_as_the_simulator_says_and_every_check_holds(tmp_path: Path) -> None:
+def test_a_small_day_matches_the_simulation_and_passes_every_check(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     code = replay(settings=NOTHING, workload=SMALL, wrap_up_s=10, speed=30, json_path=target)
     report = read(target)
@@ -69,7 +69,7 @@ name: stranded
 duration_s: 60
 streams:
   calls: {arrivals: {every_s: 10}, handle: {dist: constant, value_s: 15}}
-  nobody: {arrivals: {every_s: 15}, handle: {dist: constant, value_s: 15}, skills: {welsh: 1}}
+stranded: {arrivals: {every_s: 15}, handle: {dist: constant, value_s: 15}, skills: {welsh: 1}}
 agent_groups:
   desk: {count: 3, skills: {english: 1}}
 policy:
@@ -77,12 +77,12 @@ policy:
   skills: [english, welsh]
   queues:
     calls: {}
-    nobody: {length_max: 2}
+stranded: {length_max: 2}
 """
 
 
 @pytest.mark.slow
-def test_who_finds_the_queue_full_is_blocked_and_who_finds_nobody_stays_unfinished(
+def test_a_full_queue_blocks_and_contacts_without_agents_stay_unfinished(
     tmp_path: Path,
 ) -> None:
     workload, target = tmp_path / "stranded.yaml", tmp_path / "report.json"
@@ -93,13 +93,13 @@ def test_who_finds_the_queue_full_is_blocked_and_who_finds_nobody_stays_unfinish
     for name in ("contacts", "answered", "abandoned", "blocked", "cancelled", "unfinished"):
         assert report[name] == expected[name], name
     assert (report["answered"], report["blocked"], report["unfinished"]) == (5, 1, 2)
-    # With three agents nobody of ``calls`` has to wait, and the way of an offer is no wait.
+    # With three agents no contact of ``calls`` has to wait, and the latency of an offer does not count as a wait.
     assert report["queues"]["calls"]["p_wait"] == 0
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not VANAD.is_dir(), reason="no recorded days: set CONTACT_ROUTER_DATA")
-def test_the_first_hour_of_a_recorded_day_ends_as_the_simulator_says(tmp_path: Path) -> None:
+def test_the_first_hour_of_a_recorded_day_matches_the_simulation(tmp_path: Path) -> None:
     lines = (VANAD / "2014-03-10.csv").read_text().splitlines()
     morning = [lines[0], *(line for line in lines[1:] if "08:00" <= line[11:16] < "09:00")]
     slice_of_day = tmp_path / "morning.csv"
@@ -113,7 +113,7 @@ def test_the_first_hour_of_a_recorded_day_ends_as_the_simulator_says(tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_running_router_keeps_its_policy_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_running_router_keeps_its_policy_unless_publish_is_given(tmp_path: Path) -> None:
     router = RouterProcess(tmp_path / "router", policy=OTHER_POLICY)
     router.start()
     try:
@@ -131,7 +131,7 @@ def test_a_running_router_keeps_its_policy_unless_told_otherwise(tmp_path: Path)
         report = read(target)
         assert code == 0, report["run"]["checks"]
         assert report["contacts"] == report["answered"] + report["abandoned"]
-        # The same day again: the policy is there already, and the history has a beginning that is not ours.
+        # The same day again: the policy is active already, and the history begins before this run.
         again = replay(
             settings=router.settings, workload=SMALL, speed=100, url=router.url, json_path=target
         )
@@ -141,7 +141,7 @@ def test_a_running_router_keeps_its_policy_unless_told_otherwise(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_router_killed_in_the_middle_comes_back_and_nothing_is_lost_or_twice(
+def test_killing_and_restarting_the_router_loses_and_duplicates_nothing(
     tmp_path: Path,
 ) -> None:
     with socket.socket() as probe:
@@ -173,11 +173,11 @@ def test_a_router_killed_in_the_middle_comes_back_and_nothing_is_lost_or_twice(
         router.kill()
     report = read(target)
     assert code == 0, report["run"]["checks"]
-    assert report["run"]["connections_lost"] >= 11  # So it was really hit in the middle.
+    assert report["run"]["connections_lost"] >= 11  # The kill really happened during the day.
     assert report["contacts"] == report["answered"] + report["abandoned"] > 60
 
 
-def test_no_router_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_an_unreachable_router_is_reported(tmp_path: Path) -> None:
     router = RouterProcess(tmp_path / "router")
     router.start()
     settings, url = router.settings, router.url
@@ -187,17 +187,17 @@ def test_no_router_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("given", "normalized"),
     [
         ("http://host:1/", "http://host:1"),
         ("ws://host:1", "http://host:1"),
         ("wss://host", "https://host"),
     ],
 )
-def test_a_url_may_be_written_as_people_do(written: str, meant: str) -> None:
-    assert http_url(written) == meant
+def test_websocket_urls_and_final_slashes_are_normalized(given: str, normalized: str) -> None:
+    assert http_url(given) == normalized
 
 
-def test_what_is_no_url_is_refused() -> None:
+def test_a_url_without_scheme_is_refused() -> None:
     with pytest.raises(SettingsInvalid):
         http_url("host:8080")

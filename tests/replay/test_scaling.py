@@ -1,4 +1,4 @@
-"""What becomes of a policy's seconds at another speed."""
+"""Scaling of a policy's durations to another speed."""
 
 import pytest
 
@@ -23,13 +23,13 @@ def policy_of(channel: ChannelPolicy | None = None, **queue: object) -> Policy:
     ("value_s", "speed", "expected_s"),
     [(90, 45, 2), (90, 60, 2), (-90, 60, -2), (29, 60, 0), (120, 60, 2), (10, 0.5, 20)],
 )
-def test_seconds_are_divided_by_the_speed_and_halves_go_away_from_zero(
+def test_durations_are_divided_by_the_speed_and_rounded_half_away_from_zero(
     value_s: int, speed: float, expected_s: int
 ) -> None:
     assert Scaling(speed).seconds("queues.calls.priority_s", value_s) == expected_s
 
 
-def test_what_divides_is_not_told_and_what_does_not_is_told_once_with_its_effect() -> None:
+def test_each_rounded_duration_is_noted_once_with_its_effect() -> None:
     scaling = Scaling(60)
     scaling.seconds("queues.a.priority_s", 120)
     assert scaling.notes() == ()
@@ -47,7 +47,7 @@ def test_a_timeout_never_becomes_zero() -> None:
     assert published.queues["calls"].wait_max_s == 1
 
 
-def test_desktops_accept_by_themselves_what_the_policy_would_accept_for_them() -> None:
+def test_automatic_accepts_of_the_policy_are_sent_by_the_driver() -> None:
     day = policy_of(ChannelPolicy(auto_accept=True, offer_timeout_s=5))
     published = Scaling(60).policy(day)
     assert not published.channels["voice"].auto_accept
@@ -56,14 +56,14 @@ def test_desktops_accept_by_themselves_what_the_policy_would_accept_for_them() -
     assert not accepts_by_itself(published, queue_id="calls", channel="voice")
 
 
-def test_a_queue_overrules_its_channel_about_accepting() -> None:
+def test_auto_accept_of_a_queue_overrides_its_channel() -> None:
     day = policy_of(ChannelPolicy(auto_accept=True, offer_timeout_s=120), auto_accept=False)
     assert not accepts_by_itself(day, queue_id="calls", channel="voice")
-    # The channel's timeout is generous now, so the queue keeps the scaled one.
+    # The channel's timeout is extended, the queue keeps the scaled one.
     assert Scaling(60).policy(day).queues["calls"].offer_timeout_s == 2
 
 
-def test_the_policys_wrap_up_is_only_the_longest_that_the_desktop_may_take() -> None:
+def test_the_published_wrap_up_is_an_upper_bound_with_a_margin() -> None:
     day = policy_of(ChannelPolicy(wrap_up_s=20), wrap_up_s={"voice": 90})
     published = Scaling(60).policy(day)
     assert published.channels["voice"].wrap_up_s == 1 + WRAP_UP_MARGIN_S
@@ -73,11 +73,11 @@ def test_the_policys_wrap_up_is_only_the_longest_that_the_desktop_may_take() -> 
     assert wrap_up_ms(day, queue_id="elsewhere", channel="voice") == 20_000
 
 
-def test_no_wrap_up_stays_none() -> None:
+def test_a_wrap_up_of_zero_stays_zero() -> None:
     assert Scaling(60).policy(policy_of()).channels["voice"].wrap_up_s == 0
 
 
-def test_priorities_cool_downs_and_returns_are_scaled_and_the_grace_of_the_network_is_not() -> None:
+def test_priorities_cool_downs_and_returns_are_scaled_but_the_network_grace_period_is_not() -> None:
     day = Policy(
         channels={"voice": ChannelPolicy()},
         queues={

@@ -1,8 +1,11 @@
-"""The ``router`` command: parsing, printing and exit codes; the work is done in the rooms below.
+"""Command line interface ``router``: argument parsing, output and exit codes.
 
-Exit codes: 0 done, 1 failed (or problems were found), 2 a usage or settings error, 3 the journal. People get tables and
-progress on the terminal; with ``--json`` standard output is JSON and nothing else. Errors are one line on standard error, never
-a traceback. Rooms are imported inside the commands, so that ``router --help`` is quick.
+The commands contain no logic of their own; they call the packages below. Conventions of all commands:
+
+* Exit codes: 0 success, 1 failure (or problems were found), 2 usage or settings error, 3 journal error.
+* Output: tables and a progress bar on a terminal; with ``--json``, standard output carries JSON and nothing else.
+* Errors: one line on standard error, never a traceback.
+* Start-up: packages are imported inside the commands, so that ``router --help`` does not load the server or the engine.
 """
 
 import importlib.util
@@ -23,10 +26,10 @@ from router.model.errors import RouterError
 
 
 class RouterGroup(click.Group):
-    """Tells the router's own errors in one line."""
+    """Command group that reports a ``RouterError`` in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the selected command and convert a ``RouterError`` to a click exception with the right exit code."""
         try:
             return super().invoke(ctx)
         except RouterError as error:
@@ -49,7 +52,7 @@ cli.add_command(simulate)
 
 
 def _add_rooms_that_are_there() -> None:
-    """An installation may leave the demo and the replay out; then there is no such command."""
+    """Register the load test and the demo if they are installed; an installation may leave these packages out."""
     if importlib.util.find_spec("router.replay.main") is not None:
         from router.cli.replay import replay
 
@@ -64,5 +67,5 @@ _add_rooms_that_are_there()
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script ``router``."""
     cli(prog_name="router")

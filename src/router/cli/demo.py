@@ -1,4 +1,4 @@
-"""``router demo``: the router with a small generated centre, to watch."""
+"""``router demo``: the router with a small generated contact centre."""
 
 from pathlib import Path
 
@@ -12,27 +12,27 @@ from router.cli.options import config_options, settings_of
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
-    help="Port of the API and the sockets; 0 takes a free one.",
+    help="Port of the HTTP API and the WebSockets; 0 selects a free port.",
 )
 @click.option(
-    "--seed", type=int, default=1, show_default=True, help="Seed of the generated centre."
+    "--seed", type=int, default=1, show_default=True, help="Random seed of the generated centre."
 )
 @click.option(
     "--speed",
     type=click.FloatRange(min=0.1, max=1_000),
     default=20.0,
     show_default=True,
-    help="Times real time.",
+    help="Multiple of real time.",
 )
 @click.option(
-    "--exit", "exit_when_done", is_flag=True, help="End after the report instead of serving on."
+    "--exit", "exit_when_done", is_flag=True, help="Exit after the report instead of serving on."
 )
 @click.option(
     "--json",
     "json_path",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     metavar="OUT",
-    help="Write the report to a file; - prints it on standard output and all else on standard error.",
+    help="Write the report to a file; - writes it to standard output and everything else to standard error.",
 )
 def demo(
     config: Path | None,
@@ -43,7 +43,7 @@ def demo(
     exit_when_done: bool,
     json_path: Path | None,
 ) -> None:
-    """Start the router with agents and customers that really connect, show what happens, print the report."""
+    """Start the router with agents and customers on real connections, show the events and print a report."""
     from router.demo.main import demo as run
 
     code = run(

@@ -1,4 +1,4 @@
-"""``router doctor``: what in a workspace cannot work, and what to do about it."""
+"""``router doctor``: find configuration problems of a workspace, with advice for each."""
 
 import asyncio
 from pathlib import Path
@@ -21,12 +21,12 @@ _EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @config_options
-@click.option("--url", help="The running router; without it the address in the settings.")
-@click.option("--workspace", default="default", show_default=True, help="The workspace to look at.")
+@click.option("--url", help="URL of the running router; default: the address in the settings.")
+@click.option("--workspace", default="default", show_default=True, help="Workspace to diagnose.")
 @click.option(
     "--journal",
     type=_EXISTING_FILE,
-    help="Instead of a running router: the journal of one that is stopped, all workspaces.",
+    help="Read the journal of a stopped router instead (all workspaces).",
 )
 @click.option(
     "--scratch",
@@ -43,19 +43,18 @@ def doctor(
     scratch: Path | None,
     as_json: bool,
 ) -> None:
-    """Find contacts that nobody can ever take, queues without agents, skills nobody has, agents without work, rules without
-    effect.
+    """Find contacts without a qualified agent, queues without agents, unused skills and agents, and rules without effect.
 
-    Asks a running router with a token minted from the secret that --config or --data lead to, or reads a journal. Exits with 1
-    when there are errors; warnings and notes are no failure. Facts that no gateway sets cannot be known.
+    Queries a running router with a token signed with the secret that --config or --data point to, or reads a journal. Exits
+    with 1 if there are errors; warnings and notes are not failures. Values of facts that no gateway has set are unknown to it.
     """
     context = click.get_current_context()
     source = click.core.ParameterSource.DEFAULT
     if journal is None and scratch is not None:
-        raise click.UsageError("--scratch goes with --journal.")
+        raise click.UsageError("--scratch requires --journal.")
     if journal is not None:
         if any(context.get_parameter_source(name) is not source for name in ("url", "workspace")):
-            raise click.UsageError("--journal goes without --url and --workspace.")
+            raise click.UsageError("--journal cannot be combined with --url or --workspace.")
         found = _from_journal(journal, scratch)
     else:
         found = {workspace: _from_router(settings_of(config, data), url, workspace)}
@@ -92,21 +91,23 @@ def _from_router(settings: "Settings", url: str | None, workspace: str) -> "Diag
     except ClientError as error:
         raise Failure(str(error)) from None
     except msgspec.DecodeError:
-        raise Failure(f"what answers at {url} is no router of this version") from None
+        raise Failure(
+            f"the server at {url} did not answer as a router of this version does"
+        ) from None
 
 
 def checked(url: str) -> str:
-    """The URL, if it can be one."""
+    """Return the URL unchanged. Raises BadParameter unless its scheme is http or https."""
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("a URL begins with http:// or https://", param_hint="--url")
     return url
 
 
 def own_url(settings: "Settings") -> str:
-    """Where these settings let the router listen."""
+    """Return the URL at which a router with these settings listens. Raises UsageError if the port is not fixed."""
     edge = settings.edge
     if not edge.port:
-        raise click.UsageError("The settings let the router take any port: give --url.")
+        raise click.UsageError("The port in the settings is 0 (any free port): give --url.")
     scheme = "http" if edge.tls_certificate_path is None else "https"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(edge.host, edge.host)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{edge.port}"
@@ -117,12 +118,10 @@ def _tell(workspace: str, diagnosis: "Diagnosis") -> None:
     from rich.text import Text
 
     if diagnosis.findings:
-        table = Table(
-            "severity", "finding", "about", "what is wrong", "what to do", title=workspace
-        )
+        table = Table("severity", "finding", "subject", "problem", "advice", title=workspace)
         for one in diagnosis.findings:
             cells = (one.severity, one.code, one.subject, _sentence(one), one.advice)
-            # Names are shown as they are, whatever brackets they have.
+            # Text, because an id or name in brackets would be interpreted as markup.
             table.add_row(*(Text(str(cell)) for cell in cells))
         print_table(table)
     if diagnosis.left_out:
@@ -132,8 +131,8 @@ def _tell(workspace: str, diagnosis: "Diagnosis") -> None:
         (diagnosis.warnings, "warning"),
         (diagnosis.notes, "note"),
     )
-    told = ", ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in counts if n)
-    click.echo(f"{workspace}: {told or 'healthy, nothing found'}")
+    summary = ", ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in counts if n)
+    click.echo(f"{workspace}: {summary or 'healthy, no findings'}")
 
 
 def _sentence(finding: "Finding") -> str:

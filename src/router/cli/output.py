@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables and progress for people, one line for an error."""
+"""Output of the commands: JSON for programs, tables and progress for people, one line for an error."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -21,29 +21,29 @@ _PIPE_COLUMNS: Final = 160
 
 
 class Failure(click.ClickException):
-    """A line on standard error and exit code 1."""
+    """Failed command: one line on standard error, exit code 1."""
 
     exit_code = EXIT_FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """``router: what is wrong``."""
+        """Print ``router: <message>`` on standard error."""
         click.echo(f"router: {self.format_message()}", file=file, err=True)
 
 
 class UsageFailure(Failure):
-    """What was asked for cannot be: exit code 2."""
+    """Invalid options or settings: exit code 2."""
 
     exit_code = EXIT_USAGE
 
 
 class JournalFailure(Failure):
-    """The journal cannot be trusted or used: exit code 3."""
+    """Damaged or unusable journal: exit code 3."""
 
     exit_code = EXIT_JOURNAL
 
 
 def failure_of(error: RouterError) -> Failure:
-    """How the command line tells one of the router's errors."""
+    """Return the click exception that reports a ``RouterError`` with its exit code."""
     if isinstance(error, SettingsInvalid):
         return UsageFailure(str(error))
     if isinstance(error, PolicyInvalid):
@@ -54,26 +54,26 @@ def failure_of(error: RouterError) -> Failure:
 
 
 def _words(error: RouterError) -> str:
-    """``JournalTooNew`` as people say it."""
+    """Return the name of the error class in lower-case words, as ``journal too new``."""
     name = type(error).__name__
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
 
 
 def print_json(value: object) -> None:
-    """Indented JSON on standard output."""
+    """Print a value as indented JSON on standard output."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def print_table(what: "RenderableType") -> None:
-    """A table, or anything that rich can show, on standard output."""
+    """Print a table, or any other rich renderable, on standard output."""
     from rich.console import Console
 
-    # A pipe has no width of its own, and a report in a file should not be cut to that of a small terminal.
+    # A pipe has no width of its own; a report in a file must not be cut to the width of a small terminal.
     Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(what)
 
 
 def write_json(data: bytes, target: Path) -> None:
-    """JSON to a file, or to standard output where it is named ``-``."""
+    """Write JSON to a file, or to standard output if the path is ``-``. Raises Failure."""
     if str(target) == "-":
         sys.stdout.buffer.write(data)
         return
@@ -81,7 +81,7 @@ def write_json(data: bytes, target: Path) -> None:
 
 
 def write_file(data: bytes, target: Path) -> None:
-    """Bytes to a file, in place of what it had."""
+    """Write bytes to a file, replacing its content. Raises Failure."""
     try:
         target.write_bytes(data)
     except OSError as error:
@@ -89,7 +89,10 @@ def write_file(data: bytes, target: Path) -> None:
 
 
 def read_file(path: Path, *, size_max: int) -> bytes:
-    """A file's bytes, or those of standard input where it is named ``-``; one byte beyond the limit at most."""
+    """Return the bytes of a file, or of standard input if the path is ``-``. Raises Failure.
+
+    Reads at most ``size_max`` + 1 bytes: a result longer than ``size_max`` means that the limit is exceeded.
+    """
     try:
         if str(path) == "-":
             return sys.stdin.buffer.read(size_max + 1)
@@ -101,9 +104,9 @@ def read_file(path: Path, *, size_max: int) -> bytes:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[float], None]]:
-    """A bar on standard error for work that takes its time; fed with the share that is done, 0 to 1.
+    """Show a progress bar on standard error while the block runs; the yielded function takes the completed share, 0 to 1.
 
-    Only on a terminal: logs and pipes stay clean.
+    The bar appears on a terminal only, so that logs and pipes contain no control characters.
     """
     from rich.console import Console
     from rich.progress import (
@@ -130,7 +133,7 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """A sign of life on standard error for work of unknown length; only on a terminal."""
+    """Show a spinner on standard error while the block runs, for work of unknown length; on a terminal only."""
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""``router policy check`` and ``try``: what is wrong, odd or changed in a policy document, and what its rules say to a contact."""
+"""``router policy check`` and ``router policy try``: validate and compare policy documents, classify a sample contact."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,21 +15,26 @@ if TYPE_CHECKING:
     from router.rules.trial import Trial
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+# The backspace character keeps click from rewrapping the paragraph.
+_TRY_EXAMPLE = """\b
+router policy try policy.yaml --contact \\
+  '{"channel": "voice", "attributes": {"tier": "gold"}, "queues": {"support": {"waiting": 21}}}'
+"""
 
 
 @click.group()
 def policy() -> None:
-    """Policy documents."""
+    """Check policy documents and try their entry rules."""
 
 
 @policy.command()
 @click.argument("file", type=_FILE)
-@click.option("--against", type=_FILE, help="Another policy: also show what would change.")
+@click.option("--against", type=_FILE, help="Another policy; also list the differences to it.")
 @json_option
 def check(file: Path, against: Path | None, as_json: bool) -> None:
     """Check a policy document (YAML or JSON; - is standard input).
 
-    Lists every problem with its line and column and exits with 1; what is odd but allowed is listed and is no failure.
+    Lists every problem with its line and column and exits with 1. Advice about unusual but valid parts is not a failure.
     """
     from router.rules.diff import diff
     from router.rules.document import parse_with_advice
@@ -49,23 +54,19 @@ def check(file: Path, against: Path | None, as_json: bool) -> None:
         _tell_changes(changes)
 
 
-@policy.command(name="try")
+@policy.command(name="try", epilog=_TRY_EXAMPLE)
 @click.argument("file", type=_FILE)
 @click.option(
     "--contact",
     "sample",
     required=True,
-    help="The contact as JSON: channel, attributes, and queues with the values of their facts.",
+    help="Contact as JSON: channel, attributes, and queues with the values of their facts.",
 )
 @json_option
 def try_(file: Path, sample: str, as_json: bool) -> None:
     """Classify a sample contact by the entry rules of a policy document.
 
-    Shows which rule decides, which ones fail, and what each was told. Facts of queues that are not given have no value.
-
-    \b
-    router policy try policy.yaml --contact \\
-      '{"channel": "voice", "attributes": {"tier": "gold"}, "queues": {"support": {"waiting": 21}}}'
+    Shows which rule decides, which rules fail, and the facts that each one read. Facts of queues that are not given have no value.
     """
     import msgspec
 
@@ -76,7 +77,7 @@ def try_(file: Path, sample: str, as_json: bool) -> None:
         contact = msgspec.json.decode(sample, type=SampleContact)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise UsageFailure(
-            "--contact: not a contact: channel, attributes, queues as JSON"
+            "--contact: expected a JSON object with channel, attributes and queues"
         ) from None
     objection = sample_objection(found, contact)
     if objection is not None:
@@ -98,9 +99,9 @@ def _tell_trial(trial: "Trial") -> None:
         cells = (rule.name, str(rule.asked).replace("_", " "), facts, ", ".join(rule.missing))
         table.add_row(*map(Text, cells))
     print_table(table)
-    by = f"by the rule {trial.rule}" if trial.rule else "by default_queue: no rule holds"
+    by = f"by the rule {trial.rule}" if trial.rule else "by default_queue: no rule matches"
     if trial.queue_id is None:
-        click.echo("Refused: no rule holds, and there is no default_queue.")
+        click.echo("Refused: no rule matches, and the policy has no default_queue.")
     else:
         click.echo(f"Queue {trial.queue_id}, {by}.")
 
@@ -117,7 +118,10 @@ def _read_other(path: Path) -> "Policy":
     try:
         return parse_policy(_read(path))
     except PolicyInvalid as error:
-        raise Failure(f"{path}: {len(error.problems)} problems; check it first") from None
+        raise Failure(
+            f"{path}: {_count(len(error.problems), 'problem')}; "
+            f"run `router policy check {path}` for the list"
+        ) from None
 
 
 def _tell_invalid(path: Path, problems: list[Problem], *, as_json: bool) -> None:
@@ -127,7 +131,7 @@ def _tell_invalid(path: Path, problems: list[Problem], *, as_json: bool) -> None
     for problem in problems:
         click.echo(f"{path}:{problem}")
     click.echo(
-        f"{_count(len(problems), 'problem')}; nothing of this policy would be taken.", err=True
+        f"{_count(len(problems), 'problem')}; the router would reject this policy.", err=True
     )
 
 
@@ -150,7 +154,7 @@ def _tell_changes(changes: "list[Change]") -> None:
 
     table = Table("change", "where", "before", "after", title="Changes", title_justify="left")
     for change in changes:
-        # Text, because a policy may hold what rich would take for markup.
+        # Text, because a value in brackets would be interpreted as markup.
         cells = (str(change.kind), change.path, change.before or "", change.after or "")
         table.add_row(*map(Text, cells))
     print_table(table)

@@ -1,4 +1,4 @@
-"""``router replay``: a day through real sockets, faster than it was."""
+"""``router loadtest``: run a recorded or generated day through real sockets, faster than real time."""
 
 from pathlib import Path
 from typing import Final
@@ -17,32 +17,32 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     "logs",
     multiple=True,
     metavar="FORMAT:PATH",
-    help="A recorded day. Several are merged.",
+    help="Recorded day. Several are merged.",
 )
-@click.option("--workload", type=_FILE, help="A generated day (YAML).")
+@click.option("--workload", type=_FILE, help="Generated day (YAML).")
 @click.option(
     "--policy",
     "policy_path",
     type=_FILE,
-    help="Policy in place of the day's own or the derived one.",
+    help="Policy to use instead of the day's own or the derived one.",
 )
-@click.option("--wrap-up", "wrap_up_s", type=Duration(), help="Wrap-up after every contact.")
-@click.option("--seed", type=int, help="Seed of everything drawn.")
+@click.option("--wrap-up", "wrap_up_s", type=Duration(), help="Wrap-up time after every contact.")
+@click.option("--seed", type=int, help="Seed of all random draws.")
 @click.option(
     "--speed",
     type=click.FloatRange(min=0.1, max=100_000),
     default=60.0,
     show_default=True,
-    help="Times real time.",
+    help="Multiple of real time.",
 )
-@click.option("--url", help="A running router; without it one is started for the replay.")
+@click.option("--url", help="URL of a running router; default: start one for the load test.")
 @click.option("--publish", is_flag=True, help="With --url: replace the policy of that router.")
 @click.option(
     "--json",
     "json_path",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     metavar="OUT",
-    help="Write the report to a file; - prints it and nothing else.",
+    help="Write the report to a file; - writes it to standard output and nothing else.",
 )
 def replay(
     config: Path | None,
@@ -57,14 +57,14 @@ def replay(
     publish: bool,
     json_path: Path | None,
 ) -> None:
-    """Replay a day with one gateway and one desktop per agent, and report it with the latency of offers.
+    """Run a day with one gateway and one desktop connection per agent, and report it with the latency of offers.
 
-    Either --log or --workload. Tokens are minted with the secret that --config or --data lead to.
+    Give either --log or --workload. Tokens are signed with the secret that --config or --data point to.
     """
     if bool(logs) == (workload is not None):
-        raise click.UsageError("Give --log or --workload, one of them.")
+        raise click.UsageError("Give either --log or --workload.")
     if publish and url is None:
-        raise click.UsageError("--publish goes with --url.")
+        raise click.UsageError("--publish requires --url.")
     from router.replay.main import replay as run
 
     code = run(

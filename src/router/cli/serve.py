@@ -1,4 +1,4 @@
-"""``router serve``: the router itself, until it is told to stop."""
+"""``router serve`` runs the router; ``router token`` signs a bearer token with its secret."""
 
 from pathlib import Path
 
@@ -10,39 +10,44 @@ from router.cli.options import config_options, settings_of
 @click.command()
 @config_options
 @click.option(
-    "--host", help="Address to listen on. One that is not loopback needs TLS or --behind-proxy."
+    "--host", help="Address to listen on. Other than loopback it requires TLS or --behind-proxy."
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
-    help="Port of the API and the sockets; 0 takes a free one.",
+    help="Port of the HTTP API and the WebSockets; 0 selects a free port.",
 )
 @click.option(
     "--admin-port",
     type=click.IntRange(0, 65_535),
-    help="Port of the admin listener with /metrics; 0 takes a free one.",
+    help="Port of the admin listener with /metrics; 0 selects a free port.",
 )
 @click.option(
-    "--behind-proxy", is_flag=True, default=None, help="A proxy in front of the router ends TLS."
+    "--behind-proxy",
+    is_flag=True,
+    default=None,
+    help="A proxy in front of the router terminates TLS.",
 )
 @click.option(
-    "--memory", is_flag=True, help="Keep the journal in memory: all is lost at the end. For trials."
+    "--memory",
+    is_flag=True,
+    help="Keep the journal in memory; everything is lost on exit. For trials.",
 )
 @click.option(
     "--policy",
     "policy_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="First policy of workspaces that have none yet.",
+    help="Initial policy of workspaces that have none.",
 )
 @click.option(
     "--accept-history-loss",
     is_flag=True,
-    help="Start on what is sound of a damaged journal; every client is told that its history is another one.",
+    help="Start on the intact part of a damaged journal; all clients then start over with a new history id.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Least level to log.",
+    help="Minimum level of log lines.",
 )
 def serve(
     config: Path | None,
@@ -56,10 +61,10 @@ def serve(
     accept_history_loss: bool,
     log_level: str | None,
 ) -> None:
-    """Run the router until SIGTERM or Ctrl-C; a second one stops it at once.
+    """Run the router until SIGTERM or Ctrl-C; a second signal stops it at once.
 
-    Settings come from the defaults, the file, the environment (ROUTER__EDGE__PORT=8080) and these options, the later
-    winning. The first start prints a one-time admin token.
+    Settings come from the defaults, the file, the environment (ROUTER__EDGE__PORT=8080) and these options; later sources
+    win. The first start prints a one-time admin token.
     """
     settings = settings_of(
         config,

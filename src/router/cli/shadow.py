@@ -1,4 +1,4 @@
-"""``router shadow``: a second policy beside the one in force, and what it would have decided otherwise."""
+"""``router shadow``: evaluate a second policy beside the active one and report the decisions that would differ."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ _EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Router:
-    """The running router that the commands of the group talk to."""
+    """HTTP access to the running router for the subcommands of ``router shadow``."""
 
     def __init__(
         self, config: Path | None, data: Path | None, url: str | None, workspace: str
@@ -31,7 +31,7 @@ class _Router:
         self.workspace = workspace
 
     def ask(self, method: str, *, role: str, document: bytes | None = None) -> bytes:
-        """One request about the shadow. Raises Failure."""
+        """Send one request to ``/v1/shadow`` and return the response body. Raises Failure."""
         from router.client.errors import ClientError
         from router.client.question import ask
 
@@ -51,14 +51,14 @@ class _Router:
 
 @click.group(invoke_without_command=True)
 @config_options
-@click.option("--url", help="The running router; without it the address in the settings.")
-@click.option("--workspace", default="default", show_default=True, help="The workspace.")
+@click.option("--url", help="URL of the running router; default: the address in the settings.")
+@click.option("--workspace", default="default", show_default=True, help="Workspace to use.")
 @click.option(
     "--journal",
     type=_EXISTING_FILE,
-    help="Instead of a running router: the journal of one that is stopped, from its first event on.",
+    help="Read the whole journal of a stopped router instead.",
 )
-@click.option("--policy", type=_FILE, help="With --journal: the policy to run beside it.")
+@click.option("--policy", type=_FILE, help="With --journal: the shadow policy to evaluate.")
 @click.option(
     "--scratch",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -77,18 +77,22 @@ def shadow(
     scratch: Path | None,
     as_json: bool,
 ) -> None:
-    """Run a second policy beside the one in force: it decides nothing, and says where it would have decided otherwise.
+    """Evaluate a second policy beside the active one: it has no effect on routing, and its differing decisions are reported.
 
-    `put` sets it, `report` tells what it has found, `stop` ends it, all at a running router. With --journal and --policy the
-    whole history of a stopped router is gone through instead.
+    `put` starts it, `report` prints its findings, `stop` ends it, all on a running router. With --journal and --policy the
+    whole history of a stopped router is evaluated instead.
     """
     context.obj = _Router(config, data, url, workspace)
     if context.invoked_subcommand is not None:
         if journal is not None or policy is not None or scratch is not None:
-            raise click.UsageError("--journal, --policy and --scratch go without a command.")
+            raise click.UsageError(
+                "--journal, --policy and --scratch cannot be combined with a subcommand."
+            )
         return
     if journal is None or policy is None:
-        raise click.UsageError("Give put, report or stop, or both --journal and --policy.")
+        raise click.UsageError(
+            "Give one of the subcommands put, report and stop, or both --journal and --policy."
+        )
     reports = _from_journal(journal, policy, scratch)
     if as_json:
         print_json({"workspaces": msgspec.to_builtins(reports)})
@@ -101,23 +105,23 @@ def shadow(
 @click.argument("file", type=_FILE)
 @click.pass_obj
 def put(router: _Router, file: Path) -> None:
-    """Let the policy in FILE (YAML or JSON; - is standard input) run beside the one in force."""
+    """Start the policy in FILE (YAML or JSON; - is standard input) as the shadow policy."""
     router.ask("PUT", role="admin", document=_read(file))
-    click.echo(f"{router.workspace}: {file} runs beside the policy in force")
+    click.echo(f"{router.workspace}: {file} is active as the shadow policy")
 
 
 @shadow.command()
 @json_option
 @click.pass_obj
 def report(router: _Router, as_json: bool) -> None:
-    """Tell what the shadow policy has seen, and where it would have decided otherwise."""
+    """Report what the shadow policy has evaluated and which decisions would have differed."""
     from router.model.shadow import ShadowReport
 
     body = router.ask("GET", role="supervisor")
     try:
         found = msgspec.json.decode(body, type=ShadowReport)
     except msgspec.DecodeError:
-        raise Failure("what answers is no router of this version") from None
+        raise Failure("the server did not answer as a router of this version does") from None
     if as_json:
         print_json(found)
     else:
@@ -127,9 +131,9 @@ def report(router: _Router, as_json: bool) -> None:
 @shadow.command()
 @click.pass_obj
 def stop(router: _Router) -> None:
-    """End the shadow policy."""
+    """Stop the shadow policy."""
     router.ask("DELETE", role="admin")
-    click.echo(f"{router.workspace}: no policy runs beside the one in force any more")
+    click.echo(f"{router.workspace}: the shadow policy is stopped")
 
 
 def _read(path: Path) -> bytes:
@@ -143,21 +147,21 @@ def _from_journal(journal: Path, policy: Path, scratch: Path | None) -> "dict[st
     from router.runtime.shadow_file import shadow_file
 
     document = parse_policy(_read(policy))
-    with working("going through the journal"):
+    with working("evaluating the journal"):
         return asyncio.run(shadow_file(journal, document, scratch=scratch))
 
 
-# --- for people --------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------
 def _tell(workspace: str, report: "ShadowReport") -> None:
     from rich.table import Table
     from rich.text import Text
 
     click.echo(
         f"{workspace}: {report.state}; events {report.since_seq:,} to {report.as_of_seq:,}: "
-        f"{report.submits:,} submits, {report.offers:,} offers, {report.same:,} of them the same"
+        f"{report.submits:,} submits, {report.offers:,} offers, {report.same:,} of them identical"
     )
     if report.failure is not None:
-        click.echo(f"{workspace}: stopped by {report.failure}; the router's log has the rest")
+        click.echo(f"{workspace}: stopped by {report.failure}; see the router's log for details")
     if report.events_missed:
         click.echo(f"{workspace}: {report.events_missed:,} events were missed")
     if not report.differences:
@@ -170,7 +174,7 @@ def _tell(workspace: str, report: "ShadowReport") -> None:
             table.add_row(Text(name or "–"), *counts)
     table.add_row("all", *(f"{count:,}" for count in report.differences.values()))
     print_table(table)
-    cases = Table("difference", "seq", "contact", "queue", "really", "the shadow", "why")
+    cases = Table("difference", "seq", "contact", "queue", "actual", "shadow", "why")
     for kind, examples in report.examples.items():
         for one in examples[-_EXAMPLES_SHOWN_MAX:]:
             cells = (

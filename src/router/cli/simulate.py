@@ -1,4 +1,8 @@
-"""``router simulate``: a recorded or generated day through the real core in virtual time, under one policy or several."""
+"""``router simulate``, ``router loadtest`` and ``router demo``: run a recorded or generated day.
+
+``simulate`` runs it through the engine in virtual time, under one policy or several; ``loadtest`` and ``demo`` run it through a
+router process over real sockets.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,44 +25,44 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     "logs",
     multiple=True,
     metavar="FORMAT:PATH",
-    help="A recorded day (vanad, bank, contacts, agents). Several are merged.",
+    help="Recorded day (vanad, bank, contacts, agents). Several are merged.",
 )
 @click.option(
-    "--workload", type=_FILE, help="A generated day: arrivals, service, patience, agents (YAML)."
+    "--workload", type=_FILE, help="Generated day: arrivals, service, patience, agents (YAML)."
 )
 @click.option(
     "--policy",
     "policies",
     type=_FILE,
     multiple=True,
-    help="Policy in place of the day's own or the derived one. Several are compared with the first.",
+    help="Policy to use instead of the day's own or the derived one. Several are compared with the first.",
 )
-@click.option("--wrap-up", "wrap_up_s", type=Duration(), help="Wrap-up after every contact.")
-@click.option("--seed", type=int, help="Seed of everything drawn.")
+@click.option("--wrap-up", "wrap_up_s", type=Duration(), help="Wrap-up time after every contact.")
+@click.option("--seed", type=int, help="Seed of all random draws.")
 @click.option(
     "--replications", type=click.IntRange(1, 100_000), help="Independent runs of a workload."
 )
 @click.option(
-    "--audit/--no-audit", default=True, help="Keep independent books of the run.  [default: audit]"
+    "--audit/--no-audit", default=True, help="Audit the run independently.  [default: audit]"
 )
 @click.option(
     "--json",
     "json_path",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     metavar="OUT",
-    help="Write the report to a file; - prints it and nothing else.",
+    help="Write the report to a file; - writes it to standard output and nothing else.",
 )
 @click.option(
     "--picture",
     "picture_path",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="OUT.svg",
-    help="Draw several policies: waits, service level and occupancy by interval.",
+    help="Draw a comparison of policies: waits, service level and occupancy by interval.",
 )
 @click.option(
     "--with-speed",
     is_flag=True,
-    help="How fast it ran, too; then the bytes differ from run to run.",
+    help="Include the speed of the run in the JSON; its bytes then differ from run to run.",
 )
 def simulate(
     logs: tuple[str, ...],
@@ -72,15 +76,15 @@ def simulate(
     picture_path: Path | None,
     with_speed: bool,
 ) -> None:
-    """Run a day in virtual time and report service level, waits, occupancy.
+    """Run a day in virtual time and report service level, waits and occupancy.
 
-    Either --log or --workload. With two policies or more the same day is run once under each, and they are shown side by side.
-    The same input gives the same bytes of JSON. Exits with 1 when the audit has found a broken promise.
+    Give either --log or --workload. With two or more policies the same day runs once under each, and the results are shown
+    side by side. The same input gives the same bytes of JSON. Exits with 1 if the audit finds a violation.
     """
     if bool(logs) == (workload is not None):
-        raise click.UsageError("Give --log or --workload, one of them.")
+        raise click.UsageError("Give either --log or --workload.")
     if picture_path is not None and len(policies) < 2:
-        raise click.UsageError("--picture compares: give --policy twice or more.")
+        raise click.UsageError("--picture draws a comparison: give --policy at least twice.")
     from router.simulator.run import SimulationSpec
 
     spec = SimulationSpec(
@@ -141,6 +145,6 @@ def _several(
 
 
 def _tell(options: dict[str, str | int | float | bool | None]) -> None:
-    """What is going to be run, before it is."""
+    """Print the inputs of the run on standard error before it starts."""
     for name, value in options.items():
         click.echo(f"{name}: {'-' if value is None else value}", err=True)

@@ -1,4 +1,4 @@
-"""``router token``: a bearer token signed with the router's own secret, for development and first steps."""
+"""``router token``: sign a bearer token with the router's own secret, for development and first steps."""
 
 import re
 from pathlib import Path
@@ -19,14 +19,14 @@ _ROLES: Final = ("agent", "gateway", "supervisor", "admin")
 def minted(
     settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int
 ) -> str:
-    """A token, where these settings lead to a secret. Raises Failure where there is none yet."""
+    """Return a signed token. Raises Failure if the settings point to no issuer and no secret file."""
     from router.edge.auth import mint_token
     from router.edge.keys import secret_path
 
     if not settings.auth.issuers and not secret_path(settings).exists():
         raise Failure(
-            f"{secret_path(settings)}: no secret yet; the router makes it at its first start "
-            "(is --data or --config the one that it runs with?)"
+            f"{secret_path(settings)}: no secret; the router creates it at its first start "
+            "(use the same --data or --config as the router)"
         )
     return mint_token(
         settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
@@ -35,20 +35,18 @@ def minted(
 
 @click.command()
 @config_options
-@click.option("--role", type=click.Choice(_ROLES), required=True, help="What the token may do.")
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="Role of the token.")
 @click.option(
-    "--sub", "subject", required=True, help="Who it is: an agent's id, a gateway's id, a person."
+    "--sub", "subject", required=True, help="Subject: id of an agent, a gateway or a person."
 )
-@click.option(
-    "--workspace", default="default", show_default=True, help="The workspace that it is for."
-)
+@click.option("--workspace", default="default", show_default=True, help="Workspace of the token.")
 @click.option(
     "--ttl",
     "lifetime_s",
     type=Duration(),
     default="1h",
     show_default=True,
-    help="How long it is valid.",
+    help="Lifetime of the token.",
 )
 @json_option
 def token(
@@ -60,10 +58,10 @@ def token(
     lifetime_s: int,
     as_json: bool,
 ) -> None:
-    """Mint a token with the secret that the router has made beside its journal (or the first hmac issuer of the settings)."""
+    """Sign a token with the secret beside the router's journal, or with the first hmac issuer of the settings."""
     if not re.match(ID_PATTERN, subject):
         raise click.BadParameter(
-            "an id has at most 128 of A-Z, a-z, 0-9, and . _ : -", param_hint="--sub"
+            "an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : -", param_hint="--sub"
         )
     settings = settings_of(config, data)
     text = minted(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s)

@@ -1,4 +1,4 @@
-"""``router verify``: is a journal whole, and does its replay keep every promise?"""
+"""``router verify``: check the integrity of a journal and the invariants of its replay."""
 
 import asyncio
 from pathlib import Path
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @click.option(
     "--scratch",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Directory for the working copy; it needs room for the journal.",
+    help="Directory for the working copy; it needs as much free space as the journal.",
 )
 @json_option
 def verify(file: Path, scratch: Path | None, as_json: bool) -> None:
-    """Check a journal (the file journal.db) that no router has open; the file itself is not touched.
+    """Check a journal (the file journal.db) that no router has open; the file itself is not modified.
 
-    Every record's checksum, the chain, numbers and times without a gap or a step back; then a replay of everything, its
-    invariants, and its digest. Exits with 1 when anything is wrong.
+    Checks the checksum of every record, the hash chain, and that event numbers have no gap and times never decrease; then
+    replays all events and checks the invariants and the digest of the state. Exits with 1 if any check fails.
     """
     from router.runtime.verify import verify_file
 

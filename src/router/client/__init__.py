@@ -1,7 +1,7 @@
-"""A guest of the house: clients for desktops, gateways and supervisors.
+"""WebSocket clients for agent desktops, channel gateways and supervisors.
 
-They speak the wire of ``router.wire`` over the `websockets` library, come back by themselves and keep a mirror of what they
-may see. How to use them is written in ``docs/client.md``.
+The clients speak the router's protocol over the `websockets` library, reconnect automatically and keep a local copy of the
+state that they may see, updated by events. See ``docs/client.md`` for usage.
 """
 
 from router.client.desktop import DesktopClient

@@ -1,4 +1,4 @@
-"""What a gateway may do with its own contacts and a supervisor with any: one piece for both clients."""
+"""Contact commands that gateways (on their own contacts) and supervisors (on any contact) have in common."""
 
 from msgspec import UNSET, UnsetType
 
@@ -10,7 +10,10 @@ from router.wire import frames as f
 
 
 class ContactChanges(SocketClient):
-    """A client that may change contacts."""
+    """Client with the commands that change or query a contact.
+
+    Every command raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood.
+    """
 
     async def update(
         self,
@@ -21,7 +24,7 @@ class ContactChanges(SocketClient):
         skills: dict[str, int] | UnsetType = UNSET,
         attributes: dict[str, FactValue] | UnsetType = UNSET,
     ) -> f.Ok:
-        """Change a contact in flight; what is unset stays."""
+        """Change a contact that has not ended; fields that are left unset keep their values."""
         return await self._command(
             f.Update(
                 id=self._id(),
@@ -34,11 +37,11 @@ class ContactChanges(SocketClient):
         )
 
     async def park(self, contact_id: str) -> f.Ok:
-        """The customer is waited for: his conversation uses no capacity meanwhile."""
+        """Park the conversation until the customer answers; it uses no agent capacity meanwhile."""
         return await self._command(f.ParkContactFrame(id=self._id(), contact_id=contact_id))
 
     async def unpark(self, contact_id: str) -> f.Ok:
-        """The customer has written again. No error where the contact was not parked."""
+        """Resume the conversation because the customer has answered; succeeds if the contact is not parked."""
         return await self._command(f.UnparkContactFrame(id=self._id(), contact_id=contact_id))
 
     async def callback(
@@ -49,7 +52,10 @@ class ContactChanges(SocketClient):
         channel: str | None = None,
         at_ms: int | None = None,
     ) -> f.Ok:
-        """Call the customer back instead of letting him wait; ``at_ms``: not before that time."""
+        """Convert a waiting contact to a callback, keeping its place in the queue.
+
+        ``at_ms``: earliest time of the call, in Unix milliseconds; None means as soon as the contact's turn comes.
+        """
         return await self._command(
             f.Callback(
                 id=self._id(), contact_id=contact_id, mode=mode, channel=channel, at_ms=at_ms
@@ -59,7 +65,7 @@ class ContactChanges(SocketClient):
     async def callback_result(
         self, contact_id: str, outcome: CallbackOutcome, attempt: int | None = None
     ) -> f.Ok:
-        """Report how the call went that ``callback.due`` asked for."""
+        """Report the outcome of the call requested by a ``callback.due`` event; ``attempt`` is the number in that event."""
         return await self._command(
             f.CallbackResult(id=self._id(), contact_id=contact_id, outcome=outcome, attempt=attempt)
         )
@@ -74,7 +80,7 @@ class ContactChanges(SocketClient):
         priority_s: int = 0,
         strict_class: int = 0,
     ) -> ExpectedWait:
-        """How long a contact waits: one that is there (``contact_id``), or one that may come (``queue_id`` and the rest)."""
+        """Return the expected wait of a waiting contact (``contact_id``) or of a hypothetical one (``queue_id`` and the rest)."""
         answer = await self._command(
             f.AskExpectedWait(
                 id=self._id(),
@@ -90,5 +96,5 @@ class ContactChanges(SocketClient):
         return answer.expected_wait
 
     async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.Ok:
-        """Withdraw a contact that nobody has yet."""
+        """Withdraw a contact that is not assigned to an agent."""
         return await self._command(f.Cancel(id=self._id(), contact_id=contact_id, reason=reason))

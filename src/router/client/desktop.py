@@ -1,4 +1,4 @@
-"""An agent's desktop: offers come in, the agent's answers go out."""
+"""Client of an agent desktop: receives offers, sends the agent's commands."""
 
 from router.client.mirror import AgentMirror
 from router.client.socket import SocketClient
@@ -7,17 +7,17 @@ from router.wire import frames as f
 
 
 class DesktopClient(SocketClient):
-    """One agent. The token's subject is his id.
+    """Client of one agent; the subject of the token is the agent's id.
 
-    ``async with DesktopClient(url, token) as desktop:`` connects, waits for the state and comes back by itself when the
-    connection is lost; ``async for frame in desktop:`` tells what happens. ``url`` is ``ws://host:port`` (or ``wss://``).
+    ``async with DesktopClient(url, token) as desktop:`` connects, waits for the initial state and reconnects automatically;
+    ``async for frame in desktop:`` yields the events. ``url`` is ``ws://host:port`` or ``wss://host:port``.
     """
 
     path = "/v1/desktop"
 
     @property
     def state(self) -> AgentMirror:
-        """The agent as of the last frame: state, offers, assignments."""
+        """Agent as of the last frame: state, offers, assignments."""
         return self._mirror
 
     def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
@@ -34,63 +34,63 @@ class DesktopClient(SocketClient):
         return await self.set_state(AgentState.READY)
 
     async def not_ready(self, reason: str | None = None, *, after_work: bool = False) -> f.Ok:
-        """Go not ready, at once or when the work in hand is done."""
+        """Go not ready, at once or (``after_work``) when the current assignments are completed."""
         return await self.set_state(AgentState.NOT_READY, reason, after_work=after_work)
 
     async def set_state(
         self, state: AgentState, reason: str | None = None, *, after_work: bool = False
     ) -> f.Ok:
-        """Go ready, not ready or offline."""
+        """Set the agent's state, at once or (``after_work``) when the current assignments are completed."""
         return await self._command(
             f.SetState(id=self._id(), state=state, reason=reason, after_work=after_work)
         )
 
     async def accept(self, offer_id: str) -> f.Ok:
-        """Take the offered contact."""
+        """Accept an offer."""
         return await self._command(f.Accept(id=self._id(), offer_id=offer_id))
 
     async def decline(self, offer_id: str, reason: str = "declined") -> f.Ok:
-        """Do not take it."""
+        """Decline an offer; the contact keeps its place in the queue."""
         return await self._command(f.Decline(id=self._id(), offer_id=offer_id, reason=reason))
 
     async def hold(self, assignment_id: str) -> f.Ok:
-        """Customer on hold."""
+        """Put the customer on hold."""
         return await self._command(f.Hold(id=self._id(), assignment_id=assignment_id))
 
     async def unhold(self, assignment_id: str) -> f.Ok:
-        """Customer off hold."""
+        """Take the customer off hold."""
         return await self._command(f.Unhold(id=self._id(), assignment_id=assignment_id))
 
     async def park(self, assignment_id: str) -> f.Ok:
-        """Wait for the customer; his conversation uses no capacity meanwhile."""
+        """Park the conversation until the customer answers; it uses no capacity meanwhile."""
         return await self._command(f.Park(id=self._id(), assignment_id=assignment_id))
 
     async def unpark(self, assignment_id: str) -> f.Ok:
-        """Go on with a parked conversation."""
+        """Resume a parked conversation."""
         return await self._command(f.Unpark(id=self._id(), assignment_id=assignment_id))
 
     async def pause_channels(self, *channels: str) -> f.Ok:
-        """Take nothing new of these channels, and of all others as before; none: of every channel again."""
+        """Pause these channels for new contacts and resume all others; without arguments resume every channel."""
         return await self._command(f.SetChannels(id=self._id(), paused=channels))
 
     async def end(self, contact_id: str, reason: str = "ended") -> f.Ok:
-        """The conversation is over; wrap-up begins."""
+        """End the conversation; wrap-up begins."""
         return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))
 
     async def extend_wrap_up(self, assignment_id: str, extend_s: int) -> f.Ok:
-        """More time for wrap-up."""
+        """Extend the wrap-up time by ``extend_s`` seconds."""
         return await self._command(
             f.ExtendWrapUpFrame(id=self._id(), assignment_id=assignment_id, extend_s=extend_s)
         )
 
     async def complete(self, assignment_id: str, disposition: str | None = None) -> f.Ok:
-        """Done with it."""
+        """Complete the assignment and end its wrap-up."""
         return await self._command(
             f.Complete(id=self._id(), assignment_id=assignment_id, disposition=disposition)
         )
 
     async def transfer_to_queue(self, contact_id: str, queue_id: str) -> f.Ok:
-        """Pass the contact on to a queue, at once."""
+        """Transfer the contact to a queue, at once (blind transfer)."""
         return await self._command(
             f.Transfer(id=self._id(), contact_id=contact_id, to_queue_id=queue_id)
         )
@@ -103,10 +103,10 @@ class DesktopClient(SocketClient):
         wait_s: int | None = None,
         back_s: int | None = None,
     ) -> f.Ok:
-        """Offer the contact to another agent; it stays here until he accepts.
+        """Offer the contact to another agent; it stays assigned to this agent until the other one accepts.
 
-        ``wait_s``: if he cannot take it now, this agent is done with it and it waits so long for the other alone, then
-        ``back_s`` for this one, then for everybody.
+        With ``wait_s``, an agent who has no free capacity is waited for: this agent's part ends, the contact is reserved
+        for the other agent for ``wait_s`` seconds, then for this agent for ``back_s`` seconds, then open to all agents.
         """
         return await self._command(
             f.Transfer(
@@ -119,35 +119,35 @@ class DesktopClient(SocketClient):
         )
 
     async def consult_agent(self, contact_id: str, agent_id: str) -> f.Ok:
-        """Ask another agent for advice; the contact stays here."""
+        """Consult another agent; the contact stays assigned to this agent."""
         return await self._command(
             f.Consult(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
         )
 
     async def consult_queue(self, contact_id: str, queue_id: str) -> f.Ok:
-        """Ask whom that queue's selection gives now; refused where nobody is free."""
+        """Consult an agent selected from a queue; refused if no agent of the queue is available."""
         return await self._command(
             f.Consult(id=self._id(), contact_id=contact_id, to_queue_id=queue_id)
         )
 
     async def complete_consult(self, contact_id: str) -> f.Ok:
-        """Pass the contact to the consulted agent."""
+        """Transfer the contact to the consulted agent."""
         return await self._command(f.CompleteConsultFrame(id=self._id(), contact_id=contact_id))
 
     async def cancel_consult(self, contact_id: str) -> f.Ok:
-        """Take the consult back, or end it, and go on alone."""
+        """Withdraw or end the consult; this agent continues alone."""
         return await self._command(f.CancelConsultFrame(id=self._id(), contact_id=contact_id))
 
     async def conference(self, contact_id: str) -> f.Ok:
-        """Let the consulted agent talk with the customer, too."""
+        """Turn the consult into a conference with the customer."""
         return await self._command(f.Conference(id=self._id(), contact_id=contact_id))
 
     async def leave(self, contact_id: str) -> f.Ok:
-        """Leave a conversation that another agent owns."""
+        """Leave a conversation that is owned by another agent."""
         return await self._command(f.Leave(id=self._id(), contact_id=contact_id))
 
     async def hand_over(self, contact_id: str, agent_id: str) -> f.Ok:
-        """Leave a conference; that participant owns the contact from then on."""
+        """Leave a conference and make that participant the owner of the contact."""
         return await self._command(
             f.HandOverFrame(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
         )

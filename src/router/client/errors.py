@@ -1,21 +1,21 @@
-"""What can go wrong for a guest.
+"""Exceptions of the client.
 
 ClientError
-├── RouterRefused    the router said no, and why; nothing has happened (or, rarely, it cannot tell: ``applied``)
-├── OutcomeUnknown   the connection was lost before the answer: it may have happened or not
-├── NotConnected     no connection within the time one was willing to wait; nothing was sent
-└── ClosedForGood    the router closed with a code that means "do not come back before something has changed"
+├── RouterRefused    the router refused the command and gave a reason; it had no effect (or, rarely, this is unknown: ``applied``)
+├── OutcomeUnknown   the connection was lost before the answer; the command may or may not have been applied
+├── NotConnected     no connection within the timeout; nothing was sent
+└── ClosedForGood    the connection was closed with a code that forbids to reconnect
 """
 
 from router.wire.frames import ErrorFrame
 
 
 class ClientError(Exception):
-    """The root."""
+    """Base class of all exceptions of the client."""
 
 
 class RouterRefused(ClientError):
-    """The router's ``error`` to a command."""
+    """Refusal of a command by an ``error`` frame of the router."""
 
     def __init__(self, error: ErrorFrame) -> None:
         super().__init__(
@@ -25,17 +25,20 @@ class RouterRefused(ClientError):
 
     @property
     def code(self) -> str:
-        """The stable code, as ``offer_gone``."""
+        """Stable error code, such as ``offer_gone``."""
         return self.error.code
 
     @property
     def temporary(self) -> bool:
-        """True: the same command may succeed after ``error.retry_after_ms``."""
+        """Whether the same command may succeed after ``error.retry_after_ms``."""
         return self.error.temporary
 
 
 class OutcomeUnknown(ClientError):
-    """The answer to a command was lost. ``idempotency_key`` of a submit: repeat it with that key, and it happens once."""
+    """Loss of the answer to a command.
+
+    For a submit, ``idempotency_key`` is the key that it was sent with: repeating the submit with it has no second effect.
+    """
 
     def __init__(self, why: str, idempotency_key: str | None = None) -> None:
         super().__init__(why)
@@ -43,11 +46,11 @@ class OutcomeUnknown(ClientError):
 
 
 class NotConnected(ClientError):
-    """There was no connection in time; the command was not sent."""
+    """Timeout while waiting for a connection; the command was not sent."""
 
 
 class ClosedForGood(ClientError):
-    """The connection ended in a way that coming back would not mend."""
+    """End of the connection for a reason that a new connection would not change; ``code`` is the close code or HTTP status."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"closed with {code}: {text}")

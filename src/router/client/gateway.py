@@ -1,4 +1,4 @@
-"""A channel gateway: submits contacts and hears what becomes of them."""
+"""Client of a channel gateway: submits contacts and receives their events."""
 
 import secrets
 
@@ -11,13 +11,13 @@ from router.wire import frames as f
 
 
 class GatewayClient(ContactChanges):
-    """One gateway. The token's subject is its id; it sees the contacts that it has submitted."""
+    """Client of one gateway; the subject of the token is its id. It receives the events of the contacts it has submitted."""
 
     path = "/v1/gateway"
 
     @property
     def contacts(self) -> ContactsMirror:
-        """The live contacts as of the last frame."""
+        """Live contacts of this gateway as of the last frame."""
         return self._mirror
 
     def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
@@ -48,10 +48,10 @@ class GatewayClient(ContactChanges):
         idempotency_key: str | None = None,
         until_known: bool = False,
     ) -> f.Ok:
-        """Submit a contact; ``subject`` of the answer is its id.
+        """Submit a contact; ``subject`` of the answer is the contact's id.
 
-        Every submit carries a key, so repeating it after OutcomeUnknown with the key of the exception is safe.
-        ``until_known`` does that by itself, over as many connections as it takes.
+        Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
+        with the key of the exception; ``until_known`` does so automatically, over as many connections as necessary.
         """
         contact = f.ContactFields(
             channel=channel,
@@ -80,9 +80,9 @@ class GatewayClient(ContactChanges):
                     raise
 
     async def abandon(self, contact_id: str) -> f.Ok:
-        """The customer has left."""
+        """Report that the customer has left before being answered."""
         return await self._command(f.Abandon(id=self._id(), contact_id=contact_id))
 
     async def end(self, contact_id: str, reason: str = "ended") -> f.Ok:
-        """The conversation is over."""
+        """End the conversation, for example because the customer has hung up."""
         return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))

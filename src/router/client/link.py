@@ -1,8 +1,29 @@
-"""The connection that comes back: one WebSocket after the other, seen as one gap-free stream of frames.
+"""Reconnecting WebSocket connection: successive connections presented as one gap-free stream of frames.
 
-Each new connection resumes after the last event that was seen, so nothing is lost and nothing comes twice; where the router
-no longer holds what was missed, it sends a fresh ``welcome`` instead, and that is what the reader gets. Buffers are bounded:
-a reader who falls too far behind costs the connection, which comes back when he has caught up.
+Theory of operation
+-------------------
+
+One runner task (``_run``) opens a connection, reads it until it ends, waits for the backoff and opens the next one. It ends
+only when this side closes, when the router closes with a code that forbids to reconnect, or when the token cannot be renewed.
+
+*Resuming.* The position is (``history_id``, ``seq``): every event up to ``seq`` has been delivered or was not addressed to this
+client. Each ``hello`` carries it. The router then either sends ``resumed`` and the missed events, or, if it no longer holds
+them, a new ``welcome`` with the full state; the reader receives that frame in the stream, because the events before it are
+lost to it. An event whose number is not greater than ``seq`` is a duplicate and ignored. A large state arrives as a ``welcome``
+and several pages; the connection counts as established after the last page.
+
+*Reading.* The connection's reader applies each frame to the local state (``on_frame``) and appends it to a bounded buffer from
+which ``events`` delivers. If the buffer is full, the event is neither applied nor counted as received and the connection is
+aborted; the runner reconnects when half of the buffer has been read, and resumes with that event. A slow reader therefore
+bounds memory on both sides and loses nothing.
+
+*Commands.* ``ask`` sends a frame with an id of its own and waits for the ``ok``, ``pong`` or ``error`` frame with that id. If
+the connection is lost in between, the outcome is unknown and the caller must be told so; a command is never sent twice by this
+class. At most ``IN_FLIGHT_MAX`` commands are in flight, later ones wait.
+
+*Heartbeat.* Beside the reader, one task per connection sends a ``ping`` each ``heartbeat_s`` seconds and aborts the connection
+if no answer arrives within half of that, and fetches a fresh token before the present one expires. The ``pong`` also advances
+``seq``, so that a client with few events of its own resumes from a recent position.
 """
 
 import asyncio
@@ -35,38 +56,40 @@ from router.wire.codec import MSGPACK, SUBPROTOCOLS, BadFrame, Decoder, encoder
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 EVENTS_MAX: Final = 10_000
 IN_FLIGHT_MAX: Final = 1_000
-# Handshake answers that coming back would not change.
+# HTTP status codes of the handshake after which another attempt would fail in the same way.
 _FINAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 426})
 
 Heard = f.Welcome | f.Page | f.EventFrame | f.Figures
 
 
 class _Unknown(msgspec.Struct):
-    """A frame of a newer router: only its place in the stream matters."""
+    """Frame of a type that this version does not know: only its position in the stream matters."""
 
     type: str
     seq: int | None = None
 
 
 class LinkOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of a client."""
+    """Timeouts and limits of a client."""
 
     connect_timeout_s: float = 30.0
-    """How long entering, and a command without a connection, wait for one."""
+    """Longest wait for a connection, when the client is entered and for a command sent without a connection."""
     command_timeout_s: float = 30.0
-    """How long a command waits for its answer; then its outcome is unknown."""
+    """Longest wait for the answer to a command; after it the outcome is unknown."""
     events_max: int = EVENTS_MAX
-    """Events that wait for their reader."""
+    """Limit of buffered events that the application has not read; beyond it the connection is closed until half are read."""
     listen: bool = True
-    """False: nobody reads events; they only keep the mirror."""
+    """Whether the application reads events; False: events only update the local state and are not buffered."""
     proxy: str | None = None
-    """The address of an HTTP or SOCKS proxy; what the environment says of proxies does not count."""
+    """URL of an HTTP or SOCKS proxy; proxy settings of the environment are ignored."""
     backoff_base_s: float = 1.0
+    """Upper bound of the first reconnect delay; it doubles with each attempt."""
     backoff_longest_s: float = 30.0
+    """Upper bound of every reconnect delay."""
 
 
 class Link:
-    """The stream of one client over as many connections as it takes."""
+    """Stream of frames of one client over any number of successive connections."""
 
     def __init__(
         self,
@@ -83,7 +106,7 @@ class Link:
         self.gen = ""
         self.seq = 0
         self.connections = 0
-        """How many connections there have been."""
+        """Number of connections so far."""
         self._url = url
         self._tokens = TokenSource(token)
         self._options = options
@@ -106,9 +129,9 @@ class Link:
         self._ended: ClientError | None = None
         self._runner: asyncio.Task[None] | None = None
 
-    # --- life -------------------------------------------------------------------------------------
+    # --- open and close ---------------------------------------------------------------------------
     async def open(self) -> None:
-        """Connect and wait for the state. Raises ClosedForGood or NotConnected."""
+        """Connect and wait for the initial state. Raises ClosedForGood or NotConnected."""
         self._runner = asyncio.create_task(self._run())
         self._runner.add_done_callback(self._runner_ended)
         entered = False
@@ -120,7 +143,7 @@ class Link:
                 await self.close()
 
     async def close(self) -> None:
-        """End the stream. Idempotent."""
+        """Close the connection and end the stream. Idempotent."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
@@ -128,18 +151,18 @@ class Link:
         self._end(ClosedForGood(CloseCode.NORMAL, "closed by this side"))
 
     async def drop(self) -> None:
-        """Lose the present connection, as the network might: the next one resumes."""
+        """Abort the present connection without a closing handshake; the next one resumes."""
         if self._ws is not None:
             self._ws.transport.abort()
 
     @property
     def is_live(self) -> bool:
-        """True while commands can be sent at once."""
+        """Whether commands can be sent at once."""
         return self._live.is_set()
 
     # --- commands -----------------------------------------------------------------------------------
     def next_id(self) -> str:
-        """An id for the next frame."""
+        """Return the id for the next frame, unique within this client."""
         return str(next(self._numbers))
 
     async def ask(self, frame: Any) -> f.Ok | f.Pong:
@@ -163,12 +186,12 @@ class Link:
                 self._waiting.pop(frame.id, None)
 
     async def _open_socket(self) -> ClientConnection:
-        """The present connection, once it is one: what is given to a closing one is never sent."""
+        """Wait for a connection that is not closing: a frame passed to a closing one would never be sent."""
         while True:
             await self._connected()
             if self._ws is not None and self._ws.state is State.OPEN:
                 return self._ws
-            self._live.clear()  # The reader will find out in its turn; nobody is to spin until then.
+            self._live.clear()  # Wait here until the reader has noticed, instead of spinning.
 
     async def _connected(self) -> None:
         if self._ended is not None:
@@ -187,9 +210,9 @@ class Link:
 
     # --- events -------------------------------------------------------------------------------------
     async def events(self) -> AsyncIterator[f.Welcome | f.EventFrame | f.Figures]:
-        """What happens, in order, for ever. A ``Welcome`` in between: the state is anew; what led to it is not told.
+        """Iterate over the frames in order; a ``Welcome`` in between means that the state was loaded again.
 
-        Raises ClosedForGood at the end, unless this side closed.
+        Ends when this side closes; otherwise raises the exception that ended the stream.
         """
         while True:
             while self._events:
@@ -205,7 +228,7 @@ class Link:
             await self._news.wait()
 
     def _keep(self, frame: f.Welcome | f.EventFrame | f.Figures) -> bool:
-        """Put a frame before the reader; false: he is too far behind."""
+        """Append a frame to the reader's buffer; return False if it is full."""
         if self._options.listen:
             if len(self._events) >= self._options.events_max:
                 return False
@@ -225,7 +248,7 @@ class Link:
                 self._end(final)
                 return
             except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
-                pass  # However it was lost, what follows is the same: come back.
+                pass  # All ways to lose a connection have the same consequence: reconnect.
             finally:
                 self._lost()
             if code == CloseCode.TOKEN_EXPIRED and not self._tokens.is_renewable:
@@ -239,14 +262,14 @@ class Link:
             await asyncio.sleep(self._backoff.next_s(hint_s))
 
     def _runner_ended(self, runner: asyncio.Task[None]) -> None:
-        """Nobody is to wait for ever where the token's provider failed, or a frame broke the mirror."""
+        """End the stream if the runner failed (token provider, frame handler), so that no caller waits permanently."""
         if not runner.cancelled() and (error := runner.exception()) is not None:
             broken = ClosedForGood(CloseCode.INTERNAL_ERROR, type(error).__name__)
             broken.__cause__ = error
             self._end(broken)
 
     async def _one_connection(self) -> tuple[int | None, str]:
-        """From the handshake to the close; how it was closed."""
+        """Open one connection, read it to its end, and return its close code and reason."""
         token = await self._tokens.fetch()
         async with self._dial(token) as ws:
             hello = f.Hello(resume=f"{self.gen}:{self.seq}" if self.gen else None)
@@ -291,7 +314,7 @@ class Link:
     _token_refusals = 0
 
     def _may_try_token_again(self) -> bool:
-        """A provider's token may have ended on its way; once is an accident, twice is not."""
+        """Allow one more attempt after a 401 status: a token from a provider may have expired in transit."""
         self._token_refusals += 1
         return self._tokens.is_renewable and self._token_refusals < 2
 
@@ -331,17 +354,17 @@ class Link:
         try:
             return self._decoder.decode(data)
         except BadFrame:
-            # What this version does not know it ignores, but for its place in the stream.
+            # A frame of an unknown type is ignored, except for its sequence number.
             return self._unknown.decode(data)
 
     def _event(self, frame: f.EventFrame) -> bool:
         if frame.seq <= self.seq:
-            return True  # Seen before.
+            return True  # Duplicate.
         if not self._keep(frame):
-            # Not taken, so not counted as seen: the next connection starts with it.
+            # The event is not counted as received, so the next connection resumes with it.
             self._room.clear()
             assert self._ws is not None
-            self._ws.transport.abort()  # A close with all its courtesy would first have to read the rest.
+            self._ws.transport.abort()  # A closing handshake would first have to read the remaining frames.
             return False
         self._hear(frame)
         self.seq = frame.seq
@@ -349,9 +372,8 @@ class Link:
 
     def _entered(self, welcome: f.Welcome) -> None:
         if self.gen:
-            self._events.append(
-                welcome
-            )  # Beyond the bound by one: it stands for any number of events.
+            # Appended even to a full buffer, which then exceeds its limit by one: it replaces any number of events.
+            self._events.append(welcome)
             self._news.set()
         self.gen, self.seq = welcome.gen, welcome.seq
         self._go_live()
@@ -380,12 +402,12 @@ class Link:
     def _end(self, why: ClientError) -> None:
         if self._ended is None:
             self._ended = why
-        self._live.set()  # Whoever waits for a connection hears why there is none.
+        self._live.set()  # Wake the callers that wait for a connection; they raise the error.
         self._news.set()
 
-    # --- beside the reading ---------------------------------------------------------------------------
+    # --- heartbeat and token refresh ------------------------------------------------------------------
     async def _side_work(self, ws: ClientConnection, token: str) -> None:
-        """The client's own heartbeat, and a fresh token in time."""
+        """Send heartbeats and refresh the token on a connection until it ends."""
         await self._live.wait()
         refresh_s = refresh_after_s(token) if self._tokens.is_renewable else None
         refresh_at = None if refresh_s is None else time.monotonic() + refresh_s
@@ -403,7 +425,7 @@ class Link:
                 refresh_at = None if refresh_s is None else time.monotonic() + refresh_s
                 continue
             if not await self._beat(ws, beat_s / 2):
-                ws.transport.abort()  # Half open: nobody is there any more to shake hands with.
+                ws.transport.abort()  # Half-open connection: the peer would not answer a closing handshake.
                 return
 
     async def _beat(self, ws: ClientConnection, timeout_s: float) -> bool:
@@ -413,7 +435,9 @@ class Link:
         except TimeoutError:
             return False
         except ClientError:
-            return True  # An answer of some kind, or the reader knows already.
+            return (
+                True  # Either an answer (a refusal), or a loss that the reader has noticed already.
+            )
         if isinstance(pong, f.Pong) and self._ws is ws:
             self.seq = max(self.seq, pong.seq)
         return True

@@ -1,7 +1,8 @@
-"""The mirrors: what a client may see, kept up to date by folding events into the last welcome.
+"""Local state of a client: the last ``welcome`` frame, kept up to date by applying events.
 
-A mirror holds what events tell. Figures that the router derives by its policy (what an agent could take, a contact's position)
-are in the welcome and on request, not here. A mirror that has folded all events equals one made from a fresh welcome.
+The state contains only what events carry. Values that the router derives from its policy (the channels that an agent could
+take, the position of a contact) are in the ``welcome`` frame and available on request, not here. Invariant: after all events
+are applied, the state equals one built from a fresh ``welcome``.
 """
 
 from typing import TypeVar
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 class OfferItem(Struct, frozen=True, kw_only=True):
-    """A pending offer."""
+    """Pending offer of an agent."""
 
     offer_id: str
     contact_id: str
@@ -35,12 +36,12 @@ class OfferItem(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, source: OfferView | e.OfferMade) -> "OfferItem":
-        """From a welcome's view, or from the event that made it."""
+        """Build it from a view in a ``welcome`` frame or from the event; fields are copied by name."""
         return cls(**{name: getattr(source, name) for name in cls.__struct_fields__})
 
 
 class WorkItem(Struct, frozen=True, kw_only=True):
-    """An assignment, until it is completed."""
+    """Assignment of an agent that is not completed."""
 
     assignment_id: str
     contact_id: str
@@ -53,17 +54,17 @@ class WorkItem(Struct, frozen=True, kw_only=True):
     reference: str | None
     role: AssignmentRole = AssignmentRole.OWNER
     members: dict[str, AssignmentRole] = {}
-    """Everybody in the conversation, himself included; empty while its owner is alone in it, and for who has left it."""
+    """Participants by agent id, this agent included; empty if the owner is alone or if this agent has left."""
     parked_until_ms: int | None = None
 
     @classmethod
     def of(cls, view: AssignmentView) -> "WorkItem":
-        """From a welcome's view."""
+        """Build it from a view in a ``welcome`` frame; fields are copied by name."""
         return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
 
 
 class AgentMirror(Struct, kw_only=True):
-    """An agent with his offers and assignments, by id."""
+    """Agent with its pending offers and open assignments by id."""
 
     agent_id: str
     state: AgentState = AgentState.OFFLINE
@@ -81,14 +82,14 @@ class AgentMirror(Struct, kw_only=True):
 
     @classmethod
     def of(cls, view: AgentView) -> "AgentMirror":
-        """From a welcome's view."""
+        """Build it from a view in a ``welcome`` frame; fields are copied by name."""
         plain = {name: getattr(view, name) for name in cls.__struct_fields__}
         plain["offers"] = {offer.offer_id: OfferItem.of(offer) for offer in view.offers}
         plain["assignments"] = {work.assignment_id: WorkItem.of(work) for work in view.assignments}
         return cls(**plain)
 
     def apply(self, event: e.Event, at_ms: int) -> None:
-        """Fold one event in. Events of other agents change nothing but what they take from this one."""
+        """Apply one event. Events of other agents only change conversations that this agent takes part in."""
         match event:
             case e.OfferMade() if event.agent_id == self.agent_id:
                 self.offers[event.offer_id] = OfferItem.of(event)
@@ -145,7 +146,7 @@ class AgentMirror(Struct, kw_only=True):
         self._members(event.contact_id, event.members or {})
 
     def _members(self, contact_id: str, members: dict[str, AssignmentRole]) -> None:
-        """Who is in the conversation now; empty: nobody but its owner. Work that he wraps up is not part of it any more."""
+        """Set the participants of a conversation; empty: its owner alone. An assignment in wrap-up has left it already."""
         for name, work in self.assignments.items():
             if work.contact_id == contact_id and work.state is not AssignmentState.WRAP_UP:
                 role = members.get(self.agent_id, work.role)
@@ -228,7 +229,7 @@ class AgentMirror(Struct, kw_only=True):
 
 
 class ContactMirror(Struct, kw_only=True):
-    """A live contact as its gateway sees it."""
+    """Live contact as its gateway sees it."""
 
     contact_id: str
     state: ContactState
@@ -241,34 +242,34 @@ class ContactMirror(Struct, kw_only=True):
     reference: str | None
     agent_id: str | None = None
     beside: dict[str, AssignmentRole] = field(default_factory=dict)
-    """Who is in the conversation beside the owner, and as what."""
+    """Participants of the conversation other than the owner, with their roles."""
     parked: bool = False
 
     @classmethod
     def of(cls, view: ContactView) -> "ContactMirror":
-        """From a welcome's view."""
+        """Build it from a view in a ``welcome`` frame; fields are copied by name."""
         names = [name for name in cls.__struct_fields__ if name != "beside"]
         beside = {one.agent_id: one.role for one in view.participants}
         return cls(**{name: getattr(view, name) for name in names}, beside=beside)
 
     def take_members(self, members: dict[str, AssignmentRole]) -> None:
-        """Who is in the conversation now, from the event that says so."""
+        """Set the participants of the conversation."""
         owner = AssignmentRole.OWNER
         self.beside = {name: role for name, role in members.items() if role is not owner}
 
 
 class ContactsMirror(Struct, kw_only=True):
-    """A gateway's live contacts by id. One that ends is taken out."""
+    """Live contacts of a gateway by id; a contact that ends is removed."""
 
     contacts: dict[str, ContactMirror] = field(default_factory=dict)
 
     def add(self, page: Welcome | Page) -> None:
-        """Take in a part of a welcome."""
+        """Add the views of a ``welcome`` frame or of one of its pages."""
         for view in page.contacts:
             self.contacts[view.contact_id] = ContactMirror.of(view)
 
     def apply(self, event: e.Event, at_ms: int) -> None:
-        """Fold one event in."""
+        """Apply one event."""
         if isinstance(event, e.ContactQueued):
             self.contacts[event.contact_id] = _queued(event)
             return
@@ -311,25 +312,25 @@ class ContactsMirror(Struct, kw_only=True):
 
 
 class CentreMirror(Struct, kw_only=True):
-    """What a supervisor sees: all agents, and the queues as of the last figures."""
+    """Agents of a workspace as of the last event, and its queues as of the last ``stats`` frame."""
 
     agents: dict[str, AgentMirror] = field(default_factory=dict)
     queues: dict[str, QueueView] = field(default_factory=dict)
 
     def add(self, page: Welcome | Page) -> None:
-        """Take in a part of a welcome."""
+        """Add the views of a ``welcome`` frame or of one of its pages."""
         for view in page.agents:
             self.agents[view.agent_id] = AgentMirror.of(view)
         if isinstance(page, Welcome) and page.figures is not None:
             self.queues = {view.queue_id: view for view in page.figures.queues}
 
     def take(self, figures: Figures) -> None:
-        """Take in new figures."""
+        """Replace the views of the queues in a ``stats`` frame."""
         for view in figures.queues:
             self.queues[view.queue_id] = view
 
     def apply(self, event: e.Event, at_ms: int) -> None:
-        """Fold one event in."""
+        """Apply one event."""
         match event:
             case e.AgentUpdated() if event.agent_id not in self.agents:
                 self.agents[event.agent_id] = AgentMirror(

@@ -1,4 +1,4 @@
-"""One question over HTTP, for tools that need no socket: asked once, answered whole or not at all."""
+"""Single HTTP requests to the router, for tools that need no WebSocket."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 
 
 class QuestionRefused(ClientError):
-    """The router answered with a problem."""
+    """HTTP status other than 200."""
 
 
 class _Problem(Struct, frozen=True):
@@ -24,13 +24,14 @@ class _Problem(Struct, frozen=True):
 async def ask(
     url: str, path: str, *, token: str, method: str = "GET", document: bytes | None = None
 ) -> bytes:
-    """The answer's body. ``url``: ``http(s)://host:port``; ``document``: YAML or JSON to send.
+    """Send one HTTP request and return the body of the response.
 
-    Raises NotConnected or QuestionRefused.
+    ``url`` is ``http(s)://host:port``, ``document`` an optional YAML or JSON request body. Redirects are not followed, the
+    timeout is 60 s. Raises NotConnected or QuestionRefused.
     """
     headers = {"Authorization": f"Bearer {token}"}
     if document is not None:
-        headers["Content-Type"] = "application/yaml"  # JSON is YAML, too.
+        headers["Content-Type"] = "application/yaml"  # JSON is a subset of YAML.
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
@@ -46,14 +47,14 @@ async def ask(
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise NotConnected(f"no router answers at {url}: {type(error).__name__}") from None
     if response.status != 200:
-        raise QuestionRefused(f"the router answered with {said(response.status, body)}")
+        raise QuestionRefused(f"the router answered with status {said(response.status, body)}")
     return body
 
 
 def said(status: int, body: bytes) -> str:
-    """What a refused request was told, in a few words."""
+    """Return the status with the code and text of a problem document, or the status alone for any other body."""
     try:
         problem = msgspec.json.decode(body, type=_Problem)
     except msgspec.DecodeError:
-        return f"status {status}"
+        return str(status)
     return f"{status} {problem.code}: {problem.detail or problem.title}"

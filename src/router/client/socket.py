@@ -1,4 +1,4 @@
-"""What the three clients have in common: opening, closing, reading, sending."""
+"""Common base of the three clients: connect, close, read events, send commands."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -12,7 +12,11 @@ from router.wire import frames as f
 
 
 class SocketClient(ABC):
-    """A client of one of the router's sockets. Use one of the three that inherit from it."""
+    """Client of one of the router's WebSockets; abstract, use DesktopClient, GatewayClient or SupervisorClient.
+
+    ``url`` is ``ws://host:port`` or ``wss://host:port``, ``token`` a bearer token or a (sync or async) function that returns a
+    fresh one, ``codec`` either ``msgpack`` or ``json``.
+    """
 
     path: ClassVar[str]
 
@@ -33,7 +37,7 @@ class SocketClient(ABC):
         )
 
     async def __aenter__(self) -> Self:
-        """Connect and wait for the state. Raises ClosedForGood or NotConnected."""
+        """Connect and wait for the initial state. Raises ClosedForGood or NotConnected."""
         await self._link.open()
         return self
 
@@ -46,51 +50,52 @@ class SocketClient(ABC):
         await self._link.close()
 
     def __aiter__(self) -> AsyncIterator[f.Welcome | f.EventFrame | f.Figures]:
-        """What happens, gap-free over reconnects.
+        """Iterate over the frames, without gaps across reconnects.
 
-        A ``Welcome`` in between says: too much was missed, the state is anew. Ends when this side closes; raises
-        ClosedForGood when the router closes for good.
+        A ``Welcome`` in between means that more events were missed than the router keeps for replay: the state was loaded
+        again and the events that led to it are not delivered. The iteration ends when this side closes the connection, and
+        raises ClosedForGood when the router closes it permanently. Only one reader at a time.
         """
         return self._link.events()
 
     async def events(self) -> AsyncIterator[Event]:
-        """Only the events, without their numbers and times."""
+        """Iterate over the events alone, without their sequence numbers and times."""
         async for frame in self._link.events():
             if isinstance(frame, f.EventFrame):
                 yield frame.event
 
     @property
     def welcome(self) -> f.Welcome:
-        """The last full state that the router sent."""
-        assert self._link.welcome is not None, "not entered yet"
+        """Last full state sent by the router."""
+        assert self._link.welcome is not None, "the client is not connected yet"
         return self._link.welcome
 
     @property
     def gen(self) -> str:
-        """The generation of the history."""
+        """Id of the workspace's event history; it changes if the router starts with another history."""
         return self._link.gen
 
     @property
     def seq(self) -> int:
-        """Everything that this client may see is known up to this event."""
+        """Sequence number up to which this client has received every event that it may see."""
         return self._link.seq
 
     @property
     def connections(self) -> int:
-        """How many connections there have been; 1 = never lost."""
+        """Number of connections so far; 1 means that the connection was never lost."""
         return self._link.connections
 
     @property
     def is_live(self) -> bool:
-        """True while there is a connection."""
+        """Whether a connection is established."""
         return self._link.is_live
 
     async def drop_connection(self) -> None:
-        """Lose the connection on purpose, without a close: for trials of what happens then."""
+        """Abort the TCP connection without a closing handshake, to test the behaviour after a connection loss."""
         await self._link.drop()
 
     async def ping(self) -> f.Pong:
-        """A heartbeat now; its answer says up to which event everything has been sent."""
+        """Send a heartbeat; the answer carries the number of the last event sent and the router's clock."""
         pong = await self._link.ask(f.Ping(id=self._id()))
         assert isinstance(pong, f.Pong)
         return pong
@@ -105,4 +110,4 @@ class SocketClient(ABC):
 
     @abstractmethod
     def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
-        """Fold a frame into the mirror."""
+        """Apply a frame to the local copy of the state."""

@@ -1,4 +1,4 @@
-"""A supervisor: sees queues and agents live, moves what is stuck."""
+"""Client of a supervisor: receives all events and queue statistics of a workspace, manages contacts and agents."""
 
 from router.client.changes import ContactChanges
 from router.client.mirror import CentreMirror
@@ -7,13 +7,13 @@ from router.wire import frames as f
 
 
 class SupervisorClient(ContactChanges):
-    """One supervisor of a workspace."""
+    """Client of one supervisor of a workspace."""
 
     path = "/v1/supervisor"
 
     @property
     def centre(self) -> CentreMirror:
-        """Agents as of the last event, queues as of the last figures."""
+        """Agents as of the last event, queues as of the last ``stats`` frame."""
         return self._mirror
 
     def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
@@ -31,25 +31,25 @@ class SupervisorClient(ContactChanges):
 
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
     async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.Ok:
-        """Put a contact (back) into a queue, with its age."""
+        """Move a contact into a queue (None: its present one); it keeps its waiting time."""
         return await self._command(
             f.Requeue(id=self._id(), contact_id=contact_id, queue_id=queue_id)
         )
 
     async def assign(self, contact_id: str, agent_id: str) -> f.Ok:
-        """Give a contact to an agent, without an offer."""
+        """Assign a contact to an agent directly, without an offer."""
         return await self._command(
             f.Assign(id=self._id(), contact_id=contact_id, agent_id=agent_id)
         )
 
     async def add_participant(self, contact_id: str, agent_id: str) -> f.Ok:
-        """Put an agent into a conversation."""
+        """Add an agent to a conversation."""
         return await self._command(
             f.AddParticipantFrame(id=self._id(), contact_id=contact_id, agent_id=agent_id)
         )
 
     async def remove_participant(self, contact_id: str, agent_id: str) -> f.Ok:
-        """Take an agent out of a conversation that another owns."""
+        """Remove an agent from a conversation that is owned by another agent."""
         return await self._command(
             f.RemoveParticipant(id=self._id(), contact_id=contact_id, agent_id=agent_id)
         )
@@ -66,7 +66,7 @@ class SupervisorClient(ContactChanges):
         *,
         after_work: bool = False,
     ) -> f.Ok:
-        """Change an agent's state."""
+        """Set an agent's state, at once or (``after_work``) when the current assignments are completed."""
         return await self._command(
             f.SetAgentStateFrame(
                 id=self._id(),
@@ -78,7 +78,7 @@ class SupervisorClient(ContactChanges):
         )
 
     async def pause_channels(self, agent_id: str, *channels: str) -> f.Ok:
-        """Let an agent take nothing new of these channels, and of all others as before; none: of every channel again."""
+        """Pause these channels of an agent for new contacts and resume all others; without channels resume every one."""
         return await self._command(
             f.SetAgentChannelsFrame(id=self._id(), agent_id=agent_id, paused=channels)
         )

@@ -1,4 +1,4 @@
-"""Where a client's token comes from, and when the next one is due."""
+"""Access tokens of a client: where they come from and when to fetch the next one."""
 
 import base64
 import inspect
@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 TokenProvider: TypeAlias = Callable[[], str | Awaitable[str]]
-# A fresh token is fetched when this share of the old one's life is over.
+# A fresh token is fetched after this share of the lifetime of the present one.
 _REFRESH_SHARE: Final = 0.8
 _SOONEST_S: Final = 0.5
 
@@ -19,18 +19,18 @@ class _Claims(msgspec.Struct):
 
 
 class TokenSource:
-    """One token for ever, or a provider that is asked for a fresh one before each connection and in time before its end."""
+    """Source of tokens: a fixed string, or a provider called before each connection and before the present token expires."""
 
     def __init__(self, token: str | TokenProvider) -> None:
         self._token = token
 
     @property
     def is_renewable(self) -> bool:
-        """False where there is one token and no other."""
+        """Whether the source can deliver a fresh token."""
         return not isinstance(self._token, str)
 
     async def fetch(self) -> str:
-        """A token that holds now."""
+        """Return a valid token."""
         if isinstance(self._token, str):
             return self._token
         fresh = self._token()
@@ -38,10 +38,10 @@ class TokenSource:
 
 
 def refresh_after_s(token: str) -> float | None:
-    """When to fetch the next token, counted from the fetch of this one; none where it does not say how long it lives.
+    """Return the seconds from the fetch of a token to the fetch of the next one; None if the token has no ``iat`` and ``exp``.
 
-    Its life is what the token says, not what a clock says: this machine's may be wrong. The signature is not looked at: the
-    token is our own, and only the router has to believe it.
+    The lifetime is computed from the token's own claims and not from this machine's clock, which may be wrong. The signature is
+    not verified: only the router has to trust the token.
     """
     try:
         body = token.split(".")[1]
@@ -51,5 +51,5 @@ def refresh_after_s(token: str) -> float | None:
         return None
     if claims.exp is None or claims.iat is None:
         return None
-    # Both are whole seconds, so a life may be shorter by one than it looks.
+    # Both claims are whole seconds, so the true lifetime may be shorter by one second.
     return max(_SOONEST_S, (claims.exp - claims.iat - 1) * _REFRESH_SHARE)

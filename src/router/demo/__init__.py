@@ -1,5 +1,5 @@
-"""The router to watch: started on its embedded default, with a small centre of real connections around it.
+"""Demonstration: the router with its default settings and a small generated contact centre on real connections.
 
-A demo is a replay of a generated day, with what a newcomer wants beside it: where the router is, how to try a contact by hand, and
-agents who stay at their desks to answer it. See ``docs/demo.md``.
+A demo is a load test with a generated day. Afterwards it prints how to submit a contact by hand, and the simulated agents stay
+connected to answer it. See ``docs/demo.md``.
 """

@@ -1,7 +1,7 @@
-"""``router demo``: the router in a process of its own, fifteen agents and their customers over real sockets, and then yours.
+"""``router demo``: run the router in a child process with fifteen simulated agents and their customers over real sockets.
 
-Exit codes: 0 done (with ``exit_when_done``: and every check held), 1 a check did not hold or the demo could not run, 130
-interrupted before the report.
+Exit codes: 0 success (every check of the report passed), 1 a check failed or the demo could not run, 130 interrupted before the
+report.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ TOKEN_NAME: Final = "admin.token"
 
 
 class _Told(Struct):
-    """What has been shown already when the end comes."""
+    """Result of the demo, None until the report is printed."""
 
     report: ReplayReport | None = None
 
@@ -56,10 +56,10 @@ def demo(
     exit_when_done: bool = False,
     json_path: Path | None = None,
 ) -> int:
-    """Run the demo; returns the exit code. Without ``exit_when_done`` it serves on until SIGINT or SIGTERM.
+    """Run the demo and return the exit code; without ``exit_when_done`` it serves on until SIGINT or SIGTERM.
 
-    A journal path other than the default is where the data goes; otherwise a temporary directory, gone at the end. A default port
-    that is taken is replaced by a free one. Raises RouterError for what a person can mend.
+    Data is kept beside the journal if its path differs from the default, otherwise in a temporary directory that is deleted at
+    the end. A default port that is in use is replaced by a free one. Raises RouterError for errors that the user can correct.
     """
     spec = SimulationSpec(workload=str(CENTRE), seed=seed)
     day, source = first_day(spec)
@@ -98,7 +98,7 @@ async def _run(
         token_path = _write_token(own, directory)
         day = planned.day
         console.print(
-            f"router {router.url} · {len(day.agents)} agents at their desks · {planned.speed:g} times real time"
+            f"router {router.url} · {len(day.agents)} agents connected · {planned.speed:g} times real time"
         )
 
         async def afterwards(floor: Floor, report: ReplayReport) -> None:
@@ -118,12 +118,12 @@ async def _run(
         await play_day(place, planned, ways, console=console, afterwards=afterwards)
 
 
-# --- before -----------------------------------------------------------------------------------------
+# --- start ------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def _data_directory(settings: Settings) -> Iterator[Path]:
-    """The given one, or a temporary one."""
+    """Yield the directory of the journal if it is configured, otherwise a temporary directory."""
     if settings.journal.path == JournalSettings().path:
         with tempfile.TemporaryDirectory(prefix="router-demo-") as name:
             yield Path(name)
@@ -137,11 +137,11 @@ def _data_directory(settings: Settings) -> Iterator[Path]:
 
 
 def _free_ports(settings: Settings, console: Console) -> dict[str, Any]:
-    """Default ports that somebody else has are no reason to fail."""
+    """Return the changes to the settings: free ports for default ports in use, and the journal path."""
     changes: dict[str, Any] = {}
     edge, telemetry = settings.edge, settings.telemetry
     if edge.port == EdgeSettings().port and not _is_free(edge.host, edge.port):
-        console.print(f"port {edge.port} is taken: using a free one")
+        console.print(f"port {edge.port} is in use: using a free one")
         changes["edge.port"] = 0
     port = telemetry.metrics_port
     if port == TelemetrySettings().metrics_port and not _is_free(telemetry.metrics_host, port or 0):
@@ -164,7 +164,7 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def _write_token(settings: Settings, directory: Path) -> Path:
-    """An admin token in a file that its owner alone can read."""
+    """Write an admin token to a file that only its owner can read, and return the path."""
     path = directory / TOKEN_NAME
     token = mint_token(
         settings,
@@ -179,40 +179,40 @@ def _write_token(settings: Settings, directory: Path) -> Path:
     return path
 
 
-# --- after ------------------------------------------------------------------------------------------
+# --- after the report -------------------------------------------------------------------------------
 
 
 def _invite(router: ServedRouter, token_path: Path, console: Console) -> None:
     bearer = f'-H "Authorization: Bearer $(cat {token_path})"'
     lines = (
         "",
-        "The day is over; the router serves on, and the agents stay at their desks.",
+        "The day is over. The router is still running, and the agents stay connected.",
         f"  API        {router.url}",
         f"  reference  {router.url}/docs",
         *((f"  metrics    {router.metrics_url}",) if router.metrics_url else ()),
         f"  token      {token_path}  (admin, for {router.settings.auth.lifetime_s_max // 3600} hours)",
         f"  log        {router.log_path}",
         "",
-        "Your first contact: submit it, and see below who takes it.",
+        "Submit a first contact and follow its events below:",
         f"  curl -X POST {router.url}/v1/contacts {bearer} \\",
         """    -H 'Content-Type: application/json' -d '{"channel": "voice", "queue_id": "support"}'""",
         f"  curl {router.url}/v1/queues {bearer}",
         "",
-        "Ctrl-C ends it in order.",
+        "Ctrl-C stops the demo.",
     )
     for one in lines:
         console.print(Text(one), soft_wrap=True)
 
 
 async def _go_on(floor: Floor, console: Console) -> None:
-    """Tell what happens, until somebody ends it."""
+    """Print events as they happen until the task is cancelled."""
 
-    def tell(at_ms: int, sentence: str) -> None:
+    def print_event(at_ms: int, sentence: str) -> None:
         console.print(Text(f"{time_of_day(at_ms, floor)}  {sentence}"), soft_wrap=True)
 
-    floor.watch.tell = tell
+    floor.watch.tell = print_event
     try:
         await asyncio.Event().wait()
     finally:
         floor.watch.tell = None
-        console.print("ending: desks are left, the router drains")
+        console.print("stopping: agents disconnect, the router drains")

@@ -1,6 +1,7 @@
-"""A day through real sockets: one gateway, one desktop per agent, a supervisor who watches, and the books checked afterwards.
+"""Load test: run a recorded or generated day through a router over real sockets, and check its event history afterwards.
 
-The router that is replayed against is a process of its own, started for the replay or running already. What the day is (contacts,
-agents, shifts) comes from the simulator's readers, what the figures mean from its report, so both can be laid side by side.
-Nothing here routes: this room only plays the people. How to use it: ``docs/replay.md``.
+The load consists of one gateway connection, one desktop connection per agent and one supervisor connection. The router is a
+separate process, started for the load test or already running. The day (contacts, agents, shifts) comes from the simulator's
+readers and the report has the simulator's definitions, so that the results of both are comparable. This package contains no
+routing logic; it only drives the clients. See ``docs/loadtest.md`` for usage.
 """

@@ -1,4 +1,4 @@
-"""What a replay asks over HTTP: is the router there, which policy holds, who the agents are, what has happened."""
+"""HTTP client of a load test: policy, agents, event history, state and digest of the router."""
 
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
@@ -19,7 +19,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 
 
 class Recorded(Struct, frozen=True, gc=False):
-    """An event of the history with its place and time."""
+    """Event of the history with its sequence number and time (Unix milliseconds)."""
 
     seq: int
     at_ms: int
@@ -38,7 +38,10 @@ class _EventPage(Struct, frozen=True):
 
 
 class Api:
-    """The HTTP side of one router. ``token`` is asked for before each request, so that a long day never ends with an old one."""
+    """HTTP API of one router; ``token`` is called before each request, so that a token never expires during a long run.
+
+    Every method raises LoadTestFailed if no router answers or if the status is 400 or more.
+    """
 
     def __init__(self, url: str, token: Callable[[], str]) -> None:
         self.url = url
@@ -60,16 +63,16 @@ class Api:
 
     # --- policy and agents ------------------------------------------------------------------------
     async def policy(self) -> Policy | None:
-        """The policy in force; none: nothing has been published."""
+        """Return the active policy, or None if no policy is published."""
         status, body = await self._request("GET", "/v1/policy", may_fail=(404,))
         return None if status == 404 else msgspec.json.decode(body, type=Policy)
 
     async def publish(self, policy: Policy) -> None:
-        """Put a policy in force, whatever was there."""
+        """Publish a policy, replacing the active one."""
         await self._request("PUT", "/v1/policy", body=msgspec.json.encode(policy))
 
     async def put_agent(self, agent: PlannedAgent) -> None:
-        """Create the agent or make his record this."""
+        """Create the agent, or replace the agent's record."""
         record: dict[str, Any] = {"skills": agent.skills, "channel_max": agent.channel_max}
         if agent.queues is not None:
             record["queues"] = agent.queues
@@ -84,7 +87,7 @@ class Api:
 
     # --- history ----------------------------------------------------------------------------------
     async def history(self, *, gen: str, after_seq: int) -> AsyncIterator[Recorded]:
-        """Every event after that one, as the journal has it."""
+        """Iterate over all events after ``after_seq`` as recorded in the journal."""
         after = f"{gen}:{after_seq}"
         while True:
             _, body = await self._request("GET", f"/v1/events?after={after}&limit={_PAGE}")
@@ -98,7 +101,7 @@ class Api:
                 return
 
     async def live_contacts(self) -> int:
-        """Contacts of the workspace that have not ended."""
+        """Return the number of contacts of the workspace that have not ended."""
         _, body = await self._request("GET", "/v1/state")
         counts = msgspec.json.decode(body)["state"]["counts"]
         return sum(
@@ -106,7 +109,7 @@ class Api:
         )
 
     async def digest(self) -> str:
-        """The router's own hash over its state."""
+        """Return the router's hash over its state."""
         _, body = await self._request("GET", "/v1/digest")
         return str(msgspec.json.decode(body)["digest"])
 
@@ -132,6 +135,6 @@ class Api:
             raise ReplayFailed(f"no router answers at {self.url}: {type(error).__name__}") from None
         if response.status >= 400 and response.status not in may_fail:
             raise ReplayFailed(
-                f"{method} {path.partition('?')[0]}: {said(response.status, answer)}"
+                f"{method} {path.partition('?')[0]}: status {said(response.status, answer)}"
             )
         return response.status, answer

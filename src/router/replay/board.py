@@ -1,4 +1,4 @@
-"""What a run looks like while it runs: a live table on a terminal, a plain line now and then where there is none."""
+"""Progress display of a load test: a live table on a terminal, otherwise one status line every few seconds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ _RECENT_SHOWN: Final = 8
 
 @asynccontextmanager
 async def shown(floor: Floor, console: Console) -> AsyncIterator[None]:
-    """Keep the board up while the block runs."""
+    """Show the progress display while the block runs."""
     work = _live(floor, console) if console.is_terminal else _lines(floor, console)
     task = asyncio.create_task(work)
     try:
@@ -46,7 +46,7 @@ async def _lines(floor: Floor, console: Console) -> None:
 
 
 def line(floor: Floor) -> str:
-    """One line for a log."""
+    """Return the present status as one line of text."""
     counts, watch = _agents(floor), floor.watch
     waiting = sum(view.waiting for view in watch.supervisor.centre.queues.values())
     return (
@@ -58,7 +58,7 @@ def line(floor: Floor) -> str:
 
 
 def board(floor: Floor) -> RenderableType:
-    """The whole board."""
+    """Return the whole live display."""
     return Group(_head(floor), _queues(floor), _recent(floor))
 
 
@@ -111,13 +111,13 @@ def _queues(floor: Floor) -> Table:
 
 def _recent(floor: Floor) -> Text:
     lines = list(floor.watch.recent)[-_RECENT_SHOWN:]
-    told = [f"{time_of_day(at_ms, floor)}  {sentence}" for at_ms, sentence in lines]
-    told += [""] * (_RECENT_SHOWN - len(told))
-    return Text("\n".join(told), style="dim")
+    shown_lines = [f"{time_of_day(at_ms, floor)}  {sentence}" for at_ms, sentence in lines]
+    shown_lines += [""] * (_RECENT_SHOWN - len(shown_lines))
+    return Text("\n".join(shown_lines), style="dim")
 
 
 def time_of_day(day_ms: int, floor: Floor) -> str:
-    """``08:01:12`` for a recorded day; for one that begins at zero, the time since its beginning."""
+    """Return a time of the day as ``hh:mm:ss``; for a generated day this is the time since its start."""
     return f"{day_ms // 3_600_000 % 24:02d}:{day_ms // 60_000 % 60:02d}:{day_ms // 1000 % 60:02d}"
 
 

@@ -1,7 +1,8 @@
-"""What the people of a day know of its contacts: which is which, when it was sent, what became of it as far as they were told.
+"""Client-side record of the contacts of a load test: when each was submitted, offered, answered and ended.
 
-The gateway and the desktops write here; the report reads, and compares with what the router recorded. Contacts are told apart by
-their ``reference``, which names the run too: contacts of anybody else, or of an earlier run, are nobody here.
+The gateway and the agent drivers write it; the report and the checks compare it with the router's event history. A contact is
+identified by its ``reference``, which contains a random id of the run, so that contacts of other clients or of an earlier run
+are recognized as foreign.
 """
 
 import asyncio
@@ -16,30 +17,30 @@ from router.simulator.day import PlannedContact
 
 
 class Visit(Struct, kw_only=True, gc=False):
-    """A planned contact and what this side knows of it. Times are seconds of one monotonic clock."""
+    """Planned contact with the client-side record of it. Points in time are seconds of ``time.perf_counter``."""
 
     plan: PlannedContact
     reference: str
     contact_id: ContactId | None = None
     sent_at_s: float | None = None
-    """When the submit left."""
+    """When the submit was sent."""
     late_s: float = 0.0
-    """By how much later than planned, in wall-clock seconds."""
+    """Delay of the submit behind its planned time, in wall-clock seconds."""
     offered_after_s: float | None = None
-    """From the submit leaving to a desktop having the offer; only where it was offered in the step of its submit."""
+    """Seconds from sending the submit to the offer's arrival at a desktop; only if it was offered in the same transaction."""
     blocked: bool = False
-    """Refused: its queue was full."""
+    """Whether the submit was refused (queue full, queue closed, or no agents ready)."""
     answered: bool = False
     end: ContactState | None = None
-    """The terminal state that the gateway was told."""
+    """Terminal state as published to the gateway."""
     unseen: bool = False
-    """It ended while the gateway was away for too long: the terminal state above is not what it was told."""
+    """Whether it ended while the gateway was disconnected for too long; the terminal state above is then assumed."""
     closed: bool = False
-    """Nobody was left to serve it: withdrawn when the centre closed."""
+    """Whether it was withdrawn at the end of the day because no agent was left to serve it."""
 
 
 class DayBook:
-    """All visits of a run. ``settled`` is set while every contact that was sent has come to its end."""
+    """All contacts of a run; ``settled`` is set once every planned contact has been submitted and has ended."""
 
     def __init__(self, contacts: Iterable[PlannedContact]) -> None:
         self.run = secrets.token_hex(4)
@@ -54,48 +55,48 @@ class DayBook:
         self._sent = 0
 
     def by_reference(self, reference: str | None) -> Visit | None:
-        """The visit, where it is one of this run."""
+        """Return the contact with this reference, or None if it is not one of this run."""
         return self._by_reference.get(reference) if reference is not None else None
 
     def by_contact_id(self, contact_id: ContactId) -> Visit | None:
-        """The visit, once the router has given it an id."""
+        """Return the contact with this id, or None if it is unknown."""
         return self._by_contact_id.get(contact_id)
 
     @property
     def sent(self) -> int:
-        """Contacts submitted so far."""
+        """Number of contacts submitted so far."""
         return self._sent
 
     def open_visits(self) -> Iterator[Visit]:
-        """Those that were let in and have not ended."""
+        """Iterate over the contacts that were accepted by the router and have not ended."""
         return (v for v in self._by_contact_id.values() if v.end is None)
 
-    # --- what happens ---------------------------------------------------------------------------
+    # --- updates --------------------------------------------------------------------------------
     def send(self, visit: Visit, *, at_s: float, late_s: float) -> None:
-        """The submit leaves now."""
+        """Record that the submit is being sent."""
         visit.sent_at_s, visit.late_s = at_s, late_s
         self._sent += 1
         self._open += 1
         self.settled.clear()
 
     def know(self, visit: Visit, contact_id: ContactId) -> None:
-        """The router calls it so. Told twice (by the answer and by the event): the same."""
+        """Record the contact's id. Idempotent, because both the answer and the event carry it."""
         visit.contact_id = contact_id
         self._by_contact_id[contact_id] = visit
 
     def block(self, visit: Visit) -> None:
-        """It was not let in."""
+        """Record that the submit was refused."""
         visit.blocked = True
         self._close()
 
     def offer(self, visit: Visit, *, at_s: float, waited_ms: int) -> None:
-        """A desktop has an offer of it. Counts as latency only where it did not have to wait for an agent."""
+        """Record an offer at a desktop; it is a latency sample only if the contact did not wait for an agent."""
         if waited_ms == 0 and visit.offered_after_s is None and visit.sent_at_s is not None:
             visit.offered_after_s = at_s - visit.sent_at_s
             self.latencies_s.append(visit.offered_after_s)
 
     def end(self, visit: Visit, state: ContactState) -> None:
-        """It is over. Told twice: the first counts."""
+        """Record the terminal state; later calls for the same contact are ignored."""
         if visit.end is None:
             visit.end = state
             self._close()

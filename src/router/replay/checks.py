@@ -1,7 +1,8 @@
-"""Was it right? Every check is a sentence that held or did not, over the recorded history and what the clients were told.
+"""Correctness checks of a load test over the recorded event history and the events that the clients received.
 
-The history is the router's own word, so the checks do not stop at it: the live feed must have told the same, each client must
-have been told what is recorded, and where the history begins with this run, the simulator's auditor keeps its books of it.
+The recorded history alone could be wrong, so it is compared with two other sources: the live event feed of the supervisor must
+contain exactly the same events, and the gateway must have received the recorded terminal states. If the history begins with
+this run, the simulator's independent auditor also checks every routing decision in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ _OFFER_ENDS = (ev.OfferAccepted, ev.OfferDeclined, ev.OfferExpired, ev.OfferResc
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """A sentence, whether it held, and how much was looked at."""
+    """Result of one check: the statement that is checked, whether it holds, and what was counted."""
 
     name: str
     holds: bool
@@ -39,19 +40,19 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def steps(history: Sequence[Recorded]) -> Iterator[list[Recorded]]:
-    """The history by moments: steps of one millisecond cannot be told apart, and need not be."""
+    """Group the history by time; transactions within the same millisecond form one group."""
     for _, group in groupby(history, key=lambda recorded: recorded.at_ms):
         yield list(group)
 
 
 def outcome_of(step: Sequence[Recorded], *, at_ms: int, events: list[ev.Event]) -> Outcome:
-    """A moment of the history as the simulator's listeners hear of it."""
+    """Return a group of the history as an outcome in the form that the simulator's subscribers process."""
     answer = Done(subject="", state="")
     return Outcome(answer=answer, first_seq=step[0].seq, at_ms=at_ms, events=events)
 
 
 def check_feed(watch: Watch, history: Sequence[Recorded]) -> Iterator[Check]:
-    """Nothing is missing, and the live feed was the history."""
+    """Check that the history has no gap and that the live feed equals it."""
     expected = watch.first_seq
     holes = falls = 0
     before_ms = 0
@@ -63,26 +64,26 @@ def check_feed(watch: Watch, history: Sequence[Recorded]) -> Iterator[Check]:
         if recorded.seq <= watch.last_seq:
             told.add(recorded.seq, recorded.at_ms, recorded.event)
     yield Check(
-        name="the recorded history has no gap and its time never falls",
+        name="the recorded history has no gap and its times never decrease",
         holds=not holes and not falls and expected > watch.last_seq,
-        detail=f"{len(history):,} events, {holes} gaps, {falls} falls",
+        detail=f"{len(history):,} events, {holes} gaps, {falls} decreases",
     )
     yield Check(
         name="the live feed has no gap",
         holds=not watch.gaps,
-        detail=f"up to event {watch.last_seq:,}, {watch.gaps} gaps, {watch.restarts} fresh starts",
+        detail=f"up to event {watch.last_seq:,}, {watch.gaps} gaps, {watch.restarts} resyncs",
     )
     if not watch.restarts:
         same = told.hexdigest() == watch.hash.hexdigest()
         yield Check(
-            name="the live feed told exactly the recorded history",
+            name="the live feed equals the recorded history",
             holds=same,
-            detail="event by event, with numbers and times",
+            detail="every event with its number and time",
         )
 
 
 def check_contacts(book: DayBook, history: Sequence[Recorded]) -> Iterator[Check]:
-    """Every contact that was acknowledged is there once, and has exactly one end, which is the one its gateway was told."""
+    """Check that every acknowledged contact is recorded once and has one end, the one published to the gateway."""
     queued: dict[str, int] = {}
     ends: dict[str, list[ContactState]] = {}
     for recorded in history:
@@ -98,7 +99,7 @@ def check_contacts(book: DayBook, history: Sequence[Recorded]) -> Iterator[Check
     yield Check(
         name="every acknowledged contact was recorded once",
         holds=once and len(entered) + len(blocked) == len(book.visits),
-        detail=f"{len(entered):,} let in, {len(blocked):,} refused by full queues, "
+        detail=f"{len(entered):,} accepted, {len(blocked):,} refused (queue full, closed or without agents), "
         f"{len(book.visits):,} planned",
     )
     wrong = [v for v in entered if len(ends.get(v.contact_id or "", ())) != 1]
@@ -110,7 +111,7 @@ def check_contacts(book: DayBook, history: Sequence[Recorded]) -> Iterator[Check
     seen = [v for v in entered if not v.unseen]
     other = sum([v.end] != ends.get(v.contact_id or "") for v in seen)
     yield Check(
-        name="the gateway was told the end that is recorded",
+        name="the gateway received the end that is recorded",
         holds=not other,
         detail=f"{len(seen) - other:,} of {len(seen):,}",
     )
@@ -119,7 +120,7 @@ def check_contacts(book: DayBook, history: Sequence[Recorded]) -> Iterator[Check
 def check_agents(
     agents: Sequence[PlannedAgent], policy: Policy, history: Sequence[Recorded]
 ) -> Check:
-    """No agent has more contacts of a channel at once than it allows: for voice, two calls."""
+    """Check that no agent has more contacts of a channel at once than allowed (for voice: never two calls)."""
     channels: dict[str, str] = {}
     talking: dict[str, tuple[str, str]] = {}
     counts: dict[tuple[str, str], int] = {}
@@ -131,13 +132,13 @@ def check_agents(
             case ev.ContactQueued() as event:
                 channels[event.contact_id] = event.channel
             case ev.OfferAccepted(role=AssignmentRole.CONSULT):
-                continue  # It is the owner's contact; the books below count everybody's capacity.
+                continue  # The contact counts for its owner here; the audit checks the capacity of all participants.
             case ev.OfferAccepted() | ev.ContactAssigned() | ev.ContactHandedOver() as event:
                 if event.from_agent_id is not None:
                     _leave(talking, counts, event.contact_id)
                 channel = channels.get(event.contact_id)
                 if channel is None:
-                    continue  # It was there before the run.
+                    continue  # The contact existed before the run.
                 place = (event.agent_id, channel)
                 talking[event.contact_id] = place
                 counts[place] = counts.get(place, 0) + 1
@@ -146,11 +147,11 @@ def check_agents(
                 broken += counts[place] > overrides.get(event.agent_id, {}).get(channel, most)
             case ev.ContactEnded() | ev.ContactRequeued() as event:
                 _leave(talking, counts, event.contact_id)
-    told = ", ".join(f"{channel} {count}" for channel, count in sorted(highest.items()))
+    maxima = ", ".join(f"{channel} {count}" for channel, count in sorted(highest.items()))
     return Check(
-        name="no agent has more contacts at once than the channel allows (two calls: never)",
+        name="no agent has more contacts at once than the channel allows (never two calls)",
         holds=not broken,
-        detail=f"most at once: {told or 'none'}; {broken} times too many",
+        detail=f"maximum at once: {maxima or 'none'}; exceeded {broken} times",
     )
 
 
@@ -163,7 +164,7 @@ def _leave(
 
 
 def check_offers(history: Sequence[Recorded]) -> Check:
-    """Each offer of the run has one end, each assignment one completion."""
+    """Check that each offer of the run has one end and each assignment one completion."""
     made: set[str] = set()
     open_offers: set[str] = set()
     open_work: set[str] = set()
@@ -188,12 +189,15 @@ def check_offers(history: Sequence[Recorded]) -> Check:
     return Check(
         name="every offer has one end, every assignment is completed once",
         holds=not wrong and not open_offers and not open_work,
-        detail=f"{len(made):,} offers, {len(open_offers)} still open, {len(open_work)} still worked on",
+        detail=f"{len(made):,} offers, {len(open_offers)} still open, {len(open_work)} assignments not completed",
     )
 
 
 def audit(history: Sequence[Recorded], *, live: int) -> tuple[Audit, Check]:
-    """The simulator's independent books over a history that is whole from its first event."""
+    """Run the simulator's independent audit over a history that is complete from the first event of the workspace.
+
+    ``live`` is the number of contacts that have not ended.
+    """
     auditor = Auditor()
     for step in steps(history):
         events = [recorded.event for recorded in step]
@@ -201,7 +205,7 @@ def audit(history: Sequence[Recorded], *, live: int) -> tuple[Audit, Check]:
     auditor.close(live)
     found = Audit(checks=auditor.checks, violations=tuple(auditor.violations))
     return found, Check(
-        name="the independent books agree: order, eligibility, capacity, no missed match",
+        name="the independent audit agrees: order, eligibility, capacity, no missed match",
         holds=not found.violations,
         detail="; ".join(found.violations[:3]) or f"{found.checks:,} checks",
     )

@@ -1,7 +1,7 @@
-"""The customers of a day behind one gateway: they come at their time, wait as long as they can bear, and leave.
+"""Simulated customers behind one gateway: submit each contact at its planned time and abandon it when its patience ends.
 
-One connection carries them all. Each contact is a small task of its own from its submit to the end of its patience, so a slow
-answer for one delays no other.
+One connection carries all contacts. Each submit and each abandon is a task of its own, so that a slow answer for one contact
+delays no other.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from router.replay.scaling import Scaling
 from router.wire.frames import EventFrame, Welcome
 
 CLOSED: Final = "closed"
-"""The reason with which contacts are withdrawn that nobody is left to serve."""
+"""Cancel reason of contacts that no agent is left to serve at the end of the day."""
 
 _ENDS: Final[dict[type[ev.Event], ContactState]] = {
     ev.ContactEnded: ContactState.ENDED,
@@ -31,7 +31,7 @@ _ENDS: Final[dict[type[ev.Event], ContactState]] = {
 
 
 class Customers:
-    """Everybody who calls that day."""
+    """Driver of all customers of a day."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class Customers:
 
     @property
     def losing_patience(self) -> int:
-        """Customers who are going to leave by themselves unless somebody answers."""
+        """Number of waiting customers with a running patience timer."""
         return len(self._patience)
 
-    # --- what they do ----------------------------------------------------------------------------
+    # --- submit and abandon ----------------------------------------------------------------------
     async def come(self) -> None:
-        """Submit everybody at his time."""
+        """Submit every contact at its planned time."""
         for visit in self._book.visits:
             await self._clock.until(visit.plan.at_ms)
             self._book.send(
@@ -94,7 +94,7 @@ class Customers:
             self._start_patience(visit, plan.patience_ms)
 
     def _start_patience(self, visit: Visit, patience_ms: int) -> None:
-        """He has waited since his submit left, not only since its answer came."""
+        """Start the patience timer; patience counts from sending the submit, not from its answer."""
 
         def over() -> None:
             del self._patience[visit.reference]
@@ -111,12 +111,12 @@ class Customers:
             timer.cancel()
 
     async def _leave(self, visit: Visit) -> None:
-        """His patience is over. Whoever was answered in that very moment stays."""
+        """Abandon the contact unless it was answered in the meantime."""
         if visit.contact_id is not None and not visit.answered and visit.end is None:
             await self._until_known(self._gateway.abandon, visit.contact_id)
 
     async def close_the_doors(self) -> None:
-        """Withdraw everybody who is left: nobody will come to serve them."""
+        """Withdraw all contacts that are still open, because no agent will come to serve them."""
         for visit in list(self._book.open_visits()):
             assert visit.contact_id is not None
             visit.closed = True
@@ -131,19 +131,19 @@ class Customers:
                 await ask(contact_id)
                 return
             except RouterRefused:
-                return  # It had ended, or was answered, in that very moment.
+                return  # The contact has ended or was answered in the meantime.
             except (OutcomeUnknown, NotConnected):
-                continue  # Asking twice does no harm.
+                continue  # These commands may be repeated: the second one is refused.
 
     def go_home(self) -> None:
-        """Nobody loses patience any more."""
+        """Cancel all patience timers."""
         for timer in self._patience.values():
             timer.cancel()
         self._patience.clear()
 
-    # --- what they hear ----------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------
     async def hear(self) -> None:
-        """Follow what becomes of everybody, for ever."""
+        """Process the gateway's events until the task is cancelled."""
         async for frame in self._gateway:
             if isinstance(frame, EventFrame):
                 self._event(frame.event)
@@ -167,7 +167,7 @@ class Customers:
             self._book.end(visit, _ENDS[type(event)])
 
     def _begin_anew(self) -> None:
-        """Too much was missed: who is not among the live contacts any more has ended unseen."""
+        """Compare with the reloaded state after missed events: a contact that is no longer live has ended unseen."""
         live = self._gateway.contacts.contacts
         for visit in list(self._book.open_visits()):
             contact = live.get(visit.contact_id or "")

@@ -1,7 +1,7 @@
-"""One agent at his desktop: goes ready and offline by his shifts, answers offers, talks, wraps up.
+"""Simulated agents, one desktop connection each: follow the shifts, answer offers, handle contacts, wrap up.
 
-A desk acts only on what its own connection tells it, as a real one does. How the agent answers (at once, late, not at all)
-is the day's plan; where the day's policy accepts for him, his desktop accepts in the moment in which the offer arrives.
+Like a real desktop, a driver acts only on the frames of its own connection. How an agent answers (at once, late, not at all) is
+part of the day's plan; if the day's policy accepts offers automatically, the driver accepts each offer when it arrives.
 """
 
 import asyncio
@@ -27,25 +27,25 @@ from router.simulator.workforce import Workforce
 from router.wire.frames import EventFrame, Welcome
 
 STRANGER_HANDLE_MS: Final = 60_000
-"""How long a contact is talked to that is not of this day: somebody's first trial by hand."""
+"""Handling time of a contact that is not part of the day, such as one submitted by hand during the demo."""
 
 
 class Surroundings(Struct, kw_only=True):
-    """What all desks of a day share."""
+    """State shared by all agent drivers of a run."""
 
     book: DayBook
     clock: DayClock
     workforce: Workforce
     policy: Policy
-    """The day's own, not scaled."""
+    """Policy of the day, not scaled."""
     rng: Random
     tasks: RunningTasks
     serve_strangers: bool = False
-    """Contacts that are not of this day: take them; otherwise they are declined."""
+    """Whether to accept contacts that are not part of the day; otherwise they are declined."""
 
 
 class Desk:
-    """One desktop connection and the person behind it."""
+    """Driver of one agent and its desktop connection."""
 
     def __init__(
         self, agent: PlannedAgent, desktop: DesktopClient, surroundings: Surroundings
@@ -55,21 +55,21 @@ class Desk:
         self._all = surroundings
         self._clock = surroundings.clock
         self._in_hand: dict[str, asyncio.Task[None] | None] = {}
-        """Offers and assignments by their common id, with the task that works on them."""
+        """Pending offers and open assignments by their common id, with the task that works on each."""
 
     @property
     def in_hand(self) -> int:
-        """Offers and assignments."""
+        """Number of pending offers and open assignments."""
         return len(self._in_hand)
 
     # --- shifts ------------------------------------------------------------------------------------
     async def join(self) -> None:
-        """His shift begins."""
+        """Begin a shift: go ready."""
         self._all.workforce.join(self.agent.agent_id)
         await self._state(AgentState.READY)
 
     async def leave(self) -> None:
-        """His shift is over; he finishes what he has."""
+        """End a shift: go offline once the current work is completed."""
         self._all.workforce.leave(self.agent.agent_id)
         await self._state(AgentState.OFFLINE)
 
@@ -80,19 +80,21 @@ class Desk:
                 await self.desktop.set_state(state, after_work=after_work)
                 return
             except RouterRefused as refused:
-                raise ReplayFailed(f"an agent's state is refused: {refused}") from refused
+                raise ReplayFailed(
+                    f"the router refused the state {state} of agent {self.agent.agent_id}: {refused}"
+                ) from refused
             except (OutcomeUnknown, NotConnected):
                 continue
 
     async def _return(self) -> None:
-        """After a missed offer he comes back by himself."""
+        """Go ready again, after the delay of the plan, when a missed offer has made the agent not ready."""
         await self._clock.pause(self.agent.behaviour.ready_again_ms)
         if self._all.workforce.is_out(self.agent.agent_id):
             await self._state(AgentState.READY)
 
-    # --- what the desktop hears -------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
     async def work(self) -> None:
-        """Follow the desktop, for ever."""
+        """Process the desktop's events until the task is cancelled."""
         async for frame in self.desktop:
             if isinstance(frame, EventFrame):
                 self._event(frame.event, self._clock.of_event_ms(frame.at_ms))
@@ -124,7 +126,7 @@ class Desk:
         self._take(offer.offer_id, task)
 
     def _assigned(self, event: ev.ContactAssigned, day_ms: int) -> None:
-        """A supervisor has put it into his hands."""
+        """Handle a contact that a supervisor has assigned without an offer."""
         visit = self._all.book.by_contact_id(event.contact_id)
         handle_ms = STRANGER_HANDLE_MS if visit is None else visit.plan.handle_ms
         work = self.desktop.state.assignments.get(event.assignment_id)
@@ -146,12 +148,12 @@ class Desk:
             return
         task = self._in_hand.pop(item_id)
         self._all.workforce.work(self.agent.agent_id, -1)
-        # An answer to an offer that is gone comes to nothing; the one to ``complete`` is still on its way.
+        # The task of an ended offer is cancelled; that of a completed assignment still waits for the answer to ``complete``.
         if task is not None and not keep_task:
             task.cancel()
 
     def _begin_anew(self) -> None:
-        """Too much was missed: his hands hold what the router says they hold."""
+        """Adopt the reloaded state after missed events: drop ended work and start work on new offers."""
         state = self.desktop.state
         for item_id in [i for i in self._in_hand if i not in {*state.offers, *state.assignments}]:
             self._drop(item_id)
@@ -176,12 +178,12 @@ class Desk:
                     self._clock.now_ms,
                 )
 
-    # --- what he does with a contact --------------------------------------------------------------
+    # --- handling of a contact --------------------------------------------------------------------
     async def _serve(self, offer: ev.OfferMade, day_ms: int) -> None:
-        """``day_ms``: when the router made the offer.
+        """Answer an offer and handle the contact; ``day_ms`` is the time at which the router made the offer.
 
-        All that follows is counted from there, by the router's own stamp: the way of an answer over the network is part of the
-        conversation, and a day of many short conversations does not get longer by it.
+        All following times count from the router's timestamp, so that network latency is part of the conversation and a day of
+        many short conversations does not get longer.
         """
         visit = self._all.book.by_reference(offer.reference)
         if visit is None and not self._all.serve_strangers:
@@ -195,7 +197,7 @@ class Desk:
         await self._handle(offer.contact_id, offer.offer_id, answered_ms + handle_ms, rest_ms)
 
     async def _answer(self, offer: ev.OfferMade, day_ms: int) -> int | None:
-        """When he took it, in the day's time; none: he has not got it."""
+        """Answer an offer as planned; return the time of the day of the accept, or None if it was not accepted."""
         policy, behaviour = self._all.policy, self.agent.behaviour
         answer_ms = day_ms
         if not accepts_by_itself(policy, queue_id=offer.queue_id, channel=offer.channel):
@@ -215,12 +217,12 @@ class Desk:
         await self._until_known(lambda: self.desktop.end(contact_id))
         if rest_ms:
             await self._clock.until(end_ms + rest_ms)
-        # Where the policy in force knows a longer wrap-up than the day, or any: it is over all the same.
+        # The active policy may have a longer wrap-up than the day's policy; the agent completes it on time.
         if assignment_id in self.desktop.state.assignments:
             await self._until_known(lambda: self.desktop.complete(assignment_id))
 
     async def _until_known(self, ask: Callable[[], Awaitable[object]]) -> bool:
-        """Ask until there is an answer; each of these commands may be repeated. False: it was too late for it."""
+        """Send a command until it is answered (all of them may be repeated); return False if it was refused."""
         while True:
             try:
                 await ask()

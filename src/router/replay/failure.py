@@ -1,4 +1,4 @@
-"""What ends a replay before its report."""
+"""Error that ends a load test before its report."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ from router.model.errors import RouterError
 
 
 class ReplayFailed(RouterError):
-    """The day cannot be played: no router there, a policy that does not fit, a connection closed for good."""
+    """Load test that cannot run: no router answers, the policy does not fit, or a connection was closed permanently."""
 
 
 def failure_in(error: BaseException) -> RouterError | None:
-    """The reason that a person can do something about, out of a group of errors; None where it is a fault of the program."""
+    """Return the error in a group that the user can correct, or None if the group contains only programming errors."""
     for leaf in _leaves(error):
         if isinstance(leaf, RouterError):
             return leaf

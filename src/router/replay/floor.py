@@ -1,7 +1,12 @@
-"""The whole of a replay while it runs: everybody connected, the schedule of the day, and the moment in which it is over.
+"""Session of a load test: connect all clients, run the schedule of the day, detect its end.
 
-``open_floor`` connects and yields; ``play`` lets the day pass. The desks stay manned until the floor closes, so whoever opened
-it may go on after the day.
+``open_session`` connects the clients and yields a session; ``run_day`` runs the day. The agents stay connected until the session
+is closed, so that the demo can continue after the day.
+
+*Clock.* Before the day starts, the offset between this process's clock and the router's is measured with a few pings.
+*End.* The day is over when every contact was submitted and has ended and no agent has open work. If contacts wait although no
+agent is left for them, no patience timer runs, and no event has arrived for ``IDLE_LIMIT_S`` seconds, the remaining contacts are
+withdrawn. A limit on the total duration turns a hang into an error.
 """
 
 import asyncio
@@ -30,15 +35,15 @@ from router.simulator.day import Day, StaffLevel
 from router.simulator.workforce import Workforce
 
 Tokens: TypeAlias = Callable[[str, str], TokenProvider]
-"""Role and subject to a provider of tokens."""
+"""Function from role and subject to a provider of tokens."""
 
-# All contacts are sent, nobody works, nobody is about to leave, and for so long nothing has happened: nothing will.
+# Time without events, with all contacts submitted and no work or patience timer left, after which nothing more can happen.
 QUIET_S: Final = 3.0
-# Beyond the length of the day, its longest conversation and wrap-up, and the quiet: something hangs.
+# Allowance beyond the scaled length of the day and its longest contacts; a longer run is considered to hang.
 PATIENCE_S: Final = 300.0
-# A router that restarts is back by then.
+# Longest interruption of the supervisor's connection; a restarting router is reachable again by then.
 AWAY_S: Final = 60.0
-# Enough for one that met nobody on its way.
+# Pings per clock measurement; the one with the shortest round trip counts.
 PINGS: Final = 7
 CATCH_UP_S: Final = 30.0
 _STEP_S: Final = 0.05
@@ -47,7 +52,7 @@ _OPTIONS: Final = LinkOptions(backoff_base_s=0.2, backoff_longest_s=5.0)
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Which router, and with which names to come to it."""
+    """Router to test, with the credentials for it."""
 
     url: str
     """``http://host:port``."""
@@ -62,7 +67,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class _Turn(IntEnum):
-    """What the schedule holds, in the order in which it happens within one moment."""
+    """Kind of a scheduled action; actions at the same time are carried out in this order."""
 
     JOIN = 0
     LEAVE = 1
@@ -70,7 +75,7 @@ class _Turn(IntEnum):
 
 
 class Floor:
-    """Made by ``open_floor``."""
+    """Running load test with all clients connected; created by ``open_session``."""
 
     def __init__(
         self,
@@ -94,16 +99,19 @@ class Floor:
         self._tasks = tasks
         self._schedule_left = True
         self.wall_s = 0.0
-        """How long the day took, once it is over."""
+        """Wall-clock seconds that the day took, set when it is over."""
 
     @property
     def connections_lost(self) -> int:
-        """Connections of desktops that broke and came back."""
+        """Number of desktop connections that were lost and re-established."""
         return sum(desk.desktop.connections - 1 for desk in self.desks.values())
 
     # --- the day ----------------------------------------------------------------------------------
     async def play(self) -> None:
-        """From the first moment of the day until every contact has ended and every assignment is completed."""
+        """Run the day from its first contact until every contact has ended and every assignment is completed.
+
+        Raises LoadTestFailed if the day does not end in time or if the router stays unreachable.
+        """
         self.clock.start(router_now_ms=await self._router_now_ms())
         span_ms = max(v.plan.at_ms for v in self.book.visits) - self.day.start_ms
         longest_ms = max(v.plan.handle_ms + (v.plan.patience_ms or 0) for v in self.book.visits)
@@ -113,15 +121,17 @@ class Floor:
                 schedule = group.create_task(self._keep_schedule())
                 group.create_task(self._customers.come())
                 await self._end_of_day()
-                # With nothing left to do, those who are still on duty stay: the day ends with its last contact.
+                # The day ends with its last contact; shift changes after it are not carried out.
                 schedule.cancel()
         except TimeoutError:
-            raise ReplayFailed("the day does not come to its end") from None
+            raise ReplayFailed(
+                f"the day did not end within {limit_s:,.0f} s: contacts or assignments are still open"
+            ) from None
         self.wall_s = self.clock.passed_s
         await self._catch_up()
 
     async def _router_now_ms(self) -> int:
-        """What the router's clock says now: the answer to the quickest of some pings, and half its way."""
+        """Return the router's present time, measured by the ping with the shortest round trip, corrected by half of it."""
         loop_s = asyncio.get_running_loop().time
         quickest_s, offset_ms = float("inf"), 0.0
         for _ in range(PINGS):
@@ -134,7 +144,7 @@ class Floor:
         return round(offset_ms + 1000 * loop_s())
 
     async def _keep_schedule(self) -> None:
-        """Shifts and staff levels, each at its time. In one moment, who comes comes before who goes."""
+        """Carry out shift changes and staff levels at their times; at equal times shifts start before others end."""
         due: list[tuple[int, _Turn, Desk | StaffLevel]] = [
             (level.at_ms, _Turn.LEVEL, level) for level in self.day.levels
         ]
@@ -172,7 +182,7 @@ class Floor:
             elif away_since_s is None:
                 away_since_s = now_s()
             elif now_s() - away_since_s > AWAY_S:
-                raise ReplayFailed("the router is gone and does not come back")
+                raise ReplayFailed(f"the router has been unreachable for more than {AWAY_S:g} s")
             if self._is_stuck():
                 await self._customers.close_the_doors()
 
@@ -183,7 +193,7 @@ class Floor:
         return self._customers.all_sent and self.book.settled.is_set() and not self._in_hand()
 
     def _is_stuck(self) -> bool:
-        """Contacts wait, and nobody who could take them is there or will come."""
+        """Return whether the remaining contacts can never be served: no activity is left and none is scheduled."""
         quiet_s = asyncio.get_running_loop().time() - self.watch.heard_at_s
         return (
             self._customers.all_sent
@@ -194,22 +204,24 @@ class Floor:
         )
 
     async def _catch_up(self) -> None:
-        """Hear everything that has happened up to now."""
+        """Wait until the monitor has received every event up to now."""
         pong = await self.watch.supervisor.ping()
         try:
             async with asyncio.timeout(CATCH_UP_S):
                 await self.watch.hear_up_to(pong.seq)
         except TimeoutError:
-            raise ReplayFailed("the live feed does not tell what the router has recorded") from None
+            raise ReplayFailed(
+                f"the live feed did not deliver event {pong.seq} within {CATCH_UP_S:g} s"
+            ) from None
 
 
 @asynccontextmanager
 async def open_floor(
     place: Place, day: Day, *, api: Api, scaling: Scaling, clock: DayClock, serve_strangers: bool
 ) -> AsyncIterator[Floor]:
-    """Make the agents known, connect everybody, and keep the desks manned until the block is left.
+    """Create the agents, connect all clients, and run the agent drivers until the block is left.
 
-    The policy must be in force already. Raises ReplayFailed, ClientError, or groups of them.
+    The policy must be active already. Raises LoadTestFailed, ClientError, or groups of them.
     """
     book = DayBook(day.contacts)
     if not book.visits:
@@ -259,23 +271,23 @@ async def open_floor(
 
 @asynccontextmanager
 async def _connected(*waves: Sequence[SocketClient]) -> AsyncIterator[None]:
-    """All of them connected, wave after wave; in the end all closed."""
-    everybody = [client for wave in waves for client in wave]
+    """Connect all clients, one wave after the other, and close all of them in the end."""
+    clients = [client for wave in waves for client in wave]
     try:
         for wave in waves:
             await _in_parallel([client.__aenter__() for client in wave])
         yield
     finally:
-        closings = [client.__aexit__(None, None, None) for client in everybody]
+        closings = [client.__aexit__(None, None, None) for client in clients]
         await asyncio.gather(*closings, return_exceptions=True)
 
 
 async def _in_parallel(work: "Sequence[Awaitable[object]]") -> None:
-    """All of it, so many at a time."""
-    places = asyncio.Semaphore(_OPENING_MAX)
+    """Await all of them, at most ``_PARALLEL_CONNECTS_MAX`` at a time."""
+    limit = asyncio.Semaphore(_OPENING_MAX)
 
     async def one(item: Awaitable[object]) -> None:
-        async with places:
+        async with limit:
             await item
 
     async with asyncio.TaskGroup() as group:

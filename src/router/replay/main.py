@@ -1,7 +1,8 @@
-"""``router replay``: a day through real sockets, against a router of its own or one that runs already.
+"""``router loadtest``: run a day through real sockets, against a router started for it or one that is already running.
 
-Without a URL a router is started in a child process with a temporary directory and a free port, and gets a core of its own where
-there are two. Exit codes: 0 every check held, 1 one did not (or the day could not be played), 130 interrupted.
+Without a URL a router is started in a child process with a temporary directory and a free port; if the machine has two cores or
+more, the router gets one of them exclusively. Exit codes: 0 every check passed, 1 a check failed or the day could not be run, 130
+interrupted.
 """
 
 import asyncio
@@ -46,11 +47,12 @@ def replay(
     json_path: Path | None = None,
     publish: bool = False,
 ) -> int:
-    """Play a day and report it; returns the exit code.
+    """Run a day, print its report and return the exit code.
 
-    Either ``logs`` (``FORMAT:PATH``) or a ``workload``. ``url``: a running router, whose secret ``settings`` lead to; none: one is
-    started. ``publish``: replace the policy of a running router. ``json_path``: where the report goes, ``-`` for standard output.
-    Raises RouterError for what a person can mend: ReplayFailed, WorkloadInvalid, PolicyInvalid, SettingsInvalid.
+    Give either ``logs`` (``FORMAT:PATH``) or a ``workload``. ``url`` is a running router, whose secret ``settings`` point to;
+    None starts one. ``publish`` replaces the policy of a running router. ``json_path`` is the file for the report in JSON, ``-``
+    is standard output. Raises RouterError for errors that the user can correct: LoadTestFailed, WorkloadInvalid, PolicyInvalid,
+    SettingsInvalid.
     """
     spec = SimulationSpec(
         logs=logs,
@@ -77,7 +79,7 @@ def replay(
 
 
 def console_of(json_path: Path | None) -> Console:
-    """Standard output, or standard error where that is taken by JSON."""
+    """Return a console on standard output, or on standard error if standard output carries the JSON report."""
     to_stderr = json_path is not None and str(json_path) == "-"
     stream = sys.stderr if to_stderr else sys.stdout
     return Console(
@@ -86,7 +88,7 @@ def console_of(json_path: Path | None) -> Console:
 
 
 def show(report: ReplayReport, console: Console, json_path: Path | None) -> None:
-    """The report for people, and for programs where they asked for it. Raises ReplayFailed for a file that cannot be written."""
+    """Print the report, and write it as JSON if a path is given. Raises LoadTestFailed if the file cannot be written."""
     console.print(render_replay(report))
     if json_path is None:
         return
@@ -102,7 +104,10 @@ def show(report: ReplayReport, console: Console, json_path: Path | None) -> None
 
 
 def run_until_signal(work: Coroutine[Any, Any, T]) -> T | None:
-    """Run it; None: SIGINT or SIGTERM came first, and everything was taken down in order. Raises RouterError."""
+    """Run a coroutine on uvloop and return its result, or None after a clean shutdown by SIGINT or SIGTERM.
+
+    Raises RouterError for errors that the user can correct, out of exception groups too.
+    """
 
     async def guarded() -> T | None:
         task = asyncio.ensure_future(work)
@@ -125,13 +130,13 @@ def run_until_signal(work: Coroutine[Any, Any, T]) -> T | None:
 
 
 def own_settings(settings: Settings, directory: Path, **changes: Any) -> Settings:
-    """Settings for a router that is started for a day: its journal and secret in the directory, no first policy."""
+    """Return the settings of a router started for a run: journal and secret in the directory, no initial policy."""
     return with_changes(
         settings,
         {
             "journal.path": str(directory / "journal.db"),
             "policy.seed_path": None,
-            # Tens of thousands of lines that nobody reads; what matters is in the journal.
+            # The access log would be tens of thousands of lines; everything relevant is in the journal.
             "telemetry.access_log": False,
             **changes,
         },
@@ -140,7 +145,7 @@ def own_settings(settings: Settings, directory: Path, **changes: Any) -> Setting
 
 @asynccontextmanager
 async def served(router: ServedRouter) -> AsyncIterator[ServedRouter]:
-    """The router while it is watched: when it ends by itself, so does the block. Raises ReplayFailed in a group."""
+    """Run the router while the block runs; if the router exits by itself, the block fails with LoadTestFailed in a group."""
     async with router, asyncio.TaskGroup() as group:
         watching = group.create_task(router.ended())
         yield router
@@ -178,10 +183,12 @@ async def _on_running_router(
 
 
 def http_url(url: str) -> str:
-    """``http(s)://host:port`` out of what people write, ``ws://…/`` too. Raises SettingsInvalid."""
+    """Return ``http(s)://host:port`` for a URL that may have the scheme ws or wss and a final slash. Raises SettingsInvalid."""
     text = url.rstrip("/")
     if text.startswith("ws"):
         text = "http" + text.removeprefix("ws")
     if not text.startswith(("http://", "https://")):
-        raise SettingsInvalid("a router's URL begins with http://, https://, ws:// or wss://")
+        raise SettingsInvalid(
+            "--url: a router's URL begins with http://, https://, ws:// or wss://"
+        )
     return text

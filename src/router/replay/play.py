@@ -1,4 +1,4 @@
-"""One day from the policy to the report, on a router that is there. What ``router replay`` and ``router demo`` share."""
+"""One run on a reachable router, from the policy to the report; shared by ``router loadtest`` and ``router demo``."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -34,7 +34,7 @@ Options = dict[str, str | int | float | bool | None]
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """What to play, and how it is named in the report."""
+    """Day to run, and how the report names it."""
 
     day: Day
     source: tuple[str, ...]
@@ -43,14 +43,16 @@ class Planned(Struct, frozen=True, kw_only=True):
 
 
 class Ways(Struct, frozen=True, kw_only=True):
-    """How to play it."""
+    """Options of a run."""
 
     publish: bool
-    """Put the day's policy in force whatever holds; otherwise only where none does, or use the one that fits."""
+    """Whether to publish the day's policy in any case; otherwise only if no policy is active, else use the active one."""
     is_ours: bool
-    """The router was started for this: its whole history is audited."""
+    """Whether the router was started for this run; its whole history is then audited."""
     cores_apart: bool = False
+    """Whether the router has a processor core of its own."""
     serve_strangers: bool = False
+    """Whether the agents accept contacts that are not part of the day."""
 
 
 async def play_day(
@@ -61,7 +63,7 @@ async def play_day(
     console: Console,
     afterwards: Callable[[Floor, ReplayReport], Awaitable[None]] | None = None,
 ) -> ReplayReport:
-    """Play it and report. ``afterwards`` runs while everybody is still connected."""
+    """Run the day and return its report; ``afterwards`` is awaited while all clients are still connected."""
     contacts = sorted(planned.day.contacts, key=lambda contact: contact.at_ms)
     planned = structs.replace(planned, day=structs.replace(planned.day, contacts=contacts))
     scaling = Scaling(planned.speed)
@@ -86,7 +88,7 @@ async def play_day(
 
 
 def tokens_of(settings: Settings, *, workspace: str = "default") -> Tokens:
-    """Fresh tokens for anybody, minted with the secret that the settings lead to."""
+    """Return a factory of token providers; tokens are signed with the secret that the settings point to."""
 
     def tokens(role: str, subject: str) -> Callable[[], str]:
         def mint() -> str:
@@ -97,11 +99,11 @@ def tokens_of(settings: Settings, *, workspace: str = "default") -> Tokens:
     return tokens
 
 
-# --- before -----------------------------------------------------------------------------------------
+# --- policy -----------------------------------------------------------------------------------------
 
 
 async def _settle_policy(api: Api, wanted: Policy, ways: Ways) -> Policy:
-    """Put the policy in force, or find that the one in force will do. Returns what holds."""
+    """Publish the policy if necessary, or check that the active one fits the day; return the active policy."""
     present = await api.policy()
     if present == wanted:
         return wanted
@@ -115,14 +117,14 @@ async def _settle_policy(api: Api, wanted: Policy, ways: Ways) -> Policy:
     ]
     if missing:
         raise ReplayFailed(
-            f"the router's policy lacks what the day needs ({', '.join(missing[:5])}"
-            f"{' …' if len(missing) > 5 else ''}); publishing the day's policy would replace it: "
-            "ask for that with --publish, or play on a router of its own"
+            f"the router's policy lacks elements that the day needs ({', '.join(missing[:5])}"
+            f"{' …' if len(missing) > 5 else ''}); give --publish to replace the router's policy by the "
+            "day's, or omit --url to start a separate router"
         )
     return present
 
 
-# --- after ------------------------------------------------------------------------------------------
+# --- report -----------------------------------------------------------------------------------------
 
 
 async def _conclude(
@@ -133,7 +135,7 @@ async def _conclude(
     recorded = [one async for one in api.history(gen=watch.supervisor.gen, after_seq=first_seq)]
     history = [one for one in recorded if one.seq >= watch.first_seq]
     if not history:
-        raise ReplayFailed("the router has recorded nothing of the day")
+        raise ReplayFailed("the router has recorded no events of the day")
     checks = [
         *check_contacts(floor.book, history),
         check_agents(floor.day.agents, in_force, history),
@@ -176,7 +178,7 @@ def _run_figures(floor: Floor, checks: Sequence[Check], scaling: Scaling, ways: 
 
 
 def _digest(history: Sequence[Recorded]) -> str:
-    """As the simulator's: over every step, its first number, time and events."""
+    """Return the digest of the history with the simulator's definition: first number, time and events of each group."""
     digest = HistoryDigest()
     for step in steps(history):
         events = [recorded.event for recorded in step]

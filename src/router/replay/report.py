@@ -1,8 +1,9 @@
-"""The simulator's report of a day that was really played, and what only a real run has: latency, lateness, checks.
+"""Report of a load test: the simulator's report, with the latency, submit delays and checks of the real run.
 
-The same meter that measures a simulated day is fed with the recorded history, its times laid back onto the day. One difference
-is unavoidable: nothing takes no time here. A contact that was offered in the step of its submit counts as one that did not wait
-(``p_wait``), though its wait, up to the accept, is a few milliseconds here and ``speed`` times as much of the day.
+The statistics of the simulator are computed from the recorded history, with its times converted to times of the day. One
+difference is unavoidable: in a real run every step takes time. A contact that was offered in the transaction of its submit counts
+as one that did not wait (``p_wait``), although its wait up to the accept is a few milliseconds, and ``speed`` times as much in the
+time of the day.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,13 +31,13 @@ from router.simulator.meter import Meter
 from router.simulator.report import Audit, Report, Speed, build, render
 
 LATENCY: Final = (
-    "from the submit leaving this process to a desktop of this process having the offer, for contacts that were offered in the "
-    "step of their submit; one clock"
+    "from sending the submit to the arrival of the offer at a desktop, both in this process and by one clock, for contacts that "
+    "were offered in the transaction of their submit"
 )
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """Submit to offer, as clients feel it. Milliseconds of the wall clock."""
+    """Latency from submit to offer, measured by the clients, in milliseconds of the wall clock."""
 
     definition: str = LATENCY
     samples: int = 0
@@ -47,38 +48,38 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class RunFigures(Struct, frozen=True, kw_only=True):
-    """How the run itself was. All times are of the wall clock."""
+    """Measurements of the run itself; all times are of the wall clock."""
 
     speed: float
     wall_s: float
     desktops: int
     connections_lost: int
-    """Connections of desktops that broke and came back."""
+    """Number of desktop connections that were lost and re-established."""
     cores_apart: bool
-    """The router had a core of its own."""
+    """Whether the router had a processor core of its own."""
     latency: Latency
     submit_late_p99_ms: float | None
-    """How much later than planned contacts were submitted: what the players could not keep up with."""
+    """Delay of the submits behind their planned times; a large value means that the load generator was overloaded."""
     submit_late_max_ms: float | None
     rounded: tuple[str, ...]
-    """Times of the policy that do not divide by the speed."""
+    """Times of the policy that had to be rounded, as sentences."""
     checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
-        """True when every check held."""
+        """Whether every check passed."""
         return all(check.holds for check in self.checks)
 
 
 class ReplayReport(Report, frozen=True, kw_only=True):
-    """The simulator's report with the run beside it."""
+    """Report of the simulator with the measurements of the run."""
 
     run: RunFigures
     passed: bool
 
 
 def latency_of(book: DayBook) -> Latency:
-    """What was measured."""
+    """Return the latency from submit to offer of a run."""
     found = _milliseconds(book.latencies_s)
     return Latency(
         samples=len(book.latencies_s),
@@ -90,7 +91,7 @@ def latency_of(book: DayBook) -> Latency:
 
 
 def late_ms(book: DayBook, share: float) -> float | None:
-    """A percentile of how late contacts were submitted."""
+    """Return a percentile (``share`` from 0 to 1) of the submit delays; None without submits."""
     return _milliseconds([v.late_s for v in book.visits if v.sent_at_s is not None])(share)
 
 
@@ -116,7 +117,7 @@ def make_report(
     audit: Audit,
     run: RunFigures,
 ) -> ReplayReport:
-    """The whole report."""
+    """Return the report of a finished run."""
     meter = _measured(day, book, clock, history)
     sums = Sums().take(meter, range(meter.batches))
     report = build(
@@ -180,7 +181,10 @@ def _measured(day: Day, book: DayBook, clock: DayClock, history: Sequence[Record
 
 
 def _counts(event: ev.Event, book: DayBook) -> bool:
-    """Contacts of this run, and agents. Those withdrawn at closing time are unfinished, not cancelled."""
+    """Return whether an event counts: those of agents and of this run's contacts, except withdrawals at the end of the day.
+
+    A contact withdrawn at the end of the day counts as unfinished, not as cancelled.
+    """
     contact_id = getattr(event, "contact_id", None)
     if contact_id is None:
         return isinstance(event, ev.AgentStateChanged)
@@ -198,7 +202,10 @@ def _turn_away(meter: Meter, visit: Visit, at_ms: int) -> None:
 
 
 def _who_waited(meter: Meter, day: Day, book: DayBook, history: Sequence[Recorded]) -> None:
-    """Counts anew who was offered to the agent who took him in the very step of his submit, and accepted without a delay."""
+    """Recount the contacts that waited.
+
+    A contact has not waited if it was offered in the transaction of its submit and that agent accepted it without a planned delay.
+    """
     prompt = {agent.agent_id for agent in day.agents if not agent.behaviour.answer_mean_ms}
     at_once: set[str] = set()
     answered: set[str] = set()
@@ -223,28 +230,28 @@ def _who_waited(meter: Meter, day: Day, book: DayBook, history: Sequence[Recorde
         tally.waited = entered - not_waited.get((stream, queue_id), 0)
 
 
-# --- for people -----------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------------------------
 
 
 def render_replay(report: ReplayReport) -> RenderableType:
-    """The simulator's tables and the run's."""
+    """Return the simulator's tables and those of the run."""
     return Group(render(report), _run_table(report.run), *_check_lines(report.run))
 
 
 def _run_table(run: RunFigures) -> Table:
     table = Table(title="the run (wall clock)", title_justify="left", show_header=False)
-    table.add_column("figure")
+    table.add_column("measurement")
     table.add_column("value", justify="right")
     latency = run.latency
     table.add_row("speed", f"{run.speed:g}×")
-    table.add_row("took", f"{run.wall_s:,.1f} s")
+    table.add_row("duration", f"{run.wall_s:,.1f} s")
     table.add_row("desktops", f"{run.desktops:,}")
     table.add_row("connections lost", f"{run.connections_lost:,}")
     table.add_row("submit → offer p50", _ms(latency.p50_ms))
     table.add_row("submit → offer p99", _ms(latency.p99_ms))
     table.add_row("submit → offer max", _ms(latency.max_ms))
-    table.add_row("measured on", f"{latency.samples:,} contacts offered at once")
-    table.add_row("submits late p99 / max", f"{_ms(run.submit_late_p99_ms)} / {_ms(run.submit_late_max_ms)}")  # fmt: skip
+    table.add_row("latency samples", f"{latency.samples:,} contacts offered at once")
+    table.add_row("submit delay p99 / max", f"{_ms(run.submit_late_p99_ms)} / {_ms(run.submit_late_max_ms)}")  # fmt: skip
     return table
 
 

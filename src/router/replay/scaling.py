@@ -1,14 +1,14 @@
-"""A policy for a day that runs faster than it was.
+"""Scaling of a policy to a day that runs faster than real time.
 
-Policies are written in whole seconds, so a policy cannot be made faster exactly. What this room does instead:
+The durations of a policy are whole seconds, so in general they cannot be divided by the speed exactly. Therefore:
 
-* **Wrap-up** is ended by the desktop itself, with ``complete``, after the scaled time. The policy's wrap-up is only the longest
-  that it may take: the scaled time and a margin.
-* **Accepts** are always sent by the desktop. Where the day's policy accepts by itself, the published one does not, and the
-  desktop accepts in the moment in which the offer arrives; it gets all the time that it may need for that.
-* **Priorities, offer timeouts, cool-downs, longest waits, automatic returns** are scaled and rounded to whole seconds; what
-  was rounded is told. A speed that divides them leaves them exact.
-* What concerns the network and not the day (``desktop_grace_s``) stays as it is.
+* **Wrap-up** is ended by the agent driver, with ``complete``, after the scaled time. The wrap-up of the published policy is only
+  an upper bound: the scaled time plus a margin.
+* **Accepts** are always sent by the agent driver. Where the day's policy accepts automatically, the published one does not; the
+  driver accepts an offer when it arrives, and the offer timeout is long enough for that.
+* **Priorities, offer timeouts, cool-downs, maximum waits and automatic returns** are scaled and rounded to whole seconds; the
+  report lists what was rounded. They stay exact if the speed divides them.
+* Durations that concern the network and not the day (``desktop_grace_s``) are not scaled.
 """
 
 from fractions import Fraction
@@ -19,24 +19,27 @@ from msgspec import structs
 
 from router.model.policy import ChannelPolicy, EntryRule, Policy, QueuePolicy, RonaPolicy
 
-# A desktop that accepts at once still crosses a network and two event loops.
+# Offer timeout for automatic accepts: even an immediate accept crosses the network and two event loops.
 ACCEPT_AT_ONCE_S: Final = 30
-# The desktop ends the wrap-up; the policy's timer is there for a desktop that is gone.
+# The agent driver ends the wrap-up; the policy's timer only applies if its connection is lost.
 WRAP_UP_MARGIN_S: Final = 30
 _DAY_S: Final = 86_400
 
 
 class Scaling:
-    """Scales seconds and remembers what it had to round."""
+    """Converter of durations at a given speed that records what it had to round."""
 
     def __init__(self, speed: float) -> None:
         self._rounded: dict[tuple[str, int, int], list[str]] = {}
         self._speed = Fraction(speed).limit_denominator(1_000)
 
     def seconds(self, name: str, value_s: int, *, least: int = 0) -> int:
-        """So many seconds of the day, in whole seconds here; never fewer than ``least`` unless it was 0 before."""
+        """Divide a duration by the speed and round to whole seconds.
+
+        ``name`` is the path in the policy, for the notes. A positive duration never becomes less than ``least``.
+        """
         exact = Fraction(value_s) / self._speed
-        # Halves go away from zero: a head start must not vanish.
+        # Round half away from zero, so that a small priority does not vanish.
         whole = int(abs(exact) + Fraction(1, 2)) * (1 if exact >= 0 else -1)
         if least and value_s > 0:
             whole = max(least, whole)
@@ -48,19 +51,19 @@ class Scaling:
         return whole
 
     def notes(self) -> tuple[str, ...]:
-        """What was rounded so far, as sentences for people."""
-        told = []
+        """Return one sentence for each duration that was rounded so far."""
+        sentences = []
         for (field, value_s, whole), places in self._rounded.items():
             where = places[0] if len(places) == 1 else f"{len(places)} places"
             back_s = float(whole * self._speed)
-            told.append(
-                f"{field} of {where}: {value_s} s of the day became {whole} s here, "
+            sentences.append(
+                f"{field} of {where}: {value_s} s of the day were rounded to {whole} s of the wall clock, "
                 f"which are {back_s:g} s of the day"
             )
-        return tuple(told)
+        return tuple(sentences)
 
     def policy(self, policy: Policy) -> Policy:
-        """The policy to publish."""
+        """Return the scaled policy to publish."""
         return structs.replace(
             policy,
             channels={
@@ -101,14 +104,14 @@ class Scaling:
         elif timeout_s is not None:
             timeout_s = self.seconds(f"{place}.offer_timeout_s", timeout_s, least=1)
         elif queue.auto_accept is False and any(c.auto_accept for c in policy.channels.values()):
-            # The channel's own timeout is generous now; this queue waits for people.
+            # The channel's timeout was extended for automatic accepts; this queue keeps the scaled one.
             shortest = min(c.offer_timeout_s for c in policy.channels.values())
             timeout_s = self.seconds(f"{place}.offer_timeout_s", shortest, least=1)
         wait_max_s = queue.wait_max_s
         if wait_max_s is not None:
             wait_max_s = self.seconds(f"{place}.wait_max_s", wait_max_s, least=1)
         level = queue.service_level
-        # The router's own live figures; the report counts by the day's own threshold, unrounded.
+        # This affects the router's live statistics only; the report uses the day's threshold, not rounded.
         threshold_s = max(1, ceil(level.threshold_s / self._speed)) if level.threshold_s else 0
         return structs.replace(
             queue,
@@ -140,7 +143,7 @@ class Scaling:
 
 
 def accepts_by_itself(policy: Policy, *, queue_id: str, channel: str) -> bool:
-    """Whether the day's policy accepts such offers for the agent."""
+    """Return whether the policy accepts such offers automatically; a queue's setting overrides its channel's."""
     of_queue = policy.queues[queue_id].auto_accept if queue_id in policy.queues else None
     if of_queue is not None:
         return of_queue
@@ -148,7 +151,7 @@ def accepts_by_itself(policy: Policy, *, queue_id: str, channel: str) -> bool:
 
 
 def wrap_up_ms(policy: Policy, *, queue_id: str, channel: str) -> int:
-    """How long wrap-up takes that day."""
+    """Return the wrap-up time of the policy in milliseconds; a queue's setting overrides its channel's."""
     default_s = policy.channels[channel].wrap_up_s if channel in policy.channels else 0
     by_queue = policy.queues[queue_id].wrap_up_s if queue_id in policy.queues else {}
     return 1000 * by_queue.get(channel, default_s)

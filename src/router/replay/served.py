@@ -1,7 +1,7 @@
-"""A router in a process of its own: started with ``router serve`` on the settings it is given, watched, drained in the end.
+"""Router in a child process: started with ``router serve`` on given settings, supervised, and drained in the end.
 
-Its log goes to a file beside its journal. It runs in a session of its own, so that a Ctrl-C at the terminal ends the replay,
-and the replay then ends the router in order.
+Its log goes to a file beside its journal. The child runs in a session of its own, so that Ctrl-C at the terminal reaches only this
+process, which then shuts the router down in order.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _LINE_BYTES_MAX: Final = 1024 * 1024
 
 
 def with_changes(settings: Settings, changes: dict[str, Any]) -> Settings:
-    """The settings with some of them changed, named as in ``edge.port``. Raises SettingsInvalid."""
+    """Return a copy of the settings with changes, keyed by dotted names such as ``edge.port``. Raises SettingsInvalid."""
     tree: dict[str, Any] = msgspec.to_builtins(settings)
     for dotted, value in changes.items():
         *path, name = dotted.split(".")
@@ -37,7 +37,7 @@ def with_changes(settings: Settings, changes: dict[str, Any]) -> Settings:
 
 
 class ServedRouter:
-    """``async with ServedRouter(settings, directory) as router``: it serves, and ``router.url`` says where."""
+    """Router process as an async context manager; inside the block it serves at ``url``."""
 
     def __init__(self, settings: Settings, directory: Path) -> None:
         self.settings = settings
@@ -52,14 +52,14 @@ class ServedRouter:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """Process id of the router."""
         assert self._process is not None
         return self._process.pid
 
     async def __aenter__(self) -> "ServedRouter":
         self._config_path.write_bytes(msgspec.json.encode(self.settings))
         self._started = asyncio.get_running_loop().create_future()
-        # Everything is in the file; what the environment says of settings is in there already.
+        # The file contains all settings, including those that came from the environment.
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "router", "serve", "--config", str(self._config_path)),
@@ -76,7 +76,9 @@ class ServedRouter:
                 self.url = await self._started
         except TimeoutError:
             await self.stop()
-            raise ReplayFailed(f"the router does not start; its log: {self.log_path}") from None
+            raise ReplayFailed(
+                f"the router did not start within {START_TIMEOUT_S:g} s; its log: {self.log_path}"
+            ) from None
         except BaseException:
             await self.stop()
             raise
@@ -99,23 +101,26 @@ class ServedRouter:
                 file.flush()
                 self._last_lines.append(line.decode(errors="replace").strip())
                 if not self._started.done() and b'"action":"started"' in line:
-                    told = msgspec.json.decode(line)
-                    self.metrics_url = told.get("metrics_url")
-                    self._started.set_result(str(told["url"]))
+                    record = msgspec.json.decode(line)
+                    self.metrics_url = record.get("metrics_url")
+                    self._started.set_result(str(record["url"]))
         if not self._started.done():
-            self._started.set_exception(ReplayFailed("the router does not start" + self._why()))
+            self._started.set_exception(ReplayFailed("the router failed to start" + self._why()))
 
     def _why(self) -> str:
         return "".join(f"\n  {line}" for line in self._last_lines)
 
     async def ended(self) -> None:
-        """Wait until it is gone by itself, which is a failure. Raises ReplayFailed."""
+        """Wait until the router exits by itself, then raise LoadTestFailed with its exit code and last log lines."""
         assert self._process is not None
         code = await self._process.wait()
-        raise ReplayFailed(f"the router has ended with code {code}{self._why()}")
+        raise ReplayFailed(f"the router exited with code {code}{self._why()}")
 
     async def stop(self) -> int:
-        """SIGTERM, and wait: it drains. Returns its exit code. Idempotent."""
+        """Send SIGTERM, wait while the router drains, and return its exit code. Idempotent.
+
+        The process is killed after ``STOP_TIMEOUT_S`` seconds, or at once if this task is cancelled while waiting.
+        """
         assert self._process is not None
         with suppress(ProcessLookupError):
             self._process.terminate()
@@ -126,18 +131,18 @@ class ServedRouter:
             with suppress(ProcessLookupError):
                 self._process.kill()
             if isinstance(error, asyncio.CancelledError):
-                raise  # Told a second time to end: at once, then.
+                raise
             code = await self._process.wait()
         if self._pump is not None:
             await asyncio.gather(self._pump, return_exceptions=True)
         if self._started is not None and self._started.done() and not self._started.cancelled():
-            self._started.exception()  # Looked at: whoever waited for it may be gone.
+            self._started.exception()  # Mark the exception as retrieved; the waiting task may have been cancelled.
         return code
 
 
 @asynccontextmanager
 async def cores_apart(router: ServedRouter) -> AsyncIterator[bool]:
-    """Where there are two cores or more, the router has one to itself and this process the others; false: there are not."""
+    """Pin the router to one core and this process to the others while the block runs; yield False with fewer than two cores."""
     if not hasattr(os, "sched_setaffinity"):
         yield False
         return
@@ -158,6 +163,6 @@ async def cores_apart(router: ServedRouter) -> AsyncIterator[bool]:
 
 
 def _threads_of(pid: int) -> list[int]:
-    """All threads of a process, where the system tells."""
+    """Return the ids of all threads of a process, or an empty list if the system does not provide them."""
     tasks = Path(f"/proc/{pid}/task")
     return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else []

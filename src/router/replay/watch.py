@@ -1,7 +1,7 @@
-"""The supervisor's view of a run: live figures for the board, and whether the feed of events has no gap.
+"""Monitor of a run on a supervisor connection: live statistics for the display, and verification of the event feed.
 
-A supervisor hears every event of the workspace, so the numbers must follow each other. What was heard goes into a hash as it
-comes; the recorded history is hashed the same way afterwards, and the two must be equal.
+A supervisor receives every event of the workspace, so the sequence numbers must be consecutive. Every received event is added to
+a hash; the recorded history is hashed in the same way afterwards, and the two hashes must be equal.
 """
 
 import asyncio
@@ -24,43 +24,43 @@ RECENT_MAX: Final = 12
 
 
 class FeedHash:
-    """A hash over numbered events. Two feeds with the same hash told the same, in the same order, at the same times."""
+    """Hash over events with their numbers and times: feeds with equal hashes have the same events in the same order."""
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
         self._encode = msgspec.msgpack.Encoder().encode
 
     def add(self, seq: int, at_ms: int, event: ev.Event) -> None:
-        """One more."""
+        """Add one event to the hash."""
         self._hash.update(self._encode((seq, at_ms, event)))
 
     def hexdigest(self) -> str:
-        """32 hexadecimal digits."""
+        """Return the hash as 32 hexadecimal digits."""
         return self._hash.hexdigest()
 
 
 class Watch:
-    """Listens to a supervisor's connection. Figures are of this run's contacts, in the day's time."""
+    """Subscriber to a supervisor connection; its statistics cover this run's contacts, in the time of the day."""
 
     def __init__(
         self, supervisor: SupervisorClient, *, book: DayBook, clock: DayClock, policy: Policy
     ) -> None:
         self.supervisor = supervisor
-        # What has come since the welcome waits to be read.
+        # Events after the welcome are still in the client's buffer.
         self.first_seq = supervisor.welcome.seq + 1
         self.last_seq = supervisor.welcome.seq
         self.gaps = 0
         self.restarts = 0
-        """Times that the feed began anew, because more was missed than is kept for those who come back."""
+        """Number of times that the state was loaded again because more events were missed than the router keeps."""
         self.hash = FeedHash()
         self.service = ServiceLevelCounts()
         self.ended = self.lost = 0
         self.recent: deque[tuple[int, str]] = deque(maxlen=RECENT_MAX)
-        """What happened last: time of the day and a sentence."""
+        """Latest events, each as the time of the day and a sentence."""
         self.heard_at_s = asyncio.get_running_loop().time()
-        """When something was heard last, on the loop's clock."""
+        """Time of the last event by the loop's clock, in seconds."""
         self.tell: Callable[[int, str], None] | None = None
-        """Hears the same at once."""
+        """Callback for each new entry of ``recent``."""
         self._news = asyncio.Event()
         self._book = book
         self._clock = clock
@@ -70,11 +70,11 @@ class Watch:
 
     @property
     def service_level(self) -> float | None:
-        """So far, by the house's formula."""
+        """Service level of the run so far, by the router's own formula; None without contacts."""
         return service_level(self.service)
 
     async def hear(self) -> None:
-        """Follow the feed, for ever."""
+        """Process the feed until the task is cancelled."""
         async for frame in self.supervisor:
             if isinstance(frame, EventFrame):
                 self._take(frame)
@@ -84,7 +84,7 @@ class Watch:
                 self._news.set()
 
     async def hear_up_to(self, seq: int) -> None:
-        """Wait until that event has been heard."""
+        """Wait until the event with this sequence number has been received."""
         while self.last_seq < seq:
             self._news.clear()
             await self._news.wait()
@@ -139,7 +139,7 @@ class Watch:
 
 
 def sentence_of(event: ev.Event) -> str:
-    """What happened, for people; empty where it is of no interest to them."""
+    """Return a sentence that describes the event, or an empty string if it is not worth displaying."""
     match event:
         case ev.ContactQueued():
             return f"{event.channel} {_short(event.contact_id)} enters {event.queue_id}"
@@ -152,15 +152,13 @@ def sentence_of(event: ev.Event) -> str:
         case ev.OfferExpired():
             return f"{event.agent_id} does not answer; {_short(event.contact_id)} keeps its place"
         case ev.ContactAbandoned():
-            return f"the customer of {_short(event.contact_id)} leaves {event.queue_id}"
+            return f"the customer of {_short(event.contact_id)} abandons {event.queue_id}"
         case ev.ContactOverflowed():
-            return (
-                f"{_short(event.contact_id)} goes on from {event.from_queue_id} to {event.queue_id}"
-            )
+            return f"{_short(event.contact_id)} overflows from {event.from_queue_id} to {event.queue_id}"
         case ev.ContactEnded():
             return f"{event.agent_id} ends {_short(event.contact_id)}"
         case ev.AssignmentCompleted():
-            return f"{event.agent_id} is done with {_short(event.contact_id)}"
+            return f"{event.agent_id} completes {_short(event.contact_id)}"
         case ev.AgentStateChanged():
             reason = f" ({event.reason})" if event.reason else ""
             return f"{event.agent_id} is {event.state.replace('_', ' ')}{reason}"
@@ -168,5 +166,5 @@ def sentence_of(event: ev.Event) -> str:
 
 
 def _short(contact_id: str) -> str:
-    """Enough of an id to tell it from its neighbours on a screen."""
+    """Return an id abbreviated to its last characters, enough to distinguish it on the screen."""
     return contact_id if len(contact_id) <= 10 else f"…{contact_id[-6:]}"
