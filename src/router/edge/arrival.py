@@ -115,8 +115,8 @@ class Arrival:
 
     def _welcome(self, answered: Answered[Any]) -> list[Tell]:
         subscriber = self._subscriber
-        standing: Standing = answered.value
-        first, *rest = standing.pages()
+        visible: Standing = answered.value
+        first, *rest = visible.pages()
         welcome = Welcome(
             role=subscriber.role,
             workspace=subscriber.workspace,
@@ -127,10 +127,10 @@ class Arrival:
             heartbeat_s=self._settings.heartbeat_s,
             session_id=subscriber.session_id,
             pages=len(rest),
-            agent=standing.agent,
+            agent=visible.agent,
             contacts=first.contacts,
             agents=first.agents,
-            figures=standing.figures,
+            figures=visible.figures,
         )
         return [welcome, *rest]
 

@@ -91,7 +91,7 @@ class HandOverTarget(_Request, frozen=True, kw_only=True):
 
 
 class AssignTarget(_Request, frozen=True, kw_only=True):
-    """Agent to whom the contact is assigned."""
+    """Agent that gets the contact."""
 
     agent_id: Ident
 
