@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from router.edge.outbox import EndOfTick, Outbox
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from router.edge.outbox import EndOfTick, Outbox
 from router.wire.rfc6455 import BINARY, TEXT, frame
 
 

@@ -35,19 +35,19 @@ async def an_event(client: SocketClient, kind: type[e.Event]) -> e.Event:
 class Floor:
     """Three desktops, the first with a contact; a gateway and a supervisor who hear of it."""
 
-    def __init__(self, house: House, stack: AsyncExitStack) -> None:
-        self.house = house
+    def __init__(self, router: House, stack: AsyncExitStack) -> None:
+        self.router = router
         self.stack = stack
         self.contact_id = ""
 
     async def open(self, codec: str) -> None:
         """Everybody comes; ``a0`` gets the contact."""
         enter = self.stack.enter_async_context
-        self.gateway = await enter(self.house.gateway(codec=codec))
-        self.supervisor = await enter(self.house.supervisor(codec=codec))
-        self.ada = await enter(self.house.desktop("a0", codec=codec))
-        self.bob = await enter(self.house.desktop("a1", codec=codec))
-        self.cy = await enter(self.house.desktop("a2", codec=codec))
+        self.gateway = await enter(self.router.gateway(codec=codec))
+        self.supervisor = await enter(self.router.supervisor(codec=codec))
+        self.ada = await enter(self.router.desktop("a0", codec=codec))
+        self.bob = await enter(self.router.desktop("a1", codec=codec))
+        self.cy = await enter(self.router.desktop("a2", codec=codec))
         await self.ada.ready()
         attributes: dict[str, bool | int | str] = {"tier": "gold"}
         sent = await self.gateway.submit("voice", queue_id="support", attributes=attributes)
@@ -68,7 +68,7 @@ class Floor:
         return work.role, work.state
 
     async def _view(self, agent_id: str) -> AgentView:
-        answered = await self.house.writer.ask("default", lambda engine: engine.agent(agent_id))
+        answered = await self.router.writer.ask("default", lambda engine: engine.agent(agent_id))
         assert answered.value is not None
         return answered.value
 
@@ -80,16 +80,16 @@ class Floor:
         for desktop in desktops:
             view = await self._view(desktop.state.agent_id)
             assert desktop.state == AgentMirror.of(view)
-        async with self.house.supervisor("fresh") as fresh:
+        async with self.router.supervisor("fresh") as fresh:
             assert self.supervisor.centre.agents == fresh.centre.agents
-        async with self.house.gateway() as fresh_gateway:
+        async with self.router.gateway() as fresh_gateway:
             assert self.gateway.contacts == fresh_gateway.contacts
 
 
 @asynccontextmanager
 async def a_floor(tmp_path: Path, codec: str = "msgpack") -> AsyncIterator[Floor]:
-    async with a_house(tmp_path) as house, AsyncExitStack() as stack, asyncio.timeout(PATIENCE_S):
-        floor = Floor(house, stack)
+    async with a_house(tmp_path) as router, AsyncExitStack() as stack, asyncio.timeout(PATIENCE_S):
+        floor = Floor(router, stack)
         await floor.open(codec)
         yield floor
 

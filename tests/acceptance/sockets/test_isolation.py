@@ -35,22 +35,22 @@ async def everything_heard(client: Any) -> bytes:
 async def test_nothing_of_a_workspace_is_heard_in_another(tmp_path: Path) -> None:
     """I36: canaries in every name of one workspace, a search through every byte in the other."""
     async with (
-        a_house(tmp_path) as house,
-        house.gateway("web") as gateway,
-        house.supervisor() as supervisor,
-        house.desktop("a0") as desktop,
+        a_house(tmp_path) as router,
+        router.gateway("web") as gateway,
+        router.supervisor() as supervisor,
+        router.desktop("a0") as desktop,
         asyncio.timeout(PATIENCE_S),
     ):
-        await house.do(an_agent("canary-agent"), "other")
-        await house.do(ready("canary-agent"), "other")
+        await router.do(an_agent("canary-agent"), "other")
+        await router.do(ready("canary-agent"), "other")
         # The same ids on both sides: a mix-up would be heard.
-        await house.do(an_agent("a0"), "other")
-        await house.do(ready("a0"), "other")
+        await router.do(an_agent("a0"), "other")
+        await router.do(ready("a0"), "other")
         for number in range(20):
-            await house.do(
+            await router.do(
                 a_contact(f"canary-{number}", gateway_id="web", reference="canary-ref"), "other"
             )
-        async with house.gateway("web", workspace="other") as theirs:
+        async with router.gateway("web", workspace="other") as theirs:
             assert len(theirs.contacts.contacts) == 20
         await desktop.ready()
         await gateway.submit("voice", queue_id="support")
@@ -65,14 +65,14 @@ async def test_nothing_of_a_workspace_is_heard_in_another(tmp_path: Path) -> Non
 async def test_an_agent_hears_of_his_own_work_alone(tmp_path: Path) -> None:
     """I37."""
     async with (
-        a_house(tmp_path) as house,
-        house.desktop("a0") as ada,
-        house.desktop("a1") as bob,
+        a_house(tmp_path) as router,
+        router.desktop("a0") as ada,
+        router.desktop("a1") as bob,
         asyncio.timeout(PATIENCE_S),
     ):
         await asyncio.gather(ada.ready(), bob.ready())
         for number in range(10):
-            await house.do(a_contact(f"c{number}"))
+            await router.do(a_contact(f"c{number}"))
         await asyncio.gather(ada.ping(), bob.ping())
         (mine,) = ada.state.offers
         (his,) = bob.state.offers
@@ -99,9 +99,9 @@ async def test_an_agent_hears_of_his_own_work_alone(tmp_path: Path) -> None:
 
 async def test_a_gateway_hears_of_and_touches_its_own_contacts_alone(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway("web") as web,
-        house.gateway("phone") as phone,
+        a_house(tmp_path) as router,
+        router.gateway("web") as web,
+        router.gateway("phone") as phone,
         asyncio.timeout(PATIENCE_S),
     ):
         own = (await web.submit("voice", queue_id="support")).subject
@@ -122,9 +122,9 @@ async def test_a_gateway_hears_of_and_touches_its_own_contacts_alone(tmp_path: P
 
 async def test_a_supervisor_hears_every_event_and_no_key_of_a_retry(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.supervisor() as supervisor,
-        house.gateway() as gateway,
+        a_house(tmp_path) as router,
+        router.supervisor() as supervisor,
+        router.gateway() as gateway,
         asyncio.timeout(PATIENCE_S),
     ):
         await gateway.submit("voice", queue_id="support", idempotency_key="secret-key")
@@ -197,10 +197,10 @@ async def test_no_frame_brings_the_router_down(tmp_path: Path, door: Door) -> No
         batches.append(frames)
 
     draw()
-    async with a_house(tmp_path, sockets=limits) as house, asyncio.timeout(60):
-        headers = bearer(house, "a0", role)
+    async with a_house(tmp_path, sockets=limits) as router, asyncio.timeout(60):
+        headers = bearer(router, "a0", role)
         for batch in batches:
-            async with plain(house, f"/v1/{door}", headers=headers) as socket:
+            async with plain(router, f"/v1/{door}", headers=headers) as socket:
                 await socket.say(type="hello")
                 await socket.hear()
                 for data in batch:
@@ -212,7 +212,7 @@ async def test_no_frame_brings_the_router_down(tmp_path: Path, door: Door) -> No
                     if message.type == 1 and msgspec.json.decode(message.data).get("id") == "last":
                         break
                 assert socket.ws.close_code in (None, 1002, 1003, 1007, 4500, 4501)
-        async with plain(house, f"/v1/{door}", headers=headers) as socket:
+        async with plain(router, f"/v1/{door}", headers=headers) as socket:
             await socket.say(type="hello")
             assert (await socket.hear())["type"] == "welcome"
         assert not unhandled

@@ -21,10 +21,10 @@ async def test_a_contact_lives_from_submit_to_the_end_of_wrap_up(
     tmp_path: Path, codec: str
 ) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway(codec=codec) as gateway,
-        house.desktop("a0", codec=codec) as desktop,
-        house.supervisor(codec=codec) as supervisor,
+        a_house(tmp_path) as router,
+        router.gateway(codec=codec) as gateway,
+        router.desktop("a0", codec=codec) as desktop,
+        router.supervisor(codec=codec) as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
         assert desktop.state.state is AgentState.OFFLINE
@@ -72,9 +72,9 @@ async def _until(client: SocketClient, last: type) -> AsyncIterator[f.EventFrame
 async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> None:
     """Lesson A14."""
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
         asyncio.timeout(PATIENCE_S),
     ):
         await desktop.ready()
@@ -93,9 +93,9 @@ async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> N
 
 async def test_a_repeated_accept_gets_the_first_answer_again(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
         asyncio.timeout(PATIENCE_S),
     ):
         await desktop.ready()
@@ -109,8 +109,8 @@ async def test_a_repeated_accept_gets_the_first_answer_again(tmp_path: Path) -> 
 
 async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
         asyncio.timeout(PATIENCE_S),
     ):
         answers = await asyncio.gather(
@@ -125,8 +125,8 @@ async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None
 
 async def test_commands_sent_at_once_are_carried_out_in_order(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
         asyncio.timeout(PATIENCE_S),
     ):
         answers = await asyncio.gather(
@@ -142,10 +142,10 @@ async def test_commands_sent_at_once_are_carried_out_in_order(tmp_path: Path) ->
 
 async def test_a_transfer_moves_the_contact_and_both_desktops_know(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as ada,
-        house.desktop("a1") as bob,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as ada,
+        router.desktop("a1") as bob,
         asyncio.timeout(PATIENCE_S),
     ):
         await ada.ready()
@@ -168,10 +168,10 @@ async def test_a_transfer_moves_the_contact_and_both_desktops_know(tmp_path: Pat
 
 async def test_a_supervisor_moves_what_is_stuck(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
-        house.supervisor() as supervisor,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
+        router.supervisor() as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
         contact_id = (await gateway.submit("voice", queue_id="support")).subject
@@ -191,11 +191,11 @@ async def test_a_supervisor_moves_what_is_stuck(tmp_path: Path) -> None:
 async def test_the_mirrors_equal_a_fresh_welcome(tmp_path: Path) -> None:
     """Lessons C4 and C7."""
     async with (
-        a_house(tmp_path, agents=3) as house,
-        house.gateway() as gateway,
-        house.supervisor() as supervisor,
-        house.desktop("a0") as ada,
-        house.desktop("a1") as bob,
+        a_house(tmp_path, agents=3) as router,
+        router.gateway() as gateway,
+        router.supervisor() as supervisor,
+        router.desktop("a0") as ada,
+        router.desktop("a1") as bob,
         asyncio.timeout(PATIENCE_S),
     ):
         await asyncio.gather(ada.ready(), bob.ready())
@@ -211,11 +211,11 @@ async def test_the_mirrors_equal_a_fresh_welcome(tmp_path: Path) -> None:
         await gateway.submit("voice", queue_id="sales", priority_s=5)
         await asyncio.gather(*(client.ping() for client in (ada, bob, gateway, supervisor)))
 
-        async with house.supervisor("fresh") as fresh:
+        async with router.supervisor("fresh") as fresh:
             assert supervisor.centre.agents == fresh.centre.agents
-        async with house.gateway() as fresh_gateway:
+        async with router.gateway() as fresh_gateway:
             assert gateway.contacts == fresh_gateway.contacts
-        view = (await house.writer.ask("default", lambda engine: engine.agent("a0"))).value
+        view = (await router.writer.ask("default", lambda engine: engine.agent("a0"))).value
         assert view is not None
         assert ada.state == AgentMirror.of(view)
 
@@ -229,9 +229,9 @@ async def _an_offer(client: SocketClient) -> e.OfferMade:
 
 async def test_figures_follow_the_queues(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path, sockets={"figures_interval_ms": 50}) as house,
-        house.supervisor() as supervisor,
-        house.gateway() as gateway,
+        a_house(tmp_path, sockets={"figures_interval_ms": 50}) as router,
+        router.supervisor() as supervisor,
+        router.gateway() as gateway,
         asyncio.timeout(PATIENCE_S),
     ):
         for _ in range(3):
