@@ -23,7 +23,7 @@ def with_callbacks() -> PublishPolicy:
     return published(a_policy(channels=channels, queues={"support": queue, "sales": a_queue()}))
 
 
-async def test_the_gateway_is_told_when_to_call_and_says_how_it_went(tmp_path: Path) -> None:
+async def test_the_gateway_gets_a_dial_request_and_reports_the_result(tmp_path: Path) -> None:
     async with (
         a_house(tmp_path) as router,
         router.gateway() as gateway,
@@ -61,7 +61,7 @@ async def test_the_gateway_is_told_when_to_call_and_says_how_it_went(tmp_path: P
             assert plain(fresh.contacts) == plain(gateway.contacts)
 
 
-async def test_customer_first_the_contact_comes_back_into_line_when_he_is_reached(
+async def test_customer_first_requeues_the_contact_when_the_customer_answers(
     tmp_path: Path,
 ) -> None:
     async with (
@@ -89,7 +89,7 @@ async def test_customer_first_the_contact_comes_back_into_line_when_he_is_reache
             assert plain(fresh.contacts) == plain(gateway.contacts)
 
 
-async def test_a_queue_without_callbacks_says_so(tmp_path: Path) -> None:
+async def test_a_queue_without_callbacks_refuses_them(tmp_path: Path) -> None:
     async with (
         a_house(tmp_path) as router,
         router.gateway() as gateway,

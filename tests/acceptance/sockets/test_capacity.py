@@ -14,7 +14,9 @@ PATIENCE_S = 10
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_a_chat_is_parked_and_taken_up_by_both_sides(tmp_path: Path, codec: str) -> None:
+async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(
+    tmp_path: Path, codec: str
+) -> None:
     async with (
         a_house(tmp_path) as router,
         router.gateway(codec=codec) as gateway,

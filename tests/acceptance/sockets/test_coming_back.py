@@ -16,12 +16,12 @@ from tests.acceptance.sockets.house import AT_ONCE, a_house
 from tests.acceptance.sockets.test_entering import bearer, plain
 from tests.builders import a_contact, an_agent
 
-PATIENCE_S = 20
+TIMEOUT_S = 20
 
 
-async def test_the_newer_desktop_takes_over_and_the_older_is_told(tmp_path: Path) -> None:
+async def test_a_newer_desktop_session_closes_the_older_one(tmp_path: Path) -> None:
     """I35."""
-    async with a_house(tmp_path) as router, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         async with router.desktop("a0") as older:
             await older.ready()
             async with router.desktop("a0") as newer:
@@ -42,8 +42,8 @@ async def test_the_newer_desktop_takes_over_and_the_older_is_told(tmp_path: Path
         assert len(agent.assignments) == 1
 
 
-async def test_of_many_desktops_at_once_exactly_one_stays(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as router, asyncio.timeout(PATIENCE_S):
+async def test_of_concurrent_desktop_sessions_exactly_one_stays(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         desktops = [router.desktop("a0") for _ in range(8)]
         entered = await asyncio.gather(
             *(desktop.__aenter__() for desktop in desktops), return_exceptions=True
@@ -70,7 +70,7 @@ async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_pat
     async with (
         a_house(tmp_path) as router,
         router.desktop("a0") as desktop,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         await desktop.ready()
         await router.do(a_contact("c1"))
@@ -89,7 +89,7 @@ async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_pat
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_no_event_is_lost_or_doubled_over_many_broken_connections(
+async def test_no_event_is_lost_or_duplicated_over_many_reconnects(
     tmp_path: Path, codec: str
 ) -> None:
     """I29, and the mirror at the end is that of a fresh welcome."""
@@ -97,7 +97,7 @@ async def test_no_event_is_lost_or_doubled_over_many_broken_connections(
         a_house(tmp_path) as router,
         router.supervisor(codec=codec) as supervisor,
         router.gateway(codec=codec) as gateway,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         first = supervisor.seq + 1
         stop = asyncio.Event()
@@ -138,12 +138,10 @@ async def test_no_event_is_lost_or_doubled_over_many_broken_connections(
 @pytest.mark.parametrize(
     "resume", ["{gen}:999999", "{gen}:-5", "{gen}:18446744073709551616", "other:1", "nonsense", ""]
 )
-async def test_a_position_that_is_not_ours_gets_a_fresh_welcome(
-    tmp_path: Path, resume: str
-) -> None:
+async def test_an_unknown_position_gets_a_fresh_welcome(tmp_path: Path, resume: str) -> None:
     async with (
         a_house(tmp_path) as router,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
         gen = router.writer.generation("default")
@@ -155,7 +153,7 @@ async def test_a_position_that_is_not_ours_gets_a_fresh_welcome(
 
 async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path) -> None:
     """Lesson C4."""
-    async with a_house(tmp_path) as router, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         gen = router.writer.generation("default")
         for number in range(10):
             await router.do(a_contact(f"c{number}", gateway_id="web" if number % 2 else "phone"))
@@ -178,7 +176,7 @@ async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> 
     """Lesson C4."""
     async with (
         a_house(tmp_path, sockets={"resume_count_max": 20}) as router,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         gen, first = (
             router.writer.generation("default"),
@@ -194,10 +192,10 @@ async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> 
             assert len(welcome["contacts"]) == 30
 
 
-async def test_what_others_did_does_not_count_as_missed(tmp_path: Path) -> None:
+async def test_events_of_other_clients_do_not_count_as_missed(tmp_path: Path) -> None:
     async with (
         a_house(tmp_path, sockets={"resume_count_max": 20}) as router,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         gen, first = (
             router.writer.generation("default"),
@@ -219,10 +217,10 @@ async def test_what_others_did_does_not_count_as_missed(tmp_path: Path) -> None:
             assert (await socket.hear())["type"] == "welcome"
 
 
-async def test_of_many_who_are_cut_off_those_are_lost_who_stay_away(tmp_path: Path) -> None:
+async def test_after_a_mass_disconnect_only_absent_agents_are_lost(tmp_path: Path) -> None:
     """The losses are told at a pace: one that is told after its agent's return changes nothing."""
     count = 90
-    async with a_house(tmp_path, agents=count) as router, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path, agents=count) as router, asyncio.timeout(TIMEOUT_S):
 
         async def attached() -> dict[str, str]:
             answered = await router.writer.ask(
@@ -253,7 +251,7 @@ async def test_of_many_who_are_cut_off_those_are_lost_who_stay_away(tmp_path: Pa
 
 
 async def test_a_long_welcome_comes_in_pages(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as router, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(
             *(router.do(a_contact(f"c{number:04}", gateway_id="web")) for number in range(1_200))
         )
@@ -264,13 +262,13 @@ async def test_a_long_welcome_comes_in_pages(tmp_path: Path) -> None:
             assert len(supervisor.centre.agents) == 603
 
 
-async def test_a_slow_reader_is_closed_and_the_others_hear_everything(tmp_path: Path) -> None:
+async def test_a_slow_consumer_is_closed_and_others_receive_everything(tmp_path: Path) -> None:
     """I43, F53: the slow one gets a code that it may resume from."""
     sockets = {"outbox_count_max": 64, "outbox_bytes_max": 65_536}
     async with (
         a_house(tmp_path, sockets=sockets) as router,
         router.supervisor() as fast,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         plain(router, "/v1/supervisor", headers=bearer(router, "slow", Role.SUPERVISOR)) as slow,
     ):
         await slow.say(type="hello")
@@ -297,12 +295,12 @@ async def test_a_slow_reader_is_closed_and_the_others_hear_everything(tmp_path: 
         assert code in (CloseCode.SLOW_CONSUMER, 1006)
 
 
-async def test_a_reader_that_falls_behind_in_the_client_still_gets_all(tmp_path: Path) -> None:
+async def test_an_application_that_falls_behind_still_gets_all_events(tmp_path: Path) -> None:
     options = LinkOptions(events_max=50, backoff_base_s=0.02, backoff_longest_s=0.1)
     async with (
         a_house(tmp_path) as router,
         router.supervisor(options=options) as supervisor,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         first = supervisor.seq + 1
         for number in range(300):
@@ -316,10 +314,10 @@ async def test_a_reader_that_falls_behind_in_the_client_still_gets_all(tmp_path:
         assert numbers == list(range(first, first + 300))
 
 
-async def test_a_drain_tells_everybody_to_come_back_and_closes_them(tmp_path: Path) -> None:
+async def test_a_drain_sends_reconnect_and_closes_all_connections(tmp_path: Path) -> None:
     async with (
         a_house(tmp_path) as router,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
         plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
         await socket.say(type="hello")
@@ -336,13 +334,13 @@ async def test_a_drain_tells_everybody_to_come_back_and_closes_them(tmp_path: Pa
         assert agent.presence is Presence.LOST
 
 
-async def test_a_removed_agent_s_desktop_is_closed(tmp_path: Path) -> None:
+async def test_the_desktop_of_a_removed_agent_is_closed(tmp_path: Path) -> None:
     from router.model.commands import RemoveAgent
 
     async with (
         a_house(tmp_path) as router,
         router.desktop("a0") as desktop,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         await router.do(RemoveAgent(agent_id="a0"))
         with pytest.raises(ClosedForGood) as closed:
@@ -355,7 +353,7 @@ async def test_a_command_in_flight_at_a_disconnect_has_an_unknown_outcome(tmp_pa
     async with (
         a_house(tmp_path) as router,
         router.gateway() as gateway,
-        asyncio.timeout(PATIENCE_S),
+        asyncio.timeout(TIMEOUT_S),
     ):
         asked = asyncio.create_task(gateway.submit("voice", queue_id="support"))
         await asyncio.sleep(0)
@@ -368,10 +366,10 @@ async def test_a_command_in_flight_at_a_disconnect_has_an_unknown_outcome(tmp_pa
         assert again.subject == other.subject
 
 
-async def test_a_client_fetches_fresh_tokens_by_itself(tmp_path: Path) -> None:
+async def test_a_client_refreshes_its_token(tmp_path: Path) -> None:
     from router.edge.auth import mint_token
 
-    async with a_house(tmp_path) as router, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         minted = []
 
         async def provide() -> str:
@@ -385,8 +383,8 @@ async def test_a_client_fetches_fresh_tokens_by_itself(tmp_path: Path) -> None:
             assert desktop.connections == 1
 
 
-async def test_a_client_with_a_bad_token_does_not_try_for_ever(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as router, asyncio.timeout(PATIENCE_S):
+async def test_a_client_with_an_invalid_token_stops_reconnecting(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         with pytest.raises(ClosedForGood):
             async with DesktopClient(router.ws_url, "nonsense", options=AT_ONCE):
                 pass

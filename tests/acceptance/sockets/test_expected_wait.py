@@ -13,7 +13,7 @@ PATIENCE_S = 20
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_a_gateway_asks_for_a_contact_that_may_come_and_for_one_that_waits(
+async def test_a_gateway_queries_hypothetical_and_waiting_contacts(
     tmp_path: Path, codec: str
 ) -> None:
     async with (
@@ -38,7 +38,7 @@ async def test_a_gateway_asks_for_a_contact_that_may_come_and_for_one_that_waits
         assert answered.reason == "not_waiting"
 
 
-async def test_what_cannot_be_answered_is_an_error_with_a_code(tmp_path: Path) -> None:
+async def test_an_invalid_query_gets_an_error_code(tmp_path: Path) -> None:
     async with (
         a_house(tmp_path) as router,
         router.gateway() as gateway,

@@ -14,7 +14,7 @@ from tests.acceptance.sockets.house import a_house
 PATIENCE_S = 20
 
 
-async def test_a_closed_queue_refuses_a_gateway_and_says_when_it_opens(tmp_path: Path) -> None:
+async def test_a_closed_queue_refuses_submits_with_the_opening_time(tmp_path: Path) -> None:
     async with (
         a_house(tmp_path) as router,
         router.gateway("web") as gateway,

@@ -14,7 +14,7 @@ from tests.acceptance.sockets.house import a_house
 PATIENCE_S = 20
 
 
-async def test_everybody_hears_the_same_event_under_the_same_number(tmp_path: Path) -> None:
+async def test_all_clients_receive_the_same_event_with_the_same_seq(tmp_path: Path) -> None:
     async with (
         a_house(tmp_path) as router,
         router.supervisor("eve", codec="json") as eve,

@@ -141,7 +141,9 @@ async def stays_while_the_server_closes(router: House, http: aiohttp.ClientSessi
 @pytest.mark.parametrize(
     "visit", [closes, is_superseded, vanishes, sends_much, stays_while_the_server_closes]
 )
-def test_a_visit(visit: Visit, loop: str, over_tls: bool, tmp_path: Path) -> None:
+def test_the_server_keeps_the_protocol_after_the_upgrade(
+    visit: Visit, loop: str, over_tls: bool, tmp_path: Path
+) -> None:
     async def run() -> None:
         edge = a_certificate(tmp_path) if over_tls else {}
         limits = {"frames_per_s": 100_000, "frames_burst": 100_000}
