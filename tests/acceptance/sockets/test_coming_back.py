@@ -145,8 +145,8 @@ async def test_an_unknown_position_gets_a_fresh_welcome(tmp_path: Path, resume: 
         plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
         gen = router.writer.generation("default")
-        await socket.say(type="hello", resume=resume.format(gen=gen))
-        frame = await socket.hear()
+        await socket.send_frame(type="hello", resume=resume.format(gen=gen))
+        frame = await socket.receive()
         assert frame["type"] == "welcome"
         assert frame["agent"]["agent_id"] == "a0"
 
@@ -160,14 +160,14 @@ async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path)
         last = router.writer.publisher.last_seq("default")
         headers = bearer(router, "web", Role.GATEWAY)
         async with plain(router, "/v1/gateway", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{last - 6}")
-            resumed = await socket.hear()
+            await socket.send_frame(type="hello", resume=f"{gen}:{last - 6}")
+            resumed = await socket.receive()
             assert resumed["type"] == "resumed"
             assert (resumed["seq"], resumed["until_seq"]) == (last - 6, last)
-            missed = [await socket.hear() for _ in range(3)]
+            missed = [await socket.receive() for _ in range(3)]
             assert [frame["event"]["contact_id"] for frame in missed] == ["c5", "c7", "c9"]
             await router.do(a_contact("c11", gateway_id="web"))
-            live = await socket.hear()
+            live = await socket.receive()
             assert live["event"]["contact_id"] == "c11"
             assert live["seq"] == last + 1
 
@@ -186,8 +186,8 @@ async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> 
             await router.do(a_contact(f"c{number}", gateway_id="web"))
         headers = bearer(router, "web", Role.GATEWAY)
         async with plain(router, "/v1/gateway", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{first}")
-            welcome = await socket.hear()
+            await socket.send_frame(type="hello", resume=f"{gen}:{first}")
+            welcome = await socket.receive()
             assert welcome["type"] == "welcome"
             assert len(welcome["contacts"]) == 30
 
@@ -205,16 +205,16 @@ async def test_events_of_other_clients_do_not_count_as_missed(tmp_path: Path) ->
             await router.do(a_contact(f"c{number}", gateway_id="phone" if number % 10 else "web"))
         headers = bearer(router, "web", Role.GATEWAY)
         async with plain(router, "/v1/gateway", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{first}")
-            assert (await socket.hear())["type"] == "resumed"
-            missed = [await socket.hear() for _ in range(10)]
+            await socket.send_frame(type="hello", resume=f"{gen}:{first}")
+            assert (await socket.receive())["type"] == "resumed"
+            missed = [await socket.receive() for _ in range(10)]
             assert [frame["event"]["contact_id"] for frame in missed] == [
                 f"c{number}" for number in range(0, 100, 10)
             ]
         headers = bearer(router, "eve", Role.SUPERVISOR)
         async with plain(router, "/v1/supervisor", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{first}")
-            assert (await socket.hear())["type"] == "welcome"
+            await socket.send_frame(type="hello", resume=f"{gen}:{first}")
+            assert (await socket.receive())["type"] == "welcome"
 
 
 async def test_after_a_mass_disconnect_only_absent_agents_are_lost(tmp_path: Path) -> None:
@@ -271,8 +271,8 @@ async def test_a_slow_consumer_is_closed_and_others_receive_everything(tmp_path:
         asyncio.timeout(TIMEOUT_S),
         plain(router, "/v1/supervisor", headers=bearer(router, "slow", Role.SUPERVISOR)) as slow,
     ):
-        await slow.say(type="hello")
-        await slow.hear()
+        await slow.send_frame(type="hello")
+        await slow.receive()
         connection = next(seat for seat in router.hub.seats() if seat.subject == "slow")
         # From here on it reads nothing: its kernel buffers fill, then the outbox.
         slow.ws._conn.protocol.transport.pause_reading()
@@ -320,10 +320,10 @@ async def test_a_drain_sends_reconnect_and_closes_all_connections(tmp_path: Path
         asyncio.timeout(TIMEOUT_S),
         plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
-        await socket.say(type="hello")
-        await socket.hear()
+        await socket.send_frame(type="hello")
+        await socket.receive()
         drained = asyncio.create_task(router.hub.drain(5))
-        while (frame := await socket.hear())["type"] != "reconnect":
+        while (frame := await socket.receive())["type"] != "reconnect":
             pass
         assert frame["after_ms"] >= 0
         assert await socket.close_code() == CloseCode.SERVICE_RESTART

@@ -201,11 +201,11 @@ async def test_no_frame_crashes_the_router(tmp_path: Path, door: Door) -> None:
         headers = bearer(router, "a0", role)
         for batch in batches:
             async with plain(router, f"/v1/{door}", headers=headers) as socket:
-                await socket.say(type="hello")
-                await socket.hear()
+                await socket.send_frame(type="hello")
+                await socket.receive()
                 for data in batch:
                     await socket.ws.send_frame(data, 1)
-                await socket.say(type="ping", id="last")
+                await socket.send_frame(type="ping", id="last")
                 # The last frame's answer, or an orderly close with a code of ours.
                 while not socket.ws.closed:
                     message = await socket.ws.receive()
@@ -213,8 +213,8 @@ async def test_no_frame_crashes_the_router(tmp_path: Path, door: Door) -> None:
                         break
                 assert socket.ws.close_code in (None, 1002, 1003, 1007, 4500, 4501)
         async with plain(router, f"/v1/{door}", headers=headers) as socket:
-            await socket.say(type="hello")
-            assert (await socket.hear())["type"] == "welcome"
+            await socket.send_frame(type="hello")
+            assert (await socket.receive())["type"] == "welcome"
         assert not unhandled
 
 
