@@ -1,25 +1,33 @@
-"""Every frame that a door understands is one of the session's, a question, or has its command."""
+"""Every frame that an endpoint accepts belongs to the session, is a query or submit, or has a command."""
 
 from typing import get_args
 
 import pytest
 
-from router.edge import asks
+from router.edge.asks import AGENT_COMMANDS, OTHER_COMMANDS
 from router.wire import frames
 from router.wire.session import Door
 
-_NO_COMMANDS = {frames.Hello, frames.Refresh, frames.Ping, frames.AskExpectedWait, frames.Submit}
+_FRAMES_WITHOUT_COMMAND = {
+    frames.Hello,
+    frames.Refresh,
+    frames.Ping,
+    frames.AskExpectedWait,
+    frames.Submit,
+}
 
 
-@pytest.mark.parametrize("door", list(Door))
-def test_every_frame_of_a_door_has_its_command(door: Door) -> None:
-    rows = asks._AGENTS if door is Door.DESKTOP else asks._OTHERS
-    missing = set(get_args(door.asks)) - _NO_COMMANDS - rows.keys()
+@pytest.mark.parametrize("endpoint", list(Door))
+def test_every_frame_of_an_endpoint_has_a_command(endpoint: Door) -> None:
+    rows = AGENT_COMMANDS if endpoint is Door.DESKTOP else OTHER_COMMANDS
+    missing = set(get_args(endpoint.asks)) - _FRAMES_WITHOUT_COMMAND - rows.keys()
     assert not missing
 
 
-def test_no_row_is_for_a_frame_that_no_door_understands() -> None:
-    at_desktops = set(get_args(Door.DESKTOP.asks))
-    elsewhere = {kind for door in (Door.GATEWAY, Door.SUPERVISOR) for kind in get_args(door.asks)}
-    assert asks._AGENTS.keys() <= at_desktops
-    assert asks._OTHERS.keys() <= elsewhere
+def test_every_command_row_is_for_a_frame_that_an_endpoint_accepts() -> None:
+    desktop_frames = set(get_args(Door.DESKTOP.asks))
+    other_frames = {
+        kind for endpoint in (Door.GATEWAY, Door.SUPERVISOR) for kind in get_args(endpoint.asks)
+    }
+    assert AGENT_COMMANDS.keys() <= desktop_frames
+    assert OTHER_COMMANDS.keys() <= other_frames

@@ -1,4 +1,4 @@
-"""Who may hear of what, for every kind of event there is."""
+"""Event visibility for every event type and role."""
 
 from typing import Any, get_args
 
@@ -25,12 +25,12 @@ VALUES: dict[str, Any] = {
 
 
 def an_event(kind: type) -> Any:
-    """An event whose every field that names somebody names somebody."""
+    """An event with a value in every field that names an agent or a gateway."""
     return kind(**{name: VALUES.get(name, 1) for name in kind.__struct_fields__})  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", get_args(e.Event), ids=lambda kind: kind.__name__)
-def test_an_agent_hears_exactly_of_what_names_him(kind: type) -> None:
+def test_an_agent_receives_exactly_the_events_that_name_the_agent(kind: type) -> None:
     event = an_event(kind)
     fields = kind.__struct_fields__  # type: ignore[attr-defined]
     expected = tuple(VALUES[name] for name in ("agent_id", "from_agent_id") if name in fields)
@@ -42,7 +42,7 @@ def test_an_agent_hears_exactly_of_what_names_him(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(e.Event), ids=lambda kind: kind.__name__)
-def test_a_gateway_hears_exactly_of_its_own_contacts(kind: type) -> None:
+def test_a_gateway_receives_exactly_the_events_of_its_own_contacts(kind: type) -> None:
     event = an_event(kind)
     expected = "web" if "gateway_id" in kind.__struct_fields__ else None  # type: ignore[attr-defined]
     assert gateway_of(event) == expected
@@ -51,14 +51,14 @@ def test_a_gateway_hears_exactly_of_its_own_contacts(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(e.Event), ids=lambda kind: kind.__name__)
-def test_a_supervisor_hears_everything_and_an_unknown_role_nothing(kind: type) -> None:
+def test_a_supervisor_receives_every_event_and_an_unknown_role_none(kind: type) -> None:
     event = an_event(kind)
     assert is_for(event, role="supervisor", subject="eve")
     assert is_for(event, role="admin", subject="eve")
     assert not is_for(event, role="auditor", subject="eve")
 
 
-def test_an_agent_who_is_both_sides_hears_once() -> None:
+def test_an_agent_named_twice_receives_an_event_once() -> None:
     assigned = e.ContactAssigned(
         contact_id="c",
         assignment_id="c.1",
@@ -70,19 +70,19 @@ def test_an_agent_who_is_both_sides_hears_once() -> None:
     assert agents_of(assigned) == ("ada",)
 
 
-def test_a_contact_of_no_gateway_is_heard_of_by_none() -> None:
+def test_events_of_a_contact_without_gateway_reach_no_gateway() -> None:
     ended = e.ContactEnded(contact_id="c", assignment_id="c.1", agent_id="ada", reason="ended")
     assert gateway_of(ended) is None
     assert not is_for(ended, role="gateway", subject="")
 
 
-def test_a_policy_is_no_news_for_agents_and_gateways() -> None:
+def test_policy_events_reach_no_agent_or_gateway() -> None:
     event = e.PolicyPublished(version=1, policy=a_policy())
     assert agents_of(event) == ()
     assert gateway_of(event) is None
 
 
-def test_keys_of_retries_are_not_sent() -> None:
+def test_idempotency_fields_are_not_sent_to_clients() -> None:
     queued = e.ContactQueued(
         contact_id="c",
         channel="voice",

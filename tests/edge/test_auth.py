@@ -1,4 +1,4 @@
-"""Tokens: one good one in each family, and every way in which one can be bad. S23–S29."""
+"""Token verification: a valid token of each key family and every kind of invalid one. S23–S29."""
 
 import base64
 import hashlib
@@ -32,8 +32,8 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def by_hand(header: dict[str, Any], payload: dict[str, Any], secret: bytes) -> str:
-    """A token that a library would refuse to make, signed with HMAC."""
+def handmade_token(header: dict[str, Any], payload: dict[str, Any], secret: bytes) -> str:
+    """Return an HMAC-signed token that a JWT library would refuse to create."""
     body = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(payload).encode())}"
     return f"{body}.{b64(hmac.digest(secret, body.encode(), hashlib.sha256))}"
 
@@ -44,7 +44,7 @@ def refused(tmp_path: Path, token: str) -> str:
     return str(caught.value)
 
 
-def test_a_good_token_of_each_family_is_a_credential(tmp_path: Path) -> None:
+def test_a_valid_token_of_each_family_gives_a_credential(tmp_path: Path) -> None:
     verify = an_authenticator(tmp_path).verify
     found = verify(signed(claims()))
     assert (found.subject, found.role, found.workspace) == ("ada", Role.AGENT, "default")
@@ -60,11 +60,11 @@ def test_an_unsigned_token_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, empty) == "InvalidSignatureError"
 
 
-def test_a_public_key_is_no_hmac_secret(tmp_path: Path) -> None:
+def test_a_public_key_is_not_an_hmac_secret(tmp_path: Path) -> None:
     """S23: HS256 with the issuer's public RSA key."""
     header = {"alg": "HS256", "typ": "JWT", "kid": "k1"}
-    assert refused(tmp_path, by_hand(header, claims(iss="r"), public_pem(RSA))) == "key"
-    assert refused(tmp_path, by_hand(header, claims(iss="e"), public_pem(EC))) == "key"
+    assert refused(tmp_path, handmade_token(header, claims(iss="r"), public_pem(RSA))) == "key"
+    assert refused(tmp_path, handmade_token(header, claims(iss="e"), public_pem(EC))) == "key"
 
 
 def test_a_key_of_one_issuer_does_not_sign_for_another(tmp_path: Path) -> None:
@@ -78,7 +78,10 @@ def test_a_key_of_one_issuer_does_not_sign_for_another(tmp_path: Path) -> None:
 def test_a_key_id_is_only_looked_up(tmp_path: Path, kid: object) -> None:
     """S24."""
     header = {"alg": "HS256", "typ": "JWT", "kid": kid}
-    assert refused(tmp_path, by_hand(header, claims(), SECRET.encode())) in {"key", "malformed"}
+    assert refused(tmp_path, handmade_token(header, claims(), SECRET.encode())) in {
+        "key",
+        "malformed",
+    }
 
 
 @pytest.mark.parametrize(
@@ -97,12 +100,12 @@ def test_a_key_id_is_only_looked_up(tmp_path: Path, kid: object) -> None:
     ],
     ids=str,
 )
-def test_headers_that_bring_keys_or_change_the_rules_are_refused(
+def test_headers_that_carry_keys_or_change_semantics_are_refused(
     tmp_path: Path, extra: dict[str, Any]
 ) -> None:
     """S24, S25, S26, S29."""
     header = {"alg": "HS256", "typ": "JWT", **extra}
-    reason = refused(tmp_path, by_hand(header, claims(), SECRET.encode()))
+    reason = refused(tmp_path, handmade_token(header, claims(), SECRET.encode()))
     assert reason in {"header", "type", "malformed"}
 
 
@@ -110,7 +113,7 @@ def test_headers_that_bring_keys_or_change_the_rules_are_refused(
     "change",
     [
         {"iss": None},
-        {"iss": "somebody"},
+        {"iss": "unknown"},
         {"aud": None},
         {"aud": "another-service"},
         {"sub": None},
@@ -136,19 +139,19 @@ def test_headers_that_bring_keys_or_change_the_rules_are_refused(
     ],
     ids=range(24),
 )
-def test_every_claim_must_be_there_and_true(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_every_claim_must_be_present_and_valid(tmp_path: Path, change: dict[str, Any]) -> None:
     """S26."""
     header = {"alg": "HS256", "typ": "JWT"}
-    refused(tmp_path, by_hand(header, claims(**change), SECRET.encode()))
+    refused(tmp_path, handmade_token(header, claims(**change), SECRET.encode()))
 
 
-def test_a_clock_may_be_half_a_minute_wrong(tmp_path: Path) -> None:
+def test_clock_skew_up_to_the_leeway_is_accepted(tmp_path: Path) -> None:
     assert an_authenticator(tmp_path).verify(
         signed(claims(exp=int(time.time()) - 20, iat=NOW_S - 60))
     )
 
 
-def test_a_token_that_was_good_ends_when_its_time_is_over(tmp_path: Path) -> None:
+def test_a_cached_token_expires(tmp_path: Path) -> None:
     settings = three_issuers(tmp_path)
     clock = [float(NOW_S)]
     workspaces = frozenset({"default"})
@@ -164,7 +167,7 @@ def test_a_token_that_was_good_ends_when_its_time_is_over(tmp_path: Path) -> Non
         authenticator.verify(token)
 
 
-def test_what_is_remembered_of_tokens_is_bounded(tmp_path: Path) -> None:
+def test_the_token_cache_is_bounded(tmp_path: Path) -> None:
     settings = three_issuers(tmp_path)
     few = msgspec.structs.replace(settings.auth, tokens_remembered_max=2)
     authenticator = Authenticator(open_keyring(settings), few, frozenset({"default"}))
@@ -174,13 +177,13 @@ def test_what_is_remembered_of_tokens_is_bounded(tmp_path: Path) -> None:
     assert authenticator.verify(tokens[0]) is not first[0]
 
 
-def test_an_issuer_speaks_only_for_its_workspaces(tmp_path: Path) -> None:
+def test_an_issuer_is_limited_to_its_workspaces(tmp_path: Path) -> None:
     token = signed(claims(iss="e", workspace="default"), EC, "ES256", {"kid": "k1"})
     assert refused(tmp_path, token) == "workspace"
 
 
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "é.é.é", "x" * 9_000, "e30.e30.e30"])
-def test_what_is_no_token_is_refused(tmp_path: Path, token: str) -> None:
+def test_malformed_tokens_are_refused(tmp_path: Path, token: str) -> None:
     refused(tmp_path, token)
 
 
@@ -198,12 +201,12 @@ def test_a_changed_payload_is_refused(tmp_path: Path) -> None:
 # --- keys -------------------------------------------------------------------------------------------
 
 
-def own(tmp_path: Path) -> Settings:
+def built_in_settings(tmp_path: Path) -> Settings:
     return settings_from({"journal": {"path": str(tmp_path / "journal.db")}})
 
 
-def test_the_router_makes_its_own_secret_once_and_mints_with_it(tmp_path: Path) -> None:
-    settings = own(tmp_path)
+def test_the_built_in_secret_is_created_once_and_used_for_minting(tmp_path: Path) -> None:
+    settings = built_in_settings(tmp_path)
     assert make_secret(settings) and not make_secret(settings)
     token = mint_token(settings, subject="root", role="admin")
     assert open_authenticator(settings).verify(token).role is Role.ADMIN
@@ -221,7 +224,7 @@ def test_the_router_makes_its_own_secret_once_and_mints_with_it(tmp_path: Path) 
     ids=str,
 )
 def test_no_token_is_minted_that_would_be_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    settings = own(tmp_path)
+    settings = built_in_settings(tmp_path)
     make_secret(settings)
     with pytest.raises(SettingsInvalid):
         mint_token(settings, **{"subject": "ada", "role": "agent", **wrong})
@@ -240,15 +243,15 @@ def test_tokens_are_minted_with_an_hmac_issuer_only(tmp_path: Path) -> None:
     [
         ("hmac", b"short", "at least 32 bytes"),
         ("hmac", b" " * 40, "at least 32 bytes"),
-        ("hmac", public_pem(RSA), "no secret"),
-        ("rsa", public_pem(EC), "another family"),
-        ("ecdsa", public_pem(RSA), "another family"),
+        ("hmac", public_pem(RSA), "cannot be used as a secret"),
+        ("rsa", public_pem(EC), "not a key of the family"),
+        ("ecdsa", public_pem(RSA), "not a key of the family"),
         ("rsa", b"nonsense", "not a PEM public key"),
         ("rsa", None, "No such file"),
         ("rsa", b"x" * 70_000, "larger than"),
     ],
 )
-def test_a_bad_key_starts_nothing(
+def test_an_unusable_key_is_refused_at_the_start(
     tmp_path: Path, family: str, content: bytes | None, place: str
 ) -> None:
     """S23, S27."""
@@ -262,10 +265,10 @@ def test_a_bad_key_starts_nothing(
     assert "$.auth.issuers[0].keys[0].path" in str(caught.value)
 
 
-def test_an_issuer_has_one_family_of_keys(tmp_path: Path) -> None:
+def test_an_issuer_has_one_key_family(tmp_path: Path) -> None:
     settings = three_issuers(tmp_path)
     first = {"issuer": "h", "family": "hmac", "keys": [{"path": str(tmp_path / "hmac")}]}
     second = {"issuer": "h", "family": "rsa", "keys": [{"path": str(tmp_path / "rsa.pem")}]}
     assert settings.auth.issuers
-    with pytest.raises(SettingsInvalid, match="named twice"):
+    with pytest.raises(SettingsInvalid, match="listed twice"):
         open_authenticator(settings_from({"auth": {"issuers": [first, second]}}))

@@ -1,4 +1,4 @@
-"""What lost connections leave behind: at a pace, in order, and none is left out."""
+"""Disconnect queue: limited rate, order kept, no loss dropped."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from router.model.errors import InboxFull, Stopping
 from router.runtime.writer import Writer
 
 MANY = 500
-PATIENCE_S = 10
+TIMEOUT_S = 10
 
 
 class FakeWriter:
-    """Takes commands; answers when told to."""
+    """Writer that records commands and replies only on ``answer``."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -36,115 +36,117 @@ class FakeWriter:
             reply.set_result(None)
 
 
-def a_line() -> tuple[FakeWriter, Departures]:
+def a_queue() -> tuple[FakeWriter, Departures]:
     writer = FakeWriter()
     return writer, Departures(cast(Writer, writer))
 
 
-def lose(departures: Departures, count: int) -> list[str]:
+def lose(queue: Departures, count: int) -> list[str]:
     names = [f"s{number}" for number in range(count)]
     for name in names:
-        departures.lose_desktop("main", "ada", name)
+        queue.lose_desktop("main", "ada", name)
     return names
 
 
 async def answered_until(writer: FakeWriter, count: int) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while len(writer.taken) < count:
             writer.answer()
             await asyncio.sleep(0.001)
 
 
-async def test_few_go_at_once_and_many_a_few_at_a_time_in_order() -> None:
-    writer, departures = a_line()
-    names = lose(departures, MANY)
+async def test_losses_are_submitted_in_order_with_few_unanswered_commands() -> None:
+    writer, queue = a_queue()
+    names = lose(queue, MANY)
     assert 1 <= len(writer.taken) < MANY / 10
     for _ in range(5):
         await asyncio.sleep(0.01)
-    few = len(writer.taken)
-    assert few < MANY / 10, "without an answer no further ones go"
+    limit = len(writer.taken)
+    assert limit < MANY / 10, "no further command without a reply"
     await answered_until(writer, MANY)
     assert writer.taken == names
-    assert writer.most_unanswered == few
+    assert writer.most_unanswered == limit
 
 
-async def test_a_full_inbox_costs_time_and_no_desktop() -> None:
-    writer, departures = a_line()
+async def test_a_full_command_queue_delays_losses_but_drops_none() -> None:
+    writer, queue = a_queue()
     writer.raises = InboxFull("full")
-    names = lose(departures, 3)
+    names = lose(queue, 3)
     await asyncio.sleep(0)
     assert writer.taken == []
     writer.raises = None
     names += [f"t{number}" for number in range(2)]
     for name in names[3:]:
-        departures.lose_desktop("main", "ada", name)
+        queue.lose_desktop("main", "ada", name)
     await answered_until(writer, len(names))
     assert writer.taken == names
 
 
-async def test_at_the_end_all_that_is_left_goes_at_once() -> None:
-    writer, departures = a_line()
-    forgotten: list[int] = []
+async def test_draining_submits_everything_at_once() -> None:
+    writer, queue = a_queue()
+    cleaned_up: list[int] = []
 
-    def forget(number: int) -> Callable[[], None]:
-        return lambda: forgotten.append(number)
+    def cleanup(number: int) -> Callable[[], None]:
+        return lambda: cleaned_up.append(number)
 
     for number in range(MANY):
-        departures.forget(forget(number))
-    names = lose(departures, MANY)
-    async with asyncio.timeout(PATIENCE_S):
-        await departures.finish()
+        queue.forget(cleanup(number))
+    names = lose(queue, MANY)
+    async with asyncio.timeout(TIMEOUT_S):
+        await queue.finish()
     assert writer.taken == names
-    assert forgotten == list(range(MANY))
-    departures.lose_desktop("main", "ada", "late")
+    assert cleaned_up == list(range(MANY))
+    queue.lose_desktop("main", "ada", "late")
     assert writer.taken[-1] == "late"
 
 
-async def test_an_end_waits_for_room_in_the_inbox() -> None:
-    writer, departures = a_line()
+async def test_draining_waits_for_a_full_command_queue() -> None:
+    writer, queue = a_queue()
     writer.raises = InboxFull("full")
-    names = lose(departures, MANY)
-    ending = asyncio.create_task(departures.finish())
+    names = lose(queue, MANY)
+    ending = asyncio.create_task(queue.finish())
     await asyncio.sleep(0.05)
     assert not ending.done()
     writer.raises = None
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         await ending
     assert writer.taken == names
 
 
-async def test_a_writer_that_stops_ends_the_line() -> None:
-    writer, departures = a_line()
-    lose(departures, MANY)
+async def test_a_stopping_writer_empties_the_queue() -> None:
+    writer, queue = a_queue()
+    lose(queue, MANY)
     before = len(writer.taken)
-    writer.raises = Stopping("the end")
+    writer.raises = Stopping("stopping")
     writer.answer()
-    async with asyncio.timeout(PATIENCE_S):
-        await departures.finish()
+    async with asyncio.timeout(TIMEOUT_S):
+        await queue.finish()
     assert len(writer.taken) == before
 
 
-async def test_connections_are_forgotten_over_several_ticks_and_one_that_fails_is_alone() -> None:
-    _, departures = a_line()
-    forgotten: list[int] = []
+async def test_cleanups_run_over_several_iterations_and_a_failing_one_does_not_stop_others() -> (
+    None
+):
+    _, queue = a_queue()
+    cleaned_up: list[int] = []
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
 
-    def forget(number: int) -> None:
+    def cleanup(number: int) -> None:
         if number == 7:
             raise ValueError
-        forgotten.append(number)
+        cleaned_up.append(number)
 
     def later(number: int) -> Callable[[], None]:
-        return lambda: forget(number)
+        return lambda: cleanup(number)
 
     for number in range(MANY):
-        departures.forget(later(number))
-    assert forgotten == []
+        queue.forget(later(number))
+    assert cleaned_up == []
     await asyncio.sleep(0)
-    assert 0 < len(forgotten) < MANY / 5
-    async with asyncio.timeout(PATIENCE_S):
-        while len(forgotten) < MANY - 1:  # noqa: ASYNC110  (ticks are waited for)
+    assert 0 < len(cleaned_up) < MANY / 5
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(cleaned_up) < MANY - 1:  # noqa: ASYNC110  (waits for loop iterations)
             await asyncio.sleep(0)
-    assert forgotten == [number for number in range(MANY) if number != 7]
+    assert cleaned_up == [number for number in range(MANY) if number != 7]
     assert [type(context["exception"]) for context in reported] == [ValueError]

@@ -1,4 +1,4 @@
-"""The outbox against a transport made by hand: what is joined, what is too much, and for whom."""
+"""Write buffer on a fake transport: joined writes and overflow of slow clients."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from router.wire.rfc6455 import BINARY, TEXT, frame
 
 
 class FakeTransport:
-    """Takes as many bytes as it is told to; the rest stays in its buffer."""
+    """Transport that buffers writes while ``blocked``."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -31,8 +31,8 @@ class FakeTransport:
         return self.closing
 
 
-class Tick:
-    """A loop that runs when the test says so."""
+class LoopIteration:
+    """Event loop iteration that ends when the test calls ``run``."""
 
     def __init__(self) -> None:
         self.due: list[Callable[[], None]] = []
@@ -49,9 +49,9 @@ class Tick:
 class Bench:
     def __init__(self, *, count_max: int = 4, bytes_max: int = 1_000) -> None:
         self.transport = FakeTransport()
-        self.tick = Tick()
+        self.tick = LoopIteration()
         self.overflows = 0
-        self.outbox = Outbox(
+        self.buffer = Outbox(
             self.transport,
             call_soon=self.tick.soon,
             count_max=count_max,
@@ -63,45 +63,45 @@ class Bench:
         self.overflows += 1
 
     def put(self, *frames: bytes) -> None:
-        for whole in frames:
-            self.outbox.put(whole)
+        for frame_bytes in frames:
+            self.buffer.put(frame_bytes)
         self.tick.run()
 
 
-def test_frames_of_one_tick_leave_in_one_write_and_in_order() -> None:
+def test_frames_of_one_iteration_are_sent_in_one_write_in_order() -> None:
     bench = Bench()
     bench.put(b"a", b"b", b"c")
     bench.put(b"d")
     assert bench.transport.writes == [b"abc", b"d"]
 
 
-def test_nothing_is_written_before_the_tick_ends() -> None:
+def test_nothing_is_written_before_the_iteration_ends() -> None:
     bench = Bench()
-    bench.outbox.put(b"a")
+    bench.buffer.put(b"a")
     assert bench.transport.writes == []
     assert len(bench.tick.due) == 1
 
 
-def test_a_client_that_keeps_up_may_get_any_number_at_once() -> None:
+def test_a_client_that_keeps_up_may_get_any_number_of_frames() -> None:
     bench = Bench(count_max=4, bytes_max=100)
     bench.put(*[b"x" * 50] * 40)
     assert bench.overflows == 0
     assert len(bench.transport.writes[0]) == 2_000
 
 
-def test_one_frame_too_many_for_a_client_that_is_behind_is_an_overflow() -> None:
+def test_too_many_frames_for_a_slow_client_overflow() -> None:
     bench = Bench(count_max=4)
     bench.transport.blocked = True
     bench.put(b"a")
     bench.put(b"b", b"c", b"d")
     assert bench.overflows == 0
-    assert bench.outbox.waiting_count == 4
+    assert bench.buffer.waiting_count == 4
     bench.put(b"e")
     assert bench.overflows == 1
     assert bench.transport.writes == [b"a", b"bcd"]
 
 
-def test_too_many_bytes_for_a_client_that_is_behind_are_an_overflow() -> None:
+def test_too_many_bytes_for_a_slow_client_overflow() -> None:
     bench = Bench(bytes_max=100)
     bench.transport.blocked = True
     bench.put(b"x" * 60)
@@ -111,12 +111,12 @@ def test_too_many_bytes_for_a_client_that_is_behind_are_an_overflow() -> None:
     assert bench.overflows == 1
 
 
-def test_what_has_been_taken_meanwhile_counts_no_more() -> None:
+def test_data_accepted_meanwhile_no_longer_counts() -> None:
     bench = Bench(count_max=3)
     bench.transport.blocked = True
     bench.put(b"aa")
     bench.put(b"bb", b"cc")
-    bench.transport.buffered = 3  # The first write and a byte of the second are gone.
+    bench.transport.buffered = 3  # The first write and one byte of the second have been sent.
     bench.put(b"dd")
     assert bench.overflows == 0
     bench.transport.buffered = 0
@@ -125,7 +125,7 @@ def test_what_has_been_taken_meanwhile_counts_no_more() -> None:
     assert bench.overflows == 0
 
 
-def test_after_an_overflow_nothing_is_taken_and_nothing_written() -> None:
+def test_after_an_overflow_frames_are_dropped() -> None:
     bench = Bench(count_max=1)
     bench.transport.blocked = True
     bench.put(b"a")
@@ -135,15 +135,15 @@ def test_after_an_overflow_nothing_is_taken_and_nothing_written() -> None:
     assert bench.transport.writes == [b"a"]
 
 
-def test_a_flush_before_the_tick_s_end_writes_once() -> None:
+def test_an_early_flush_writes_once() -> None:
     bench = Bench()
-    bench.outbox.put(b"a")
-    bench.outbox.flush()
+    bench.buffer.put(b"a")
+    bench.buffer.flush()
     bench.tick.run()
     assert bench.transport.writes == [b"a"]
 
 
-def test_a_closing_transport_gets_nothing() -> None:
+def test_nothing_is_written_to_a_closing_transport() -> None:
     bench = Bench()
     bench.transport.closing = True
     bench.put(b"a")
@@ -152,7 +152,7 @@ def test_a_closing_transport_gets_nothing() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
 @pytest.mark.parametrize("text", [True, False])
-def test_a_frame_is_one_that_another_implementation_reads(size: int, text: bool) -> None:
+def test_frames_are_readable_by_another_implementation(size: int, text: bool) -> None:
     peer = Protocol(Side.CLIENT, max_size=None)
     peer.receive_data(frame(TEXT if text else BINARY, b"x" * size))
     (read,) = peer.events_received()
@@ -161,27 +161,27 @@ def test_a_frame_is_one_that_another_implementation_reads(size: int, text: bool)
     assert bytes(read.data) == b"x" * size
 
 
-def test_all_outboxes_of_a_tick_have_one_callback_of_the_loop() -> None:
-    tick, called = Tick(), list[str]()
-    end = EndOfTick(tick.soon)
-    end.call(lambda: called.append("a"))
-    end.call(lambda: called.append("b"))
+def test_all_flushes_of_an_iteration_share_one_callback() -> None:
+    tick, called = LoopIteration(), list[str]()
+    scheduler = EndOfTick(tick.soon)
+    scheduler.call(lambda: called.append("a"))
+    scheduler.call(lambda: called.append("b"))
     assert (len(tick.due), called) == (1, [])
     tick.run()
     assert called == ["a", "b"]
-    end.call(lambda: called.append("c"))
+    scheduler.call(lambda: called.append("c"))
     tick.run()
     assert called == ["a", "b", "c"]
 
 
-def test_one_that_fails_does_not_take_the_others_turn() -> None:
-    tick, called = Tick(), list[str]()
-    end = EndOfTick(tick.soon)
+def test_a_failing_flush_does_not_prevent_the_others() -> None:
+    tick, called = LoopIteration(), list[str]()
+    scheduler = EndOfTick(tick.soon)
 
     def fail() -> None:
-        raise RuntimeError("its own fault")
+        raise RuntimeError("failing flush")
 
-    end.call(fail)
-    end.call(lambda: called.append("b"))
+    scheduler.call(fail)
+    scheduler.call(lambda: called.append("b"))
     tick.run()
     assert called == ["b"]

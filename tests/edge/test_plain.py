@@ -1,4 +1,4 @@
-"""Submits that are plain, and where one request ends and the next begins."""
+"""Fast-path parser: which requests it recognizes, and where one request ends and the next begins."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ HEAD = b"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
         ([HEAD, b"bo", b"dy"], True),
         ([HEAD], False),
         ([HEAD, b"bo"], False),
-        # From here on nothing is certain any more, whatever follows.
+        # From here on the boundary stays unknown, whatever follows.
         ([GET[:9], GET[9:], GET], False),
         ([GET + GET[:9], GET[9:], GET], False),
         ([GET + GET, GET], False),
@@ -37,7 +37,7 @@ HEAD = b"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
         ([HEAD.replace(b"Content-Length: 4", b"Content-Length: 4, 4") + b"body"], False),
     ],
 )
-def test_a_boundary_is_known_or_it_is_not_claimed(chunks: list[bytes], is_here: bool) -> None:
+def test_a_boundary_is_reported_only_if_certain(chunks: list[bytes], is_here: bool) -> None:
     boundary = Boundary()
     for chunk in chunks:
         boundary.pass_by(chunk)
@@ -61,12 +61,12 @@ def verify(token: str) -> Credential:
     return CREDENTIAL
 
 
-def a_reader(is_expired: Callable[[Credential], bool] = lambda _: False) -> PlainReader:
+def a_parser(is_expired: Callable[[Credential], bool] = lambda _: False) -> PlainReader:
     return PlainReader(verify, is_expired)
 
 
 def read(*lines: bytes) -> PlainHead | None:
-    return a_reader().read(b"\r\n".join(lines))
+    return a_parser().read(b"\r\n".join(lines))
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def read(*lines: bytes) -> PlainHead | None:
         (b"traceparent: \t 00-a-b-01 \t",),
     ],
 )
-def test_what_most_clients_send_is_plain(more: tuple[bytes, ...]) -> None:
+def test_ordinary_submits_are_recognized(more: tuple[bytes, ...]) -> None:
     assert read(*LINES, *more) == PlainHead(CREDENTIAL, 44, None)
 
 
-def test_the_key_is_read_anew_each_time() -> None:
-    reader = a_reader()
+def test_the_idempotency_key_is_not_cached() -> None:
+    parser = a_parser()
     for key in (b"a", b"b c"):
-        head = reader.read(b"\r\n".join((*LINES, b"idempotency-key: " + key)))
+        head = parser.read(b"\r\n".join((*LINES, b"idempotency-key: " + key)))
         assert head == PlainHead(CREDENTIAL, 44, key.decode())
 
 
@@ -122,13 +122,13 @@ def test_the_key_is_read_anew_each_time() -> None:
         b"\r\n".join(b"X-%d: a" % number for number in range(40)),
     ],
 )
-def test_what_says_more_is_left_to_the_library(line: bytes) -> None:
+def test_an_additional_special_header_is_declined(line: bytes) -> None:
     assert read(*LINES, line) is None
     assert read(line, *LINES) is None
 
 
 @pytest.mark.parametrize("missing", range(len(LINES)))
-def test_what_says_less_is_left_to_the_library(missing: int) -> None:
+def test_a_missing_header_is_declined(missing: int) -> None:
     assert read(*LINES[:missing], *LINES[missing + 1 :]) is None
 
 
@@ -146,17 +146,17 @@ def test_what_says_less_is_left_to_the_library(missing: int) -> None:
         (3, b"Content-Length: 1234567890"),
     ],
 )
-def test_what_says_something_else_is_left_to_the_library(line: int, other: bytes) -> None:
+def test_an_unusual_header_value_is_declined(line: int, other: bytes) -> None:
     assert read(*LINES[:line], other, *LINES[line + 1 :]) is None
 
 
-def test_a_head_that_is_known_ends_with_its_credential() -> None:
-    is_over = False
-    reader = a_reader(lambda credential: is_over)
+def test_a_cached_head_expires_with_its_credential() -> None:
+    is_past = False
+    parser = a_parser(lambda credential: is_past)
     lines = b"\r\n".join(LINES)
-    assert reader.read(lines) == reader.read(lines) == PlainHead(CREDENTIAL, 44, None)
-    is_over = True
-    assert reader.read(lines) is None
+    assert parser.read(lines) == parser.read(lines) == PlainHead(CREDENTIAL, 44, None)
+    is_past = True
+    assert parser.read(lines) is None
 
 
 _NAMES = st.sampled_from(
@@ -190,13 +190,13 @@ _HEADERS = st.lists(
 )
 
 
-@given(headers=_HEADERS, place=st.integers(0, len(LINES)))
-async def test_what_is_plain_means_the_same_to_the_library(
-    headers: list[tuple[bytes, bytes, bytes]], place: int
+@given(headers=_HEADERS, index=st.integers(0, len(LINES)))
+async def test_the_library_reads_a_recognized_request_the_same_way(
+    headers: list[tuple[bytes, bytes, bytes]], index: int
 ) -> None:
     more = [name + colon + value for name, colon, value in headers]
-    lines = b"\r\n".join((*LINES[:place], *more, *LINES[place:]))
-    head = a_reader().read(lines)
+    lines = b"\r\n".join((*LINES[:index], *more, *LINES[index:]))
+    head = a_parser().read(lines)
     if head is None:
         return
     parser = HttpRequestParser(BaseProtocol(asyncio.get_running_loop()), None, 2**16)

@@ -1,4 +1,4 @@
-"""The past by whom it is for says what going through all of it would say, whoever asks for how much in whatever order."""
+"""The replay index returns what a scan of all events returns, for any client, range and order of requests."""
 
 import asyncio
 
@@ -32,17 +32,17 @@ def _event(number: int) -> Event:
     )
 
 
-class Centre:
+class EventLog:
     def __init__(self) -> None:
         self.publisher = Publisher(workspace_records_max=_KEPT_RECORDS)
         self.publisher.begin("main", "g", last_seq=0)
         self.recall = Recall(self.publisher, "main", "g")
-        self.past: list[tuple[int, int, Event]] = []
+        self.events_so_far: list[tuple[int, int, Event]] = []
         self._kept_after: list[int] = []
 
     def publish(self, records: int) -> None:
         for _ in range(records):
-            first_seq = len(self.past) + 1
+            first_seq = len(self.events_so_far) + 1
             events = [_event(first_seq + number) for number in range(first_seq % 4 + 1)]
             record = Record(
                 epoch=1,
@@ -52,77 +52,79 @@ class Centre:
                 cause="c",
                 events=tuple(events),
             )
-            self.past += [(seq, record.at_ms, event) for seq, event in enumerate(events, first_seq)]
+            self.events_so_far += [
+                (seq, record.at_ms, event) for seq, event in enumerate(events, first_seq)
+            ]
             self._kept_after = [*self._kept_after, first_seq - 1][-_KEPT_RECORDS:]
             self.publisher.publish("main", record)
 
     def expected(
         self, after_seq: int, role: str, subject: str
     ) -> list[tuple[int, int, Event]] | None:
-        oldest = self._kept_after[0] if self._kept_after else len(self.past)
-        if not oldest <= after_seq <= len(self.past):
+        oldest = self._kept_after[0] if self._kept_after else len(self.events_so_far)
+        if not oldest <= after_seq <= len(self.events_so_far):
             return None
         return [
-            one
-            for one in self.past
-            if one[0] > after_seq and is_for(one[2], role=role, subject=subject)
+            stamped
+            for stamped in self.events_so_far
+            if stamped[0] > after_seq and is_for(stamped[2], role=role, subject=subject)
         ]
 
 
-_ASKERS = st.sampled_from(
+_CLIENTS = st.sampled_from(
     [*(("agent", name) for name in _AGENTS), ("gateway", "web"), ("supervisor", "eve")]
 )
 _STEPS = st.lists(
-    st.tuples(st.integers(0, 120), st.integers(0, 700), _ASKERS), min_size=1, max_size=12
+    st.tuples(st.integers(0, 120), st.integers(0, 700), _CLIENTS), min_size=1, max_size=12
 )
 
 
 @settings(deadline=None)
 @given(_STEPS)
-def test_everybody_hears_of_the_past_what_going_through_it_would_find(
+def test_the_index_returns_what_a_scan_returns(
     steps: list[tuple[int, int, tuple[str, str]]],
 ) -> None:
-    centre = Centre()
+    log = EventLog()
     for published, back, (role, subject) in steps:
-        centre.publish(published)
-        after_seq = len(centre.past) - back
-        found = centre.recall.since(after_seq, role=role, subject=subject)
-        assert found == centre.expected(after_seq, role, subject)
+        log.publish(published)
+        after_seq = len(log.events_so_far) - back
+        events = log.recall.since(after_seq, role=role, subject=subject)
+        assert events == log.expected(after_seq, role, subject)
 
 
-def test_after_a_long_time_the_old_is_not_kept_by_it() -> None:
-    centre = Centre()
-    centre.publish(100)
-    centre.recall.since(0, role="agent", subject="ada")
-    centre.publish(6_000)
-    after_seq = len(centre.past) - 100
-    assert centre.recall.since(after_seq, role="agent", subject="ada") == centre.expected(
+def test_old_events_are_dropped_from_the_index() -> None:
+    log = EventLog()
+    log.publish(100)
+    log.recall.since(0, role="agent", subject="ada")
+    log.publish(6_000)
+    after_seq = len(log.events_so_far) - 100
+    assert log.recall.since(after_seq, role="agent", subject="ada") == log.expected(
         after_seq, "agent", "ada"
     )
-    assert sum(map(len, centre.recall._agents.values())) <= 100
+    assert sum(map(len, log.recall._agents.values())) <= 100
 
 
-async def test_a_long_past_is_gone_through_a_slice_at_a_time_while_more_happens() -> None:
-    centre = Centre()
-    centre.publish(_KEPT_RECORDS)
+async def test_the_index_is_built_in_slices_while_events_are_published() -> None:
+    log = EventLog()
+    log.publish(_KEPT_RECORDS)
     after_seq = 1
-    turns = 0
+    iterations = 0
 
-    async def go_on() -> None:
-        nonlocal turns
+    async def publish_meanwhile() -> None:
+        nonlocal iterations
         while True:
             await asyncio.sleep(0)
-            turns += 1
-            if turns % 4 == 0 and turns < 40:
-                centre.publish(1)
+            iterations += 1
+            if iterations % 4 == 0 and iterations < 40:
+                log.publish(1)
 
-    beside = asyncio.create_task(go_on())
+    background = asyncio.create_task(publish_meanwhile())
     async with asyncio.timeout(10):
-        await asyncio.gather(*(centre.recall.look_back(after_seq + n) for n in range(20)))
-    beside.cancel()
-    assert turns > 2
-    newest = len(centre.past)
+        await asyncio.gather(*(log.recall.look_back(after_seq + n) for n in range(20)))
+    background.cancel()
+    assert iterations > 2
+    newest = len(log.events_so_far)
     for back in range(0, 200, 17):
         for role, subject in (("agent", "ada"), ("gateway", "web")):
-            found = centre.recall.since(newest - back, role=role, subject=subject)
-            assert found == centre.expected(newest - back, role, subject)
+            events = log.recall.since(newest - back, role=role, subject=subject)
+            assert events == log.expected(newest - back, role, subject)

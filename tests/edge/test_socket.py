@@ -1,4 +1,4 @@
-"""A socket over a transport made by hand, on a loop whose clock the test sets: heartbeats, holding back, the end."""
+"""WebSocket on a fake transport and clock: heartbeats, paused delivery, closing."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from router.wire.rfc6455 import PING, close_frame, frame
 HEARTBEAT_S = 20.0
 
 
-class HandLoop:
-    """The part of a loop that a socket uses; time stands still until ``advance``."""
+class ManualLoop:
+    """Part of an event loop that a WebSocket uses; time changes only in ``advance``."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -24,12 +24,12 @@ class HandLoop:
     def time(self) -> float:
         return self.now_s
 
-    def call_at(self, at_s: float, call: Callable[[], None]) -> "HandLoop.Timer":
+    def call_at(self, at_s: float, call: Callable[[], None]) -> "ManualLoop.Timer":
         alive = [True]
         self._due.append((at_s, call, alive))
-        return HandLoop.Timer(alive)
+        return ManualLoop.Timer(alive)
 
-    def call_later(self, after_s: float, call: Callable[[], None]) -> "HandLoop.Timer":
+    def call_later(self, after_s: float, call: Callable[[], None]) -> "ManualLoop.Timer":
         return self.call_at(self.now_s + after_s, call)
 
     def advance(self, by_s: float) -> None:
@@ -52,7 +52,7 @@ class HandLoop:
             self._alive[0] = False
 
 
-class HandTransport:
+class FakeTransport:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.reading = True
@@ -84,20 +84,20 @@ class HandTransport:
 
 
 class Owner:
-    """Writes down what it hears, and closes when it is told to."""
+    """Owner that records messages and can pause delivery or fail at a given message."""
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
-        self.heard: list[bytes] = []
-        self.hold_back_at = b""
+        self.received: list[bytes] = []
+        self.pause_at = b""
         self.fail_at = b"-"
         self.lost_count = 0
 
     def hear(self, opcode: int, payload: bytes) -> None:
         if payload == self.fail_at:
-            raise RuntimeError("the owner's own fault")
-        self.heard.append(payload)
-        if payload == self.hold_back_at:
+            raise RuntimeError("failing owner")
+        self.received.append(payload)
+        if payload == self.pause_at:
             self.socket.hold_back()
 
     def close(self, code: CloseCode, text: str) -> None:
@@ -109,9 +109,9 @@ class Owner:
 
 class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.loop = HandLoop()
+        self.loop = ManualLoop()
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
-        self.transport = HandTransport()
+        self.transport = FakeTransport()
         transport: Any = self.transport
         self.socket = Socket(transport, heartbeat_s=HEARTBEAT_S, message_bytes_max=1_000)
         self.owner = Owner(self.socket)
@@ -133,14 +133,14 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(monkeypatch)
 
 
-def test_whoever_speaks_is_not_pinged(bench: Bench) -> None:
+def test_an_active_client_is_not_pinged(bench: Bench) -> None:
     for _ in range(10):
         bench.loop.advance(HEARTBEAT_S - 1)
         bench.receive(b"a")
     assert bench.transport.written == []
 
 
-def test_whoever_is_silent_is_pinged_and_cut_off_without_an_answer(bench: Bench) -> None:
+def test_a_silent_client_is_pinged_and_aborted_without_pong(bench: Bench) -> None:
     bench.loop.advance(HEARTBEAT_S)
     assert bench.transport.written == [frame(PING, b"")]
     bench.loop.advance(HEARTBEAT_S / 2 - 0.1)
@@ -149,7 +149,7 @@ def test_whoever_is_silent_is_pinged_and_cut_off_without_an_answer(bench: Bench)
     assert bench.transport.ended == "aborted"
 
 
-def test_a_pong_is_an_answer(bench: Bench) -> None:
+def test_a_pong_keeps_the_connection_open(bench: Bench) -> None:
     for count in range(1, 4):
         bench.loop.advance(HEARTBEAT_S)
         assert bench.transport.written == [frame(PING, b"")] * count
@@ -158,75 +158,75 @@ def test_a_pong_is_an_answer(bench: Bench) -> None:
     assert bench.transport.is_open()
 
 
-def test_who_is_held_back_cannot_be_heard_and_is_not_cut_off(bench: Bench) -> None:
+def test_a_client_is_not_aborted_while_reading_is_paused(bench: Bench) -> None:
     bench.socket.hold_back()
     bench.receive(b"a")
     bench.loop.advance(HEARTBEAT_S * 3)
     assert bench.transport.is_open()
 
 
-def test_what_comes_while_held_back_is_passed_on_later_and_in_order(bench: Bench) -> None:
-    bench.owner.hold_back_at = b"b"
+def test_messages_received_while_paused_are_delivered_later_in_order(bench: Bench) -> None:
+    bench.owner.pause_at = b"b"
     bench.receive(b"a", b"b", b"c", b"d")
-    assert bench.owner.heard == [b"a", b"b"]
+    assert bench.owner.received == [b"a", b"b"]
     bench.receive(b"e")
     assert not bench.transport.reading
     bench.socket.go_on()
-    assert bench.owner.heard == [b"a", b"b", b"c", b"d", b"e"]
+    assert bench.owner.received == [b"a", b"b", b"c", b"d", b"e"]
     assert bench.transport.reading
 
 
-def test_held_back_again_meanwhile_it_stays_unread(bench: Bench) -> None:
+def test_pausing_again_while_resuming_keeps_the_rest_undelivered(bench: Bench) -> None:
     bench.socket.hold_back()
-    bench.owner.hold_back_at = b"b"
+    bench.owner.pause_at = b"b"
     bench.receive(b"a", b"b", b"c")
     bench.socket.go_on()
-    assert bench.owner.heard == [b"a", b"b"]
+    assert bench.owner.received == [b"a", b"b"]
     assert not bench.transport.reading
     bench.socket.go_on()
-    assert bench.owner.heard == [b"a", b"b", b"c"]
+    assert bench.owner.received == [b"a", b"b", b"c"]
     assert bench.transport.reading
 
 
-def test_a_close_of_ours_waits_for_the_client_s(bench: Bench) -> None:
+def test_a_server_close_waits_for_the_close_of_the_client(bench: Bench) -> None:
     bench.socket.close(CloseCode.TAKEN_OVER, "another one")
     assert bench.transport.written == [close_frame(CloseCode.TAKEN_OVER, "another one")]
     bench.receive(b"too late")
     assert bench.transport.is_open()
     bench.raw(sent(Opcode.CLOSE, Close(4509, "").serialize()))
     assert bench.transport.ended == "closed"
-    assert bench.owner.heard == []
+    assert bench.owner.received == []
     assert len(bench.transport.written) == 1
 
 
-def test_a_client_that_does_not_close_is_cut_off(bench: Bench) -> None:
+def test_a_client_that_does_not_close_is_aborted(bench: Bench) -> None:
     bench.socket.close(CloseCode.TAKEN_OVER, "another one")
     bench.loop.advance(CLOSE_TIMEOUT_S)
     assert bench.transport.ended == "aborted"
 
 
-def test_a_client_s_close_is_answered_and_ends_it(bench: Bench) -> None:
+def test_a_close_of_the_client_is_answered_and_closes_the_connection(bench: Bench) -> None:
     bench.raw(sent(Opcode.TEXT, b"a") + sent(Opcode.CLOSE, Close(1001, "").serialize()))
-    assert bench.owner.heard == [b"a"]
+    assert bench.owner.received == [b"a"]
     assert bench.transport.written == [close_frame(1001)]
     assert bench.transport.ended == "closed"
 
 
-def test_a_close_reaches_one_who_was_held_back(bench: Bench) -> None:
+def test_closing_works_while_delivery_is_paused(bench: Bench) -> None:
     bench.socket.hold_back()
     bench.receive(b"a")
     bench.socket.close(CloseCode.TAKEN_OVER, "")
     assert bench.transport.reading
     bench.raw(sent(Opcode.CLOSE, Close(4509, "").serialize()))
     assert bench.transport.ended == "closed"
-    assert bench.owner.heard == []
+    assert bench.owner.received == []
 
 
-def test_after_a_broken_frame_the_client_hears_why_and_has_a_moment_to_read_it(
+def test_after_a_protocol_error_the_close_code_is_sent_before_the_connection_ends(
     bench: Bench,
 ) -> None:
     bench.raw(sent(Opcode.TEXT, b"a") + b"\x83\x80")
-    assert bench.owner.heard == [b"a"]
+    assert bench.owner.received == [b"a"]
     assert bench.transport.written[0][2:4] == (1002).to_bytes(2, "big")
     bench.raw(b"noise")
     assert bench.transport.is_open()
@@ -234,21 +234,21 @@ def test_after_a_broken_frame_the_client_hears_why_and_has_a_moment_to_read_it(
     assert bench.transport.ended == "aborted"
 
 
-def test_a_fault_of_the_owner_ends_this_connection_alone(bench: Bench) -> None:
+def test_a_failing_owner_closes_its_own_connection(bench: Bench) -> None:
     bench.owner.fail_at = b"b"
     bench.receive(b"a", b"b", b"c")
-    assert bench.owner.heard == [b"a"]
+    assert bench.owner.received == [b"a"]
     assert bench.transport.written[0][2:4] == (1011).to_bytes(2, "big")
 
 
-def test_a_lost_connection_is_told_once_and_beats_no_more(bench: Bench) -> None:
+def test_a_lost_connection_is_reported_once_and_stops_the_heartbeat(bench: Bench) -> None:
     bench.socket.connection_lost(None)
     bench.loop.advance(HEARTBEAT_S * 3)
     assert bench.owner.lost_count == 1
     assert bench.transport.written == []
 
 
-def test_on_a_transport_that_has_failed_nothing_is_tried(bench: Bench) -> None:
+def test_nothing_is_written_to_a_failed_transport(bench: Bench) -> None:
     bench.socket.hold_back()
     bench.receive(b"a")
     bench.transport.ended = "failed"

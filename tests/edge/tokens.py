@@ -1,4 +1,4 @@
-"""Keys and tokens for tests, good and bad."""
+"""Keys, settings and tokens for tests, valid and invalid."""
 
 import time
 from pathlib import Path
@@ -23,17 +23,17 @@ EC: Final = ec.generate_private_key(ec.SECP256R1())
 
 
 def public_pem(key: Any) -> bytes:
-    found: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return found
+    pem: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem
 
 
 def private_pem(key: Any) -> bytes:
-    found: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return found
+    pem: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem
 
 
 def three_issuers(directory: Path) -> Settings:
-    """One issuer of each family; the ECDSA one may speak for ``other`` alone."""
+    """Settings with one issuer of each key family; the ECDSA issuer is limited to the workspace ``other``."""
     (directory / "hmac").write_text(SECRET)
     (directory / "rsa.pem").write_bytes(public_pem(RSA))
     (directory / "ec.pem").write_bytes(public_pem(EC))
@@ -66,8 +66,8 @@ def an_authenticator(directory: Path) -> Authenticator:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of a good token; a change to None leaves one out."""
-    good = {
+    """Return the claims of a valid token with changes; None removes a claim."""
+    valid = {
         "iss": "h",
         "aud": "contact-router",
         "sub": "ada",
@@ -77,7 +77,7 @@ def claims(**changes: Any) -> dict[str, Any]:
         "exp": NOW_S + 3600,
         **changes,
     }
-    return {name: value for name, value in good.items() if value is not None}
+    return {name: value for name, value in valid.items() if value is not None}
 
 
 def signed(

@@ -1,4 +1,4 @@
-"""Doors beside the sockets: tickets for browsers, and the two health checks."""
+"""API operations: WebSocket tickets for browsers, liveness and readiness probes."""
 
 from router.edge.call import Answer, Call
 from router.edge.documents import HealthDocument, TicketDocument
@@ -6,11 +6,11 @@ from router.edge.problems import ProblemRaised
 from router.edge.tickets import TicketsExhausted
 
 
-async def issue_ws_ticket(call: Call) -> Answer:
-    """A single-use ticket for a socket's ``hello``."""
-    tickets = call.backend.tickets
+async def issue_ws_ticket(request: Call) -> Answer:
+    """Issue a single-use ticket for the ``hello`` frame of a WebSocket."""
+    tickets = request.backend.tickets
     try:
-        ticket = tickets.issue(call.credential)
+        ticket = tickets.issue(request.credential)
     except TicketsExhausted:
         raise ProblemRaised("busy", retry_after_s=tickets.lifetime_s) from None
     return Answer(
@@ -20,14 +20,14 @@ async def issue_ws_ticket(call: Call) -> Answer:
     )
 
 
-async def healthz(call: Call) -> Answer:
-    """The process lives and its loop turns."""
+async def healthz(request: Call) -> Answer:
+    """Liveness probe."""
     return Answer(body=HealthDocument(status="ok"))
 
 
-async def readyz(call: Call) -> Answer:
-    """The process takes work: recovered, and not about to stop."""
-    condition = call.backend.condition
+async def readyz(request: Call) -> Answer:
+    """Readiness probe: recovered and not shutting down."""
+    condition = request.backend.condition
     if condition.stopping:
         raise ProblemRaised("stopping", retry_after_s=5)
     if not condition.ready:

@@ -1,4 +1,4 @@
-"""The admin listener: ``/metrics`` on a port of its own. It has no credential, so it stays on loopback by default."""
+"""Metrics listener: ``/metrics`` on a separate port, without authentication and bound to loopback by default."""
 
 from aiohttp import web
 
@@ -9,7 +9,7 @@ from router.telemetry.exposition import CONTENT_TYPE, Exposition
 
 
 class AdminServer:
-    """The listener. Without a port in the settings it does nothing."""
+    """Listener for metrics; it does nothing if the settings have no port."""
 
     def __init__(self, settings: TelemetrySettings, exposition: Exposition) -> None:
         self._settings = settings
@@ -18,7 +18,7 @@ class AdminServer:
         self.port: int | None = None
 
     async def start(self) -> None:
-        """Listen. Raises SettingsInvalid where the address cannot be had."""
+        """Start listening. Raises SettingsInvalid if the address cannot be bound."""
         if self._settings.metrics_port is None:
             return
         app = web.Application(client_max_size=1024)
@@ -36,7 +36,7 @@ class AdminServer:
         self.port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

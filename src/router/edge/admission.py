@@ -1,7 +1,8 @@
-"""How much is let in: a rate for each credential, and a bound on the work that is under way.
+"""Admission control: request rates by credential, and a bound on the requests in flight.
 
-Token buckets (capacity ``burst``, refilled at ``per_s``). What is remembered is bounded: the credential seen longest ago goes
-first, and a forgotten one begins with a full bucket, which is all that it could have saved up in that time.
+Rates are token buckets (capacity ``burst``, refilled at ``per_s``). The number of buckets is bounded: the one used longest
+ago is evicted first. A credential whose bucket was evicted starts with a full one; in a table of the configured size the
+evicted bucket is normally full again by then.
 """
 
 import time
@@ -13,11 +14,11 @@ from typing import Final
 from router.edge.problems import ProblemRaised
 from router.settings import EdgeSettings
 
-_EVERYBODY: Final = ""
+_SHARED_KEY: Final = ""
 
 
 class RateLimiter:
-    """A token bucket for each key."""
+    """Token buckets by key, at most ``keys_max``; the least recently used is evicted."""
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> int | None:
-        """Pay for one; None, or the seconds to wait when there is nothing left to pay with."""
+        """Take one token; return None, or the seconds to wait if the bucket is empty."""
         now_s = self._now_s()
         left, at_s = self._buckets.pop(key, (self._burst, now_s))
         left = min(self._burst, left + (now_s - at_s) * self._per_s)
@@ -50,7 +51,7 @@ class RateLimiter:
 
 
 class Admission:
-    """Decides whether a request is worked on."""
+    """Limits of the HTTP API: requests in flight, rates by credential and failed logins."""
 
     def __init__(self, settings: EdgeSettings, now_s: Callable[[], float] = time.monotonic) -> None:
         self._in_flight_max = settings.in_flight_max
@@ -60,7 +61,7 @@ class Admission:
             keys_max=settings.credentials_tracked_max,
             now_s=now_s,
         )
-        # One bucket for all: whoever has no credential has no name either.
+        # A single bucket: requests without a valid credential cannot be attributed.
         self._failures = RateLimiter(
             per_s=settings.failed_logins_per_s,
             burst=settings.failed_logins_per_s * 2,
@@ -71,7 +72,7 @@ class Admission:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """A place among the requests in work. Raises ProblemRaised when none is free."""
+        """Hold a slot among the requests in flight. Raises ProblemRaised if none is free."""
         if not self.enter():
             raise ProblemRaised("busy")
         try:
@@ -80,24 +81,24 @@ class Admission:
             self.leave()
 
     def enter(self) -> bool:
-        """Take a place, to be left by ``leave``; false: none is free."""
+        """Acquire a slot, to be released by ``leave``; return whether one was free."""
         if self.in_flight >= self._in_flight_max:
             return False
         self.in_flight += 1
         return True
 
     def leave(self) -> None:
-        """A place is free again."""
+        """Release a slot."""
         self.in_flight -= 1
 
     def admit(self, credential_key: str) -> None:
-        """Count a request of this credential. Raises ProblemRaised above its rate."""
+        """Count a request of a credential. Raises ProblemRaised above its rate."""
         wait_s = self._rates.take(credential_key)
         if wait_s is not None:
             raise ProblemRaised("rate_limited", retry_after_s=wait_s)
 
     def count_failure(self) -> None:
-        """Count a request with a bad credential. Raises ProblemRaised when there are too many of them."""
-        wait_s = self._failures.take(_EVERYBODY)
+        """Count a request without a valid credential. Raises ProblemRaised above the limit of all such requests."""
+        wait_s = self._failures.take(_SHARED_KEY)
         if wait_s is not None:
             raise ProblemRaised("rate_limited", retry_after_s=wait_s)

@@ -1,4 +1,7 @@
-"""Agents over HTTP: their records, their state and, for desktops without a socket, their work. An agent reaches himself alone."""
+"""API operations on agents: records, state and, for desktops without a WebSocket, offers and assignments.
+
+An agent can reach only their own record and work.
+"""
 
 from router.core.engine import Engine
 from router.edge.call import Answer, Call, Effected
@@ -22,13 +25,13 @@ from router.model.commands import (
 from router.model.views import AgentView
 
 
-async def put_agent(call: Call) -> Answer:
-    """Create an agent or replace his record."""
-    record = call.body
+async def put_agent(request: Call) -> Answer:
+    """Create an agent or replace the agent's record."""
+    record = request.body
     return await _agent(
-        call,
+        request,
         PutAgent(
-            agent_id=_own(call),
+            agent_id=_permitted_agent_id(request),
             skills=record.skills,
             queues=record.queues,
             units=record.units,
@@ -39,41 +42,41 @@ async def put_agent(call: Call) -> Answer:
     )
 
 
-async def get_agent(call: Call) -> Answer:
-    """One agent, with the items that use his capacity."""
-    agent_id = _own(call)
-    answered = await call.ask(lambda engine: engine.agent(agent_id))
+async def get_agent(request: Call) -> Answer:
+    """Get an agent with the assignments and offers that use capacity."""
+    agent_id = _permitted_agent_id(request)
+    answered = await request.ask(lambda engine: engine.agent(agent_id))
     if answered.value is None:
         raise ProblemRaised("unknown_agent")
     return Answer(body=answered.value)
 
 
-async def delete_agent(call: Call) -> Answer:
-    """Remove an agent who has no work in hand."""
-    return await _agent(call, RemoveAgent(agent_id=_own(call)))
+async def delete_agent(request: Call) -> Answer:
+    """Remove an agent who has no offers and assignments."""
+    return await _agent(request, RemoveAgent(agent_id=_permitted_agent_id(request)))
 
 
-async def list_agents(call: Call) -> Answer:
-    """A page of agents by ascending id."""
-    query = call.query
-    limit = min(query.limit, call.backend.settings.edge.page_count_max)
+async def list_agents(request: Call) -> Answer:
+    """List agents by ascending id, one page at a time."""
+    query = request.query
+    limit = min(query.limit, request.backend.settings.edge.page_count_max)
 
-    def question(engine: Engine) -> list[AgentView]:
+    def query_page(engine: Engine) -> list[AgentView]:
         return engine.agents(after=query.cursor or "", limit=limit + 1)
 
-    answered = await call.ask(question)
+    answered = await request.ask(query_page)
     page = answered.value[:limit]
     cursor = page[-1].agent_id if len(answered.value) > limit else None
     return Answer(body=AgentList(agents=tuple(page), as_of_seq=answered.seq, next_cursor=cursor))
 
 
-async def set_agent_state(call: Call) -> Answer:
-    """Go ready, not ready or offline."""
-    change = call.body
+async def set_agent_state(request: Call) -> Answer:
+    """Set an agent ready, not ready or offline."""
+    change = request.body
     return await _agent(
-        call,
+        request,
         SetAgentState(
-            agent_id=_own(call),
+            agent_id=_permitted_agent_id(request),
             state=change.state,
             reason=change.reason,
             after_work=change.after_work,
@@ -81,108 +84,116 @@ async def set_agent_state(call: Call) -> Answer:
     )
 
 
-async def set_agent_channels(call: Call) -> Answer:
-    """Take nothing new of these channels, and of all others as before; the state stays as it is."""
-    return await _agent(call, SetAgentChannels(agent_id=_own(call), paused=call.body.paused))
-
-
-async def accept_offer(call: Call) -> Answer:
-    """Take the offered contact. Repeating a won accept gets the first answer."""
-    return await _offer(
-        call, AcceptOffer(offer_id=call.path["offer_id"], agent_id=call.credential.subject)
+async def set_agent_channels(request: Call) -> Answer:
+    """Pause channels: no new offers on them. The list replaces the previous one; the agent's state stays."""
+    return await _agent(
+        request, SetAgentChannels(agent_id=_permitted_agent_id(request), paused=request.body.paused)
     )
 
 
-async def decline_offer(call: Call) -> Answer:
-    """Do not take it."""
+async def accept_offer(request: Call) -> Answer:
+    """Accept an offer. A repeat of a successful accept returns the first result."""
     return await _offer(
-        call,
+        request, AcceptOffer(offer_id=request.path["offer_id"], agent_id=request.credential.subject)
+    )
+
+
+async def decline_offer(request: Call) -> Answer:
+    """Decline an offer."""
+    return await _offer(
+        request,
         DeclineOffer(
-            offer_id=call.path["offer_id"],
-            agent_id=call.credential.subject,
-            reason=call.body.reason or "declined",
+            offer_id=request.path["offer_id"],
+            agent_id=request.credential.subject,
+            reason=request.body.reason or "declined",
         ),
     )
 
 
-async def hold_assignment(call: Call) -> Answer:
-    """Customer on hold."""
+async def hold_assignment(request: Call) -> Answer:
+    """Put the customer on hold."""
     return await _assignment(
-        call, HoldAssignment(assignment_id=_assignment_id(call), agent_id=call.credential.subject)
+        request,
+        HoldAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject),
     )
 
 
-async def unhold_assignment(call: Call) -> Answer:
-    """Customer off hold."""
+async def unhold_assignment(request: Call) -> Answer:
+    """Take the customer off hold."""
     return await _assignment(
-        call,
-        ResumeAssignment(assignment_id=_assignment_id(call), agent_id=call.credential.subject),
+        request,
+        ResumeAssignment(
+            assignment_id=_assignment_id(request), agent_id=request.credential.subject
+        ),
     )
 
 
-async def park_assignment(call: Call) -> Answer:
-    """The customer is waited for; his conversation uses no capacity meanwhile."""
+async def park_assignment(request: Call) -> Answer:
+    """Park a conversation that waits for the customer; it uses no capacity until unparked."""
     return await _assignment(
-        call, ParkAssignment(assignment_id=_assignment_id(call), agent_id=call.credential.subject)
+        request,
+        ParkAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject),
     )
 
 
-async def unpark_assignment(call: Call) -> Answer:
-    """Go on with a parked conversation."""
+async def unpark_assignment(request: Call) -> Answer:
+    """Resume a parked conversation."""
     return await _assignment(
-        call,
-        UnparkAssignment(assignment_id=_assignment_id(call), agent_id=call.credential.subject),
+        request,
+        UnparkAssignment(
+            assignment_id=_assignment_id(request), agent_id=request.credential.subject
+        ),
     )
 
 
-async def extend_wrap_up(call: Call) -> Answer:
-    """More time for wrap-up."""
+async def extend_wrap_up(request: Call) -> Answer:
+    """Extend the wrap-up time."""
     return await _assignment(
-        call,
+        request,
         ExtendWrapUp(
-            assignment_id=_assignment_id(call),
-            agent_id=call.credential.subject,
-            extend_s=call.body.extend_s,
+            assignment_id=_assignment_id(request),
+            agent_id=request.credential.subject,
+            extend_s=request.body.extend_s,
         ),
     )
 
 
-async def complete_assignment(call: Call) -> Answer:
-    """Done, with a disposition; a supervisor may do it for the agent."""
+async def complete_assignment(request: Call) -> Answer:
+    """Complete an assignment with a disposition; a supervisor may do so for the agent."""
     return await _assignment(
-        call,
+        request,
         CompleteAssignment(
-            assignment_id=_assignment_id(call),
-            agent_id=call.agent_id,
-            disposition=call.body.disposition,
+            assignment_id=_assignment_id(request),
+            agent_id=request.agent_id,
+            disposition=request.body.disposition,
         ),
     )
 
 
-def _own(call: Call) -> str:
-    """The agent that the path names. For an agent, everybody but himself is unknown."""
-    agent_id = call.path["agent_id"]
-    if call.agent_id is not None and call.agent_id != agent_id:
+def _permitted_agent_id(request: Call) -> str:
+    """Return the agent id of the path. Raises ProblemRaised if an agent names another agent."""
+    agent_id = request.path["agent_id"]
+    if request.agent_id is not None and request.agent_id != agent_id:
         raise ProblemRaised("unknown_agent")
     return agent_id
 
 
-def _assignment_id(call: Call) -> str:
-    return call.path["assignment_id"]
+def _assignment_id(request: Call) -> str:
+    return request.path["assignment_id"]
 
 
-async def _agent(call: Call, command: Command) -> Answer:
-    effected = await call.execute(command, noun="agent")
+async def _agent(request: Call, command: Command) -> Answer:
+    effected = await request.execute(command, noun="agent")
     return _answer(effected, AgentReceipt, "agent_id")
 
 
-async def _offer(call: Call, command: Command) -> Answer:
-    effected = await call.execute(command, noun="offer")
+async def _offer(request: Call, command: Command) -> Answer:
+    effected = await request.execute(command, noun="offer")
     return _answer(effected, OfferReceipt, "offer_id")
 
 
-async def _assignment(call: Call, command: Command) -> Answer:
-    effected = await call.execute(command, noun="assignment")
+async def _assignment(request: Call, command: Command) -> Answer:
+    effected = await request.execute(command, noun="assignment")
     return _answer(effected, AssignmentReceipt, "assignment_id")
 
 

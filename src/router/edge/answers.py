@@ -1,4 +1,4 @@
-"""Answers as bytes, for requests that the HTTP library has not read: the same headers as everywhere, written once a second."""
+"""HTTP responses as bytes, for requests handled without the HTTP library; the headers are those of all other responses."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +14,10 @@ _NO_ID: Final = "0" * 16
 
 
 class Answers:
-    """Makes answers."""
+    """Writer of HTTP/1.1 responses. The common headers are rendered once per second, when the date changes."""
 
     def __init__(self, *, varies: bool, now_s: Callable[[], float] = time.time) -> None:
-        """``varies``: by origin, as answers do where some origins are allowed."""
+        """``varies``: send ``Vary: Origin``, required where CORS origins are configured."""
         self._now_s = now_s
         headers = {
             **SECURITY_HEADERS,
@@ -25,8 +25,8 @@ class Answers:
             "Cache-Control": "no-store",
             **({"Vary": "Origin"} if varies else {}),
         }
-        self._same = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._common = ""
+        self._static_headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._dated_headers = ""
         self._second = -1
 
     def answer(
@@ -38,32 +38,34 @@ class Answers:
         content_type: str = "application/json",
         headers: Mapping[str, str],
     ) -> bytes:
-        """One answer."""
-        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        """Return a complete response."""
+        extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = (
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\n{self._dated()}Content-Type: {content_type}\r\n"
-            f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n{own}\r\n"
+            f"HTTP/1.1 {status} {_REASONS[status]}\r\n{self._common_headers()}Content-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n{extra}\r\n"
         )
         return head.encode("ascii") + body
 
     def problem(self, raised: ProblemRaised, request_id: str) -> bytes:
-        """A problem document."""
+        """Return a complete response with a problem document."""
         headers = raised.headers | ({"Connection": "close"} if raised.closes else {})
         body = problem_bytes(raised.document, request_id)
         return self.answer(
             raised.document.status, body, request_id, content_type=CONTENT_TYPE, headers=headers
         )
 
-    def _dated(self) -> str:
+    def _common_headers(self) -> str:
         second = int(self._now_s())
         if second != self._second:
             self._second = second
-            self._common = f"{self._same}Date: {formatdate(second, usegmt=True)}\r\n"
-        return self._common
+            self._dated_headers = (
+                f"{self._static_headers}Date: {formatdate(second, usegmt=True)}\r\n"
+            )
+        return self._dated_headers
 
 
 class SameProblem:
-    """One problem that is answered thousands of times a second: all but the request's id is made once a second."""
+    """A problem response sent thousands of times per second: all but the request id is rendered once per second."""
 
     def __init__(
         self, answers: Answers, raised: ProblemRaised, now_s: Callable[[], float] = time.time
@@ -75,11 +77,11 @@ class SameProblem:
         self._before = self._between = self._after = b""
 
     def answer(self, request_id: str) -> bytes:
-        """The answer to one request. ``request_id``: 16 characters."""
+        """Return the response to one request. ``request_id`` must have 16 characters."""
         second = int(self._now_s())
         if second != self._second:
             self._second = second
-            whole = self._answers.problem(self._raised, _NO_ID)
-            self._before, self._between, self._after = whole.split(_NO_ID.encode())
-        name = request_id.encode()
-        return b"%b%b%b%b%b" % (self._before, name, self._between, name, self._after)
+            response = self._answers.problem(self._raised, _NO_ID)
+            self._before, self._between, self._after = response.split(_NO_ID.encode())
+        encoded_id = request_id.encode()
+        return b"%b%b%b%b%b" % (self._before, encoded_id, self._between, encoded_id, self._after)

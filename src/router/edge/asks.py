@@ -1,6 +1,6 @@
-"""From a client's frame to a command, and from its outcome to the one ``ok`` or ``error`` that the frame gets.
+"""Translation of client frames into commands, and of results into the one ``ok`` or ``error`` reply of each frame.
 
-What an agent asks is asked in his own name: the id in the command is that of the credential, never one from the frame.
+The agent id in a command is always that of the credential, never one from the frame, so an agent can act only as themselves.
 """
 
 from collections.abc import Callable
@@ -52,178 +52,184 @@ _BUSY_RETRY_MS = 200
 _STOPPING_RETRY_MS = 1_000
 
 
-def command_of(ask: Any, credential: Credential) -> Command:
-    """The command of a frame. Which frames a socket understands is settled before: by the decoder of its door."""
+def command_of(frame: Any, credential: Credential) -> Command:
+    """Return the command of a frame. The decoder of the endpoint has already rejected frames of other endpoints."""
     if credential.role == "agent":
-        return _AGENTS[type(ask)](ask, credential.subject)
-    if type(ask) is frames.Submit:
-        return enqueue_command(credential, ask.contact, ask.idempotency_key)
-    # Another gateway's contact is as unknown to a gateway as none.
+        return AGENT_COMMANDS[type(frame)](frame, credential.subject)
+    if type(frame) is frames.Submit:
+        return enqueue_command(credential, frame.contact, frame.idempotency_key)
+    # To a gateway, the contact of another gateway must look like one that does not exist.
     gateway_id = credential.subject if credential.role == "gateway" else None
-    return _OTHERS[type(ask)](ask, gateway_id)
+    return OTHER_COMMANDS[type(frame)](frame, gateway_id)
 
 
-# A frame of a desktop and the agent whose it is.
-_AGENTS: Final[dict[type, Callable[[Any, str], Command]]] = {
-    frames.Accept: lambda ask, agent_id: AcceptOffer(offer_id=ask.offer_id, agent_id=agent_id),
-    frames.Decline: lambda ask, agent_id: DeclineOffer(
-        offer_id=ask.offer_id, agent_id=agent_id, reason=ask.reason
+# Commands of desktop frames, by frame type; the second argument is the agent id.
+AGENT_COMMANDS: Final[dict[type, Callable[[Any, str], Command]]] = {
+    frames.Accept: lambda frame, agent_id: AcceptOffer(offer_id=frame.offer_id, agent_id=agent_id),
+    frames.Decline: lambda frame, agent_id: DeclineOffer(
+        offer_id=frame.offer_id, agent_id=agent_id, reason=frame.reason
     ),
-    frames.SetState: lambda ask, agent_id: SetAgentState(
-        agent_id=agent_id, state=ask.state, reason=ask.reason, after_work=ask.after_work
+    frames.SetState: lambda frame, agent_id: SetAgentState(
+        agent_id=agent_id, state=frame.state, reason=frame.reason, after_work=frame.after_work
     ),
-    frames.End: lambda ask, agent_id: EndContact(
-        contact_id=ask.contact_id, agent_id=agent_id, reason=ask.reason
+    frames.End: lambda frame, agent_id: EndContact(
+        contact_id=frame.contact_id, agent_id=agent_id, reason=frame.reason
     ),
-    frames.Complete: lambda ask, agent_id: CompleteAssignment(
-        assignment_id=ask.assignment_id, agent_id=agent_id, disposition=ask.disposition
+    frames.Complete: lambda frame, agent_id: CompleteAssignment(
+        assignment_id=frame.assignment_id, agent_id=agent_id, disposition=frame.disposition
     ),
-    frames.Hold: lambda ask, agent_id: HoldAssignment(
-        assignment_id=ask.assignment_id, agent_id=agent_id
+    frames.Hold: lambda frame, agent_id: HoldAssignment(
+        assignment_id=frame.assignment_id, agent_id=agent_id
     ),
-    frames.Unhold: lambda ask, agent_id: ResumeAssignment(
-        assignment_id=ask.assignment_id, agent_id=agent_id
+    frames.Unhold: lambda frame, agent_id: ResumeAssignment(
+        assignment_id=frame.assignment_id, agent_id=agent_id
     ),
-    frames.Park: lambda ask, agent_id: ParkAssignment(
-        assignment_id=ask.assignment_id, agent_id=agent_id
+    frames.Park: lambda frame, agent_id: ParkAssignment(
+        assignment_id=frame.assignment_id, agent_id=agent_id
     ),
-    frames.Unpark: lambda ask, agent_id: UnparkAssignment(
-        assignment_id=ask.assignment_id, agent_id=agent_id
+    frames.Unpark: lambda frame, agent_id: UnparkAssignment(
+        assignment_id=frame.assignment_id, agent_id=agent_id
     ),
-    frames.SetChannels: lambda ask, agent_id: SetAgentChannels(
-        agent_id=agent_id, paused=ask.paused
+    frames.SetChannels: lambda frame, agent_id: SetAgentChannels(
+        agent_id=agent_id, paused=frame.paused
     ),
-    frames.ExtendWrapUpFrame: lambda ask, agent_id: ExtendWrapUp(
-        assignment_id=ask.assignment_id, agent_id=agent_id, extend_s=ask.extend_s
+    frames.ExtendWrapUpFrame: lambda frame, agent_id: ExtendWrapUp(
+        assignment_id=frame.assignment_id, agent_id=agent_id, extend_s=frame.extend_s
     ),
-    frames.Transfer: lambda ask, agent_id: TransferContact(
-        contact_id=ask.contact_id,
-        to_queue_id=ask.to_queue_id,
-        to_agent_id=ask.to_agent_id,
+    frames.Transfer: lambda frame, agent_id: TransferContact(
+        contact_id=frame.contact_id,
+        to_queue_id=frame.to_queue_id,
+        to_agent_id=frame.to_agent_id,
         agent_id=agent_id,
-        wait_s=ask.wait_s,
-        back_s=ask.back_s,
+        wait_s=frame.wait_s,
+        back_s=frame.back_s,
     ),
-    frames.Consult: lambda ask, agent_id: StartConsult(
-        contact_id=ask.contact_id,
-        to_queue_id=ask.to_queue_id,
-        to_agent_id=ask.to_agent_id,
+    frames.Consult: lambda frame, agent_id: StartConsult(
+        contact_id=frame.contact_id,
+        to_queue_id=frame.to_queue_id,
+        to_agent_id=frame.to_agent_id,
         agent_id=agent_id,
     ),
-    frames.CompleteConsultFrame: lambda ask, agent_id: CompleteConsult(
-        contact_id=ask.contact_id, agent_id=agent_id
+    frames.CompleteConsultFrame: lambda frame, agent_id: CompleteConsult(
+        contact_id=frame.contact_id, agent_id=agent_id
     ),
-    frames.CancelConsultFrame: lambda ask, agent_id: CancelConsult(
-        contact_id=ask.contact_id, agent_id=agent_id
+    frames.CancelConsultFrame: lambda frame, agent_id: CancelConsult(
+        contact_id=frame.contact_id, agent_id=agent_id
     ),
-    frames.Conference: lambda ask, agent_id: JoinConsult(
-        contact_id=ask.contact_id, agent_id=agent_id
+    frames.Conference: lambda frame, agent_id: JoinConsult(
+        contact_id=frame.contact_id, agent_id=agent_id
     ),
-    frames.Leave: lambda ask, agent_id: LeaveContact(contact_id=ask.contact_id, agent_id=agent_id),
-    frames.HandOverFrame: lambda ask, agent_id: HandOver(
-        contact_id=ask.contact_id, to_agent_id=ask.to_agent_id, agent_id=agent_id
+    frames.Leave: lambda frame, agent_id: LeaveContact(
+        contact_id=frame.contact_id, agent_id=agent_id
+    ),
+    frames.HandOverFrame: lambda frame, agent_id: HandOver(
+        contact_id=frame.contact_id, to_agent_id=frame.to_agent_id, agent_id=agent_id
     ),
 }
 
-# A frame of a gateway and its id, or of a supervisor and none.
-_OTHERS: Final[dict[type, Callable[[Any, str | None], Command]]] = {
-    frames.Update: lambda ask, gateway_id: UpdateContact(
-        contact_id=ask.contact_id,
+# Commands of gateway and supervisor frames; the second argument is the gateway id, None for supervisors.
+OTHER_COMMANDS: Final[dict[type, Callable[[Any, str | None], Command]]] = {
+    frames.Update: lambda frame, gateway_id: UpdateContact(
+        contact_id=frame.contact_id,
         gateway_id=gateway_id,
-        priority_s=ask.priority_s,
-        strict_class=ask.strict_class,
-        skills=ask.skills,
-        attributes=ask.attributes,
-        preferred_agents=ask.preferred_agents,
+        priority_s=frame.priority_s,
+        strict_class=frame.strict_class,
+        skills=frame.skills,
+        attributes=frame.attributes,
+        preferred_agents=frame.preferred_agents,
     ),
-    frames.Cancel: lambda ask, gateway_id: CancelContact(
-        contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason
+    frames.Cancel: lambda frame, gateway_id: CancelContact(
+        contact_id=frame.contact_id, gateway_id=gateway_id, reason=frame.reason
     ),
-    frames.Abandon: lambda ask, gateway_id: AbandonContact(
-        contact_id=ask.contact_id, gateway_id=gateway_id
+    frames.Abandon: lambda frame, gateway_id: AbandonContact(
+        contact_id=frame.contact_id, gateway_id=gateway_id
     ),
-    frames.End: lambda ask, gateway_id: EndContact(
-        contact_id=ask.contact_id, gateway_id=gateway_id, reason=ask.reason
+    frames.End: lambda frame, gateway_id: EndContact(
+        contact_id=frame.contact_id, gateway_id=gateway_id, reason=frame.reason
     ),
-    frames.ParkContactFrame: lambda ask, gateway_id: ParkContact(
-        contact_id=ask.contact_id, gateway_id=gateway_id
+    frames.ParkContactFrame: lambda frame, gateway_id: ParkContact(
+        contact_id=frame.contact_id, gateway_id=gateway_id
     ),
-    frames.UnparkContactFrame: lambda ask, gateway_id: UnparkContact(
-        contact_id=ask.contact_id, gateway_id=gateway_id
+    frames.UnparkContactFrame: lambda frame, gateway_id: UnparkContact(
+        contact_id=frame.contact_id, gateway_id=gateway_id
     ),
-    frames.SetAgentChannelsFrame: lambda ask, _: SetAgentChannels(
-        agent_id=ask.agent_id, paused=ask.paused
+    frames.SetAgentChannelsFrame: lambda frame, _: SetAgentChannels(
+        agent_id=frame.agent_id, paused=frame.paused
     ),
-    frames.Callback: lambda ask, gateway_id: RequestCallback(
-        contact_id=ask.contact_id,
+    frames.Callback: lambda frame, gateway_id: RequestCallback(
+        contact_id=frame.contact_id,
         gateway_id=gateway_id,
-        callback=CallbackFields(mode=ask.mode, channel=ask.channel, at_ms=ask.at_ms),
+        callback=CallbackFields(mode=frame.mode, channel=frame.channel, at_ms=frame.at_ms),
     ),
-    frames.CallbackResult: lambda ask, gateway_id: ReportCallback(
-        contact_id=ask.contact_id,
+    frames.CallbackResult: lambda frame, gateway_id: ReportCallback(
+        contact_id=frame.contact_id,
         gateway_id=gateway_id,
-        outcome=ask.outcome,
-        attempt=ask.attempt,
+        outcome=frame.outcome,
+        attempt=frame.attempt,
     ),
-    frames.Requeue: lambda ask, _: RequeueContact(contact_id=ask.contact_id, queue_id=ask.queue_id),
-    frames.Assign: lambda ask, _: AssignContact(contact_id=ask.contact_id, agent_id=ask.agent_id),
-    frames.AddParticipantFrame: lambda ask, _: AddParticipant(
-        contact_id=ask.contact_id, agent_id=ask.agent_id
+    frames.Requeue: lambda frame, _: RequeueContact(
+        contact_id=frame.contact_id, queue_id=frame.queue_id
     ),
-    frames.RemoveParticipant: lambda ask, _: LeaveContact(
-        contact_id=ask.contact_id, agent_id=ask.agent_id, reason="removed"
+    frames.Assign: lambda frame, _: AssignContact(
+        contact_id=frame.contact_id, agent_id=frame.agent_id
     ),
-    frames.SetAgentStateFrame: lambda ask, _: SetAgentState(
-        agent_id=ask.agent_id,
-        state=ask.state,
-        reason=ask.reason,
-        after_work=ask.after_work,
+    frames.AddParticipantFrame: lambda frame, _: AddParticipant(
+        contact_id=frame.contact_id, agent_id=frame.agent_id
+    ),
+    frames.RemoveParticipant: lambda frame, _: LeaveContact(
+        contact_id=frame.contact_id, agent_id=frame.agent_id, reason="removed"
+    ),
+    frames.SetAgentStateFrame: lambda frame, _: SetAgentState(
+        agent_id=frame.agent_id,
+        state=frame.state,
+        reason=frame.reason,
+        after_work=frame.after_work,
     ),
 }
 
 
-_WITH_A_TARGET: Final = frozenset({frames.AskExpectedWait, frames.Transfer, frames.Consult})
+_FRAMES_WITH_TARGET: Final = frozenset({frames.AskExpectedWait, frames.Transfer, frames.Consult})
 
 
-def names_one_target(ask: Any) -> bool:
-    """A transfer or a consult goes to a queue or to an agent, not to both or neither; a question is about one thing."""
-    kind = type(ask)
-    if kind not in _WITH_A_TARGET:
+def names_one_target(frame: Any) -> bool:
+    """Return whether a frame names exactly one target: queue or agent, or queue or contact for an expected wait."""
+    kind = type(frame)
+    if kind not in _FRAMES_WITH_TARGET:
         return True
     if kind is frames.AskExpectedWait:
-        return (ask.contact_id is None) != (ask.queue_id is None)
-    return (ask.to_queue_id is None) != (ask.to_agent_id is None)
+        return (frame.contact_id is None) != (frame.queue_id is None)
+    return (frame.to_queue_id is None) != (frame.to_agent_id is None)
 
 
-def answer_of(ask: Any, outcome: Outcome) -> Ok | ErrorFrame:
-    """The one answer to a frame."""
-    answer = outcome.answer
-    if isinstance(answer, Refused):
-        noun = _NOUNS.get(type(ask))
-        if noun is not None and is_none_of_his(answer):
-            # Another agent's work looks to an agent like work that does not exist.
-            return problem_frame(f"unknown_{noun}", ask.id)
+def answer_of(frame: Any, outcome: Outcome) -> Ok | ErrorFrame:
+    """Return the reply to a frame whose command was executed or refused."""
+    result = outcome.answer
+    if isinstance(result, Refused):
+        resource = _RESOURCES.get(type(frame))
+        if resource is not None and is_none_of_his(result):
+            # To an agent, the work of another agent must look like work that does not exist.
+            return problem_frame(f"unknown_{resource}", frame.id)
         return problem_frame(
-            code_of(answer.code),
-            ask.id,
-            detail=answer.detail,
-            field=answer.field,
-            state=answer.state,
-            allowed=answer.allowed,
-            seq=answer.seq,
-            opens_at_ms=answer.opens_at_ms,
+            code_of(result.code),
+            frame.id,
+            detail=result.detail,
+            field=result.field,
+            state=result.state,
+            allowed=result.allowed,
+            seq=result.seq,
+            opens_at_ms=result.opens_at_ms,
         )
     return Ok(
-        id=ask.id,
-        seq=answer.seq,
-        subject=answer.subject,
-        state=answer.state,
-        replayed=answer.replayed,
+        id=frame.id,
+        seq=result.seq,
+        subject=result.subject,
+        state=result.state,
+        replayed=result.replayed,
     )
 
 
-# What a desktop's frame is about.
-_NOUNS: Final[dict[type, str]] = {
+# Kind of resource that a desktop frame names.
+_RESOURCES: Final[dict[type, str]] = {
     frames.Accept: "offer",
     frames.Decline: "offer",
     frames.Hold: "assignment",
@@ -244,7 +250,7 @@ _NOUNS: Final[dict[type, str]] = {
 
 
 def fault_frame(id: str, error: RouterError) -> ErrorFrame:
-    """The answer where the router itself could not carry the command out."""
+    """Return the reply for a command that the writer could not execute."""
     if isinstance(error, InboxFull):
         return problem_frame("busy", id, retry_after_ms=_BUSY_RETRY_MS)
     if isinstance(error, Stopping):
@@ -255,7 +261,7 @@ def fault_frame(id: str, error: RouterError) -> ErrorFrame:
 
 
 def problem_frame(code: str, id: str | None, **members: Any) -> ErrorFrame:
-    """An ``error`` with the code and title that HTTP has for it, too."""
+    """Return an ``error`` frame with the code and title of the problem table."""
     kind = PROBLEMS[code]
     return ErrorFrame(
         code=code,

@@ -1,10 +1,10 @@
-"""Who may hear of an event. Sockets of one workspace only: no address here crosses that line.
+"""Event visibility: which clients of a workspace may receive an event.
 
-* An agent hears of what names him: ``agent_id``, ``from_agent_id`` where a contact leaves him or he asked for a consult, and
-  ``members``, which name everybody in a conversation of several.
-* A gateway hears of its own contacts: ``gateway_id``.
-* A supervisor hears of everything.
-* A policy is no news for agents and gateways.
+* An agent receives events that name the agent: in ``agent_id``, in ``from_agent_id`` (a contact leaves the agent, or the
+  agent requested a consult) or in ``members`` (the participants of a conversation with several agents).
+* A gateway receives events of its own contacts (``gateway_id``).
+* A supervisor receives all events of the workspace.
+* Agents and gateways do not receive policy events.
 """
 
 from typing import Final, get_args
@@ -31,11 +31,11 @@ _HAS_GATEWAY: Final = frozenset(
 
 
 def agents_of(event: Event) -> tuple[str, ...]:
-    """The agents who hear of it, each once."""
+    """Return the ids of the agents who receive an event, without duplicates."""
     kind = type(event)
     names = _AGENT_FIELDS.get(kind, ())
     if kind not in _HAS_MEMBERS and len(names) == 1:
-        # Nearly all of them.
+        # Nearly all events.
         only = getattr(event, names[0])
         return () if only is None else (only,)
     found: list[str] = []
@@ -44,21 +44,21 @@ def agents_of(event: Event) -> tuple[str, ...]:
         if agent_id is not None and agent_id not in found:
             found.append(agent_id)
     if kind in _HAS_MEMBERS:
-        members: dict[str, AssignmentRole] = getattr(event, "members") or {}  # noqa: B009  As below.
+        members: dict[str, AssignmentRole] = getattr(event, "members") or {}  # noqa: B009  Not every event type has it.
         found.extend(agent_id for agent_id in members if agent_id not in found)
     return tuple(found)
 
 
 def gateway_of(event: Event) -> str | None:
-    """The gateway that hears of it."""
+    """Return the id of the gateway that receives an event."""
     if type(event) not in _HAS_GATEWAY:
         return None
-    gateway_id: str = getattr(event, "gateway_id")  # noqa: B009  Not every kind of event has it.
+    gateway_id: str = getattr(event, "gateway_id")  # noqa: B009  Not every event type has it.
     return gateway_id or None
 
 
 def is_for(event: Event, *, role: str, subject: str) -> bool:
-    """Whether this client may hear of it."""
+    """Return whether a client may receive an event."""
     if role == "agent":
         return subject in agents_of(event)
     if role == "gateway":
@@ -67,7 +67,7 @@ def is_for(event: Event, *, role: str, subject: str) -> bool:
 
 
 def as_sent(event: Event) -> Event:
-    """The event without what is between the router and its journal: keys of retries."""
+    """Return the event without the fields that clients must not see: idempotency key hash and fingerprint."""
     if isinstance(event, ContactQueued) and event.dedupe_key is not None:
         return msgspec.structs.replace(event, dedupe_key=None, fingerprint=None)
     return event

@@ -1,6 +1,13 @@
-"""Who is asking: bearer tokens (JWT, RFC 7519) in, a credential or one and the same refusal out.
+"""Authentication: verify bearer tokens (JWT, RFC 7519) and issue single-use tickets for browsers.
 
-What is checked and why is written in ``docs/security.md``. A failure never says which check it was: only the metric knows.
+A token is checked in a fixed order, each step before the next may use what it establishes: size, header, issuer, key and
+algorithm, signature and standard claims, lifetime, workspace. ``docs/security.md`` gives the reason for every check. All
+failures look the same to a client; only the metric ``router_auth_failures_total`` has the reason, so a client cannot use
+the server to find out which part of a forged token was right.
+
+Verifying a signature is the most expensive step of a request. Verified credentials are therefore kept by the SHA-256 of
+their token, never by the token itself, in a bounded cache with least-recently-used eviction. Keys are read once at the
+start, so the only thing about a verified token that can change is its age: expiry is checked on every use.
 """
 
 import hashlib
@@ -22,13 +29,13 @@ from router.settings import AuthSettings, KeyFamily, Settings
 
 TOKEN_BYTES_MAX: Final = 8 * 1024
 FIRST_TOKEN_LIFETIME_S: Final = 3600
-# Headers that name a key by themselves, or change what the rest means.
+# Headers that carry or locate a key, or change the meaning of the others.
 _FORBIDDEN_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 
 
 class Role(StrEnum):
-    """What a credential may do; the matrix is in ``permissions.py``."""
+    """Role of a credential; ``permissions.py`` lists the operations of each."""
 
     AGENT = "agent"
     GATEWAY = "gateway"
@@ -37,7 +44,10 @@ class Role(StrEnum):
 
 
 class Credential(Struct, frozen=True, kw_only=True):
-    """Who asks, for which workspace, until when. An agent's subject is his agent id, a gateway's its gateway id."""
+    """Verified identity of a client: subject, role, workspace and expiry.
+
+    The subject of an agent is the agent id, that of a gateway the gateway id.
+    """
 
     subject: str
     role: Role
@@ -47,21 +57,21 @@ class Credential(Struct, frozen=True, kw_only=True):
 
     @property
     def actor(self) -> str:
-        """As the journal names him: ``agent:ada``."""
+        """Name of the client in the journal, for example ``agent:ada``."""
         return f"{self.role}:{self.subject}"
 
     @property
     def key(self) -> str:
-        """One name for all tokens of the same subject, role and workspace: rates are counted by it."""
+        """Rate-limiting key: the same for all tokens of one subject, role and workspace."""
         return f"{self.issuer}|{self.workspace}|{self.role}|{self.subject}"
 
 
 class AuthFailed(RouterError):
-    """The credential is not valid. The text is a short reason for metrics; clients never see it."""
+    """Invalid credential. The text is a short reason for metrics; clients never see it."""
 
 
-class _Claims(Struct, frozen=True):
-    """What a token must say; other claims are ignored."""
+class _TokenClaims(Struct, frozen=True):
+    """Claims that a token must carry; all others are ignored."""
 
     iss: str
     sub: Ident
@@ -72,14 +82,14 @@ class _Claims(Struct, frozen=True):
     iat: int | float | None = None
 
 
-class _Peek(Struct, frozen=True):
-    """Read before the signature is checked, only to know which keys to check it with."""
+class _IssuerClaim(Struct, frozen=True):
+    """Issuer claim, read before the signature is verified, only to select the keys to verify it with."""
 
     iss: str
 
 
 class Authenticator:
-    """Checks tokens against the keyring. Synchronous and without I/O: all keys are in memory."""
+    """Verifier of bearer tokens. Synchronous and without I/O: all keys are in memory."""
 
     def __init__(
         self,
@@ -92,23 +102,23 @@ class Authenticator:
         self._settings = settings
         self._workspaces = workspaces
         self._now_s = now_s
-        # By hash, so that no token stands in memory longer than its request. Keys never change while the process lives, so
-        # all that can change about a good token is that its time ends.
+        # Keyed by hash, so that no token stays in memory longer than its request. Keys do not change while the process
+        # runs, so the only thing about a verified token that can change is that it expires.
         self._verified: OrderedDict[bytes, Credential] = OrderedDict()
 
     def verify(self, token: str) -> Credential:
-        """The credential that a token carries. Raises AuthFailed."""
+        """Return the credential that a token carries. Raises AuthFailed."""
         if not token or len(token) > TOKEN_BYTES_MAX or not token.isascii():
             raise AuthFailed("size")
-        name = hashlib.sha256(token.encode()).digest()
-        known = self._verified.get(name)
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(digest)
         if known is not None:
-            self._verified.move_to_end(name)
+            self._verified.move_to_end(digest)
             if self.is_expired(known):
                 raise AuthFailed("ExpiredSignatureError")
             return known
         credential = self._verify(token)
-        self._verified[name] = credential
+        self._verified[digest] = credential
         if len(self._verified) > self._settings.tokens_remembered_max:
             self._verified.popitem(last=False)
         return credential
@@ -125,7 +135,7 @@ class Authenticator:
                 leeway=self._settings.leeway_s,
                 options={"require": ["exp", "aud", "sub", "iss"]},
             )
-            claims = msgspec.convert(payload, _Claims)
+            claims = msgspec.convert(payload, _TokenClaims)
         except jwt.InvalidTokenError as error:
             raise AuthFailed(type(error).__name__) from None
         except (msgspec.ValidationError, ValueError, TypeError, OverflowError, RecursionError):
@@ -133,13 +143,15 @@ class Authenticator:
         return self._credential(claims, issuer)
 
     def is_expired(self, credential: Credential) -> bool:
-        """True once its time is over, leeway included."""
+        """Return whether the credential has expired, clock leeway included."""
         return self._now_s() >= credential.expires_at_s + self._settings.leeway_s
 
     def _key_for(self, token: str) -> tuple[Issuer, VerificationKey]:
         try:
             header = jwt.get_unverified_header(token)
-            peek = msgspec.json.decode(jwt.utils.base64url_decode(token.split(".")[1]), type=_Peek)
+            unverified = msgspec.json.decode(
+                jwt.utils.base64url_decode(token.split(".")[1]), type=_IssuerClaim
+            )
         except (
             jwt.InvalidTokenError,
             msgspec.MsgspecError,
@@ -152,7 +164,7 @@ class Authenticator:
             raise AuthFailed("header")
         if str(header.get("typ", "JWT")).lower() not in _TYPES:
             raise AuthFailed("type")
-        issuer = self._keyring.issuers.get(peek.iss)
+        issuer = self._keyring.issuers.get(unverified.iss)
         if issuer is None:
             raise AuthFailed("issuer")
         key = issuer.keys.get(header.get("kid", "default"))
@@ -160,7 +172,7 @@ class Authenticator:
             raise AuthFailed("key")
         return issuer, key
 
-    def _credential(self, claims: _Claims, issuer: Issuer) -> Credential:
+    def _credential(self, claims: _TokenClaims, issuer: Issuer) -> Credential:
         longest = self._settings.lifetime_s_max + self._settings.leeway_s
         if claims.exp - self._now_s() > longest:
             raise AuthFailed("lifetime")
@@ -180,7 +192,7 @@ class Authenticator:
 
 
 def open_authenticator(settings: Settings) -> Authenticator:
-    """The authenticator over the keys that the settings name. Raises SettingsInvalid."""
+    """Return an authenticator with the keys that the settings name. Raises SettingsInvalid."""
     return Authenticator(
         open_keyring(settings), settings.auth, frozenset(settings.all_workspaces())
     )
@@ -195,14 +207,17 @@ def mint_token(
     lifetime_s: int = FIRST_TOKEN_LIFETIME_S,
     now_s: float | None = None,
 ) -> str:
-    """A token signed with the router's own secret, or with that of the first ``hmac`` issuer in the settings.
+    """Return a token signed with the built-in secret or with that of the first ``hmac`` issuer in the settings.
 
-    For development and for the first administrator. Raises SettingsInvalid where nothing here can sign.
+    Intended for development and for the first administrator. Raises SettingsInvalid where the settings hold no signing
+    secret (public keys can only verify), or where a claim or the lifetime would be refused.
     """
     if not 1 <= lifetime_s <= settings.auth.lifetime_s_max:
-        raise SettingsInvalid(f"a token lives 1 to {settings.auth.lifetime_s_max} seconds")
+        raise SettingsInvalid(
+            f"lifetime_s: a token lives 1 to {settings.auth.lifetime_s_max} seconds"
+        )
     if workspace not in settings.all_workspaces():
-        raise SettingsInvalid("the workspace is not in the settings")
+        raise SettingsInvalid("workspace: not listed in the settings")
     issued_at_s = int(time.time() if now_s is None else now_s)
     payload: dict[str, Any] = {
         "aud": settings.auth.audience,
@@ -219,11 +234,11 @@ def mint_token(
         kid, key = next(iter(issuer.keys.items()))
         payload["iss"] = issuer.name
         try:
-            msgspec.convert(payload, _Claims)
+            msgspec.convert(payload, _TokenClaims)
         except msgspec.ValidationError as error:
             raise SettingsInvalid(f"not a valid token: {error}") from None
         algorithm = ALGORITHMS[KeyFamily.HMAC][0]
         return jwt.encode(payload, key.material, algorithm=algorithm, headers={"kid": kid})
     raise SettingsInvalid(
-        "no `hmac` issuer in the settings: tokens come from the issuer's own tool"
+        "$.auth.issuers: no `hmac` issuer; create tokens with the issuer's own tool"
     )

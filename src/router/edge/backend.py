@@ -1,4 +1,4 @@
-"""What stands behind the door: the rooms that an operation may use, and the state of the house as health checks see it."""
+"""Services that API operations use, and the readiness of the process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from router.telemetry.process import ProcessMeters
 
 @dataclass(slots=True)
 class Condition:
-    """Whether the process takes new work. Health checks and admission read it, the composition root sets it."""
+    """Whether the process accepts work. Set by the composition root; read by probes and admission control."""
 
     ready: bool = False
     stopping: bool = False
@@ -24,7 +24,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """All rooms that the door leads to."""
+    """References to everything the server needs from the rest of the process."""
 
     settings: Settings
     authenticator: Authenticator
@@ -34,6 +34,6 @@ class Backend:
     journal: Journal
     shadows: Shadowing
     meters: Mapping[str, Meters]
-    """By workspace; folds over what was published."""
+    """Statistics by workspace, computed from the published events."""
     condition: Condition = field(default_factory=Condition)
     process: ProcessMeters = field(default_factory=ProcessMeters)

@@ -1,4 +1,4 @@
-"""One request as an operation sees it, and the answer it gives. No operation touches the web framework."""
+"""API requests and responses as operations see them, independent of the web framework."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What an operation answers: a struct (sent as JSON) or bytes of another type."""
+    """Response of an operation: a struct, sent as JSON, or bytes of another content type."""
 
     body: Any = None
     status: int = 200
@@ -30,7 +30,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Effected(Struct, frozen=True, kw_only=True):
-    """A command that was carried out and is durable."""
+    """Durable result of a command with its position in the history."""
 
     done: Done
     epoch: int
@@ -38,12 +38,12 @@ class Effected(Struct, frozen=True, kw_only=True):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Says of a repeat that it is one."""
+        """Response headers: ``Idempotency-Replayed`` marks the result of a repeated command."""
         return {"Idempotency-Replayed": "true"} if self.done.replayed else {}
 
 
 class Call:
-    """One request: who asks, for what, and the ways to the writer."""
+    """An API request: the verified credential, decoded parameters and access to the writer."""
 
     def __init__(
         self,
@@ -64,29 +64,30 @@ class Call:
 
     @property
     def credential(self) -> Credential:
-        """Who asks; only public operations have nobody."""
+        """Credential of the client. Public operations have none and must not read it."""
         assert self._credential is not None
         return self._credential
 
     @property
     def workspace(self) -> str:
-        """The credential alone says which one."""
+        """Workspace of the request, always that of the credential."""
         return self.credential.workspace
 
     @property
     def agent_id(self) -> str | None:
-        """The asking agent; None where somebody else asks."""
+        """Id of the requesting agent; None for other roles."""
         return self.credential.subject if self.credential.role is Role.AGENT else None
 
     @property
     def gateway_id(self) -> str | None:
-        """The asking gateway; None where somebody else asks."""
+        """Id of the requesting gateway; None for other roles."""
         return self.credential.subject if self.credential.role is Role.GATEWAY else None
 
     async def execute(self, command: Command, *, noun: str = "contact") -> Effected:
-        """Carry out a command. ``noun``: what the path names, for agents who may not know that it exists.
+        """Execute a command and wait until it is durable.
 
-        Raises ProblemRaised for a refusal and for every limit.
+        ``noun``: kind of the resource in the path; an agent who may not see the resource gets ``unknown_<noun>``. Raises
+        ProblemRaised for a refusal, an overload or a timeout.
         """
         reply: Reply = await self._answer(
             self.backend.writer.execute(self.workspace, command, actor=self.credential.actor)
@@ -97,14 +98,14 @@ class Call:
         return Effected(done=answer, epoch=reply.epoch, gen=reply.gen)
 
     async def ask(self, question: Callable[[Engine], T]) -> Answered[T]:
-        """Ask the engine; what it says includes everything that was acknowledged before."""
+        """Evaluate a query on the engine. The result includes every command acknowledged before the call."""
         answered: Answered[T] = await self._answer(
             self.backend.writer.ask(self.workspace, question)
         )
         return answered
 
     async def image(self) -> Imaged:
-        """The state as bytes; it includes everything that was acknowledged before."""
+        """Return the encoded state. It includes every command acknowledged before the call."""
         image: Imaged = await self._answer(self.backend.writer.image(self.workspace))
         return image
 
@@ -120,13 +121,13 @@ class Call:
 
     def _refused(self, refusal: Refused, noun: str) -> ProblemRaised:
         if self.agent_id is not None and is_none_of_his(refusal):
-            # Another agent's work looks to an agent like work that does not exist.
+            # To an agent, the work of another agent must look like work that does not exist.
             return ProblemRaised(f"unknown_{noun}", field=f"{noun}_id")
         return refused(refusal)
 
 
 def fault(error: InboxFull | Stopping | JournalUnavailable) -> ProblemRaised:
-    """Why the writer did not carry something out, as a problem."""
+    """Return the problem for a command that the writer could not execute."""
     if isinstance(error, InboxFull):
         return ProblemRaised("busy")
     code = "stopping" if isinstance(error, Stopping) else "journal_unavailable"
@@ -134,9 +135,9 @@ def fault(error: InboxFull | Stopping | JournalUnavailable) -> ProblemRaised:
 
 
 def is_none_of_his(refusal: Refused) -> bool:
-    """Whether an agent is refused because the thing is another's."""
-    stranger = refusal.code is RefusalCode.NOT_PARTICIPANT and refusal.field == "agent_id"
-    return stranger or refusal.code is RefusalCode.NOT_OWNER
+    """Return whether an agent was refused because the resource belongs to another agent."""
+    is_outsider = refusal.code is RefusalCode.NOT_PARTICIPANT and refusal.field == "agent_id"
+    return is_outsider or refusal.code is RefusalCode.NOT_OWNER
 
 
 Operation: TypeAlias = Callable[[Call], Awaitable[Answer]]

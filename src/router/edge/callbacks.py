@@ -1,24 +1,24 @@
-"""Callbacks over HTTP: ask for one, and say how the call went. A gateway reaches its own contacts alone."""
+"""API operations on callbacks: request one and report the result of a call attempt."""
 
 from router.edge.call import Answer, Call
 from router.edge.contacts import carry_out
 from router.model.commands import ReportCallback, RequestCallback
 
 
-async def request_callback(call: Call) -> Answer:
-    """Call the customer back instead of letting him wait. He keeps his place."""
+async def request_callback(request: Call) -> Answer:
+    """Turn a waiting contact into a callback. It keeps its place in the queue."""
     return await carry_out(
-        call, RequestCallback(contact_id=call.path["contact_id"], callback=call.body)
+        request, RequestCallback(contact_id=request.path["contact_id"], callback=request.body)
     )
 
 
-async def report_callback(call: Call) -> Answer:
-    """Report how the call went that `callback.due` asked for."""
+async def report_callback(request: Call) -> Answer:
+    """Report the result of the call that `callback.due` requested."""
     return await carry_out(
-        call,
+        request,
         ReportCallback(
-            contact_id=call.path["contact_id"],
-            outcome=call.body.outcome,
-            attempt=call.body.attempt,
+            contact_id=request.path["contact_id"],
+            outcome=request.body.outcome,
+            attempt=request.body.attempt,
         ),
     )

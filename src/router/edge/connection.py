@@ -1,8 +1,12 @@
-"""One WebSocket after its upgrade: does what the session machine says, and keeps the order of things.
+"""WebSocket connection: executes the effects of the session state machine and connects client, hub and writer.
 
-Commands go to the writer in the order in which they came, without waiting for each other's commits; answers leave as they
-are known. Nothing here is a task but the arrival: a frame and its answer are a call each. How a client gets its first state
-is ``arrival.py``.
+Theory of operation. The session (``wire/session.py``) is a pure state machine; this class feeds it frames and times and
+carries out what it returns: send, authenticate, start, perform a command, close. Commands go to the writer in the order of
+their frames, without waiting for each other's commits; each reply is sent when its result is durable. Receiving a frame and
+sending its reply are plain calls; only the initial synchronization (``arrival.py``) and the expected-wait query run as tasks.
+
+At ``in_flight_max`` commands the connection stops reading (back-pressure) and continues at half of that. A connection that
+fails or is closed detaches from the hub at once; the remaining cleanup goes through the disconnect queue.
 """
 
 import asyncio
@@ -53,46 +57,46 @@ _log = structlog.get_logger(__name__)
 _new_session_id: Final = RandomIds(12).next
 
 
-class _Asker:
-    """Waits for the answer to one frame: the writer tells it in its turn."""
+class _PendingReply:
+    """Reply object of one frame; the writer calls it with the result."""
 
-    __slots__ = ("_ask", "_connection")
+    __slots__ = ("_connection", "_request")
 
-    def __init__(self, connection: "Connection", ask: Any) -> None:
+    def __init__(self, connection: "Connection", request: Any) -> None:
         self._connection = connection
-        self._ask = ask
+        self._request = request
 
     def done(self) -> bool:
-        """The client is gone: its answer is nobody's."""
+        """Return whether the connection is closing, so that no reply is needed."""
         return self._connection.is_closing
 
     def set_result(self, reply: Reply) -> None:
-        self._connection.answer(self._ask, reply)
+        self._connection.answer(self._request, reply)
 
     def set_exception(self, error: Exception) -> None:
-        self._connection.answer(self._ask, error)
+        self._connection.answer(self._request, error)
 
 
 class Connection:
-    """The owner of one socket. The hub knows it as a seat."""
+    """One client connection: owner of a WebSocket and subscriber of the hub."""
 
     __slots__ = (
         "_actor",
         "_closing",
         "_connected",
+        "_context",
         "_credential",
         "_decoder",
-        "_held_back",
-        "_house",
+        "_delivery_paused",
+        "_detached",
         "_hub",
         "_in_flight",
-        "_left",
         "_on_lost",
-        "_outbox",
+        "_opcode",
         "_session",
         "_socket",
         "_timer",
-        "_wanted",
+        "_write_buffer",
         "attached",
         "deliver",
         "figures_fresh",
@@ -107,7 +111,7 @@ class Connection:
     def __init__(
         self,
         socket: Socket,
-        house: House,
+        context: House,
         *,
         door: Door,
         subprotocol: str,
@@ -119,16 +123,16 @@ class Connection:
         self.subprotocol = subprotocol
         self.live = self.attached = self.figures_fresh = False
         self._socket = socket
-        self._house = house
-        self._hub = house.hub
+        self._context = context
+        self._hub = context.hub
         self._credential = credential
         self._on_lost = on_lost
-        self._decoder = house.decoder(door, subprotocol)
-        self._wanted = TEXT if subprotocol == JSON else BINARY
+        self._decoder = context.decoder(door, subprotocol)
+        self._opcode = TEXT if subprotocol == JSON else BINARY
         self._in_flight = 0
-        self._held_back = self._closing = self._left = self._connected = False
+        self._delivery_paused = self._closing = self._detached = self._connected = False
         self._timer: asyncio.TimerHandle | None = None
-        settings = house.settings
+        settings = context.settings
         now_ms = monotonic_ms()
         of_gateway = door is Door.GATEWAY
         self._session = Session(
@@ -143,208 +147,216 @@ class Connection:
             hello_timeout_ms=settings.hello_timeout_s * 1000,
             bad_frames_max=settings.bad_frames_max,
         )
-        self._outbox = Outbox(
+        self._write_buffer = Outbox(
             socket.transport,
-            call_soon=house.hub.end_of_tick.call,
+            call_soon=context.hub.end_of_tick.call,
             count_max=settings.outbox_count_max,
             bytes_max=settings.outbox_bytes_max,
-            on_overflow=self._overflowed,
+            on_overflow=self._on_overflow,
         )
-        self.deliver = self._outbox.put
-        self._watch_the_clock()
+        self.deliver = self._write_buffer.put
+        self._reset_timer()
 
-    # --- the seat -----------------------------------------------------------------------------------
+    # --- subscriber ----------------------------------------------------------------------------------
     def close(self, code: CloseCode, text: str) -> None:
-        """Begin to close: what is in the outbox leaves first; the rest happens in the background."""
+        """Start closing: flush the write buffer, leave the hub, send the close frame. Does not wait."""
         if self._closing:
             return
-        self._outbox.flush()
-        if self._left:
-            return  # It overflowed: that is why it closes, then.
+        self._write_buffer.flush()
+        if self._detached:
+            return  # The flush overflowed and has closed the connection.
         self._hub.see_off(self)
-        self._leave()
+        self._detach()
         self._socket.close(code, text)
 
     def abort(self) -> None:
-        """End at once."""
+        """Close the connection immediately, without a close frame."""
         self._socket.abort()
 
-    def _overflowed(self) -> None:
+    def _on_overflow(self) -> None:
         self.close(CloseCode.SLOW_CONSUMER, "too slow")
 
     @property
     def is_closing(self) -> bool:
-        """True once a close has begun."""
+        """Whether closing has started."""
         return self._closing
 
     def send(self, frame: Tell) -> None:
-        """Put a frame into the outbox."""
-        self._outbox.put(self._hub.encode(frame, self.subprotocol))
+        """Put a frame into the write buffer."""
+        self._write_buffer.put(self._hub.encode(frame, self.subprotocol))
 
     def lost(self) -> None:
-        """The connection is no more. It is not the only one, perhaps: what follows from it takes its turn."""
-        self._hub.departures.forget(self._forget)
+        """Handle the loss of the connection; its cleanup is queued, since many connections may be lost at once."""
+        self._hub.departures.forget(self._clean_up)
 
-    def _forget(self) -> None:
-        self._leave()
+    def _clean_up(self) -> None:
+        self._detach()
         self._hub.seen_off(self)
         self._on_lost(self)
 
-    def _leave(self) -> None:
-        """Hear nothing more, and let the others know. Idempotent."""
-        if self._left:
+    def _detach(self) -> None:
+        """Stop receiving, leave the hub and report a lost desktop. Idempotent."""
+        if self._detached:
             return
-        self._left = self._closing = True
+        self._detached = self._closing = True
         self.live = False
         self._session.closed()
         if self._timer is not None:
             self._timer.cancel()
-        self._outbox.close()
+        self._write_buffer.close()
         self._hub.leave(self)
         if self._connected:
             self._hub.departures.lose_desktop(self.workspace, self.subject, self.session_id)
 
     # --- reading ------------------------------------------------------------------------------------
     def hear(self, opcode: int, payload: bytes) -> None:
-        """A message of the client, or a ping."""
-        if opcode == self._wanted:
-            self._do(self._frame(payload))
+        """Handle a message or a ping of the client."""
+        if opcode == self._opcode:
+            self._execute(self._receive(payload))
         elif opcode == PING:
-            self._do(self._session.control(monotonic_ms()))
+            self._execute(self._session.control(monotonic_ms()))
             if not self._closing:
                 self._socket.pong(payload)
         else:
-            self.close(CloseCode.UNSUPPORTED_DATA, "not the codec that was agreed")
+            self.close(
+                CloseCode.UNSUPPORTED_DATA, "message type does not match the negotiated codec"
+            )
 
-    def _frame(self, data: bytes) -> list[Effect]:
+    def _receive(self, data: bytes) -> list[Effect]:
         now_ms = monotonic_ms()
         try:
             return self._session.receive(self._decoder.decode(data), now_ms)
         except BadFrame as bad:
             return self._session.malformed(str(bad), self._decoder.id_of(data), now_ms)
 
-    def _do(self, effects: list[Effect]) -> None:
+    def _execute(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Perform(ask=ask):
-                    self._accept_command(ask)
+                case Perform(ask=request):
+                    self._perform(request)
                 case Beat(id=id):
-                    at_ms = self._house.writer.clock.now_ms()
+                    at_ms = self._context.writer.clock.now_ms()
                     self.send(Pong(id=id, at_ms=at_ms, seq=self._hub.position(self.workspace)))
                 case Send(frame=frame):
                     self.send(frame)
                 case Authenticate():
-                    self._do(self._authenticate(effect))
+                    self._execute(self._authenticate(effect))
                 case Start(resume=resume):
-                    self._begin_start(resume)
+                    self._start(resume)
                 case Reauthenticate(id=id, token=token):
-                    identity = self._verified(token)
-                    self._do(self._session.refreshed(id, identity, monotonic_ms()))
-                    self._watch_the_clock()
+                    identity = self._verify_identity(token)
+                    self._execute(self._session.refreshed(id, identity, monotonic_ms()))
+                    self._reset_timer()
                 case Close(code=code, text=text):
                     self.close(code, text)
 
-    def _authenticate(self, proof: Authenticate) -> list[Effect]:
-        if proof.ticket is not None:
-            self._credential = self._house.redeem(proof.ticket)
+    def _authenticate(self, effect: Authenticate) -> list[Effect]:
+        if effect.ticket is not None:
+            self._credential = self._context.redeem(effect.ticket)
         else:
-            self._credential = self._checked(proof.token or "")
+            self._credential = self._verify_token(effect.token or "")
         if self._credential is None:
             return self._session.refused()
         return self._session.authenticated(self._identity(self._credential), monotonic_ms())
 
-    def _verified(self, token: str) -> Identity | None:
-        credential = self._checked(token)
+    def _verify_identity(self, token: str) -> Identity | None:
+        credential = self._verify_token(token)
         return self._identity(credential) if credential else None
 
     def _identity(self, credential: Credential) -> Identity:
-        return identity_of(credential, at_ms=self._house.writer.clock.now_ms())
+        return identity_of(credential, at_ms=self._context.writer.clock.now_ms())
 
-    def _checked(self, token: str) -> Credential | None:
+    def _verify_token(self, token: str) -> Credential | None:
         try:
-            return self._house.verify(token)
+            return self._context.verify(token)
         except AuthFailed:
             return None
 
-    def _watch_the_clock(self) -> None:
+    def _reset_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         deadline_ms = self._session.deadline_ms()
         if deadline_ms is not None:
             delay_s = max(0, deadline_ms - monotonic_ms()) / 1000
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(delay_s + 0.001, self._tick)
+            self._timer = loop.call_later(delay_s + 0.001, self._on_timer)
 
-    def _tick(self) -> None:
+    def _on_timer(self) -> None:
         effects = self._session.tick(monotonic_ms())
         for effect in effects:
             assert isinstance(effect, Close)
             self.close(effect.code, effect.text)
         if not effects:
-            self._watch_the_clock()
+            self._reset_timer()
 
     # --- commands -----------------------------------------------------------------------------------
-    def _accept_command(self, ask: Any) -> None:
+    def _perform(self, request: Any) -> None:
         credential = self._credential
         assert credential is not None
-        if not names_one_target(ask):
-            self.send(problem_frame("malformed", ask.id, detail="exactly one target"))
+        if not names_one_target(request):
+            self.send(problem_frame("malformed", request.id, detail="give exactly one target"))
             return
-        asker = _Asker(self, ask)
+        pending = _PendingReply(self, request)
         self._in_flight += 1
-        if type(ask) is AskExpectedWait:
-            self._hub.keep(asyncio.get_running_loop().create_task(self._ask(ask, credential)))
+        if type(request) is AskExpectedWait:
+            self._hub.keep(
+                asyncio.get_running_loop().create_task(
+                    self._reply_expected_wait(request, credential)
+                )
+            )
         else:
             try:
-                if type(ask) is Submit:
-                    # Under overload a refusal has to be cheap: before anything is made of it.
-                    self._house.writer.admit_submit(credential.workspace)
-                command = command_of(ask, credential)
-                self._house.writer.submit(
-                    credential.workspace, command, actor=self._actor, reply=asker
+                if type(request) is Submit:
+                    # Under overload a refusal must be cheap: refuse before building the command.
+                    self._context.writer.admit_submit(credential.workspace)
+                command = command_of(request, credential)
+                self._context.writer.submit(
+                    credential.workspace, command, actor=self._actor, reply=pending
                 )
             except RouterError as error:
-                self.answer(ask, error)
-        if self._in_flight >= self._house.settings.in_flight_max and not self._held_back:
-            # At the limit the socket is not read from: the client feels it as back pressure.
-            self._held_back = True
+                self.answer(request, error)
+        if self._in_flight >= self._context.settings.in_flight_max and not self._delivery_paused:
+            # At the limit, reading is paused: back-pressure for the client.
+            self._delivery_paused = True
             self._socket.hold_back()
 
-    def answer(self, ask: Any, reply: Reply | Ok | ErrorFrame | Exception) -> None:
-        """The outcome of a command, an answer ready made, or why there is none. Raises nothing: the writer calls it."""
+    def answer(self, request: Any, reply: Reply | Ok | ErrorFrame | Exception) -> None:
+        """Send the reply to a frame: from a result, a finished frame or an exception. Raises nothing: the writer calls it."""
         self._in_flight -= 1
         try:
             if isinstance(reply, Reply):
-                self.send(answer_of(ask, reply.outcome))
+                self.send(answer_of(request, reply.outcome))
             elif isinstance(reply, RouterError):
-                self.send(fault_frame(ask.id, reply))
+                self.send(fault_frame(request.id, reply))
             elif isinstance(reply, Exception):
                 raise reply
             else:
                 self.send(reply)
         except Exception:
-            _log.exception("a command of a socket failed", action="command_failed")
+            _log.exception("a command of a WebSocket failed", action="command_failed")
             self.close(CloseCode.INTERNAL_ERROR, "internal error")
-        if self._held_back and self._in_flight <= self._house.settings.in_flight_max // 2:
-            self._held_back = False
+        if self._delivery_paused and self._in_flight <= self._context.settings.in_flight_max // 2:
+            self._delivery_paused = False
             self._socket.go_on()
 
-    async def _ask(self, ask: AskExpectedWait, credential: Credential) -> None:
+    async def _reply_expected_wait(self, request: AskExpectedWait, credential: Credential) -> None:
         try:
-            self.answer(ask, await expected_wait_answer(self._house.writer, ask, credential))
+            self.answer(
+                request, await expected_wait_answer(self._context.writer, request, credential)
+            )
         except Exception as error:
-            self.answer(ask, error)
+            self.answer(request, error)
 
-    # --- entering -----------------------------------------------------------------------------------
-    def _begin_start(self, resume: str | None) -> None:
+    # --- start -------------------------------------------------------------------------------------
+    def _start(self, resume: str | None) -> None:
         self._socket.hold_back()
-        self._hub.keep(asyncio.get_running_loop().create_task(self._start(resume)))
+        self._hub.keep(asyncio.get_running_loop().create_task(self._start_task(resume)))
 
-    async def _start(self, resume: str | None) -> None:
+    async def _start_task(self, resume: str | None) -> None:
         try:
-            await self._enter(resume)
+            await self._enter_hub(resume)
         except ConnectionError:
-            pass  # The client is gone; what that means is the same as for any other end.
+            pass  # The connection is lost; connection_lost does the cleanup.
         except TimeoutError:
             self.close(CloseCode.SLOW_CONSUMER, "too slow")
         except InboxFull:
@@ -352,34 +364,34 @@ class Connection:
         except RouterError:
             self.close(CloseCode.SERVICE_RESTART, "the router restarts")
         except Exception:
-            _log.exception("a socket's arrival failed", action="socket_failed")
+            _log.exception("the start of a WebSocket failed", action="socket_failed")
             self.close(CloseCode.INTERNAL_ERROR, "internal error")
         if not self._closing:
             self._socket.go_on()
 
-    async def _enter(self, resume: str | None) -> None:
+    async def _enter_hub(self, resume: str | None) -> None:
         credential = self._credential
         assert credential is not None
         if self._closing:
             return
         self.workspace, self.subject = credential.workspace, credential.subject
         self.role, self._actor = str(credential.role), credential.actor
-        house = self._house
-        if self._hub.draining or not house.may_join(credential):
+        context = self._context
+        if self._hub.draining or not context.may_join(credential):
             self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
             return
         self._hub.join(self)
-        arrival = Arrival(self, self._hub, house.writer, house.settings)
+        arrival = Arrival(self, self._hub, context.writer, context.settings)
         if await self._connect_desktop() and await arrival.enter(resume):
             self._session.started()
-            self._watch_the_clock()
+            self._reset_timer()
 
     async def _connect_desktop(self) -> bool:
         if self.role != "agent":
             return True
         self._connected = True
         command = ConnectDesktop(agent_id=self.subject, session_id=self.session_id)
-        reply = await self._house.writer.execute(self.workspace, command, actor="router")
+        reply = await self._context.writer.execute(self.workspace, command, actor="router")
         answer = reply.outcome.answer
         if isinstance(answer, Refused):
             self._connected = False
@@ -391,11 +403,11 @@ class Connection:
         return True
 
     async def write(self, frames: list[Tell]) -> None:
-        """Send past the outbox, waiting for the client: only before the seat is live."""
+        """Write frames directly and wait for the client; only used before the connection is live."""
         transport = self._socket.transport
         for frame in frames:
             if self._closing or transport.is_closing():
-                raise ConnectionResetError("the client is gone")
+                raise ConnectionResetError("the connection is lost")
             transport.write(self._hub.encode(frame, self.subprotocol))
-            async with asyncio.timeout(self._house.settings.send_timeout_s):
+            async with asyncio.timeout(self._context.settings.send_timeout_s):
                 await self._socket.drained()

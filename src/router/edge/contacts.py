@@ -1,4 +1,7 @@
-"""Contacts over HTTP: submit, look, change, end. A gateway reaches its own contacts alone, an agent those in his hands."""
+"""API operations on contacts: submit, read, update, transfer, end.
+
+A gateway can reach only the contacts it submitted, an agent only those offered or assigned to them.
+"""
 
 from typing import Any, Final
 
@@ -23,45 +26,47 @@ from router.model.commands import (
 from router.model.ids import WorkspaceId
 from router.model.views import ContactView, ContactWhy
 
-# A gateway's list leaves out the contacts of others; so many are looked at for one page.
+# A gateway's page skips the contacts of other gateways; at most this many contacts are examined for one page.
 _SCAN_COUNT_MAX: Final = 2_000
 
 
-async def submit_contact(call: Call) -> Answer:
-    """Submit a contact. A repeat under the same ``Idempotency-Key`` gets the same answer again."""
-    key = call.header("Idempotency-Key")
+async def submit_contact(request: Call) -> Answer:
+    """Submit a contact. A repeat with the same ``Idempotency-Key`` returns the first result."""
+    key = request.header("Idempotency-Key")
     if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii()):
         raise ProblemRaised(
-            "invalid_value", f"1 to {KEY_LENGTH_MAX} ASCII characters", field="Idempotency-Key"
+            "invalid_value",
+            f"must have 1 to {KEY_LENGTH_MAX} ASCII characters",
+            field="Idempotency-Key",
         )
-    effected = await call.execute(enqueue_command(call.credential, call.body, key))
+    effected = await request.execute(enqueue_command(request.credential, request.body, key))
     if effected.done.replayed:
-        effected = await as_first_answered(call.backend.journal, call.workspace, effected)
+        effected = await as_first_answered(request.backend.journal, request.workspace, effected)
     return submitted(effected)
 
 
 def submitted(effected: Effected) -> Answer:
-    """The answer to a submit that was carried out, now or before."""
+    """Return the response to a submit that took effect, now or on an earlier attempt."""
     contact_id = effected.done.subject
     return Answer(
         status=201,
-        body=_receipt(effected),
+        body=contact_receipt(effected),
         headers={**effected.headers, "Location": f"/v1/contacts/{contact_id}"},
     )
 
 
-async def get_contact(call: Call) -> Answer:
-    """One contact, live or ended within retention."""
-    return Answer(body=await _visible(call))
+async def get_contact(request: Call) -> Answer:
+    """Get a contact that is live or ended within the retention time."""
+    return Answer(body=await _visible(request))
 
 
-async def list_contacts(call: Call) -> Answer:
-    """A page of contacts by ascending id."""
-    query = call.query
-    limit = min(query.limit, call.backend.settings.edge.page_count_max)
-    gateway_id = call.gateway_id
+async def list_contacts(request: Call) -> Answer:
+    """List contacts by ascending id, one page at a time."""
+    query = request.query
+    limit = min(query.limit, request.backend.settings.edge.page_count_max)
+    gateway_id = request.gateway_id
 
-    def question(engine: Engine) -> tuple[list[ContactView], str | None]:
+    def query_page(engine: Engine) -> tuple[list[ContactView], str | None]:
         found: list[ContactView] = []
         after, scanned = query.cursor or "", 0
         while True:
@@ -80,20 +85,20 @@ async def list_contacts(call: Call) -> Answer:
             if scanned >= _SCAN_COUNT_MAX:
                 return found, after
 
-    answered = await call.ask(question)
+    answered = await request.ask(query_page)
     contacts, cursor = answered.value
     return Answer(
         body=ContactList(contacts=tuple(contacts), as_of_seq=answered.seq, next_cursor=cursor)
     )
 
 
-async def update_contact(call: Call) -> Answer:
-    """Change priority, class, skills or attributes of a live contact."""
-    change = call.body
+async def update_contact(request: Call) -> Answer:
+    """Change priority, priority class, skills, attributes or preferred agents of a live contact."""
+    change = request.body
     return await carry_out(
-        call,
+        request,
         UpdateContact(
-            contact_id=_id(call),
+            contact_id=path_contact_id(request),
             priority_s=change.priority_s,
             strict_class=change.strict_class,
             skills=change.skills,
@@ -103,90 +108,99 @@ async def update_contact(call: Call) -> Answer:
     )
 
 
-async def cancel_contact(call: Call) -> Answer:
-    """Withdraw a contact that no agent has yet."""
+async def cancel_contact(request: Call) -> Answer:
+    """Cancel a contact that is not assigned yet."""
     return await carry_out(
-        call, CancelContact(contact_id=_id(call), reason=call.body.reason or "cancelled")
-    )
-
-
-async def abandon_contact(call: Call) -> Answer:
-    """The customer has left."""
-    return await carry_out(call, AbandonContact(contact_id=_id(call)))
-
-
-async def end_contact(call: Call) -> Answer:
-    """The conversation is over."""
-    return await carry_out(
-        call,
-        EndContact(
-            contact_id=_id(call), agent_id=call.agent_id, reason=call.body.reason or "ended"
+        request,
+        CancelContact(
+            contact_id=path_contact_id(request), reason=request.body.reason or "cancelled"
         ),
     )
 
 
-async def park_contact(call: Call) -> Answer:
-    """The customer is waited for; the conversation stays its agent's and uses no capacity meanwhile."""
-    return await carry_out(call, ParkContact(contact_id=_id(call)))
+async def abandon_contact(request: Call) -> Answer:
+    """Report that the customer has hung up or left."""
+    return await carry_out(request, AbandonContact(contact_id=path_contact_id(request)))
 
 
-async def unpark_contact(call: Call) -> Answer:
-    """The customer has written again. No error where the contact was not parked."""
-    return await carry_out(call, UnparkContact(contact_id=_id(call)))
+async def end_contact(request: Call) -> Answer:
+    """End the conversation."""
+    return await carry_out(
+        request,
+        EndContact(
+            contact_id=path_contact_id(request),
+            agent_id=request.agent_id,
+            reason=request.body.reason or "ended",
+        ),
+    )
 
 
-async def requeue_contact(call: Call) -> Answer:
-    """Put it (back) into a queue, with its age."""
-    return await carry_out(call, RequeueContact(contact_id=_id(call), queue_id=call.body.queue_id))
+async def park_contact(request: Call) -> Answer:
+    """Park a conversation that waits for the customer; it keeps its agent and uses no capacity until unparked."""
+    return await carry_out(request, ParkContact(contact_id=path_contact_id(request)))
 
 
-def one_target(call: Call) -> Any:
-    """The body of what goes to a queue or to an agent. Raises ProblemRaised: it names both or neither."""
-    target = call.body
+async def unpark_contact(request: Call) -> Answer:
+    """Resume a parked conversation, for example on a customer message. A contact that is not parked is no error."""
+    return await carry_out(request, UnparkContact(contact_id=path_contact_id(request)))
+
+
+async def requeue_contact(request: Call) -> Answer:
+    """Return a contact to its queue or another one; it keeps its waiting time."""
+    return await carry_out(
+        request, RequeueContact(contact_id=path_contact_id(request), queue_id=request.body.queue_id)
+    )
+
+
+def one_target(request: Call) -> Any:
+    """Return the body if it names a queue or an agent. Raises ProblemRaised if it names both or neither."""
+    target = request.body
     if (target.to_queue_id is None) == (target.to_agent_id is None):
         raise ProblemRaised(
-            "invalid_value", "exactly one of `to_queue_id` and `to_agent_id`", field="$"
+            "invalid_value", "give exactly one of `to_queue_id` and `to_agent_id`", field="$"
         )
     return target
 
 
-async def transfer_contact(call: Call) -> Answer:
-    """Pass an assigned contact on."""
-    target = one_target(call)
+async def transfer_contact(request: Call) -> Answer:
+    """Transfer an assigned contact to a queue or an agent."""
+    target = one_target(request)
     return await carry_out(
-        call,
+        request,
         TransferContact(
-            contact_id=_id(call),
+            contact_id=path_contact_id(request),
             to_queue_id=target.to_queue_id,
             to_agent_id=target.to_agent_id,
-            agent_id=call.agent_id,
+            agent_id=request.agent_id,
             wait_s=target.wait_s,
             back_s=target.back_s,
         ),
     )
 
 
-async def assign_contact(call: Call) -> Answer:
-    """Give it to an agent without an offer."""
-    return await carry_out(call, AssignContact(contact_id=_id(call), agent_id=call.body.agent_id))
+async def assign_contact(request: Call) -> Answer:
+    """Assign a contact to an agent without an offer."""
+    return await carry_out(
+        request, AssignContact(contact_id=path_contact_id(request), agent_id=request.body.agent_id)
+    )
 
 
-async def why_contact(call: Call) -> Answer:
-    """Why the contact is where it is, by the rules that route."""
+async def why_contact(request: Call) -> Answer:
+    """Explain why the contact is where it is, using the routing rules."""
 
-    def question(engine: Engine) -> ContactWhy | None:
-        return engine.why(_id(call))
+    def query_page(engine: Engine) -> ContactWhy | None:
+        return engine.why(path_contact_id(request))
 
-    answered = await call.ask(question)
+    answered = await request.ask(query_page)
     if answered.value is None:
         raise ProblemRaised("unknown_contact")
     return Answer(body=answered.value)
 
 
-async def why_agent(call: Call) -> Answer:
-    """Why this agent does or does not get this contact."""
-    contact_id, agent_id = _id(call), call.path["agent_id"]
-    answered = await call.ask(
+async def why_agent(request: Call) -> Answer:
+    """Explain why an agent does or does not get a contact."""
+    contact_id, agent_id = path_contact_id(request), request.path["agent_id"]
+    answered = await request.ask(
         lambda engine: (
             engine.why_agent(contact_id, agent_id),
             engine.contact(contact_id) is not None,
@@ -198,11 +212,13 @@ async def why_agent(call: Call) -> Answer:
     return Answer(body=why)
 
 
-def _id(call: Call) -> str:
-    return call.path["contact_id"]
+def path_contact_id(request: Call) -> str:
+    """Return the contact id of the path."""
+    return request.path["contact_id"]
 
 
-def _receipt(effected: Effected) -> ContactReceipt:
+def contact_receipt(effected: Effected) -> ContactReceipt:
+    """Return the receipt of a command on a contact."""
     return ContactReceipt(
         contact_id=effected.done.subject,
         state=effected.done.state,
@@ -212,37 +228,40 @@ def _receipt(effected: Effected) -> ContactReceipt:
     )
 
 
-async def carry_out(call: Call, command: Command) -> Answer:
-    """Carry out a command about the contact that the path names; the receipt."""
-    if call.gateway_id is not None:
-        # Whose a contact is never changes, so looking first and acting then is no race.
-        await _visible(call)
-    effected = await call.execute(command)
-    return Answer(body=_receipt(effected), headers=effected.headers)
+async def carry_out(request: Call, command: Command) -> Answer:
+    """Execute a command on the contact of the path and return its receipt."""
+    if request.gateway_id is not None:
+        # The gateway of a contact never changes, so checking before executing is not a race.
+        await _visible(request)
+    effected = await request.execute(command)
+    return Answer(body=contact_receipt(effected), headers=effected.headers)
 
 
-async def _visible(call: Call) -> ContactView:
-    """The contact that the path names, if this credential may know of it; else as if it did not exist."""
-    contact_id = _id(call)
-    view = (await call.ask(lambda engine: engine.contact(contact_id))).value
-    if view is None or not _may_see(call, view):
+async def _visible(request: Call) -> ContactView:
+    """Return the contact of the path. Raises ProblemRaised if it is unknown or hidden from this credential."""
+    contact_id = path_contact_id(request)
+    view = (await request.ask(lambda engine: engine.contact(contact_id))).value
+    if view is None or not _may_see(request, view):
         raise ProblemRaised("unknown_contact")
     return view
 
 
-def _may_see(call: Call, view: ContactView) -> bool:
-    if call.gateway_id is not None:
-        return view.gateway_id == call.gateway_id
-    if call.agent_id is not None:
+def _may_see(request: Call, view: ContactView) -> bool:
+    if request.gateway_id is not None:
+        return view.gateway_id == request.gateway_id
+    if request.agent_id is not None:
         asked = [offer.agent_id for offer in view.offers]
-        return call.agent_id in (view.agent_id, *asked, *(p.agent_id for p in view.participants))
+        return request.agent_id in (view.agent_id, *asked, *(p.agent_id for p in view.participants))
     return True
 
 
 async def as_first_answered(
     journal: Journal, workspace: WorkspaceId, effected: Effected
 ) -> Effected:
-    """A repeat gets the answer of the first time to the letter: with the epoch of the record that effected it."""
+    """Return the result of a repeated submit with the epoch of its first execution, read from the journal.
+
+    A repeat thereby gets the first response unchanged, even after a restart.
+    """
     done = effected.done
     records = await journal.read(workspace, after_seq=done.seq - 1, limit=1)
     epoch = records[0].epoch if records else effected.epoch

@@ -1,11 +1,11 @@
-"""The diagnosis over HTTP: what in the workspace cannot work."""
+"""API operation: diagnosis of the workspace."""
 
 from router.edge.call import Answer, Call
 
 
-async def diagnose(call: Call) -> Answer:
-    """What is not as it should be: contacts nobody can take, queues without agents, agents without work, rules without effect."""
-    clock = call.backend.writer.clock
-    # Waits are counted to now: the last step may be long ago.
-    answered = await call.ask(lambda engine: engine.diagnose(at_ms=clock.now_ms()))
+async def diagnose(request: Call) -> Answer:
+    """Diagnose the workspace: unroutable contacts, queues without agents, agents without work, ineffective rules."""
+    clock = request.backend.writer.clock
+    # Waits are measured up to now; the last command may be long ago.
+    answered = await request.ask(lambda engine: engine.diagnose(at_ms=clock.now_ms()))
     return Answer(body=answered.value)

@@ -1,4 +1,4 @@
-"""The bodies of the API: what requests may hold and what answers look like. Views of the core are sent as they are."""
+"""Request bodies, query parameters and response bodies of the API. Views of the engine are sent unchanged."""
 
 from typing import Annotated
 
@@ -17,18 +17,18 @@ from router.wire.frames import PreferredAgents, WaitSeconds
 
 
 class _Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What clients send. An unknown field is an error: a typo must not pass silently."""
+    """A request body or query. An unknown field is an error, so that a misspelled one is noticed."""
 
 
 class _Response(Struct, frozen=True, kw_only=True):
-    """What the router sends. Fields may be added: clients ignore what they do not know."""
+    """A response body. Fields may be added in later versions; clients must ignore unknown ones."""
 
 
 # --- requests --------------------------------------------------------------------------------------
 
 
 class ContactChange(_Request, frozen=True, kw_only=True):
-    """Changes of a live contact; what is left out stays."""
+    """Changes to a live contact; omitted fields stay as they are."""
 
     priority_s: PrioritySeconds | UnsetType = UNSET
     strict_class: StrictClass | UnsetType = UNSET
@@ -38,106 +38,106 @@ class ContactChange(_Request, frozen=True, kw_only=True):
 
 
 class Nothing(_Request, frozen=True, kw_only=True):
-    """No field; the body may be left out."""
+    """An empty body; it may be omitted."""
 
 
 class Reason(_Request, frozen=True, kw_only=True):
-    """Why, as an id; the body may be left out."""
+    """Reason of the action, an id; the body may be omitted."""
 
     reason: Ident | None = None
 
 
 class QueueTurn(_Request, frozen=True, kw_only=True):
-    """For how long; the body may be left out: until the next such request."""
+    """Duration of opening or closing a queue; the body may be omitted: until the next such request."""
 
     for_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
 
 
 class CallbackResult(_Request, frozen=True, kw_only=True):
-    """How the call went that ``callback.due`` asked for."""
+    """Result of the call that ``callback.due`` requested."""
 
     outcome: CallbackOutcome
     attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
-    """The number in ``callback.due``; none: the attempt under way."""
+    """Attempt number from ``callback.due``; omitted: the current attempt."""
 
 
 class RequeueTarget(_Request, frozen=True, kw_only=True):
-    """Where a contact waits again; left out: its own queue."""
+    """Queue to which a contact returns; omitted: its own queue."""
 
     queue_id: Name | None = None
 
 
 class TransferTarget(_Request, frozen=True, kw_only=True):
-    """Where a contact goes: exactly one of the two."""
+    """Target of a transfer or consult: exactly one of queue and agent."""
 
     to_queue_id: Name | None = None
     to_agent_id: Ident | None = None
     wait_s: WaitSeconds | None = None
-    """For an agent who cannot take it now: it waits so long for him alone."""
+    """How long the contact waits for the target agent only, if the agent cannot take it now; seconds."""
     back_s: WaitSeconds | None = None
-    """And then so long for the one who passed it on, before everybody."""
+    """How long the contact then waits for the transferring agent only, before it is open to all agents; seconds."""
 
 
 class LeaveTarget(_Request, frozen=True, kw_only=True):
-    """Who leaves the conversation; left out: the agent who asks. A supervisor names one."""
+    """Participant who leaves the conversation; omitted: the requesting agent. Required for supervisors."""
 
     agent_id: Ident | None = None
 
 
 class HandOverTarget(_Request, frozen=True, kw_only=True):
-    """The participant who owns the contact from then on."""
+    """Participant who becomes the owner of the contact."""
 
     to_agent_id: Ident
 
 
 class AssignTarget(_Request, frozen=True, kw_only=True):
-    """The agent who gets the contact."""
+    """Agent that gets the contact."""
 
     agent_id: Ident
 
 
 class AgentRecord(_Request, frozen=True, kw_only=True):
-    """An agent's record; it replaces the one before as a whole."""
+    """Complete record of an agent; it replaces the previous one."""
 
     skills: Skills = {}
     queues: Annotated[tuple[Name, ...], Meta(max_length=1_000)] | None = None
-    """The queues he serves; left out: every queue whose skills he has."""
+    """Queues that the agent serves; omitted: every queue whose required skills the agent has."""
     units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
-    """His capacity; left out: the policy's default."""
+    """Capacity in units; omitted: the default of the policy."""
     channel_max: Annotated[
         dict[Name, Annotated[int, Meta(ge=0, le=1_000)]], Meta(max_length=32)
     ] = {}
-    """Most items at once, by channel; 0 takes the channel from him."""
+    """Maximum number of concurrent items by channel; 0 excludes the agent from the channel."""
     attributes: Attributes = {}
     queue_ranks: Annotated[
         dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)
     ] = {}
-    """Which queues he serves first when he becomes free, below the strict class: 1 (first) to 9; not named: 5."""
+    """Preference among queues with contacts of equal strict class: 1 (first) to 9; default 5."""
 
 
 class AgentStateChange(_Request, frozen=True, kw_only=True):
-    """The state that an agent goes to."""
+    """New state of an agent."""
 
     state: AgentState
     reason: Ident | None = None
     after_work: bool = False
-    """True: once the work in hand is done."""
+    """Whether the change waits until the agent's current work is done."""
 
 
 class AgentChannels(_Request, frozen=True, kw_only=True):
-    """The channels of which the agent takes nothing new: the whole set."""
+    """Complete set of channels on which the agent gets no new offers."""
 
     paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
 
 
 class WrapUpExtension(_Request, frozen=True, kw_only=True):
-    """More time for wrap-up."""
+    """Extension of the wrap-up time, in seconds."""
 
     extend_s: Annotated[int, Meta(ge=1, le=3600)]
 
 
 class Completion(_Request, frozen=True, kw_only=True):
-    """How an assignment ends; the body may be left out."""
+    """Outcome of an assignment; the body may be omitted."""
 
     disposition: Ident | None = None
 
@@ -146,47 +146,47 @@ class Completion(_Request, frozen=True, kw_only=True):
 
 
 class NoQuery(_Request, frozen=True, kw_only=True):
-    """No query parameter."""
+    """An empty query string."""
 
 
 class ContactsQuery(_Request, frozen=True, kw_only=True):
-    """Which contacts."""
+    """Filter and page of a contact list."""
 
     state: ContactState | None = None
     queue: Name | None = None
     cursor: Ident | None = None
-    """``next_cursor`` of the page before."""
+    """``next_cursor`` of the previous page."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
 
 class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
-    """The contact that may come: as it would be submitted."""
+    """A hypothetical contact, with the fields of a submit."""
 
     channel: Name | None = None
-    """Left out: the channel of which the queue has handled most."""
+    """Channel; omitted: the one with most handled contacts in the queue."""
     skills: Annotated[
         str,
         Meta(
             pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$"
         ),
     ] = ""
-    """``skill:level``, several divided by commas."""
+    """Required skills: ``skill:level``, separated by commas."""
     priority_s: PrioritySeconds = 0
     strict_class: StrictClass = 0
 
 
 class AgentsQuery(_Request, frozen=True, kw_only=True):
-    """Which agents."""
+    """Page of an agent list."""
 
     cursor: Ident | None = None
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
 
 class AvailabilityQuery(_Request, frozen=True, kw_only=True):
-    """For what kind of contact."""
+    """Kind of contact for an availability request."""
 
     channel: Name | None = None
-    """Left out: any channel."""
+    """Channel; omitted: any."""
     skills: (
         Annotated[
             str,
@@ -196,35 +196,35 @@ class AvailabilityQuery(_Request, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    """``english:5,billing``; a skill without a level is asked for at level 1."""
+    """Required skills, for example ``english:5,billing``; the default level is 1."""
 
 
 class EventsQuery(_Request, frozen=True, kw_only=True):
-    """From where on."""
+    """Start and size of a page of events."""
 
     after: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,64}:[0-9]{1,16}(?!\n)$")] | None = None
-    """``gen:seq`` of the last event seen; left out: from the beginning."""
+    """``gen:seq`` of the last event seen; omitted: from the beginning."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
 
 class StateQuery(_Request, frozen=True, kw_only=True):
-    """How new the answer must be."""
+    """Minimum freshness of the state."""
 
     min_seq: Annotated[int, Meta(ge=0, le=2**53)] = 0
 
 
 class PublishQuery(_Request, frozen=True, kw_only=True):
-    """What becomes of contacts in queues that the new policy lacks."""
+    """Target queues for contacts in queues that the new policy removes."""
 
     drain_to: Annotated[str, Meta(pattern=r"^[a-z0-9_:,-]{0,8192}(?!\n)$")] = ""
-    """``removed:target``, several divided by commas."""
+    """``removed_queue:target_queue``, separated by commas."""
 
 
-# --- answers ---------------------------------------------------------------------------------------
+# --- responses -------------------------------------------------------------------------------------
 
 
 class _Receipt(_Response, frozen=True, kw_only=True):
-    """A command that was carried out: its place in the history (the event that effected it)."""
+    """Receipt of a durable command: the resulting state and the position of the event that caused it."""
 
     state: str
     gen: str
@@ -233,37 +233,37 @@ class _Receipt(_Response, frozen=True, kw_only=True):
 
 
 class ContactReceipt(_Receipt, frozen=True, kw_only=True):
-    """What was done to a contact, durably."""
+    """Receipt of a durable command on a contact."""
 
     contact_id: str
 
 
 class AgentReceipt(_Receipt, frozen=True, kw_only=True):
-    """What was done to an agent, durably."""
+    """Receipt of a durable command on an agent."""
 
     agent_id: str
 
 
 class QueueReceipt(_Receipt, frozen=True, kw_only=True):
-    """What was done to a queue, durably."""
+    """Receipt of a durable command on a queue."""
 
     queue_id: str
 
 
 class OfferReceipt(_Receipt, frozen=True, kw_only=True):
-    """What was done to an offer, durably. An accepted offer's assignment has the same id."""
+    """Receipt of a durable command on an offer. The assignment of an accepted offer has the same id."""
 
     offer_id: str
 
 
 class AssignmentReceipt(_Receipt, frozen=True, kw_only=True):
-    """What was done to an assignment, durably."""
+    """Receipt of a durable command on an assignment."""
 
     assignment_id: str
 
 
 class PolicyReceipt(_Response, frozen=True, kw_only=True):
-    """A policy that is in force."""
+    """Receipt of a published policy, with its version and the position of its event."""
 
     version: int
     gen: str
@@ -272,29 +272,29 @@ class PolicyReceipt(_Response, frozen=True, kw_only=True):
 
 
 class ShadowReceipt(_Receipt, frozen=True, kw_only=True):
-    """A shadow policy was set or cleared, durably."""
+    """Receipt of setting or clearing the shadow policy."""
 
 
 class PolicyChecked(_Response, frozen=True, kw_only=True):
-    """A policy document that could be published."""
+    """Result of checking a policy document without errors."""
 
     valid: bool = True
     advice: tuple[Problem, ...] = ()
     removed_queues_waiting: dict[str, int] = {}
-    """Queues that it lacks and how many contacts wait there now: publishing it needs ``drain_to`` for each."""
+    """Contacts now waiting in queues that the policy removes; publishing it requires ``drain_to`` for each of them."""
 
 
 class ContactList(_Response, frozen=True, kw_only=True):
-    """One page of contacts, by ascending id."""
+    """Page of contacts by ascending id."""
 
     contacts: tuple[ContactView, ...]
     as_of_seq: int
     next_cursor: str | None = None
-    """Ask on with this; none: that was all."""
+    """Cursor of the next page; null on the last page."""
 
 
 class AgentList(_Response, frozen=True, kw_only=True):
-    """One page of agents, by ascending id."""
+    """Page of agents by ascending id."""
 
     agents: tuple[AgentView, ...]
     as_of_seq: int
@@ -302,17 +302,17 @@ class AgentList(_Response, frozen=True, kw_only=True):
 
 
 class QueueStatus(_Response, frozen=True, kw_only=True):
-    """A queue now, and what it has done."""
+    """Live counts and statistics of a queue."""
 
     queue: QueueView
     longest_wait_ms: int | None = None
-    """Of those who wait now."""
+    """Longest wait among the contacts waiting now, in milliseconds; null if none waits."""
     figures: QueueFigures | None = None
-    """Since the meters began; the formulas stand in ``stats/``. None: nothing has happened in it yet."""
+    """Statistics since their start; the formulas are in ``stats/``. Null if the queue has had no events yet."""
 
 
 class QueueList(_Response, frozen=True, kw_only=True):
-    """All queues, by ascending id."""
+    """All queues by ascending id."""
 
     queues: tuple[QueueStatus, ...]
     as_of_seq: int
@@ -320,7 +320,7 @@ class QueueList(_Response, frozen=True, kw_only=True):
 
 
 class ExpectedWaitDocument(_Response, frozen=True, kw_only=True):
-    """How long a contact would wait that came now."""
+    """Expected wait of a contact that would arrive now."""
 
     queue_id: str
     expected_wait: ExpectedWait
@@ -329,7 +329,7 @@ class ExpectedWaitDocument(_Response, frozen=True, kw_only=True):
 
 
 class EventEnvelope(_Response, frozen=True, kw_only=True):
-    """The place and time of an event; the event's own fields stand beside these."""
+    """Position, time and author of an event; the event's own fields are members of the same object."""
 
     gen: str
     epoch: int
@@ -337,22 +337,22 @@ class EventEnvelope(_Response, frozen=True, kw_only=True):
     ts: int
     """Milliseconds since 1970."""
     actor: str
-    """Who caused it: ``agent:ada``, ``gateway:web``… or ``router`` for timers."""
+    """Author of the event: ``agent:ada``, ``gateway:web``…, or ``router`` for timers."""
 
 
 class EventList(_Response, frozen=True, kw_only=True):
-    """One page of the history: every event, none left out."""
+    """Page of the history, complete and in order."""
 
     gen: str
     events: tuple[Event, ...]
     next: str
-    """``gen:seq`` of the last event of the page: ask on with it."""
+    """``gen:seq`` of the last event of the page: the ``after`` of the next request."""
     more: bool
-    """True: further events are there already."""
+    """Whether further events exist already."""
 
 
 class StateDocument(_Response, frozen=True, kw_only=True):
-    """The workspace in figures as of one event."""
+    """Totals of the workspace as of one event."""
 
     gen: str
     epoch: int
@@ -360,7 +360,7 @@ class StateDocument(_Response, frozen=True, kw_only=True):
 
 
 class DigestDocument(_Response, frozen=True, kw_only=True):
-    """A hash over the whole state; equal for every replay of the same history."""
+    """Hash of the complete state; equal for every replay of the same history."""
 
     gen: str
     epoch: int
@@ -369,13 +369,13 @@ class DigestDocument(_Response, frozen=True, kw_only=True):
 
 
 class TicketDocument(_Response, frozen=True, kw_only=True):
-    """A single-use ticket for a socket's ``hello``."""
+    """Single-use ticket for the ``hello`` frame of a WebSocket."""
 
     ticket: str
     expires_in_s: int
 
 
 class HealthDocument(_Response, frozen=True, kw_only=True):
-    """The process lives; ``ready`` says whether it takes work."""
+    """Result of a probe: ``ok`` from the liveness probe, ``ready`` from the readiness probe."""
 
     status: str

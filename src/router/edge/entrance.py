@@ -1,7 +1,7 @@
-"""What every request passes: an id, the headers of the answer, the access log, and the last line of defence.
+"""Outermost middleware of the HTTP application: request ids, response headers, CORS, access log, error responses.
 
-Whatever goes wrong below becomes a problem document here. Nothing that a client sent is repeated in it or logged: the log
-has the operation's name, not the address, and ids of our own making.
+Every exception of the layers below becomes a problem document here. Neither the response nor the log repeats client
+input: the log has the operation name instead of the URL, and only ids that the router created.
 """
 
 import time
@@ -39,11 +39,11 @@ _CORS_MAX_AGE_S: Final = "600"
 
 _log: Final = structlog.get_logger("router.edge.access")
 new_request_id: Final = RandomIds(8).next
-"""16 hexadecimal digits."""
+"""Return a fresh request id of 16 hexadecimal digits."""
 
 
 class Entrance:
-    """The outermost layer of the HTTP application."""
+    """Middleware around all routes, including requests that match no route."""
 
     def __init__(self, settings: Settings, process: ProcessMeters) -> None:
         self._origins = frozenset(settings.edge.allowed_origins)
@@ -51,7 +51,7 @@ class Entrance:
         self._process = process
 
     def around(self, handler: Handler) -> Handler:
-        """The whole application's handler with this layer around it."""
+        """Return the handler of the whole application wrapped in this middleware."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self._handle(request, handler)
@@ -62,13 +62,13 @@ class Entrance:
         request_id = request[REQUEST_ID] = new_request_id()
         began_ns = time.perf_counter_ns()
         try:
-            response = await self._answer(request, handler)
+            response = await self._respond(request, handler)
         except ProblemRaised as raised:
             response = self._problem(raised, request_id)
         except web.HTTPException as raised:
-            response = self._problem(_of_framework(raised), request_id)
+            response = self._problem(_problem_from_framework(raised), request_id)
         except Exception:
-            # The last line of defence: the client learns an id, the log learns the rest.
+            # The client gets a request id only; the details go to the log.
             _log.exception(
                 "a request failed",
                 action="request_failed",
@@ -77,7 +77,7 @@ class Entrance:
             )
             response = self._problem(ProblemRaised("internal"), request_id)
         if not response.prepared:
-            self._dress(request, response, request_id)
+            self._set_headers(request, response, request_id)
         self.note(
             request.get(OPERATION, ""),
             request.method,
@@ -104,7 +104,10 @@ class Entrance:
         took_ns: int,
         is_answer: bool = True,
     ) -> None:
-        """Count an answer, and put it into the access log. ``is_answer``: an upgrade is none, and takes as long as it likes."""
+        """Count a response and write it to the access log.
+
+        ``is_answer``: False for WebSocket upgrades, whose duration is not a response time.
+        """
         self._process.count_request(operation, status)
         if is_answer:
             self._process.time_request(operation, took_ns / 1e9)
@@ -120,20 +123,20 @@ class Entrance:
                 duration_us=took_ns // 1000,
             )
 
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if any(name in request.headers for name in _OVERRIDES):
             raise ProblemRaised(
                 "method_not_allowed",
-                "methods are not overridden here",
+                "method override headers are not supported",
                 headers={hdrs.ALLOW: ""},
             )
         if request.version < HttpVersion10:
-            raise ProblemRaised("malformed", "HTTP 1.0 or newer")
+            raise ProblemRaised("malformed", "HTTP/1.0 or newer is required")
         if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
-            raise ProblemRaised("expectation_failed", "only `100-continue`")
+            raise ProblemRaised("expectation_failed", "only `100-continue` is supported")
         origin = request.headers.get(hdrs.ORIGIN)
-        asks_first = hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        if request.method == hdrs.METH_OPTIONS and origin is not None and asks_first:
+        is_preflight = hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+        if request.method == hdrs.METH_OPTIONS and origin is not None and is_preflight:
             return self._preflight(origin)
         return await handler(request)
 
@@ -149,7 +152,9 @@ class Entrance:
             },
         )
 
-    def _dress(self, request: web.Request, response: web.StreamResponse, request_id: str) -> None:
+    def _set_headers(
+        self, request: web.Request, response: web.StreamResponse, request_id: str
+    ) -> None:
         headers = response.headers
         headers.update(SECURITY_HEADERS)
         headers.setdefault("Content-Security-Policy", DEFAULT_POLICY)
@@ -159,7 +164,7 @@ class Entrance:
             headers.add(hdrs.VARY, hdrs.ORIGIN)
             origin = request.headers.get(hdrs.ORIGIN)
             if origin in self._origins:
-                # The exact origin, never `*`; no cookies are used, so credentials are not allowed either.
+                # The exact origin, never `*`. Credentials are not allowed: no cookies are used.
                 headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _CORS_EXPOSED
 
@@ -172,7 +177,7 @@ def _as_response(raised: ProblemRaised, request_id: str) -> web.Response:
         headers=raised.headers,
     )
     if raised.closes:
-        # What is left of the request is not read: the connection cannot be used for another one.
+        # The rest of the request is not read, so the connection cannot be reused.
         response.force_close()
     return response
 
@@ -185,7 +190,7 @@ _FRAMEWORK_CODES: Final = {
 }
 
 
-def _of_framework(raised: web.HTTPException) -> ProblemRaised:
+def _problem_from_framework(raised: web.HTTPException) -> ProblemRaised:
     code = _FRAMEWORK_CODES.get(raised.status, "malformed" if raised.status < 500 else "internal")
     allow = raised.headers.get(hdrs.ALLOW)
     return ProblemRaised(code, headers={hdrs.ALLOW: allow} if allow else None)

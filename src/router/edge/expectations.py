@@ -1,4 +1,4 @@
-"""Expected waits over a socket: a question to the engine, answered by one ``ok`` or ``error`` like every frame."""
+"""Expected wait over a WebSocket: an engine query with one ``ok`` or ``error`` reply."""
 
 from router.core.engine import Engine
 from router.edge.asks import problem_frame
@@ -13,12 +13,12 @@ from router.wire.frames import AskExpectedWait, ErrorFrame, Ok
 async def expected_wait_answer(
     writer: Writer, ask: AskExpectedWait, credential: Credential
 ) -> Ok | ErrorFrame:
-    """The answer. Raises as ``Writer.ask``."""
-    # Another gateway's contact is as unknown to a gateway as none.
+    """Return the reply to an expected-wait request. Raises the exceptions of ``Writer.ask``."""
+    # To a gateway, the contact of another gateway must look like one that does not exist.
     gateway_id = credential.subject if credential.role == "gateway" else None
     now_ms = writer.clock.now_ms()
 
-    def question(engine: Engine) -> ExpectedWait | Refused | None:
+    def query(engine: Engine) -> ExpectedWait | Refused | None:
         if ask.contact_id is None:
             assert ask.queue_id is not None
             return engine.expected_wait(
@@ -34,11 +34,11 @@ async def expected_wait_answer(
             return None
         return view.expected_wait or ExpectedWait(reason="not_waiting")
 
-    answered = await writer.ask(credential.workspace, question)
-    found = answered.value
-    if found is None:
+    answered = await writer.ask(credential.workspace, query)
+    result = answered.value
+    if result is None:
         return problem_frame("unknown_contact", ask.id, field="contact_id")
-    if isinstance(found, Refused):
-        return problem_frame(code_of(found.code), ask.id, detail=found.detail, field=found.field)
+    if isinstance(result, Refused):
+        return problem_frame(code_of(result.code), ask.id, detail=result.detail, field=result.field)
     subject = ask.contact_id or ask.queue_id or ""
-    return Ok(id=ask.id, seq=answered.seq, subject=subject, expected_wait=found)
+    return Ok(id=ask.id, seq=answered.seq, subject=subject, expected_wait=result)

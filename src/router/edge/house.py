@@ -1,4 +1,4 @@
-"""What the connections of one door share, and the clock that their sessions go by."""
+"""Shared context of the connections of a WebSocket endpoint, and the clock of their sessions."""
 
 import time
 from collections.abc import Callable
@@ -15,23 +15,26 @@ Redeem = Callable[[str], Credential | None]
 
 
 def monotonic_ms() -> int:
-    """The clock of sessions: it never goes back."""
+    """Return the session clock: monotonic milliseconds."""
     return time.monotonic_ns() // 1_000_000
 
 
 def identity_of(credential: Credential, *, at_ms: int) -> Identity:
-    """The session's view of a credential, its end moved from the wall clock, which says ``at_ms``, onto the session's."""
-    left_ms = credential.expires_at_s * 1000 - at_ms
+    """Return the session identity of a credential, with its expiry converted from wall time to the session clock.
+
+    ``at_ms``: current wall time in milliseconds since 1970.
+    """
+    remaining_ms = credential.expires_at_s * 1000 - at_ms
     return Identity(
         subject=credential.subject,
         role=str(credential.role),
         workspace=credential.workspace,
-        expires_at_ms=monotonic_ms() + left_ms,
+        expires_at_ms=monotonic_ms() + remaining_ms,
     )
 
 
 class House:
-    """What all connections of a door share."""
+    """Services and settings shared by all WebSocket connections."""
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class House:
         self._decoders: dict[tuple[Door, str], Decoder] = {}
 
     def decoder(self, door: Door, subprotocol: str) -> Decoder:
-        """The decoder of a door and codec: it remembers nothing of a frame, so that one serves all."""
+        """Return the decoder of an endpoint and codec. Decoders are stateless and shared."""
         found = self._decoders.get((door, subprotocol))
         if found is None:
             found = self._decoders[door, subprotocol] = Decoder(door.asks, subprotocol)

@@ -1,9 +1,17 @@
-"""One connection before any upgrade: the HTTP library's, with limits that it does not set, and a shorter way for plain submits.
+"""HTTP connection: the library's protocol class with additional limits and the fast path for submits.
 
-What comes between two requests and begins a plain submit (``plain.py``) is served here; everything else is the library's. One
-request at a time: what a client sends ahead of its answers is held until they are out, and the connection is not read meanwhile;
-nor is that of a client whose submit was refused and who sends another one at once.
-What is not well-formed HTTP never reaches the application; it gets a bare problem document here and its connection is closed.
+Theory of operation. Bytes that start at a request boundary and form a simple submit are handled by the fast path; all others
+are passed to the library. Both paths serve one connection, so the rules that keep them apart matter:
+
+* The fast path is used only between requests: the library has nothing in flight and ``Boundary`` is certain.
+* One request at a time. Pipelined bytes are held until the response is written; reading is paused meanwhile, so a client
+  that does not read its responses is not read either (back-pressure).
+* After a refused submit, the next one is not read before ``pause_s`` has passed, so that a client that ignores
+  ``Retry-After`` does not take CPU time from others.
+* A request that fails in the fast path for a reason other than load is passed to the library unchanged.
+
+The class uses private members of ``aiohttp.web.RequestHandler`` (``_waiter``, ``_messages``, ``_upgraded``, keep-alive
+timing). Malformed HTTP never reaches the application: it gets a minimal problem document and the connection is closed.
 """
 
 import asyncio
@@ -19,18 +27,18 @@ from router.edge.problems import CONTENT_TYPE, ProblemRaised, problem_bytes
 from router.edge.submits import Submit, Submits
 from router.settings import EdgeSettings
 
-_REFUSAL: Final = (
+_OVERLOAD_RESPONSE: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
     b"Retry-After: 1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
 )
-# The library logs addresses and what it could not parse; we count requests by operation instead.
-_SILENT: Final = logging.getLogger("router.edge.http")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
+# The library would log client addresses and unparsed input; requests are counted by operation instead.
+_NULL_LOGGER: Final = logging.getLogger("router.edge.http")
+_NULL_LOGGER.addHandler(logging.NullHandler())
+_NULL_LOGGER.propagate = False
 
 
 class Gate:
-    """Counts connections."""
+    """Counter of open connections with a limit."""
 
     def __init__(self, connections_max: int) -> None:
         self._connections_max = connections_max
@@ -38,30 +46,30 @@ class Gate:
 
     @property
     def is_full(self) -> bool:
-        """There are more than may be."""
+        """Whether more connections are open than allowed."""
         return self.open > self._connections_max
 
 
 class HttpConnection(web.RequestHandler):
-    """One connection, with a bound on how many there are and answers that give nothing away."""
+    """One HTTP connection."""
 
     __slots__ = (
         "_body_timeout_s",
+        "_body_timer",
         "_boundary",
         "_counted",
+        "_delayed_until_s",
+        "_discard_bytes",
         "_gate",
         "_header_bytes_max",
         "_held",
-        "_late",
-        "_part",
+        "_incomplete",
+        "_incomplete_size",
         "_pause_s",
-        "_refused_until_s",
-        "_settled",
         "_submit",
+        "_submit_done",
         "_submits",
-        "_swallow",
         "_turn_away",
-        "_wanted",
     )
 
     def __init__(
@@ -82,7 +90,7 @@ class HttpConnection(web.RequestHandler):
             max_field_size=settings.header_bytes_max,
             lingering_time=2.0,
             access_log=None,  # type: ignore[arg-type]
-            logger=_SILENT,
+            logger=_NULL_LOGGER,
             auto_decompress=False,
         )
         self._header_bytes_max = settings.header_bytes_max
@@ -92,30 +100,30 @@ class HttpConnection(web.RequestHandler):
         self._counted = False
         self._submits = submits
         self._turn_away: Callable[[bytes], bytes | None] | None = turn_away
-        """Asked once: what has been served before is served on."""
+        """Used for the first bytes of the connection only; None afterwards."""
         self._boundary = Boundary()
         self._submit: Submit | None = None
-        """The one that is under way."""
-        self._part: bytearray | None = None
-        """The beginning of a submit that is not all there."""
-        self._wanted = 0
-        """So long it will be; 0: its head is not all there."""
-        self._late: asyncio.TimerHandle | None = None
-        """Rings when its body has not come in time; while it is set, the submit has its place among the requests in work."""
-        self._swallow = 0
-        """Bytes still to come of a body that nobody will read."""
-        self._refused_until_s = 0.0
-        """By the loop's clock: a further submit before then waits until then. 0: none was refused."""
+        """Submit in flight."""
+        self._incomplete: bytearray | None = None
+        """Received part of an incomplete submit."""
+        self._incomplete_size = 0
+        """Total size of the incomplete submit; 0: its head is incomplete."""
+        self._body_timer: asyncio.TimerHandle | None = None
+        """Body timeout of the incomplete submit; while it is set, the submit holds a slot."""
+        self._discard_bytes = 0
+        """Remaining bytes of a refused body, to be discarded."""
+        self._delayed_until_s = 0.0
+        """Loop time until which the next submit is delayed; 0: no submit was refused."""
         self._held: bytes | None = None
-        """What the client has sent ahead; the connection is not read."""
-        self._settled: asyncio.Future[None] | None = None
-        """Somebody waits for the submit under way to be over."""
+        """Pipelined bytes; while set, reading is paused."""
+        self._submit_done: asyncio.Future[None] | None = None
+        """Set by ``shutdown`` to wait for the submit in flight."""
 
-    # --- what comes in ------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------
     def data_received(self, data: bytes) -> None:
-        """Bytes from the client: a plain submit, or the library's; or an answer at once where they ask for what is turned away."""
+        """Handle received bytes: refuse the connection early, or serve a submit, or pass the bytes to the library."""
         if not data:
-            # The library tells itself to go on with what it has.
+            # The library calls itself this way to continue with buffered data.
             super().data_received(data)
             return
         turn_away, self._turn_away = self._turn_away, None
@@ -127,101 +135,101 @@ class HttpConnection(web.RequestHandler):
         self._serve(data)
 
     def _serve(self, data: bytes) -> None:
-        """Submits one after the other, as long as they are plain."""
-        if self._part is not None:
-            self._part += data
-            if len(self._part) < self._wanted:
+        """Serve submits on the fast path while they apply, then pass the rest to the library."""
+        if self._incomplete is not None:
+            self._incomplete += data
+            if len(self._incomplete) < self._incomplete_size:
                 return
-            data, self._part = bytes(self._part), None
+            data, self._incomplete = bytes(self._incomplete), None
         while data:
             if self._held is not None or self._submit is not None or self._paused:
                 self._hold(data)
                 return
-            if self._swallow:
-                swallowed = min(self._swallow, len(data))
-                self._swallow -= swallowed
-                data = data[swallowed:]
+            if self._discard_bytes:
+                discarded = min(self._discard_bytes, len(data))
+                self._discard_bytes -= discarded
+                data = data[discarded:]
                 continue
             served = self._serve_one(data) if self._is_between_requests() else 0
             if served == 0:
-                self._pass_by(data)
+                self._pass_to_library(data)
                 return
             if served < 0:
                 return
             data = data[served:]
 
     def _serve_one(self, data: bytes) -> int:
-        """So many bytes were a submit, which is under way or answered; -1: all of them wait for more; 0: they are the library's."""
+        """Serve one submit and return its size; 0: pass the data to the library; -1: the data waits for more or for time."""
         end = data.find(END) if data.startswith(LINE) else -1
         if (len(data) if end < 0 else end) > self._header_bytes_max:
             return 0
         if end < 0:
             is_part = data.startswith(LINE) or LINE.startswith(data)
-            return self._wait_for(data, 0) if is_part else 0
+            return self._wait_for_more(data, 0) if is_part else 0
         head = self._submits.read(data[len(LINE) : end])
         if head is None:
             return 0
         size = end + len(END) + head.length
-        if self._late is None:
-            if self._comes_too_soon():
-                return self._wait_until_then(data)
+        if self._body_timer is None:
+            if self._is_delayed():
+                return self._hold_until_delay_ends(data)
             if (refusal := self._submits.refusal(head)) is not None:
-                self._swallow = max(0, size - len(data))
-                self._say(refusal)
-                self._refused_until_s = self._loop.time() + self._pause_s
+                self._discard_bytes = max(0, size - len(data))
+                self._write(refusal)
+                self._delayed_until_s = self._loop.time() + self._pause_s
                 return min(size, len(data))
         if len(data) < size:
-            return self._wait_for(data, size)
-        self._come_in_time()
+            return self._wait_for_more(data, size)
+        self._cancel_body_timer()
         submit = self._submits.begin(self, head, data[end + len(END) : size])
         if submit is None:
             return 0
         if submit.done():
-            # Not taken at all.
-            self._refused_until_s = self._loop.time() + self._pause_s
+            # Refused at once.
+            self._delayed_until_s = self._loop.time() + self._pause_s
         else:
             self._submit = submit
         return size
 
-    def _comes_too_soon(self) -> bool:
-        """It was told to come again later, and has not waited for as long as those who are let in may wait."""
-        return self._refused_until_s > 0 and self._loop.time() < self._refused_until_s
+    def _is_delayed(self) -> bool:
+        """Return whether a submit arrives before the delay after a refusal is over."""
+        return self._delayed_until_s > 0 and self._loop.time() < self._delayed_until_s
 
-    def _wait_until_then(self, data: bytes) -> int:
-        """To read and refuse what comes at once again and again would take the time of all others."""
+    def _hold_until_delay_ends(self, data: bytes) -> int:
+        """Hold the data and resume when the delay after a refusal is over."""
         self._hold(data)
-        self._loop.call_at(self._refused_until_s, self._go_on)
+        self._loop.call_at(self._delayed_until_s, self._resume)
         return -1
 
-    def _wait_for(self, data: bytes, size: int) -> int:
-        self._part, self._wanted = bytearray(data), size
-        if size and self._late is None:
+    def _wait_for_more(self, data: bytes, size: int) -> int:
+        self._incomplete, self._incomplete_size = bytearray(data), size
+        if size and self._body_timer is None:
             timeout_s = self._body_timeout_s
-            self._late = self._loop.call_later(timeout_s, self._body_is_late)
+            self._body_timer = self._loop.call_later(timeout_s, self._body_timed_out)
         return -1
 
-    def _body_is_late(self) -> None:
-        self._part = None
-        self._late = None
-        self._say(self._submits.body_is_late())
+    def _body_timed_out(self) -> None:
+        self._incomplete = None
+        self._body_timer = None
+        self._write(self._submits.body_is_late())
         self.force_close()
 
-    def _come_in_time(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _cancel_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
 
-    def _pass_by(self, data: bytes) -> None:
-        """To the library."""
-        if self._late is not None:
-            self._come_in_time()
+    def _pass_to_library(self, data: bytes) -> None:
+        """Pass data to the library."""
+        if self._body_timer is not None:
+            self._cancel_body_timer()
             self._submits.leave()
         if not self._upgraded:
             self._boundary.pass_by(data)
         super().data_received(data)
 
     def _is_between_requests(self) -> bool:
-        """The library has nothing under way, and nothing has begun to arrive."""
+        """Return whether the library is idle and the next byte starts a request."""
         waiter, transport = self._waiter, self.transport
         return (
             self._boundary.is_here
@@ -233,17 +241,17 @@ class HttpConnection(web.RequestHandler):
             and not transport.is_closing()
         )
 
-    # --- what goes out ------------------------------------------------------------------------
+    # --- writing -----------------------------------------------------------------------------
     def answer(self, data: bytes) -> None:
-        """The answer to the submit that is under way."""
+        """Send the response to the submit in flight and continue with pipelined data."""
         self._submit = None
-        self._say(data)
-        if self._settled is not None and not self._settled.done():
-            self._settled.set_result(None)
+        self._write(data)
+        if self._submit_done is not None and not self._submit_done.done():
+            self._submit_done.set_result(None)
         if self._held is not None:
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._resume)
 
-    def _say(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
@@ -252,67 +260,70 @@ class HttpConnection(web.RequestHandler):
         self._held = data if self._held is None else self._held + data
         self._pause_transport_reading()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         held = self._held
         if held is None or self._submit is not None or self._paused or self.transport is None:
             return
         self._held = None
-        if self._loop.time() >= self._refused_until_s:
-            self._refused_until_s = 0.0
+        if self._loop.time() >= self._delayed_until_s:
+            self._delayed_until_s = 0.0
         self._resume_transport_reading()
         self._serve(held)
 
     def resume_writing(self) -> None:
-        """The client reads its answers again."""
+        """Resume once the client reads its responses again."""
         super().resume_writing()
         if self._held is not None:
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._resume)
 
-    # --- its beginning and its end ------------------------------------------------------------
+    # --- connection lifecycle -----------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._gate.open += 1
         self._counted = True
         if self._gate.is_full:
             body = problem_bytes(ProblemRaised("busy").document, "")
-            # The loop's own transport class need not be a subclass of asyncio's.
+            # The transport class of uvloop is not a subclass of asyncio.Transport.
             stream = cast(asyncio.Transport, transport)
-            stream.write(_REFUSAL % len(body) + body)
+            stream.write(_OVERLOAD_RESPONSE % len(body) + body)
             stream.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._counted:
             self._gate.open -= 1
             self._counted = False
-        if self._late is not None:
-            self._come_in_time()
+        if self._body_timer is not None:
+            self._cancel_body_timer()
             self._submits.leave()
         if self._submit is not None:
             self._submit.abandon()
             self._submit = None
-        if self._settled is not None and not self._settled.done():
-            self._settled.set_result(None)
+        if self._submit_done is not None and not self._submit_done.done():
+            self._submit_done.set_result(None)
         super().connection_lost(exc)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  (the library's)
-        """The library's, once the submit under way has its answer or the time is over."""
+        """Wait for the submit in flight, at most ``timeout`` seconds, then shut down the library's part."""
         if self._submit is not None:
-            self._settled = self._loop.create_future()
-            await asyncio.wait([self._settled], timeout=timeout)
+            self._submit_done = self._loop.create_future()
+            await asyncio.wait([self._submit_done], timeout=timeout)
         await super().shutdown(timeout)
 
     def _process_keepalive(self) -> None:
-        if self._submit is not None or self._late is not None:
-            # The library does not know of it, and would take the connection for idle.
+        if self._submit is not None or self._body_timer is not None:
+            # The library does not know about the submit and would close the connection as idle.
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
     def hand_over(self, heir: asyncio.Protocol) -> Callable[[], None]:
-        """Give an upgraded connection to another protocol; for the library it ends here, and all it kept of it is free.
+        """Pass an upgraded connection to another protocol and free the library's state.
 
-        What comes back has to be called when the connection is lost: until then it counts.
+        Call the returned function when the connection is lost; until then it counts as open.
         """
-        transport, self.transport = self.transport, None  # What it does not have it does not close.
+        transport, self.transport = (
+            self.transport,
+            None,
+        )  # So that connection_lost does not close it.
         assert transport is not None
         self._counted = False
         super().connection_lost(None)
@@ -330,9 +341,9 @@ class HttpConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is no HTTP, or failed outside the application: a bare document, then the end of the connection."""
+        """Return a minimal problem document for malformed HTTP or a failure outside the application, and close."""
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
+            raise ConnectionError("the response has started")
         raised = ProblemRaised("malformed" if status < 500 else "internal")
         response = web.Response(
             status=raised.document.status,

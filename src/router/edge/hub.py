@@ -1,8 +1,15 @@
-"""Who sits where: from committed events to the sockets that may hear of them.
+"""Connection registry: which clients are connected, and delivery of committed events to those that may see them.
 
-The hub listens to the publisher, so everything that it passes on is durable. An event is encoded once for each codec, however
-many sockets get it. It also knows the one desktop of each agent, tells supervisors which queues changed, and empties the
-house for a drain. It never waits for a socket: what a socket cannot take is its outbox's affair.
+Theory of operation. The hub subscribes to the publisher, so everything it delivers is durable. For each event it looks up the
+recipients by agent, gateway or role, encodes the event at most once per codec, and puts the frame into the write buffers of
+the recipients. It never waits for a client: a client that does not keep up overflows its own write buffer and is closed.
+
+The hub also decides which desktop session of an agent stays open (the one whose ``DesktopConnected`` event is latest in the
+log; older ones are closed), sends changed queue statistics to supervisors at a fixed interval, and drains connections at
+shutdown, spread over time so that the next node is not overloaded by reconnects.
+
+All state belongs to the event loop thread; only ``drain``, ``stop`` and ``look_back`` are coroutines. A subscriber receives
+events only while ``live``; see ``arrival.py`` for the transition.
 """
 
 import asyncio
@@ -35,7 +42,7 @@ _DRAIN_STEP_S: Final = 0.1
 
 
 class Seat(Protocol):
-    """A connection as the hub sees it."""
+    """A connection as the hub uses it."""
 
     session_id: str
     workspace: str
@@ -43,212 +50,213 @@ class Seat(Protocol):
     subject: str
     subprotocol: str
     live: bool
-    """True: it gets events as they happen."""
+    """Whether it receives events as they are committed."""
     attached: bool
-    """Desktops: its own DesktopConnected has been published."""
+    """Desktops only: whether its own DesktopConnected event has been published."""
     figures_fresh: bool
-    """Supervisors: it has had all queues since it came."""
+    """Supervisors only: whether it has received the statistics of all queues."""
 
     def deliver(self, frame: bytes) -> None:
-        """Put a whole frame into the outbox."""
+        """Put a complete frame into the write buffer."""
 
     def close(self, code: CloseCode, text: str) -> None:
-        """Begin to close; does not wait."""
+        """Start closing without waiting for the client."""
 
 
-class _Room:
-    """The seats of one workspace."""
+class _WorkspaceSubscribers:
+    """Subscribers of one workspace by session, agent, gateway and role."""
 
     def __init__(self) -> None:
-        self.seats: dict[str, Seat] = {}
+        self.by_session: dict[str, Seat] = {}
         self.desktops: dict[str, list[Seat]] = {}
         self.gateways: dict[str, list[Seat]] = {}
         self.supervisors: list[Seat] = []
         self.gen = ""
         self.seq = 0
-        """The newest published event: every live seat has all of its own up to here."""
+        """Sequence number of the latest published event; every live subscriber has its events up to here."""
         self.queues: dict[str, QueueView] = {}
-        self.figures_due: asyncio.TimerHandle | None = None
-        self.recall: Recall | None = None
+        self.stats_timer: asyncio.TimerHandle | None = None
+        self.replay_index: Recall | None = None
 
-    def places(self, seat: Seat) -> list[Seat]:
-        if seat.role == "agent":
-            return self.desktops.setdefault(seat.subject, [])
-        if seat.role == "gateway":
-            return self.gateways.setdefault(seat.subject, [])
+    def of_same_client(self, subscriber: Seat) -> list[Seat]:
+        if subscriber.role == "agent":
+            return self.desktops.setdefault(subscriber.subject, [])
+        if subscriber.role == "gateway":
+            return self.gateways.setdefault(subscriber.subject, [])
         return self.supervisors
 
 
 class Hub:
-    """The seats of all workspaces. Lives on the event loop; none of its methods but ``drain`` and ``stop`` waits."""
+    """Registry of all connections and fan-out of events to them."""
 
     def __init__(self, writer: Writer, publisher: Publisher, settings: SocketSettings) -> None:
         self._writer = writer
         self._publisher = publisher
         self._settings = settings
-        self._rooms: dict[str, _Room] = {}
+        self._groups: dict[str, _WorkspaceSubscribers] = {}
         self._encoders = {
             name: (encoder(name).encode, TEXT if name == JSON else BINARY) for name in SUBPROTOCOLS
         }
         self._tasks: set[asyncio.Task[None]] = set()
-        self._seen_off: set[Seat] = set()
-        """Those whose close has begun and is not over."""
+        self._closing: set[Seat] = set()
+        """Subscribers that are closing; a drain waits for them."""
         self.end_of_tick = EndOfTick(lambda run: asyncio.get_running_loop().call_soon(run))
-        """When outboxes write."""
+        """Schedules the flush of all write buffers."""
         self.departures = Departures(writer)
-        """What lost connections leave behind."""
+        """Queue of cleanups after lost connections."""
         self._empty = asyncio.Event()
         self.draining = False
         publisher.subscribe(self.on_published)
 
-    # --- seats --------------------------------------------------------------------------------
+    # --- subscribers --------------------------------------------------------------------------------
     @property
     def seat_count(self) -> int:
-        """Authenticated connections."""
-        return sum(len(room.seats) for room in self._rooms.values())
+        """Number of authenticated connections."""
+        return sum(len(group.by_session) for group in self._groups.values())
 
     def seats(self) -> Iterator[Seat]:
-        """All of them, workspace by workspace."""
-        for room in self._rooms.values():
-            yield from room.seats.values()
+        """Yield all subscribers, workspace by workspace."""
+        for group in self._groups.values():
+            yield from group.by_session.values()
 
     def count_of(self, workspace: str, role: str, subject: str) -> int:
-        """How many connections one credential has."""
-        room = self._rooms.get(workspace)
-        if room is None:
+        """Return the number of connections of one subject and role."""
+        group = self._groups.get(workspace)
+        if group is None:
             return 0
         if role == "agent":
-            return len(room.desktops.get(subject, ()))
+            return len(group.desktops.get(subject, ()))
         if role == "gateway":
-            return len(room.gateways.get(subject, ()))
-        return sum(1 for seat in room.supervisors if seat.subject == subject)
+            return len(group.gateways.get(subject, ()))
+        return sum(1 for subscriber in group.supervisors if subscriber.subject == subject)
 
-    def join(self, seat: Seat) -> None:
-        """Know the connection; it hears nothing before it is ``live``."""
-        room = self._rooms.setdefault(seat.workspace, _Room())
-        room.seats[seat.session_id] = seat
-        room.places(seat).append(seat)
+    def join(self, subscriber: Seat) -> None:
+        """Register a connection; it receives no events before it is ``live``."""
+        group = self._groups.setdefault(subscriber.workspace, _WorkspaceSubscribers())
+        group.by_session[subscriber.session_id] = subscriber
+        group.of_same_client(subscriber).append(subscriber)
 
-    def leave(self, seat: Seat) -> None:
-        """Forget the connection. Idempotent."""
-        room = self._rooms.get(seat.workspace)
-        if room is None or room.seats.pop(seat.session_id, None) is None:
+    def leave(self, subscriber: Seat) -> None:
+        """Remove a connection. Idempotent."""
+        group = self._groups.get(subscriber.workspace)
+        if group is None or group.by_session.pop(subscriber.session_id, None) is None:
             return
-        places = room.places(seat)
-        places.remove(seat)
-        if not places and seat.role in ("agent", "gateway"):
-            (room.desktops if seat.role == "agent" else room.gateways).pop(seat.subject)
-        if not room.seats:
-            if room.figures_due is not None:
-                room.figures_due.cancel()
-            del self._rooms[seat.workspace]
+        of_same_client = group.of_same_client(subscriber)
+        of_same_client.remove(subscriber)
+        if not of_same_client and subscriber.role in ("agent", "gateway"):
+            (group.desktops if subscriber.role == "agent" else group.gateways).pop(
+                subscriber.subject
+            )
+        if not group.by_session:
+            if group.stats_timer is not None:
+                group.stats_timer.cancel()
+            del self._groups[subscriber.workspace]
             self._note_empty()
 
-    def see_off(self, seat: Seat) -> None:
-        """It begins to close: a drain waits for it."""
-        self._seen_off.add(seat)
+    def see_off(self, subscriber: Seat) -> None:
+        """Note that a connection has started to close, so that a drain waits for it."""
+        self._closing.add(subscriber)
 
-    def seen_off(self, seat: Seat) -> None:
-        """It is no more. Idempotent."""
-        self._seen_off.discard(seat)
+    def seen_off(self, subscriber: Seat) -> None:
+        """Note that a connection is closed. Idempotent."""
+        self._closing.discard(subscriber)
         self._note_empty()
 
-    async def look_back(self, seat: Seat, gen: str, after_seq: int) -> None:
-        """Before ``missed``, so that this need not go through the whole past in one go."""
-        recall = self._recall(seat.workspace, gen)
-        if recall is not None and seat.role in ("agent", "gateway"):
-            await recall.look_back(after_seq)
+    async def look_back(self, subscriber: Seat, gen: str, after_seq: int) -> None:
+        """Prepare ``missed``: extend the replay index in slices, so that ``missed`` does not block the event loop."""
+        replay_index = self._replay_index(subscriber.workspace, gen)
+        if replay_index is not None and subscriber.role in ("agent", "gateway"):
+            await replay_index.look_back(after_seq)
 
-    def _recall(self, workspace: str, gen: str) -> Recall | None:
-        """None: nobody is there any more."""
-        room = self._rooms.get(workspace)
-        if room is None:
+    def _replay_index(self, workspace: str, gen: str) -> Recall | None:
+        """Return the replay index of a workspace; None if the workspace has no subscribers any more."""
+        group = self._groups.get(workspace)
+        if group is None:
             return None
-        if room.recall is None or room.recall.gen != gen:
-            room.recall = Recall(self._publisher, workspace, gen)
-        return room.recall
+        if group.replay_index is None or group.replay_index.gen != gen:
+            group.replay_index = Recall(self._publisher, workspace, gen)
+        return group.replay_index
 
-    def missed(self, seat: Seat, gen: str, after_seq: int) -> list[Past] | None:
-        """What the seat may see after an event, as (seq, at_ms, event); none: too long ago to tell."""
+    def missed(self, subscriber: Seat, gen: str, after_seq: int) -> list[Past] | None:
+        """Return the events for a subscriber after a position, oldest first; None if too many or no longer held."""
         count_max = self._settings.resume_count_max
-        of_all = self._publisher.last_seq(seat.workspace) - after_seq
-        if seat.role not in ("agent", "gateway") and of_all > count_max:
-            return None  # All of it is its own.
-        recall = self._recall(seat.workspace, gen)
-        if recall is None:
+        event_count = self._publisher.last_seq(subscriber.workspace) - after_seq
+        if subscriber.role not in ("agent", "gateway") and event_count > count_max:
+            return None  # A supervisor receives all events.
+        replay_index = self._replay_index(subscriber.workspace, gen)
+        if replay_index is None:
             return None
-        past = recall.since(after_seq, role=seat.role, subject=seat.subject)
-        if past is not None and len(past) > count_max:
+        events = replay_index.since(after_seq, role=subscriber.role, subject=subscriber.subject)
+        if events is not None and len(events) > count_max:
             return None
-        return past
+        return events
 
-    def go_live(self, seat: Seat, seq: int) -> None:
-        """From now on the seat hears events as they happen; it has everything of its own up to ``seq``."""
-        seat.live = True
-        room = self._rooms[seat.workspace]
-        room.seq = max(room.seq, seq)
-        if seat in room.supervisors and room.figures_due is None:
-            # What changed since its welcome was told to the others before it was live.
-            self._plan_figures(seat.workspace, room)
+    def go_live(self, subscriber: Seat, seq: int) -> None:
+        """Deliver events as they are committed; the subscriber already has its events up to ``seq``."""
+        subscriber.live = True
+        group = self._groups[subscriber.workspace]
+        group.seq = max(group.seq, seq)
+        if subscriber in group.supervisors and group.stats_timer is None:
+            # Changes since its welcome were sent to the other supervisors before it was live.
+            self._schedule_stats(subscriber.workspace, group)
 
     def position(self, workspace: str) -> int:
-        """The newest event that the live seats of the workspace know of."""
-        room = self._rooms.get(workspace)
-        return room.seq if room else 0
+        """Return the sequence number up to which the live subscribers of a workspace have their events."""
+        group = self._groups.get(workspace)
+        return group.seq if group else 0
 
     # --- events ---------------------------------------------------------------------------------
     def on_published(self, published: Published) -> None:
-        """A record is durable: tell those who may hear of it."""
-        room = self._rooms.get(published.workspace)
-        if room is None:
+        """Deliver the events of a durable record. Called by the publisher."""
+        group = self._groups.get(published.workspace)
+        if group is None:
             return
         record = published.record
         seq = record.first_seq
         for event in record.events:
             kind = type(event)
             if kind is DesktopConnected:
-                self._take_over(room, cast(DesktopConnected, event))
-            self._tell(_hearers(room, event), seq, record.at_ms, event)
+                self._close_older_desktops(group, cast(DesktopConnected, event))
+            self._deliver(_recipients(group, event), seq, record.at_ms, event)
             if kind is AgentRemoved:
-                for seat in tuple(room.desktops.get(cast(AgentRemoved, event).agent_id, ())):
-                    seat.close(CloseCode.FORBIDDEN, "the agent is no more")
+                for subscriber in tuple(group.desktops.get(cast(AgentRemoved, event).agent_id, ())):
+                    subscriber.close(CloseCode.FORBIDDEN, "the agent was removed")
             seq += 1
-        room.seq = max(room.seq, seq - 1)
-        if room.supervisors and room.figures_due is None:
-            self._plan_figures(published.workspace, room)
+        group.seq = max(group.seq, seq - 1)
+        if group.supervisors and group.stats_timer is None:
+            self._schedule_stats(published.workspace, group)
 
-    def _tell(self, seats: list[Seat], seq: int, at_ms: int, event: Event) -> None:
-        """Encoded once for each codec, and not at all where nobody hears."""
+    def _deliver(self, recipients: list[Seat], seq: int, at_ms: int, event: Event) -> None:
+        """Deliver an event to live subscribers, encoding it at most once per codec."""
         encoded: dict[str, bytes] = {}
-        for seat in seats:
-            if not seat.live:
+        for subscriber in recipients:
+            if not subscriber.live:
                 continue
-            frame = encoded.get(seat.subprotocol)
+            frame = encoded.get(subscriber.subprotocol)
             if frame is None:
-                tell = EventFrame(seq=seq, at_ms=at_ms, event=as_sent(event))
-                frame = encoded[seat.subprotocol] = self.encode(tell, seat.subprotocol)
-            seat.deliver(frame)
+                frame_content = EventFrame(seq=seq, at_ms=at_ms, event=as_sent(event))
+                frame = encoded[subscriber.subprotocol] = self.encode(
+                    frame_content, subscriber.subprotocol
+                )
+            subscriber.deliver(frame)
 
     def encode(self, frame: Tell, subprotocol: str) -> bytes:
-        """A whole WebSocket frame for one client."""
+        """Encode a complete WebSocket frame."""
         encode, opcode = self._encoders[subprotocol]
         return framed_as(opcode, encode(frame))
 
-    def _take_over(self, room: _Room, event: DesktopConnected) -> None:
-        """The log decides which desktop is the agent's: the one whose session was connected last."""
-        for seat in tuple(room.desktops.get(event.agent_id, ())):
-            if seat.session_id == event.session_id:
-                seat.attached = True
-            elif seat.attached:
-                seat.attached = False
-                seat.close(CloseCode.TAKEN_OVER, "another desktop took over")
+    def _close_older_desktops(self, group: _WorkspaceSubscribers, event: DesktopConnected) -> None:
+        """Keep the desktop session of the latest DesktopConnected event and close older ones of the agent."""
+        for subscriber in tuple(group.desktops.get(event.agent_id, ())):
+            if subscriber.session_id == event.session_id:
+                subscriber.attached = True
+            elif subscriber.attached:
+                subscriber.attached = False
+                subscriber.close(CloseCode.TAKEN_OVER, "another desktop took over")
 
-    # --- what happens beside the sockets ----------------------------------------------------------
+    # --- background tasks -------------------------------------------------------------------------
     def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a reference to a task that nobody awaits, until it is done."""
-        self._keep(task)
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Keep a reference to a background task until it is done and log its failure."""
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -257,100 +265,103 @@ class Hub:
         self._note_empty()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error(
-                "a socket's background task failed", action="hub_task_failed", exc_info=error
+                "a background task of a WebSocket failed", action="hub_task_failed", exc_info=error
             )
 
-    # --- figures ----------------------------------------------------------------------------------
-    def _plan_figures(self, workspace: str, room: _Room) -> None:
-        def due() -> None:
-            self._keep(asyncio.create_task(self._send_figures(workspace, room)))
+    # --- statistics --------------------------------------------------------------------------------
+    def _schedule_stats(self, workspace: str, group: _WorkspaceSubscribers) -> None:
+        def run() -> None:
+            self.keep(asyncio.create_task(self._send_stats(workspace, group)))
 
         delay_s = self._settings.figures_interval_ms / 1000
-        room.figures_due = asyncio.get_running_loop().call_later(delay_s, due)
+        group.stats_timer = asyncio.get_running_loop().call_later(delay_s, run)
 
-    async def _send_figures(self, workspace: str, room: _Room) -> None:
-        room.figures_due = None  # Whatever happens from here on plans the next ones.
+    async def _send_stats(self, workspace: str, group: _WorkspaceSubscribers) -> None:
+        group.stats_timer = None  # Later changes schedule the next update.
         try:
             answered = await self._writer.ask(workspace, lambda engine: engine.workspace().queues)
         except InboxFull:
-            if self._rooms.get(workspace) is room and room.figures_due is None:
-                self._plan_figures(workspace, room)
+            if self._groups.get(workspace) is group and group.stats_timer is None:
+                self._schedule_stats(workspace, group)
             return
         except RouterError:
             return
-        before, room.queues = room.queues, {view.queue_id: view for view in answered.value}
+        before, group.queues = group.queues, {view.queue_id: view for view in answered.value}
         changed = tuple(view for view in answered.value if before.get(view.queue_id) != view)
-        some = Figures(seq=answered.seq, at_ms=answered.at_ms, queues=changed)
-        whole = Figures(seq=answered.seq, at_ms=answered.at_ms, queues=answered.value)
+        changes = Figures(seq=answered.seq, at_ms=answered.at_ms, queues=changed)
+        all_queues = Figures(seq=answered.seq, at_ms=answered.at_ms, queues=answered.value)
         encoded: dict[str, bytes] = {}
-        for seat in room.supervisors:
-            if not seat.live:
+        for subscriber in group.supervisors:
+            if not subscriber.live:
                 continue
-            if not seat.figures_fresh:
-                # What changed between the last figures and its welcome may have changed back since.
-                seat.figures_fresh = True
-                seat.deliver(self.encode(whole, seat.subprotocol))
+            if not subscriber.figures_fresh:
+                # A value changed between the last update and its welcome may have changed back since.
+                subscriber.figures_fresh = True
+                subscriber.deliver(self.encode(all_queues, subscriber.subprotocol))
             elif changed:
-                if seat.subprotocol not in encoded:
-                    encoded[seat.subprotocol] = self.encode(some, seat.subprotocol)
-                seat.deliver(encoded[seat.subprotocol])
+                if subscriber.subprotocol not in encoded:
+                    encoded[subscriber.subprotocol] = self.encode(changes, subscriber.subprotocol)
+                subscriber.deliver(encoded[subscriber.subprotocol])
 
-    # --- the end ------------------------------------------------------------------------------------
+    # --- shutdown ------------------------------------------------------------------------------------
     async def drain(self, deadline_s: float) -> None:
-        """Send everybody away within so many seconds: ``reconnect`` at once, then 1012, spread over the time."""
+        """Close all connections within ``deadline_s``: send ``reconnect`` at once, then close with 1012, spread over time."""
         self.draining = True
-        seats = list(self.seats())
-        # A few desktops need no spreading; many are spread so that the next node gets some hundred a second.
+        subscribers = list(self.seats())
+        # Few desktops need no spreading; many are spread so that the next node gets about 200 per second.
         spread_s = min(
-            self._settings.reconnect_spread_ms / 1000, deadline_s * 0.8, len(seats) / 200
+            self._settings.reconnect_spread_ms / 1000, deadline_s * 0.8, len(subscribers) / 200
         )
         leaving = sorted(
-            ((random.uniform(0, spread_s), index) for index in range(len(seats))), reverse=True
+            ((random.uniform(0, spread_s), index) for index in range(len(subscribers))),
+            reverse=True,
         )
-        for after_s, index in leaving:
-            seat = seats[index]
-            reconnect = Reconnect(after_ms=int(after_s * 1000))
-            seat.deliver(self.encode(reconnect, seat.subprotocol))
+        for delay_s, index in leaving:
+            subscriber = subscribers[index]
+            reconnect = Reconnect(after_ms=int(delay_s * 1000))
+            subscriber.deliver(self.encode(reconnect, subscriber.subprotocol))
         loop = asyncio.get_running_loop()
         began = loop.time()
         while leaving:
             now_s = loop.time() - began
             while leaving and leaving[-1][0] <= now_s:
-                seats[leaving.pop()[1]].close(CloseCode.SERVICE_RESTART, "the router restarts")
+                subscribers[leaving.pop()[1]].close(
+                    CloseCode.SERVICE_RESTART, "the router restarts"
+                )
             await asyncio.sleep(_DRAIN_STEP_S if leaving else 0)
-        for seat in list(self.seats()):  # Those who came in between.
-            seat.close(CloseCode.SERVICE_RESTART, "the router restarts")
+        for subscriber in list(self.seats()):  # Connections opened meanwhile.
+            subscriber.close(CloseCode.SERVICE_RESTART, "the router restarts")
         self._note_empty()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.1, deadline_s - (loop.time() - began))):
                 await self._empty.wait()
 
     def _note_empty(self) -> None:
-        if self._rooms or self._tasks or self._seen_off:
+        if self._groups or self._tasks or self._closing:
             self._empty.clear()
         else:
             self._empty.set()
 
     async def stop(self) -> None:
-        """Wait for what runs beside the sockets; cancel what hangs. The writer hears of all desktops that are gone."""
+        """Submit the loss of all closed desktops, then cancel the remaining background tasks."""
         await self.departures.finish()
-        for room in self._rooms.values():
-            if room.figures_due is not None:
-                room.figures_due.cancel()
+        for group in self._groups.values():
+            if group.stats_timer is not None:
+                group.stats_timer.cancel()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _hearers(room: _Room, event: Event) -> list[Seat]:
-    """The seats that hear of it, live or not yet."""
+def _recipients(group: _WorkspaceSubscribers, event: Event) -> list[Seat]:
+    """Return the subscribers that may see an event, live or not."""
     found: list[Seat] = []
     for agent_id in agents_of(event):
-        found += room.desktops.get(agent_id, ())
+        found += group.desktops.get(agent_id, ())
     gateway_id = gateway_of(event)
     if gateway_id is not None:
-        found += room.gateways.get(gateway_id, ())
-    if room.supervisors:
-        found += room.supervisors
+        found += group.gateways.get(gateway_id, ())
+    if group.supervisors:
+        found += group.supervisors
     return found

@@ -1,6 +1,8 @@
-"""Retries: which submits are the same. The key is bound to who asks; the fingerprint to what is asked.
+"""Submission of contacts: fresh ids, idempotency keys and fingerprints.
 
-Used by ``POST /v1/contacts`` and the gateway's socket alike, so a retry may come by the other way in.
+The stored key is a hash of client and idempotency key, so two clients may use the same key; the fingerprint is a hash of
+the payload, so that a reused key with another payload is detected. HTTP and the gateway WebSocket share this code: a
+retry may use either.
 """
 
 import hashlib
@@ -19,13 +21,13 @@ _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 new_contact_id: Final = RandomIds(16).next
-"""128 random bits in hex: nobody guesses one."""
+"""Return a fresh contact id: 128 random bits in hexadecimal."""
 
 
 def enqueue_command(
     credential: Credential, fields: ContactFields, idempotency_key: str | None
 ) -> EnqueueContact:
-    """The command that submits a contact, under a fresh id; with a key, a repeat gets the first answer."""
+    """Return the command that submits a contact under a fresh id. With a key, a repeat gets the first result."""
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
         dedupe_key = _hash(credential.actor.encode(), idempotency_key.encode())
@@ -52,7 +54,7 @@ def enqueue_command(
 def _hash(*parts: bytes) -> bytes:
     digest = hashlib.blake2b(digest_size=_HASH_BYTES)
     for part in parts:
-        # The length keeps ("ab", "c") apart from ("a", "bc").
+        # Length prefixes distinguish ("ab", "c") from ("a", "bc").
         digest.update(len(part).to_bytes(4, "big"))
         digest.update(part)
     return digest.digest()

@@ -1,6 +1,7 @@
-"""The keys that tokens are checked with, read once at the start. A token never brings or names a place of a key.
+"""Verification keys of the token issuers, read once at the start.
 
-Where no issuer is set, the router is its own: a random secret in a file beside the journal, readable by its owner alone.
+Keys come from files that the settings name; a token can neither carry a key nor point to one. Where no issuer is
+configured, the router is its own issuer: a random secret in a file beside the journal, readable by its owner alone.
 """
 
 import contextlib
@@ -26,12 +27,12 @@ ALGORITHMS: Final[dict[KeyFamily, tuple[str, ...]]] = {
     KeyFamily.RSA: ("RS256", "RS384", "RS512"),
     KeyFamily.ECDSA: ("ES256", "ES384", "ES512"),
 }
-# A curve belongs to one algorithm (RFC 7518 section 3.4), an HMAC secret of 32 bytes to HS256.
+# Each curve has exactly one algorithm (RFC 7518 section 3.4).
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 class VerificationKey(Struct, frozen=True):
-    """One key and the algorithms that it may be used with."""
+    """A key and the algorithms it may be used with. Its ``repr`` does not show the key."""
 
     material: Any
     algorithms: tuple[str, ...]
@@ -41,7 +42,7 @@ class VerificationKey(Struct, frozen=True):
 
 
 class Issuer(Struct, frozen=True, kw_only=True):
-    """Somebody whose tokens are believed, with his keys by key id."""
+    """A trusted token issuer with its keys by key id; ``workspaces`` limits what its tokens may name."""
 
     name: str
     family: KeyFamily
@@ -50,13 +51,13 @@ class Issuer(Struct, frozen=True, kw_only=True):
 
 
 class Keyring(Struct, frozen=True):
-    """All issuers by name."""
+    """All trusted issuers by name."""
 
     issuers: dict[str, Issuer]
 
 
 def open_keyring(settings: Settings) -> Keyring:
-    """Read every key. Raises SettingsInvalid for one that is missing, weak or of another family."""
+    """Read the keys of all issuers. Raises SettingsInvalid for a key that is missing, weak or of another family."""
     configured = settings.auth.issuers
     if not configured:
         own = VerificationKey(_secret(secret_path(settings), place="token secret"), ("HS256",))
@@ -66,18 +67,18 @@ def open_keyring(settings: Settings) -> Keyring:
     for position, one in enumerate(configured):
         place = f"$.auth.issuers[{position}]"
         if one.issuer in issuers:
-            raise SettingsInvalid(f"{place}.issuer: named twice; one issuer has one family of keys")
+            raise SettingsInvalid(f"{place}.issuer: listed twice; an issuer has one key family")
         issuers[one.issuer] = _issuer(one, place)
     return Keyring(issuers)
 
 
 def secret_path(settings: Settings) -> Path:
-    """Where the router's own secret is: beside the journal."""
+    """Return the path of the built-in secret, beside the journal."""
     return Path(settings.journal.path).with_name("token.secret")
 
 
 def make_secret(settings: Settings) -> bool:
-    """Create the router's own secret where none is and no issuer is set. True: it is new, this is the first start."""
+    """Create the built-in secret unless it exists or an issuer is configured; return whether it was created."""
     path = secret_path(settings)
     if settings.auth.issuers or path.exists():
         return False
@@ -90,7 +91,7 @@ def make_secret(settings: Settings) -> bool:
     finally:
         os.close(handle)
     try:
-        # Linking fails where another process was faster; renaming would take its secret away.
+        # A link fails where another process was faster; a rename would overwrite its secret.
         os.link(temporary, path)
     except FileExistsError:
         return False
@@ -105,7 +106,7 @@ def _issuer(one: IssuerSettings, place: str) -> Issuer:
     for position, key in enumerate(one.keys):
         where = f"{place}.keys[{position}]"
         if key.kid in keys:
-            raise SettingsInvalid(f"{where}.kid: named twice")
+            raise SettingsInvalid(f"{where}.kid: listed twice")
         keys[key.kid] = _key(key, one.family, where)
     workspaces = None if one.workspaces is None else frozenset(one.workspaces)
     return Issuer(name=one.issuer, family=one.family, keys=keys, workspaces=workspaces)
@@ -121,22 +122,22 @@ def _key(key: KeySettings, family: KeyFamily, place: str) -> VerificationKey:
         raise SettingsInvalid(f"{place}.path: not a PEM public key") from None
     if family is KeyFamily.RSA and isinstance(public, rsa.RSAPublicKey):
         if public.key_size < RSA_BITS_MIN:
-            raise SettingsInvalid(f"{place}.path: an RSA key has at least {RSA_BITS_MIN} bits")
+            raise SettingsInvalid(f"{place}.path: an RSA key needs at least {RSA_BITS_MIN} bits")
         return VerificationKey(public, ALGORITHMS[family])
     if family is KeyFamily.ECDSA and isinstance(public, ec.EllipticCurvePublicKey):
         algorithm = _CURVES.get(public.curve.name)
         if algorithm is None:
-            raise SettingsInvalid(f"{place}.path: the curve is none of P-256, P-384, P-521")
+            raise SettingsInvalid(f"{place}.path: the curve must be P-256, P-384 or P-521")
         return VerificationKey(public, (algorithm,))
-    raise SettingsInvalid(f"{place}.path: the key is of another family than `{family}`")
+    raise SettingsInvalid(f"{place}.path: not a key of the family `{family}`")
 
 
 def _secret(path: Path, *, place: str) -> bytes:
     secret = _file(path, place=place).strip()
     if len(secret) < SECRET_BYTES_MIN:
-        raise SettingsInvalid(f"{place}: a secret has at least {SECRET_BYTES_MIN} bytes")
+        raise SettingsInvalid(f"{place}: a secret needs at least {SECRET_BYTES_MIN} bytes")
     if secret.startswith(b"-----BEGIN"):
-        raise SettingsInvalid(f"{place}: a PEM key is no secret")
+        raise SettingsInvalid(f"{place}: a PEM key cannot be used as a secret")
     return secret
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the route table, the structs and the table of problems."""
+"""The OpenAPI 3.1 document, generated from the route table, the structs and the problem table."""
 
 from typing import Any, Final
 
@@ -12,31 +12,31 @@ from router.edge.routes import ROUTES, Route
 from router.model.events import Event
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
-# Python's `$` also matches before a last newline; the lookahead that keeps it out means nothing elsewhere.
+# In Python, `$` also matches before a final newline. The lookahead that prevents this is removed for other languages.
 _PYTHON_END: Final = "(?!\n)$"
 _COMMON: Final = ("unauthenticated", "forbidden", "malformed", "invalid_value", "rate_limited")
 _UNAVAILABLE: Final = ("busy", "stopping", "not_ready", "answer_timeout", "journal_unavailable")
 _WITH_BODY: Final = ("body_timeout", "too_large", "unsupported_media_type", "expectation_failed")
 _REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Idempotency-Key": {
-        "description": "A retry under the same key gets the first answer again, for at least 24 hours, across restarts. "
+        "description": "A retry with the same key returns the first result, for at least 24 hours, across restarts. "
         "The same key with another payload is refused (`key_reused`).",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     },
     "If-Match": {
-        "description": "The ETag (version) of the policy that this one replaces. Another one in force: `policy_version`.",
+        "description": "ETag (version) of the policy to be replaced. If another version is in force: `policy_version`.",
         "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
     },
 }
 _REPLAYED: Final = {
-    "description": "`true`: the same had been done before; nothing happened now.",
+    "description": "`true`: the command had taken effect before; this request changed nothing.",
     "schema": {"type": "string", "enum": ["true"]},
 }
 _ETAG: Final = {"description": "The policy's version.", "schema": {"type": "string"}}
 
 
 def openapi_document() -> dict[str, Any]:
-    """The document as plain data."""
+    """Return the document as plain data."""
     kinds = _kinds()
     refs, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
     schemas = dict(zip(kinds, refs, strict=True))
@@ -51,7 +51,7 @@ def openapi_document() -> dict[str, Any]:
         "info": {
             "title": "Contact Router",
             "version": __version__,
-            "summary": "Contacts in, offers out: the HTTP API of the routing engine.",
+            "summary": "HTTP API of the Contact Router routing engine.",
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -71,13 +71,13 @@ def openapi_document() -> dict[str, Any]:
 
 
 _DESCRIPTION: Final = """\
-Every answer to a command is given when it is durable. `gen`, `epoch` and `seq` name its place in the history:
-`seq` counts a workspace's events without a gap, `epoch` the starts of the process, `gen` is the history itself.
+A response to a command is sent once the command is durable. `gen`, `epoch` and `seq` give its position in the history:
+`seq` numbers the events of a workspace without gaps, `epoch` counts process starts, `gen` identifies the history.
 
-Errors are problem documents (RFC 9457). Programs go by `code`; `applied` says whether the command took effect
-(`no` or `unknown`); `temporary` and `Retry-After`, whether and when to try again.
+Errors are problem documents (RFC 9457). Use `code` in programs; `applied` states whether the command took effect
+(`no` or `unknown`); `temporary` and `Retry-After` state whether and when to retry.
 
-Ids match `[A-Za-z0-9._:-]{1,128}`. A JSON object that names a key twice counts its last value."""
+Ids match `[A-Za-z0-9._:-]{1,128}`. If a JSON object has a key twice, the last value is used."""
 
 
 def _kinds() -> list[Any]:
@@ -95,7 +95,7 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary.rstrip("."),
-        "description": "No credential is needed." if public else f"Roles: {', '.join(roles)}.",
+        "description": "No credential required." if public else f"Roles: {', '.join(roles)}.",
         "tags": [route.tag],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
         "responses": _responses(route, schemas, public=public),

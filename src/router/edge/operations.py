@@ -1,4 +1,8 @@
-"""From a row of the route table to a handler: health checks first, then credential, permission, rate, body, operation."""
+"""Request handlers generated from the route table.
+
+A handler checks in this order: free slot, credential, rate, permission, readiness, overload (submits only), query and body;
+then it runs the operation. Cheap checks come before expensive ones. The probes skip all of them.
+"""
 
 from typing import Any, Final
 
@@ -30,7 +34,7 @@ _SUBMIT: Final = "submit_contact"
 
 
 class Operations:
-    """The handlers of all routes."""
+    """Handlers of all routes of the API."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -38,21 +42,23 @@ class Operations:
         self.admission = Admission(backend.settings.edge)
 
     def add_to(self, app: web.Application) -> None:
-        """Put every row of the table into the application."""
+        """Register every route with the application."""
         for route in ROUTES:
             app.router.add_route(
                 route.method,
                 route.path,
-                self._public(route) if route.name in PUBLIC else self._guarded(route),
+                self._public_handler(route)
+                if route.name in PUBLIC
+                else self._authenticated_handler(route),
                 expect_handler=_expect,
             )
 
-    def _public(self, route: Route) -> Handler:
-        """Health checks: no credential, no slot, so they are answered however full the house is."""
+    def _public_handler(self, route: Route) -> Handler:
+        """Return the handler of a probe: no credential and no slot, so it responds even under overload."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             request[OPERATION] = route.name
-            call = Call(
+            api_request = Call(
                 self._backend,
                 None,
                 path={},
@@ -60,13 +66,13 @@ class Operations:
                 body=None,
                 headers=request.headers.get,
             )
-            return _as_response(await route.operation(call))
+            return _as_response(await route.operation(api_request))
 
         return handle
 
-    def _guarded(self, route: Route) -> Handler:
-        read_json = _reader(route)
-        no_query = _no_query(route)
+    def _authenticated_handler(self, route: Route) -> Handler:
+        decoder = _body_decoder(route)
+        empty_query = _empty_query(route)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             request[OPERATION] = route.name
@@ -79,19 +85,19 @@ class Operations:
                 if not self._backend.condition.ready:
                     raise ProblemRaised("not_ready")
                 if route.name == _SUBMIT:
-                    # Under overload a refusal has to be cheap: before the body is looked at.
+                    # Under overload a refusal must be cheap: refuse before the body is decoded.
                     self._admit_submit(credential.workspace)
-                call = Call(
+                api_request = Call(
                     self._backend,
                     credential,
-                    path=_path(request),
-                    query=no_query
-                    if no_query is not None and not request.query_string
+                    path=_path_params(request),
+                    query=empty_query
+                    if empty_query is not None and not request.query_string
                     else decode_query(request, route.query),
-                    body=await self._body(request, route, read_json),
+                    body=await self._body(request, route, decoder),
                     headers=request.headers.get,
                 )
-                return _as_response(await route.operation(call))
+                return _as_response(await route.operation(api_request))
 
         return handle
 
@@ -118,54 +124,54 @@ class Operations:
             ) from None
 
     async def _body(
-        self, request: web.Request, route: Route, read_json: "msgspec.json.Decoder[Any] | None"
+        self, request: web.Request, route: Route, decoder: "msgspec.json.Decoder[Any] | None"
     ) -> Any:
         body = await read_body(
             request,
             bytes_max=self._limits.body_bytes_max,
             timeout_s=self._limits.body_timeout_s,
         )
-        if read_json is None:
+        if decoder is None:
             if body:
-                raise ProblemRaised("malformed", "no body is expected")
+                raise ProblemRaised("malformed", "this operation has no request body")
             return None
         if route.is_policy_document:
             require_type(request, JSON_TYPES | YAML_TYPES)
             return body
-        if not body and not _required(route.request):
+        if not body and not _is_body_required(route.request):
             return route.request()
         require_type(request, JSON_TYPES if route.method == "PATCH" else _JSON_ONLY)
-        return decode_json(body, read_json)
+        return decode_json(body, decoder)
 
 
-def _reader(route: Route) -> "msgspec.json.Decoder[Any] | None":
-    """Reads the operation's bodies; None: it has none."""
+def _body_decoder(route: Route) -> "msgspec.json.Decoder[Any] | None":
+    """Return the decoder of the route's request bodies; None if it has none."""
     return None if route.request is None else msgspec.json.Decoder(route.request)
 
 
-def _no_query(route: Route) -> Any:
-    """What an absent query means; None where there has to be one."""
+def _empty_query(route: Route) -> Any:
+    """Return the decoded empty query; None if the route requires parameters."""
     try:
         return msgspec.convert({}, route.query)
     except msgspec.ValidationError:
         return None
 
 
-def _required(kind: Any) -> bool:
+def _is_body_required(kind: Any) -> bool:
     return any(field.required for field in msgspec.structs.fields(kind))
 
 
-def _path(request: web.Request) -> dict[str, str]:
-    """The ids in the path. One that cannot be an id is the id of nothing."""
-    found = request.match_info
-    if not found:
+def _path_params(request: web.Request) -> dict[str, str]:
+    """Return the path parameters. Raises ProblemRaised (not_found) if one is not a valid id."""
+    params = request.match_info
+    if not params:
         return {}
-    for value in found.values():
+    for value in params.values():
         try:
             msgspec.convert(value, Ident)
         except msgspec.ValidationError:
             raise ProblemRaised("not_found") from None
-    return dict(found)
+    return dict(params)
 
 
 def _as_response(answer: Answer) -> web.Response:
@@ -176,4 +182,4 @@ def _as_response(answer: Answer) -> web.Response:
 
 
 async def _expect(_request: web.Request) -> None:
-    """``100 Continue`` is sent when the body is wanted: after the credential, not before."""
+    """Defer ``100 Continue`` to the handler, which sends it after checking the credential."""

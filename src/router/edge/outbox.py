@@ -1,9 +1,9 @@
-"""What waits to be sent to one client: bounded, and written once a loop tick.
+"""Write buffer of one WebSocket: bounded, flushed once per event loop iteration.
 
-Frames put in the same tick leave in one write. What the kernel does not take stays in the transport's buffer; when more
-frames or bytes wait there than the limits say, the client is too slow: it is told so by a close that it may resume from,
-and nobody else waits for it. The server's frames are neither masked nor compressed, so a frame is a header and its payload,
-and one that many clients get is built once.
+Frames put in the same iteration leave in one write. Data that the kernel does not accept stays in the transport's buffer.
+When more frames or bytes wait there than the limits allow, the client is too slow: its connection is closed with a code
+after which it may resume, and no other client is delayed. Server frames are neither masked nor compressed, so a frame sent
+to many clients is encoded once.
 """
 
 from collections.abc import Callable
@@ -15,22 +15,23 @@ _log = structlog.get_logger(__name__)
 
 
 class WriteTransport(Protocol):
-    """The part of an asyncio transport that is used here."""
+    """Part of an asyncio transport that a write buffer uses."""
 
     def write(self, data: bytes) -> None:
-        """Take bytes; never blocks."""
+        """Write bytes without blocking."""
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that the kernel has not taken yet."""
+        """Return the number of bytes that the kernel has not accepted yet."""
 
     def is_closing(self) -> bool:
-        """True once nothing can be written any more."""
+        """Return whether the transport accepts no more data."""
 
 
 class EndOfTick:
-    """Calls at the end of a loop tick: one callback of the loop for all outboxes, however many are written to.
+    """Scheduler of flushes: a single loop callback for all write buffers of an iteration.
 
-    Not at the end of the writer's turn, which would be a little sooner: what two turns have to say would leave in two writes.
+    Flushing at the end of each batch of the writer would be slightly earlier, but two batches in one iteration would then
+    need two writes per client.
     """
 
     def __init__(self, call_soon: Callable[..., Any]) -> None:
@@ -38,7 +39,7 @@ class EndOfTick:
         self._due: list[Callable[[], None]] = []
 
     def call(self, what: Callable[[], None]) -> None:
-        """Call it once, soon."""
+        """Call ``what`` once, at the end of this loop iteration."""
         if not self._due:
             self._call_soon(self._run)
         self._due.append(what)
@@ -49,12 +50,12 @@ class EndOfTick:
             try:
                 what()
             except Exception:
-                # One connection's affair: the others write.
-                _log.exception("an outbox failed", action="outbox_failed")
+                # A failure concerns one connection only; flush the others.
+                _log.exception("flushing a write buffer failed", action="outbox_failed")
 
 
 class Outbox:
-    """The outbox of one connection. Only its owner puts; nobody awaits."""
+    """Write buffer of one connection. Synchronous; used by the connection only."""
 
     __slots__ = (
         "_bytes_max",
@@ -62,7 +63,7 @@ class Outbox:
         "_closed",
         "_count_max",
         "_on_overflow",
-        "_tick",
+        "_pending",
         "_transport",
         "_waiting_count",
         "_writes",
@@ -83,29 +84,29 @@ class Outbox:
         self._count_max = count_max
         self._bytes_max = bytes_max
         self._on_overflow = on_overflow
-        self._tick: list[bytes] = []
+        self._pending: list[bytes] = []
         self._closed = False
-        # Writes that the kernel may not have taken yet: where each ends in the stream, and how many frames it holds.
+        # Writes that the kernel may not have accepted yet: end offset in the stream and number of frames.
         self._writes: list[tuple[int, int]] = []
         self._waiting_count = 0
         self._written_bytes = 0
 
     @property
     def waiting_count(self) -> int:
-        """Frames that have not left the process, as of the last write."""
-        return self._waiting_count + len(self._tick)
+        """Number of frames that have not left the process, as of the last write."""
+        return self._waiting_count + len(self._pending)
 
     def put(self, frame: bytes) -> None:
-        """Send a whole frame at the end of this tick. After ``close`` it is dropped."""
+        """Send a complete frame at the end of this loop iteration. After ``close``, the frame is dropped."""
         if self._closed:
             return
-        if not self._tick:
+        if not self._pending:
             self._call_soon(self.flush)
-        self._tick.append(frame)
+        self._pending.append(frame)
 
     def flush(self) -> None:
-        """Write what has come since the last time."""
-        frames = self._tick
+        """Write the frames put since the last flush."""
+        frames = self._pending
         if not frames or self._closed:
             return
         transport = self._transport
@@ -116,9 +117,9 @@ class Outbox:
         data = frames[0] if count == 1 else b"".join(frames)
         frames.clear()
         if self._exceeds(count, len(data)):
-            tell = self._on_overflow
+            on_overflow = self._on_overflow
             self.close()
-            tell()
+            on_overflow()
             return
         transport.write(data)
         self._written_bytes += len(data)
@@ -126,28 +127,28 @@ class Outbox:
         self._writes.append((self._written_bytes, count))
 
     def close(self) -> None:
-        """Take nothing more and forget what was not written."""
+        """Drop unwritten frames and accept no more."""
         self._closed = True
-        self._tick = []
+        self._pending = []
         self._writes.clear()
         self._waiting_count = 0
-        # Its owner holds it: without a circle both are gone at once.
+        # Break the reference cycle with the owner, so that both are freed immediately.
         self._on_overflow = _nothing
 
     def _exceeds(self, count: int, size: int) -> bool:
-        """Whether so much more is too much. A client that has taken everything before is never too slow."""
+        """Return whether a write would exceed the limits. A client with nothing buffered never does."""
         buffered = self._transport.get_write_buffer_size()
         if buffered == 0:
             self._writes.clear()
             self._waiting_count = 0
             return False
         taken = self._written_bytes - buffered
-        gone = 0
-        while gone < len(self._writes) and self._writes[gone][0] <= taken:
-            self._waiting_count -= self._writes[gone][1]
-            gone += 1
-        if gone:
-            del self._writes[:gone]
+        written = 0
+        while written < len(self._writes) and self._writes[written][0] <= taken:
+            self._waiting_count -= self._writes[written][1]
+            written += 1
+        if written:
+            del self._writes[:written]
         return self._waiting_count + count > self._count_max or buffered + size > self._bytes_max
 
 

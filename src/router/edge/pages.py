@@ -1,4 +1,4 @@
-"""The API's documents and the pages that show them, all from this process: no page asks another host for anything."""
+"""API documents (OpenAPI, AsyncAPI) and their HTML pages, served from this process without external resources."""
 
 import html
 import json
@@ -14,7 +14,7 @@ from router.edge.entrance import OPERATION, Handler
 from router.edge.openapi import openapi_document
 from router.edge.viewer import as_openapi_3_0
 
-# The bundle's own files, by the name under which they are served; nothing else of the package is reachable.
+# Files served from the Swagger UI bundle; no other file of the package is reachable.
 _ASSETS: Final = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -34,7 +34,7 @@ _SWAGGER_PAGE: Final = """<!doctype html>
 </head>
 <body>
 <p style="margin:1em;font-family:sans-serif">
-<a href="/docs/sockets">The WebSockets</a> · <a href="/openapi.json">openapi.json</a>
+<a href="/docs/sockets">WebSocket API</a> · <a href="/openapi.json">openapi.json</a>
 </p>
 <div id="swagger-ui"></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script>
@@ -53,7 +53,7 @@ _START_SCRIPT: Final = """SwaggerUIBundle({
 
 
 class Pages:
-    """The handlers of the documents and their pages."""
+    """Handlers of the API documents and their pages. All content is rendered once, at construction."""
 
     def __init__(self, asyncapi_document: Callable[[], dict[str, Any]]) -> None:
         asyncapi = asyncapi_document()
@@ -70,7 +70,7 @@ class Pages:
         self._sockets_page = _sockets_page(asyncapi).encode()
 
     def add_to(self, app: web.Application) -> None:
-        """Put the documents and pages into the application."""
+        """Register the documents and pages with the application."""
         self._add(app, "openapi_document", "/openapi.json", self._openapi, "application/json")
         self._add(app, "asyncapi_document", "/asyncapi.json", self._asyncapi, "application/json")
         self._add(app, "docs", "/docs", _SWAGGER_PAGE.encode(), "text/html")
@@ -107,7 +107,7 @@ def _page(operation: str, body: bytes, content_type: str) -> Handler:
 
 
 def _sockets_page(document: dict[str, Any]) -> str:
-    """The AsyncAPI document for people: every channel, operation and message, with its schema to unfold."""
+    """Render the AsyncAPI document as HTML: channels, operations, messages and schemas, each expandable."""
     info = document.get("info", {})
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
@@ -115,9 +115,9 @@ def _sockets_page(document: dict[str, Any]) -> str:
         "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;line-height:1.4}",
         "pre{background:#f4f4f4;padding:.7em;overflow:auto}summary{cursor:pointer}",
         "</style></head><body>",
-        "<p><a href='/docs'>The HTTP API</a> · <a href='/asyncapi.json'>asyncapi.json</a></p>",
-        f"<h1>{_text(info.get('title', 'WebSockets'))}</h1>",
-        _prose(info.get("description", "")),
+        "<p><a href='/docs'>HTTP API</a> · <a href='/asyncapi.json'>asyncapi.json</a></p>",
+        f"<h1>{_escaped(info.get('title', 'WebSockets'))}</h1>",
+        _block_html(info.get("description", "")),
     ]
     for kind in ("channels", "operations"):
         parts.append(f"<h2>{kind.capitalize()}</h2>")
@@ -130,32 +130,32 @@ def _sockets_page(document: dict[str, Any]) -> str:
 
 
 def _entry(name: str, entry: dict[str, Any]) -> str:
-    said = entry.get("summary") or entry.get("description") or entry.get("title") or ""
+    summary = entry.get("summary") or entry.get("description") or entry.get("title") or ""
     shown = json.dumps(entry, indent=2, ensure_ascii=False)
     return (
-        f"<details><summary><code>{_text(name)}</code> {_marked(said)}</summary>"
-        f"<pre>{_text(shown)}</pre></details>"
+        f"<details><summary><code>{_escaped(name)}</code> {_inline_html(summary)}</summary>"
+        f"<pre>{_escaped(shown)}</pre></details>"
     )
 
 
-def _text(value: object) -> str:
+def _escaped(value: object) -> str:
     return html.escape(str(value))
 
 
-def _prose(text: str) -> str:
-    """Paragraphs and lists as the documents write them."""
+def _block_html(text: str) -> str:
+    """Render paragraphs and bullet lists."""
     parts: list[str] = []
     for block in text.split("\n\n"):
         lines = block.strip().splitlines()
-        items = [f"<li>{_marked(line[2:])}</li>" for line in lines if line.startswith("* ")]
-        said = " ".join(line for line in lines if not line.startswith("* "))
-        if said:
-            parts.append(f"<p>{_marked(said)}</p>")
+        items = [f"<li>{_inline_html(line[2:])}</li>" for line in lines if line.startswith("* ")]
+        summary = " ".join(line for line in lines if not line.startswith("* "))
+        if summary:
+            parts.append(f"<p>{_inline_html(summary)}</p>")
         if items:
             parts.append(f"<ul>{''.join(items)}</ul>")
     return "".join(parts)
 
 
-def _marked(text: str) -> str:
-    """Escaped, with what stands between backticks set as code."""
-    return _CODE.sub(r"<code>\1</code>", _text(text))
+def _inline_html(text: str) -> str:
+    """Escape a text and render the parts between backticks as code."""
+    return _CODE.sub(r"<code>\1</code>", _escaped(text))

@@ -1,7 +1,7 @@
-"""Who may do what, as data. What has no row here nobody may do; a test walks every role over every route.
+"""Roles and the operations that each may use, as data; a test tries every role on every route.
 
-An operation that agents may do is theirs for their own work alone: the handlers hold them to it.
-Operations of a gateway reach its own contacts alone.
+An operation without a row is permitted to no role. Operations that agents may use are limited to the agent's own work,
+those of gateways to the gateway's own contacts; the handlers enforce that.
 """
 
 from typing import Final
@@ -13,9 +13,9 @@ _SUPERVISORS: Final = frozenset({Role.SUPERVISOR, Role.ADMIN})
 _DESKTOPS: Final = frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN})
 _GATEWAYS: Final = frozenset({Role.GATEWAY, Role.SUPERVISOR, Role.ADMIN})
 _ADMIN: Final = frozenset({Role.ADMIN})
-_EVERYBODY: Final = frozenset(Role)
+_ALL_ROLES: Final = frozenset(Role)
 
-# Answered without a credential: they say nothing about any workspace.
+# Answered without a credential: they reveal nothing about any workspace.
 PUBLIC: Final = frozenset(
     {
         "healthz",
@@ -30,34 +30,34 @@ PUBLIC: Final = frozenset(
 
 PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "submit_contact": _GATEWAYS,
-    "get_contact": _EVERYBODY,  # an agent: one that he has or is offered; a gateway: its own
+    "get_contact": _ALL_ROLES,  # an agent: assigned or offered; a gateway: its own
     "list_contacts": _GATEWAYS,  # a gateway: its own
     "update_contact": _GATEWAYS,
     "cancel_contact": _GATEWAYS,
     "abandon_contact": _GATEWAYS,
     "request_callback": _GATEWAYS,
     "report_callback": _GATEWAYS,
-    "end_contact": _EVERYBODY,  # an agent: one that he has
+    "end_contact": _ALL_ROLES,  # an agent: one assigned to them
     "park_contact": _GATEWAYS,
     "unpark_contact": _GATEWAYS,
-    "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: likewise
+    "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: as above
     "requeue_contact": _SUPERVISORS,
-    "start_consult": _DESKTOPS,  # an agent: on a contact that he owns; so with the next four
+    "start_consult": _DESKTOPS,  # an agent: as owner of the contact, as in the next four
     "complete_consult": _DESKTOPS,
     "cancel_consult": _DESKTOPS,
     "start_conference": _DESKTOPS,
     "hand_over_contact": _DESKTOPS,
-    "leave_contact": _DESKTOPS,  # an agent: himself; a supervisor: whom he names
+    "leave_contact": _DESKTOPS,  # an agent: their own; a supervisor: any participant
     "add_participant": _SUPERVISORS,
     "assign_contact": _SUPERVISORS,
     "why_contact": _SUPERVISORS,
     "why_agent": _SUPERVISORS,
     "put_agent": _SUPERVISORS,
-    "get_agent": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: himself
+    "get_agent": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: their own
     "delete_agent": _SUPERVISORS,
     "list_agents": _SUPERVISORS,
-    "set_agent_state": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: his own
-    "set_agent_channels": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: his own
+    "set_agent_state": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: own
+    "set_agent_channels": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: own
     "accept_offer": _AGENT,
     "decline_offer": _AGENT,
     "hold_assignment": _AGENT,
@@ -85,8 +85,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "get_state": _SUPERVISORS,
     "get_digest": _SUPERVISORS,
     "diagnose": _SUPERVISORS,
-    "issue_ws_ticket": _EVERYBODY,
-    # The sockets; their frames are held to the role by the session.
+    "issue_ws_ticket": _ALL_ROLES,
+    # WebSocket endpoints; the session checks every frame against the role.
     "desktop_socket": _AGENT,
     "gateway_socket": frozenset({Role.GATEWAY}),
     "supervisor_socket": _SUPERVISORS,
@@ -94,5 +94,5 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
 
 
 def may(role: Role, operation: str) -> bool:
-    """True where the role may do the operation."""
+    """Return whether the role may use the operation."""
     return role in PERMISSIONS.get(operation, frozenset())

@@ -1,11 +1,20 @@
-"""Submits that are plain: read from their bytes, without the HTTP library.
+"""Fast-path parser for ``POST /v1/contacts``: reads the head of a simple submit without the HTTP library.
 
-Most submits of a gateway look alike: one request line, a handful of headers that are the same every time, a body of known length.
-To make the library's request of each costs as much as to route it. So what is plain is read here, and what is not (another
-version, an ``Origin``, a chunked or encoded body, ``Expect``, a header twice, anything that is not well-formed) is left to the
-library, which has the whole of HTTP, to the same answer. When in doubt, it is not plain: nothing is refused here.
+Theory of operation. The submits of a gateway are nearly identical: the same request line, the same few headers, a body of
+known length. Building the library's request object for each costs as much CPU as routing the contact. This parser
+therefore recognizes exactly that form. Everything else goes to the library, which implements all of HTTP and gives the same
+response: another version or method, ``Origin``, ``Expect``, ``Upgrade``, a chunked or encoded body, a repeated header, or
+anything malformed.
 
-No I/O; where a connection's bytes begin a request is for the caller to know (``Boundary``).
+The parser never refuses a request; it either recognizes it completely or declines it. This is what keeps it safe: two
+parsers in front of one connection can be played off against each other (request smuggling) only if they disagree about
+where a request ends. Here, the framing comes from a single ``Content-Length`` without ``Transfer-Encoding``, each header
+line must match the RFC 9110 grammar in ASCII, and ``Boundary`` stops the fast path for the rest of a connection as soon as
+the position of the next request is not certain.
+
+Repeated input is cached: whole heads by their SHA-256, so that no token stays in memory longer than its request, and single
+header lines only if they carry nothing about a customer. A head with an idempotency key differs every time and is not
+cached. The credential's expiry is checked on every use. The module does no I/O.
 """
 
 import re
@@ -23,12 +32,12 @@ T = TypeVar("T")
 
 LINE: Final = b"POST /v1/contacts HTTP/1.1\r\n"
 END: Final = b"\r\n\r\n"
-# More than any client sends that has nothing special to say.
+# More header lines than ordinary clients send.
 _LINES_MAX: Final = 40
-_REMEMBERED_MAX: Final = 4096
-_REMEMBERED_BYTES_MAX: Final = 256
+_CACHE_COUNT_MAX: Final = 4096
+_CACHED_LINE_BYTES_MAX: Final = 256
 
-# RFC 9110, 5.1 and 5.5; ASCII alone. A line that is continued or has a stray CR or LF does not match.
+# RFC 9110 sections 5.1 and 5.5, ASCII only. Folded lines and stray CR or LF do not match.
 _FIELD: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([!-~](?:[ -~\t]*[!-~])?)?[ \t]*"
 )
@@ -37,15 +46,15 @@ _FRAMING: Final = re.compile(rb"transfer-encoding|content-length", re.IGNORECASE
 
 
 class PlainHead(Struct, frozen=True):
-    """What the head of a plain submit says."""
+    """Parsed head of a simple submit."""
 
     credential: Credential
     length: int
-    """Of the body, in bytes; more than 0."""
+    """Length of the body in bytes, at least 1."""
     idempotency_key: str | None
 
 
-class _Kind(Enum):
+class _HeaderKind(Enum):
     IGNORED = 0
     HOST = 1
     TYPE = 2
@@ -54,63 +63,67 @@ class _Kind(Enum):
     CREDENTIAL = 5
 
 
-_Meaning = tuple[_Kind, Any]
-_IGNORED: Final[_Meaning] = (_Kind.IGNORED, None)
+_ParsedLine = tuple[_HeaderKind, Any]
+_IGNORED: Final[_ParsedLine] = (_HeaderKind.IGNORED, None)
 
 
 class PlainReader:
-    """Reads heads, and remembers what is the same again and again.
-
-    Whole heads by their hash, so that no token stands in memory longer than its request; single lines only where they say
-    nothing of anybody.
-    """
+    """Parser of request heads with bounded caches of whole heads and of single header lines."""
 
     def __init__(
         self, verify: Callable[[str], Credential], is_expired: Callable[[Credential], bool]
     ) -> None:
-        """As of ``Authenticator``. One of them is asked for every head, so that a credential ends when it ends."""
+        """Take the functions of ``Authenticator``; one of the two is called for every head, so expiry is always checked."""
         self._verify = verify
         self._is_expired = is_expired
         self._heads: dict[bytes, PlainHead] = {}
-        self._lines: dict[bytes, _Meaning] = {}
+        self._lines: dict[bytes, _ParsedLine] = {}
 
     def read(self, lines: bytes) -> PlainHead | None:
-        """``lines``: those between the request line and the empty one. None: not plain, or the credential is not valid."""
-        name = sha256(lines).digest()
-        known = self._heads.get(name)
+        """Parse the header lines between the request line and the empty line; None if the fast path does not apply.
+
+        An invalid or expired credential also returns None: the library path then sends the error response.
+        """
+        digest = sha256(lines).digest()
+        known = self._heads.get(digest)
         if known is not None:
             return None if self._is_expired(known.credential) else known
         head = self._read(lines)
         if head is not None and head.idempotency_key is None:
-            _remember(self._heads, name, head)
+            _cache(self._heads, digest, head)
         return head
 
     def _read(self, lines: bytes) -> PlainHead | None:
-        said: dict[_Kind, Any] = {}
-        new: list[tuple[bytes, _Meaning]] = []
+        values: dict[_HeaderKind, Any] = {}
+        new: list[tuple[bytes, _ParsedLine]] = []
         for line in lines.split(b"\r\n", _LINES_MAX):
-            meaning = self._lines.get(line)
-            if meaning is None:
-                meaning = self._meaning(line)
-                if meaning is None:
+            parsed = self._lines.get(line)
+            if parsed is None:
+                parsed = self._parse_line(line)
+                if parsed is None:
                     return None
-                new.append((line, meaning))
-            kind = meaning[0]
-            if kind is _Kind.IGNORED:
+                new.append((line, parsed))
+            kind = parsed[0]
+            if kind is _HeaderKind.IGNORED:
                 continue
-            if kind in said:
+            if kind in values:
                 return None
-            said[kind] = meaning[1]
-        length, credential = said.get(_Kind.LENGTH), said.get(_Kind.CREDENTIAL)
-        if not length or credential is None or _Kind.TYPE not in said or _Kind.HOST not in said:
+            values[kind] = parsed[1]
+        length, credential = values.get(_HeaderKind.LENGTH), values.get(_HeaderKind.CREDENTIAL)
+        if (
+            not length
+            or credential is None
+            or _HeaderKind.TYPE not in values
+            or _HeaderKind.HOST not in values
+        ):
             return None
-        for line, meaning in new:
-            is_alike = line[: line.index(b":")].lower() in _ALIKE
-            if is_alike and len(line) <= _REMEMBERED_BYTES_MAX:
-                _remember(self._lines, line, meaning)
-        return PlainHead(credential, length, said.get(_Kind.KEY))
+        for line, parsed in new:
+            is_cacheable = line[: line.index(b":")].lower() in _CACHEABLE
+            if is_cacheable and len(line) <= _CACHED_LINE_BYTES_MAX:
+                _cache(self._lines, line, parsed)
+        return PlainHead(credential, length, values.get(_HeaderKind.KEY))
 
-    def _meaning(self, line: bytes) -> _Meaning | None:
+    def _parse_line(self, line: bytes) -> _ParsedLine | None:
         field = _FIELD.fullmatch(line)
         if field is None:
             return None
@@ -119,15 +132,15 @@ class PlainReader:
         if read is not _bearer:
             return read(value)
         try:
-            return _Kind.CREDENTIAL, self._verify(_token(value))
+            return _HeaderKind.CREDENTIAL, self._verify(_token(value))
         except AuthFailed:
             return None
 
 
-def _remember(known: dict[bytes, T], name: bytes, what: T) -> None:
-    if len(known) >= _REMEMBERED_MAX:
-        known.clear()
-    known[name] = what
+def _cache(entries: dict[bytes, T], key: bytes, value: T) -> None:
+    if len(entries) >= _CACHE_COUNT_MAX:
+        entries.clear()
+    entries[key] = value
 
 
 def _token(value: str) -> str:
@@ -135,62 +148,62 @@ def _token(value: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _bearer(_: str) -> _Meaning | None:
-    raise AssertionError("needs to be verified")
+def _bearer(_: str) -> _ParsedLine | None:
+    raise AssertionError("the credential is verified by the parser, not by a reader")
 
 
-def _ignore(_: str) -> _Meaning | None:
+def _ignore(_: str) -> _ParsedLine | None:
     return _IGNORED
 
 
-def _not_plain(_: str) -> _Meaning | None:
+def _decline(_: str) -> _ParsedLine | None:
     return None
 
 
-def _host(value: str) -> _Meaning | None:
-    return _Kind.HOST, value
+def _host(value: str) -> _ParsedLine | None:
+    return _HeaderKind.HOST, value
 
 
-def _type(value: str) -> _Meaning | None:
+def _type(value: str) -> _ParsedLine | None:
     is_json = value.lower().replace(" ", "") in {
         "application/json",
         "application/json;charset=utf-8",
     }
-    return (_Kind.TYPE, None) if is_json else None
+    return (_HeaderKind.TYPE, None) if is_json else None
 
 
-def _length(value: str) -> _Meaning | None:
-    return (_Kind.LENGTH, int(value)) if len(value) < 10 and value.isdecimal() else None
+def _length(value: str) -> _ParsedLine | None:
+    return (_HeaderKind.LENGTH, int(value)) if len(value) < 10 and value.isdecimal() else None
 
 
-def _key(value: str) -> _Meaning | None:
-    return (_Kind.KEY, value) if 0 < len(value) <= KEY_LENGTH_MAX else None
+def _key(value: str) -> _ParsedLine | None:
+    return (_HeaderKind.KEY, value) if 0 < len(value) <= KEY_LENGTH_MAX else None
 
 
-def _connection(value: str) -> _Meaning | None:
+def _connection(value: str) -> _ParsedLine | None:
     return _IGNORED if value.lower() == "keep-alive" else None
 
 
-# Names that mean something to the router or to the framing; all others are ignored, here as there.
-_READERS: Final[dict[bytes, Callable[[str], _Meaning | None]]] = {
+# Headers with a meaning for the router or for the framing; all others are ignored, as by the library path.
+_READERS: Final[dict[bytes, Callable[[str], _ParsedLine | None]]] = {
     b"host": _host,
     b"content-type": _type,
     b"content-length": _length,
     b"idempotency-key": _key,
     b"authorization": _bearer,
     b"connection": _connection,
-    b"transfer-encoding": _not_plain,
-    b"trailer": _not_plain,
-    b"expect": _not_plain,
-    b"upgrade": _not_plain,
-    b"content-encoding": _not_plain,
-    b"origin": _not_plain,
-    b"x-http-method-override": _not_plain,
-    b"x-method-override": _not_plain,
-    b"x-http-method": _not_plain,
+    b"transfer-encoding": _decline,
+    b"trailer": _decline,
+    b"expect": _decline,
+    b"upgrade": _decline,
+    b"content-encoding": _decline,
+    b"origin": _decline,
+    b"x-http-method-override": _decline,
+    b"x-method-override": _decline,
+    b"x-http-method": _decline,
 }
-# Their lines are the same in all requests of a client, and say nothing of a customer.
-_ALIKE: Final = frozenset(
+# Header lines that are equal in all requests of a client and contain no customer data.
+_CACHEABLE: Final = frozenset(
     {
         b"host",
         b"content-type",
@@ -205,31 +218,31 @@ _ALIKE: Final = frozenset(
 
 
 class Boundary:
-    """Knows whether a connection's next bytes begin a new request, after some that the library was given.
+    """Tracker of request boundaries on a connection whose bytes partly go to the HTTP library.
 
-    Only what is certain counts: one request a chunk, or its body in chunks of their own. Whatever is put together otherwise
-    (several requests at once, a head in pieces, a body without a length) leaves the boundary unknown for good: bytes out of
-    the middle of something must never be taken for a request.
+    A boundary counts only if it is certain: one request per chunk, or a body in chunks of its own. Any other arrangement
+    (several requests at once, a head in pieces, a body without a length) makes the boundary unknown for the rest of the
+    connection, because bytes from the middle of a request must never be parsed as a new one.
     """
 
-    __slots__ = ("_owed",)
+    __slots__ = ("_missing_bytes",)
 
     def __init__(self) -> None:
-        self._owed = 0
-        """Bytes of a body to come; -1: unknown."""
+        self._missing_bytes = 0
+        """Body bytes still to come; -1: unknown."""
 
     @property
     def is_here(self) -> bool:
-        """The next byte is a request's first."""
-        return self._owed == 0
+        """Whether the next byte is certain to be the first of a request."""
+        return self._missing_bytes == 0
 
     def pass_by(self, data: bytes) -> None:
-        """These bytes go to the library."""
-        if self._owed > 0:
-            self._owed = max(self._owed - len(data), -1)
-        elif self._owed == 0:
+        """Account for bytes that are passed to the library."""
+        if self._missing_bytes > 0:
+            self._missing_bytes = max(self._missing_bytes - len(data), -1)
+        elif self._missing_bytes == 0:
             head, found, body = data.partition(END)
             lengths = _LENGTH.findall(head + b"\r\n")
-            owed = (int(lengths[0]) if lengths else 0) - len(body)
+            missing = (int(lengths[0]) if lengths else 0) - len(body)
             known = found and len(lengths) == len(_FRAMING.findall(head)) < 2
-            self._owed = owed if known and owed >= 0 else -1
+            self._missing_bytes = missing if known and missing >= 0 else -1

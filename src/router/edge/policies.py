@@ -1,4 +1,4 @@
-"""The policy over HTTP: read it, try a document, put one in force as a whole."""
+"""API operations on the policy and the shadow policy: read, check, try and publish."""
 
 import asyncio
 from typing import Final
@@ -24,28 +24,28 @@ _OBJECTIONS: Final = {
 }
 
 
-async def get_policy(call: Call) -> Answer:
-    """The policy in force, as JSON or (``Accept: application/yaml``) as YAML; its version is the ETag."""
-    answered = await call.ask(lambda engine: (engine.policy, engine.policy_version))
+async def get_policy(request: Call) -> Answer:
+    """Get the policy in force as JSON or, with ``Accept: application/yaml``, as YAML; the ETag is its version."""
+    answered = await request.ask(lambda engine: (engine.policy, engine.policy_version))
     policy, version = answered.value
     if policy is None:
         raise ProblemRaised("not_found", "no policy has been published")
     headers = {"ETag": f'"{version}"', "Vary": "Accept"}
-    if "yaml" in (call.header("Accept") or ""):
+    if "yaml" in (request.header("Accept") or ""):
         text = await asyncio.to_thread(_as_yaml, policy)
         return Answer(body=text, headers=headers, content_type=YAML_TYPE)
     return Answer(body=policy, headers=headers)
 
 
-async def put_policy(call: Call) -> Answer:
-    """Put a document in force. ``If-Match`` names the version that it replaces."""
-    expected_version = _expected_version(call.header("If-Match"))
-    drain_to = _drain_to(call.query.drain_to)
-    policy, _ = await parsed(call.body)
-    effected = await call.execute(
+async def put_policy(request: Call) -> Answer:
+    """Publish a policy. With ``If-Match``, only if that version is in force."""
+    expected_version = _expected_version(request.header("If-Match"))
+    drain_to = _drain_to(request.query.drain_to)
+    policy, _ = await parsed(request.body)
+    effected = await request.execute(
         PublishPolicy(policy=policy, expected_version=expected_version, drain_to=drain_to)
     )
-    answered = await call.ask(lambda engine: engine.policy_version)
+    answered = await request.ask(lambda engine: engine.policy_version)
     version = int(effected.done.subject) if effected.done.subject.isdigit() else answered.value
     receipt = PolicyReceipt(
         version=version, gen=effected.gen, epoch=effected.epoch, seq=effected.done.seq
@@ -53,30 +53,30 @@ async def put_policy(call: Call) -> Answer:
     return Answer(body=receipt, headers={**effected.headers, "ETag": f'"{version}"'})
 
 
-async def check_policy(call: Call) -> Answer:
-    """Whether a document could be published, and what is odd in it; nothing changes."""
-    policy, advice = await parsed(call.body)
+async def check_policy(request: Call) -> Answer:
+    """Check whether a policy can be published and return advice on it; nothing changes."""
+    policy, advice = await parsed(request.body)
 
-    def question(engine: Engine) -> dict[str, int]:
+    def evaluate(engine: Engine) -> dict[str, int]:
         before = engine.policy.queues if engine.policy is not None else {}
         views = (engine.queue(name) for name in before if name not in policy.queues)
         return {view.queue_id: view.waiting for view in views if view is not None and view.waiting}
 
-    answered = await call.ask(question)
+    answered = await request.ask(evaluate)
     return Answer(body=PolicyChecked(advice=tuple(advice), removed_queues_waiting=answered.value))
 
 
-async def list_rules(call: Call) -> Answer:
-    """The entry rules of the policy in force, and how many contacts each has decided for or failed for."""
-    answered = await call.ask(lambda engine: engine.rules())
+async def list_rules(request: Call) -> Answer:
+    """List the entry rules of the policy in force with the contacts each has matched or failed on."""
+    answered = await request.ask(lambda engine: engine.rules())
     return Answer(body=answered.value)
 
 
-async def try_policy(call: Call) -> Answer:
-    """What the entry rules in force would make of a contact; facts of queues that are not given are those of now."""
-    sample: SampleContact = call.body
+async def try_policy(request: Call) -> Answer:
+    """Apply the entry rules in force to a sample contact. Queue facts that are not given are the current ones."""
+    sample: SampleContact = request.body
 
-    def question(engine: Engine) -> Trial | tuple[str, str] | None:
+    def evaluate(engine: Engine) -> Trial | tuple[str, str] | None:
         policy = engine.policy
         if policy is None:
             return None
@@ -84,7 +84,7 @@ async def try_policy(call: Call) -> Answer:
             policy, sample, lambda queue_id, name: engine.queue_fact(queue_id, sample.channel, name)
         )
 
-    tried = (await call.ask(question)).value
+    tried = (await request.ask(evaluate)).value
     if tried is None:
         raise ProblemRaised("not_found", "no policy has been published")
     if isinstance(tried, Trial):
@@ -95,21 +95,21 @@ async def try_policy(call: Call) -> Answer:
 
 
 async def parsed(document: bytes) -> tuple[Policy, list[Problem]]:
-    """A policy document and what is odd in it. Raises ProblemRaised with all its errors."""
+    """Parse a policy document; return the policy and the advice on it. Raises ProblemRaised with all errors."""
     try:
-        # A large document takes a while to read: not on the loop.
+        # A large document takes long to parse: do not block the event loop.
         return await asyncio.to_thread(parse_with_advice, document)
     except PolicyInvalid as error:
         raise ProblemRaised("policy_invalid", errors=error.problems) from None
 
 
 def _expected_version(if_match: str | None) -> int | None:
-    """The version in an ``If-Match`` header; none: whatever is there is replaced."""
+    """Return the version in an ``If-Match`` header; None if any version may be replaced."""
     if if_match is None or if_match.strip() == "*":
         return None
     text = if_match.strip().removeprefix("W/").strip('"')
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ProblemRaised("policy_version", "not an ETag of a policy", field="If-Match")
+        raise ProblemRaised("policy_version", "must be the ETag of a policy", field="If-Match")
     return int(text)
 
 
@@ -118,7 +118,11 @@ def _drain_to(text: str) -> dict[str, str]:
     for pair in filter(None, text.split(",")):
         removed, colon, target = pair.partition(":")
         if not (removed and colon and target) or ":" in target or removed in targets:
-            raise ProblemRaised("invalid_value", "expected `removed:target`", field="drain_to")
+            raise ProblemRaised(
+                "invalid_value",
+                "must be a list of `removed_queue:target_queue`, separated by commas",
+                field="drain_to",
+            )
         targets[removed] = target
     return targets
 

@@ -1,9 +1,14 @@
-"""What has happened of late, by whom it is for: so that a thousand clients who come back at once do not each go through all
-of it.
+"""Replay index: recent events by recipient, so that many resuming clients do not each scan the whole history.
 
-Made when somebody resumes who was away for longer, and only as far back as he asks; from there on each event is looked at
-once, however many resume. A busy centre's past is a tenth of a second's work: it is gone through a slice at a time, with everybody
-else in between (``look_back``). The records themselves are the publisher's: what it has forgotten nobody gets from here either.
+Theory of operation. The publisher keeps the most recent records of a workspace. A client that resumes needs those of its own
+events that follow its last position. A scan costs time proportional to all events; when a thousand desktops reconnect at
+once, a thousand scans would block the event loop for seconds. The index is built when the first client resumes and only as
+far back as that client asks; each event is examined once, however many clients resume. Building the index of a busy contact
+centre takes about 0.1 s, so it is done in slices of 128 events (about 0.5 ms) between which the loop serves other work
+(``look_back``). Short gaps are scanned directly.
+
+The index covers one contiguous range of sequence numbers and grows at both ends. It holds references only: an event that the
+publisher has dropped is not returned, and a range that has mostly been dropped is discarded as a whole.
 """
 
 import asyncio
@@ -18,50 +23,51 @@ from router.model.events import Event
 from router.runtime.publisher import Publisher
 
 Past: TypeAlias = tuple[int, int, Event]
-"""An event with its number and its time."""
+"""An event with its sequence number and time: (seq, at_ms, event)."""
 
-# Below that many events old ones are not worth sweeping out.
+# Dropped events are swept out only if the index is larger than this.
 _SWEEP_MIN: Final = 4_096
-# So few are gone through faster than anything is looked up.
+# Up to this many events, a scan is faster than the index.
 _SHORT: Final = 64
-# Events looked at in one go: half a millisecond or so.
+# Events indexed in one slice: about 0.5 ms.
 _SLICE: Final = 128
 _seq_of: Final = itemgetter(0)
 
 
 class Recall:
-    """The past of one workspace and generation."""
+    """Replay index of one workspace and history."""
 
     def __init__(self, publisher: Publisher, workspace: str, gen: str) -> None:
         self.gen = gen
         self._publisher = publisher
         self._workspace = workspace
-        # What is indexed: the events after the first number, up to the second.
+        # Indexed range: events with _after < seq <= _until.
         self._after = self._until = publisher.last_seq(workspace)
         self._agents: dict[str, deque[Past]] = {}
         self._gateways: dict[str, deque[Past]] = {}
-        self._looking = asyncio.Lock()
+        self._extending = asyncio.Lock()
 
     async def look_back(self, after_seq: int) -> None:
-        """Prepare for ``since``, which then has next to nothing left to do in the same turn of the loop."""
-        async with self._looking:  # Otherwise each of a crowd would look at a slice in every turn.
-            # Something happens all the time: what is less than a slice is left to ``since``.
+        """Extend the index back to ``after_seq`` in slices, so that ``since`` does not block the event loop."""
+        # Without the lock, every waiting client would index one slice per loop iteration.
+        async with self._extending:
+            # New events keep arriving: less than one slice is left to ``since``.
             while self._missing(after_seq) > _SLICE:
-                self._look_further(after_seq)
+                self._index_slice(after_seq)
                 await asyncio.sleep(0)
 
     def since(self, after_seq: int, *, role: str, subject: str) -> list[Past] | None:
-        """What this client may hear of after an event, oldest first; none: too long ago to tell."""
+        """Return the events for a client after a position, oldest first; None if the position is no longer held."""
         if not self._publisher.reaches(self._workspace, self.gen, after_seq):
             return None
         if self._is_short(after_seq) or role not in ("agent", "gateway"):
             return [
-                past
-                for past in self._past(after_seq, self._publisher.last_seq(self._workspace))
-                if is_for(past[2], role=role, subject=subject)
+                stamped
+                for stamped in self._events(after_seq, self._publisher.last_seq(self._workspace))
+                if is_for(stamped[2], role=role, subject=subject)
             ]
         while self._missing(after_seq):
-            self._look_further(after_seq)
+            self._index_slice(after_seq)
         found = (self._agents if role == "agent" else self._gateways).get(subject)
         if found is None:
             return []
@@ -71,7 +77,7 @@ class Recall:
         return self._publisher.last_seq(self._workspace) - after_seq <= _SHORT
 
     def _missing(self, after_seq: int) -> int:
-        """How many events after that one are not indexed yet; what is out of use is thrown away before."""
+        """Return how many events after ``after_seq`` are not indexed; discard the index if it is mostly out of date."""
         publisher, newest = self._publisher, self._publisher.last_seq(self._workspace)
         if self._after <= after_seq and self._until == newest:
             return 0
@@ -83,36 +89,36 @@ class Recall:
             self._after = self._until = newest
         return newest - self._until + max(0, self._after - after_seq)
 
-    def _look_further(self, after_seq: int) -> None:
-        """Index a slice of it."""
+    def _index_slice(self, after_seq: int) -> None:
+        """Index one slice: new events first, then older ones."""
         newest = self._publisher.last_seq(self._workspace)
         until = min(self._until + _SLICE, newest)
-        for of, name, past in self._by_name(self._until, until):
-            of.setdefault(name, deque()).extend(past)
-        # What is older, as far as the slice has room for it.
+        for of, name, stamped in self._by_recipient(self._until, until):
+            of.setdefault(name, deque()).extend(stamped)
+        # Older events with the rest of the slice.
         after = max(self._after - _SLICE + (until - self._until), min(after_seq, self._after))
-        for of, name, past in self._by_name(after, self._after):
-            of.setdefault(name, deque()).extendleft(reversed(past))
+        for of, name, stamped in self._by_recipient(after, self._after):
+            of.setdefault(name, deque()).extendleft(reversed(stamped))
         self._after, self._until = after, until
 
-    def _by_name(
+    def _by_recipient(
         self, after_seq: int, until_seq: int
     ) -> list[tuple[dict[str, deque[Past]], str, list[Past]]]:
-        """The events after the one number, up to the other, by who hears of them: the index, the name, what he hears."""
+        """Return the events of a range by recipient: the index to update, the recipient id, the events."""
         if after_seq >= until_seq:
             return []
         agents: dict[str, list[Past]] = {}
         gateways: dict[str, list[Past]] = {}
-        for past in self._past(after_seq, until_seq):
-            for agent_id in agents_of(past[2]):
-                agents.setdefault(agent_id, []).append(past)
-            gateway_id = gateway_of(past[2])
+        for stamped in self._events(after_seq, until_seq):
+            for agent_id in agents_of(stamped[2]):
+                agents.setdefault(agent_id, []).append(stamped)
+            gateway_id = gateway_of(stamped[2])
             if gateway_id is not None:
-                gateways.setdefault(gateway_id, []).append(past)
+                gateways.setdefault(gateway_id, []).append(stamped)
         both = ((self._agents, agents), (self._gateways, gateways))
-        return [(of, name, past) for of, some in both for name, past in some.items()]
+        return [(of, name, stamped) for of, some in both for name, stamped in some.items()]
 
-    def _past(self, after_seq: int, until_seq: int) -> list[Past]:
+    def _events(self, after_seq: int, until_seq: int) -> list[Past]:
         return [
             (seq, record.at_ms, event)
             for record in self._publisher.between(self._workspace, after_seq, until_seq)

@@ -1,25 +1,57 @@
-"""The HTTP API as one table. The server's routes and the OpenAPI document are both made from it.
+"""Route table of the HTTP API, the common source of the server's routes and the OpenAPI document.
 
-Who may do what stands in ``permissions.py`` under the operation's name; what a code means, in ``problems.py``.
+``permissions.py`` lists the roles of each operation by its name, ``problems.py`` the meaning of each problem code.
 """
 
 from typing import Any, Final
 
 from msgspec import Struct
 
-from router.edge import (
-    access,
-    agents,
-    callbacks,
-    contacts,
-    conversations,
-    doctor,
-    history,
-    policies,
-    queues,
-    shadow,
+from router.edge.access import healthz, issue_ws_ticket, readyz
+from router.edge.agents import (
+    accept_offer,
+    complete_assignment,
+    decline_offer,
+    delete_agent,
+    extend_wrap_up,
+    get_agent,
+    hold_assignment,
+    list_agents,
+    park_assignment,
+    put_agent,
+    set_agent_channels,
+    set_agent_state,
+    unhold_assignment,
+    unpark_assignment,
 )
 from router.edge.call import Operation
+from router.edge.callbacks import report_callback, request_callback
+from router.edge.contacts import (
+    abandon_contact,
+    assign_contact,
+    cancel_contact,
+    end_contact,
+    get_contact,
+    list_contacts,
+    park_contact,
+    requeue_contact,
+    submit_contact,
+    transfer_contact,
+    unpark_contact,
+    update_contact,
+    why_agent,
+    why_contact,
+)
+from router.edge.conversations import (
+    add_participant,
+    cancel_consult,
+    complete_consult,
+    hand_over_contact,
+    leave_contact,
+    start_conference,
+    start_consult,
+)
+from router.edge.doctor import diagnose
 from router.edge.documents import (
     AgentChannels,
     AgentList,
@@ -63,6 +95,18 @@ from router.edge.documents import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.edge.history import get_digest, get_state, list_events
+from router.edge.policies import check_policy, get_policy, list_rules, put_policy, try_policy
+from router.edge.queues import (
+    close_queue,
+    follow_queue_hours,
+    get_availability,
+    get_expected_wait,
+    get_queue,
+    list_queues,
+    open_queue,
+)
+from router.edge.shadow import delete_shadow, get_shadow, put_shadow
 from router.model.callbacks import CallbackFields
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
@@ -80,31 +124,31 @@ from router.wire.frames import ContactFields
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """One operation of the API."""
+    """An operation of the API: path, handler, body and query types, and problem codes."""
 
     method: str
     path: str
     operation: Operation
     response: Any
     request: Any = None
-    """The body's struct; none: no body. A struct whose fields all have defaults may be left out."""
+    """Type of the request body; None: no body. A body whose fields all have defaults may be omitted."""
     query: Any = NoQuery
     status: int = 200
     tag: str
     codes: tuple[str, ...] = ()
-    """Problems that belong to this operation, beside those that any may have."""
+    """Problem codes of this operation besides those common to all operations."""
     request_headers: tuple[str, ...] = ()
     is_policy_document: bool = False
-    """The body is a policy, as YAML or JSON, and is read by the policy's own reader, which finds all errors at once."""
+    """Whether the body is a policy document in YAML or JSON, parsed by the policy parser, which reports all errors."""
 
     @property
     def name(self) -> str:
-        """The operation's name: in permissions, metrics and the OpenAPI document."""
+        """Operation name, used in permissions, metrics and the OpenAPI document."""
         return self.operation.__name__
 
     @property
     def summary(self) -> str:
-        """One line for people."""
+        """First line of the operation's docstring."""
         return (self.operation.__doc__ or "").strip().split("\n")[0]
 
 
@@ -148,7 +192,7 @@ _CONTACTS: Final = (
     Route(
         method="POST",
         path="/v1/contacts",
-        operation=contacts.submit_contact,
+        operation=submit_contact,
         request=ContactFields,
         response=ContactReceipt,
         status=201,
@@ -171,7 +215,7 @@ _CONTACTS: Final = (
     Route(
         method="GET",
         path="/v1/contacts",
-        operation=contacts.list_contacts,
+        operation=list_contacts,
         response=ContactList,
         query=ContactsQuery,
         tag="contacts",
@@ -179,7 +223,7 @@ _CONTACTS: Final = (
     Route(
         method="GET",
         path="/v1/contacts/{contact_id}",
-        operation=contacts.get_contact,
+        operation=get_contact,
         response=ContactView,
         tag="contacts",
         codes=("unknown_contact",),
@@ -187,31 +231,31 @@ _CONTACTS: Final = (
     Route(
         method="PATCH",
         path="/v1/contacts/{contact_id}",
-        operation=contacts.update_contact,
+        operation=update_contact,
         request=ContactChange,
         response=ContactReceipt,
         tag="contacts",
         codes=("unknown_contact", "contact_state", "unknown_skill", "unknown_fact"),
     ),
-    _contact("cancel", contacts.cancel_contact, Reason),
-    _contact("abandon", contacts.abandon_contact, Nothing),
-    _contact("end", contacts.end_contact, Reason, "not_owner"),
-    _contact("park", contacts.park_contact, Nothing),
-    _contact("unpark", contacts.unpark_contact, Nothing),
+    _contact("cancel", cancel_contact, Reason),
+    _contact("abandon", abandon_contact, Nothing),
+    _contact("end", end_contact, Reason, "not_owner"),
+    _contact("park", park_contact, Nothing),
+    _contact("unpark", unpark_contact, Nothing),
     _contact(
         "callback",
-        callbacks.request_callback,
+        request_callback,
         CallbackFields,
         "unknown_channel",
         "callback_not_offered",
         "callback_time",
         "callback_exists",
     ),
-    _contact("callback/result", callbacks.report_callback, CallbackResult),
-    _contact("requeue", contacts.requeue_contact, RequeueTarget, "unknown_queue"),
+    _contact("callback/result", report_callback, CallbackResult),
+    _contact("requeue", requeue_contact, RequeueTarget, "unknown_queue"),
     _contact(
         "transfer",
-        contacts.transfer_contact,
+        transfer_contact,
         TransferTarget,
         "not_owner",
         "unknown_queue",
@@ -222,7 +266,7 @@ _CONTACTS: Final = (
     ),
     _contact(
         "assign",
-        contacts.assign_contact,
+        assign_contact,
         AssignTarget,
         "unknown_agent",
         "agent_state",
@@ -230,7 +274,7 @@ _CONTACTS: Final = (
     ),
     _contact(
         "consult",
-        conversations.start_consult,
+        start_consult,
         TransferTarget,
         "not_owner",
         "unknown_queue",
@@ -241,25 +285,25 @@ _CONTACTS: Final = (
     ),
     _contact(
         "consult/complete",
-        conversations.complete_consult,
+        complete_consult,
         Nothing,
         "not_owner",
         "consult_state",
     ),
-    _contact("consult/cancel", conversations.cancel_consult, Nothing, "not_owner", "consult_state"),
-    _contact("conference", conversations.start_conference, Nothing, "not_owner", "consult_state"),
+    _contact("consult/cancel", cancel_consult, Nothing, "not_owner", "consult_state"),
+    _contact("conference", start_conference, Nothing, "not_owner", "consult_state"),
     _contact(
         "hand-over",
-        conversations.hand_over_contact,
+        hand_over_contact,
         HandOverTarget,
         "not_owner",
         "unknown_agent",
         "not_participant",
     ),
-    _contact("leave", conversations.leave_contact, LeaveTarget, "unknown_agent", "not_participant"),
+    _contact("leave", leave_contact, LeaveTarget, "unknown_agent", "not_participant"),
     _contact(
         "participants",
-        conversations.add_participant,
+        add_participant,
         AssignTarget,
         "unknown_agent",
         "agent_state",
@@ -269,7 +313,7 @@ _CONTACTS: Final = (
     Route(
         method="GET",
         path="/v1/contacts/{contact_id}/why",
-        operation=contacts.why_contact,
+        operation=why_contact,
         response=ContactWhy,
         tag="contacts",
         codes=("unknown_contact",),
@@ -277,7 +321,7 @@ _CONTACTS: Final = (
     Route(
         method="GET",
         path="/v1/contacts/{contact_id}/why/{agent_id}",
-        operation=contacts.why_agent,
+        operation=why_agent,
         response=AgentWhy,
         tag="contacts",
         codes=("unknown_contact", "unknown_agent"),
@@ -288,7 +332,7 @@ _AGENTS: Final = (
     Route(
         method="GET",
         path="/v1/agents",
-        operation=agents.list_agents,
+        operation=list_agents,
         response=AgentList,
         query=AgentsQuery,
         tag="agents",
@@ -296,7 +340,7 @@ _AGENTS: Final = (
     Route(
         method="PUT",
         path="/v1/agents/{agent_id}",
-        operation=agents.put_agent,
+        operation=put_agent,
         request=AgentRecord,
         response=AgentReceipt,
         tag="agents",
@@ -305,7 +349,7 @@ _AGENTS: Final = (
     Route(
         method="GET",
         path="/v1/agents/{agent_id}",
-        operation=agents.get_agent,
+        operation=get_agent,
         response=AgentView,
         tag="agents",
         codes=("unknown_agent",),
@@ -313,7 +357,7 @@ _AGENTS: Final = (
     Route(
         method="DELETE",
         path="/v1/agents/{agent_id}",
-        operation=agents.delete_agent,
+        operation=delete_agent,
         response=AgentReceipt,
         tag="agents",
         codes=("unknown_agent", "agent_busy"),
@@ -321,7 +365,7 @@ _AGENTS: Final = (
     Route(
         method="POST",
         path="/v1/agents/{agent_id}/state",
-        operation=agents.set_agent_state,
+        operation=set_agent_state,
         request=AgentStateChange,
         response=AgentReceipt,
         tag="agents",
@@ -330,7 +374,7 @@ _AGENTS: Final = (
     Route(
         method="PUT",
         path="/v1/agents/{agent_id}/channels",
-        operation=agents.set_agent_channels,
+        operation=set_agent_channels,
         request=AgentChannels,
         response=AgentReceipt,
         tag="agents",
@@ -342,7 +386,7 @@ _WORK: Final = (
     Route(
         method="POST",
         path="/v1/offers/{offer_id}/accept",
-        operation=agents.accept_offer,
+        operation=accept_offer,
         request=Nothing,
         response=OfferReceipt,
         tag="work",
@@ -351,32 +395,32 @@ _WORK: Final = (
     Route(
         method="POST",
         path="/v1/offers/{offer_id}/decline",
-        operation=agents.decline_offer,
+        operation=decline_offer,
         request=Reason,
         response=OfferReceipt,
         tag="work",
         codes=("unknown_offer", "offer_gone"),
     ),
-    _assignment("hold", agents.hold_assignment, Nothing),
-    _assignment("unhold", agents.unhold_assignment, Nothing),
-    _assignment("park", agents.park_assignment, Nothing),
-    _assignment("unpark", agents.unpark_assignment, Nothing),
-    _assignment("extend", agents.extend_wrap_up, WrapUpExtension, "wrap_up_limit"),
-    _assignment("complete", agents.complete_assignment, Completion),
+    _assignment("hold", hold_assignment, Nothing),
+    _assignment("unhold", unhold_assignment, Nothing),
+    _assignment("park", park_assignment, Nothing),
+    _assignment("unpark", unpark_assignment, Nothing),
+    _assignment("extend", extend_wrap_up, WrapUpExtension, "wrap_up_limit"),
+    _assignment("complete", complete_assignment, Completion),
 )
 
 _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/queues",
-        operation=queues.list_queues,
+        operation=list_queues,
         response=QueueList,
         tag="queues",
     ),
     Route(
         method="GET",
         path="/v1/queues/{queue_id}",
-        operation=queues.get_queue,
+        operation=get_queue,
         response=QueueStatus,
         tag="queues",
         codes=("unknown_queue",),
@@ -384,19 +428,19 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/queues/{queue_id}/availability",
-        operation=queues.get_availability,
+        operation=get_availability,
         response=AvailabilityView,
         query=AvailabilityQuery,
         tag="queues",
         codes=("unknown_queue", "unknown_channel", "unknown_skill"),
     ),
-    _queue("open", queues.open_queue, QueueTurn),
-    _queue("close", queues.close_queue, QueueTurn),
-    _queue("follow-hours", queues.follow_queue_hours, Nothing),
+    _queue("open", open_queue, QueueTurn),
+    _queue("close", close_queue, QueueTurn),
+    _queue("follow-hours", follow_queue_hours, Nothing),
     Route(
         method="GET",
         path="/v1/queues/{queue_id}/expected-wait",
-        operation=queues.get_expected_wait,
+        operation=get_expected_wait,
         response=ExpectedWaitDocument,
         query=ExpectedWaitQuery,
         tag="queues",
@@ -405,7 +449,7 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/policy",
-        operation=policies.get_policy,
+        operation=get_policy,
         response=Policy,
         tag="policy",
         codes=("not_found",),
@@ -413,7 +457,7 @@ _CENTRE: Final = (
     Route(
         method="PUT",
         path="/v1/policy",
-        operation=policies.put_policy,
+        operation=put_policy,
         request=Policy,
         response=PolicyReceipt,
         query=PublishQuery,
@@ -432,7 +476,7 @@ _CENTRE: Final = (
     Route(
         method="POST",
         path="/v1/policy/check",
-        operation=policies.check_policy,
+        operation=check_policy,
         request=Policy,
         response=PolicyChecked,
         tag="policy",
@@ -442,7 +486,7 @@ _CENTRE: Final = (
     Route(
         method="PUT",
         path="/v1/shadow",
-        operation=shadow.put_shadow,
+        operation=put_shadow,
         request=Policy,
         response=ShadowReceipt,
         tag="policy",
@@ -452,7 +496,7 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/shadow",
-        operation=shadow.get_shadow,
+        operation=get_shadow,
         response=ShadowReport,
         tag="policy",
         codes=("no_shadow",),
@@ -460,7 +504,7 @@ _CENTRE: Final = (
     Route(
         method="DELETE",
         path="/v1/shadow",
-        operation=shadow.delete_shadow,
+        operation=delete_shadow,
         response=ShadowReceipt,
         tag="policy",
         codes=("no_shadow",),
@@ -468,14 +512,14 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/policy/rules",
-        operation=policies.list_rules,
+        operation=list_rules,
         response=RulesView,
         tag="policy",
     ),
     Route(
         method="POST",
         path="/v1/policy/try",
-        operation=policies.try_policy,
+        operation=try_policy,
         request=SampleContact,
         response=Trial,
         tag="policy",
@@ -484,7 +528,7 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/events",
-        operation=history.list_events,
+        operation=list_events,
         response=EventList,
         query=EventsQuery,
         tag="history",
@@ -493,7 +537,7 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/state",
-        operation=history.get_state,
+        operation=get_state,
         response=StateDocument,
         query=StateQuery,
         tag="history",
@@ -502,21 +546,21 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/v1/digest",
-        operation=history.get_digest,
+        operation=get_digest,
         response=DigestDocument,
         tag="history",
     ),
     Route(
         method="GET",
         path="/v1/doctor",
-        operation=doctor.diagnose,
+        operation=diagnose,
         response=Diagnosis,
         tag="doctor",
     ),
     Route(
         method="POST",
         path="/v1/ws-ticket",
-        operation=access.issue_ws_ticket,
+        operation=issue_ws_ticket,
         request=Nothing,
         response=TicketDocument,
         status=201,
@@ -525,14 +569,14 @@ _CENTRE: Final = (
     Route(
         method="GET",
         path="/healthz",
-        operation=access.healthz,
+        operation=healthz,
         response=HealthDocument,
         tag="health",
     ),
     Route(
         method="GET",
         path="/readyz",
-        operation=access.readyz,
+        operation=readyz,
         response=HealthDocument,
         tag="health",
         codes=("not_ready", "stopping"),

@@ -1,4 +1,4 @@
-"""The port: one listening socket for the HTTP API, the pages and the WebSockets. One connection is ``http_connection.py``."""
+"""Public listener: one port for the HTTP API, the documentation pages and the WebSockets."""
 
 import asyncio
 import ipaddress
@@ -20,7 +20,7 @@ from router.settings import EdgeSettings
 
 
 class EdgeServer:
-    """The server on the public port. ``start``, ``stop_listening``, ``close``, in this order, each once."""
+    """Server on the public port. Call ``start``, ``stop_listening`` and ``close`` in this order, each once."""
 
     def __init__(
         self,
@@ -30,7 +30,11 @@ class EdgeServer:
         asyncapi_document: Callable[[], dict[str, Any]] = dict,
         turn_away: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
-        """``turn_away``: what a connection's first bytes are answered with, after which it is closed; None: they are served."""
+        """``add_sockets`` registers the WebSocket endpoints.
+
+        ``turn_away`` gets the first bytes of every connection and returns a response, after which the connection is closed,
+        or None to serve it.
+        """
         self._settings = backend.settings.edge
         check_exposure(self._settings)
         app = web.Application(client_max_size=self._settings.body_bytes_max)
@@ -48,7 +52,7 @@ class EdgeServer:
 
     @property
     def url(self) -> str:
-        """Where a client on this machine reaches the port."""
+        """URL of the server for clients on this machine."""
         scheme = "https" if self._settings.tls_certificate_path else "http"
         host = self._settings.host
         if ipaddress_of(host) is None:
@@ -60,11 +64,11 @@ class EdgeServer:
         return f"{scheme}://{shown}:{self.port}"
 
     async def start(self) -> None:
-        """Listen. Raises SettingsInvalid where the address cannot be had or the certificate not be used."""
+        """Start listening. Raises SettingsInvalid if the address or the certificate cannot be used."""
         await self._runner.setup()
         manager = self._runner.server
         assert manager is not None
-        # Around the whole application, so that also what no route matches passes it.
+        # Around the whole application, so that requests without a matching route pass it as well.
         manager.request_handler = self._entrance.around(manager.request_handler)  # type: ignore[assignment]
         limits = self._settings
         gate = Gate(limits.connections_max)
@@ -90,33 +94,35 @@ class EdgeServer:
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop_listening(self) -> None:
-        """Take no new connection; those that are open go on."""
+        """Accept no new connections; open ones continue."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
     async def close(self) -> None:
-        """Close what is still open. Requests in work get a second to end."""
+        """Close all connections. Requests in flight get one second to finish."""
         await self.stop_listening()
         await self._runner.cleanup()
 
 
 def check_exposure(settings: EdgeSettings) -> None:
-    """Tokens must not cross a network in the clear. Raises SettingsInvalid where they would."""
+    """Check that tokens are not sent over a network unencrypted. Raises SettingsInvalid."""
     if (settings.tls_certificate_path is None) != (settings.tls_key_path is None):
-        raise SettingsInvalid("$.edge: `tls_certificate_path` and `tls_key_path` belong together")
+        raise SettingsInvalid(
+            "$.edge: set both `tls_certificate_path` and `tls_key_path`, or neither"
+        )
     if settings.behind_proxy or settings.tls_certificate_path is not None:
         return
     address = ipaddress_of(settings.host)
     is_loopback = settings.host == "localhost" if address is None else address.is_loopback
     if not is_loopback:
         raise SettingsInvalid(
-            "$.edge.host: not a loopback address; set a certificate, or `behind_proxy` where a proxy ends TLS"
+            "$.edge.host: not a loopback address; set `tls_certificate_path`, or `behind_proxy` if a proxy terminates TLS"
         )
 
 
 def ipaddress_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that the text is; None for a name."""
+    """Return the IP address that a text represents; None for a host name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -134,7 +140,7 @@ def _listening_socket(settings: EdgeSettings) -> socket.socket:
         raise SettingsInvalid(f"$.edge.host: {error.strerror}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit it.
+        # Accepted connections inherit this option.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
         sock.bind(address)
     except OSError as error:

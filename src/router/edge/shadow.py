@@ -1,4 +1,4 @@
-"""The shadow policy over HTTP: set it, read what it would have done otherwise, end it."""
+"""API operations on the shadow policy: set it, read its report, end it."""
 
 from typing import Final
 
@@ -8,34 +8,34 @@ from router.edge.policies import parsed
 from router.edge.problems import ProblemRaised
 from router.model.commands import ClearShadowPolicy, SetShadowPolicy
 
-# A report includes what was durable when it was asked for, unless the shadow is further behind than this.
+# A report includes everything durable at the time of the request, unless the shadow lags by more than this.
 _CATCH_UP_S: Final = 2.0
 
 
-async def put_shadow(call: Call) -> Answer:
-    """Let a policy run beside the one in force: it decides nothing, and its differences are counted from now on."""
-    policy, _ = await parsed(call.body)
-    effected = await call.execute(SetShadowPolicy(policy=policy))
-    # What is submitted after the answer is seen by it.
-    await call.backend.shadows.caught_up(call.workspace, timeout_s=_CATCH_UP_S)
+async def put_shadow(request: Call) -> Answer:
+    """Evaluate a policy in the shadow of the one in force: it has no effect, its differences are counted from now on."""
+    policy, _ = await parsed(request.body)
+    effected = await request.execute(SetShadowPolicy(policy=policy))
+    # Contacts submitted after this response are seen by the shadow.
+    await request.backend.shadows.caught_up(request.workspace, timeout_s=_CATCH_UP_S)
     return Answer(
         body=_receipt(effected.done.state, effected.gen, effected.epoch, effected.done.seq)
     )
 
 
-async def get_shadow(call: Call) -> Answer:
-    """What the shadow policy has seen, and where it would have decided otherwise."""
-    shadows = call.backend.shadows
-    await shadows.caught_up(call.workspace, timeout_s=_CATCH_UP_S)
-    report = shadows.report(call.workspace)
+async def get_shadow(request: Call) -> Answer:
+    """Get the report of the shadow policy: what it evaluated and where its decisions differ."""
+    shadows = request.backend.shadows
+    await shadows.caught_up(request.workspace, timeout_s=_CATCH_UP_S)
+    report = shadows.report(request.workspace)
     if report is None:
         raise ProblemRaised("no_shadow")
     return Answer(body=report)
 
 
-async def delete_shadow(call: Call) -> Answer:
-    """End the shadow; its report is gone with it."""
-    effected = await call.execute(ClearShadowPolicy())
+async def delete_shadow(request: Call) -> Answer:
+    """End the shadow policy and discard its report."""
+    effected = await request.execute(ClearShadowPolicy())
     return Answer(
         body=_receipt(effected.done.state, effected.gen, effected.epoch, effected.done.seq)
     )

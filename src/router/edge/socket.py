@@ -1,8 +1,8 @@
-"""One WebSocket over its transport, from the answered handshake to the end: heartbeats, back pressure, the closing handshake.
+"""Server end of one WebSocket, from the completed handshake to the close: heartbeats, back-pressure, closing handshake.
 
-The library that answers HTTP hands the connection over after the upgrade, so that a frame goes from the transport to its owner
-by plain calls: no task reads, nothing is queued, and an idle socket is this one object. The framing itself is
-``wire/rfc6455.py``; what the messages mean is the owner's affair.
+After the upgrade, the HTTP library passes the transport to this class. A message then goes from the transport to its owner
+by plain calls: there is no reader task and no queue, and an idle connection consists of this object only. Framing is in
+``wire/rfc6455.py``; the owner interprets the messages.
 """
 
 import asyncio
@@ -25,41 +25,41 @@ from router.wire.rfc6455 import (
 _log = structlog.get_logger(__name__)
 
 CLOSE_TIMEOUT_S: Final = 5.0
-# After a broken frame nothing can be read any more, not even a close. Closed at once, with bytes of the client's unread, the
-# connection would be reset, and the client might never see the reason.
+# After a protocol error nothing can be read any more, not even a close frame. Closing immediately with unread data would
+# reset the connection, and the client might not receive the close code.
 _LINGER_S: Final = 0.5
 
 
 class SocketOwner(Protocol):
-    """Who hears what comes in. Neither method waits."""
+    """Receiver of the messages of a WebSocket. No method may block."""
 
     def hear(self, opcode: int, payload: bytes) -> None:
-        """A message, or a ping."""
+        """Handle a message or a ping."""
 
     def lost(self) -> None:
-        """The connection is no more. The last call, once."""
+        """Handle the loss of the connection. Called once, as the last call."""
 
     def close(self, code: CloseCode, text: str) -> None:
-        """The socket must end for this reason; the owner has ``Socket.close`` called when it is ready for it."""
+        """Begin to close for this reason; the owner then calls ``Socket.close``."""
 
 
 class Socket(asyncio.Protocol):
-    """The server's end of one WebSocket."""
+    """asyncio protocol of one WebSocket."""
 
     __slots__ = (
-        "_answers_until_s",
-        "_blocked",
         "_closing",
-        "_heard_at_s",
+        "_delivery_paused",
         "_heartbeat_s",
-        "_held_back",
         "_loop",
         "_lost",
         "_owner",
         "_paused",
+        "_pong_deadline_s",
         "_reader",
+        "_received_at_s",
         "_timer",
-        "_waiting",
+        "_undelivered",
+        "_write_paused",
         "transport",
     )
 
@@ -71,63 +71,63 @@ class Socket(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._owner: SocketOwner | None = None
         self._reader = FrameReader(message_bytes_max)
-        self._waiting: list[Message] | None = None
-        """While held back: what has come and was not passed on."""
-        self._held_back = self._paused = self._closing = self._lost = False
-        self._blocked: asyncio.Future[None] | None = None
-        self._heard_at_s = self._loop.time()
-        self._answers_until_s: float | None = None
-        """A ping is out, and something has to come back until then."""
+        self._undelivered: list[Message] | None = None
+        """Messages received while delivery is paused."""
+        self._delivery_paused = self._paused = self._closing = self._lost = False
+        self._write_paused: asyncio.Future[None] | None = None
+        self._received_at_s = self._loop.time()
+        self._pong_deadline_s: float | None = None
+        """Deadline for any data after a ping."""
         self._timer: asyncio.TimerHandle = self._loop.call_later(heartbeat_s, self._beat)
 
     def begin(self, owner: SocketOwner) -> None:
-        """From now on it is the owner's; before any data can come."""
+        """Set the receiver of messages; call before any data can arrive."""
         self._owner = owner
 
     # --- reading ----------------------------------------------------------------------------------
     def data_received(self, data: bytes) -> None:
-        self._heard_at_s = self._loop.time()
+        self._received_at_s = self._loop.time()
         messages = self._reader.feed(data)
-        if self._held_back:
-            self._keep(messages)
+        if self._delivery_paused:
+            self._store(messages)
         else:
-            self._pass_on(messages)
+            self._deliver(messages)
 
     def hold_back(self) -> None:
-        """Pass nothing on until ``go_on``. Once more than one read is waiting, the client feels it as back pressure."""
-        self._held_back = True
+        """Deliver nothing until ``go_on``. Once data arrives meanwhile, reading is paused (back-pressure)."""
+        self._delivery_paused = True
 
     def go_on(self) -> None:
-        """Pass on what has come meanwhile, as long as nobody says ``hold_back`` again."""
-        self._held_back = False
-        waiting, self._waiting = self._waiting, None
+        """Deliver the messages received meanwhile, until ``hold_back`` is called again."""
+        self._delivery_paused = False
+        waiting, self._undelivered = self._undelivered, None
         if waiting is not None:
-            self._pass_on(waiting)
-        if not self._held_back:
-            self._read_on()
+            self._deliver(waiting)
+        if not self._delivery_paused:
+            self._resume_reading()
 
-    def _keep(self, messages: list[Message]) -> None:
-        if self._waiting is None:
-            self._waiting = messages
+    def _store(self, messages: list[Message]) -> None:
+        if self._undelivered is None:
+            self._undelivered = messages
         else:
-            self._waiting += messages
+            self._undelivered += messages
         if not self._paused and not self.transport.is_closing():
             self._paused = True
             self.transport.pause_reading()
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         if self._paused and not self.transport.is_closing():
             self._paused = False
-            self._heard_at_s = self._loop.time()  # It could not be heard.
+            self._received_at_s = self._loop.time()  # Silence while paused is not the client's.
             self.transport.resume_reading()
 
-    def _pass_on(self, messages: list[Message]) -> None:
+    def _deliver(self, messages: list[Message]) -> None:
         owner = self._owner
         for number, (opcode, payload) in enumerate(messages):
             if owner is None:
                 return
-            if self._held_back:
-                self._keep(messages[number:])
+            if self._delivery_paused:
+                self._store(messages[number:])
                 return
             if opcode == CLOSE:
                 self._closed_by_client(payload)
@@ -137,8 +137,8 @@ class Socket(asyncio.Protocol):
             try:
                 owner.hear(opcode, payload)
             except Exception:
-                # The last line of defence: one connection ends, with a trace, and the others never hear of it.
-                _log.exception("a socket's owner failed", action="socket_failed")
+                # A failure ends this connection only and is logged with a traceback.
+                _log.exception("handling a WebSocket message failed", action="socket_failed")
                 owner.close(CloseCode.INTERNAL_ERROR, "internal error")
         broken = self._reader.broken
         if broken is not None and owner is not None and not self._closing:
@@ -146,76 +146,78 @@ class Socket(asyncio.Protocol):
 
     # --- writing ----------------------------------------------------------------------------------
     def pong(self, payload: bytes) -> None:
-        """Answer a ping."""
+        """Send the pong for a ping."""
         self._write(frame(PONG, payload))
 
     def _write(self, data: bytes) -> None:
-        # Between a write that failed and ``connection_lost`` the transport takes nothing more, and some raise at it.
+        # Between a failed write and ``connection_lost``, the transport accepts no data and may raise.
         if not self.transport.is_closing():
             self.transport.write(data)
 
     def pause_writing(self) -> None:
-        self._blocked = self._loop.create_future()
+        self._write_paused = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        blocked, self._blocked = self._blocked, None
-        if blocked is not None and not blocked.done():
-            blocked.set_result(None)
+        waiter, self._write_paused = self._write_paused, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     async def drained(self) -> None:
-        """Return when the client has taken most of what was written. Raises ConnectionError where it is gone."""
-        if self._blocked is not None:
-            await asyncio.shield(self._blocked)
+        """Wait until the transport accepts more data. Raises ConnectionError if the connection is lost."""
+        if self._write_paused is not None:
+            await asyncio.shield(self._write_paused)
         if self._lost:
-            raise ConnectionResetError("the client is gone")
+            raise ConnectionResetError("the connection is lost")
 
-    # --- time -------------------------------------------------------------------------------------
+    # --- heartbeat -----------------------------------------------------------------------------------
     def _beat(self) -> None:
         if self._closing:
-            # Everything was said; whoever does not close his end has no more say in it.
+            # The closing handshake timed out.
             self.transport.abort()
             return
         now_s = self._loop.time()
-        quiet_until_s = self._heard_at_s + self._heartbeat_s
-        if now_s < quiet_until_s:
-            self._answers_until_s = None
-            self._timer = self._loop.call_at(quiet_until_s, self._beat)
-        elif self._answers_until_s is not None and now_s >= self._answers_until_s:
+        ping_at_s = self._received_at_s + self._heartbeat_s
+        if now_s < ping_at_s:
+            self._pong_deadline_s = None
+            self._timer = self._loop.call_at(ping_at_s, self._beat)
+        elif self._pong_deadline_s is not None and now_s >= self._pong_deadline_s:
             if not self._paused:
                 self.transport.abort()
                 return
-            self._heard_at_s = now_s
+            self._received_at_s = now_s
             self._timer = self._loop.call_later(self._heartbeat_s, self._beat)
         else:
             self._write(frame(PING, b""))
-            self._answers_until_s = now_s + self._heartbeat_s / 2
-            self._timer = self._loop.call_at(self._answers_until_s, self._beat)
+            self._pong_deadline_s = now_s + self._heartbeat_s / 2
+            self._timer = self._loop.call_at(self._pong_deadline_s, self._beat)
 
-    # --- the end ----------------------------------------------------------------------------------
+    # --- closing --------------------------------------------------------------------------------
     def close(self, code: CloseCode, text: str) -> None:
-        """Say why, wait a while for the client's own close, and end. What was written before leaves first."""
+        """Send a close frame after all earlier data, wait for the client's close frame, at most 5 s, and end."""
         if self._closing or self._lost:
             return
-        is_deaf = self._reader.broken is not None
-        self._say_goodbye(close_frame(code, text), _LINGER_S if is_deaf else CLOSE_TIMEOUT_S)
-        self._held_back = False
-        self._waiting = None
-        self._read_on()
+        is_unreadable = self._reader.broken is not None
+        self._start_closing(
+            close_frame(code, text), _LINGER_S if is_unreadable else CLOSE_TIMEOUT_S
+        )
+        self._delivery_paused = False
+        self._undelivered = None
+        self._resume_reading()
 
     def _closed_by_client(self, payload: bytes) -> None:
         if not self._closing:
-            self._say_goodbye(answer_to_close(payload), CLOSE_TIMEOUT_S)
-        # RFC 6455, 7.1.1: the server ends the connection first.
+            self._start_closing(answer_to_close(payload), CLOSE_TIMEOUT_S)
+        # RFC 6455 section 7.1.1: the server closes the connection first.
         self.transport.close()
 
-    def _say_goodbye(self, farewell: bytes, wait_s: float) -> None:
+    def _start_closing(self, close_data: bytes, wait_s: float) -> None:
         self._closing = True
-        self._write(farewell)
+        self._write(close_data)
         self._timer.cancel()
         self._timer = self._loop.call_later(wait_s, self._beat)
 
     def abort(self) -> None:
-        """End at once, without a word."""
+        """Close the connection immediately without a close frame."""
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

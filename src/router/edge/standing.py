@@ -1,4 +1,4 @@
-"""What a client sees on entering: the questions behind ``welcome``, and its cut into frames of bearable size."""
+"""State that a client gets in ``welcome``: the query for it and its division into frames of limited size."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,13 +10,13 @@ from router.model.states import ContactState
 from router.model.views import AgentView, ContactView, WorkspaceView
 from router.wire.frames import Page
 
-# Some 400 bytes a contact: a page stays well below the frame sizes that clients accept by default.
+# About 400 bytes per contact: a page stays well below the frame size that clients accept by default.
 PAGE_COUNT: Final = 500
 _LIVE: Final = tuple(state for state in ContactState if not state.is_terminal)
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """The whole of what one client may see, as of one event."""
+    """Complete state visible to one client, as of one event."""
 
     agent: AgentView | None = None
     contacts: tuple[ContactView, ...] = ()
@@ -24,7 +24,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     figures: WorkspaceView | None = None
 
     def pages(self) -> Iterator[Page]:
-        """Contacts and agents in pages; at least one, which may be empty."""
+        """Yield contacts and agents in pages; at least one, which may be empty."""
         longest = max(len(self.contacts), len(self.agents), 1)
         for start in range(0, longest, PAGE_COUNT):
             part = slice(start, start + PAGE_COUNT)
@@ -32,7 +32,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 def standing_of(role: str, subject: str) -> Callable[[Engine], Standing]:
-    """The question to ask the engine for this client."""
+    """Return the engine query for the state visible to a client."""
     if role == "agent":
         return lambda engine: Standing(agent=engine.agent(subject))
     if role == "gateway":

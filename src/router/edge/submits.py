@@ -1,7 +1,9 @@
-"""Plain submits (``plain.py``) from their head to their answer: a call in, a call out, as on a socket.
+"""Fast path for submits: from a parsed head to the response, without a task and without the HTTP library.
 
-The same checks in the same words as in ``operations.py``, but in the order of what they cost: who asks, whether too many wait,
-then the body, then the rate. What fails here for a reason that is not load is left to the library, which says it.
+A submit is passed to the writer by a plain call; the writer calls ``Submit`` back with the durable result, which writes
+the response to its connection. The checks and problem texts are those of the ordinary handlers, ordered by their cost:
+credential, overload, body, rate. A request that fails for another reason than load is passed to the library path, which
+produces the error response.
 """
 
 import asyncio
@@ -27,36 +29,36 @@ from router.runtime.writer import Reply
 from router.wire.frames import ContactFields
 
 _OPERATION: Final = "submit_contact"
-# What `Retry-After` says: who has waited for that long has done as he was told.
+# The value of `Retry-After`: a client that waits this long is not delayed further.
 _PAUSE_S_MAX: Final = 1.0
 _encode: Final = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
 
 
 class Asking(Protocol):
-    """The connection that a submit came by."""
+    """Connection on which a submit arrived."""
 
     def answer(self, data: bytes) -> None:
-        """The answer to the submit that is under way. Raises nothing."""
+        """Send the response to the submit in flight. Must not raise."""
 
 
 class Submit:
-    """One that is under way; the writer tells it what became of it."""
+    """A submit in flight; it is the reply object that the writer calls with the result."""
 
-    __slots__ = ("_began_ns", "_connection", "_head", "_submits")
+    __slots__ = ("_connection", "_head", "_started_ns", "_submits")
 
     def __init__(self, submits: "Submits", connection: Asking, head: PlainHead) -> None:
         self._submits = submits
         self._connection: Asking | None = connection
         self._head = head
-        self._began_ns = time.perf_counter_ns()
+        self._started_ns = time.perf_counter_ns()
 
     def done(self) -> bool:
-        """It has its answer, or nobody wants one any more."""
+        """Return whether the response was sent or the connection was lost."""
         return self._connection is None
 
     def set_result(self, reply: Reply) -> None:
-        """Durable."""
+        """Handle the durable result of the command. Called by the writer; raises nothing."""
         try:
             answer = reply.outcome.answer
             if isinstance(answer, Refused):
@@ -69,7 +71,7 @@ class Submit:
             self.broke()
 
     def set_exception(self, error: Exception) -> None:
-        """Not durable, or nobody knows."""
+        """Handle a failed command; the command may or may not have taken effect."""
         if isinstance(error, InboxFull | Stopping | JournalUnavailable):
             self.fail(fault(error))
         else:
@@ -77,16 +79,16 @@ class Submit:
 
     @property
     def workspace(self) -> str:
-        """Whose contact it is."""
+        """Workspace of the submitting credential."""
         return self._head.credential.workspace
 
     @property
     def age_s(self) -> float:
-        """How long it has been under way."""
-        return (time.perf_counter_ns() - self._began_ns) / 1e9
+        """Time since the submit was started, in seconds."""
+        return (time.perf_counter_ns() - self._started_ns) / 1e9
 
     def succeed(self, effected: Effected) -> None:
-        """The receipt."""
+        """Send the receipt."""
         if not self.done():
             answer = submitted(effected)
             request_id = new_request_id()
@@ -96,21 +98,21 @@ class Submit:
             self._end(data, answer.status, request_id)
 
     def fail(self, raised: ProblemRaised) -> None:
-        """A problem document."""
+        """Send a problem document."""
         if not self.done():
             request_id = new_request_id()
             data = self._submits.problem(raised, request_id)
             self._end(data, raised.document.status, request_id)
 
     def broke(self, error: BaseException | None = None) -> None:
-        """The last line of defence: the client learns that it failed, the log learns the rest."""
+        """Log an unexpected error and send a problem document without details."""
         _log.error(
             "a submit failed", action="request_failed", operation=_OPERATION, exc_info=error or True
         )
         self.fail(ProblemRaised("internal"))
 
     def abandon(self) -> None:
-        """The client has gone. What was asked is done even so."""
+        """Drop the response because the connection was lost; the command is executed regardless."""
         if not self.done():
             self._connection = None
             self._submits.over(self)
@@ -119,7 +121,7 @@ class Submit:
         connection, self._connection = self._connection, None
         assert connection is not None
         self._submits.over(self)
-        took_ns = time.perf_counter_ns() - self._began_ns
+        duration_ns = time.perf_counter_ns() - self._started_ns
         try:
             self._submits.entrance.note(
                 _OPERATION,
@@ -127,14 +129,14 @@ class Submit:
                 status,
                 actor=self._head.credential.actor,
                 request_id=request_id,
-                took_ns=took_ns,
+                took_ns=duration_ns,
             )
         finally:
             connection.answer(data)
 
 
 class Submits:
-    """What all connections share that submit."""
+    """Shared state of the fast path: parser, admission control, submits in flight and their timeout."""
 
     def __init__(self, backend: Backend, admission: Admission, entrance: Entrance) -> None:
         self._backend = backend
@@ -150,15 +152,15 @@ class Submits:
         self._decode = msgspec.json.Decoder(ContactFields).decode
         self._body_bytes_max = backend.settings.edge.body_bytes_max
         self.pause_s = min(backend.settings.runtime.submit_wait_ms_max / 1000, _PAUSE_S_MAX)
-        """So long a connection has to let pass between a submit that is refused and the next one."""
+        """Time in seconds for which a connection is not read after a refused submit."""
         self._answer_timeout_s = float(backend.settings.edge.answer_timeout_s)
-        self._under_way: dict[Submit, None] = {}
-        """In the order in which they began."""
-        self._alarm: asyncio.TimerHandle | None = None
+        self._in_flight: dict[Submit, None] = {}
+        """Submits in flight in the order of their start."""
+        self._timer: asyncio.TimerHandle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
 
     def read(self, lines: bytes) -> PlainHead | None:
-        """The head of a plain submit that may be made; None: the library says what is to be said."""
+        """Parse the head of a permitted submit; None: pass the request to the library path."""
         if not self._condition.ready:
             return None
         head = self._reader.read(lines)
@@ -167,28 +169,28 @@ class Submits:
         return head if may(head.credential.role, _OPERATION) else None
 
     def refusal(self, head: PlainHead) -> bytes | None:
-        """The answer where it is not let in, before its body is there or looked at.
+        """Return the response that refuses a submit under overload, before its body is read.
 
-        None: it is let in, and has a place among the requests in work: for ``begin``, or to be given back by ``leave``.
+        None: the submit is admitted and holds a slot, to be used by ``begin`` or released by ``leave``.
         """
         if self._writer.refuses_submit(head.credential.workspace) or not self._admission.enter():
-            return self._say_busy()
+            return self._busy_response()
         return None
 
-    def _say_busy(self) -> bytes:
-        # Counted like any other answer, but not logged: a line for each would cost more than all the rest.
+    def _busy_response(self) -> bytes:
+        # Counted like any other response but not logged: writing a log line would cost more than the refusal itself.
         self._refused_busy.inc()
         self._problems_busy.inc()
         return self._busy.answer(new_request_id())
 
     def leave(self) -> None:
-        """A place is free again."""
+        """Release a slot."""
         self._admission.leave()
 
     def begin(self, connection: Asking, head: PlainHead, body: bytes) -> Submit | None:
-        """Carry out a submit that has its place, and gives it back itself; it may have its answer when this returns.
+        """Start an admitted submit, which releases its slot itself; its response may be sent before this returns.
 
-        None: the body is not right, and the library has to say how.
+        None: the body is invalid and the slot released; the library path reports the error.
         """
         try:
             fields = self._decode(body)
@@ -196,9 +198,9 @@ class Submits:
             self._admission.leave()
             return None
         submit = Submit(self, connection, head)
-        self._under_way[submit] = None
-        if self._alarm is None:
-            self._watch(self._answer_timeout_s)
+        self._in_flight[submit] = None
+        if self._timer is None:
+            self._start_timer(self._answer_timeout_s)
         credential = head.credential
         try:
             self._admission.admit(credential.key)
@@ -211,7 +213,7 @@ class Submits:
         return submit
 
     def body_is_late(self) -> bytes:
-        """The answer where a body has not come in time. The place is free again."""
+        """Release the slot of a submit whose body timed out and return the response."""
         self._admission.leave()
         raised, request_id = ProblemRaised("body_timeout"), new_request_id()
         data = self.problem(raised, request_id)
@@ -227,17 +229,17 @@ class Submits:
         return data
 
     def problem(self, raised: ProblemRaised, request_id: str) -> bytes:
-        """A problem's answer; counted."""
+        """Count a problem and return its response."""
         self._backend.process.problems.labels(raised.document.code).inc()
         return self.answers.problem(raised, request_id)
 
     def over(self, submit: Submit) -> None:
-        """It is not under way any more."""
-        if self._under_way.pop(submit, self) is None:
+        """Remove a submit from those in flight and release its slot."""
+        if self._in_flight.pop(submit, self) is None:
             self._admission.leave()
 
     def look_up(self, submit: Submit, effected: Effected) -> None:
-        """A repeat: the first answer is in the journal."""
+        """Read the first result of a repeated submit from the journal, in a task."""
         task = asyncio.get_running_loop().create_task(self._look_up(submit, effected))
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
@@ -251,16 +253,16 @@ class Submits:
         except Exception as error:
             submit.broke(error)
 
-    # --- nobody waits for ever ---------------------------------------------------------------
-    def _watch(self, delay_s: float) -> None:
-        self._alarm = asyncio.get_running_loop().call_later(delay_s, self._look)
+    # --- timeout ----------------------------------------------------------------------------
+    def _start_timer(self, delay_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._check_timeouts)
 
-    def _look(self) -> None:
-        """One alarm for all: they have begun in this order, and all may take as long."""
-        self._alarm = None
-        for submit in list(self._under_way):
-            left_s = self._answer_timeout_s - submit.age_s
-            if left_s > 0:
-                self._watch(left_s)
+    def _check_timeouts(self) -> None:
+        """Fail the submits whose timeout has passed. A single timer suffices: all have the same timeout, in order of start."""
+        self._timer = None
+        for submit in list(self._in_flight):
+            remaining_s = self._answer_timeout_s - submit.age_s
+            if remaining_s > 0:
+                self._start_timer(remaining_s)
                 return
             submit.fail(ProblemRaised("answer_timeout"))

@@ -1,6 +1,6 @@
-"""Single-use tickets: how a browser's socket says who it is without a token in its address.
+"""Single-use tickets, with which a browser authenticates a WebSocket without a token in the URL.
 
-``POST /v1/ws-ticket`` gives one; the socket's ``hello`` shows it once. Tickets live in memory alone and only as hashes.
+``POST /v1/ws-ticket`` issues a ticket, the ``hello`` frame redeems it once. Tickets are kept in memory only, as hashes.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ from router.model.errors import RouterError
 
 
 class TicketsExhausted(RouterError):
-    """As many tickets are out as may be."""
+    """The limit of unredeemed tickets is reached."""
 
 
-class _Issued(Struct, frozen=True):
+class _IssuedTicket(Struct, frozen=True):
     credential: Credential
-    ends_at_s: float
+    expires_at_s: float
 
 
 class TicketOffice:
-    """Gives tickets and takes each back once."""
+    """Issued tickets, at most ``tickets_max``, each valid once and for ``lifetime_s`` seconds."""
 
     def __init__(
         self, *, lifetime_s: int, tickets_max: int, now_s: Callable[[], float] = time.monotonic
@@ -33,34 +33,34 @@ class TicketOffice:
         self.lifetime_s = lifetime_s
         self._tickets_max = tickets_max
         self._now_s = now_s
-        self._issued: OrderedDict[bytes, _Issued] = OrderedDict()
+        self._issued: OrderedDict[bytes, _IssuedTicket] = OrderedDict()
 
     def issue(self, credential: Credential) -> str:
-        """A fresh ticket for this credential. Raises TicketsExhausted."""
+        """Issue a ticket for a credential. Raises TicketsExhausted."""
         now_s = self._now_s()
-        self._forget_old(now_s)
+        self._remove_expired(now_s)
         if len(self._issued) >= self._tickets_max:
             raise TicketsExhausted
         ticket = secrets.token_urlsafe(32)
-        self._issued[_hash(ticket)] = _Issued(credential, now_s + self.lifetime_s)
+        self._issued[_hash(ticket)] = _IssuedTicket(credential, now_s + self.lifetime_s)
         return ticket
 
     def redeem(self, ticket: str) -> Credential | None:
-        """The credential that the ticket was issued for; None for one that is unknown, used or too old."""
+        """Return the credential of a ticket and invalidate it; None for one that is unknown, used or expired."""
         issued = self._issued.pop(_hash(ticket), None)
-        if issued is None or self._now_s() >= issued.ends_at_s:
+        if issued is None or self._now_s() >= issued.expires_at_s:
             return None
         return issued.credential
 
-    def _forget_old(self, now_s: float) -> None:
-        # All tickets live equally long, so the oldest are in front.
+    def _remove_expired(self, now_s: float) -> None:
+        # All tickets have the same lifetime, so the oldest come first.
         while self._issued:
             first = next(iter(self._issued))
-            if self._issued[first].ends_at_s > now_s:
+            if self._issued[first].expires_at_s > now_s:
                 return
             del self._issued[first]
 
 
 def _hash(ticket: str) -> bytes:
-    # Looking a hash up takes no time that depends on the ticket's own text.
+    # The time of a lookup by hash does not depend on how much of a guessed ticket is right.
     return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()

@@ -1,7 +1,7 @@
-"""The WebSockets' door: who may come in, before and at the upgrade. What happens after it is ``connection.py``.
+"""WebSocket endpoints: admission and upgrade. ``connection.py`` handles the connection afterwards.
 
-Everything that can be refused is refused before the upgrade, as a problem document with a status that proxies and clients
-understand. Tokens come in the ``Authorization`` header or in ``hello``, never in the address.
+Whatever can be refused is refused before the upgrade, with a problem document and an HTTP status that proxies and clients
+understand. Tokens are accepted in the ``Authorization`` header or in ``hello``, never in the URL.
 """
 
 import random
@@ -29,21 +29,21 @@ PATHS: Final = {
     Door.GATEWAY: "/v1/gateway",
     Door.SUPERVISOR: "/v1/supervisor",
 }
-# A refused client comes back after a time of its own, so that a crowd does not come back as a crowd.
+# Refused clients get random retry times, so that they do not return together.
 _RETRY_AFTER_S: Final = (1, 10)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SocketDoor:
-    """The handlers of the three WebSocket paths."""
+    """Handlers of the three WebSocket endpoints and registry of their connections."""
 
     def __init__(self, backend: Backend, hub: Hub) -> None:
         self._backend = backend
         self._hub = hub
         self._limits: SocketSettings = backend.settings.sockets
         self._origins = frozenset(backend.settings.edge.allowed_origins)
-        self._house = House(
+        self._context = House(
             hub=hub,
             writer=backend.writer,
             verify=backend.authenticator.verify,
@@ -55,36 +55,36 @@ class SocketDoor:
         self._opening = 0
         self._upgrades = Upgrades(self._limits)
         self.turn_away = UpgradeTurnedAway(backend, self._upgrades).answer
-        """For the server: a connection's first bytes, where they are an upgrade for which there is no room just now."""
+        """Function for the server that refuses upgrade requests above the rate limit from their first bytes."""
 
     @property
     def open_count(self) -> int:
-        """Sockets that are open now, authenticated or not."""
+        """Number of open WebSockets, authenticated or not."""
         return len(self._connections) + self._opening
 
-    def handler(self, door: Door) -> Handler:
-        """The handler of one path."""
+    def handler(self, endpoint: Door) -> Handler:
+        """Return the handler of one endpoint."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await self._handle(request, door)
+            return await self._handle(request, endpoint)
 
         return handle
 
     def add_to(self, app: web.Application) -> None:
-        """Put the three paths into the application."""
+        """Register the three endpoints with the application."""
         for kind, path in PATHS.items():
             app.router.add_get(path, self.handler(kind), name=f"{kind}_socket", allow_head=False)
-        app.on_shutdown.append(self._shut)
+        app.on_shutdown.append(self._abort_all)
 
-    async def _shut(self, _app: web.Application) -> None:
-        """Whoever is still there when the server closes is cut off."""
+    async def _abort_all(self, _app: web.Application) -> None:
+        """Abort the connections that are still open when the server closes."""
         for connection in tuple(self._connections):
             connection.abort()
 
-    async def _handle(self, request: web.Request, door: Door) -> web.StreamResponse:
-        request[OPERATION] = f"{door}_socket"
+    async def _handle(self, request: web.Request, endpoint: Door) -> web.StreamResponse:
+        request[OPERATION] = f"{endpoint}_socket"
         self._admit(request)
-        credential = self._credential(request, door)
+        credential = self._credential(request, endpoint)
         if credential is not None:
             request[ACTOR] = credential.actor
         ws = web.WebSocketResponse(
@@ -93,21 +93,21 @@ class SocketDoor:
             compress=False,
         )
         ws.headers[hdrs.SERVER] = SERVER_NAME
-        # No await between the admission and the count: what was admitted fits.
+        # No await between the admission and the count, so the limit holds.
         self._opening += 1
         try:
             await ws.prepare(request)
-            self._take_over(request, door, ws.ws_protocol or "", credential)
+            self._detach(request, endpoint, ws.ws_protocol or "", credential)
         finally:
             self._opening -= 1
-        return _HandedOver()
+        return _DetachedResponse()
 
-    def _take_over(
-        self, request: web.Request, door: Door, subprotocol: str, credential: Credential | None
+    def _detach(
+        self, request: web.Request, endpoint: Door, subprotocol: str, credential: Credential | None
     ) -> None:
-        """The library has answered the handshake; from here on the connection is ours."""
+        """Take the transport from the HTTP library after the handshake and create the connection."""
         if request.transport is None:
-            return  # Gone already.
+            return  # The connection is already lost.
         protocol = cast(HttpConnection, request.protocol)
         socket = Socket(
             request.transport,
@@ -122,8 +122,8 @@ class SocketDoor:
 
         connection = Connection(
             socket,
-            self._house,
-            door=door,
+            self._context,
+            door=endpoint,
             subprotocol=subprotocol,
             credential=credential,
             on_lost=lost,
@@ -141,21 +141,26 @@ class SocketDoor:
             raise ProblemRaised("not_ready", retry_after_s=_retry_after_s())
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and origin not in self._origins:
-            # Programs send no Origin; a page's must be known, or any page could speak in its user's name.
+            # Only browsers send Origin. An unknown one is refused; otherwise any page could act for its user.
             raise ProblemRaised("origin_forbidden")
         offered = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
         names = {name.strip() for line in offered for name in line.split(",")}
         if names.isdisjoint(SUBPROTOCOLS):
-            raise ProblemRaised("malformed", "subprotocol " + " or ".join(SUBPROTOCOLS))
+            raise ProblemRaised(
+                "malformed", "Sec-WebSocket-Protocol must offer " + " or ".join(SUBPROTOCOLS)
+            )
         if request.query_string:
-            raise ProblemRaised("malformed", "no query here: tokens never stand in an address")
+            raise ProblemRaised(
+                "malformed",
+                "no query parameters are allowed; send the token in a header or in hello",
+            )
         if self.open_count >= self._limits.connections_max:
             raise ProblemRaised("busy", retry_after_s=_retry_after_s())
         if not self._upgrades.take():
             raise ProblemRaised("busy", retry_after_s=self._upgrades.retry_after_s())
 
-    def _credential(self, request: web.Request, door: Door) -> Credential | None:
-        """The credential of the header, or none where there is no header: then ``hello`` brings one."""
+    def _credential(self, request: web.Request, endpoint: Door) -> Credential | None:
+        """Return the credential of the header; None if there is no header: then ``hello`` must carry one."""
         header = request.headers.get(hdrs.AUTHORIZATION)
         if header is None:
             return None
@@ -168,7 +173,7 @@ class SocketDoor:
             raise ProblemRaised(
                 "unauthenticated", headers={hdrs.WWW_AUTHENTICATE: "Bearer"}
             ) from None
-        if str(credential.role) not in door.roles:
+        if str(credential.role) not in endpoint.roles:
             raise ProblemRaised("forbidden")
         if not self._may_join(credential):
             raise ProblemRaised("busy", retry_after_s=_retry_after_s())
@@ -179,20 +184,20 @@ class SocketDoor:
         return count < self._limits.credential_connections_max
 
 
-class _HandedOver(web.StreamResponse):
-    """What the library gets as the answer to a request whose connection is not its own any more: nothing to send."""
+class _DetachedResponse(web.StreamResponse):
+    """Placeholder response for the library after the connection was detached; nothing is sent."""
 
     def __init__(self) -> None:
         super().__init__(status=101)
 
     @property
     def prepared(self) -> bool:
-        """Its head has left."""
+        """Whether the head was sent: always."""
         return True
 
     async def prepare(self, request: web.BaseRequest) -> NoReturn:
-        """For the library the client is gone."""
-        raise ConnectionResetError("handed over")
+        """Report the connection as lost to the library."""
+        raise ConnectionResetError("detached")
 
 
 def _retry_after_s() -> int:

@@ -78,7 +78,7 @@ async def submit(app: App) -> int:
             return response.status
 
 
-async def test_it_starts_serves_and_stops_inside_another_program(tmp_path: Path) -> None:
+async def test_the_app_starts_serves_and_stops_inside_another_program(tmp_path: Path) -> None:
     app = App(some_settings(tmp_path))
     await app.start()
     assert await submit(app) == 201
@@ -88,7 +88,7 @@ async def test_it_starts_serves_and_stops_inside_another_program(tmp_path: Path)
         await submit(app)
 
 
-async def test_a_failing_journal_is_the_end_and_says_so(tmp_path: Path) -> None:
+async def test_a_failing_journal_ends_the_app_with_an_error(tmp_path: Path) -> None:
     """F4: nothing is acknowledged any more, and whoever watches over the app learns it."""
     journal = FailingJournal()
     app = App(some_settings(tmp_path), journal=journal)
@@ -102,7 +102,7 @@ async def test_a_failing_journal_is_the_end_and_says_so(tmp_path: Path) -> None:
     await app.stop_at_once()
 
 
-async def test_overload_refuses_submits_before_it_reads_them_and_nothing_else(
+async def test_overload_refuses_only_submits_before_reading_them(
     tmp_path: Path,
 ) -> None:
     journal = SlowJournal()
@@ -141,7 +141,7 @@ async def _status(request: Any) -> int:
         return int(response.status)
 
 
-async def test_an_end_that_is_not_orderly_says_so(tmp_path: Path) -> None:
+async def test_an_unclean_stop_is_reported(tmp_path: Path) -> None:
     app = App(some_settings(tmp_path), journal=JournalWithoutSnapshots())
     await app.start()
     assert await submit(app) == 201
@@ -149,7 +149,7 @@ async def test_an_end_that_is_not_orderly_says_so(tmp_path: Path) -> None:
         await app.stop()
 
 
-async def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_an_occupied_port_leaves_no_resources_open(tmp_path: Path) -> None:
     first = App(some_settings(tmp_path))
     await first.start()
     port = int(first.url.rsplit(":", 1)[1])
@@ -181,7 +181,7 @@ async def test_the_first_token_is_shown_once_and_only_on_a_terminal(tmp_path: Pa
     assert quiet.getvalue() == ""
 
 
-async def test_a_connection_whose_submits_are_turned_away_stays_in_step(tmp_path: Path) -> None:
+async def test_a_connection_with_refused_submits_keeps_its_framing(tmp_path: Path) -> None:
     journal = SlowJournal()
     settings = some_settings(tmp_path)
     runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)

@@ -67,7 +67,7 @@ async def a_centre(router: RouterProcess) -> AsyncIterator[Centre]:
         yield Centre(admin, gateway, ada)
 
 
-async def test_agent_first_from_the_wish_to_the_conversation(make_router: MakeRouter) -> None:
+async def test_agent_first_from_request_to_conversation(make_router: MakeRouter) -> None:
     async with a_centre(make_router(policy=POLICY).start()) as centre:
         gateway = centre.gateway
         first = (await gateway.submit(reference="call-17"))["contact_id"]
@@ -95,7 +95,7 @@ async def test_agent_first_from_the_wish_to_the_conversation(make_router: MakeRo
         assert (await centre.view(first))["state"] == "ended"
 
 
-async def test_what_cannot_be_is_refused_with_the_field_and_without_the_value(
+async def test_invalid_requests_name_the_field_but_not_the_value(
     make_router: MakeRouter,
 ) -> None:
     async with a_centre(make_router(policy=POLICY).start()) as centre:
@@ -133,7 +133,7 @@ async def test_what_cannot_be_is_refused_with_the_field_and_without_the_value(
         assert (refused.code, refused.json["field"]) == ("callback_not_offered", "callback")
 
 
-async def test_another_gateway_knows_nothing_of_it(make_router: MakeRouter) -> None:
+async def test_a_callback_is_hidden_from_another_gateway(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with a_centre(router) as centre, Api(router, "gateway", "other") as stranger:
         contact = (await centre.gateway.submit())["contact_id"]
@@ -172,7 +172,7 @@ async def test_customer_first_is_explained_and_counted(make_router: MakeRouter) 
 
 
 @pytest.mark.slow
-async def test_a_kill_in_the_middle_of_a_call_loses_neither_places_nor_times(
+async def test_a_kill_during_a_call_keeps_queue_places_and_times(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()

@@ -33,7 +33,7 @@ async def _lacks(admin: Api, contact_id: str) -> list[dict[str, Any]]:
     return lacks
 
 
-async def test_a_call_interrupts_chats_and_they_come_back(make_router: MakeRouter) -> None:
+async def test_a_call_interrupts_chats_which_resume_afterwards(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with (
         Api(router) as admin,
@@ -62,7 +62,7 @@ async def test_a_call_interrupts_chats_and_they_come_back(make_router: MakeRoute
         assert not any(work.get("interrupted") for work in view["assignments"])
 
 
-async def test_a_parked_contact_uses_nothing_until_the_customer_writes_again(
+async def test_a_parked_contact_uses_no_capacity_until_unparked(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()
@@ -131,7 +131,7 @@ async def test_paused_channels_survive_a_restart_and_a_change_of_state(
         assert offer["contact_id"] == waiting
 
 
-async def test_a_reached_cap_says_when_it_is_over_also_after_a_restart(
+async def test_a_reached_cap_returns_its_end_also_after_a_restart(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()
@@ -163,7 +163,7 @@ async def test_a_reached_cap_says_when_it_is_over_also_after_a_restart(
         assert "mail" not in (await _agent(admin))["can_take"]
 
 
-async def test_a_supervisor_changes_any_agent_and_the_history_says_who_did(
+async def test_changes_by_a_supervisor_are_attributed_in_the_history(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()

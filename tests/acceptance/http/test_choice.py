@@ -48,7 +48,7 @@ async def serve(admin: Api, contact_id: str) -> None:
     await admin.ok("POST", f"/v1/assignments/{assignment}/complete")
 
 
-async def test_due_dates_and_newest_first_decide_who_is_offered_first(
+async def test_due_dates_and_newest_first_decide_the_order_of_offers(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()
@@ -68,7 +68,7 @@ async def test_due_dates_and_newest_first_decide_who_is_offered_first(
         assert served == [call, mail, new, old]
 
 
-async def test_ranks_of_queues_are_a_part_of_the_record(make_router: MakeRouter) -> None:
+async def test_queue_ranks_are_part_of_the_agent_record(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         mail = (await admin.submit(queue_id="mails"))["contact_id"]
@@ -89,7 +89,7 @@ async def test_ranks_of_queues_are_a_part_of_the_record(make_router: MakeRouter)
             assert "nowhere" not in got.body.decode() and "first" not in got.json.get("detail", "")
 
 
-async def test_who_was_given_fewer_today_is_remembered_over_a_restart(
+async def test_daily_counts_survive_a_restart(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()
@@ -111,7 +111,7 @@ async def test_who_was_given_fewer_today_is_remembered_over_a_restart(
         assert (why["others"], why.get("values")) == (1, {"contacts_today": 0})
 
 
-async def test_facts_and_lots_choose_and_say_so(make_router: MakeRouter) -> None:
+async def test_attribute_ranking_and_random_choice_are_explained(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         await a_ready_agent(admin, "ada", attributes={"grade": "junior", "share": 5})
@@ -129,7 +129,7 @@ async def test_facts_and_lots_choose_and_say_so(make_router: MakeRouter) -> None
         assert weights.items() <= {"ada": 5, "bob": 1_000}.items()
 
 
-async def test_a_policy_that_cannot_choose_is_refused_with_its_place(
+async def test_an_invalid_selection_policy_is_refused_with_its_path(
     make_router: MakeRouter,
 ) -> None:
     router = make_router().start()

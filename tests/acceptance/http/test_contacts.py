@@ -11,7 +11,7 @@ def a_name(prefix: str) -> str:
     return f"{prefix}-{uuid4().hex[:8]}"
 
 
-async def test_a_contact_lives_from_submit_to_wrap_up(router: RouterProcess) -> None:
+async def test_a_contact_from_submit_to_wrap_up(router: RouterProcess) -> None:
     ada = a_name("ada")
     async with (
         Api(router) as admin,
@@ -62,7 +62,7 @@ async def test_a_hundred_parallel_submits_under_one_key_make_one_contact(
     assert len(fresh) == 1
 
 
-async def test_a_key_with_another_payload_is_refused_and_leaves_no_event(
+async def test_a_key_with_another_payload_is_refused_without_an_event(
     router: RouterProcess,
 ) -> None:
     """I3, I4."""
@@ -117,7 +117,7 @@ async def test_a_gateway_does_not_see_or_touch_the_contacts_of_another(
         await web.ok("POST", f"/v1/contacts/{contact}/cancel")
 
 
-async def test_another_workspace_is_another_world(router: RouterProcess) -> None:
+async def test_workspaces_are_isolated(router: RouterProcess) -> None:
     """I36, S34, S35."""
     async with Api(router) as here, Api(router, workspace="other") as there:
         contact = (await here.submit())["contact_id"]
@@ -130,7 +130,7 @@ async def test_another_workspace_is_another_world(router: RouterProcess) -> None
         assert contact.encode() not in (await there.call("GET", "/v1/events?limit=1000")).body
 
 
-async def test_an_agent_reaches_himself_alone(router: RouterProcess) -> None:
+async def test_an_agent_can_reach_only_their_own_record(router: RouterProcess) -> None:
     """I37, S35."""
     ada, bob = a_name("ada"), a_name("bob")
     async with Api(router) as admin, Api(router, "agent", ada) as desktop:
@@ -161,7 +161,7 @@ async def test_an_agent_reaches_himself_alone(router: RouterProcess) -> None:
         await admin.ok("POST", f"/v1/contacts/{contact}/end")
 
 
-async def test_lists_are_paged_without_gap_or_repeat(router: RouterProcess) -> None:
+async def test_lists_are_paged_without_gaps_or_duplicates(router: RouterProcess) -> None:
     async with Api(router, "gateway", a_name("gw")) as gateway:
         made = {(await gateway.submit(queue_id="sales"))["contact_id"] for _ in range(7)}
         found: list[str] = []
@@ -203,7 +203,7 @@ async def test_repeating_a_cancel_is_marked_and_changes_nothing(router: RouterPr
     assert again.headers["Idempotency-Replayed"] == "true" and again.body == first.body
 
 
-async def test_a_full_queue_says_so_and_when_to_come_back(router: RouterProcess) -> None:
+async def test_a_full_queue_returns_429_with_retry_after(router: RouterProcess) -> None:
     async with Api(router, "gateway", a_name("gw")) as gateway:
         contacts = [(await gateway.submit(queue_id="tiny"))["contact_id"] for _ in range(2)]
         got = await gateway.call("POST", "/v1/contacts", {"channel": "voice", "queue_id": "tiny"})
@@ -212,7 +212,7 @@ async def test_a_full_queue_says_so_and_when_to_come_back(router: RouterProcess)
             await gateway.ok("POST", f"/v1/contacts/{contact}/abandon")
 
 
-async def test_why_is_answered_by_the_rules_that_route(router: RouterProcess) -> None:
+async def test_why_uses_the_routing_rules(router: RouterProcess) -> None:
     ada = a_name("ada")
     async with Api(router) as admin:
         await admin.ok("PUT", f"/v1/agents/{ada}", {"skills": {"english": 3}})

@@ -75,7 +75,7 @@ async def a_floor(router: RouterProcess) -> AsyncIterator[tuple[Floor, list[str]
             await admin.ok("DELETE", f"/v1/agents/{name}")
 
 
-async def test_a_warm_transfer_from_the_question_to_the_new_owner(router: RouterProcess) -> None:
+async def test_a_warm_transfer_from_consult_to_new_owner(router: RouterProcess) -> None:
     async with a_floor(router) as (floor, (ada, bob, _)):
         await floor.act(ada, "consult", {"to_agent_id": bob})
         assert (await floor.seen())["agent_id"] == ada
@@ -125,7 +125,7 @@ async def test_a_conference_with_leave_hand_over_and_a_supervisor(router: Router
         assert "owner" in {lack["code"] for lack in why["lacks"]}
 
 
-async def test_a_supervisor_takes_somebody_out(router: RouterProcess) -> None:
+async def test_a_supervisor_removes_a_participant(router: RouterProcess) -> None:
     async with a_floor(router) as (floor, (ada, bob, _)):
         path = f"/v1/contacts/{floor.contact}"
         await floor.admin.ok("POST", f"{path}/participants", {"agent_id": bob})
@@ -138,7 +138,7 @@ async def test_a_supervisor_takes_somebody_out(router: RouterProcess) -> None:
         assert await floor.work(ada) == [("owner", "active", {})]
 
 
-async def test_what_is_refused_says_why(router: RouterProcess) -> None:
+async def test_refusals_state_the_reason(router: RouterProcess) -> None:
     async with a_floor(router) as (floor, (ada, bob, cy)):
         assert await floor.refused(ada, "consult", {}) == (422, "invalid_value")
         both = {"to_agent_id": bob, "to_queue_id": "support"}
@@ -171,7 +171,9 @@ async def test_what_is_refused_says_why(router: RouterProcess) -> None:
         assert (got.status, got.code) == (422, "invalid_value") and bob not in got.body.decode()
 
 
-async def test_to_a_stranger_the_conversation_does_not_exist(router: RouterProcess) -> None:
+async def test_a_conversation_is_hidden_from_other_agents_and_gateways(
+    router: RouterProcess,
+) -> None:
     """I36, I37."""
     async with a_floor(router) as (floor, (ada, bob, cy)):
         await floor.act(ada, "consult", {"to_agent_id": bob})
@@ -193,7 +195,7 @@ async def test_to_a_stranger_the_conversation_does_not_exist(router: RouterProce
         assert await floor.refused(bob, "end", {}) == (404, "unknown_contact")
 
 
-async def test_a_consult_survives_the_end_of_the_process(make_router: MakeRouter) -> None:
+async def test_a_consult_survives_a_restart(make_router: MakeRouter) -> None:
     router = make_router()
     router.start()
     async with Api(router) as admin:

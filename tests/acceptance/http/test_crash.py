@@ -79,7 +79,7 @@ async def check(router: RouterProcess, burst: Burst) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
-async def test_what_was_answered_survives_a_kill_at(make_router: MakeRouter, point: str) -> None:
+async def test_acknowledged_submits_survive_a_kill_at(make_router: MakeRouter, point: str) -> None:
     """F2: the place is passed some dozen times before it kills."""
     router = make_router(telemetry__access_log="false").start(CRASH_AT=f"{point}:25")
     burst = Burst()
@@ -92,7 +92,7 @@ async def test_what_was_answered_survives_a_kill_at(make_router: MakeRouter, poi
 
 
 @pytest.mark.slow
-async def test_what_was_answered_survives_kills_at_any_time(make_router: MakeRouter) -> None:
+async def test_acknowledged_submits_survive_kills_at_any_time(make_router: MakeRouter) -> None:
     """F1: three lives, each ended in the middle of a burst."""
     router = make_router(telemetry__access_log="false")
     burst = Burst()
@@ -110,7 +110,7 @@ async def test_what_was_answered_survives_kills_at_any_time(make_router: MakeRou
 
 
 @pytest.mark.slow
-async def test_a_retry_after_a_kill_gets_the_very_same_answer(make_router: MakeRouter) -> None:
+async def test_a_retry_after_a_kill_gets_the_identical_response(make_router: MakeRouter) -> None:
     """I3: same status, same body, marked as a repeat, although the epoch is another now."""
     router = make_router().start()
     request = ("POST", "/v1/contacts", {"channel": "voice", "queue_id": "support"})
@@ -128,7 +128,7 @@ async def test_a_retry_after_a_kill_gets_the_very_same_answer(make_router: MakeR
 
 
 @pytest.mark.slow
-async def test_a_disk_that_fails_ends_the_process_and_nothing_acknowledged_is_lost(
+async def test_a_failing_disk_ends_the_process_without_losing_acknowledged_submits(
     make_router: MakeRouter,
 ) -> None:
     """F4, F5: the file may not grow any more, so the next commit fails; the process ends with an exit code that is not 0."""

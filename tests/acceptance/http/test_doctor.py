@@ -29,7 +29,7 @@ def doctor(router: RouterProcess, *arguments: str) -> "subprocess.CompletedProce
     )
 
 
-async def test_a_contact_that_nobody_can_take_is_found_until_somebody_learns_it(
+async def test_an_unroutable_contact_is_reported_until_an_agent_gets_the_skill(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()
@@ -66,7 +66,7 @@ async def test_a_contact_that_nobody_can_take_is_found_until_somebody_learns_it(
     assert "no_agents" in other.stdout
 
 
-async def test_a_journal_is_examined_when_its_router_has_stopped(make_router: MakeRouter) -> None:
+async def test_a_journal_is_diagnosed_after_its_router_has_stopped(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     path = router.settings.journal.path
     async with Api(router) as admin:
@@ -83,7 +83,7 @@ async def test_a_journal_is_examined_when_its_router_has_stopped(make_router: Ma
     assert codes == ["contacts_nobody_qualified", "no_agents"]
 
 
-async def test_who_waits_grows_older_while_nothing_happens(make_router: MakeRouter) -> None:
+async def test_waiting_times_grow_without_events(make_router: MakeRouter) -> None:
     """Waits are counted to the time of the question, not to that of the last event."""
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:

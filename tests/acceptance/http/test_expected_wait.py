@@ -24,7 +24,7 @@ async def busy(admin: Api, ada: Api) -> str:
     return f"{contact}.1"
 
 
-async def test_a_gateway_asks_before_it_submits_and_while_it_waits(make_router: MakeRouter) -> None:
+async def test_a_gateway_queries_before_and_after_submitting(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with (
         Api(router) as admin,
@@ -83,7 +83,7 @@ async def test_a_gateway_asks_before_it_submits_and_while_it_waits(make_router: 
         ("agents-7=1", 422, "invalid_value"),
     ],
 )
-async def test_a_bad_question_is_told_so(
+async def test_an_invalid_query_is_refused(
     router: RouterProcess, query: str, status: int, code: str
 ) -> None:
     async with Api(router) as admin:
@@ -92,7 +92,7 @@ async def test_a_bad_question_is_told_so(
         assert b"-7" not in got.body and b"klingon" not in got.body
 
 
-async def test_an_unknown_queue_is_a_404_and_agents_may_not_ask(router: RouterProcess) -> None:
+async def test_an_unknown_queue_is_a_404_and_agents_may_not_query(router: RouterProcess) -> None:
     async with Api(router) as admin, Api(router, "agent", "ada") as ada:
         got = await admin.call("GET", "/v1/queues/nothing/expected-wait")
         assert (got.status, got.code) == (404, "unknown_queue")
@@ -100,7 +100,7 @@ async def test_an_unknown_queue_is_a_404_and_agents_may_not_ask(router: RouterPr
         assert (got.status, got.code) == (403, "forbidden")
 
 
-async def test_what_was_learnt_and_counted_survives_a_kill(make_router: MakeRouter) -> None:
+async def test_learned_statistics_survive_a_kill(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin, Api(router, "agent", "ada") as ada:
         work = await busy(admin, ada)

@@ -8,7 +8,7 @@ from tests.acceptance.conftest import MakeRouter
 from tests.acceptance.process import RouterProcess
 
 
-async def test_events_are_numbered_without_gap_and_name_their_place(router: RouterProcess) -> None:
+async def test_events_are_numbered_without_gaps(router: RouterProcess) -> None:
     """I25."""
     async with Api(router, "gateway", "web") as gateway, Api(router) as admin:
         receipts = await asyncio.gather(*(gateway.submit() for _ in range(20)))
@@ -25,7 +25,7 @@ async def test_events_are_numbered_without_gap_and_name_their_place(router: Rout
         assert event["actor"] == "gateway:web"
 
 
-async def test_a_page_ends_where_its_limit_says_and_the_next_one_goes_on(
+async def test_pages_continue_where_the_previous_one_ends(
     router: RouterProcess,
 ) -> None:
     async with Api(router) as admin:
@@ -40,7 +40,7 @@ async def test_a_page_ends_where_its_limit_says_and_the_next_one_goes_on(
         assert end == {"gen": whole[0]["gen"], "next": last, "more": False, "events": []}
 
 
-async def test_a_place_that_the_history_does_not_hold_is_never_guessed_at(
+async def test_an_unknown_position_is_refused(
     router: RouterProcess,
 ) -> None:
     """I28, F69."""
@@ -53,7 +53,7 @@ async def test_a_place_that_the_history_does_not_hold_is_never_guessed_at(
             assert (await admin.call("GET", f"/v1/events?after={after}")).status == 422
 
 
-async def test_a_read_includes_what_was_acknowledged(router: RouterProcess) -> None:
+async def test_a_read_includes_acknowledged_commands(router: RouterProcess) -> None:
     """I27."""
     async with Api(router) as admin:
         for _ in range(5):

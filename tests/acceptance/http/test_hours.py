@@ -26,7 +26,7 @@ queues:
 """
 
 
-async def test_a_closed_queue_says_when_it_opens(make_router: MakeRouter) -> None:
+async def test_a_closed_queue_returns_the_opening_time(make_router: MakeRouter) -> None:
     router = make_router(policy=the_policy()).start()
     async with Api(router, "gateway", "web") as web:
         got = await web.call("POST", "/v1/contacts", {"channel": "voice", "queue_id": "shop"})
@@ -51,7 +51,7 @@ async def test_a_closed_queue_says_when_it_opens(make_router: MakeRouter) -> Non
         assert (status["queue"]["is_open"], status["queue"]["closed_reason"]) == (False, "hours")
 
 
-async def test_nobody_is_there_until_somebody_is(make_router: MakeRouter) -> None:
+async def test_no_agents_ready_until_one_is(make_router: MakeRouter) -> None:
     router = make_router(policy=the_policy()).start()
     async with Api(router, "supervisor", "eve") as eve:
         await eve.ok("PUT", "/v1/agents/ada", {"skills": {"english": 5}})
@@ -67,7 +67,7 @@ async def test_nobody_is_there_until_somebody_is(make_router: MakeRouter) -> Non
         await eve.submit(queue_id="hotline")
 
 
-async def test_a_supervisors_word_outlives_a_restart(make_router: MakeRouter) -> None:
+async def test_a_manual_opening_survives_a_restart(make_router: MakeRouter) -> None:
     router = make_router(policy=the_policy()).start()
     async with Api(router, "supervisor", "eve") as eve:
         receipt = await eve.ok("POST", "/v1/queues/shop/open", {"for_s": 3600})
@@ -90,7 +90,7 @@ async def test_a_supervisors_word_outlives_a_restart(make_router: MakeRouter) ->
         assert got.code == "queue_closed"
 
 
-async def test_a_time_that_ran_out_while_the_router_was_down_is_caught_up_with(
+async def test_an_opening_that_ended_during_downtime_is_closed_at_the_start(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=the_policy()).start()
@@ -122,7 +122,7 @@ async def test_a_time_that_ran_out_while_the_router_was_down_is_caught_up_with(
         ("/v1/queues/shop/follow-hours", {"for_s": 60}, 422, "invalid_value"),
     ],
 )
-async def test_what_is_refused_names_its_place(
+async def test_refusals_name_the_field(
     make_router: MakeRouter, path: str, body: dict[str, int], status: int, code: str
 ) -> None:
     router = make_router(policy=the_policy()).start()
@@ -132,7 +132,7 @@ async def test_what_is_refused_names_its_place(
         assert got.json["applied"] == "no"
 
 
-async def test_gateways_ask_and_do_not_open(make_router: MakeRouter) -> None:
+async def test_gateways_may_read_but_not_open_queues(make_router: MakeRouter) -> None:
     router = make_router(policy=the_policy()).start()
     async with Api(router, "gateway", "web") as web:
         for action in ("open", "close", "follow-hours"):

@@ -19,7 +19,7 @@ async def scrape(router: RouterProcess) -> dict[str, float]:
     }
 
 
-def of_the_centre(page: dict[str, float]) -> dict[str, float]:
+def journal_metrics(page: dict[str, float]) -> dict[str, float]:
     """The figures that are folds over the journal."""
     heads = (
         "router_contacts",
@@ -32,7 +32,7 @@ def of_the_centre(page: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in page.items() if name.startswith(heads)}
 
 
-async def test_counters_are_the_fold_of_the_journal_also_after_a_kill(
+async def test_counters_match_the_journal_also_after_a_kill(
     make_router: MakeRouter,
 ) -> None:
     """I41."""
@@ -58,7 +58,7 @@ async def test_counters_are_the_fold_of_the_journal_also_after_a_kill(
     assert before[f'router_answered_wait_seconds_bucket{{le="+Inf",{place}}}'] == 1
     router.kill()
     router.start()
-    assert of_the_centre(await scrape(router)) == of_the_centre(before)
+    assert journal_metrics(await scrape(router)) == journal_metrics(before)
 
 
 async def test_the_process_counts_its_requests_and_problems(make_router: MakeRouter) -> None:

@@ -54,8 +54,8 @@ def connections(app: App) -> list[Any]:
     return list(server.connections)
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110  (nobody says so)
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  (nobody says so)
         await asyncio.sleep(0)
 
 
@@ -75,7 +75,7 @@ async def until(is_so: Callable[[], bool]) -> None:
     ],
 )
 @pytest.mark.parametrize("origins", [[], ["https://desk.example"]])
-async def test_the_answer_is_the_librarys(
+async def test_the_response_equals_that_of_the_library_path(
     tmp_path: Path, body: bytes, more: tuple[str, ...], status: int, origins: list[str]
 ) -> None:
     async with an_app(tmp_path, allowed_origins=origins) as app, a_connection(app) as connection:
@@ -96,7 +96,7 @@ async def test_the_answer_is_the_librarys(
         assert plain.json[name] == usual.json[name], name
 
 
-async def test_a_repeat_gets_the_first_answer_by_either_way(tmp_path: Path) -> None:
+async def test_a_repeat_gets_the_first_response_on_either_path(tmp_path: Path) -> None:
     async with an_app(tmp_path) as app, a_connection(app) as connection:
         answers = []
         for make in (connection.a_submit, lambda *a: chunked(connection, *a), connection.a_submit):
@@ -115,7 +115,7 @@ async def test_a_repeat_gets_the_first_answer_by_either_way(tmp_path: Path) -> N
     assert (reused.status, reused.json["code"]) == (422, "key_reused")
 
 
-async def test_it_may_come_in_any_two_pieces(tmp_path: Path) -> None:
+async def test_a_submit_may_arrive_in_any_two_pieces(tmp_path: Path) -> None:
     async with an_app(tmp_path) as app, a_connection(app) as connection:
         whole = connection.a_submit()
         for cut in range(1, len(whole)):
@@ -131,7 +131,7 @@ async def test_it_may_come_in_any_two_pieces(tmp_path: Path) -> None:
         assert await connection.status() == 201
 
 
-async def test_what_is_sent_ahead_is_answered_in_order(tmp_path: Path) -> None:
+async def test_pipelined_submits_are_answered_in_order(tmp_path: Path) -> None:
     async with an_app(tmp_path) as app, a_connection(app) as connection:
         good = connection.a_submit()
         bad = connection.a_submit(b"no JSON")
@@ -149,7 +149,7 @@ async def test_what_is_sent_ahead_is_answered_in_order(tmp_path: Path) -> None:
         assert [await connection.status() for _ in lines] == [status for _, status in lines]
 
 
-async def test_who_does_not_read_his_answers_is_not_read_either(tmp_path: Path) -> None:
+async def test_a_client_that_does_not_read_responses_is_not_read(tmp_path: Path) -> None:
     async with an_app(tmp_path, send_buffer_bytes=4096) as app:
         connection = OneConnection(app.url, app.mint_token(subject="web", role="gateway"))
         await connection.open(room_bytes=4096)
@@ -167,7 +167,7 @@ async def test_who_does_not_read_his_answers_is_not_read_either(tmp_path: Path) 
         await connection.close()
 
 
-async def test_who_is_refused_and_asks_again_at_once_is_not_read_for_a_while(
+async def test_after_a_refusal_an_immediate_retry_is_delayed(
     tmp_path: Path,
 ) -> None:
     settings = some_settings(tmp_path, requests_per_s=1, requests_burst=2)
@@ -190,7 +190,7 @@ async def test_who_is_refused_and_asks_again_at_once_is_not_read_for_a_while(
     await app.stop()
 
 
-async def test_after_that_while_he_is_served_again(tmp_path: Path) -> None:
+async def test_after_the_delay_submits_are_served_again(tmp_path: Path) -> None:
     async with (
         an_app(tmp_path, requests_per_s=1, requests_burst=1) as app,
         a_connection(app) as one,
@@ -204,7 +204,7 @@ async def test_after_that_while_he_is_served_again(tmp_path: Path) -> None:
     assert {*answers[1:3], answers[4]} <= {201, 429} and 429 in answers
 
 
-async def test_above_its_rate_it_is_told_when_to_come_again(tmp_path: Path) -> None:
+async def test_above_the_rate_limit_retry_after_is_sent(tmp_path: Path) -> None:
     async with (
         an_app(tmp_path, requests_per_s=1, requests_burst=1) as app,
         a_connection(app) as one,
@@ -219,7 +219,7 @@ async def test_above_its_rate_it_is_told_when_to_come_again(tmp_path: Path) -> N
     assert refused.json["request_id"] == refused.headers["x-request-id"]
 
 
-async def test_a_body_that_does_not_come_has_its_time_and_its_place(tmp_path: Path) -> None:
+async def test_a_missing_body_times_out_and_releases_its_slot(tmp_path: Path) -> None:
     async with an_app(tmp_path, body_timeout_s=1, in_flight_max=1) as app:
         async with a_connection(app) as slow, a_connection(app) as other:
             slow.submit(GOOD[:5], length=len(GOOD))
@@ -241,7 +241,7 @@ async def test_a_body_that_does_not_come_has_its_time_and_its_place(tmp_path: Pa
         await until(lambda: app._server._submits._admission.in_flight == 0)
 
 
-async def test_a_client_that_leaves_has_submitted_and_leaves_its_place(tmp_path: Path) -> None:
+async def test_a_disconnected_client_has_submitted_and_releases_its_slot(tmp_path: Path) -> None:
     journal = SlowJournal()
     async with an_app(tmp_path, journal, in_flight_max=1) as app:
         journal.may_commit.clear()
@@ -262,7 +262,7 @@ async def test_a_client_that_leaves_has_submitted_and_leaves_its_place(tmp_path:
     assert len(msgspec.convert(contacts, list[dict[str, Any]])) == 1
 
 
-async def test_a_commit_that_takes_too_long_is_said_to_be_unknown(tmp_path: Path) -> None:
+async def test_a_slow_commit_is_reported_as_unknown(tmp_path: Path) -> None:
     journal = SlowJournal()
     async with (
         an_app(tmp_path, journal, answer_timeout_s=1) as app,
@@ -278,7 +278,7 @@ async def test_a_commit_that_takes_too_long_is_said_to_be_unknown(tmp_path: Path
         assert await connection.status() == 201
 
 
-async def test_whoever_waits_while_the_router_stops_has_his_answer(tmp_path: Path) -> None:
+async def test_a_waiting_submit_is_answered_during_shutdown(tmp_path: Path) -> None:
     journal = SlowJournal()
     app = App(some_settings(tmp_path), journal=journal)
     await app.start()
@@ -295,7 +295,7 @@ async def test_whoever_waits_while_the_router_stops_has_his_answer(tmp_path: Pat
         await stopping
 
 
-async def test_a_connection_at_rest_is_closed_and_one_at_work_is_not(tmp_path: Path) -> None:
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(tmp_path: Path) -> None:
     journal = SlowJournal()
     async with an_app(tmp_path, journal, keepalive_s=1) as app, a_connection(app) as connection:
         journal.may_commit.clear()

@@ -19,7 +19,9 @@ default_queue: support
 """
 
 
-async def test_a_step_opens_the_circle_in_time_and_survives_a_kill(make_router: MakeRouter) -> None:
+async def test_a_plan_step_widens_the_selection_in_time_and_survives_a_kill(
+    make_router: MakeRouter,
+) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         await admin.ok("PUT", "/v1/agents/eva", {"skills": {"loans": 3}})
@@ -45,7 +47,7 @@ async def test_a_step_opens_the_circle_in_time_and_survives_a_kill(make_router: 
         assert [(e["step"], e["reason"]) for e in entered] == [(2, "time")]
 
 
-async def test_a_customer_comes_back_to_the_agent_who_knows_him(make_router: MakeRouter) -> None:
+async def test_a_returning_customer_gets_the_previous_agent(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         for name in ("ada", "bob"):
@@ -63,7 +65,7 @@ async def test_a_customer_comes_back_to_the_agent_who_knows_him(make_router: Mak
         assert await _offered_to(admin, third) == "ada", "who is not there is not waited for"
 
 
-async def test_bad_plans_and_bad_preferences_are_refused_with_their_place(
+async def test_invalid_plans_and_preferences_are_refused_with_their_path(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=POLICY).start()

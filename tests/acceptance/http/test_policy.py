@@ -34,7 +34,7 @@ async def test_a_policy_is_replaced_only_where_the_version_is_the_expected_one(
         assert (await admin.call("GET", "/v1/policy")).headers["ETag"] == '"2"'
 
 
-async def test_what_is_read_can_be_written_back_as_json_and_as_yaml(
+async def test_a_policy_round_trips_as_json_and_yaml(
     make_router: MakeRouter,
 ) -> None:
     router = make_router().start()
@@ -86,7 +86,7 @@ async def test_an_invalid_policy_changes_nothing(make_router: MakeRouter) -> Non
         assert (await admin.ok("GET", "/v1/digest"))["digest"] == before
 
 
-async def test_a_workspace_without_a_policy_says_so(make_router: MakeRouter) -> None:
+async def test_a_workspace_without_policy_returns_404(make_router: MakeRouter) -> None:
     router = make_router(policy=None).start()
     async with Api(router) as admin:
         assert (await admin.call("GET", "/v1/policy")).code == "not_found"

@@ -46,7 +46,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
-async def test_what_is_no_json_is_a_400(router: RouterProcess, body: bytes) -> None:
+async def test_a_body_that_is_not_json_is_a_400(router: RouterProcess, body: bytes) -> None:
     """F70, F72, F73, F74."""
     async with Api(router) as admin:
         got = await admin.call(*SUBMIT, data=body, headers=JSON)
@@ -54,7 +54,7 @@ async def test_what_is_no_json_is_a_400(router: RouterProcess, body: bytes) -> N
 
 
 @pytest.mark.parametrize("body", NOT_A_CONTACT, ids=range(len(NOT_A_CONTACT)))
-async def test_what_is_no_contact_is_a_422_that_repeats_nothing(
+async def test_invalid_fields_are_a_422_without_the_input(
     router: RouterProcess, body: bytes
 ) -> None:
     """F74, F75, F77, S22, S40."""
@@ -70,9 +70,7 @@ async def test_what_is_no_contact_is_a_422_that_repeats_nothing(
     [b"[" * 100_000, b'{"a":' * 50_000, b'{"attributes":{"a":' + b"[" * 100_000],
     ids=range(3),
 )
-async def test_deep_nesting_is_refused_like_any_other_nonsense(
-    router: RouterProcess, body: bytes
-) -> None:
+async def test_deep_nesting_is_refused_as_malformed(router: RouterProcess, body: bytes) -> None:
     """F72."""
     async with Api(router) as admin:
         got = await admin.call(*SUBMIT, data=body, headers=JSON)
@@ -81,7 +79,7 @@ async def test_deep_nesting_is_refused_like_any_other_nonsense(
         assert (checked.status, checked.code) == (422, "policy_invalid")
 
 
-async def test_what_the_policy_does_not_know_is_named_by_its_code(router: RouterProcess) -> None:
+async def test_names_missing_in_the_policy_have_their_own_codes(router: RouterProcess) -> None:
     cases: dict[str, tuple[int, dict[str, Any]]] = {
         "unknown_queue": (404, {"queue_id": CANARY}),
         "unknown_channel": (422, {"channel": CANARY}),
@@ -96,7 +94,7 @@ async def test_what_the_policy_does_not_know_is_named_by_its_code(router: Router
             assert CANARY.encode() not in got.body
 
 
-async def test_a_key_named_twice_counts_its_last_value(router: RouterProcess) -> None:
+async def test_the_last_value_of_a_duplicate_key_is_used(router: RouterProcess) -> None:
     """F76: documented, not refused."""
     body = b'{"channel":"fax","channel":"voice","queue_id":"support"}'
     async with Api(router) as admin:
@@ -117,7 +115,7 @@ async def test_a_key_named_twice_counts_its_last_value(router: RouterProcess) ->
     ],
     ids=str,
 )
-async def test_other_types_and_encodings_are_refused(
+async def test_other_media_types_and_encodings_are_refused(
     router: RouterProcess, headers: dict[str, str], status: int
 ) -> None:
     """S6, F71."""
@@ -135,7 +133,7 @@ async def test_a_body_that_is_too_large_is_a_413(router: RouterProcess) -> None:
     assert (got.status, got.code) == (413, "too_large")
 
 
-async def test_a_body_where_none_belongs_is_a_400(router: RouterProcess) -> None:
+async def test_an_unexpected_body_is_a_400(router: RouterProcess) -> None:
     async with Api(router) as admin:
         got = await admin.call("GET", "/v1/queues", data=b"{}", headers=JSON)
     assert (got.status, got.code) == (400, "malformed")
@@ -161,7 +159,7 @@ async def test_a_body_where_none_belongs_is_a_400(router: RouterProcess) -> None
         "/docs/assets/..%2f__init__.py",
     ],
 )
-async def test_a_path_that_names_nothing_is_a_404(router: RouterProcess, path: str) -> None:
+async def test_an_unknown_path_is_a_404(router: RouterProcess, path: str) -> None:
     """S11."""
     async with Api(router) as admin:
         got = await admin.call("GET", path)
@@ -176,7 +174,7 @@ async def test_other_methods_are_a_405(router: RouterProcess, method: str) -> No
     assert got.status == 405 and got.headers["Allow"] == "GET,POST"
 
 
-async def test_a_method_is_not_overridden(router: RouterProcess) -> None:
+async def test_method_override_headers_are_refused(router: RouterProcess) -> None:
     """S12."""
     async with Api(router) as admin:
         got = await admin.call(*SUBMIT, {}, headers={"X-HTTP-Method-Override": "DELETE"})
@@ -196,7 +194,7 @@ async def test_a_method_is_not_overridden(router: RouterProcess) -> None:
         "queue=UPPER",
     ],
 )
-async def test_a_query_that_is_not_understood_is_refused(router: RouterProcess, query: str) -> None:
+async def test_an_invalid_query_is_refused(router: RouterProcess, query: str) -> None:
     """F75."""
     async with Api(router) as admin:
         got = await admin.call("GET", f"/v1/contacts?{query}")
@@ -205,7 +203,7 @@ async def test_a_query_that_is_not_understood_is_refused(router: RouterProcess, 
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic YTpi", "Bearer a.b.c", None])
-async def test_a_bad_credential_is_a_401_that_says_no_more(
+async def test_an_invalid_credential_is_a_401_without_details(
     router: RouterProcess, header: str | None
 ) -> None:
     """S26, S31."""
@@ -216,7 +214,7 @@ async def test_a_bad_credential_is_a_401_that_says_no_more(
     assert got.headers["WWW-Authenticate"] == "Bearer" and "detail" not in got.json
 
 
-async def test_a_token_in_the_address_is_no_credential(router: RouterProcess) -> None:
+async def test_a_token_in_the_url_is_ignored(router: RouterProcess) -> None:
     """S14."""
     token = router.token("admin")
     async with Api(router, role=None) as nobody:
@@ -226,7 +224,7 @@ async def test_a_token_in_the_address_is_no_credential(router: RouterProcess) ->
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/queues", "/nothing", "/docs"])
-async def test_every_answer_has_the_safe_headers_and_no_version(
+async def test_every_response_has_security_headers_and_no_version(
     router: RouterProcess, path: str
 ) -> None:
     """S9."""
@@ -238,7 +236,7 @@ async def test_every_answer_has_the_safe_headers_and_no_version(
     assert got.headers["Server"] == "contact-router"
 
 
-async def test_errors_of_a_policy_come_all_at_once_with_their_places(
+async def test_all_errors_of_a_policy_are_returned_with_their_paths(
     router: RouterProcess,
 ) -> None:
     document = (

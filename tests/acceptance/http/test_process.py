@@ -15,7 +15,7 @@ from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
 
 
-async def test_an_orderly_end_finishes_what_was_taken_and_loses_nothing(
+async def test_sigterm_finishes_accepted_work_and_loses_nothing(
     make_router: MakeRouter,
 ) -> None:
     """F60, I1."""
@@ -24,14 +24,14 @@ async def test_an_orderly_end_finishes_what_was_taken_and_loses_nothing(
         receipts: list[int] = []
         enough = asyncio.Event()
 
-        async def submit_for_ever() -> None:
+        async def submit_continuously() -> None:
             with contextlib.suppress(aiohttp.ClientError, AssertionError):
                 while True:
                     receipts.append((await admin.submit())["seq"])
                     if len(receipts) >= 50:
                         enough.set()
 
-        senders = [asyncio.create_task(submit_for_ever()) for _ in range(8)]
+        senders = [asyncio.create_task(submit_continuously()) for _ in range(8)]
         await enough.wait()
         code = await asyncio.to_thread(router.stop)
         await asyncio.gather(*senders)
@@ -42,7 +42,7 @@ async def test_an_orderly_end_finishes_what_was_taken_and_loses_nothing(
     assert set(receipts) <= queued
 
 
-async def test_a_second_signal_ends_it_at_once_and_loses_nothing(make_router: MakeRouter) -> None:
+async def test_a_second_signal_ends_at_once_and_loses_nothing(make_router: MakeRouter) -> None:
     """F19."""
     router = make_router().start()
     async with Api(router) as admin:
@@ -55,7 +55,7 @@ async def test_a_second_signal_ends_it_at_once_and_loses_nothing(make_router: Ma
         assert (await admin.ok("GET", f"/v1/contacts/{receipt['contact_id']}"))["state"] == "queued"
 
 
-def test_a_second_process_on_the_same_journal_ends_at_once(make_router: MakeRouter) -> None:
+def test_a_second_process_on_the_same_journal_exits(make_router: MakeRouter) -> None:
     """F13."""
     first = make_router().start()
     second = make_router(journal__path=first.settings.journal.path)
@@ -75,7 +75,7 @@ def test_a_second_process_on_the_same_journal_ends_at_once(make_router: MakeRout
         ("nonsense", "1"),
     ],
 )
-def test_a_wrong_setting_is_named_and_nothing_starts(
+def test_an_invalid_setting_is_named_and_prevents_the_start(
     make_router: MakeRouter, setting: str, value: str
 ) -> None:
     """S1."""
@@ -86,13 +86,15 @@ def test_a_wrong_setting_is_named_and_nothing_starts(
     assert place in router.log[-1] or "tls_certificate_path" in router.log[-1]
 
 
-def test_a_policy_with_errors_starts_nothing(make_router: MakeRouter) -> None:
+def test_an_invalid_policy_prevents_the_start(make_router: MakeRouter) -> None:
     router = make_router(policy="channels: {voice: {}}\nqueues: {a: {overflow_to: b}}\n")
     router.spawn()
     assert router.wait() == 2
 
 
-def test_the_first_start_makes_a_secret_that_only_the_owner_reads(make_router: MakeRouter) -> None:
+def test_the_first_start_creates_a_secret_readable_by_the_owner_only(
+    make_router: MakeRouter,
+) -> None:
     """S27, S32, S56. And no token ever stands in what is not a terminal."""
     router = make_router().start()
     secret = Path(router.settings.journal.path).with_name("token.secret")
@@ -123,7 +125,7 @@ async def test_every_line_of_the_log_is_json_without_addresses_or_queries(
     assert any(line["action"] == "request" and line["status"] == 201 for line in lines)
 
 
-async def test_ready_only_while_it_takes_work(make_router: MakeRouter) -> None:
+async def test_the_readiness_probe_follows_start_and_drain(make_router: MakeRouter) -> None:
     """F60, F61."""
     router = make_router(edge__drain_s=5).start()
     async with Api(router, role=None) as nobody, aiohttp.ClientSession() as session:
@@ -143,7 +145,7 @@ async def test_ready_only_while_it_takes_work(make_router: MakeRouter) -> None:
     assert await asyncio.to_thread(router.wait) == 0
 
 
-async def test_the_rate_of_a_credential_is_bounded_and_others_do_not_notice(
+async def test_the_rate_limit_applies_per_credential(
     make_router: MakeRouter,
 ) -> None:
     """I43, S7."""
@@ -156,7 +158,7 @@ async def test_the_rate_of_a_credential_is_bounded_and_others_do_not_notice(
         assert (await loud.call("GET", "/healthz")).status == 200
 
 
-async def test_pages_of_known_origins_alone_may_use_the_api(make_router: MakeRouter) -> None:
+async def test_only_allowed_origins_may_use_the_api(make_router: MakeRouter) -> None:
     """S8."""
     router = make_router(edge__allowed_origins='["https://desk.example"]').start()
     known, unknown = {"Origin": "https://desk.example"}, {"Origin": "https://evil.example"}
@@ -175,7 +177,7 @@ async def test_pages_of_known_origins_alone_may_use_the_api(make_router: MakeRou
         assert "Origin" in other.headers["Vary"]
 
 
-async def test_the_documents_and_pages_need_no_other_host(make_router: MakeRouter) -> None:
+async def test_documentation_pages_load_nothing_from_other_hosts(make_router: MakeRouter) -> None:
     router = make_router().start()
     async with Api(router, role=None) as nobody:
         for path, kind in (

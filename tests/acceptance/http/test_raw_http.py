@@ -73,7 +73,7 @@ def bearer(router: RouterProcess) -> bytes:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_http_is_refused_and_the_connection_ends(
+def test_malformed_http_is_refused_and_the_connection_closed(
     router: RouterProcess, name: str
 ) -> None:
     answer = exchange(router, MALFORMED[name])
@@ -138,7 +138,7 @@ def test_a_declared_length_beyond_the_limit_is_refused_before_it_is_read(
     assert statuses(answer) == [413]
 
 
-def test_an_endless_chunked_body_is_cut_off(router: RouterProcess) -> None:
+def test_an_endless_chunked_body_is_refused(router: RouterProcess) -> None:
     with a_socket(router) as sock:
         sock.sendall(HEAD + bearer(router) + b"Transfer-Encoding: chunked\r\n\r\n")
         chunk = b"2000\r\n" + b" " * 0x2000 + b"\r\n"
@@ -162,7 +162,7 @@ def test_many_pipelined_requests_are_all_answered_in_order(router: RouterProcess
             found = b""
 
 
-def test_a_connection_is_of_use_after_a_refusal(router: RouterProcess) -> None:
+def test_a_connection_is_usable_after_a_refusal(router: RouterProcess) -> None:
     """F65: keep-alive after a 4xx."""
     with a_socket(router) as sock:
         for _ in range(3):
@@ -170,7 +170,7 @@ def test_a_connection_is_of_use_after_a_refusal(router: RouterProcess) -> None:
             assert statuses(sock.recv(65_536)) == [401]
 
 
-def test_expect_continue_is_answered_only_where_the_body_is_wanted(router: RouterProcess) -> None:
+def test_100_continue_is_sent_only_if_the_body_is_read(router: RouterProcess) -> None:
     """F65."""
     body = b'{"channel":"voice","queue_id":"support"}'
     expecting = HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(body)
@@ -188,7 +188,7 @@ def test_expect_continue_is_answered_only_where_the_body_is_wanted(router: Route
 
 
 @pytest.mark.slow
-def test_slow_senders_are_cut_off(make_router: MakeRouter) -> None:
+def test_slow_senders_time_out(make_router: MakeRouter) -> None:
     """S4: no bytes, half a header, a dripping body."""
     router = make_router(edge__keepalive_s=1, edge__body_timeout_s=1).start()
     began_s = time.monotonic()
@@ -203,7 +203,7 @@ def test_slow_senders_are_cut_off(make_router: MakeRouter) -> None:
 
 
 @pytest.mark.slow
-def test_connections_beyond_the_limit_are_told_to_come_back(make_router: MakeRouter) -> None:
+def test_connections_beyond_the_limit_get_503(make_router: MakeRouter) -> None:
     """S7, F17."""
     router = make_router(edge__connections_max=8).start()
     with contextlib.ExitStack() as stack:

@@ -80,9 +80,7 @@ def an_address(route: Route) -> str:
 
 
 @pytest.mark.parametrize("role", [str(role) for role in Role])
-async def test_a_role_reaches_what_it_may_and_nothing_else(
-    router: RouterProcess, role: str
-) -> None:
+async def test_a_role_may_use_exactly_its_operations(router: RouterProcess, role: str) -> None:
     async with Api(router, role, "walker") as api:
         for route in ROUTES:
             # A body that does not fit: whoever is let in learns that, and nothing is changed.
@@ -93,14 +91,14 @@ async def test_a_role_reaches_what_it_may_and_nothing_else(
             assert got.status not in {401, 500}, (role, route.name, got)
 
 
-async def test_nobody_reaches_only_what_is_public(router: RouterProcess) -> None:
+async def test_only_public_operations_work_without_a_credential(router: RouterProcess) -> None:
     async with Api(router, role=None) as nobody:
         for route in ROUTES:
             got = await nobody.call(route.method, an_address(route))
             assert got.status == (200 if route.name in PUBLIC else 401), route.name
 
 
-def test_every_route_stands_in_the_matrix_and_the_test_knows_it() -> None:
+def test_every_route_has_permissions_and_a_test_row() -> None:
     names = {route.name for route in ROUTES}
     assert names == set(EXPECTED)
     assert names <= PERMISSIONS.keys() | PUBLIC

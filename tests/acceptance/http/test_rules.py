@@ -33,21 +33,21 @@ default_queue: support
 """
 
 
-async def comes(api: Api, **attributes: Any) -> Any:
+async def submit_contact(api: Api, **attributes: Any) -> Any:
     body = {"channel": "voice", "attributes": attributes}
     receipt = await api.ok("POST", "/v1/contacts", body)
     return await api.ok("GET", f"/v1/contacts/{receipt['contact_id']}")
 
 
-async def test_a_contact_without_a_queue_finds_its_own(make_router: MakeRouter) -> None:
+async def test_entry_rules_choose_the_queue(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
-        gold = await comes(admin, tier="gold")
+        gold = await submit_contact(admin, tier="gold")
         assert (gold["queue_id"], gold["rule"], gold["priority_s"]) == ("gold", "gold", 30)
-        plain = await comes(admin)
+        plain = await submit_contact(admin)
         assert plain["queue_id"] == "support" and "rule" not in plain
         assert plain["failed_rules"] == ["gold", "old"]
-        crowded = await comes(admin, tier="silver", age=30)
+        crowded = await submit_contact(admin, tier="silver", age=30)
         assert (crowded["queue_id"], crowded["rule"]) == ("crowd", "crowded")
         why = await admin.ok("GET", f"/v1/contacts/{plain['contact_id']}/why")
         assert why["failed_rules"] == ["gold", "old"]
@@ -76,12 +76,12 @@ def of_the_rules(page: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in page.items() if "entry_rule" in name}
 
 
-async def test_only_agents_whose_facts_fit_are_offered_it(make_router: MakeRouter) -> None:
+async def test_only_agents_that_match_the_rule_get_offers(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin, Api(router, "agent", "ada") as ada:
         await admin.ok("PUT", "/v1/agents/ada", {"attributes": {"desk": 1}})
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
-        contact = (await comes(admin, tier="gold"))["contact_id"]
+        contact = (await submit_contact(admin, tier="gold"))["contact_id"]
         why = await admin.ok("GET", f"/v1/contacts/{contact}/why/ada")
         assert why["lacks"] == [{"code": "facts"}]
         await admin.ok("PUT", "/v1/agents/ada", {"attributes": {"desk": 5}})
@@ -89,7 +89,7 @@ async def test_only_agents_whose_facts_fit_are_offered_it(make_router: MakeRoute
         assert view["state"] == "offered"
 
 
-async def test_a_bad_expression_is_refused_at_its_place(make_router: MakeRouter) -> None:
+async def test_an_invalid_expression_is_refused_with_its_path(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         document = POLICY.replace('contact.tier == "gold"', 'contact.tear == "gold"').encode()
@@ -103,7 +103,7 @@ async def test_a_bad_expression_is_refused_at_its_place(make_router: MakeRouter)
         assert (await admin.call("GET", "/v1/policy")).headers["ETag"] == '"1"'
 
 
-async def test_a_telephone_number_does_not_enter(make_router: MakeRouter) -> None:
+async def test_a_telephone_number_is_refused_as_attribute(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         body = {"channel": "voice", "attributes": {"customer": "00491701234567"}}
@@ -118,7 +118,7 @@ async def test_a_telephone_number_does_not_enter(make_router: MakeRouter) -> Non
         assert (await admin.call("PUT", "/v1/policy", data=declared, headers=YAML)).status == 200
 
 
-async def test_a_contact_can_be_tried_without_being_submitted(make_router: MakeRouter) -> None:
+async def test_a_sample_contact_can_be_tried_without_submitting_it(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         before = (await admin.ok("GET", "/v1/digest"))["digest"]

@@ -99,7 +99,7 @@ async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
     assert report["differences"] == {"queue": 1, "requirement": 1}
 
 
-async def test_the_figures_are_metrics_and_the_roles_are_those_of_policies(
+async def test_shadow_counts_are_metrics_and_roles_are_those_of_policies(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(policy=LIVE).start()

@@ -155,13 +155,13 @@ async def a_house(
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         await server.start()
-        house = House(settings, writer, server, hub, door)
+        router = House(settings, writer, server, hub, door)
         for workspace in WORKSPACES:
-            await house.do(the_policy(), workspace)
+            await router.do(the_policy(), workspace)
             for number in range(agents):
-                await house.do(an_agent(f"a{number}"), workspace)
+                await router.do(an_agent(f"a{number}"), workspace)
         try:
-            yield house
+            yield router
         finally:
             await hub.drain(5)
             await server.close()

@@ -23,14 +23,14 @@ def with_callbacks() -> PublishPolicy:
     return published(a_policy(channels=channels, queues={"support": queue, "sales": a_queue()}))
 
 
-async def test_the_gateway_is_told_when_to_call_and_says_how_it_went(tmp_path: Path) -> None:
+async def test_the_gateway_gets_a_dial_request_and_reports_the_result(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
         asyncio.timeout(PATIENCE_S),
     ):
-        await house.do(with_callbacks())
+        await router.do(with_callbacks())
         contact_id = (await gateway.submit("voice", queue_id="support", reference="r-1")).subject
         await gateway.callback(contact_id)
         assert gateway.contacts.contacts[contact_id].channel == "chat"
@@ -57,21 +57,21 @@ async def test_the_gateway_is_told_when_to_call_and_says_how_it_went(tmp_path: P
             await gateway.callback_result(contact_id, CallbackOutcome.CONNECTED)
         assert refused.value.code == "contact_state"
         assert desktop.state.assignments == {}
-        async with house.gateway() as fresh:
+        async with router.gateway() as fresh:
             assert plain(fresh.contacts) == plain(gateway.contacts)
 
 
-async def test_customer_first_the_contact_comes_back_into_line_when_he_is_reached(
+async def test_customer_first_requeues_the_contact_when_the_customer_answers(
     tmp_path: Path,
 ) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.supervisor() as supervisor,
-        house.desktop("a0") as desktop,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.supervisor() as supervisor,
+        router.desktop("a0") as desktop,
         asyncio.timeout(PATIENCE_S),
     ):
-        await house.do(with_callbacks())
+        await router.do(with_callbacks())
         wish = CallbackFields(mode=CallbackMode.CUSTOMER_FIRST)
         contact_id = (await gateway.submit("voice", queue_id="support", callback=wish)).subject
         await desktop.ready()
@@ -85,14 +85,14 @@ async def test_customer_first_the_contact_comes_back_into_line_when_he_is_reache
             event async for event in desktop.events() if isinstance(event, e.OfferMade)
         )
         assert offer.contact_id == contact_id
-        async with house.gateway() as fresh:
+        async with router.gateway() as fresh:
             assert plain(fresh.contacts) == plain(gateway.contacts)
 
 
-async def test_a_queue_without_callbacks_says_so(tmp_path: Path) -> None:
+async def test_a_queue_without_callbacks_refuses_them(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
         asyncio.timeout(PATIENCE_S),
     ):
         contact_id = (await gateway.submit("voice", queue_id="support")).subject

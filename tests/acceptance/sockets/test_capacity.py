@@ -14,12 +14,14 @@ PATIENCE_S = 10
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_a_chat_is_parked_and_taken_up_by_both_sides(tmp_path: Path, codec: str) -> None:
+async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(
+    tmp_path: Path, codec: str
+) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway(codec=codec) as gateway,
-        house.desktop("a0", codec=codec) as desktop,
-        house.supervisor(codec=codec) as supervisor,
+        a_house(tmp_path) as router,
+        router.gateway(codec=codec) as gateway,
+        router.desktop("a0", codec=codec) as desktop,
+        router.supervisor(codec=codec) as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
         await desktop.ready()
@@ -48,17 +50,17 @@ async def test_a_chat_is_parked_and_taken_up_by_both_sides(tmp_path: Path, codec
         assert (await desktop.unpark(offer.offer_id)).state == "active"
         await gateway.park(contact_id)
         await desktop.end(contact_id)
-        view = await house.writer.ask("default", lambda engine: engine.agent("a0"))
+        view = await router.writer.ask("default", lambda engine: engine.agent("a0"))
         assert view.value is not None
         assert desktop.state == AgentMirror.of(view.value)
 
 
 async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
-        house.supervisor() as supervisor,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
+        router.supervisor() as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
         await desktop.ready()
@@ -76,6 +78,6 @@ async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Pa
         # A supervisor changes him behind his back: his mirror hears of it like of everything.
         mirror: AgentMirror = desktop.state
         assert mirror.paused == ("chat",)
-        view = await house.writer.ask("default", lambda engine: engine.agent("a0"))
+        view = await router.writer.ask("default", lambda engine: engine.agent("a0"))
         assert view.value is not None
         assert supervisor.centre.agents["a0"].paused == view.value.paused == ("chat",)

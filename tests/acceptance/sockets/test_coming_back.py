@@ -16,35 +16,35 @@ from tests.acceptance.sockets.house import AT_ONCE, a_house
 from tests.acceptance.sockets.test_entering import bearer, plain
 from tests.builders import a_contact, an_agent
 
-PATIENCE_S = 20
+TIMEOUT_S = 20
 
 
-async def test_the_newer_desktop_takes_over_and_the_older_is_told(tmp_path: Path) -> None:
+async def test_a_newer_desktop_session_closes_the_older_one(tmp_path: Path) -> None:
     """I35."""
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
-        async with house.desktop("a0") as older:
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        async with router.desktop("a0") as older:
             await older.ready()
-            async with house.desktop("a0") as newer:
+            async with router.desktop("a0") as newer:
                 with pytest.raises(ClosedForGood) as closed:
                     async for _ in older:
                         pass
                 assert closed.value.code == CloseCode.TAKEN_OVER
                 assert newer.state.state is AgentState.READY
-                await house.do(a_contact("c1"))
+                await router.do(a_contact("c1"))
                 offer = await anext(
                     event async for event in newer.events() if isinstance(event, e.OfferMade)
                 )
                 await newer.accept(offer.offer_id)
             with pytest.raises(ClosedForGood):
                 await older.ready()
-        agent = (await house.writer.ask("default", lambda engine: engine.agent("a0"))).value
+        agent = (await router.writer.ask("default", lambda engine: engine.agent("a0"))).value
         assert agent is not None
         assert len(agent.assignments) == 1
 
 
-async def test_of_many_desktops_at_once_exactly_one_stays(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
-        desktops = [house.desktop("a0") for _ in range(8)]
+async def test_of_concurrent_desktop_sessions_exactly_one_stays(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        desktops = [router.desktop("a0") for _ in range(8)]
         entered = await asyncio.gather(
             *(desktop.__aenter__() for desktop in desktops), return_exceptions=True
         )
@@ -60,7 +60,7 @@ async def test_of_many_desktops_at_once_exactly_one_stays(tmp_path: Path) -> Non
             except (ClosedForGood, OutcomeUnknown):
                 pass
         assert survivors == 1
-        assert house.hub.count_of("default", "agent", "a0") == 1
+        assert router.hub.count_of("default", "agent", "a0") == 1
         for desktop in desktops:
             await desktop.__aexit__(None, None, None)
 
@@ -68,12 +68,12 @@ async def test_of_many_desktops_at_once_exactly_one_stays(tmp_path: Path) -> Non
 async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_path: Path) -> None:
     """Lesson A9."""
     async with (
-        a_house(tmp_path) as house,
-        house.desktop("a0") as desktop,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.desktop("a0") as desktop,
+        asyncio.timeout(TIMEOUT_S),
     ):
         await desktop.ready()
-        await house.do(a_contact("c1"))
+        await router.do(a_contact("c1"))
         session = desktop.welcome.session_id
         await desktop.drop_connection()
         frames = desktop.events()
@@ -89,22 +89,22 @@ async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_pat
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_no_event_is_lost_or_doubled_over_many_broken_connections(
+async def test_no_event_is_lost_or_duplicated_over_many_reconnects(
     tmp_path: Path, codec: str
 ) -> None:
     """I29, and the mirror at the end is that of a fresh welcome."""
     async with (
-        a_house(tmp_path) as house,
-        house.supervisor(codec=codec) as supervisor,
-        house.gateway(codec=codec) as gateway,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.supervisor(codec=codec) as supervisor,
+        router.gateway(codec=codec) as gateway,
+        asyncio.timeout(TIMEOUT_S),
     ):
         first = supervisor.seq + 1
         stop = asyncio.Event()
 
         async def submit() -> None:
             for number in range(400):
-                await house.do(a_contact(f"c{number}", gateway_id="web"))
+                await router.do(a_contact(f"c{number}", gateway_id="web"))
                 if number % 40 == 20:
                     await supervisor.ping()  # There is a connection to lose.
                     await supervisor.drop_connection()
@@ -131,45 +131,43 @@ async def test_no_event_is_lost_or_doubled_over_many_broken_connections(
                     break
         assert own == [f"c{number}" for number in range(400)]
         await gateway.ping()
-        async with house.gateway() as fresh:
+        async with router.gateway() as fresh:
             assert gateway.contacts == fresh.contacts
 
 
 @pytest.mark.parametrize(
     "resume", ["{gen}:999999", "{gen}:-5", "{gen}:18446744073709551616", "other:1", "nonsense", ""]
 )
-async def test_a_position_that_is_not_ours_gets_a_fresh_welcome(
-    tmp_path: Path, resume: str
-) -> None:
+async def test_an_unknown_position_gets_a_fresh_welcome(tmp_path: Path, resume: str) -> None:
     async with (
-        a_house(tmp_path) as house,
-        asyncio.timeout(PATIENCE_S),
-        plain(house, headers=bearer(house, "a0", Role.AGENT)) as socket,
+        a_house(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
-        gen = house.writer.generation("default")
-        await socket.say(type="hello", resume=resume.format(gen=gen))
-        frame = await socket.hear()
+        gen = router.writer.generation("default")
+        await socket.send_frame(type="hello", resume=resume.format(gen=gen))
+        frame = await socket.receive()
         assert frame["type"] == "welcome"
         assert frame["agent"]["agent_id"] == "a0"
 
 
 async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path) -> None:
     """Lesson C4."""
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
-        gen = house.writer.generation("default")
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        gen = router.writer.generation("default")
         for number in range(10):
-            await house.do(a_contact(f"c{number}", gateway_id="web" if number % 2 else "phone"))
-        last = house.writer.publisher.last_seq("default")
-        headers = bearer(house, "web", Role.GATEWAY)
-        async with plain(house, "/v1/gateway", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{last - 6}")
-            resumed = await socket.hear()
+            await router.do(a_contact(f"c{number}", gateway_id="web" if number % 2 else "phone"))
+        last = router.writer.publisher.last_seq("default")
+        headers = bearer(router, "web", Role.GATEWAY)
+        async with plain(router, "/v1/gateway", headers=headers) as socket:
+            await socket.send_frame(type="hello", resume=f"{gen}:{last - 6}")
+            resumed = await socket.receive()
             assert resumed["type"] == "resumed"
             assert (resumed["seq"], resumed["until_seq"]) == (last - 6, last)
-            missed = [await socket.hear() for _ in range(3)]
+            missed = [await socket.receive() for _ in range(3)]
             assert [frame["event"]["contact_id"] for frame in missed] == ["c5", "c7", "c9"]
-            await house.do(a_contact("c11", gateway_id="web"))
-            live = await socket.hear()
+            await router.do(a_contact("c11", gateway_id="web"))
+            live = await socket.receive()
             assert live["event"]["contact_id"] == "c11"
             assert live["seq"] == last + 1
 
@@ -177,55 +175,61 @@ async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path)
 async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> None:
     """Lesson C4."""
     async with (
-        a_house(tmp_path, sockets={"resume_count_max": 20}) as house,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path, sockets={"resume_count_max": 20}) as router,
+        asyncio.timeout(TIMEOUT_S),
     ):
-        gen, first = house.writer.generation("default"), house.writer.publisher.last_seq("default")
+        gen, first = (
+            router.writer.generation("default"),
+            router.writer.publisher.last_seq("default"),
+        )
         for number in range(30):
-            await house.do(a_contact(f"c{number}", gateway_id="web"))
-        headers = bearer(house, "web", Role.GATEWAY)
-        async with plain(house, "/v1/gateway", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{first}")
-            welcome = await socket.hear()
+            await router.do(a_contact(f"c{number}", gateway_id="web"))
+        headers = bearer(router, "web", Role.GATEWAY)
+        async with plain(router, "/v1/gateway", headers=headers) as socket:
+            await socket.send_frame(type="hello", resume=f"{gen}:{first}")
+            welcome = await socket.receive()
             assert welcome["type"] == "welcome"
             assert len(welcome["contacts"]) == 30
 
 
-async def test_what_others_did_does_not_count_as_missed(tmp_path: Path) -> None:
+async def test_events_of_other_clients_do_not_count_as_missed(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path, sockets={"resume_count_max": 20}) as house,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path, sockets={"resume_count_max": 20}) as router,
+        asyncio.timeout(TIMEOUT_S),
     ):
-        gen, first = house.writer.generation("default"), house.writer.publisher.last_seq("default")
+        gen, first = (
+            router.writer.generation("default"),
+            router.writer.publisher.last_seq("default"),
+        )
         for number in range(100):
-            await house.do(a_contact(f"c{number}", gateway_id="phone" if number % 10 else "web"))
-        headers = bearer(house, "web", Role.GATEWAY)
-        async with plain(house, "/v1/gateway", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{first}")
-            assert (await socket.hear())["type"] == "resumed"
-            missed = [await socket.hear() for _ in range(10)]
+            await router.do(a_contact(f"c{number}", gateway_id="phone" if number % 10 else "web"))
+        headers = bearer(router, "web", Role.GATEWAY)
+        async with plain(router, "/v1/gateway", headers=headers) as socket:
+            await socket.send_frame(type="hello", resume=f"{gen}:{first}")
+            assert (await socket.receive())["type"] == "resumed"
+            missed = [await socket.receive() for _ in range(10)]
             assert [frame["event"]["contact_id"] for frame in missed] == [
                 f"c{number}" for number in range(0, 100, 10)
             ]
-        headers = bearer(house, "eve", Role.SUPERVISOR)
-        async with plain(house, "/v1/supervisor", headers=headers) as socket:
-            await socket.say(type="hello", resume=f"{gen}:{first}")
-            assert (await socket.hear())["type"] == "welcome"
+        headers = bearer(router, "eve", Role.SUPERVISOR)
+        async with plain(router, "/v1/supervisor", headers=headers) as socket:
+            await socket.send_frame(type="hello", resume=f"{gen}:{first}")
+            assert (await socket.receive())["type"] == "welcome"
 
 
-async def test_of_many_who_are_cut_off_those_are_lost_who_stay_away(tmp_path: Path) -> None:
+async def test_after_a_mass_disconnect_only_absent_agents_are_lost(tmp_path: Path) -> None:
     """The losses are told at a pace: one that is told after its agent's return changes nothing."""
     count = 90
-    async with a_house(tmp_path, agents=count) as house, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path, agents=count) as router, asyncio.timeout(TIMEOUT_S):
 
         async def attached() -> dict[str, str]:
-            answered = await house.writer.ask(
+            answered = await router.writer.ask(
                 "default", lambda engine: dict(engine.attached_sessions())
             )
             return answered.value
 
         names = [f"a{number}" for number in range(count)]
-        desktops = [house.desktop(name) for name in names]
+        desktops = [router.desktop(name) for name in names]
         await asyncio.gather(*(desktop.__aenter__() for desktop in desktops))
         before = await attached()
         assert sorted(before) == sorted(names)
@@ -239,7 +243,7 @@ async def test_of_many_who_are_cut_off_those_are_lost_who_stay_away(tmp_path: Pa
             now[name] == before[name] for name in back
         ):
             await asyncio.sleep(0.01)
-        await house.hub.departures.finish()
+        await router.hub.departures.finish()
         assert set(await attached()) == back
         for name, desktop in zip(names, desktops, strict=True):
             if name in back:
@@ -247,60 +251,60 @@ async def test_of_many_who_are_cut_off_those_are_lost_who_stay_away(tmp_path: Pa
 
 
 async def test_a_long_welcome_comes_in_pages(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(
-            *(house.do(a_contact(f"c{number:04}", gateway_id="web")) for number in range(1_200))
+            *(router.do(a_contact(f"c{number:04}", gateway_id="web")) for number in range(1_200))
         )
-        await asyncio.gather(*(house.do(an_agent(f"b{number:04}")) for number in range(600)))
-        async with house.gateway() as gateway, house.supervisor() as supervisor:
+        await asyncio.gather(*(router.do(an_agent(f"b{number:04}")) for number in range(600)))
+        async with router.gateway() as gateway, router.supervisor() as supervisor:
             assert gateway.welcome.pages == 2
             assert len(gateway.contacts.contacts) == 1_200
             assert len(supervisor.centre.agents) == 603
 
 
-async def test_a_slow_reader_is_closed_and_the_others_hear_everything(tmp_path: Path) -> None:
+async def test_a_slow_consumer_is_closed_and_others_receive_everything(tmp_path: Path) -> None:
     """I43, F53: the slow one gets a code that it may resume from."""
     sockets = {"outbox_count_max": 64, "outbox_bytes_max": 65_536}
     async with (
-        a_house(tmp_path, sockets=sockets) as house,
-        house.supervisor() as fast,
-        asyncio.timeout(PATIENCE_S),
-        plain(house, "/v1/supervisor", headers=bearer(house, "slow", Role.SUPERVISOR)) as slow,
+        a_house(tmp_path, sockets=sockets) as router,
+        router.supervisor() as fast,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router, "/v1/supervisor", headers=bearer(router, "slow", Role.SUPERVISOR)) as slow,
     ):
-        await slow.say(type="hello")
-        await slow.hear()
-        connection = next(seat for seat in house.hub.seats() if seat.subject == "slow")
+        await slow.send_frame(type="hello")
+        await slow.receive()
+        connection = next(seat for seat in router.hub.seats() if seat.subject == "slow")
         # From here on it reads nothing: its kernel buffers fill, then the outbox.
         slow.ws._conn.protocol.transport.pause_reading()
         number = 0
         while connection.live:
             await asyncio.gather(
                 *(
-                    house.do(a_contact(f"c{number + offset}", reference="r" * 120))
+                    router.do(a_contact(f"c{number + offset}", reference="r" * 120))
                     for offset in range(200)
                 )
             )
             number += 200
             assert number < 60_000
-        assert house.hub.count_of("default", "supervisor", "slow") <= 1
+        assert router.hub.count_of("default", "supervisor", "slow") <= 1
         pong = await fast.ping()
-        assert pong.seq == house.writer.publisher.last_seq("default")
+        assert pong.seq == router.writer.publisher.last_seq("default")
         assert fast.connections == 1
         slow.ws._conn.protocol.transport.resume_reading()
         code = await slow.close_code()
         assert code in (CloseCode.SLOW_CONSUMER, 1006)
 
 
-async def test_a_reader_that_falls_behind_in_the_client_still_gets_all(tmp_path: Path) -> None:
+async def test_an_application_that_falls_behind_still_gets_all_events(tmp_path: Path) -> None:
     options = LinkOptions(events_max=50, backoff_base_s=0.02, backoff_longest_s=0.1)
     async with (
-        a_house(tmp_path) as house,
-        house.supervisor(options=options) as supervisor,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.supervisor(options=options) as supervisor,
+        asyncio.timeout(TIMEOUT_S),
     ):
         first = supervisor.seq + 1
         for number in range(300):
-            await house.do(a_contact(f"c{number}"))
+            await router.do(a_contact(f"c{number}"))
         numbers = []
         async for frame in supervisor:
             if isinstance(frame, f.EventFrame):
@@ -310,35 +314,35 @@ async def test_a_reader_that_falls_behind_in_the_client_still_gets_all(tmp_path:
         assert numbers == list(range(first, first + 300))
 
 
-async def test_a_drain_tells_everybody_to_come_back_and_closes_them(tmp_path: Path) -> None:
+async def test_a_drain_sends_reconnect_and_closes_all_connections(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        asyncio.timeout(PATIENCE_S),
-        plain(house, headers=bearer(house, "a0", Role.AGENT)) as socket,
+        a_house(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
-        await socket.say(type="hello")
-        await socket.hear()
-        drained = asyncio.create_task(house.hub.drain(5))
-        while (frame := await socket.hear())["type"] != "reconnect":
+        await socket.send_frame(type="hello")
+        await socket.receive()
+        drained = asyncio.create_task(router.hub.drain(5))
+        while (frame := await socket.receive())["type"] != "reconnect":
             pass
         assert frame["after_ms"] >= 0
         assert await socket.close_code() == CloseCode.SERVICE_RESTART
         await drained
-        assert house.hub.seat_count == 0
-        agent = (await house.writer.ask("default", lambda engine: engine.agent("a0"))).value
+        assert router.hub.seat_count == 0
+        agent = (await router.writer.ask("default", lambda engine: engine.agent("a0"))).value
         assert agent is not None
         assert agent.presence is Presence.LOST
 
 
-async def test_a_removed_agent_s_desktop_is_closed(tmp_path: Path) -> None:
+async def test_the_desktop_of_a_removed_agent_is_closed(tmp_path: Path) -> None:
     from router.model.commands import RemoveAgent
 
     async with (
-        a_house(tmp_path) as house,
-        house.desktop("a0") as desktop,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.desktop("a0") as desktop,
+        asyncio.timeout(TIMEOUT_S),
     ):
-        await house.do(RemoveAgent(agent_id="a0"))
+        await router.do(RemoveAgent(agent_id="a0"))
         with pytest.raises(ClosedForGood) as closed:
             async for _ in desktop:
                 pass
@@ -347,9 +351,9 @@ async def test_a_removed_agent_s_desktop_is_closed(tmp_path: Path) -> None:
 
 async def test_a_command_in_flight_at_a_disconnect_has_an_unknown_outcome(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        asyncio.timeout(TIMEOUT_S),
     ):
         asked = asyncio.create_task(gateway.submit("voice", queue_id="support"))
         await asyncio.sleep(0)
@@ -362,25 +366,25 @@ async def test_a_command_in_flight_at_a_disconnect_has_an_unknown_outcome(tmp_pa
         assert again.subject == other.subject
 
 
-async def test_a_client_fetches_fresh_tokens_by_itself(tmp_path: Path) -> None:
+async def test_a_client_refreshes_its_token(tmp_path: Path) -> None:
     from router.edge.auth import mint_token
 
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         minted = []
 
         async def provide() -> str:
             minted.append(1)
-            return mint_token(house.settings, subject="a0", role=Role.AGENT, lifetime_s=2)
+            return mint_token(router.settings, subject="a0", role=Role.AGENT, lifetime_s=2)
 
-        async with DesktopClient(house.ws_url, provide, options=AT_ONCE) as desktop:
+        async with DesktopClient(router.ws_url, provide, options=AT_ONCE) as desktop:
             while len(minted) < 3:
                 await desktop.ping()
                 await asyncio.sleep(0.05)
             assert desktop.connections == 1
 
 
-async def test_a_client_with_a_bad_token_does_not_try_for_ever(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+async def test_a_client_with_an_invalid_token_stops_reconnecting(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         with pytest.raises(ClosedForGood):
-            async with DesktopClient(house.ws_url, "nonsense", options=AT_ONCE):
+            async with DesktopClient(router.ws_url, "nonsense", options=AT_ONCE):
                 pass

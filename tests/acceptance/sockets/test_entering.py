@@ -13,10 +13,10 @@ from router.wire.close_codes import CloseCode
 from router.wire.codec import JSON, MSGPACK
 from tests.acceptance.sockets.house import House, a_house
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 
 
-async def status_of(house: House, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
+async def status_of(router: House, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
     """The answer to an upgrade that is refused."""
     headers = {
         "Upgrade": "websocket",
@@ -28,7 +28,7 @@ async def status_of(house: House, path: str, **options: Any) -> tuple[int, dict[
     headers = {name: value for name, value in headers.items() if value is not None}
     async with (
         aiohttp.ClientSession() as http,
-        http.get(house.server.url + path, headers=headers) as response,
+        http.get(router.server.url + path, headers=headers) as response,
     ):
         return response.status, {
             **(await response.json(content_type=None)),
@@ -42,12 +42,12 @@ class Plain:
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self.ws = ws
 
-    async def say(self, **frame: Any) -> None:
+    async def send_frame(self, **frame: Any) -> None:
         await self.ws.send_bytes(msgspec.json.encode(frame)) if self.ws.protocol == MSGPACK else (
             await self.ws.send_str(msgspec.json.encode(frame).decode())
         )
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         message = await self.ws.receive()
         assert message.type is aiohttp.WSMsgType.TEXT, message
         frame: dict[str, Any] = msgspec.json.decode(message.data)
@@ -60,13 +60,13 @@ class Plain:
         return self.ws.close_code
 
 
-def plain(house: House, path: str = "/v1/desktop", **options: Any) -> Any:
-    return _Plain(house, path, options)
+def plain(router: House, path: str = "/v1/desktop", **options: Any) -> Any:
+    return _RawWebSocket(router, path, options)
 
 
-class _Plain:
-    def __init__(self, house: House, path: str, options: dict[str, Any]) -> None:
-        self._url = house.ws_url + path
+class _RawWebSocket:
+    def __init__(self, router: House, path: str, options: dict[str, Any]) -> None:
+        self._url = router.ws_url + path
         self._options = {"protocols": (JSON,)} | options
 
     async def __aenter__(self) -> Plain:
@@ -79,50 +79,50 @@ class _Plain:
         await self._http.close()
 
 
-def bearer(house: House, subject: str, role: Role) -> dict[str, str]:
-    return {"Authorization": "Bearer " + house.token(subject, role)}
+def bearer(router: House, subject: str, role: Role) -> dict[str, str]:
+    return {"Authorization": "Bearer " + router.token(subject, role)}
 
 
 async def test_an_upgrade_without_one_of_the_subprotocols_is_refused(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house:
+    async with a_house(tmp_path) as router:
         for offered in (None, "chat", "router.v2+json"):
             status, problem = await status_of(
-                house, "/v1/desktop", headers={"Sec-WebSocket-Protocol": offered}
+                router, "/v1/desktop", headers={"Sec-WebSocket-Protocol": offered}
             )
             assert (status, problem["code"]) == (400, "malformed")
 
 
-async def test_a_request_that_is_no_upgrade_is_told_to_upgrade(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house:
+async def test_a_request_without_upgrade_gets_426(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router:
         status, problem = await status_of(
-            house, "/v1/desktop", headers={"Upgrade": None, "Connection": None}
+            router, "/v1/desktop", headers={"Upgrade": None, "Connection": None}
         )
         assert (status, problem["code"]) == (426, "upgrade_required")
 
 
-async def test_only_known_pages_may_open_sockets(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house:
+async def test_only_allowed_origins_may_open_websockets(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router:
         status, problem = await status_of(
-            house, "/v1/desktop", headers={"Origin": "https://evil.example"}
+            router, "/v1/desktop", headers={"Origin": "https://evil.example"}
         )
         assert (status, problem["code"]) == (403, "origin_forbidden")
-        status, problem = await status_of(house, "/v1/desktop", headers={"Origin": "null"})
+        status, problem = await status_of(router, "/v1/desktop", headers={"Origin": "null"})
         assert status == 403
 
 
-async def test_a_bad_header_token_is_refused_before_the_upgrade(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house:
+async def test_an_invalid_header_token_is_refused_before_the_upgrade(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router:
         for value in ("Bearer nonsense", "Basic YTpi", "Bearer"):
             status, problem = await status_of(
-                house, "/v1/desktop", headers={"Authorization": value}
+                router, "/v1/desktop", headers={"Authorization": value}
             )
             assert (status, problem["code"]) == (401, "unauthenticated")
 
 
-async def test_a_token_in_the_address_is_refused(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house:
-        token = house.token("a0", Role.AGENT)
-        status, problem = await status_of(house, f"/v1/desktop?token={token}")
+async def test_a_token_in_the_url_is_refused(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router:
+        token = router.token("a0", Role.AGENT)
+        status, problem = await status_of(router, f"/v1/desktop?token={token}")
         assert status == 400
         assert token not in str(problem)
 
@@ -135,43 +135,45 @@ async def test_a_token_in_the_address_is_refused(tmp_path: Path) -> None:
         ("/v1/supervisor", {Role.SUPERVISOR, Role.ADMIN}),
     ],
 )
-async def test_a_socket_is_for_its_roles_alone(tmp_path: Path, path: str, roles: set[Role]) -> None:
-    async with a_house(tmp_path) as house:
+async def test_an_endpoint_accepts_only_its_roles(
+    tmp_path: Path, path: str, roles: set[Role]
+) -> None:
+    async with a_house(tmp_path) as router:
         for role in Role:
             if role in roles:
-                async with plain(house, path, headers=bearer(house, "a0", role)) as socket:
-                    await socket.say(type="hello")
-                    assert (await socket.hear())["type"] == "welcome"
+                async with plain(router, path, headers=bearer(router, "a0", role)) as socket:
+                    await socket.send_frame(type="hello")
+                    assert (await socket.receive())["type"] == "welcome"
             else:
-                status, _ = await status_of(house, path, headers=bearer(house, "a0", role))
+                status, _ = await status_of(router, path, headers=bearer(router, "a0", role))
                 assert status == 403
-                async with plain(house, path) as socket:
-                    await socket.say(type="hello", token=house.token("a0", role))
+                async with plain(router, path) as socket:
+                    await socket.send_frame(type="hello", token=router.token("a0", role))
                     assert await socket.close_code() == CloseCode.FORBIDDEN
 
 
-async def test_the_limits_answer_503_with_a_time_to_come_back(tmp_path: Path) -> None:
-    async with a_house(tmp_path, sockets={"connections_max": 1}) as house, plain(house):
-        status, problem = await status_of(house, "/v1/desktop")
+async def test_connection_limits_return_503_with_retry_after(tmp_path: Path) -> None:
+    async with a_house(tmp_path, sockets={"connections_max": 1}) as router, plain(router):
+        status, problem = await status_of(router, "/v1/desktop")
         assert (status, problem["code"], problem["applied"]) == (503, "busy", "no")
         assert 1 <= int(problem["headers"]["Retry-After"]) <= 30
 
 
-async def test_upgrades_are_let_in_at_a_bounded_rate(tmp_path: Path) -> None:
+async def test_the_upgrade_rate_is_limited(tmp_path: Path) -> None:
     sockets = {"upgrades_per_s": 1, "upgrades_burst": 2}
-    async with a_house(tmp_path, sockets=sockets) as house, plain(house), plain(house):
-        status, problem = await status_of(house, "/v1/desktop")
+    async with a_house(tmp_path, sockets=sockets) as router, plain(router), plain(router):
+        status, problem = await status_of(router, "/v1/desktop")
         assert (status, problem["code"]) == (503, "busy")
 
 
-async def test_a_refusal_from_the_first_bytes_is_that_of_the_usual_way(tmp_path: Path) -> None:
+async def test_the_early_refusal_equals_the_ordinary_one(tmp_path: Path) -> None:
     sockets = {"upgrades_per_s": 1, "upgrades_burst": 1}
     origin = "https://desk.example"
     edge = {"allowed_origins": [origin]}
-    async with a_house(tmp_path, sockets=sockets, edge=edge) as house, plain(house):
+    async with a_house(tmp_path, sockets=sockets, edge=edge) as router, plain(router):
         # With an origin the library is asked.
-        _, usual = await status_of(house, "/v1/desktop", headers={"Origin": origin})
-        status, early = await status_of(house, "/v1/desktop")
+        _, usual = await status_of(router, "/v1/desktop", headers={"Origin": origin})
+        status, early = await status_of(router, "/v1/desktop")
         assert status == 503
         assert 1 <= int(early["headers"]["Retry-After"]) <= 60
         assert early["retry_after_s"] == int(early["headers"]["Retry-After"])
@@ -183,131 +185,131 @@ async def test_a_refusal_from_the_first_bytes_is_that_of_the_usual_way(tmp_path:
             assert early["headers"].get(name) == usual["headers"].get(name)
 
 
-async def test_one_credential_has_a_bounded_number_of_sockets(tmp_path: Path) -> None:
-    async with a_house(tmp_path, sockets={"credential_connections_max": 1}) as house:
-        headers = bearer(house, "web", Role.GATEWAY)
-        async with plain(house, "/v1/gateway", headers=headers) as socket:
-            await socket.say(type="hello")
-            await socket.hear()
-            status, _ = await status_of(house, "/v1/gateway", headers=headers)
+async def test_connections_of_one_credential_are_limited(tmp_path: Path) -> None:
+    async with a_house(tmp_path, sockets={"credential_connections_max": 1}) as router:
+        headers = bearer(router, "web", Role.GATEWAY)
+        async with plain(router, "/v1/gateway", headers=headers) as socket:
+            await socket.send_frame(type="hello")
+            await socket.receive()
+            status, _ = await status_of(router, "/v1/gateway", headers=headers)
             assert status == 503
-            async with plain(house, "/v1/gateway") as second:
-                await second.say(type="hello", token=house.token("web", Role.GATEWAY))
+            async with plain(router, "/v1/gateway") as second:
+                await second.send_frame(type="hello", token=router.token("web", Role.GATEWAY))
                 assert await second.close_code() == CloseCode.TRY_AGAIN_LATER
-            async with house.gateway("phone") as other:
+            async with router.gateway("phone") as other:
                 assert other.is_live
 
 
-async def test_a_ticket_is_good_once(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
-        token = house.token("a0", Role.AGENT)
-        credential = house.door._backend.authenticator.verify(token)
-        ticket = house.door._backend.tickets.issue(credential)
-        async with plain(house) as socket:
-            await socket.say(type="hello", ticket=ticket)
-            assert (await socket.hear())["agent"]["agent_id"] == "a0"
-        async with plain(house) as socket:
-            await socket.say(type="hello", ticket=ticket)
+async def test_a_ticket_is_valid_once(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        token = router.token("a0", Role.AGENT)
+        credential = router.door._backend.authenticator.verify(token)
+        ticket = router.door._backend.tickets.issue(credential)
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", ticket=ticket)
+            assert (await socket.receive())["agent"]["agent_id"] == "a0"
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", ticket=ticket)
             assert await socket.close_code() == CloseCode.UNAUTHENTICATED
 
 
-async def test_who_says_nothing_is_shown_out(tmp_path: Path) -> None:
+async def test_a_client_without_hello_is_closed(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path, sockets={"hello_timeout_s": 1}) as house,
-        asyncio.timeout(PATIENCE_S),
-        plain(house) as socket,
+        a_house(tmp_path, sockets={"hello_timeout_s": 1}) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router) as socket,
     ):
         assert await socket.close_code() == CloseCode.UNAUTHENTICATED
 
 
-async def test_an_agent_whom_nobody_knows_does_not_come_in(tmp_path: Path) -> None:
+async def test_an_unknown_agent_is_refused(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        asyncio.timeout(PATIENCE_S),
-        plain(house) as socket,
+        a_house(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router) as socket,
     ):
-        await socket.say(type="hello", token=house.token("stranger", Role.AGENT))
+        await socket.send_frame(type="hello", token=router.token("stranger", Role.AGENT))
         assert await socket.close_code() == CloseCode.FORBIDDEN
 
 
-async def test_each_codec_has_its_own_kind_of_frame(tmp_path: Path) -> None:
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
-        async with plain(house) as socket:
+async def test_each_codec_has_its_own_message_type(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        async with plain(router) as socket:
             await socket.ws.send_bytes(b'{"type":"hello"}')
             assert await socket.close_code() == CloseCode.UNSUPPORTED_DATA
-        async with plain(house, protocols=(MSGPACK,)) as socket:
+        async with plain(router, protocols=(MSGPACK,)) as socket:
             await socket.ws.send_str('{"type":"hello"}')
             assert await socket.close_code() == CloseCode.UNSUPPORTED_DATA
 
 
-async def test_too_large_a_frame_closes_the_socket(tmp_path: Path) -> None:
+async def test_an_oversized_frame_closes_the_connection(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        asyncio.timeout(PATIENCE_S),
-        plain(house) as socket,
+        a_house(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router) as socket,
     ):
         await socket.ws.send_str("x" * (64 * 1024 + 1))
         assert await socket.close_code() == CloseCode.TOO_BIG
 
 
-async def test_a_flood_is_warned_and_then_closed(tmp_path: Path) -> None:
+async def test_exceeding_the_frame_rate_warns_and_then_closes(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path, sockets={"frames_per_s": 1, "frames_burst": 5}) as house,
-        asyncio.timeout(PATIENCE_S),
-        plain(house, headers=bearer(house, "a0", Role.AGENT)) as socket,
+        a_house(tmp_path, sockets={"frames_per_s": 1, "frames_burst": 5}) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
-        await socket.say(type="hello")
-        assert (await socket.hear())["type"] == "welcome"
+        await socket.send_frame(type="hello")
+        assert (await socket.receive())["type"] == "welcome"
         for number in range(6):
-            await socket.say(type="ping", id=str(number))
-        answers = [await socket.hear() for _ in range(5)]
+            await socket.send_frame(type="ping", id=str(number))
+        answers = [await socket.receive() for _ in range(5)]
         assert [answer["type"] for answer in answers] == ["pong"] * 4 + ["error"]
         assert (answers[4]["code"], answers[4]["id"]) == ("rate_limited", "4")
         assert answers[4]["retry_after_ms"] > 0
         assert await socket.close_code() == CloseCode.RATE_LIMITED
 
 
-async def test_bad_frames_are_answered_by_id_and_the_sixth_closes(tmp_path: Path) -> None:
+async def test_malformed_frames_get_errors_and_the_sixth_closes(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        asyncio.timeout(PATIENCE_S),
-        plain(house, headers=bearer(house, "a0", Role.AGENT)) as socket,
+        a_house(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
     ):
-        await socket.say(type="hello")
-        await socket.hear()
+        await socket.send_frame(type="hello")
+        await socket.receive()
         for number in range(6):
-            await socket.say(type="accept", id=str(number), offer_id="no id at all")
+            await socket.send_frame(type="accept", id=str(number), offer_id="no id at all")
         for number in range(5):
-            answer = await socket.hear()
+            answer = await socket.receive()
             assert (answer["code"], answer["id"]) == ("malformed", str(number))
             assert "no id at all" not in str(answer)
         assert await socket.close_code() == CloseCode.BAD_MESSAGE
 
 
-async def test_an_expired_credential_ends_the_connection_and_a_refresh_keeps_it(
+async def test_an_expired_credential_closes_the_connection_unless_refreshed(
     tmp_path: Path,
 ) -> None:
-    async with a_house(tmp_path) as house, asyncio.timeout(PATIENCE_S):
+    async with a_house(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         from router.edge.auth import mint_token
 
         def short() -> str:
-            return mint_token(house.settings, subject="a0", role=Role.AGENT, lifetime_s=2)
+            return mint_token(router.settings, subject="a0", role=Role.AGENT, lifetime_s=2)
 
-        async with plain(house) as socket:
-            await socket.say(type="hello", token=short())
-            await socket.hear()
-            await socket.say(type="refresh", id="1", token=house.token("a1", Role.AGENT))
-            assert (await socket.hear())["code"] == "forbidden"
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", token=short())
+            await socket.receive()
+            await socket.send_frame(type="refresh", id="1", token=router.token("a1", Role.AGENT))
+            assert (await socket.receive())["code"] == "forbidden"
             assert await socket.close_code() == CloseCode.UNAUTHENTICATED
-        async with plain(house) as socket:
-            await socket.say(type="hello", token=short())
-            await socket.hear()
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", token=short())
+            await socket.receive()
             assert await socket.close_code() == CloseCode.TOKEN_EXPIRED
-        async with plain(house) as socket:
-            await socket.say(type="hello", token=short())
-            await socket.hear()
-            await socket.say(type="refresh", id="1", token=house.token("a0", Role.AGENT))
-            assert (await socket.hear())["type"] == "ok"
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", token=short())
+            await socket.receive()
+            await socket.send_frame(type="refresh", id="1", token=router.token("a0", Role.AGENT))
+            assert (await socket.receive())["type"] == "ok"
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(2.5):
-                    await socket.hear()
+                    await socket.receive()

@@ -13,14 +13,14 @@ PATIENCE_S = 20
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_a_gateway_asks_for_a_contact_that_may_come_and_for_one_that_waits(
+async def test_a_gateway_queries_hypothetical_and_waiting_contacts(
     tmp_path: Path, codec: str
 ) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway(codec=codec) as gateway,
-        house.desktop("a0", codec=codec) as desktop,
-        house.supervisor(codec=codec) as supervisor,
+        a_house(tmp_path) as router,
+        router.gateway(codec=codec) as gateway,
+        router.desktop("a0", codec=codec) as desktop,
+        router.supervisor(codec=codec) as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
         nobody = await gateway.expected_wait(queue_id="support", channel="voice")
@@ -38,11 +38,11 @@ async def test_a_gateway_asks_for_a_contact_that_may_come_and_for_one_that_waits
         assert answered.reason == "not_waiting"
 
 
-async def test_what_cannot_be_answered_is_an_error_with_a_code(tmp_path: Path) -> None:
+async def test_an_invalid_query_gets_an_error_code(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.gateway("other-gateway") as other,
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.gateway("other-gateway") as other,
         asyncio.timeout(PATIENCE_S),
     ):
         mine = (await gateway.submit("voice", queue_id="support")).subject

@@ -14,14 +14,14 @@ from tests.acceptance.sockets.house import a_house
 PATIENCE_S = 20
 
 
-async def test_a_closed_queue_refuses_a_gateway_and_says_when_it_opens(tmp_path: Path) -> None:
+async def test_a_closed_queue_refuses_submits_with_the_opening_time(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway("web") as gateway,
-        house.supervisor() as supervisor,
+        a_house(tmp_path) as router,
+        router.gateway("web") as gateway,
+        router.supervisor() as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
-        await house.do(SetQueueOpen(queue_id="support", is_open=False, for_s=3600))
+        await router.do(SetQueueOpen(queue_id="support", is_open=False, for_s=3600))
         with pytest.raises(RouterRefused) as refused:
             await gateway.submit("voice", queue_id="support")
         error = refused.value.error
@@ -31,5 +31,5 @@ async def test_a_closed_queue_refuses_a_gateway_and_says_when_it_opens(tmp_path:
             if isinstance(frame, EventFrame) and isinstance(frame.event, QueueClosed):
                 assert frame.event.until_ms == error.opens_at_ms
                 break
-        await house.do(SetQueueOpen(queue_id="support"))
+        await router.do(SetQueueOpen(queue_id="support"))
         assert (await gateway.submit("voice", queue_id="support")).state == "queued"

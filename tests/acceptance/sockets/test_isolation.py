@@ -32,26 +32,26 @@ async def everything_heard(client: Any) -> bytes:
     return msgspec.json.encode(heard)
 
 
-async def test_nothing_of_a_workspace_is_heard_in_another(tmp_path: Path) -> None:
+async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> None:
     """I36: canaries in every name of one workspace, a search through every byte in the other."""
     async with (
-        a_house(tmp_path) as house,
-        house.gateway("web") as gateway,
-        house.supervisor() as supervisor,
-        house.desktop("a0") as desktop,
+        a_house(tmp_path) as router,
+        router.gateway("web") as gateway,
+        router.supervisor() as supervisor,
+        router.desktop("a0") as desktop,
         asyncio.timeout(PATIENCE_S),
     ):
-        await house.do(an_agent("canary-agent"), "other")
-        await house.do(ready("canary-agent"), "other")
+        await router.do(an_agent("canary-agent"), "other")
+        await router.do(ready("canary-agent"), "other")
         # The same ids on both sides: a mix-up would be heard.
-        await house.do(an_agent("a0"), "other")
-        await house.do(ready("a0"), "other")
+        await router.do(an_agent("a0"), "other")
+        await router.do(ready("a0"), "other")
         for number in range(20):
-            await house.do(
+            await router.do(
                 a_contact(f"canary-{number}", gateway_id="web", reference="canary-ref"), "other"
             )
-        async with house.gateway("web", workspace="other") as theirs:
-            assert len(theirs.contacts.contacts) == 20
+        async with router.gateway("web", workspace="other") as other_gateway:
+            assert len(other_gateway.contacts.contacts) == 20
         await desktop.ready()
         await gateway.submit("voice", queue_id="support")
         for client in (gateway, supervisor, desktop):
@@ -62,46 +62,46 @@ async def test_nothing_of_a_workspace_is_heard_in_another(tmp_path: Path) -> Non
             assert (refused.value.code, refused.value.error.detail) == ("unknown_contact", "")
 
 
-async def test_an_agent_hears_of_his_own_work_alone(tmp_path: Path) -> None:
+async def test_an_agent_receives_only_events_of_their_own_work(tmp_path: Path) -> None:
     """I37."""
     async with (
-        a_house(tmp_path) as house,
-        house.desktop("a0") as ada,
-        house.desktop("a1") as bob,
+        a_house(tmp_path) as router,
+        router.desktop("a0") as ada,
+        router.desktop("a1") as bob,
         asyncio.timeout(PATIENCE_S),
     ):
         await asyncio.gather(ada.ready(), bob.ready())
         for number in range(10):
-            await house.do(a_contact(f"c{number}"))
+            await router.do(a_contact(f"c{number}"))
         await asyncio.gather(ada.ping(), bob.ping())
         (mine,) = ada.state.offers
-        (his,) = bob.state.offers
+        (other_offer,) = bob.state.offers
         heard = await everything_heard(ada)
         assert b'"a1"' not in heard
-        assert his.encode() not in heard
+        assert other_offer.encode() not in heard
         assert b"contact.queued" not in heard
         assert b"policy" not in heard
-        for attempt in (ada.accept(his), ada.decline(his), ada.accept("made-up.1")):
+        for attempt in (ada.accept(other_offer), ada.decline(other_offer), ada.accept("made-up.1")):
             with pytest.raises(RouterRefused) as refused:
                 await attempt
             assert refused.value.code == "unknown_offer"
             assert refused.value.error.state is None
-        await bob.accept(his)
-        for attempt in (ada.hold(his), ada.complete(his)):
+        await bob.accept(other_offer)
+        for attempt in (ada.hold(other_offer), ada.complete(other_offer)):
             with pytest.raises(RouterRefused) as refused:
                 await attempt
             assert refused.value.code == "unknown_assignment"
         with pytest.raises(RouterRefused) as refused:
-            await ada.end(his.partition(".")[0])
+            await ada.end(other_offer.partition(".")[0])
         assert refused.value.code == "unknown_contact"
         assert (await ada.accept(mine)).state == "accepted"
 
 
-async def test_a_gateway_hears_of_and_touches_its_own_contacts_alone(tmp_path: Path) -> None:
+async def test_a_gateway_sees_and_changes_only_its_own_contacts(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway("web") as web,
-        house.gateway("phone") as phone,
+        a_house(tmp_path) as router,
+        router.gateway("web") as web,
+        router.gateway("phone") as phone,
         asyncio.timeout(PATIENCE_S),
     ):
         own = (await web.submit("voice", queue_id="support")).subject
@@ -120,11 +120,11 @@ async def test_a_gateway_hears_of_and_touches_its_own_contacts_alone(tmp_path: P
         assert list(phone.contacts.contacts) == [other]
 
 
-async def test_a_supervisor_hears_every_event_and_no_key_of_a_retry(tmp_path: Path) -> None:
+async def test_a_supervisor_receives_every_event_without_idempotency_fields(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.supervisor() as supervisor,
-        house.gateway() as gateway,
+        a_house(tmp_path) as router,
+        router.supervisor() as supervisor,
+        router.gateway() as gateway,
         asyncio.timeout(PATIENCE_S),
     ):
         await gateway.submit("voice", queue_id="support", idempotency_key="secret-key")
@@ -172,7 +172,7 @@ _FRAMES = st.lists(
 
 
 @pytest.mark.parametrize("door", Door)
-async def test_no_frame_brings_the_router_down(tmp_path: Path, door: Door) -> None:
+async def test_no_frame_crashes_the_router(tmp_path: Path, door: Door) -> None:
     """I44: whatever is sent, the router answers the next one; no task ends with an exception."""
     role = {Door.DESKTOP: Role.AGENT, Door.GATEWAY: Role.GATEWAY}.get(door, Role.SUPERVISOR)
     unhandled: list[dict[str, Any]] = []
@@ -197,28 +197,28 @@ async def test_no_frame_brings_the_router_down(tmp_path: Path, door: Door) -> No
         batches.append(frames)
 
     draw()
-    async with a_house(tmp_path, sockets=limits) as house, asyncio.timeout(60):
-        headers = bearer(house, "a0", role)
+    async with a_house(tmp_path, sockets=limits) as router, asyncio.timeout(60):
+        headers = bearer(router, "a0", role)
         for batch in batches:
-            async with plain(house, f"/v1/{door}", headers=headers) as socket:
-                await socket.say(type="hello")
-                await socket.hear()
+            async with plain(router, f"/v1/{door}", headers=headers) as socket:
+                await socket.send_frame(type="hello")
+                await socket.receive()
                 for data in batch:
                     await socket.ws.send_frame(data, 1)
-                await socket.say(type="ping", id="last")
+                await socket.send_frame(type="ping", id="last")
                 # The last frame's answer, or an orderly close with a code of ours.
                 while not socket.ws.closed:
                     message = await socket.ws.receive()
                     if message.type == 1 and msgspec.json.decode(message.data).get("id") == "last":
                         break
                 assert socket.ws.close_code in (None, 1002, 1003, 1007, 4500, 4501)
-        async with plain(house, f"/v1/{door}", headers=headers) as socket:
-            await socket.say(type="hello")
-            assert (await socket.hear())["type"] == "welcome"
+        async with plain(router, f"/v1/{door}", headers=headers) as socket:
+            await socket.send_frame(type="hello")
+            assert (await socket.receive())["type"] == "welcome"
         assert not unhandled
 
 
-def test_the_clients_paths_are_those_of_the_doors() -> None:
+def test_the_client_paths_are_those_of_the_endpoints() -> None:
     paths = {client.path for client in (DesktopClient, GatewayClient, SupervisorClient)}
     assert paths == {f"/v1/{door}" for door in Door}
     assert JSON == "router.v1+json"

@@ -77,7 +77,7 @@ async def until_answered(ask: Callable[[], Awaitable[object]]) -> None:
 
 
 @pytest.mark.slow
-async def test_a_killed_router_comes_back_with_everything_and_everybody(
+async def test_clients_and_state_recover_after_kills(
     make_router: MakeRouter,
 ) -> None:
     """I1, I2, I25, I29 over several kills."""
@@ -153,7 +153,7 @@ async def test_a_killed_router_comes_back_with_everything_and_everybody(
 
 
 @pytest.mark.slow
-async def test_an_orderly_restart_is_announced_and_everybody_comes_back(
+async def test_clients_are_announced_a_restart_and_reconnect(
     make_router: MakeRouter,
 ) -> None:
     router = make_router(edge__port=a_free_port(), edge__drain_s=5)

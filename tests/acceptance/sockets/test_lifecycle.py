@@ -13,19 +13,17 @@ from router.model.states import AgentState, AssignmentState, ContactState
 from router.wire import frames as f
 from tests.acceptance.sockets.house import a_house
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_a_contact_lives_from_submit_to_the_end_of_wrap_up(
-    tmp_path: Path, codec: str
-) -> None:
+async def test_a_contact_from_submit_to_the_end_of_wrap_up(tmp_path: Path, codec: str) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway(codec=codec) as gateway,
-        house.desktop("a0", codec=codec) as desktop,
-        house.supervisor(codec=codec) as supervisor,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway(codec=codec) as gateway,
+        router.desktop("a0", codec=codec) as desktop,
+        router.supervisor(codec=codec) as supervisor,
+        asyncio.timeout(TIMEOUT_S),
     ):
         assert desktop.state.state is AgentState.OFFLINE
         assert (await desktop.ready()).state == "ready"
@@ -72,10 +70,10 @@ async def _until(client: SocketClient, last: type) -> AsyncIterator[f.EventFrame
 async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> None:
     """Lesson A14."""
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
+        asyncio.timeout(TIMEOUT_S),
     ):
         await desktop.ready()
         contact_id = (await gateway.submit("voice", queue_id="support")).subject
@@ -91,12 +89,12 @@ async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> N
         assert refused.value.code == "unknown_queue"
 
 
-async def test_a_repeated_accept_gets_the_first_answer_again(tmp_path: Path) -> None:
+async def test_a_repeated_accept_returns_the_first_result(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
+        asyncio.timeout(TIMEOUT_S),
     ):
         await desktop.ready()
         await gateway.submit("voice", queue_id="support")
@@ -109,9 +107,9 @@ async def test_a_repeated_accept_gets_the_first_answer_again(tmp_path: Path) -> 
 
 async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        asyncio.timeout(TIMEOUT_S),
     ):
         answers = await asyncio.gather(
             *(gateway.submit("voice", queue_id="support", idempotency_key="k") for _ in range(50))
@@ -123,11 +121,11 @@ async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None
         assert refused.value.code == "key_reused"
 
 
-async def test_commands_sent_at_once_are_carried_out_in_order(tmp_path: Path) -> None:
+async def test_pipelined_commands_are_executed_in_order(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        asyncio.timeout(TIMEOUT_S),
     ):
         answers = await asyncio.gather(
             *(gateway.submit("voice", queue_id="support") for _ in range(300))
@@ -140,13 +138,13 @@ async def test_commands_sent_at_once_are_carried_out_in_order(tmp_path: Path) ->
         assert gateway.contacts.contacts == {}
 
 
-async def test_a_transfer_moves_the_contact_and_both_desktops_know(tmp_path: Path) -> None:
+async def test_a_transfer_updates_both_desktops(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as ada,
-        house.desktop("a1") as bob,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as ada,
+        router.desktop("a1") as bob,
+        asyncio.timeout(TIMEOUT_S),
     ):
         await ada.ready()
         await gateway.submit("voice", queue_id="support")
@@ -166,13 +164,13 @@ async def test_a_transfer_moves_the_contact_and_both_desktops_know(tmp_path: Pat
         assert (contact.state, contact.agent_id) == (ContactState.ASSIGNED, "a1")
 
 
-async def test_a_supervisor_moves_what_is_stuck(tmp_path: Path) -> None:
+async def test_a_supervisor_requeues_and_assigns_contacts(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.gateway() as gateway,
-        house.desktop("a0") as desktop,
-        house.supervisor() as supervisor,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path) as router,
+        router.gateway() as gateway,
+        router.desktop("a0") as desktop,
+        router.supervisor() as supervisor,
+        asyncio.timeout(TIMEOUT_S),
     ):
         contact_id = (await gateway.submit("voice", queue_id="support")).subject
         await supervisor.update(contact_id, priority_s=60)
@@ -191,12 +189,12 @@ async def test_a_supervisor_moves_what_is_stuck(tmp_path: Path) -> None:
 async def test_the_mirrors_equal_a_fresh_welcome(tmp_path: Path) -> None:
     """Lessons C4 and C7."""
     async with (
-        a_house(tmp_path, agents=3) as house,
-        house.gateway() as gateway,
-        house.supervisor() as supervisor,
-        house.desktop("a0") as ada,
-        house.desktop("a1") as bob,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path, agents=3) as router,
+        router.gateway() as gateway,
+        router.supervisor() as supervisor,
+        router.desktop("a0") as ada,
+        router.desktop("a1") as bob,
+        asyncio.timeout(TIMEOUT_S),
     ):
         await asyncio.gather(ada.ready(), bob.ready())
         for _ in range(6):
@@ -211,11 +209,11 @@ async def test_the_mirrors_equal_a_fresh_welcome(tmp_path: Path) -> None:
         await gateway.submit("voice", queue_id="sales", priority_s=5)
         await asyncio.gather(*(client.ping() for client in (ada, bob, gateway, supervisor)))
 
-        async with house.supervisor("fresh") as fresh:
+        async with router.supervisor("fresh") as fresh:
             assert supervisor.centre.agents == fresh.centre.agents
-        async with house.gateway() as fresh_gateway:
+        async with router.gateway() as fresh_gateway:
             assert gateway.contacts == fresh_gateway.contacts
-        view = (await house.writer.ask("default", lambda engine: engine.agent("a0"))).value
+        view = (await router.writer.ask("default", lambda engine: engine.agent("a0"))).value
         assert view is not None
         assert ada.state == AgentMirror.of(view)
 
@@ -227,12 +225,12 @@ async def _an_offer(client: SocketClient) -> e.OfferMade:
     raise AssertionError("the stream ended")
 
 
-async def test_figures_follow_the_queues(tmp_path: Path) -> None:
+async def test_stats_follow_the_queues(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path, sockets={"figures_interval_ms": 50}) as house,
-        house.supervisor() as supervisor,
-        house.gateway() as gateway,
-        asyncio.timeout(PATIENCE_S),
+        a_house(tmp_path, sockets={"figures_interval_ms": 50}) as router,
+        router.supervisor() as supervisor,
+        router.gateway() as gateway,
+        asyncio.timeout(TIMEOUT_S),
     ):
         for _ in range(3):
             await gateway.submit("voice", queue_id="support")

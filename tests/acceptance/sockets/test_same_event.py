@@ -14,13 +14,13 @@ from tests.acceptance.sockets.house import a_house
 PATIENCE_S = 20
 
 
-async def test_everybody_hears_the_same_event_under_the_same_number(tmp_path: Path) -> None:
+async def test_all_clients_receive_the_same_event_with_the_same_seq(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as house,
-        house.supervisor("eve", codec="json") as eve,
-        house.supervisor("sam", codec="msgpack") as sam,
-        house.gateway(codec="json") as gateway,
-        house.desktop("a0", codec="msgpack") as desktop,
+        a_house(tmp_path) as router,
+        router.supervisor("eve", codec="json") as eve,
+        router.supervisor("sam", codec="msgpack") as sam,
+        router.gateway(codec="json") as gateway,
+        router.desktop("a0", codec="msgpack") as desktop,
         asyncio.timeout(PATIENCE_S),
     ):
         await desktop.ready()
@@ -31,12 +31,12 @@ async def test_everybody_hears_the_same_event_under_the_same_number(tmp_path: Pa
             )
             await desktop.accept(offer.offer_id)
             await desktop.complete(offer.offer_id)
-        last = house.writer.publisher.last_seq("default")
+        last = router.writer.publisher.last_seq("default")
         told_eve = await _told(eve, until=last)
         assert told_eve == await _told(sam, until=last)
         journaled = {
             record.first_seq + n: event
-            for record in house.writer.publisher.between("default", 0, last)
+            for record in router.writer.publisher.between("default", 0, last)
             for n, event in enumerate(record.events)
         }
         assert len(told_eve) > 15

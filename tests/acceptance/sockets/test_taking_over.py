@@ -60,11 +60,11 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
-async def enter(house: House, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+async def enter(router: House, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
     """A desktop of the same agent each time, up to its welcome."""
-    token = house.token("a0", Role.AGENT)
+    token = router.token("a0", Role.AGENT)
     ws = await http.ws_connect(
-        house.server.url + "/v1/desktop",
+        router.server.url + "/v1/desktop",
         protocols=[JSON],
         headers={"Authorization": f"Bearer {token}"},
     )
@@ -84,55 +84,55 @@ async def close_code(ws: aiohttp.ClientWebSocketResponse) -> int | None:
     return ws.close_code
 
 
-async def emptied(house: House) -> None:
+async def emptied(router: House) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while house.door.open_count:  # noqa: ASYNC110  The end comes from the network.
+        while router.door.open_count:  # noqa: ASYNC110  The end comes from the network.
             await asyncio.sleep(0.01)
 
 
-async def closes(house: House, http: aiohttp.ClientSession) -> None:
+async def closes(router: House, http: aiohttp.ClientSession) -> None:
     """The client's close is answered, and the place is free."""
-    ws = await enter(house, http)
+    ws = await enter(router, http)
     await ws.send_str('{"type": "ping", "id": "p"}')
     assert (await heard(ws))["id"] == "p"
     assert await ws.close(code=1001)
-    await emptied(house)
+    await emptied(router)
 
 
-async def is_superseded(house: House, http: aiohttp.ClientSession) -> None:
+async def is_superseded(router: House, http: aiohttp.ClientSession) -> None:
     """The server's close has its code, and waits for the client's."""
-    first = await enter(house, http)
-    second = await enter(house, http)
+    first = await enter(router, http)
+    second = await enter(router, http)
     assert await close_code(first) == CloseCode.TAKEN_OVER
     await second.close()
-    await emptied(house)
+    await emptied(router)
 
 
-async def vanishes(house: House, http: aiohttp.ClientSession) -> None:
+async def vanishes(router: House, http: aiohttp.ClientSession) -> None:
     """Without a close the connection's end is enough."""
-    ws = await enter(house, http)
+    ws = await enter(router, http)
     transport = ws.get_extra_info("socket")
     assert transport is not None
     await http.close()
-    await emptied(house)
+    await emptied(router)
 
 
-async def sends_much(house: House, http: aiohttp.ClientSession) -> None:
+async def sends_much(router: House, http: aiohttp.ClientSession) -> None:
     """More than one read holds, in frames that the reads cut anywhere, with ids that come back in order."""
-    ws = await enter(house, http)
+    ws = await enter(router, http)
     ids = [f"{number:050}" for number in range(3_000)]
     for id in ids:
         await ws.send_str(msgspec.json.encode({"type": "ping", "id": id}).decode())
     assert [(await heard(ws))["id"] for _ in ids] == ids
     await ws.close()
-    await emptied(house)
+    await emptied(router)
 
 
-async def stays_while_the_server_closes(house: House, http: aiohttp.ClientSession) -> None:
+async def stays_while_the_server_closes(router: House, http: aiohttp.ClientSession) -> None:
     """Whoever has not even said hello is cut off with the server."""
-    ws = await http.ws_connect(house.server.url + "/v1/desktop", protocols=[JSON])
-    await house.server.close()
-    await emptied(house)
+    ws = await http.ws_connect(router.server.url + "/v1/desktop", protocols=[JSON])
+    await router.server.close()
+    await emptied(router)
     await ws.close()
 
 
@@ -141,14 +141,16 @@ async def stays_while_the_server_closes(house: House, http: aiohttp.ClientSessio
 @pytest.mark.parametrize(
     "visit", [closes, is_superseded, vanishes, sends_much, stays_while_the_server_closes]
 )
-def test_a_visit(visit: Visit, loop: str, over_tls: bool, tmp_path: Path) -> None:
+def test_the_server_keeps_the_protocol_after_the_upgrade(
+    visit: Visit, loop: str, over_tls: bool, tmp_path: Path
+) -> None:
     async def run() -> None:
         edge = a_certificate(tmp_path) if over_tls else {}
         limits = {"frames_per_s": 100_000, "frames_burst": 100_000}
-        async with a_house(tmp_path, sockets=limits, edge=edge) as house:
+        async with a_house(tmp_path, sockets=limits, edge=edge) as router:
             connector = aiohttp.TCPConnector(ssl=trusting())
             async with aiohttp.ClientSession(connector=connector) as http:
-                await visit(house, http)
+                await visit(router, http)
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(run())
