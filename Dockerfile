@@ -2,9 +2,9 @@
 #
 #   docker build -t contact-router:0.1.0 .
 #   docker run -d --name router -p 127.0.0.1:8080:8080 -v router-data:/var/lib/router contact-router:0.1.0
-#   docker exec router router token --role admin --sub me
+#   docker exec router router token --role admin --subject me
 #
-# The port speaks plain HTTP: publish it to a TLS proxy only, or set ROUTER__EDGE__TLS_CERTIFICATE_PATH and …_KEY_PATH.
+# The port speaks plain HTTP: publish it to a TLS proxy only, or set ROUTER__SERVER__TLS_CERTIFICATE_PATH and …_KEY_PATH.
 
 FROM python:3.11-slim-bookworm AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -27,18 +27,18 @@ COPY config/policy.yaml /etc/router/policy.yaml
 # Settings as environment, not as arguments: `router token` and `router verify` in the same container read them too.
 ENV PATH="/opt/router/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
-    ROUTER__EDGE__HOST=0.0.0.0 \
-    ROUTER__EDGE__PORT=8080 \
-    ROUTER__EDGE__BEHIND_PROXY=true \
+    ROUTER__SERVER__HOST=0.0.0.0 \
+    ROUTER__SERVER__PORT=8080 \
+    ROUTER__SERVER__BEHIND_PROXY=true \
     ROUTER__JOURNAL__PATH=/var/lib/router/journal.db \
     ROUTER__POLICY__SEED_PATH=/etc/router/policy.yaml
 WORKDIR /var/lib/router
 VOLUME /var/lib/router
 USER 10001:10001
 EXPOSE 8080
-# A drain takes up to edge.drain_s (30 s): give the container longer than that to stop (docker stop -t 45).
+# A drain takes up to server.drain_s (30 s): give the container longer than that to stop (docker stop -t 45).
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ROUTER__EDGE__PORT']), timeout=2); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['ROUTER__SERVER__PORT']), timeout=2); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["router"]
 CMD ["serve"]

@@ -37,7 +37,7 @@ arrows: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 fast: $(STAMP)
-	$(BIN)/pytest -q -n 2 -m 'not slow' tests/model tests/core tests/rules tests/stats tests/wire tests/journal tests/contracts tests/runtime tests/settings tests/telemetry tests/scenarios tests/architecture tests/benchmarks
+	$(BIN)/pytest -q -n 2 -m 'not slow' tests/model tests/engine tests/policy tests/statistics tests/protocol tests/journal tests/contracts tests/runtime tests/settings tests/telemetry tests/scenarios tests/architecture tests/benchmarks
 
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2

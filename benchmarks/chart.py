@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from benchmarks.figures import Figure, shown
-from router.simulator import svg
+from router.simulator.results import chart as svg
 
 _WIDTH: Final = 1100
 _LEFT: Final = 430
@@ -43,7 +43,7 @@ def bars(title: str, panels: Sequence[Panel]) -> bytes:
     parts: list[str] = []
     top = 60.0
     for panel in panels:
-        parts.append(svg.text(24, top + 14, panel.title, size=15, weight="bold"))
+        parts.append(svg.svg_text(24, top + 14, panel.title, size=15, weight="bold"))
         top += 28
         longest = max([bar.value for bar in panel.bars] + [0.0]) or 1.0
         for bar in panel.bars:
@@ -63,8 +63,8 @@ def against_targets(title: str, figures: Sequence[tuple[str, Figure]]) -> bytes:
     half = (_WIDTH - _LEFT - _RIGHT) / 2
     top = 84.0
     parts = [
-        svg.text(middle - 8, 64, "← worse than the target", anchor="end", fill="#666"),
-        svg.text(middle + 8, 64, "better →", fill="#666"),
+        svg.svg_text(middle - 8, 64, "← worse than the target", anchor="end", fill="#666"),
+        svg.svg_text(middle + 8, 64, "better →", fill="#666"),
     ]
     for name, figure in figures:
         share = max(-_DECADES, min(_DECADES, _margin(figure))) / _DECADES
@@ -80,7 +80,7 @@ def against_targets(title: str, figures: Sequence[tuple[str, Figure]]) -> bytes:
         parts.append(
             f'<line x1="{x:.1f}" y1="72" x2="{x:.1f}" y2="{top + 4:.1f}" stroke="{"#222" if tick == 0 else "#bbb"}"{dash}/>'
         )
-        parts.append(svg.text(x, top + 20, word, anchor="middle", fill="#666"))
+        parts.append(svg.svg_text(x, top + 20, word, anchor="middle", fill="#666"))
     return _document(title, top + 34, parts)
 
 
@@ -101,10 +101,10 @@ def _row(top: float, bar: Bar, x: float, width: float) -> list[str]:
         label = label[: _LABEL_SHOWN_MAX - 1] + "…"
     number = f"{shown(bar.value)} {bar.unit}"
     return [
-        f"<g><title>{svg.safe(bar.label)}: {svg.safe(number)}</title>",
-        svg.text(_LEFT - 10, top + 12, label, anchor="end", size=12),
+        f"<g><title>{svg.xml_safe(bar.label)}: {svg.xml_safe(number)}</title>",
+        svg.svg_text(_LEFT - 10, top + 12, label, anchor="end", size=12),
         f'<rect x="{x:.1f}" y="{top:.1f}" width="{max(width, 0.5):.1f}" height="16" fill="{bar.colour}"/>',
-        svg.text(_WIDTH - _RIGHT + 8, top + 12, number, size=12),
+        svg.svg_text(_WIDTH - _RIGHT + 8, top + 12, number, size=12),
         "</g>",
     ]
 
@@ -114,8 +114,8 @@ def _document(title: str, height: float, parts: Sequence[str]) -> bytes:
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
         'font-family="Helvetica, Arial, Liberation Sans, sans-serif" font-size="13" fill="#222">',
-        f"<title>{svg.safe(title)}</title>",
+        f"<title>{svg.xml_safe(title)}</title>",
         f'<rect width="{_WIDTH}" height="{height:.0f}" fill="#fff"/>',
-        svg.text(24, 34, title, size=19, weight="bold"),
+        svg.svg_text(24, 34, title, size=19, weight="bold"),
     ]
     return ("\n".join([*head, *parts, "</svg>"]) + "\n").encode()

@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from router.core.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, QUEUE
+from router.engine.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, QUEUE
+
 from router.model.states import ContactState
 
 PAGE: Final = Path(__file__).with_name("state-machines.md")
 HEAD: Final = """# State machines
 
 Every legal change of state is a row of these tables; any other is rejected. This page is generated from
-`src/router/core/transitions.py` by `docs/generate_state_machines.py`; change the code, not the page.
+`src/router/engine/transitions.py` by `docs/generate_state_machines.py`; change the code, not the page.
 """
 SECTIONS: Final[tuple[tuple[str, str, Mapping[tuple[Any, type], Any]], ...]] = (
     (

@@ -23,8 +23,8 @@ from typing import Any
 
 import msgspec
 
-from router.app.collector import settle_down
-from router.core.engine import Engine
+from router.app.process import freeze_and_resume_garbage_collection
+from router.engine.engine import Engine
 from router.model.commands import (
     AcceptOffer,
     Command,
@@ -45,7 +45,7 @@ from router.model.events import (
     WrapUpStarted,
 )
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
-from router.model.refusals import Refused
+from router.model.results import Refused
 from router.model.states import AgentState
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -118,7 +118,7 @@ class Centre:
         if not self.commands % COMMANDS_PER_MS:
             self.at_ms += 1
         outcome = self.engine.handle(command, self.at_ms)
-        assert not isinstance(outcome.answer, Refused), outcome.answer
+        assert not isinstance(outcome.result, Refused), outcome.result
         _encode(outcome.events)
         return outcome.events
 
@@ -188,12 +188,17 @@ def floor_us(count: int) -> float:
         encode(
             [
                 ContactQueued(
-                    contact_id=c, channel="voice", queue_id="q", req=req, cfg=1, skills={"s1": 2}
+                    contact_id=c,
+                    channel="voice",
+                    queue_id="q",
+                    requirement=req,
+                    policy_version=1,
+                    skills={"s1": 2},
                 )
             ]
         )
         encode([OfferMade(offer_id=o, contact_id=c, agent_id=a, channel="voice", queue_id="q", units=100,
-                          deadline_ms=n, req=req, prio=0, cfg=1, reason="longest_idle")])  # fmt: skip
+                          deadline_ms=n, requirement=req, effective_priority_s=0, policy_version=1, reason="longest_idle")])  # fmt: skip
         encode([OfferAccepted(offer_id=o, contact_id=c, agent_id=a, waited_ms=0)])
         encode(
             [
@@ -212,7 +217,7 @@ def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, A
     setup_s = perf_counter() - began
     centre.lifecycles(min(lifecycles, 2_000))
     # As the server does once it stands: what is there for good is no business of the collector's.
-    settle_down()
+    freeze_and_resume_garbage_collection()
     pieces = [centre.lifecycles(lifecycles // CHUNKS) for _ in range(CHUNKS)]
     gc.unfreeze()
     return {

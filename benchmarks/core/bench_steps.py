@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from time import process_time
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.model.commands import (
     AcceptOffer,
     AdvanceTime,
@@ -32,7 +32,7 @@ from router.model.policy import (
     RetentionPolicy,
     StepPolicy,
 )
-from router.model.refusals import Refused
+from router.model.results import Refused
 from router.model.states import AgentState
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -60,8 +60,8 @@ class Centre:
                     queues={"plain": QueuePolicy(), "planned": QueuePolicy(plan="wide")},
                     plans={
                         "wide": (
-                            StepPolicy(for_s=1),
-                            StepPolicy(for_s=1, levels={"rare": 5}, add_priority_s=10),
+                            StepPolicy(duration_s=1),
+                            StepPolicy(duration_s=1, lower_levels={"rare": 5}, add_priority_s=10),
                             StepPolicy(remove_skills=("rare",)),
                         )
                     },
@@ -81,7 +81,7 @@ class Centre:
         """One command, a millisecond later."""
         self.at_ms += 1
         outcome = self.engine.handle(command, self.at_ms)
-        assert not isinstance(outcome.answer, Refused), outcome.answer
+        assert not isinstance(outcome.result, Refused), outcome.result
         return outcome.events
 
     def enqueue(self, queue_id: str, skills: dict[str, int]) -> list[Event]:

@@ -22,8 +22,8 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
-from router.app.collector import settle_down
-from router.core.engine import Engine
+from router.app.process import freeze_and_resume_garbage_collection
+from router.engine.engine import Engine
 from router.model.commands import (
     AcceptOffer,
     AdvanceTime,
@@ -38,7 +38,6 @@ from router.model.commands import (
     SetAgentState,
 )
 from router.model.events import OfferMade
-from router.model.outcome import Outcome
 from router.model.policy import (
     ChannelPolicy,
     Policy,
@@ -46,7 +45,7 @@ from router.model.policy import (
     RetentionPolicy,
     ServiceLevelPolicy,
 )
-from router.model.refusals import Refused
+from router.model.results import Outcome, Refused
 from router.model.states import AgentState
 
 START_MS = 1_767_603_600_000
@@ -118,7 +117,7 @@ class Centre:
         """One command, a millisecond later."""
         self.at_ms += 1
         outcome = self.engine.handle(command, self.at_ms)
-        assert not isinstance(outcome.answer, Refused), outcome.answer
+        assert not isinstance(outcome.result, Refused), outcome.result
         return outcome
 
     def enqueue(self, queue_id: str, skill: str) -> Outcome:
@@ -306,7 +305,7 @@ def policies(meter: Meter) -> None:
 def snapshots(meter: Meter, pauses: Pauses) -> bytes:
     """The state as bytes: in pieces between commands, then at once."""
     centre = meter.centre
-    image = meter.time("snapshot: it is begun", centre.engine.image)
+    image = meter.time("snapshot: it is begun", centre.engine.incremental_snapshot)
     n = 0
     while meter.time("snapshot: a piece of it", image.proceed):
         n += 1
@@ -337,7 +336,7 @@ def main() -> None:
         global MASS
         MASS = 2_000
     centre = Centre(**size)
-    settle_down()
+    freeze_and_resume_garbage_collection()
     pauses = Pauses()
     meter = Meter(centre)
     lifecycles(meter, 2 * SINGLE)

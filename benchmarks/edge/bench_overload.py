@@ -39,7 +39,7 @@ from benchmarks.edge.load import Load, poisson
 from benchmarks.edge.servers import Target, prepare, router
 from benchmarks.edge.sockets import Socket
 from benchmarks.figures import Figure, Result, finish, parser
-from router.wire import frames as f
+from router.protocol import frames as f
 
 QUICK_BUDGET_S = 90
 GATEWAYS: Final = 8
@@ -122,7 +122,7 @@ class SocketGateways:
         self._pending[place][reference] = due_ns
         self.submitted += 1
         fields = f.ContactFields(channel="voice", queue_id="support", reference=reference)
-        gateway.say(f.Submit(id=reference, contact=fields))
+        gateway.say(f.SubmitFrame(id=reference, contact=fields))
 
     def _take(self, place: int) -> None:
         gateway, pending = self._gateways[place], dict[str, int]()

@@ -42,7 +42,7 @@ from benchmarks.edge.load import Load, poisson
 from benchmarks.edge.servers import Target, prepare, router
 from benchmarks.edge.sockets import Heard, Socket
 from benchmarks.figures import Figure, Result, finish, parser
-from router.wire import frames as f
+from router.protocol import frames as f
 
 SERVED: Final = 500
 QUICK_BUDGET_S = 45
@@ -141,7 +141,7 @@ class Stayers:
         while True:
             if not self._asked_ns:
                 self._asked_ns = time.perf_counter_ns()
-                self._probe.say(f.Ping(id="p"))
+                self._probe.say(f.PingFrame(id="p"))
             await asyncio.sleep(PROBE_S)
 
     def _heard_by_probe(self, frame: Heard) -> None:

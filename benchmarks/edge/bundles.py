@@ -12,9 +12,9 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from router.edge.outbox import EndOfTick
-from router.wire.frames import ContactFields, DesktopAsk, GatewayAsk
-from router.wire.session import Door
+from router.protocol.frames import ContactFields, DesktopFrame, GatewayFrame
+from router.protocol.session import Endpoint
+from router.server.ws.write_buffer import FlushScheduler
 
 LENGTH_BYTES: Final = 4
 
@@ -25,14 +25,14 @@ class Opened(Struct, frozen=True, array_like=True, tag=0):
     number: int
     """The connection; the edge counts them."""
     name: str
-    door: Door
+    door: Endpoint
 
 
 class Said(Struct, frozen=True, array_like=True, tag=1):
     """Upwards: a client's frame."""
 
     number: int
-    ask: DesktopAsk | GatewayAsk
+    ask: DesktopFrame | GatewayFrame
 
 
 class Gone(Struct, frozen=True, array_like=True, tag=2):
@@ -94,14 +94,14 @@ class Link(asyncio.Protocol):
 
     def __init__(
         self,
-        end_of_tick: EndOfTick,
+        end_of_tick: FlushScheduler,
         *,
         decode: Callable[[bytes], Any],
         hear: Callable[[Any], None],
         lost: Callable[[], None],
     ) -> None:
         """``hear`` is given what ``decode`` makes of each bundle, ``lost`` is called once at the end."""
-        self._call_soon = end_of_tick.call
+        self._call_soon = end_of_tick.schedule
         self._decode = decode
         self._hear = hear
         self._on_lost = lost

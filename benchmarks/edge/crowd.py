@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.edge.histogram import Histogram
 from benchmarks.edge.servers import prepare
 from benchmarks.edge.sockets import Desktop, Heard, RefusedUpgrade, Socket
-from router.client.backoff import Backoff
+from router.client.reconnect import Backoff
 from router.model.states import AgentState
-from router.wire import frames as f
+from router.protocol import frames as f
 
 PING_EVERY_S: Final = 20.0
 GIVE_UP_S: Final = 90.0
@@ -118,7 +118,7 @@ class Crowd:
         backoff = Backoff(uniform=self._chance.uniform)
         hint_s: float | None = None
         while True:
-            due_s = time.perf_counter() + backoff.next_s(hint_s)
+            due_s = time.perf_counter() + backoff.next_delay_s(hint_s)
             await asyncio.sleep(due_s - time.perf_counter())
             began_s = time.perf_counter()
             self._lateness.add(int((began_s - due_s) * 1e9))
@@ -198,7 +198,7 @@ class Crowd:
             while time.perf_counter() < due_s:  # noqa: ASYNC110  (a time is waited for)
                 await asyncio.sleep(0.001)
             self._lateness.add(int((time.perf_counter() - due_s) * 1e9))
-            desktop.say(f.SetState(id="r", state=AgentState.READY))
+            desktop.say(f.SetStateFrame(id="r", state=AgentState.READY))
         try:
             await asyncio.wait_for(done, GIVE_UP_S)
         except TimeoutError:
@@ -269,7 +269,7 @@ async def ping(everybody: Callable[[], Sequence[Socket]]) -> None:
         sockets = everybody()
         for _ in range(-(-len(sockets) // int(PING_EVERY_S * 50))):
             turn = (turn + 1) % len(sockets)
-            sockets[turn].say(f.Ping(id="p"))
+            sockets[turn].say(f.PingFrame(id="p"))
         await asyncio.sleep(0.02)
 
 

@@ -17,7 +17,7 @@ from benchmarks.edge.histogram import Histogram
 from benchmarks.edge.servers import Target, machine_cpu_s
 from benchmarks.edge.sockets import Desktop, Heard, Socket
 from router.model.states import AgentState
-from router.wire import frames as f
+from router.protocol import frames as f
 
 _CONNECTING_MAX: Final = 128
 """Handshakes under way at the same time."""
@@ -131,7 +131,7 @@ class Load:
         for count, desktop in enumerate(desktops, 1):
             waiting += 1
             desktop.hear = hear_of(desktop, desktop.hear)
-            desktop.say(f.SetState(id="r", state=AgentState.READY))
+            desktop.say(f.SetStateFrame(id="r", state=AgentState.READY))
             if count % 500 == 0:
                 await asyncio.sleep(0.02)
         if waiting:
@@ -191,14 +191,14 @@ class Load:
                     now = clock()
                     self.offers.add(now - due.pop(event.reference, now))
                     self.unknown.discard(event.reference)
-                    desktop.ask(f.Accept(id="a", offer_id=event.offer_id), now)
+                    desktop.ask(f.AcceptFrame(id="a", offer_id=event.offer_id), now)
                 elif event.type == "assignment.completed":
                     self._note_completed(event.contact_id)
             elif heard.type == "ok":
                 if heard.id == "a":
                     now = clock()
                     self.answers.add(now - desktop.asked_ns)
-                    end = f.End(id="e", contact_id=heard.subject.partition(".")[0])
+                    end = f.EndFrame(id="e", contact_id=heard.subject.partition(".")[0])
                     desktop.ask(end, now)
                 elif heard.id == "e":
                     self.answers.add(clock() - desktop.asked_ns)
@@ -216,7 +216,7 @@ class Load:
         reference = self.next_reference(due_ns)
         fields = f.ContactFields(channel="voice", queue_id="support", reference=reference)
         gateway = self.gateways[self._number % len(self.gateways)]
-        gateway.say(f.Submit(id=reference, contact=fields))
+        gateway.say(f.SubmitFrame(id=reference, contact=fields))
 
     def next_reference(self, due_ns: int) -> str:
         """The name of the next contact, which is submitted now."""

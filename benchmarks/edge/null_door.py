@@ -10,17 +10,17 @@ from typing import Final, NoReturn, Protocol
 import msgspec
 from aiohttp import hdrs, web
 
-from router.edge.answers import Answers
-from router.edge.documents import ContactReceipt
-from router.edge.entrance import new_request_id
-from router.edge.plain import END, LINE
-from router.edge.socket import Socket
-from router.wire import frames as f
-from router.wire.codec import SUBPROTOCOLS
+from router.protocol import frames as f
+from router.protocol.codec import SUBPROTOCOLS
+from router.server.api.documents import ContactReceipt
+from router.server.api.request import new_request_id
+from router.server.http.responses import ResponseWriter
+from router.server.http.submit_parser import HEAD_END, SUBMIT_REQUEST_LINE
+from router.server.ws.websocket import WebSocket
 
 decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
 _encode: Final = msgspec.json.Encoder().encode
-_answers: Final = Answers(varies=False)
+_answers: Final = ResponseWriter(vary_by_origin=False)
 
 
 class Submitting(Protocol):
@@ -50,10 +50,10 @@ class HttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """One request in one piece, which is all that the load sends."""
-        if not data.startswith(LINE):
+        if not data.startswith(SUBMIT_REQUEST_LINE):
             super().data_received(data)
             return
-        head, _, body = data.partition(END)
+        head, _, body = data.partition(HEAD_END)
         name, size = (_after(head, mark) for mark in (b"Bearer ", b"Content-Length: "))
         assert len(body) == int(size)
         self._submitting.post_contact(name.decode(), body, self._say)
@@ -85,8 +85,8 @@ async def listen(
     return int(listener.sockets[0].getsockname()[1])
 
 
-async def take_over(request: web.Request) -> Socket:
-    """The library answers the handshake, then the connection is ours, as in the router (`edge/websocket.py`)."""
+async def take_over(request: web.Request) -> WebSocket:
+    """The library answers the handshake, then the connection is ours, as in the router (`server/ws/endpoints.py`)."""
     ws = web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=65536, compress=False)
     ws.headers[hdrs.SERVER] = "contact-router"
     await ws.prepare(request)
@@ -94,7 +94,7 @@ async def take_over(request: web.Request) -> Socket:
     transport, protocol.transport = protocol.transport, None
     assert transport is not None
     protocol.connection_lost(None)
-    socket = Socket(transport, heartbeat_s=20, message_bytes_max=65536)
+    socket = WebSocket(transport, heartbeat_s=20, message_bytes_max=65536)
     transport.set_protocol(socket)
     return socket
 
@@ -102,7 +102,7 @@ async def take_over(request: web.Request) -> Socket:
 def created(receipt: ContactReceipt) -> bytes:
     """The answer to a submit."""
     location = {"Location": f"/v1/contacts/{receipt.contact_id}"}
-    return _answers.answer(201, _encode(receipt), new_request_id(), headers=location)
+    return _answers.response(201, _encode(receipt), new_request_id(), headers=location)
 
 
 def name_of(request: web.Request) -> str:

@@ -30,15 +30,15 @@ from benchmarks.edge.null_door import (
     name_of,
     take_over,
 )
-from router.edge.documents import ContactReceipt
-from router.edge.outbox import EndOfTick, Outbox
-from router.edge.socket import Socket
-from router.wire.close_codes import CloseCode
-from router.wire.codec import MSGPACK, Decoder
-from router.wire.rfc6455 import BINARY, PING, frame
-from router.wire.session import Door
+from router.protocol.close_codes import CloseCode
+from router.protocol.codec import MSGPACK, FrameDecoder
+from router.protocol.session import Endpoint
+from router.protocol.websocket_frames import BINARY, PING, encode_frame
+from router.server.api.documents import ContactReceipt
+from router.server.ws.websocket import WebSocket
+from router.server.ws.write_buffer import FlushScheduler, WriteBuffer
 
-_DECODE: Final = {door: Decoder(door.asks, MSGPACK).decode for door in Door}
+_DECODE: Final = {door: FrameDecoder(door.client_frames, MSGPACK).decode for door in Endpoint}
 _decode_receipt: Final = msgspec.msgpack.Decoder(ContactReceipt).decode
 
 
@@ -46,15 +46,21 @@ class Seat:
     """One socket."""
 
     def __init__(
-        self, edge: "NullEdge", socket: Socket, end_of_tick: EndOfTick, *, number: int, door: Door
+        self,
+        edge: "NullEdge",
+        socket: WebSocket,
+        end_of_tick: FlushScheduler,
+        *,
+        number: int,
+        door: Endpoint,
     ) -> None:
         self._edge = edge
         self._number = number
         self._decode = _DECODE[door]
-        self._pong = socket.pong
-        self.outbox = Outbox(
+        self._pong = socket.send_pong
+        self.outbox = WriteBuffer(
             socket.transport,
-            call_soon=end_of_tick.call,
+            schedule_flush=end_of_tick.schedule,
             count_max=100_000,
             bytes_max=64 << 20,
             on_overflow=socket.abort,
@@ -89,7 +95,7 @@ class NullEdge:
         self._posted: dict[int, Callable[[bytes], None]] = {}
         """Where the answers to submits over HTTP go."""
         self._ended = asyncio.Event()
-        self._end_of_tick = EndOfTick(asyncio.get_running_loop().call_soon)
+        self._end_of_tick = FlushScheduler(asyncio.get_running_loop().call_soon)
         self.link = Link(
             self._end_of_tick, decode=decode_downwards, hear=self._told, lost=self._ended.set
         )
@@ -109,7 +115,7 @@ class NullEdge:
         puts = self._puts
         for numbers, told in messages:
             payload = bytes(told)
-            whole = frame(BINARY, payload)
+            whole = encode_frame(BINARY, payload)
             for number in numbers:
                 put = puts.get(number)
                 if put is not None:
@@ -124,20 +130,20 @@ class NullEdge:
         """Nothing goes there any more."""
         self._puts.pop(number, None)
 
-    async def _upgrade(self, request: web.Request, door: Door) -> web.StreamResponse:
+    async def _upgrade(self, request: web.Request, door: Endpoint) -> web.StreamResponse:
         socket = await take_over(request)
         number = next(self._numbers)
         seat = Seat(self, socket, self._end_of_tick, number=number, door=door)
         self._puts[number] = seat.outbox.put
         self.link.put(Opened(number, name_of(request), door))
-        socket.begin(seat)
+        socket.attach_owner(seat)
         return HandedOver()
 
     def _desktop_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
-        return self._upgrade(request, Door.DESKTOP)
+        return self._upgrade(request, Endpoint.DESKTOP)
 
     def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
-        return self._upgrade(request, Door.GATEWAY)
+        return self._upgrade(request, Endpoint.GATEWAY)
 
     def post_contact(self, name: str, body: bytes, say: Callable[[bytes], None]) -> None:
         """A submit over HTTP: the leader gives the receipt."""

@@ -17,8 +17,8 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.edge.bundles import Gone, Link, Opened, Said, Upwards, decode_upwards
 from benchmarks.edge.null_server import NullServer
-from router.edge.outbox import EndOfTick
-from router.wire.session import Door
+from router.protocol.session import Endpoint
+from router.server.ws.write_buffer import FlushScheduler
 
 
 class Remote:
@@ -26,7 +26,7 @@ class Remote:
 
     __slots__ = ("_link", "_number", "door", "name")
 
-    def __init__(self, link: Link, number: int, *, name: str, door: Door) -> None:
+    def __init__(self, link: Link, number: int, *, name: str, door: Endpoint) -> None:
         self._link = link
         self._number = number
         self.name = name
@@ -40,7 +40,7 @@ class Remote:
 class Edge:
     """One edge process, as the leader sees it."""
 
-    def __init__(self, leader: "NullLeader", end_of_tick: EndOfTick) -> None:
+    def __init__(self, leader: "NullLeader", end_of_tick: FlushScheduler) -> None:
         self.link = Link(end_of_tick, decode=decode_upwards, hear=self._hear, lost=self._lost)
         self._leader = leader
         self._clients: dict[int, Remote] = {}
@@ -85,7 +85,7 @@ class NullLeader(NullServer):
     async def open_door(self) -> dict[str, Any]:
         """Let edges come."""
         loop = asyncio.get_running_loop()
-        end_of_tick = EndOfTick(loop.call_soon)
+        end_of_tick = FlushScheduler(loop.call_soon)
         await loop.create_unix_server(lambda: Edge(self, end_of_tick).link, str(self._socket_path))
         return {"ready": True}
 

@@ -34,21 +34,20 @@ from benchmarks.edge.null_door import (
     name_of,
     take_over,
 )
-from router.app.collector import settle_down
-from router.app.process import SWITCH_INTERVAL_S
-from router.edge.documents import ContactReceipt
-from router.edge.outbox import EndOfTick, Outbox
-from router.edge.socket import Socket
+from router.app.process import SWITCH_INTERVAL_S, freeze_and_resume_garbage_collection
 from router.journal.port import Record
-from router.journal.sqlite import SqliteJournal
+from router.journal.sqlite.journal import SqliteJournal
 from router.model import events as e
-from router.model.states import AgentState, Presence, Turn
+from router.model.states import AgentState, MatchTrigger, Presence
 from router.model.views import AgentView
-from router.wire import frames as f
-from router.wire.close_codes import CloseCode
-from router.wire.codec import MSGPACK, Decoder, encoder
-from router.wire.rfc6455 import BINARY, PING, frame
-from router.wire.session import Door
+from router.protocol import frames as f
+from router.protocol.close_codes import CloseCode
+from router.protocol.codec import MSGPACK, FrameDecoder, frame_encoder
+from router.protocol.session import Endpoint
+from router.protocol.websocket_frames import BINARY, PING, encode_frame
+from router.server.api.documents import ContactReceipt
+from router.server.ws.websocket import WebSocket
+from router.server.ws.write_buffer import FlushScheduler, WriteBuffer
 
 _OFFER_TIMEOUT_MS: Final = 60_000
 
@@ -68,34 +67,34 @@ class Peer:
     def __init__(
         self,
         server: "NullServer",
-        socket: Socket,
-        end_of_tick: EndOfTick,
+        socket: WebSocket,
+        end_of_tick: FlushScheduler,
         *,
         name: str,
-        door: Door,
+        door: Endpoint,
     ) -> None:
         self.name = name
         self._server = server
         self._door = door
-        self._decode = Decoder(door.asks, MSGPACK).decode
-        self.outbox = Outbox(
+        self._decode = FrameDecoder(door.client_frames, MSGPACK).decode
+        self.outbox = WriteBuffer(
             socket.transport,
-            call_soon=end_of_tick.call,
+            schedule_flush=end_of_tick.schedule,
             count_max=100_000,
             bytes_max=64 << 20,
             on_overflow=socket.abort,
         )
         self.put = self.outbox.put
-        self._pong = socket.pong
+        self._pong = socket.send_pong
 
-    def hear(self, opcode: int, payload: bytes) -> None:
+    def on_message(self, opcode: int, payload: bytes) -> None:
         """A message, or a ping."""
         if opcode == PING:
             self._pong(payload)
         else:
             self._server.carry_out(self, self._door, self._decode(payload))
 
-    def lost(self) -> None:
+    def on_connection_lost(self) -> None:
         """The connection is no more."""
         self.outbox.close()
         self._server.forget(self, self._door)
@@ -110,8 +109,8 @@ class NullServer:
 
     def __init__(self, path: Path) -> None:
         # As the router's, but for the disk space that it holds back.
-        self._journal = SqliteJournal(path, ballast_bytes=0)
-        self._encode = encoder(MSGPACK).encode
+        self._journal = SqliteJournal(path, reserved_bytes=0)
+        self._encode = frame_encoder(MSGPACK).encode
         self._free: deque[Client] = deque()
         self._waiting: deque[tuple[str, str, str | None]] = deque()
         self._desktops: dict[str, Client] = {}
@@ -119,18 +118,18 @@ class NullServer:
         self._submitted_by: dict[str, str] = {}
         self._seq = 0
         self._ids = itertools.count()
-        self._end_of_tick = EndOfTick(lambda run: asyncio.get_running_loop().call_soon(run))
+        self._end_of_tick = FlushScheduler(lambda run: asyncio.get_running_loop().call_soon(run))
         self._batch: list[tuple[Record, Callable[[], None]]] = []
         self._news = asyncio.Event()
 
     async def run(self) -> None:
         """Serve for ever."""
         await self._journal.open()
-        self._gen = (await self._journal.create_workspace("default")).gen
+        self._gen = (await self._journal.create_workspace("default")).history_id
         sys.stdout.write(json.dumps(await self.open_door()) + "\n")
         sys.stdout.flush()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._journal.tend())
+            group.create_task(self._journal.run_maintenance())
             group.create_task(self._commit())
 
     async def open_door(self) -> dict[str, Any]:
@@ -162,7 +161,7 @@ class NullServer:
 
     def wire(self, told: Any) -> Any:
         """A frame as it leaves, once for all who hear it."""
-        return frame(BINARY, self._encode(told))
+        return encode_frame(BINARY, self._encode(told))
 
     def _hearers(self, event: Any) -> list[Client]:
         desktop = self._desktops.get(getattr(event, "agent_id", None) or "")
@@ -185,37 +184,37 @@ class NullServer:
         self._news.set()
 
     def _ok(self, peer: Client, id: str, subject: str, state: str) -> Callable[[], None]:
-        ok = f.Ok(id=id, seq=self._seq + 1, subject=subject, state=state)
+        ok = f.OkFrame(id=id, seq=self._seq + 1, subject=subject, state=state)
         return lambda: peer.put(self.wire(ok))
 
     # --- sockets ------------------------------------------------------------------------------------------
-    async def _upgrade(self, request: web.Request, door: Door) -> web.StreamResponse:
+    async def _upgrade(self, request: web.Request, door: Endpoint) -> web.StreamResponse:
         socket = await take_over(request)
-        socket.begin(Peer(self, socket, self._end_of_tick, name=name_of(request), door=door))
+        socket.attach_owner(Peer(self, socket, self._end_of_tick, name=name_of(request), door=door))
         return HandedOver()
 
     def _desktop_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
-        return self._upgrade(request, Door.DESKTOP)
+        return self._upgrade(request, Endpoint.DESKTOP)
 
     def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
-        return self._upgrade(request, Door.GATEWAY)
+        return self._upgrade(request, Endpoint.GATEWAY)
 
-    def carry_out(self, peer: Client, door: Door, ask: Any) -> None:
+    def carry_out(self, peer: Client, door: Endpoint, ask: Any) -> None:
         """Whatever a client may send."""
-        if isinstance(ask, f.Hello):
+        if isinstance(ask, f.HelloFrame):
             self._welcome(peer, door)
-        elif door is Door.GATEWAY:
+        elif door is Endpoint.GATEWAY:
             self._of_gateway(peer, ask)
         else:
             self._of_desktop(peer, ask)
 
-    def forget(self, peer: Client, door: Door) -> None:
+    def forget(self, peer: Client, door: Endpoint) -> None:
         """It hears nothing more."""
-        (self._gateways if door is Door.GATEWAY else self._desktops).pop(peer.name, None)
+        (self._gateways if door is Endpoint.GATEWAY else self._desktops).pop(peer.name, None)
 
-    def _welcome(self, peer: Client, door: Door) -> None:
+    def _welcome(self, peer: Client, door: Endpoint) -> None:
         agent = None
-        if door is Door.DESKTOP:
+        if door is Endpoint.DESKTOP:
             self._desktops[peer.name] = peer
             agent = AgentView(
                 agent_id=peer.name,
@@ -223,14 +222,14 @@ class NullServer:
                 presence=Presence.ATTACHED,
                 units=100,
                 units_used=0,
-                can_take=(),
+                available_channels=(),
             )
         else:
             self._gateways[peer.name] = peer
-        welcome = f.Welcome(
+        welcome = f.WelcomeFrame(
             role="agent" if agent else "gateway",
             workspace="default",
-            gen=self._gen,
+            history_id=self._gen,
             epoch=1,
             seq=self._seq,
             at_ms=0,
@@ -244,14 +243,14 @@ class NullServer:
     def _of_desktop(self, peer: Client, ask: Any) -> None:
         actor = f"agent:{peer.name}"
         match ask:
-            case f.SetState():
+            case f.SetStateFrame():
                 event = e.AgentStateChanged(
                     agent_id=peer.name, state=AgentState.READY, from_state=AgentState.OFFLINE
                 )
                 ok = self._ok(peer, ask.id, peer.name, "ready")
                 self._append([event], ok, actor=actor, cause="agent.set_state")
                 self._free.append(peer)
-            case f.Accept():
+            case f.AcceptFrame():
                 contact_id = ask.offer_id.partition(".")[0]
                 accepted = e.OfferAccepted(
                     offer_id=ask.offer_id,
@@ -262,10 +261,10 @@ class NullServer:
                 )
                 ok = self._ok(peer, ask.id, ask.offer_id, "accepted")
                 self._append([accepted], ok, actor=actor, cause="offer.accept")
-            case f.End():
+            case f.EndFrame():
                 self._end(peer, ask, actor)
 
-    def _end(self, peer: Client, ask: f.End, actor: str) -> None:
+    def _end(self, peer: Client, ask: f.EndFrame, actor: str) -> None:
         assignment_id = ask.contact_id + ".1"
         events: list[Any] = [
             e.ContactEnded(
@@ -283,13 +282,13 @@ class NullServer:
             ),
         ]
         if self._waiting:
-            events.append(self._offer(*self._waiting.popleft(), peer, turn=Turn.AGENT))
+            events.append(self._offer(*self._waiting.popleft(), peer, turn=MatchTrigger.AGENT))
         else:
             self._free.append(peer)
         ok = self._ok(peer, ask.id, ask.contact_id, "ended")
         self._append(events, ok, actor=actor, cause="contact.end")
 
-    def _of_gateway(self, peer: Client, ask: f.Submit) -> None:
+    def _of_gateway(self, peer: Client, ask: f.SubmitFrame) -> None:
         contact_id = f"{next(self._ids):032x}"
         ok = self._ok(peer, ask.id, contact_id, "queued")
         self._submit(peer.name, contact_id, ask.contact, ok)
@@ -303,21 +302,27 @@ class NullServer:
                 contact_id=contact_id,
                 channel=fields.channel,
                 queue_id="support",
-                req="voice/support",
-                cfg=1,
+                requirement="voice/support",
+                policy_version=1,
                 gateway_id=gateway_id,
                 reference=fields.reference,
             )
         ]
         mine = (contact_id, gateway_id, fields.reference)
         if self._free:
-            events.append(self._offer(*mine, self._free.popleft(), turn=Turn.CONTACT))
+            events.append(self._offer(*mine, self._free.popleft(), turn=MatchTrigger.CONTACT))
         else:
             self._waiting.append(mine)
         self._append(events, answer, actor=f"gateway:{gateway_id}", cause="contact.enqueue")
 
     def _offer(
-        self, contact_id: str, gateway_id: str, reference: str | None, peer: Client, *, turn: Turn
+        self,
+        contact_id: str,
+        gateway_id: str,
+        reference: str | None,
+        peer: Client,
+        *,
+        turn: MatchTrigger,
     ) -> e.OfferMade:
         return e.OfferMade(
             offer_id=contact_id + ".1",
@@ -327,14 +332,14 @@ class NullServer:
             queue_id="support",
             units=100,
             deadline_ms=int(time.time() * 1000) + _OFFER_TIMEOUT_MS,
-            req="voice/support",
-            prio=0,
-            cfg=1,
+            requirement="voice/support",
+            effective_priority_s=0,
+            policy_version=1,
             reason="longest_idle",
             gateway_id=gateway_id,
             reference=reference,
-            turn=turn,
-            others=len(self._free),
+            match_trigger=turn,
+            other_candidates=len(self._free),
         )
 
     # --- HTTP ---------------------------------------------------------------------------------------------------
@@ -348,7 +353,7 @@ class NullServer:
         """A contact that was submitted over HTTP; ``answer`` is given its receipt, once it is durable."""
         contact_id = f"{next(self._ids):032x}"
         receipt = ContactReceipt(
-            contact_id=contact_id, state="queued", gen=self._gen, epoch=1, seq=self._seq + 1
+            contact_id=contact_id, state="queued", history_id=self._gen, epoch=1, seq=self._seq + 1
         )
         self._submit(gateway_id, contact_id, fields, lambda: answer(receipt))
 
@@ -356,6 +361,6 @@ class NullServer:
 if __name__ == "__main__":
     # What the router's process does for its own pauses: a floor is as good as it can be.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    settle_down()
+    freeze_and_resume_garbage_collection()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as main:
         main.run(NullServer(Path(sys.argv[1])).run())

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from benchmarks.edge.histogram import Histogram
-from router.simulator import svg
+from router.simulator.results import chart as svg
 
 _WIDTH, _HEIGHT = 860, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 56, 56
@@ -98,7 +98,7 @@ def _corners(histogram: Histogram) -> list[tuple[float, float]]:
 def _line(
     x1: float, y1: float, x2: float, y2: float, *, colour: str = "#dddddd", width: int = 1
 ) -> str:
-    return svg.stroke(x1, y1, x2, y2, colour, width=width)
+    return svg.svg_line(x1, y1, x2, y2, colour, width=width)
 
 
 def _text(
@@ -110,4 +110,4 @@ def _text(
     colour: str = "#333333",
     size: int = 12,
 ) -> str:
-    return svg.text(x, y, words, anchor=anchor, size=size, fill=colour)
+    return svg.svg_text(x, y, words, anchor=anchor, size=size, fill=colour)

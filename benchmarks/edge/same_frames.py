@@ -25,7 +25,7 @@ from benchmarks.edge.http_load import HttpGateways
 from benchmarks.edge.load import Load
 from benchmarks.edge.servers import Target, null_server, prepare, router
 from benchmarks.edge.sockets import Socket
-from router.journal.sqlite import SqliteJournal
+from router.journal.sqlite.journal import SqliteJournal
 
 _DESKTOPS: Final = 3
 _GATEWAYS: Final = 2
@@ -35,12 +35,12 @@ _OWN: Final = frozenset(
     {
         "at_ms",
         "assignment_id",
-        "cfg",
+        "policy_version",
         "contact_id",
         "deadline_ms",
         "epoch",
         "first_seq",
-        "gen",
+        "history_id",
         "last_seq",
     }
     | {"offer_id", "seq", "subject", "waited_ms", "x-request-id", "location", "date"}
@@ -111,7 +111,7 @@ def _plain(head: bytes, body: bytes) -> dict[str, Any]:
 
 async def _records(path: Path) -> list[tuple[int, Any]]:
     """The records of contacts: agents are created and connected by the router's journal alone."""
-    journal = SqliteJournal(path, ballast_bytes=0)
+    journal = SqliteJournal(path, reserved_bytes=0)
     await journal.open()
     try:
         records = await journal.read("default", after_seq=0, limit=10_000)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.edge.auth import mint_token
+from router.server.auth.credentials import mint_token
 from router.settings import load_settings
 
 SERVER_CPU: Final = 0
@@ -166,7 +166,7 @@ async def router(
     seed.write_text(policy)
     environment = {
         "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
-        "ROUTER__EDGE__PORT": "0",
+        "ROUTER__SERVER__PORT": "0",
         "ROUTER__TELEMETRY__METRICS_PORT": "0",
         "ROUTER__TELEMETRY__ACCESS_LOG": "false",
         "ROUTER__POLICY__SEED_PATH": str(seed),

@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from router.wire import frames as f
-from router.wire.codec import MSGPACK
+from router.protocol import frames as f
+from router.protocol.codec import MSGPACK
 
 _MASKED: Final = 0x80
 
@@ -89,7 +89,7 @@ class Socket(asyncio.Protocol):
                 return
             self._open = True
             data = rest
-            self.say(f.Hello(resume=self._resume))
+            self.say(f.HelloFrame(resume=self._resume))
         self._frames(data)
 
     def _frames(self, data: bytes) -> None:

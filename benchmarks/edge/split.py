@@ -18,9 +18,9 @@ from benchmarks.edge.bundles import Gone, Link, Opened, decode_downwards, said
 from benchmarks.edge.load import Load, Rate
 from benchmarks.edge.servers import SERVER_CPU, Process, Target, file_in, names
 from benchmarks.edge.sockets import Socket
-from router.edge.outbox import EndOfTick
-from router.wire.rfc6455 import BINARY, frame
-from router.wire.session import Door
+from router.protocol.session import Endpoint
+from router.protocol.websocket_frames import BINARY, encode_frame
+from router.server.ws.write_buffer import FlushScheduler
 
 _HERE: Final = Path(__file__).parent
 
@@ -114,7 +114,7 @@ class FedLoad(MeteredLoad):
     async def connect(self, *, ready: bool = True) -> None:
         """Connect the links, and through them all clients."""
         loop = asyncio.get_running_loop()
-        end_of_tick = EndOfTick(loop.call_soon)
+        end_of_tick = FlushScheduler(loop.call_soon)
         for _ in range(self._count):
             link = Link(end_of_tick, decode=decode_downwards, hear=self._told, lost=self._link_lost)
             await loop.create_unix_connection(lambda link=link: link, self._path)  # type: ignore[misc]
@@ -126,7 +126,7 @@ class FedLoad(MeteredLoad):
         number = len(self._sockets)
         self._sockets.append(socket)
         link = self._links[number % self._count]
-        link.put(Opened(number, socket.name, Door(socket.path.rpartition("/")[2])))
+        link.put(Opened(number, socket.name, Endpoint(socket.path.rpartition("/")[2])))
         socket.connection_made(_Wire(link, number))
         socket.data_received(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
         await asyncio.wait_for(socket.welcomed, 30)
@@ -134,7 +134,7 @@ class FedLoad(MeteredLoad):
     def _told(self, messages: list[tuple[list[int], Raw]]) -> None:
         sockets = self._sockets
         for numbers, told in messages:
-            whole = frame(BINARY, bytes(told))
+            whole = encode_frame(BINARY, bytes(told))
             for number in numbers:
                 sockets[number].data_received(whole)
 

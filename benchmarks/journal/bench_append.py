@@ -19,9 +19,9 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from router.journal.codec import encode_body, seal
 from router.journal.port import Record
-from router.journal.sqlite import SqliteJournal
+from router.journal.record_codec import encode_body, encode_envelope
+from router.journal.sqlite.journal import SqliteJournal
 from router.model.events import ContactQueued, OfferMade
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -54,8 +54,8 @@ def a_record(first_seq: int) -> Record:
         contact_id=contact_id,
         channel="voice",
         queue_id="support",
-        req="voice|support|english:5",
-        cfg=3,
+        requirement="voice|support|english:5",
+        policy_version=3,
         skills={"english": 5},
         attributes={"vip": True, "tier": 2},
         gateway_id="web",
@@ -70,9 +70,9 @@ def a_record(first_seq: int) -> Record:
         queue_id="support",
         units=100,
         deadline_ms=1_767_603_615_000,
-        req=queued.req,
-        prio=0,
-        cfg=3,
+        requirement=queued.requirement,
+        effective_priority_s=0,
+        policy_version=3,
         reason="longest_idle",
     )
     return Record(
@@ -107,7 +107,7 @@ def figures(what: str, batch: int, times_s: list[float], record_bytes: int) -> F
 def floor(directory: Path, batch: int, seconds: float) -> Figures:
     """The same bytes, one ``write`` and one ``fdatasync`` a batch."""
     record = a_record(1)
-    data = seal(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record))
+    data = encode_envelope(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record))
     times: list[float] = []
     descriptor = os.open(directory / f"floor-{batch}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
@@ -124,12 +124,14 @@ def floor(directory: Path, batch: int, seconds: float) -> Figures:
 
 async def journal(directory: Path, batch: int, seconds: float) -> Figures:
     """Batches through the journal, tended as under the writer."""
-    keeper = SqliteJournal(directory / f"journal-{batch}.db", ballast_bytes=0)
+    keeper = SqliteJournal(directory / f"journal-{batch}.db", reserved_bytes=0)
     await keeper.open()
     await keeper.create_workspace("main")
-    tending = asyncio.create_task(keeper.tend())
+    tending = asyncio.create_task(keeper.run_maintenance())
     record = a_record(1)
-    size = len(seal(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record)))
+    size = len(
+        encode_envelope(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record))
+    )
     times: list[float] = []
     next_seq = 1
     ends = time.perf_counter() + seconds

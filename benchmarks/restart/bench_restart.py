@@ -32,9 +32,9 @@ from urllib.error import URLError
 
 import msgspec
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.journal.port import Record, Snapshot
-from router.journal.sqlite import SqliteJournal
+from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import (
     AcceptOffer,
     Command,
@@ -46,10 +46,10 @@ from router.model.commands import (
 )
 from router.model.events import Event, OfferMade
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
-from router.model.refusals import Refused
+from router.model.results import Refused
 from router.model.states import AgentState
 from router.settings import RuntimeSettings
-from router.stats.meters import Meters
+from router.statistics.workspace import WorkspaceStats
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
@@ -72,7 +72,7 @@ class Builder:
 
     def __init__(self, journal: SqliteJournal, at_ms: int) -> None:
         self._journal = journal
-        self._engine, self._meters = Engine(), Meters()
+        self._engine, self._meters = Engine(), WorkspaceStats()
         self._at_ms = at_ms
         self._batch: list[tuple[str, Record]] = []
         self._ids = count()
@@ -81,7 +81,7 @@ class Builder:
     async def do(self, command: Command, actor: str = "gateway:web") -> list[Event]:
         """Carry out a command as the writer does."""
         outcome = self._engine.handle(command, self._at_ms)
-        assert not isinstance(outcome.answer, Refused), outcome.answer
+        assert not isinstance(outcome.result, Refused), outcome.result
         events = outcome.events
         record = Record(
             epoch=1,
@@ -92,7 +92,7 @@ class Builder:
             events=events,
         )
         for seq, event in enumerate(events, start=outcome.first_seq):
-            self._meters.fold(event, seq, self._at_ms)
+            self._meters.apply(event, seq, self._at_ms)
         self.events += len(events)
         self._batch.append(("default", record))
         if len(self._batch) >= _BATCH_RECORDS:
@@ -142,11 +142,11 @@ class Builder:
         snapshot = Snapshot(
             seq=engine.seq,
             at_ms=engine.at_ms,
-            core=engine.snapshot(),
-            meters=self._meters.snapshot(),
+            engine_state=engine.snapshot(),
+            stats_state=self._meters.snapshot(),
         )
         await self._journal.save_snapshot("default", snapshot)
-        return len(snapshot.core) + len(snapshot.meters)
+        return len(snapshot.engine_state) + len(snapshot.stats_state)
 
     def _submit(self, skill: str) -> EnqueueContact:
         number = next(self._ids)
@@ -164,7 +164,7 @@ class Builder:
 async def build(path: Path, *, lifecycles: int, open_contacts: int) -> dict[str, Any]:
     """Write the journal; what is in it."""
     began_s = perf_counter()
-    journal = SqliteJournal(path, ballast_bytes=0, checkpoint_bytes_max=256 << 20)
+    journal = SqliteJournal(path, reserved_bytes=0, checkpoint_bytes_max=256 << 20)
     await journal.open()
     await journal.create_workspace("default")
     # An hour of the centre's time for every 360,000 lifecycles, ended just now.
@@ -192,7 +192,7 @@ class Server:
     def __init__(self, path: Path, port: int) -> None:
         environment = {
             "ROUTER__JOURNAL__PATH": str(path),
-            "ROUTER__EDGE__PORT": str(port),
+            "ROUTER__SERVER__PORT": str(port),
             "ROUTER__TELEMETRY__METRICS_PORT": "0",
             "ROUTER__TELEMETRY__ACCESS_LOG": "false",
             "ROUTER__POLICY__SEED_PATH": "null",

@@ -210,7 +210,7 @@ def main() -> None:
         details={
             "rounds": {f"{key}.{agents}": rows for (key, agents), rows in rounds.items()},
             "does_not_do": {side.key: side.without for side in SIDES},
-            "left_out": left_out,
+            "omitted": left_out,
         },
         pictures=save_picture(asked, "rivals.svg", picture(found)),
     )

@@ -14,8 +14,8 @@ import msgspec
 
 from benchmarks.rivals.websocket import WebSocket
 from router.model.states import AgentState
-from router.wire import frames as f
-from router.wire.codec import MSGPACK
+from router.protocol import frames as f
+from router.protocol.codec import MSGPACK
 
 SKILLS: Final = tuple(f"s{n}" for n in range(10))
 _SETTLE_S: Final = 30
@@ -93,7 +93,7 @@ class RouterSocket(WebSocket):
         self.failed: Callable[[str], None] = _nothing
 
     def opened(self) -> None:
-        self.say(_to_msgpack(f.Hello()))
+        self.say(_to_msgpack(f.HelloFrame()))
 
     def heard(self, payload: bytes) -> None:
         frame = _heard(payload)
@@ -117,7 +117,7 @@ class RouterAgent(RouterSocket):
         self.ended: Callable[[str], None] = _nothing
 
     def ready(self) -> None:
-        self.say(_to_msgpack(f.SetState(id="r", state=AgentState.READY)))
+        self.say(_to_msgpack(f.SetStateFrame(id="r", state=AgentState.READY)))
 
     def on_frame(self, frame: _Heard) -> None:
         event = frame.event
@@ -125,9 +125,9 @@ class RouterAgent(RouterSocket):
             return
         if event.type == "offer.made":
             self.offered(event.contact_id)
-            self.say(_to_msgpack(f.Accept(id="a", offer_id=event.offer_id)))
+            self.say(_to_msgpack(f.AcceptFrame(id="a", offer_id=event.offer_id)))
         elif event.type == "offer.accepted":
-            self.say(_to_msgpack(f.End(id="e", contact_id=event.contact_id)))
+            self.say(_to_msgpack(f.EndFrame(id="e", contact_id=event.contact_id)))
         elif event.type == "assignment.completed":
             self.ended(event.contact_id)
 
@@ -141,7 +141,7 @@ class RouterGateway(RouterSocket):
 
     def submit(self, number: int, skill: str) -> None:
         contact = f.ContactFields(channel="voice", queue_id="support", skills={skill: 1})
-        self.say(_to_msgpack(f.Submit(id=str(number), contact=contact)))
+        self.say(_to_msgpack(f.SubmitFrame(id=str(number), contact=contact)))
 
     def on_frame(self, frame: _Heard) -> None:
         if frame.type == "ok" and frame.id is not None:

@@ -30,7 +30,7 @@ from benchmarks.rivals.load import (
     SocketIoGateway,
     skills_of,
 )
-from router.edge.auth import mint_token
+from router.server.auth.credentials import mint_token
 from router.settings import load_settings
 
 HERE: Final = Path(__file__).parent
@@ -50,7 +50,7 @@ skills: [{", ".join(SKILLS)}]
 """
 # Limits against clients that run wild; here one gateway submits for a whole centre.
 _ROUTER_SETTINGS: Final = {
-    "ROUTER__EDGE__PORT": "0",
+    "ROUTER__SERVER__PORT": "0",
     "ROUTER__TELEMETRY__METRICS_PORT": "0",
     "ROUTER__TELEMETRY__ACCESS_LOG": "false",
     "ROUTER__SOCKETS__UPGRADES_PER_S": "100000",

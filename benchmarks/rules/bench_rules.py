@@ -16,14 +16,14 @@ from time import process_time
 
 from router.model.policy import (
     ChannelPolicy,
+    EntryCondition,
     EntryRule,
-    EntryWhen,
     FactPolicy,
     FactType,
     Policy,
     QueuePolicy,
 )
-from router.rules.entry import Classifier
+from router.policy.entry_rules import EntryRuleClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
@@ -34,7 +34,7 @@ CHUNKS = 9
 """Measured in so many pieces; the best one, the least disturbed by neighbours on the machine, counts."""
 
 
-def policy(when: Callable[[int], EntryWhen | str]) -> Policy:
+def policy(when: Callable[[int], EntryCondition | str]) -> Policy:
     """Ten rules."""
     rules = tuple(
         EntryRule(name=f"r{place}", when=when(place), queue="support") for place in range(RULES)
@@ -50,9 +50,9 @@ def policy(when: Callable[[int], EntryWhen | str]) -> Policy:
     )
 
 
-def mapping(place: int) -> EntryWhen:
+def mapping(place: int) -> EntryCondition:
     """A rule that asks for one value of a fact."""
-    return EntryWhen(channel="voice", attributes={"level": place})
+    return EntryCondition(channel="voice", attributes={"level": place})
 
 
 def over_facts(place: int) -> str:
@@ -67,7 +67,7 @@ def over_queues(place: int) -> str:
 
 def measure(rules: Policy, customers: Callable[[], str], contacts: int) -> list[float]:
     """Microseconds a contact, of each piece."""
-    classifier = Classifier(rules)
+    classifier = EntryRuleClassifier(rules)
     waiting = count()
     pieces = []
     for _ in range(CHUNKS):

@@ -35,7 +35,7 @@ class _Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the settings structs: frozen, keyword-only; unknown keys are errors."""
 
 
-class JournalKeeper(StrEnum):
+class JournalBackend(StrEnum):
     """Implementation of the journal."""
 
     SQLITE = "sqlite"
@@ -45,7 +45,7 @@ class JournalKeeper(StrEnum):
 class JournalSettings(_Settings, frozen=True, kw_only=True):
     """Journal: storage of the event log."""
 
-    keeper: JournalKeeper = JournalKeeper.SQLITE
+    backend: JournalBackend = JournalBackend.SQLITE
     """`sqlite` stores every acknowledged command durably; `memory` loses all at the end of the process (for tests)."""
     path: str = "var/journal.db"
     """File of the journal. Its directory also holds the high-water mark and, if no issuer is set, the token secret."""
@@ -57,14 +57,14 @@ class JournalSettings(_Settings, frozen=True, kw_only=True):
     """Size of the write-ahead log at which a checkpoint is made even under load."""
     checkpoint_idle_ms: Annotated[int, Meta(ge=10, le=3_600_000)] = 1_000
     """Time without a commit after which a checkpoint is made."""
-    ballast_bytes: Annotated[int, Meta(ge=0, le=1024**3)] = 64 * 1024 * 1024
+    reserved_bytes: Annotated[int, Meta(ge=0, le=1024**3)] = 64 * 1024 * 1024
     """Reserved disk space, released when the disk is full so that the process can stop in order."""
 
 
 class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Command processing: the writer task, its command queue, and the replay of recent events."""
 
-    inbox_count_max: Count = 10_000
+    command_queue_count_max: Count = 10_000
     """Commands and queries of one workspace that may wait, half of them submits; over all workspaces four times as many. When
     full, HTTP answers 503 with Retry-After and sockets answer `error` (`busy`)."""
     submit_wait_ms_max: Annotated[int, Meta(ge=1, le=60_000)] = 50
@@ -91,7 +91,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Maximum duration of an orderly stop. Acknowledged commands are on disk in any case."""
 
 
-class EdgeSettings(_Settings, frozen=True, kw_only=True):
+class ServerSettings(_Settings, frozen=True, kw_only=True):
     """HTTP and WebSocket server: address, TLS and limits."""
 
     host: str = "127.0.0.1"
@@ -132,9 +132,9 @@ class EdgeSettings(_Settings, frozen=True, kw_only=True):
     """Number of credentials whose rate is tracked; the least recently used one is dropped."""
     failed_logins_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 50
     """Rate of requests with an invalid credential, over all clients; beyond it: 429 without verification."""
-    page_count_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    page_size_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
     """Maximum `limit` of a list."""
-    events_page_count_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    events_page_size_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
     """Maximum `limit` of `GET /v1/events`."""
     drain_s: PositiveSeconds = 30
     """Time that a drain gives clients to disconnect."""
@@ -149,9 +149,9 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     """Interval of pings; without a pong within half of it the socket is closed."""
     frame_bytes_max: Annotated[int, Meta(ge=1024, le=16 * 1024**2)] = 64 * 1024
     """Maximum size of a client's frame; beyond it the socket is closed (1009)."""
-    outbox_count_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 1_024
+    write_buffer_count_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 1_024
     """Maximum number of frames waiting for a client; beyond it the socket is closed (4408) and the client can resume."""
-    outbox_bytes_max: Annotated[int, Meta(ge=65_536, le=256 * 1024**2)] = 1024 * 1024
+    write_buffer_bytes_max: Annotated[int, Meta(ge=65_536, le=256 * 1024**2)] = 1024 * 1024
     """Maximum number of bytes waiting for a client, without a welcome; beyond it the socket is closed (4408)."""
     send_timeout_s: PositiveSeconds = 5
     """Maximum duration of a write; beyond it the socket is closed (4408)."""
@@ -177,7 +177,7 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     """Burst of upgrades; established connections wait for as many."""
     resume_count_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10_000
     """Maximum number of missed events that a resume sends; beyond it the client gets a `welcome` with the full state."""
-    figures_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1_000
+    stats_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1_000
     """Minimum interval of statistics of changed queues for supervisors."""
     reconnect_spread_ms: Milliseconds = 10_000
     """A drain asks each client to reconnect after a random part of this time."""
@@ -224,7 +224,7 @@ class AuthSettings(_Settings, frozen=True, kw_only=True):
     """Tolerated difference between clocks."""
     lifetime_s_max: Annotated[int, Meta(ge=60, le=86_400)] = 12 * 3600
     """Maximum lifetime of a token (`exp` minus `iat`, and `exp` minus now); tokens beyond it are refused."""
-    tokens_remembered_max: Count = 20_000
+    token_cache_count_max: Count = 20_000
     """Number of verified tokens in the cache; the least recently used one is dropped."""
     ticket_s: Annotated[int, Meta(ge=1, le=300)] = 30
     """Lifetime of a single-use ticket for a browser's socket."""
@@ -263,7 +263,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     """Workspaces in addition to `default`: separate contact centres in one process. A credential is valid for one of them."""
     journal: JournalSettings = JournalSettings()
     runtime: RuntimeSettings = RuntimeSettings()
-    edge: EdgeSettings = EdgeSettings()
+    server: ServerSettings = ServerSettings()
     sockets: SocketSettings = SocketSettings()
     auth: AuthSettings = AuthSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -291,10 +291,10 @@ def load_settings(
     for name, text in sorted((environment or {}).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             keys = name[len(ENVIRONMENT_PREFIX) :].lower().split("__")
-            _put(tree, keys, _parsed(text, keys), source=name)
+            _set_value(tree, keys, _parsed(text, keys), source=name)
     for dotted, value in (flags or {}).items():
         if value is not None:
-            _put(tree, dotted.split("."), value, source=dotted)
+            _set_value(tree, dotted.split("."), value, source=dotted)
     return settings_from(tree)
 
 
@@ -330,7 +330,7 @@ def _read(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _put(tree: dict[str, Any], keys: list[str], value: Any, *, source: str) -> None:
+def _set_value(tree: dict[str, Any], keys: list[str], value: Any, *, source: str) -> None:
     """Set the value of a nested key. The tree stays plain data; it is validated as a whole later."""
     place = tree
     for key in keys[:-1]:
@@ -338,22 +338,22 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any, *, source: str) -> N
         if deeper is None:
             deeper = place[key] = {}
         if not isinstance(deeper, dict):
-            raise SettingsInvalid(f"{source}: {_place(keys)} is not a group of settings")
+            raise SettingsInvalid(f"{source}: {_setting_path(keys)} is not a group of settings")
         place = deeper
     place[keys[-1]] = value
 
 
 def _parsed(text: str, keys: list[str]) -> Any:
     """Parse the text of an environment variable: unchanged for a text setting, else as YAML."""
-    if _wants_text(keys):
+    if _is_text_setting(keys):
         return None if text == "null" else text
     try:
         return yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError:
-        raise SettingsInvalid(f"{_place(keys)}: not well-formed YAML") from None
+        raise SettingsInvalid(f"{_setting_path(keys)}: not well-formed YAML") from None
 
 
-def _wants_text(keys: list[str]) -> bool:
+def _is_text_setting(keys: list[str]) -> bool:
     """Return whether a setting is text. An unknown key is reported later, by the validation."""
     kind: Any = Settings
     for key in keys:
@@ -366,7 +366,7 @@ def _wants_text(keys: list[str]) -> bool:
     )
 
 
-def _place(keys: list[str]) -> str:
+def _setting_path(keys: list[str]) -> str:
     return "$." + ".".join(keys)
 
 

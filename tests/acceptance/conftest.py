@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.acceptance.process import RouterProcess
+from tests.support.router_process import RouterProcess
 
 MakeRouter: TypeAlias = Callable[..., RouterProcess]
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.acceptance.api import Api
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 
 def _lose_the_end(router: RouterProcess) -> None:
@@ -12,7 +12,7 @@ def _lose_the_end(router: RouterProcess) -> None:
 
 async def _generation(router: RouterProcess) -> str:
     async with Api(router) as admin:
-        return str((await admin.call("GET", "/v1/state")).json["gen"])
+        return str((await admin.call("GET", "/v1/state")).json["history_id"])
 
 
 async def test_a_damaged_journal_starts_only_with_accept_history_loss(tmp_path: Path) -> None:

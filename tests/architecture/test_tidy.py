@@ -29,22 +29,22 @@ BANNED_BEGINNINGS: Final = ("Base", "Abstract")
 # The supervisor, the edge's last line of defence, and the batch, which hands a failed question back to its asker. Elsewhere
 # a clause for everything may only clean up and raise again.
 MAY_CATCH_EVERYTHING: Final = {
-    "edge/entrance.py",
-    "edge/socket.py",  # One connection ends, with a trace, and the others never hear of it.
-    "edge/connection.py",
-    "edge/submits.py",  # The writer tells them, and must not hear of what fails in them.
-    "edge/outbox.py",
+    "server/http/middleware.py",
+    "server/ws/websocket.py",  # One connection ends, with a trace, and the others never hear of it.
+    "server/ws/connection.py",
+    "server/http/submit_handler.py",  # The writer tells them, and must not hear of what fails in them.
+    "server/ws/write_buffer.py",
     "journal/thread.py",  # What a job raises goes to the one who waits for it.
-    "runtime/batches.py",
-    "runtime/shadowing.py",  # A shadow that fails must not end the router.
+    "runtime/batch.py",
+    "runtime/shadow_runner.py",  # A shadow that fails must not end the router.
 }
 # Wall time enters through the writer's clock; the others hold a token's expiry or a report against it.
 MAY_READ_THE_CLOCK: Final = {
     "runtime/clock.py",
-    "telemetry/exposition.py",
-    "edge/auth.py",
-    "edge/house.py",
-    "client/tokens.py",
+    "telemetry/page.py",
+    "server/auth/credentials.py",
+    "server/ws/connection.py",
+    "client/reconnect.py",
 }
 CLOCKS: Final = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"}
 SPEAKS_TO_PEOPLE: Final = {"cli", "demo", "replay", "simulator"}

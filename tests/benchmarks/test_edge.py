@@ -13,8 +13,8 @@ from benchmarks.edge.histogram import Histogram
 from benchmarks.edge.load import evenly, poisson
 from benchmarks.edge.picture import Curve, Mark, draw
 from benchmarks.edge.sockets import Heard, Socket
-from router.wire.codec import MSGPACK, encoder
-from router.wire.frames import Pong
+from router.protocol.codec import MSGPACK, frame_encoder
+from router.protocol.frames import PongFrame
 
 
 def filled(values: list[int]) -> Histogram:
@@ -72,8 +72,8 @@ def test_the_picture_shows_every_curve_and_every_target(tmp_path: Path) -> None:
 
 
 async def test_frames_are_heard_however_the_bytes_are_cut() -> None:
-    payload = encoder(MSGPACK).encode(Pong(id="p" * 60, at_ms=1, seq=7))
-    long = encoder(MSGPACK).encode(Pong(id="q" * 200, at_ms=1, seq=8))
+    payload = frame_encoder(MSGPACK).encode(PongFrame(id="p" * 60, at_ms=1, seq=7))
+    long = frame_encoder(MSGPACK).encode(PongFrame(id="q" * 200, at_ms=1, seq=8))
     stream = (
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
         + bytes((0x82, len(payload)))

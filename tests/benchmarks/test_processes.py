@@ -23,12 +23,12 @@ from benchmarks.edge.bundles import (
     said,
 )
 from benchmarks.edge.split import FedLoad, MeteredLoad, split_server
-from router.edge.outbox import EndOfTick
-from router.wire.codec import MSGPACK, encoder
-from router.wire.frames import Accept, ContactFields, Ok
-from router.wire.session import Door
+from router.protocol.codec import MSGPACK, frame_encoder
+from router.protocol.frames import AcceptFrame, ContactFields, OkFrame
+from router.protocol.session import Endpoint
+from router.server.ws.write_buffer import FlushScheduler
 
-encode = encoder(MSGPACK).encode
+encode = frame_encoder(MSGPACK).encode
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 64, 1000])
@@ -47,15 +47,20 @@ def test_bundles_are_whole_however_the_bytes_are_cut(size: int) -> None:
 
 
 def test_what_an_edge_says_is_what_the_leader_reads() -> None:
-    accept = Accept(id="a", offer_id="c.1")
+    accept = AcceptFrame(id="a", offer_id="c.1")
     fields = ContactFields(channel="voice", reference="7")
 
     data = bundle(
-        [Opened(3, "ada", Door.DESKTOP), said(3, encode(accept)), Posted(4, "web", fields), Gone(3)]
+        [
+            Opened(3, "ada", Endpoint.DESKTOP),
+            said(3, encode(accept)),
+            Posted(4, "web", fields),
+            Gone(3),
+        ]
     )
 
     assert decode_upwards(data[4:]) == [
-        Opened(3, "ada", Door.DESKTOP),
+        Opened(3, "ada", Endpoint.DESKTOP),
         Said(3, accept),
         Posted(4, "web", fields),
         Gone(3),
@@ -76,9 +81,9 @@ class Wire(asyncio.Transport):
 def test_a_tick_is_one_bundle_and_what_several_hear_is_in_it_once() -> None:
     soon: list[Any] = []
     wire = Wire()
-    link = Link(EndOfTick(soon.append), decode=decode_downwards, hear=print, lost=lambda: None)
+    link = Link(FlushScheduler(soon.append), decode=decode_downwards, hear=print, lost=lambda: None)
     link.connection_made(wire)
-    event, ok, other = (Ok(id=id, seq=1, subject="s", state="x") for id in "eoo")
+    event, ok, other = (OkFrame(id=id, seq=1, subject="s", state="x") for id in "eoo")
 
     for number, told in ((1, event), (2, event), (2, ok), (3, other)):
         link.tell(number, told)

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from router.cli import cli
-from router.cli.options import Duration, settings_of
-from router.edge.keys import make_secret
+from router.cli.options import DurationType, load_command_settings
 from router.journal.port import Record
-from router.journal.sqlite import SqliteJournal
+from router.journal.sqlite.journal import SqliteJournal
 from router.model.events import PolicyPublished
-from tests.builders import START_MS, a_policy
+from router.server.auth.keys import create_secret
+from tests.support.builders import START_MS, a_policy
 
 TINY = """\
 name: tiny
@@ -72,9 +72,9 @@ def test_the_version_is_printed() -> None:
 def test_a_misspelt_setting_is_a_usage_error_that_names_its_path(tmp_path: Path) -> None:
     config = tmp_path / "router.yaml"
     config.write_text("edge: {prot: 80}")
-    result = run("token", "--role", "admin", "--sub", "eve", "--config", str(config))
+    result = run("token", "--role", "admin", "--subject", "eve", "--config", str(config))
     assert result.exit_code == 2
-    assert "$.edge.prot" in the_error(result)
+    assert "$.server.prot" in the_error(result)
 
 
 def test_listening_on_all_addresses_requires_tls_or_a_proxy(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_listening_on_all_addresses_requires_tls_or_a_proxy(tmp_path: Path) -> N
 def test_options_override_the_file(tmp_path: Path) -> None:
     config = tmp_path / "router.yaml"
     config.write_text("edge: {port: 1234}\njournal: {path: elsewhere/j.db}")
-    settings = settings_of(config, tmp_path, edge__port=4321, edge__host=None)
-    assert settings.edge.port == 4321
-    assert settings.edge.host == "127.0.0.1"
+    settings = load_command_settings(config, tmp_path, server__port=4321, server__host=None)
+    assert settings.server.port == 4321
+    assert settings.server.host == "127.0.0.1"
     assert settings.journal.path == str(tmp_path / "journal.db")
 
 
@@ -95,7 +95,7 @@ def test_options_override_the_file(tmp_path: Path) -> None:
     ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("2d", 172_800)]
 )
 def test_durations_are_parsed_with_their_unit(text: str, seconds: int) -> None:
-    assert Duration().convert(text, None, None) == seconds
+    assert DurationType().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "-5", "1.5h", "5w", "٣", "1e3", "9999999999"])
@@ -107,12 +107,14 @@ def test_an_invalid_duration_is_a_usage_error(workload: str, text: str) -> None:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Create a data directory with a secret, as after a first start."""
-    assert make_secret(settings_of(None, tmp_path))
+    assert create_secret(load_command_settings(None, tmp_path))
     return tmp_path
 
 
 def test_a_token_carries_role_subject_workspace_and_lifetime(data: Path) -> None:
-    result = run("token", "--role", "agent", "--sub", "ada", "--ttl", "30m", "--data", str(data))
+    result = run(
+        "token", "--role", "agent", "--subject", "ada", "--ttl", "30m", "--data", str(data)
+    )
     assert result.exit_code == 0
     claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
     assert (claims["role"], claims["sub"], claims["workspace"]) == ("agent", "ada", "default")
@@ -120,14 +122,14 @@ def test_a_token_carries_role_subject_workspace_and_lifetime(data: Path) -> None
 
 
 def test_a_token_is_printed_as_json(data: Path) -> None:
-    result = run("token", "--role", "gateway", "--sub", "web", "--data", str(data), "--json")
+    result = run("token", "--role", "gateway", "--subject", "web", "--data", str(data), "--json")
     found = msgspec.json.decode(result.stdout)
     assert found["token"].count(".") == 2
     assert found["role"] == "gateway"
 
 
 def test_without_a_secret_no_token_is_signed(tmp_path: Path) -> None:
-    result = run("token", "--role", "admin", "--sub", "eve", "--data", str(tmp_path))
+    result = run("token", "--role", "admin", "--subject", "eve", "--data", str(tmp_path))
     assert result.exit_code == 1
     assert "first start" in the_error(result)
     assert list(tmp_path.iterdir()) == []
@@ -136,10 +138,10 @@ def test_without_a_secret_no_token_is_signed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--role", "king", "--sub", "eve"),
-        ("--role", "admin", "--sub", "Eve Smith"),
-        ("--role", "admin", "--sub", "eve", "--ttl", "30d"),
-        ("--role", "admin", "--sub", "eve", "--workspace", "nowhere"),
+        ("--role", "king", "--subject", "eve"),
+        ("--role", "admin", "--subject", "Eve Smith"),
+        ("--role", "admin", "--subject", "eve", "--ttl", "30d"),
+        ("--role", "admin", "--subject", "eve", "--workspace", "nowhere"),
         ("--role", "admin"),
     ],
 )
@@ -151,7 +153,7 @@ def test_invalid_token_options_are_usage_errors(data: Path, arguments: tuple[str
 
 # --- verify -----------------------------------------------------------------------------------------------------------
 async def write_journal(path: Path) -> None:
-    journal = SqliteJournal(path, ballast_bytes=0)
+    journal = SqliteJournal(path, reserved_bytes=0)
     await journal.open()
     await journal.create_workspace("default")
     event = PolicyPublished(version=1, policy=a_policy())
@@ -234,7 +236,7 @@ def test_the_same_workload_gives_the_same_bytes_of_json(tmp_path: Path, workload
 
 
 def test_the_speed_of_the_run_is_included_on_request(workload: str) -> None:
-    shown = run("simulate", "--workload", workload, "--with-speed", "--no-audit", "--json", "-")
+    shown = run("simulate", "--workload", workload, "--timing", "--no-audit", "--json", "-")
     assert msgspec.json.decode(shown.stdout)["speed"]["contacts_per_second"] > 0
 
 

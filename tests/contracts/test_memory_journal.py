@@ -3,16 +3,16 @@
 import msgspec
 import pytest
 
-from router.journal.memory import MemoryJournal, MemoryMedium
+from router.journal.memory import MemoryJournal, MemoryStorage
 from router.journal.port import Journal, Snapshot
 from tests.contracts.journal_contract import JournalContract
 
 
-class MemoryKeeper:
+class MemoryJournalStorage:
     """The storage of the in-memory journal."""
 
     def __init__(self) -> None:
-        self.medium = MemoryMedium()
+        self.medium = MemoryStorage()
 
     def journal(self) -> MemoryJournal:
         return MemoryJournal(self.medium)
@@ -21,46 +21,46 @@ class MemoryKeeper:
         self.medium.owner = None
 
     def flip_record(self, first_seq: int) -> None:
-        rows = self.medium.lanes["main"].rows
+        rows = self.medium.workspaces["main"].rows
         place = self._place(first_seq)
         data = bytearray(rows[place][1])
         data[len(data) // 2] ^= 1
         rows[place] = (first_seq, bytes(data))
 
     def remove_record(self, first_seq: int) -> None:
-        del self.medium.lanes["main"].rows[self._place(first_seq)]
+        del self.medium.workspaces["main"].rows[self._place(first_seq)]
 
     def swap_records(self, first_seq: int, other_seq: int) -> None:
-        rows = self.medium.lanes["main"].rows
+        rows = self.medium.workspaces["main"].rows
         one, other = self._place(first_seq), self._place(other_seq)
         rows[one], rows[other] = (first_seq, rows[other][1]), (other_seq, rows[one][1])
 
     def flip_newest_snapshot(self) -> None:
-        kept = self.medium.lanes["main"].snapshots
+        kept = self.medium.workspaces["main"].snapshots
         for place in reversed(range(len(kept))):
             snapshot, digest = kept[place]
-            if not snapshot.core.startswith(b"!"):
+            if not snapshot.engine_state.startswith(b"!"):
                 flipped = Snapshot(
                     seq=snapshot.seq,
                     at_ms=snapshot.at_ms,
-                    core=b"!" + snapshot.core[1:],
-                    meters=snapshot.meters,
+                    engine_state=b"!" + snapshot.engine_state[1:],
+                    stats_state=snapshot.stats_state,
                 )
                 kept[place] = (flipped, digest)
                 return
 
-    def make_newer(self) -> None:
+    def set_newer_format(self) -> None:
         self.medium.format += 1
 
     def fingerprint(self) -> bytes:
-        return msgspec.msgpack.encode(self.medium.lanes)
+        return msgspec.msgpack.encode(self.medium.workspaces)
 
     def _place(self, first_seq: int) -> int:
-        keys = [key for key, _ in self.medium.lanes["main"].rows]
+        keys = [key for key, _ in self.medium.workspaces["main"].rows]
         return keys.index(first_seq)
 
 
 class TestMemoryJournal(JournalContract):
     @pytest.fixture
-    def storage(self) -> MemoryKeeper:
-        return MemoryKeeper()
+    def storage(self) -> MemoryJournalStorage:
+        return MemoryJournalStorage()

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.journal_contract import JournalContract
-from tests.journal.sqlite_keeper import SqliteKeeper
+from tests.support.sqlite_storage import SqliteJournalStorage
 
 
 class TestSqliteJournal(JournalContract):
     @pytest.fixture
-    def storage(self, tmp_path: Path) -> SqliteKeeper:
-        return SqliteKeeper(tmp_path)
+    def storage(self, tmp_path: Path) -> SqliteJournalStorage:
+        return SqliteJournalStorage(tmp_path)

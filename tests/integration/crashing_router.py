@@ -9,23 +9,23 @@ import os
 import sys
 from pathlib import Path
 
-from router.journal.sqlite import SqliteJournal
-from router.model.outcome import Done
+from router.journal.sqlite.journal import SqliteJournal
+from router.model.results import Done
 from router.runtime.writer import Writer
-from tests.builders import a_contact, a_policy, an_agent, published, ready
+from tests.support.builders import a_contact, a_policy, an_agent, published, ready
 
 BURST = 8
 
 
 async def submit(writer: Writer, number: int) -> None:
     reply = await writer.execute("main", a_contact(f"c{number}"), actor="gateway:test")
-    answer = reply.outcome.answer
+    answer = reply.outcome.result
     assert isinstance(answer, Done)
-    os.write(1, f"c{number} {answer.seq} {reply.gen}\n".encode())
+    os.write(1, f"c{number} {answer.seq} {reply.history_id}\n".encode())
 
 
 async def main(path: Path, first: int, count: int) -> None:
-    writer = Writer(SqliteJournal(path, ballast_bytes=0))
+    writer = Writer(SqliteJournal(path, reserved_bytes=0))
     if not await writer.recover():
         await writer.add_workspace("main")
     running = asyncio.create_task(writer.run())

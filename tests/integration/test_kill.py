@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from router.journal.crash_points import POINTS, crash_point
-from router.journal.sqlite import SqliteJournal
+from router.journal.crash_points import CRASH_POINTS, crash_point
+from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import SettingsInvalid
 from router.model.events import ContactQueued
-from router.runtime.verify import verify_file
+from router.runtime.offline import verify_journal_file
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def a_life(
+def run_router(
     path: Path, *, first: int, count: int = 64, crash_at: str = "", command: tuple[str, ...] = ()
 ) -> tuple[int, dict[str, tuple[int, str]]]:
     """Run a router process; return its exit status and its acknowledgements: contact → (seq, history id)."""
@@ -42,7 +42,7 @@ def a_life(
 
 async def queued(path: Path) -> tuple[str, list[tuple[str, int]]]:
     """Return the history id and every ContactQueued event with its sequence number, in order."""
-    journal = SqliteJournal(path, ballast_bytes=0)
+    journal = SqliteJournal(path, reserved_bytes=0)
     (history,) = await journal.open()
     found = [
         (event.contact_id, seq)
@@ -51,24 +51,26 @@ async def queued(path: Path) -> tuple[str, list[tuple[str, int]]]:
         if isinstance(event, ContactQueued)
     ]
     await journal.close()
-    return history.gen, found
+    return history.history_id, found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", CRASH_POINTS)
 async def test_acknowledged_commands_survive_exactly_once(point: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     acknowledged: dict[str, tuple[int, str]] = {}
     # The first three batches are set-up; then one early crash, one late crash, and one complete run.
     for life, crash_at in enumerate((f"{point}:4", f"{point}:9", "")):
-        status, acks = await asyncio.to_thread(a_life, path, first=1_000 * life, crash_at=crash_at)
+        status, acks = await asyncio.to_thread(
+            run_router, path, first=1_000 * life, crash_at=crash_at
+        )
         assert status == (-signal.SIGKILL if crash_at else 0)
         acknowledged |= acks
     gen, found = await queued(path)
     assert len(found) == len(dict(found))
     assert {gen for _, gen in acknowledged.values()} == {gen}
     assert {c: seq for c, (seq, _) in acknowledged.items()}.items() <= dict(found).items()
-    report = await verify_file(path)
+    report = await verify_journal_file(path)
     assert report.ok, report
     assert report.workspaces[0].epochs == 3
 
@@ -80,7 +82,7 @@ async def test_acknowledged_commands_survive_exactly_once(point: str, tmp_path: 
 async def test_a_commit_is_atomic(point: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     # Three batches are set-up (policy, agent, ready); then bursts of eight contacts follow.
-    _, acks = await asyncio.to_thread(a_life, path, first=0, crash_at=f"{point}:6")
+    _, acks = await asyncio.to_thread(run_router, path, first=0, crash_at=f"{point}:6")
     _, found = await queued(path)
     durable = {"before_commit": 16, "inside_commit": 16, "after_commit": 24, "before_reply": 24}
     assert (len(acks), len(found)) == (16, durable[point])
@@ -104,7 +106,7 @@ class TestUnderStrace:
         trace = tmp_path / "trace"
         command = ("strace", "-f", "-y", "-e", f"trace={CALLS}", "-o", str(trace))
         status, acks = await asyncio.to_thread(
-            a_life, tmp_path / "journal.db", first=0, count=24, command=command
+            run_router, tmp_path / "journal.db", first=0, count=24, command=command
         )
         assert (status, len(acks)) == (0, 24)
         synced = written = False
@@ -124,18 +126,18 @@ class TestUnderStrace:
         self, call: str, tmp_path: Path
     ) -> None:
         path = tmp_path / "journal.db"
-        status, _ = await asyncio.to_thread(a_life, path, first=0, count=8)
+        status, _ = await asyncio.to_thread(run_router, path, first=0, count=8)
         assert status == 0
         fault = f"inject={call}:error=EIO:when=14+"
         command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
         status, acks = await asyncio.to_thread(
-            a_life, path, first=1_000, count=400, command=command
+            run_router, path, first=1_000, count=400, command=command
         )
         assert status == 1
         assert len(acks) < 400
         _, found = await queued(path)
         assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()
-        assert (await verify_file(path)).ok
+        assert (await verify_journal_file(path)).ok
 
     async def test_a_full_disk_stops_cleanly_and_loses_no_acknowledged_command(
         self, tmp_path: Path
@@ -143,7 +145,9 @@ class TestUnderStrace:
         path = tmp_path / "journal.db"
         fault = "inject=pwrite64:error=ENOSPC:when=60+"
         command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
-        status, acks = await asyncio.to_thread(a_life, path, first=0, count=400, command=command)
+        status, acks = await asyncio.to_thread(
+            run_router, path, first=0, count=400, command=command
+        )
         assert status == 1
         _, found = await queued(path)
         assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()
@@ -151,7 +155,7 @@ class TestUnderStrace:
 
 class TestCrashPoints:
     def test_an_unconfigured_point_is_none(self) -> None:
-        assert [crash_point(name, {}) for name in POINTS] == [None] * len(POINTS)
+        assert [crash_point(name, {}) for name in CRASH_POINTS] == [None] * len(CRASH_POINTS)
         assert crash_point("before_commit", {"CRASH_AT": "after_commit:3"}) is None
         assert crash_point("after_commit", {"CRASH_AT": "after_commit:3"}) is not None
 

@@ -13,7 +13,7 @@ from router.journal.thread import JournalThread
 async def thread() -> AsyncIterator[JournalThread]:
     running = JournalThread()
     yield running
-    running.end()
+    running.stop()
 
 
 def fail() -> None:
@@ -22,34 +22,34 @@ def fail() -> None:
 
 async def test_jobs_run_in_order_on_another_thread(thread: JournalThread) -> None:
     order: list[int] = []
-    futures = [thread.call(lambda n=n: order.append(n)) for n in range(20)]  # type: ignore[misc]
-    thread.post(lambda: order.append(20))
-    assert thread.wait_for(threading.get_ident) != threading.get_ident()
+    futures = [thread.run(lambda n=n: order.append(n)) for n in range(20)]  # type: ignore[misc]
+    thread.run_detached(lambda: order.append(20))
+    assert thread.run_blocking(threading.get_ident) != threading.get_ident()
     assert order == list(range(21))
     await asyncio.gather(*futures)
 
 
 async def test_a_caller_gets_the_result_or_the_exception(thread: JournalThread) -> None:
-    assert await thread.call(lambda: 7) == 7
-    assert thread.wait_for(lambda: 8) == 8
+    assert await thread.run(lambda: 7) == 7
+    assert thread.run_blocking(lambda: 8) == 8
     with pytest.raises(OSError, match="no disk"):
-        await thread.call(fail)
+        await thread.run(fail)
     with pytest.raises(OSError, match="no disk"):
-        thread.wait_for(fail)
+        thread.run_blocking(fail)
 
 
 async def test_a_failing_detached_job_leaves_the_thread_alive(thread: JournalThread) -> None:
-    thread.post(fail)
-    assert await thread.call(lambda: 7) == 7
+    thread.run_detached(fail)
+    assert await thread.run(lambda: 7) == 7
 
 
 async def test_a_job_runs_even_if_its_caller_is_cancelled(
     thread: JournalThread,
 ) -> None:
     may_begin, done = threading.Event(), threading.Event()
-    thread.post(may_begin.wait)
-    waiting = thread.call(done.set)
+    thread.run_detached(may_begin.wait)
+    waiting = thread.run(done.set)
     waiting.cancel()
     may_begin.set()
     assert await asyncio.to_thread(done.wait, 10)
-    assert await thread.call(lambda: 7) == 7
+    assert await thread.run(lambda: 7) == 7

@@ -76,7 +76,7 @@ def test_the_journal_is_in_the_volume(image: Stage) -> None:
 
 
 def test_the_exposed_port_is_the_port_of_the_router(image: Stage) -> None:
-    assert image.only("EXPOSE").text == image.environment["ROUTER__EDGE__PORT"]
+    assert image.only("EXPOSE").text == image.environment["ROUTER__SERVER__PORT"]
 
 
 def test_the_health_check_uses_only_python(image: Stage) -> None:
@@ -187,7 +187,7 @@ class Container:
         self.port = _free_port()
         self._image = image
         self.environment = rootfs.environment(
-            image, ROUTER__EDGE__PORT=str(self.port), ROUTER__TELEMETRY__METRICS_PORT="0"
+            image, ROUTER__SERVER__PORT=str(self.port), ROUTER__TELEMETRY__METRICS_PORT="0"
         )
         self.workdir = Path(rootfs.inside(image.only("WORKDIR").text))
         command = image.only("ENTRYPOINT").words + image.only("CMD").words
@@ -249,7 +249,7 @@ def test_the_built_image_serves_requests_passes_its_health_check_and_stops_clean
     container: Container,
 ) -> None:
     container.wait_until_healthy()
-    token = container.run("router", "token", "--role", "admin", "--sub", "eve").stdout.strip()
+    token = container.run("router", "token", "--role", "admin", "--subject", "eve").stdout.strip()
     connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=10)
     connection.request("GET", "/v1/policy", headers={"Authorization": f"Bearer {token}"})
     answer = connection.getresponse()

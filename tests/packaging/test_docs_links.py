@@ -18,7 +18,7 @@ PAGES: Final = sorted(
 
 _CODE: Final = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-# `src/router/core/engine.py`, `tests/properties/`, `docs/routing.md`: paths as pages name them.
+# `src/router/engine/engine.py`, `tests/properties/`, `docs/routing.md`: paths as pages name them.
 _NAMED: Final = re.compile(
     r"`((?:src|tests|docs|config|benchmarks|changes)/[\w./*-]*[\w/*])(?:::[\w]+)?`"
 )

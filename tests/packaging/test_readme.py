@@ -42,7 +42,7 @@ class Reader:
         activate.write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
         self.environment = {
             **os.environ,
-            "ROUTER__EDGE__PORT": str(self.port),
+            "ROUTER__SERVER__PORT": str(self.port),
             "ROUTER__TELEMETRY__METRICS_PORT": "0",
         }
         self.started: list[subprocess.Popen[bytes]] = []

@@ -5,33 +5,33 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from router.model.policy import (
-    AcrossQueues,
     AgentsPolicy,
     AtClosing,
+    AttributeOrder,
     CalendarPolicy,
     CallbackMode,
-    CallbackPlace,
     CallbackPolicy,
-    CapPolicy,
+    CallbackQueuePosition,
     ChannelPolicy,
+    CrossQueueOrder,
     Direction,
+    EntryCondition,
     EntryRule,
-    EntryWhen,
-    FactOrder,
     FactPolicy,
     FactType,
     LostDesktopAction,
     Policy,
     QueueOrder,
     QueuePolicy,
+    RateCapPolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
-    VoicemailIs,
+    VoicemailCountsAs,
     WeekPolicy,
     WhenClosed,
     WhenFull,
-    WhenNobody,
+    WhenNoAgentsReady,
 )
 
 CHANNELS: Final = ("voice", "chat", "mail")
@@ -39,8 +39,8 @@ QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("english", "german", "billing")
 AGENTS: Final = ("ada", "bob", "cy", "dee")
 AGENT_FACTS: Final = {
-    "years": FactPolicy(type=FactType.INT, of="agent"),
-    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior"), of="agent"),
+    "years": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior"), applies_to="agent"),
 }
 # The walks start at 09:00 UTC; in one zone midnight is an hour away, so that a day ends now and then.
 ZONES: Final = ("UTC", "Pacific/Kiritimati")
@@ -70,7 +70,10 @@ BELOW: Final[dict[str, tuple[str, ...]]] = {
     "mail": (),
 }
 caps = st.one_of(
-    st.none(), st.none(), st.none(), st.builds(CapPolicy, most=st.integers(1, 3), per_s=st.just(60))
+    st.none(),
+    st.none(),
+    st.none(),
+    st.builds(RateCapPolicy, most=st.integers(1, 3), per_s=st.just(60)),
 )
 
 
@@ -88,7 +91,7 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
         per_agent_max=draw(st.integers(1, 3)),
         blocks=tuple(draw(st.sets(st.sampled_from(CHANNELS), max_size=1))),
         interrupts=tuple(draw(st.sets(st.sampled_from(BELOW[name])))) if BELOW[name] else (),
-        cap=draw(caps),
+        rate_cap=draw(caps),
         park_max_s=draw(st.sampled_from((None, 10))),
         wrap_up_holds_capacity=draw(st.booleans()),
         auto_accept=draw(st.sampled_from((False, False, True))),
@@ -97,12 +100,12 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
         wrap_up_max_s=draw(st.sampled_from((20, 600))),
         lost_desktop=draw(st.sampled_from(LostDesktopAction)),
         lost_desktop_prefer_s=draw(st.sampled_from((0, 10))),
-        consult_holds=draw(st.booleans()),
+        hold_during_consult=draw(st.booleans()),
         participants_max=draw(st.sampled_from((1, 2, 3))),
     )
 
 
-_BY_GRADE: Final = FactOrder(fact="grade", direction=Direction.DESC)
+_BY_GRADE: Final = AttributeOrder(fact="grade", direction=Direction.DESC)
 agent_facts = st.fixed_dictionaries(
     {},
     optional={
@@ -128,10 +131,10 @@ def callbacks(draw: st.DrawFn) -> CallbackPolicy:
         channel=draw(maybe(st.sampled_from(CHANNELS))),
         attempts_max=draw(st.integers(1, 3)),
         retry_after_s=draw(st.sampled_from(((3,), (5, 20)))),
-        ring_s=draw(st.sampled_from((4, 40))),
-        voicemail_is=draw(st.sampled_from(VoicemailIs)),
+        ring_timeout_s=draw(st.sampled_from((4, 40))),
+        voicemail_counts_as=draw(st.sampled_from(VoicemailCountsAs)),
         schedule_max_s=draw(st.sampled_from((0, 60))),
-        place=draw(st.sampled_from(CallbackPlace)),
+        queue_position=draw(st.sampled_from(CallbackQueuePosition)),
         expires_after_s=draw(st.sampled_from((None, 60))),
     )
 
@@ -145,7 +148,7 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         requires=draw(st.dictionaries(st.sampled_from(SKILLS), st.integers(1, 2), max_size=1)),
         selection=draw(st.sampled_from(Selection)),
         priority_s=draw(priorities),
-        strict_class=draw(classes),
+        priority_class=draw(classes),
         offer_timeout_s=draw(maybe(st.sampled_from((3, 10)))),
         auto_accept=draw(st.sampled_from((None, None, False, True))),
         broadcast=draw(st.sampled_from((1, 1, 2, 3))),
@@ -157,7 +160,9 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         hours=draw(st.sampled_from((None, None, None, *CALENDARS))),
         when_closed=draw(_way(WhenClosed, overflow_to)),
         at_closing=draw(_way(AtClosing, overflow_to)),
-        when_nobody=draw(st.one_of(st.just(WhenNobody.WAIT), _way(WhenNobody, overflow_to))),
+        when_no_agents_ready=draw(
+            st.one_of(st.just(WhenNoAgentsReady.WAIT), _way(WhenNoAgentsReady, overflow_to))
+        ),
         cool_down_s=draw(st.sampled_from((0, 5, 30))),
         callback=draw(maybe(callbacks())),
         rona=RonaPolicy(
@@ -166,7 +171,7 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         order=draw(st.sampled_from((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO))),
         service_level=ServiceLevelPolicy(threshold_s=draw(st.sampled_from((5, 20)))),
         weight_fact=draw(maybe(st.just("years"))),
-        order_by=draw(st.permutations([FactOrder(fact="years"), _BY_GRADE]).map(tuple)),
+        order_by=draw(st.permutations([AttributeOrder(fact="years"), _BY_GRADE]).map(tuple)),
     )
 
 
@@ -185,21 +190,23 @@ def policies(draw: st.DrawFn) -> Policy:
         facts=AGENT_FACTS
         | {
             "level": FactPolicy(type=FactType.INT),
-            "desk": FactPolicy(type=FactType.INT, of="agent"),
+            "desk": FactPolicy(type=FactType.INT, applies_to="agent"),
         },
         entry=(
             EntryRule(name="high", when="contact.level > queues.support.waiting", queue="support"),
-            EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales", priority_s=7),
+            EntryRule(
+                name="mails", when=EntryCondition(channel="mail"), queue="sales", priority_s=7
+            ),
         ),
         calendars=CALENDARS,
-        overflow_hops_max=draw(st.sampled_from((1, 10))),
+        overflow_count_max=draw(st.sampled_from((1, 10))),
         default_queue=draw(st.sampled_from((None, "support"))),
-        across_queues=draw(st.sampled_from(AcrossQueues)),
+        cross_queue_order=draw(st.sampled_from(CrossQueueOrder)),
         zone=draw(st.sampled_from(ZONES)),
         seed=draw(st.sampled_from((0, 1))),
         agents=AgentsPolicy(
             units=draw(st.sampled_from((100, 160))),
-            cap=draw(caps),
+            rate_cap=draw(caps),
             desktop_grace_s=draw(st.sampled_from((0, 5, 15))),
             rescind_when_not_ready=draw(st.sampled_from((True, True, False))),
         ),

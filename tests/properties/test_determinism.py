@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.model import commands as c
-from tests.core.world import World, compare_views
 from tests.properties.workload import Workload, run
+from tests.support.checks.views import compare_views
+from tests.support.world import World
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +63,7 @@ def test_a_restored_engine_continues_in_the_same_way(seed: int) -> None:
             twins[name] = catch_up(twin, world)
         outcome = world.do(workload.next(world))
         for name, twin in twins.items():
-            told = twin.handle(world.asked[-1][1], world.at_ms)
+            told = twin.handle(world.commands[-1][1], world.at_ms)
             assert told == outcome, name
             assert twin.digest() == world.engine.digest(), name
             assert twin.next_deadline_ms() == world.engine.next_deadline_ms(), name
@@ -88,7 +89,7 @@ def test_due_timers_fire_before_a_command_as_if_time_had_advanced_first(seed: in
         second = other.handle(command, world.at_ms)
         outcome = world.do(command)
         assert outcome.events == first.events + second.events
-        assert outcome.answer == second.answer
+        assert outcome.result == second.result
         assert other.digest() == world.engine.digest()
 
 

@@ -1,6 +1,6 @@
 """State machine test: hypothesis drives a small contact centre with valid and invalid commands, and time.
 
-After every command the checks of ``tests/core/world.py`` hold the engine to I4, I7-I23, I25 and I42; added here are I30 (replay,
+After every command the checks of ``tests/support/world.py`` hold the engine to I4, I7-I23, I25 and I42; added here are I30 (replay,
 restore, takeover by another process) and I41 (the counters).
 """
 
@@ -10,13 +10,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.model import commands as c
-from router.model.callbacks import CallbackFields, CallbackOutcome
+from router.model.commands import CallbackFields
 from router.model.policy import CallbackMode
-from router.model.states import AgentState
-from tests.core.world import World, compare_views
+from router.model.states import AgentState, CallbackOutcome
 from tests.properties import strategies as some
+from tests.support.checks.views import compare_views
+from tests.support.world import World
 
 # Positions in what exists, so that a shrunk example stays meaningful when earlier steps are removed.
 positions = st.integers(0, 7)
@@ -25,7 +26,7 @@ queue_ids = st.sampled_from((*some.QUEUES, *some.QUEUES, "nowhere"))
 channel_ids = st.sampled_from((*some.CHANNELS, *some.CHANNELS, "smoke"))
 
 
-class Centre(RuleBasedStateMachine):
+class ContactCentre(RuleBasedStateMachine):
     """Commands and time, checked against the reference model."""
 
     def __init__(self) -> None:
@@ -56,13 +57,13 @@ class Centre(RuleBasedStateMachine):
     def _offer(self, position: int) -> tuple[str, str]:
         """Return a pending offer and its agent, sometimes an ended or an unknown one."""
         reference = self.world.reference
-        some_offers = [*reference.pending(), *list(reference.offers.values())[-2:]]
+        some_offers = [*reference.pending_offers(), *list(reference.offers.values())[-2:]]
         known = [*((one.offer_id, one.agent_id) for one in some_offers), ("nothing.1", "ada")]
         return known[position % len(known)]
 
     def _work(self, position: int) -> tuple[str, str]:
         reference = self.world.reference
-        works = [*reference.open_work(), *list(reference.assignments.values())[-1:]]
+        works = [*reference.open_assignments(), *list(reference.assignments.values())[-1:]]
         known = [*((one.assignment_id, one.agent_id) for one in works), ("nothing.1", "ada")]
         return known[position % len(known)]
 
@@ -92,7 +93,7 @@ class Centre(RuleBasedStateMachine):
         skills=some.skills,
         attributes=some.attributes("level"),
         priority_s=some.priorities,
-        strict_class=some.classes,
+        priority_class=some.classes,
         ttl_s=st.sampled_from((None, None, None, 25)),
         key=some.maybe(st.sampled_from((b"k1", b"k2"))),
         fingerprint=st.sampled_from((b"f1", b"f2")),
@@ -111,18 +112,18 @@ class Centre(RuleBasedStateMachine):
     @rule(
         queue_id=queue_ids,
         is_open=some.maybe(st.booleans()),
-        for_s=st.sampled_from((None, None, 10)),
+        duration_s=st.sampled_from((None, None, 10)),
     )
     def a_supervisor_opens_or_closes(
-        self, queue_id: str, is_open: bool | None, for_s: int | None
+        self, queue_id: str, is_open: bool | None, duration_s: int | None
     ) -> None:
         """Open or close a queue, or return it to its calendar."""
-        self._do(c.SetQueueOpen(queue_id=queue_id, is_open=is_open, for_s=for_s))
+        self._do(c.SetQueueOpen(queue_id=queue_id, is_open=is_open, duration_s=duration_s))
 
     @rule(
         position=positions,
         priority_s=some.maybe(some.priorities),
-        strict_class=some.maybe(some.classes),
+        priority_class=some.maybe(some.classes),
         skills=some.maybe(some.skills),
     )
     def a_contact_is_changed(self, position: int, **asked: Any) -> None:
@@ -265,7 +266,7 @@ class Centre(RuleBasedStateMachine):
             "complete": c.CompleteConsult(contact_id=contact_id, agent_id=by),
             "cancel": c.CancelConsult(contact_id=contact_id, agent_id=by),
             "join": c.JoinConsult(contact_id=contact_id, agent_id=by),
-            "hand": c.HandOver(contact_id=contact_id, to_agent_id=agent_id, agent_id=by),
+            "hand": c.HandOverContact(contact_id=contact_id, to_agent_id=agent_id, agent_id=by),
             "add": c.AddParticipant(contact_id=contact_id, agent_id=agent_id),
         }
         self._do(commands[what])
@@ -382,4 +383,4 @@ class Centre(RuleBasedStateMachine):
         self.world.later(60)
 
 
-TestCentre = pytest.mark.slow(pytest.mark.timeout(1_800)(Centre.TestCase))
+TestCentre = pytest.mark.slow(pytest.mark.timeout(1_800)(ContactCentre.TestCase))

@@ -2,15 +2,15 @@
 
 import msgspec
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.model.policy import Policy, RetentionPolicy
-from tests.core.world import World
 from tests.properties import workload
+from tests.support.world import World
 
 STEPS = 150
 
 
-class Forgetful(workload.Workload):
+class ShortRetentionWorkload(workload.Workload):
     """Draws policies that keep hardly any ended contacts."""
 
     def policy(self) -> Policy:
@@ -29,13 +29,13 @@ def test_dropping_ended_contacts_violates_nothing() -> None:
 def _walk(seed: int) -> int:
     """Return the number of contacts that have ended and been dropped."""
     world = World()
-    draws = Forgetful(seed)
+    draws = ShortRetentionWorkload(seed)
     for command in draws.opening():
         world.do(command)
     for _ in range(STEPS):
         draws.pause(world)
         world.do(draws.next(world))
-    assert world.engine.check() == []
+    assert world.engine.check_invariants() == []
     restored = Engine.restore(world.engine.snapshot())
     assert restored.digest() == world.engine.digest()
     kept = [c for c in world.engine.contacts(limit=10_000) if c.state.is_terminal]

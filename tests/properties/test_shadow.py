@@ -7,26 +7,26 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from router.core import snapshot
-from router.core.shadow import Shadow
+from router.engine.shadow import Shadow
+from router.engine.snapshots import full as snapshot
 from router.model import commands as c
 from router.model import events as e
 from router.model.policy import (
+    AttributeOrder,
     ChannelPolicy,
     Direction,
-    FactOrder,
     FactPolicy,
     FactType,
     Policy,
     QueuePolicy,
     Selection,
 )
-from router.model.refusals import Refused
+from router.model.results import Refused
 from router.model.states import AgentState
-from tests.builders import START_MS
-from tests.core.reference import Reference
-from tests.core.world import World
 from tests.properties.workload import Workload
+from tests.support.builders import START_MS
+from tests.support.reference.matcher import ReferenceModel
+from tests.support.world import World
 
 # It is 23:00 in this zone when a walk starts.
 ZONE: Final = "Pacific/Kiritimati"
@@ -34,7 +34,7 @@ MIDNIGHT_MS: Final = START_MS + 3_600_000
 DAY_MS: Final = 86_400_000
 
 
-class Watched:
+class ShadowedWorld:
     """A checked engine with a shadow that receives every record and every refused submit."""
 
     def __init__(self, seed: int) -> None:
@@ -54,25 +54,25 @@ class Watched:
 
     def begin(self, policy: Policy) -> None:
         self.shadow = Shadow.from_snapshot(self.world.engine.snapshot(), policy)
-        self.shadow.look()
+        self.shadow.compare_current_state()
         self._heard = len(self.world.records)
 
     def step(self) -> list[e.Event]:
         """Execute one step of the walk; return its events."""
         self.workload.pause(self.world)
-        self.hear()
+        self.feed_shadow()
         command = self.workload.next(self.world)
         outcome = self.world.do(command)
         events = [event for _, _, events in self.world.records[self._heard :] for event in events]
-        self.hear()
-        answer = outcome.answer
+        self.feed_shadow()
+        answer = outcome.result
         if isinstance(command, c.EnqueueContact) and isinstance(answer, Refused):
-            self.shadow.refused(command, answer.code, self.world.at_ms)
+            self.shadow.judge_refusal(command, answer.code, self.world.at_ms)
         return events
 
-    def hear(self) -> None:
+    def feed_shadow(self) -> None:
         for first_seq, at_ms, events in self.world.records[self._heard :]:
-            self.shadow.follow(events, first_seq, at_ms)
+            self.shadow.apply_record(events, first_seq, at_ms)
         self._heard = len(self.world.records)
 
     def digest(self) -> str:
@@ -83,7 +83,7 @@ class Watched:
 def test_a_shadow_of_the_same_policy_equals_the_live_state_and_finds_nothing(seed: int) -> None:
     offers = submits = 0
     for one in range(seed, seed + 3):
-        watched = Watched(one)
+        watched = ShadowedWorld(one)
         for _ in range(400):
             events = watched.step()
             report = watched.shadow.report()
@@ -104,7 +104,7 @@ def test_a_shadow_of_the_same_policy_equals_the_live_state_and_finds_nothing(see
 def test_a_shadow_of_any_policy_follows_all_events_and_compares_each_offer_once(
     seed: int,
 ) -> None:
-    watched = Watched(seed)
+    watched = ShadowedWorld(seed)
     watched.begin(Workload(seed + 1_000).policy())
     for _ in range(300):
         watched.step()
@@ -114,7 +114,7 @@ def test_a_shadow_of_any_policy_follows_all_events_and_compares_each_offer_once(
     assert report.offers == report.same + differ + report.overdue + report.not_judged
     # The state that it would start with after a restart obeys the invariants as well.
     again = Shadow.from_snapshot(watched.world.engine.snapshot(), watched.shadow.policy)
-    again.look()
+    again.compare_current_state()
     assert again.state.seq == watched.shadow.state.seq
 
 
@@ -124,20 +124,25 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
         selection=Selection.LONGEST_IDLE,
         requires={"english": 1},
         weight_fact="years",
-        order_by=(FactOrder(fact="years", direction=Direction.DESC), FactOrder(fact="grade")),
+        order_by=(
+            AttributeOrder(fact="years", direction=Direction.DESC),
+            AttributeOrder(fact="grade"),
+        ),
     )
     live = Policy(
         channels={"chat": ChannelPolicy(units=30, per_agent_max=3, offer_timeout_s=300)},
         queues={"support": support},
         skills=("english", "german"),
         facts={
-            "years": FactPolicy(type=FactType.INT, of="agent"),
-            "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior"), of="agent"),
+            "years": FactPolicy(type=FactType.INT, applies_to="agent"),
+            "grade": FactPolicy(
+                type=FactType.ENUM, values=("junior", "senior"), applies_to="agent"
+            ),
         },
         zone=ZONE,
     )
     theirs = replace(live, queues={"support": replace(support, selection=other)})
-    draw, world, judge, shadow = random.Random(seed), World(live), Reference(), Shadow(theirs)
+    draw, world, judge, shadow = random.Random(seed), World(live), ReferenceModel(), Shadow(theirs)
     for number in range(5):
         skills = {"english": draw.randint(1, 5)} | ({"german": 2} if number % 2 else {})
         facts = {"years": draw.randint(1, 3), "grade": draw.choice(("junior", "senior"))}
@@ -150,7 +155,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
     midnights = [START_MS, MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS]
     for number in range(steps):
         world.jump(draw.choice((0.0, 1.0)))
-        pending, busy = world.reference.pending(), world.reference.open_work()
+        pending, busy = world.reference.pending_offers(), world.reference.open_assignments()
         way = draw.random()
         if way < 0.33 or not (pending or busy):
             world.do(c.EnqueueContact(contact_id=f"c{number}", channel="chat", queue_id="support"))
@@ -161,7 +166,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
             work = draw.choice(busy)
             world.do(c.EndContact(contact_id=work.contact_id, agent_id=work.agent_id))
         for first_seq, at_ms, events in world.records[heard:]:
-            shadow.follow(events, first_seq, at_ms)
+            shadow.apply_record(events, first_seq, at_ms)
             for event in events:
                 if isinstance(event, e.PolicyPublished):
                     event = replace(event, policy=theirs)
@@ -169,15 +174,15 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
                     # The live policy counts no days, so the history has no event for their start.
                     del midnights[0]
                     day = f"number {len(midnights)} before the last"
-                    judge.fold(e.DayBegan(day=day, until_ms=midnights[0]), at_ms)
+                    judge.apply(e.DayStarted(day=day, until_ms=midnights[0]), at_ms)
                     judge.seq -= 1
                 if isinstance(event, e.OfferMade):
                     offers += 1
                     if not any(isinstance(one, e.AssignmentCompleted) for one in events):
                         # No agent became free, so the contact was the trigger.
-                        choice = judge.choice(judge.live_contact(event.contact_id), at_ms)
+                        choice = judge.selected_agent(judge.live_contact(event.contact_id), at_ms)
                         expected += choice is not judge.agents[event.agent_id]
-                judge.fold(event, at_ms)
+                judge.apply(event, at_ms)
         heard = len(world.records)
     return shadow, expected, offers
 

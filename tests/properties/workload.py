@@ -11,40 +11,40 @@ from typing import Any, Final
 import msgspec
 
 from router.model import commands as c
-from router.model.callbacks import CallbackFields, CallbackOutcome
+from router.model.commands import CallbackFields
 from router.model.policy import (
-    AcrossQueues,
     AgentsPolicy,
     AtClosing,
+    AttributeOrder,
     CalendarPolicy,
     CallbackMode,
-    CallbackPlace,
     CallbackPolicy,
-    CapPolicy,
+    CallbackQueuePosition,
     ChannelPolicy,
+    CrossQueueOrder,
     Direction,
+    EntryCondition,
     EntryRule,
-    EntryWhen,
-    FactOrder,
     FactPolicy,
     FactType,
     LostDesktopAction,
     Policy,
     QueueOrder,
     QueuePolicy,
+    RateCapPolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
     SkipIf,
     StepPolicy,
-    VoicemailIs,
+    VoicemailCountsAs,
     WeekPolicy,
     WhenClosed,
     WhenFull,
-    WhenNobody,
+    WhenNoAgentsReady,
 )
-from router.model.states import AgentState, AssignmentState, ContactState
-from tests.core.world import World
+from router.model.states import AgentState, AssignmentState, CallbackOutcome, ContactState
+from tests.support.world import World
 
 CHANNELS: Final = ("chat", "mail", "voice")
 QUEUES: Final = ("sales", "support", "vip")
@@ -53,8 +53,8 @@ FACTS: Final = {
     "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
     "level": FactPolicy(type=FactType.INT),
     "known": FactPolicy(type=FactType.BOOL),
-    "desk": FactPolicy(type=FactType.INT, of="agent"),
-    "site": FactPolicy(type=FactType.ENUM, values=("hull", "york"), of="agent"),
+    "desk": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "site": FactPolicy(type=FactType.ENUM, values=("hull", "york"), applies_to="agent"),
 }
 EXPRESSIONS: Final = (
     'contact.tier == "gold" && queues.support.waiting > 1',
@@ -75,13 +75,15 @@ AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
 # The same facts with other types: an agent's attribute may have been set before the fact was redeclared.
 AGENT_FACTS: Final = {
-    "years": FactPolicy(type=FactType.INT, of="agent"),
-    "native": FactPolicy(type=FactType.BOOL, of="agent"),
-    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior", "lead"), of="agent"),
+    "years": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "native": FactPolicy(type=FactType.BOOL, applies_to="agent"),
+    "grade": FactPolicy(
+        type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"
+    ),
 }
 OTHER_FACTS: Final = AGENT_FACTS | {
-    "native": FactPolicy(type=FactType.INT, of="agent"),
-    "grade": FactPolicy(type=FactType.ENUM, values=("lead", "senior"), of="agent"),
+    "native": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "grade": FactPolicy(type=FactType.ENUM, values=("lead", "senior"), applies_to="agent"),
 }
 # Walks start at 09:00 UTC; in the second zone midnight is an hour away, in the third it was an hour ago.
 ZONES: Final = ("UTC", "Pacific/Kiritimati", "America/Anchorage")
@@ -176,7 +178,7 @@ class Workload:
             "desk": self._random.choice((0, 1, 2, 3)),
             "site": self._one(("hull", "york")),
         }
-        names = [name for name, fact in FACTS.items() if fact.of == of]
+        names = [name for name, fact in FACTS.items() if fact.applies_to == of]
         return {name: drawn[name] for name in names if self._random.random() < 0.6}
 
     def _live(self, world: World) -> str:
@@ -195,12 +197,12 @@ class Workload:
             skills=self._skills(),
             attributes=self._facts("contact"),
             priority_s=self._one((0, 0, 0, 20, -5)),
-            strict_class=self._one((0, 0, 0, 1)),
+            priority_class=self._one((0, 0, 0, 1)),
             ttl_s=self._one((None, None, None, 20)),
             dedupe_key=key,
             fingerprint=None if key is None else self._one((b"f1", b"f2")),
             preferred_agents=tuple(self._random.sample(AGENTS, self._one((0, 0, 1, 2)))),
-            continues=self._one((None, f"c{self._random.randint(1, self._count)}")),
+            continues_contact_id=self._one((None, f"c{self._random.randint(1, self._count)}")),
             callback=self._terms(world) if self._random.random() < 0.15 else None,
         )
 
@@ -235,21 +237,21 @@ class Workload:
         )
 
     def _accept(self, world: World) -> c.Command:
-        pending = world.reference.pending()
+        pending = world.reference.pending_offers()
         if not pending:
             return self._submit(world)
         offer = self._one(pending)
         return c.AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id)
 
     def _decline(self, world: World) -> c.Command:
-        pending = world.reference.pending()
+        pending = world.reference.pending_offers()
         if not pending:
             return self._submit(world)
         offer = self._one(pending)
         return c.DeclineOffer(offer_id=offer.offer_id, agent_id=offer.agent_id)
 
     def _finish(self, world: World) -> c.Command:
-        works = world.reference.open_work()
+        works = world.reference.open_assignments()
         if not works:
             return self._accept(world)
         work = self._one(works)
@@ -268,7 +270,7 @@ class Workload:
         return c.EndContact(contact_id=work.contact_id, agent_id=work.agent_id)
 
     def _park(self, world: World) -> c.Command:
-        works = world.reference.open_work()
+        works = world.reference.open_assignments()
         if not works:
             return self._accept(world)
         parked = [work for work in works if work.state is AssignmentState.PARKED]
@@ -288,7 +290,9 @@ class Workload:
 
     def _agent_state(self, world: World) -> c.Command:
         ready = [
-            one.agent_id for one in world.reference.agents.values() if world.reference.is_open(one)
+            one.agent_id
+            for one in world.reference.agents.values()
+            if world.reference.is_available(one)
         ]
         away = [name for name in world.reference.agents if name not in ready]
         if away and self._random.random() < 0.7:
@@ -328,7 +332,7 @@ class Workload:
             c.AbandonContact(contact_id=contact_id),
             c.EndContact(contact_id=contact_id, reason="supervisor"),
             c.UpdateContact(contact_id=contact_id, priority_s=self._one((0, 30))),
-            c.UpdateContact(contact_id=contact_id, skills=self._skills(), strict_class=1),
+            c.UpdateContact(contact_id=contact_id, skills=self._skills(), priority_class=1),
             c.UpdateContact(contact_id=contact_id, preferred_agents=(self._one(AGENTS),)),
             c.RequeueContact(contact_id=contact_id, queue_id=self._one((*QUEUES, None))),
             c.AssignContact(contact_id=contact_id, agent_id=self._one(AGENTS)),
@@ -338,7 +342,7 @@ class Workload:
     def _transfer(self, world: World) -> c.Command:
         owned = [
             work
-            for work in world.reference.open_work()
+            for work in world.reference.open_assignments()
             if work.state is not AssignmentState.WRAP_UP
         ]
         if not owned:
@@ -350,7 +354,7 @@ class Workload:
             contact_id=work.contact_id,
             to_agent_id=self._one(AGENTS),
             wait_s=self._one((None, 5, 20)),
-            back_s=self._one((None, 5)),
+            return_to_sender_s=self._one((None, 5)),
         )
 
     def _consult(self, world: World) -> c.Command:
@@ -360,7 +364,7 @@ class Workload:
         ]
         if not owned:
             return self._accept(world)
-        crowded = [one for one in owned if one.others]
+        crowded = [one for one in owned if one.participants]
         contact = self._one(crowded if crowded and self._random.random() < 0.7 else owned)
         contact_id = contact.contact_id
         owner = self._one((None, None, world.reference.owner_of(contact), self._one(AGENTS)))
@@ -376,7 +380,7 @@ class Workload:
             c.JoinConsult(contact_id=contact_id, agent_id=owner),
             c.JoinConsult(contact_id=contact_id),
             c.LeaveContact(contact_id=contact_id, agent_id=inside),
-            c.HandOver(contact_id=contact_id, to_agent_id=inside, agent_id=owner),
+            c.HandOverContact(contact_id=contact_id, to_agent_id=inside, agent_id=owner),
             c.AddParticipant(contact_id=contact_id, agent_id=agent_id),
             c.AssignContact(contact_id=contact_id, agent_id=inside),
             c.CompleteAssignment(assignment_id=self._one([contact.owner, *contact.others])),
@@ -397,7 +401,7 @@ class Workload:
         return c.SetQueueOpen(
             queue_id=self._one(QUEUES),
             is_open=self._one((True, False, None, None)),
-            for_s=self._one((None, None, 7)),
+            duration_s=self._one((None, None, 7)),
         )
 
     def _wrong(self, world: World) -> c.Command:
@@ -433,24 +437,24 @@ class Workload:
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
             facts=FACTS | self._one((AGENT_FACTS, AGENT_FACTS, OTHER_FACTS)),
             entry=self._entry(names, tuple(plans)),
-            across_queues=self._one(AcrossQueues),
+            cross_queue_order=self._one(CrossQueueOrder),
             zone=self._one(ZONES),
             seed=self._one((0, 7)),
             calendars=CALENDARS,
-            overflow_hops_max=self._one((1, 2, 10)),
+            overflow_count_max=self._one((1, 2, 10)),
             default_queue="support",
             agents=AgentsPolicy(
                 units=self._one((100, 160)),
-                cap=self._cap(),
+                rate_cap=self._cap(),
                 desktop_grace_s=self._one((0, 5)),
                 rescind_when_not_ready=self._one((True, True, False)),
             ),
         )
 
-    def _cap(self) -> CapPolicy | None:
+    def _cap(self) -> RateCapPolicy | None:
         if self._random.random() < 0.8:
             return None
-        return CapPolicy(most=self._random.randint(1, 4), per_s=60)
+        return RateCapPolicy(contacts_max=self._random.randint(1, 4), window_s=60)
 
     def _entry(self, queues: tuple[str, ...], plans: tuple[str, ...]) -> tuple[EntryRule, ...]:
         texts = self._random.sample(EXPRESSIONS, self._random.randint(0, 4))
@@ -466,10 +470,12 @@ class Workload:
             for place, text in enumerate(texts)
         ]
         if self._random.random() < 0.5:
-            rules.insert(0, EntryRule(name="mails", when=EntryWhen(channel="mail"), queue="sales"))
+            rules.insert(
+                0, EntryRule(name="mails", when=EntryCondition(channel="mail"), queue="sales")
+            )
         if self._random.random() < 0.5:
             plan = self._one((None, *plans))
-            calls = EntryWhen(channel="voice")
+            calls = EntryCondition(channel="voice")
             rules.append(EntryRule(name="calls", when=calls, queue=queues[0], plan=plan))
         return tuple(rules)
 
@@ -479,8 +485,8 @@ class Workload:
             per_agent_max=self._random.randint(1, 3),
             blocks=self._one(((), (), ("chat",), ("voice",))),
             interrupts=tuple(other for other in below if self._random.random() < 0.6),
-            cap=self._cap(),
-            unpark_away=self._one(LostDesktopAction),
+            rate_cap=self._cap(),
+            unpark_when_not_ready=self._one(LostDesktopAction),
             park_max_s=self._one((None, 6)),
             wrap_up_holds_capacity=self._one((True, False)),
             auto_accept=self._one((False, False, False, True)),
@@ -489,7 +495,7 @@ class Workload:
             wrap_up_max_s=self._one((8, 600)),
             lost_desktop=self._one(LostDesktopAction),
             lost_desktop_prefer_s=self._one((0, 10)),
-            consult_holds=self._one((True, True, False)),
+            hold_during_consult=self._one((True, True, False)),
             participants_max=self._one((1, 2, 3)),
         )
 
@@ -498,15 +504,15 @@ class Workload:
         count = self._random.randint(1, 4)
         steps = [
             StepPolicy(
-                for_s=self._one((1, 3, 8)) if number + 1 < count else None,
+                duration_s=self._one((1, 3, 8)) if number + 1 < count else None,
                 skills=self._one((None, None, None, self._skills())),
                 remove_skills=self._one(((), (), ("english",), ("billing", "german"))),
-                levels=self._one(({}, {}, {"english": 1}, {"german": 2})),
-                keep_earlier=self._one((True, True, False)),
+                lower_levels=self._one(({}, {}, {"english": 1}, {"german": 2})),
+                keep_earlier_agents=self._one((True, True, False)),
                 prefer=self._one(((), (), ("last",), ("named",), ("last", "named"))),
                 prefer_agents=self._one(((), (), (), (self._one(AGENTS),))),
                 add_priority_s=self._one((0, 0, 10, -10)),
-                strict_class=self._one((0, 0, 0, 1)),
+                priority_class=self._one((0, 0, 0, 1)),
                 selection=self._one((None, None, *Selection)),
                 skip_if=self._one((None, None, *SkipIf)),
             )
@@ -522,7 +528,7 @@ class Workload:
             selection=self._one(Selection),
             plan=self._one((None, *plans)),
             priority_s=self._one((0, 0, 15)),
-            strict_class=self._one((0, 0, 1)),
+            priority_class=self._one((0, 0, 1)),
             agents_when=self._one((None, None, None, *AGENT_EXPRESSIONS)),
             offer_timeout_s=self._one((None, 3)),
             auto_accept=self._one((None, None, True, False)),
@@ -535,13 +541,15 @@ class Workload:
             hours=self._one((*(None,) * 9, "minutes", "minutes", *CALENDARS)),
             when_closed=self._way(WhenClosed, overflow_to),
             at_closing=self._way(AtClosing, overflow_to),
-            when_nobody=self._one((WhenNobody.WAIT, self._way(WhenNobody, overflow_to))),
+            when_no_agents_ready=self._one(
+                (WhenNoAgentsReady.WAIT, self._way(WhenNoAgentsReady, overflow_to))
+            ),
             cool_down_s=self._one((0, 5, 30)),
             order=self._one((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
             service_level=ServiceLevelPolicy(threshold_s=self._one((5, 20, 40))),
             weight_fact=self._one((None, "years")),
             order_by=tuple(
-                FactOrder(fact=name, direction=self._one(Direction))
+                AttributeOrder(fact=name, direction=self._one(Direction))
                 for name in self._random.sample(list(AGENT_FACTS), self._random.randint(1, 3))
             ),
             callback=self._one((None, self._callback_policy())),
@@ -559,10 +567,10 @@ class Workload:
             channel=self._one((None, None, *CHANNELS)),
             attempts_max=self._one((1, 2, 3)),
             retry_after_s=self._one(((3,), (5, 20))),
-            ring_s=self._one((4, 30, 120)),
-            voicemail_is=self._one(VoicemailIs),
+            ring_timeout_s=self._one((4, 30, 120)),
+            voicemail_counts_as=self._one(VoicemailCountsAs),
             schedule_max_s=self._one((0, 30)),
-            place=self._one(CallbackPlace),
+            queue_position=self._one(CallbackQueuePosition),
             expires_after_s=self._one((None, 60)),
         )
 

@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.journal.memory import MemoryJournal
 from router.journal.port import Snapshot
 from router.model.commands import Command, EnqueueContact, PublishPolicy
 from router.model.errors import JournalUnavailable
 from router.model.ids import WorkspaceId
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
-from router.model.refusals import Refused
-from router.runtime.lane import Lane
-from router.runtime.recovery import NoMeters
-from router.runtime.snapshots import Imaged, SnapshotSchedule, Snapshotting
+from router.model.results import Refused
+from router.runtime.recovery import NoStats
+from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
+from router.runtime.workspace import WorkspaceRuntime
 
 SCHEDULE = SnapshotSchedule(events=100, events_when_idle=10, idle_ms=5_000)
 
@@ -32,8 +32,10 @@ class SavingJournal(MemoryJournal):
         await self.may_finish.wait()
 
 
-def a_lane(name: str) -> Lane:
-    return Lane(workspace=name, gen="g", epoch=1, engine=Engine(), meters=NoMeters())
+def a_lane(name: str) -> WorkspaceRuntime:
+    return WorkspaceRuntime(
+        workspace=name, history_id="g", epoch=1, engine=Engine(), stats=NoStats()
+    )
 
 
 class KeepingJournal(MemoryJournal):
@@ -47,7 +49,7 @@ class KeepingJournal(MemoryJournal):
         self.kept.append(snapshot)
 
 
-def a_busy_lane() -> Lane:
+def a_busy_lane() -> WorkspaceRuntime:
     """Return a workspace with several hundred waiting contacts, whose image takes several slices."""
     lane = a_lane("busy")
     publish(lane)
@@ -56,17 +58,17 @@ def a_busy_lane() -> Lane:
     return lane
 
 
-def do(lane: Lane, command: Command) -> None:
+def do(lane: WorkspaceRuntime, command: Command) -> None:
     outcome = lane.engine.handle(command, lane.engine.at_ms + 1)
-    assert not isinstance(outcome.answer, Refused)
+    assert not isinstance(outcome.result, Refused)
 
 
-def submit(lane: Lane) -> None:
+def submit(lane: WorkspaceRuntime) -> None:
     name = f"c{lane.engine.seq}"
     do(lane, EnqueueContact(contact_id=name, channel="voice", queue_id="support"))
 
 
-def publish(lane: Lane) -> None:
+def publish(lane: WorkspaceRuntime) -> None:
     policy = Policy(channels={"voice": ChannelPolicy()}, queues={"support": QueuePolicy()})
     do(lane, PublishPolicy(policy=policy))
 
@@ -80,17 +82,17 @@ def test_a_workspace_is_due_after_many_events_or_few_when_idle() -> None:
 
 async def test_snapshots_are_taken_one_at_a_time() -> None:
     journal, lanes = SavingJournal(), [a_lane("a"), a_lane("b")]
-    snapshots = Snapshotting(journal, SCHEDULE)
+    snapshots = SnapshotScheduler(journal, SCHEDULE)
     for lane in lanes:
-        snapshots.note(lane, events=120, at_ms=1_000)
+        snapshots.count_events(lane, events=120, at_ms=1_000)
     for _ in range(3):
-        snapshots.proceed(lanes, now_ms=1_000)
+        snapshots.start_next(lanes, now_ms=1_000)
         await asyncio.sleep(0)
     assert journal.saved == ["a"]
     journal.may_finish.set()
     for _ in range(3):
         await asyncio.sleep(0)
-        snapshots.proceed(lanes, now_ms=1_000)
+        snapshots.start_next(lanes, now_ms=1_000)
     await snapshots.save_all(lanes)
     assert journal.saved == ["a", "b"]
 
@@ -98,14 +100,14 @@ async def test_snapshots_are_taken_one_at_a_time() -> None:
 async def test_an_idle_workspace_gets_a_snapshot_after_enough_events() -> None:
     journal, lanes = SavingJournal(), [a_lane("little"), a_lane("enough")]
     journal.may_finish.set()
-    snapshots = Snapshotting(journal, SCHEDULE)
-    snapshots.proceed(lanes, now_ms=10_000)
-    snapshots.note(lanes[0], events=9, at_ms=11_000)
-    snapshots.note(lanes[1], events=10, at_ms=11_000)
-    snapshots.proceed(lanes, now_ms=15_000)
+    snapshots = SnapshotScheduler(journal, SCHEDULE)
+    snapshots.start_next(lanes, now_ms=10_000)
+    snapshots.count_events(lanes[0], events=9, at_ms=11_000)
+    snapshots.count_events(lanes[1], events=10, at_ms=11_000)
+    snapshots.start_next(lanes, now_ms=15_000)
     assert journal.saved == []
     # Workspaces are checked every five seconds, not with every batch.
-    snapshots.proceed(lanes, now_ms=20_000)
+    snapshots.start_next(lanes, now_ms=20_000)
     await asyncio.sleep(0)
     assert journal.saved == ["enough"]
     assert [lane.events_since_snapshot for lane in lanes] == [9, 0]
@@ -117,14 +119,14 @@ async def test_an_incremental_snapshot_is_the_state_at_its_start(
     monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
     monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
     journal, lane = KeepingJournal(), a_busy_lane()
-    snapshots = Snapshotting(journal, SCHEDULE)
+    snapshots = SnapshotScheduler(journal, SCHEDULE)
     wanted, seq = lane.engine.snapshot(), lane.engine.seq
-    snapshots.note(lane, events=10_000, at_ms=1_000)
-    snapshots.proceed([lane], now_ms=1_000)
+    snapshots.count_events(lane, events=10_000, at_ms=1_000)
+    snapshots.start_next([lane], now_ms=1_000)
     while not journal.kept:
         submit(lane)
         await asyncio.sleep(0)
-    assert (journal.kept[0].core, journal.kept[0].seq) == (wanted, seq)
+    assert (journal.kept[0].engine_state, journal.kept[0].seq) == (wanted, seq)
     assert lane.engine.seq > seq, "nothing happened meanwhile"
 
 
@@ -134,26 +136,26 @@ async def test_an_interrupted_image_is_started_again(
     monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
     monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
     journal, lane = KeepingJournal(), a_busy_lane()
-    snapshots = Snapshotting(journal, SCHEDULE)
-    asked: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
-    snapshots.note(lane, events=10_000, at_ms=1_000)
-    snapshots.want(lane, asked)
+    snapshots = SnapshotScheduler(journal, SCHEDULE)
+    asked: asyncio.Future[StateImage] = asyncio.get_running_loop().create_future()
+    snapshots.count_events(lane, events=10_000, at_ms=1_000)
+    snapshots.request_image(lane, asked)
     while not (asked.done() and journal.kept):
         # A new policy in every iteration: made incrementally the image would never complete.
-        snapshots.proceed([lane], now_ms=1_000)
+        snapshots.start_next([lane], now_ms=1_000)
         publish(lane)
         await asyncio.sleep(0)
     assert b"".join((await asked).parts)
-    assert Engine.restore(journal.kept[0].core).seq == journal.kept[0].seq
+    assert Engine.restore(journal.kept[0].engine_state).seq == journal.kept[0].seq
     assert lane.events_since_snapshot == 0
 
 
 async def test_cancelling_fails_requested_images() -> None:
     lane = a_busy_lane()
-    snapshots = Snapshotting(KeepingJournal(), SCHEDULE)
-    asked: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
-    snapshots.want(lane, asked)
-    await snapshots.end()
+    snapshots = SnapshotScheduler(KeepingJournal(), SCHEDULE)
+    asked: asyncio.Future[StateImage] = asyncio.get_running_loop().create_future()
+    snapshots.request_image(lane, asked)
+    await snapshots.cancel()
     with pytest.raises(JournalUnavailable):
         await asked
 

@@ -9,44 +9,44 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from router.model.policy import (
-    AcrossQueues,
     AgentsPolicy,
     AtClosing,
+    AttributeOrder,
     CalendarPolicy,
     CallbackMode,
-    CallbackPlace,
     CallbackPolicy,
-    CapPolicy,
+    CallbackQueuePosition,
     ChannelPolicy,
+    CrossQueueOrder,
     Direction,
+    EntryCondition,
     EntryRule,
-    EntryWhen,
-    FactOrder,
     FactPolicy,
     FactType,
     HolidaysPolicy,
     LostDesktopAction,
     Policy,
-    Preferred,
+    PreferredAgentKind,
     QueueOrder,
     QueuePolicy,
+    RateCapPolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
     SkipIf,
     StepPolicy,
-    VoicemailIs,
+    VoicemailCountsAs,
     WeekPolicy,
     WhenClosed,
     WhenFull,
-    WhenNobody,
+    WhenNoAgentsReady,
 )
 from tests.scenarios.story import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
 KINDS: Final = (
     "calendar", "limits", "channel", "queue", "entry", "agents", "default_queue", "remove", "step", "callback",
-    "across_queues", "zone", "seed",
+    "cross_queue_order", "zone", "seed",
 )  # fmt: skip
 
 
@@ -83,10 +83,10 @@ def type_of(values: set[str]) -> FactType:
     return FactType.BOOL if kinds == {bool} else FactType.IDENT
 
 
-def fact_order(text: str) -> tuple[FactOrder, ...]:
+def fact_order(text: str) -> tuple[AttributeOrder, ...]:
     """Return ``grade:desc,years`` as facts with directions; the default is ascending."""
     pairs = (part.partition(":") for part in text.split(","))
-    return tuple(FactOrder(fact=f, direction=Direction(d or "asc")) for f, _, d in pairs)
+    return tuple(AttributeOrder(fact=f, direction=Direction(d or "asc")) for f, _, d in pairs)
 
 
 def service_level(text: str) -> ServiceLevelPolicy:
@@ -97,10 +97,10 @@ def service_level(text: str) -> ServiceLevelPolicy:
     )
 
 
-def cap(text: str) -> CapPolicy:
+def cap(text: str) -> RateCapPolicy:
     """Return ``2/60s`` as a rate cap."""
     most, _, per = text.partition("/")
-    return CapPolicy(most=int(most), per_s=seconds_of(per))
+    return RateCapPolicy(contacts_max=int(most), window_s=seconds_of(per))
 
 
 def signed_seconds(text: str) -> int:
@@ -120,7 +120,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "blocks": ("blocks", names),
     "interrupts": ("interrupts", names),
     "cap": ("cap", cap),
-    "unpark_away": ("unpark_away", LostDesktopAction),
+    "unpark_when_not_ready": ("unpark_when_not_ready", LostDesktopAction),
     "park_max": ("park_max_s", seconds_of),
     "wrap_up": ("wrap_up_s", seconds_of),
     "wrap_up_max": ("wrap_up_max_s", seconds_of),
@@ -129,7 +129,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "offer_timeout": ("offer_timeout_s", seconds_of),
     "lost_desktop": ("lost_desktop", LostDesktopAction),
     "prefer": ("lost_desktop_prefer_s", seconds_of),
-    "consult_holds": ("consult_holds", yes_or_no),
+    "hold_during_consult": ("hold_during_consult", yes_or_no),
     "participants_max": ("participants_max", int),
 }
 QUEUE: Final[dict[str, tuple[str, Reader]]] = {
@@ -138,7 +138,7 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "selection": ("selection", Selection),
     "plan": ("plan", str),
     "priority": ("priority_s", signed_seconds),
-    "class": ("strict_class", int),
+    "class": ("priority_class", int),
     "offer_timeout": ("offer_timeout_s", seconds_of),
     "auto_accept": ("auto_accept", yes_or_no),
     "broadcast": ("broadcast", int),
@@ -149,7 +149,7 @@ QUEUE: Final[dict[str, tuple[str, Reader]]] = {
     "hours": ("hours", str),
     "when_closed": ("when_closed", WhenClosed),
     "at_closing": ("at_closing", AtClosing),
-    "when_nobody": ("when_nobody", WhenNobody),
+    "when_no_agents_ready": ("when_no_agents_ready", WhenNoAgentsReady),
     "cool_down": ("cool_down_s", seconds_of),
     "expected_handle": ("expected_handle_s", seconds_of),
     "service_level": ("service_level", service_level),
@@ -162,22 +162,22 @@ CALLBACK: Final[dict[str, tuple[str, Reader]]] = {
     "channel": ("channel", str),
     "attempts": ("attempts_max", int),
     "retry": ("retry_after_s", durations),
-    "ring": ("ring_s", seconds_of),
-    "voicemail": ("voicemail_is", VoicemailIs),
+    "ring": ("ring_timeout_s", seconds_of),
+    "voicemail": ("voicemail_counts_as", VoicemailCountsAs),
     "schedule_max": ("schedule_max_s", seconds_of),
-    "place": ("place", CallbackPlace),
+    "place": ("place", CallbackQueuePosition),
     "expires": ("expires_after_s", seconds_of),
 }
 STEP: Final[dict[str, tuple[str, Reader]]] = {
-    "for": ("for_s", seconds_of),
+    "for": ("duration_s", seconds_of),
     "asks": ("skills", levels),
     "without": ("remove_skills", names),
     "level": ("levels", levels),
-    "keep_earlier": ("keep_earlier", yes_or_no),
-    "prefer": ("prefer", lambda text: tuple(Preferred(name) for name in text.split(","))),
+    "keep_earlier_agents": ("keep_earlier_agents", yes_or_no),
+    "prefer": ("prefer", lambda text: tuple(PreferredAgentKind(name) for name in text.split(","))),
     "prefer_agents": ("prefer_agents", names),
     "priority": ("add_priority_s", signed_seconds),
-    "class": ("strict_class", int),
+    "class": ("priority_class", int),
     "queue": ("queue", str),
     "selection": ("selection", Selection),
     "skip_if": ("skip_if", SkipIf),
@@ -185,7 +185,7 @@ STEP: Final[dict[str, tuple[str, Reader]]] = {
 ENTRY: Final[dict[str, tuple[str, Reader]]] = {
     "queue": ("queue", str),
     "priority": ("priority_s", signed_seconds),
-    "class": ("strict_class", int),
+    "class": ("priority_class", int),
     "needs": ("skills", levels),
     "plan": ("plan", str),
 }
@@ -279,7 +279,7 @@ class Draft:
         self._skills = tuple(skills)
         self._facts = {
             name: FactPolicy(
-                type=type_of(values), of="agent" if name in agents_facts else "contact"
+                type=type_of(values), applies_to="agent" if name in agents_facts else "contact"
             )
             for name, values in facts.items()
         }
@@ -308,8 +308,8 @@ class Draft:
                 self._plans[name] = (*self._plans.get(name, ()), step)
             case ["agents"]:
                 self._agents = replace(self._agents, **fields(settings, AGENTS))
-            case ["across_queues", how]:
-                self._whole["across_queues"] = AcrossQueues(how)
+            case ["cross_queue_order", how]:
+                self._whole["cross_queue_order"] = CrossQueueOrder(how)
             case ["zone", name]:
                 self._whole["zone"] = name
             case ["seed", number]:
@@ -344,7 +344,7 @@ class Draft:
             text = settings.pop("when")
             self._entry.append(EntryRule(name=name, when=text, **fields(settings, ENTRY)))
             return
-        when = EntryWhen(
+        when = EntryCondition(
             channel=settings.pop("channel", None),
             attributes={
                 key.removeprefix("fact."): fact_value(settings.pop(key))
@@ -371,7 +371,7 @@ class Draft:
             entry=tuple(self._entry),
             default_queue=self._default_queue,
             calendars=dict(self._calendars),
-            overflow_hops_max=self._hops_max,
+            overflow_count_max=self._hops_max,
             agents=self._agents,
             **self._whole,
         )

@@ -5,16 +5,22 @@ from typing import NoReturn
 
 from router.model import commands as c
 from router.model import events as e
-from router.model.callbacks import CallbackFields, CallbackOutcome
-from router.model.outcome import Outcome
+from router.model.commands import CallbackFields
 from router.model.policy import CallbackMode
-from router.model.refusals import Refused
-from router.model.states import AgentState, OfferState
-from tests.builders import START_MS
-from tests.core.world import World
+from router.model.results import Outcome, Refused
+from router.model.states import AgentState, CallbackOutcome, OfferState
+from tests.scenarios.event_text import EventDescriber, is_implied
 from tests.scenarios.policy_lines import KINDS, Draft, fact_value, levels, names, signed_seconds
-from tests.scenarios.story import Step, Story, clock, seconds_of, time_of_day, words_and_settings
-from tests.scenarios.tell import Teller, only_repeats
+from tests.scenarios.story import (
+    Story,
+    StoryStep,
+    clock,
+    seconds_of,
+    time_of_day,
+    words_and_settings,
+)
+from tests.support.builders import START_MS
+from tests.support.world import World
 
 
 class StoryDiffers(AssertionError):
@@ -29,7 +35,7 @@ class Runner:
         self._world = World()
         self._start_ms = story.start_ms or START_MS
         self._world.at_ms = self._start_ms
-        self._teller = Teller(self._start_ms)
+        self._teller = EventDescriber(self._start_ms)
         self._draft = Draft()
         self._draft.declare(story.text)
         self._in_force = deepcopy(self._draft)
@@ -37,7 +43,7 @@ class Runner:
     def play(self) -> None:
         """Run the scenario from the first to the last line. Raises StoryDiffers at the first difference."""
         for place, step in enumerate(self._story.steps):
-            told, repeated = self._reach(step)
+            told, repeated = self._advance_to(step)
             kind = (step.command or "").split(" ")[0]
             following = self._story.steps[place + 1 :]
             if kind in KINDS:
@@ -57,60 +63,60 @@ class Runner:
             self._compare(step, told + more_told, repeated + more_repeated)
 
     # --- time ---------------------------------------------------------------------------------------------------------
-    def _reach(self, step: Step) -> tuple[list[str], list[str]]:
+    def _advance_to(self, step: StoryStep) -> tuple[list[str], list[str]]:
         """Advance the time to the step and return what happens then; before it, nothing unexpected may happen."""
         at_ms = self._start_ms + step.at_s * 1000
         while (due_ms := self._world.engine.next_deadline_ms()) is not None and due_ms < at_ms:
             events = self._world.later((due_ms - self._world.at_ms) / 1000)
-            told = [text for event in events if (text := self._teller.sentence(event, due_ms))]
+            told = [text for event in events if (text := self._teller.describe(event, due_ms))]
             if told:
                 when = clock((due_ms - self._start_ms) // 1000)
                 self._differs(step, "\n".join(f"before it, at {when}: {text}" for text in told))
         events = self._world.later((at_ms - self._world.at_ms) / 1000)
-        return self._told(events, None)
+        return self._describe_all(events, None)
 
-    def _told(
+    def _describe_all(
         self, events: list[e.Event], command: c.Command | None
     ) -> tuple[list[str], list[str]]:
         told: list[str] = []
         repeated: list[str] = []
         for event in events:
-            text = self._teller.sentence(event, self._world.at_ms)
+            text = self._teller.describe(event, self._world.at_ms)
             if text is not None:
-                (repeated if only_repeats(event, command) else told).append(text)
+                (repeated if is_implied(event, command) else told).append(text)
         return told, repeated
 
     # --- policy -------------------------------------------------------------------------------------------------------
-    def _read_policy(self, step: Step) -> None:
+    def _read_policy(self, step: StoryStep) -> None:
         try:
             self._draft.read(step.command or "")
         except (ValueError, KeyError) as error:
             self._differs(step, str(error))
 
-    def _publish(self, step: Step) -> tuple[list[str], list[str]]:
+    def _publish(self, step: StoryStep) -> tuple[list[str], list[str]]:
         drain_to, self._draft.drain_to = self._draft.drain_to, {}
         version = self._world.engine.policy_version
         command = c.PublishPolicy(policy=self._draft.policy(), drain_to=drain_to)
-        answer = self._ask(step, command)
+        answer = self._execute(step, command)
         if self._world.engine.policy_version == version:
             self._draft = deepcopy(self._in_force)  # Refused: the former policy stays in force.
         self._in_force = deepcopy(self._draft)
         return answer
 
-    def _ask(self, step: Step, command: c.Command) -> tuple[list[str], list[str]]:
+    def _execute(self, step: StoryStep, command: c.Command) -> tuple[list[str], list[str]]:
         outcome: Outcome = self._world.do(command)
-        told, repeated = self._told(outcome.events, command)
-        if isinstance(outcome.answer, Refused):
-            told.append(f"refused ({outcome.answer.code.name.lower()})")
+        told, repeated = self._describe_all(outcome.events, command)
+        if isinstance(outcome.result, Refused):
+            told.append(f"refused ({outcome.result.code.name.lower()})")
         return told, repeated
 
     # --- commands -----------------------------------------------------------------------------------------------------
-    def _carry_out(self, step: Step) -> tuple[list[str], list[str]]:
+    def _carry_out(self, step: StoryStep) -> tuple[list[str], list[str]]:
         told: list[str] = []
         repeated: list[str] = []
         try:
             for command in self._commands(step.command or ""):
-                more_told, more_repeated = self._ask(step, command)
+                more_told, more_repeated = self._execute(step, command)
                 told += more_told
                 repeated += more_repeated
         except (ValueError, KeyError) as error:
@@ -170,12 +176,12 @@ class Runner:
             queue_id=queue_id,
             skills=levels(settings.pop("needs", "")),
             priority_s=signed_seconds(settings.pop("priority", "0")),
-            strict_class=int(settings.pop("class", "0")),
+            priority_class=int(settings.pop("class", "0")),
             ttl_s=None if ttl is None else seconds_of(ttl),
             callback=self._terms(settings) if {"mode", "at"} & settings.keys() else None,
             attributes=_facts(settings),
             preferred_agents=tuple(filter(None, settings.pop("prefers", "").split(","))),
-            continues=settings.pop("continues", None),
+            continues_contact_id=settings.pop("continues", None),
         )
         _nothing_left(settings)
         return command
@@ -194,7 +200,7 @@ class Runner:
         if "priority" in settings:
             changes["priority_s"] = signed_seconds(settings.pop("priority"))
         if "class" in settings:
-            changes["strict_class"] = int(settings.pop("class"))
+            changes["priority_class"] = int(settings.pop("class"))
         if "needs" in settings:
             changes["skills"] = levels(settings.pop("needs"))
         _nothing_left(settings)
@@ -249,7 +255,7 @@ class Runner:
             case "ends", []:
                 return c.EndContact(contact_id=contact_id, reason="supervisor")
             case "completes", []:
-                return c.CompleteAssignment(assignment_id=self._thing(contact_id, None))
+                return c.CompleteAssignment(assignment_id=self._latest_id(contact_id, None))
             case _:
                 raise ValueError("a supervisor requeues, assigns, ends or completes")
 
@@ -259,7 +265,7 @@ class Runner:
         converse = self._converse(agent_id, verb, contact_id, rest)
         if converse is not None:
             return converse
-        thing = self._thing(contact_id, agent_id)
+        thing = self._latest_id(contact_id, agent_id)
         match verb, rest:
             case "accepts", []:
                 return c.AcceptOffer(offer_id=thing, agent_id=agent_id)
@@ -297,7 +303,7 @@ class Runner:
                     to_agent_id=other,
                     agent_id=agent_id,
                     wait_s=limits.get("wait"),
-                    back_s=limits.get("back"),
+                    return_to_sender_s=limits.get("back"),
                 )
             case _:
                 raise ValueError(f"the command {verb!r} does not exist")
@@ -309,7 +315,9 @@ class Runner:
             case "leaves", []:
                 return c.LeaveContact(contact_id=contact_id, agent_id=agent_id)
             case "passes", ["to", other]:
-                return c.HandOver(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
+                return c.HandOverContact(
+                    contact_id=contact_id, to_agent_id=other, agent_id=agent_id
+                )
             case "consults", ["with", "agent", other]:
                 return c.StartConsult(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
             case "consults", ["with", "queue", queue_id]:
@@ -319,7 +327,7 @@ class Runner:
             case _:
                 return None
 
-    def _thing(self, contact_id: str, agent_id: str | None) -> str:
+    def _latest_id(self, contact_id: str, agent_id: str | None) -> str:
         """Return the id of the latest offer or assignment of this contact (with this agent)."""
         reference = self._world.reference
         found = [
@@ -343,12 +351,12 @@ class Runner:
         return (live or sorted(found, key=lambda one: int(one.rpartition(".")[2])))[-1]
 
     # --- comparison ---------------------------------------------------------------------------------------------------
-    def _compare(self, step: Step, told: list[str], repeated: list[str]) -> None:
+    def _compare(self, step: StoryStep, told: list[str], repeated: list[str]) -> None:
         """Compare the expected lines with the events of the step, in any order; no other event may occur."""
         left, may = list(told), list(repeated)
         for line in step.expected:
             if line.text.startswith("waiting in "):
-                self._compare_line_of(step, line.text)
+                self._compare_waiting(step, line.text)
             elif line.text.startswith("wait of "):
                 self._compare_wait_of(step, line.text)
             elif line.text in left:
@@ -361,11 +369,11 @@ class Runner:
         if left:
             self._differs(step, "\n".join(f"also happened: {text}" for text in left))
 
-    def _compare_line_of(self, step: Step, text: str) -> None:
+    def _compare_waiting(self, step: StoryStep, text: str) -> None:
         """Compare ``waiting in support: c2 c1`` with the contacts that wait, next one first."""
         queue_id, _, wanted = text.removeprefix("waiting in ").partition(":")
         reference = self._world.reference
-        waiting = [one for one in reference.in_line() if one.queue_id == queue_id]
+        waiting = [one for one in reference.waiting_in_order() if one.queue_id == queue_id]
         places = {
             one.contact_id: view.position
             for one in waiting
@@ -375,7 +383,7 @@ class Runner:
         if line != wanted.split():
             self._differs(step, f"waiting in {queue_id} are: {' '.join(line)}")
 
-    def _compare_wait_of(self, step: Step, text: str) -> None:
+    def _compare_wait_of(self, step: StoryStep, text: str) -> None:
         """Compare ``wait of c1: 46s to 112s, median 74s`` with the estimate of a waiting contact, or with the reason for none."""
         contact_id, _, wanted = text.removeprefix("wait of ").partition(": ")
         view = self._world.engine.contact(contact_id)
@@ -391,7 +399,7 @@ class Runner:
         if said != wanted:
             self._differs(step, f"the wait of {contact_id} is: {said}")
 
-    def _differs(self, step: Step, complaint: str) -> NoReturn:
+    def _differs(self, step: StoryStep, complaint: str) -> NoReturn:
         raise StoryDiffers(self._story.with_mark(step.line, complaint))
 
 
@@ -401,7 +409,7 @@ def _turn(verb: str, queue_id: str, rest: list[str]) -> c.SetQueueOpen:
             return c.SetQueueOpen(queue_id=queue_id, is_open=verb == "opens")
         case (("opens" | "closes"), ["for", duration]):
             return c.SetQueueOpen(
-                queue_id=queue_id, is_open=verb == "opens", for_s=seconds_of(duration)
+                queue_id=queue_id, is_open=verb == "opens", duration_s=seconds_of(duration)
             )
         case "leaves", ["to", "its", "hours"]:
             return c.SetQueueOpen(queue_id=queue_id)

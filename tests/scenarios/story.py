@@ -21,7 +21,7 @@ class StoryError(Exception):
 
 
 @dataclass(frozen=True)
-class Line:
+class StoryLine:
     """One line that is not a comment."""
 
     number: int
@@ -29,13 +29,13 @@ class Line:
 
 
 @dataclass
-class Step:
+class StoryStep:
     """A command at one time (none: time passes), and the lines that are expected to follow."""
 
     at_s: int
-    line: Line
+    line: StoryLine
     command: str | None
-    expected: list[Line] = field(default_factory=list)
+    expected: list[StoryLine] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Story:
 
     name: str
     text: str
-    steps: tuple[Step, ...]
+    steps: tuple[StoryStep, ...]
     start_ms: int | None = None
     """Epoch time of 00:00, if the scenario sets it."""
 
@@ -53,7 +53,7 @@ class Story:
         """The first comment."""
         return self.text.partition("\n")[0].removeprefix("#").strip()
 
-    def with_mark(self, line: Line, complaint: str) -> str:
+    def with_mark(self, line: StoryLine, complaint: str) -> str:
         """Return the whole scenario with the line that differs marked and the complaint below it."""
         shown = []
         for number, text in enumerate(self.text.splitlines(), start=1):
@@ -91,18 +91,18 @@ def parse(path: Path) -> Story:
     text = path.read_text(encoding="utf-8")
     if not text.startswith("# "):
         raise StoryError(f"{path.name}:1: a scenario starts with a comment that says what it shows")
-    steps: list[Step] = []
+    steps: list[StoryStep] = []
     for number, raw in enumerate(text.splitlines(), start=1):
         content = raw.split(" #")[0].strip() if not raw.startswith("#") else ""
         if content:
-            _read_line(path.name, Line(number, content), steps)
+            _read_line(path.name, StoryLine(number, content), steps)
     start_ms = None
     if steps and steps[0].command is not None and steps[0].command.startswith("it is "):
         start_ms = _moment(path.name, steps[0].line, steps.pop(0).command or "")
     return Story(path.name, text, tuple(steps), start_ms)
 
 
-def _moment(name: str, line: Line, command: str) -> int:
+def _moment(name: str, line: StoryLine, command: str) -> int:
     """Return ``it is 2026-03-06 16:58 Europe/Zurich`` in epoch milliseconds."""
     match = MOMENT.match(command)
     if match is None:
@@ -111,23 +111,23 @@ def _moment(name: str, line: Line, command: str) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _read_line(name: str, line: Line, steps: list[Step]) -> None:
+def _read_line(name: str, line: StoryLine, steps: list[StoryStep]) -> None:
     match = TIME.match(line.text)
     if match is None and not line.text.startswith(">"):
         raise StoryError(f"{name}:{line.number}: a line starts with a time (00:05) or with >")
     if match is None:
         if not steps:
             raise StoryError(f"{name}:{line.number}: no command precedes this expected line")
-        steps[-1].expected.append(Line(line.number, line.text[1:].strip()))
+        steps[-1].expected.append(StoryLine(line.number, line.text[1:].strip()))
         return
     at_s = int(match[1] or 0) * 3_600 + int(match[2]) * 60 + int(match[3])
     if steps and at_s < steps[-1].at_s:
         raise StoryError(f"{name}:{line.number}: the time is before that of the line above")
     if match[4].startswith(">"):
-        expected = [Line(line.number, match[4][1:].strip())]
-        steps.append(Step(at_s, line, None, expected))
+        expected = [StoryLine(line.number, match[4][1:].strip())]
+        steps.append(StoryStep(at_s, line, None, expected))
     else:
-        steps.append(Step(at_s, line, match[4]))
+        steps.append(StoryStep(at_s, line, match[4]))
 
 
 def words_and_settings(text: str) -> tuple[list[str], dict[str, str]]:

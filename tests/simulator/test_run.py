@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from router.model.errors import PolicyInvalid
-from router.simulator.centres import SMALL
+from router.simulator.centres import SMALL_CENTRE
 from router.simulator.day import WorkloadInvalid
-from router.simulator.report import render
-from router.simulator.run import SimulationSpec, announced, simulate
+from router.simulator.results.report import render
+from router.simulator.run import SimulationSpec, resolved_options, simulate
 
 KEYS = {
     "contacts", "answered", "abandoned", "blocked", "mean_wait_answered_s", "mean_wait_all_s", "p50_wait_s",
@@ -28,7 +28,7 @@ queues: {sales: {wrap_up_s: {voice: 40}}, support: {}, billing: {}, vip: {}}
 
 
 def small(**changes: object) -> SimulationSpec:
-    fields: dict[str, object] = {"workload": str(SMALL)}
+    fields: dict[str, object] = {"workload": str(SMALL_CENTRE)}
     return SimulationSpec(**(fields | changes))  # type: ignore[arg-type]
 
 
@@ -48,7 +48,7 @@ def test_the_report_has_every_documented_value() -> None:
 def test_the_same_input_gives_the_same_bytes_in_another_process_with_another_hash_seed() -> None:
     script = (
         "import sys; from router.simulator.run import *;"
-        f"sys.stdout.buffer.write(simulate(SimulationSpec(workload={str(SMALL)!r}, seed=3)).to_json())"
+        f"sys.stdout.buffer.write(simulate(SimulationSpec(workload={str(SMALL_CENTRE)!r}, seed=3)).to_json())"
     )
     outputs = [
         subprocess.run(
@@ -94,7 +94,7 @@ def test_the_wrap_up_option_applies_to_every_channel_and_queue(tmp_path: Path) -
 
 def test_the_seed_and_all_drawn_options_are_returned() -> None:
     scenarios = Path(__file__).parents[2] / "benchmarks" / "scenarios"
-    found = announced(
+    found = resolved_options(
         SimulationSpec(workload=str(scenarios / "simple_msk.yaml"), seed=9, replications=1)
     )
     assert found["seed"] == 9
@@ -129,7 +129,7 @@ def test_an_invalid_policy_is_refused_with_its_path(tmp_path: Path) -> None:
     policy.write_text(POLICY.replace("billing: {}", "billing: {overflow_to: nowhere}"))
     with pytest.raises(PolicyInvalid, match="overflow_to"):
         simulate(small(policy=str(policy)))
-    text = SMALL.read_text().replace("overflow_to: support", "overflow_to: nowhere")
+    text = SMALL_CENTRE.read_text().replace("overflow_to: support", "overflow_to: nowhere")
     broken = tmp_path / "centre.yaml"
     broken.write_text(text)
     with pytest.raises(PolicyInvalid, match="overflow_to"):

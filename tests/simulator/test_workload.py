@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from router.simulator import documents, workload
-from router.simulator.centres import SMALL
+from router.simulator import workload
+from router.simulator import yaml_documents as documents
+from router.simulator.centres import SMALL_CENTRE
 from router.simulator.day import PlannedContact, WorkloadInvalid
 from router.simulator.workload import Workload
 
@@ -23,11 +24,11 @@ agent_groups:
 
 
 def parsed(text: str) -> Workload:
-    return documents.parse(text, Workload, source="day.yaml")
+    return documents.parse_document(text, Workload, source="day.yaml")
 
 
 def contacts(text: str, *, seed: int = 1, replication: int = 0) -> list[PlannedContact]:
-    day = workload.day(parsed(text), policy=None, seed=seed, replication=replication)
+    day = workload.draw_day(parsed(text), policy=None, seed=seed, replication=replication)
     return list(day.contacts)
 
 
@@ -90,18 +91,18 @@ def test_an_added_stream_does_not_change_the_draws_of_the_first() -> None:
 
 def test_a_day_factor_multiplies_the_rates_of_a_replication_and_has_mean_one() -> None:
     made = parsed(TEXT + "day_factor: {shape: 28.7}\n")
-    factors = [workload.day_factor(made, seed=1, replication=n) for n in range(2_000)]
+    factors = [workload.draw_day_factor(made, seed=1, replication=n) for n in range(2_000)]
     mean = sum(factors) / len(factors)
     variance = sum((f - mean) ** 2 for f in factors) / len(factors)
     assert mean == pytest.approx(1, abs=0.02)
     assert variance == pytest.approx(1 / 28.7, rel=0.1)
-    day = workload.day(made, policy=None, seed=1, replication=5)
+    day = workload.draw_day(made, policy=None, seed=1, replication=5)
     assert len(list(day.contacts)) == pytest.approx(2_000 * factors[5], rel=0.1)
 
 
 def test_a_constant_count_is_one_shift_and_a_list_gives_staff_levels() -> None:
     text = TEXT.replace("{count: 14}", "{count: [2, 12, 3], period_s: 3600}")
-    day = workload.day(parsed(text), policy=None, seed=1, replication=0)
+    day = workload.draw_day(parsed(text), policy=None, seed=1, replication=0)
     assert [(level.at_ms, level.count) for level in day.levels] == [
         (0, 2),
         (3_600_000, 12),
@@ -157,16 +158,16 @@ def test_the_invalid_stream_of_several_is_named() -> None:
 
 def test_a_missing_file_and_invalid_yaml_are_reported(tmp_path: Path) -> None:
     with pytest.raises(WorkloadInvalid, match="cannot be read"):
-        workload.load(tmp_path / "nowhere.yaml")
+        workload.load_workload(tmp_path / "nowhere.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1, 2\nb: 3\n")
     with pytest.raises(WorkloadInvalid, match=r"broken.yaml:\d+: .*not YAML"):
-        workload.load(broken)
+        workload.load_workload(broken)
 
 
 def test_the_example_centre_can_be_read() -> None:
-    small = workload.load(SMALL)
-    day = workload.day(small, policy=None, seed=1, replication=0)
+    small = workload.load_workload(SMALL_CENTRE)
+    day = workload.draw_day(small, policy=None, seed=1, replication=0)
     assert 12 <= len(day.agents) <= 20
     assert list(day.policy.queues) == ["sales", "support", "billing", "vip"]
 
@@ -177,5 +178,5 @@ def test_the_example_centre_can_be_read() -> None:
     ids=lambda p: p.stem,
 )
 def test_every_scenario_can_be_read(path: Path) -> None:
-    made = workload.load(path)
+    made = workload.load_workload(path)
     assert made.name.replace("-", "_") == path.stem

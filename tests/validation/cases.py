@@ -11,15 +11,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from router.simulator.intervals import Interval
-from router.simulator.report import Report
+from router.simulator.results.estimates import ConfidenceInterval
+from router.simulator.results.report import SimulationReport
 from router.simulator.run import SimulationSpec, simulate
 
 SCENARIOS: Final = Path(__file__).parents[2] / "benchmarks" / "scenarios"
 _MINUTE: Final = 60
 
 
-class Figure(Struct, frozen=True):
+class ExpectedValue(Struct, frozen=True):
     """Expected value; ``published`` is the confidence interval of a source that is itself a simulation."""
 
     name: str
@@ -32,9 +32,9 @@ class Case(Struct, frozen=True, kw_only=True):
 
     title: str
     workload: str
-    figures: tuple[Figure, ...]
+    expected_values: tuple[ExpectedValue, ...]
 
-    def run(self) -> Report:
+    def run(self) -> SimulationReport:
         """Simulate the workload, without the audit, which has tests of its own."""
         path = SCENARIOS / f"{self.workload}.yaml"
         return simulate(SimulationSpec(workload=str(path), audit=False))
@@ -43,8 +43,8 @@ class Case(Struct, frozen=True, kw_only=True):
 class Finding(Struct, frozen=True):
     """Expected value with its measurement."""
 
-    figure: Figure
-    measured: Interval
+    figure: ExpectedValue
+    measured: ConfidenceInterval
 
     @property
     def deviation(self) -> float:
@@ -59,9 +59,9 @@ class Finding(Struct, frozen=True):
         return abs(self.measured.mean - self.figure.expected) / half
 
 
-def findings(case: Case, report: Report) -> list[Finding]:
+def findings(case: Case, report: SimulationReport) -> list[Finding]:
     """Return every expected value of a case with its measurement."""
-    return [Finding(figure, report.intervals[figure.name]) for figure in case.figures]
+    return [Finding(figure, report.intervals[figure.name]) for figure in case.expected_values]
 
 
 def _n_system_with_places(
@@ -73,13 +73,13 @@ def _n_system_with_places(
     return Case(
         title=f"N system with 8 places, agents by {rule}",
         workload=f"n_system_{rule}",
-        figures=(
-            Figure("streams.a.mean_wait_all_s", waits[0] * _MINUTE),
-            Figure("streams.b.mean_wait_all_s", waits[1] * _MINUTE),
-            Figure("streams.a.blocked_share", lost[0]),
-            Figure("streams.b.blocked_share", lost[1]),
-            Figure("agent_groups.s1.occupancy", occupancy[0]),
-            Figure("agent_groups.s2.occupancy", occupancy[1]),
+        expected_values=(
+            ExpectedValue("streams.a.mean_wait_all_s", waits[0] * _MINUTE),
+            ExpectedValue("streams.b.mean_wait_all_s", waits[1] * _MINUTE),
+            ExpectedValue("streams.a.blocked_share", lost[0]),
+            ExpectedValue("streams.b.blocked_share", lost[1]),
+            ExpectedValue("agent_groups.s1.occupancy", occupancy[0]),
+            ExpectedValue("agent_groups.s2.occupancy", occupancy[1]),
         ),
     )
 
@@ -88,92 +88,92 @@ CASES: Final = (
     Case(
         title="Erlang C: M/M/14, 200 an hour, 3 min",
         workload="erlang_c",
-        figures=(
-            Figure("p_wait", 0.174132),
-            Figure("mean_wait_all_s", 0.130599 * _MINUTE),
-            Figure("service_level", 0.888350),
-            Figure("occupancy", 0.714286),
+        expected_values=(
+            ExpectedValue("p_wait", 0.174132),
+            ExpectedValue("mean_wait_all_s", 0.130599 * _MINUTE),
+            ExpectedValue("service_level", 0.888350),
+            ExpectedValue("occupancy", 0.714286),
         ),
     ),
     Case(
         title="Erlang C near saturation: M/M/50, 48 a minute, 1 min",
         workload="erlang_c_heavy",
-        figures=(
-            Figure("p_wait", 0.694456),
-            Figure("mean_wait_all_s", 0.347228 * _MINUTE),
-            Figure("p90_wait_s", 0.96898 * _MINUTE),
-            Figure("mean_waiting", 16.667),
+        expected_values=(
+            ExpectedValue("p_wait", 0.694456),
+            ExpectedValue("mean_wait_all_s", 0.347228 * _MINUTE),
+            ExpectedValue("p90_wait_s", 0.96898 * _MINUTE),
+            ExpectedValue("mean_waiting", 16.667),
         ),
     ),
     Case(
         title="Erlang A: the same with patience 2 min",
         workload="erlang_a",
-        figures=(
-            Figure("p_wait", 0.467774),
-            Figure("mean_wait_all_s", 0.061825 * _MINUTE),
-            Figure("abandoned_share", 0.030912),
-            Figure("occupancy", 0.930324),
-            Figure("mean_waiting", 2.9676),
+        expected_values=(
+            ExpectedValue("p_wait", 0.467774),
+            ExpectedValue("mean_wait_all_s", 0.061825 * _MINUTE),
+            ExpectedValue("abandoned_share", 0.030912),
+            ExpectedValue("occupancy", 0.930324),
+            ExpectedValue("mean_waiting", 2.9676),
         ),
     ),
     Case(
         title="Erlang A: 10 agents, 100 an hour, 6 min, patience 5 min",
         workload="erlang_a_small",
-        figures=(
-            Figure("p_wait", 0.521629),
-            Figure("mean_wait_all_s", 0.653474 * _MINUTE),
-            Figure("abandoned_share", 0.130695),
-            Figure("service_level_of_offered", 0.548195),
+        expected_values=(
+            ExpectedValue("p_wait", 0.521629),
+            ExpectedValue("mean_wait_all_s", 0.653474 * _MINUTE),
+            ExpectedValue("abandoned_share", 0.130695),
+            ExpectedValue("service_level_of_offered", 0.548195),
         ),
     ),
     Case(
         title="Finite places: 12 agents, 5 may wait",
         workload="finite_places",
-        figures=(
-            Figure("mean_wait_all_s", 0.0611242 * _MINUTE),
-            Figure("blocked_share", 0.00947687),
+        expected_values=(
+            ExpectedValue("mean_wait_all_s", 0.0611242 * _MINUTE),
+            ExpectedValue("blocked_share", 0.00947687),
         ),
     ),
     Case(
         title="Head-of-line priority: 10 agents, 40 and 50 an hour, 6 min",
         workload="priority",
-        figures=(
-            Figure("streams.high.mean_wait_all_s", 0.668732 * _MINUTE),
-            Figure("streams.low.mean_wait_all_s", 6.68732 * _MINUTE),
-            Figure("mean_wait_all_s", 4.01239 * _MINUTE),
+        expected_values=(
+            ExpectedValue("streams.high.mean_wait_all_s", 0.668732 * _MINUTE),
+            ExpectedValue("streams.low.mean_wait_all_s", 6.68732 * _MINUTE),
+            ExpectedValue("mean_wait_all_s", 4.01239 * _MINUTE),
         ),
     ),
     Case(
         title="N system, FCFS-ALIS",
         workload="n_system",
-        figures=(
-            Figure("streams.a.p_wait", 0.678788),
-            Figure("streams.b.p_wait", 0.872727),
-            Figure("streams.a.mean_wait_all_s", 1.69697 * _MINUTE),
-            Figure("streams.b.mean_wait_all_s", 3.39394 * _MINUTE),
-            Figure("agent_groups.s1.occupancy", 0.727273),
-            Figure("agent_groups.s2.occupancy", 0.872727),
-            Figure("agent_groups.s1.answered_per_hour.a", 0.727273 * 60),
-            Figure("agent_groups.s2.answered_per_hour.a", 0.272727 * 60),
-            Figure("agent_groups.s2.answered_per_hour.b", 0.6 * 60),
+        expected_values=(
+            ExpectedValue("streams.a.p_wait", 0.678788),
+            ExpectedValue("streams.b.p_wait", 0.872727),
+            ExpectedValue("streams.a.mean_wait_all_s", 1.69697 * _MINUTE),
+            ExpectedValue("streams.b.mean_wait_all_s", 3.39394 * _MINUTE),
+            ExpectedValue("agent_groups.s1.occupancy", 0.727273),
+            ExpectedValue("agent_groups.s2.occupancy", 0.872727),
+            ExpectedValue("agent_groups.s1.answered_per_hour.a", 0.727273 * 60),
+            ExpectedValue("agent_groups.s2.answered_per_hour.a", 0.272727 * 60),
+            ExpectedValue("agent_groups.s2.answered_per_hour.b", 0.6 * 60),
         ),
     ),
     Case(
         title="W system, FCFS-ALIS",
         workload="w_system",
-        figures=(
-            Figure("streams.a.p_wait", 0.77),
-            Figure("streams.b.p_wait", 0.605),
-            Figure("streams.c.p_wait", 0.73),
-            Figure("streams.a.mean_wait_all_s", 2.2 * _MINUTE),
-            Figure("streams.b.mean_wait_all_s", 1.21 * _MINUTE),
-            Figure("streams.c.mean_wait_all_s", 1.87667 * _MINUTE),
-            Figure("agent_groups.s1.occupancy", 0.77),
-            Figure("agent_groups.s2.occupancy", 0.73),
-            Figure("agent_groups.s1.answered_per_hour.a", 0.5 * 60),
-            Figure("agent_groups.s1.answered_per_hour.b", 0.27 * 60),
-            Figure("agent_groups.s2.answered_per_hour.b", 0.33 * 60),
-            Figure("agent_groups.s2.answered_per_hour.c", 0.4 * 60),
+        expected_values=(
+            ExpectedValue("streams.a.p_wait", 0.77),
+            ExpectedValue("streams.b.p_wait", 0.605),
+            ExpectedValue("streams.c.p_wait", 0.73),
+            ExpectedValue("streams.a.mean_wait_all_s", 2.2 * _MINUTE),
+            ExpectedValue("streams.b.mean_wait_all_s", 1.21 * _MINUTE),
+            ExpectedValue("streams.c.mean_wait_all_s", 1.87667 * _MINUTE),
+            ExpectedValue("agent_groups.s1.occupancy", 0.77),
+            ExpectedValue("agent_groups.s2.occupancy", 0.73),
+            ExpectedValue("agent_groups.s1.answered_per_hour.a", 0.5 * 60),
+            ExpectedValue("agent_groups.s1.answered_per_hour.b", 0.27 * 60),
+            ExpectedValue("agent_groups.s2.answered_per_hour.b", 0.33 * 60),
+            ExpectedValue("agent_groups.s2.answered_per_hour.c", 0.4 * 60),
         ),
     ),
     _n_system_with_places(
@@ -191,11 +191,11 @@ CASES: Final = (
     Case(
         title="SimpleMSK: three types, two groups, three periods",
         workload="simple_msk",
-        figures=(
-            Figure("answered", 4297.3, (4270.2, 4324.5)),
-            Figure("abandoned", 910.3, (876.1, 944.5)),
-            Figure("service_level_exclude_early", 0.501, (0.494, 0.509)),
-            Figure("agent_groups.group0.occupancy", 0.881, (0.877, 0.884)),
+        expected_values=(
+            ExpectedValue("answered", 4297.3, (4270.2, 4324.5)),
+            ExpectedValue("abandoned", 910.3, (876.1, 944.5)),
+            ExpectedValue("service_level_exclude_early", 0.501, (0.494, 0.509)),
+            ExpectedValue("agent_groups.group0.occupancy", 0.881, (0.877, 0.884)),
         ),
     ),
 )

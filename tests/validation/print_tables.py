@@ -1,9 +1,9 @@
 """Run every case and print the tables of ``docs/validation.md``: ``python -m tests.validation.print_tables``."""
 
 from router.simulator.run import SimulationSpec, simulate
-from tests.validation.bank_picks import replayed_picks
+from tests.validation.bank_selections import replayed_selections
 from tests.validation.cases import CASES, Finding, findings
-from tests.validation.recorded import BANK, REFERENCE, VANAD
+from tests.validation.recorded_days import BANK, REFERENCE, VANAD
 
 
 def row(finding: Finding) -> str:
@@ -57,7 +57,7 @@ def recorded() -> None:
     print("| credit of a priority-2 caller | selections with a choice | agreed | share |")
     print("|---|---|---|---|")
     for credit_s in (0, 60, 90, 120):
-        picks = replayed_picks(BANK, credit_s=credit_s)
+        picks = replayed_selections(BANK, credit_s=credit_s)
         print(f"| {credit_s} s | {picks.total:,} | {picks.agreed:,} | {picks.share:.1%} |")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from router.simulator.run import SimulationSpec, parse_log, simulate
-from tests.validation.bank_picks import replayed_picks
-from tests.validation.recorded import BANK, REFERENCE, VANAD, RecordedDay, needs_data
+from tests.validation.bank_selections import replayed_selections
+from tests.validation.recorded_days import BANK, REFERENCE, VANAD, RecordedDay, needs_data
 
 pytestmark = needs_data
 
@@ -35,14 +35,17 @@ def test_a_vanad_day_is_read_completely() -> None:
 
 
 def test_the_waiting_credit_of_the_bank_explains_its_selections() -> None:
-    with_credit, fifo = replayed_picks(BANK, credit_s=90), replayed_picks(BANK, credit_s=0)
+    with_credit, fifo = (
+        replayed_selections(BANK, credit_s=90),
+        replayed_selections(BANK, credit_s=0),
+    )
     assert with_credit.total == fifo.total > 6_000
     assert with_credit.share >= 0.87
     assert fifo.share == pytest.approx(0.76, abs=0.01)
 
 
 def test_no_other_credit_explains_the_selections_of_the_bank_better() -> None:
-    shares = {credit: replayed_picks(BANK, credit_s=credit).share for credit in (60, 90, 120)}
+    shares = {credit: replayed_selections(BANK, credit_s=credit).share for credit in (60, 90, 120)}
     assert max(shares, key=lambda credit: shares[credit]) == 90
 
 

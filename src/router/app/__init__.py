@@ -9,7 +9,7 @@ from router.app.process import (
     main_accept_history_loss,
     main_serve,
     serve,
-    tell_first_token,
+    show_first_token,
 )
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "serve",
     "main_serve",
     "main_accept_history_loss",
-    "tell_first_token",
+    "show_first_token",
     "EXIT_OK",
     "EXIT_FAILED",
     "EXIT_SETTINGS",

@@ -13,38 +13,37 @@ from typing import Final
 import msgspec
 import structlog
 
-from router.edge.admin import AdminServer
-from router.edge.auth import Role, mint_token, open_authenticator
-from router.edge.backend import Backend, Condition
-from router.edge.hub import Hub
-from router.edge.keys import make_secret
-from router.edge.server import EdgeServer, check_exposure
-from router.edge.tickets import TicketOffice
-from router.edge.websocket import SocketDoor
-from router.journal.memory import MemoryJournal
+from router.journal.backends import open_journal
 from router.journal.port import Journal
-from router.journal.sqlite import SqliteJournal
 from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
 from router.model.events import Event
 from router.model.forecasts import ForecastCounts
-from router.model.refusals import Refused
-from router.rules.document import parse_policy
-from router.runtime.publisher import Publisher
-from router.runtime.shadowing import Shadowing
+from router.model.results import Refused
+from router.policy.document.parsing import parse_policy
+from router.protocol.asyncapi import asyncapi_document
+from router.runtime.event_feed import Publisher
+from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
-from router.settings import JournalKeeper, JournalSettings, PolicySettings, Settings
-from router.stats.meters import Meters
-from router.telemetry.exposition import Exposition
-from router.telemetry.process import ProcessMeters, measure_loop_lag
-from router.telemetry.shadow import ShadowFamilies, ShadowLog
+from router.server.api.request import Readiness, Services
+from router.server.auth.credentials import TicketStore, mint_token, open_authenticator
+from router.server.auth.keys import create_secret
+from router.server.auth.permissions import Role
+from router.server.server import MetricsServer, PublicServer, check_transport_security
+from router.server.ws.endpoints import WebSocketEndpoints
+from router.server.ws.hub import Hub
+from router.settings import JournalBackend, PolicySettings, Settings
+from router.statistics.workspace import WorkspaceStats
+from router.telemetry.page import MetricsPage
+from router.telemetry.process_metrics import ProcessMetrics, measure_loop_lag
+from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
 from router.telemetry.timed_journal import TimedJournal
-from router.wire.asyncapi import asyncapi_document
 
 FIRST_TOKEN_LIFETIME_S: Final = 3600
 
-_SEEDER: Final = "router:seed"
+_SEED_ACTOR: Final = "router:seed"
+
 _POLICY_BYTES_MAX: Final = 1024 * 1024
 
 _log: Final = structlog.get_logger("router.app")
@@ -60,18 +59,18 @@ class App:
     def __init__(self, settings: Settings, *, journal: Journal | None = None) -> None:
         if not __debug__:
             raise SettingsInvalid("python -O disables the checks of invariants; run without -O")
-        check_exposure(settings.edge)
+        check_transport_security(settings.server)
         self.settings = settings
-        self.condition = Condition()
+        self.condition = Readiness()
         self.is_first_start = False
         self.failure: asyncio.Future[None] | None = None
-        self._process = ProcessMeters()
+        self._process = ProcessMetrics()
         self._journal: Journal = TimedJournal(
             journal if journal is not None else open_journal(settings.journal),
             self._process.commit_seconds,
         )
         self._tasks: set[asyncio.Task[None]] = set()
-        self._corridor: asyncio.Task[None] | None = None
+        self._writer_task: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -106,79 +105,81 @@ class App:
     async def start(self) -> None:
         """Recover the history, then accept connections. Raises SettingsInvalid, PolicyInvalid, JournalError."""
         self.failure = asyncio.get_running_loop().create_future()
-        self.is_first_start = make_secret(self.settings)
+        self.is_first_start = create_secret(self.settings)
         authenticator = open_authenticator(self.settings)
         self._writer = self._make_writer()
         try:
             await self._writer.recover()
             for workspace in self.settings.all_workspaces():
                 await self._writer.add_workspace(workspace)
-            self._corridor = self._watch(self._writer.run(), name="writer")
-            await self._seed_policies()
-            shadows = await self._begin_shadows()
-            meters = {name: _counted(self._writer, name) for name in self._writer.workspaces}
-            backend = Backend(
+            self._writer_task = self._start_task(self._writer.run(), name="writer")
+            await self._publish_seed_policies()
+            shadows = await self._start_shadows()
+            meters = {
+                name: _workspace_stats(self._writer, name) for name in self._writer.workspaces
+            }
+            backend = Services(
                 settings=self.settings,
                 authenticator=authenticator,
-                tickets=TicketOffice(
+                tickets=TicketStore(
                     lifetime_s=self.settings.auth.ticket_s,
                     tickets_max=self.settings.auth.tickets_max,
                 ),
                 writer=self._writer,
                 publisher=self._writer.publisher,
                 journal=self._journal,
-                shadows=shadows,
-                meters=meters,
-                condition=self.condition,
-                process=self._process,
+                shadow_runner=shadows,
+                stats=meters,
+                readiness=self.condition,
+                process_metrics=self._process,
             )
-            await self._open_door(backend)
+            await self._start_servers(backend)
         except BaseException:
             await self._abandon_start()
             raise
         self.condition.ready = True
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
-    async def _open_door(self, backend: Backend) -> None:
+    async def _start_servers(self, backend: Services) -> None:
         self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets)
-        sockets = SocketDoor(backend, self._hub)
+        sockets = WebSocketEndpoints(backend, self._hub)
 
-        self._server = EdgeServer(
+        self._server = PublicServer(
             backend,
-            add_sockets=sockets.add_to,
+            add_websockets=sockets.add_to,
             asyncapi_document=asyncapi_document,
-            turn_away=sockets.turn_away,
+            refuse_early=sockets.refuse_early,
         )
-        exposition = Exposition(
+        exposition = MetricsPage(
             self._process,
-            backend.meters,
+            backend.stats,
             label_sets_max=self.settings.telemetry.label_sets_max,
-            forecasts=self._forecasts,
+            forecasts=self._query_forecasts,
         )
-        self._admin = AdminServer(self.settings.telemetry, exposition)
+        self._admin = MetricsServer(self.settings.telemetry, exposition)
         self._add_gauges(sockets)
         interval_ms = self.settings.telemetry.loop_lag_interval_ms
-        self._watch(measure_loop_lag(self._process, interval_ms), name="loop lag")
+        self._start_task(measure_loop_lag(self._process, interval_ms), name="loop lag")
         await self._admin.start()
         await self._server.start()
 
-    async def _begin_shadows(self) -> Shadowing:
-        shadows = Shadowing(
+    async def _start_shadows(self) -> ShadowRunner:
+        shadows = ShadowRunner(
             self._writer,
             backlog_max=self.settings.runtime.shadow_backlog_count_max,
-            watcher=ShadowLog(),
+            observer=ShadowLog(),
         )
-        await shadows.begin()
-        ShadowFamilies(self._process.registry, shadows.totals)
-        self._watch(shadows.run(), name="shadows")
+        await shadows.start()
+        ShadowMetrics(self._process.registry, shadows.reports)
+        self._start_task(shadows.run(), name="shadows")
         return shadows
 
-    async def _forecasts(
+    async def _query_forecasts(
         self, workspace: str
     ) -> dict[str, tuple[ForecastCounts, int | None]] | None:
         """Return the forecast counts for the metrics page, or none while the writer is overloaded or stopping."""
         try:
-            return (await self._writer.ask(workspace, lambda engine: engine.forecasts())).value
+            return (await self._writer.query(workspace, lambda engine: engine.forecasts())).value
         except RouterError:
             return None
 
@@ -191,25 +192,29 @@ class App:
                 records_max=limits.history_total_count_max,
             ),
             limits=WriterLimits(
-                inbox_count_max=limits.inbox_count_max,
+                queue_count_max=limits.command_queue_count_max,
                 submit_wait_ms_max=limits.submit_wait_ms_max,
                 batch_count_max=limits.batch_count_max,
                 batch_ms_max=limits.batch_ms_max,
                 commit_gap_ms=limits.commit_gap_ms,
-                recall_records=limits.history_record_count_max,
+                replay_record_count=limits.history_record_count_max,
             ),
             snapshots=SnapshotSchedule(
                 events=limits.snapshot_event_count,
                 events_when_idle=max(1, limits.snapshot_event_count // 10),
             ),
-            new_meters=lambda _workspace: _KeptMeters(),
+            new_stats=lambda _workspace: _RestorableStats(),
         )
 
-    def _add_gauges(self, sockets: SocketDoor) -> None:
-        gauge = self._process.gauge
+    def _add_gauges(self, sockets: WebSocketEndpoints) -> None:
+        gauge = self._process.add_gauge
         writer = self._writer
-        gauge("router_inbox_depth", "Commands and queries in the queue.", lambda: writer.waiting)
-        self._process.counter(
+        gauge(
+            "router_command_queue_depth",
+            "Commands and queries in the queue.",
+            lambda: writer.queue_depth,
+        )
+        self._process.add_counter(
             "router_submits_refused_busy",
             "Submits refused because the command queue was overloaded.",
             lambda: writer.refused_submits,
@@ -225,20 +230,20 @@ class App:
             "1: ready to serve.",
             lambda: float(self.condition.ready and not self.condition.stopping),
         )
-        is_durable = self.settings.journal.keeper is JournalKeeper.SQLITE
+        is_durable = self.settings.journal.backend is JournalBackend.SQLITE
         gauge(
             "router_journal_synchronous",
             "1: a commit is on disk before it is acknowledged.",
             lambda: float(is_durable),
         )
 
-    async def _seed_policies(self) -> None:
+    async def _publish_seed_policies(self) -> None:
         """Publish the policy of the settings in each workspace that has none."""
         for workspace in self.settings.all_workspaces():
-            answered = await self._writer.ask(workspace, lambda engine: engine.policy_version)
+            answered = await self._writer.query(workspace, lambda engine: engine.policy_version)
             if answered.value:
                 continue
-            document = _seed(self.settings.policy)
+            document = _read_seed_document(self.settings.policy)
             if document is None:
                 _log.warning(
                     "no policy in force: contacts are refused until a policy is published",
@@ -248,8 +253,8 @@ class App:
                 continue
             policy = await asyncio.to_thread(parse_policy, document)
             command = PublishPolicy(policy=policy, expected_version=0)
-            reply = await self._writer.execute(workspace, command, actor=_SEEDER)
-            answer = reply.outcome.answer
+            reply = await self._writer.execute(workspace, command, actor=_SEED_ACTOR)
+            answer = reply.outcome.result
             if isinstance(answer, Refused):
                 raise SettingsInvalid(f"$.policy.seed_path: refused: {answer.code.name.lower()}")
 
@@ -259,8 +264,8 @@ class App:
             await server.close()
         if admin is not None:
             await admin.close()
-        await self._end_corridor(fast=True)
-        await self._end_tasks()
+        await self._stop_writer(fast=True)
+        await self._cancel_tasks()
 
     # --- stop --------------------------------------------------------------------------------------
     async def stop(self) -> None:
@@ -268,58 +273,58 @@ class App:
 
         Raises the exception with which the writer task ended, after everything else has been closed.
         """
-        self._begin_to_stop()
+        self._mark_stopping()
         await self._server.stop_listening()
-        await self._hub.drain(float(self.settings.edge.drain_s))
+        await self._hub.drain(float(self.settings.server.drain_s))
         await self._hub.stop()
         await self._server.close()
         try:
-            await self._end_corridor(fast=False)
+            await self._stop_writer(fast=False)
         finally:
             await self._admin.close()
-            await self._end_tasks()
+            await self._cancel_tasks()
         _log.info("stopped", action="stopped")
 
-    async def stop_at_once(self) -> None:
+    async def stop_immediately(self) -> None:
         """Stop without waiting. No acknowledged command is lost; the next start has more to replay."""
-        self._begin_to_stop()
-        await self._end_corridor(fast=True)
+        self._mark_stopping()
+        await self._stop_writer(fast=True)
         await self._server.close()
         await self._hub.stop()
         await self._admin.close()
-        await self._end_tasks()
+        await self._cancel_tasks()
         _log.info("stopped at once", action="stopped_at_once")
 
-    def _begin_to_stop(self) -> None:
+    def _mark_stopping(self) -> None:
         self.condition.stopping = True
         if self.failure is not None and not self.failure.done():
             self.failure.cancel()
 
-    async def _end_corridor(self, *, fast: bool) -> None:
-        if self._corridor is None:
+    async def _stop_writer(self, *, fast: bool) -> None:
+        if self._writer_task is None:
             await self._journal.close()
             return
         if fast:
-            self._corridor.cancel()
+            self._writer_task.cancel()
         await self._writer.stop()
-        [ended] = await asyncio.gather(self._corridor, return_exceptions=True)
+        [ended] = await asyncio.gather(self._writer_task, return_exceptions=True)
         if not fast and isinstance(ended, BaseException):
             raise ended
 
-    async def _end_tasks(self) -> None:
+    async def _cancel_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # --- supervised tasks -------------------------------------------------------------------------
-    def _watch(self, work: "asyncio._CoroutineLike[None]", *, name: str) -> asyncio.Task[None]:
+    def _start_task(self, work: "asyncio._CoroutineLike[None]", *, name: str) -> asyncio.Task[None]:
         """Run the coroutine as a supervised task; its failure is the failure of the process."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_done)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             return
         error = task.exception()
@@ -336,54 +341,36 @@ class App:
             self.failure.set_exception(error)
 
 
-class _KeptMeters:
+class _RestorableStats:
     """The statistics of a workspace in the form that recovery needs: created first, restored later."""
 
     def __init__(self) -> None:
-        self._have(Meters())
+        self._replace(WorkspaceStats())
 
-    def _have(self, meters: Meters) -> None:
-        self.meters = meters
+    def _replace(self, meters: WorkspaceStats) -> None:
+        self.stats = meters
         # The bound method itself, without an indirection, as it is called for every event.
-        self.fold: Callable[[Event, int, int], None] = meters.fold
+        self.apply: Callable[[Event, int, int], None] = meters.apply
 
     def snapshot(self) -> bytes:
         """Return the serialised statistics."""
-        return self.meters.snapshot()
+        return self.stats.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the statistics by a snapshot. Raises DecodeError for a snapshot of another version."""
         try:
-            self._have(Meters.restore(snapshot))
+            self._replace(WorkspaceStats.restore(snapshot))
         except ValueError as error:
             raise msgspec.DecodeError(str(error)) from None
 
 
-def _counted(writer: Writer, workspace: str) -> Meters:
-    kept = writer.meters(workspace)
-    assert isinstance(kept, _KeptMeters)
-    return kept.meters
+def _workspace_stats(writer: Writer, workspace: str) -> WorkspaceStats:
+    kept = writer.stats(workspace)
+    assert isinstance(kept, _RestorableStats)
+    return kept.stats
 
 
-def open_journal(settings: JournalSettings) -> Journal:
-    if settings.keeper is JournalKeeper.MEMORY:
-        return MemoryJournal()
-    path = Path(settings.path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise SettingsInvalid(f"$.journal.path: {error.strerror}") from None
-    return SqliteJournal(
-        path,
-        high_water_interval_ms=settings.high_water_interval_ms,
-        high_water_sync=settings.high_water_sync,
-        checkpoint_bytes_max=settings.checkpoint_bytes_max,
-        checkpoint_idle_ms=settings.checkpoint_idle_ms,
-        ballast_bytes=settings.ballast_bytes,
-    )
-
-
-def _seed(settings: PolicySettings) -> bytes | None:
+def _read_seed_document(settings: PolicySettings) -> bytes | None:
     """Return the text of the seed policy; none if the settings name no file, or their default does not exist."""
     if settings.seed_path is None:
         return None

@@ -1,6 +1,13 @@
-"""Process of the application: signals, exit codes, and the first token on the terminal."""
+"""Garbage collector settings for a process that holds a workspace.
+
+A full collection visits every agent and contact and blocks the event loop for longer than any command takes. The records of the
+engine contain no reference cycles, so there is almost nothing to collect.
+
+Process of the application: signals, exit codes, and the first token on the terminal.
+"""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -9,17 +16,39 @@ from typing import Final, TextIO
 import structlog
 import uvloop
 
-from router.app.collector import settle_down, stand_back
-from router.app.composition import App, open_journal
-from router.edge.auth import Role
-from router.journal.sqlite import SqliteJournal
+from router.app.composition import App
+from router.journal.backends import open_journal
+from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
+from router.server.auth.permissions import Role
 from router.settings import Settings
 from router.telemetry.logs import configure_logs
 
+# Allocations before a collection of generation 0; such collections before one of generation 1; those before a full one. A
+# collection costs up to 2 µs per live object, because the objects are not in the CPU caches: 50,000 objects of generation 0 took
+# 25 ms, 10,000 of generation 1 still 20 ms. So the young generations are small, and a full collection is as rare as before.
+_GC_THRESHOLDS: Final = (1_000, 2, 50_000)
+
+
+def pause_garbage_collection() -> None:
+    """Disable the collector until ``freeze_and_resume_garbage_collection``: nothing is garbage while a workspace is recovered."""
+    gc.disable()
+
+
+def freeze_and_resume_garbage_collection() -> None:
+    """Collect once, exempt everything that exists now from later collections, and resume with rare full collections."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.enable()
+
+
 EXIT_OK: Final = 0
+
 EXIT_FAILED: Final = 1
+
 EXIT_SETTINGS: Final = 2
+
 EXIT_JOURNAL: Final = 3
 
 # Python's switch interval: how long the journal's thread waits for the interpreter lock while the event loop holds it. The
@@ -45,14 +74,14 @@ async def serve(
     try:
         await asyncio.wait((app.failure, signals.first), return_when=asyncio.FIRST_COMPLETED)
         if not signals.first.done():
-            await app.stop_at_once()
+            await app.stop_immediately()
             return EXIT_FAILED
-        return await _drain(app, signals, settings.runtime.stop_timeout_s)
+        return await _stop_in_order(app, signals, settings.runtime.stop_timeout_s)
     finally:
-        signals.forget()
+        signals.remove_handlers()
 
 
-async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
+async def _stop_in_order(app: App, signals: "_Signals", timeout_s: float) -> int:
     """Stop in order, as long as neither the timeout nor a second signal ends it."""
     stopping = asyncio.get_running_loop().create_task(app.stop())
     done, _ = await asyncio.wait(
@@ -65,7 +94,7 @@ async def _drain(app: App, signals: "_Signals", timeout_s: float) -> int:
         return EXIT_OK if error is None else EXIT_FAILED
     stopping.cancel()
     await asyncio.gather(stopping, return_exceptions=True)
-    await app.stop_at_once()
+    await app.stop_immediately()
     return EXIT_OK if signals.second.done() else EXIT_FAILED
 
 
@@ -77,15 +106,15 @@ class _Signals:
         self.first: asyncio.Future[None] = self._loop.create_future()
         self.second: asyncio.Future[None] = self._loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._come)
+            self._loop.add_signal_handler(number, self._on_signal)
 
-    def _come(self) -> None:
+    def _on_signal(self) -> None:
         for waiting in (self.first, self.second):
             if not waiting.done():
                 waiting.set_result(None)
                 return
 
-    def forget(self) -> None:
+    def remove_handlers(self) -> None:
         """Remove the signal handlers."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.remove_signal_handler(number)
@@ -95,7 +124,7 @@ def main_serve(settings: Settings) -> int:
     """Run ``router serve``: set up logging, run, and return the exit code (0 stopped, 1 failed, 2 settings, 3 journal)."""
     configure_logs(settings.telemetry.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    stand_back()
+    pause_garbage_collection()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(serve(settings, on_started=_started))
@@ -126,17 +155,17 @@ def main_accept_history_loss(settings: Settings) -> int:
     for loss in losses:
         sys.stderr.write(
             f"router: workspace {loss.workspace}: kept up to event {loss.kept_seq}, "
-            f"dropped {loss.dropped_records} records; history {loss.old_gen} is now {loss.new_gen}\n"
+            f"dropped {loss.dropped_records} records; history {loss.old_history_id} is now {loss.new_history_id}\n"
         )
     return EXIT_OK
 
 
 def _started(app: App) -> None:
-    settle_down()
-    tell_first_token(app)
+    freeze_and_resume_garbage_collection()
+    show_first_token(app)
 
 
-def tell_first_token(app: App, terminal: TextIO | None = None) -> None:
+def show_first_token(app: App, terminal: TextIO | None = None) -> None:
     """Show an admin token once, on the first start: on a terminal only, never where the output may be stored."""
     if not app.is_first_start:
         return

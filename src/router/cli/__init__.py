@@ -14,18 +14,16 @@ from typing import Any
 import click
 
 from router import __version__
-from router.cli.doctor import doctor
-from router.cli.output import failure_of
+from router.cli.diagnosis import doctor, verify
+from router.cli.output import to_command_failure
 from router.cli.policy import policy
-from router.cli.serve import serve
+from router.cli.serve import serve, token
 from router.cli.shadow import shadow
-from router.cli.simulate import simulate
-from router.cli.token import token
-from router.cli.verify import verify
+from router.cli.simulation import simulate
 from router.model.errors import RouterError
 
 
-class RouterGroup(click.Group):
+class RouterCommandGroup(click.Group):
     """Command group that reports a ``RouterError`` in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -33,10 +31,10 @@ class RouterGroup(click.Group):
         try:
             return super().invoke(ctx)
         except RouterError as error:
-            raise failure_of(error) from error
+            raise to_command_failure(error) from error
 
 
-@click.group(cls=RouterGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RouterCommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="router")
 def cli() -> None:
     """Contact Router: an asynchronous, real-time routing engine for contact centres."""
@@ -51,19 +49,19 @@ cli.add_command(shadow)
 cli.add_command(simulate)
 
 
-def _add_rooms_that_are_there() -> None:
+def _add_optional_commands() -> None:
     """Register the load test and the demo if they are installed; an installation may leave these packages out."""
-    if importlib.util.find_spec("router.replay.main") is not None:
-        from router.cli.replay import replay
+    if importlib.util.find_spec("router.loadtest.main") is not None:
+        from router.cli.simulation import loadtest
 
-        cli.add_command(replay)
+        cli.add_command(loadtest)
     if importlib.util.find_spec("router.demo.main") is not None:
-        from router.cli.demo import demo
+        from router.cli.simulation import demo
 
         cli.add_command(demo)
 
 
-_add_rooms_that_are_there()
+_add_optional_commands()
 
 
 def main() -> None:

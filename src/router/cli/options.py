@@ -7,28 +7,65 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from router.cli.output import CommandFailure
+
 if TYPE_CHECKING:
     from router.settings import Settings
 
+
+def mint_command_token(
+    settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int
+) -> str:
+    """Return a signed token. Raises Failure if the settings point to no issuer and no secret file."""
+    from router.server.auth.credentials import mint_token
+    from router.server.auth.keys import secret_path
+
+    if not settings.auth.issuers and not secret_path(settings).exists():
+        raise CommandFailure(
+            f"{secret_path(settings)}: no secret; the router creates it at its first start "
+            "(use the same --data or --config as the router)"
+        )
+    return mint_token(
+        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
+    )
+
+
+def validate_url(url: str) -> str:
+    """Return the URL unchanged. Raises BadParameter unless its scheme is http or https."""
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("a URL begins with http:// or https://", param_hint="--url")
+    return url
+
+
+def configured_url(settings: "Settings") -> str:
+    """Return the URL at which a router with these settings listens. Raises UsageError if the port is not fixed."""
+    server = settings.server
+    if not server.port:
+        raise click.UsageError("The port in the settings is 0 (any free port): give --url.")
+    scheme = "http" if server.tls_certificate_path is None else "https"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{server.port}"
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-JOURNAL_NAME: Final = "journal.db"
+JOURNAL_FILE_NAME: Final = "journal.db"
 
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_CONFIG_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def config_options(command: F) -> F:
     """Add ``--config`` and ``--data``, the locations of the settings file and of the data directory."""
     config = click.option(
         "--config",
-        type=_FILE,
+        type=_CONFIG_FILE,
         envvar="ROUTER_CONFIG",
         help="Settings file (YAML). Environment variable: ROUTER_CONFIG.",
     )
     data = click.option(
         "--data",
         type=click.Path(file_okay=False, path_type=Path),
-        help=f"Directory for the journal ({JOURNAL_NAME}) and the token secret.",
+        help=f"Directory for the journal ({JOURNAL_FILE_NAME}) and the token secret.",
     )
     return config(data(command))
 
@@ -40,20 +77,20 @@ def json_option(command: F) -> F:
     )
 
 
-def settings_of(config: Path | None, data: Path | None, **flags: Any) -> "Settings":
+def load_command_settings(config: Path | None, data: Path | None, **overrides: Any) -> "Settings":
     """Load the settings from defaults, file, environment (``ROUTER__…``) and command options; later sources win.
 
     ``flags`` are settings keys with ``__`` for the dot; None means that the option was not given. Raises SettingsInvalid.
     """
     from router.settings import load_settings
 
-    given = {name.replace("__", "."): value for name, value in flags.items()}
+    given = {name.replace("__", "."): value for name, value in overrides.items()}
     if data is not None:
-        given["journal.path"] = str(data / JOURNAL_NAME)
+        given["journal.path"] = str(data / JOURNAL_FILE_NAME)
     return load_settings(config, environment=os.environ, flags=given)
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
+class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
     """Parameter type for durations: whole seconds, or a number with the unit ``s``, ``m``, ``h`` or ``d``."""
 
     name = "duration"

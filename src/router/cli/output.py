@@ -20,7 +20,7 @@ EXIT_JOURNAL: Final = 3
 _PIPE_COLUMNS: Final = 160
 
 
-class Failure(click.ClickException):
+class CommandFailure(click.ClickException):
     """Failed command: one line on standard error, exit code 1."""
 
     exit_code = EXIT_FAILED
@@ -30,30 +30,30 @@ class Failure(click.ClickException):
         click.echo(f"router: {self.format_message()}", file=file, err=True)
 
 
-class UsageFailure(Failure):
+class CommandUsageFailure(CommandFailure):
     """Invalid options or settings: exit code 2."""
 
     exit_code = EXIT_USAGE
 
 
-class JournalFailure(Failure):
+class CommandJournalFailure(CommandFailure):
     """Damaged or unusable journal: exit code 3."""
 
     exit_code = EXIT_JOURNAL
 
 
-def failure_of(error: RouterError) -> Failure:
+def to_command_failure(error: RouterError) -> CommandFailure:
     """Return the click exception that reports a ``RouterError`` with its exit code."""
     if isinstance(error, SettingsInvalid):
-        return UsageFailure(str(error))
+        return CommandUsageFailure(str(error))
     if isinstance(error, PolicyInvalid):
-        return Failure(f"the policy is invalid\n{error}")
+        return CommandFailure(f"the policy is invalid\n{error}")
     if isinstance(error, JournalError):
-        return JournalFailure(f"{_words(error)}: {error}")
-    return Failure(str(error) or _words(error))
+        return CommandJournalFailure(f"{_error_name(error)}: {error}")
+    return CommandFailure(str(error) or _error_name(error))
 
 
-def _words(error: RouterError) -> str:
+def _error_name(error: RouterError) -> str:
     """Return the name of the error class in lower-case words, as ``journal too new``."""
     name = type(error).__name__
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
@@ -64,12 +64,12 @@ def print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def print_table(what: "RenderableType") -> None:
+def print_renderable(renderable: "RenderableType") -> None:
     """Print a table, or any other rich renderable, on standard output."""
     from rich.console import Console
 
     # A pipe has no width of its own; a report in a file must not be cut to the width of a small terminal.
-    Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(what)
+    Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(renderable)
 
 
 def write_json(data: bytes, target: Path) -> None:
@@ -85,7 +85,7 @@ def write_file(data: bytes, target: Path) -> None:
     try:
         target.write_bytes(data)
     except OSError as error:
-        raise Failure(f"{target}: {error.strerror or 'cannot be written'}") from None
+        raise CommandFailure(f"{target}: {error.strerror or 'cannot be written'}") from None
 
 
 def read_file(path: Path, *, size_max: int) -> bytes:
@@ -99,11 +99,11 @@ def read_file(path: Path, *, size_max: int) -> bytes:
         with path.open("rb") as file:
             return file.read(size_max + 1)
     except OSError as error:
-        raise Failure(f"{path}: {error.strerror or 'cannot be read'}") from None
+        raise CommandFailure(f"{path}: {error.strerror or 'cannot be read'}") from None
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[float], None]]:
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
     """Show a progress bar on standard error while the block runs; the yielded function takes the completed share, 0 to 1.
 
     The bar appears on a terminal only, so that logs and pipes contain no control characters.
@@ -127,12 +127,12 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task(what, total=1.0)
+        task = bar.add_task(label, total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
+def spinner(label: str) -> Iterator[None]:
     """Show a spinner on standard error while the block runs, for work of unknown length; on a terminal only."""
     from rich.console import Console
 
@@ -140,5 +140,5 @@ def working(what: str) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    with console.status(what):
+    with console.status(label):
         yield

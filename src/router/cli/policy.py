@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 import click
 
 from router.cli.options import json_option
-from router.cli.output import EXIT_FAILED, Failure, UsageFailure, print_json, print_table, read_file
+from router.cli.output import (
+    EXIT_FAILED,
+    CommandFailure,
+    CommandUsageFailure,
+    print_json,
+    print_renderable,
+    read_file,
+)
 from router.model.errors import PolicyInvalid, Problem
 
 if TYPE_CHECKING:
     from router.model.policy import Policy
-    from router.rules.diff import Change
-    from router.rules.trial import Trial
+    from router.policy.diff import DocumentChange
+    from router.policy.entry_rules import EntryRuleTrial
 
-_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_POLICY_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 # The backspace character keeps click from rewrapping the paragraph.
 _TRY_EXAMPLE = """\b
 router policy try policy.yaml --contact \\
@@ -28,34 +35,36 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("file", type=_FILE)
-@click.option("--against", type=_FILE, help="Another policy; also list the differences to it.")
+@click.argument("file", type=_POLICY_FILE)
+@click.option(
+    "--compare-with", type=_POLICY_FILE, help="Another policy; also list the differences to it."
+)
 @json_option
-def check(file: Path, against: Path | None, as_json: bool) -> None:
+def check(file: Path, compare_with: Path | None, as_json: bool) -> None:
     """Check a policy document (YAML or JSON; - is standard input).
 
     Lists every problem with its line and column and exits with 1. Advice about unusual but valid parts is not a failure.
     """
-    from router.rules.diff import diff
-    from router.rules.document import parse_with_advice
+    from router.policy.diff import policy_diff
+    from router.policy.document.parsing import parse_policy_with_advice
 
-    before = _read_other(against) if against else None
+    before = _read_valid_policy(compare_with) if compare_with else None
     try:
-        found, advice = parse_with_advice(_read(file))
+        found, advice = parse_policy_with_advice(_read(file))
     except PolicyInvalid as error:
-        _tell_invalid(file, list(error.problems), as_json=as_json)
+        _print_problems(file, list(error.problems), as_json=as_json)
         raise SystemExit(EXIT_FAILED) from None
-    changes = diff(before, found) if before is not None else None
+    changes = policy_diff(before, found) if before is not None else None
     if as_json:
         print_json({"valid": True, "problems": [], "advice": advice, "changes": changes or []})
         return
-    _tell_valid(file, found, advice)
+    _print_summary(file, found, advice)
     if changes is not None:
-        _tell_changes(changes)
+        _print_changes(changes)
 
 
 @policy.command(name="try", epilog=_TRY_EXAMPLE)
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_POLICY_FILE)
 @click.option(
     "--contact",
     "sample",
@@ -70,35 +79,35 @@ def try_(file: Path, sample: str, as_json: bool) -> None:
     """
     import msgspec
 
-    from router.rules.trial import SampleContact, sample_objection, try_rules
+    from router.policy.entry_rules import SampleContact, sample_error, try_entry_rules
 
-    found = _read_other(file)
+    found = _read_valid_policy(file)
     try:
         contact = msgspec.json.decode(sample, type=SampleContact)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise UsageFailure(
+        raise CommandUsageFailure(
             "--contact: expected a JSON object with channel, attributes and queues"
         ) from None
-    objection = sample_objection(found, contact)
+    objection = sample_error(found, contact)
     if objection is not None:
-        raise UsageFailure(f"--contact: {objection[0]}: {objection[1]}")
-    trial = try_rules(found, contact, lambda queue_id, name: None)
+        raise CommandUsageFailure(f"--contact: {objection[0]}: {objection[1]}")
+    trial = try_entry_rules(found, contact, lambda queue_id, name: None)
     if as_json:
         print_json(trial)
         return
-    _tell_trial(trial)
+    _print_trial(trial)
 
 
-def _tell_trial(trial: "Trial") -> None:
+def _print_trial(trial: "EntryRuleTrial") -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table("rule", "", "facts", "missing")
     for rule in trial.rules:
         facts = ", ".join(f"{name} = {value}" for name, value in rule.facts.items())
-        cells = (rule.name, str(rule.asked).replace("_", " "), facts, ", ".join(rule.missing))
+        cells = (rule.name, str(rule.outcome).replace("_", " "), facts, ", ".join(rule.missing))
         table.add_row(*map(Text, cells))
-    print_table(table)
+    print_renderable(table)
     by = f"by the rule {trial.rule}" if trial.rule else "by default_queue: no rule matches"
     if trial.queue_id is None:
         click.echo("Refused: no rule matches, and the policy has no default_queue.")
@@ -107,45 +116,45 @@ def _tell_trial(trial: "Trial") -> None:
 
 
 def _read(path: Path) -> bytes:
-    from router.rules.limits import SIZE_BYTES_MAX
+    from router.policy.document.nodes import DOCUMENT_BYTES_MAX
 
-    return read_file(path, size_max=SIZE_BYTES_MAX)
+    return read_file(path, size_max=DOCUMENT_BYTES_MAX)
 
 
-def _read_other(path: Path) -> "Policy":
-    from router.rules.document import parse_policy
+def _read_valid_policy(path: Path) -> "Policy":
+    from router.policy.document.parsing import parse_policy
 
     try:
         return parse_policy(_read(path))
     except PolicyInvalid as error:
-        raise Failure(
-            f"{path}: {_count(len(error.problems), 'problem')}; "
+        raise CommandFailure(
+            f"{path}: {_format_count(len(error.problems), 'problem')}; "
             f"run `router policy check {path}` for the list"
         ) from None
 
 
-def _tell_invalid(path: Path, problems: list[Problem], *, as_json: bool) -> None:
+def _print_problems(path: Path, problems: list[Problem], *, as_json: bool) -> None:
     if as_json:
         print_json({"valid": False, "problems": problems, "advice": [], "changes": []})
         return
     for problem in problems:
         click.echo(f"{path}:{problem}")
     click.echo(
-        f"{_count(len(problems), 'problem')}; the router would reject this policy.", err=True
+        f"{_format_count(len(problems), 'problem')}; the router would reject this policy.", err=True
     )
 
 
-def _tell_valid(path: Path, found: "Policy", advice: list[Problem]) -> None:
+def _print_summary(path: Path, found: "Policy", advice: list[Problem]) -> None:
     for one in advice:
         click.echo(f"{path}:{one.line}:{one.column}: advice: {one.path or 'policy'}: {one.message}")
     click.echo(
-        f"{path}: valid: {_count(len(found.queues), 'queue')}, {_count(len(found.channels), 'channel')}, "
-        f"{_count(len(found.skills), 'skill')}, {_count(len(found.facts), 'fact')}, "
-        f"{_count(len(found.entry), 'entry rule')}"
+        f"{path}: valid: {_format_count(len(found.queues), 'queue')}, {_format_count(len(found.channels), 'channel')}, "
+        f"{_format_count(len(found.skills), 'skill')}, {_format_count(len(found.facts), 'fact')}, "
+        f"{_format_count(len(found.entry), 'entry rule')}"
     )
 
 
-def _tell_changes(changes: "list[Change]") -> None:
+def _print_changes(changes: "list[DocumentChange]") -> None:
     if not changes:
         click.echo("No changes.")
         return
@@ -157,8 +166,8 @@ def _tell_changes(changes: "list[Change]") -> None:
         # Text, because a value in brackets would be interpreted as markup.
         cells = (str(change.kind), change.path, change.before or "", change.after or "")
         table.add_row(*map(Text, cells))
-    print_table(table)
+    print_renderable(table)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _format_count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

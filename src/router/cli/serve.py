@@ -1,10 +1,77 @@
-"""``router serve`` runs the router; ``router token`` signs a bearer token with its secret."""
+"""``router token``: sign a bearer token with the router's own secret, for development and first steps.
 
+``router serve`` runs the router; ``router token`` signs a bearer token with its secret.
+"""
+
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from router.cli.options import config_options, settings_of
+from router.cli.options import (
+    DurationType,
+    config_options,
+    json_option,
+    load_command_settings,
+    mint_command_token,
+)
+from router.cli.output import print_json
+from router.model.ids import ID_PATTERN
+
+if TYPE_CHECKING:
+    pass
+
+_ROLES: Final = ("agent", "gateway", "supervisor", "admin")
+
+
+@click.command()
+@config_options
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="Role of the token.")
+@click.option(
+    "--subject", "subject", required=True, help="Subject: id of an agent, a gateway or a person."
+)
+@click.option("--workspace", default="default", show_default=True, help="Workspace of the token.")
+@click.option(
+    "--ttl",
+    "lifetime_s",
+    type=DurationType(),
+    default="1h",
+    show_default=True,
+    help="Lifetime of the token.",
+)
+@json_option
+def token(
+    config: Path | None,
+    data: Path | None,
+    role: str,
+    subject: str,
+    workspace: str,
+    lifetime_s: int,
+    as_json: bool,
+) -> None:
+    """Sign a token with the secret beside the router's journal, or with the first hmac issuer of the settings."""
+    if not re.match(ID_PATTERN, subject):
+        raise click.BadParameter(
+            "an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : -",
+            param_hint="--subject",
+        )
+    settings = load_command_settings(config, data)
+    text = mint_command_token(
+        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
+    )
+    if as_json:
+        print_json(
+            {
+                "token": text,
+                "role": role,
+                "sub": subject,
+                "workspace": workspace,
+                "ttl_s": lifetime_s,
+            }
+        )
+    else:
+        click.echo(text)
 
 
 @click.command()
@@ -63,15 +130,15 @@ def serve(
 ) -> None:
     """Run the router until SIGTERM or Ctrl-C; a second signal stops it at once.
 
-    Settings come from the defaults, the file, the environment (ROUTER__EDGE__PORT=8080) and these options; later sources
+    Settings come from the defaults, the file, the environment (ROUTER__SERVER__PORT=8080) and these options; later sources
     win. The first start prints a one-time admin token.
     """
-    settings = settings_of(
+    settings = load_command_settings(
         config,
         data,
-        edge__host=host,
-        edge__port=port,
-        edge__behind_proxy=behind_proxy,
+        server__host=host,
+        server__port=port,
+        server__behind_proxy=behind_proxy,
         telemetry__metrics_port=admin_port,
         telemetry__log_level=log_level,
         journal__keeper="memory" if memory else None,

@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from router.cli.doctor import checked, own_url
-from router.cli.options import config_options, json_option, settings_of
-from router.cli.output import Failure, print_json, print_table, read_file, working
-from router.cli.token import minted
+from router.cli.options import (
+    config_options,
+    configured_url,
+    json_option,
+    load_command_settings,
+    mint_command_token,
+    validate_url,
+)
+from router.cli.output import CommandFailure, print_json, print_renderable, read_file, spinner
 
 if TYPE_CHECKING:
     from router.model.shadow import Difference, ShadowReport
 
 _TOKEN_LIFETIME_S: Final = 60
 _EXAMPLES_SHOWN_MAX: Final = 5
-_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-_EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_POLICY_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _Router:
+class _RunningRouter:
     """HTTP access to the running router for the subcommands of ``router shadow``."""
 
     def __init__(
@@ -30,23 +35,23 @@ class _Router:
         self._config, self._data, self._url = config, data, url
         self.workspace = workspace
 
-    def ask(self, method: str, *, role: str, document: bytes | None = None) -> bytes:
+    def request(self, method: str, *, role: str, document: bytes | None = None) -> bytes:
         """Send one request to ``/v1/shadow`` and return the response body. Raises Failure."""
         from router.client.errors import ClientError
-        from router.client.question import ask
+        from router.client.http_query import request
 
-        settings = settings_of(self._config, self._data)
-        url = own_url(settings) if self._url is None else checked(self._url)
+        settings = load_command_settings(self._config, self._data)
+        url = configured_url(settings) if self._url is None else validate_url(self._url)
         lifetime_s = min(_TOKEN_LIFETIME_S, settings.auth.lifetime_s_max)
-        token = minted(
+        token = mint_command_token(
             settings, subject="shadow", role=role, workspace=self.workspace, lifetime_s=lifetime_s
         )
         try:
             return asyncio.run(
-                ask(url, "/v1/shadow", token=token, method=method, document=document)
+                request(url, "/v1/shadow", token=token, method=method, document=document)
             )
         except ClientError as error:
-            raise Failure(str(error)) from None
+            raise CommandFailure(str(error)) from None
 
 
 @click.group(invoke_without_command=True)
@@ -55,10 +60,10 @@ class _Router:
 @click.option("--workspace", default="default", show_default=True, help="Workspace to use.")
 @click.option(
     "--journal",
-    type=_EXISTING_FILE,
+    type=_JOURNAL_FILE,
     help="Read the whole journal of a stopped router instead.",
 )
-@click.option("--policy", type=_FILE, help="With --journal: the shadow policy to evaluate.")
+@click.option("--policy", type=_POLICY_FILE, help="With --journal: the shadow policy to evaluate.")
 @click.option(
     "--scratch",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -82,7 +87,7 @@ def shadow(
     `put` starts it, `report` prints its findings, `stop` ends it, all on a running router. With --journal and --policy the
     whole history of a stopped router is evaluated instead.
     """
-    context.obj = _Router(config, data, url, workspace)
+    context.obj = _RunningRouter(config, data, url, workspace)
     if context.invoked_subcommand is not None:
         if journal is not None or policy is not None or scratch is not None:
             raise click.UsageError(
@@ -93,66 +98,68 @@ def shadow(
         raise click.UsageError(
             "Give one of the subcommands put, report and stop, or both --journal and --policy."
         )
-    reports = _from_journal(journal, policy, scratch)
+    reports = _report_from_journal(journal, policy, scratch)
     if as_json:
         print_json({"workspaces": msgspec.to_builtins(reports)})
         return
     for name, report in reports.items():
-        _tell(name, report)
+        _print_report(name, report)
 
 
 @shadow.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_POLICY_FILE)
 @click.pass_obj
-def put(router: _Router, file: Path) -> None:
+def put(router: _RunningRouter, file: Path) -> None:
     """Start the policy in FILE (YAML or JSON; - is standard input) as the shadow policy."""
-    router.ask("PUT", role="admin", document=_read(file))
+    router.request("PUT", role="admin", document=_read_policy(file))
     click.echo(f"{router.workspace}: {file} is active as the shadow policy")
 
 
 @shadow.command()
 @json_option
 @click.pass_obj
-def report(router: _Router, as_json: bool) -> None:
+def report(router: _RunningRouter, as_json: bool) -> None:
     """Report what the shadow policy has evaluated and which decisions would have differed."""
     from router.model.shadow import ShadowReport
 
-    body = router.ask("GET", role="supervisor")
+    body = router.request("GET", role="supervisor")
     try:
         found = msgspec.json.decode(body, type=ShadowReport)
     except msgspec.DecodeError:
-        raise Failure("the server did not answer as a router of this version does") from None
+        raise CommandFailure("the server did not answer as a router of this version does") from None
     if as_json:
         print_json(found)
     else:
-        _tell(router.workspace, found)
+        _print_report(router.workspace, found)
 
 
 @shadow.command()
 @click.pass_obj
-def stop(router: _Router) -> None:
+def stop(router: _RunningRouter) -> None:
     """Stop the shadow policy."""
-    router.ask("DELETE", role="admin")
+    router.request("DELETE", role="admin")
     click.echo(f"{router.workspace}: the shadow policy is stopped")
 
 
-def _read(path: Path) -> bytes:
-    from router.rules.limits import SIZE_BYTES_MAX
+def _read_policy(path: Path) -> bytes:
+    from router.policy.document.nodes import DOCUMENT_BYTES_MAX
 
-    return read_file(path, size_max=SIZE_BYTES_MAX)
+    return read_file(path, size_max=DOCUMENT_BYTES_MAX)
 
 
-def _from_journal(journal: Path, policy: Path, scratch: Path | None) -> "dict[str, ShadowReport]":
-    from router.rules.document import parse_policy
-    from router.runtime.shadow_file import shadow_file
+def _report_from_journal(
+    journal: Path, policy: Path, scratch: Path | None
+) -> "dict[str, ShadowReport]":
+    from router.policy.document.parsing import parse_policy
+    from router.runtime.offline import shadow_journal_file
 
-    document = parse_policy(_read(policy))
-    with working("evaluating the journal"):
-        return asyncio.run(shadow_file(journal, document, scratch=scratch))
+    document = parse_policy(_read_policy(policy))
+    with spinner("evaluating the journal"):
+        return asyncio.run(shadow_journal_file(journal, document, scratch=scratch))
 
 
 # --- output ------------------------------------------------------------------------------------------
-def _tell(workspace: str, report: "ShadowReport") -> None:
+def _print_report(workspace: str, report: "ShadowReport") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -173,7 +180,7 @@ def _tell(workspace: str, report: "ShadowReport") -> None:
             counts = (f"{queue.differences.get(kind, 0):,}" for kind in report.differences)
             table.add_row(Text(name or "–"), *counts)
     table.add_row("all", *(f"{count:,}" for count in report.differences.values()))
-    print_table(table)
+    print_renderable(table)
     cases = Table("difference", "seq", "contact", "queue", "actual", "shadow", "why")
     for kind, examples in report.examples.items():
         for one in examples[-_EXAMPLES_SHOWN_MAX:]:
@@ -183,14 +190,14 @@ def _tell(workspace: str, report: "ShadowReport") -> None:
                 one.contact_id,
                 one.queue_id,
                 one.agent_id or "–",
-                _instead(one),
+                _shadow_choice(one),
                 ", ".join(one.why),
             )
             cases.add_row(*map(Text, cells))
-    print_table(cases)
+    print_renderable(cases)
 
 
-def _instead(one: "Difference") -> str:
+def _shadow_choice(one: "Difference") -> str:
     named = (
         ("queue", one.shadow_queue_id),
         ("agent", one.shadow_agent_id),

@@ -7,26 +7,26 @@ state that they may see, updated by events. See ``docs/client.md`` for usage.
 from router.client.desktop import DesktopClient
 from router.client.errors import (
     ClientError,
-    ClosedForGood,
     NotConnected,
     OutcomeUnknown,
+    PermanentlyClosed,
     RouterRefused,
 )
 from router.client.gateway import GatewayClient
-from router.client.mirror import AgentMirror, CentreMirror, ContactMirror, ContactsMirror
+from router.client.state import CachedAgent, CachedContact, ContactCache, WorkspaceCache
 from router.client.supervisor import SupervisorClient
 
 __all__ = [
     "DesktopClient",
     "GatewayClient",
     "SupervisorClient",
-    "AgentMirror",
-    "ContactMirror",
-    "ContactsMirror",
-    "CentreMirror",
+    "CachedAgent",
+    "CachedContact",
+    "ContactCache",
+    "WorkspaceCache",
     "ClientError",
     "RouterRefused",
     "OutcomeUnknown",
     "NotConnected",
-    "ClosedForGood",
+    "PermanentlyClosed",
 ]

@@ -1,12 +1,12 @@
 """Client of an agent desktop: receives offers, sends the agent's commands."""
 
-from router.client.mirror import AgentMirror
-from router.client.socket import SocketClient
+from router.client.state import CachedAgent
+from router.client.websocket_client import WebSocketClient
 from router.model.states import AgentState
-from router.wire import frames as f
+from router.protocol import frames as f
 
 
-class DesktopClient(SocketClient):
+class DesktopClient(WebSocketClient):
     """Client of one agent; the subject of the token is the agent's id.
 
     ``async with DesktopClient(url, token) as desktop:`` connects, waits for the initial state and reconnects automatically;
@@ -16,83 +16,99 @@ class DesktopClient(SocketClient):
     path = "/v1/desktop"
 
     @property
-    def state(self) -> AgentMirror:
+    def state(self) -> CachedAgent:
         """Agent as of the last frame: state, offers, assignments."""
-        return self._mirror
+        return self._cache
 
-    def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
-        if isinstance(frame, f.Welcome) and frame.agent is not None:
-            self._mirror = AgentMirror.of(frame.agent)
+    def _on_frame(
+        self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
+    ) -> None:
+        if isinstance(frame, f.WelcomeFrame) and frame.agent is not None:
+            self._cache = CachedAgent.from_view(frame.agent)
         elif isinstance(frame, f.EventFrame):
-            self._mirror.apply(frame.event, frame.at_ms)
+            self._cache.apply(frame.event, frame.at_ms)
 
-    _mirror = AgentMirror(agent_id="")
+    _cache = CachedAgent(agent_id="")
 
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
-    async def ready(self) -> f.Ok:
+    async def ready(self) -> f.OkFrame:
         """Go ready."""
         return await self.set_state(AgentState.READY)
 
-    async def not_ready(self, reason: str | None = None, *, after_work: bool = False) -> f.Ok:
+    async def not_ready(self, reason: str | None = None, *, after_work: bool = False) -> f.OkFrame:
         """Go not ready, at once or (``after_work``) when the current assignments are completed."""
         return await self.set_state(AgentState.NOT_READY, reason, after_work=after_work)
 
     async def set_state(
         self, state: AgentState, reason: str | None = None, *, after_work: bool = False
-    ) -> f.Ok:
+    ) -> f.OkFrame:
         """Set the agent's state, at once or (``after_work``) when the current assignments are completed."""
-        return await self._command(
-            f.SetState(id=self._id(), state=state, reason=reason, after_work=after_work)
+        return await self._send_command(
+            f.SetStateFrame(id=self._next_id(), state=state, reason=reason, after_work=after_work)
         )
 
-    async def accept(self, offer_id: str) -> f.Ok:
+    async def accept(self, offer_id: str) -> f.OkFrame:
         """Accept an offer."""
-        return await self._command(f.Accept(id=self._id(), offer_id=offer_id))
+        return await self._send_command(f.AcceptFrame(id=self._next_id(), offer_id=offer_id))
 
-    async def decline(self, offer_id: str, reason: str = "declined") -> f.Ok:
+    async def decline(self, offer_id: str, reason: str = "declined") -> f.OkFrame:
         """Decline an offer; the contact keeps its place in the queue."""
-        return await self._command(f.Decline(id=self._id(), offer_id=offer_id, reason=reason))
+        return await self._send_command(
+            f.DeclineFrame(id=self._next_id(), offer_id=offer_id, reason=reason)
+        )
 
-    async def hold(self, assignment_id: str) -> f.Ok:
+    async def hold(self, assignment_id: str) -> f.OkFrame:
         """Put the customer on hold."""
-        return await self._command(f.Hold(id=self._id(), assignment_id=assignment_id))
+        return await self._send_command(
+            f.HoldFrame(id=self._next_id(), assignment_id=assignment_id)
+        )
 
-    async def unhold(self, assignment_id: str) -> f.Ok:
+    async def unhold(self, assignment_id: str) -> f.OkFrame:
         """Take the customer off hold."""
-        return await self._command(f.Unhold(id=self._id(), assignment_id=assignment_id))
+        return await self._send_command(
+            f.UnholdFrame(id=self._next_id(), assignment_id=assignment_id)
+        )
 
-    async def park(self, assignment_id: str) -> f.Ok:
+    async def park(self, assignment_id: str) -> f.OkFrame:
         """Park the conversation until the customer answers; it uses no capacity meanwhile."""
-        return await self._command(f.Park(id=self._id(), assignment_id=assignment_id))
+        return await self._send_command(
+            f.ParkFrame(id=self._next_id(), assignment_id=assignment_id)
+        )
 
-    async def unpark(self, assignment_id: str) -> f.Ok:
+    async def unpark(self, assignment_id: str) -> f.OkFrame:
         """Resume a parked conversation."""
-        return await self._command(f.Unpark(id=self._id(), assignment_id=assignment_id))
+        return await self._send_command(
+            f.UnparkFrame(id=self._next_id(), assignment_id=assignment_id)
+        )
 
-    async def pause_channels(self, *channels: str) -> f.Ok:
+    async def pause_channels(self, *channels: str) -> f.OkFrame:
         """Pause these channels for new contacts and resume all others; without arguments resume every channel."""
-        return await self._command(f.SetChannels(id=self._id(), paused=channels))
+        return await self._send_command(f.SetChannelsFrame(id=self._next_id(), paused=channels))
 
-    async def end(self, contact_id: str, reason: str = "ended") -> f.Ok:
+    async def end(self, contact_id: str, reason: str = "ended") -> f.OkFrame:
         """End the conversation; wrap-up begins."""
-        return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))
+        return await self._send_command(
+            f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason)
+        )
 
-    async def extend_wrap_up(self, assignment_id: str, extend_s: int) -> f.Ok:
+    async def extend_wrap_up(self, assignment_id: str, extend_s: int) -> f.OkFrame:
         """Extend the wrap-up time by ``extend_s`` seconds."""
-        return await self._command(
-            f.ExtendWrapUpFrame(id=self._id(), assignment_id=assignment_id, extend_s=extend_s)
+        return await self._send_command(
+            f.ExtendWrapUpFrame(id=self._next_id(), assignment_id=assignment_id, extend_s=extend_s)
         )
 
-    async def complete(self, assignment_id: str, disposition: str | None = None) -> f.Ok:
+    async def complete(self, assignment_id: str, disposition: str | None = None) -> f.OkFrame:
         """Complete the assignment and end its wrap-up."""
-        return await self._command(
-            f.Complete(id=self._id(), assignment_id=assignment_id, disposition=disposition)
+        return await self._send_command(
+            f.CompleteFrame(
+                id=self._next_id(), assignment_id=assignment_id, disposition=disposition
+            )
         )
 
-    async def transfer_to_queue(self, contact_id: str, queue_id: str) -> f.Ok:
+    async def transfer_to_queue(self, contact_id: str, queue_id: str) -> f.OkFrame:
         """Transfer the contact to a queue, at once (blind transfer)."""
-        return await self._command(
-            f.Transfer(id=self._id(), contact_id=contact_id, to_queue_id=queue_id)
+        return await self._send_command(
+            f.TransferFrame(id=self._next_id(), contact_id=contact_id, to_queue_id=queue_id)
         )
 
     async def transfer_to_agent(
@@ -101,53 +117,59 @@ class DesktopClient(SocketClient):
         agent_id: str,
         *,
         wait_s: int | None = None,
-        back_s: int | None = None,
-    ) -> f.Ok:
+        return_to_sender_s: int | None = None,
+    ) -> f.OkFrame:
         """Offer the contact to another agent; it stays assigned to this agent until the other one accepts.
 
         With ``wait_s``, an agent who has no free capacity is waited for: this agent's part ends, the contact is reserved
-        for the other agent for ``wait_s`` seconds, then for this agent for ``back_s`` seconds, then open to all agents.
+        for the other agent for ``wait_s`` seconds, then for this agent for ``return_to_sender_s`` seconds, then open to all agents.
         """
-        return await self._command(
-            f.Transfer(
-                id=self._id(),
+        return await self._send_command(
+            f.TransferFrame(
+                id=self._next_id(),
                 contact_id=contact_id,
                 to_agent_id=agent_id,
                 wait_s=wait_s,
-                back_s=back_s,
+                return_to_sender_s=return_to_sender_s,
             )
         )
 
-    async def consult_agent(self, contact_id: str, agent_id: str) -> f.Ok:
+    async def consult_agent(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Consult another agent; the contact stays assigned to this agent."""
-        return await self._command(
-            f.Consult(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
+        return await self._send_command(
+            f.ConsultFrame(id=self._next_id(), contact_id=contact_id, to_agent_id=agent_id)
         )
 
-    async def consult_queue(self, contact_id: str, queue_id: str) -> f.Ok:
+    async def consult_queue(self, contact_id: str, queue_id: str) -> f.OkFrame:
         """Consult an agent selected from a queue; refused if no agent of the queue is available."""
-        return await self._command(
-            f.Consult(id=self._id(), contact_id=contact_id, to_queue_id=queue_id)
+        return await self._send_command(
+            f.ConsultFrame(id=self._next_id(), contact_id=contact_id, to_queue_id=queue_id)
         )
 
-    async def complete_consult(self, contact_id: str) -> f.Ok:
+    async def complete_consult(self, contact_id: str) -> f.OkFrame:
         """Transfer the contact to the consulted agent."""
-        return await self._command(f.CompleteConsultFrame(id=self._id(), contact_id=contact_id))
+        return await self._send_command(
+            f.CompleteConsultFrame(id=self._next_id(), contact_id=contact_id)
+        )
 
-    async def cancel_consult(self, contact_id: str) -> f.Ok:
+    async def cancel_consult(self, contact_id: str) -> f.OkFrame:
         """Withdraw or end the consult; this agent continues alone."""
-        return await self._command(f.CancelConsultFrame(id=self._id(), contact_id=contact_id))
+        return await self._send_command(
+            f.CancelConsultFrame(id=self._next_id(), contact_id=contact_id)
+        )
 
-    async def conference(self, contact_id: str) -> f.Ok:
+    async def conference(self, contact_id: str) -> f.OkFrame:
         """Turn the consult into a conference with the customer."""
-        return await self._command(f.Conference(id=self._id(), contact_id=contact_id))
+        return await self._send_command(
+            f.ConferenceFrame(id=self._next_id(), contact_id=contact_id)
+        )
 
-    async def leave(self, contact_id: str) -> f.Ok:
+    async def leave(self, contact_id: str) -> f.OkFrame:
         """Leave a conversation that is owned by another agent."""
-        return await self._command(f.Leave(id=self._id(), contact_id=contact_id))
+        return await self._send_command(f.LeaveFrame(id=self._next_id(), contact_id=contact_id))
 
-    async def hand_over(self, contact_id: str, agent_id: str) -> f.Ok:
+    async def hand_over(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Leave a conference and make that participant the owner of the contact."""
-        return await self._command(
-            f.HandOverFrame(id=self._id(), contact_id=contact_id, to_agent_id=agent_id)
+        return await self._send_command(
+            f.HandOverFrame(id=self._next_id(), contact_id=contact_id, to_agent_id=agent_id)
         )

@@ -7,7 +7,7 @@ ClientError
 └── ClosedForGood    the connection was closed with a code that forbids to reconnect
 """
 
-from router.wire.frames import ErrorFrame
+from router.protocol.frames import ErrorFrame
 
 
 class ClientError(Exception):
@@ -25,7 +25,7 @@ class RouterRefused(ClientError):
 
     @property
     def code(self) -> str:
-        """Stable error code, such as ``offer_gone``."""
+        """Stable error code, such as ``offer_not_pending``."""
         return self.error.code
 
     @property
@@ -40,8 +40,8 @@ class OutcomeUnknown(ClientError):
     For a submit, ``idempotency_key`` is the key that it was sent with: repeating the submit with it has no second effect.
     """
 
-    def __init__(self, why: str, idempotency_key: str | None = None) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, idempotency_key: str | None = None) -> None:
+        super().__init__(reason)
         self.idempotency_key = idempotency_key
 
 
@@ -49,7 +49,7 @@ class NotConnected(ClientError):
     """Timeout while waiting for a connection; the command was not sent."""
 
 
-class ClosedForGood(ClientError):
+class PermanentlyClosed(ClientError):
     """End of the connection for a reason that a new connection would not change; ``code`` is the close code or HTTP status."""
 
     def __init__(self, code: int, text: str) -> None:

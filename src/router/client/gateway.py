@@ -2,33 +2,35 @@
 
 import secrets
 
-from router.client.changes import ContactChanges
+from router.client.commands import ContactCommands
 from router.client.errors import NotConnected, OutcomeUnknown
-from router.client.mirror import ContactsMirror
-from router.model.callbacks import CallbackFields
+from router.client.state import ContactCache
+from router.model.commands import CallbackFields
 from router.model.policy import FactValue
-from router.wire import frames as f
+from router.protocol import frames as f
 
 
-class GatewayClient(ContactChanges):
+class GatewayClient(ContactCommands):
     """Client of one gateway; the subject of the token is its id. It receives the events of the contacts it has submitted."""
 
     path = "/v1/gateway"
 
     @property
-    def contacts(self) -> ContactsMirror:
+    def contacts(self) -> ContactCache:
         """Live contacts of this gateway as of the last frame."""
-        return self._mirror
+        return self._cache
 
-    def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
-        if isinstance(frame, f.Welcome):
-            self._mirror = ContactsMirror()
-        if isinstance(frame, f.Welcome | f.Page):
-            self._mirror.add(frame)
+    def _on_frame(
+        self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
+    ) -> None:
+        if isinstance(frame, f.WelcomeFrame):
+            self._cache = ContactCache()
+        if isinstance(frame, f.WelcomeFrame | f.StatePageFrame):
+            self._cache.load(frame)
         elif isinstance(frame, f.EventFrame):
-            self._mirror.apply(frame.event, frame.at_ms)
+            self._cache.apply(frame.event, frame.at_ms)
 
-    _mirror = ContactsMirror()
+    _cache = ContactCache()
 
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
     async def submit(
@@ -38,7 +40,7 @@ class GatewayClient(ContactChanges):
         queue_id: str | None = None,
         skills: dict[str, int] | None = None,
         priority_s: int = 0,
-        strict_class: int = 0,
+        priority_class: int = 0,
         attributes: dict[str, FactValue] | None = None,
         ttl_s: int | None = None,
         reference: str | None = None,
@@ -46,8 +48,8 @@ class GatewayClient(ContactChanges):
         preferred_agents: tuple[str, ...] = (),
         continues: str | None = None,
         idempotency_key: str | None = None,
-        until_known: bool = False,
-    ) -> f.Ok:
+        retry_until_acknowledged: bool = False,
+    ) -> f.OkFrame:
         """Submit a contact; ``subject`` of the answer is the contact's id.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
@@ -58,31 +60,33 @@ class GatewayClient(ContactChanges):
             queue_id=queue_id,
             skills=skills or {},
             priority_s=priority_s,
-            strict_class=strict_class,
+            priority_class=priority_class,
             attributes=attributes or {},
             ttl_s=ttl_s,
             reference=reference,
             callback=callback,
             preferred_agents=preferred_agents,
-            continues=continues,
+            continues_contact_id=continues,
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:
             try:
-                return await self._command(
-                    f.Submit(id=self._id(), contact=contact, idempotency_key=key)
+                return await self._send_command(
+                    f.SubmitFrame(id=self._next_id(), contact=contact, idempotency_key=key)
                 )
             except OutcomeUnknown as unknown:
-                if not until_known:
+                if not retry_until_acknowledged:
                     raise OutcomeUnknown(str(unknown), key) from None
             except NotConnected:
-                if not until_known:
+                if not retry_until_acknowledged:
                     raise
 
-    async def abandon(self, contact_id: str) -> f.Ok:
+    async def abandon(self, contact_id: str) -> f.OkFrame:
         """Report that the customer has left before being answered."""
-        return await self._command(f.Abandon(id=self._id(), contact_id=contact_id))
+        return await self._send_command(f.AbandonFrame(id=self._next_id(), contact_id=contact_id))
 
-    async def end(self, contact_id: str, reason: str = "ended") -> f.Ok:
+    async def end(self, contact_id: str, reason: str = "ended") -> f.OkFrame:
         """End the conversation, for example because the customer has hung up."""
-        return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))
+        return await self._send_command(
+            f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason)
+        )

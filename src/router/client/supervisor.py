@@ -1,62 +1,66 @@
 """Client of a supervisor: receives all events and queue statistics of a workspace, manages contacts and agents."""
 
-from router.client.changes import ContactChanges
-from router.client.mirror import CentreMirror
+from router.client.commands import ContactCommands
+from router.client.state import WorkspaceCache
 from router.model.states import AgentState
-from router.wire import frames as f
+from router.protocol import frames as f
 
 
-class SupervisorClient(ContactChanges):
+class SupervisorClient(ContactCommands):
     """Client of one supervisor of a workspace."""
 
     path = "/v1/supervisor"
 
     @property
-    def centre(self) -> CentreMirror:
+    def workspace(self) -> WorkspaceCache:
         """Agents as of the last event, queues as of the last ``stats`` frame."""
-        return self._mirror
+        return self._cache
 
-    def _hear(self, frame: f.Welcome | f.Page | f.EventFrame | f.Figures) -> None:
-        if isinstance(frame, f.Welcome):
-            self._mirror = CentreMirror()
+    def _on_frame(
+        self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
+    ) -> None:
+        if isinstance(frame, f.WelcomeFrame):
+            self._cache = WorkspaceCache()
         match frame:
-            case f.Welcome() | f.Page():
-                self._mirror.add(frame)
+            case f.WelcomeFrame() | f.StatePageFrame():
+                self._cache.load(frame)
             case f.EventFrame():
-                self._mirror.apply(frame.event, frame.at_ms)
-            case f.Figures():
-                self._mirror.take(frame)
+                self._cache.apply(frame.event, frame.at_ms)
+            case f.StatsFrame():
+                self._cache.update_stats(frame)
 
-    _mirror = CentreMirror()
+    _cache = WorkspaceCache()
 
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
-    async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.Ok:
+    async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.OkFrame:
         """Move a contact into a queue (None: its present one); it keeps its waiting time."""
-        return await self._command(
-            f.Requeue(id=self._id(), contact_id=contact_id, queue_id=queue_id)
+        return await self._send_command(
+            f.RequeueFrame(id=self._next_id(), contact_id=contact_id, queue_id=queue_id)
         )
 
-    async def assign(self, contact_id: str, agent_id: str) -> f.Ok:
+    async def assign(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Assign a contact to an agent directly, without an offer."""
-        return await self._command(
-            f.Assign(id=self._id(), contact_id=contact_id, agent_id=agent_id)
+        return await self._send_command(
+            f.AssignFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id)
         )
 
-    async def add_participant(self, contact_id: str, agent_id: str) -> f.Ok:
+    async def add_participant(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Add an agent to a conversation."""
-        return await self._command(
-            f.AddParticipantFrame(id=self._id(), contact_id=contact_id, agent_id=agent_id)
+        return await self._send_command(
+            f.AddParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id)
         )
 
-    async def remove_participant(self, contact_id: str, agent_id: str) -> f.Ok:
+    async def remove_participant(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Remove an agent from a conversation that is owned by another agent."""
-        return await self._command(
-            f.RemoveParticipant(id=self._id(), contact_id=contact_id, agent_id=agent_id)
+        return await self._send_command(
+            f.RemoveParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id)
         )
 
-    async def end(self, contact_id: str, reason: str = "supervisor") -> f.Ok:
+    async def end(self, contact_id: str, reason: str = "supervisor") -> f.OkFrame:
         """End a contact."""
-        return await self._command(f.End(id=self._id(), contact_id=contact_id, reason=reason))
+        return await self._send_command(
+            f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason)
+        )
 
     async def set_agent_state(
         self,
@@ -65,11 +69,11 @@ class SupervisorClient(ContactChanges):
         reason: str | None = None,
         *,
         after_work: bool = False,
-    ) -> f.Ok:
+    ) -> f.OkFrame:
         """Set an agent's state, at once or (``after_work``) when the current assignments are completed."""
-        return await self._command(
+        return await self._send_command(
             f.SetAgentStateFrame(
-                id=self._id(),
+                id=self._next_id(),
                 agent_id=agent_id,
                 state=state,
                 reason=reason,
@@ -77,8 +81,8 @@ class SupervisorClient(ContactChanges):
             )
         )
 
-    async def pause_channels(self, agent_id: str, *channels: str) -> f.Ok:
+    async def pause_channels(self, agent_id: str, *channels: str) -> f.OkFrame:
         """Pause these channels of an agent for new contacts and resume all others; without channels resume every one."""
-        return await self._command(
-            f.SetAgentChannelsFrame(id=self._id(), agent_id=agent_id, paused=channels)
+        return await self._send_command(
+            f.SetAgentChannelsFrame(id=self._next_id(), agent_id=agent_id, paused=channels)
         )

@@ -17,38 +17,39 @@ from msgspec import Struct
 from rich.console import Console
 from rich.text import Text
 
-from router.edge.auth import Role, mint_token
-from router.model.errors import SettingsInvalid
-from router.replay.board import time_of_day
-from router.replay.floor import Floor, Place
-from router.replay.main import (
+from router.loadtest.live_view import time_of_day
+from router.loadtest.main import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
-    console_of,
-    own_settings,
+    child_settings,
+    output_console,
+    print_report,
     run_until_signal,
-    served,
-    show,
+    running_router,
 )
-from router.replay.play import Planned, Ways, play_day, tokens_of
-from router.replay.report import ReplayReport
-from router.replay.served import ServedRouter
-from router.settings import EdgeSettings, JournalSettings, Settings, TelemetrySettings
-from router.simulator.run import SimulationSpec, announced, first_day
+from router.loadtest.report import LoadTestReport
+from router.loadtest.router_process import RouterSubprocess
+from router.loadtest.run import LoadTestPlan, RunOptions, run_day, token_factory
+from router.loadtest.session import LoadTestSession, RouterTarget
+from router.model.errors import SettingsInvalid
+from router.server.auth.credentials import mint_token
+from router.server.auth.permissions import Role
+from router.settings import JournalSettings, ServerSettings, Settings, TelemetrySettings
+from router.simulator.run import SimulationSpec, first_day, resolved_options
 
-CENTRE: Final = Path(__file__).with_name("centre.yaml")
+DEMO_CENTRE_PATH: Final = Path(__file__).with_name("centre.yaml")
 DEFAULT_SPEED: Final = 20.0
-TOKEN_NAME: Final = "admin.token"
+TOKEN_FILE_NAME: Final = "admin.token"
 
 
-class _Told(Struct):
+class _DemoResult(Struct):
     """Result of the demo, None until the report is printed."""
 
-    report: ReplayReport | None = None
+    report: LoadTestReport | None = None
 
 
-def demo(
+def run_demo(
     *,
     settings: Settings,
     seed: int = 1,
@@ -61,11 +62,11 @@ def demo(
     Data is kept beside the journal if its path differs from the default, otherwise in a temporary directory that is deleted at
     the end. A default port that is in use is replaced by a free one. Raises RouterError for errors that the user can correct.
     """
-    spec = SimulationSpec(workload=str(CENTRE), seed=seed)
+    spec = SimulationSpec(workload=str(DEMO_CENTRE_PATH), seed=seed)
     day, source = first_day(spec)
-    planned = Planned(day=day, source=source, options=announced(spec), speed=speed)
-    console = console_of(json_path)
-    told = _Told()
+    planned = LoadTestPlan(day=day, source=source, options=resolved_options(spec), speed=speed)
+    console = output_console(json_path)
+    told = _DemoResult()
     with _data_directory(settings) as directory:
         run_until_signal(
             _run(
@@ -75,7 +76,7 @@ def demo(
                 directory=directory,
                 exit_when_done=exit_when_done,
                 json_path=json_path,
-                told=told,
+                result=told,
             )
         )
     if told.report is None:
@@ -85,37 +86,37 @@ def demo(
 
 async def _run(
     settings: Settings,
-    planned: Planned,
+    plan: LoadTestPlan,
     console: Console,
     *,
     directory: Path,
     exit_when_done: bool,
     json_path: Path | None,
-    told: _Told,
+    result: _DemoResult,
 ) -> None:
-    own = own_settings(settings, directory, **_free_ports(settings, console))
-    async with served(ServedRouter(own, directory)) as router:
+    own = child_settings(settings, directory, **_startup_overrides(settings, console))
+    async with running_router(RouterSubprocess(own, directory)) as router:
         token_path = _write_token(own, directory)
-        day = planned.day
+        day = plan.day
         console.print(
-            f"router {router.url} · {len(day.agents)} agents connected · {planned.speed:g} times real time"
+            f"router {router.url} · {len(day.agents)} agents connected · {plan.speed:g} times real time"
         )
 
-        async def afterwards(floor: Floor, report: ReplayReport) -> None:
-            told.report = report
-            show(report, console, json_path)
+        async def afterwards(floor: LoadTestSession, report: LoadTestReport) -> None:
+            result.report = report
+            print_report(report, console, json_path)
             if not exit_when_done:
-                _invite(router, token_path, console)
-                await _go_on(floor, console)
+                _print_next_steps(router, token_path, console)
+                await _follow_events(floor, console)
 
-        place = Place(
+        place = RouterTarget(
             url=router.url,
-            tokens=tokens_of(own),
+            token_factory=token_factory(own),
             gateway_id="demo-gateway",
             supervisor_id="demo-supervisor",
         )
-        ways = Ways(publish=True, is_ours=True, serve_strangers=True)
-        await play_day(place, planned, ways, console=console, afterwards=afterwards)
+        ways = RunOptions(publish=True, owns_router=True, accept_foreign_contacts=True)
+        await run_day(place, plan, ways, console=console, after_run=afterwards)
 
 
 # --- start ------------------------------------------------------------------------------------------
@@ -136,18 +137,18 @@ def _data_directory(settings: Settings) -> Iterator[Path]:
     yield directory
 
 
-def _free_ports(settings: Settings, console: Console) -> dict[str, Any]:
+def _startup_overrides(settings: Settings, console: Console) -> dict[str, Any]:
     """Return the changes to the settings: free ports for default ports in use, and the journal path."""
     changes: dict[str, Any] = {}
-    edge, telemetry = settings.edge, settings.telemetry
-    if edge.port == EdgeSettings().port and not _is_free(edge.host, edge.port):
-        console.print(f"port {edge.port} is in use: using a free one")
-        changes["edge.port"] = 0
+    server, telemetry = settings.server, settings.telemetry
+    if server.port == ServerSettings().port and not _is_free(server.host, server.port):
+        console.print(f"port {server.port} is in use: using a free one")
+        changes["server.port"] = 0
     port = telemetry.metrics_port
     if port == TelemetrySettings().metrics_port and not _is_free(telemetry.metrics_host, port or 0):
         changes["telemetry.metrics_port"] = 0
     if settings.journal.path == JournalSettings().path:
-        changes["journal.ballast_bytes"] = 0
+        changes["journal.reserved_bytes"] = 0
     else:
         changes["journal.path"] = settings.journal.path
     return changes
@@ -165,7 +166,7 @@ def _is_free(host: str, port: int) -> bool:
 
 def _write_token(settings: Settings, directory: Path) -> Path:
     """Write an admin token to a file that only its owner can read, and return the path."""
-    path = directory / TOKEN_NAME
+    path = directory / TOKEN_FILE_NAME
     token = mint_token(
         settings,
         subject="demo-admin",
@@ -182,7 +183,7 @@ def _write_token(settings: Settings, directory: Path) -> Path:
 # --- after the report -------------------------------------------------------------------------------
 
 
-def _invite(router: ServedRouter, token_path: Path, console: Console) -> None:
+def _print_next_steps(router: RouterSubprocess, token_path: Path, console: Console) -> None:
     bearer = f'-H "Authorization: Bearer $(cat {token_path})"'
     lines = (
         "",
@@ -204,15 +205,15 @@ def _invite(router: ServedRouter, token_path: Path, console: Console) -> None:
         console.print(Text(one), soft_wrap=True)
 
 
-async def _go_on(floor: Floor, console: Console) -> None:
+async def _follow_events(floor: LoadTestSession, console: Console) -> None:
     """Print events as they happen until the task is cancelled."""
 
     def print_event(at_ms: int, sentence: str) -> None:
         console.print(Text(f"{time_of_day(at_ms, floor)}  {sentence}"), soft_wrap=True)
 
-    floor.watch.tell = print_event
+    floor.monitor.on_sentence = print_event
     try:
         await asyncio.Event().wait()
     finally:
-        floor.watch.tell = None
+        floor.monitor.on_sentence = None
         console.print("stopping: agents disconnect, the router drains")

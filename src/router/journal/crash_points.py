@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from router.model.errors import SettingsInvalid
 
 # In the order in which a batch reaches them.
-POINTS: Final = (
+CRASH_POINTS: Final = (
     "before_decide",
     "after_decide",
     "before_commit",
@@ -31,16 +31,18 @@ def crash_point(name: str, environ: Mapping[str, str] = os.environ) -> CrashPoin
 
     Raises SettingsInvalid where CRASH_AT names an unknown point.
     """
-    assert name in POINTS
+    assert name in CRASH_POINTS
     place, _, passes = environ.get("CRASH_AT", "").partition(":")
-    if place and place not in POINTS:
-        raise SettingsInvalid(f"CRASH_AT: unknown crash point; use one of {', '.join(POINTS)}")
+    if place and place not in CRASH_POINTS:
+        raise SettingsInvalid(
+            f"CRASH_AT: unknown crash point; use one of {', '.join(CRASH_POINTS)}"
+        )
     if passes and not (passes.isascii() and passes.isdigit() and int(passes) >= 1):
         raise SettingsInvalid("CRASH_AT: the number of passes must be 1 or more")
-    return _killer(int(passes or 1)) if place == name else None
+    return _kill_after(int(passes or 1)) if place == name else None
 
 
-def _killer(passes: int) -> Callable[[], None]:
+def _kill_after(passes: int) -> Callable[[], None]:
     left = passes
 
     def count_down() -> None:

@@ -29,7 +29,7 @@ class JournalPaths(Struct, frozen=True):
         return self.database.with_name(self.database.name + ".hwm")
 
     @property
-    def ballast(self) -> Path:
+    def reserved(self) -> Path:
         """Return the path of the file that reserves disk space for a clean shutdown on a full disk."""
         return self.database.with_name(self.database.name + ".ballast")
 
@@ -47,7 +47,7 @@ def prepare_directory(directory: Path) -> None:
         ) from error
 
 
-def refuse_odd_file(path: Path) -> bool:
+def check_regular_file(path: Path) -> bool:
     """Return whether the file exists. Raises JournalUnavailable for a symbolic link, a directory or a file without access."""
     try:
         mode = path.lstat().st_mode
@@ -62,13 +62,13 @@ def refuse_odd_file(path: Path) -> bool:
     return True
 
 
-def create_private(path: Path) -> None:
+def create_private_file(path: Path) -> None:
     """Create an empty file with mode 0600, before SQLite would create one with the process's umask."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE))
     fsync_directory(path.parent)
 
 
-def make_private(path: Path) -> None:
+def restrict_to_owner(path: Path) -> None:
     """Remove the permissions of group and others from a file."""
     if stat.S_IMODE(path.lstat().st_mode) & 0o077:
         path.chmod(FILE_MODE)
@@ -91,7 +91,7 @@ def file_size(path: Path) -> int:
         return 0
 
 
-def hold_ballast(path: Path, size: int) -> None:
+def reserve_disk_space(path: Path, size: int) -> None:
     """Allocate ``size`` bytes of disk space in a file. Raises JournalUnavailable where the disk has less space left."""
     if size <= 0 or (path.exists() and path.lstat().st_size == size):
         return
@@ -109,6 +109,6 @@ def hold_ballast(path: Path, size: int) -> None:
         os.close(descriptor)
 
 
-def drop_ballast(path: Path) -> None:
+def release_disk_space(path: Path) -> None:
     """Free the reserved disk space."""
     path.unlink(missing_ok=True)

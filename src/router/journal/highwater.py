@@ -31,7 +31,7 @@ _SLOT_BYTES: Final = 4096
 _FILE_BYTES: Final = 2 * _SLOT_BYTES
 
 
-class Mark(Struct, frozen=True, order=True):
+class HighWaterMark(Struct, frozen=True, order=True):
     """The newest known commit: its number, and the chain value of the commit index after it."""
 
     number: int
@@ -49,7 +49,7 @@ class HighWaterFile:
         self.synced = -1
 
     @classmethod
-    def create(cls, path: Path, mark: Mark) -> None:
+    def create(cls, path: Path, mark: HighWaterMark) -> None:
         """Create the file atomically with this mark in both slots; an existing file is left unchanged."""
         scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
         descriptor = os.open(
@@ -58,7 +58,7 @@ class HighWaterFile:
         try:
             os.ftruncate(descriptor, _FILE_BYTES)
             for offset in (0, _SLOT_BYTES):
-                os.pwrite(descriptor, _packed(mark), offset)
+                os.pwrite(descriptor, _encode_mark(mark), offset)
             os.fsync(descriptor)
             os.link(scratch, path)
         except FileExistsError:
@@ -82,29 +82,29 @@ class HighWaterFile:
             raise JournalUnavailable(f"{path}: cannot be locked ({error.strerror})") from error
         return cls(descriptor)
 
-    def read(self) -> Mark:
+    def read(self) -> HighWaterMark:
         """Return the intact mark with the higher number. Raises JournalCorrupt where neither slot is intact."""
-        marks = [self._slot(0), self._slot(_SLOT_BYTES)]
+        marks = [self._read_slot(0), self._read_slot(_SLOT_BYTES)]
         whole = [mark for mark in marks if mark is not None]
         if not whole:
             raise JournalCorrupt("the high-water mark cannot be read: both slots are damaged")
         return max(whole)
 
-    def write(self, mark: Mark) -> None:
+    def write(self, mark: HighWaterMark) -> None:
         """Write the mark to the slot of its number. It survives a crash of the process; of the machine only after ``sync``.
 
         The write uses a memory map: the kernel holds the bytes as reliably as after ``pwrite``, but ``pwrite`` would release
         the interpreter lock and have to acquire it again for every commit.
         """
-        packed = _packed(mark)
+        packed = _encode_mark(mark)
         offset = (mark.number & 1) * _SLOT_BYTES
         self._open_map[offset : offset + len(packed)] = packed
         self.written = mark.number
 
-    def write_both(self, mark: Mark) -> None:
+    def write_both(self, mark: HighWaterMark) -> None:
         """Write the mark to both slots and sync."""
         for offset in (0, _SLOT_BYTES):
-            os.pwrite(self._descriptor, _packed(mark), offset)
+            os.pwrite(self._descriptor, _encode_mark(mark), offset)
         self.written = mark.number
         self.sync()
 
@@ -127,7 +127,7 @@ class HighWaterFile:
             self._map = mmap.mmap(self._descriptor, _FILE_BYTES)
         return self._map
 
-    def _slot(self, offset: int) -> Mark | None:
+    def _read_slot(self, offset: int) -> HighWaterMark | None:
         data = os.pread(self._descriptor, _SLOT.size + _CRC.size, offset)
         if len(data) < _SLOT.size + _CRC.size:
             return None
@@ -135,9 +135,9 @@ class HighWaterFile:
         (checksum,) = _CRC.unpack_from(data, _SLOT.size)
         if magic != _MAGIC or checksum != crc32c(data[: _SLOT.size]):
             return None
-        return Mark(number, chain)
+        return HighWaterMark(number, chain)
 
 
-def _packed(mark: Mark) -> bytes:
+def _encode_mark(mark: HighWaterMark) -> bytes:
     data = _SLOT.pack(_MAGIC, mark.number, mark.chain)
     return data + _CRC.pack(crc32c(data))

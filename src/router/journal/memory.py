@@ -12,28 +12,29 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from router.journal.chain import ChainWalk, corrupt_at
-from router.journal.codec import (
+from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
+from router.journal.record_codec import (
     FORMAT,
-    Damaged,
-    chain_of,
+    ChainVerifier,
+    DamagedRecord,
+    corrupt_record,
+    decode_envelope,
     decode_record,
     encode_body,
-    genesis,
-    seal,
-    unseal,
+    encode_envelope,
+    initial_chain,
+    next_chain,
 )
-from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
 from router.model.errors import JournalCorrupt, JournalLocked, JournalTooNew, JournalUnavailable
 from router.model.ids import WorkspaceId
 
 _SNAPSHOTS_KEPT = 2
 
 
-class MemoryLane(Struct, kw_only=True):
+class MemoryWorkspace(Struct, kw_only=True):
     """The stored rows and snapshots of one workspace."""
 
-    gen: str
+    history_id: str
     rows: list[tuple[int, bytes]] = []
     snapshots: list[tuple[Snapshot, bytes]] = []
     """Snapshots, oldest first, each with its checksum."""
@@ -41,11 +42,11 @@ class MemoryLane(Struct, kw_only=True):
     chain: bytes = b""
 
 
-class MemoryMedium(Struct, kw_only=True):
+class MemoryStorage(Struct, kw_only=True):
     """The stored data, which outlives the journal object."""
 
     format: int = FORMAT
-    lanes: dict[WorkspaceId, MemoryLane] = {}
+    workspaces: dict[WorkspaceId, MemoryWorkspace] = {}
     owner: object | None = None
     """The journal that has opened it, which holds the lock."""
 
@@ -53,57 +54,66 @@ class MemoryMedium(Struct, kw_only=True):
 class MemoryJournal:
     """A ``Journal`` in the memory of the process."""
 
-    def __init__(self, medium: MemoryMedium | None = None) -> None:
-        self._medium = medium if medium is not None else MemoryMedium()
+    def __init__(self, storage: MemoryStorage | None = None) -> None:
+        self._storage = storage if storage is not None else MemoryStorage()
         self._closed = asyncio.Event()
 
     @property
-    def medium(self) -> MemoryMedium:
+    def storage(self) -> MemoryStorage:
         """Return the storage, which a later journal can open."""
-        return self._medium
+        return self._storage
 
     async def open(self) -> Sequence[WorkspaceHistory]:
         """Take the lock, verify every record, and return all histories."""
-        if self._medium.format > FORMAT:
+        if self._storage.format > FORMAT:
             raise JournalTooNew(
-                f"format {self._medium.format}; this version reads formats 1 to {FORMAT}"
+                f"format {self._storage.format}; this version reads formats 1 to {FORMAT}"
             )
-        if self._medium.owner is not None:
+        if self._storage.owner is not None:
             raise JournalLocked("another journal object has opened this storage")
-        histories = [_examined(name, lane) for name, lane in self._medium.lanes.items()]
-        self._medium.owner = self
+        histories = [
+            _verify_workspace(name, lane) for name, lane in self._storage.workspaces.items()
+        ]
+        self._storage.owner = self
         return histories
 
     async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
         """Start the history of a new workspace under a new random history id."""
-        self._refuse_if_unusable()
-        assert workspace not in self._medium.lanes
-        lane = MemoryLane(gen=secrets.token_hex(16), chain=genesis(workspace))
-        self._medium.lanes[workspace] = lane
+        self._check_open()
+        assert workspace not in self._storage.workspaces
+        lane = MemoryWorkspace(history_id=secrets.token_hex(16), chain=initial_chain(workspace))
+        self._storage.workspaces[workspace] = lane
         return WorkspaceHistory(
-            workspace=workspace, gen=lane.gen, last=Position(0, 0), snapshot=None
+            workspace=workspace,
+            history_id=lane.history_id,
+            last_position=Position(0, 0),
+            snapshot=None,
         )
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
         """Iterate over the records after ``after_seq`` in order; for use before the writer runs."""
-        self._refuse_if_unusable()
-        yield from _records(workspace, self._medium.lanes[workspace], after_seq, None)
+        self._check_open()
+        yield from _iterate_records(workspace, self._storage.workspaces[workspace], after_seq, None)
 
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
-        self._refuse_if_unusable()
-        return list(_records(workspace, self._medium.lanes[workspace], after_seq, max(limit, 0)))
+        self._check_open()
+        return list(
+            _iterate_records(
+                workspace, self._storage.workspaces[workspace], after_seq, max(limit, 0)
+            )
+        )
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
         """Append the whole batch."""
-        self._refuse_if_unusable()
+        self._check_open()
         for workspace, record in batch:
-            lane = self._medium.lanes[workspace]
+            lane = self._storage.workspaces[workspace]
             assert record.first_seq == lane.last_seq + 1 and record.events, (
                 "the sequence numbers have a gap"
             )
             body = encode_body(record)
-            data = seal(
+            data = encode_envelope(
                 seq=record.first_seq,
                 at_ms=record.at_ms,
                 count=len(record.events),
@@ -112,54 +122,59 @@ class MemoryJournal:
             )
             lane.rows.append((record.first_seq, data))
             lane.last_seq = record.last_seq
-            lane.chain = chain_of(lane.chain, body)
+            lane.chain = next_chain(lane.chain, body)
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
         """Store a snapshot; the previous one is retained as a fallback."""
-        self._refuse_if_unusable()
-        kept = self._medium.lanes[workspace].snapshots
+        self._check_open()
+        kept = self._storage.workspaces[workspace].snapshots
         if all(snapshot.seq != old.seq for old, _ in kept):
-            kept.append((snapshot, _sum(snapshot)))
+            kept.append((snapshot, _snapshot_checksum(snapshot)))
             del kept[:-_SNAPSHOTS_KEPT]
 
-    async def tend(self) -> None:
+    async def run_maintenance(self) -> None:
         """Wait until the journal is closed: memory needs no maintenance."""
         await self._closed.wait()
 
     async def close(self) -> None:
         """Release the lock. Idempotent."""
         self._closed.set()
-        if self._medium.owner is self:
-            self._medium.owner = None
+        if self._storage.owner is self:
+            self._storage.owner = None
 
-    def _refuse_if_unusable(self) -> None:
-        if self._medium.owner is not self:
+    def _check_open(self) -> None:
+        if self._storage.owner is not self:
             raise JournalUnavailable("the journal is not open")
 
 
-def _examined(workspace: WorkspaceId, lane: MemoryLane) -> WorkspaceHistory:
-    whole = [snapshot for snapshot, digest in lane.snapshots if _sum(snapshot) == digest]
+def _verify_workspace(workspace: WorkspaceId, lane: MemoryWorkspace) -> WorkspaceHistory:
+    whole = [
+        snapshot for snapshot, digest in lane.snapshots if _snapshot_checksum(snapshot) == digest
+    ]
     snapshot = whole[-1] if whole else None
-    walk = ChainWalk.from_start(workspace)
+    walk = ChainVerifier.from_start(workspace)
     for key, data in lane.rows:
-        walk.step(key, data)
-    walk.end(last_seq=lane.last_seq, chain=lane.chain)
+        walk.verify(key, data)
+    walk.check_end(last_seq=lane.last_seq, chain=lane.chain)
     return WorkspaceHistory(
-        workspace=workspace, gen=lane.gen, last=_last(workspace, lane), snapshot=snapshot
+        workspace=workspace,
+        history_id=lane.history_id,
+        last_position=_last_position(workspace, lane),
+        snapshot=snapshot,
     )
 
 
-def _last(workspace: WorkspaceId, lane: MemoryLane) -> Position:
+def _last_position(workspace: WorkspaceId, lane: MemoryWorkspace) -> Position:
     if not lane.rows:
         return Position(0, 0)
     try:
-        return Position(decode_record(unseal(lane.rows[-1][1])).epoch, lane.last_seq)
-    except Damaged as error:
-        raise corrupt_at(workspace, lane.rows[-1][0], str(error)) from error
+        return Position(decode_record(decode_envelope(lane.rows[-1][1])).epoch, lane.last_seq)
+    except DamagedRecord as error:
+        raise corrupt_record(workspace, lane.rows[-1][0], str(error)) from error
 
 
-def _records(
-    workspace: WorkspaceId, lane: MemoryLane, after_seq: int, limit: int | None
+def _iterate_records(
+    workspace: WorkspaceId, lane: MemoryWorkspace, after_seq: int, limit: int | None
 ) -> Iterator[Record]:
     if after_seq >= lane.last_seq or limit == 0:
         return
@@ -167,15 +182,15 @@ def _records(
     first = max(bisect.bisect_right(lane.rows, after_seq + 1, key=lambda row: row[0]) - 1, 0)
     if not lane.rows:
         raise JournalCorrupt(f"workspace {workspace}: the records are missing")
-    walk = ChainWalk.from_start(workspace)
+    walk = ChainVerifier.from_start(workspace)
     if first > 0:
-        walk = ChainWalk(workspace, next_seq=lane.rows[first][0], chain=None)
+        walk = ChainVerifier(workspace, next_seq=lane.rows[first][0], chain=None)
     last = None if limit is None else first + limit
     for key, data in lane.rows[first:last]:
-        yield walk.read(key, data)
+        yield walk.verify_and_decode(key, data)
     if last is None or last >= len(lane.rows):
-        walk.end(last_seq=lane.last_seq, chain=lane.chain)
+        walk.check_end(last_seq=lane.last_seq, chain=lane.chain)
 
 
-def _sum(snapshot: Snapshot) -> bytes:
-    return genesis(msgspec.msgpack.encode(snapshot).hex())
+def _snapshot_checksum(snapshot: Snapshot) -> bytes:
+    return initial_chain(msgspec.msgpack.encode(snapshot).hex())

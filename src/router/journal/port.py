@@ -53,16 +53,16 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     seq: int
     at_ms: int
-    core: bytes
-    meters: bytes
+    engine_state: bytes
+    stats_state: bytes
 
 
 class WorkspaceHistory(Struct, frozen=True, kw_only=True):
     """The state of one workspace as found by ``Journal.open``."""
 
     workspace: WorkspaceId
-    gen: str
-    last: Position
+    history_id: str
+    last_position: Position
     snapshot: Snapshot | None
 
 
@@ -102,7 +102,7 @@ class Journal(Protocol):
         """Store a snapshot; the previous one is retained as a fallback."""
         ...
 
-    async def tend(self) -> None:
+    async def run_maintenance(self) -> None:
         """Run periodic maintenance until the journal is closed; the writer runs this as a task.
 
         Raises JournalUnavailable when the storage fails, even while nothing is being appended.

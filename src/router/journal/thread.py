@@ -20,9 +20,9 @@ class JournalThread:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         # A daemon thread: an interpreter that exits without ``stop`` must not wait for further jobs.
-        threading.Thread(target=self._work, name="journal", daemon=True).start()
+        threading.Thread(target=self._run_jobs, name="journal", daemon=True).start()
 
-    def call(self, job: Callable[[], T]) -> "asyncio.Future[T]":
+    def run(self, job: Callable[[], T]) -> "asyncio.Future[T]":
         """Run a job and return a future of the running loop for its result or exception."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -31,14 +31,14 @@ class JournalThread:
             try:
                 result = job()
             except BaseException as error:
-                _tell(loop, _fail, future, error)
+                _notify_loop(loop, _set_exception, future, error)
             else:
-                _tell(loop, _settle, future, result)
+                _notify_loop(loop, _set_result, future, result)
 
         self._jobs.put(work)
         return future
 
-    def post(self, job: Callable[[], object]) -> None:
+    def run_detached(self, job: Callable[[], object]) -> None:
         """Run a job without waiting for it; the job records its own errors."""
 
         def work() -> None:
@@ -47,7 +47,7 @@ class JournalThread:
 
         self._jobs.put(work)
 
-    def wait_for(self, job: Callable[[], T]) -> T:
+    def run_blocking(self, job: Callable[[], T]) -> T:
         """Run a job, block until it is done and return its result. Raises what the job raises."""
         done = threading.Event()
         results: list[T] = []
@@ -66,16 +66,16 @@ class JournalThread:
             raise errors[0]
         return results[0]
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop the thread after the jobs already submitted."""
         self._jobs.put(None)
 
-    def _work(self) -> None:
+    def _run_jobs(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
 
 
-def _tell(
+def _notify_loop(
     loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object
 ) -> None:
     # A closed event loop raises RuntimeError; no caller is waiting on it any more.
@@ -83,11 +83,11 @@ def _tell(
         loop.call_soon_threadsafe(callback, *arguments)
 
 
-def _settle(future: "asyncio.Future[T]", result: T) -> None:
+def _set_result(future: "asyncio.Future[T]", result: T) -> None:
     if not future.done():
         future.set_result(result)
 
 
-def _fail(future: "asyncio.Future[T]", error: BaseException) -> None:
+def _set_exception(future: "asyncio.Future[T]", error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)

@@ -5,14 +5,28 @@ journal's record. The caller generates the ids of new objects and looks up every
 the command, because the engine makes no queries.
 """
 
-from typing import TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from router.model.callbacks import CallbackFields, CallbackOutcome
-from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
-from router.model.policy import FactValue, Policy
-from router.model.states import AgentState
+from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, Name, OfferId, QueueId
+from router.model.policy import CallbackMode, FactValue, Policy
+from router.model.states import AgentState, CallbackOutcome
+
+# End of the year 9999. A later time is a mistake in the unit.
+TIME_MAX_MS: Final = 253_402_300_799_999
+
+TimeMs: TypeAlias = Annotated[int, Meta(ge=0, le=TIME_MAX_MS)]
+
+
+class CallbackFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Terms of a callback. An omitted field takes the value of the queue's policy."""
+
+    mode: CallbackMode | None = None
+    channel: Name | None = None
+    """Channel whose capacity the callback uses from now on."""
+    at_ms: TimeMs | None = None
+    """Earliest time of the call (epoch milliseconds); none: when the contact reaches the head of its queue."""
 
 
 class _Command(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
@@ -31,12 +45,12 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     queue_id: QueueId | None = None
     skills: dict[str, int] = {}
     priority_s: int = 0
-    strict_class: int = 0
+    priority_class: int = 0
     attributes: dict[str, FactValue] = {}
     ttl_s: int | None = None
     preferred_agents: tuple[AgentId, ...] = ()
     """Agents preferred for this customer, used by plan steps with ``prefer: [named]``. Unknown ids are ignored."""
-    continues: ContactId | None = None
+    continues_contact_id: ContactId | None = None
     """Earlier contact of the same customer; its agent is the ``last`` agent of a plan step. An unknown id is ignored."""
     gateway_id: GatewayId = ""
     reference: str | None = None
@@ -53,7 +67,7 @@ class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
     gateway_id: GatewayId | None = None
     """If set, the contact is unknown unless this gateway submitted it."""
     priority_s: int | UnsetType = UNSET
-    strict_class: int | UnsetType = UNSET
+    priority_class: int | UnsetType = UNSET
     skills: dict[str, int] | UnsetType = UNSET
     attributes: dict[str, FactValue] | UnsetType = UNSET
     preferred_agents: tuple[AgentId, ...] | UnsetType = UNSET
@@ -111,7 +125,7 @@ class TransferContact(_Command, frozen=True, kw_only=True, tag="contact.transfer
     to_agent_id: AgentId | None = None
     agent_id: AgentId | None = None
     wait_s: int | None = None
-    back_s: int | None = None
+    return_to_sender_s: int | None = None
 
 
 class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):
@@ -186,7 +200,7 @@ class LeaveContact(_Command, frozen=True, kw_only=True, tag="contact.leave"):
     reason: str = "left"
 
 
-class HandOver(_Command, frozen=True, kw_only=True, tag="contact.hand_over"):
+class HandOverContact(_Command, frozen=True, kw_only=True, tag="contact.hand_over"):
     """Leave a conference and make a participant its owner. If ``agent_id`` is set, it must be the owner."""
 
     contact_id: ContactId
@@ -365,7 +379,7 @@ class SetQueueOpen(_Command, frozen=True, kw_only=True, tag="queue.set_open"):
 
     queue_id: QueueId
     is_open: bool | None = None
-    for_s: int | None = None
+    duration_s: int | None = None
 
 
 class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
@@ -388,7 +402,7 @@ Command: TypeAlias = (
     | CancelConsult
     | JoinConsult
     | LeaveContact
-    | HandOver
+    | HandOverContact
     | AddParticipant
     | AcceptOffer
     | DeclineOffer

@@ -1,11 +1,11 @@
-"""Findings of ``router doctor``: codes, severities and advice. Built by ``core/doctor.py`` and sent unchanged by the API."""
+"""Findings of ``router doctor``: codes, severities and advice. Built by ``engine/diagnosis/doctor.py`` and sent unchanged by the API."""
 
 from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
 
-from router.model.views import Lack
+from router.model.views import UnmetCondition
 
 
 class Severity(StrEnum):
@@ -24,21 +24,21 @@ class FindingCode(StrEnum):
 
     BROKEN_INVARIANT = "broken_invariant"
     NO_POLICY = "no_policy"
-    CONTACTS_NOBODY_QUALIFIED = "contacts_nobody_qualified"
-    CONTACTS_TOO_HEAVY = "contacts_too_heavy"
-    CONTACTS_NOBODY_READY = "contacts_nobody_ready"
-    CONTACTS_NEAR_THEIR_END = "contacts_near_their_end"
-    CONTACTS_QUEUE_CLOSED = "contacts_queue_closed"
-    CONTACTS_STAY = "contacts_stay"
+    CONTACTS_NO_AGENT_QUALIFIED = "contacts_no_agent_qualified"
+    CONTACTS_EXCEED_CAPACITY = "contacts_exceed_capacity"
+    CONTACTS_NO_AGENT_READY = "contacts_no_agent_ready"
+    CONTACTS_EXPIRING = "contacts_expiring"
+    CONTACTS_WAITING_FOR_OPENING = "contacts_waiting_for_opening"
+    CONTACTS_OVERFLOW_LIMIT = "contacts_overflow_limit"
     NO_AGENTS = "no_agents"
     QUEUE_WITHOUT_AGENTS = "queue_without_agents"
     RULE_WITHOUT_AGENTS = "rule_without_agents"
     STEP_WITHOUT_AGENTS = "step_without_agents"
-    RULE_NEVER_REACHED = "rule_never_reached"
+    RULE_UNREACHABLE = "rule_unreachable"
     RULE_FAILS_OFTEN = "rule_fails_often"
     RULE_NEVER_MATCHED = "rule_never_matched"
-    SKILL_NOBODY_HAS = "skill_nobody_has"
-    AGENTS_WITHOUT_WORK = "agents_without_work"
+    SKILL_WITHOUT_AGENTS = "skill_without_agents"
+    AGENTS_NEVER_ELIGIBLE = "agents_never_eligible"
     SKILL_NOT_DECLARED = "skill_not_declared"
     QUEUE_NOT_DECLARED = "queue_not_declared"
     QUEUE_NEVER_OPENS = "queue_never_opens"
@@ -49,21 +49,21 @@ class FindingCode(StrEnum):
 ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.BROKEN_INVARIANT: "a bug in the router: keep the journal, run router verify on it, report it",
     FindingCode.NO_POLICY: "publish a policy: until then every contact is refused",
-    FindingCode.CONTACTS_NOBODY_QUALIFIED: "give an agent what is missing, or change the requirement or queue of these contacts",
-    FindingCode.CONTACTS_TOO_HEAVY: "raise the agents' units, or lower the channel's",
-    FindingCode.CONTACTS_NOBODY_READY: "a qualified agent must go ready",
-    FindingCode.CONTACTS_NEAR_THEIR_END: "they expire soon: assign them, or move them to a queue with free agents",
-    FindingCode.CONTACTS_QUEUE_CLOSED: "open the queue, or move them to one that is open",
-    FindingCode.CONTACTS_STAY: "assign them, or move them; raise overflow_hops_max, or shorten the chain of overflows",
+    FindingCode.CONTACTS_NO_AGENT_QUALIFIED: "give an agent what is missing, or change the requirement or queue of these contacts",
+    FindingCode.CONTACTS_EXCEED_CAPACITY: "raise the agents' units, or lower the channel's",
+    FindingCode.CONTACTS_NO_AGENT_READY: "a qualified agent must go ready",
+    FindingCode.CONTACTS_EXPIRING: "they expire soon: assign them, or move them to a queue with free agents",
+    FindingCode.CONTACTS_WAITING_FOR_OPENING: "open the queue, or move them to one that is open",
+    FindingCode.CONTACTS_OVERFLOW_LIMIT: "assign them, or move them; raise overflow_count_max, or shorten the chain of overflows",
     FindingCode.NO_AGENTS: "put agents: PUT /v1/agents/{agent_id}",
     FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent what is missing, lower what the queue requires, or remove the queue",
     FindingCode.RULE_WITHOUT_AGENTS: "give an agent what is missing, or lower what the rule requires",
     FindingCode.STEP_WITHOUT_AGENTS: "give an agent what is missing, lower its requirement, or remove it: it only adds delay",
-    FindingCode.RULE_NEVER_REACHED: "move the rule before the rules that cover it, or remove it",
+    FindingCode.RULE_UNREACHABLE: "move the rule before the rules that cover it, or remove it",
     FindingCode.RULE_FAILS_OFTEN: "test `known.FACT` first where a fact may be missing, or let the gateway send it",
     FindingCode.RULE_NEVER_MATCHED: "test it with a contact that it should match: router policy try",
-    FindingCode.SKILL_NOBODY_HAS: "give the skill to an agent, or remove it from the policy",
-    FindingCode.AGENTS_WITHOUT_WORK: "give them a skill, queue, channel or units that some queue needs",
+    FindingCode.SKILL_WITHOUT_AGENTS: "give the skill to an agent, or remove it from the policy",
+    FindingCode.AGENTS_NEVER_ELIGIBLE: "give them a skill, queue, channel or units that some queue needs",
     FindingCode.SKILL_NOT_DECLARED: "declare the skill in the policy, or remove it from the agents: it has no effect",
     FindingCode.QUEUE_NOT_DECLARED: "add the queue to the policy, or remove it from the agents",
     FindingCode.TARGET_BELOW_OFFER_TIMEOUT: "shorten offer_timeout_s: one offer without an answer misses the target",
@@ -90,7 +90,7 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     agents: int = 0
     agent_ids: tuple[str, ...] = ()
     """The first twenty of them, by id."""
-    lacks: tuple[Lack, ...] = ()
+    unmet_conditions: tuple[UnmetCondition, ...] = ()
     """Conditions that no agent meets (``has``: the best value), or with ``nearest_agents`` those that these agents do not meet."""
     nearest_agents: int = 0
     """If not 0: each condition is met by some agent, but no agent meets all; so many agents come nearest."""
@@ -106,5 +106,5 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     warnings: int
     notes: int
     findings: tuple[Finding, ...]
-    left_out: int = 0
+    omitted: int = 0
     """Number of findings beyond the first thousand; they are included in the counts above."""

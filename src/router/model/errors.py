@@ -15,8 +15,12 @@ A broken invariant is not among them: ``IllegalTransition`` and ``AssertionError
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
+
+# Problems reported for one document.
+PROBLEM_COUNT_MAX: Final = 1_000
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -80,7 +84,7 @@ class JournalTooNew(JournalError):
     """The journal's format is newer than this version supports."""
 
 
-class InboxFull(RouterError):
+class CommandQueueFull(RouterError):
     """The command queue has reached its limit."""
 
 

@@ -6,7 +6,7 @@ Durations are milliseconds. An expected wait is the time until an agent answers,
 from msgspec import Struct
 
 
-class _View(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _ForecastView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pass
 
 
@@ -17,12 +17,12 @@ class WaitInterval(Struct, frozen=True, kw_only=True):
     high_ms: int
 
 
-class ExpectedWait(_View, frozen=True, kw_only=True):
+class ExpectedWait(_ForecastView, frozen=True, kw_only=True):
     """Expected remaining wait of one contact, as of now.
 
     Half of the waits should end within ``interval_50`` (the quartiles), nine of ten within ``interval_90`` (5 % to 95 %). All
     values are 0 if an agent could take the contact now. They are none, with a ``reason``, if no forecast is possible:
-    ``nobody_qualified`` (no agent has the skills, queue and channel), ``nobody_ready`` (no qualified agent is READY),
+    ``no_agent_qualified`` (no agent has the skills, queue and channel), ``no_agent_ready`` (no qualified agent is READY),
     ``queue_closed`` (the queue is closed, or the contact waits for its opening), ``not_waiting`` (the contact is offered,
     assigned or terminal, or a callback that is not in its queue now).
     """
@@ -42,7 +42,7 @@ class ExpectedWait(_View, frozen=True, kw_only=True):
     """Number of answered forecasts in the calibration for this kind of contact."""
 
 
-class ForecastAccuracy(_View, frozen=True, kw_only=True, omit_defaults=False):
+class ForecastAccuracy(_ForecastView, frozen=True, kw_only=True, omit_defaults=False):
     """Accuracy of a queue's forecasts since its statistics began.
 
     A forecast is made when a contact is submitted and has to wait, and is compared with the actual wait when an agent
@@ -90,7 +90,7 @@ class ForecastCounts(Struct, gc=False):
     raw_bias_ms: int = 0
 
 
-def accuracy_of(counts: ForecastCounts) -> ForecastAccuracy:
+def forecast_accuracy(counts: ForecastCounts) -> ForecastAccuracy:
     """Return the shares and means of the counters; none where nothing has been compared."""
     n = counts.answered
     return ForecastAccuracy(

@@ -1,7 +1,38 @@
-"""States of contacts, offers, assignments, agents and queues. The transition tables are in ``core/transitions.py``."""
+"""Callbacks: their terms, their phases and the outcomes of dialling.
+
+The router holds no telephone number. The gateway that submitted the contact knows the number; the router says when to
+dial and for which agent.
+
+States of contacts, offers, assignments, agents and queues. The transition tables are in ``engine/transitions.py``.
+"""
 
 from enum import StrEnum
 from typing import Final
+
+
+class CallbackPhase(StrEnum):
+    """Phase of a callback, in addition to the contact's state."""
+
+    WAITING = "waiting"
+    """Waiting in its queue, or assigned to an agent while dialling has not begun."""
+    SCHEDULED = "scheduled"
+    """Waiting for the agreed time."""
+    DIALLING = "dialling"
+    """The gateway is calling the customer; it must report the outcome before ``due_at_ms``."""
+    RETRY = "retry"
+    """The customer was not reached; the next attempt is at ``due_at_ms``."""
+    CONNECTED = "connected"
+    """The customer is on the line; the contact is treated like any other."""
+
+
+class CallbackOutcome(StrEnum):
+    """Outcome of one attempt, as reported by the gateway."""
+
+    CONNECTED = "connected"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    VOICEMAIL = "voicemail"
+    FAILED = "failed"
 
 
 class ContactState(StrEnum):
@@ -20,10 +51,10 @@ class ContactState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """Return whether the state is final."""
-        return self in TERMINAL
+        return self in TERMINAL_CONTACT_STATES
 
 
-TERMINAL: Final = (
+TERMINAL_CONTACT_STATES: Final = (
     ContactState.ENDED,
     ContactState.ABANDONED,
     ContactState.CANCELLED,
@@ -72,7 +103,7 @@ class AgentState(StrEnum):
     READY = "ready"
 
 
-class Turn(StrEnum):
+class MatchTrigger(StrEnum):
     """What caused a match: an agent had become available, or a contact had entered a queue."""
 
     AGENT = "agent"

@@ -5,7 +5,6 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` is the last 
 
 from msgspec import Struct
 
-from router.model.callbacks import CallbackPhase
 from router.model.forecasts import ExpectedWait, ForecastAccuracy
 from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import CallbackMode, FactValue
@@ -13,9 +12,10 @@ from router.model.states import (
     AgentState,
     AssignmentRole,
     AssignmentState,
+    CallbackPhase,
     ContactState,
+    MatchTrigger,
     Presence,
-    Turn,
 )
 
 
@@ -43,9 +43,9 @@ class OfferView(_View, frozen=True, kw_only=True):
     """Role of the agent after accepting."""
     interrupted: bool = False
     """True while it uses no capacity, because the agent has an item of a channel that interrupts this one."""
-    turn: Turn | None = None
-    others: int = 0
-    values: dict[str, FactValue] = {}
+    match_trigger: MatchTrigger | None = None
+    other_candidates: int = 0
+    selection_inputs: dict[str, FactValue] = {}
 
 
 class AssignmentView(_View, frozen=True, kw_only=True):
@@ -72,9 +72,9 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     """All agents of the conversation with their roles; empty: only the owner, or this agent has left."""
     reason: str = ""
     """Reason of the offer, or ``supervisor``."""
-    turn: Turn | None = None
-    others: int = 0
-    values: dict[str, FactValue] = {}
+    match_trigger: MatchTrigger | None = None
+    other_candidates: int = 0
+    selection_inputs: dict[str, FactValue] = {}
 
 
 class ParticipantView(_View, frozen=True, kw_only=True):
@@ -109,12 +109,12 @@ class ContactView(_View, frozen=True, kw_only=True):
     state: ContactState
     channel: str
     queue_id: QueueId
-    req: str
+    requirement: str
     queued_at_ms: int
     changed_at_ms: int
-    orig_seq: int
+    queued_seq: int
     priority_s: int
-    strict_class: int
+    priority_class: int
     skills: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
@@ -131,9 +131,9 @@ class ContactView(_View, frozen=True, kw_only=True):
     offers_made: int = 0
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
-    hops: int = 0
+    overflow_count: int = 0
     """Number of overflows so far."""
-    held: bool = False
+    waiting_for_opening: bool = False
     """True while it waits for its queue to open."""
     preferred_agent_id: AgentId | None = None
     parked: bool = False
@@ -162,7 +162,7 @@ class AgentView(_View, frozen=True, kw_only=True):
     presence: Presence
     units: int
     units_used: int
-    can_take: tuple[str, ...]
+    available_channels: tuple[str, ...]
     """Channels on which the agent could get an offer now."""
     skills: dict[str, int] = {}
     queues: tuple[QueueId, ...] | None = None
@@ -222,15 +222,15 @@ class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Those of them who could take the contact now."""
     waiting: int
     """Number of contacts waiting in the queue."""
-    takes: bool
+    accepts_contacts: bool
     """Whether the contact would be accepted now, in this queue or by overflow."""
     refusal: str | None
     """Code with which the contact would be refused."""
-    goes_to: QueueId | None
+    target_queue_id: QueueId | None
     """Queue in which the contact would wait."""
 
 
-class Counts(_View, frozen=True, kw_only=True, omit_defaults=False):
+class WorkspaceCounts(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Numbers of contacts by state. ``submitted`` is the sum of all others."""
 
     submitted: int
@@ -250,7 +250,7 @@ class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
     as_of_seq: int
     at_ms: int
     policy_version: int
-    counts: Counts
+    counts: WorkspaceCounts
     agents: int
     agents_by_state: dict[str, int]
     offers_pending: int
@@ -258,7 +258,7 @@ class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
     queues: tuple[QueueView, ...]
 
 
-class Lack(_View, frozen=True, kw_only=True):
+class UnmetCondition(_View, frozen=True, kw_only=True):
     """A condition for a match that is not met by an agent and a contact.
 
     ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``attributes`` (the queue's ``agents_when`` is false for the
@@ -286,24 +286,24 @@ class AgentWhy(_View, frozen=True, kw_only=True):
     contact_id: ContactId
     agent_id: AgentId
     as_of_seq: int
-    could_take_now: bool
-    lacks: tuple[Lack, ...] = ()
+    eligible_now: bool
+    unmet_conditions: tuple[UnmetCondition, ...] = ()
 
 
-class Chosen(_View, frozen=True, kw_only=True):
+class ChosenAgent(_View, frozen=True, kw_only=True):
     """Why the contact was offered or assigned to this agent."""
 
     agent_id: AgentId
-    rule: str
+    reason: str
     """The queue's selection, ``preferred``, ``transfer`` or ``supervisor``."""
     at_ms: int
     """Time of the offer or, after acceptance, of the assignment."""
-    turn: Turn | None = None
+    match_trigger: MatchTrigger | None = None
     """``agent``: the agent became available and this was the first contact in order, whatever the selection. ``contact``: the
     contact entered a queue and the selection chose the agent."""
-    others: int = 0
+    other_candidates: int = 0
     """Number of other agents eligible then; -1: not counted (too many agent groups)."""
-    values: dict[str, FactValue] = {}
+    selection_inputs: dict[str, FactValue] = {}
     """Values of the agent that were compared: ``levels``, ``contacts_today``, ``weight``, ``queue_rank``…"""
 
 
@@ -311,7 +311,7 @@ class StepWhy(_View, frozen=True, kw_only=True):
     """A step of a waiting contact's plan: its requirement, and how many agents qualify."""
 
     step: int
-    req: str
+    requirement: str
     qualified: int
     ready: int
     """READY agents among them, busy or free."""
@@ -327,23 +327,23 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     as_of_seq: int
     state: ContactState
     reason: str
-    """``waiting_for_agent``, ``nobody_qualified``, ``queue_closed`` (the contact waits for the opening),
+    """``waiting_for_agent``, ``no_agent_qualified``, ``queue_closed`` (the contact waits for the opening),
     ``offered``, ``assigned``, ``callback_scheduled``, ``callback_retry``, ``callback_dialling`` or the terminal reason."""
-    req: str = ""
+    requirement: str = ""
     position: int | None = None
     expected_wait: ExpectedWait | None = None
-    could_take_now: tuple[AgentId, ...] = ()
+    eligible_now: tuple[AgentId, ...] = ()
     qualified: int = 0
     """Number of agents with the required skills, queue and channel, regardless of their state."""
-    lacking: dict[str, int] = {}
+    unmet_conditions: dict[str, int] = {}
     """Number of qualified agents who do not meet a condition, by its code."""
     agents: tuple[AgentWhy, ...] = ()
     """The first hundred agents, qualified ones first."""
     next_change_at_ms: int | None = None
     next_change: str | None = None
-    chosen: tuple[Chosen, ...] = ()
+    chosen: tuple[ChosenAgent, ...] = ()
     """Agents that have an offer or assignment of the contact, with the reasons."""
-    stays: bool = False
+    overflow_impossible: bool = False
     """True if it has reached the limit of overflows; it stays in its queue without a longest wait."""
     step: StepWhy | None = None
     next_step: StepWhy | None = None
@@ -372,6 +372,6 @@ class RulesView(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Time at which the policy was published."""
     classified: int
     """Number of queued contacts that named no queue."""
-    by_default: int
+    default_queue_count: int
     """Number of them for which no rule matched."""
     rules: tuple[RuleView, ...]

@@ -11,21 +11,21 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.journal.port import Journal, Record, WorkspaceHistory
 from router.model.errors import JournalCorrupt
 from router.model.events import Event
 from router.model.ids import WorkspaceId
-from router.runtime.publisher import Publisher
+from router.runtime.event_feed import Publisher
 
 # Records replayed before the event loop can serve signals and health checks.
-_RECORDS_PER_TURN: Final = 256
+_RECORDS_PER_SLICE: Final = 256
 
 
-class Meters(Protocol):
+class StatsProjection(Protocol):
     """Statistics computed from durable events and stored with the snapshots."""
 
-    def fold(self, event: Event, seq: int, at_ms: int) -> None:
+    def apply(self, event: Event, seq: int, at_ms: int) -> None:
         """Apply one event."""
         ...
 
@@ -38,10 +38,10 @@ class Meters(Protocol):
         ...
 
 
-class NoMeters:
+class NoStats:
     """A projection that computes nothing."""
 
-    def fold(self, event: Event, seq: int, at_ms: int) -> None:
+    def apply(self, event: Event, seq: int, at_ms: int) -> None:
         """Ignore the event."""
 
     def snapshot(self) -> bytes:
@@ -52,47 +52,49 @@ class NoMeters:
         """Ignore the state."""
 
 
-class Recovered(Struct, kw_only=True):
+class RecoveredWorkspace(Struct, kw_only=True):
     """A workspace in the state after its last record."""
 
     engine: Engine
-    meters: Meters
+    stats: StatsProjection
     snapshot_seq: int
     replayed_events: int
 
 
-async def recover(
+async def recover_workspace(
     journal: Journal,
     history: WorkspaceHistory,
     *,
     new_engine: type[Engine],
-    new_meters: Callable[[WorkspaceId], Meters],
+    new_stats: Callable[[WorkspaceId], StatsProjection],
     publisher: Publisher,
-    recall_records: int,
-) -> Recovered:
+    replay_record_count: int,
+) -> RecoveredWorkspace:
     """Rebuild one workspace. Raises JournalCorrupt where the replay ends before the journal does.
 
     ``replay_record_count`` is the number of newest records loaded into the publisher.
     """
-    recovered = _from_snapshot(history, new_engine=new_engine, new_meters=new_meters)
-    publisher.begin(history.workspace, history.gen, last_seq=history.last.seq)
-    if history.last.seq == 0:
+    recovered = _from_snapshot(history, new_engine=new_engine, new_stats=new_stats)
+    publisher.add_workspace(
+        history.workspace, history.history_id, last_seq=history.last_position.seq
+    )
+    if history.last_position.seq == 0:
         # A new workspace can be added while the writer runs, so do not block on the journal for an empty history.
         return recovered
     # A record has at least one event, so this many events are at most as many records.
-    recall_after = max(0, history.last.seq - recall_records)
+    recall_after = max(0, history.last_position.seq - replay_record_count)
     start = min(recovered.snapshot_seq, recall_after)
     for count, record in enumerate(journal.replay(history.workspace, after_seq=start), start=1):
         if record.first_seq > recovered.snapshot_seq:
-            _take_in(recovered, record)
+            _apply_record(recovered, record)
         if record.last_seq > recall_after:
-            publisher.recall(history.workspace, record)
-        if count % _RECORDS_PER_TURN == 0:
+            publisher.load_record(history.workspace, record)
+        if count % _RECORDS_PER_SLICE == 0:
             await asyncio.sleep(0)
-    if recovered.engine.seq != history.last.seq:
+    if recovered.engine.seq != history.last_position.seq:
         raise JournalCorrupt(
             f"workspace {history.workspace}: the replay ends at seq {recovered.engine.seq}, "
-            f"the journal at seq {history.last.seq}"
+            f"the journal at seq {history.last_position.seq}"
         )
     return recovered
 
@@ -101,26 +103,26 @@ def _from_snapshot(
     history: WorkspaceHistory,
     *,
     new_engine: type[Engine],
-    new_meters: Callable[[WorkspaceId], Meters],
-) -> Recovered:
+    new_stats: Callable[[WorkspaceId], StatsProjection],
+) -> RecoveredWorkspace:
     snapshot = history.snapshot
-    meters = new_meters(history.workspace)
+    meters = new_stats(history.workspace)
     if snapshot is not None:
         try:
-            engine = new_engine.restore(snapshot.core)
-            meters.restore(snapshot.meters)
+            engine = new_engine.restore(snapshot.engine_state)
+            meters.restore(snapshot.stats_state)
         except (msgspec.MsgspecError, ValueError):
             # Written by a version with another state format: replay all records instead, which is slower.
-            meters = new_meters(history.workspace)
+            meters = new_stats(history.workspace)
         else:
-            return Recovered(
-                engine=engine, meters=meters, snapshot_seq=snapshot.seq, replayed_events=0
+            return RecoveredWorkspace(
+                engine=engine, stats=meters, snapshot_seq=snapshot.seq, replayed_events=0
             )
-    return Recovered(engine=new_engine(), meters=meters, snapshot_seq=0, replayed_events=0)
+    return RecoveredWorkspace(engine=new_engine(), stats=meters, snapshot_seq=0, replayed_events=0)
 
 
-def _take_in(recovered: Recovered, record: Record) -> None:
+def _apply_record(recovered: RecoveredWorkspace, record: Record) -> None:
     recovered.engine.replay(record.events, record.first_seq, record.at_ms)
     for seq, event in enumerate(record.events, start=record.first_seq):
-        recovered.meters.fold(event, seq, record.at_ms)
+        recovered.stats.apply(event, seq, record.at_ms)
     recovered.replayed_events += len(record.events)

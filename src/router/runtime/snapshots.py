@@ -19,23 +19,23 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from router.core.imaging import Imaging
+from router.engine.snapshots.incremental import IncrementalSnapshot
 from router.journal.port import Journal, Snapshot
 from router.model.errors import JournalUnavailable
 from router.model.policy import Policy
-from router.runtime.lane import Lane
+from router.runtime.workspace import WorkspaceRuntime
 
 # About one second of replay.
-EVENTS: Final = 50_000
-IDLE_MS: Final = 5_000
+SNAPSHOT_EVENT_COUNT: Final = 50_000
+SNAPSHOT_IDLE_MS: Final = 5_000
 
 # Encoding runs in slices with pauses in between: at most a fifth of the time of the event loop.
-_HELPING_S: Final = 0.001
-_PAUSE_S: Final = 4 * _HELPING_S
+_TIME_SLICE_S: Final = 0.001
+_PAUSE_S: Final = 4 * _TIME_SLICE_S
 # Interrupted attempts after which an image is made in one blocking step.
-_BROKEN_MAX: Final = 5
+_INTERRUPTIONS_MAX: Final = 5
 # Shorter images are joined on the event loop, longer ones on a thread.
-_JOINED_AT_ONCE_BYTES: Final = 1 << 20
+_JOIN_INLINE_BYTES_MAX: Final = 1 << 20
 
 
 class SnapshotSchedule(Struct, frozen=True, kw_only=True):
@@ -45,11 +45,11 @@ class SnapshotSchedule(Struct, frozen=True, kw_only=True):
     record costs about as much as replaying an event.
     """
 
-    events: int = EVENTS
+    events: int = SNAPSHOT_EVENT_COUNT
     """Events since the last snapshot after which a workspace is due."""
-    events_when_idle: int = EVENTS // 10
+    events_when_idle: int = SNAPSHOT_EVENT_COUNT // 10
     """Events after which a workspace is due once it has been idle for ``idle_ms``."""
-    idle_ms: int = IDLE_MS
+    idle_ms: int = SNAPSHOT_IDLE_MS
 
     def is_due(self, *, events: int, idle_ms: int, records: int = 0) -> bool:
         """Return whether a snapshot is due, given events since the last one, idle time, and records in the state."""
@@ -58,7 +58,7 @@ class SnapshotSchedule(Struct, frozen=True, kw_only=True):
         return idle_ms >= self.idle_ms and events >= max(self.events_when_idle, records // 10)
 
 
-class Imaged(Struct, frozen=True):
+class StateImage(Struct, frozen=True):
     """The state of a workspace after the durable event ``seq``, as bytes in parts."""
 
     seq: int
@@ -68,7 +68,7 @@ class Imaged(Struct, frozen=True):
     shadow_seq: int
 
 
-class Snapshotting:
+class SnapshotScheduler:
     """Make snapshots and requested images, one at a time, while the writer continues.
 
     The writer calls ``start_next`` between two batches, so every image represents the state after a durable event.
@@ -85,101 +85,107 @@ class Snapshotting:
         self._journal = journal
         self._schedule = schedule
         self._wake = wake
-        self._due: deque[Lane] = deque()
-        self._wanted: deque[tuple[Lane, asyncio.Future[Imaged]]] = deque()
-        self._broken: dict[str, int] = {}
+        self._due: deque[WorkspaceRuntime] = deque()
+        self._requested: deque[tuple[WorkspaceRuntime, asyncio.Future[StateImage]]] = deque()
+        self._interruptions: dict[str, int] = {}
         """Consecutive interrupted images by workspace."""
-        self._swept_at_ms = 0
-        self._working: asyncio.Task[None] | None = None
-        self._hurries = False
+        self._checked_at_ms = 0
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
-    def note(self, lane: Lane, *, events: int, at_ms: int) -> None:
+    def count_events(self, workspace: WorkspaceRuntime, *, events: int, at_ms: int) -> None:
         """Count durable events of a workspace."""
-        before = lane.events_since_snapshot
-        lane.events_since_snapshot += events
-        lane.quiet_since_ms = at_ms
-        if before < self._schedule.events <= lane.events_since_snapshot:
-            self._due.append(lane)
+        before = workspace.events_since_snapshot
+        workspace.events_since_snapshot += events
+        workspace.quiet_since_ms = at_ms
+        if before < self._schedule.events <= workspace.events_since_snapshot:
+            self._due.append(workspace)
 
-    def want(self, lane: Lane, image: "asyncio.Future[Imaged]") -> None:
+    def request_image(
+        self, workspace: WorkspaceRuntime, image: "asyncio.Future[StateImage]"
+    ) -> None:
         """Request an image of the state as of the next gap between two batches."""
-        self._wanted.append((lane, image))
+        self._requested.append((workspace, image))
         self._wake()
 
-    def proceed(self, lanes: Iterable[Lane], *, now_ms: int) -> None:
+    def start_next(self, workspaces: Iterable[WorkspaceRuntime], *, now_ms: int) -> None:
         """Start the next image where one is due and none is in progress. Raises the error of the previous one."""
-        if self._working is not None:
-            if not self._working.done():
+        if self._task is not None:
+            if not self._task.done():
                 return
-            self._working.result()
-            self._working = None
-        if now_ms - self._swept_at_ms >= self._schedule.idle_ms:
+            self._task.result()
+            self._task = None
+        if now_ms - self._checked_at_ms >= self._schedule.idle_ms:
             # Only once per idle_ms, because this scans all workspaces.
-            self._swept_at_ms = now_ms
-            self._due.extend(lane for lane in lanes if self._is_due(lane, now_ms))
-        while self._wanted:
-            lane, wanted = self._wanted.popleft()
+            self._checked_at_ms = now_ms
+            self._due.extend(lane for lane in workspaces if self._is_due(lane, now_ms))
+        while self._requested:
+            lane, wanted = self._requested.popleft()
             if not wanted.done():
-                self._begin(self._give(lane, wanted, self._image(lane)))
+                self._start(self._deliver_image(lane, wanted, self._begin_image(lane)))
                 return
         while self._due:
             lane = self._due.popleft()
             if self._is_due(lane, now_ms):
-                self._begin(self._save(lane))
+                self._start(self._save(lane))
                 return
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._working = asyncio.create_task(work)
-        self._working.add_done_callback(lambda _: self._wake())
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(lambda _: self._wake())
 
-    async def save_all(self, lanes: Iterable[Lane]) -> None:
+    async def save_all(self, workspaces: Iterable[WorkspaceRuntime]) -> None:
         """Take a snapshot of every workspace that has changed, at an orderly stop."""
-        self._hurries = True
-        if self._working is not None:
-            await self._working
-        for lane in lanes:
+        self._is_stopping = True
+        if self._task is not None:
+            await self._task
+        for lane in workspaces:
             if lane.events_since_snapshot:
                 await self._save(lane)
 
-    async def end(self) -> None:
+    async def cancel(self) -> None:
         """Cancel the image in progress and fail the requests; an incomplete snapshot is never used."""
-        for _, wanted in self._wanted:
+        for _, wanted in self._requested:
             if not wanted.done():
                 wanted.set_exception(JournalUnavailable("the writer has ended"))
-        if self._working is not None and not self._working.done():
-            self._working.cancel()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
             with suppress(asyncio.CancelledError, JournalUnavailable):
-                await self._working
+                await self._task
 
-    def _is_due(self, lane: Lane, now_ms: int) -> bool:
+    def _is_due(self, workspace: WorkspaceRuntime, now_ms: int) -> bool:
         return self._schedule.is_due(
-            events=lane.events_since_snapshot,
-            idle_ms=now_ms - lane.quiet_since_ms,
-            records=lane.engine.records,
+            events=workspace.events_since_snapshot,
+            idle_ms=now_ms - workspace.quiet_since_ms,
+            records=workspace.engine.record_count,
         )
 
-    def _image(self, lane: Lane) -> Imaging:
-        image = lane.engine.image()
-        if self._broken.get(lane.workspace, 0) >= _BROKEN_MAX:
-            while image.proceed():
+    def _begin_image(self, workspace: WorkspaceRuntime) -> IncrementalSnapshot:
+        image = workspace.engine.incremental_snapshot()
+        if self._interruptions.get(workspace.workspace, 0) >= _INTERRUPTIONS_MAX:
+            while image.advance():
                 pass
         return image
 
-    async def _made(self, lane: Lane, image: Imaging) -> Imaged | None:
+    async def _complete_image(
+        self, workspace: WorkspaceRuntime, image: IncrementalSnapshot
+    ) -> StateImage | None:
         """Encode the image and return it, None where an event has invalidated it."""
         try:
-            until_s = time.perf_counter() + _HELPING_S
-            while image.proceed():
+            until_s = time.perf_counter() + _TIME_SLICE_S
+            while image.advance():
                 if time.perf_counter() > until_s:
-                    await asyncio.sleep(0 if self._hurries else _PAUSE_S)
-                    until_s = time.perf_counter() + _HELPING_S
+                    await asyncio.sleep(0 if self._is_stopping else _PAUSE_S)
+                    until_s = time.perf_counter() + _TIME_SLICE_S
         finally:
-            image.give_up()
+            image.cancel()
         if not image.is_done:
-            self._broken[lane.workspace] = self._broken.get(lane.workspace, 0) + 1
+            self._interruptions[workspace.workspace] = (
+                self._interruptions.get(workspace.workspace, 0) + 1
+            )
             return None
-        self._broken.pop(lane.workspace, None)
-        return Imaged(
+        self._interruptions.pop(workspace.workspace, None)
+        return StateImage(
             seq=image.seq,
             at_ms=image.at_ms,
             parts=image.parts(),
@@ -187,36 +193,43 @@ class Snapshotting:
             shadow_seq=image.shadow_seq,
         )
 
-    async def _give(self, lane: Lane, wanted: "asyncio.Future[Imaged]", image: Imaging) -> None:
+    async def _deliver_image(
+        self,
+        workspace: WorkspaceRuntime,
+        future: "asyncio.Future[StateImage]",
+        image: IncrementalSnapshot,
+    ) -> None:
         try:
-            made = await self._made(lane, image)
+            made = await self._complete_image(workspace, image)
         except asyncio.CancelledError:
-            if not wanted.done():
-                wanted.set_exception(JournalUnavailable("the writer has ended"))
+            if not future.done():
+                future.set_exception(JournalUnavailable("the writer has ended"))
             raise
         if made is None:
-            self._wanted.appendleft((lane, wanted))
-        elif not wanted.done():
-            wanted.set_result(made)
+            self._requested.appendleft((workspace, future))
+        elif not future.done():
+            future.set_result(made)
 
-    def _save(self, lane: Lane) -> Coroutine[Any, Any, None]:
-        events, meters = lane.events_since_snapshot, lane.meters.snapshot()
-        lane.events_since_snapshot = 0
-        return self._write(lane, self._image(lane), events, meters)
+    def _save(self, workspace: WorkspaceRuntime) -> Coroutine[Any, Any, None]:
+        events, meters = workspace.events_since_snapshot, workspace.stats.snapshot()
+        workspace.events_since_snapshot = 0
+        return self._write(workspace, self._begin_image(workspace), events, meters)
 
-    async def _write(self, lane: Lane, image: Imaging, events: int, meters: bytes) -> None:
-        made = await self._made(lane, image)
+    async def _write(
+        self, workspace: WorkspaceRuntime, image: IncrementalSnapshot, events: int, stats: bytes
+    ) -> None:
+        made = await self._complete_image(workspace, image)
         if made is None:
-            lane.events_since_snapshot += events
-            self._due.append(lane)
+            workspace.events_since_snapshot += events
+            self._due.append(workspace)
             return
-        core = await joined(made.parts)
-        snapshot = Snapshot(seq=made.seq, at_ms=made.at_ms, core=core, meters=meters)
-        await self._journal.save_snapshot(lane.workspace, snapshot)
+        core = await join_parts(made.parts)
+        snapshot = Snapshot(seq=made.seq, at_ms=made.at_ms, engine_state=core, stats_state=stats)
+        await self._journal.save_snapshot(workspace.workspace, snapshot)
 
 
-async def joined(parts: list[bytes]) -> bytes:
+async def join_parts(parts: list[bytes]) -> bytes:
     """Return the concatenated parts."""
-    if sum(map(len, parts)) < _JOINED_AT_ONCE_BYTES:
+    if sum(map(len, parts)) < _JOIN_INLINE_BYTES_MAX:
         return b"".join(parts)
     return await asyncio.to_thread(b"".join, parts)

@@ -21,24 +21,31 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
 from router.model.commands import Command, EnqueueContact, LoseDesktop
 from router.model.errors import JournalUnavailable, Stopping
 from router.model.ids import WorkspaceId
-from router.model.refusals import RefusalCode
-from router.runtime.batches import ROUTER, Batches, Turn
+from router.model.results import RefusalCode
+from router.runtime.batch import ROUTER_ACTOR, Batch, BatchProcessor
 from router.runtime.clock import Clock, SystemClock
-from router.runtime.deadlines import Deadlines
-from router.runtime.inbox import COUNT_MAX, SUBMIT_WAIT_MS_MAX, Inbox
-from router.runtime.lane import Answered, Asked, Lane, Question, Reply, Waiting
-from router.runtime.pacing import Pacing
-from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
-from router.runtime.recovery import Meters, NoMeters, recover
-from router.runtime.snapshots import Imaged, SnapshotSchedule, Snapshotting
+from router.runtime.command_queue import COUNT_MAX, SUBMIT_WAIT_MS_MAX, CommandQueue
+from router.runtime.event_feed import WORKSPACE_RECORDS_MAX, Publisher
+from router.runtime.group_commit import CommitPacer
+from router.runtime.recovery import NoStats, StatsProjection, recover_workspace
+from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
+from router.runtime.wakeups import WakeupSchedule
+from router.runtime.workspace import (
+    QueryResult,
+    QueuedCommand,
+    QueuedQuery,
+    Reply,
+    ReplyTarget,
+    WorkspaceRuntime,
+)
 
-__all__ = ["Writer", "WriterLimits", "Reply", "Answered"]
+__all__ = ["Writer", "WriterLimits", "Reply", "QueryResult"]
 
 T = TypeVar("T")
 
@@ -49,7 +56,7 @@ _after_reply = crash_point("after_reply")
 class WriterLimits(Struct, frozen=True, kw_only=True):
     """Limits of the command queue, of a batch and of the replay index."""
 
-    inbox_count_max: int = COUNT_MAX
+    queue_count_max: int = COUNT_MAX
     """Queued commands and queries of one workspace; four times as many for all workspaces together."""
     submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX
     """Longest wait of the oldest queued submit, in an overloaded workspace, before further submits are refused."""
@@ -59,7 +66,7 @@ class WriterLimits(Struct, frozen=True, kw_only=True):
     """Execution time after which a batch is committed as it is, so that the event loop can serve other tasks."""
     commit_gap_ms: int = 0
     """Least time between the starts of two commits, unless many commands wait. 0: start when the previous commit has ended."""
-    recall_records: int = WORKSPACE_RECORDS_MAX
+    replay_record_count: int = WORKSPACE_RECORDS_MAX
     """Records from before the start that are loaded for clients that resume."""
 
 
@@ -74,7 +81,7 @@ class Writer:
         publisher: Publisher | None = None,
         limits: WriterLimits | None = None,
         snapshots: SnapshotSchedule | None = None,
-        new_meters: Callable[[WorkspaceId], Meters] = lambda _: NoMeters(),
+        new_stats: Callable[[WorkspaceId], StatsProjection] = lambda _: NoStats(),
         new_engine: type[Engine] = Engine,
     ) -> None:
         """``new_stats`` creates the statistics of a workspace; only the writer applies events to them, live and at recovery."""
@@ -83,25 +90,25 @@ class Writer:
         self._limits = limits if limits is not None else WriterLimits()
         self._schedule = snapshots if snapshots is not None else SnapshotSchedule()
         self._journal = journal
-        self._new_meters = new_meters
+        self._new_stats = new_stats
         self._new_engine = new_engine
-        self._lanes: dict[WorkspaceId, Lane] = {}
-        self._deadlines = Deadlines()
-        self._inbox: Inbox[Asked | Question] = Inbox(
-            count_max=self._limits.inbox_count_max,
+        self._workspaces: dict[WorkspaceId, WorkspaceRuntime] = {}
+        self._wakeups = WakeupSchedule()
+        self._queue: CommandQueue[QueuedCommand | QueuedQuery] = CommandQueue(
+            count_max=self._limits.queue_count_max,
             is_submit=_is_submit,
             submit_wait_ms_max=self._limits.submit_wait_ms_max,
         )
-        self._batches = Batches(
-            self._lanes,
-            self._deadlines,
-            self._inbox,
+        self._processor = BatchProcessor(
+            self._workspaces,
+            self._wakeups,
+            self._queue,
             count_max=self._limits.batch_count_max,
             ms_max=self._limits.batch_ms_max,
         )
-        self._pacing = Pacing(self._limits.commit_gap_ms)
+        self._pacer = CommitPacer(self._limits.commit_gap_ms)
         self._creating = asyncio.Lock()
-        self._snapshots = Snapshotting(journal, self._schedule, wake=self.wake)
+        self._snapshot_scheduler = SnapshotScheduler(journal, self._schedule, wake=self.wake)
         self.on_refused_submit: (
             Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None
         ) = None
@@ -119,46 +126,48 @@ class Writer:
     async def recover(self) -> list[WorkspaceId]:
         """Open the journal and rebuild every workspace in it; call before ``run``. Raises JournalError."""
         for history in await self._journal.open():
-            await self._recover_lane(history)
-        return list(self._lanes)
+            await self._recover_workspace(history)
+        return list(self._workspaces)
 
     async def add_workspace(self, workspace: WorkspaceId) -> None:
         """Create the workspace where it does not exist yet; call at any time after ``recover``."""
         async with self._creating:
-            if workspace not in self._lanes:
-                await self._recover_lane(await self._journal.create_workspace(workspace))
+            if workspace not in self._workspaces:
+                await self._recover_workspace(await self._journal.create_workspace(workspace))
 
-    async def _recover_lane(self, history: WorkspaceHistory) -> None:
-        recovered = await recover(
+    async def _recover_workspace(self, history: WorkspaceHistory) -> None:
+        recovered = await recover_workspace(
             self._journal,
             history,
             new_engine=self._new_engine,
-            new_meters=self._new_meters,
+            new_stats=self._new_stats,
             publisher=self.publisher,
-            recall_records=self._limits.recall_records,
+            replay_record_count=self._limits.replay_record_count,
         )
         engine = recovered.engine
         self.clock.raise_floor(engine.at_ms)
-        lane = Lane(
+        lane = WorkspaceRuntime(
             workspace=history.workspace,
-            gen=history.gen,
-            epoch=history.last.epoch + 1,
+            history_id=history.history_id,
+            epoch=history.last_position.epoch + 1,
             engine=engine,
-            meters=recovered.meters,
+            stats=recovered.stats,
             events_since_snapshot=engine.seq - recovered.snapshot_seq,
             quiet_since_ms=self.clock.now_ms(),
         )
-        self._lanes[history.workspace] = lane
-        self._deadlines.set(lane.workspace, engine.next_deadline_ms())
+        self._workspaces[history.workspace] = lane
+        self._wakeups.set(lane.workspace, engine.next_deadline_ms())
         # Sessions of the previous process are lost: their connections ended with it.
         for agent_id, session_id in engine.attached_sessions():
             lost = LoseDesktop(agent_id=agent_id, session_id=session_id)
-            self._inbox.put(lane.workspace, Asked(lost, ROUTER, None), beyond_bound=True)
+            self._queue.put(
+                lane.workspace, QueuedCommand(lost, ROUTER_ACTOR, None), ignore_limit=True
+            )
 
     async def stop(self) -> None:
         """Refuse new commands, finish the queued ones, take snapshots, and close the journal."""
         self._stopping = True
-        self._inbox.wake()
+        self._queue.wake()
         if self._started:
             await self._ended.wait()
         await self._journal.close()
@@ -166,37 +175,37 @@ class Writer:
     @property
     def workspaces(self) -> Sequence[WorkspaceId]:
         """Return the ids of all workspaces."""
-        return list(self._lanes)
+        return list(self._workspaces)
 
     @property
-    def waiting(self) -> int:
+    def queue_depth(self) -> int:
         """Return the number of queued commands and queries."""
-        return len(self._inbox)
+        return len(self._queue)
 
     @property
     def refused_submits(self) -> int:
         """Return the number of submits refused because of overload since the start."""
-        return self._inbox.refused_submits
+        return self._queue.refused_submits
 
-    def refuses_submit(self, workspace: WorkspaceId) -> bool:
+    def is_submit_refused(self, workspace: WorkspaceId) -> bool:
         """Return whether a submit is refused because of overload; a true result is counted as a refusal."""
-        return self._inbox.refuses_submit(workspace)
+        return self._queue.is_submit_refused(workspace)
 
     def admit_submit(self, workspace: WorkspaceId) -> None:
         """Raise CommandQueueFull where a submit is refused because of overload; check this before any work on it."""
-        self._inbox.admit_submit(workspace)
+        self._queue.admit_submit(workspace)
 
-    def generation(self, workspace: WorkspaceId) -> str:
+    def history_id(self, workspace: WorkspaceId) -> str:
         """Return the history id of a workspace. Raises KeyError for an unknown workspace."""
-        return self._lanes[workspace].gen
+        return self._workspaces[workspace].history_id
 
     def epoch(self, workspace: WorkspaceId) -> int:
         """Return the epoch of this start in a workspace. Raises KeyError for an unknown workspace."""
-        return self._lanes[workspace].epoch
+        return self._workspaces[workspace].epoch
 
-    def meters(self, workspace: WorkspaceId) -> Meters:
+    def stats(self, workspace: WorkspaceId) -> StatsProjection:
         """Return the statistics of a workspace as of its newest durable event. Raises KeyError for an unknown workspace."""
-        return self._lanes[workspace].meters
+        return self._workspaces[workspace].stats
 
     # --- commands and queries ------------------------------------------------------------
 
@@ -215,7 +224,7 @@ class Writer:
         command: Command,
         *,
         actor: str,
-        reply: Waiting[Reply] | None,
+        reply: ReplyTarget[Reply] | None,
     ) -> None:
         """Enqueue a command without waiting; ``reply``, if any, is completed in the batch that makes the result durable.
 
@@ -223,26 +232,26 @@ class Writer:
         routing. Raises as ``execute``; in that case ``reply`` is not called.
         """
         self._check_open(workspace)
-        self._inbox.put(workspace, Asked(command, actor, reply))
+        self._queue.put(workspace, QueuedCommand(command, actor, reply))
 
-    async def ask(self, workspace: WorkspaceId, question: Callable[[Engine], T]) -> Answered[T]:
+    async def query(self, workspace: WorkspaceId, query: Callable[[Engine], T]) -> QueryResult[T]:
         """Run a read-only function on the engine, in order with the commands.
 
         Raises as ``execute``, and whatever the function raises.
         """
         self._check_open(workspace)
-        reply: asyncio.Future[Answered[T]] = asyncio.get_running_loop().create_future()
-        self._inbox.put(workspace, Question(question, reply))
+        reply: asyncio.Future[QueryResult[T]] = asyncio.get_running_loop().create_future()
+        self._queue.put(workspace, QueuedQuery(query, reply))
         return await reply
 
-    async def image(self, workspace: WorkspaceId) -> Imaged:
+    async def capture_state(self, workspace: WorkspaceId) -> StateImage:
         """Return the state as bytes, as of a durable event no older than this call, without blocking the writer.
 
         Raises Stopping, JournalUnavailable, and KeyError for an unknown workspace.
         """
         self._check_open(workspace)
-        image: asyncio.Future[Imaged] = asyncio.get_running_loop().create_future()
-        self._snapshots.want(self._lanes[workspace], image)
+        image: asyncio.Future[StateImage] = asyncio.get_running_loop().create_future()
+        self._snapshot_scheduler.request_image(self._workspaces[workspace], image)
         return await image
 
     def _check_open(self, workspace: WorkspaceId) -> None:
@@ -250,7 +259,7 @@ class Writer:
             raise JournalUnavailable("the writer has ended")
         if self._stopping:
             raise Stopping("the router is stopping")
-        if workspace not in self._lanes:
+        if workspace not in self._workspaces:
             raise KeyError(workspace)
 
     # --- the writer loop ---------------------------------------------------------------
@@ -264,92 +273,96 @@ class Writer:
         if self._stopping:
             return
         self._started = True
-        maintenance = asyncio.create_task(self._journal.tend())
+        maintenance = asyncio.create_task(self._journal.run_maintenance())
         maintenance.add_done_callback(lambda _: self.wake())
-        batch: Turn | None = None
+        batch: Batch | None = None
         try:
             while not self._is_done():
                 if maintenance.done():
                     maintenance.result()
-                await self._inbox.wait(self._idle_s())
-                delay_s = self._pacing.delay_s(len(self._inbox))
+                await self._queue.wait(self._idle_s())
+                delay_s = self._pacer.delay_s(len(self._queue))
                 if delay_s > 0 and not self._stopping:
                     await asyncio.sleep(delay_s)
-                batch = Turn(self.clock.now_ms(), self.on_refused_submit is not None)
-                self._batches.decide(batch)
+                batch = Batch(self.clock.now_ms(), self.on_refused_submit is not None)
+                self._processor.process(batch)
                 await self._commit(batch)
-                self._answer(batch)
+                self._complete_replies(batch)
                 batch = None
-                self._snapshots.proceed(self._lanes.values(), now_ms=self.clock.now_ms())
-            await self._snapshots.save_all(self._lanes.values())
+                self._snapshot_scheduler.start_next(
+                    self._workspaces.values(), now_ms=self.clock.now_ms()
+                )
+            await self._snapshot_scheduler.save_all(self._workspaces.values())
         except BaseException:
             self._broken = True
             raise
         finally:
             # Also after an orderly stop: every pending reply is completed.
-            self._fail_those_waiting(batch)
-            await self._snapshots.end()
+            self._fail_pending_replies(batch)
+            await self._snapshot_scheduler.cancel()
             maintenance.cancel()
             with suppress(asyncio.CancelledError, JournalUnavailable):
                 await maintenance
             self._ended.set()
 
     def _is_done(self) -> bool:
-        return self._stopping and not len(self._inbox)
+        return self._stopping and not len(self._queue)
 
     def wake(self) -> None:
         """Make the loop check the clock and the command queue again."""
-        self._inbox.wake()
+        self._queue.wake()
 
     def _idle_s(self) -> float:
         # Wake up from time to time so that idle workspaces get their snapshots.
         idle_s = self._schedule.idle_ms / 1000
-        deadline_ms = self._deadlines.next_ms()
+        deadline_ms = self._wakeups.next_ms()
         return idle_s if deadline_ms is None else min(self.clock.delay_s(deadline_ms), idle_s)
 
-    async def _commit(self, turn: Turn) -> None:
-        if not turn.records:
-            self._tell_refused(turn, 0)
+    async def _commit(self, batch: Batch) -> None:
+        if not batch.records:
+            self._notify_refused_submits(batch, 0)
             # A caller that sends queries without pause must not starve the event loop.
             await asyncio.sleep(0)
             return
-        self._pacing.begin()
-        await self._journal.append(turn.records)
-        for count, (workspace, record) in enumerate(turn.records):
-            if turn.refused:
-                self._tell_refused(turn, count)
-            lane = self._lanes[workspace]
-            self._snapshots.note(lane, events=len(record.events), at_ms=turn.at_ms)
-            fold, seq = lane.meters.fold, record.first_seq
+        self._pacer.commit_started()
+        await self._journal.append(batch.records)
+        for count, (workspace, record) in enumerate(batch.records):
+            if batch.refused_submits:
+                self._notify_refused_submits(batch, count)
+            lane = self._workspaces[workspace]
+            self._snapshot_scheduler.count_events(
+                lane, events=len(record.events), at_ms=batch.at_ms
+            )
+            fold, seq = lane.stats.apply, record.first_seq
             for event in record.events:
                 fold(event, seq, record.at_ms)
                 seq += 1
             self.publisher.publish(workspace, record)
-        self._tell_refused(turn, len(turn.records))
+        self._notify_refused_submits(batch, len(batch.records))
 
-    def _tell_refused(self, turn: Turn, records: int) -> None:
-        while turn.refused and turn.refused[0][0] <= records:
-            _, workspace, command, code = turn.refused.pop(0)
+    def _notify_refused_submits(self, batch: Batch, records: int) -> None:
+        while batch.refused_submits and batch.refused_submits[0][0] <= records:
+            _, workspace, command, code = batch.refused_submits.pop(0)
             if self.on_refused_submit is not None:
-                self.on_refused_submit(workspace, command, code, turn.at_ms)
+                self.on_refused_submit(workspace, command, code, batch.at_ms)
 
-    def _answer(self, turn: Turn) -> None:
-        if _before_reply is not None and turn.records:
+    def _complete_replies(self, batch: Batch) -> None:
+        if _before_reply is not None and batch.records:
             _before_reply()
-        for reply, answer in turn.answers:
+        for reply, answer in batch.replies:
             # The caller may have been cancelled.
             if not reply.done():
                 reply.set_result(answer)
-        if _after_reply is not None and turn.records:
+        if _after_reply is not None and batch.records:
             _after_reply()
 
-    def _fail_those_waiting(self, turn: Turn | None) -> None:
-        waiting = turn.taken if turn is not None else []
-        waiting += [item.reply for item in self._inbox.drain() if item.reply is not None]
+    def _fail_pending_replies(self, batch: Batch | None) -> None:
+        waiting = batch.pending_replies if batch is not None else []
+        waiting += [item.reply for item in self._queue.drain() if item.reply is not None]
         for reply in waiting:
             if not reply.done():
                 reply.set_exception(JournalUnavailable("the writer has ended"))
 
 
-def _is_submit(item: Asked | Question) -> bool:
-    return type(item) is Asked and type(item.command) is EnqueueContact
+def _is_submit(item: QueuedCommand | QueuedQuery) -> bool:
+    return type(item) is QueuedCommand and type(item.command) is EnqueueContact

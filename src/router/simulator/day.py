@@ -17,7 +17,7 @@ class WorkloadInvalid(RouterError):
     """A log or a workload cannot be used; the message has the file and the line, column or path, never a value."""
 
 
-class CallbackWish(Struct, frozen=True, kw_only=True, gc=False):
+class PlannedCallback(Struct, frozen=True, kw_only=True, gc=False):
     """Callback request of a customer, refused where the policy does not allow it."""
 
     after_ms: int
@@ -43,8 +43,8 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     channel: str = "voice"
     skills: dict[str, int] = {}
     priority_s: int = 0
-    strict_class: int = 0
-    callback: CallbackWish | None = None
+    priority_class: int = 0
+    callback: PlannedCallback | None = None
     stream: str = ""
     """Arrival stream in the report; empty: the queue id."""
 
@@ -110,28 +110,28 @@ class Day(Struct, frozen=True, kw_only=True):
     """Number of equal parts of the window, for the confidence intervals of a single run."""
     behaviour_seed: int = 0
 
-    def moved(self, by_ms: int) -> "Day":
+    def shifted(self, offset_ms: int) -> "Day":
         """Return the same day moved by an offset in milliseconds; only opening hours depend on the absolute time."""
-        if not by_ms:
+        if not offset_ms:
             return self
         return structs.replace(
             self,
-            contacts=(structs.replace(c, at_ms=c.at_ms + by_ms) for c in self.contacts),
+            contacts=(structs.replace(c, at_ms=c.at_ms + offset_ms) for c in self.contacts),
             agents=tuple(
                 structs.replace(
                     agent,
                     shifts=tuple(
                         Shift(
-                            from_ms=shift.from_ms + by_ms,
-                            to_ms=None if shift.to_ms is None else shift.to_ms + by_ms,
+                            from_ms=shift.from_ms + offset_ms,
+                            to_ms=None if shift.to_ms is None else shift.to_ms + offset_ms,
                         )
                         for shift in agent.shifts
                     ),
                 )
                 for agent in self.agents
             ),
-            levels=tuple(structs.replace(one, at_ms=one.at_ms + by_ms) for one in self.levels),
-            start_ms=self.start_ms + by_ms,
-            window_from_ms=self.window_from_ms + by_ms,
-            window_to_ms=self.window_to_ms + by_ms,
+            levels=tuple(structs.replace(one, at_ms=one.at_ms + offset_ms) for one in self.levels),
+            start_ms=self.start_ms + offset_ms,
+            window_from_ms=self.window_from_ms + offset_ms,
+            window_to_ms=self.window_to_ms + offset_ms,
         )

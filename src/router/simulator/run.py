@@ -10,28 +10,31 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, structs
 
-from router.core.engine import Engine
+from router.engine.engine import Engine
 from router.model.errors import PolicyInvalid
 from router.model.policy import DAY_S, Policy
-from router.rules.check import check
-from router.rules.document import parse_policy
+from router.policy.checks.consistency import policy_problems
+from router.policy.document.parsing import parse_policy
 from router.simulator import workload as workloads
-from router.simulator.auditor import Auditor
-from router.simulator.chance import derived_seed
+from router.simulator.audit.auditor import Auditor
 from router.simulator.day import Day, WorkloadInvalid
-from router.simulator.digest import HistoryDigest
-from router.simulator.figures import Sums
-from router.simulator.forecasts import ForecastMeter, ForecastSums, reports
-from router.simulator.formats import Log, parse_log, parse_logs
-from router.simulator.formats.log import day_of, derived_policy
-from router.simulator.load import LoadReport, load_of, mean_load
-from router.simulator.meter import Meter
-from router.simulator.report import Audit, Report, Speed, build
+from router.simulator.distributions import derived_seed
+from router.simulator.formats import RecordedLog, parse_log, parse_logs
+from router.simulator.formats.recorded_log import day_from_log, derived_policy
+from router.simulator.results.estimates import (
+    AgentLoadReport,
+    BatchSums,
+    agent_load,
+    mean_agent_load,
+)
+from router.simulator.results.forecast_accuracy import ForecastStats, ForecastSums, forecast_reports
+from router.simulator.results.report import AuditResult, RunSpeed, SimulationReport, build_report
+from router.simulator.results.run_stats import RunStats
 from router.simulator.workload import Workload
-from router.simulator.world import Listener, World
+from router.simulator.world import HistoryDigest, RunListener, World
 
 Progress = Callable[[float], None]
-Watch = Callable[[Day], Listener]
+ListenerFactory = Callable[[Day], RunListener]
 """Factory of an additional listener for each replication; listeners must not change the run."""
 
 
@@ -54,7 +57,7 @@ class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Whether the run is audited, which takes about as long as the run itself."""
 
 
-class _Plan(Struct, frozen=True, kw_only=True):
+class _RunPlan(Struct, frozen=True, kw_only=True):
     """Specification that has been read and checked."""
 
     name: str
@@ -63,21 +66,21 @@ class _Plan(Struct, frozen=True, kw_only=True):
     replications: int
     options: dict[str, str | int | float | bool | None]
     policy: Policy
-    log: Log | None
+    log: RecordedLog | None
     workload: Workload | None
 
     def day(self, replication: int) -> Day:
         """Return the day of a replication; its contacts can be read once."""
         if self.workload is not None:
-            return workloads.day(
+            return workloads.draw_day(
                 self.workload, policy=self.policy, seed=self.seed, replication=replication
             )
         assert self.log is not None
         behaviour_seed = derived_seed(self.seed, replication, "behaviour")
-        return day_of(self.log, policy=self.policy, behaviour_seed=behaviour_seed)
+        return day_from_log(self.log, policy=self.policy, behaviour_seed=behaviour_seed)
 
 
-def announced(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
+def resolved_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
     """Return the seed and all options, given or drawn, for display before the run. Raises the same errors as ``simulate``."""
     return _plan(spec).options
 
@@ -89,8 +92,11 @@ def first_day(spec: SimulationSpec) -> tuple[Day, tuple[str, ...]]:
 
 
 def simulate(
-    spec: SimulationSpec, *, progress: Progress | None = None, watch: Watch | None = None
-) -> Report:
+    spec: SimulationSpec,
+    *,
+    progress: Progress | None = None,
+    make_listener: ListenerFactory | None = None,
+) -> SimulationReport:
     """Run a simulation and return its report.
 
     ``progress`` receives the completed share, 0 to 1; ``watch`` makes an additional listener for each replication. Raises
@@ -98,14 +104,14 @@ def simulate(
     by the audit do not raise: check ``report.audit.violations``.
     """
     plan = _plan(spec)
-    runs = _Runs(plan, audit=spec.audit, watch=watch)
+    runs = _Replications(plan, audit=spec.audit, make_listener=make_listener)
     began = perf_counter()
     for replication in range(plan.replications):
         runs.run(replication, _part_of(progress, replication, plan.replications))
     wall_s = perf_counter() - began
     report = runs.report()
     rate = round(report.contacts / wall_s, 1)
-    speed = Speed(
+    speed = RunSpeed(
         wall_s=round(wall_s, 3),
         contacts_per_second=rate,
         events_per_second=round(report.events / wall_s, 1),
@@ -113,34 +119,36 @@ def simulate(
     return structs.replace(report, contacts_per_second=rate, speed=speed)
 
 
-class _Runs:
+class _Replications:
     """Runner of all replications of a plan, with their sums."""
 
-    def __init__(self, plan: _Plan, *, audit: bool, watch: Watch | None) -> None:
+    def __init__(
+        self, plan: _RunPlan, *, audit: bool, make_listener: ListenerFactory | None
+    ) -> None:
         self._plan = plan
-        self._watch = watch
+        self._make_listener = make_listener
         self._audit = audit
         self._digest = HistoryDigest()
-        self._sums = Sums()
-        self._samples: list[Sums] = []
+        self._sums = BatchSums()
+        self._samples: list[BatchSums] = []
         self._violations: list[str] = []
         self._checks = self._unfinished = self._events = 0
         self._agents: dict[str, int] = {}
-        self._loads: list[LoadReport] = []
+        self._loads: list[AgentLoadReport] = []
         self._state_digest = ""
         self._forecasts: dict[str, ForecastSums] = {}
 
     def run(self, replication: int, progress: Progress | None) -> None:
         """Run one replication and add its results."""
         day = self._plan.day(replication)
-        meter, auditor = Meter(day), Auditor() if self._audit else None
+        meter, auditor = RunStats(day), Auditor() if self._audit else None
         engine = Engine()
-        forecasts = ForecastMeter(day, engine)
-        listeners: list[Listener] = [meter, forecasts, self._digest]
+        forecasts = ForecastStats(day, engine)
+        listeners: list[RunListener] = [meter, forecasts, self._digest]
         if auditor is not None:
             listeners.append(auditor)
-        if self._watch is not None:
-            listeners.append(self._watch(day))
+        if self._make_listener is not None:
+            listeners.append(self._make_listener(day))
         world = World(day, listeners=listeners, engine=engine)
         world.run(progress)
         meter.close()
@@ -150,27 +158,27 @@ class _Runs:
             self._violations += auditor.violations
         self._unfinished += world.unfinished
         self._state_digest = world.engine.digest()
-        self._take(meter)
+        self._add_run(meter)
         for queue_id, sums in forecasts.sums.items():
-            self._forecasts.setdefault(queue_id, ForecastSums()).take(sums)
+            self._forecasts.setdefault(queue_id, ForecastSums()).add(sums)
 
-    def _take(self, meter: Meter) -> None:
+    def _add_run(self, meter: RunStats) -> None:
         self._events += meter.events
         self._agents = meter.agents_by_group
         batches = range(meter.batches)
-        self._sums.take(meter, batches)
-        load = load_of(meter)
+        self._sums.add_batches(meter, batches)
+        load = agent_load(meter)
         if load is not None:
             self._loads.append(load)
         if self._plan.replications > 1:
-            self._samples.append(Sums().take(meter, batches))
+            self._samples.append(BatchSums().add_batches(meter, batches))
         elif meter.batches > 1:
-            self._samples = [Sums().take(meter, (batch,)) for batch in batches]
+            self._samples = [BatchSums().add_batches(meter, (batch,)) for batch in batches]
 
-    def report(self) -> Report:
+    def report(self) -> SimulationReport:
         """Return the report of all replications."""
         plan = self._plan
-        return build(
+        return build_report(
             name=plan.name,
             source=plan.source,
             options=plan.options,
@@ -178,12 +186,12 @@ class _Runs:
             samples=self._samples,
             thresholds_s={q.service_level.threshold_s for q in plan.policy.queues.values()},
             agents=self._agents,
-            load=mean_load(self._loads),
+            load=mean_agent_load(self._loads),
             unfinished=self._unfinished,
             events=self._events,
             digests=(self._digest.hexdigest(), self._state_digest),
-            forecasts=reports(self._forecasts),
-            audit=Audit(checks=self._checks, violations=tuple(self._violations)),
+            forecasts=forecast_reports(self._forecasts),
+            audit=AuditResult(checks=self._checks, violations=tuple(self._violations)),
         )
 
 
@@ -193,7 +201,7 @@ def _part_of(progress: Progress | None, index: int, count: int) -> Progress | No
     return lambda share: progress((index + share) / count)
 
 
-def _plan(spec: SimulationSpec) -> _Plan:
+def _plan(spec: SimulationSpec) -> _RunPlan:
     if bool(spec.logs) == (spec.workload is not None):
         raise WorkloadInvalid("give either logs or a workload, not both")
     policy = _read_policy(spec.policy)
@@ -203,7 +211,7 @@ def _plan(spec: SimulationSpec) -> _Plan:
         raise WorkloadInvalid("replications: a log is run once; use replications with a workload")
     log = parse_logs(spec.logs)
     seed = 1 if spec.seed is None else spec.seed
-    return _Plan(
+    return _RunPlan(
         name=log.name,
         source=tuple(_shown(source) for source in spec.logs),
         seed=seed,
@@ -215,9 +223,9 @@ def _plan(spec: SimulationSpec) -> _Plan:
     )
 
 
-def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _Plan:
+def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     assert spec.workload is not None
-    workload = workloads.load(Path(spec.workload))
+    workload = workloads.load_workload(Path(spec.workload))
     seed = workload.seed if spec.seed is None else spec.seed
     replications = spec.replications or workload.replications
     options: dict[str, str | int | float | bool | None] = {
@@ -229,10 +237,10 @@ def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _Plan:
         **_common_options(spec),
     }
     if workload.day_factor is not None and replications == 1:
-        factor = workloads.day_factor(workload, seed=seed, replication=0)
+        factor = workloads.draw_day_factor(workload, seed=seed, replication=0)
         options["day_factor"] = round(factor, 6)
     chosen = policy or workload.policy or workloads.derived_policy(workload)
-    return _Plan(
+    return _RunPlan(
         name=workload.name,
         source=(f"workload:{Path(spec.workload).name}",),
         seed=seed,
@@ -268,7 +276,7 @@ def _read_policy(path: str | None) -> Policy | None:
 
 
 def _checked(policy: Policy) -> Policy:
-    problems = check(policy)
+    problems = policy_problems(policy)
     if problems:
         raise PolicyInvalid(problems)
     return policy
@@ -289,9 +297,9 @@ def _with_wrap_up(policy: Policy, wrap_up_s: int | None) -> Policy:
 
 
 __all__ = [
-    "Report",
+    "SimulationReport",
     "SimulationSpec",
-    "announced",
+    "resolved_options",
     "first_day",
     "parse_log",
     "parse_logs",

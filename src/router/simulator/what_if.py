@@ -11,14 +11,14 @@ from msgspec import structs
 
 from router.model.errors import PolicyInvalid
 from router.model.policy import Policy
-from router.simulator.compare import Comparison, Trial, compare
-from router.simulator.course import CourseWatch
 from router.simulator.day import Day, WorkloadInvalid
-from router.simulator.run import Progress, SimulationSpec, announced, first_day, simulate
+from router.simulator.results.comparison import Comparison, PolicyRun, compare_runs
+from router.simulator.results.day_profile import DayProfileRecorder
+from router.simulator.run import Progress, SimulationSpec, first_day, resolved_options, simulate
 
 # Limit of columns in a terminal table and of lines in a chart.
 POLICIES_MAX: Final = 8
-_LACKING_SHOWN_MAX: Final = 6
+_MISSING_SHOWN_MAX: Final = 6
 
 
 def what_if(
@@ -28,10 +28,10 @@ def what_if(
 
     All runs have the same arrivals, handle times, patience and seed. Raises the same errors as ``prepared``.
     """
-    return prepared(spec, policies).run(progress=progress)
+    return prepare_what_if(spec, policies).run(progress=progress)
 
 
-def prepared(spec: SimulationSpec, policies: Sequence[str]) -> "Case":
+def prepare_what_if(spec: SimulationSpec, policies: Sequence[str]) -> "PreparedComparison":
     """Read and check all inputs without running anything.
 
     Raises ``WorkloadInvalid`` (a day that cannot be read, two policies with the same name, or a policy that lacks queues, channels,
@@ -39,42 +39,42 @@ def prepared(spec: SimulationSpec, policies: Sequence[str]) -> "Case":
     """
     specs = _specs(spec, policies)
     days = {name: _day_of(name, one) for name, one in specs.items()}
-    _must_fit(days)
-    return Case(specs, _notes({name: day.policy for name, day in days.items()}))
+    _check_fit(days)
+    return PreparedComparison(specs, _notes({name: day.policy for name, day in days.items()}))
 
 
-class Case:
+class PreparedComparison:
     """Checked inputs of a comparison, ready to run."""
 
     def __init__(self, specs: Mapping[str, SimulationSpec], notes: Sequence[str]) -> None:
         self._specs = specs
         self._notes = notes
 
-    def announced(self) -> dict[str, str | int | float | bool | None]:
+    def resolved_options(self) -> dict[str, str | int | float | bool | None]:
         """Return the seed and all options, given or drawn, with the names of all policies."""
-        options = announced(next(iter(self._specs.values())))
+        options = resolved_options(next(iter(self._specs.values())))
         return options | {"policy": ", ".join(self._specs)}
 
     def run(self, *, progress: Progress | None = None) -> Comparison:
         """Run one policy after the other; ``progress`` receives the completed share, 0 to 1."""
         trials = []
         for index, (name, spec) in enumerate(self._specs.items()):
-            watch = CourseWatch()
+            watch = DayProfileRecorder()
             part = _part_of(progress, index, len(self._specs))
             try:
-                report = simulate(spec, progress=part, watch=watch)
+                report = simulate(spec, progress=part, make_listener=watch)
             except WorkloadInvalid as error:
                 raise WorkloadInvalid(f"policy {name}: {error}") from error
             samples = watch.samples()
             trials.append(
-                Trial(
+                PolicyRun(
                     name=name,
                     report=report,
-                    course=watch.course(),
+                    profile=watch.profile(),
                     samples=samples if len(samples) > 1 else (),
                 )
             )
-        return compare(trials, notes=self._notes)
+        return compare_runs(trials, notes=self._notes)
 
 
 def _specs(spec: SimulationSpec, policies: Sequence[str]) -> dict[str, SimulationSpec]:
@@ -110,15 +110,15 @@ def _part_of(progress: Progress | None, index: int, count: int) -> Progress | No
 # --- checks ---------------------------------------------------------------------------------------------------------
 
 
-def _must_fit(days: Mapping[str, Day]) -> None:
+def _check_fit(days: Mapping[str, Day]) -> None:
     """Check that every policy has what the contacts and agents name; the contacts are read from the first day only."""
     needed = list(dict.fromkeys(_needs(next(iter(days.values())))))
     for name, day in days.items():
         lacking = [f"{kind} {what}" for kind, what in needed if what not in _has(day.policy, kind)]
         if lacking:
-            more = len(lacking) - _LACKING_SHOWN_MAX
+            more = len(lacking) - _MISSING_SHOWN_MAX
             rest = f" and {more} more" if more > 0 else ""
-            listed = ", ".join(lacking[:_LACKING_SHOWN_MAX])
+            listed = ", ".join(lacking[:_MISSING_SHOWN_MAX])
             raise WorkloadInvalid(f"policy {name} lacks names that the day uses: {listed}{rest}")
 
 
@@ -156,10 +156,11 @@ def _notes(policies: Mapping[str, Policy]) -> list[str]:
         differing = [
             queue_id
             for queue_id, queue in policy.queues.items()
-            if queue_id in base.queues and _counted(policy, queue_id) != _counted(base, queue_id)
+            if queue_id in base.queues
+            and _level_limits(policy, queue_id) != _level_limits(base, queue_id)
         ]
         if differing:
-            listed = ", ".join(differing[:_LACKING_SHOWN_MAX])
+            listed = ", ".join(differing[:_MISSING_SHOWN_MAX])
             found.append(
                 f"{name} and {first} have different service-level thresholds, so these levels cannot be compared: "
                 f"queues {listed}"
@@ -167,7 +168,7 @@ def _notes(policies: Mapping[str, Policy]) -> list[str]:
     return found
 
 
-def _counted(policy: Policy, queue_id: str) -> tuple[int, int]:
+def _level_limits(policy: Policy, queue_id: str) -> tuple[int, int]:
     """Return the limits that decide whether a contact counts and whether it was in time."""
     level = policy.queues[queue_id].service_level
     return level.threshold_s, level.short_abandon_s

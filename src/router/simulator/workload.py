@@ -20,34 +20,34 @@ from router.model.policy import (
     CallbackMode,
     ChannelPolicy,
     Policy,
+    PriorityClass,
     PrioritySeconds,
     QueuePolicy,
     RetentionPolicy,
     Skills,
-    StrictClass,
 )
-from router.simulator import documents
-from router.simulator.chance import (
+from router.simulator import yaml_documents as documents
+from router.simulator.day import (
+    AgentBehaviour,
+    Day,
+    PlannedAgent,
+    PlannedCallback,
+    PlannedContact,
+    Shift,
+    StaffLevel,
+)
+from router.simulator.distributions import (
     Distribution,
     NonNegative,
     Positive,
     Share,
     derived_seed,
-    generator,
+    random_generator,
     to_ms,
-)
-from router.simulator.day import (
-    AgentBehaviour,
-    CallbackWish,
-    Day,
-    PlannedAgent,
-    PlannedContact,
-    Shift,
-    StaffLevel,
 )
 
 Rates: TypeAlias = Annotated[tuple[NonNegative, ...], Meta(min_length=1, max_length=10_000)]
-Count: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
+AgentCount: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
 
 
 class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +94,7 @@ class Arrivals(_Document, frozen=True, kw_only=True):
                 return (rate / hour_ms,)
 
 
-class Callbacks(_Document, frozen=True, kw_only=True):
+class CallbackSpec(_Document, frozen=True, kw_only=True):
     """Customers who request a callback where the policy allows it, unless they have abandoned before."""
 
     share: Share
@@ -108,7 +108,7 @@ class Callbacks(_Document, frozen=True, kw_only=True):
     """Mean of the exponential time until the customer picks up; 0: at once."""
 
 
-class Stream(_Document, frozen=True, kw_only=True):
+class ArrivalStream(_Document, frozen=True, kw_only=True):
     """Stream of similar contacts."""
 
     arrivals: Arrivals
@@ -121,8 +121,8 @@ class Stream(_Document, frozen=True, kw_only=True):
     channel: Name = "voice"
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
-    strict_class: StrictClass = 0
-    callbacks: Callbacks | None = None
+    priority_class: PriorityClass = 0
+    callbacks: CallbackSpec | None = None
 
     def __post_init__(self) -> None:
         lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
@@ -130,7 +130,7 @@ class Stream(_Document, frozen=True, kw_only=True):
             raise ValueError("a list of distributions requires arrivals.period_s")
 
 
-class Behaviour(_Document, frozen=True, kw_only=True):
+class AgentBehaviourSpec(_Document, frozen=True, kw_only=True):
     """Behaviour of the agents of a group towards offers without automatic accept."""
 
     answer_mean_s: NonNegative = 0
@@ -139,10 +139,10 @@ class Behaviour(_Document, frozen=True, kw_only=True):
     ready_again_s: NonNegative = 60
 
 
-class Group(_Document, frozen=True, kw_only=True):
+class AgentGroupSpec(_Document, frozen=True, kw_only=True):
     """Group of identical agents. ``count`` as a list has one staff level per period; the last one lasts until the end."""
 
-    count: Count | Annotated[tuple[Count, ...], Meta(min_length=1)]
+    count: AgentCount | Annotated[tuple[AgentCount, ...], Meta(min_length=1)]
     period_s: Positive | None = None
     skills: Skills = {}
     queues: tuple[Name, ...] | None = None
@@ -150,7 +150,7 @@ class Group(_Document, frozen=True, kw_only=True):
     channel_max: dict[Name, Annotated[int, Meta(ge=0, le=1_000)]] = {}
     attributes: Attributes = {}
     queue_ranks: dict[Name, Annotated[int, Meta(ge=1, le=9)]] = {}
-    behaviour: Behaviour = Behaviour()
+    behaviour: AgentBehaviourSpec = AgentBehaviourSpec()
 
     def __post_init__(self) -> None:
         if isinstance(self.count, tuple) != (self.period_s is not None):
@@ -175,8 +175,8 @@ class Workload(_Document, frozen=True, kw_only=True):
     replications: Annotated[int, Meta(ge=1, le=100_000)] = 1
     seed: int = 1
     day_factor: DayFactor | None = None
-    streams: Annotated[dict[Name, Stream], Meta(min_length=1)]
-    agent_groups: Annotated[dict[Name, Group], Meta(min_length=1)]
+    streams: Annotated[dict[Name, ArrivalStream], Meta(min_length=1)]
+    agent_groups: Annotated[dict[Name, AgentGroupSpec], Meta(min_length=1)]
     starts_at: datetime | None = None
     """Time of second 0 with a UTC offset, for policies with opening hours; none: 1970-01-01T00:00Z, a Thursday."""
     policy: Policy | None = None
@@ -189,14 +189,14 @@ class Workload(_Document, frozen=True, kw_only=True):
             raise ValueError("starts_at requires a UTC offset such as Z or +01:00")
 
 
-def load(path: Path) -> Workload:
+def load_workload(path: Path) -> Workload:
     """Read a workload file. Raises ``WorkloadInvalid``."""
-    return documents.load(path, Workload)
+    return documents.load_document(path, Workload)
 
 
-def day(workload: Workload, *, policy: Policy | None, seed: int, replication: int) -> Day:
+def draw_day(workload: Workload, *, policy: Policy | None, seed: int, replication: int) -> Day:
     """Draw the day of one replication."""
-    factor = day_factor(workload, seed=seed, replication=replication)
+    factor = draw_day_factor(workload, seed=seed, replication=replication)
     streams = [
         _contacts(workload, name, seed=seed, replication=replication, factor=factor)
         for name in workload.streams
@@ -215,15 +215,15 @@ def day(workload: Workload, *, policy: Policy | None, seed: int, replication: in
         batches=workload.batches,
         behaviour_seed=derived_seed(seed, replication, "behaviour"),
     )
-    return drawn.moved(start_ms)
+    return drawn.shifted(start_ms)
 
 
-def day_factor(workload: Workload, *, seed: int, replication: int) -> float:
+def draw_day_factor(workload: Workload, *, seed: int, replication: int) -> float:
     """Draw the factor by which all arrival rates of a replication are multiplied; 1 without ``day_factor``."""
     if workload.day_factor is None:
         return 1.0
     shape = workload.day_factor.shape
-    return generator(seed, replication, "day_factor").gammavariate(shape, 1.0 / shape)
+    return random_generator(seed, replication, "day_factor").gammavariate(shape, 1.0 / shape)
 
 
 def derived_policy(workload: Workload) -> Policy:
@@ -261,7 +261,7 @@ def _expected(workload: Workload) -> float:
     return total
 
 
-def _moments(
+def _arrival_times(
     arrivals: Arrivals, *, duration_ms: float, factor: float, rng: Random
 ) -> Iterator[float]:
     """Yield arrival times in milliseconds, before rounding."""
@@ -286,16 +286,16 @@ def _contacts(
 ) -> Iterator[PlannedContact]:
     """Yield the contacts of a stream in order; arrivals, handle times, patience and callbacks have a generator each."""
     stream = workload.streams[name]
-    handle_rng = generator(seed, replication, f"{name}/handle")
-    patience_rng = generator(seed, replication, f"{name}/patience")
-    moments = _moments(
+    handle_rng = random_generator(seed, replication, f"{name}/handle")
+    patience_rng = random_generator(seed, replication, f"{name}/patience")
+    moments = _arrival_times(
         stream.arrivals,
         duration_ms=workload.duration_s * 1000,
         factor=factor,
-        rng=generator(seed, replication, f"{name}/arrivals"),
+        rng=random_generator(seed, replication, f"{name}/arrivals"),
     )
-    callback_rng = generator(seed, replication, f"{name}/callbacks")
-    wish = _wish(stream.callbacks)
+    callback_rng = random_generator(seed, replication, f"{name}/callbacks")
+    wish = _planned_callback(stream.callbacks)
     period_ms = (stream.arrivals.period_s or 0) * 1000
     for n, moment in enumerate(moments, start=1):
         handle, patience = stream.handle, stream.patience
@@ -312,20 +312,20 @@ def _contacts(
             channel=stream.channel,
             skills=stream.skills,
             priority_s=stream.priority_s,
-            strict_class=stream.strict_class,
-            callback=wish if wish and callback_rng.random() < _share(stream) else None,
+            priority_class=stream.priority_class,
+            callback=wish if wish and callback_rng.random() < _callback_share(stream) else None,
             stream=name,
         )
 
 
-def _share(stream: Stream) -> float:
+def _callback_share(stream: ArrivalStream) -> float:
     return 0.0 if stream.callbacks is None else stream.callbacks.share
 
 
-def _wish(callbacks: Callbacks | None) -> CallbackWish | None:
+def _planned_callback(callbacks: CallbackSpec | None) -> PlannedCallback | None:
     if callbacks is None:
         return None
-    return CallbackWish(
+    return PlannedCallback(
         after_ms=to_ms(callbacks.after_s),
         mode=callbacks.mode,
         reached_share=callbacks.reached_share,

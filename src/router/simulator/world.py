@@ -1,4 +1,6 @@
-"""Discrete-event simulation of one day: customers and agents around one engine, in virtual time.
+"""Hash over the history of a run: first sequence number, time and events of each outcome, in order.
+
+Discrete-event simulation of one day: customers and agents around one engine, in virtual time.
 
 Theory of operation. The world keeps the scheduled future (arrivals, ends of conversations, ends of patience, answers, shifts)
 in one heap ordered by time and kind, and jumps from one entry to the next. Between two entries it advances the engine to each
@@ -13,6 +15,7 @@ same millisecond, and a customer whose patience ends in it is still answered.
 The world makes no routing decision and keeps no statistics; listeners observe each outcome. Same day, same seed: same events.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from heapq import heappop, heappush
@@ -20,7 +23,9 @@ from math import log
 from random import Random
 from typing import Final, Protocol
 
-from router.core.engine import Engine
+import msgspec
+
+from router.engine.engine import Engine
 from router.model.commands import (
     AbandonContact,
     AcceptOffer,
@@ -34,47 +39,71 @@ from router.model.commands import (
     ReportCallback,
     SetAgentState,
 )
-from router.model.events import (
+from router.model.events import Event
+from router.model.events.agent import (
     AgentStateChanged,
     AssignmentCompleted,
-    ContactAbandoned,
-    ContactCancelled,
-    ContactEnded,
-    ContactExpired,
-    Event,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
     OfferMade,
     OfferRescinded,
 )
-from router.model.outcome import Outcome
-from router.model.refusals import RefusalCode, Refused
+from router.model.events.contact import (
+    ContactAbandoned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+)
+from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import AgentState
-from router.simulator.called import CalledBack
+from router.simulator.behaviour import CallbackCustomers, Workforce
 from router.simulator.day import Day, PlannedAgent, PlannedContact, StaffLevel, WorkloadInvalid
-from router.simulator.workforce import Workforce
+
+
+class HistoryDigest:
+    """Run listener that hashes all events. Two runs with the same digest took the same decisions at the same times."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=32)
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def on_arrival(self, plan: PlannedContact) -> None:
+        """Ignore the arrival; only events are hashed."""
+
+    def on_outcome(self, command: Command, outcome: Outcome) -> None:
+        """Add the events of an outcome to the hash."""
+        if outcome.events:
+            head = (outcome.first_seq, outcome.at_ms, outcome.events)
+            self._hash.update(self._encode(head))
+
+    def hexdigest(self) -> str:
+        """Return the hash as 64 hexadecimal digits."""
+        return self._hash.hexdigest()
+
 
 # A contact that still waits this long after the last arrival will not be served; the run ends and counts it as unfinished.
 GRACE_MS: Final = 7 * 86_400_000
+
 _PROGRESS_STEPS: Final = 2_000
+
 # A contact refused with one of these codes counts as blocked; any other refusal means that the policy does not fit the day.
-_BLOCKED: Final = frozenset(
-    {RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NOBODY_THERE}
+_BLOCKING_CODES: Final = frozenset(
+    {RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NO_AGENTS_READY}
 )
 
 
-class Listener(Protocol):
+class RunListener(Protocol):
     """Observer of a run; receives every arrival and every outcome in order."""
 
-    def arrived(self, plan: PlannedContact) -> None:
+    def on_arrival(self, plan: PlannedContact) -> None:
         """Observe a contact that is about to be submitted."""
 
-    def record(self, command: Command, outcome: Outcome) -> None:
+    def on_outcome(self, command: Command, outcome: Outcome) -> None:
         """Observe a command and its outcome."""
 
 
-class _Kind(IntEnum):
+class _ScheduledKind(IntEnum):
     """Kind of a scheduled entry; the value is its order within one millisecond."""
 
     HANDLE_END = 0
@@ -85,7 +114,7 @@ class _Kind(IntEnum):
     READY_AGAIN = 5
     ARRIVAL = 6
     PATIENCE_END = 7
-    CALLBACK_WISH = 8
+    CALLBACK_REQUEST = 8
     CALL_END = 9
 
 
@@ -93,11 +122,11 @@ class World:
     """One run of one day; call ``run`` once, then read the listeners."""
 
     def __init__(
-        self, day: Day, *, listeners: Sequence[Listener] = (), engine: Engine | None = None
+        self, day: Day, *, listeners: Sequence[RunListener] = (), engine: Engine | None = None
     ) -> None:
         self.engine = engine or Engine()
         self.at_ms = day.start_ms
-        self.steps = 0
+        self.step_count = 0
         self._day = day
         self._listeners = listeners
         self._contacts = iter(day.contacts)
@@ -107,32 +136,34 @@ class World:
         self._answered: dict[str, str] = {}
         self._open_work = 0
         self._last_arrival_ms = day.start_ms
-        self._more = True
+        self._more_arrivals = True
         self._workforce = Workforce(day.agents)
         self._rng = Random(day.behaviour_seed)
-        self._hear: dict[type[Event], Callable[[Event], None]] = {
+        self._handlers: dict[type[Event], Callable[[Event], None]] = {
             OfferMade: self._offer_made,
             OfferAccepted: self._offer_accepted,
             OfferDeclined: self._offer_ended,
             OfferExpired: self._offer_ended,
             OfferRescinded: self._offer_ended,
             AssignmentCompleted: self._assignment_completed,
-            ContactEnded: self._contact_gone,
-            ContactAbandoned: self._contact_gone,
-            ContactCancelled: self._contact_gone,
-            ContactExpired: self._contact_gone,
+            ContactEnded: self._contact_ended,
+            ContactAbandoned: self._contact_ended,
+            ContactCancelled: self._contact_ended,
+            ContactExpired: self._contact_ended,
             AgentStateChanged: self._agent_state_changed,
         }
         self._unanswered_offers: dict[str, OfferMade] = {}
-        self._called = CalledBack(
+        self._callback_customers = CallbackCustomers(
             day.behaviour_seed,
             plans=self._plans,
             answered=self._answered,
-            do=self._do,
-            call_ends=lambda ms, report: self._push(self.at_ms + ms, _Kind.CALL_END, report),
-            talk=self._talk,
+            handle=self._handle,
+            schedule_call_end=lambda ms, report: self._schedule(
+                self.at_ms + ms, _ScheduledKind.CALL_END, report
+            ),
+            start_conversation=self._start_conversation,
         )
-        self._hear |= self._called.hear
+        self._handlers |= self._callback_customers.handlers
 
     @property
     def unfinished(self) -> int:
@@ -149,17 +180,17 @@ class World:
         self._open()
         span_ms = max(1, self._day.window_to_ms - self._day.start_ms)
         while self._advance():
-            self.steps += 1
-            if progress is not None and self.steps % _PROGRESS_STEPS == 0:
+            self.step_count += 1
+            if progress is not None and self.step_count % _PROGRESS_STEPS == 0:
                 progress(min(1.0, (self.at_ms - self._day.start_ms) / span_ms))
         if progress is not None:
             progress(1.0)
 
     def _open(self) -> None:
         """Publish the policy, create the agents, and schedule the shifts and the first arrival."""
-        self._must(PublishPolicy(policy=self._day.policy))
+        self._handle_or_raise(PublishPolicy(policy=self._day.policy))
         for agent in self._day.agents:
-            self._must(
+            self._handle_or_raise(
                 PutAgent(
                     agent_id=agent.agent_id,
                     skills=agent.skills,
@@ -171,88 +202,90 @@ class World:
                 )
             )
             for shift in agent.shifts:
-                self._push(shift.from_ms, _Kind.SHIFT_START, agent)
+                self._schedule(shift.from_ms, _ScheduledKind.SHIFT_START, agent)
                 if shift.to_ms is not None:
-                    self._push(shift.to_ms, _Kind.SHIFT_END, agent)
+                    self._schedule(shift.to_ms, _ScheduledKind.SHIFT_END, agent)
         for level in self._day.levels:
-            self._push(level.at_ms, _Kind.LEVEL, level)
-        self._plan_next_arrival()
+            self._schedule(level.at_ms, _ScheduledKind.LEVEL, level)
+        self._schedule_next_arrival()
 
     def _advance(self) -> bool:
         """Run the next timer or scheduled entry; return false if nothing is left to do."""
-        if not self._more and not self._plans and not self._open_work:
+        if not self._more_arrivals and not self._plans and not self._open_work:
             return False
         deadline_ms = self.engine.next_deadline_ms()
         if deadline_ms is not None and (not self._heap or deadline_ms <= self._heap[0][0]):
             # An engine that reports a past deadline is broken.
             assert deadline_ms > self.engine.at_ms, "the engine reports a deadline that has passed"
-            if not self._more and deadline_ms > self._last_arrival_ms + GRACE_MS:
+            if not self._more_arrivals and deadline_ms > self._last_arrival_ms + GRACE_MS:
                 return False
             self.at_ms = deadline_ms
-            self._do(AdvanceTime())
+            self._handle(AdvanceTime())
             return True
         if not self._heap:
             return False
         self.at_ms, kind, _, subject = heappop(self._heap)
-        if not self._more and self.at_ms > self._last_arrival_ms + GRACE_MS:
+        if not self._more_arrivals and self.at_ms > self._last_arrival_ms + GRACE_MS:
             return False
-        self._happen(_Kind(kind), subject)
+        self._run_scheduled(_ScheduledKind(kind), subject)
         return True
 
-    def _happen(self, kind: _Kind, subject: object) -> None:
+    def _run_scheduled(self, kind: _ScheduledKind, subject: object) -> None:
         match kind, subject:
-            case _Kind.ARRIVAL, PlannedContact():
+            case _ScheduledKind.ARRIVAL, PlannedContact():
                 self._arrive(subject)
-            case _Kind.HANDLE_END, str():
-                self._must(EndContact(contact_id=subject, agent_id=self._answered[subject]))
-            case _Kind.PATIENCE_END, str():
+            case _ScheduledKind.HANDLE_END, str():
+                self._handle_or_raise(
+                    EndContact(contact_id=subject, agent_id=self._answered[subject])
+                )
+            case _ScheduledKind.PATIENCE_END, str():
                 waits = subject in self._plans and subject not in self._answered
-                if waits and not self._called.has_patience(subject):
-                    self._must(AbandonContact(contact_id=subject))
-            case _Kind.ANSWER, AcceptOffer() | DeclineOffer():
+                if waits and not self._callback_customers.ignores_patience(subject):
+                    self._handle_or_raise(AbandonContact(contact_id=subject))
+            case _ScheduledKind.ANSWER, AcceptOffer() | DeclineOffer():
                 # Refused if the customer has left or the offer has expired meanwhile.
-                self._do(subject)
-            case _Kind.CALLBACK_WISH, str():
-                self._called.ask(subject)
-            case _Kind.CALL_END, ReportCallback():
+                self._handle(subject)
+            case _ScheduledKind.CALLBACK_REQUEST, str():
+                self._callback_customers.request_callback(subject)
+            case _ScheduledKind.CALL_END, ReportCallback():
                 # Refused if the time for the report is over or the contact has ended meanwhile.
-                self._do(subject)
-            case _Kind.SHIFT_START, PlannedAgent():
-                self._begin(subject.agent_id)
-            case _Kind.SHIFT_END, PlannedAgent():
-                self._leave(subject.agent_id)
-            case _Kind.READY_AGAIN, str():
-                if self._workforce.is_out(subject):
-                    self._begin(subject)
-            case _Kind.LEVEL, StaffLevel():
-                joining, leaving = self._workforce.change(subject)
+                self._handle(subject)
+            case _ScheduledKind.SHIFT_START, PlannedAgent():
+                self._start_shift(subject.agent_id)
+            case _ScheduledKind.SHIFT_END, PlannedAgent():
+                self._end_shift(subject.agent_id)
+            case _ScheduledKind.READY_AGAIN, str():
+                if self._workforce.is_not_ready_on_shift(subject):
+                    self._start_shift(subject)
+            case _ScheduledKind.LEVEL, StaffLevel():
+                joining, leaving = self._workforce.apply_level(subject)
                 for agent_id in joining:
-                    self._begin(agent_id)
+                    self._start_shift(agent_id)
                 for agent_id in leaving:
-                    self._leave(agent_id)
+                    self._end_shift(agent_id)
             case _:
                 raise AssertionError(kind)
 
-    def _push(self, at_ms: int, kind: _Kind, subject: object) -> None:
+    def _schedule(self, at_ms: int, kind: _ScheduledKind, subject: object) -> None:
         self._pushed += 1
         heappush(self._heap, (max(at_ms, self.at_ms), kind, self._pushed, subject))
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    def _do(self, command: Command) -> Refused | None:
+    def _handle(self, command: Command) -> Refused | None:
         outcome = self.engine.handle(command, self.at_ms)
         for listener in self._listeners:
-            listener.record(command, outcome)
+            listener.on_outcome(command, outcome)
         for event in outcome.events:
-            handler = self._hear.get(type(event))
+            handler = self._handlers.get(type(event))
             if handler is not None:
                 handler(event)
         if self._unanswered_offers:
-            self._plan_answers()
-        return outcome.answer if isinstance(outcome.answer, Refused) else None
+            self._schedule_answers()
+        return outcome.result if isinstance(outcome.result, Refused) else None
 
-    def _must(self, command: Command) -> None:
-        refused = self._do(command)
+    def _handle_or_raise(self, command: Command) -> None:
+        refused = self._handle(command)
         if refused is None:
             return
         what = f"{type(command).__name__} is refused: {refused.code.name.lower()}"
@@ -263,48 +296,52 @@ class World:
             )
         raise AssertionError(what)
 
-    def _plan_next_arrival(self) -> None:
+    def _schedule_next_arrival(self) -> None:
         plan = next(self._contacts, None)
         if plan is None:
-            self._more = False
+            self._more_arrivals = False
         else:
             self._last_arrival_ms = max(plan.at_ms, self._last_arrival_ms)
-            self._push(plan.at_ms, _Kind.ARRIVAL, plan)
+            self._schedule(plan.at_ms, _ScheduledKind.ARRIVAL, plan)
 
     def _arrive(self, plan: PlannedContact) -> None:
         self._plans[plan.contact_id] = plan
         for listener in self._listeners:
-            listener.arrived(plan)
+            listener.on_arrival(plan)
         command = EnqueueContact(
             contact_id=plan.contact_id,
             channel=plan.channel,
             queue_id=plan.queue_id,
             skills=plan.skills,
             priority_s=plan.priority_s,
-            strict_class=plan.strict_class,
+            priority_class=plan.priority_class,
         )
-        refused = self._do(command)
+        refused = self._handle(command)
         if refused is not None:
-            if refused.code not in _BLOCKED:
+            if refused.code not in _BLOCKING_CODES:
                 what = refused.code.name.lower()
                 raise WorkloadInvalid(f"{self._day.name}: EnqueueContact is refused: {what}")
             del self._plans[plan.contact_id]
         elif plan.patience_ms is not None and plan.contact_id not in self._answered:
-            self._push(self.at_ms + plan.patience_ms, _Kind.PATIENCE_END, plan.contact_id)
+            self._schedule(
+                self.at_ms + plan.patience_ms, _ScheduledKind.PATIENCE_END, plan.contact_id
+            )
         if refused is None and plan.callback is not None:
             at_ms = self.at_ms + plan.callback.after_ms
-            self._push(at_ms, _Kind.CALLBACK_WISH, plan.contact_id)
-        self._plan_next_arrival()
+            self._schedule(at_ms, _ScheduledKind.CALLBACK_REQUEST, plan.contact_id)
+        self._schedule_next_arrival()
 
-    def _begin(self, agent_id: str) -> None:
-        self._workforce.join(agent_id)
-        self._must(SetAgentState(agent_id=agent_id, state=AgentState.READY))
+    def _start_shift(self, agent_id: str) -> None:
+        self._workforce.start_shift(agent_id)
+        self._handle_or_raise(SetAgentState(agent_id=agent_id, state=AgentState.READY))
 
-    def _leave(self, agent_id: str) -> None:
-        self._workforce.leave(agent_id)
-        self._must(SetAgentState(agent_id=agent_id, state=AgentState.OFFLINE, after_work=True))
+    def _end_shift(self, agent_id: str) -> None:
+        self._workforce.end_shift(agent_id)
+        self._handle_or_raise(
+            SetAgentState(agent_id=agent_id, state=AgentState.OFFLINE, after_work=True)
+        )
 
-    def _plan_answers(self) -> None:
+    def _schedule_answers(self) -> None:
         """Draw each agent's answer to the offers that were not accepted automatically."""
         for offer in self._unanswered_offers.values():
             behaviour = self._workforce.behaviour(offer.agent_id)
@@ -318,7 +355,7 @@ class World:
                 else AcceptOffer
             )
             command = answer(offer_id=offer.offer_id, agent_id=offer.agent_id)
-            self._push(at_ms, _Kind.ANSWER, command)
+            self._schedule(at_ms, _ScheduledKind.ANSWER, command)
         self._unanswered_offers.clear()
 
     # --- events ---------------------------------------------------------------------------------------------------
@@ -326,42 +363,42 @@ class World:
     def _offer_made(self, event: Event) -> None:
         assert isinstance(event, OfferMade)
         self._unanswered_offers[event.offer_id] = event
-        self._workforce.work(event.agent_id, 1)
+        self._workforce.add_work(event.agent_id, 1)
 
     def _offer_accepted(self, event: Event) -> None:
         assert isinstance(event, OfferAccepted)
         self._unanswered_offers.pop(event.offer_id, None)
         self._answered[event.contact_id] = event.agent_id
         self._open_work += 1
-        if not self._called.is_away(event.contact_id):
-            self._talk(event.contact_id)
+        if not self._callback_customers.is_off_the_line(event.contact_id):
+            self._start_conversation(event.contact_id)
 
-    def _talk(self, contact_id: str) -> None:
+    def _start_conversation(self, contact_id: str) -> None:
         """Schedule the end of a conversation that begins now."""
         handle_ms = self._plans[contact_id].handle_ms
-        self._push(self.at_ms + handle_ms, _Kind.HANDLE_END, contact_id)
+        self._schedule(self.at_ms + handle_ms, _ScheduledKind.HANDLE_END, contact_id)
 
     def _offer_ended(self, event: Event) -> None:
         assert isinstance(event, (OfferDeclined, OfferExpired, OfferRescinded))
         self._unanswered_offers.pop(event.offer_id, None)
-        self._workforce.work(event.agent_id, -1)
+        self._workforce.add_work(event.agent_id, -1)
 
     def _assignment_completed(self, event: Event) -> None:
         assert isinstance(event, AssignmentCompleted)
         self._open_work -= 1
-        self._workforce.work(event.agent_id, -1)
+        self._workforce.add_work(event.agent_id, -1)
 
-    def _contact_gone(self, event: Event) -> None:
+    def _contact_ended(self, event: Event) -> None:
         assert isinstance(
             event, ContactEnded | ContactAbandoned | ContactCancelled | ContactExpired
         )
         del self._plans[event.contact_id]
         self._answered.pop(event.contact_id, None)
-        self._called.forget(event.contact_id)
+        self._callback_customers.forget(event.contact_id)
 
     def _agent_state_changed(self, event: Event) -> None:
         assert isinstance(event, AgentStateChanged)
-        self._workforce.changed(event)
-        if self._workforce.is_out(event.agent_id) and event.return_at_ms is None:
+        self._workforce.on_state_changed(event)
+        if self._workforce.is_not_ready_on_shift(event.agent_id) and event.return_at_ms is None:
             delay_ms = self._workforce.behaviour(event.agent_id).ready_again_ms
-            self._push(self.at_ms + delay_ms, _Kind.READY_AGAIN, event.agent_id)
+            self._schedule(self.at_ms + delay_ms, _ScheduledKind.READY_AGAIN, event.agent_id)

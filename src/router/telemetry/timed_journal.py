@@ -42,9 +42,9 @@ class TimedJournal:
         """Delegate."""
         await self._journal.save_snapshot(workspace, snapshot)
 
-    async def tend(self) -> None:
+    async def run_maintenance(self) -> None:
         """Delegate."""
-        await self._journal.tend()
+        await self._journal.run_maintenance()
 
     async def close(self) -> None:
         """Delegate."""

@@ -9,12 +9,12 @@ import aiohttp
 import msgspec
 import pytest
 
-from router.app import App, tell_first_token
+from router.app import App, show_first_token
 from router.journal.memory import MemoryJournal
 from router.model.errors import JournalUnavailable, SettingsInvalid
 from router.settings import Settings, settings_from
-from tests.acceptance.http.one_connection import OneConnection
-from tests.acceptance.process import POLICY
+from tests.support.raw_connection import RawConnection
+from tests.support.router_process import POLICY
 
 
 def some_settings(tmp_path: Path, **edge: Any) -> Settings:
@@ -22,8 +22,8 @@ def some_settings(tmp_path: Path, **edge: Any) -> Settings:
     seed.write_text(POLICY)
     return settings_from(
         {
-            "journal": {"keeper": "memory", "path": str(tmp_path / "journal.db")},
-            "edge": {"port": 0, **edge},
+            "journal": {"backend": "memory", "path": str(tmp_path / "journal.db")},
+            "server": {"port": 0, **edge},
             "telemetry": {"metrics_port": None, "access_log": False},
             "policy": {"seed_path": str(seed)},
         }
@@ -99,7 +99,7 @@ async def test_a_failing_journal_ends_the_app_with_an_error(tmp_path: Path) -> N
     with pytest.raises(JournalUnavailable):
         await app.failure
     assert app.condition.stopping
-    await app.stop_at_once()
+    await app.stop_immediately()
 
 
 async def test_overload_refuses_only_submits_before_reading_them(
@@ -108,7 +108,7 @@ async def test_overload_refuses_only_submits_before_reading_them(
     journal = SlowJournal()
     settings = some_settings(tmp_path)
     # Half of them may be submits.
-    runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)
+    runtime = msgspec.structs.replace(settings.runtime, command_queue_count_max=2)
     app = App(msgspec.structs.replace(settings, runtime=runtime), journal=journal)
     await app.start()
     journal.may_commit.clear()
@@ -157,7 +157,7 @@ async def test_an_occupied_port_leaves_no_resources_open(tmp_path: Path) -> None
     second = App(some_settings(tmp_path, port=port), journal=journal)
     with pytest.raises(SettingsInvalid, match=r"\$\.edge\.port"):
         await second.start()
-    third = App(some_settings(tmp_path), journal=MemoryJournal(journal.medium))
+    third = App(some_settings(tmp_path), journal=MemoryJournal(journal.storage))
     await third.start()
     await third.stop()
     await first.stop()
@@ -168,15 +168,15 @@ async def test_the_first_token_is_shown_once_and_only_on_a_terminal(tmp_path: Pa
     app = App(some_settings(tmp_path))
     await app.start()
     terminal, pipe = Terminal(), io.StringIO()
-    tell_first_token(app, pipe)
-    tell_first_token(app, terminal)
+    show_first_token(app, pipe)
+    show_first_token(app, terminal)
     await app.stop()
     assert pipe.getvalue() == ""
     assert terminal.getvalue().count("\neyJ") == 1
     again = App(some_settings(tmp_path))
     await again.start()
     quiet = Terminal()
-    tell_first_token(again, quiet)
+    show_first_token(again, quiet)
     await again.stop()
     assert quiet.getvalue() == ""
 
@@ -184,10 +184,10 @@ async def test_the_first_token_is_shown_once_and_only_on_a_terminal(tmp_path: Pa
 async def test_a_connection_with_refused_submits_keeps_its_framing(tmp_path: Path) -> None:
     journal = SlowJournal()
     settings = some_settings(tmp_path)
-    runtime = msgspec.structs.replace(settings.runtime, inbox_count_max=2)
+    runtime = msgspec.structs.replace(settings.runtime, command_queue_count_max=2)
     app = App(msgspec.structs.replace(settings, runtime=runtime), journal=journal)
     await app.start()
-    connection = OneConnection(app.url, app.mint_token(subject="web", role="gateway"))
+    connection = RawConnection(app.url, app.mint_token(subject="web", role="gateway"))
     await connection.open()
     good = b'{"channel": "voice", "queue_id": "support"}'
     connection.submit(good)
@@ -198,7 +198,7 @@ async def test_a_connection_with_refused_submits_keeps_its_framing(tmp_path: Pat
         accepted = [group.create_task(submit(app))]
         await journal.committing.wait()
         accepted.append(group.create_task(submit(app)))
-        while not app._writer.waiting:  # noqa: ASYNC110  (nobody says so)
+        while not app._writer.queue_depth:  # noqa: ASYNC110  (nobody says so)
             await asyncio.sleep(0)
         connection.submit(good)
         assert await connection.status() == 503

@@ -8,9 +8,9 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 POLICY: Final = """\
 channels:
@@ -19,9 +19,9 @@ channels:
 queues:
   support:
     cool_down_s: 0
-    callback: {channel: outbound, attempts_max: 2, retry_after_s: [600], ring_s: 600, schedule_max_s: 86400}
+    callback: {channel: outbound, attempts_max: 2, retry_after_s: [600], ring_timeout_s: 600, schedule_max_s: 86400}
   sales:
-    callback: {mode: customer_first, ring_s: 600, retry_after_s: [1]}
+    callback: {mode: customer_first, ring_timeout_s: 600, retry_after_s: [1]}
   bare: {}
 """
 HOUR_MS: Final = 3_600_000
@@ -82,11 +82,13 @@ async def test_agent_first_from_request_to_conversation(make_router: MakeRouter)
         assert (await centre.view(second))["position"] == 2
 
         hung_up = await gateway.call("POST", f"/v1/contacts/{first}/abandon")
-        assert (hung_up.status, hung_up.code) == (409, "contact_state")
+        assert (hung_up.status, hung_up.code) == (409, "invalid_contact_state")
 
         await centre.ready()
         assert await centre.accept() == first
-        (due,) = [one for one in await centre.told(first) if one["type"] == "callback.due"]
+        (due,) = [
+            one for one in await centre.told(first) if one["type"] == "callback.dial_requested"
+        ]
         assert due["reference"] == "call-17"
         assert due["attempt"] == 1
         await centre.report(first, "connected", attempt=1)
@@ -106,12 +108,12 @@ async def test_invalid_requests_name_the_field_but_not_the_value(
         later_ms = time.time_ns() // 1_000_000 + HOUR_MS
         for url, body, status, code, field in (
             (f"/v1/contacts/{bare}/callback", {}, 409, "callback_not_offered", "contact_id"),
-            (path, {"at_ms": later_ms + 30 * 24 * HOUR_MS}, 422, "callback_time", "at_ms"),
-            (path, {"at_ms": 1}, 422, "callback_time", "at_ms"),
+            (path, {"at_ms": later_ms + 30 * 24 * HOUR_MS}, 422, "invalid_callback_time", "at_ms"),
+            (path, {"at_ms": 1}, 422, "invalid_callback_time", "at_ms"),
             (path, {"channel": "smoke"}, 422, "unknown_channel", "channel"),
             (path, {"mode": "smoke"}, 422, "invalid_value", "$.mode"),
             (path, {"number": "smoke"}, 422, "invalid_value", "$"),
-            (f"{path}/result", {"outcome": "busy"}, 409, "contact_state", None),
+            (f"{path}/result", {"outcome": "busy"}, 409, "invalid_contact_state", None),
             (f"{path}/result", {"outcome": "smoke"}, 422, "invalid_value", "$.outcome"),
             (f"{path}/result", {}, 422, "invalid_value", "$"),
         ):
@@ -154,7 +156,7 @@ async def test_customer_first_is_explained_and_counted(make_router: MakeRouter) 
         why = await centre.admin.ok("GET", f"/v1/contacts/{ids[0]}/why")
         assert (why["reason"], why["next_change"]) == ("callback_dialling", "callback")
         why = await centre.admin.ok("GET", f"/v1/contacts/{ids[1]}/why/ada")
-        assert [lack["code"] for lack in why["lacks"]] == ["dialling"]
+        assert [lack["code"] for lack in why["unmet_conditions"]] == ["dialling"]
 
         await centre.report(ids[0], "connected")
         assert await centre.accept() == ids[0]

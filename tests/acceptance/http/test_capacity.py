@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
+from tests.support.http_api import Api
 
 POLICY = """\
 channels:
@@ -29,7 +29,7 @@ async def _agent(api: Api, agent_id: str = "ada") -> dict[str, Any]:
 
 async def _lacks(admin: Api, contact_id: str) -> list[dict[str, Any]]:
     why = await admin.ok("GET", f"/v1/contacts/{contact_id}/why/ada")
-    lacks: list[dict[str, Any]] = why["lacks"]
+    lacks: list[dict[str, Any]] = why["unmet_conditions"]
     return lacks
 
 
@@ -76,7 +76,7 @@ async def test_a_parked_contact_uses_no_capacity_until_unparked(
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         first = (await gateway.submit(channel="chat"))["contact_id"]
         refused = await gateway.call("POST", f"/v1/contacts/{first}/park")
-        assert (refused.status, refused.code) == (409, "contact_state")
+        assert (refused.status, refused.code) == (409, "invalid_contact_state")
         work = await _take(ada, "ada")
         parked = await gateway.ok("POST", f"/v1/contacts/{first}/park")
         assert parked["state"] == "assigned"
@@ -94,7 +94,7 @@ async def test_a_parked_contact_uses_no_capacity_until_unparked(
         assert (await ada.ok("POST", f"/v1/assignments/{work}/park"))["state"] == "parked"
         assert (await ada.ok("POST", f"/v1/assignments/{work}/unpark"))["state"] == "active"
         refused = await ada.call("POST", f"/v1/assignments/{work}/extend", {"extend_s": 5})
-        assert refused.code == "assignment_state"
+        assert refused.code == "invalid_assignment_state"
         assert "park" in refused.json["allowed"]
         await ada.ok("POST", f"/v1/contacts/{second}/end")
 
@@ -124,7 +124,7 @@ async def test_paused_channels_survive_a_restart_and_a_change_of_state(
     ):
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         view = await _agent(ada)
-        assert view["paused"] == ["voice"] and view["can_take"] == ["chat", "mail"]
+        assert view["paused"] == ["voice"] and view["available_channels"] == ["chat", "mail"]
         assert {"code": "paused", "channel": "voice"} in await _lacks(admin, waiting)
         await eve.ok("PUT", "/v1/agents/ada/channels", {"paused": []})
         (offer,) = (await _agent(ada))["offers"]
@@ -160,7 +160,7 @@ async def test_a_reached_cap_returns_its_end_also_after_a_restart(
     async with Api(router) as admin:
         assert (await admin.ok("GET", "/v1/digest"))["digest"] == digest["digest"]
         assert await _lacks(admin, waiting) == [lack]
-        assert "mail" not in (await _agent(admin))["can_take"]
+        assert "mail" not in (await _agent(admin))["available_channels"]
 
 
 async def test_changes_by_a_supervisor_are_attributed_in_the_history(

@@ -3,8 +3,8 @@
 import asyncio
 from uuid import uuid4
 
-from tests.acceptance.api import Api
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 
 def a_name(prefix: str) -> str:
@@ -76,7 +76,7 @@ async def test_a_key_with_another_payload_is_refused_without_an_event(
             {"channel": "chat", "queue_id": "support"},
             headers={"Idempotency-Key": key},
         )
-        assert (got.status, got.code) == (422, "key_reused")
+        assert (got.status, got.code) == (422, "idempotency_key_reused")
         assert (await admin.ok("GET", "/v1/digest"))["seq"] == before
 
 
@@ -124,9 +124,9 @@ async def test_workspaces_are_isolated(router: RouterProcess) -> None:
         theirs = await there.call("GET", f"/v1/contacts/{contact}")
         nobodys = await there.call("GET", f"/v1/contacts/{'0' * 32}")
         assert theirs.code == nobodys.code == "unknown_contact"
-        assert (await there.ok("GET", "/v1/state"))["gen"] != (await here.ok("GET", "/v1/state"))[
-            "gen"
-        ]
+        assert (await there.ok("GET", "/v1/state"))["history_id"] != (
+            await here.ok("GET", "/v1/state")
+        )["history_id"]
         assert contact.encode() not in (await there.call("GET", "/v1/events?limit=1000")).body
 
 
@@ -218,9 +218,9 @@ async def test_why_uses_the_routing_rules(router: RouterProcess) -> None:
         await admin.ok("PUT", f"/v1/agents/{ada}", {"skills": {"english": 3}})
         contact = (await admin.submit(queue_id="sales"))["contact_id"]
         why = await admin.ok("GET", f"/v1/contacts/{contact}/why")
-        assert why["state"] == "queued" and why["req"]
+        assert why["state"] == "queued" and why["requirement"]
         one = await admin.ok("GET", f"/v1/contacts/{contact}/why/{ada}")
-        lacks = {lack["code"]: lack for lack in one["lacks"]}
+        lacks = {lack["code"]: lack for lack in one["unmet_conditions"]}
         assert lacks["level"]["has"] == 3 and lacks["level"]["needs"] == 5
         nobody = await admin.call("GET", f"/v1/contacts/{contact}/why/nobody")
         assert nobody.code == "unknown_agent"

@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 
 class Floor:
@@ -122,7 +122,7 @@ async def test_a_conference_with_leave_hand_over_and_a_supervisor(router: Router
         assert await floor.work(cy) == [("participant", "wrap_up", {})]
         assert await floor.work(bob) == [("owner", "active", {})]
         why = await floor.admin.ok("GET", f"{path}/why/{bob}")
-        assert "owner" in {lack["code"] for lack in why["lacks"]}
+        assert "owner" in {lack["code"] for lack in why["unmet_conditions"]}
 
 
 async def test_a_supervisor_removes_a_participant(router: RouterProcess) -> None:
@@ -130,7 +130,7 @@ async def test_a_supervisor_removes_a_participant(router: RouterProcess) -> None
         path = f"/v1/contacts/{floor.contact}"
         await floor.admin.ok("POST", f"{path}/participants", {"agent_id": bob})
         why = await floor.admin.ok("GET", f"{path}/why/{bob}")
-        assert "participant" in {lack["code"] for lack in why["lacks"]}
+        assert "participant" in {lack["code"] for lack in why["unmet_conditions"]}
         got = await floor.admin.call("POST", f"{path}/leave", {})
         assert (got.status, got.code, got.json["field"]) == (422, "invalid_value", "$.agent_id")
         await floor.admin.ok("POST", f"{path}/leave", {"agent_id": bob})
@@ -155,16 +155,22 @@ async def test_refusals_state_the_reason(router: RouterProcess) -> None:
             409,
             "agent_unavailable",
         )
-        assert await floor.refused(ada, "consult/complete") == (409, "consult_state")
-        assert await floor.refused(ada, "conference") == (409, "consult_state")
+        assert await floor.refused(ada, "consult/complete") == (409, "invalid_consult_state")
+        assert await floor.refused(ada, "conference") == (409, "invalid_consult_state")
         assert await floor.refused(ada, "hand-over", {"to_agent_id": cy}) == (
             409,
             "not_participant",
         )
-        assert await floor.refused(ada, "leave") == (409, "contact_state")
+        assert await floor.refused(ada, "leave") == (409, "invalid_contact_state")
         await floor.act(ada, "consult", {"to_agent_id": bob})
-        assert await floor.refused(ada, "consult", {"to_agent_id": cy}) == (409, "consult_state")
-        assert await floor.refused(ada, "transfer", {"to_agent_id": cy}) == (409, "contact_state")
+        assert await floor.refused(ada, "consult", {"to_agent_id": cy}) == (
+            409,
+            "invalid_consult_state",
+        )
+        assert await floor.refused(ada, "transfer", {"to_agent_id": cy}) == (
+            409,
+            "invalid_contact_state",
+        )
         got = await floor.desks[ada].call(
             "POST", f"/v1/contacts/{floor.contact}/consult", {"to_agent": bob}
         )

@@ -11,9 +11,9 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 POINTS = (
     "before_decide",
@@ -124,7 +124,7 @@ async def test_a_retry_after_a_kill_gets_the_identical_response(make_router: Mak
         other = await gateway.call("POST", "/v1/contacts", {"channel": "chat"}, headers=key)
     assert (again.status, again.body) == (first.status, first.body)
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert other.code == "key_reused"
+    assert other.code == "idempotency_key_reused"
 
 
 @pytest.mark.slow

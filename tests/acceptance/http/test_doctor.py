@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 POLICY = """\
 channels: {voice: {}}
@@ -41,14 +41,14 @@ async def test_an_unroutable_contact_is_reported_until_an_agent_gets_the_skill(
         assert sick["as_of_seq"] >= receipt["seq"]
         assert sick["errors"] == 1
         worst = sick["findings"][0]
-        assert worst["code"] == "contacts_nobody_qualified"
+        assert worst["code"] == "contacts_no_agent_qualified"
         assert worst["subject"] == "voice/sales:german>=5"
         assert worst["contact_ids"] == [receipt["contact_id"]]
-        assert worst["lacks"] == [{"code": "skill", "skill": "german", "needs": 5}]
+        assert worst["unmet_conditions"] == [{"code": "skill", "skill": "german", "needs": 5}]
 
         told = doctor(router, "--url", router.url)
         assert told.returncode == 1, told.stderr
-        assert "contacts_nobody_qualified" in told.stdout and "german" in told.stdout
+        assert "contacts_no_agent_qualified" in told.stdout and "german" in told.stdout
         assert told.stdout.endswith("default: 1 error, 2 warnings\n")
 
         await eve.ok("PUT", "/v1/agents/ada", {"skills": {"german": 5}})
@@ -80,7 +80,7 @@ async def test_a_journal_is_diagnosed_after_its_router_has_stopped(make_router: 
     assert answer["healthy"] is False
     assert set(answer["workspaces"]) == {"default", "other"}
     codes = [one["code"] for one in answer["workspaces"]["default"]["findings"]]
-    assert codes == ["contacts_nobody_qualified", "no_agents"]
+    assert codes == ["contacts_no_agent_qualified", "no_agents"]
 
 
 async def test_waiting_times_grow_without_events(make_router: MakeRouter) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
 from tests.acceptance.http.test_metrics import scrape
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 POLICY = """\
 channels: {voice: {offer_timeout_s: 600}, chat: {units: 30, per_agent_max: 3}}
@@ -32,9 +32,9 @@ async def test_a_gateway_queries_before_and_after_submitting(make_router: MakeRo
         Api(router, "gateway", "web") as gateway,
     ):
         path = "/v1/queues/support/expected-wait"
-        assert (await gateway.ok("GET", path))["expected_wait"] == {"reason": "nobody_qualified"}
+        assert (await gateway.ok("GET", path))["expected_wait"] == {"reason": "no_agent_qualified"}
         await admin.ok("PUT", "/v1/agents/ada", {"skills": {"english": 5}})
-        assert (await gateway.ok("GET", path))["expected_wait"] == {"reason": "nobody_ready"}
+        assert (await gateway.ok("GET", path))["expected_wait"] == {"reason": "no_agent_ready"}
         work = await busy(admin, ada)
         found = await gateway.ok("GET", f"{path}?channel=voice&skills=english:5&priority_s=0")
         assert found["queue_id"] == "support" and found["as_of_seq"] > 0
@@ -53,7 +53,7 @@ async def test_a_gateway_queries_before_and_after_submitting(make_router: MakeRo
         assert (plain["ahead"], vip.get("ahead", 0)) == (2, 0)
         assert vip["p50_ms"] < plain["p50_ms"]
         german = await gateway.ok("GET", f"{path}?channel=voice&skills=english:1,german:2")
-        assert german["expected_wait"] == {"reason": "nobody_qualified"}
+        assert german["expected_wait"] == {"reason": "no_agent_qualified"}
 
         await ada.ok("POST", f"/v1/assignments/{work}/complete")
         await ada.ok("POST", f"/v1/offers/{mine}.1/accept")
@@ -78,7 +78,7 @@ async def test_a_gateway_queries_before_and_after_submitting(make_router: MakeRo
         ("skills=english:5&skills=german:5", 400, "malformed"),
         ("priority_s=86401", 422, "invalid_value"),
         ("priority_s=soon-7", 422, "invalid_value"),
-        ("strict_class=10", 422, "invalid_value"),
+        ("priority_class=10", 422, "invalid_value"),
         ("channel=", 422, "invalid_value"),
         ("agents-7=1", 422, "invalid_value"),
     ],

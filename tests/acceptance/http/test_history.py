@@ -3,9 +3,9 @@
 import asyncio
 from itertools import pairwise
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 
 async def test_events_are_numbered_without_gaps(router: RouterProcess) -> None:
@@ -13,9 +13,9 @@ async def test_events_are_numbered_without_gaps(router: RouterProcess) -> None:
     async with Api(router, "gateway", "web") as gateway, Api(router) as admin:
         receipts = await asyncio.gather(*(gateway.submit() for _ in range(20)))
         events = await admin.events(page=7)
-        gen = (await admin.ok("GET", "/v1/state"))["gen"]
+        gen = (await admin.ok("GET", "/v1/state"))["history_id"]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert {event["gen"] for event in events} == {gen}
+    assert {event["history_id"] for event in events} == {gen}
     assert all(a["ts"] <= b["ts"] for a, b in pairwise(events))
     by_seq = {event["seq"]: event for event in events}
     for receipt in receipts:
@@ -35,9 +35,14 @@ async def test_pages_continue_where_the_previous_one_ends(
         assert len(first["events"]) == 1 and first["more"]
         second = await admin.ok("GET", f"/v1/events?limit=1&after={first['next']}")
         assert second["events"] == whole[1:2]
-        last = f"{whole[-1]['gen']}:{whole[-1]['seq']}"
+        last = f"{whole[-1]['history_id']}:{whole[-1]['seq']}"
         end = await admin.ok("GET", f"/v1/events?after={last}")
-        assert end == {"gen": whole[0]["gen"], "next": last, "more": False, "events": []}
+        assert end == {
+            "history_id": whole[0]["history_id"],
+            "next": last,
+            "more": False,
+            "events": [],
+        }
 
 
 async def test_an_unknown_position_is_refused(
@@ -45,7 +50,7 @@ async def test_an_unknown_position_is_refused(
 ) -> None:
     """I28, F69."""
     async with Api(router) as admin:
-        gen = (await admin.ok("GET", "/v1/state"))["gen"]
+        gen = (await admin.ok("GET", "/v1/state"))["history_id"]
         for after in ("abc:1", f"{gen}:999999", f"{gen}:9999999999999999"):
             got = await admin.call("GET", f"/v1/events?after={after}")
             assert (got.status, got.code) == (410, "history_reset")
@@ -61,7 +66,7 @@ async def test_a_read_includes_acknowledged_commands(router: RouterProcess) -> N
             answer = await admin.ok("GET", f"/v1/state?min_seq={receipt['seq']}")
             assert answer["state"]["as_of_seq"] >= receipt["seq"]
         future = await admin.call("GET", "/v1/state?min_seq=123456789")
-        assert (future.status, future.code) == (503, "not_yet")
+        assert (future.status, future.code) == (503, "event_not_reached")
 
 
 async def test_every_contact_is_counted_in_exactly_one_place(router: RouterProcess) -> None:
@@ -91,5 +96,5 @@ async def test_the_digest_is_the_same_after_a_kill_and_a_restart(make_router: Ma
     async with Api(router) as admin:
         after = await admin.ok("GET", "/v1/digest")
         assert (after["seq"], after["digest"]) == (before["seq"], before["digest"])
-        assert after["epoch"] == before["epoch"] + 1 and after["gen"] == before["gen"]
+        assert after["epoch"] == before["epoch"] + 1 and after["history_id"] == before["history_id"]
         assert await admin.events() == events

@@ -4,9 +4,9 @@ import re
 
 import aiohttp
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 
 async def scrape(router: RouterProcess) -> dict[str, float]:
@@ -86,7 +86,7 @@ async def test_queues_beyond_the_cap_count_under_other(make_router: MakeRouter) 
     assert len(submitted) == 2 and sum(submitted.values()) == 3
     assert (
         submitted[
-            'router_queue_contacts_total{outcome="submitted",queue="other",workspace="default"}'
+            'router_queue_outcomes_total{outcome="submitted",queue="other",workspace="default"}'
         ]
         == 2
     )

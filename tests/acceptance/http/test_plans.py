@@ -2,17 +2,17 @@
 
 import asyncio
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
+from tests.support.http_api import Api
 
 POLICY = """\
 channels: {voice: {}}
 skills: [german, loans]
 plans:
   loans:
-    - {for_s: 600, prefer: [last, named]}
-    - {for_s: 1}
-    - {for_s: 600, levels: {loans: 3}, add_priority_s: 30}
+    - {duration_s: 600, prefer: [last, named]}
+    - {duration_s: 1}
+    - {duration_s: 600, levels: {loans: 3}, add_priority_s: 30}
     - {remove_skills: [loans]}
 queues: {support: {requires: {loans: 8}, plan: loans, cool_down_s: 0}}
 default_queue: support
@@ -30,8 +30,8 @@ async def test_a_plan_step_widens_the_selection_in_time_and_survives_a_kill(
         assert (contact["plan"], contact["step"]) == ("loans", 1), "nobody is preferred"
         why = await admin.ok("GET", f"/v1/contacts/{contact_id}/why")
         assert why["step"]["step"] == 1 and why["step"]["qualified"] == 0
-        assert why["step"]["req"] == "voice/support:loans>=8"
-        assert why["next_step"]["req"] == "voice/support:loans>=3"
+        assert why["step"]["requirement"] == "voice/support:loans>=8"
+        assert why["next_step"]["requirement"] == "voice/support:loans>=3"
         assert why["next_step"]["qualified"] == 1 and why["next_step"]["priority_s"] == 30
         assert why["next_change"] == "step"
         assert why["next_change_at_ms"] == contact["step_until_ms"]
@@ -73,14 +73,16 @@ async def test_invalid_plans_and_preferences_are_refused_with_their_path(
         document = {
             "channels": {"voice": {}},
             "queues": {"support": {"plan": "loans"}},
-            "plans": {"loans": [{"remove_skills": ["loans"]}, {"for_s": 5, "prefer": ["last"]}]},
+            "plans": {
+                "loans": [{"remove_skills": ["loans"]}, {"duration_s": 5, "prefer": ["last"]}]
+            },
         }
         checked = (await admin.call("POST", "/v1/policy/check", document)).json
         places = {one["path"] for one in checked["errors"]}
         assert places >= {
-            "plans.loans[0].for_s",
+            "plans.loans[0].duration_s",
             "plans.loans[0].remove_skills[0]",
-            "plans.loans[1].for_s",
+            "plans.loans[1].duration_s",
             "plans.loans[1].prefer",
         }, checked
         for bad in (["a b"], "bob", [1], ["x"] * 33):

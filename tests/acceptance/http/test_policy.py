@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from tests.acceptance.api import Api, Got
 from tests.acceptance.conftest import MakeRouter
+from tests.support.http_api import Api, Got
 
 YAML = {"Content-Type": "application/yaml"}
 SMALL = b"channels: {voice: {}}\nqueues: {support: {}, sales: {}}\n"
@@ -60,7 +60,7 @@ async def test_a_queue_with_contacts_waiting_is_drained_or_kept(make_router: Mak
         ).json
         assert checked["valid"] and checked["removed_queues_waiting"] == {"sales": 1}
         refused = await put(admin, SMALLER)
-        assert (refused.status, refused.code) == (409, "drain_required")
+        assert (refused.status, refused.code) == (409, "drain_target_required")
         bad = await put(admin, SMALLER, "?drain_to=sales")
         assert bad.code == "invalid_value"
         assert (await put(admin, SMALLER, "?drain_to=sales:support")).status == 200
@@ -81,7 +81,7 @@ async def test_an_invalid_policy_changes_nothing(make_router: MakeRouter) -> Non
             b"\xff\xfe\x00",
         ):
             got = await put(admin, document)
-            assert (got.status, got.code) == (422, "policy_invalid"), document
+            assert (got.status, got.code) == (422, "invalid_policy"), document
             assert got.json["errors"]
         assert (await admin.ok("GET", "/v1/digest"))["digest"] == before
 

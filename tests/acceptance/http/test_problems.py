@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.api import Api
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 CANARY = "zzcanaryzz"
 SUBMIT = ("POST", "/v1/contacts")
@@ -76,7 +76,7 @@ async def test_deep_nesting_is_refused_as_malformed(router: RouterProcess, body:
         got = await admin.call(*SUBMIT, data=body, headers=JSON)
         assert got.status in {400, 422} and got.code
         checked = await admin.call("POST", "/v1/policy/check", data=body, headers=JSON)
-        assert (checked.status, checked.code) == (422, "policy_invalid")
+        assert (checked.status, checked.code) == (422, "invalid_policy")
 
 
 async def test_names_missing_in_the_policy_have_their_own_codes(router: RouterProcess) -> None:
@@ -246,7 +246,7 @@ async def test_all_errors_of_a_policy_are_returned_with_their_paths(
         got = await admin.call(
             "POST", "/v1/policy/check", data=document, headers={"Content-Type": "application/yaml"}
         )
-    assert (got.status, got.code) == (422, "policy_invalid")
+    assert (got.status, got.code) == (422, "invalid_policy")
     errors = got.json["errors"]
     assert len(errors) >= 3
     assert all(error["path"] and error["line"] >= 1 and error["column"] >= 1 for error in errors)

@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
+from tests.support.http_api import Api
 
 
 async def test_sigterm_finishes_accepted_work_and_loses_nothing(
@@ -68,9 +68,9 @@ def test_a_second_process_on_the_same_journal_exits(make_router: MakeRouter) -> 
     ("setting", "value"),
     [
         ("journal__pth", "x"),
-        ("edge__port", "-1"),
-        ("edge__host", "0.0.0.0"),
-        ("edge__tls_certificate_path", "/nowhere.pem"),
+        ("server__port", "-1"),
+        ("server__host", "0.0.0.0"),
+        ("server__tls_certificate_path", "/nowhere.pem"),
         ("policy__seed_path", "/nowhere.yaml"),
         ("nonsense", "1"),
     ],
@@ -127,7 +127,7 @@ async def test_every_line_of_the_log_is_json_without_addresses_or_queries(
 
 async def test_the_readiness_probe_follows_start_and_drain(make_router: MakeRouter) -> None:
     """F60, F61."""
-    router = make_router(edge__drain_s=5).start()
+    router = make_router(server__drain_s=5).start()
     async with Api(router, role=None) as nobody, aiohttp.ClientSession() as session:
         assert (await nobody.call("GET", "/readyz")).status == 200
         token = router.token("gateway", "web")
@@ -149,7 +149,7 @@ async def test_the_rate_limit_applies_per_credential(
     make_router: MakeRouter,
 ) -> None:
     """I43, S7."""
-    router = make_router(edge__requests_per_s=1, edge__requests_burst=5).start()
+    router = make_router(server__requests_per_s=1, server__requests_burst=5).start()
     async with Api(router, "gateway", "loud") as loud, Api(router, "gateway", "quiet") as quiet:
         answers = [await loud.call("GET", "/v1/queues") for _ in range(10)]
         assert [a.status for a in answers[:5]] == [200] * 5
@@ -160,7 +160,7 @@ async def test_the_rate_limit_applies_per_credential(
 
 async def test_only_allowed_origins_may_use_the_api(make_router: MakeRouter) -> None:
     """S8."""
-    router = make_router(edge__allowed_origins='["https://desk.example"]').start()
+    router = make_router(server__allowed_origins='["https://desk.example"]').start()
     known, unknown = {"Origin": "https://desk.example"}, {"Origin": "https://evil.example"}
     preflight = {"Access-Control-Request-Method": "POST"}
     async with Api(router) as admin:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.router_process import RouterProcess
 
 HEAD = b"POST /v1/contacts HTTP/1.1\r\nHost: router\r\nContent-Type: application/json\r\n"
 MALFORMED = {
@@ -190,7 +190,7 @@ def test_100_continue_is_sent_only_if_the_body_is_read(router: RouterProcess) ->
 @pytest.mark.slow
 def test_slow_senders_time_out(make_router: MakeRouter) -> None:
     """S4: no bytes, half a header, a dripping body."""
-    router = make_router(edge__keepalive_s=1, edge__body_timeout_s=1).start()
+    router = make_router(server__keepalive_s=1, server__body_timeout_s=1).start()
     began_s = time.monotonic()
     with a_socket(router) as idle, a_socket(router) as half, a_socket(router) as dripping:
         half.sendall(HEAD)
@@ -205,7 +205,7 @@ def test_slow_senders_time_out(make_router: MakeRouter) -> None:
 @pytest.mark.slow
 def test_connections_beyond_the_limit_get_503(make_router: MakeRouter) -> None:
     """S7, F17."""
-    router = make_router(edge__connections_max=8).start()
+    router = make_router(server__connections_max=8).start()
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(a_socket(router)) for _ in range(8)]
         for sock in held:

@@ -2,11 +2,10 @@
 
 import pytest
 
-from router.edge.auth import Role
-from router.edge.permissions import PERMISSIONS, PUBLIC
-from router.edge.routes import ROUTES, Route
-from tests.acceptance.api import Api
-from tests.acceptance.process import RouterProcess
+from router.server.api.routes import ROUTES, Route
+from router.server.auth.permissions import PERMISSIONS, PUBLIC_OPERATIONS, Role
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
 
 # Written a second time, by hand: a slip in the product's table must not pass because the test reads the same table.
 EXPECTED = {
@@ -84,9 +83,9 @@ async def test_a_role_may_use_exactly_its_operations(router: RouterProcess, role
     async with Api(router, role, "walker") as api:
         for route in ROUTES:
             # A body that does not fit: whoever is let in learns that, and nothing is changed.
-            body: list[int] | None = [] if route.request is not None else None
+            body: list[int] | None = [] if route.body_type is not None else None
             got = await api.call(route.method, an_address(route), body)
-            allowed = route.name in PUBLIC or role in EXPECTED[route.name].split()
+            allowed = route.name in PUBLIC_OPERATIONS or role in EXPECTED[route.name].split()
             assert (got.status == 403) is not allowed, (role, route.name, got)
             assert got.status not in {401, 500}, (role, route.name, got)
 
@@ -95,11 +94,11 @@ async def test_only_public_operations_work_without_a_credential(router: RouterPr
     async with Api(router, role=None) as nobody:
         for route in ROUTES:
             got = await nobody.call(route.method, an_address(route))
-            assert got.status == (200 if route.name in PUBLIC else 401), route.name
+            assert got.status == (200 if route.name in PUBLIC_OPERATIONS else 401), route.name
 
 
 def test_every_route_has_permissions_and_a_test_row() -> None:
     names = {route.name for route in ROUTES}
     assert names == set(EXPECTED)
-    assert names <= PERMISSIONS.keys() | PUBLIC
-    assert not PERMISSIONS.keys() & PUBLIC
+    assert names <= PERMISSIONS.keys() | PUBLIC_OPERATIONS
+    assert not PERMISSIONS.keys() & PUBLIC_OPERATIONS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.acceptance.api import Api, Got
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.process import RouterProcess
+from tests.support.http_api import Api, Got
+from tests.support.router_process import RouterProcess
 
 YAML = {"Content-Type": "application/yaml"}
 LIVE = """\
@@ -49,10 +49,10 @@ async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
     router = make_router(policy=LIVE).start()
     path = router.settings.journal.path
     async with Api(router) as admin:
-        assert (await admin.call("GET", "/v1/shadow")).code == "no_shadow"
-        assert (await admin.call("DELETE", "/v1/shadow")).code == "no_shadow"
+        assert (await admin.call("GET", "/v1/shadow")).code == "no_shadow_policy"
+        assert (await admin.call("DELETE", "/v1/shadow")).code == "no_shadow_policy"
         bad = await put(admin, b"channels: {voice: {}}\nqueues: {a: {overflow_to: nowhere}}\n")
-        assert (bad.status, bad.code) == (422, "policy_invalid") and bad.json["errors"]
+        assert (bad.status, bad.code) == (422, "invalid_policy") and bad.json["errors"]
         assert "nowhere" not in json.dumps(bad.json)
 
         stored = await put(admin, SHADOW)
@@ -87,7 +87,7 @@ async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
         assert report["differences"] == {"requirement": 1}
         ended = await admin.ok("DELETE", "/v1/shadow")
         assert ended["state"] == "cleared"
-        assert (await admin.call("GET", "/v1/shadow")).code == "no_shadow"
+        assert (await admin.call("GET", "/v1/shadow")).code == "no_shadow_policy"
 
     assert router.stop() == 0
     file = tmp_path / "shadow.yaml"
@@ -112,7 +112,7 @@ async def test_shadow_counts_are_metrics_and_roles_are_those_of_policies(
         async with aiohttp.ClientSession() as session, session.get(router.metrics_url) as response:
             page = await response.text()
         assert 'router_shadow_differences_total{kind="requirement",workspace="default"} 1.0' in page
-        assert 'router_shadow_following{workspace="default"} 1.0' in page
+        assert 'router_shadow_active{workspace="default"} 1.0' in page
 
 
 async def test_the_command_sets_reports_and_stops_a_shadow(
@@ -122,7 +122,7 @@ async def test_the_command_sets_reports_and_stops_a_shadow(
     file = tmp_path / "shadow.yaml"
     file.write_bytes(SHADOW)
     missing = command(router, "--url", router.url, "report")
-    assert missing.returncode == 1 and "no_shadow" in missing.stderr
+    assert missing.returncode == 1 and "no_shadow_policy" in missing.stderr
     done = command(router, "--url", router.url, "put", str(file))
     assert done.returncode == 0, done.stderr
     async with Api(router) as admin:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from router.client import AgentMirror, RouterRefused
+from router.client import CachedAgent, RouterRefused
 from router.model import events as e
 from router.model.states import AgentState, AssignmentState
-from tests.acceptance.sockets.house import a_house
+from tests.support.in_process_router import running_router
 
 PATIENCE_S = 10
 
@@ -18,7 +18,7 @@ async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(
     tmp_path: Path, codec: str
 ) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway(codec=codec) as gateway,
         router.desktop("a0", codec=codec) as desktop,
         router.supervisor(codec=codec) as supervisor,
@@ -35,10 +35,10 @@ async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(
         await anext(
             event async for event in gateway.events() if isinstance(event, e.AssignmentParked)
         )
-        assert gateway.contacts.contacts[contact_id].parked
+        assert gateway.contacts.by_id[contact_id].parked
         assert (await gateway.unpark(contact_id)).state == "assigned"
         assert (await gateway.unpark(contact_id)).replayed
-        assert not gateway.contacts.contacts[contact_id].parked
+        assert not gateway.contacts.by_id[contact_id].parked
         await anext(
             event async for event in desktop.events() if isinstance(event, e.AssignmentUnparked)
         )
@@ -50,14 +50,14 @@ async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(
         assert (await desktop.unpark(offer.offer_id)).state == "active"
         await gateway.park(contact_id)
         await desktop.end(contact_id)
-        view = await router.writer.ask("default", lambda engine: engine.agent("a0"))
+        view = await router.writer.query("default", lambda engine: engine.agent("a0"))
         assert view.value is not None
-        assert desktop.state == AgentMirror.of(view.value)
+        assert desktop.state == CachedAgent.from_view(view.value)
 
 
 async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         router.desktop("a0") as desktop,
         router.supervisor() as supervisor,
@@ -76,8 +76,8 @@ async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Pa
         )
         assert offer.channel == "voice"
         # A supervisor changes him behind his back: his mirror hears of it like of everything.
-        mirror: AgentMirror = desktop.state
+        mirror: CachedAgent = desktop.state
         assert mirror.paused == ("chat",)
-        view = await router.writer.ask("default", lambda engine: engine.agent("a0"))
+        view = await router.writer.query("default", lambda engine: engine.agent("a0"))
         assert view.value is not None
-        assert supervisor.centre.agents["a0"].paused == view.value.paused == ("chat",)
+        assert supervisor.workspace.agents["a0"].paused == view.value.paused == ("chat",)

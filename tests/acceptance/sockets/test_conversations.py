@@ -7,27 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from router.client import AgentMirror, DesktopClient, RouterRefused
-from router.client.socket import SocketClient
+from router.client import CachedAgent, DesktopClient, RouterRefused
+from router.client.websocket_client import WebSocketClient
 from router.model import events as e
 from router.model.states import AssignmentRole, AssignmentState
 from router.model.views import AgentView
-from tests.acceptance.api import Api
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.sockets.house import House, a_house
-from tests.acceptance.sockets.test_killed import (
+from tests.acceptance.sockets.test_crash import (
     PATIENT,
     a_free_port,
     eventually,
     until_answered,
     url_of,
 )
+from tests.support.http_api import Api
+from tests.support.in_process_router import InProcessRouter, running_router
 
 TIMEOUT_S = 20
 OWNER, CONSULT, PARTICIPANT = AssignmentRole
 
 
-async def an_event(client: SocketClient, kind: type[e.Event]) -> e.Event:
+async def an_event(client: WebSocketClient, kind: type[e.Event]) -> e.Event:
     """The next event of this kind that the client hears."""
     return await anext(event async for event in client.events() if isinstance(event, kind))
 
@@ -35,7 +35,7 @@ async def an_event(client: SocketClient, kind: type[e.Event]) -> e.Event:
 class Participants:
     """Three desktops, the first with a contact; a gateway and a supervisor who hear of it."""
 
-    def __init__(self, router: House, stack: AsyncExitStack) -> None:
+    def __init__(self, router: InProcessRouter, stack: AsyncExitStack) -> None:
         self.router = router
         self.stack = stack
         self.contact_id = ""
@@ -68,27 +68,31 @@ class Participants:
         return work.role, work.state
 
     async def _view(self, agent_id: str) -> AgentView:
-        answered = await self.router.writer.ask("default", lambda engine: engine.agent(agent_id))
+        answered = await self.router.writer.query("default", lambda engine: engine.agent(agent_id))
         assert answered.value is not None
         return answered.value
 
     async def assert_all_mirrors_current(self) -> None:
         """Every mirror equals a fresh one."""
         desktops = (self.ada, self.bob, self.cy)
-        clients: Iterable[SocketClient] = (*desktops, self.gateway, self.supervisor)
+        clients: Iterable[WebSocketClient] = (*desktops, self.gateway, self.supervisor)
         await asyncio.gather(*(client.ping() for client in clients))
         for desktop in desktops:
             view = await self._view(desktop.state.agent_id)
-            assert desktop.state == AgentMirror.of(view)
+            assert desktop.state == CachedAgent.from_view(view)
         async with self.router.supervisor("fresh") as fresh:
-            assert self.supervisor.centre.agents == fresh.centre.agents
+            assert self.supervisor.workspace.agents == fresh.workspace.agents
         async with self.router.gateway() as fresh_gateway:
             assert self.gateway.contacts == fresh_gateway.contacts
 
 
 @asynccontextmanager
 async def a_floor(tmp_path: Path, codec: str = "msgpack") -> AsyncIterator[Participants]:
-    async with a_house(tmp_path) as router, AsyncExitStack() as stack, asyncio.timeout(TIMEOUT_S):
+    async with (
+        running_router(tmp_path) as router,
+        AsyncExitStack() as stack,
+        asyncio.timeout(TIMEOUT_S),
+    ):
         participants = Participants(router, stack)
         await participants.open(codec)
         yield participants
@@ -107,8 +111,8 @@ async def test_a_warm_transfer_as_every_desktop_sees_it(tmp_path: Path, codec: s
         assert participants.role(ada) == (OWNER, AssignmentState.ON_HOLD)
         assert participants.role(bob) == (CONSULT, AssignmentState.ACTIVE)
         assert ada.state.assignments[f"{contact_id}.1"].members == {"a0": OWNER, "a1": CONSULT}
-        seen = participants.gateway.contacts.contacts[contact_id]
-        assert (seen.agent_id, seen.beside) == ("a0", {"a1": CONSULT})
+        seen = participants.gateway.contacts.by_id[contact_id]
+        assert (seen.agent_id, seen.other_participants) == ("a0", {"a1": CONSULT})
 
         await ada.complete_consult(contact_id)
         over = await an_event(participants.gateway, e.ContactHandedOver)
@@ -117,8 +121,8 @@ async def test_a_warm_transfer_as_every_desktop_sees_it(tmp_path: Path, codec: s
         await participants.assert_all_mirrors_current()
         assert participants.role(ada) == (OWNER, AssignmentState.WRAP_UP)
         assert participants.role(bob) == (OWNER, AssignmentState.ACTIVE)
-        seen = participants.gateway.contacts.contacts[contact_id]
-        assert (seen.agent_id, seen.beside) == ("a1", {})
+        seen = participants.gateway.contacts.by_id[contact_id]
+        assert (seen.agent_id, seen.other_participants) == ("a1", {})
 
 
 async def test_a_conference_from_start_to_end(tmp_path: Path) -> None:
@@ -154,7 +158,7 @@ async def test_a_conference_from_start_to_end(tmp_path: Path) -> None:
         await participants.assert_all_mirrors_current()
         await asked.end(contact_id)
         await participants.assert_all_mirrors_current()
-        assert participants.gateway.contacts.contacts == {}
+        assert participants.gateway.contacts.by_id == {}
         assert participants.role(asked) == (OWNER, AssignmentState.WRAP_UP)
         assert participants.role(third) == (PARTICIPANT, AssignmentState.WRAP_UP)
 
@@ -213,7 +217,7 @@ async def test_an_uninvolved_desktop_sees_nothing(tmp_path: Path) -> None:
 async def test_a_consult_survives_a_restart_on_both_desktops(
     make_router: MakeRouter,
 ) -> None:
-    router = make_router(edge__port=a_free_port())
+    router = make_router(server__port=a_free_port())
     router.start()
     async with Api(router) as api:
         for agent_id in ("ada", "bob"):

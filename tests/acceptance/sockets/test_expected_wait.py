@@ -7,7 +7,7 @@ import pytest
 
 from router.client import RouterRefused
 from router.model import events as e
-from tests.acceptance.sockets.house import a_house
+from tests.support.in_process_router import running_router
 
 PATIENCE_S = 20
 
@@ -17,14 +17,14 @@ async def test_a_gateway_queries_hypothetical_and_waiting_contacts(
     tmp_path: Path, codec: str
 ) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway(codec=codec) as gateway,
         router.desktop("a0", codec=codec) as desktop,
         router.supervisor(codec=codec) as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
         nobody = await gateway.expected_wait(queue_id="support", channel="voice")
-        assert nobody.reason == "nobody_ready"
+        assert nobody.reason == "no_agent_ready"
         await desktop.ready()
         await gateway.submit("voice", queue_id="support")
         offer = await anext(one async for one in desktop.events() if isinstance(one, e.OfferMade))
@@ -40,7 +40,7 @@ async def test_a_gateway_queries_hypothetical_and_waiting_contacts(
 
 async def test_an_invalid_query_gets_an_error_code(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         router.gateway("other-gateway") as other,
         asyncio.timeout(PATIENCE_S),

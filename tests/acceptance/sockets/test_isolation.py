@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.client import DesktopClient, GatewayClient, RouterRefused, SupervisorClient
-from router.edge.auth import Role
 from router.model import events as e
-from router.wire import frames as f
-from router.wire.codec import JSON
-from router.wire.session import Door
-from tests.acceptance.sockets.house import a_house
-from tests.acceptance.sockets.test_entering import bearer, plain
-from tests.builders import a_contact, an_agent, ready
+from router.protocol import frames as f
+from router.protocol.codec import JSON
+from router.protocol.session import Endpoint
+from router.server.auth.permissions import Role
+from tests.acceptance.sockets.test_handshake import bearer, plain
+from tests.support.builders import a_contact, an_agent, ready
+from tests.support.in_process_router import running_router
 
 PATIENCE_S = 20
 
@@ -35,7 +35,7 @@ async def everything_heard(client: Any) -> bytes:
 async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> None:
     """I36: canaries in every name of one workspace, a search through every byte in the other."""
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway("web") as gateway,
         router.supervisor() as supervisor,
         router.desktop("a0") as desktop,
@@ -51,7 +51,7 @@ async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> Non
                 a_contact(f"canary-{number}", gateway_id="web", reference="canary-ref"), "other"
             )
         async with router.gateway("web", workspace="other") as other_gateway:
-            assert len(other_gateway.contacts.contacts) == 20
+            assert len(other_gateway.contacts.by_id) == 20
         await desktop.ready()
         await gateway.submit("voice", queue_id="support")
         for client in (gateway, supervisor, desktop):
@@ -65,7 +65,7 @@ async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> Non
 async def test_an_agent_receives_only_events_of_their_own_work(tmp_path: Path) -> None:
     """I37."""
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.desktop("a0") as ada,
         router.desktop("a1") as bob,
         asyncio.timeout(PATIENCE_S),
@@ -99,7 +99,7 @@ async def test_an_agent_receives_only_events_of_their_own_work(tmp_path: Path) -
 
 async def test_a_gateway_sees_and_changes_only_its_own_contacts(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway("web") as web,
         router.gateway("phone") as phone,
         asyncio.timeout(PATIENCE_S),
@@ -117,12 +117,12 @@ async def test_a_gateway_sees_and_changes_only_its_own_contacts(tmp_path: Path) 
                 await attempt
             assert refused.value.code == "unknown_contact"
         assert (await web.cancel(own)).state == "cancelled"
-        assert list(phone.contacts.contacts) == [other]
+        assert list(phone.contacts.by_id) == [other]
 
 
 async def test_a_supervisor_receives_every_event_without_idempotency_fields(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.supervisor() as supervisor,
         router.gateway() as gateway,
         asyncio.timeout(PATIENCE_S),
@@ -137,9 +137,16 @@ async def test_a_supervisor_receives_every_event_without_idempotency_fields(tmp_
 
 # --- frames that nobody in his right mind would send ------------------------------------------------
 
-_TAGS = sorted({kind.__struct_config__.tag for door in Door for kind in door.asks.__args__})
+_TAGS = sorted(
+    {kind.__struct_config__.tag for door in Endpoint for kind in door.client_frames.__args__}
+)
 _FIELDS = sorted(
-    {name for door in Door for kind in door.asks.__args__ for name in kind.__struct_fields__}
+    {
+        name
+        for door in Endpoint
+        for kind in door.client_frames.__args__
+        for name in kind.__struct_fields__
+    }
 )
 _JSON = st.recursive(
     st.none()
@@ -171,10 +178,10 @@ _FRAMES = st.lists(
 )
 
 
-@pytest.mark.parametrize("door", Door)
-async def test_no_frame_crashes_the_router(tmp_path: Path, door: Door) -> None:
+@pytest.mark.parametrize("door", Endpoint)
+async def test_no_frame_crashes_the_router(tmp_path: Path, door: Endpoint) -> None:
     """I44: whatever is sent, the router answers the next one; no task ends with an exception."""
-    role = {Door.DESKTOP: Role.AGENT, Door.GATEWAY: Role.GATEWAY}.get(door, Role.SUPERVISOR)
+    role = {Endpoint.DESKTOP: Role.AGENT, Endpoint.GATEWAY: Role.GATEWAY}.get(door, Role.SUPERVISOR)
     unhandled: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
@@ -197,7 +204,7 @@ async def test_no_frame_crashes_the_router(tmp_path: Path, door: Door) -> None:
         batches.append(frames)
 
     draw()
-    async with a_house(tmp_path, sockets=limits) as router, asyncio.timeout(60):
+    async with running_router(tmp_path, sockets=limits) as router, asyncio.timeout(60):
         headers = bearer(router, "a0", role)
         for batch in batches:
             async with plain(router, f"/v1/{door}", headers=headers) as socket:
@@ -220,6 +227,6 @@ async def test_no_frame_crashes_the_router(tmp_path: Path, door: Door) -> None:
 
 def test_the_client_paths_are_those_of_the_endpoints() -> None:
     paths = {client.path for client in (DesktopClient, GatewayClient, SupervisorClient)}
-    assert paths == {f"/v1/{door}" for door in Door}
+    assert paths == {f"/v1/{door}" for door in Endpoint}
     assert JSON == "router.v1+json"
-    assert f.Hello.__struct_config__.tag == "hello"
+    assert f.HelloFrame.__struct_config__.tag == "hello"

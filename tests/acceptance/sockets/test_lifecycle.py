@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from router.client import AgentMirror, RouterRefused
-from router.client.socket import SocketClient
+from router.client import CachedAgent, RouterRefused
+from router.client.websocket_client import WebSocketClient
 from router.model import events as e
 from router.model.states import AgentState, AssignmentState, ContactState
-from router.wire import frames as f
-from tests.acceptance.sockets.house import a_house
+from router.protocol import frames as f
+from tests.support.in_process_router import running_router
 
 TIMEOUT_S = 10
 
@@ -19,7 +19,7 @@ TIMEOUT_S = 10
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 async def test_a_contact_from_submit_to_the_end_of_wrap_up(tmp_path: Path, codec: str) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway(codec=codec) as gateway,
         router.desktop("a0", codec=codec) as desktop,
         router.supervisor(codec=codec) as supervisor,
@@ -39,13 +39,13 @@ async def test_a_contact_from_submit_to_the_end_of_wrap_up(tmp_path: Path, codec
         assert (await desktop.hold(offer.offer_id)).state == "on_hold"
         assert desktop.state.assignments[offer.offer_id].state is AssignmentState.ON_HOLD
         assert (await desktop.unhold(offer.offer_id)).state == "active"
-        assert gateway.contacts.contacts[offer.contact_id].agent_id == "a0"
+        assert gateway.contacts.by_id[offer.contact_id].agent_id == "a0"
         await desktop.end(offer.contact_id)
         assert desktop.state.assignments[offer.offer_id].state is AssignmentState.WRAP_UP
         assert (await desktop.extend_wrap_up(offer.offer_id, 30)).state == "wrap_up"
         assert (await desktop.complete(offer.offer_id, "done")).state == "completed"
         assert desktop.state.assignments == {}
-        assert gateway.contacts.contacts == {}
+        assert gateway.contacts.by_id == {}
 
         seen = [frame async for frame in _until(gateway, e.ContactEnded)]
         assert [type(frame.event) for frame in seen] == [
@@ -59,7 +59,7 @@ async def test_a_contact_from_submit_to_the_end_of_wrap_up(tmp_path: Path, codec
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-async def _until(client: SocketClient, last: type) -> AsyncIterator[f.EventFrame]:
+async def _until(client: WebSocketClient, last: type) -> AsyncIterator[f.EventFrame]:
     async for frame in client:
         if isinstance(frame, f.EventFrame):
             yield frame
@@ -70,7 +70,7 @@ async def _until(client: SocketClient, last: type) -> AsyncIterator[f.EventFrame
 async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> None:
     """Lesson A14."""
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         router.desktop("a0") as desktop,
         asyncio.timeout(TIMEOUT_S),
@@ -81,7 +81,7 @@ async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> N
         await desktop.accept(offer.offer_id)
         with pytest.raises(RouterRefused) as refused:
             await gateway.cancel(contact_id)
-        assert refused.value.code == "contact_state"
+        assert refused.value.code == "invalid_contact_state"
         assert refused.value.error.state == "assigned"
         assert refused.value.error.applied == "no"
         with pytest.raises(RouterRefused) as refused:
@@ -91,7 +91,7 @@ async def test_a_refusal_names_the_state_and_what_it_allows(tmp_path: Path) -> N
 
 async def test_a_repeated_accept_returns_the_first_result(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         router.desktop("a0") as desktop,
         asyncio.timeout(TIMEOUT_S),
@@ -107,7 +107,7 @@ async def test_a_repeated_accept_returns_the_first_result(tmp_path: Path) -> Non
 
 async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         asyncio.timeout(TIMEOUT_S),
     ):
@@ -118,12 +118,12 @@ async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None
         assert sum(not answer.replayed for answer in answers) == 1
         with pytest.raises(RouterRefused) as refused:
             await gateway.submit("chat", queue_id="support", idempotency_key="k")
-        assert refused.value.code == "key_reused"
+        assert refused.value.code == "idempotency_key_reused"
 
 
 async def test_pipelined_commands_are_executed_in_order(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         asyncio.timeout(TIMEOUT_S),
     ):
@@ -133,14 +133,14 @@ async def test_pipelined_commands_are_executed_in_order(tmp_path: Path) -> None:
         numbers = [answer.seq for answer in answers]
         assert numbers == sorted(numbers)
         assert len(set(numbers)) == 300
-        assert len(gateway.contacts.contacts) == 300
+        assert len(gateway.contacts.by_id) == 300
         await asyncio.gather(*(gateway.cancel(answer.subject) for answer in answers))
-        assert gateway.contacts.contacts == {}
+        assert gateway.contacts.by_id == {}
 
 
 async def test_a_transfer_updates_both_desktops(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         router.desktop("a0") as ada,
         router.desktop("a1") as bob,
@@ -160,13 +160,13 @@ async def test_a_transfer_updates_both_desktops(tmp_path: Path) -> None:
         assert ada.state.assignments[offer.offer_id].state is AssignmentState.WRAP_UP
         assert bob.state.assignments[second.offer_id].state is AssignmentState.ACTIVE
         await gateway.ping()
-        contact = gateway.contacts.contacts[offer.contact_id]
+        contact = gateway.contacts.by_id[offer.contact_id]
         assert (contact.state, contact.agent_id) == (ContactState.ASSIGNED, "a1")
 
 
 async def test_a_supervisor_requeues_and_assigns_contacts(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.gateway() as gateway,
         router.desktop("a0") as desktop,
         router.supervisor() as supervisor,
@@ -189,7 +189,7 @@ async def test_a_supervisor_requeues_and_assigns_contacts(tmp_path: Path) -> Non
 async def test_the_mirrors_equal_a_fresh_welcome(tmp_path: Path) -> None:
     """Lessons C4 and C7."""
     async with (
-        a_house(tmp_path, agents=3) as router,
+        running_router(tmp_path, agents=3) as router,
         router.gateway() as gateway,
         router.supervisor() as supervisor,
         router.desktop("a0") as ada,
@@ -210,15 +210,15 @@ async def test_the_mirrors_equal_a_fresh_welcome(tmp_path: Path) -> None:
         await asyncio.gather(*(client.ping() for client in (ada, bob, gateway, supervisor)))
 
         async with router.supervisor("fresh") as fresh:
-            assert supervisor.centre.agents == fresh.centre.agents
+            assert supervisor.workspace.agents == fresh.workspace.agents
         async with router.gateway() as fresh_gateway:
             assert gateway.contacts == fresh_gateway.contacts
-        view = (await router.writer.ask("default", lambda engine: engine.agent("a0"))).value
+        view = (await router.writer.query("default", lambda engine: engine.agent("a0"))).value
         assert view is not None
-        assert ada.state == AgentMirror.of(view)
+        assert ada.state == CachedAgent.from_view(view)
 
 
-async def _an_offer(client: SocketClient) -> e.OfferMade:
+async def _an_offer(client: WebSocketClient) -> e.OfferMade:
     async for event in client.events():
         if isinstance(event, e.OfferMade):
             return event
@@ -227,7 +227,7 @@ async def _an_offer(client: SocketClient) -> e.OfferMade:
 
 async def test_stats_follow_the_queues(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path, sockets={"figures_interval_ms": 50}) as router,
+        running_router(tmp_path, sockets={"stats_interval_ms": 50}) as router,
         router.supervisor() as supervisor,
         router.gateway() as gateway,
         asyncio.timeout(TIMEOUT_S),
@@ -235,6 +235,9 @@ async def test_stats_follow_the_queues(tmp_path: Path) -> None:
         for _ in range(3):
             await gateway.submit("voice", queue_id="support")
         async for frame in supervisor:
-            if isinstance(frame, f.Figures) and supervisor.centre.queues["support"].waiting == 3:
+            if (
+                isinstance(frame, f.StatsFrame)
+                and supervisor.workspace.queues["support"].waiting == 3
+            ):
                 break
-        assert supervisor.centre.queues["sales"].waiting == 0
+        assert supervisor.workspace.queues["sales"].waiting == 0

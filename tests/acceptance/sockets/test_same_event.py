@@ -5,18 +5,18 @@ from pathlib import Path
 
 import msgspec
 
-from router.client.socket import SocketClient
-from router.edge.audience import as_sent
+from router.client.websocket_client import WebSocketClient
 from router.model import events as e
-from router.wire import frames as f
-from tests.acceptance.sockets.house import a_house
+from router.protocol import frames as f
+from router.server.api.documents import public_event
+from tests.support.in_process_router import running_router
 
 PATIENCE_S = 20
 
 
 async def test_all_clients_receive_the_same_event_with_the_same_seq(tmp_path: Path) -> None:
     async with (
-        a_house(tmp_path) as router,
+        running_router(tmp_path) as router,
         router.supervisor("eve", codec="json") as eve,
         router.supervisor("sam", codec="msgpack") as sam,
         router.gateway(codec="json") as gateway,
@@ -36,19 +36,19 @@ async def test_all_clients_receive_the_same_event_with_the_same_seq(tmp_path: Pa
         assert told_eve == await _told(sam, until=last)
         journaled = {
             record.first_seq + n: event
-            for record in router.writer.publisher.between("default", 0, last)
+            for record in router.writer.publisher.records_between("default", 0, last)
             for n, event in enumerate(record.events)
         }
         assert len(told_eve) > 15
         for seq, told in told_eve.items():
-            assert told == msgspec.json.encode(as_sent(journaled[seq]))
+            assert told == msgspec.json.encode(public_event(journaled[seq]))
         ends = [seq for seq, text in told_eve.items() if b'"contact.ended"' in text]
         heard = await _told(gateway, until=max(ends))
         assert len(heard) == 4 * len(ends)
         assert heard.items() <= told_eve.items()
 
 
-async def _told(client: SocketClient, *, until: int) -> dict[int, bytes]:
+async def _told(client: WebSocketClient, *, until: int) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     async for frame in client:
         if isinstance(frame, f.EventFrame):

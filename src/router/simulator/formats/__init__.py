@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from router.simulator.day import WorkloadInvalid
-from router.simulator.formats import bank, own, vanad
-from router.simulator.formats.log import Log, merged
+from router.simulator.formats import bank, vanad
+from router.simulator.formats import native as own
+from router.simulator.formats.recorded_log import RecordedLog, merge_logs
 
-READERS: Final[dict[str, Callable[[Path], Log]]] = {
+READERS: Final[dict[str, Callable[[Path], RecordedLog]]] = {
     "vanad": vanad.read,
     "bank": bank.read,
     "contacts": own.read_contacts,
@@ -21,7 +22,7 @@ READERS: Final[dict[str, Callable[[Path], Log]]] = {
 """Readers by the format name before the colon."""
 
 
-def parse_log(source: str) -> Log:
+def parse_log(source: str) -> RecordedLog:
     """Read one log given as ``FORMAT:PATH``. Raises ``WorkloadInvalid``."""
     name, colon, path = source.partition(":")
     reader = READERS.get(name)
@@ -31,9 +32,9 @@ def parse_log(source: str) -> Log:
     return reader(Path(path))
 
 
-def parse_logs(sources: Sequence[str]) -> Log:
+def parse_logs(sources: Sequence[str]) -> RecordedLog:
     """Read several logs, such as consecutive days, or the contacts and the agents of one day, and merge them."""
-    return merged([parse_log(source) for source in sources])
+    return merge_logs([parse_log(source) for source in sources])
 
 
-__all__ = ["READERS", "Log", "merged", "parse_log", "parse_logs"]
+__all__ = ["READERS", "RecordedLog", "merge_logs", "parse_log", "parse_logs"]

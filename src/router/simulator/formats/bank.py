@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from router.simulator.day import PlannedAgent, PlannedContact
-from router.simulator.formats.log import Log, Row, rows, shifts_of
+from router.simulator.formats.recorded_log import CsvRow, RecordedLog, rows, shifts_of
 
-CREDIT_S: Final = 90
+PRIORITY_CREDIT_S: Final = 90
 _COLUMNS = ("priority", "type", "date", "vru_exit", "q_start", "q_exit", "outcome", "ser_start", "ser_exit", "server")  # fmt: skip
 _DAY_MS = 86_400_000
 
@@ -36,7 +36,7 @@ class BankCall:
         "server",
     )
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: CsvRow) -> None:
         try:
             date = datetime.fromisoformat(row.required("date")).replace(tzinfo=UTC)
         except ValueError:
@@ -66,7 +66,7 @@ class BankCall:
         return (self.ser_exit_ms - self.ser_start_ms) % _DAY_MS
 
 
-def _clock_ms(row: Row, column: str, date_ms: int) -> int | None:
+def _clock_ms(row: CsvRow, column: str, date_ms: int) -> int | None:
     text = row.cells.get(column) or "0:00:00"
     if text == "0:00:00":
         return None
@@ -83,7 +83,7 @@ def calls(path: Path) -> list[BankCall]:
     return [call for call in found if call.outcome != "PHANTOM"]
 
 
-def read(path: Path) -> Log:
+def read(path: Path) -> RecordedLog:
     """Read a month or a part of it. Raises ``WorkloadInvalid``."""
     wanted = [(call.at_ms, call) for call in calls(path) if call.at_ms is not None]
     asked = [(at, call) for at, call in wanted if call.was_served or call.q_start_ms is not None]
@@ -104,11 +104,11 @@ def read(path: Path) -> Log:
                 queue_id=call.queue_id,
                 handle_ms=handle_ms.get(call.queue_id, 0),
                 patience_ms=None if left_ms is None else max(0, left_ms - at_ms),
-                priority_s=CREDIT_S if call.is_vip else 0,
+                priority_s=PRIORITY_CREDIT_S if call.is_vip else 0,
             )
         )
     served = [call for _, call in asked if call.was_served]
-    return Log(
+    return RecordedLog(
         name=f"bank-{path.name.partition('.')[0]}",
         contacts=tuple(contacts),
         agents=_agents(served),

@@ -12,36 +12,36 @@ Agents are on duty from their first answer to their last release, except for gap
 from pathlib import Path
 
 from router.simulator.day import PlannedAgent, PlannedContact
-from router.simulator.formats.log import Log, Row, moment_ms, rows, shifts_of
+from router.simulator.formats.recorded_log import CsvRow, RecordedLog, rows, shifts_of, timestamp_ms
 
 _COLUMNS = ("date_received", "queue_name", "agent_number", "answered", "transfer", "hangup")
 
 
-class _Call:
+class _VanadCall:
     """One row of the log."""
 
-    __slots__ = ("agent_id", "answered_ms", "at_ms", "end_ms", "place", "queue_id")
+    __slots__ = ("agent_id", "answered_ms", "at_ms", "end_ms", "location", "queue_id")
 
-    def __init__(self, row: Row) -> None:
-        at_ms, hangup_ms = moment_ms(row, "date_received"), moment_ms(row, "hangup")
+    def __init__(self, row: CsvRow) -> None:
+        at_ms, hangup_ms = timestamp_ms(row, "date_received"), timestamp_ms(row, "hangup")
         if at_ms is None:
             raise row.error("date_received", "is missing")
         if hangup_ms is None:
             raise row.error("hangup", "is missing")
-        transfer_ms = moment_ms(row, "transfer")
-        self.place = row.place
+        transfer_ms = timestamp_ms(row, "transfer")
+        self.location = row.location
         self.at_ms = at_ms
         self.queue_id = f"q{row.required('queue_name')}"
-        self.answered_ms = moment_ms(row, "answered")
+        self.answered_ms = timestamp_ms(row, "answered")
         self.agent_id = row.required("agent_number") if self.answered_ms is not None else ""
         self.end_ms = hangup_ms if transfer_ms is None else min(transfer_ms, hangup_ms)
         if self.end_ms < (self.answered_ms or at_ms):
             raise row.error("hangup", "is before the beginning of the call")
 
 
-def read(path: Path) -> Log:
+def read(path: Path) -> RecordedLog:
     """Read the log of a day. Raises ``WorkloadInvalid``."""
-    calls = [_Call(row) for row in rows(path, _COLUMNS)]
+    calls = [_VanadCall(row) for row in rows(path, _COLUMNS)]
     calls.sort(key=lambda call: call.at_ms)
     handle_ms: dict[str, int] = {}
     for call in reversed(calls):
@@ -63,7 +63,7 @@ def read(path: Path) -> Log:
             )
         )
     queues = sorted({call.queue_id for call in calls})
-    return Log(
+    return RecordedLog(
         name=f"vanad-{path.stem}",
         contacts=tuple(contacts),
         agents=_agents(calls),
@@ -71,7 +71,7 @@ def read(path: Path) -> Log:
     )
 
 
-def _agents(calls: list[_Call]) -> tuple[PlannedAgent, ...]:
+def _agents(calls: list[_VanadCall]) -> tuple[PlannedAgent, ...]:
     busy: dict[str, list[tuple[int, int]]] = {}
     skills: dict[str, dict[str, int]] = {}
     for call in calls:

@@ -1,0 +1,287 @@
+"""``router simulate``, ``router loadtest`` and ``router demo``: run a recorded or generated day.
+
+``simulate`` runs it through the engine in virtual time, under one policy or several; ``loadtest`` and ``demo`` run it through a
+router process over real sockets.
+
+``router loadtest``: run a recorded or generated day through real sockets, faster than real time.
+
+``router demo``: the router with a small generated contact centre.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from router.cli.options import DurationType, config_options, load_command_settings
+from router.cli.output import EXIT_FAILED, print_renderable, progress_bar, write_file, write_json
+
+if TYPE_CHECKING:
+    from router.simulator.run import SimulationSpec
+
+_INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    metavar="FORMAT:PATH",
+    help="Recorded day (vanad, bank, contacts, agents). Several are merged.",
+)
+@click.option(
+    "--workload",
+    type=_INPUT_FILE,
+    help="Generated day: arrivals, service, patience, agents (YAML).",
+)
+@click.option(
+    "--policy",
+    "policies",
+    type=_INPUT_FILE,
+    multiple=True,
+    help="Policy to use instead of the day's own or the derived one. Several are compared with the first.",
+)
+@click.option(
+    "--wrap-up", "wrap_up_s", type=DurationType(), help="Wrap-up time after every contact."
+)
+@click.option("--seed", type=int, help="Seed of all random draws.")
+@click.option(
+    "--replications", type=click.IntRange(1, 100_000), help="Independent runs of a workload."
+)
+@click.option(
+    "--audit/--no-audit", default=True, help="Audit the run independently.  [default: audit]"
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="OUT",
+    help="Write the report to a file; - writes it to standard output and nothing else.",
+)
+@click.option(
+    "--picture",
+    "picture_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.svg",
+    help="Draw a comparison of policies: waits, service level and occupancy by interval.",
+)
+@click.option(
+    "--timing",
+    is_flag=True,
+    help="Include the speed of the run in the JSON; its bytes then differ from run to run.",
+)
+def simulate(
+    logs: tuple[str, ...],
+    workload: Path | None,
+    policies: tuple[Path, ...],
+    wrap_up_s: int | None,
+    seed: int | None,
+    replications: int | None,
+    audit: bool,
+    json_path: Path | None,
+    chart_path: Path | None,
+    timing: bool,
+) -> None:
+    """Run a day in virtual time and report service level, waits and occupancy.
+
+    Give either --log or --workload. With two or more policies the same day runs once under each, and the results are shown
+    side by side. The same input gives the same bytes of JSON. Exits with 1 if the audit finds a violation.
+    """
+    if bool(logs) == (workload is not None):
+        raise click.UsageError("Give either --log or --workload.")
+    if chart_path is not None and len(policies) < 2:
+        raise click.UsageError("--picture draws a comparison: give --policy at least twice.")
+    from router.simulator.run import SimulationSpec
+
+    spec = SimulationSpec(
+        logs=logs,
+        workload=str(workload) if workload else None,
+        policy=str(policies[0]) if len(policies) == 1 else None,
+        wrap_up_s=wrap_up_s,
+        seed=seed,
+        replications=replications,
+        audit=audit,
+    )
+    if len(policies) > 1:
+        _compare_policies(spec, policies, json_path, chart_path=chart_path, timing=timing)
+    else:
+        _simulate_one(spec, json_path, timing=timing)
+
+
+def _simulate_one(spec: "SimulationSpec", json_path: Path | None, *, timing: bool) -> None:
+    from router.simulator.results.report import render
+    from router.simulator.run import resolved_options
+    from router.simulator.run import simulate as run
+
+    _print_options(resolved_options(spec))
+    with progress_bar("simulating") as advance:
+        report = run(spec, progress=advance)
+    if json_path is not None:
+        write_json(report.to_json(with_speed=timing), json_path)
+    if str(json_path) != "-":
+        print_renderable(render(report))
+    if report.audit.violations:
+        raise SystemExit(EXIT_FAILED)
+
+
+def _compare_policies(
+    spec: "SimulationSpec",
+    policies: Sequence[Path],
+    json_path: Path | None,
+    *,
+    chart_path: Path | None,
+    timing: bool,
+) -> None:
+    from router.simulator.results.chart import comparison_chart
+    from router.simulator.results.comparison import render
+    from router.simulator.what_if import prepare_what_if
+
+    case = prepare_what_if(spec, [str(path) for path in policies])
+    _print_options(case.resolved_options())
+    with progress_bar("simulating") as advance:
+        comparison = case.run(progress=advance)
+    if json_path is not None:
+        write_json(comparison.to_json(with_speed=timing), json_path)
+    if chart_path is not None:
+        write_file(comparison_chart(comparison), chart_path)
+    if str(json_path) != "-":
+        print_renderable(render(comparison))
+    if comparison.violations:
+        raise SystemExit(EXIT_FAILED)
+
+
+def _print_options(options: dict[str, str | int | float | bool | None]) -> None:
+    """Print the inputs of the run on standard error before it starts."""
+    for name, value in options.items():
+        click.echo(f"{name}: {'-' if value is None else value}", err=True)
+
+
+_DAY_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@config_options
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    metavar="FORMAT:PATH",
+    help="Recorded day. Several are merged.",
+)
+@click.option("--workload", type=_DAY_FILE, help="Generated day (YAML).")
+@click.option(
+    "--policy",
+    "policy_path",
+    type=_DAY_FILE,
+    help="Policy to use instead of the day's own or the derived one.",
+)
+@click.option(
+    "--wrap-up", "wrap_up_s", type=DurationType(), help="Wrap-up time after every contact."
+)
+@click.option("--seed", type=int, help="Seed of all random draws.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0.1, max=100_000),
+    default=60.0,
+    show_default=True,
+    help="Multiple of real time.",
+)
+@click.option("--url", help="URL of a running router; default: start one for the load test.")
+@click.option("--publish", is_flag=True, help="With --url: replace the policy of that router.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="OUT",
+    help="Write the report to a file; - writes it to standard output and nothing else.",
+)
+def loadtest(
+    config: Path | None,
+    data: Path | None,
+    logs: tuple[str, ...],
+    workload: Path | None,
+    policy_path: Path | None,
+    wrap_up_s: int | None,
+    seed: int | None,
+    speed: float,
+    url: str | None,
+    publish: bool,
+    json_path: Path | None,
+) -> None:
+    """Run a day with one gateway and one desktop connection per agent, and report it with the latency of offers.
+
+    Give either --log or --workload. Tokens are signed with the secret that --config or --data point to.
+    """
+    if bool(logs) == (workload is not None):
+        raise click.UsageError("Give either --log or --workload.")
+    if publish and url is None:
+        raise click.UsageError("--publish requires --url.")
+    from router.loadtest.main import run_loadtest as run
+
+    code = run(
+        settings=load_command_settings(config, data),
+        logs=logs,
+        workload=workload,
+        policy=policy_path,
+        wrap_up_s=wrap_up_s,
+        seed=seed,
+        speed=speed,
+        url=url,
+        publish=publish,
+        json_path=json_path,
+    )
+    raise SystemExit(code)
+
+
+@click.command()
+@config_options
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Port of the HTTP API and the WebSockets; 0 selects a free port.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Random seed of the generated centre."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0.1, max=1_000),
+    default=20.0,
+    show_default=True,
+    help="Multiple of real time.",
+)
+@click.option(
+    "--exit-when-done",
+    "exit_when_done",
+    is_flag=True,
+    help="Exit after the report instead of serving on.",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="OUT",
+    help="Write the report to a file; - writes it to standard output and everything else to standard error.",
+)
+def demo(
+    config: Path | None,
+    data: Path | None,
+    port: int | None,
+    seed: int,
+    speed: float,
+    exit_when_done: bool,
+    json_path: Path | None,
+) -> None:
+    """Start the router with agents and customers on real connections, show the events and print a report."""
+    from router.demo.main import run_demo as run
+
+    code = run(
+        settings=load_command_settings(config, data, server__port=port),
+        seed=seed,
+        speed=speed,
+        exit_when_done=exit_when_done,
+        json_path=json_path,
+    )
+    raise SystemExit(code)

@@ -1,0 +1,115 @@
+"""Common base of the three clients: connect, close, read events, send commands."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from router.client.connection import ConnectionOptions, ReconnectingConnection
+from router.client.reconnect import TokenProvider
+from router.model.events import Event
+from router.protocol import frames as f
+
+
+class WebSocketClient(ABC):
+    """Client of one of the router's WebSockets; abstract, use DesktopClient, GatewayClient or SupervisorClient.
+
+    ``url`` is ``ws://host:port`` or ``wss://host:port``, ``token`` a bearer token or a (sync or async) function that returns a
+    fresh one, ``codec`` either ``msgpack`` or ``json``.
+    """
+
+    path: ClassVar[str]
+
+    def __init__(
+        self,
+        url: str,
+        token: str | TokenProvider,
+        *,
+        codec: str = "msgpack",
+        options: ConnectionOptions | None = None,
+    ) -> None:
+        self._connection = ReconnectingConnection(
+            url.rstrip("/") + self.path,
+            token,
+            codec=codec,
+            options=options or ConnectionOptions(),
+            on_frame=self._on_frame,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Connect and wait for the initial state. Raises ClosedForGood or NotConnected."""
+        await self._connection.open()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._connection.close()
+
+    def __aiter__(self) -> AsyncIterator[f.WelcomeFrame | f.EventFrame | f.StatsFrame]:
+        """Iterate over the frames, without gaps across reconnects.
+
+        A ``Welcome`` in between means that more events were missed than the router keeps for replay: the state was loaded
+        again and the events that led to it are not delivered. The iteration ends when this side closes the connection, and
+        raises ClosedForGood when the router closes it permanently. Only one reader at a time.
+        """
+        return self._connection.events()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Iterate over the events alone, without their sequence numbers and times."""
+        async for frame in self._connection.events():
+            if isinstance(frame, f.EventFrame):
+                yield frame.event
+
+    @property
+    def welcome(self) -> f.WelcomeFrame:
+        """Last full state sent by the router."""
+        assert self._connection.welcome is not None, "the client is not connected yet"
+        return self._connection.welcome
+
+    @property
+    def history_id(self) -> str:
+        """Id of the workspace's event history; it changes if the router starts with another history."""
+        return self._connection.history_id
+
+    @property
+    def seq(self) -> int:
+        """Sequence number up to which this client has received every event that it may see."""
+        return self._connection.seq
+
+    @property
+    def connection_count(self) -> int:
+        """Number of connections so far; 1 means that the connection was never lost."""
+        return self._connection.connection_count
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection is established."""
+        return self._connection.is_connected
+
+    async def drop_connection(self) -> None:
+        """Abort the TCP connection without a closing handshake, to test the behaviour after a connection loss."""
+        await self._connection.abort()
+
+    async def ping(self) -> f.PongFrame:
+        """Send a heartbeat; the answer carries the number of the last event sent and the router's clock."""
+        pong = await self._connection.request(f.PingFrame(id=self._next_id()))
+        assert isinstance(pong, f.PongFrame)
+        return pong
+
+    def _next_id(self) -> str:
+        return self._connection.next_id()
+
+    async def _send_command(self, frame: Any) -> f.OkFrame:
+        answer = await self._connection.request(frame)
+        assert isinstance(answer, f.OkFrame)
+        return answer
+
+    @abstractmethod
+    def _on_frame(
+        self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
+    ) -> None:
+        """Apply a frame to the local copy of the state."""

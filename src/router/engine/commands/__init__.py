@@ -1,0 +1,49 @@
+"""Command handlers: decide what a command leads to.
+
+A handler is given a transaction and a command. It returns an answer: ``Done``, or ``Refused`` with a code and the field that
+is wrong. What it decides, it emits as events through the transaction; each event is applied at once, so the next decision
+sees its effect. A refusal emits nothing. Policy, calendars and rules are consulted only here, never by the event handlers.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.commands import (
+    agents,
+    assignments,
+    callbacks,
+    conference,
+    consult,
+    contacts,
+    hours,
+    offers,
+    parking,
+    policies,
+    submit,
+    transfers,
+)
+from router.engine.commands.transaction import Transaction
+from router.model.commands import AdvanceTime
+from router.model.results import CommandResult, Done
+
+
+def _advance_time(tx: Transaction, command: AdvanceTime) -> CommandResult:
+    return Done(subject="time", state="advanced", seq=tx.state.seq)
+
+
+COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    **submit.SUBMIT_COMMANDS,
+    **contacts.CONTACT_COMMANDS,
+    **transfers.TRANSFER_COMMANDS,
+    **callbacks.CALLBACK_COMMANDS,
+    **offers.OFFER_COMMANDS,
+    **assignments.ASSIGNMENT_COMMANDS,
+    **consult.CONSULT_COMMANDS,
+    **conference.CONFERENCE_COMMANDS,
+    **parking.PARKING_COMMANDS,
+    **agents.AGENT_COMMANDS,
+    **agents.CHANNEL_COMMANDS,
+    **policies.POLICY_COMMANDS,
+    **hours.HOURS_COMMANDS,
+    AdvanceTime: _advance_time,
+}

@@ -1,0 +1,327 @@
+"""Assignments: hold, wrap-up, completion, and the end of a conversation.
+
+Participants of a conversation other than its owner: leaving, and hold during a consult.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
+from router.engine.commands.transaction import Transaction, already_done
+from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment
+from router.engine.state.state import conversation_roles
+from router.model.commands import CompleteAssignment, ExtendWrapUp, HoldAssignment, ResumeAssignment
+from router.model.events.agent import (
+    AssignmentCompleted,
+    AssignmentHeld,
+    AssignmentResumed,
+    ParticipantLeft,
+    WrapUpExtended,
+    WrapUpStarted,
+)
+from router.model.events.contact import ContactEnded
+from router.model.results import CommandResult, Done, RefusalCode, Refused
+from router.model.states import AssignmentRole, AssignmentState, ContactState
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_ACTIVE: Final = AssignmentState.ACTIVE
+
+_ASSIGNED: Final = ContactState.ASSIGNED
+
+_COMPLETED: Final = AssignmentState.COMPLETED
+
+_CONSULT: Final = AssignmentRole.CONSULT
+
+_ON_HOLD: Final = AssignmentState.ON_HOLD
+
+_OWNER: Final = AssignmentRole.OWNER
+
+_WRAP_UP: Final = AssignmentState.WRAP_UP
+
+_UNKNOWN_ASSIGNMENT: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
+
+
+def wrap_up_ms(tx: Transaction, work: Assignment) -> int:
+    """Return the duration of wrap-up in milliseconds: that of the queue for the channel, else that of the channel."""
+    state, name = tx.state, work.channel
+    own = state.queue_policy(work.queue_id).wrap_up_s
+    if own and name in own:
+        return 1000 * own[name]
+    channel = state.index.channels.get(name)
+    return 0 if channel is None else 1000 * channel.policy.wrap_up_s
+
+
+def release_assignment(tx: Transaction, work: Assignment) -> None:
+    """Release the assignment of a contact that has ended or changed its owner: start wrap-up, or complete it without one."""
+    duration_ms = wrap_up_ms(tx, work)
+    if duration_ms:
+        tx.emit(
+            WrapUpStarted(
+                assignment_id=work.assignment_id,
+                contact_id=work.contact_id,
+                agent_id=work.agent_id,
+                deadline_ms=tx.at_ms + duration_ms,
+            )
+        )
+    else:
+        complete_assignment(tx, work, "no_wrap_up")
+
+
+def release_participant(tx: Transaction, work: Assignment) -> None:
+    """Release the assignment of an agent who has left a conversation; a consult has no wrap-up."""
+    if work.role is _CONSULT:
+        complete_assignment(tx, work, "consult_ended")
+    else:
+        release_assignment(tx, work)
+
+
+def complete_assignment(
+    tx: Transaction, work: Assignment, reason: str, disposition: str | None = None
+) -> None:
+    """Complete an assignment and enter the pending next state of its agent if no work is left."""
+    agent = tx.state.agents[work.agent_id]
+    tx.emit(
+        AssignmentCompleted(
+            assignment_id=work.assignment_id,
+            contact_id=work.contact_id,
+            agent_id=work.agent_id,
+            reason=reason,
+            disposition=disposition,
+        )
+    )
+    if agent.next_state is not None:
+        enter_next_state(tx, agent)
+
+
+def find_assignment(tx: Transaction, assignment_id: str, agent_id: str | None) -> Assignment | None:
+    """Return the open assignment if it belongs to the agent; with ``agent_id`` None, of any agent."""
+    work = tx.state.assignments.get(assignment_id)
+    if work is None or (agent_id is not None and work.agent_id != agent_id):
+        return None
+    return work
+
+
+def _was_completed(tx: Transaction, assignment_id: str, agent_id: str | None) -> bool:
+    """Return whether the agent has completed this assignment; known until the contact is dropped by retention."""
+    contact = tx.state.contacts.get(assignment_id.rpartition(".")[0])
+    if contact is None or assignment_id in tx.state.assignments:
+        return False
+    if contact.assignment_id == assignment_id:
+        return agent_id in (None, contact.agent_id)
+    end = (contact.ended_offers or {}).get(assignment_id)
+    return end is not None and end[0] == "accepted" and agent_id in (None, end[2])
+
+
+def _wrong_assignment_state(work: Assignment, *allowed: str) -> Refused:
+    return Refused(
+        code=RefusalCode.INVALID_ASSIGNMENT_STATE,
+        field="assignment_id",
+        state=str(work.state),
+        allowed=allowed,
+    )
+
+
+def allowed_actions(work: Assignment) -> tuple[str, ...]:
+    """Return the actions that its agent may take on the assignment in its present state."""
+    if work.role is not _OWNER and work.state is not _WRAP_UP:
+        return ("leave", "complete")
+    match work.state:
+        case AssignmentState.ACTIVE:
+            return ("hold", "park", "end", "complete", "transfer")
+        case AssignmentState.ON_HOLD:
+            return ("unhold", "park", "end", "complete", "transfer")
+        case AssignmentState.PARKED:
+            return ("unpark", "end", "complete", "transfer")
+        case _:
+            return ("extend_wrap_up", "complete")
+
+
+def _hold_assignment(tx: Transaction, command: HoldAssignment) -> CommandResult:
+    return _change_hold(tx, command, _ACTIVE, _ON_HOLD, AssignmentHeld)
+
+
+def _resume_assignment(tx: Transaction, command: ResumeAssignment) -> CommandResult:
+    return _change_hold(tx, command, _ON_HOLD, _ACTIVE, AssignmentResumed)
+
+
+def _change_hold(
+    tx: Transaction,
+    command: HoldAssignment | ResumeAssignment,
+    before: AssignmentState,
+    after: AssignmentState,
+    event: type[AssignmentHeld | AssignmentResumed],
+) -> CommandResult:
+    work = find_assignment(tx, command.assignment_id, command.agent_id)
+    if work is None:
+        return _UNKNOWN_ASSIGNMENT
+    is_owner = work.role is _OWNER
+    if work.state is after and is_owner:
+        return already_done(work.assignment_id, work.state, tx.state.seq)
+    if work.state is not before or not is_owner:
+        return _wrong_assignment_state(work, *allowed_actions(work))
+    tx.emit(
+        event(assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id)
+    )
+    return tx.done(work.assignment_id, work.state)
+
+
+def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
+    work = find_assignment(tx, command.assignment_id, command.agent_id)
+    if work is None:
+        return _UNKNOWN_ASSIGNMENT
+    if work.wrap_up_deadline_ms is None or work.wrap_up_started_at_ms is None:
+        return _wrong_assignment_state(work, *allowed_actions(work))
+    if command.extend_s < 1:
+        return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="at least 1")
+    channel = tx.state.index.channels.get(work.channel)
+    most_s = 0 if channel is None else channel.policy.wrap_up_max_s
+    deadline_ms = work.wrap_up_deadline_ms + 1000 * command.extend_s
+    if deadline_ms > work.wrap_up_started_at_ms + 1000 * most_s:
+        return Refused(
+            code=RefusalCode.WRAP_UP_LIMIT_EXCEEDED,
+            field="extend_s",
+            detail=f"wrap_up_max_s is {most_s}, counted from the start of wrap-up",
+        )
+    tx.emit(
+        WrapUpExtended(
+            assignment_id=work.assignment_id,
+            contact_id=work.contact_id,
+            agent_id=work.agent_id,
+            deadline_ms=deadline_ms,
+        )
+    )
+    return tx.done(work.assignment_id, work.state)
+
+
+def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandResult:
+    state = tx.state
+    assignment_id, disposition = command.assignment_id, command.disposition
+    work = find_assignment(tx, assignment_id, command.agent_id)
+    if work is None:
+        if _was_completed(tx, assignment_id, command.agent_id):
+            return already_done(assignment_id, _COMPLETED, state.seq)
+        return _UNKNOWN_ASSIGNMENT
+    if disposition is not None:
+        codes = () if state.policy is None else state.policy.dispositions
+        if codes and disposition not in codes:
+            return Refused(
+                code=RefusalCode.INVALID_VALUE,
+                field="disposition",
+                detail="not one of dispositions of the policy",
+            )
+    if work.state is not _WRAP_UP:
+        _end_or_leave(tx, work)
+    complete_assignment(tx, work, "finished", disposition)
+    return Done(assignment_id, _COMPLETED, state.seq)
+
+
+def _end_or_leave(tx: Transaction, work: Assignment) -> None:
+    """Take the agent of an assignment out of its conversation: the owner ends it, a participant leaves it."""
+    contact = tx.state.contacts.get(work.contact_id)
+    if (
+        contact is not None
+        and contact.state is _ASSIGNED
+        and contact.assignment_id == work.assignment_id
+    ):
+        for party in end_contact(tx, contact, work, "completed"):
+            release_participant(tx, party)
+    elif contact is not None and work.assignment_id in contact.participant_assignment_ids:
+        leave_conversation(tx, contact, work, "finished")
+
+
+def leave_conversation(tx: Transaction, contact: Contact, work: Assignment, reason: str) -> None:
+    """Remove a participant from the conversation; the caller releases the assignment in the same transaction."""
+    remove_participant(tx, contact, work, reason)
+    if work.role is _CONSULT:
+        resume_after_consult(tx, contact)
+
+
+def end_contact(
+    tx: Transaction, contact: Contact, work: Assignment, reason: str
+) -> Sequence[Assignment]:
+    """End the contact and rescind its pending offers.
+
+    Returns the assignments of the participants, which the caller releases in the same transaction.
+    """
+    if contact.pending_offer_ids:
+        rescind_contact_offers(
+            tx, contact, "customer_left" if reason == "customer_left" else "owner_ended"
+        )
+    parties = (
+        remove_all_participants(tx, contact, "contact_ended")
+        if contact.participant_assignment_ids
+        else ()
+    )
+    tx.emit(
+        ContactEnded(
+            contact_id=work.contact_id,
+            assignment_id=work.assignment_id,
+            agent_id=work.agent_id,
+            reason=reason,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    return parties
+
+
+ASSIGNMENT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    HoldAssignment: _hold_assignment,
+    ResumeAssignment: _resume_assignment,
+    ExtendWrapUp: _extend_wrap_up,
+    CompleteAssignment: _complete_command,
+}
+
+
+def remove_participant(tx: Transaction, contact: Contact, work: Assignment, reason: str) -> None:
+    """Remove an agent from the conversation; the caller releases the assignment in the same transaction."""
+    staying = conversation_roles(tx.state, contact)
+    del staying[work.agent_id]
+    tx.emit(
+        ParticipantLeft(
+            contact_id=contact.contact_id,
+            assignment_id=work.assignment_id,
+            agent_id=work.agent_id,
+            role=work.role,
+            reason=reason,
+            members=staying,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+def remove_all_participants(tx: Transaction, contact: Contact, reason: str) -> list[Assignment]:
+    """Remove all agents but the owner; the caller releases the returned assignments in the same transaction."""
+    works = [tx.state.assignments[name] for name in contact.participant_assignment_ids]
+    for work in works:
+        remove_participant(tx, contact, work, reason)
+    return works
+
+
+def hold_for_consult(tx: Transaction, contact: Contact) -> None:
+    """Put the customer on hold for a consult, if the channel says so and the conversation is not on hold already."""
+    state = tx.state
+    work = state.assignments[contact.assignment_id or ""]
+    holds = state.index.channels[contact.channel].policy.hold_during_consult
+    if holds and work.state is AssignmentState.ACTIVE:
+        tx.emit(
+            AssignmentHeld(
+                assignment_id=work.assignment_id,
+                contact_id=work.contact_id,
+                agent_id=work.agent_id,
+                reason="consult",
+            )
+        )
+
+
+def resume_after_consult(tx: Transaction, contact: Contact) -> None:
+    """Resume the conversation after a consult, if it was the consult that put the customer on hold."""
+    work = tx.state.assignments[contact.assignment_id or ""]
+    if work.held_for_consult and work.state is AssignmentState.ON_HOLD:
+        tx.emit(
+            AssignmentResumed(
+                assignment_id=work.assignment_id,
+                contact_id=work.contact_id,
+                agent_id=work.agent_id,
+            )
+        )

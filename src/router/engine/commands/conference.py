@@ -1,0 +1,267 @@
+"""Conferences: agents join and leave a conversation, and its ownership is handed over.
+
+The owner's commands for a consult are in ``consult``.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.commands.assignments import (
+    complete_assignment,
+    leave_conversation,
+    release_assignment,
+    release_participant,
+    remove_participant,
+    resume_after_consult,
+)
+from router.engine.commands.rescind import rescind_contact_offers
+from router.engine.commands.transaction import (
+    Transaction,
+    already_done,
+    unknown_agent,
+    unknown_contact,
+    wrong_contact_state,
+)
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment
+from router.engine.state.state import (
+    active_consult,
+    conversation_roles,
+    participant_assignment,
+    roles_under_new_owner,
+)
+from router.model.commands import AddParticipant, HandOverContact, LeaveContact
+from router.model.events import ContactHandedOver, ParticipantAdded, ParticipantJoined
+from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.states import (
+    AgentState,
+    AssignmentRole,
+    AssignmentState,
+    ContactState,
+    OfferState,
+    Presence,
+)
+
+
+def is_at_participants_limit(tx: Transaction, contact: Contact, *, released: int = 0) -> bool:
+    """Return whether the participants and pending consults reach the limit of the channel.
+
+    ``released`` is the number of pending consults that are about to end.
+    """
+    offers = tx.state.offers
+    asked = sum(offers[name].role is not AssignmentRole.OWNER for name in contact.pending_offer_ids)
+    most = tx.state.index.channels[contact.channel].policy.participants_max
+    return len(contact.participant_assignment_ids) + asked - released >= most
+
+
+def is_parked(tx: Transaction, contact: Contact) -> bool:
+    """Return whether the conversation is parked; no agent may join it then."""
+    work = tx.state.assignments[contact.assignment_id or ""]
+    return work.state is AssignmentState.PARKED
+
+
+def participants_limit_refusal(field: str) -> Refused:
+    """Return the refusal for a conversation that has reached its limit of participants."""
+    return Refused(
+        code=RefusalCode.PARTICIPANT_LIMIT_EXCEEDED,
+        field=field,
+        detail="participants_max of the channel",
+    )
+
+
+def join_consulted_agent(tx: Transaction, contact: Contact, work: Assignment) -> None:
+    """Make the consulted agent a participant of the conversation with the customer."""
+    tx.emit(
+        ParticipantJoined(
+            contact_id=contact.contact_id,
+            assignment_id=work.assignment_id,
+            agent_id=work.agent_id,
+            members=conversation_roles(tx.state, contact)
+            | {work.agent_id: AssignmentRole.PARTICIPANT},
+            gateway_id=contact.gateway_id,
+        )
+    )
+    resume_after_consult(tx, contact)
+
+
+def end_consult(tx: Transaction, contact: Contact, *, except_agent_id: str = "") -> None:
+    """End a running consult because the owner loses the contact, unless its agent is ``except_agent_id``, the new owner."""
+    work = active_consult(tx.state, contact)
+    if work is not None and work.agent_id != except_agent_id:
+        remove_participant(tx, contact, work, "owner_changed")
+        complete_assignment(tx, work, "consult_ended")
+
+
+def hand_over_contact(
+    tx: Transaction, contact: Contact, agent: Agent, reason: str
+) -> CommandResult:
+    """Hand the contact over to an agent who is in the conversation, and release the assignment of the old owner."""
+    old = _emit_handed_over(tx, contact, agent, reason)
+    answer = tx.done(contact.contact_id, contact.state)
+    release_assignment(tx, old)
+    return answer
+
+
+def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: str) -> Assignment:
+    state = tx.state
+    rescind_contact_offers(tx, contact, "moved")
+    end_consult(tx, contact, except_agent_id=agent.agent_id)
+    work, old = (
+        participant_assignment(state, contact, agent.agent_id),
+        state.assignments[contact.assignment_id or ""],
+    )
+    assert work is not None
+    tx.emit(
+        ContactHandedOver(
+            contact_id=contact.contact_id,
+            assignment_id=work.assignment_id,
+            agent_id=work.agent_id,
+            from_assignment_id=old.assignment_id,
+            from_agent_id=old.agent_id,
+            reason=reason,
+            members=roles_under_new_owner(state, contact, agent.agent_id),
+            gateway_id=contact.gateway_id,
+        )
+    )
+    return old
+
+
+def find_successor(tx: Transaction, contact: Contact) -> Agent | None:
+    """Return the first participant who is present and can take over from an owner whose desktop is lost."""
+    state = tx.state
+    for name in contact.participant_assignment_ids:
+        agent = state.agents[state.assignments[name].agent_id]
+        is_there = agent.presence is not Presence.LOST and agent.state is not AgentState.OFFLINE
+        if is_there and state.assignments[name].role is AssignmentRole.PARTICIPANT:
+            return agent
+    return None
+
+
+def hand_over_to_successor(tx: Transaction, contact: Contact, agent: Agent) -> None:
+    """Hand the contact over to a participant because the owner's desktop is lost."""
+    complete_assignment(tx, _emit_handed_over(tx, contact, agent, "lost_desktop"), "lost_desktop")
+
+
+def remove_disconnected_participant(tx: Transaction, work: Assignment) -> None:
+    """Remove a consulted agent or participant whose desktop is lost; the owner keeps the contact."""
+    leave_conversation(tx, tx.state.contacts[work.contact_id], work, "lost_desktop")
+    complete_assignment(tx, work, "lost_desktop")
+
+
+def _leave_contact(tx: Transaction, command: LeaveContact) -> CommandResult:
+    state = tx.state
+    contact = state.contacts.get(command.contact_id)
+    if contact is None:
+        return unknown_contact()
+    if command.agent_id not in state.agents:
+        return unknown_agent()
+    work = participant_assignment(state, contact, command.agent_id)
+    if work is None:
+        return _leave_refusal(tx, contact, command.agent_id)
+    leave_conversation(tx, contact, work, command.reason)
+    answer = tx.done(contact.contact_id, contact.state)
+    release_participant(tx, work)
+    return answer
+
+
+def _leave_refusal(tx: Transaction, contact: Contact, agent_id: str) -> CommandResult:
+    is_owner = contact.agent_id == agent_id
+    if is_owner and contact.state is ContactState.ASSIGNED:
+        return wrong_contact_state(
+            contact.state, "hand_over", "transfer", "end", detail="the agent owns the contact"
+        )
+    was_in_it = any(
+        how is OfferState.ACCEPTED and whose == agent_id
+        for how, _, whose in (contact.ended_offers or {}).values()
+    )
+    if was_in_it or is_owner:
+        return already_done(contact.contact_id, contact.state, tx.state.seq)
+    return not_participant_refusal("agent_id")
+
+
+def not_participant_refusal(field: str) -> Refused:
+    """Return the refusal for an agent who is not a participant."""
+    return Refused(code=RefusalCode.NOT_PARTICIPANT, field=field)
+
+
+def _hand_over_command(tx: Transaction, command: HandOverContact) -> CommandResult:
+    state = tx.state
+    contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.to_agent_id)
+    if contact is None:
+        return unknown_contact()
+    if command.agent_id not in (None, contact.agent_id):
+        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+    if contact.state is not ContactState.ASSIGNED:
+        return wrong_contact_state(contact.state)
+    if agent is None:
+        return unknown_agent("to_agent_id")
+    if agent.agent_id == contact.agent_id:
+        return already_done(contact.contact_id, contact.state, contact.answered_seq)
+    work = participant_assignment(state, contact, agent.agent_id)
+    if work is None or work.role is not AssignmentRole.PARTICIPANT:
+        return not_participant_refusal("to_agent_id")
+    return hand_over_contact(tx, contact, agent, "hand_over")
+
+
+def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:
+    state = tx.state
+    contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.agent_id)
+    if contact is None:
+        return unknown_contact()
+    if agent is None:
+        return unknown_agent()
+    if contact.state is not ContactState.ASSIGNED:
+        return wrong_contact_state(contact.state)
+    work = participant_assignment(state, contact, agent.agent_id)
+    if work is not None and work.role is AssignmentRole.CONSULT:
+        join_consulted_agent(tx, contact, work)
+        return tx.done(contact.contact_id, contact.state)
+    if work is not None or contact.agent_id == agent.agent_id:
+        return already_done(contact.contact_id, contact.state, state.seq)
+    if agent.state is AgentState.OFFLINE:
+        return Refused(
+            code=RefusalCode.INVALID_AGENT_STATE,
+            field="agent_id",
+            state=str(agent.state),
+            allowed=("ready", "not_ready"),
+        )
+    if is_parked(tx, contact):
+        return wrong_contact_state(contact.state, "unpark", detail="the conversation is parked")
+    own = [state.offers[name] for name in contact.pending_offer_ids if name in agent.offers]
+    if is_at_participants_limit(
+        tx, contact, released=sum(o.role is not AssignmentRole.OWNER for o in own)
+    ):
+        return participants_limit_refusal("agent_id")
+    if not state.index.has_capacity(agent, contact.channel, released=len(own)):
+        return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
+    if own:
+        rescind_contact_offers(tx, contact, "taken", next_owner=agent)
+    return _emit_participant_added(tx, contact, agent)
+
+
+def _emit_participant_added(tx: Transaction, contact: Contact, agent: Agent) -> CommandResult:
+    state = tx.state
+    tx.emit(
+        ParticipantAdded(
+            contact_id=contact.contact_id,
+            assignment_id=f"{contact.contact_id}.{contact.offers_made + 1}",
+            agent_id=agent.agent_id,
+            units=state.index.channels[contact.channel].units,
+            channel=contact.channel,
+            queue_id=contact.queue_id,
+            attributes=contact.attributes,
+            reference=contact.reference,
+            members=conversation_roles(state, contact)
+            | {agent.agent_id: AssignmentRole.PARTICIPANT},
+            gateway_id=contact.gateway_id,
+        )
+    )
+    return tx.done(contact.contact_id, contact.state)
+
+
+CONFERENCE_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    LeaveContact: _leave_contact,
+    HandOverContact: _hand_over_command,
+    AddParticipant: _add_participant,
+}

@@ -1,0 +1,243 @@
+"""Opening and closing of queues, by calendar or by a supervisor.
+
+Calendars are evaluated here only: when the timer of a queue fires and when a policy is published. The result is part of the
+event, so replay reads no calendar. After an outage a queue changes to its present state with one event, not with one for
+every change that was missed.
+
+Calendar days in the time zone of the workspace, for selection rules that count per day.
+
+The time zone is evaluated here and the result is part of the event, so replay does not depend on zone data.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from router.engine.commands.plan_steps import begin_plan
+from router.engine.commands.queue_moves import apply_at_closing
+from router.engine.commands.transaction import Transaction, already_done, unknown_queue
+from router.engine.state.contact import Contact
+from router.engine.state.records import QueueHours
+from router.engine.state.state import RoutingState
+from router.model.commands import SetQueueOpen
+from router.model.events.workspace import DayStarted, QueueClosed, QueueOpened
+from router.model.ids import Name, QueueId
+from router.model.policy import DAY_S, AtClosing, Policy, Selection, selections_of
+from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.states import ContactState, QueueState
+from router.policy.calendar import Calendar, is_holiday, is_open, local_day, next_change_ms
+
+_OVERRIDE_MAX_S: Final = 366 * DAY_S
+
+
+class OpeningState(NamedTuple):
+    """Open or closed, until when, and why."""
+
+    is_open: bool
+    until_ms: int | None
+    reason: str
+
+
+_ALWAYS_OPEN: Final = OpeningState(is_open=True, until_ms=None, reason="hours")
+
+
+def update_due_queues(tx: Transaction, queue_id: QueueId) -> None:
+    """Re-evaluate this queue and every other queue whose time has come.
+
+    All of them open and close before any contact moves, so that no contact overflows into a queue that closes at the same
+    time.
+    """
+    state, at_ms = tx.state, tx.at_ms
+    due = [
+        name
+        for name, hours in state.hours.items()
+        if hours.next_check_at_ms is not None and hours.next_check_at_ms <= at_ms
+    ]
+    known: dict[Name | None, OpeningState] = {}
+    _apply_openings(tx, {name: _cached_opening(state, name, at_ms, known) for name in sorted(due)})
+
+
+def update_all_queues(tx: Transaction) -> None:
+    """Re-evaluate all queues after a change of policy; emit an event for each whose state or time has changed."""
+    state, policy = tx.state, tx.state.policy
+    if policy is None or not (policy.calendars or state.hours):
+        return
+    known: dict[Name | None, OpeningState] = {}
+    changed: dict[QueueId, OpeningState] = {}
+    for queue_id, queue in policy.queues.items():
+        present = state.hours.get(queue_id)
+        if present is None and queue.hours is None:
+            continue
+        if present is not None and present.is_supervisor_override:
+            continue
+        now = _cached_opening(state, queue_id, tx.at_ms, known)
+        if present is None or current_opening(present) != now:
+            changed[queue_id] = now
+    _apply_openings(tx, changed)
+
+
+def _set_queue_open(tx: Transaction, command: SetQueueOpen) -> CommandResult:
+    state, queue_id = tx.state, command.queue_id
+    if state.policy is None or queue_id not in state.policy.queues:
+        return unknown_queue()
+    until_ms = None
+    if command.duration_s is not None:
+        if command.is_open is None or not 1 <= command.duration_s <= _OVERRIDE_MAX_S:
+            return Refused(
+                code=RefusalCode.INVALID_VALUE,
+                field="duration_s",
+                detail=f"1 to {_OVERRIDE_MAX_S}, and only to open or close",
+            )
+        until_ms = tx.at_ms + 1000 * command.duration_s
+    present = state.hours.get(queue_id)
+    if command.is_open is None:
+        if present is None or not present.is_supervisor_override:
+            return already_done(queue_id, _state_name(present), state.seq)
+        now = opening_by_calendar(state, queue_id, tx.at_ms)
+    else:
+        now = OpeningState(command.is_open, until_ms, "supervisor")
+        if present is not None and current_opening(present) == now:
+            return already_done(queue_id, _state_name(present), state.seq)
+    was_open = not state.is_closed(queue_id)
+    answer = apply_opening(tx, queue_id, now)
+    if was_open and not now.is_open:
+        _apply_at_closing(tx, [queue_id])
+    return answer
+
+
+def _apply_openings(tx: Transaction, openings: dict[QueueId, OpeningState]) -> None:
+    closing = [
+        name for name, now in openings.items() if not (now.is_open or tx.state.is_closed(name))
+    ]
+    for queue_id, now in openings.items():
+        apply_opening(tx, queue_id, now)
+    _apply_at_closing(tx, closing)
+
+
+def apply_opening(tx: Transaction, queue_id: QueueId, opening: OpeningState) -> CommandResult:
+    """Open or close a queue, and continue the plans that were suspended while it was closed.
+
+    The caller applies ``at_closing`` to the waiting contacts.
+    """
+    state = tx.state
+    was_open = not state.is_closed(queue_id)
+    if opening.is_open:
+        waited = (
+            []
+            if was_open or not state.policy or not state.policy.plans
+            else _contacts_waiting_for_opening(state, queue_id)
+        )
+        tx.emit(
+            QueueOpened(
+                queue_id=queue_id,
+                until_ms=opening.until_ms,
+                reason=opening.reason,
+                wait_until_ms=None if was_open else tx.wait_max_until_ms(queue_id),
+            )
+        )
+        answer = tx.done(queue_id, QueueState.OPEN)
+        for contact in waited:
+            begin_plan(tx, contact)
+        return answer
+    holds = was_open and state.queue_policy(queue_id).at_closing is AtClosing.WAIT
+    tx.emit(
+        QueueClosed(
+            queue_id=queue_id,
+            until_ms=opening.until_ms,
+            reason=opening.reason,
+            holds_contacts=holds,
+        )
+    )
+    return tx.done(queue_id, QueueState.CLOSED)
+
+
+def _apply_at_closing(tx: Transaction, queue_ids: list[QueueId]) -> None:
+    """Apply ``at_closing`` to the contacts that wait and are not offered, in order of arrival; offers continue."""
+    found = [
+        contact
+        for queue_id in queue_ids
+        for line in tx.state.index.lines_by_queue.get(queue_id, ())
+        for contact in line.contacts_by_key.values()
+        if contact.state is ContactState.QUEUED and not contact.waiting_for_opening
+    ]
+    for contact in sorted(found, key=_orig_seq):
+        apply_at_closing(tx, contact)
+
+
+def _contacts_waiting_for_opening(state: RoutingState, queue_id: QueueId) -> list[Contact]:
+    """Return the contacts that wait for the opening, whose plans are suspended."""
+    found = {
+        contact.contact_id: contact
+        for line in state.index.lines_by_queue.get(queue_id, ())
+        for contact in line.contacts_by_key.values()
+        if contact.waiting_for_opening
+    }
+    for offer in state.offers.values():
+        contact = state.contacts[offer.contact_id]
+        if contact.waiting_for_opening and contact.queue_id == queue_id:
+            found[contact.contact_id] = contact
+    return sorted(found.values(), key=_orig_seq)
+
+
+def _cached_opening(
+    state: RoutingState, queue_id: QueueId, at_ms: int, cache: dict[Name | None, OpeningState]
+) -> OpeningState:
+    """Return the state by calendar, evaluated once per calendar."""
+    name = state.queue_policy(queue_id).hours
+    if name not in cache:
+        cache[name] = opening_by_calendar(state, queue_id, at_ms)
+    return cache[name]
+
+
+def opening_by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> OpeningState:
+    """Return the state of a queue by its calendar; a queue without a calendar is always open."""
+    policy, name = state.policy, state.queue_policy(queue_id).hours
+    if policy is None or name is None:
+        return _ALWAYS_OPEN
+    calendar = state.calendars.get(name)
+    if calendar is None:
+        calendar = state.calendars[name] = Calendar(policy.calendars[name])
+    now_open = is_open(calendar, at_ms)
+    holiday = not now_open and is_holiday(calendar, at_ms)
+    return OpeningState(
+        now_open, next_change_ms(calendar, at_ms), "holiday" if holiday else "hours"
+    )
+
+
+def current_opening(hours: QueueHours) -> OpeningState:
+    """Return the present state of a queue."""
+    return OpeningState(hours.is_open, hours.changes_at_ms, hours.reason)
+
+
+def _state_name(hours: QueueHours | None) -> str:
+    return QueueState.OPEN if hours is None or hours.is_open else QueueState.CLOSED
+
+
+def _orig_seq(contact: Contact) -> int:
+    return contact.queued_seq
+
+
+HOURS_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    SetQueueOpen: _set_queue_open
+}
+
+
+def needs_day_counts(policy: Policy | None) -> bool:
+    """Return whether some selection rule depends on the contacts of the day."""
+    return policy is not None and Selection.FEWEST_TODAY in selections_of(policy)
+
+
+def start_day(tx: Transaction) -> None:
+    """Start the present day; days that passed while the router was stopped are skipped."""
+    policy = tx.state.policy
+    assert policy is not None
+    day, until_ms = local_day(policy.zone, tx.at_ms)
+    tx.emit(DayStarted(day=day, until_ms=until_ms))
+
+
+def restart_day_if_needed(tx: Transaction, before: Policy | None) -> None:
+    """Start the day after a change of policy if counting is new or the time zone has changed."""
+    policy = tx.state.policy
+    if policy is None or not needs_day_counts(policy):
+        return
+    if tx.state.day is None or before is None or before.zone != policy.zone:
+        start_day(tx)

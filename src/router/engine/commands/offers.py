@@ -1,0 +1,318 @@
+"""Offers: making, accepting, declining and expiring them, with the consequences for the contact and the agent.
+
+Requests to the gateway to dial the customer of a callback.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.commands.assignments import hold_for_consult, release_assignment
+from router.engine.commands.rescind import (
+    enter_next_state,
+    requeue_unaccepted,
+    rescind_agent_offers,
+    rescind_contact_offers,
+)
+from router.engine.commands.transaction import Transaction, already_done
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact, WaitingLine
+from router.engine.state.records import Offer
+from router.engine.state.state import conversation_roles, roles_under_new_owner
+from router.model.commands import AcceptOffer, DeclineOffer
+from router.model.events.agent import (
+    AgentStateChanged,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+)
+from router.model.events.contact import CallbackDialRequested
+from router.model.policy import CallbackPolicy, FactValue
+from router.model.results import CommandResult, Done, RefusalCode, Refused
+from router.model.states import AgentState, AssignmentRole, CallbackPhase, MatchTrigger, OfferState
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_ACCEPTED: Final = OfferState.ACCEPTED
+
+_CONSULT: Final = AssignmentRole.CONSULT
+
+_DECLINED: Final = OfferState.DECLINED
+
+_NOT_READY: Final = AgentState.NOT_READY
+
+_OWNER: Final = AssignmentRole.OWNER
+
+_READY: Final = AgentState.READY
+
+
+def offer_transfer(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine) -> None:
+    """Offer an assigned contact to another agent; its owner keeps it until the accept."""
+    make_offer(tx, contact, agent, line, "transfer", None, from_agent_id=contact.agent_id)
+
+
+def offer_consult(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine) -> None:
+    """Offer a consult to an agent; the owner keeps the contact in any case."""
+    make_offer(
+        tx,
+        contact,
+        agent,
+        line,
+        "consult",
+        None,
+        from_agent_id=contact.agent_id,
+        role=_CONSULT,
+    )
+
+
+def make_offer(
+    tx: Transaction,
+    contact: Contact,
+    agent: Agent,
+    line: WaitingLine,
+    reason: str,
+    match_trigger: MatchTrigger | None,
+    other_candidates: int = 0,
+    selection_inputs: dict[str, FactValue] | None = None,
+    *,
+    from_agent_id: str | None = None,
+    role: AssignmentRole = AssignmentRole.OWNER,
+) -> None:
+    """Offer a contact to an agent; with ``auto_accept`` the accept follows at once.
+
+    ``match_trigger``, ``other_candidates`` and ``selection_inputs`` record why this agent was chosen and why now; see ``reasons``.
+    """
+    state, at_ms = tx.state, tx.at_ms
+    contact_id = contact.contact_id
+    offer_id = f"{contact_id}.{contact.offers_made + 1}"
+    tx.emit(
+        # Positional, in the order of the fields: a call with more than 15 keyword arguments builds a dict and is slower.
+        OfferMade(
+            offer_id,
+            contact_id,
+            agent.agent_id,
+            line.channel,
+            line.queue_id,
+            line.units,
+            at_ms + line.offer_timeout_ms,
+            line.requirement_text,
+            contact.priority_s + line.queue.priority_s + contact.plan_priority_s,
+            state.policy_version,
+            reason,
+            at_ms - contact.queued_at_ms,
+            contact.attributes,
+            contact.reference,
+            from_agent_id,
+            contact.gateway_id,
+            role,
+            match_trigger,
+            other_candidates,
+            selection_inputs,
+        )
+    )
+    if line.auto_accept:
+        _apply_accept(tx, contact, state.offers[offer_id])
+
+
+def accept_offer(tx: Transaction, command: AcceptOffer) -> CommandResult:
+    """Accept an offer: the first accept wins, and a repeat by the same agent gets the first answer again."""
+    state = tx.state
+    offer_id = command.offer_id
+    offer = state.offers.get(offer_id)
+    if offer is None or offer.agent_id != command.agent_id:
+        return _not_pending(tx, offer_id, command.agent_id, _ACCEPTED)
+    contact = state.contacts[offer.contact_id]
+    _apply_accept(tx, contact, offer)
+    if offer.role is not _OWNER:
+        return Done(offer_id, _ACCEPTED, (contact.ended_offers or {})[offer_id][1])
+    # Other offers may have been rescinded after the accept, so its sequence number is taken from the contact.
+    return Done(offer_id, _ACCEPTED, contact.answered_seq)
+
+
+def _apply_accept(tx: Transaction, contact: Contact, offer: Offer) -> None:
+    if offer.role is not _OWNER:
+        _accept_consult(tx, contact, offer)
+        return
+    if contact.assignment_id is not None:
+        _accept_transfer(tx, contact, offer)
+    else:
+        tx.emit(
+            OfferAccepted(
+                offer_id=offer.offer_id,
+                contact_id=contact.contact_id,
+                agent_id=offer.agent_id,
+                waited_ms=tx.at_ms - contact.queued_at_ms,
+                gateway_id=contact.gateway_id,
+            )
+        )
+        if contact.pending_offer_ids:
+            rescind_contact_offers(tx, contact, "taken")
+    if contact.callback is not None:
+        dial_for_owner(tx, contact)
+
+
+def _accept_transfer(tx: Transaction, contact: Contact, offer: Offer) -> None:
+    """Accept a transfer: one event replaces the owner."""
+    state = tx.state
+    old = state.assignments.get(contact.assignment_id or "")
+    tx.emit(
+        OfferAccepted(
+            offer_id=offer.offer_id,
+            contact_id=contact.contact_id,
+            agent_id=offer.agent_id,
+            waited_ms=tx.at_ms - contact.queued_at_ms,
+            from_assignment_id=None if old is None else old.assignment_id,
+            from_agent_id=None if old is None else old.agent_id,
+            gateway_id=contact.gateway_id,
+            members=roles_under_new_owner(state, contact, offer.agent_id)
+            if contact.participant_assignment_ids
+            else None,
+        )
+    )
+    rescind_contact_offers(tx, contact, "taken")
+    if old is not None:
+        release_assignment(tx, old)
+
+
+def _accept_consult(tx: Transaction, contact: Contact, offer: Offer) -> None:
+    """Accept a consult; the owner of the contact does not change."""
+    tx.emit(
+        OfferAccepted(
+            offer_id=offer.offer_id,
+            contact_id=contact.contact_id,
+            agent_id=offer.agent_id,
+            waited_ms=tx.at_ms - contact.queued_at_ms,
+            from_agent_id=contact.agent_id,
+            gateway_id=contact.gateway_id,
+            role=offer.role,
+            members=conversation_roles(tx.state, contact) | {offer.agent_id: offer.role},
+        )
+    )
+    hold_for_consult(tx, contact)
+
+
+def decline_offer(tx: Transaction, command: DeclineOffer) -> CommandResult:
+    """Decline an offer: the contact returns to its position and is not offered to the agent again for a while."""
+    state = tx.state
+    offer = state.offers.get(command.offer_id)
+    if offer is None or offer.agent_id != command.agent_id:
+        return _not_pending(tx, command.offer_id, command.agent_id, _DECLINED)
+    contact = state.contacts[offer.contact_id]
+    tx.emit(
+        OfferDeclined(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact_id,
+            agent_id=offer.agent_id,
+            reason=command.reason,
+            cool_down_until_ms=_cool_down_until(tx, offer),
+            from_agent_id=offer.from_agent_id,
+        )
+    )
+    answer = tx.done(command.offer_id, _DECLINED)
+    requeue_unaccepted(tx, contact, "declined")
+    enter_next_state(tx, state.agents[command.agent_id])
+    return answer
+
+
+def expire_offer(tx: Transaction, offer: Offer) -> None:
+    """Expire an unanswered offer (RONA): the contact returns to its position.
+
+    The agent becomes not ready if the queue says so, unless the offer was one of a broadcast.
+    """
+    state = tx.state
+    contact, agent = state.contacts[offer.contact_id], state.agents[offer.agent_id]
+    tx.emit(
+        OfferExpired(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact_id,
+            agent_id=offer.agent_id,
+            cool_down_until_ms=_cool_down_until(tx, offer),
+            from_agent_id=offer.from_agent_id,
+        )
+    )
+    rona = state.queue_policy(offer.queue_id).rona
+    out = rona.not_ready and not offer.broadcast and agent.state is _READY
+    if out and agent.next_state is None:  # A state that the agent has requested takes precedence.
+        back = rona.return_after_s
+        tx.emit(
+            AgentStateChanged(
+                agent_id=agent.agent_id,
+                state=_NOT_READY,
+                from_state=agent.state,
+                reason="rona",
+                return_at_ms=None if back is None else tx.at_ms + back * 1000,
+            )
+        )
+        rescind_agent_offers(tx, agent, "agent_not_ready")
+    requeue_unaccepted(tx, contact, "rona")
+    enter_next_state(tx, agent)
+
+
+def _cool_down_until(tx: Transaction, offer: Offer) -> int | None:
+    cool_down_s = tx.state.queue_policy(offer.queue_id).cool_down_s
+    return tx.at_ms + cool_down_s * 1000 if cool_down_s else None
+
+
+def _not_pending(
+    tx: Transaction, offer_id: str, agent_id: str, wanted: OfferState
+) -> CommandResult:
+    """Return the answer for an offer that is not pending: repeated, ended otherwise, or unknown."""
+    state = tx.state
+    contact = state.contacts.get(offer_id.rpartition(".")[0])
+    if contact is not None:
+        end = (contact.ended_offers or {}).get(offer_id)
+        if contact.assignment_id == offer_id and contact.agent_id is not None:
+            end = (_ACCEPTED, contact.answered_seq, contact.agent_id)
+        if end is not None and end[2] == agent_id:
+            how, seq, _ = end
+            if how is wanted:
+                return already_done(offer_id, how, seq)
+            return Refused(
+                code=RefusalCode.OFFER_NOT_PENDING, field="offer_id", state=str(how), seq=seq
+            )
+    return Refused(code=RefusalCode.UNKNOWN_OFFER, field="offer_id")
+
+
+OFFER_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    AcceptOffer: accept_offer,
+    DeclineOffer: decline_offer,
+}
+
+# Applies to a callback that was agreed before its queue stopped offering callbacks.
+_DEFAULT_CALLBACK_POLICY = CallbackPolicy()
+
+
+def callback_policy(tx: Transaction, contact: Contact) -> CallbackPolicy:
+    """Return the callback policy of the contact's queue; the defaults if the queue no longer offers callbacks."""
+    return tx.state.queue_policy(contact.queue_id).callback or _DEFAULT_CALLBACK_POLICY
+
+
+def dial_for_agent(tx: Transaction, contact: Contact, agent: Agent) -> None:
+    """Dial the customer of a ``customer_first`` callback instead of offering it to the agent, who stays free."""
+    _request_dial(tx, contact, agent_id=None, for_agent_id=agent.agent_id)
+
+
+def dial_for_owner(tx: Transaction, contact: Contact) -> None:
+    """Dial the customer for the agent who owns the callback, unless a call is in progress or connected."""
+    callback = contact.callback
+    if callback is not None and callback.phase is CallbackPhase.WAITING:
+        _request_dial(tx, contact, agent_id=contact.agent_id, for_agent_id=None)
+
+
+def _request_dial(
+    tx: Transaction, contact: Contact, *, agent_id: str | None, for_agent_id: str | None
+) -> None:
+    callback = contact.callback
+    assert callback is not None
+    tx.emit(
+        CallbackDialRequested(
+            contact_id=contact.contact_id,
+            attempt=callback.attempts + 1,
+            mode=callback.mode,
+            channel=contact.channel,
+            deadline_ms=tx.at_ms + 1000 * callback_policy(tx, contact).ring_timeout_s,
+            agent_id=agent_id,
+            for_agent_id=for_agent_id,
+            reference=contact.reference,
+            gateway_id=contact.gateway_id,
+        )
+    )

@@ -1,0 +1,179 @@
+"""Parking: the owner keeps a conversation while waiting for the customer, without using capacity.
+
+The owner parks and unparks the assignment; a gateway or a supervisor parks and unparks the contact, because the gateway knows
+when the customer writes again.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.commands.assignments import (
+    allowed_actions,
+    complete_assignment,
+    end_contact,
+    find_assignment,
+    release_assignment,
+)
+from router.engine.commands.queue_moves import requeue
+from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
+from router.engine.commands.transaction import (
+    Transaction,
+    already_done,
+    unknown_contact,
+    wrong_contact_state,
+)
+from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment
+from router.model.commands import ParkAssignment, ParkContact, UnparkAssignment, UnparkContact
+from router.model.events import AssignmentParked, AssignmentUnparked
+from router.model.policy import LostDesktopAction
+from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
+
+_PARKED: Final = AssignmentState.PARKED
+_IN_CONVERSATION: Final = (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
+
+
+def _park_assignment(tx: Transaction, command: ParkAssignment) -> CommandResult:
+    work = find_assignment(tx, command.assignment_id, command.agent_id)
+    if work is None:
+        return Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
+    if work.state is _PARKED:
+        return already_done(work.assignment_id, work.state, tx.state.seq)
+    if work.state not in _IN_CONVERSATION or work.role is not AssignmentRole.OWNER:
+        return _wrong_parking_state(work)
+    return _park(tx, work, subject=work.assignment_id)
+
+
+def _unpark_assignment(tx: Transaction, command: UnparkAssignment) -> CommandResult:
+    work = find_assignment(tx, command.assignment_id, command.agent_id)
+    if work is None:
+        return Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
+    if work.state is AssignmentState.ACTIVE:
+        return already_done(work.assignment_id, work.state, tx.state.seq)
+    if work.state is not _PARKED:
+        return _wrong_parking_state(work)
+    return _unpark(tx, work, subject=work.assignment_id)
+
+
+def _has_other_participants(tx: Transaction, contact: Contact) -> bool:
+    """Return whether other agents are in the conversation or are being consulted; it cannot be parked then."""
+    offers = tx.state.offers
+    return bool(contact.participant_assignment_ids) or any(
+        offers[offer_id].role is not AssignmentRole.OWNER for offer_id in contact.pending_offer_ids
+    )
+
+
+def _wrong_parking_state(work: Assignment) -> Refused:
+    return Refused(
+        code=RefusalCode.INVALID_ASSIGNMENT_STATE,
+        field="assignment_id",
+        state=str(work.state),
+        allowed=allowed_actions(work),
+    )
+
+
+def _park_contact(tx: Transaction, command: ParkContact) -> CommandResult:
+    contact, work = _find_conversation(tx, command)
+    if contact is None:
+        return unknown_contact()
+    if work is None:
+        return wrong_contact_state(contact.state, detail="only an assigned contact can be parked")
+    if work.state is _PARKED:
+        return already_done(contact.contact_id, contact.state, tx.state.seq)
+    return _park(tx, work, subject=contact.contact_id)
+
+
+def _unpark_contact(tx: Transaction, command: UnparkContact) -> CommandResult:
+    contact, work = _find_conversation(tx, command)
+    if contact is None:
+        return unknown_contact()
+    if work is None:
+        return wrong_contact_state(contact.state, detail="only an assigned contact can be unparked")
+    if work.state is not _PARKED:
+        # The gateway may unpark on every message of the customer without knowing whether the contact is parked.
+        return already_done(contact.contact_id, contact.state, tx.state.seq)
+    if _is_owner_away(tx, work):
+        return _requeue_parked(tx, contact, work)
+    return _unpark(tx, work, subject=contact.contact_id)
+
+
+def _is_owner_away(tx: Transaction, work: Assignment) -> bool:
+    """Return whether the owner is not ready and the channel requeues the contact in that case."""
+    state = tx.state
+    policy = state.index.channels[work.channel].policy
+    is_ready = state.agents[work.agent_id].state is AgentState.READY
+    return policy.unpark_when_not_ready is LostDesktopAction.REQUEUE and not is_ready
+
+
+def _requeue_parked(tx: Transaction, contact: Contact, work: Assignment) -> CommandResult:
+    """Requeue the contact at its age and complete the owner's assignment without wrap-up."""
+    rescind_contact_offers(tx, contact, "moved")
+    requeue(tx, contact, contact.queue_id, "owner_away", owner=work)
+    answer = tx.done(contact.contact_id, contact.state)
+    complete_assignment(tx, work, "owner_away")
+    return answer
+
+
+def _find_conversation(
+    tx: Transaction, command: ParkContact | UnparkContact
+) -> tuple[Contact | None, Assignment | None]:
+    """Return the contact, if it is visible to the gateway, and the assignment of its owner."""
+    contact = tx.state.contacts.get(command.contact_id)
+    if contact is None or command.gateway_id not in (None, contact.gateway_id):
+        return None, None
+    if contact.state is not ContactState.ASSIGNED or contact.assignment_id is None:
+        return contact, None
+    return contact, tx.state.assignments[contact.assignment_id]
+
+
+def _park(tx: Transaction, work: Assignment, *, subject: str) -> CommandResult:
+    state = tx.state
+    contact = state.contacts[work.contact_id]
+    if _has_other_participants(tx, contact):
+        return wrong_contact_state(contact.state, detail="other agents are in the conversation")
+    park_max_s = state.index.channels[work.channel].policy.park_max_s
+    tx.emit(
+        AssignmentParked(
+            assignment_id=work.assignment_id,
+            contact_id=work.contact_id,
+            agent_id=work.agent_id,
+            until_ms=None if park_max_s is None else tx.at_ms + 1000 * park_max_s,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    answer = tx.done(subject, _subject_state(subject, work, contact))
+    # A parked conversation may take days, so it does not delay the next state that the agent has requested.
+    enter_next_state(tx, state.agents[work.agent_id])
+    return answer
+
+
+def _unpark(tx: Transaction, work: Assignment, *, subject: str) -> CommandResult:
+    contact = tx.state.contacts[work.contact_id]
+    tx.emit(
+        AssignmentUnparked(
+            assignment_id=work.assignment_id,
+            contact_id=work.contact_id,
+            agent_id=work.agent_id,
+            gateway_id=contact.gateway_id,
+        )
+    )
+    return tx.done(subject, _subject_state(subject, work, contact))
+
+
+def _subject_state(subject: str, work: Assignment, contact: Contact) -> str:
+    return work.state if subject == work.assignment_id else contact.state
+
+
+def expire_parking(tx: Transaction, work: Assignment) -> None:
+    """End a parked conversation whose customer did not return within ``park_max_s``."""
+    end_contact(tx, tx.state.contacts[work.contact_id], work, "park_timeout")
+    release_assignment(tx, work)
+
+
+PARKING_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    ParkAssignment: _park_assignment,
+    UnparkAssignment: _unpark_assignment,
+    ParkContact: _park_contact,
+    UnparkContact: _unpark_contact,
+}

@@ -1,0 +1,191 @@
+"""Publication of policies: applied as a whole in one transaction, or refused as a whole."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.commands.hours import restart_day_if_needed, update_all_queues
+from router.engine.commands.plan_steps import resume_plan, skip_absent_step
+from router.engine.commands.rescind import rescind_unqualified
+from router.engine.commands.transaction import Transaction
+from router.engine.commands.transfers import move_to_queue
+from router.engine.state.contact import Contact
+from router.engine.state.plan_stages import effective_plan
+from router.engine.state.state import RoutingState
+from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
+from router.model.errors import ExpressionProblem, Problem
+from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
+from router.model.ids import QueueId
+from router.model.policy import Policy
+from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.states import ContactState
+from router.policy.checks.consistency import policy_problems
+
+_PROBLEMS_SHOWN_MAX: Final = 20
+
+
+def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
+    state, policy = tx.state, command.policy
+    if command.expected_version not in (None, state.policy_version):
+        return Refused(
+            code=RefusalCode.POLICY_VERSION_CONFLICT,
+            field="If-Match",
+            state=str(state.policy_version),
+        )
+    refused = (
+        _invalid_policy_refusal(policy)
+        or _channel_in_use_refusal(state, policy)
+        or _drain_refusal(state, command)
+    )
+    if refused is not None:
+        return refused
+    before = state.policy
+    with_plans = before is not None and bool(before.plans or policy.plans)
+    concerned = _all_waiting(state) if with_plans else _affected_contacts(state, policy)
+    drain_to = {
+        queue_id: target
+        for queue_id, target in sorted(command.drain_to.items())
+        if queue_id not in policy.queues and _live_contacts(state, queue_id)
+    }
+    tx.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
+    answer = tx.done("policy", str(state.policy_version))
+    restart_day_if_needed(tx, before)
+    update_all_queues(tx)
+    for contact in sorted(concerned, key=_orig_seq):
+        if not _is_waiting(contact):
+            continue  # It has left a queue that this policy closes.
+        if contact.queue_id not in policy.queues:
+            move_to_queue(tx, contact, command.drain_to[contact.queue_id], "drained")
+        else:
+            if contact.pending_offer_ids:
+                rescind_unqualified(tx, contact, "policy")
+            if not _is_waiting(contact):
+                continue
+            if before is not None and with_plans:
+                _restart_changed_plan(tx, contact, before)
+                skip_absent_step(tx, contact)
+    return answer
+
+
+def _all_waiting(state: RoutingState) -> list[Contact]:
+    return [contact for contact in state.contacts.values() if _is_waiting(contact)]
+
+
+def _affected_contacts(state: RoutingState, policy: Policy) -> list[Contact]:
+    """Return the contacts that wait in a removed queue, and those whose offers may no longer be valid."""
+    found = {}
+    lines = state.index.lines_by_queue
+    for queue_id in sorted(lines.keys() - policy.queues.keys()):
+        for line in lines[queue_id]:
+            for contact in line.contacts_by_key.values():
+                found[contact.contact_id] = contact
+    for offer in state.offers.values():
+        contact = state.contacts[offer.contact_id]
+        if _is_waiting(contact):
+            found[contact.contact_id] = contact
+    return list(found.values())
+
+
+def _problem_text(problem: Problem) -> str:
+    place = ""
+    if isinstance(problem, ExpressionProblem):
+        place = f" (at {problem.expression_line}:{problem.expression_column} of the expression)"
+    return f"{problem.path}: {problem.message}{place}"
+
+
+def _invalid_policy_refusal(policy: Policy) -> Refused | None:
+    problems = policy_problems(policy)
+    if not problems:
+        return None
+    shown = [_problem_text(problem) for problem in problems[:_PROBLEMS_SHOWN_MAX]]
+    return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail="; ".join(shown))
+
+
+def _set_shadow_policy(tx: Transaction, command: SetShadowPolicy) -> CommandResult:
+    state = tx.state
+    if state.policy is None:
+        detail = "no policy has been published"
+        return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail=detail)
+    refused = _invalid_policy_refusal(command.policy)
+    if refused is not None:
+        return refused
+    tx.emit(ShadowPolicySet(policy=command.policy))
+    return tx.done("shadow", "set")
+
+
+def _clear_shadow_policy(tx: Transaction, _: ClearShadowPolicy) -> CommandResult:
+    if tx.state.shadow_policy is None:
+        return Refused(code=RefusalCode.NO_SHADOW_POLICY)
+    tx.emit(ShadowPolicyCleared())
+    return tx.done("shadow", "cleared")
+
+
+def _restart_changed_plan(tx: Transaction, contact: Contact, before: Policy) -> None:
+    """Restart the present step of a contact whose plan has changed."""
+    policy = tx.state.policy
+    assert policy is not None
+    plan = effective_plan(policy, contact.queue_id, contact.plan)
+    if contact.waiting_for_opening or plan == effective_plan(
+        before, contact.queue_id, contact.plan
+    ):
+        return  # A contact that waits for the opening begins its plan then.
+    resume_plan(tx, contact, plan, "policy")
+
+
+def _is_waiting(contact: Contact) -> bool:
+    return contact.state in (ContactState.QUEUED, ContactState.OFFERED)
+
+
+def _orig_seq(contact: Contact) -> int:
+    return contact.queued_seq
+
+
+def _channel_in_use_refusal(state: RoutingState, policy: Policy) -> Refused | None:
+    """Refuse to remove a channel with live contacts or assignments, whose capacity could not be released."""
+    gone = set(state.policy.channels) - set(policy.channels) if state.policy is not None else set()
+    if not gone:
+        return None
+    used = {c.channel for c in state.contacts.values() if not c.state.is_terminal}
+    used |= {work.channel for work in state.assignments.values()}
+    for channel in sorted(gone & used):
+        return Refused(
+            code=RefusalCode.CHANNEL_IN_USE,
+            field=f"policy.channels.{channel}",
+            detail="the channel has live contacts: end them before removing it",
+        )
+    return None
+
+
+def _live_contacts(state: RoutingState, queue_id: QueueId) -> int:
+    """Return the number of live contacts of a queue."""
+    tally = state.counts_by_queue.get(queue_id)
+    return sum(n for name, n in tally.items() if not name.is_terminal) if tally else 0
+
+
+def _drain_refusal(state: RoutingState, command: PublishPolicy) -> Refused | None:
+    """Refuse to remove a queue with live contacts unless ``drain_to`` names a queue for them.
+
+    Contacts in a conversation count as well, because they may have to wait again.
+    """
+    for queue_id in sorted(state.counts_by_queue):
+        if queue_id in command.policy.queues:
+            continue
+        live = _live_contacts(state, queue_id)
+        if not live:
+            continue  # A restored engine may not have an entry for it at all.
+        target = command.drain_to.get(queue_id)
+        if target is not None and target not in command.policy.queues:
+            return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}")
+        if target is None:
+            return Refused(
+                code=RefusalCode.DRAIN_TARGET_REQUIRED,
+                field=f"drain_to.{queue_id}",
+                detail=f"the queue has {live} live contacts: name a queue for them in drain_to",
+            )
+    return None
+
+
+POLICY_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    PublishPolicy: _publish_policy,
+    SetShadowPolicy: _set_shadow_policy,
+    ClearShadowPolicy: _clear_shadow_policy,
+}

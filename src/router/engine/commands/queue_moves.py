@@ -1,0 +1,170 @@
+"""Requeueing: a contact waits again at its old age, possibly reserved for an agent at first.
+
+Leaving a queue unanswered: overflow to a queue that accepts contacts now, or expiry.
+"""
+
+from typing import NamedTuple
+
+from router.engine.commands.plan_steps import first_plan_step, overflow_contact
+from router.engine.commands.transaction import Transaction
+from router.engine.commands.validation import find_overflow_queue, overflows_left
+from router.engine.state.contact import Contact
+from router.engine.state.plan_stages import routing_criteria
+from router.engine.state.records import Assignment
+from router.model.events.contact import ContactExpired, ContactRequeued
+from router.model.ids import AgentId, QueueId
+from router.model.policy import AtClosing
+
+
+class Reservation(NamedTuple):
+    """Reservation of a contact for one agent for a time, in milliseconds, and the (agent, time) that follows it."""
+
+    agent_id: AgentId
+    duration_ms: int
+    fallback: tuple[AgentId, int] | None = None
+
+
+def requeue(
+    tx: Transaction,
+    contact: Contact,
+    queue_id: QueueId,
+    reason: str,
+    *,
+    owner: Assignment | None = None,
+    cool_down_until_ms: int | None = None,
+    reserved: Reservation | None = None,
+    queued_at_ms: int | None = None,
+) -> None:
+    """Start a new wait: the plan starts over when the reservation ends; in another queue that queue's plan applies."""
+    state, at_ms = tx.state, tx.at_ms
+    plan = contact.plan if queue_id == contact.queue_id else None
+    until_ms = None if reserved is None else at_ms + reserved.duration_ms
+    asks = routing_criteria(contact)._replace(
+        queue_id=queue_id,
+        plan=plan,
+        step=0,
+        last_agent_id=contact.last_agent_id,
+        reserved_agent_id=None if reserved is None else reserved.agent_id,
+    )
+    number, step_until_ms = first_plan_step(tx, asks, until_ms or at_ms)
+    back = None if reserved is None else reserved.fallback
+    tx.emit(
+        ContactRequeued(
+            contact_id=contact.contact_id,
+            queue_id=queue_id,
+            requirement=state.index.line_for_requirements(
+                asks._replace(step=number)
+            ).requirement_text,
+            reason=reason,
+            queued_seq=contact.queued_seq,
+            wait_until_ms=tx.contact_wait_until_ms(contact, queue_id),
+            preferred_agent_id=asks.reserved_agent_id,
+            preferred_until_ms=until_ms,
+            agent_id=None if owner is None else owner.agent_id,
+            cool_down_until_ms=cool_down_until_ms,
+            gateway_id=contact.gateway_id,
+            plan=plan,
+            step=number,
+            step_until_ms=step_until_ms,
+            return_to_agent_id=None if back is None else back[0],
+            return_to_sender_ms=None if back is None else back[1],
+            queued_at_ms=queued_at_ms,
+        )
+    )
+
+
+def requeue_at_place(
+    tx: Transaction,
+    contact: Contact,
+    reason: str,
+    *,
+    wait_until_ms: int | None,
+    preferred_agent_id: AgentId | None,
+    preferred_until_ms: int | None,
+) -> None:
+    """Continue the same wait in the same queue and step, with a possibly different end and reservation."""
+    asks = routing_criteria(contact)._replace(reserved_agent_id=preferred_agent_id)
+    tx.emit(
+        ContactRequeued(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            requirement=tx.state.index.line_for_requirements(asks).requirement_text,
+            reason=reason,
+            queued_seq=contact.queued_seq,
+            wait_until_ms=wait_until_ms,
+            preferred_agent_id=preferred_agent_id,
+            preferred_until_ms=preferred_until_ms,
+            gateway_id=contact.gateway_id,
+            plan=contact.plan,
+            step=contact.step,
+            step_until_ms=contact.step_until_ms,
+            return_to_agent_id=contact.return_to_agent_id,
+            return_to_sender_ms=contact.return_to_sender_ms,
+        )
+    )
+
+
+def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
+    """Expire the contact; its offers have been rescinded before."""
+    tx.emit(
+        ContactExpired(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            waited_ms=tx.at_ms - contact.queued_at_ms,
+            reason=reason,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+def expire_wait_max(tx: Transaction, contact: Contact) -> None:
+    """End the longest wait of the queue: overflow to the next queue, or expire if none is configured.
+
+    If the overflow queue accepts no contacts now, the contact stays and waits without a limit rather than being lost.
+    """
+    queue = tx.state.queue_policy(contact.queue_id)
+    if queue.overflow_to is None:
+        expire_waiting(tx, contact, "wait_max")
+    elif not _try_overflow(tx, contact, "wait_max"):
+        _keep_without_limit(tx, contact)
+
+
+def apply_at_closing(tx: Transaction, contact: Contact) -> None:
+    """Apply ``at_closing`` of the queue to a waiting contact; if it cannot overflow, it stays."""
+    match tx.state.queue_policy(contact.queue_id).at_closing:
+        case AtClosing.EXPIRE:
+            expire_waiting(tx, contact, "closed")
+        case AtClosing.OVERFLOW:
+            _try_overflow(tx, contact, "closed")
+
+
+def apply_closing_after_requeue(tx: Transaction, contact: Contact) -> None:
+    """Apply ``at_closing`` to a contact that waits again after an offer, if its queue has closed meanwhile."""
+    if tx.state.is_closed(contact.queue_id) and not contact.waiting_for_opening:
+        apply_at_closing(tx, contact)
+
+
+def _try_overflow(tx: Transaction, contact: Contact, reason: str) -> bool:
+    state = tx.state
+    found = find_overflow_queue(state, contact.queue_id, overflows_left(state, contact))
+    if found is None:
+        return False
+    target, hops = found
+    number, until_ms = contact.step, contact.step_until_ms
+    if contact.plan is None:
+        # In the target queue its plan applies from the first step.
+        moved = routing_criteria(contact)._replace(queue_id=target, step=0)
+        number, until_ms = first_plan_step(tx, moved, tx.at_ms)
+    overflow_contact(tx, contact, target, number, until_ms, reason=reason, overflow_count=hops)
+    return True
+
+
+def _keep_without_limit(tx: Transaction, contact: Contact) -> None:
+    requeue_at_place(
+        tx,
+        contact,
+        "stays",
+        wait_until_ms=None,
+        preferred_agent_id=contact.preferred_agent_id,
+        preferred_until_ms=contact.preferred_until_ms,
+    )

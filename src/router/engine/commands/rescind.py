@@ -1,0 +1,123 @@
+"""Rescinding of offers by the router, and requeueing of their contacts at their positions.
+
+Pending next state of an agent: a single slot, entered when the agent has no more work.
+"""
+
+from collections.abc import Set
+from typing import Final
+
+from router.engine.commands.queue_moves import apply_closing_after_requeue, requeue_at_place
+from router.engine.commands.transaction import Transaction
+from router.engine.matching.eligibility import is_qualified
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import Offer
+from router.model.events.agent import AgentStateChanged, OfferRescinded
+from router.model.states import AssignmentState, ContactState
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_OFFERED: Final = ContactState.OFFERED
+
+
+def rescind_contact_offers(
+    tx: Transaction, contact: Contact, reason: str, *, next_owner: Agent | None = None
+) -> None:
+    """Rescind every pending offer of a contact.
+
+    ``next_owner`` is the agent to whom the contact is assigned next in the same transaction: a pending next state of
+    this agent is not entered.
+    """
+    for offer_id in contact.pending_offer_ids:
+        offer = tx.state.offers[offer_id]
+        _emit_rescinded(tx, offer, reason)
+        if next_owner is None or offer.agent_id != next_owner.agent_id:
+            enter_next_state(tx, tx.state.agents[offer.agent_id])
+
+
+def rescind_agent_offers(
+    tx: Transaction, agent: Agent, reason: str, *, channels: Set[str] | None = None
+) -> None:
+    """Rescind every offer of an agent, or those of some channels, and requeue their contacts at their positions."""
+    # By id, because the order of the mapping may differ after a restore.
+    for _, offer in sorted(agent.offers.items()):
+        if channels is not None and offer.channel not in channels:
+            continue
+        contact = tx.state.contacts[offer.contact_id]
+        _emit_rescinded(tx, offer, reason)
+        requeue_unaccepted(tx, contact, "rescinded")
+    enter_next_state(tx, agent)
+
+
+def _emit_rescinded(tx: Transaction, offer: Offer, reason: str) -> None:
+    tx.emit(
+        OfferRescinded(
+            offer_id=offer.offer_id,
+            contact_id=offer.contact_id,
+            agent_id=offer.agent_id,
+            reason=reason,
+            from_agent_id=offer.from_agent_id,
+        )
+    )
+
+
+def rescind_offer(tx: Transaction, offer: Offer, reason: str) -> None:
+    """Rescind one offer and requeue its contact at its position."""
+    contact = tx.state.contacts[offer.contact_id]
+    _emit_rescinded(tx, offer, reason)
+    requeue_unaccepted(tx, contact, "rescinded")
+    enter_next_state(tx, tx.state.agents[offer.agent_id])
+
+
+def rescind_unqualified(tx: Transaction, contact: Contact, reason: str) -> None:
+    """Rescind the offers of a contact to agents who no longer qualify for it."""
+    state = tx.state
+    for offer_id in contact.pending_offer_ids:
+        offer = state.offers[offer_id]
+        if not is_qualified(state, state.agents[offer.agent_id], contact):
+            rescind_offer(tx, offer, reason)
+
+
+def requeue_unaccepted(tx: Transaction, contact: Contact, reason: str) -> None:
+    """Requeue an offered contact at its position if its last pending offer has ended."""
+    if contact.state is not _OFFERED or contact.pending_offer_ids:
+        return
+    preferred, until_ms = contact.preferred_agent_id, contact.preferred_until_ms
+    if until_ms is not None and reason in ("declined", "rona"):
+        until_ms = tx.at_ms  # The reservation ends: its agent has had an offer.
+    if until_ms is None or (until_ms <= tx.at_ms and contact.return_to_agent_id is None):
+        preferred = until_ms = None
+    requeue_at_place(
+        tx,
+        contact,
+        reason,
+        wait_until_ms=contact.wait_until_ms,
+        preferred_agent_id=preferred,
+        preferred_until_ms=until_ms,
+    )
+    if tx.state.hours:
+        apply_closing_after_requeue(tx, contact)
+
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_PARKED: Final = AssignmentState.PARKED
+
+
+def has_open_work(agent: Agent) -> bool:
+    """Return whether the agent has pending offers or open assignments; parked assignments do not count."""
+    return bool(agent.offers) or any(
+        work.state is not _PARKED for work in agent.assignments.values()
+    )
+
+
+def enter_next_state(tx: Transaction, agent: Agent) -> None:
+    """Change the agent to the pending next state if there is one and no work is left."""
+    if agent.next_state is None or has_open_work(agent):
+        return
+    tx.emit(
+        AgentStateChanged(
+            agent_id=agent.agent_id,
+            state=agent.next_state,
+            from_state=agent.state,
+            reason=agent.next_reason,
+        )
+    )

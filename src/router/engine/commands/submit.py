@@ -1,0 +1,334 @@
+"""Submit of a new contact: idempotency, validation, classification by entry rules, admission and queueing.
+
+Most submits name a queue and a requirement that earlier contacts had as well. Their requirement class is known to the index
+together with its waiting line, and such a submit takes a short path (``_enqueue_known_class``) that skips classification and
+admission. A class becomes known only while nothing in its queue can make admission depend on the present state (no length
+limit, no condition on ready agents, no plan), and the index drops all known classes with the next policy.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from router.engine.commands import validation as checks
+from router.engine.commands.callbacks import callback_refusal, convert_to_callback
+from router.engine.commands.plan_steps import first_plan_step
+from router.engine.commands.queue_facts import QUEUE_FACT_READERS
+from router.engine.commands.transaction import Transaction, already_done, unknown_queue
+from router.engine.commands.validation import admit_to_queue
+from router.engine.state.contact import WaitingLine
+from router.engine.state.plan_stages import RoutingCriteria
+from router.engine.state.state import RoutingState
+from router.model.commands import EnqueueContact
+from router.model.events import ContactQueued, OriginalRequest
+from router.model.ids import AgentId
+from router.model.policy import EntryRule, Policy, WhenNoAgentsReady
+from router.model.results import CommandResult, Done, RefusalCode, Refused
+from router.model.states import ContactState
+from router.policy.entry_rules import Classification
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_QUEUED: Final = ContactState.QUEUED
+_WAIT: Final = WhenNoAgentsReady.WAIT
+
+
+def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
+    """Queue a new contact or refuse it.
+
+    The answer names the sequence number of ``ContactQueued`` and the state after that event, even if the contact is offered
+    to an agent in the same transaction.
+    """
+    state = tx.state
+    if command.dedupe_key is not None and (
+        first := state.idempotency_records.get(command.dedupe_key)
+    ):
+        if first.fingerprint != (command.fingerprint or b""):
+            return Refused(code=RefusalCode.IDEMPOTENCY_KEY_REUSED, field="idempotency_key")
+        return already_done(first.contact_id, _QUEUED, first.seq)
+    policy = state.policy
+    if policy is None:
+        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy has been published")
+    line = state.index.submit_classes.get(
+        (command.queue_id, command.channel, *command.skills.items())
+    )
+    if line is not None and _takes_fast_path(state, policy, command):
+        return _enqueue_known_class(tx, command, line)
+    before = command.continues_contact_id
+    last = None if before is None else _last_agent_of(state, before)
+    event = decide_enqueue(tx, policy, command, last)
+    if isinstance(event, Refused):
+        return event
+    index = state.index
+    if command.callback is None and not (index.has_plans or state.hours):
+        index.arriving_line = index.line_without_plan(event.queue_id, event.channel, event.skills)
+    tx.emit(event)
+    seq = state.seq
+    if command.callback is not None:
+        convert_to_callback(tx, state.contacts[command.contact_id], command.callback)
+    elif line is None and event.original_request is None and event.rule is None:
+        _remember_class(state, policy, command)
+    return Done(command.contact_id, _QUEUED, seq)
+
+
+def _takes_fast_path(state: RoutingState, policy: Policy, command: EnqueueContact) -> bool:
+    """Return whether a submit of a known class can be queued without the full decision in ``decide_enqueue``."""
+    return not (
+        command.contact_id in state.contacts
+        or state.hours
+        or command.callback is not None
+        or command.continues_contact_id is not None
+        or command.preferred_agents
+        or (command.ttl_s is not None and command.ttl_s < 1)
+        or (
+            command.attributes
+            and checks.validate_attributes(policy, command.attributes) is not None
+        )
+        or (
+            (command.priority_s or command.priority_class)
+            and checks.validate_priority(command.priority_s, command.priority_class) is not None
+        )
+    )
+
+
+def _enqueue_known_class(
+    tx: Transaction, command: EnqueueContact, line: WaitingLine
+) -> CommandResult:
+    """Queue a contact of a known requirement class in the waiting line of that class."""
+    state, index, ttl_s = tx.state, tx.state.index, command.ttl_s
+    contact_id, skills = command.contact_id, command.skills
+    at_ms, wait_max_s = tx.at_ms, line.queue.wait_max_s
+    index.arriving_line = line
+    tx.emit(
+        ContactQueued(
+            contact_id=contact_id,
+            channel=line.channel,
+            queue_id=line.queue_id,
+            requirement=line.requirement_text,
+            policy_version=state.policy_version,
+            skills=skills,
+            priority_s=command.priority_s,
+            priority_class=command.priority_class,
+            attributes=command.attributes,
+            ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
+            wait_until_ms=None if wait_max_s is None else at_ms + 1000 * wait_max_s,
+            gateway_id=command.gateway_id,
+            reference=command.reference,
+            dedupe_key=command.dedupe_key,
+            fingerprint=command.fingerprint,
+        )
+    )
+    return Done(contact_id, _QUEUED, state.seq)
+
+
+def _remember_class(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:
+    """Remember the requirement class of a submit, if its queue admits every contact and has no plan."""
+    index, queue_id = state.index, command.queue_id
+    if queue_id is None or index.has_plans:
+        return
+    queue = policy.queues[queue_id]
+    if queue.length_max is None and queue.when_no_agents_ready is _WAIT:
+        line = index.line_without_plan(queue_id, command.channel, command.skills)
+        index.remember_class((queue_id, command.channel, *command.skills.items()), line)
+
+
+def decide_enqueue(
+    tx: Transaction, policy: Policy, command: EnqueueContact, last_agent_id: AgentId | None
+) -> ContactQueued | Refused:
+    """Decide whether and where a contact waits under a policy.
+
+    Emits nothing: the caller emits the returned event. The shadow policy is evaluated with the same function.
+    """
+    state = tx.state
+    refused = _validate_submit(state, policy, command)
+    if refused is not None:
+        return refused
+    chosen = _classify(state, policy, command)
+    if isinstance(chosen, Refused):
+        return chosen
+    queue_id, classified = chosen
+    rule = None if classified is None else classified.rule
+    plan = None if rule is None else rule.plan
+    skills = command.skills if rule is None else _merge_skills(command.skills, rule)
+    # Positional arguments, because they are faster and this runs for every contact.
+    asks = RoutingCriteria(
+        queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id
+    )
+    admitted = _admit_to_queue(state, policy, asks, callback=command.callback is not None)
+    if isinstance(admitted, Refused):
+        return admitted
+    queue_id, hops = admitted
+    if command.callback is not None:
+        refused = callback_refusal(tx, policy, queue_id, command.callback, "callback.")
+        if refused is not None:
+            return refused
+    if queue_id != asks.queue_id:
+        asks = asks._replace(queue_id=queue_id)
+    return _queued_event(tx, command, asks, classified, hops)
+
+
+def _validate_submit(
+    state: RoutingState, policy: Policy, command: EnqueueContact
+) -> Refused | None:
+    if command.channel not in policy.channels:
+        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
+    if command.contact_id in state.contacts:
+        return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
+    if command.ttl_s is not None and command.ttl_s < 1:
+        return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="at least 1")
+    if len(command.preferred_agents) > checks.PREFERRED_AGENTS_MAX:
+        return checks.too_many_preferred_agents()
+    if command.skills and (refused := checks.validate_skills(policy, command.skills)):
+        return refused
+    if command.attributes and (refused := checks.validate_attributes(policy, command.attributes)):
+        return refused
+    if command.priority_s or command.priority_class:
+        return checks.validate_priority(command.priority_s, command.priority_class)
+    return None
+
+
+def _classify(
+    state: RoutingState, policy: Policy, command: EnqueueContact
+) -> tuple[str, Classification | None] | Refused:
+    """Return the queue that the gateway named, else that of the first entry rule that matches, else the default queue."""
+    if command.queue_id is not None:
+        if command.queue_id not in policy.queues:
+            return unknown_queue()
+        return command.queue_id, None
+    channel = command.channel
+    classified = state.index.classifier.classify(
+        channel,
+        command.attributes,
+        lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel),
+    )
+    if classified.rule is not None:
+        return classified.rule.queue, classified
+    if policy.default_queue is not None:
+        return policy.default_queue, classified
+    return Refused(
+        code=RefusalCode.NO_MATCHING_QUEUE,
+        field="queue_id",
+        detail="name a queue: no entry rule matches and the policy has no default_queue",
+    )
+
+
+def _merge_skills(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
+    if not rule.skills:
+        return skills
+    joined = dict(rule.skills)
+    for skill, level in skills.items():
+        joined[skill] = max(level, joined.get(skill, 0))
+    return joined
+
+
+def _last_agent_of(state: RoutingState, continues: str) -> str | None:
+    """Return the last agent of the contact that this one continues."""
+    before = state.contacts.get(continues)
+    return None if before is None else before.last_agent_id
+
+
+def _admit_to_queue(
+    state: RoutingState, policy: Policy, criteria: RoutingCriteria, *, callback: bool
+) -> tuple[str, int] | Refused:
+    """Return the queue that admits the contact and the number of overflows to it, or the refusal."""
+    queue = policy.queues[criteria.queue_id]
+    if queue.length_max is None and queue.when_no_agents_ready is _WAIT and not state.hours:
+        return criteria.queue_id, 0
+    index = state.index
+    return admit_to_queue(
+        state,
+        policy,
+        criteria.queue_id,
+        has_free_agent=lambda name: index.has_open_agent(criteria._replace(queue_id=name)),
+        has_ready_agent=lambda name: index.has_ready_agent(criteria._replace(queue_id=name)),
+        callback=callback,
+    )
+
+
+def _queued_event(
+    tx: Transaction,
+    command: EnqueueContact,
+    criteria: RoutingCriteria,
+    classified: Classification | None,
+    overflow_count: int,
+) -> ContactQueued:
+    number: int = 0
+    until_ms: int | None = None
+    if tx.state.index.has_plans:
+        number, until_ms = first_plan_step(tx, criteria, tx.at_ms)
+    if (
+        classified is None
+        and until_ms is None
+        and criteria.queue_id == command.queue_id
+        and not (number or overflow_count or criteria.preferred_agents or criteria.last_agent_id)
+    ):
+        return _event_as_requested(tx, command, criteria)
+    return _event_as_classified(
+        tx, command, criteria._replace(step=number), until_ms, classified, overflow_count
+    )
+
+
+def _event_as_requested(
+    tx: Transaction, command: EnqueueContact, criteria: RoutingCriteria
+) -> ContactQueued:
+    """Return the event of a contact that waits as requested, without a rule or a plan.
+
+    Uses at most 15 keyword arguments: a call with more builds a dict and takes four times as long.
+    """
+    state, ttl_s = tx.state, command.ttl_s
+    return ContactQueued(
+        contact_id=command.contact_id,
+        channel=command.channel,
+        queue_id=criteria.queue_id,
+        requirement=state.index.line_for_requirements(criteria).requirement_text,
+        policy_version=state.policy_version,
+        skills=criteria.skills,
+        priority_s=command.priority_s,
+        priority_class=command.priority_class,
+        attributes=command.attributes,
+        ttl_at_ms=None if ttl_s is None else tx.at_ms + 1000 * ttl_s,
+        wait_until_ms=tx.wait_until_ms(criteria.queue_id),
+        gateway_id=command.gateway_id,
+        reference=command.reference,
+        dedupe_key=command.dedupe_key,
+        fingerprint=command.fingerprint,
+    )
+
+
+def _event_as_classified(
+    tx: Transaction,
+    command: EnqueueContact,
+    criteria: RoutingCriteria,
+    until_ms: int | None,
+    classified: Classification | None,
+    overflow_count: int,
+) -> ContactQueued:
+    rule = None if classified is None else classified.rule
+    asked = None
+    if criteria.queue_id != command.queue_id:
+        asked = OriginalRequest(
+            queue_id=command.queue_id,
+            skills=command.skills,
+            priority_s=command.priority_s,
+            priority_class=command.priority_class,
+        )
+    return msgspec.structs.replace(
+        _event_as_requested(tx, command, criteria),
+        priority_s=command.priority_s + (0 if rule is None else rule.priority_s),
+        priority_class=max(command.priority_class, 0 if rule is None else rule.priority_class),
+        overflow_count=overflow_count,
+        rule=None if rule is None else rule.name,
+        failed_rules=() if classified is None else classified.failed,
+        default_queue_used=classified is not None and rule is None,
+        original_request=asked,
+        plan=criteria.plan,
+        step=criteria.step,
+        step_until_ms=until_ms,
+        preferred_agents=criteria.preferred_agents,
+        last_agent_id=criteria.last_agent_id,
+    )
+
+
+SUBMIT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    EnqueueContact: enqueue_contact
+}

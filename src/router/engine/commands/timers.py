@@ -1,0 +1,114 @@
+"""Timer handlers: what each kind of timer does when it fires."""
+
+from collections.abc import Callable
+from typing import Final
+
+from router.engine.commands import agents, callbacks, contacts, hours, offers, parking
+from router.engine.commands import queue_moves as leaving
+from router.engine.commands.assignments import complete_assignment
+from router.engine.commands.hours import start_day
+from router.engine.commands.plan_steps import expire_plan_step
+from router.engine.commands.transaction import Transaction
+from router.engine.commands.transfers import return_to_sender
+from router.engine.state.plan_stages import routing_criteria
+from router.engine.state.timers import TimerEntry, TimerKind
+from router.model.events import AgentStateChanged, ContactPreferredAgentExpired
+from router.model.states import AgentState, AssignmentState
+
+
+def fire_timer(tx: Transaction, entry: TimerEntry) -> None:
+    """Fire one due timer that is still valid."""
+    _TIMER_HANDLERS[entry[1]](tx, entry[2])
+
+
+def _expire_offer(tx: Transaction, offer_id: str) -> None:
+    offers.expire_offer(tx, tx.state.offers[offer_id])
+
+
+def _end_wrap_up(tx: Transaction, assignment_id: str) -> None:
+    work = tx.state.assignments[assignment_id]
+    if work.state is AssignmentState.PARKED:
+        parking.expire_parking(tx, work)
+    else:
+        complete_assignment(tx, work, "timer")
+
+
+def _expire_rate_cap(tx: Transaction, agent_id: str) -> None:
+    # Only the time has changed: a contact of the agent has left the window of the rate cap.
+    tx.state.index.refresh_open_channels(tx.state.agents[agent_id])
+
+
+def _expire_contact(tx: Transaction, contact_id: str) -> None:
+    contact = tx.state.contacts[contact_id]
+    contacts.expire_contact(tx, contact, "ttl" if contact.callback is None else "callback_expired")
+
+
+def _expire_cool_down(tx: Transaction, contact_id: str) -> None:
+    # Only the time has changed: the contact has to be matched again.
+    contact = tx.state.contacts[contact_id]
+    if not contact.waiting_for_opening:
+        tx.state.index.contacts_to_match[contact_id] = contact
+
+
+def _return_to_ready(tx: Transaction, agent_id: str) -> None:
+    tx.emit(
+        AgentStateChanged(
+            agent_id=agent_id,
+            state=AgentState.READY,
+            from_state=tx.state.agents[agent_id].state,
+            reason="rona_return",
+        )
+    )
+
+
+def _expire_grace(tx: Transaction, agent_id: str) -> None:
+    agents.expire_desktop_grace(tx, tx.state.agents[agent_id])
+
+
+def _expire_wait(tx: Transaction, contact_id: str) -> None:
+    leaving.expire_wait_max(tx, tx.state.contacts[contact_id])
+
+
+def _expire_preference(tx: Transaction, contact_id: str) -> None:
+    contact = tx.state.contacts[contact_id]
+    if contact.return_to_agent_id is not None:
+        return_to_sender(tx, contact)
+        return
+    tx.emit(
+        ContactPreferredAgentExpired(
+            contact_id=contact.contact_id,
+            requirement=tx.state.index.line_for_requirements(
+                routing_criteria(contact)._replace(reserved_agent_id=None)
+            ).requirement_text,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+def _start_next_day(tx: Transaction, subject: str) -> None:
+    start_day(tx)
+
+
+def _fire_callback(tx: Transaction, contact_id: str) -> None:
+    callbacks.fire_callback_timer(tx, tx.state.contacts[contact_id])
+
+
+def _expire_step(tx: Transaction, contact_id: str) -> None:
+    expire_plan_step(tx, tx.state.contacts[contact_id])
+
+
+_TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
+    TimerKind.OFFER: _expire_offer,
+    TimerKind.WRAP_UP: _end_wrap_up,
+    TimerKind.TTL: _expire_contact,
+    TimerKind.WAIT: _expire_wait,
+    TimerKind.PREFERRED: _expire_preference,
+    TimerKind.COOL_DOWN: _expire_cool_down,
+    TimerKind.RETURN: _return_to_ready,
+    TimerKind.GRACE: _expire_grace,
+    TimerKind.CAP: _expire_rate_cap,
+    TimerKind.DAY: _start_next_day,
+    TimerKind.HOURS: hours.update_due_queues,
+    TimerKind.CALLBACK: _fire_callback,
+    TimerKind.STEP: _expire_step,
+}

@@ -1,0 +1,89 @@
+"""Transactions, through which commands emit events, and the answers that most commands share."""
+
+from router.engine.events import EVENT_HANDLERS
+from router.engine.state.contact import Contact
+from router.engine.state.state import RoutingState
+from router.model.events import Event
+from router.model.ids import QueueId
+from router.model.results import Done, RefusalCode, Refused
+from router.model.states import ContactState
+
+
+class Transaction:
+    """Collects the events of one command and applies each to the state as soon as it is decided."""
+
+    __slots__ = ("at_ms", "events", "state")
+
+    def __init__(self, state: RoutingState, at_ms: int) -> None:
+        self.state = state
+        self.at_ms = at_ms
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        """Apply the event to the state and record it."""
+        state = self.state
+        # `apply`, inlined because it runs for every event; the engine sets `event_at_ms` once per command.
+        state.seq += 1
+        EVENT_HANDLERS[type(event)](state, event)
+        self.events.append(event)
+
+    def wait_until_ms(self, queue_id: QueueId) -> int | None:
+        """Return when the wait of a contact that enters the queue now ends; None without a limit or while it is closed."""
+        if self.state.hours and self.state.is_closed(queue_id):
+            return None
+        return self.wait_max_until_ms(queue_id)
+
+    def wait_max_until_ms(self, queue_id: QueueId) -> int | None:
+        """Return the end of a wait in this queue that begins now; None without a limit."""
+        wait_max_s = self.state.queue_policy(queue_id).wait_max_s
+        return None if wait_max_s is None else self.at_ms + 1000 * wait_max_s
+
+    def contact_wait_until_ms(self, contact: Contact, queue_id: QueueId) -> int | None:
+        """Return ``wait_until_ms`` for a contact; None for a callback whose customer is not on the line."""
+        if contact.awaits_customer:
+            return None
+        return self.wait_until_ms(queue_id)
+
+    def done(self, subject: str, state: str) -> Done:
+        """Return the answer to a command that was carried out, with the sequence number of the last event."""
+        return Done(subject, state, self.state.seq)
+
+
+class SnapshotTransaction(Transaction):
+    """Transaction used while an incremental snapshot is built, which must see the records before they change."""
+
+    __slots__ = ()
+
+    def emit(self, event: Event) -> None:
+        """Save the affected records for the snapshot, then apply the event and record it."""
+        imaging = self.state.incremental_snapshot
+        if imaging is not None:
+            imaging.before_event(event)
+        super().emit(event)
+
+
+def already_done(subject: str, state: str, seq: int) -> Done:
+    """Return the answer to a command that changes nothing because the state is already as requested."""
+    return Done(subject=subject, state=state, seq=seq, replayed=True)
+
+
+def unknown_contact() -> Refused:
+    """Return the refusal for a contact that does not exist."""
+    return Refused(code=RefusalCode.UNKNOWN_CONTACT, field="contact_id")
+
+
+def unknown_agent(field: str = "agent_id") -> Refused:
+    """Return the refusal for an agent that does not exist."""
+    return Refused(code=RefusalCode.UNKNOWN_AGENT, field=field)
+
+
+def unknown_queue(field: str = "queue_id") -> Refused:
+    """Return the refusal for a queue that the policy does not have."""
+    return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=field)
+
+
+def wrong_contact_state(state: ContactState, *allowed: str, detail: str = "") -> Refused:
+    """Return the refusal for a contact whose state does not allow the command; ``allowed`` lists the actions that it does."""
+    return Refused(
+        code=RefusalCode.INVALID_CONTACT_STATE, state=str(state), allowed=allowed, detail=detail
+    )

@@ -1,0 +1,281 @@
+"""Commands that move an existing contact: requeue, transfer and assign."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.commands import offers
+from router.engine.commands.assignments import (
+    complete_assignment,
+    release_assignment,
+    release_participant,
+    remove_all_participants,
+)
+from router.engine.commands.conference import end_consult, hand_over_contact
+from router.engine.commands.offers import dial_for_owner
+from router.engine.commands.queue_moves import Reservation, requeue
+from router.engine.commands.rescind import rescind_contact_offers
+from router.engine.commands.transaction import (
+    Transaction,
+    already_done,
+    unknown_agent,
+    unknown_contact,
+    unknown_queue,
+    wrong_contact_state,
+)
+from router.engine.commands.validation import (
+    accepts_contacts,
+    find_overflow_queue,
+    overflows_left,
+    queue_closed_refusal,
+)
+from router.engine.matching.eligibility import is_available_now
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment
+from router.engine.state.state import active_consult, participant_assignment, roles_under_new_owner
+from router.model.commands import AssignContact, RequeueContact, TransferContact
+from router.model.events.contact import ContactAssigned
+from router.model.policy import WhenClosed
+from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.states import AgentState, ContactState
+
+_ASSIGNED: Final = ContactState.ASSIGNED
+_OFFLINE: Final = AgentState.OFFLINE
+_QUEUED: Final = ContactState.QUEUED
+
+# The same upper bound as that of the durations in a policy.
+_RESERVATION_MAX_S: Final = 7 * 86_400
+
+
+def _owner_assignment(tx: Transaction, contact: Contact) -> Assignment:
+    assert contact.assignment_id is not None
+    return tx.state.assignments[contact.assignment_id]
+
+
+def _requeue_contact(tx: Transaction, command: RequeueContact) -> CommandResult:
+    state = tx.state
+    contact, policy = state.contacts.get(command.contact_id), state.policy
+    if contact is None or policy is None:
+        return unknown_contact()
+    queue_id = command.queue_id or contact.queue_id
+    if queue_id not in policy.queues:
+        return unknown_queue()
+    if contact.state.is_terminal:
+        return wrong_contact_state(contact.state)
+    if contact.state is _QUEUED and queue_id == contact.queue_id:
+        return already_done(contact.contact_id, contact.state, state.seq)
+    return move_to_queue(tx, contact, queue_id, "supervisor")
+
+
+def move_to_queue(tx: Transaction, contact: Contact, queue_id: str, reason: str) -> CommandResult:
+    """Move a live contact to a queue, keeping its age; an owner loses it with the same event."""
+    state = tx.state
+    owner = _owner_assignment(tx, contact) if contact.state is _ASSIGNED else None
+    rescind_contact_offers(tx, contact, "policy" if reason == "drained" else "moved")
+    parties = (
+        remove_all_participants(tx, contact, "contact_moved")
+        if contact.participant_assignment_ids
+        else []
+    )
+    cool_down_s = state.queue_policy(queue_id).cool_down_s if owner is not None else 0
+    requeue(
+        tx,
+        contact,
+        queue_id,
+        reason,
+        owner=owner,
+        cool_down_until_ms=tx.at_ms + 1000 * cool_down_s if cool_down_s else None,
+    )
+    answer = tx.done(contact.contact_id, contact.state)
+    if owner is not None:
+        release_assignment(tx, owner)
+    for party in parties:
+        release_participant(tx, party)
+    return answer
+
+
+def requeue_after_lost_desktop(tx: Transaction, work: Assignment, prefer_s: int) -> None:
+    """Requeue a contact whose owner's desktop is lost, reserved for the same agent at first."""
+    contact = tx.state.contacts[work.contact_id]
+    rescind_contact_offers(tx, contact, "moved")
+    parties = (
+        remove_all_participants(tx, contact, "contact_moved")
+        if contact.participant_assignment_ids
+        else []
+    )
+    reserved = Reservation(work.agent_id, 1000 * prefer_s) if prefer_s else None
+    requeue(tx, contact, contact.queue_id, "lost_desktop", owner=work, reserved=reserved)
+    complete_assignment(tx, work, "lost_desktop")
+    for party in parties:
+        release_participant(tx, party)
+
+
+def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResult:
+    state = tx.state
+    contact, policy = state.contacts.get(command.contact_id), state.policy
+    if contact is None or policy is None:
+        return unknown_contact()
+    if (command.to_queue_id is None) == (command.to_agent_id is None):
+        return Refused(
+            code=RefusalCode.INVALID_VALUE,
+            field="to_queue_id",
+            detail="exactly one of to_queue_id and to_agent_id",
+        )
+    if contact.state is not _ASSIGNED:
+        return wrong_contact_state(contact.state)
+    if command.agent_id is not None and contact.agent_id != command.agent_id:
+        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+    if command.to_queue_id is not None:
+        if command.to_queue_id not in policy.queues:
+            return unknown_queue("to_queue_id")
+        return _transfer_to_queue(tx, contact, command.to_queue_id)
+    agent = state.agents.get(command.to_agent_id or "")
+    if agent is None:
+        return unknown_agent("to_agent_id")
+    return _validate_transfer_times(command) or _transfer_to_agent(tx, contact, agent, command)
+
+
+def _transfer_to_queue(tx: Transaction, contact: Contact, queue_id: str) -> CommandResult:
+    """Transfer to a queue; if it is closed, the rules for new contacts apply."""
+    state = tx.state
+    if not accepts_contacts(state, queue_id):
+        found = None
+        if state.queue_policy(queue_id).when_closed is WhenClosed.OVERFLOW:
+            found = find_overflow_queue(state, queue_id, overflows_left(state, contact))
+        if found is None:
+            return queue_closed_refusal(state, queue_id, "to_queue_id")
+        queue_id, _ = found
+    return move_to_queue(tx, contact, queue_id, "transferred")
+
+
+def _validate_transfer_times(command: TransferContact) -> Refused | None:
+    for field, seconds in (
+        ("wait_s", command.wait_s),
+        ("return_to_sender_s", command.return_to_sender_s),
+    ):
+        if seconds is not None and not 1 <= seconds <= _RESERVATION_MAX_S:
+            return Refused(
+                code=RefusalCode.INVALID_VALUE, field=field, detail=f"1 to {_RESERVATION_MAX_S}"
+            )
+    return None
+
+
+def _transfer_to_agent(
+    tx: Transaction, contact: Contact, agent: Agent, command: TransferContact
+) -> CommandResult:
+    if contact.pending_offer_ids:
+        kind = tx.state.offers[contact.pending_offer_ids[0]].reason
+        return wrong_contact_state(contact.state, "end", detail=f"a {kind} is pending")
+    if active_consult(tx.state, contact) is not None:
+        return Refused(
+            code=RefusalCode.INVALID_CONSULT_STATE,
+            state="running",
+            allowed=("complete", "cancel", "join"),
+        )
+    cooling = (contact.cool_downs or {}).get(agent.agent_id, 0) > tx.at_ms
+    is_in_it = contact.agent_id == agent.agent_id or (
+        participant_assignment(tx.state, contact, agent.agent_id) is not None
+    )
+    if is_in_it or cooling or not is_available_now(tx.state, agent, contact.channel):
+        patient = command.wait_s is not None and not cooling
+        if not patient or agent.state is _OFFLINE or is_in_it:
+            return Refused(
+                code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
+            )
+        return _wait_for_agent(tx, contact, agent, command)
+    offers.offer_transfer(tx, contact, agent, tx.state.index.line_for(contact))
+    return tx.done(contact.contact_id, contact.state)
+
+
+def _wait_for_agent(
+    tx: Transaction, contact: Contact, agent: Agent, command: TransferContact
+) -> CommandResult:
+    """Requeue the contact reserved for a busy agent for a time, and release the owner's assignment."""
+    owner = _owner_assignment(tx, contact)
+    assert command.wait_s is not None
+    back = (
+        None
+        if command.return_to_sender_s is None
+        else (owner.agent_id, 1000 * command.return_to_sender_s)
+    )
+    reserved = Reservation(agent.agent_id, 1000 * command.wait_s, back)
+    parties = (
+        remove_all_participants(tx, contact, "contact_moved")
+        if contact.participant_assignment_ids
+        else []
+    )
+    requeue(tx, contact, contact.queue_id, "transferred", owner=owner, reserved=reserved)
+    answer = tx.done(contact.contact_id, contact.state)
+    release_assignment(tx, owner)
+    for party in parties:
+        release_participant(tx, party)
+    return answer
+
+
+def return_to_sender(tx: Transaction, contact: Contact) -> None:
+    """Reserve the contact for the agent who transferred it, because the target agent did not take it in time."""
+    assert contact.return_to_agent_id is not None and contact.return_to_sender_ms is not None
+    reserved = Reservation(contact.return_to_agent_id, contact.return_to_sender_ms)
+    requeue(tx, contact, contact.queue_id, "transfer_back", reserved=reserved)
+
+
+def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
+    state = tx.state
+    contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.agent_id)
+    if contact is None:
+        return unknown_contact()
+    if agent is None:
+        return unknown_agent()
+    if contact.state.is_terminal:
+        return wrong_contact_state(contact.state)
+    if contact.state is _ASSIGNED and contact.agent_id == agent.agent_id:
+        return already_done(contact.contact_id, contact.state, contact.answered_seq)
+    if agent.state is _OFFLINE:
+        return Refused(
+            code=RefusalCode.INVALID_AGENT_STATE,
+            field="agent_id",
+            state=str(agent.state),
+            allowed=("ready", "not_ready"),
+        )
+    if participant_assignment(state, contact, agent.agent_id) is not None:
+        return hand_over_contact(tx, contact, agent, "supervisor")
+    units = state.index.channels[contact.channel].units
+    own = [o for o in contact.pending_offer_ids if state.offers[o].agent_id == agent.agent_id]
+    if not state.index.has_capacity(agent, contact.channel, released=len(own)):
+        return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
+    old = _owner_assignment(tx, contact) if contact.state is _ASSIGNED else None
+    rescind_contact_offers(tx, contact, "taken", next_owner=agent)
+    if contact.participant_assignment_ids:
+        end_consult(tx, contact)
+    tx.emit(
+        ContactAssigned(
+            contact_id=contact.contact_id,
+            assignment_id=f"{contact.contact_id}.{contact.offers_made + 1}",
+            agent_id=agent.agent_id,
+            units=units,
+            waited_ms=tx.at_ms - contact.queued_at_ms,
+            channel=contact.channel,
+            queue_id=contact.queue_id,
+            attributes=contact.attributes,
+            reference=contact.reference,
+            from_assignment_id=None if old is None else old.assignment_id,
+            from_agent_id=None if old is None else old.agent_id,
+            gateway_id=contact.gateway_id,
+            members=roles_under_new_owner(state, contact, agent.agent_id)
+            if contact.participant_assignment_ids
+            else None,
+        )
+    )
+    answer = tx.done(contact.contact_id, contact.state)
+    if old is not None:
+        release_assignment(tx, old)
+    if contact.callback is not None:
+        dial_for_owner(tx, contact)
+    return answer
+
+
+TRANSFER_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    RequeueContact: _requeue_contact,
+    TransferContact: _transfer_contact,
+    AssignContact: _assign_contact,
+}

@@ -1,0 +1,392 @@
+"""Findings about plans, and the requirement that is left of a contact when its plan has run to the end.
+
+Skill coverage: which agent groups qualify for a requirement class, regardless of the agents' current state.
+
+The rules are those of ``matching.eligibility``, plus one more: whether an item of the channel fits the capacity of an
+agent at all. Sets of agent groups are integers used as bit masks (bit i = group with index i), as in the index, so intersecting
+conditions is one operation on integers and the cost depends on the number of groups and requirement classes, not on the number of
+agents times contacts. All masks are computed once, when the object is made; it does not follow later changes of the state.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from router.engine.diagnosis.findings import describe_unmet
+from router.engine.state.agent import Agent, AgentGroup
+from router.engine.state.plan_stages import effective_plan, stage_requirement
+from router.engine.state.records import RequirementKey, requirement_key
+from router.engine.state.state import RoutingState
+from router.model.diagnosis import ADVICE, Finding, FindingCode, Severity
+from router.model.ids import QueueId
+from router.model.policy import Policy, SkipIf
+from router.model.views import UnmetCondition
+
+
+class FinalRequirement(NamedTuple):
+    """The requirement after the last step of a plan, in which queue it applies, and the alternatives that are accepted as well."""
+
+    queue_id: QueueId
+    requirement: RequirementKey
+    alternatives: tuple[RequirementKey, ...] = ()
+
+
+def final_requirement(
+    policy: Policy, queue_id: QueueId, own_plan: str | None, skills: dict[str, int]
+) -> FinalRequirement:
+    """Return the requirement that no later step relaxes; without a plan, the requirement at submit."""
+    plan = effective_plan(policy, queue_id, own_plan)
+    for step in plan:
+        queue_id = step.queue or queue_id
+    stage = stage_requirement(policy.queues[queue_id], plan, len(plan) - 1, skills)
+    return FinalRequirement(queue_id, stage.requirement, stage.alternatives)
+
+
+class SkillCoverage:
+    """The agent groups of a workspace by skill, queue, attribute condition, channel and capacity, under the policy in force."""
+
+    def __init__(self, state: RoutingState, policy: Policy) -> None:
+        self.policy = policy
+        self.channels = tuple(policy.channels)
+        self.ready_groups = 0
+        """Mask of the groups with at least one READY agent, busy or free."""
+        self.best_levels: dict[str, int] = {}
+        """Highest level of each declared skill that any agent has."""
+        self._index = state.index
+        self._all_groups = 0
+        self._max_units_by_group: dict[int, int] = {}
+        """Largest capacity of a member, by group index. Members of a group differ in nothing else that matters here."""
+        self._groups_by_skill_level: dict[str, dict[int, int]] = {}
+        """Masks of the groups that have exactly this level, by skill and level."""
+        self._groups_by_queue: dict[QueueId, int] = dict.fromkeys(policy.queues, 0)
+        self._groups_of_every_queue = 0
+        self._groups_by_channel = dict.fromkeys(self.channels, 0)
+        self._groups_with_capacity = dict.fromkeys(self.channels, 0)
+        for agent in state.agents.values():
+            index = _group_of(agent).index
+            self._max_units_by_group[index] = max(
+                agent.capacity.units, self._max_units_by_group.get(index, 0)
+            )
+        for profile in state.index.groups_by_index:
+            if profile is not None:
+                self._add_group(profile)
+        self._groups_by_requirement: dict[RequirementKey, int] = {}
+        self._base_requirements = {
+            name: requirement_key(queue, _NO_OWN_SKILLS) for name, queue in policy.queues.items()
+        }
+        self._groups_by_agents_when = {
+            name: self._compute_agents_when_groups(name)
+            for name, queue in policy.queues.items()
+            if queue.agents_when is not None
+        }
+        """Masks of the groups that meet ``agents_when``, by queue that has such a condition."""
+        self._queue_by_base_requirement = {
+            (self._base_requirements[name], queue.agents_when): name
+            for name, queue in policy.queues.items()
+        }
+        self._groups_skilled_for_any = 0
+        for (needs, _), queue_id in self._queue_by_base_requirement.items():
+            self._groups_skilled_for_any |= self._groups_with_skills(
+                needs
+            ) & self._groups_meeting_agents_when(queue_id)
+        self._unmet_by_group: dict[int, tuple[UnmetCondition, ...]] = {}
+
+    def _add_group(self, profile: AgentGroup) -> None:
+        bit = profile.bit
+        self._all_groups |= bit
+        if profile.ready_count:
+            self.ready_groups |= bit
+        for skill, level in profile.skills.items():
+            by_level = self._groups_by_skill_level.setdefault(skill, {})
+            by_level[level] = by_level.get(level, 0) | bit
+            self.best_levels[skill] = max(level, self.best_levels.get(skill, 0))
+        if profile.queues is None:
+            self._groups_of_every_queue |= bit
+        for queue_id in sorted(profile.queues or ()):
+            self._groups_by_queue[queue_id] = self._groups_by_queue.get(queue_id, 0) | bit
+        for name in self.channels:
+            if name not in profile.barred_channels:
+                self._groups_by_channel[name] |= bit
+                if self.policy.channels[name].units <= self._max_units_by_group[profile.index]:
+                    self._groups_with_capacity[name] |= bit
+
+    # --- groups by requirement --------------------------------------------------------------------
+    def base_requirement(self, queue_id: QueueId) -> RequirementKey:
+        """Return the minimum requirement of every contact of a declared queue."""
+        return self._base_requirements[queue_id]
+
+    def qualified_groups(
+        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
+    ) -> int:
+        """Return the mask of the groups that have the queue, the skills and at least one of the channels."""
+        return (
+            self._groups_with_skills(requirement)
+            & self._groups_serving(queue_id)
+            & self._groups_meeting_agents_when(queue_id)
+            & _union(self._groups_by_channel, channels)
+        )
+
+    def capable_groups(
+        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
+    ) -> int:
+        """Return the mask of the qualified groups in which an item of one of these channels also fits an agent's capacity."""
+        return (
+            self._groups_with_skills(requirement)
+            & self._groups_serving(queue_id)
+            & self._groups_meeting_agents_when(queue_id)
+            & _union(self._groups_with_capacity, channels)
+        )
+
+    def _groups_serving(self, queue_id: QueueId) -> int:
+        return self._groups_of_every_queue | self._groups_by_queue.get(queue_id, 0)
+
+    def _compute_agents_when_groups(self, queue_id: QueueId) -> int:
+        found = 0
+        for profile in self._index.groups_by_index:
+            if profile is not None and profile.attributes_qualify(queue_id):
+                found |= profile.bit
+        return found
+
+    def _groups_meeting_agents_when(self, queue_id: QueueId) -> int:
+        """Return the mask of the groups that meet the queue's ``agents_when``; all groups if it has none."""
+        return self._groups_by_agents_when.get(queue_id, self._all_groups)
+
+    def _groups_with_skills(self, requirement: RequirementKey) -> int:
+        found = self._groups_by_requirement.get(requirement)
+        if found is None:
+            found = self._all_groups
+            for skill, level in requirement:
+                found &= self._groups_with_level(skill, level)
+            self._groups_by_requirement[requirement] = found
+        return found
+
+    def _groups_with_level(self, skill: str, level: int) -> int:
+        found = 0
+        for has, mask in self._groups_by_skill_level.get(skill, {}).items():
+            if has >= level:
+                found |= mask
+        return found
+
+    # --- unmet conditions -------------------------------------------------------------------------
+    def unmet_conditions(
+        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
+    ) -> tuple[tuple[UnmetCondition, ...], int]:
+        """Return the conditions that no agent meets, and 0.
+
+        If each condition is met by some agent, return the conditions that the nearest agents miss, and the number of these
+        agents. Must only be called for a requirement without ``capable_groups``.
+        """
+        found: list[UnmetCondition] = []
+        if not self._groups_serving(queue_id):
+            found.append(UnmetCondition(code="queue"))
+        if not self._groups_meeting_agents_when(queue_id) and self._all_groups:
+            found.append(UnmetCondition(code="facts"))
+        best = self.best_levels
+        found += [
+            _level_condition(skill, best.get(skill), level)
+            for skill, level in requirement
+            if best.get(skill, 0) < level
+        ]
+        if not _union(self._groups_by_channel, channels):
+            found.append(_channel_condition(channels))
+        most = max(self._max_units_by_group.values(), default=0)
+        lightest = min(self.policy.channels[name].units for name in channels)
+        if most < lightest:
+            found.append(UnmetCondition(code="capacity", has=most, needs=lightest))
+        if found or not self._all_groups:
+            return tuple(found), 0
+        return self._unmet_by_nearest(queue_id, channels, requirement)
+
+    def _unmet_by_nearest(
+        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
+    ) -> tuple[tuple[UnmetCondition, ...], int]:
+        agents: dict[tuple[UnmetCondition, ...], int] = {}
+        for profile in self._index.groups_in(
+            self._groups_missing_fewest(queue_id, channels, requirement)
+        ):
+            found = [] if _serves_queue(profile, queue_id) else [UnmetCondition(code="queue")]
+            if not self._groups_meeting_agents_when(queue_id) & profile.bit:
+                found.append(UnmetCondition(code="facts"))
+            found += _unmet_skills(profile, requirement)
+            if not self._has_any_channel(profile, channels):
+                found.append(_channel_condition(channels))
+            elif self._units_min(profile, channels) > self._max_units_by_group[profile.index]:
+                has = self._max_units_by_group[profile.index]
+                found.append(self._capacity_condition(profile, has, channels))
+            agents[tuple(found)] = agents.get(tuple(found), 0) + profile.agent_count
+        # Group indexes depend on the order in which agents were added, so ties are broken by the conditions themselves.
+        lacks = min(agents, key=lambda lacks: (-agents[lacks], str(lacks)))
+        return lacks, agents[lacks]
+
+    def _groups_missing_fewest(
+        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
+    ) -> int:
+        """Return the mask of the groups that miss the smallest number of conditions.
+
+        ``missing[n]`` is the mask of the groups that miss exactly n of the conditions seen so far.
+        """
+        conditions = [self._groups_with_level(skill, level) for skill, level in requirement]
+        conditions += [self._groups_serving(queue_id), _union(self._groups_with_capacity, channels)]
+        conditions.append(self._groups_meeting_agents_when(queue_id))
+        missing = [self._all_groups]
+        for condition in conditions:
+            kept = [mask & condition for mask in missing]
+            lost = [mask & ~condition for mask in missing]
+            missing = [a | b for a, b in zip((*kept, 0), (0, *lost), strict=True)]
+        return next(mask for mask in missing if mask)
+
+    def agent_unmet_conditions(self, agent: Agent) -> tuple[UnmetCondition, ...]:
+        """Return the conditions that keep this agent from every contact of every queue.
+
+        Empty if there is any contact that the agent could take.
+        """
+        profile = _group_of(agent)
+        if profile.index not in self._unmet_by_group:
+            self._unmet_by_group[profile.index] = self._group_unmet_conditions(profile)
+        found = self._unmet_by_group[profile.index]
+        if self._has_any_channel(profile, self.channels) and agent.capacity.units < self._units_min(
+            profile, self.channels
+        ):
+            found = (*found, self._capacity_condition(profile, agent.capacity.units, self.channels))
+        return found
+
+    def _group_unmet_conditions(self, profile: AgentGroup) -> tuple[UnmetCondition, ...]:
+        found: tuple[UnmetCondition, ...] = ()
+        if not self._has_any_channel(profile, self.channels):
+            found = (UnmetCondition(code="channel"),)
+        if profile.queues is None:
+            served = list(self._queue_by_base_requirement.values())
+        else:
+            served = [name for name in sorted(profile.queues) if name in self._base_requirements]
+        if not served:
+            return (*found, UnmetCondition(code="queue"))
+        is_skilled = (
+            self._groups_skilled_for_any & profile.bit
+            if profile.queues is None
+            else any(
+                self._groups_with_skills(self._base_requirements[name])
+                & self._groups_meeting_agents_when(name)
+                & profile.bit
+                for name in served
+            )
+        )
+        if is_skilled:
+            return found
+        lacking = (
+            (
+                *(
+                    ()
+                    if self._groups_meeting_agents_when(name) & profile.bit
+                    else (UnmetCondition(code="facts"),)
+                ),
+                *_unmet_skills(profile, self._base_requirements[name]),
+            )
+            for name in served
+        )
+        return found + min(lacking, key=lambda lacks: (len(lacks), str(lacks)))
+
+    # --- channels ---------------------------------------------------------------------------------
+    @staticmethod
+    def _has_any_channel(profile: AgentGroup, channels: Iterable[str]) -> bool:
+        return any(name not in profile.barred_channels for name in channels)
+
+    def _units_min(self, profile: AgentGroup, channels: Iterable[str]) -> int:
+        return min(
+            self.policy.channels[n].units for n in channels if n not in profile.barred_channels
+        )
+
+    def _capacity_condition(
+        self, profile: AgentGroup, has: int, channels: Iterable[str]
+    ) -> UnmetCondition:
+        return UnmetCondition(code="capacity", has=has, needs=self._units_min(profile, channels))
+
+
+def satisfiable_requirement(
+    coverage: SkillCoverage, final: FinalRequirement, channels: tuple[str, ...]
+) -> RequirementKey:
+    """Return the first of the accepted requirements that some agent meets; if there is none, the primary requirement."""
+    for needs in (final.requirement, *final.alternatives):
+        if coverage.capable_groups(final.queue_id, channels, needs):
+            return needs
+    return final.requirement
+
+
+def step_findings(
+    state: RoutingState, coverage: SkillCoverage, policy: Policy
+) -> Iterator[Finding]:
+    """Yield a finding for each plan step in which no agent could take a contact that has no requirement of its own."""
+    for queue_id, queue in policy.queues.items():
+        plan = effective_plan(policy, queue_id, None)
+        for number, step in enumerate(plan):
+            path = f"{queue_id}, step {number} of {queue.plan}"
+            undefined = [name for name in step.prefer_agents if name not in state.agents]
+            if undefined:
+                yield _step_finding(
+                    f"prefers {len(undefined)} agents who are not defined",
+                    path,
+                    agents=len(undefined),
+                )
+            if step.queue is not None:
+                break
+            if step.skip_if is SkipIf.NO_AGENT_QUALIFIED:
+                continue
+            stage = stage_requirement(queue, plan, number, {})
+            wanted = FinalRequirement(queue_id, stage.requirement, stage.alternatives)
+            needs = satisfiable_requirement(coverage, wanted, coverage.channels)
+            if not coverage.capable_groups(queue_id, coverage.channels, needs):
+                lacks, nearest = coverage.unmet_conditions(queue_id, coverage.channels, needs)
+                yield _step_finding(
+                    f"no agent can take a contact in this step: {describe_unmet(lacks, nearest)}",
+                    path,
+                    lacks=lacks,
+                    nearest_agents=nearest,
+                )
+
+
+def _step_finding(message: str, subject: str, **more: object) -> Finding:
+    code = FindingCode.STEP_WITHOUT_AGENTS
+    return Finding(
+        code=code,
+        severity=Severity.WARNING,
+        message=message,
+        subject=subject,
+        advice=ADVICE[code],
+        **more,  # type: ignore[arg-type]
+    )
+
+
+_NO_OWN_SKILLS: Final[dict[str, int]] = {}
+
+
+def _group_of(agent: Agent) -> AgentGroup:
+    assert agent.group is not None, "an agent has a profile as soon as there is a policy"
+    return agent.group
+
+
+def _union(masks: dict[str, int], names: Sequence[str]) -> int:
+    found = 0
+    for name in names:
+        found |= masks[name]
+    return found
+
+
+def _serves_queue(profile: AgentGroup, queue_id: QueueId) -> bool:
+    return profile.queues is None or queue_id in profile.queues
+
+
+def _unmet_skills(profile: AgentGroup, requirement: RequirementKey) -> list[UnmetCondition]:
+    skills = profile.skills
+    return [
+        _level_condition(skill, skills.get(skill), level)
+        for skill, level in requirement
+        if skills.get(skill, 0) < level
+    ]
+
+
+def _level_condition(skill: str, has: int | None, needs: int) -> UnmetCondition:
+    if has is None:
+        return UnmetCondition(code="skill", skill=skill, needs=needs)
+    return UnmetCondition(code="level", skill=skill, has=has, needs=needs)
+
+
+def _channel_condition(channels: Sequence[str]) -> UnmetCondition:
+    return UnmetCondition(code="channel", channel=channels[0] if len(channels) == 1 else None)

@@ -1,0 +1,198 @@
+"""Invariants of the state, checked slowly against the records: for tests, the simulator and ``router verify``."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from router.engine.index.agents import capacity_items
+from router.engine.matching.eligibility import (
+    unmet_capacity,
+    unmet_channel_limits,
+    unmet_conditions,
+)
+from router.engine.state.records import Assignment, Offer
+from router.engine.state.state import RoutingState
+from router.model.states import AssignmentRole, AssignmentState, ContactState
+
+# With more pairs than this, the search for a missed match is skipped: it is quadratic.
+_PAIRS_MAX = 200_000
+
+
+def broken_invariants(state: RoutingState) -> list[str]:
+    """Return the violated invariants as sentences; empty if there is none."""
+    return [
+        *_ownership(state),
+        *_parties(state),
+        *_offers(state),
+        *_capacity(state),
+        *_conservation(state),
+        *_waiting_lines(state),
+        *_callbacks(state),
+        *_missed_matches(state),
+    ]
+
+
+def orphaned_records(state: RoutingState) -> list[str]:
+    """Return contacts and offers that no other record refers to, as sentences. Linear, so usable on a live router."""
+    return [*_ownership(state), *_parties(state), *_offers(state), *_waiting_lines(state)]
+
+
+def _ownership(state: RoutingState) -> Iterator[str]:
+    """Check I7: an assigned contact has exactly one owner, whose open assignment it is."""
+    for contact in state.contacts.values():
+        if contact.state is not ContactState.ASSIGNED:
+            continue
+        work = state.assignments.get(contact.assignment_id or "")
+        if work is None or work.agent_id != contact.agent_id:
+            yield f"I7 contact {contact.contact_id} is assigned, but not to an open assignment of its owner"
+        elif work.state in (AssignmentState.WRAP_UP, AssignmentState.COMPLETED):
+            yield f"I7 contact {contact.contact_id} is assigned, but its assignment is in {work.state}"
+
+
+def _parties(state: RoutingState) -> Iterator[str]:
+    """Check I7: contact and assignment agree on each participant, and no agent takes part twice."""
+    beside: set[str] = set()
+    for contact in state.contacts.values():
+        if not contact.participant_assignment_ids:
+            continue
+        beside.update(contact.participant_assignment_ids)
+        name = f"I7 contact {contact.contact_id}"
+        works = [
+            w
+            for n in contact.participant_assignment_ids
+            if (w := state.assignments.get(n)) is not None
+        ]
+        if contact.state is not ContactState.ASSIGNED or len(works) != len(
+            contact.participant_assignment_ids
+        ):
+            yield f"{name} has participants without a conversation, or without their work"
+        agents = Counter(w.agent_id for w in works) + Counter({contact.agent_id: 1})
+        if any(count > 1 for count in agents.values()):
+            yield f"{name} has an agent in it twice"
+        if sum(work.role is AssignmentRole.CONSULT for work in works) > 1:
+            yield f"{name} has two consults at once"
+    for work in state.assignments.values():
+        is_beside = work.role is not AssignmentRole.OWNER and work.state is AssignmentState.ACTIVE
+        if is_beside is not (work.assignment_id in beside):
+            yield f"I7 assignment {work.assignment_id} is {work.role} in {work.state}, and its contact says otherwise"
+
+
+def _offers(state: RoutingState) -> Iterator[str]:
+    """Check I8 and I9: pending offers and their contacts name each other; an OFFERED contact has at least one."""
+    for offer in state.offers.values():
+        contact = state.contacts.get(offer.contact_id)
+        if contact is None or offer.offer_id not in contact.pending_offer_ids:
+            yield f"I9 offer {offer.offer_id} is pending, but its contact does not list it"
+    for contact in state.contacts.values():
+        if contact.state is ContactState.OFFERED and not contact.pending_offer_ids:
+            yield f"I9 contact {contact.contact_id} is OFFERED without a pending offer"
+        if contact.pending_offer_ids and contact.state not in (
+            ContactState.OFFERED,
+            ContactState.ASSIGNED,
+        ):
+            yield f"I8 contact {contact.contact_id} is {contact.state} with pending offers"
+        if any(offer_id not in state.offers for offer_id in contact.pending_offer_ids):
+            yield f"I8 contact {contact.contact_id} lists an offer that is not pending"
+
+
+def _capacity(state: RoutingState) -> Iterator[str]:
+    """Check I14: the capacity index equals the sum of the uninterrupted items; open channels obey the eligibility rules."""
+    holders = Counter(agent.capacity for agent in state.agents.values())
+    for hands in state.index.capacity_states.values():
+        if hands.agent_count != holders[hands]:
+            yield f"I14 {holders[hands]} agents are in a capacity state that counts {hands.agent_count}"
+    for agent in state.agents.values():
+        items = capacity_items(agent)
+        using = [item for item in items if not _is_interrupted(state, item.channel, items)]
+        if (
+            state.policy is not None
+            and state.index.capacity_states.get(agent.capacity.key) is not agent.capacity
+        ):
+            yield f"I14 agent {agent.agent_id}: the capacity state is not in the index"
+        if agent.capacity.units_used != sum(item.units for item in using):
+            yield f"I14 agent {agent.agent_id}: the units used are not the sum over the items"
+        by_channel = Counter(item.channel for item in items)
+        for channel in state.index.channel_list:
+            if agent.capacity.item_counts[channel.index] != by_channel[channel.name]:
+                yield f"I14 agent {agent.agent_id}: the number of {channel.name} items is wrong"
+            free = not (
+                unmet_capacity(state, agent, channel.name)
+                or unmet_channel_limits(state, agent, channel.name, state.at_ms)
+            )
+            if agent.open_channel_bits & channel.bit and not free:
+                yield f"I14 agent {agent.agent_id} has {channel.name} open without capacity for it"
+
+
+def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | Assignment]) -> bool:
+    channels = state.index.channels
+    return any(channel in channels[other.channel].policy.interrupts for other in items)
+
+
+def _conservation(state: RoutingState) -> Iterator[str]:
+    """Check I41: submitted = live + ended, by state and in every queue."""
+    if state.submitted != sum(state.counts.values()):
+        yield "I41 submitted contacts are not the sum over the states"
+    live = Counter(c.state for c in state.contacts.values() if not c.state.is_terminal)
+    live_states = [name for name in ContactState if not name.is_terminal]
+    for name in live_states:
+        if state.counts[name] != live[name]:
+            yield f"I41 the count of {name} contacts is wrong"
+    for queue_id, tally in state.counts_by_queue.items():
+        here = Counter(c.state for c in state.contacts.values() if c.queue_id == queue_id)
+        if any(tally[name] != here[name] for name in live_states):
+            yield f"I41 the counts of queue {queue_id} are wrong"
+
+
+def _waiting_lines(state: RoutingState) -> Iterator[str]:
+    """Check that the QUEUED contacts, and the broadcasts that need more offers, are in the line of their requirement."""
+    index = state.index
+    for contact in state.contacts.values():
+        if contact.state is ContactState.QUEUED and not contact.order_key:
+            yield f"I22 contact {contact.contact_id} is queued and in no waiting line"
+        if contact.order_key:
+            line = contact.waiting_line
+            if line is None or line.contacts_by_key.get(contact.order_key) is not contact:
+                yield f"I20 contact {contact.contact_id} is not at its key in the waiting line"
+    for line in index.all_lines():
+        if any(
+            contact.waiting_for_opening is not line.waiting_for_opening
+            for contact in line.contacts_by_key.values()
+        ):
+            yield f"I20 line {line.requirement_text} mixes contacts that wait for the opening with others"
+        places = [line.rank_of(contact) for contact in line.contacts_by_key.values()]
+        if (
+            list(line.sorted_keys) != sorted(line.contacts_by_key)
+            or [line.rank_of_key(key) for key in line.iter_keys()] != sorted(places)
+            or line.head_rank != min(places, default=0)
+        ):
+            yield f"I20 line {line.requirement_text} is out of order"
+
+
+def _callbacks(state: RoutingState) -> Iterator[str]:
+    """Check that every scheduled callback has a timer, and that at most one customer is dialled for each agent."""
+    dialling = {}
+    for contact in state.contacts.values():
+        callback = contact.callback
+        if contact.state is ContactState.CALLBACK_SCHEDULED and (
+            callback is None or callback.due_at_ms is None
+        ):
+            yield f"I19 contact {contact.contact_id} is a scheduled callback without a timer"
+        if callback is not None and callback.for_agent_id is not None:
+            if contact.state is not ContactState.CALLBACK_SCHEDULED:
+                yield f"I22 contact {contact.contact_id} is {contact.state} and counts as being dialled"
+            if callback.for_agent_id in dialling:
+                yield f"I22 two customers are dialled for agent {callback.for_agent_id}"
+            dialling[callback.for_agent_id] = contact.contact_id
+    if dialling != state.index.dialling_contacts:
+        yield "I22 the index of dialled customers is wrong"
+
+
+def _missed_matches(state: RoutingState) -> Iterator[str]:
+    """Check I22: no contact waits while an agent could take it now."""
+    seeking = [c for c in state.contacts.values() if c.order_key]
+    ready = [a for a in state.agents.values() if a.open_channel_bits]
+    if len(seeking) * len(ready) > _PAIRS_MAX:
+        return
+    for contact in seeking:
+        for agent in ready:
+            if not unmet_conditions(state, agent, contact, state.at_ms):
+                yield f"I22 contact {contact.contact_id} waits and agent {agent.agent_id} could take it"

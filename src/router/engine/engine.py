@@ -1,0 +1,354 @@
+"""The routing engine of one workspace: the single entry point of the core.
+
+Theory of operation
+-------------------
+An ``Engine`` owns one ``RoutingState`` and changes it in exactly two ways. ``handle`` carries out a command at a time that
+the caller supplies: it fires the timers that are due, decides the command (``commands``), applies every resulting event to
+the state at once (``events``) and then matches waiting contacts with free agents (``match_all``) until no pair is left.
+``replay`` applies the events of one journaled record without deciding anything. Both lead to the same state, because the
+event handlers are the only code that changes it.
+
+Everything else is a query and leaves the state as it is. The engine is synchronous and not thread-safe: one writer task
+calls it. Time never runs backwards (asserted), and the engine reads no clock, so the same commands at the same times
+produce the same events, byte for byte.
+
+The cost of ``handle`` depends on what the command changes, not on the number of waiting contacts. ``contacts``, ``agents``,
+``digest``, ``snapshot`` and ``check_invariants`` walk the whole state.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from copy import copy
+from hashlib import blake2b
+from typing import Final
+
+from router.engine.commands import COMMAND_HANDLERS
+from router.engine.commands.match_all import match_all, match_arriving_contact
+from router.engine.commands.queue_facts import QUEUE_FACT_READERS
+from router.engine.commands.timers import fire_timer
+from router.engine.commands.transaction import SnapshotTransaction, Transaction
+from router.engine.diagnosis.doctor import diagnose
+from router.engine.diagnosis.invariants import broken_invariants
+from router.engine.events import apply
+from router.engine.index.rebuild import RoutingIndex
+from router.engine.queries import availability as newcomer
+from router.engine.queries import views, why
+from router.engine.queries.availability import check_availability
+from router.engine.snapshots import full as snapshot
+from router.engine.snapshots.incremental import IncrementalSnapshot
+from router.engine.state.state import RoutingState
+from router.engine.state.timers import Timers
+from router.engine.wait.estimate import queue_expected_wait_ms
+from router.engine.wait.statistics import PendingForecast
+from router.model.commands import AdvanceTime, Command
+from router.model.diagnosis import Diagnosis
+from router.model.events import Event
+from router.model.forecasts import ExpectedWait, ForecastCounts
+from router.model.policy import FactValue, Policy
+from router.model.results import Outcome, Refused
+from router.model.states import Presence
+from router.model.views import (
+    AgentView,
+    AgentWhy,
+    AvailabilityView,
+    ContactView,
+    ContactWhy,
+    QueueView,
+    RulesView,
+    WorkspaceView,
+)
+
+# Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
+_TIMERS_PER_ADVANCE_MAX: Final = 64
+
+_NO_FORECASTS: Final = ForecastCounts()
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    """Return the hex digest of a serialised state, given its parts in order."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+class Engine:
+    """Route the contacts of one workspace: deterministic, synchronous, single-threaded."""
+
+    def __init__(self, state: RoutingState | None = None) -> None:
+        if state is None:
+            state = RoutingState()
+            state.index, state.timers = RoutingIndex(state), Timers(state)
+        self._state = state
+        # Reused for every command: a transaction holds nothing but what ``handle`` sets.
+        self._transaction = Transaction(state, state.at_ms)
+        self._snapshot_transaction = SnapshotTransaction(state, state.at_ms)
+
+    # --- changing the state ------------------------------------------------------
+    def handle(self, command: Command, at_ms: int) -> Outcome:
+        """Carry out one command at a time; fire due timers before it and match all possible pairs after it.
+
+        ``at_ms`` is the time in milliseconds and must not be less than in the previous call (asserted). A refused command
+        produces no event, but the returned outcome may hold the events of timers that were due.
+        """
+        state = self._state
+        assert at_ms >= state.at_ms, "time must not decrease"
+        first_seq = state.seq + 1
+        step = (
+            self._transaction if state.incremental_snapshot is None else self._snapshot_transaction
+        )
+        state.at_ms = step.at_ms = at_ms
+        events: list[Event] = []
+        step.events = events
+        index, heap = state.index, state.timers.heap
+        kind = type(command)
+        if heap and heap[0][0] <= at_ms:
+            _fire_due_timers(step, _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else None)
+            match_all(step)
+        answer = COMMAND_HANDLERS[kind](step, command)
+        # A command may re-add a deadline that has already passed: it fires before matching.
+        if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
+            _fire_due_timers(step, None)
+        if index.arriving_contact is not None:
+            match_arriving_contact(step)
+        if index.freed_agents or index.contacts_to_match or index.unavailable_agents:
+            match_all(step)
+        if events:
+            state.event_at_ms = at_ms
+        return Outcome(answer, first_seq, at_ms, events)
+
+    def next_deadline_ms(self) -> int | None:
+        """Return when ``AdvanceTime`` is due next, in milliseconds; None if no timer is pending."""
+        return self._state.timers.next_deadline_ms()
+
+    def replay(self, events: Sequence[Event], first_seq: int, at_ms: int) -> None:
+        """Apply the events of one journaled record; the state afterwards equals the state when it was decided.
+
+        ``first_seq`` must continue the sequence and ``at_ms`` must not decrease (both asserted).
+        """
+        state = self._state
+        assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
+        assert at_ms >= state.at_ms, "time must not decrease"
+        state.at_ms = at_ms
+        if state.incremental_snapshot is not None:
+            state.incremental_snapshot.cancel()
+        for agent_id in state.timers.pop_opened_caps(at_ms):
+            state.index.refresh_open_channels(state.agents[agent_id])
+        for event in events:
+            apply(state, event)
+        # The record already contains the matches that these work lists would lead to.
+        state.index.freed_agents.clear()
+        state.index.contacts_to_match.clear()
+        state.index.unavailable_agents.clear()
+
+    # --- the state as a whole ------------------------------------------------------
+    @property
+    def seq(self) -> int:
+        """The sequence number of the last event; 0 before the first one."""
+        return self._state.seq
+
+    @property
+    def at_ms(self) -> int:
+        """The time of the last command or replayed record, in milliseconds."""
+        return self._state.at_ms
+
+    @property
+    def record_count(self) -> int:
+        """The number of contacts and agents on record, to which the cost of a snapshot is proportional."""
+        return len(self._state.contacts) + len(self._state.agents)
+
+    def snapshot(self) -> bytes:
+        """Return the state as bytes; equal states give equal bytes."""
+        return snapshot.dump(self._state)
+
+    def incremental_snapshot(self) -> IncrementalSnapshot:
+        """Begin a snapshot of the present state that is built in pieces between commands. One at a time (asserted)."""
+        return IncrementalSnapshot(self._state)
+
+    @classmethod
+    def restore(cls, data: bytes) -> "Engine":
+        """Return an engine with exactly the state of a snapshot."""
+        return cls(snapshot.load(data))
+
+    def digest(self) -> str:
+        """Return a hash of the state; equal for live, replayed and restored engines at the same ``seq``."""
+        return digest_of((snapshot.dump(self._state),))
+
+    def check_invariants(self) -> list[str]:
+        """Return the broken invariants as sentences; empty if there are none.
+
+        Checks every record and recomputes every index: for tests, the simulator and ``router verify``.
+        """
+        return broken_invariants(self._state)
+
+    # --- queries: none of these changes the state -------------------------------------------------------------------
+    @property
+    def policy(self) -> Policy | None:
+        """The policy in force; None before the first publication."""
+        return self._state.policy
+
+    @property
+    def policy_version(self) -> int:
+        """The version of the policy in force: 1, 2, 3…; 0 before the first publication."""
+        return self._state.policy_version
+
+    @property
+    def shadow_policy(self) -> Policy | None:
+        """The shadow policy, which is evaluated in parallel and decides nothing; None if none is set."""
+        return self._state.shadow_policy
+
+    @property
+    def shadow_seq(self) -> int:
+        """The sequence number of the event that set the shadow policy; 0 if none is set."""
+        return self._state.shadow_seq
+
+    def contact(self, contact_id: str) -> ContactView | None:
+        """Return one contact, live or ended within retention."""
+        contact = self._state.contacts.get(contact_id)
+        return None if contact is None else views.contact_detail_view(self._state, contact)
+
+    def contacts(
+        self,
+        *,
+        state: str | None = None,
+        queue_id: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[ContactView]:
+        """Return up to ``limit`` contacts whose ids are greater than ``after``, in ascending order of id."""
+        state_ = self._state
+        names = sorted(
+            name
+            for name, contact in state_.contacts.items()
+            if (state is None or contact.state == state)
+            and (queue_id is None or contact.queue_id == queue_id)
+        )
+        start = bisect_right(names, after)
+        return [
+            views.contact_view(state_, state_.contacts[name])
+            for name in names[start : start + limit]
+        ]
+
+    def agent(self, agent_id: str) -> AgentView | None:
+        """Return one agent."""
+        agent = self._state.agents.get(agent_id)
+        return None if agent is None else views.agent_view(self._state, agent)
+
+    def agents(self, *, after: str = "", limit: int = 100) -> list[AgentView]:
+        """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
+        names = sorted(self._state.agents)
+        start = bisect_right(names, after)
+        return [
+            views.agent_view(self._state, self._state.agents[name])
+            for name in names[start : start + limit]
+        ]
+
+    def attached_sessions(self) -> list[tuple[str, str]]:
+        """Return the (agent id, session id) of every agent whose desktop is recorded as attached.
+
+        After a restart no desktop is connected yet, so the caller reports these sessions as lost.
+        """
+        return [
+            (agent.agent_id, agent.session_id or "")
+            for agent in self._state.agents.values()
+            if agent.presence is Presence.ATTACHED
+        ]
+
+    def queue(self, queue_id: str) -> QueueView | None:
+        """Return one queue."""
+        policy = self._state.policy
+        if policy is None or queue_id not in policy.queues:
+            return None
+        return views.queue_detail_view(self._state, queue_id)
+
+    def expected_wait(
+        self,
+        queue_id: str,
+        *,
+        channel: str | None = None,
+        skills: dict[str, int] | None = None,
+        priority_s: int = 0,
+        priority_class: int = 0,
+        at_ms: int = 0,
+    ) -> ExpectedWait | Refused:
+        """Estimate how long a contact that arrived now would wait.
+
+        Without ``channel`` the queue's most common channel is used, and without ``skills`` its most common requirement class.
+        ``at_ms`` is the present time where that is later than the last command. Refused like a submit: an unknown queue,
+        channel or skill, or a value out of range.
+        """
+        return newcomer.estimate_wait_of_new_contact(
+            self._state,
+            queue_id,
+            channel,
+            skills=skills or {},
+            priority_s=priority_s,
+            priority_class=priority_class,
+            at_ms=at_ms,
+        )
+
+    def forecast(self, contact_id: str) -> PendingForecast | None:
+        """Return the forecast made when the contact arrived; None if there was none or its wait is over."""
+        return self._state.wait_statistics.pending_forecasts.get(contact_id)
+
+    def forecasts(self) -> dict[str, tuple[ForecastCounts, int | None]]:
+        """Return by queue a copy of its forecast counts and the median wait expected of a contact that arrives now."""
+        state = self._state
+        return {
+            queue_id: (
+                copy(state.wait_statistics.forecast_counts.get(queue_id, _NO_FORECASTS)),
+                queue_expected_wait_ms(state, queue_id),
+            )
+            for queue_id in (state.policy.queues if state.policy else ())
+        }
+
+    def availability(
+        self, queue_id: str, channel: str | None = None, skills: dict[str, int] | None = None
+    ) -> AvailabilityView | Refused:
+        """Return what a contact with these skills would find in a queue now.
+
+        Refused if the queue, the channel or a skill is unknown.
+        """
+        return check_availability(self._state, queue_id, channel, skills or {})
+
+    def workspace(self) -> WorkspaceView:
+        """Return the counts of the whole workspace."""
+        return views.workspace_view(self._state)
+
+    def rules(self) -> RulesView:
+        """Return the entry rules of the policy in force with the number of contacts that each has classified."""
+        return views.rules_view(self._state)
+
+    def queue_fact(self, queue_id: str, channel: str, name: str) -> FactValue | None:
+        """Return the value that a rule would read now for a fact of a declared queue; None if there is no value."""
+        return QUEUE_FACT_READERS[name](self._state, queue_id, channel)
+
+    def why(self, contact_id: str) -> ContactWhy | None:
+        """Explain why a contact is in its present state, by the rules that route it."""
+        contact = self._state.contacts.get(contact_id)
+        return None if contact is None else why.explain_contact(self._state, contact)
+
+    def why_agent(self, contact_id: str, agent_id: str) -> AgentWhy | None:
+        """Explain why an agent can or cannot take a contact; None if either is unknown."""
+        contact = self._state.contacts.get(contact_id)
+        agent = self._state.agents.get(agent_id)
+        if contact is None or agent is None:
+            return None
+        return why.explain_agent(self._state, contact, agent)
+
+    def diagnose(self, *, at_ms: int | None = None, thorough: bool = False) -> Diagnosis:
+        """Report problems: contacts that no agent can take, agents without work, policy entries without effect.
+
+        Waits are measured up to ``at_ms``, by default the time of the last command. ``thorough`` also checks every invariant
+        and is then as slow as ``check_invariants``.
+        """
+        return diagnose(self._state, at_ms=at_ms, thorough=thorough)
+
+
+def _fire_due_timers(tx: Transaction, limit: int | None) -> None:
+    """Fire the timers that are due, at most ``limit`` of them; all if it is None."""
+    timers, at_ms = tx.state.timers, tx.at_ms
+    while limit != 0 and (entry := timers.pop_due(at_ms)) is not None:
+        fire_timer(tx, entry)
+        if limit is not None:
+            limit -= 1

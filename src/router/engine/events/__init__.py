@@ -1,0 +1,31 @@
+"""Event handlers: the only code that changes the records of the state.
+
+There is one handler per event type. A handler applies what the event says; it decides nothing and refuses nothing, and an
+event that does not fit the state raises ``IllegalTransition``. Live operation, replay and the simulator use the same
+handlers, so the same events lead to the same state.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.events import agents, assignments, callbacks, contacts, offers, workspace
+from router.engine.state.state import RoutingState
+from router.model.events import Event
+
+EVENT_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    **contacts.CONTACT_EVENTS,
+    **callbacks.CALLBACK_EVENTS,
+    **offers.OFFER_EVENTS,
+    **assignments.ASSIGNMENT_EVENTS,
+    **assignments.PARTICIPANT_EVENTS,
+    **agents.AGENT_EVENTS,
+    **workspace.POLICY_EVENTS,
+    **workspace.QUEUE_EVENTS,
+}
+
+
+def apply(state: RoutingState, event: Event) -> None:
+    """Apply the next event at the time ``state.at_ms``."""
+    state.seq += 1
+    state.event_at_ms = state.at_ms
+    EVENT_HANDLERS[type(event)](state, event)

@@ -1,0 +1,168 @@
+"""Handlers of callback events, and the effects of other events on a contact that is a callback."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept
+from router.engine.state.contact import CallbackState, Contact
+from router.engine.state.state import RoutingState
+from router.engine.state.timers import TimerKind
+from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
+from router.engine.wait.learning import discard_forecast
+from router.model.events import (
+    CallbackConnected,
+    CallbackDialRequested,
+    CallbackFailed,
+    CallbackRequested,
+    CallbackScheduled,
+)
+from router.model.states import CallbackPhase
+
+_CALLBACK_ROWS: Final = {
+    kind: EventTransitions(CONTACT_TRANSITIONS, kind)
+    for kind in (
+        CallbackRequested,
+        CallbackScheduled,
+        CallbackDialRequested,
+        CallbackConnected,
+        CallbackFailed,
+    )
+}
+
+
+def _requested(state: RoutingState, e: CallbackRequested) -> None:
+    contact = state.contacts[e.contact_id]
+    discard_forecast(state, contact)
+    change_state(state, contact, _CALLBACK_ROWS[CallbackRequested])
+    contact.callback = CallbackState(
+        mode=e.mode, place=e.queue_position, expires_at_ms=e.expires_at_ms
+    )
+    state.index.leave_line(contact)
+    contact.channel = e.channel
+    contact.ttl_at_ms = e.expires_at_ms
+    contact.wait_until_ms = None
+    _hold_if_closed(state, contact)
+    place_in_line(state, contact)
+
+
+def _scheduled(state: RoutingState, e: CallbackScheduled) -> None:
+    contact = state.contacts[e.contact_id]
+    callback = _callback_of(contact)
+    change_state(state, contact, _CALLBACK_ROWS[CallbackScheduled])
+    state.index.leave_line(contact)
+    contact.waiting_for_opening = False
+    callback.phase = CallbackPhase.SCHEDULED
+    callback.scheduled_at_ms = e.due_at_ms
+    _set_due_time(state, contact, callback, e.due_at_ms)
+
+
+def _due(state: RoutingState, e: CallbackDialRequested) -> None:
+    contact = state.contacts[e.contact_id]
+    callback = _callback_of(contact)
+    change_state(state, contact, _CALLBACK_ROWS[CallbackDialRequested])
+    callback.attempts = e.attempt
+    callback.phase = CallbackPhase.DIALLING
+    if e.for_agent_id is not None:
+        state.index.leave_line(contact)
+        callback.for_agent_id = e.for_agent_id
+        state.index.dialling_contacts[e.for_agent_id] = contact.contact_id
+    _set_due_time(state, contact, callback, e.deadline_ms)
+
+
+def _connected(state: RoutingState, e: CallbackConnected) -> None:
+    contact = state.contacts[e.contact_id]
+    callback = _callback_of(contact)
+    stop_dialling(state, contact)
+    change_state(state, contact, _CALLBACK_ROWS[CallbackConnected])
+    callback.phase, callback.due_at_ms = CallbackPhase.CONNECTED, None
+    callback.outcome, callback.outcome_seq = e.outcome, state.seq
+    contact.ttl_at_ms = None
+    if e.agent_id is None:
+        contact.wait_until_ms = e.wait_until_ms
+        place_in_line(state, contact)
+
+
+def _failed(state: RoutingState, e: CallbackFailed) -> None:
+    contact = state.contacts[e.contact_id]
+    callback = _callback_of(contact)
+    stop_dialling(state, contact)
+    record_owner_accept(contact)
+    change_state(state, contact, _CALLBACK_ROWS[CallbackFailed])
+    contact.agent_id = contact.assignment_id = None
+    callback.phase = CallbackPhase.RETRY
+    callback.outcome, callback.outcome_seq = e.outcome, state.seq
+    contact.ttl_at_ms = callback.expires_at_ms
+    if callback.expires_at_ms is not None:
+        state.timers.add(callback.expires_at_ms, TimerKind.TTL, contact.contact_id)
+    _set_due_time(state, contact, callback, e.due_at_ms)
+
+
+def _set_due_time(
+    state: RoutingState, contact: Contact, callback: CallbackState, due_at_ms: int | None
+) -> None:
+    callback.due_at_ms = due_at_ms
+    if due_at_ms is not None:
+        state.timers.add(due_at_ms, TimerKind.CALLBACK, contact.contact_id)
+
+
+def _callback_of(contact: Contact) -> CallbackState:
+    callback = contact.callback
+    assert callback is not None, "callback events apply only to contacts that are callbacks"
+    return callback
+
+
+# --- effects of other events; called only if ``contact.callback`` is set --------------------------------------------
+def stop_dialling(state: RoutingState, contact: Contact) -> None:
+    """End the call on behalf of an agent, who becomes available for another contact."""
+    callback = contact.callback
+    if callback is None or callback.for_agent_id is None:
+        return
+    index, agent_id = state.index, callback.for_agent_id
+    callback.for_agent_id = None
+    if index.dialling_contacts.pop(agent_id, None) is None:
+        return
+    agent = state.agents.get(agent_id)
+    if agent is not None and agent.open_channel_bits:
+        index.freed_agents[agent_id] = agent
+
+
+def return_to_waiting(state: RoutingState, contact: Contact, queued_at_ms: int | None) -> None:
+    """Return the callback to its waiting line; a scheduled time or a call in progress is dropped."""
+    callback = _callback_of(contact)
+    stop_dialling(state, contact)
+    if queued_at_ms is not None:
+        contact.queued_at_ms = queued_at_ms
+    if callback.phase is CallbackPhase.CONNECTED:
+        return
+    callback.phase, callback.due_at_ms = CallbackPhase.WAITING, None
+    contact.ttl_at_ms = callback.expires_at_ms
+    _hold_if_closed(state, contact)
+
+
+def _hold_if_closed(state: RoutingState, contact: Contact) -> None:
+    """Keep the contact waiting for the opening if its queue is closed, with its plan suspended."""
+    if state.hours and state.is_closed(contact.queue_id):
+        contact.waiting_for_opening, contact.step_until_ms = True, None
+
+
+def take_callback(state: RoutingState, contact: Contact) -> None:
+    """Record that a supervisor assigned the callback: a call in progress continues for the agent, another wait ends."""
+    callback = _callback_of(contact)
+    stop_dialling(state, contact)
+    if callback.phase in (CallbackPhase.SCHEDULED, CallbackPhase.RETRY):
+        callback.phase, callback.due_at_ms = CallbackPhase.WAITING, None
+
+
+def end_callback(state: RoutingState, contact: Contact) -> None:
+    """Stop the dialling and the timer of a callback whose contact has ended."""
+    stop_dialling(state, contact)
+    _callback_of(contact).due_at_ms = None
+
+
+CALLBACK_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    CallbackRequested: _requested,
+    CallbackScheduled: _scheduled,
+    CallbackDialRequested: _due,
+    CallbackConnected: _connected,
+    CallbackFailed: _failed,
+}

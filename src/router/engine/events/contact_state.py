@@ -1,0 +1,84 @@
+"""Changes of a contact's state, queue and waiting position, together with the counters and timers that depend on them."""
+
+from typing import Final
+
+from router.engine.state.contact import Contact
+from router.engine.state.state import RoutingState
+from router.engine.state.timers import TimerKind
+from router.engine.transitions import EventTransitions
+from router.model.states import ContactState, OfferState
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_ACCEPTED: Final = OfferState.ACCEPTED
+_ASSIGNED: Final = ContactState.ASSIGNED
+_COOL_DOWN: Final = TimerKind.COOL_DOWN
+_PREFERRED: Final = TimerKind.PREFERRED
+_STEP: Final = TimerKind.STEP
+_TTL: Final = TimerKind.TTL
+_WAIT: Final = TimerKind.WAIT
+
+# Such a callback is in no waiting line: whether its queue is closed is checked when it enters one.
+_CALLBACK_SCHEDULED: Final = ContactState.CALLBACK_SCHEDULED
+
+
+def change_state(
+    state: RoutingState, contact: Contact, row: EventTransitions[ContactState]
+) -> None:
+    """Change the contact's state by a transition and keep the counts of its queue up to date."""
+    before = contact.state
+    contact.changed_at_ms = state.at_ms
+    if (after := row[before]) is not before:
+        contact.state = after
+        tally = state.counts_by_queue[contact.queue_id]
+        tally[before] -= 1
+        tally[after] += 1
+
+
+def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
+    """Move the contact to another queue, in its present state."""
+    if queue_id == contact.queue_id:
+        return
+    state.queue_counts(contact.queue_id)[contact.state] -= 1
+    contact.queue_id = queue_id
+    state.queue_counts(queue_id)[contact.state] += 1
+    # A contact that enters a closed queue waits for the opening.
+    if contact.state is not _ASSIGNED and contact.state is not _CALLBACK_SCHEDULED:
+        contact.waiting_for_opening = bool(state.hours) and state.is_closed(queue_id)
+
+
+def place_in_line(state: RoutingState, contact: Contact) -> None:
+    """Add the contact to its waiting line, together with every timer of a waiting contact.
+
+    The timers are added again because those that do not apply to an offered contact may have been discarded meanwhile.
+    """
+    state.index.enqueue(contact)
+    name, add = contact.contact_id, state.timers.add
+    if contact.ttl_at_ms is not None:
+        add(contact.ttl_at_ms, _TTL, name)
+    if contact.wait_until_ms is not None:
+        add(contact.wait_until_ms, _WAIT, name)
+    if contact.preferred_until_ms is not None:
+        add(contact.preferred_until_ms, _PREFERRED, name)
+    if contact.step_until_ms is not None:
+        add(contact.step_until_ms, _STEP, name)
+    if contact.cool_downs:
+        for agent_id, until_ms in contact.cool_downs.items():
+            if until_ms > state.at_ms:
+                add(until_ms, _COOL_DOWN, name, agent_id)
+
+
+def start_cool_down(contact: Contact, agent_id: str, until_ms: int | None, at_ms: int) -> None:
+    """Exclude the agent for this contact until a time; drop the cool-downs that are over."""
+    if until_ms is None:
+        return
+    kept = {a: until for a, until in (contact.cool_downs or {}).items() if until > at_ms}
+    kept[agent_id] = until_ms
+    contact.cool_downs = kept
+
+
+def record_owner_accept(contact: Contact) -> None:
+    """Keep the accept of an owner who is about to lose the contact, so that a late repeat of it gets the same answer."""
+    if contact.assignment_id is not None and contact.agent_id is not None:
+        gone = contact.ended_offers or {}
+        gone[contact.assignment_id] = (_ACCEPTED, contact.answered_seq, contact.agent_id)
+        contact.ended_offers = gone

@@ -1,0 +1,329 @@
+"""Handlers of contact events: submit, update, requeue, overflow, plan steps, assignment and end."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.events import callbacks
+from router.engine.events.contact_state import (
+    change_queue,
+    change_state,
+    place_in_line,
+    record_owner_accept,
+    start_cool_down,
+)
+from router.engine.state import rate_caps as caps
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment, IdempotencyRecord, Offer
+from router.engine.state.state import RoutingState
+from router.engine.state.timers import TimerKind
+from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
+from router.engine.wait.estimate import record_forecast
+from router.engine.wait.learning import discard_forecast, record_answer, record_end
+from router.model.events import (
+    ContactAbandoned,
+    ContactAssigned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    ContactOverflowed,
+    ContactPreferredAgentExpired,
+    ContactQueued,
+    ContactRequeued,
+    ContactStepEntered,
+    ContactUpdated,
+)
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_TTL: Final = TimerKind.TTL
+_WAIT: Final = TimerKind.WAIT
+
+_QUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactQueued)[None]
+_UPDATED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactUpdated)
+_REQUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactRequeued)
+_OVERFLOWED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactOverflowed)
+_PREFERRED_AGENT_EXPIRED: Final = EventTransitions(
+    CONTACT_TRANSITIONS, ContactPreferredAgentExpired
+)
+_STEP_ENTERED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactStepEntered)
+_ASSIGNED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactAssigned)
+# Every transition that begins an assignment leads to the same state.
+_BEGUN: Final = EventTransitions(ASSIGNMENT_TRANSITIONS, ContactAssigned)[None]
+_TERMINAL: Final = {
+    kind: EventTransitions(CONTACT_TRANSITIONS, kind)
+    for kind in (ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded)
+}
+
+# Ended contacts, and idempotency keys, that one event drops at most: more than it adds, so the tables shrink to their limits.
+ENDED_DROPPED_PER_EVENT: Final = 4
+DEDUPE_DROPPED_PER_EVENT: Final = 2
+_DROPPED_CONTACTS_SLACK: Final = 10_000
+
+# Reasons by which a command places the contact in a queue; by the other reasons it returns to its position there.
+_PLACED_BY_COMMAND: Final = frozenset({"transferred", "supervisor", "drained"})
+
+
+def _queued(state: RoutingState, e: ContactQueued) -> None:
+    at_ms, contact_id, queue_id = state.at_ms, e.contact_id, e.queue_id
+    contact = Contact(
+        # In the order of the fields.
+        contact_id,
+        e.channel,
+        queue_id,
+        _QUEUED,
+        at_ms,
+        at_ms,
+        state.seq,
+        e.skills,
+        e.priority_s,
+        e.priority_class,
+        e.attributes,
+        e.reference,
+        e.gateway_id,
+        e.ttl_at_ms,
+        e.wait_until_ms,
+        e.overflow_count,
+    )
+    # Set one by one and only if they differ from the default: most contacts have none of these.
+    if e.rule is not None or e.default_queue_used:
+        contact.entry_rule, contact.failed_rules = e.rule, e.failed_rules
+        state.rule_counts.record_classification(e.rule, e.failed_rules)
+    if e.plan is not None:
+        contact.plan = e.plan
+    if e.step or e.step_until_ms is not None:
+        contact.step, contact.step_until_ms = e.step, e.step_until_ms
+    if e.preferred_agents:
+        contact.preferred_agents = e.preferred_agents
+    if e.last_agent_id is not None:
+        contact.last_agent_id = e.last_agent_id
+    if state.hours:
+        contact.waiting_for_opening = state.is_closed(queue_id)
+    state.contacts[contact_id] = contact
+    state.contact_log.append(contact)
+    state.submitted += 1
+    state.queue_counts(queue_id)[_QUEUED] += 1
+    if e.dedupe_key is not None:
+        _remember_key(state, e, e.dedupe_key)
+    line = state.index.arriving_line
+    if line is None:
+        place_in_line(state, contact)
+        record_forecast(state, contact)
+        return
+    is_taken = state.index.enqueue_arriving(contact, line)
+    if e.ttl_at_ms is not None:
+        state.timers.add(e.ttl_at_ms, _TTL, contact_id)
+    if e.wait_until_ms is not None:
+        state.timers.add(e.wait_until_ms, _WAIT, contact_id)
+    if not is_taken:
+        record_forecast(state, contact)
+
+
+def _remember_key(state: RoutingState, e: ContactQueued, key: bytes) -> None:
+    """Store the first answer to an idempotency key and drop at most two keys beyond retention."""
+    assert state.policy is not None
+    state.idempotency_records[key] = IdempotencyRecord(
+        fingerprint=e.fingerprint or b"", contact_id=e.contact_id, seq=state.seq, at_ms=state.at_ms
+    )
+    order = state.idempotency_order
+    order.append(key)
+    oldest_ms = state.at_ms - 1000 * state.policy.retention.idempotency_s
+    for _ in range(DEDUPE_DROPPED_PER_EVENT):
+        if order and state.idempotency_records[order[0]].at_ms < oldest_ms:
+            del state.idempotency_records[order.popleft()]
+
+
+def _updated(state: RoutingState, e: ContactUpdated) -> None:
+    contact = state.contacts[e.contact_id]
+    change_state(state, contact, _UPDATED)
+    contact.skills = e.skills
+    contact.priority_s = e.priority_s
+    contact.priority_class = e.priority_class
+    contact.attributes = e.attributes
+    contact.preferred_agents = e.preferred_agents
+    if contact.waiting_line is not None:
+        # Also while offered: the contact must return to the line of its new requirement.
+        waits = contact.order_key != 0
+        state.index.leave_line(contact)
+        if waits:
+            place_in_line(state, contact)
+
+
+def _requeued(state: RoutingState, e: ContactRequeued) -> None:
+    contact = state.contacts[e.contact_id]
+    discard_forecast(state, contact)
+    record_owner_accept(contact)
+    change_state(state, contact, _REQUEUED)
+    change_queue(state, contact, e.queue_id)
+    if state.hours and e.reason in _PLACED_BY_COMMAND:
+        contact.waiting_for_opening = state.is_closed(e.queue_id)
+    contact.agent_id = contact.assignment_id = None
+    contact.wait_until_ms = e.wait_until_ms
+    contact.preferred_agent_id = e.preferred_agent_id
+    contact.preferred_until_ms = e.preferred_until_ms
+    contact.return_to_agent_id, contact.return_to_sender_ms = (
+        e.return_to_agent_id,
+        e.return_to_sender_ms,
+    )
+    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
+    if e.agent_id is not None:
+        start_cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+    if contact.callback is not None:
+        callbacks.return_to_waiting(state, contact, e.queued_at_ms)
+    place_in_line(state, contact)
+
+
+def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
+    contact = state.contacts[e.contact_id]
+    discard_forecast(state, contact)
+    change_state(state, contact, _OVERFLOWED)
+    change_queue(state, contact, e.queue_id)
+    contact.wait_until_ms = e.wait_until_ms
+    contact.overflow_count += e.overflow_count
+    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
+    place_in_line(state, contact)
+
+
+def _step_entered(state: RoutingState, e: ContactStepEntered) -> None:
+    contact = state.contacts[e.contact_id]
+    change_state(state, contact, _STEP_ENTERED)
+    contact.step, contact.step_until_ms = e.step, e.step_until_ms
+    place_in_line(state, contact)
+
+
+def _preferred_agent_expired(state: RoutingState, e: ContactPreferredAgentExpired) -> None:
+    contact = state.contacts[e.contact_id]
+    change_state(state, contact, _PREFERRED_AGENT_EXPIRED)
+    contact.preferred_agent_id = contact.preferred_until_ms = None
+    place_in_line(state, contact)
+
+
+def _assigned(state: RoutingState, e: ContactAssigned) -> None:
+    contact = state.contacts[e.contact_id]
+    record_answer(state, contact)
+    record_owner_accept(contact)
+    change_state(state, contact, _ASSIGNED)
+    state.index.leave_line(contact)
+    if contact.callback is not None:
+        callbacks.take_callback(state, contact)
+    contact.offers_made += 1
+    agent = state.agents[e.agent_id]
+    assign_owner(state, contact, e.assignment_id, agent, e.units)
+    if state.index.has_caps:
+        caps.record_contact_taken(state, agent, contact.channel)
+    state.index.take_capacity(agent, contact.channel, e.units)
+    state.index.move_to_idle_end(agent)
+
+
+def assign_owner(
+    state: RoutingState,
+    contact: Contact,
+    assignment_id: str,
+    agent: Agent,
+    units: int,
+    offer: Offer | None = None,
+) -> None:
+    """Create the assignment of the owner; the caller takes the capacity.
+
+    Without ``offer`` the contact was assigned by a supervisor.
+    """
+    start_assignment(state, contact, assignment_id, agent, units, offer)
+    if state.day is not None:
+        agent.contacts_today += 1
+    contact.agent_id = contact.last_agent_id = agent.agent_id
+    contact.assignment_id = assignment_id
+    contact.answered_seq = state.seq
+    # Each field is written only if it changes: reading takes half as long as writing.
+    if contact.waiting_for_opening:
+        contact.waiting_for_opening = False
+    if contact.ttl_at_ms is not None:
+        contact.ttl_at_ms = (
+            None  # It limits the wait for the first answer, not for a later transfer.
+        )
+    if contact.preferred_agent_id is not None or contact.preferred_until_ms is not None:
+        contact.preferred_agent_id = contact.preferred_until_ms = None
+    if contact.step_until_ms is not None:
+        contact.step_until_ms = None
+    if contact.plan_priority_s or contact.plan_priority_class:
+        contact.plan_priority_s = contact.plan_priority_class = 0
+
+
+def start_assignment(
+    state: RoutingState,
+    contact: Contact,
+    assignment_id: str,
+    agent: Agent,
+    units: int,
+    offer: Offer | None = None,
+) -> Assignment:
+    """Create an assignment for an agent, in the role of the owner unless the caller changes it."""
+    work = Assignment(
+        # In the order of the fields.
+        assignment_id,
+        contact.contact_id,
+        agent.agent_id,
+        contact.channel,
+        contact.queue_id,
+        _BEGUN,
+        units,
+        state.at_ms,
+        reason="supervisor" if offer is None else offer.reason,
+        match_trigger=None if offer is None else offer.match_trigger,
+        other_candidates=0 if offer is None else offer.other_candidates,
+        selection_inputs=None if offer is None else offer.selection_inputs,
+    )
+    state.assignments[assignment_id] = agent.assignments[assignment_id] = work
+    return work
+
+
+def _ended(
+    state: RoutingState, e: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded
+) -> None:
+    kind = type(e)
+    contact = state.contacts[e.contact_id]
+    if kind is not ContactEnded:
+        record_end(state, contact, abandoned=kind is ContactAbandoned)
+    change_state(state, contact, _TERMINAL[kind])
+    state.ended_counts[contact.state] += 1
+    contact.reason = e.reason
+    contact.ended_seq = state.seq
+    if contact.waiting_line is not None:
+        state.index.leave_line(contact)
+    if contact.callback is not None:
+        callbacks.end_callback(state, contact)
+    _drop_expired(state, e.contact_id)
+
+
+def _drop_expired(state: RoutingState, contact_id: str) -> None:
+    """Record an ended contact and drop the oldest ones beyond retention, at most ``ENDED_DROPPED_PER_EVENT`` of them.
+
+    The bound keeps the cost of one event constant, however many contacts have passed their retention during a quiet period.
+    """
+    assert state.policy is not None
+    retention, ended, at_ms = state.policy.retention, state.ended_contacts, state.at_ms
+    ended.append((contact_id, at_ms))
+    most, oldest_ms = retention.ended_contacts_max, at_ms - 1000 * retention.ended_contacts_s
+    for _ in range(ENDED_DROPPED_PER_EVENT):
+        if not ended or (len(ended) <= most and ended[0][1] >= oldest_ms):
+            break
+        del state.contacts[ended.popleft()[0]]
+    if (
+        len(state.contact_log) > 2 * len(state.contacts) + _DROPPED_CONTACTS_SLACK
+        and state.incremental_snapshot is None
+    ):
+        # A snapshot rebuilds the log as well; this bounds it where no snapshots are taken.
+        state.contact_log = list(state.contacts.values())
+
+
+CONTACT_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    ContactQueued: _queued,
+    ContactUpdated: _updated,
+    ContactRequeued: _requeued,
+    ContactOverflowed: _overflowed,
+    ContactPreferredAgentExpired: _preferred_agent_expired,
+    ContactStepEntered: _step_entered,
+    ContactAssigned: _assigned,
+    ContactAbandoned: _ended,
+    ContactCancelled: _ended,
+    ContactExpired: _ended,
+    ContactEnded: _ended,
+}

@@ -1,0 +1,146 @@
+"""Handlers of offer events.
+
+Capacity is taken when an offer is made, passes to the assignment when it is accepted and is released when it ends otherwise.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.events.assignments import add_participant
+from router.engine.events.contact_state import (
+    change_state,
+    place_in_line,
+    record_owner_accept,
+    start_cool_down,
+)
+from router.engine.events.contacts import assign_owner
+from router.engine.state import rate_caps as caps
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import Offer
+from router.engine.state.state import RoutingState
+from router.engine.state.timers import TimerKind
+from router.engine.transitions import CONTACT_TRANSITIONS, OFFER_TRANSITIONS, EventTransitions
+from router.engine.wait.learning import record_answer
+from router.model.events import (
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    OfferRescinded,
+)
+from router.model.states import AssignmentRole, ContactState
+
+# Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_OFFER: Final = TimerKind.OFFER
+_OFFERED: Final = ContactState.OFFERED
+_OWNER: Final = AssignmentRole.OWNER
+
+_MADE: Final = EventTransitions(OFFER_TRANSITIONS, OfferMade)[None]
+_CONTACT_MADE: Final = EventTransitions(CONTACT_TRANSITIONS, OfferMade)
+_CONTACT_ACCEPTED: Final = EventTransitions(CONTACT_TRANSITIONS, OfferAccepted)
+_END_ROWS: Final = {
+    kind: EventTransitions(OFFER_TRANSITIONS, kind)
+    for kind in (OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded)
+}
+
+
+def _made(state: RoutingState, e: OfferMade) -> None:
+    offer_id, channel, units, index = e.offer_id, e.channel, e.units, state.index
+    contact = state.contacts[e.contact_id]
+    line = contact.waiting_line
+    change_state(state, contact, _CONTACT_MADE)
+    offer = Offer(
+        # In the order of the fields.
+        offer_id,
+        e.contact_id,
+        e.agent_id,
+        channel,
+        e.queue_id,
+        units,
+        state.at_ms,
+        e.deadline_ms,
+        e.waited_ms,
+        e.reason,
+        _MADE,
+        e.from_agent_id,
+        line is not None and line.broadcast > 1,
+        e.role,
+        e.match_trigger,
+        e.other_candidates,
+        e.selection_inputs,
+    )
+    contact.pending_offer_ids = offers = (*contact.pending_offer_ids, offer_id)
+    contact.offers_made += 1
+    if contact.order_key and line is not None and len(offers) >= line.broadcast:
+        index.dequeue(contact)
+    state.offers[offer_id] = offer
+    agent = state.agents[e.agent_id]
+    agent.offers[offer_id] = offer
+    agent.last_offer_seq = state.seq
+    index.take_capacity(agent, channel, units)
+    state.timers.add(e.deadline_ms, _OFFER, offer_id)
+
+
+def _accepted(state: RoutingState, e: OfferAccepted) -> None:
+    offer_id, index = e.offer_id, state.index
+    contact, agent = state.contacts[e.contact_id], state.agents[e.agent_id]
+    offer = _close(contact, agent, state.offers.pop(offer_id), e)
+    if e.role is not _OWNER:
+        change_state(state, contact, _CONTACT_ACCEPTED)
+        add_participant(state, contact, offer_id, agent, offer.units, e.role, offer)
+        if index.has_caps:
+            # A consult does not count towards the rate caps, and the offer no longer does.
+            index.refresh_open_channels(agent)
+        return
+    record_answer(state, contact, offer.made_at_ms)
+    if contact.assignment_id is not None:
+        record_owner_accept(contact)
+    change_state(state, contact, _CONTACT_ACCEPTED)
+    if contact.waiting_line is not None:
+        index.leave_line(contact)
+    assign_owner(state, contact, offer_id, agent, offer.units, offer)
+    index.move_to_idle_end(agent)
+    if index.has_caps:
+        caps.record_contact_taken(state, agent, offer.channel)
+        index.refresh_open_channels(agent)
+
+
+def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferRescinded) -> None:
+    contact = state.contacts[e.contact_id]
+    agent = state.agents[e.agent_id]
+    offer = _close(contact, agent, state.offers.pop(e.offer_id), e)
+    gone = contact.ended_offers or {}
+    gone[e.offer_id] = (offer.state, state.seq, e.agent_id)
+    contact.ended_offers = gone
+    if not isinstance(e, OfferRescinded):
+        start_cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+    state.index.release_capacity(agent, offer.channel, offer.units)
+    if contact.state is _OFFERED and contact.pending_offer_ids:
+        # Broadcast: one offer fewer is pending, so another agent may be offered it, after the cool-down this one, too.
+        place_in_line(state, contact)
+
+
+def _close(
+    contact: Contact,
+    agent: Agent,
+    offer: Offer,
+    e: OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded,
+) -> Offer:
+    offer.state = _END_ROWS[type(e)][offer.state]
+    offer_id = offer.offer_id
+    del agent.offers[offer_id]
+    offers = contact.pending_offer_ids
+    contact.pending_offer_ids = (
+        () if len(offers) == 1 else tuple(o for o in offers if o != offer_id)
+    )
+    return offer
+
+
+OFFER_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    OfferMade: _made,
+    OfferAccepted: _accepted,
+    OfferDeclined: _unaccepted,
+    OfferExpired: _unaccepted,
+    OfferRescinded: _unaccepted,
+}

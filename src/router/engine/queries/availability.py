@@ -1,0 +1,150 @@
+"""Estimates for a contact that has not been submitted. Validated like a submit; changes nothing.
+
+Availability: what a gateway queries before it offers a customer to wait, a callback or another channel.
+
+The answer applies the admission rules of a submit (opening hours, queue length, agents ready) without submitting anything. It
+counts agents by agent group, so the cost grows with the number of groups, not of agents, and the answer names no agent.
+"""
+
+from collections.abc import Callable
+
+from router.engine.commands import validation as checks
+from router.engine.commands.validation import admit_to_queue
+from router.engine.state.agent import AgentGroup
+from router.engine.state.plan_stages import effective_plan, stage_requirement
+from router.engine.state.records import RequirementKey, requirement_key
+from router.engine.state.state import RoutingState
+from router.engine.wait.estimate import expected_wait_of_new_contact, most_common_requirement
+from router.model.forecasts import ExpectedWait
+from router.model.ids import QueueId
+from router.model.results import RefusalCode, Refused
+from router.model.states import ContactState
+from router.model.views import AvailabilityView
+
+
+def estimate_wait_of_new_contact(
+    state: RoutingState,
+    queue_id: QueueId,
+    channel: str | None,
+    *,
+    skills: dict[str, int],
+    priority_s: int,
+    priority_class: int,
+    at_ms: int,
+) -> ExpectedWait | Refused:
+    """Return the expected wait of a contact with these values; refused as its submit would be."""
+    policy = state.policy
+    if policy is None:
+        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy has been published")
+    if queue_id not in policy.queues:
+        return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
+    if channel is not None and channel not in policy.channels:
+        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
+    refused = checks.validate_skills(policy, skills) or checks.validate_priority(
+        priority_s, priority_class
+    )
+    if refused is not None:
+        return refused
+    common_channel, common_skills = most_common_requirement(state, queue_id, channel)
+    return expected_wait_of_new_contact(
+        state,
+        queue_id,
+        common_channel,
+        skills=skills or (common_skills if channel is None else {}),
+        priority_s=priority_s,
+        priority_class=priority_class,
+        at_ms=at_ms,
+    )
+
+
+def check_availability(
+    state: RoutingState, queue_id: QueueId, channel: str | None, skills: dict[str, int]
+) -> AvailabilityView | Refused:
+    """Return what a new contact with this requirement would meet now, or the refusal of an unknown name or skill level.
+
+    Without a channel the answer holds for the channel on which most agents qualify.
+    """
+    policy = state.policy
+    if policy is None or queue_id not in policy.queues:
+        return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
+    if channel is not None and channel not in policy.channels:
+        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
+    refused = checks.validate_skills(policy, skills)
+    if refused is not None:
+        return refused
+    channels = tuple(policy.channels) if channel is None else (channel,)
+
+    def count_by_queue(count: Callable[[AgentGroup, str], int]) -> Callable[[QueueId], int]:
+        return lambda name: _count_qualified_agents(state, name, channels, skills, count)
+
+    ready, free = (
+        count_by_queue(lambda profile, _: profile.ready_count),
+        count_by_queue(_available_agents_counter(state)),
+    )
+    admitted = admit_to_queue(
+        state,
+        policy,
+        queue_id,
+        has_free_agent=lambda name: free(name) > 0,
+        has_ready_agent=lambda name: ready(name) > 0,
+    )
+    hours = state.hours.get(queue_id)
+    is_refused = isinstance(admitted, Refused)
+    return AvailabilityView(
+        queue_id=queue_id,
+        as_of_seq=state.seq,
+        is_open=hours is None or hours.is_open,
+        changes_at_ms=None if hours is None else hours.changes_at_ms,
+        agents_ready=ready(queue_id),
+        agents_free=free(queue_id),
+        waiting=state.queue_counts(queue_id)[ContactState.QUEUED],
+        accepts_contacts=not is_refused,
+        refusal=admitted.code.name.lower() if isinstance(admitted, Refused) else None,
+        target_queue_id=None if isinstance(admitted, Refused) else admitted[0],
+    )
+
+
+def _available_agents_counter(state: RoutingState) -> Callable[[AgentGroup, str], int]:
+    channels = state.index.channels
+    return lambda profile, channel: len(profile.idle_orders[channels[channel].index])
+
+
+def _count_qualified_agents(
+    state: RoutingState,
+    queue_id: QueueId,
+    channels: tuple[str, ...],
+    skills: dict[str, int],
+    count: Callable[[AgentGroup, str], int],
+) -> int:
+    """Return how many agents qualify, summed over agent groups; of several channels the one with the most agents counts."""
+    requirements = _requirements_of_all_steps(state, queue_id, skills)
+    return max(
+        sum(
+            count(profile, channel)
+            for profile in state.index.groups.values()
+            if any(_is_qualified(profile, queue_id, channel, needs) for needs in requirements)
+        )
+        for channel in channels
+    )
+
+
+def _requirements_of_all_steps(
+    state: RoutingState, queue_id: QueueId, skills: dict[str, int]
+) -> set[RequirementKey]:
+    """Return the requirements of such a contact in all steps of the queue's plan."""
+    queue = state.queue_policy(queue_id)
+    plan = () if state.policy is None else effective_plan(state.policy, queue_id, None)
+    if not plan:
+        return {requirement_key(queue, skills)}
+    stages = [stage_requirement(queue, plan, number, skills) for number in range(len(plan))]
+    return {needs for stage in stages for needs in (stage.requirement, *stage.alternatives)}
+
+
+def _is_qualified(
+    profile: AgentGroup, queue_id: QueueId, channel: str, needs: RequirementKey
+) -> bool:
+    if profile.queues is not None and queue_id not in profile.queues:
+        return False
+    if channel in profile.barred_channels:
+        return False
+    return all(profile.skills.get(skill, 0) >= level for skill, level in needs)

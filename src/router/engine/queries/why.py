@@ -1,0 +1,203 @@
+"""Explain why a contact waits, and why an agent does or does not get it.
+
+The answers come from ``eligibility.py``, the slow reading of the rules to which the tests hold the indexes. The cost of
+explaining a contact grows with the number of all agents, so it is computed on request only.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from router.engine.matching.eligibility import unmet_conditions, unmet_qualification
+from router.engine.queries.views import contact_view
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.plan_stages import effective_plan, routing_criteria
+from router.engine.state.state import RoutingState
+from router.engine.wait.estimate import expected_wait
+from router.model.states import ContactState
+from router.model.views import AgentWhy, ChosenAgent, ContactWhy, StepWhy, UnmetCondition
+
+_AGENTS_SHOWN_MAX = 100
+
+
+def explain_agent(state: RoutingState, contact: Contact, agent: Agent) -> AgentWhy:
+    """Return the conditions that keep this agent from this contact; none means that the agent could take it now."""
+    found = unmet_conditions(state, agent, contact, state.at_ms)
+    if not contact.order_key:
+        found.append(UnmetCondition(code="not_waiting"))
+    return AgentWhy(
+        contact_id=contact.contact_id,
+        agent_id=agent.agent_id,
+        as_of_seq=state.seq,
+        eligible_now=not found,
+        unmet_conditions=tuple(found),
+    )
+
+
+def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
+    """Return why the contact is in its present state, which agents qualify for it, and what changes next without a command."""
+    view = contact_view(state, contact)
+    if contact.state.is_terminal:
+        return ContactWhy(
+            contact_id=contact.contact_id,
+            as_of_seq=state.seq,
+            state=contact.state,
+            reason=contact.reason or str(contact.state),
+            requirement=view.requirement,
+            rule=contact.entry_rule,
+            failed_rules=contact.failed_rules,
+        )
+    able: list[AgentWhy] = []
+    unable: list[AgentWhy] = []
+    lacking: Counter[str] = Counter()
+    for agent_id in sorted(state.agents):
+        agent = state.agents[agent_id]
+        answer = explain_agent(state, contact, agent)
+        if unmet_qualification(state, agent, contact):
+            unable.append(answer)
+            continue
+        able.append(answer)
+        lacking.update({lack.code for lack in answer.unmet_conditions})
+    change = _next_change(state, contact, able)
+    return ContactWhy(
+        contact_id=contact.contact_id,
+        as_of_seq=state.seq,
+        state=contact.state,
+        reason=_reason(contact, able),
+        requirement=view.requirement,
+        position=view.position,
+        expected_wait=expected_wait(state, contact) if _is_waiting(contact) else None,
+        eligible_now=tuple(a.agent_id for a in able if a.eligible_now),
+        qualified=len(able),
+        unmet_conditions=dict(sorted(lacking.items())),
+        agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
+        next_change_at_ms=None if change is None else change[0],
+        next_change=None if change is None else change[1],
+        chosen=tuple(_selection_records(state, contact)),
+        overflow_impossible=_is_overflow_impossible(state, contact),
+        step=_explain_step(state, contact, contact.step),
+        next_step=_explain_next_step(state, contact),
+        rule=contact.entry_rule,
+        failed_rules=contact.failed_rules,
+    )
+
+
+def _selection_records(state: RoutingState, contact: Contact) -> Iterator[ChosenAgent]:
+    """Yield the agents who have the contact or an offer of it, each with the rule by which the agent was selected."""
+    work = state.assignments.get(contact.assignment_id or "")
+    if work is not None:
+        yield ChosenAgent(
+            agent_id=work.agent_id,
+            reason=work.reason,
+            at_ms=work.started_at_ms,
+            match_trigger=work.match_trigger,
+            other_candidates=work.other_candidates,
+            selection_inputs=work.selection_inputs or {},
+        )
+    for offer_id in contact.pending_offer_ids:
+        offer = state.offers[offer_id]
+        yield ChosenAgent(
+            agent_id=offer.agent_id,
+            reason=offer.reason,
+            at_ms=offer.made_at_ms,
+            match_trigger=offer.match_trigger,
+            other_candidates=offer.other_candidates,
+            selection_inputs=offer.selection_inputs or {},
+        )
+
+
+def _is_waiting(contact: Contact) -> bool:
+    return contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED
+
+
+def _reason(contact: Contact, able: list[AgentWhy]) -> str:
+    if contact.state is ContactState.CALLBACK_SCHEDULED and contact.callback is not None:
+        return f"callback_{contact.callback.phase}"
+    if contact.state is not ContactState.QUEUED:
+        return str(contact.state)
+    if contact.waiting_for_opening:
+        return "queue_closed"
+    return "waiting_for_agent" if able else "no_agent_qualified"
+
+
+def _is_overflow_impossible(state: RoutingState, contact: Contact) -> bool:
+    if contact.state is not ContactState.QUEUED or not is_overflow_limit_reached(state, contact):
+        return False
+    return state.queue_policy(contact.queue_id).overflow_to is not None
+
+
+def is_overflow_limit_reached(state: RoutingState, contact: Contact) -> bool:
+    """Return whether the contact has overflowed as often as the policy allows."""
+    return state.policy is not None and contact.overflow_count >= state.policy.overflow_count_max
+
+
+def _next_change(
+    state: RoutingState, contact: Contact, able: list[AgentWhy]
+) -> tuple[int, str] | None:
+    """Return the next point in time at which a deadline changes something for this contact, and the kind of that deadline."""
+    moments: list[tuple[int, str]] = []
+    hours = state.hours.get(contact.queue_id) if contact.waiting_for_opening else None
+    if hours is not None and hours.changes_at_ms is not None:
+        moments.append((hours.changes_at_ms, "opening"))
+    if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None:
+        moments.append((contact.ttl_at_ms, "callback_expired" if contact.callback else "ttl"))
+    if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None:
+        overflow = state.queue_policy(contact.queue_id).overflow_to
+        moments.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
+    if contact.callback is not None and contact.callback.due_at_ms is not None:
+        moments.append((contact.callback.due_at_ms, "callback"))
+    if contact.preferred_until_ms is not None:
+        moments.append((contact.preferred_until_ms, "preferred"))
+    if contact.state is ContactState.QUEUED and contact.step_until_ms is not None:
+        moments.append((contact.step_until_ms, "step"))
+    moments += [(state.offers[o].deadline_ms, "offer_timeout") for o in contact.pending_offer_ids]
+    for answer in able:
+        moments += [
+            (lack.until_ms, lack.code)
+            for lack in answer.unmet_conditions
+            if lack.until_ms is not None and lack.code != "closed"
+        ]
+    return min((m for m in moments if m[0] > state.at_ms), default=None)
+
+
+def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy | None:
+    """Return the requirement of a step of the contact's plan and how many agents meet it; none if there is no such step."""
+    policy = state.policy
+    if policy is None or contact.state is ContactState.ASSIGNED:
+        return None
+    plan = effective_plan(policy, contact.queue_id, contact.plan)
+    if not plan:
+        return None
+    index = state.index
+    asks = routing_criteria(contact)._replace(
+        step=number, queue_id=plan[min(number, len(plan) - 1)].queue or contact.queue_id
+    )
+    line = index.line_for_requirements(asks)
+    if line.reserved_for is None:
+        profiles = index.groups_in(line.group_mask)
+        qualified, ready = (
+            sum(p.agent_count for p in profiles),
+            sum(p.ready_count for p in profiles),
+        )
+    else:
+        there = list(index.reserved_agents(line, line.reserved_for))
+        qualified, ready = len(there), sum(agent.is_counted_ready for agent in there)
+    index.drop_if_unused(line)
+    is_now = number == contact.step
+    return StepWhy(
+        step=number,
+        requirement=line.requirement_text,
+        qualified=qualified,
+        ready=ready,
+        until_ms=contact.step_until_ms if is_now else None,
+        priority_s=index.plan_stage(asks).added_priority_s,
+    )
+
+
+def _explain_next_step(state: RoutingState, contact: Contact) -> StepWhy | None:
+    if contact.step_until_ms is None or state.policy is None:
+        return None
+    plan = effective_plan(state.policy, contact.queue_id, contact.plan)
+    if contact.step + 1 >= len(plan):
+        return None
+    return _explain_step(state, contact, contact.step + 1)

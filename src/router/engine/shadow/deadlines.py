@@ -1,0 +1,125 @@
+"""Deadlines of a shadow for which reality has no event: cool-downs, rate caps, and waits that end under one policy alone.
+
+A deadline that is due in reality arrives as an event. The timers of the shadow's state only say which of its own deadlines have
+passed by then.
+"""
+
+from typing import Final
+
+from router.engine.shadow.state import ShadowState
+from router.engine.state.contact import Contact
+from router.engine.state.timers import TimerEntry, TimerKind
+from router.model.events import (
+    AgentStateChanged,
+    ContactExpired,
+    ContactOverflowed,
+    ContactRequeued,
+    ContactStepEntered,
+    Event,
+    QueueClosed,
+    QueueOpened,
+)
+from router.model.ids import ContactId
+from router.model.states import ContactState
+
+# A live AdvanceTime fires a limited number of timers and leaves the rest to the next one. So an overdue wait has this long to
+# end in reality before the shadow ends it on its own.
+_ADVANCE_GRACE_MS: Final = 1_000
+ADVANCE_TIME_COMMAND: Final = "time.advance"
+_WAIT_TIMERS: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
+
+
+class ShadowDeadlines:
+    """The timers of one shadow."""
+
+    def __init__(self, at: ShadowState) -> None:
+        self._shadow = at
+        self._state = at.state
+        self._overdue: dict[tuple[ContactId, int], int] = {}
+        """When waits and plan steps ended that have ended here but not in reality, by contact and kind of timer."""
+
+    def open_rate_caps_before(self, event: Event) -> None:
+        """Open rate caps that were due before the deadline that caused this event.
+
+        The translation of the event may query which agents are available, so the caps must be open by then.
+        """
+        if not self._state.index.has_caps:
+            return
+        entry = self._timer_behind(event)
+        if entry is not None:
+            self._process_due_timers(entry)
+
+    def process_due(self, cause: str) -> None:
+        """Process everything that is due by now.
+
+        ``cause`` is the tag of the live command, where it is known.
+        """
+        self._process_due_timers(None)
+        if self._overdue:
+            self._end_overdue_waits(_ADVANCE_GRACE_MS if cause == ADVANCE_TIME_COMMAND else 0)
+        self._shadow.leave_closed_queues()
+        if self._state.index.unavailable_agents:
+            self._shadow.leave_unserved_steps()
+
+    def _process_due_timers(self, before: TimerEntry | None) -> None:
+        state = self._state
+        while (entry := state.timers.pop_due(state.at_ms)) is not None:
+            due_ms, kind, subject, other = entry
+            if before is not None and entry >= before:
+                state.timers.add(due_ms, TimerKind(kind), subject, other)
+                return
+            if kind == TimerKind.COOL_DOWN:
+                contact = state.contacts[subject]
+                if not contact.waiting_for_opening:
+                    state.index.contacts_to_match[subject] = contact
+            elif kind == TimerKind.HOURS:
+                self._shadow.hours.process_due(subject)
+            elif kind == TimerKind.CAP:
+                state.index.refresh_open_channels(state.agents[subject])
+            elif kind in _WAIT_TIMERS:
+                self._overdue[subject, kind] = due_ms
+
+    def _timer_behind(self, event: Event) -> TimerEntry | None:
+        """Return the deadline that caused this event, where an agent's availability may matter to what follows."""
+        match event:
+            case ContactOverflowed(reason="closed") | ContactExpired(reason="closed"):
+                return None  # The closing of the queue caused it.
+            case QueueOpened() | QueueClosed():
+                hours = self._state.hours.get(event.queue_id)
+                until_ms = None if hours is None else hours.next_check_at_ms
+                return _timer_entry(until_ms, TimerKind.HOURS, event.queue_id)
+            case ContactRequeued(reason="callback_due"):
+                callback = self._state.contacts[event.contact_id].callback
+                until_ms = None if callback is None else callback.due_at_ms
+                return _timer_entry(until_ms, TimerKind.CALLBACK, event.contact_id)
+            case ContactOverflowed() | ContactExpired() | ContactStepEntered():
+                contact = self._state.contacts[event.contact_id]
+                due = self._shadow.overdue_wait(contact)
+                return None if due is None else (*due, contact.contact_id, "")
+            case ContactRequeued(reason="transfer_back"):
+                until_ms = self._state.contacts[event.contact_id].preferred_until_ms
+                return _timer_entry(until_ms, TimerKind.PREFERRED, event.contact_id)
+            case AgentStateChanged(reason="desktop_lost"):
+                until_ms = self._state.agents[event.agent_id].grace_until_ms
+                return _timer_entry(until_ms, TimerKind.GRACE, event.agent_id)
+            case _:
+                return None
+
+    def _end_overdue_waits(self, grace_ms: int) -> None:
+        state = self._state
+        for (contact_id, kind), due_ms in list(self._overdue.items()):
+            contact = state.contacts.get(contact_id)
+            if contact is None or not _waits_until(contact, kind, due_ms):
+                del self._overdue[contact_id, kind]
+            elif due_ms + grace_ms <= state.at_ms:
+                del self._overdue[contact_id, kind]
+                self._shadow.end_wait(contact)
+
+
+def _timer_entry(due_ms: int | None, kind: TimerKind, subject: str) -> TimerEntry | None:
+    return None if due_ms is None else (due_ms, kind, subject, "")
+
+
+def _waits_until(contact: Contact, kind: int, due_ms: int) -> bool:
+    until_ms = contact.wait_until_ms if kind == TimerKind.WAIT else contact.step_until_ms
+    return contact.state is ContactState.QUEUED and until_ms == due_ms

@@ -1,0 +1,320 @@
+"""Apply live events to a shadow, and compare each decision with what the shadow policy would have done.
+
+**Theory of operation.** Facts of reality are taken over as they are: offers, answers, work, agent states, desktops, deadlines.
+What the policy says about a waiting contact (queue, requirement, rank, overflow, cool-down, capacity of an item) is decided
+again under the shadow policy. For each record of the journal, ``apply_record`` goes through its events in order:
+
+* before an offer is applied, the shadow matcher (``matching.py``) says whether it would have made the same one;
+* the event is translated (``event_translation.py``) and applied to the shadow's state;
+* where a live transaction would run its matcher, the shadow finishes its own rounds and reports pairs that only it would have made.
+
+A record does not say where a transaction ran its matcher; ``record_phases.py`` derives it from the events. Contacts that the
+shadow would not have admitted are excluded (``state.py``).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from router.engine.commands.submit import decide_enqueue
+from router.engine.events import apply
+from router.engine.index.rebuild import RoutingIndex
+from router.engine.shadow.deadlines import ShadowDeadlines
+from router.engine.shadow.dry_run import DryRunTransaction
+from router.engine.shadow.event_translation import EVENT_TRANSLATIONS
+from router.engine.shadow.matching import ShadowMatcher
+from router.engine.shadow.record_phases import is_matcher_event, starts_command
+from router.engine.shadow.report import ShadowCounters
+from router.engine.shadow.state import ShadowState
+from router.engine.snapshots import full as snapshot
+from router.engine.state.state import RoutingState
+from router.engine.state.timers import Timers
+from router.model.commands import CallbackFields, EnqueueContact
+from router.model.events import (
+    CallbackDialRequested,
+    CallbackRequested,
+    CallbackScheduled,
+    ContactQueued,
+    Event,
+    OfferMade,
+)
+from router.model.ids import ContactId
+from router.model.policy import Policy
+from router.model.results import RefusalCode, Refused
+from router.model.shadow import Difference, DifferenceKind, ShadowReport
+
+# Refusals that do not depend on the policy.
+_REQUEST_REFUSALS: Final = frozenset(
+    {RefusalCode.IDEMPOTENCY_KEY_REUSED, RefusalCode.CONTACT_EXISTS}
+)
+
+
+class Shadow:
+    """A shadow policy in one workspace. Deterministic: the same records lead to the same report."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        live: RoutingState | None = None,
+        *,
+        counters: ShadowCounters | None = None,
+    ):
+        """Start from a copy of the live state, which belongs to the shadow from here on; none: from an empty history.
+
+        ``counters`` continues the counts of an earlier shadow of the same policy.
+        """
+        if live is None:
+            live = RoutingState()
+            live.index, live.timers = RoutingIndex(live), Timers(live)
+        self.counters = ShadowCounters() if counters is None else counters
+        self._differences: list[Difference] = []
+        self._cause_tag = ""
+        self._state = ShadowState(live, policy, self._add_difference)
+        self._deadlines = ShadowDeadlines(self._state)
+        self._matcher = ShadowMatcher(live)
+        self._state.begin()
+        report = self.counters.report
+        if counters is not None:
+            # Differences of the state itself were reported by the earlier shadow.
+            live.index.freed_agents.clear()
+            live.index.contacts_to_match.clear()
+        else:
+            report.since_seq, report.since_ms = live.seq, live.at_ms
+        report.as_of_seq, report.as_of_ms = live.seq, live.at_ms
+
+    @classmethod
+    def from_snapshot(
+        cls, data: bytes, policy: Policy, *, counters: ShadowCounters | None = None
+    ) -> "Shadow":
+        """Return a shadow that starts from a live engine's snapshot. Raises as ``snapshot.load``."""
+        return cls(policy, snapshot.load(data), counters=counters)
+
+    @property
+    def state(self) -> RoutingState:
+        """The routing state under the shadow policy."""
+        return self._state.state
+
+    @property
+    def policy(self) -> Policy:
+        """The shadow policy as it was set."""
+        return self._state.policy
+
+    def report(self) -> ShadowReport:
+        """Return a copy of the report."""
+        return self.counters.report_copy()
+
+    # --- records and refusals -------------------------------------------------------------------------
+    def compare_current_state(self) -> list[Difference]:
+        """Return the pairs that the shadow would match in the present state, before any further event."""
+        self._differences = []
+        self._finish_rounds()
+        return self._differences
+
+    def apply_record(
+        self, events: Sequence[Event], first_seq: int, at_ms: int, *, cause: str = ""
+    ) -> list[Difference]:
+        """Apply one durable record and return the differences that it shows.
+
+        ``first_seq`` must follow the last event applied. ``cause`` is the tag of the live command, where it is known.
+        """
+        state = self._state.state
+        assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
+        state.at_ms = max(at_ms, state.at_ms)
+        self._differences, self._cause_tag = [], cause
+        self._state.day.process_due()
+        previous: Event | None = None
+        by_command = False
+        for place, event in enumerate(events):
+            # The live transaction matched once after its due timers and again after the command, so the rounds end here.
+            if not by_command and starts_command(state, event, previous):
+                by_command = True
+                self._finish_rounds()
+            elif self._matcher.is_started and not is_matcher_event(event, previous):
+                self._finish_rounds()
+            if isinstance(event, OfferMade | CallbackDialRequested):
+                self._judge_offer(event)
+            self._deadlines.open_rate_caps_before(event)
+            self._apply_event(event, events[place + 1 :])
+            previous = event
+        self._finish_rounds()
+        report = self.counters.report
+        report.as_of_seq, report.as_of_ms = state.seq, state.at_ms
+        return self._differences
+
+    def _apply_event(self, event: Event, later: Sequence[Event]) -> None:
+        state = self._state.state
+        as_followed = EVENT_TRANSLATIONS.get(type(event))
+        translated = event if as_followed is None else as_followed(self._state, event)
+        if type(event) is ContactQueued:
+            translated = self._translate_submit(event, _callback_of_submit(event, later))
+        if translated is None:
+            state.seq += 1
+            state.event_at_ms = state.at_ms
+        else:
+            apply(state, translated)
+        self._state.after_event(event)
+
+    def judge_refusal(
+        self, command: EnqueueContact, code: RefusalCode, at_ms: int
+    ) -> list[Difference]:
+        """Return the difference if the shadow would have taken a submit that the live policy refused."""
+        if code in _REQUEST_REFUSALS:
+            return []
+        state = self._state.state
+        state.at_ms = max(at_ms, state.at_ms)
+        self._differences = []
+        queue_id = command.queue_id if command.queue_id in self._state.live_queues else ""
+        self.counters.count_submit(queue_id or "")
+        translated = decide_enqueue(DryRunTransaction(state), self._state.policy, command, None)
+        if isinstance(translated, ContactQueued):
+            self._add_difference(
+                DifferenceKind.TAKEN,
+                command.contact_id,
+                queue_id=queue_id or "",
+                shadow_queue_id=translated.queue_id,
+                why=(code.name.lower(),),
+            )
+        return self._differences
+
+    # --- submits ------------------------------------------------------------------------------------
+    def _translate_submit(self, event: ContactQueued, callback: CallbackFields | None) -> Event:
+        at = self._state
+        self.counters.count_submit(event.queue_id)
+        command = EnqueueContact(
+            contact_id=event.contact_id,
+            channel=event.channel,
+            queue_id=event.queue_id
+            if event.original_request is None
+            else event.original_request.queue_id,
+            skills=event.skills
+            if event.original_request is None
+            else event.original_request.skills,
+            priority_s=event.priority_s
+            if event.original_request is None
+            else event.original_request.priority_s,
+            priority_class=event.priority_class
+            if event.original_request is None
+            else event.original_request.priority_class,
+            attributes=event.attributes,
+            preferred_agents=event.preferred_agents,
+            gateway_id=event.gateway_id,
+            reference=event.reference,
+            dedupe_key=event.dedupe_key,
+            fingerprint=event.fingerprint,
+            callback=callback,
+        )
+        translated = decide_enqueue(
+            DryRunTransaction(at.state), at.policy, command, event.last_agent_id
+        )
+        if isinstance(translated, Refused):
+            self._add_difference(
+                DifferenceKind.REFUSED,
+                event.contact_id,
+                queue_id=event.queue_id,
+                why=(translated.code.name.lower(),),
+                of_this_event=True,
+            )
+            return at.exclude(event)
+        for kind in at.entry_differences(event, translated):
+            self._add_difference(
+                kind,
+                event.contact_id,
+                queue_id=event.queue_id,
+                shadow_queue_id=translated.queue_id,
+                of_this_event=True,
+            )
+        at.record_live_values(event, translated)
+        return msgspec.structs.replace(translated, ttl_at_ms=event.ttl_at_ms)
+
+    # --- matching -----------------------------------------------------------------------------------
+    def _judge_offer(self, made: OfferMade | CallbackDialRequested) -> None:
+        """Compare an offer of the live matcher, or the call to a customer in its place, with the shadow's choice."""
+        agent_id = made.agent_id if isinstance(made, OfferMade) else made.for_agent_id
+        if agent_id is None or (isinstance(made, OfferMade) and made.from_agent_id is not None):
+            return
+        self._deadlines.process_due(self._cause_tag)
+        state, report = self._state.state, self.counters.report
+        contact = state.contacts[made.contact_id]
+        queue_id = self._state.live_queue_id(contact)
+        self.counters.count_offer(queue_id)
+        if made.contact_id in self._state.excluded:
+            report.not_judged += 1
+            return
+        verdict = self._matcher.judge_offer(contact, state.agents[agent_id])
+        if verdict.overdue:
+            report.overdue += 1
+        elif verdict.kind is None:
+            self.counters.count_same(queue_id)
+        else:
+            self._add_difference(
+                verdict.kind,
+                made.contact_id,
+                queue_id=queue_id,
+                agent_id=agent_id,
+                shadow_agent_id=verdict.agent_id,
+                shadow_contact_id=verdict.contact_id,
+                why=verdict.why,
+                of_this_event=True,
+            )
+
+    def _finish_rounds(self) -> None:
+        """Finish the rounds of the matcher: end overdue waits, and report pairs that only the shadow would have made."""
+        self._deadlines.process_due(self._cause_tag)
+        owed = self._state.reported_sooner
+        leftovers = self._matcher.finish_rounds()
+        for contact in self._matcher.take_unserved_contacts():
+            self._state.leave_unserved_step(contact)
+        for contact, agent in leftovers:
+            if contact.contact_id in owed:
+                continue
+            owed.add(contact.contact_id)
+            self._add_difference(
+                DifferenceKind.SOONER,
+                contact.contact_id,
+                queue_id=self._state.live_queue_id(contact),
+                shadow_queue_id=contact.queue_id,
+                shadow_agent_id=agent.agent_id,
+            )
+
+    # --- reporting ----------------------------------------------------------------------------------
+    def _add_difference(
+        self,
+        kind: DifferenceKind,
+        contact_id: ContactId,
+        *,
+        queue_id: str,
+        agent_id: str | None = None,
+        shadow_queue_id: str | None = None,
+        shadow_agent_id: str | None = None,
+        shadow_contact_id: str | None = None,
+        why: tuple[str, ...] = (),
+        of_this_event: bool = False,
+    ) -> None:
+        state = self._state.state
+        difference = Difference(
+            kind=kind,
+            seq=state.seq + of_this_event,
+            at_ms=state.at_ms,
+            contact_id=contact_id,
+            queue_id=queue_id,
+            agent_id=agent_id,
+            shadow_queue_id=shadow_queue_id,
+            shadow_agent_id=shadow_agent_id,
+            shadow_contact_id=shadow_contact_id,
+            why=why,
+        )
+        self.counters.add_difference(difference)
+        self._differences.append(difference)
+
+
+def _callback_of_submit(event: ContactQueued, later: Sequence[Event]) -> CallbackFields | None:
+    """Return the callback fields of a submit that requested a callback, from the events that follow in its record."""
+    if not later or not isinstance(later[0], CallbackRequested):
+        return None
+    requested, at_ms = later[0], None
+    if requested.contact_id != event.contact_id:
+        return None
+    if len(later) > 1 and isinstance(later[1], CallbackScheduled):
+        at_ms = later[1].due_at_ms
+    return CallbackFields(mode=requested.mode, channel=requested.channel, at_ms=at_ms)

@@ -1,0 +1,233 @@
+"""Full snapshots: the state of a workspace as bytes, and back.
+
+Only primary fields are stored and everything derived is rebuilt on loading, so a snapshot cannot contradict itself. The same
+state gives the same bytes: contacts and agents in order of arrival and registration, offers and assignments by agent, mappings
+in key order. The incremental snapshot writes exactly the same bytes in pieces.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, field
+
+from router.engine.index.rebuild import RoutingIndex
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import (
+    Assignment,
+    EntryRuleCounts,
+    IdempotencyRecord,
+    Offer,
+    QueueHours,
+)
+from router.engine.state.state import RoutingState
+from router.engine.state.timers import Timers
+from router.engine.wait.statistics import WaitStatistics
+from router.model.policy import Policy
+from router.model.states import ContactState
+
+SNAPSHOT_FORMAT: Final = 3
+
+DERIVED_FIELDS: Final[dict[type, frozenset[str]]] = {
+    Contact: frozenset({"line", "key", "raised_s", "raised_class"}),
+    Agent: frozenset(
+        {
+            "offers",
+            "assignments",
+            "hands",
+            "closed",
+            "cap_until_ms",
+            "room",
+            "joined_no",
+            "counted_ready",
+            "profile",
+        }
+    ),
+}
+
+
+def _primary(record: type[Struct]) -> tuple[str, ...]:
+    left_out = DERIVED_FIELDS.get(record, frozenset())
+    return tuple(name for name in record.__struct_fields__ if name not in left_out)
+
+
+_FIELDS: Final[dict[type, tuple[str, ...]]] = {
+    kind: _primary(kind)
+    for kind in (Contact, Agent, Offer, Assignment, IdempotencyRecord, QueueHours)
+}
+ROW_GETTERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
+    kind: attrgetter(*fields) for kind, fields in _FIELDS.items()
+}
+
+
+class SnapshotImage(Struct, array_like=True):
+    """State of a workspace as rows."""
+
+    format: int
+    seq: int
+    at_ms: int
+    policy: Policy | None
+    policy_version: int
+    idle_counter: int
+    submitted: int
+    totals: dict[str, int]
+    contacts: list[Contact]
+    ended: list[tuple[str, int]]
+    offers: list[Offer]
+    assignments: list[Assignment]
+    agents: list[Agent]
+    dedupe: list[tuple[bytes, IdempotencyRecord]]
+    rule_counts: EntryRuleCounts = msgspec.field(default_factory=EntryRuleCounts)
+    day: str | None = None
+    day_until_ms: int | None = None
+    shadow_policy: Policy | None = None
+    shadow_seq: int = 0
+    hours: list[tuple[str, QueueHours]] = []
+    learned: WaitStatistics = field(default_factory=WaitStatistics)
+
+
+SNAPSHOT_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
+
+
+class _PlaceholderType:
+    """Placeholder for the types of derived fields while annotations are resolved."""
+
+
+def _decoder() -> msgspec.msgpack.Decoder[SnapshotImage]:
+    # The annotations of the records name derived types that are imported for type checkers only.
+    from router.engine.state import state as state_module
+
+    names = vars(state_module)
+    missing = [name for name in ("Line", "Profile") if name not in names]
+    for name in missing:
+        names[name] = _PlaceholderType
+    try:
+        return msgspec.msgpack.Decoder(SnapshotImage)
+    finally:
+        for name in missing:
+            del names[name]
+
+
+_DECODER: Final = _decoder()
+
+
+def ended_totals(state: RoutingState) -> dict[str, int]:
+    """Return the number of ended contacts by final state."""
+    return {str(s): state.ended_counts[s] for s in ContactState if s.is_terminal}
+
+
+def rows_of(records: Iterable[Struct]) -> list[Any]:
+    """Return the primary fields of the records as rows."""
+    return [ROW_GETTERS[type(record)](record) for record in records]
+
+
+def leading_fields(state: RoutingState) -> tuple[Any, ...]:
+    """Return the fields that precede the records, in order."""
+    return (
+        SNAPSHOT_FORMAT,
+        state.seq,
+        state.event_at_ms,
+        state.policy,
+        state.policy_version,
+        state.idle_counter,
+        state.submitted,
+        ended_totals(state),
+    )
+
+
+def trailing_fields(state: RoutingState) -> tuple[Any, ...]:
+    """Return the fields between the records and the wait statistics, in order."""
+    return (
+        state.rule_counts,
+        state.day,
+        state.day_until_ms,
+        state.shadow_policy,
+        state.shadow_seq,
+        [(name, ROW_GETTERS[QueueHours](hours)) for name, hours in sorted(state.hours.items())],
+    )
+
+
+def dump(state: RoutingState) -> bytes:
+    """Return the state as bytes."""
+    agents = state.agents.values()
+    return SNAPSHOT_ENCODER.encode(
+        (
+            *leading_fields(state),
+            rows_of(state.contacts.values()),
+            list(state.ended_contacts),
+            rows_of(offer for agent in agents for offer in agent.offers.values()),
+            rows_of(work for agent in agents for work in agent.assignments.values()),
+            rows_of(agents),
+            [
+                (key, ROW_GETTERS[IdempotencyRecord](state.idempotency_records[key]))
+                for key in state.idempotency_order
+            ],
+            *trailing_fields(state),
+            state.wait_statistics,
+        )
+    )
+
+
+def load(data: bytes) -> RoutingState:
+    """Return the state from bytes. Raises msgspec.MsgspecError or ValueError for anything that ``dump`` did not write."""
+    image = _DECODER.decode(data)
+    if image.format != SNAPSHOT_FORMAT:
+        raise ValueError(
+            f"snapshot format {image.format} is not supported; this version reads format {SNAPSHOT_FORMAT}"
+        )
+    state = RoutingState()
+    state.index, state.timers = RoutingIndex(state), Timers(state)
+    state.seq = image.seq
+    state.at_ms = state.event_at_ms = image.at_ms
+    state.policy, state.policy_version = image.policy, image.policy_version
+    state.day, state.day_until_ms = image.day, image.day_until_ms
+    state.idle_counter, state.submitted = image.idle_counter, image.submitted
+    state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
+    state.wait_statistics = image.learned
+    for name, total in image.totals.items():
+        state.ended_counts[ContactState(name)] = total
+    state.contact_log = image.contacts
+    state.contacts = {c.contact_id: c for c in image.contacts}
+    state.ended_contacts = deque(image.ended)
+    state.offers = {o.offer_id: o for o in image.offers}
+    state.assignments = {a.assignment_id: a for a in image.assignments}
+    state.agents = {a.agent_id: a for a in image.agents}
+    state.agent_log, state.agents_registered = image.agents, len(image.agents)
+    for number, agent in enumerate(image.agents, start=1):
+        agent.registration_number = number
+    state.idempotency_records = dict(image.dedupe)
+    state.idempotency_order = deque(state.idempotency_records)
+    state.rule_counts = image.rule_counts
+    state.hours = dict(image.hours)
+    _share_names(state)
+    _derive(state)
+    return state
+
+
+def _share_names(state: RoutingState) -> None:
+    """Replace equal channel and queue names by one shared string each."""
+    names: dict[str, str] = {}
+    shared = names.setdefault
+    for kind in (state.contacts, state.offers, state.assignments):
+        for record in kind.values():
+            record.channel = shared(record.channel, record.channel)
+            record.queue_id = shared(record.queue_id, record.queue_id)
+
+
+def _derive(state: RoutingState) -> None:
+    for offer in state.offers.values():
+        state.agents[offer.agent_id].offers[offer.offer_id] = offer
+    for work in state.assignments.values():
+        state.agents[work.agent_id].assignments[work.assignment_id] = work
+    for contact in state.contacts.values():
+        if contact.state.is_terminal:
+            continue
+        state.queue_counts(contact.queue_id)[contact.state] += 1
+    if state.policy is not None:
+        state.index.rebuild(state.policy)
+    state.index.freed_agents.clear()
+    state.index.unavailable_agents.clear()
+    state.timers.rebuild()

@@ -1,0 +1,373 @@
+"""Incremental snapshots: the state after one event, encoded in pieces while further events are applied.
+
+Theory of operation. An incremental snapshot walks the contact log and the agent log in pieces of 128 records, from the state as it
+was when the snapshot began. Before any event is applied it is shown to ``before_event``, which encodes the records that the
+event names if the walk has not reached them yet. So the result equals, byte for byte, what ``full.dump`` would have returned at
+the beginning. Records that are no longer in the tables are dropped from the logs on the way.
+
+Events that change very many records at once (a new policy, a queue that opens or closes, a new day) cancel the snapshot; the
+caller begins another one. An event handler must never change a record that its event does not name, unless the event is in
+that list: the snapshot would mix two moments.
+
+Cost: one comparison a command while no snapshot is in progress, and a few hundred microseconds a piece. Routing is not
+affected.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
+
+from msgspec import Raw
+
+from router.engine.events.contacts import DEDUPE_DROPPED_PER_EVENT, ENDED_DROPPED_PER_EVENT
+from router.engine.snapshots.full import (
+    ROW_GETTERS,
+    SNAPSHOT_ENCODER,
+    leading_fields,
+    trailing_fields,
+)
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment, IdempotencyRecord, Offer
+from router.engine.state.state import RoutingState
+from router.model.events import (
+    ContactAbandoned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    ContactQueued,
+    DayStarted,
+    Event,
+    PolicyPublished,
+    QueueClosed,
+    QueueOpened,
+)
+from router.model.ids import AgentId, ContactId
+
+# Records in one piece: a few hundred microseconds of work.
+_RECORDS: Final = 128
+_KEYS: Final = 1_024
+
+_CANCELLING_EVENTS: Final = frozenset({PolicyPublished, QueueOpened, QueueClosed, DayStarted})
+_ENDING_EVENTS: Final = frozenset(
+    {ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded}
+)
+
+_FieldGetter: TypeAlias = Callable[[Any], Any]
+_FieldGetters: TypeAlias = tuple[
+    _FieldGetter | None, tuple[_FieldGetter, ...], tuple[_FieldGetter, ...], _FieldGetter | None
+]
+_AGENT_FIELDS: Final = ("agent_id", "from_agent_id", "for_agent_id")
+_WORK_FIELDS: Final = ("assignment_id", "from_assignment_id")
+_CONTACT_ROW: Final = ROW_GETTERS[Contact]
+
+
+_AgentRows: TypeAlias = tuple[Raw, bytes, int, bytes, int]
+"""An agent's row; the rows of its offers and their number; the rows of its assignments and their number. Kept as bytes, which the
+garbage collector does not visit: there may be as many as there are agents."""
+
+
+def _encode_agent(agent: Agent) -> _AgentRows:
+    offer_row, work_row = ROW_GETTERS[Offer], ROW_GETTERS[Assignment]
+    offers = [offer_row(offer) for offer in agent.offers.values()]
+    works = [work_row(work) for work in agent.assignments.values()]
+    row = Raw(SNAPSHOT_ENCODER.encode(ROW_GETTERS[Agent](agent)))
+    return row, _items(offers), len(offers), _items(works), len(works)
+
+
+class IncrementalSnapshot:
+    """A snapshot in progress, at most one a state: call ``advance`` until it returns False, then take ``parts``."""
+
+    def __init__(self, state: RoutingState) -> None:
+        assert state.incremental_snapshot is None, "only one incremental snapshot at a time"
+        self._state = state
+        self.seq = state.seq
+        """The event after which the state was as the snapshot shows it."""
+        self.at_ms = state.event_at_ms
+        self.policy = state.policy
+        self.shadow_policy = state.shadow_policy
+        self.shadow_seq = state.shadow_seq
+        self.is_cancelled = False
+        """Whether it was cancelled; there will be no result."""
+        self.is_done = False
+        learned = state.wait_statistics
+        self._leading = [SNAPSHOT_ENCODER.encode(value) for value in leading_fields(state)]
+        self._trailing = [SNAPSHOT_ENCODER.encode(value) for value in trailing_fields(state)]
+        self._statistics = [
+            SNAPSHOT_ENCODER.encode(value)
+            for value in (learned.handling, learned.forecast_counts, learned.calibrations)
+        ]
+        self._statistics_tail = [
+            SNAPSHOT_ENCODER.encode(value)
+            for value in (learned.second, learned.forecasts_in_second)
+        ]
+        # Forecasts are never modified, so a copy of the table is enough; likewise for tables that only gain and lose entries.
+        self._pending = dict(learned.pending_forecasts)
+        self._ended = list(state.ended_contacts)
+        self._keys = list(state.idempotency_order)
+        self._contacts = _RecordLog(state.contact_log, state.seq)
+        self._agents = _RecordLog(state.agent_log, state.agents_registered)
+        self._early_contacts: dict[int, bytes] = {}
+        """Encoded contacts that changed before the walk reached them, by ``queued_seq``."""
+        self._early_agents: dict[int, _AgentRows] = {}
+        """The same for agents, by registration number."""
+        self._early_dedupe: dict[bytes, IdempotencyRecord] = {}
+        self._parts: list[bytes] = []
+        self._work = self._pieces()
+        state.incremental_snapshot = self
+
+    # --- encoding ---------------------------------------------------------------------------------
+    def advance(self) -> bool:
+        """Encode one more piece. Return False when the snapshot is complete or cancelled."""
+        if self.is_done or self.is_cancelled:
+            return False
+        if next(self._work, self) is self:
+            self.is_done = True
+            self._state.incremental_snapshot = None
+            return False
+        return True
+
+    def parts(self) -> list[bytes]:
+        """Return the bytes, in parts to be concatenated; the snapshot must be complete."""
+        assert self.is_done
+        return self._parts
+
+    def cancel(self) -> None:
+        """Cancel the snapshot and restore the logs."""
+        if self.is_done or self.is_cancelled:
+            return
+        self.is_cancelled = True
+        self._work.close()
+        self._contacts.compact()
+        self._agents.compact()
+        self._state.incremental_snapshot = None
+
+    def _pieces(self) -> Generator[None, None, None]:
+        contacts: list[bytes] = []
+        contacts_count = yield from _gather(self._contact_rows(), contacts)
+        ended: list[bytes] = []
+        yield from _gather(_slices(self._ended, _KEYS), ended)
+        hands = _AgentSections()
+        for some in self._agent_rows():
+            hands.add(some)
+            yield
+        dedupe: list[bytes] = []
+        yield from _gather(self._dedupe_rows(), dedupe)
+        names = sorted(self._pending)
+        pending: list[bytes] = []
+        for some_names in _slices(names, _KEYS):
+            pending.append(_map_items({name: self._pending[name] for name in some_names}))
+            yield
+        self._parts = [
+            _array(len(self._leading) + 6 + len(self._trailing) + 1),
+            *self._leading,
+            *(_array(contacts_count), *contacts),
+            *(_array(len(self._ended)), *ended),
+            *(_array(hands.offers_count), *hands.offers),
+            *(_array(hands.works_count), *hands.works),
+            *(_array(hands.agents_count), *hands.agents),
+            *(_array(len(self._keys)), *dedupe),
+            *self._trailing,
+            *(_array(len(self._statistics) + 1 + len(self._statistics_tail)), *self._statistics),
+            *(_map(len(names)), *pending),
+            *self._statistics_tail,
+        ]
+
+    def _contact_rows(self) -> Iterator[list[Any]]:
+        contacts, early = self._state.contacts, self._early_contacts
+        for some in self._contacts.pieces():
+            rows: list[Any] = []
+            for contact in some:
+                kept = early.pop(contact.queued_seq, None)
+                stands = contacts.get(contact.contact_id) is contact
+                if kept is not None:
+                    rows.append(Raw(kept))
+                elif stands:
+                    rows.append(_CONTACT_ROW(contact))
+                if stands:
+                    self._contacts.retain(contact)
+            self._contacts.processed_up_to = some[-1].queued_seq
+            yield rows
+        self._contacts.compact()
+
+    def _agent_rows(self) -> Iterator[list[_AgentRows]]:
+        agents, early = self._state.agents, self._early_agents
+        for some in self._agents.pieces():
+            found: list[_AgentRows] = []
+            for agent in some:
+                kept = early.pop(agent.registration_number, None)
+                stands = agents.get(agent.agent_id) is agent
+                if kept is not None:
+                    found.append(kept)
+                elif stands:
+                    found.append(_encode_agent(agent))
+                if stands:
+                    self._agents.retain(agent)
+            self._agents.processed_up_to = some[-1].registration_number
+            yield found
+        self._agents.compact()
+
+    def _dedupe_rows(self) -> Iterator[list[Any]]:
+        known, row = self._state.idempotency_records, ROW_GETTERS[IdempotencyRecord]
+        for keys in _slices(self._keys, _KEYS):
+            yield [
+                (
+                    key,
+                    row(self._early_dedupe.get(key) or known[key]),
+                )  # A forgotten key was saved early.
+                for key in keys
+            ]
+
+    # --- before an event is applied ---------------------------------------------------------------
+    def before_event(self, event: Event) -> None:
+        """Save the records that this event is about to change."""
+        kind = type(event)
+        if kind in _CANCELLING_EVENTS:
+            self.cancel()
+            return
+        contact_id, agents, works, offer = _field_getters(kind)
+        if contact_id is not None:
+            self._save_contact(contact_id(event))
+        for agent_id in agents:
+            self._save_agent(agent_id(event))
+        for assignment_id in works:
+            work = self._state.assignments.get(assignment_id(event))
+            if work is not None:
+                self._save_agent(work.agent_id)
+        if offer is not None:
+            known = self._state.offers.get(offer(event))
+            if known is not None:
+                self._save_agent(known.agent_id)
+        if kind in _ENDING_EVENTS:
+            for name, _ in islice(self._state.ended_contacts, ENDED_DROPPED_PER_EVENT):
+                self._save_contact(name)
+        elif kind is ContactQueued:
+            for key in islice(self._state.idempotency_order, DEDUPE_DROPPED_PER_EVENT):
+                self._early_dedupe[key] = self._state.idempotency_records[key]
+
+    def _save_contact(self, contact_id: ContactId) -> None:
+        contact = self._state.contacts.get(contact_id)
+        if contact is None:
+            return
+        number = contact.queued_seq
+        if self._contacts.is_pending(number) and number not in self._early_contacts:
+            self._early_contacts[number] = SNAPSHOT_ENCODER.encode(_CONTACT_ROW(contact))
+
+    def _save_agent(self, agent_id: AgentId | None) -> None:
+        agent = None if agent_id is None else self._state.agents.get(agent_id)
+        if agent is None:
+            return
+        number = agent.registration_number
+        if self._agents.is_pending(number) and number not in self._early_agents:
+            self._early_agents[number] = _encode_agent(agent)
+
+
+class _RecordLog:
+    """Walk over a log of records with ascending numbers, dropping the records that no longer exist."""
+
+    def __init__(self, records: list[Any], last: int) -> None:
+        self._records = records
+        self._end = len(records)
+        self._last = last
+        self._read = self._written = 0
+        self.processed_up_to = 0
+        """Number of the last record that has been processed."""
+
+    def pieces(self) -> Iterator[list[Any]]:
+        """Yield all records that were present at the beginning, in pieces."""
+        while self._read < self._end:
+            start, self._read = self._read, min(self._read + _RECORDS, self._end)
+            yield self._records[start : self._read]
+
+    def retain(self, record: Any) -> None:
+        """Keep a record that still exists."""
+        self._records[self._written] = record
+        self._written += 1
+
+    def is_pending(self, number: int) -> bool:
+        """Return whether the record's turn is still to come."""
+        return self.processed_up_to < number <= self._last
+
+    def compact(self) -> None:
+        """Remove the processed records that no longer exist. Must be called at the end, also after a cancellation."""
+        del self._records[self._written : self._read]
+        self._end = self._read = self._written
+        self.processed_up_to = self._last
+
+
+class _AgentSections:
+    """Encoded agents, offers and assignments."""
+
+    def __init__(self) -> None:
+        self.agents: list[bytes] = []
+        self.offers: list[bytes] = []
+        self.works: list[bytes] = []
+        self.agents_count = self.offers_count = self.works_count = 0
+
+    def add(self, some: list[_AgentRows]) -> None:
+        """Append encoded agents."""
+        self.agents_count += len(some)
+        self.agents.append(_items([row for row, *_ in some]))
+        self.offers.append(b"".join([offers for _, offers, _, _, _ in some]))
+        self.works.append(b"".join([works for _, _, _, works, _ in some]))
+        self.offers_count += sum([count for _, _, count, _, _ in some])
+        self.works_count += sum([count for *_, count in some])
+
+
+_GETTERS_BY_EVENT: Final[dict[type, _FieldGetters]] = {}
+
+
+def _field_getters(kind: type[Event]) -> _FieldGetters:
+    """Return getters for the ids of the records that an event of this type changes."""
+    known = _GETTERS_BY_EVENT.get(kind)
+    if known is None:
+        fields = kind.__struct_fields__
+        known = _GETTERS_BY_EVENT[kind] = (
+            attrgetter("contact_id") if "contact_id" in fields else None,
+            tuple(attrgetter(name) for name in _AGENT_FIELDS if name in fields),
+            tuple(attrgetter(name) for name in _WORK_FIELDS if name in fields),
+            attrgetter("offer_id") if "offer_id" in fields else None,
+        )
+    return known
+
+
+def _slices(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _gather(pieces: Iterable[list[Any]], into: list[bytes]) -> Generator[None, None, int]:
+    """Append each piece as bytes; return the total number of items."""
+    count = 0
+    for items in pieces:
+        count += len(items)
+        into.append(_items(items))
+        yield
+    return count
+
+
+# MessagePack: the length precedes the items of an array or map, in 1, 3 or 5 bytes (``array 16`` is 0xdc, ``map 16`` 0xde).
+def _header(count: int, fixed: int, long: int) -> bytes:
+    if count < 16:
+        return bytes((fixed | count,))
+    if count < 1 << 16:
+        return bytes((long,)) + count.to_bytes(2, "big")
+    return bytes((long + 1,)) + count.to_bytes(4, "big")
+
+
+def _array(count: int) -> bytes:
+    return _header(count, 0x90, 0xDC)
+
+
+def _map(count: int) -> bytes:
+    return _header(count, 0x80, 0xDE)
+
+
+def _items(items: list[Any]) -> bytes:
+    """Return the encoded items of an array, without its length."""
+    return SNAPSHOT_ENCODER.encode(items)[len(_array(len(items))) :]
+
+
+def _map_items(items: dict[str, Any]) -> bytes:
+    return SNAPSHOT_ENCODER.encode(items)[len(_map(len(items))) :]

@@ -1,0 +1,325 @@
+"""Agent groups: agents who qualify for the same waiting lines, with one idle order for each channel.
+
+A group is keyed by everything that qualifies or ranks an agent: skills, queues, barred channels, attributes that conditions or
+orders use, queue ranks. Whether a group qualifies for a waiting line is decided once and kept as a bit, in ``line_mask`` of the
+group and in ``group_mask`` of the line. For each channel a group keeps its agents with an open channel in idle order, so the
+longest idle agent of a group is found in constant time.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from msgspec import Struct, field
+
+from router.engine.state.capacity import NO_CAPACITY, CapacityState
+from router.engine.state.contact import WaitingLine
+from router.engine.state.records import (
+    Assignment,
+    Offer,
+    RequirementKey,
+)
+from router.model.ids import AgentId, AssignmentId, OfferId, QueueId
+from router.model.policy import FactValue
+from router.model.states import (
+    AgentState,
+    Presence,
+)
+from router.policy.attribute_ranking import AttributeRanks, RankedAttributes, attribute_ranks
+from router.policy.facts import AgentConditions, AttributeKey
+
+if TYPE_CHECKING:
+    pass
+
+
+class AgentGroup:
+    """Agents with the same skills, queues, barred channels, relevant attributes and queue ranks."""
+
+    __slots__ = (
+        "agent_count",
+        "attribute_key",
+        "attribute_ranks",
+        "barred_channels",
+        "bit",
+        "idle_orders",
+        "index",
+        "key",
+        "line_mask",
+        "qualification",
+        "queue_ranks",
+        "queues",
+        "ready_count",
+        "skill_count",
+        "skills",
+    )
+
+    def __init__(
+        self,
+        key: AgentGroupKey,
+        *,
+        index: int,
+        channel_count: int,
+        declared_skills: frozenset[str],
+        qualification: AgentConditions,
+    ) -> None:
+        self.key = key
+        _, queues, barred, self.attribute_key, places, ranks = key
+        self.qualification = qualification
+        self.index = index
+        self.bit = 1 << index
+        self.skills: dict[str, int] = {}
+        self.queues = None if queues is None else frozenset(queues)
+        self.barred_channels = frozenset(channel for channel, _ in barred)
+        self.skill_count = 0
+        self.attribute_ranks = dict(places)
+        """Attributes that rank agents, as integers."""
+        self.queue_ranks = dict(ranks)
+        """Queue ranks, which come before the total order of contacts; empty: the total order alone decides."""
+        self.line_mask = 0
+        """Bits of the waiting lines for which these agents qualify."""
+        self.agent_count = 0
+        self.ready_count = 0
+        """Number of READY agents, busy or free."""
+        self.idle_orders = [IdleOrder(i, self) for i in range(channel_count)]
+        self.set_declared_skills(declared_skills)
+
+    def set_declared_skills(self, declared_skills: frozenset[str]) -> bool:
+        """Set the skills that the policy declares; return whether that changes these agents' skills."""
+        before = self.skills
+        self.skills = {skill: level for skill, level in self.key[0] if skill in declared_skills}
+        self.skill_count = len(self.skills)
+        return self.skills != before
+
+    def qualifies_for(self, line: WaitingLine) -> bool:
+        """Return whether these agents qualify for the waiting line, reservations left aside."""
+        if self.queues is not None and line.queue_id not in self.queues:
+            return False
+        if line.channel in self.barred_channels:
+            return False
+        if line.queue.agents_when is not None and not self.attributes_qualify(line.queue_id):
+            return False
+        return self._has_skills(line.requirement) or any(
+            self._has_skills(needs) for needs in line.alternatives
+        )
+
+    def _has_skills(self, needs: RequirementKey) -> bool:
+        skills = self.skills
+        return all(skills.get(skill, 0) >= level for skill, level in needs)
+
+    def attributes_qualify(self, queue_id: QueueId) -> bool:
+        """Return whether these agents' attributes meet the queue's condition; results are cached."""
+        return self.qualification.accepts(queue_id, self.attribute_key)
+
+    def total_proficiency(self, line: WaitingLine) -> int:
+        """Return the sum of the levels in the line's skills; agents who qualify by an alternative may lack some."""
+        return sum(self.skills.get(skill, 0) for skill, _ in line.requirement)
+
+
+class Agent(Struct, kw_only=True, array_like=True):
+    """An agent: record, presence, state and current work."""
+
+    agent_id: AgentId
+    skills: dict[str, int] = {}
+    queues: tuple[QueueId, ...] | None = None
+    units_override: int | None = None
+    channel_max: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
+    state: AgentState = AgentState.OFFLINE
+    reason: str | None = None
+    state_since_ms: int = 0
+    return_at_ms: int | None = None
+    presence: Presence = Presence.NONE
+    session_id: str | None = None
+    grace_until_ms: int | None = None
+    next_state: AgentState | None = None
+    next_reason: str | None = None
+    idle_number: int = 0
+    """Position in the idle order; a smaller number has been idle longer."""
+    idle_since_ms: int | None = None
+    last_offer_seq: int = 0
+    paused: tuple[str, ...] = ()
+    """Channels on which the agent currently accepts no new contacts."""
+    recent_contact_times: dict[str, tuple[int, ...]] = {}
+    """Times of the latest contacts taken, by capped channel (and ``ALL_CHANNELS``); no more of them than the cap needs."""
+    queue_ranks: dict[QueueId, int] = {}
+    contacts_today: int = 0
+    """Contacts taken since the workspace's day began; counted only while the policy needs a day."""
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    """Derived: pending offers."""
+    assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
+    """Derived: assignments that are not completed."""
+    capacity: CapacityState = NO_CAPACITY
+    """Derived: total and used capacity, one object shared by all agents with the same values."""
+    closed_channel_bits: int = 0
+    """Derived: bits of the channels that are paused or whose rate cap is reached."""
+    cap_opens_at_ms: int | None = None
+    """Derived: earliest time at which a capped channel opens without any event; None: no such time."""
+    open_channel_bits: int = 0
+    """Derived: bits of the channels on which the agent can be offered an item now."""
+    registration_number: int = 0
+    """Derived: running number of the agent's registration, starting at 1."""
+    is_counted_ready: bool = False
+    """Derived: whether the agent is included in the READY count of the agent group."""
+    group: AgentGroup | None = None
+    """Derived: group of agents who qualify for the same waiting lines."""
+
+
+QueueRanks: TypeAlias = tuple[tuple[QueueId, int], ...]
+
+AgentGroupKey: TypeAlias = tuple[
+    RequirementKey,
+    tuple[QueueId, ...] | None,
+    RequirementKey,
+    AttributeKey,
+    AttributeRanks,
+    QueueRanks,
+]
+
+# Up to this many groups are compared one by one; beyond it an idle order over all groups is kept as well.
+SCANNED_GROUPS_MAX: Final = 16
+
+# Stale entries that an order may hold in addition to one for each current entry.
+_STALE_MAX: Final = 64
+
+
+class IdleOrder:
+    """Agents with one channel open, by idle number.
+
+    Almost every agent is appended at the end. An agent who returns to an earlier number (its offer ended without an accept) goes
+    into a short sorted list beside the main one. An agent who leaves is not removed: its entry has become stale, because the idle
+    number, the open channels or the group differ, and is dropped when it reaches the front. So leaving costs O(1), adding costs
+    O(1) or, for a returning agent, an insertion into the short list. When stale entries outnumber current ones, both lists are
+    compacted.
+    """
+
+    __slots__ = (
+        "_appended_agents",
+        "_appended_numbers",
+        "_bit",
+        "_group",
+        "_last_number",
+        "_returned",
+        "size",
+    )
+
+    def __init__(self, channel_index: int, group: AgentGroup | None = None) -> None:
+        self._bit = 1 << channel_index
+        self._group = group
+        # Two parallel deques: a tuple for each entry would be one more object for the garbage collector to visit.
+        self._appended_numbers: deque[int] = deque()
+        self._appended_agents: deque[Agent] = deque()
+        self._returned: list[tuple[int, Agent]] = []
+        self._last_number = 0
+        self.size = 0
+        """Number of current entries; leaving only decrements it."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, agent: Agent) -> None:
+        """Add an agent at its idle number; its open channels must already include this one."""
+        numbers, agents, back = self._appended_numbers, self._appended_agents, self._returned
+        if not self.size:
+            # All remaining entries are stale.
+            numbers.clear()
+            agents.clear()
+            if back:
+                back.clear()
+        self.size += 1
+        number = agent.idle_number
+        if number >= self._last_number:
+            numbers.append(number)
+            agents.append(agent)
+            self._last_number = number
+        else:
+            insort(back, (number, agent), key=_number)
+        if len(numbers) + len(back) > 2 * self.size + _STALE_MAX:
+            self._compact()
+
+    def _compact(self) -> None:
+        # Keep each number once: an agent who has returned repeatedly has several entries.
+        main = {entry[0]: entry[1] for entry in self._appended() if self._is_current(entry)}
+        back = {entry[0]: entry[1] for entry in self._returned if self._is_current(entry)}
+        self._appended_numbers, self._appended_agents = deque(main), deque(main.values())
+        self._returned = [entry for entry in back.items() if entry[0] not in main]
+
+    def first(self) -> Agent:
+        """Return the longest idle agent; the order must not be empty."""
+        numbers, agents, back = self._appended_numbers, self._appended_agents, self._returned
+        bit, profile = self._bit, self._group
+        while numbers:
+            agent = agents[0]
+            # ``_is_current``, inlined.
+            if (
+                agent.idle_number == numbers[0]
+                and agent.open_channel_bits & bit
+                and (profile is None or agent.group is profile)
+            ):
+                if not back:
+                    return agent
+                break
+            numbers.popleft()
+            agents.popleft()
+        self._drop_stale_front()
+        if back and (not numbers or back[0][0] < numbers[0]):
+            return back[0][1]
+        return agents[0]
+
+    def _drop_stale_front(self) -> None:
+        numbers, agents, back = self._appended_numbers, self._appended_agents, self._returned
+        while numbers and not self._is_current((numbers[0], agents[0])):
+            numbers.popleft()
+            agents.popleft()
+        while back and not self._is_current(back[0]):
+            del back[0]
+
+    def iter_front(self, entries_max: int) -> Iterator[Agent]:
+        """Yield the longest idle agents in order, examining at most ``entries_max`` entries, stale ones included."""
+        self._drop_stale_front()
+        for entry in islice(self._entries(), entries_max):
+            if self._is_current(entry):
+                yield entry[1]
+
+    def __iter__(self) -> Iterator[Agent]:
+        self._drop_stale_front()
+        last = 0
+        for entry in self._entries():
+            # An agent who left and returned may have two entries.
+            if entry[0] != last and self._is_current(entry):
+                last = entry[0]
+                yield entry[1]
+
+    def _appended(self) -> Iterator[tuple[int, Agent]]:
+        return zip(self._appended_numbers, self._appended_agents, strict=True)
+
+    def _entries(self) -> Iterator[tuple[int, Agent]]:
+        main = self._appended()
+        return merge(main, self._returned, key=_number) if self._returned else main
+
+    def _is_current(self, entry: tuple[int, Agent]) -> bool:
+        number, agent = entry
+        return (
+            agent.idle_number == number
+            and agent.open_channel_bits & self._bit != 0
+            and (self._group is None or agent.group is self._group)
+        )
+
+
+def _number(entry: tuple[int, Agent]) -> int:
+    return entry[0]
+
+
+def agent_group_key(
+    agent: Agent, qualification: AgentConditions, ordering: RankedAttributes
+) -> AgentGroupKey:
+    """Return the key that agents of the same group share."""
+    barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
+    facts = qualification.attribute_key(agent.attributes)
+    places = attribute_ranks(ordering, agent.attributes) if ordering else ()
+    ranks = tuple(sorted(agent.queue_ranks.items()))
+    return tuple(sorted(agent.skills.items())), agent.queues, barred, facts, places, ranks

@@ -1,0 +1,163 @@
+"""Requirement of a contact in each step of its routing plan. Pure arithmetic on requirements.
+
+The plan in force is the contact's own (set by the entry rule) or that of its queue. The requirement of a step is that of the
+queue combined with the contact's own and changed by every step up to and including this one. Agents who were eligible in an
+earlier step stay eligible: where a step replaces the requirement instead of lowering it, the earlier requirement is kept as
+an alternative, unless the step says otherwise (``keep_earlier_agents``).
+
+Which agents meet a requirement is decided by the index.
+"""
+
+from typing import Final, NamedTuple
+
+from router.engine.state.contact import Contact
+from router.engine.state.records import RequirementKey, requirement_key
+from router.model.ids import AgentId, QueueId
+from router.model.policy import (
+    Policy,
+    PreferredAgentKind,
+    QueuePolicy,
+    Selection,
+    SkipIf,
+    StepPolicy,
+)
+
+NO_PLAN: Final[tuple[StepPolicy, ...]] = ()
+
+
+class RoutingCriteria(NamedTuple):
+    """Properties of a contact that decide which agents may take it."""
+
+    queue_id: QueueId
+    channel: str
+    skills: dict[str, int]
+    plan: str | None = None
+    """Plan of the contact; None selects the plan of the queue."""
+    step: int = 0
+    preferred_agents: tuple[AgentId, ...] = ()
+    last_agent_id: AgentId | None = None
+    reserved_agent_id: AgentId | None = None
+    """Agent that the contact is reserved for, regardless of the plan."""
+
+
+class PlanStage(NamedTuple):
+    """Requirement of one step of a plan, regardless of preferred agents."""
+
+    requirement: RequirementKey
+    alternatives: tuple[RequirementKey, ...]
+    """Alternative requirements of earlier steps, whose agents stay eligible."""
+    selection: Selection | None
+    added_priority_s: int
+    priority_class: int
+
+
+def routing_criteria(contact: Contact) -> RoutingCriteria:
+    """Return the present routing criteria of a contact."""
+    return RoutingCriteria(
+        contact.queue_id,
+        contact.channel,
+        contact.skills,
+        contact.plan,
+        contact.step,
+        contact.preferred_agents,
+        contact.last_agent_id,
+        contact.preferred_agent_id,
+    )
+
+
+def effective_plan(
+    policy: Policy, queue_id: QueueId, own_plan: str | None
+) -> tuple[StepPolicy, ...]:
+    """Return the steps of the contact's own plan, else of the queue's; empty if there is none or it was removed."""
+    if not policy.plans:
+        return NO_PLAN
+    if own_plan is None:
+        queue = policy.queues.get(queue_id)
+        own_plan = None if queue is None else queue.plan
+    return NO_PLAN if own_plan is None else policy.plans.get(own_plan, NO_PLAN)
+
+
+def stage_requirement(
+    queue: QueuePolicy, plan: tuple[StepPolicy, ...], step: int, skills: dict[str, int]
+) -> PlanStage:
+    """Return the requirement in a step; beyond the end of the plan, that of its last step."""
+    asked = dict(requirement_key(queue, skills))
+    also: list[dict[str, int]] = []
+    selection: Selection | None = None
+    raised_s = raised_class = 0
+    for number, one in enumerate(plan[: step + 1]):
+        before, asked = asked, _apply_step(asked, one)
+        if not one.keep_earlier_agents:
+            also = []
+        elif number:
+            also.append(before)
+        selection = one.selection or selection
+        raised_s += one.add_priority_s
+        raised_class = max(raised_class, one.priority_class)
+    kept = {_sorted_requirement(needs): None for needs in also if not _is_weaker(asked, needs)}
+    return PlanStage(_sorted_requirement(asked), tuple(kept), selection, raised_s, raised_class)
+
+
+def _apply_step(requirement: dict[str, int], step: StepPolicy) -> dict[str, int]:
+    changed = dict(requirement if step.skills is None else step.skills)
+    for skill in step.remove_skills:
+        changed.pop(skill, None)
+    for skill, level in step.lower_levels.items():
+        if skill in changed:
+            changed[skill] = min(level, changed[skill])
+    return changed
+
+
+def _is_weaker(weaker: dict[str, int], stronger: dict[str, int]) -> bool:
+    """Return whether every agent who meets ``stronger`` also meets ``weaker``."""
+    return all(stronger.get(skill, 0) >= level for skill, level in weaker.items())
+
+
+def _sorted_requirement(requirement: dict[str, int]) -> RequirementKey:
+    return tuple(sorted(requirement.items()))
+
+
+def exclusive_agents(
+    plan: tuple[StepPolicy, ...], criteria: RoutingCriteria
+) -> tuple[AgentId, ...] | None:
+    """Return the only agents who may take the contact in this step, in order of preference; None for all qualified agents."""
+    if criteria.reserved_agent_id is not None:
+        return (criteria.reserved_agent_id,)
+    if not plan:
+        return None
+    step = plan[min(criteria.step, len(plan) - 1)]
+    if not step.prefer and not step.prefer_agents:
+        return None
+    wanted: list[AgentId] = []
+    for kind in step.prefer:
+        if kind is PreferredAgentKind.NAMED:
+            wanted += criteria.preferred_agents
+        elif criteria.last_agent_id is not None:
+            wanted.append(criteria.last_agent_id)
+    return tuple(dict.fromkeys([*wanted, *step.prefer_agents]))
+
+
+def skip_condition(step: StepPolicy) -> SkipIf:
+    """Return when the step is skipped; a step with preferred agents is skipped by default if none of them is ready."""
+    if step.skip_if is not None:
+        return step.skip_if
+    return SkipIf.NO_AGENT_READY if step.prefer or step.prefer_agents else SkipIf.NEVER
+
+
+def contact_requirement(
+    policy: Policy, contact: Contact
+) -> tuple[RequirementKey, tuple[RequirementKey, ...]]:
+    """Return the requirement of the contact in its present step, and the alternatives."""
+    queue = policy.queues.get(contact.queue_id, QueuePolicy())
+    plan = effective_plan(policy, contact.queue_id, contact.plan)
+    if not plan:
+        return requirement_key(queue, contact.skills), ()
+    stage = stage_requirement(queue, plan, contact.step, contact.skills)
+    return stage.requirement, stage.alternatives
+
+
+def exclusive_agents_of(policy: Policy, contact: Contact) -> tuple[AgentId, ...] | None:
+    """Return the only agents who may take the contact now; None for all qualified agents."""
+    return exclusive_agents(
+        effective_plan(policy, contact.queue_id, contact.plan), routing_criteria(contact)
+    )

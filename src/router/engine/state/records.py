@@ -1,0 +1,154 @@
+"""Results of the entry rules since the policy took effect, counted from events, so that a restart loses nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
+
+from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
+from router.model.policy import (
+    FactValue,
+    QueuePolicy,
+)
+from router.model.states import (
+    AssignmentRole,
+    AssignmentState,
+    MatchTrigger,
+    OfferState,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+class Offer(Struct, array_like=True, gc=False):
+    """A pending offer."""
+
+    offer_id: OfferId
+    contact_id: ContactId
+    agent_id: AgentId
+    channel: str
+    queue_id: QueueId
+    units: int
+    made_at_ms: int
+    deadline_ms: int
+    waited_ms: int
+    reason: str
+    state: OfferState = OfferState.PENDING
+    from_agent_id: AgentId | None = None
+    broadcast: bool = False
+    role: AssignmentRole = AssignmentRole.OWNER
+    """Role that the agent takes in the conversation on accept."""
+    match_trigger: MatchTrigger | None = None
+    other_candidates: int = 0
+    selection_inputs: dict[str, FactValue] | None = None
+
+
+class Assignment(Struct, array_like=True, gc=False):
+    """An agent's work on one contact, until it is completed."""
+
+    assignment_id: AssignmentId
+    contact_id: ContactId
+    agent_id: AgentId
+    channel: str
+    queue_id: QueueId
+    state: AssignmentState
+    units: int
+    started_at_ms: int
+    wrap_up_started_at_ms: int | None = None
+    wrap_up_deadline_ms: int | None = None
+    holds_capacity: bool = True
+    """Whether it uses capacity now, interruptions left aside."""
+    role: AssignmentRole = AssignmentRole.OWNER
+    """Role of the agent in the conversation; the last one, if the agent has left."""
+    held_for_consult: bool = False
+    """Whether the hold was set by a consult rather than by the owner."""
+    parked_until_ms: int | None = None
+    was_parked: bool = False
+    reason: str = ""
+    match_trigger: MatchTrigger | None = None
+    other_candidates: int = 0
+    selection_inputs: dict[str, FactValue] | None = None
+
+
+class QueueHours(Struct, array_like=True, gc=False):
+    """Opening state of a queue with opening hours. A queue without such a record is always open."""
+
+    is_open: bool
+    changes_at_ms: int | None
+    """When the opening state changes next, as far as known."""
+    next_check_at_ms: int | None
+    """When the calendar is evaluated again; at most one year ahead, the horizon of ``changes_at_ms``."""
+    reason: str
+
+    @property
+    def is_supervisor_override(self) -> bool:
+        """Return whether a supervisor set the state; the calendar is then ignored."""
+        return self.reason == "supervisor"
+
+
+class IdempotencyRecord(Struct, frozen=True, array_like=True, gc=False):
+    """First answer to an idempotency key."""
+
+    fingerprint: bytes
+    contact_id: ContactId
+    seq: int
+    at_ms: int
+
+
+RequirementKey: TypeAlias = tuple[tuple[str, int], ...]
+
+
+def requirement_key(queue: QueuePolicy, skills: dict[str, int]) -> RequirementKey:
+    """Return the requirement of queue and contact combined: the higher level of each skill, sorted by skill name."""
+    if not queue.requires:
+        return tuple(sorted(skills.items())) if len(skills) > 1 else tuple(skills.items())
+    needs = dict(queue.requires)
+    for skill, level in skills.items():
+        if level > needs.get(skill, 0):
+            needs[skill] = level
+    return tuple(sorted(needs.items()))
+
+
+def format_requirement(
+    queue_id: QueueId,
+    channel: str,
+    requirement: RequirementKey,
+    reserved_for: tuple[AgentId, ...] | None = None,
+    alternatives: tuple[RequirementKey, ...] = (),
+) -> str:
+    """Return a requirement class in readable form, such as ``voice/support:english>=5,loans>=3``.
+
+    ``|`` precedes each alternative requirement, ``@`` the agents it is reserved for.
+    """
+    skills = ",".join([f"{skill}>={level}" for skill, level in requirement])
+    text = f"{channel}/{queue_id}:{skills}" if skills else f"{channel}/{queue_id}"
+    for other in alternatives:
+        text += "|" + ",".join([f"{skill}>={level}" for skill, level in other])
+    return text if reserved_for is None else f"{text}@{'+'.join(reserved_for)}"
+
+
+class EntryRuleCounts(Struct, kw_only=True):
+    """Number of contacts by the rule that matched and by the rules that failed to evaluate. Primary state."""
+
+    since_ms: int = 0
+    """When the policy was published, epoch milliseconds."""
+    by_default: int = 0
+    """Contacts that named no queue and matched no rule."""
+    matched: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+
+    def record_classification(self, rule: str | None, failed: tuple[str, ...]) -> None:
+        """Count one classified contact."""
+        if rule is None:
+            self.by_default += 1
+        else:
+            self.matched[rule] = self.matched.get(rule, 0) + 1
+        for name in failed:
+            self.failed[name] = self.failed.get(name, 0) + 1
+
+    @property
+    def classified(self) -> int:
+        """Return the number of classified contacts."""
+        return self.by_default + sum(self.matched.values())

@@ -1,0 +1,161 @@
+"""Records of one workspace: contacts, offers, assignments, agents, and the state that holds them.
+
+All records are plain mutable structs. Only the event handlers (``engine/events``) change them; commands, matching and queries
+read them.
+
+Each record has primary and derived fields. Primary fields are written to a snapshot and covered by the digest. Derived fields
+(marked as such) are recomputed from the primary ones after a restart: the position in a waiting line, used capacity, open
+channels. Derived fields stand last, because a snapshot stores a record as an array of its primary fields, in this order.
+
+Conversation members: queries about the owner of a contact and its other participants; read-only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.engine.state.records import (
+    Assignment,
+    EntryRuleCounts,
+    IdempotencyRecord,
+    Offer,
+    QueueHours,
+)
+from router.engine.wait.statistics import WaitStatistics
+from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
+from router.model.policy import Policy, QueuePolicy
+from router.model.states import (
+    TERMINAL_CONTACT_STATES,
+    AssignmentRole,
+    ContactState,
+)
+
+if TYPE_CHECKING:
+    from router.engine.index.rebuild import RoutingIndex
+    from router.engine.snapshots.incremental import IncrementalSnapshot
+    from router.engine.state.timers import Timers
+    from router.policy.calendar import Calendar
+
+
+class RoutingState:
+    """State of one workspace; event handlers write it, everything else reads it."""
+
+    index: RoutingIndex
+    timers: Timers
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.at_ms = 0
+        self.event_at_ms = 0
+        """Time of the last event. A step without events changes ``at_ms`` only."""
+        self.policy: Policy | None = None
+        self.policy_version = 0
+        self.rule_counts = EntryRuleCounts()
+        self.shadow_policy: Policy | None = None
+        """Policy that is evaluated for comparison and decides nothing."""
+        self.shadow_seq = 0
+        """``seq`` of the event that set the shadow policy; 0: none is set."""
+        self.idle_counter = 0
+        self.day: str | None = None
+        """Local date of the workspace, while the selection of some queue needs it."""
+        self.day_until_ms: int | None = None
+        self.contacts: dict[ContactId, Contact] = {}
+        """Contacts in order of arrival."""
+        self.contact_log: list[Contact] = []
+        """Derived: the contacts in order of arrival, for incremental iteration; may still hold contacts already forgotten."""
+        self.ended_contacts: deque[tuple[ContactId, int]] = deque()
+        self.offers: dict[OfferId, Offer] = {}
+        self.assignments: dict[AssignmentId, Assignment] = {}
+        self.agents: dict[AgentId, Agent] = {}
+        """Agents in order of registration."""
+        self.agent_log: list[Agent] = []
+        """Derived: the agents in order of registration; may still hold agents already removed."""
+        self.agents_registered = 0
+        """Derived: number of registrations since the process started."""
+        self.idempotency_records: dict[bytes, IdempotencyRecord] = {}
+        self.idempotency_order: deque[bytes] = deque()
+        self.ended_counts: dict[ContactState, int] = dict.fromkeys(TERMINAL_CONTACT_STATES, 0)
+        """Number of ended contacts by final state."""
+        self.submitted = 0
+        self.hours: dict[QueueId, QueueHours] = {}
+        """Opening state of the queues that open and close."""
+        self.calendars: dict[str, Calendar] = {}
+        """Derived: calendars of the policy, compiled on first use."""
+        self.incremental_snapshot: IncrementalSnapshot | None = None
+        """Derived: the incremental snapshot in progress; it receives every event before the event is applied."""
+        self.counts_by_queue: dict[QueueId, dict[ContactState, int]] = {}
+        self.wait_statistics = WaitStatistics()
+
+    @property
+    def counts(self) -> dict[ContactState, int]:
+        """Return the number of contacts by state; live states are summed over the queues on each call."""
+        counts = dict.fromkeys(ContactState, 0)
+        for tally in self.counts_by_queue.values():
+            for name, count in tally.items():
+                counts[name] += count
+        return counts | self.ended_counts
+
+    def queue_counts(self, queue_id: QueueId) -> dict[ContactState, int]:
+        """Return the queue's contacts by state, also for a removed queue; only the live states are meaningful."""
+        tally = self.counts_by_queue.get(queue_id)
+        if tally is None:
+            tally = self.counts_by_queue[queue_id] = dict.fromkeys(ContactState, 0)
+        return tally
+
+    def is_closed(self, queue_id: QueueId) -> bool:
+        """Return whether the queue is closed now. Check first that ``hours`` is not empty, to save the lookup."""
+        hours = self.hours.get(queue_id)
+        return hours is not None and not hours.is_open
+
+    def queue_policy(self, queue_id: QueueId) -> QueuePolicy:
+        """Return the queue's policy; the default policy for a queue that has been removed."""
+        if self.policy is None:
+            return DEFAULT_QUEUE_POLICY
+        return self.policy.queues.get(queue_id, DEFAULT_QUEUE_POLICY)
+
+
+DEFAULT_QUEUE_POLICY: Final = QueuePolicy()
+
+
+def conversation_roles(state: RoutingState, contact: Contact) -> dict[AgentId, AssignmentRole]:
+    """Return the role of each agent in the conversation, the owner first."""
+    names = (contact.assignment_id or "", *contact.participant_assignment_ids)
+    return {state.assignments[name].agent_id: state.assignments[name].role for name in names}
+
+
+def conversation_roles_if_shared(
+    state: RoutingState, contact: Contact
+) -> dict[AgentId, AssignmentRole] | None:
+    """Return the role of each agent in the conversation; None while the owner is alone in it."""
+    return conversation_roles(state, contact) if contact.participant_assignment_ids else None
+
+
+def roles_under_new_owner(
+    state: RoutingState, contact: Contact, agent_id: AgentId
+) -> dict[AgentId, AssignmentRole]:
+    """Return the roles as they will be once this agent has become the owner."""
+    others = conversation_roles(state, contact)
+    others.pop(contact.agent_id or "")
+    others.pop(agent_id, None)
+    return {agent_id: AssignmentRole.OWNER, **others}
+
+
+def participant_assignment(
+    state: RoutingState, contact: Contact, agent_id: AgentId
+) -> Assignment | None:
+    """Return the agent's assignment in the conversation, if the agent takes part without owning it."""
+    for name in contact.participant_assignment_ids:
+        if state.assignments[name].agent_id == agent_id:
+            return state.assignments[name]
+    return None
+
+
+def active_consult(state: RoutingState, contact: Contact) -> Assignment | None:
+    """Return the assignment of the consulted agent; a contact has at most one."""
+    for name in contact.participant_assignment_ids:
+        if state.assignments[name].role is AssignmentRole.CONSULT:
+            return state.assignments[name]
+    return None

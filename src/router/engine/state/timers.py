@@ -1,0 +1,243 @@
+"""Timers of one workspace: a heap of (due time, kind, id, other id).
+
+A deadline that is moved or cancelled is not removed from the heap. When its entry comes up, the record it belongs to is
+checked, and the entry is dropped if the record no longer has that deadline. So setting and cancelling deadlines needs no search.
+When the heap has grown beyond twice the number of current entries, stale ones are removed a few at a time, with each addition,
+so that no single command pays for a full clean-up. The heap is derived: after a restart it is rebuilt from the records.
+
+Deadlines fire in the order of (due time, kind, id), which makes the order independent of how the heap was built.
+"""
+
+from enum import IntEnum
+from heapq import heapify, heappop, heappush
+from typing import Final, TypeAlias
+
+from router.engine.state.state import RoutingState
+from router.model.states import AgentState, ContactState, Presence
+
+TimerEntry: TypeAlias = tuple[int, int, str, str]
+
+
+class TimerKind(IntEnum):
+    """What is due; the numbers break ties of time. ``WRAP_UP`` is the end of an assignment's wrap-up or of its parking."""
+
+    OFFER = 1
+    WRAP_UP = 2
+    TTL = 3
+    WAIT = 4
+    PREFERRED = 5
+    COOL_DOWN = 6
+    RETURN = 7
+    GRACE = 8
+    CAP = 9
+    DAY = 10
+    HOURS = 11
+    CALLBACK = 12
+    STEP = 13
+
+
+# Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
+_ASSIGNED: Final = ContactState.ASSIGNED
+_CALLBACK: Final = TimerKind.CALLBACK
+_CAP: Final = TimerKind.CAP
+_COOL_DOWN: Final = TimerKind.COOL_DOWN
+_DAY: Final = TimerKind.DAY
+_GRACE: Final = TimerKind.GRACE
+_HOURS: Final = TimerKind.HOURS
+_LOST: Final = Presence.LOST
+_NOT_READY: Final = AgentState.NOT_READY
+_OFFER: Final = TimerKind.OFFER
+_PREFERRED: Final = TimerKind.PREFERRED
+_QUEUED: Final = ContactState.QUEUED
+_RETURN: Final = TimerKind.RETURN
+_STEP: Final = TimerKind.STEP
+_TTL: Final = TimerKind.TTL
+_WAIT: Final = TimerKind.WAIT
+_WRAP_UP: Final = TimerKind.WRAP_UP
+_AGENT_KINDS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE, TimerKind.CAP})
+_SLACK: Final = 10_000
+_SWEEP_BATCH: Final = 4
+
+
+class Timers:
+    """Pending deadlines of one workspace."""
+
+    def __init__(self, state: RoutingState) -> None:
+        self._state = state
+        self.heap: list[TimerEntry] = []
+        """The heap; always the same list object, because the engine reads its first entry before every command."""
+        self._caps: list[tuple[int, str]] = []
+        self._limit = _SLACK
+        self._sweep_position = -1
+        """Index of the next entry to check in the current clean-up round; below 0: no round is active."""
+        self._current_count = 0
+        """Number of current entries found in this round."""
+
+    def add(self, due_ms: int, kind: TimerKind, subject: str, other: str = "") -> None:
+        """Add a deadline."""
+        heap = self.heap
+        heappush(heap, (due_ms, kind, subject, other))
+        if len(heap) > self._limit or self._sweep_position >= 0:
+            self._sweep()
+
+    def add_cap(self, due_ms: int, agent_id: str) -> None:
+        """Add the time at which a capped channel opens to an agent; no event records it, so a replay computes it as well."""
+        self.pop_opened_caps(self._state.at_ms)
+        heappush(self._caps, (due_ms, agent_id))
+        self.add(due_ms, _CAP, agent_id)
+
+    def pop_opened_caps(self, at_ms: int) -> list[str]:
+        """Return the agents with a capped channel that has opened by ``at_ms`` since the last call."""
+        caps, found = self._caps, []
+        while caps and caps[0][0] <= at_ms:
+            due_ms, agent_id = heappop(caps)
+            if self._is_current_for_agent(agent_id, _CAP, due_ms):
+                found.append(agent_id)
+        return found
+
+    def pop_due(self, at_ms: int) -> TimerEntry | None:
+        """Remove and return the first current deadline that is due; None: there is none."""
+        heap = self.heap
+        while heap and heap[0][0] <= at_ms:
+            entry = heappop(heap)
+            if self._is_current(entry):
+                return entry
+        return None
+
+    def next_deadline_ms(self) -> int | None:
+        """Return the time of the next current deadline; None: there is none."""
+        heap = self.heap
+        while heap:
+            if self._is_current(heap[0]):
+                return heap[0][0]
+            heappop(heap)
+        return None
+
+    def rebuild(self) -> None:
+        """Rebuild all deadlines from the records."""
+        state = self._state
+        heap: list[TimerEntry] = [
+            (offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in state.offers.values()
+        ]
+        heap.extend(
+            (work.wrap_up_deadline_ms, _WRAP_UP, work.assignment_id, "")
+            for work in state.assignments.values()
+            if work.wrap_up_deadline_ms is not None
+        )
+        heap.extend(
+            (work.parked_until_ms, _WRAP_UP, work.assignment_id, "")
+            for work in state.assignments.values()
+            if work.parked_until_ms is not None
+        )
+        for contact in state.contacts.values():
+            name = contact.contact_id
+            if contact.state.is_terminal:
+                continue
+            if contact.ttl_at_ms is not None:
+                heap.append((contact.ttl_at_ms, _TTL, name, ""))
+            if contact.wait_until_ms is not None:
+                heap.append((contact.wait_until_ms, _WAIT, name, ""))
+            if contact.preferred_until_ms is not None:
+                heap.append((contact.preferred_until_ms, _PREFERRED, name, ""))
+            if contact.callback is not None and contact.callback.due_at_ms is not None:
+                heap.append((contact.callback.due_at_ms, _CALLBACK, name, ""))
+            if contact.step_until_ms is not None:
+                heap.append((contact.step_until_ms, _STEP, name, ""))
+            for agent_id, until_ms in (contact.cool_downs or {}).items():
+                heap.append((until_ms, _COOL_DOWN, name, agent_id))
+        for agent in state.agents.values():
+            if agent.return_at_ms is not None:
+                heap.append((agent.return_at_ms, _RETURN, agent.agent_id, ""))
+            if agent.grace_until_ms is not None:
+                heap.append((agent.grace_until_ms, _GRACE, agent.agent_id, ""))
+            if agent.cap_opens_at_ms is not None:
+                heap.append((agent.cap_opens_at_ms, _CAP, agent.agent_id, ""))
+        if state.day_until_ms is not None:
+            heap.append((state.day_until_ms, _DAY, "", ""))
+        for queue_id, hours in state.hours.items():
+            if hours.next_check_at_ms is not None:
+                heap.append((hours.next_check_at_ms, _HOURS, queue_id, ""))
+        heap = [entry for entry in heap if self._is_current(entry)]
+        heapify(heap)
+        self._caps = sorted((due_ms, name) for due_ms, kind, name, _ in heap if kind == _CAP)
+        self.heap[:] = heap
+        self._limit = 2 * len(heap) + _SLACK
+
+    def _sweep(self) -> None:
+        """Check a few entries, from the end of the heap on, and remove the stale ones."""
+        heap, place = self.heap, self._sweep_position
+        if place < 0:
+            place, self._current_count = len(heap) - 1, 0
+        for _ in range(_SWEEP_BATCH):
+            if place < len(heap):
+                if self._is_current(heap[place]):
+                    self._current_count += 1
+                else:
+                    _remove_at(heap, place)
+            place -= 1
+            if place < 0:
+                # Twice the current entries: as many additions happen before the next round.
+                self._limit = 2 * self._current_count + _SLACK
+                break
+        self._sweep_position = place
+
+    def _is_current(self, entry: TimerEntry) -> bool:
+        due, kind, subject, other = entry
+        if kind == _OFFER:
+            offer = self._state.offers.get(subject)
+            return offer is not None and offer.deadline_ms == due
+        if kind == _WRAP_UP:
+            work = self._state.assignments.get(subject)
+            return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
+        if kind == _DAY:  # A timer of the workspace itself has no subject.
+            return self._state.day_until_ms == due
+        if kind == _HOURS:
+            hours = self._state.hours.get(subject)
+            return hours is not None and hours.next_check_at_ms == due
+        if kind in _AGENT_KINDS:
+            return self._is_current_for_agent(subject, kind, due)
+        return self._is_current_for_contact(subject, kind, due, other)
+
+    def _is_current_for_agent(self, agent_id: str, kind: int, due: int) -> bool:
+        agent = self._state.agents.get(agent_id)
+        if agent is None:
+            return False
+        if kind == _RETURN:
+            return agent.return_at_ms == due and agent.state is _NOT_READY
+        if kind == _CAP:
+            return agent.cap_opens_at_ms == due
+        return agent.grace_until_ms == due and agent.presence is _LOST
+
+    def _is_current_for_contact(self, contact_id: str, kind: int, due: int, other: str) -> bool:
+        contact = self._state.contacts.get(contact_id)
+        if contact is None or contact.state.is_terminal:
+            return False
+        if kind == _TTL:
+            return contact.ttl_at_ms == due and contact.state is not _ASSIGNED
+        if kind == _WAIT:
+            return contact.wait_until_ms == due and contact.state is _QUEUED
+        if kind == _CALLBACK:
+            return contact.callback is not None and contact.callback.due_at_ms == due
+        if kind == _STEP:
+            return contact.step_until_ms == due and contact.state is _QUEUED
+        if kind == _PREFERRED:
+            return contact.preferred_until_ms == due and contact.order_key != 0
+        return contact.order_key != 0 and (contact.cool_downs or {}).get(other) == due
+
+
+def _remove_at(heap: list[TimerEntry], place: int) -> None:
+    """Remove the entry at an index: the last entry replaces it and is sifted up or down."""
+    last = heap.pop()
+    if place == len(heap):
+        return
+    while place and last < heap[above := (place - 1) // 2]:
+        heap[place] = heap[above]
+        place = above
+    while (below := 2 * place + 1) < len(heap):
+        if below + 1 < len(heap) and heap[below + 1] < heap[below]:
+            below += 1
+        if not heap[below] < last:
+            break
+        heap[place] = heap[below]
+        place = below
+    heap[place] = last

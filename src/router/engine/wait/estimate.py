@@ -1,0 +1,376 @@
+"""Estimate when a waiting or new contact will be answered, and how certain that is.
+
+**Theory of operation.** The estimate considers the contacts that rank before this one, weighted by the share of their eligible
+agents who may also take this contact, and the READY agents who may take it. Work ahead is measured in agent time: on a channel
+of which an agent may have three contacts at once, a contact counts as a third of its mean handling time. ``statistics.py``
+supplies the mean handling and ring times, the customers' abandon rate, the distribution of the time until the contact's turn,
+and the calibration of its quantiles.
+
+An estimate changes nothing in the state, and only ``record_forecast`` records one, to compare it with the answer later.
+
+**Cost.** It grows with the number of waiting lines that hold contacts, not with the number of contacts; of more than
+``_LINES_SAMPLED_MAX`` lines a sample is taken.
+
+**Not modelled**: a future closing of the queue, later contacts that rank before this one, agents who log in or out, and agents
+who are reserved for one contact. Where such effects are regular, the calibration of the kind of contact learns them.
+"""
+
+from bisect import bisect_left
+from typing import Final
+
+from router.engine.index.rebuild import RoutingIndex
+from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, total_order_rank
+from router.engine.state.plan_stages import NO_PLAN, PlanStage, effective_plan, stage_requirement
+from router.engine.state.state import RoutingState
+from router.engine.wait.statistics import (
+    ForecastKind,
+    PendingForecast,
+    forecast_kind,
+    time_until_turn,
+)
+from router.model.forecasts import ExpectedWait, WaitInterval
+from router.model.ids import QueueId
+from router.model.policy import ChannelPolicy, QueuePolicy
+from router.model.states import ContactState
+
+# Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.
+_OFFERED: Final = ContactState.OFFERED
+_QUEUED: Final = ContactState.QUEUED
+
+# Squared coefficient of variation of the rate at which agents become free, which is itself only an estimate.
+_RATE_CV_SQUARED: Final = 0.04
+_LINES_SAMPLED_MAX: Final = 256
+# Up to this many agent groups a share is one of READY agents, beyond it one of groups.
+_EXACT_SHARE_GROUPS_MAX: Final = 12
+# Beyond this many agent groups, counting READY agents costs too much to be done for every new contact.
+_GROUPS_COUNTED_MAX: Final = 512
+# Ranks after every contact that waits.
+_NEWEST_SEQ: Final = (1 << 52) - 1
+_IMMEDIATE: Final = ExpectedWait(
+    p50_ms=0,
+    p90_ms=0,
+    interval_50=WaitInterval(low_ms=0, high_ms=0),
+    interval_90=WaitInterval(low_ms=0, high_ms=0),
+)
+_CLOSED: Final = ExpectedWait(reason="queue_closed")
+
+
+class QueueAhead:
+    """The contacts that rank before a contact: their number, their work in milliseconds of agent time, and their abandon rate."""
+
+    __slots__ = ("abandon_rate", "contacts", "work_ms")
+
+    def __init__(self) -> None:
+        self.contacts = self.work_ms = self.abandon_rate = 0.0
+
+
+# --- queries --------------------------------------------------------------------------------------------------------
+
+
+def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
+    """Return how much longer a contact waits; zero while it is being offered, as the answer is imminent."""
+    if contact.state is _OFFERED:
+        return _IMMEDIATE
+    if contact.state is not _QUEUED or not contact.order_key or contact.waiting_line is None:
+        return ExpectedWait(reason="not_waiting")
+    if contact.waiting_for_opening:
+        return _CLOSED
+    line, place = contact.waiting_line, contact.waiting_line.rank_of(contact)
+    if line.reserved_for is not None:
+        # The reservation expires; after that any qualified agent may take the contact.
+        queue_id, channel, needs, _, also, selection = line.key
+        line = _waiting_line(state, (queue_id, channel, needs, None, also, selection))
+    elif (
+        not contact.cool_downs
+        and contact.callback is None
+        and _has_available_agent(state.index, line)
+    ):
+        return _IMMEDIATE
+    return _estimate_view(state, line, place, contact)
+
+
+def expected_wait_of_new_contact(
+    state: RoutingState,
+    queue_id: QueueId,
+    channel: str,
+    *,
+    skills: dict[str, int] | None = None,
+    priority_s: int = 0,
+    priority_class: int = 0,
+    at_ms: int = 0,
+) -> ExpectedWait:
+    """Return how long a contact would wait that is submitted now.
+
+    The caller has checked that the policy declares queue, channel and skills. ``at_ms`` is the present time, if that is later
+    than the last transaction of the state.
+    """
+    if state.hours and state.is_closed(queue_id):
+        return _CLOSED
+    stage = _first_stage(state, queue_id, skills or {})
+    line = _waiting_line(
+        state, (queue_id, channel, stage.requirement, None, stage.alternatives, stage.selection)
+    )
+    if _has_available_agent(state.index, line):
+        return _IMMEDIATE
+    new_contact = Contact(
+        contact_id="",
+        channel=channel,
+        queue_id=queue_id,
+        state=_QUEUED,
+        queued_at_ms=max(at_ms, state.at_ms),
+        changed_at_ms=max(at_ms, state.at_ms),
+        queued_seq=_NEWEST_SEQ,
+        priority_s=priority_s,
+        priority_class=priority_class,
+        plan_priority_s=stage.added_priority_s,
+        plan_priority_class=stage.priority_class,
+    )
+    return _estimate_view(state, line, total_order_rank(new_contact, line.queue), new_contact)
+
+
+def queue_expected_wait(
+    state: RoutingState, queue_id: QueueId, channel: str | None = None
+) -> ExpectedWait | None:
+    """Return the expected wait of a new contact of the queue's most common requirement; none if queue or channel is unknown."""
+    policy = state.policy
+    if policy is None or queue_id not in policy.queues:
+        return None
+    if channel is not None and channel not in policy.channels:
+        return None
+    channel, skills = most_common_requirement(state, queue_id, channel)
+    return expected_wait_of_new_contact(state, queue_id, channel, skills=skills)
+
+
+def queue_expected_wait_ms(
+    state: RoutingState, queue_id: QueueId, channel: str | None = None
+) -> int | None:
+    """Return the median expected wait of a new contact in milliseconds, for entry rules.
+
+    None if no estimate can be made: the queue is closed, or no qualified agent is READY.
+    """
+    found = queue_expected_wait(state, queue_id, channel)
+    return None if found is None else found.p50_ms
+
+
+def most_common_requirement(
+    state: RoutingState, queue_id: QueueId, channel: str | None
+) -> tuple[str, dict[str, int]]:
+    """Return the channel and the skills of the queue's most common requirement.
+
+    The channel is that of which most contacts have been handled; before any have, that whose items use most capacity. The
+    skills are those of the channel's longest waiting line.
+    """
+    assert state.policy is not None
+    if channel is None:
+        paces = state.wait_statistics.handling.get(queue_id, {})
+        channels = state.policy.channels
+        # The order of a mapping is not part of the state, so ties are broken by name.
+        channel = max(
+            channels,
+            key=lambda name: (
+                paces[name].handled_count if name in paces else 0,
+                channels[name].units,
+                name,
+            ),
+        )
+    skills: dict[str, int] = {}
+    most = 0
+    for line in state.index.lines_by_queue.get(queue_id, ()):
+        waiting = len(line.contacts_by_key)
+        if waiting > most and line.channel == channel and line.reserved_for is None:
+            most, skills = waiting, dict(line.requirement)
+    return channel, skills
+
+
+# --- recorded forecasts --------------------------------------------------------------------------------------------
+
+
+def record_forecast(state: RoutingState, contact: Contact) -> None:
+    """Record the estimate for a contact that has just been queued and has to wait, to compare it with the answer later."""
+    learned, line, index = state.wait_statistics, contact.waiting_line, state.index
+    if not learned.may_forecast(state.at_ms):
+        return
+    assert line is not None
+    if index.open_group_bits[line.channel_index] & line.group_mask:
+        return
+    if line.reserved_for is not None or line.waiting_for_opening:
+        return
+    if line.group_mask.bit_count() > _GROUPS_COUNTED_MAX:
+        return
+    agents = _count_ready_agents(index, line.group_mask)
+    if not agents:
+        return
+    mean_ms, shape = _wait_distribution(
+        state, line, agents, _queue_ahead(state, line, line.rank_of(contact))
+    )
+    kind = _forecast_kind(contact, line.queue)
+    # The record holds whole numbers and the quantiles are computed from them, so both are the same after a restart.
+    shape_u = max(1, round(1_000_000 * shape))
+    learned.add_forecast(
+        contact.contact_id,
+        PendingForecast(
+            at_ms=state.at_ms,
+            kind=kind,
+            mean_ms=mean_ms,
+            shape_millionths=shape_u,
+            ring_ms=_mean_ring_ms(state, line),
+            quantiles_ms=learned.calibration(kind).quantiles_ms(mean_ms, shape_u / 1_000_000),
+        ),
+    )
+
+
+# --- the estimate --------------------------------------------------------------------------------------------------
+
+
+def _estimate_view(
+    state: RoutingState, line: WaitingLine, key: int, contact: Contact
+) -> ExpectedWait:
+    if not line.group_mask:
+        return ExpectedWait(reason="no_agent_qualified")
+    agents = _count_ready_agents(state.index, line.group_mask)
+    if not agents:
+        return ExpectedWait(reason="no_agent_ready")
+    ahead = _queue_ahead(state, line, key)
+    mean_ms, shape = _wait_distribution(state, line, agents, ahead)
+    calibration = state.wait_statistics.calibration(_forecast_kind(contact, line.queue))
+    ring_ms = _mean_ring_ms(state, line)
+    low, low_50, middle, high_50, p90, high = (
+        bound + ring_ms for bound in calibration.quantiles_ms(mean_ms, shape)
+    )
+    return ExpectedWait(
+        p50_ms=middle,
+        p90_ms=p90,
+        interval_50=WaitInterval(low_ms=low_50, high_ms=high_50),
+        interval_90=WaitInterval(low_ms=low, high_ms=high),
+        ahead=round(ahead.contacts, 2),
+        agents=agents,
+        forecasts=calibration.answers,
+    )
+
+
+def _wait_distribution(
+    state: RoutingState, line: WaitingLine, agents: int, ahead: QueueAhead
+) -> tuple[int, float]:
+    """Return mean (ms) and gamma shape of the time until the contact's turn, before calibration."""
+    own_ms = _agent_time_ms(state, line)[0]
+    turn_ms = (ahead.work_ms + own_ms) / (ahead.contacts + 1)
+    leaving = ahead.abandon_rate / ahead.contacts if ahead.contacts else 0.0
+    mean_ms, variance = time_until_turn(ahead.contacts, agents / turn_ms, leaving)
+    shape = mean_ms * mean_ms / (variance + _RATE_CV_SQUARED * mean_ms * mean_ms)
+    return max(1, round(mean_ms)), shape
+
+
+def _queue_ahead(state: RoutingState, line: WaitingLine, key: int) -> QueueAhead:
+    """Return the contacts that rank before that key and compete for the agents of this waiting line."""
+    found = QueueAhead()
+    index, mask = state.index, line.group_mask
+    heads = index.head_order
+    count = bisect_left(heads, (key, 0))
+    stride = -(-count // _LINES_SAMPLED_MAX) if count > _LINES_SAMPLED_MAX else 1
+    for place in range(0, count, stride):
+        other = index.lines_by_index[heads[place][1]]
+        assert other is not None
+        shared = other.group_mask & mask
+        if not shared:
+            continue
+        weight = float(other.count_ahead(key) * stride)
+        if other.group_mask != mask:
+            weight *= _shared_fraction(index, shared, other.group_mask)
+        cost_ms, leaving = _agent_time_ms(state, other)
+        found.contacts += weight
+        found.work_ms += weight * cost_ms
+        found.abandon_rate += weight * leaving
+    return found
+
+
+def _shared_fraction(index: RoutingIndex, shared: int, mask: int) -> float:
+    """Return the fraction of a line's agents who also serve another line: of READY agents, or of agent groups if these are many.
+
+    Zero if none of the line's agents is READY: then no agent takes a contact out of that line.
+    """
+    if mask.bit_count() <= _EXACT_SHARE_GROUPS_MAX:
+        ready = _count_ready_agents(index, mask)
+        return _count_ready_agents(index, shared) / ready if ready else 0.0
+    return shared.bit_count() / mask.bit_count()
+
+
+def _agent_time_ms(state: RoutingState, line: WaitingLine) -> tuple[float, float]:
+    """Return the agent time that one contact of the line takes (ms), and the abandon rate of those who wait there (per ms)."""
+    pace = state.wait_statistics.existing_handling_stats(line.queue_id, line.channel)
+    guess_ms = 1000 * line.queue.expected_handle_s
+    slots = _concurrent_max(state, line.channel_policy)
+    if pace is None:
+        return guess_ms / slots, 0.0
+    work_ms = pace.handling_ms if pace.handled_count else guess_ms
+    return max(1.0, (work_ms + pace.ring_ms) / slots), pace.abandon_rate()
+
+
+def _concurrent_max(state: RoutingState, channel: ChannelPolicy) -> int:
+    """Return how many contacts of the channel an agent may have at once under the policy."""
+    if state.policy is None or not channel.units:
+        return channel.per_agent_max
+    return max(1, min(channel.per_agent_max, state.policy.agents.units // channel.units))
+
+
+def _mean_ring_ms(state: RoutingState, line: WaitingLine) -> int:
+    pace = state.wait_statistics.existing_handling_stats(line.queue_id, line.channel)
+    return 0 if pace is None else pace.ring_ms
+
+
+def _forecast_kind(contact: Contact, queue: QueuePolicy) -> ForecastKind:
+    strict = max(contact.priority_class, queue.priority_class, contact.plan_priority_class)
+    credit_s = contact.priority_s + queue.priority_s + contact.plan_priority_s
+    return forecast_kind(contact.queue_id, contact.channel, strict, credit_s)
+
+
+def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
+    """Return the number of READY agents in these groups, extrapolated from a sample if there are very many groups."""
+    count = mask.bit_count()
+    if count <= _GROUPS_COUNTED_MAX:
+        ready, profiles = 0, index.groups_by_index
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            profile = profiles[bit.bit_length() - 1]
+            assert profile is not None
+            ready += profile.ready_count
+        return ready
+    ready = looked_at = 0
+    for profile in index.groups.values():
+        if profile.bit & mask:
+            ready += profile.ready_count
+            looked_at += 1
+            if looked_at == _GROUPS_COUNTED_MAX:
+                break
+    return ready * count // looked_at if looked_at else 0
+
+
+def _has_available_agent(index: RoutingIndex, line: WaitingLine) -> bool:
+    return bool(index.open_group_bits[line.channel_index] & line.group_mask)
+
+
+def _first_stage(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> PlanStage:
+    """Return the requirement of a new contact: that of the first step if its queue has a plan."""
+    queue = state.queue_policy(queue_id)
+    plan = NO_PLAN if state.policy is None else effective_plan(state.policy, queue_id, None)
+    return stage_requirement(queue, plan, 0, skills)
+
+
+def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
+    """Return the waiting line of a requirement class, or a temporary one that is not part of the index."""
+    index = state.index
+    line = index.lines.get(key)
+    if line is not None:
+        return line
+    channel = index.channels[key[1]]
+    line = WaitingLine(
+        key,
+        index=0,
+        channel_index=channel.index,
+        queue=state.queue_policy(key[0]),
+        channel_policy=channel.policy,
+    )
+    for profile in index.groups.values():
+        if profile.qualifies_for(line):
+            line.group_mask |= profile.bit
+    return line

@@ -1,0 +1,68 @@
+"""Update the wait statistics (``statistics.py``) from events.
+
+The event handlers call these functions *before* they change the record, as the record still holds when the wait or the ringing
+began. Nothing here decides anything. The functions run for every contact, so their most frequent case avoids calls.
+"""
+
+from typing import Final
+
+from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment
+from router.engine.state.state import RoutingState
+from router.engine.wait.statistics import WEIGHT_MAX
+from router.model.states import ContactState
+
+# Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.
+_ASSIGNED: Final = ContactState.ASSIGNED
+
+
+def record_answer(state: RoutingState, contact: Contact, offered_at_ms: int | None = None) -> None:
+    """Record that an agent got the contact, by an offer made at ``offered_at_ms`` or without an offer."""
+    learned, at_ms = state.wait_statistics, state.at_ms
+    try:
+        pace = learned.handling[contact.queue_id][contact.channel]
+    except KeyError:
+        pace = learned.handling_stats(contact.queue_id, contact.channel)
+    if contact.state is _ASSIGNED:
+        if offered_at_ms is not None:
+            pace.record_ring(at_ms - offered_at_ms)
+        return  # Transferred from agent to agent without waiting in a queue.
+    if offered_at_ms is not None and contact.callback is None:
+        pace.record_answer(at_ms - offered_at_ms, at_ms - contact.queued_at_ms)
+    else:
+        if offered_at_ms is not None:
+            pace.record_ring(at_ms - offered_at_ms)
+        # A callback waits without its customer on the line, so its wait says nothing about patience.
+        if contact.callback is None:
+            pace.record_wait(at_ms - contact.queued_at_ms, abandoned=False)
+    if learned.pending_forecasts:
+        learned.record_answer(contact.contact_id, at_ms)
+
+
+def record_end(state: RoutingState, contact: Contact, *, abandoned: bool) -> None:
+    """Record that the contact ended without an answer; ``abandoned`` if the customer left."""
+    learned = state.wait_statistics
+    if contact.callback is None:
+        pace = learned.handling_stats(contact.queue_id, contact.channel)
+        pace.record_wait(state.at_ms - contact.queued_at_ms, abandoned=abandoned)
+    if learned.pending_forecasts:
+        learned.discard_forecast(contact.contact_id, abandoned=abandoned)
+
+
+def discard_forecast(state: RoutingState, contact: Contact) -> None:
+    """Drop the contact's forecast: it waits again elsewhere, as a callback or for an opening, so the wait cannot be compared."""
+    if state.wait_statistics.pending_forecasts:
+        state.wait_statistics.discard_forecast(contact.contact_id, abandoned=False)
+
+
+def record_handling(state: RoutingState, assignment: Assignment) -> None:
+    """Record the handling time of an assignment that releases its capacity."""
+    learned = state.wait_statistics
+    try:
+        pace = learned.handling[assignment.queue_id][assignment.channel]
+    except KeyError:
+        pace = learned.handling_stats(assignment.queue_id, assignment.channel)
+    guess_ms = 0
+    if pace.handled_count < WEIGHT_MAX:
+        guess_ms = 1000 * state.queue_policy(assignment.queue_id).expected_handle_s
+    pace.record_handling(state.at_ms - assignment.started_at_ms, guess_ms)

@@ -1,0 +1,32 @@
+"""Composition root: the one module that knows every part. It builds them in order, connects and supervises them.
+
+Start: journal, recovery, writer, seed policy, WebSocket hub, HTTP server, admin listener. Stop, on SIGTERM: not ready, no new
+connections, WebSockets closed, command queue finished, snapshot, journal closed. A second signal skips the waiting. Everything
+that was acknowledged is on disk at every moment of either, so neither is needed for durability.
+"""
+
+from pathlib import Path
+
+from router.journal.memory import MemoryJournal
+from router.journal.port import Journal
+from router.journal.sqlite.journal import SqliteJournal
+from router.model.errors import SettingsInvalid
+from router.settings import JournalBackend, JournalSettings
+
+
+def open_journal(settings: JournalSettings) -> Journal:
+    if settings.backend is JournalBackend.MEMORY:
+        return MemoryJournal()
+    path = Path(settings.path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingsInvalid(f"$.journal.path: {error.strerror}") from None
+    return SqliteJournal(
+        path,
+        high_water_interval_ms=settings.high_water_interval_ms,
+        high_water_sync=settings.high_water_sync,
+        checkpoint_bytes_max=settings.checkpoint_bytes_max,
+        checkpoint_idle_ms=settings.checkpoint_idle_ms,
+        reserved_bytes=settings.reserved_bytes,
+    )

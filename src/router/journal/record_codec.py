@@ -1,0 +1,207 @@
+"""Verification of the hash chain over the records of one workspace.
+
+A backend passes the stored rows in order; the verifier returns records, or raises ``JournalCorrupt`` naming workspace and seq.
+
+Encoding of records to bytes and back, and the hash chain over them.
+
+A record's **body** is the MessagePack encoding of ``Record``. It is stored in an **envelope**, big-endian:
+
+    length u32 · format u16 · count u32 · seq u64 · at_ms i64 · previous chain 16 · body · crc32c u32
+
+``length`` is the size of the whole envelope in bytes, ``count`` the number of events, ``seq`` the number of the first event.
+The CRC-32C covers everything before it and detects a damaged record. The **chain** value after a record is
+BLAKE2b-128(previous chain ‖ body); it links each record to all earlier ones and detects a missing, duplicated or swapped record.
+
+Bodies of older formats are converted by ``UPCASTERS``, one format at a time, before they are decoded. Reading never rewrites
+a body: the chain covers exactly the bytes that were acknowledged.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from crc32c import crc32c
+from msgspec import Struct
+
+from router.journal.port import Record
+from router.model.errors import JournalCorrupt
+from router.model.ids import WorkspaceId
+
+
+class Envelope(Struct, frozen=True, gc=False):
+    """A decoded envelope whose checksum has been verified."""
+
+    format_version: int
+    count: int
+    seq: int
+    at_ms: int
+    previous_chain: bytes
+    body: bytes
+
+    @property
+    def last_seq(self) -> int:
+        """Return the sequence number of the last event."""
+        return self.seq + self.count - 1
+
+    @property
+    def chain(self) -> bytes:
+        """Return the chain value after this record."""
+        return next_chain(self.previous_chain, self.body)
+
+
+class ChainVerifier:
+    """Verify consecutive rows of one workspace: sequence numbers without a gap, and an unbroken hash chain."""
+
+    def __init__(self, workspace: WorkspaceId, *, next_seq: int, chain: bytes | None) -> None:
+        """Start before the event ``next_seq``, after the chain value ``chain``.
+
+        Without ``chain`` the first record's own previous value is trusted, so the caller must verify the end with ``check_end``.
+        """
+        self._workspace = workspace
+        self.next_seq = next_seq
+        self.chain = chain
+
+    @classmethod
+    def from_start(cls, workspace: WorkspaceId) -> "ChainVerifier":
+        """Return a verifier for a workspace from its first record on."""
+        return cls(workspace, next_seq=1, chain=initial_chain(workspace))
+
+    def verify(self, key: object, data: object) -> Envelope:
+        """Check the next row, given its storage key and its bytes, and return its envelope. Raises JournalCorrupt."""
+        try:
+            envelope = decode_envelope(data)
+        except DamagedRecord as error:
+            raise self.corruption(str(error)) from error
+        if envelope.seq != self.next_seq or key != envelope.seq:
+            raise self.corruption("a record is missing or out of order")
+        if envelope.count < 1:
+            raise self.corruption("a record without events")
+        if self.chain is not None and envelope.previous_chain != self.chain:
+            raise self.corruption("the chain is broken")
+        self.next_seq = envelope.last_seq + 1
+        self.chain = envelope.chain
+        return envelope
+
+    def verify_and_decode(self, key: object, data: object) -> Record:
+        """Check the next row like ``verify`` and return the decoded record."""
+        seq = self.next_seq
+        try:
+            return decode_record(self.verify(key, data))
+        except DamagedRecord as error:
+            raise corrupt_record(self._workspace, seq, str(error)) from error
+
+    def check_end(self, *, last_seq: int, chain: bytes) -> None:
+        """Check that the verified rows end at this sequence number and chain value. Raises JournalCorrupt."""
+        if self.next_seq != last_seq + 1:
+            raise self.corruption("the newest records are missing")
+        if self.chain is not None and self.chain != chain:
+            raise self.corruption("the chain is broken")
+
+    def corruption(self, reason: str) -> JournalCorrupt:
+        """Return the error to raise for the record expected next."""
+        return corrupt_record(self._workspace, self.next_seq, reason)
+
+
+def corrupt_record(workspace: WorkspaceId, seq: int, reason: str) -> JournalCorrupt:
+    """Return a JournalCorrupt that names the workspace and the sequence number."""
+    return JournalCorrupt(f"workspace {workspace}, seq {seq}: {reason}")
+
+
+FORMAT: Final = 1
+"""Format version written by this release: of bodies, envelopes and the file as a whole."""
+
+CHAIN_BYTES: Final = 16
+
+_HEADER: Final = struct.Struct(">IHIQq16s")
+
+_CRC: Final = struct.Struct(">I")
+
+_ENVELOPE_BYTES_MIN: Final = _HEADER.size + _CRC.size
+
+# Converters from format n to n + 1, on plain MessagePack data. Format 1 is the first one.
+UPCASTERS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+
+_encoder = msgspec.msgpack.Encoder()
+
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+class DamagedRecord(ValueError):
+    """Stored bytes that do not decode to a record; the caller adds the workspace to the error."""
+
+
+def next_chain(previous: bytes, body: bytes) -> bytes:
+    """Return the chain value after ``body``, given the one before it."""
+    return blake2b(previous + body, digest_size=CHAIN_BYTES).digest()
+
+
+def initial_chain(workspace: str) -> bytes:
+    """Return the chain value before the first record of a workspace.
+
+    It is derived from the name, so records of one workspace fail verification in another.
+    """
+    return blake2b(b"workspace:" + workspace.encode(), digest_size=CHAIN_BYTES).digest()
+
+
+def encode_envelope(*, seq: int, at_ms: int, count: int, previous: bytes, body: bytes) -> bytes:
+    """Return the envelope around ``body`` in the current format."""
+    length = _ENVELOPE_BYTES_MIN + len(body)
+    data = _HEADER.pack(length, FORMAT, count, seq, at_ms, previous) + body
+    return data + _CRC.pack(crc32c(data))
+
+
+def decode_envelope(data: object) -> Envelope:
+    """Return the envelope stored in ``data``. Raises DamagedRecord for anything else."""
+    if not isinstance(data, bytes) or len(data) < _ENVELOPE_BYTES_MIN:
+        raise DamagedRecord("the record is cut short")
+    (checksum,) = _CRC.unpack_from(data, len(data) - _CRC.size)
+    if crc32c(memoryview(data)[: -_CRC.size]) != checksum:
+        raise DamagedRecord("the checksum does not match")
+    length, version, count, seq, at_ms, previous = _HEADER.unpack_from(data)
+    if length != len(data):
+        raise DamagedRecord("the length does not match")
+    return Envelope(version, count, seq, at_ms, previous, data[_HEADER.size : -_CRC.size])
+
+
+def encode_body(record: Record) -> bytes:
+    """Return the body of a record in the current format."""
+    return _encoder.encode(record)
+
+
+def decode_record(
+    envelope: Envelope,
+    *,
+    upcasters: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = UPCASTERS,
+    current: int = FORMAT,
+) -> Record:
+    """Return the record of an envelope, converted to the current format.
+
+    Raises DamagedRecord where the body does not decode strictly or contradicts its envelope.
+    """
+    record = _decode_body(envelope, upcasters, current)
+    if record.first_seq != envelope.seq or len(record.events) != envelope.count:
+        raise DamagedRecord("envelope and body disagree on the sequence numbers")
+    if record.at_ms != envelope.at_ms:
+        raise DamagedRecord("envelope and body disagree on the time")
+    return record
+
+
+def _decode_body(
+    envelope: Envelope,
+    upcasters: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]],
+    current: int,
+) -> Record:
+    if not 1 <= envelope.format_version <= current:
+        raise DamagedRecord(f"format {envelope.format_version} is unknown")
+    try:
+        if envelope.format_version == current:
+            return _decoder.decode(envelope.body)
+        plain = msgspec.msgpack.decode(envelope.body)
+        for version in range(envelope.format_version, current):
+            plain = upcasters[version](plain)
+        return msgspec.convert(plain, Record)
+    # Foreign bytes may nest deeply or hold invalid text, for which msgspec raises no error of its own.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
+        raise DamagedRecord("the body is not a record") from error

@@ -1,0 +1,362 @@
+"""The jobs of the journal thread on the SQLite file: open, commit, read, checkpoint, snapshots, close.
+
+All methods block and run in order on one thread, so no state is shared between threads. ``SqliteJournal`` submits them.
+
+Any error in a job that writes makes the journal unusable (``failure``) until the process has restarted. Retrying is not safe:
+after an I/O error SQLite may continue and report success although the kernel has already dropped the dirty pages.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+from copy import copy
+from typing import Final, TypeVar
+
+from router.journal.commit_index import CommitBuilder, CommitIndex, PreparedCommit, WorkspaceTail
+from router.journal.crash_points import crash_point
+from router.journal.files import (
+    JournalPaths,
+    check_regular_file,
+    create_private_file,
+    file_size,
+    fsync_directory,
+    prepare_directory,
+    release_disk_space,
+    reserve_disk_space,
+    restrict_to_owner,
+)
+from router.journal.highwater import HighWaterFile, HighWaterMark
+from router.journal.port import Record, Snapshot, WorkspaceHistory
+from router.journal.record_codec import CHAIN_BYTES, ChainVerifier
+from router.journal.sqlite.connection import (
+    DELETE_COMMIT_INDEX_BELOW,
+    INSERT_WORKSPACE,
+    ROWS_PER_INSERT,
+    SELECT_CONTAINING,
+    SELECT_FROM,
+    DiskFull,
+    check_not_newer,
+    check_schema,
+    create_tables,
+    has_no_tables,
+    insert_records_sql,
+    keep_connection_open,
+    open_connection,
+    translate_errors,
+)
+from router.journal.sqlite.recovery import HistoryLoss, chain_at, recover_journal, salvage
+from router.journal.sqlite.snapshots import (
+    insert_snapshot_header,
+    insert_snapshot_part,
+    snapshot_exists,
+)
+from router.model.errors import JournalCorrupt, JournalError, JournalUnavailable
+from router.model.ids import WorkspaceId
+
+T = TypeVar("T")
+
+# The commit index retains the rows since the last synced mark. Without maintenance running, a commit syncs after this many.
+_UNSYNCED_COMMITS_MAX: Final = 4096
+_VALUES_PER_INSERT: Final = 3 * ROWS_PER_INSERT
+
+_before_commit = crash_point("before_commit")
+_inside_commit = crash_point("inside_commit")
+_after_commit = crash_point("after_commit")
+
+
+def new_history_id() -> str:
+    """Return a new random history id: 128 bits as hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+class SqliteJournalFile:
+    """One journal file, confined to the journal thread."""
+
+    def __init__(self, paths: JournalPaths, *, high_water_sync: bool, reserved_bytes: int) -> None:
+        self._paths = paths
+        self._high_water_sync = high_water_sync
+        self._reserved_bytes = reserved_bytes
+        self._connection: sqlite3.Connection | None = None
+        self._high_water: HighWaterFile | None = None
+        self._tails: dict[WorkspaceId, WorkspaceTail] = {}
+        """Tails as of the newest durable commit; the commit builder has its own, which may be ahead."""
+        self._commit_index = CommitIndex(number=-1, chain=b"", digests=0)
+        self.failure: JournalError | None = None
+        self.wal_bytes = 0
+        """Estimated bytes in the write-ahead log that are not yet in the main file.
+
+        The file of the log is not truncated: overwriting it is a third cheaper than extending it.
+        """
+
+    @property
+    def is_mark_unsynced(self) -> bool:
+        """Return whether the high-water mark has been written but not yet forced to disk."""
+        return self._high_water is not None and self._high_water.synced < self._high_water.written
+
+    # --- opening and closing ---------------------------------------------------------
+
+    def open(self) -> list[WorkspaceHistory]:
+        """Lock and verify the journal and return all histories. Leaves nothing open when it raises."""
+        with translate_errors(opening=True):
+            try:
+                return self._open()
+            except BaseException:
+                self._release()
+                raise
+
+    def _open(self) -> list[WorkspaceHistory]:
+        mark = self._lock()
+        if not self._paths.database.exists():
+            create_private_file(self._paths.database)
+        connection = self._connect()
+        if mark.number == 0 and has_no_tables(connection):
+            mark = self._create(connection)
+        check_schema(connection)
+        found = recover_journal(connection, mark)
+        reserve_disk_space(self._paths.reserved, self._reserved_bytes)
+        self._commit_index = found.commit_index
+        self._tails = found.tails
+        assert self._high_water is not None
+        # After a crash of the machine the mark may be older than the journal.
+        self._high_water.write_both(found.commit_index.mark)
+        self.wal_bytes = file_size(self._paths.wal)
+        return found.histories
+
+    def new_commit_builder(self) -> CommitBuilder:
+        """Return the commit builder of this file, starting at its end; call once, after ``open``."""
+        return CommitBuilder(
+            self._commit_index, {name: copy(lane) for name, lane in self._tails.items()}
+        )
+
+    def _lock(self) -> HighWaterMark:
+        """Take the lock and return the mark, which tells whether the database must exist."""
+        prepare_directory(self._paths.database.parent)
+        exists = check_regular_file(self._paths.database)
+        has_mark = check_regular_file(self._paths.high_water)
+        if exists:
+            check_not_newer(self._paths.database)
+        if not has_mark:
+            if exists:
+                raise JournalCorrupt(
+                    f"{self._paths.high_water}: the high-water mark is missing; the journal may be shorter than it was"
+                )
+            HighWaterFile.create(self._paths.high_water, HighWaterMark(0, b"\0" * CHAIN_BYTES))
+        self._high_water = HighWaterFile.open_locked(self._paths.high_water)
+        mark = self._high_water.read()
+        if mark.number > 0 and not exists:
+            raise JournalCorrupt(
+                f"{self._paths.database}: the database is missing, but its high-water mark exists"
+            )
+        return mark
+
+    def _connect(self) -> sqlite3.Connection:
+        for path in (self._paths.database, self._paths.high_water):
+            restrict_to_owner(path)
+        self._connection = open_connection(self._paths.database)
+        return self._connection
+
+    def _create(self, connection: sqlite3.Connection) -> HighWaterMark:
+        """Create a new journal. Its mark names commit 0 until a workspace is added, so an interrupted creation can restart."""
+        ledger, row = CommitIndex.create(secrets.token_bytes(CHAIN_BYTES))
+        connection.execute("BEGIN IMMEDIATE")
+        create_tables(connection)
+        connection.execute(insert_records_sql(1), row)
+        connection.execute("COMMIT")
+        # Checkpoint at once: the main file holds the format, which later versions read before they change anything.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        fsync_directory(self._paths.database.parent)
+        assert self._high_water is not None
+        self._high_water.write_both(ledger.mark)
+        return ledger.mark
+
+    def accept_history_loss(self) -> list[HistoryLoss]:
+        """Repair a journal that does not open, keeping its intact records, and close it."""
+        with translate_errors(opening=True):
+            try:
+                return self._accept_history_loss()
+            finally:
+                self._release()
+
+    def _accept_history_loss(self) -> list[HistoryLoss]:
+        exists = check_regular_file(self._paths.database)
+        if exists:
+            check_not_newer(self._paths.database)
+        if not check_regular_file(self._paths.high_water):
+            HighWaterFile.create(self._paths.high_water, HighWaterMark(0, b"\0" * CHAIN_BYTES))
+        self._high_water = HighWaterFile.open_locked(self._paths.high_water)
+        try:
+            mark: HighWaterMark | None = self._high_water.read()
+        except JournalCorrupt:
+            mark = None
+        if not exists:
+            create_private_file(self._paths.database)
+        connection = self._connect()
+        if has_no_tables(connection):
+            self._create(connection)
+            return []
+        check_schema(connection)
+        mark, losses = salvage(connection, mark, new_history_id=new_history_id)
+        self._high_water.write_both(mark)
+        return losses
+
+    def close(self) -> None:
+        """Checkpoint, sync the mark and release the lock; after an I/O error leave the files unchanged."""
+        if isinstance(self.failure, DiskFull):
+            self._close_on_full_disk()
+        elif self.failure is not None:
+            self._abandon_connection()
+        elif self._connection is not None:
+            self.run_guarded(self.checkpoint)
+            if self.failure is None:
+                self._release()
+
+    def _close_on_full_disk(self) -> None:
+        """Close after freeing the reserved disk space, which closing needs for its writes."""
+        release_disk_space(self._paths.reserved)
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._release()
+
+    def _abandon_connection(self) -> None:
+        if self._connection is not None:
+            keep_connection_open(self._connection)
+            self._connection = None
+
+    def _release(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._high_water is not None:
+            if self._high_water.synced < self._high_water.written:
+                self._high_water.sync()
+            self._high_water.close()
+            self._high_water = None
+
+    # --- jobs -------------------------------------------------------------------------
+
+    def run_guarded(self, job: Callable[[], T]) -> T:
+        """Run a job that writes. Any error is stored in ``failure`` and makes the journal unusable."""
+        self.check_usable()
+        try:
+            with translate_errors():
+                return job()
+        except JournalError as error:
+            self.failure = error
+            raise
+        except BaseException:
+            self.failure = JournalUnavailable("a commit was interrupted")
+            raise
+
+    def check_usable(self) -> None:
+        """Raise JournalUnavailable before ``open``, after ``close`` and permanently after an error."""
+        if self.failure is not None:
+            raise JournalUnavailable(f"the journal has failed before: {self.failure}")
+        if self._connection is None:
+            raise JournalUnavailable("the journal is not open")
+
+    def commit(self, commit: PreparedCommit) -> None:
+        """Make a commit durable: on return it is on disk and the high-water mark names it."""
+        connection = self._open_connection
+        values = commit.values
+        if _before_commit is not None:
+            _before_commit()
+        if len(values) <= _VALUES_PER_INSERT and _inside_commit is None:
+            # A single statement is its own transaction, durable on return.
+            connection.execute(insert_records_sql(len(values) // 3), values)
+        else:
+            connection.execute("BEGIN IMMEDIATE")
+            for start in range(0, len(values), _VALUES_PER_INSERT):
+                chunk = values[start : start + _VALUES_PER_INSERT]
+                connection.execute(insert_records_sql(len(chunk) // 3), chunk)
+            if _inside_commit is not None:
+                _inside_commit()
+            connection.execute("COMMIT")
+        if _after_commit is not None:
+            _after_commit()
+        self._advance_mark(commit.mark)
+        for end in commit.tail_updates:
+            lane = self._tails[end.workspace]
+            lane.last_seq, lane.chain = end.last_seq, end.chain
+        self.wal_bytes += commit.wal_bytes
+
+    def _advance_mark(self, mark: HighWaterMark) -> None:
+        assert self._high_water is not None
+        self._high_water.write(mark)
+        unsynced = self._high_water.written - self._high_water.synced
+        if self._high_water_sync or unsynced >= _UNSYNCED_COMMITS_MAX:
+            self._high_water.sync()
+
+    def add_workspace(self, tail: WorkspaceTail, commit: PreparedCommit) -> None:
+        """Add a workspace durably."""
+        connection = self._open_connection
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(INSERT_WORKSPACE, (tail.number, tail.workspace, tail.history_id))
+        connection.execute(insert_records_sql(1), commit.values)
+        connection.execute("COMMIT")
+        self._tails[tail.workspace] = tail
+        self._advance_mark(commit.mark)
+        self.sync_mark()
+        self.wal_bytes += commit.wal_bytes
+
+    def read(self, workspace: WorkspaceId, after_seq: int, limit: int) -> list[Record]:
+        """Return at most ``limit`` records with events after ``after_seq``, with the chain between them verified."""
+        self.check_usable()
+        lane = self._tails[workspace]
+        if after_seq >= lane.last_seq or limit < 1:
+            return []
+        with translate_errors(opening=True):
+            holding = self._open_connection.execute(
+                SELECT_CONTAINING, (lane.number, after_seq + 1)
+            ).fetchone()
+            first = holding[0] if holding is not None and isinstance(holding[0], int) else 1
+            rows = self._open_connection.execute(
+                SELECT_FROM, (lane.number, first, limit)
+            ).fetchall()
+        verifier = ChainVerifier.from_start(workspace)
+        if first != 1:
+            verifier = ChainVerifier(workspace, next_seq=first, chain=None)
+        records = [verifier.verify_and_decode(key, data) for key, data in rows]
+        if not records or records[0].last_seq <= after_seq:
+            raise verifier.corruption("a record is missing")
+        if len(records) < limit:
+            verifier.check_end(last_seq=lane.last_seq, chain=lane.chain)
+        return records
+
+    def sync_mark(self) -> None:
+        """Force the high-water mark to disk."""
+        if self._high_water is not None and self.is_mark_unsynced:
+            self._high_water.sync()
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the main file and prune the commit index up to the synced mark."""
+        assert self._high_water is not None
+        self.sync_mark()
+        connection = self._open_connection
+        # Keep one commit more than the mark names: a torn slot leaves the other one, which names the commit before.
+        connection.execute(DELETE_COMMIT_INDEX_BELOW, (self._high_water.synced - 1,))
+        # A passive checkpoint is complete: there is no other connection that it would skip pages for.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self.wal_bytes = 0
+
+    # --- snapshots -----------------------------------------------------------------------
+
+    def has_snapshot(self, workspace: WorkspaceId, seq: int) -> bool:
+        """Return whether a snapshot after this event is already stored."""
+        return snapshot_exists(self._open_connection, self._tails[workspace].number, seq)
+
+    def write_snapshot_part(self, workspace: WorkspaceId, seq: int, part: int, data: bytes) -> None:
+        """Write one part of a snapshot; see ``snapshots``."""
+        number = self._tails[workspace].number
+        insert_snapshot_part(self._open_connection, number, seq, part, data)
+        self.wal_bytes += len(data)
+
+    def write_snapshot_header(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
+        """Write the header, which makes the snapshot valid."""
+        lane = self._tails[workspace]
+        chain = chain_at(self._open_connection, lane, snapshot.seq)
+        insert_snapshot_header(self._open_connection, lane.number, snapshot, chain)
+
+    @property
+    def _open_connection(self) -> sqlite3.Connection:
+        assert self._connection is not None
+        return self._connection

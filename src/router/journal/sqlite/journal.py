@@ -1,0 +1,219 @@
+"""The SQLite journal backend: one database file, one connection, one thread.
+
+The event loop submits jobs to the journal thread and never blocks on the disk. The guarantees and the reason for each pragma
+are described in ``docs/journal.md``. The parts of the backend: ``connection`` (schema, pragmas, error translation),
+``commit_index`` and ``highwater`` (detection of a missing end), ``recovery`` (opening and verification), ``snapshots``, and
+``file`` (everything that runs on the thread).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from router.journal.commit_index import CommitBuilder
+from router.journal.files import JournalPaths
+from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
+from router.journal.sqlite.file import SqliteJournalFile, new_history_id
+from router.journal.sqlite.recovery import HistoryLoss
+from router.journal.sqlite.snapshots import split_snapshot
+from router.journal.thread import JournalThread
+from router.model.errors import JournalUnavailable
+from router.model.ids import WorkspaceId
+
+__all__ = ["SqliteJournal", "HistoryLoss"]
+
+T = TypeVar("T")
+
+_REPLAY_CHUNK_RECORDS: Final = 512
+# Reads share the thread with the commits, so a long read is split into chunks.
+_READ_CHUNK_RECORDS: Final = 256
+
+
+class SqliteJournal:
+    """A ``Journal`` in one SQLite file, with its ``-wal``, ``.hwm`` and ``.reserved`` files beside it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        high_water_interval_ms: int = 100,
+        high_water_sync: bool = False,
+        checkpoint_bytes_max: int = 16 << 20,
+        checkpoint_idle_ms: int = 1_000,
+        reserved_bytes: int = 64 << 20,
+    ) -> None:
+        """Configure the journal without opening it.
+
+        ``high_water_sync`` forces the high-water mark to disk at every commit instead of every ``high_water_interval_ms``.
+        A checkpoint runs when the write-ahead log exceeds ``checkpoint_bytes_max`` bytes, or after ``checkpoint_idle_ms``
+        without a commit. ``reserved_bytes`` of disk space are kept for a clean shutdown on a full disk; 0 disables this.
+        """
+        self._paths = JournalPaths(path.absolute())
+        self._high_water_interval_ms = high_water_interval_ms
+        self._checkpoint_bytes_max = checkpoint_bytes_max
+        self._checkpoint_idle_ms = checkpoint_idle_ms
+        self._file = SqliteJournalFile(
+            self._paths, high_water_sync=high_water_sync, reserved_bytes=reserved_bytes
+        )
+        self._thread: JournalThread | None = None
+        self._commit_builder: CommitBuilder | None = None
+        self._commits = 0
+        self._closed = asyncio.Event()
+
+    @property
+    def path(self) -> Path:
+        """Return the path of the database file."""
+        return self._paths.database
+
+    @property
+    def synchronous(self) -> str:
+        """Return the durability mode of commits, as verified by ``open``, for the metrics."""
+        return "full"
+
+    async def open(self) -> Sequence[WorkspaceHistory]:
+        """Take the lock, verify every record since the newest intact snapshot, and return all histories."""
+        histories = await self._start_thread(self._file.open)
+        self._commit_builder = self._file.new_commit_builder()
+        return histories
+
+    async def accept_history_loss(self) -> list[HistoryLoss]:
+        """Repair a damaged journal at the operator's request: keep the intact records of each workspace under a new history id.
+
+        Call this instead of ``open``; it closes the journal. Raises JournalCorrupt where the tables themselves cannot be
+        read: then only a backup helps.
+        """
+        try:
+            return await self._start_thread(self._file.accept_history_loss)
+        finally:
+            self._stop_thread()
+
+    async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
+        """Start the history of a new workspace under a new random history id."""
+        lane, commit = self._open_commit_builder.add_workspace(workspace, new_history_id())
+        # The tail of the commit builder runs ahead of the disk, so the file gets its own copy.
+        await self._run_guarded(partial(self._file.add_workspace, copy(lane), commit))
+        return WorkspaceHistory(
+            workspace=workspace,
+            history_id=lane.history_id,
+            last_position=Position(0, 0),
+            snapshot=None,
+        )
+
+    def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
+        """Iterate over the records after ``after_seq`` in order.
+
+        Blocks on the disk: only for use before the writer runs.
+        """
+        while True:
+            chunk = self._running_thread.run_blocking(
+                partial(self._file.read, workspace, after_seq, _REPLAY_CHUNK_RECORDS)
+            )
+            yield from chunk
+            if len(chunk) < _REPLAY_CHUNK_RECORDS:
+                return
+            after_seq = chunk[-1].last_seq
+
+    async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
+        """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
+        records: list[Record] = []
+        while len(records) < limit:
+            chunk_limit = min(_READ_CHUNK_RECORDS, limit - len(records))
+            chunk = await self._running_thread.run(
+                partial(self._file.read, workspace, after_seq, chunk_limit)
+            )
+            records += chunk
+            if len(chunk) < chunk_limit:
+                break
+            after_seq = chunk[-1].last_seq
+        return records
+
+    async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
+        """Make the whole batch durable in one commit."""
+        if not batch:
+            return
+        thread = self._running_thread
+        self._file.check_usable()
+        commit = self._open_commit_builder.build_commit(batch)
+        await thread.run(partial(self._file.run_guarded, partial(self._file.commit, commit)))
+        self._commits += 1
+        self._checkpoint_if_due()
+
+    def _checkpoint_if_due(self) -> None:
+        if self._file.wal_bytes >= self._checkpoint_bytes_max:
+            # Not awaited: the batch is durable, so its replies can be sent. The next batch queues behind the checkpoint, and
+            # raises if the checkpoint failed.
+            self._running_thread.run_detached(
+                partial(self._file.run_guarded, self._file.checkpoint)
+            )
+
+    async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
+        """Store a snapshot; the previous one is retained. Records can be appended meanwhile."""
+        file = self._file
+        if await self._run_guarded(lambda: file.has_snapshot(workspace, snapshot.seq)):
+            return
+        for part, data in enumerate(split_snapshot(snapshot)):
+            await self._run_guarded(
+                partial(file.write_snapshot_part, workspace, snapshot.seq, part, data)
+            )
+            self._checkpoint_if_due()
+        await self._run_guarded(lambda: file.write_snapshot_header(workspace, snapshot))
+
+    async def run_maintenance(self) -> None:
+        """Sync the high-water mark and checkpoint when idle, until the journal is closed.
+
+        Raises JournalUnavailable once a job on the journal thread has failed.
+        """
+        idle_ms = 0
+        seen = self._commits
+        while not self._closed.is_set():
+            if self._file.failure is not None:
+                raise JournalUnavailable(str(self._file.failure)) from self._file.failure
+            idle_ms = 0 if self._commits != seen else idle_ms + self._high_water_interval_ms
+            seen = self._commits
+            if idle_ms >= self._checkpoint_idle_ms and self._file.wal_bytes:
+                await self._run_guarded(self._file.checkpoint)
+            elif self._file.is_mark_unsynced:
+                await self._run_guarded(self._file.sync_mark)
+            try:
+                async with asyncio.timeout(self._high_water_interval_ms / 1000):
+                    await self._closed.wait()
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        """Flush everything to disk and release the lock. Idempotent."""
+        self._closed.set()
+        if self._thread is None:
+            return
+        try:
+            await self._thread.run(self._file.close)
+        finally:
+            self._stop_thread()
+
+    async def _start_thread(self, job: Callable[[], T]) -> T:
+        assert self._thread is None, "a journal object can be opened only once"
+        self._thread = JournalThread()
+        return await self._thread.run(job)
+
+    async def _run_guarded(self, job: Callable[[], T]) -> T:
+        return await self._running_thread.run(partial(self._file.run_guarded, job))
+
+    def _stop_thread(self) -> None:
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+
+    @property
+    def _running_thread(self) -> JournalThread:
+        if self._thread is None:
+            raise JournalUnavailable("the journal is not open")
+        return self._thread
+
+    @property
+    def _open_commit_builder(self) -> CommitBuilder:
+        if self._commit_builder is None:
+            raise JournalUnavailable("the journal is not open")
+        return self._commit_builder

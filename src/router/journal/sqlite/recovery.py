@@ -1,0 +1,273 @@
+"""Recovery of a journal file: determine the end of every workspace and verify that nothing before it is missing.
+
+Verification runs from the outside in: the commit index against the high-water mark, the workspace tails against the commit
+index, then every record since the newest intact snapshot of each workspace against the hash chain. The cost is linear in the
+number of records since the snapshots.
+
+``salvage`` serves an operator who accepts a loss of history: it keeps the intact beginning of every workspace and assigns a
+new history id, so that no position of the old history is mistaken for one of the new history.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from msgspec import Struct
+
+from router.journal.commit_index import (
+    _DIGEST_BYTES,
+    COMMIT_INDEX_WORKSPACE,
+    CommitIndex,
+    WorkspaceTail,
+)
+from router.journal.highwater import HighWaterMark
+from router.journal.port import Position, WorkspaceHistory
+from router.journal.record_codec import (
+    ChainVerifier,
+    DamagedRecord,
+    corrupt_record,
+    decode_envelope,
+    decode_record,
+)
+from router.journal.sqlite.connection import (
+    DELETE_FROM,
+    SELECT_CONTAINING,
+    SELECT_FROM,
+    SELECT_NEWEST,
+    SELECT_WORKSPACES,
+    UPDATE_HISTORY_ID,
+    insert_records_sql,
+)
+from router.journal.sqlite.snapshots import StoredSnapshot, delete_broken_snapshots, load_snapshots
+from router.model.errors import JournalCorrupt
+from router.model.ids import WorkspaceId
+
+
+def read_commit_index(connection: sqlite3.Connection, mark: HighWaterMark) -> CommitIndex:
+    """Return the newest row, after verifying the chain from the commit of the mark to it. Raises JournalCorrupt."""
+    walked: CommitIndex | None = None
+    rows = connection.execute(SELECT_FROM, (COMMIT_INDEX_WORKSPACE, mark.number, -1))
+    for key, data in rows:
+        walked = _verify_index_row(walked, key, data, mark)
+    if walked is None:
+        newest = newest_commit_number(connection)
+        raise JournalCorrupt(
+            f"the journal is shorter than it was: it ends at commit {newest}, but commit {mark.number} was acknowledged"
+        )
+    return walked
+
+
+def newest_commit_number(connection: sqlite3.Connection) -> int:
+    """Return the number of the newest commit, -1 where there is none."""
+    row = connection.execute(SELECT_NEWEST, (COMMIT_INDEX_WORKSPACE,)).fetchone()
+    return row[0] if row is not None and isinstance(row[0], int) else -1
+
+
+def _verify_index_row(
+    walked: CommitIndex | None, key: object, data: object, mark: HighWaterMark
+) -> CommitIndex:
+    try:
+        envelope = decode_envelope(data)
+    except DamagedRecord as error:
+        raise JournalCorrupt(f"commit index, commit {key}: {error}") from error
+    expected = mark.number if walked is None else walked.number + 1
+    if key != expected or envelope.seq != expected or len(envelope.body) != _DIGEST_BYTES:
+        raise JournalCorrupt(f"commit index, commit {expected}: a row is missing or out of order")
+    if walked is None and envelope.chain != mark.chain:
+        raise JournalCorrupt(
+            f"commit index, commit {expected}: not the commit named by the high-water mark; this is another history"
+        )
+    if walked is not None and envelope.previous_chain != walked.chain:
+        raise JournalCorrupt(f"commit index, commit {expected}: the chain is broken")
+    return CommitIndex(number=expected, chain=envelope.chain, digests=int.from_bytes(envelope.body))
+
+
+_CHUNK_ROWS: Final = 512
+
+
+class RecoveredJournal(Struct, kw_only=True):
+    """The verified content of a journal file."""
+
+    commit_index: CommitIndex
+    tails: dict[WorkspaceId, WorkspaceTail]
+    histories: list[WorkspaceHistory]
+
+
+class HistoryLoss(Struct, frozen=True, kw_only=True):
+    """The accepted loss of one workspace; ``kept_seq`` is the last event that remains."""
+
+    workspace: WorkspaceId
+    old_history_id: str
+    new_history_id: str
+    kept_seq: int
+    dropped_records: int
+
+
+def recover_journal(connection: sqlite3.Connection, mark: HighWaterMark) -> RecoveredJournal:
+    """Verify everything since the newest intact snapshots and delete damaged snapshots. Raises JournalCorrupt."""
+    ledger = read_commit_index(connection, mark)
+    lanes = {lane.workspace: lane for lane in _load_tails(connection)}
+    tokens = 0
+    for lane in lanes.values():
+        _load_tail_end(connection, lane)
+        tokens ^= lane.digest
+    if tokens != ledger.digests:
+        raise JournalCorrupt(
+            f"commit {ledger.number}: the ends of the workspaces do not match the commit index"
+        )
+    broken: list[tuple[int, int]] = []
+    histories = [_verify_tail(connection, lane, broken) for lane in lanes.values()]
+    connection.execute("BEGIN IMMEDIATE")
+    delete_broken_snapshots(connection, broken)
+    connection.execute("COMMIT")
+    return RecoveredJournal(commit_index=ledger, tails=lanes, histories=histories)
+
+
+def _load_tails(connection: sqlite3.Connection) -> Iterator[WorkspaceTail]:
+    for number, name, gen in connection.execute(SELECT_WORKSPACES).fetchall():
+        if not (isinstance(number, int) and isinstance(name, str) and isinstance(gen, str)):
+            raise JournalCorrupt("the workspace table is damaged")
+        yield WorkspaceTail.empty(number, name, gen)
+
+
+def _load_tail_end(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
+    row = connection.execute(SELECT_NEWEST, (tail.number,)).fetchone()
+    if row is None:
+        return
+    key, data = row
+    try:
+        envelope = decode_envelope(data)
+        if key != envelope.seq:
+            raise DamagedRecord("key and envelope disagree on the sequence number")
+        tail.epoch = decode_record(envelope).epoch
+    except DamagedRecord as error:
+        raise corrupt_record(
+            tail.workspace, key if isinstance(key, int) else 0, str(error)
+        ) from error
+    tail.last_seq = envelope.last_seq
+    tail.chain = envelope.chain
+    tail.digest = tail.compute_digest()
+
+
+def _verify_tail(
+    connection: sqlite3.Connection, tail: WorkspaceTail, broken: list[tuple[int, int]]
+) -> WorkspaceHistory:
+    start = None
+    for stored in load_snapshots(connection, tail.number):
+        if not isinstance(stored, StoredSnapshot):
+            broken.append((tail.number, stored))
+        elif start is None:
+            if chain_at(connection, tail, stored.snapshot.seq) != stored.chain:
+                raise corrupt_record(
+                    tail.workspace, stored.snapshot.seq, "the snapshot belongs to another history"
+                )
+            start = stored
+    if start is None:
+        verifier = ChainVerifier.from_start(tail.workspace)
+    else:
+        verifier = ChainVerifier(tail.workspace, next_seq=start.snapshot.seq + 1, chain=start.chain)
+    for key, data in rows_from(connection, tail.number, verifier.next_seq):
+        verifier.verify(key, data)
+    verifier.check_end(last_seq=tail.last_seq, chain=tail.chain)
+    return WorkspaceHistory(
+        workspace=tail.workspace,
+        history_id=tail.history_id,
+        last_position=Position(tail.epoch, tail.last_seq),
+        snapshot=None if start is None else start.snapshot,
+    )
+
+
+def rows_from(
+    connection: sqlite3.Connection, number: int, first_seq: int
+) -> Iterator[tuple[object, object]]:
+    """Iterate over the rows of a workspace from this key on, fetched in chunks."""
+    while True:
+        chunk = connection.execute(SELECT_FROM, (number, first_seq, _CHUNK_ROWS)).fetchall()
+        yield from chunk
+        if len(chunk) < _CHUNK_ROWS:
+            return
+        first_seq = chunk[-1][0] + 1
+
+
+def chain_at(connection: sqlite3.Connection, tail: WorkspaceTail, seq: int) -> bytes:
+    """Return the chain value after the record whose last event is ``seq``. Raises JournalCorrupt where no record ends there."""
+    if seq == 0:
+        return WorkspaceTail.empty(tail.number, tail.workspace, tail.history_id).chain
+    row = connection.execute(SELECT_CONTAINING, (tail.number, seq)).fetchone()
+    try:
+        envelope = decode_envelope(row[1] if row is not None else None)
+    except DamagedRecord as error:
+        raise corrupt_record(tail.workspace, seq, str(error)) from error
+    if envelope.last_seq != seq:
+        raise corrupt_record(tail.workspace, seq, "no record ends at this event")
+    return envelope.chain
+
+
+def salvage(
+    connection: sqlite3.Connection, mark: HighWaterMark | None, *, new_history_id: Callable[[], str]
+) -> tuple[HighWaterMark, list[HistoryLoss]]:
+    """Keep the intact beginning of every workspace under a new history id and delete the rest, in one commit."""
+    losses = []
+    tokens = 0
+    connection.execute("BEGIN IMMEDIATE")
+    for lane in list(_load_tails_for_salvage(connection)):
+        loss = _truncate_at_damage(connection, lane, new_history_id())
+        losses.append(loss)
+        tokens ^= lane.digest
+    # Higher than any acknowledged commit, so that no number is used twice.
+    number = max(newest_commit_number(connection), mark.number if mark is not None else 0)
+    ledger = CommitIndex(number=number, chain=mark.chain if mark else b"\0" * 16, digests=tokens)
+    row = ledger.append_row(at_ms=0, count=0)
+    connection.execute(DELETE_FROM, (COMMIT_INDEX_WORKSPACE, 0))
+    connection.execute(insert_records_sql(1), row)
+    connection.execute("COMMIT")
+    return ledger.mark, losses
+
+
+def _load_tails_for_salvage(connection: sqlite3.Connection) -> Iterator[WorkspaceTail]:
+    known = []
+    for number, name, gen in connection.execute(SELECT_WORKSPACES).fetchall():
+        known.append(number)
+        yield WorkspaceTail.empty(number, name, gen)
+    for (number,) in connection.execute("SELECT DISTINCT workspace FROM record").fetchall():
+        # Records of a workspace without a name cannot be kept: their chain starts from the name.
+        if number != COMMIT_INDEX_WORKSPACE and number not in known:
+            connection.execute("DELETE FROM record WHERE workspace = ?", (number,))
+
+
+def _truncate_at_damage(
+    connection: sqlite3.Connection, tail: WorkspaceTail, new_history_id: str
+) -> HistoryLoss:
+    verifier = ChainVerifier.from_start(tail.workspace)
+    # The first damaged record ends the intact part; the tail stays before it.
+    with suppress(JournalCorrupt):
+        for key, data in rows_from(connection, tail.number, 0):
+            tail.epoch = verifier.verify_and_decode(key, data).epoch
+            tail.last_seq = verifier.next_seq - 1
+            tail.chain = verifier.chain or tail.chain
+    dropped = connection.execute(DELETE_FROM, (tail.number, tail.last_seq + 1)).rowcount
+    _delete_unusable_snapshots(connection, tail)
+    loss = HistoryLoss(
+        workspace=tail.workspace,
+        old_history_id=tail.history_id,
+        new_history_id=new_history_id,
+        kept_seq=tail.last_seq,
+        dropped_records=dropped,
+    )
+    tail.history_id = new_history_id
+    tail.digest = tail.compute_digest()
+    connection.execute(UPDATE_HISTORY_ID, (new_history_id, tail.number))
+    return loss
+
+
+def _delete_unusable_snapshots(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
+    broken = []
+    for stored in load_snapshots(connection, tail.number):
+        if not isinstance(stored, StoredSnapshot):
+            broken.append((tail.number, stored))
+        elif stored.snapshot.seq > tail.last_seq or (
+            chain_at(connection, tail, stored.snapshot.seq) != stored.chain
+        ):
+            broken.append((tail.number, stored.snapshot.seq))
+    delete_broken_snapshots(connection, broken)

@@ -1,0 +1,167 @@
+"""Events: the changes of a workspace's state.
+
+Only events change the state of a workspace, and the journal stores nothing else. An event carries neither its position nor
+its time; the record that contains it does (``seq`` of its first event, ``at_ms``).
+
+The ``tag`` strings are permanent because journals contain them. Fields are only ever added, with a default, so that older
+journals can be read and older versions can read newer journals.
+
+Addressing: ``gateway_id`` of a contact's event names the gateway that is notified, ``agent_id`` the desktop. ``members``
+maps all agents of the conversation after the event to their roles; it is present where the conversation has or had agents
+beside its owner, and all of them are notified.
+
+The classes are defined in modules by subject; import them from here.
+"""
+
+from typing import TypeAlias
+
+from router.model.events.agent import (
+    AgentChannelsSet,
+    AgentNextStateSet,
+    AgentRemoved,
+    AgentStateChanged,
+    AgentUpdated,
+    AssignmentCompleted,
+    AssignmentHeld,
+    AssignmentParked,
+    AssignmentResumed,
+    AssignmentUnparked,
+    ContactHandedOver,
+    DesktopConnected,
+    DesktopLost,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    OfferRescinded,
+    ParticipantAdded,
+    ParticipantJoined,
+    ParticipantLeft,
+    WrapUpExtended,
+    WrapUpStarted,
+)
+from router.model.events.contact import (
+    CallbackConnected,
+    CallbackDialRequested,
+    CallbackFailed,
+    CallbackRequested,
+    CallbackScheduled,
+    ContactAbandoned,
+    ContactAssigned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    ContactOverflowed,
+    ContactPreferredAgentExpired,
+    ContactQueued,
+    ContactRequeued,
+    ContactStepEntered,
+    ContactUpdated,
+    OriginalRequest,
+)
+from router.model.events.workspace import (
+    DayStarted,
+    PolicyPublished,
+    QueueClosed,
+    QueueOpened,
+    ShadowPolicyCleared,
+    ShadowPolicySet,
+)
+
+__all__ = (
+    "Event",
+    "OriginalRequest",
+    "ContactQueued",
+    "ContactUpdated",
+    "ContactRequeued",
+    "ContactOverflowed",
+    "ContactPreferredAgentExpired",
+    "ContactStepEntered",
+    "ContactAssigned",
+    "ContactAbandoned",
+    "ContactCancelled",
+    "ContactExpired",
+    "ContactEnded",
+    "OfferMade",
+    "OfferAccepted",
+    "OfferDeclined",
+    "OfferExpired",
+    "OfferRescinded",
+    "ParticipantAdded",
+    "ParticipantJoined",
+    "ParticipantLeft",
+    "ContactHandedOver",
+    "AssignmentHeld",
+    "AssignmentResumed",
+    "AssignmentParked",
+    "AssignmentUnparked",
+    "WrapUpStarted",
+    "WrapUpExtended",
+    "AssignmentCompleted",
+    "CallbackRequested",
+    "CallbackScheduled",
+    "CallbackDialRequested",
+    "CallbackConnected",
+    "CallbackFailed",
+    "AgentUpdated",
+    "AgentRemoved",
+    "AgentStateChanged",
+    "AgentNextStateSet",
+    "AgentChannelsSet",
+    "DesktopConnected",
+    "DesktopLost",
+    "QueueOpened",
+    "QueueClosed",
+    "PolicyPublished",
+    "DayStarted",
+    "ShadowPolicySet",
+    "ShadowPolicyCleared",
+)
+
+Event: TypeAlias = (
+    ContactQueued
+    | ContactUpdated
+    | ContactRequeued
+    | ContactOverflowed
+    | ContactPreferredAgentExpired
+    | ContactStepEntered
+    | ContactAssigned
+    | ContactAbandoned
+    | ContactCancelled
+    | ContactExpired
+    | ContactEnded
+    | OfferMade
+    | OfferAccepted
+    | OfferDeclined
+    | OfferExpired
+    | OfferRescinded
+    | ParticipantAdded
+    | ParticipantJoined
+    | ParticipantLeft
+    | ContactHandedOver
+    | AssignmentHeld
+    | AssignmentResumed
+    | AssignmentParked
+    | AssignmentUnparked
+    | WrapUpStarted
+    | WrapUpExtended
+    | AssignmentCompleted
+    | CallbackRequested
+    | CallbackScheduled
+    | CallbackDialRequested
+    | CallbackConnected
+    | CallbackFailed
+    | AgentUpdated
+    | AgentRemoved
+    | AgentStateChanged
+    | AgentNextStateSet
+    | AgentChannelsSet
+    | DesktopConnected
+    | DesktopLost
+    | QueueOpened
+    | QueueClosed
+    | PolicyPublished
+    | DayStarted
+    | ShadowPolicySet
+    | ShadowPolicyCleared
+)

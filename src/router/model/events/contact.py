@@ -1,0 +1,299 @@
+"""Events of contacts: queued, moved, assigned, called back and ended.
+
+The conventions of all events (tags, fields, ``gateway_id``, ``members``) are documented in the package ``router.model.events``.
+"""
+
+# msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
+# ruff: noqa: RUF012
+
+from msgspec import Struct
+
+from router.model.events.workspace import EventStruct
+from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, QueueId
+from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue
+from router.model.states import AssignmentRole
+
+
+class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Request of the gateway, where an entry rule, the default queue or an overflow changed it."""
+
+    queue_id: QueueId | None = None
+    """None: the gateway named no queue."""
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    priority_class: int = 0
+
+
+class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"):
+    """A contact was submitted and is waiting. Its age counts from this event until it is terminal."""
+
+    contact_id: ContactId
+    channel: str
+    queue_id: QueueId
+    requirement: str
+    """Requirement class as text: channel, queue and skills with their levels."""
+    policy_version: int
+    """Version of the policy in force."""
+    skills: dict[str, int] = {}
+    """Skills required by the contact itself, in addition to those of its queue."""
+    priority_s: int = 0
+    priority_class: int = 0
+    attributes: dict[str, FactValue] = {}
+    ttl_at_ms: int | None = None
+    wait_until_ms: int | None = None
+    """When the contact overflows or expires from this queue."""
+    overflow_count: int = 0
+    """Number of overflows before it entered this queue."""
+    gateway_id: GatewayId = ""
+    reference: str | None = None
+    dedupe_key: bytes | None = None
+    fingerprint: bytes | None = None
+    original_request: OriginalRequest | None = None
+    """The request as submitted; none: it was taken unchanged. A shadow policy decides on this request."""
+    plan: str | None = None
+    """Plan of the contact; none: that of the queue, if any."""
+    step: int = 0
+    """First step of the plan that was not skipped."""
+    step_until_ms: int | None = None
+    """End of that step."""
+    preferred_agents: tuple[AgentId, ...] = ()
+    last_agent_id: AgentId | None = None
+    rule: str | None = None
+    """Entry rule that chose the queue; none: the gateway named a queue, or the default queue was used."""
+    failed_rules: tuple[str, ...] = ()
+    """Entry rules before the matching one that could not be evaluated (missing fact, integer overflow)."""
+    default_queue_used: bool = False
+    """True if the gateway named no queue and no entry rule matched, so the policy's default queue was used."""
+
+
+class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.updated"):
+    """Priority, class, skills or attributes of a live contact have changed; all fields hold the new values."""
+
+    contact_id: ContactId
+    requirement: str
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    priority_class: int = 0
+    attributes: dict[str, FactValue] = {}
+    agent_id: AgentId | None = None
+    """Owner of the contact, if any."""
+    gateway_id: GatewayId = ""
+    preferred_agents: tuple[AgentId, ...] = ()
+    members: dict[AgentId, AssignmentRole] | None = None
+
+
+class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.requeued"):
+    """The contact is waiting again and keeps its age. ``agent_id`` is the agent who had it before, if any.
+
+    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``transfer_back``,
+    ``owner_away``, ``drained``, ``overflow_impossible`` (the queues it would overflow to are closed, or the limit of
+    overflows is reached), ``callback_due`` (the agreed time or the time of the next attempt has come).
+    """
+
+    contact_id: ContactId
+    queue_id: QueueId
+    requirement: str
+    reason: str
+    queued_seq: int
+    """Sequence number of its ContactQueued; breaks ties between equal priorities."""
+    wait_until_ms: int | None = None
+    preferred_agent_id: AgentId | None = None
+    preferred_until_ms: int | None = None
+    """Until then the contact is reserved for ``preferred_agent_id``."""
+    agent_id: AgentId | None = None
+    cool_down_until_ms: int | None = None
+    """Until then the contact is not offered to ``agent_id`` again."""
+    gateway_id: GatewayId = ""
+    queued_at_ms: int | None = None
+    """New start of its age; none: unchanged."""
+    plan: str | None = None
+    step: int = 0
+    step_until_ms: int | None = None
+    return_to_agent_id: AgentId | None = None
+    """Agent that gets the next reservation if ``preferred_agent_id`` does not take it."""
+    return_to_sender_ms: int | None = None
+    """Duration of that second reservation."""
+
+
+class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):
+    """The contact has moved from one queue to another by overflow and keeps its age.
+
+    Reasons: ``wait_max`` (the queue's longest wait was reached), ``closed`` (the queue closed).
+    """
+
+    contact_id: ContactId
+    from_queue_id: QueueId
+    queue_id: QueueId
+    requirement: str
+    wait_until_ms: int | None = None
+    reason: str = "wait_max"
+    overflow_count: int = 1
+    """Number of overflows; more than one if closed queues passed it on."""
+    gateway_id: GatewayId = ""
+    plan: str | None = None
+    step: int = 0
+    step_until_ms: int | None = None
+
+
+class ContactPreferredAgentExpired(
+    EventStruct, frozen=True, kw_only=True, tag="contact.preferred_agent_expired"
+):
+    """The reservation for a preferred agent has expired: all qualified agents may take the contact."""
+
+    contact_id: ContactId
+    requirement: str
+    gateway_id: GatewayId = ""
+
+
+class ContactStepEntered(EventStruct, frozen=True, kw_only=True, tag="contact.step_entered"):
+    """The contact has entered another step of its plan.
+
+    Reasons: ``time``, ``absent`` (no preferred agent is ready any more), ``policy``.
+    """
+
+    contact_id: ContactId
+    queue_id: QueueId
+    step: int
+    requirement: str
+    reason: str
+    step_until_ms: int | None = None
+    """End of the step; none: it is the last one."""
+    gateway_id: GatewayId = ""
+
+
+class ContactAssigned(EventStruct, frozen=True, kw_only=True, tag="contact.assigned"):
+    """A supervisor has assigned the contact to an agent. ``from_agent_id`` owned it until this event."""
+
+    contact_id: ContactId
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    units: int
+    waited_ms: int
+    channel: str = ""
+    queue_id: QueueId = ""
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
+    from_assignment_id: AssignmentId | None = None
+    from_agent_id: AgentId | None = None
+    gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
+
+
+class ContactAbandoned(EventStruct, frozen=True, kw_only=True, tag="contact.abandoned"):
+    """Terminal: the customer left before an answer."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    waited_ms: int
+    reason: str = "customer_left"
+    gateway_id: GatewayId = ""
+
+
+class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.cancelled"):
+    """Terminal: the gateway or a supervisor withdrew the contact before an answer."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    waited_ms: int
+    reason: str
+    gateway_id: GatewayId = ""
+
+
+class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expired"):
+    """Terminal: the contact expired before an answer.
+
+    Reasons: ``ttl`` (time to live), ``wait_max`` (the queue's longest wait), ``closed`` (the queue closed); of a callback
+    ``callback_expired`` (``expires_after_s``), ``callback_failed`` (the last attempt failed), ``callback_voicemail`` (a message
+    was left on voicemail).
+    """
+
+    contact_id: ContactId
+    queue_id: QueueId
+    waited_ms: int
+    reason: str
+    gateway_id: GatewayId = ""
+
+
+class ContactEnded(EventStruct, frozen=True, kw_only=True, tag="contact.ended"):
+    """Terminal: the conversation is over.
+
+    Reasons: ``ended``, ``customer_left``, ``completed``, ``park_timeout``, ``supervisor``…
+    """
+
+    contact_id: ContactId
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    reason: str
+    gateway_id: GatewayId = ""
+
+
+class CallbackRequested(EventStruct, frozen=True, kw_only=True, tag="callback.requested"):
+    """The contact has become a callback: it keeps its position and waits on this channel without its customer."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    channel: str
+    requirement: str
+    mode: CallbackMode
+    queue_position: CallbackQueuePosition
+    expires_at_ms: int | None = None
+    """When the callback expires; replaces the contact's time to live and its queue's longest wait."""
+    gateway_id: GatewayId = ""
+
+
+class CallbackScheduled(EventStruct, frozen=True, kw_only=True, tag="callback.scheduled"):
+    """The callback waits for the agreed time, then in its queue."""
+
+    contact_id: ContactId
+    due_at_ms: int
+    gateway_id: GatewayId = ""
+
+
+class CallbackDialRequested(EventStruct, frozen=True, kw_only=True, tag="callback.dial_requested"):
+    """The gateway must dial the customer now and report the outcome before the deadline.
+
+    With ``agent_first`` the contact is assigned to ``agent_id``, who waits. With ``customer_first`` it is not assigned; the
+    call is made for ``for_agent_id``; no other customer is dialled for that agent until the outcome is known.
+    """
+
+    contact_id: ContactId
+    attempt: int
+    mode: CallbackMode
+    channel: str
+    deadline_ms: int
+    agent_id: AgentId | None = None
+    for_agent_id: AgentId | None = None
+    reference: str | None = None
+    gateway_id: GatewayId = ""
+
+
+class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.connected"):
+    """The customer is on the line with ``agent_id``; without an agent the contact waits on its live channel and keeps its age.
+
+    ``outcome``: ``connected``, or ``voicemail`` if the policy counts that as done and an agent leaves the message.
+    """
+
+    contact_id: ContactId
+    attempt: int
+    queue_id: QueueId
+    requirement: str
+    outcome: str = "connected"
+    wait_until_ms: int | None = None
+    agent_id: AgentId | None = None
+    gateway_id: GatewayId = ""
+
+
+class CallbackFailed(EventStruct, frozen=True, kw_only=True, tag="callback.failed"):
+    """The attempt failed. The assignment of ``agent_id``, if any, ends with this event.
+
+    ``outcome``: ``no_answer``, ``busy``, ``voicemail``, ``failed``, or ``timeout`` (the gateway did not report in time).
+    """
+
+    contact_id: ContactId
+    attempt: int
+    outcome: str
+    due_at_ms: int | None = None
+    """Time of the next attempt; none: this was the last one."""
+    assignment_id: AssignmentId | None = None
+    agent_id: AgentId | None = None
+    gateway_id: GatewayId = ""

@@ -1,0 +1,322 @@
+"""Consistency of a policy: references, cycles and contradictions that the types of ``model/policy.py`` cannot express.
+
+Pure and, but for entry rules (quadratic in their number), linear in the size of the policy. The engine runs the checks again
+before it publishes a policy. Problems carry paths; parsing a document adds lines and columns. ``advice`` covers what is valid
+but probably not intended.
+
+Cycles of interrupting channels: each channel would release its capacity for the next, and none would keep any.
+"""
+
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Final
+
+from router.model.errors import PROBLEM_COUNT_MAX, ExpressionProblem, Problem
+from router.model.policy import (
+    AtClosing,
+    EntryCondition,
+    EntryRule,
+    FactType,
+    Policy,
+    QueuePolicy,
+    Selection,
+    WhenClosed,
+    WhenFull,
+    WhenNoAgentsReady,
+)
+from router.policy.calendar import load_zone
+from router.policy.checks.sections import (
+    calendar_problems,
+    duplicate_names,
+    plan_problems,
+    plan_reference_problems,
+    unknown_name,
+)
+from router.policy.entry_rules import RuleConditions, entry_expression_error, rule_conditions
+from router.policy.expression_tokens import (
+    ExpressionError,
+)
+from router.policy.facts import (
+    PERSONAL_NAME_MESSAGE,
+    PERSONAL_VALUE_MESSAGE,
+    agents_when_error,
+    fact_value_error,
+    is_personal_name,
+    is_personal_value,
+)
+
+_CYCLE_SHOWN_MAX: Final = 10
+
+
+def policy_problems(policy: Policy) -> list[Problem]:
+    """Return all problems in the document's order; a policy without problems may be published."""
+    return list(islice(_problems(policy), PROBLEM_COUNT_MAX))
+
+
+def _problems(policy: Policy) -> Iterator[Problem]:
+    yield from duplicate_names("skills", policy.skills)
+    yield from duplicate_names("dispositions", policy.dispositions)
+    yield from duplicate_names("not_ready_reasons", policy.not_ready_reasons)
+    yield from _channels(policy)
+    yield from _facts(policy)
+    yield from _too_many_expressions(policy)
+    yield from calendar_problems(policy)
+    skills = frozenset(policy.skills)
+    for name, queue in policy.queues.items():
+        yield from _queue(policy, f"queues.{name}", queue, skills)
+    yield from _plan_step_selections(policy)
+    yield from _overflow_cycles(policy)
+    yield from plan_problems(policy, skills)
+    yield from duplicate_names("entry", [rule.name for rule in policy.entry], suffix=".name")
+    for index, rule in enumerate(policy.entry):
+        yield from _entry_rule(policy, f"entry[{index}]", rule, skills)
+    yield from _unreachable_rules(policy)
+    if policy.default_queue is not None and policy.default_queue not in policy.queues:
+        yield unknown_name("default_queue", "queue", policy.default_queue, policy.queues)
+    if load_zone(policy.zone) is None:
+        yield Problem(path="zone", message="no such time zone; names are like Europe/Berlin")
+
+
+def _channels(policy: Policy) -> Iterator[Problem]:
+    for name, channel in policy.channels.items():
+        yield from duplicate_names(f"channels.{name}.blocks", channel.blocks)
+        for index, blocked in enumerate(channel.blocks):
+            if blocked not in policy.channels:
+                yield unknown_name(
+                    f"channels.{name}.blocks[{index}]", "channel", blocked, policy.channels
+                )
+        yield from duplicate_names(f"channels.{name}.interrupts", channel.interrupts)
+        for index, interrupted in enumerate(channel.interrupts):
+            if interrupted not in policy.channels:
+                yield unknown_name(
+                    f"channels.{name}.interrupts[{index}]", "channel", interrupted, policy.channels
+                )
+    yield from interrupt_cycles(policy)
+
+
+def _facts(policy: Policy) -> Iterator[Problem]:
+    for name, fact in policy.facts.items():
+        path = f"facts.{name}.values"
+        if fact.type is FactType.ENUM and not fact.values:
+            yield Problem(path=path, message="required for an enum: list its values")
+        if fact.type is not FactType.ENUM and fact.values:
+            yield Problem(path=path, message="allowed for an enum only")
+        yield from duplicate_names(path, fact.values)
+        if is_personal_name(name, fact):
+            yield Problem(path=f"facts.{name}", message=PERSONAL_NAME_MESSAGE)
+        if not fact.non_personal:
+            for index, value in enumerate(fact.values):
+                if is_personal_value(value):
+                    yield Problem(path=f"{path}[{index}]", message=PERSONAL_VALUE_MESSAGE)
+
+
+def _too_many_expressions(policy: Policy) -> Iterator[Problem]:
+    count = sum(isinstance(rule.when, str) for rule in policy.entry)
+    count += sum(queue.agents_when is not None for queue in policy.queues.values())
+    if count > EXPRESSIONS_MAX:
+        yield Problem(
+            path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in the policy"
+        )
+
+
+def _queue(
+    policy: Policy, path: str, queue: QueuePolicy, skills: Collection[str]
+) -> Iterator[Problem]:
+    for skill in queue.requires:
+        if skill not in skills:
+            yield unknown_name(f"{path}.requires.{skill}", "skill", skill, policy.skills)
+    for channel in queue.wrap_up_s:
+        if channel not in policy.channels:
+            yield unknown_name(f"{path}.wrap_up_s.{channel}", "channel", channel, policy.channels)
+    if queue.callback is not None and queue.callback.channel not in (None, *policy.channels):
+        here, channel = f"{path}.callback.channel", queue.callback.channel or ""
+        yield unknown_name(here, "channel", channel, policy.channels)
+    yield from plan_reference_problems(policy, path, queue.plan)
+    target = queue.overflow_to
+    if target is not None and target not in policy.queues:
+        yield unknown_name(f"{path}.overflow_to", "queue", target, policy.queues)
+    if queue.when_full is WhenFull.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="required by when_full: overflow")
+    if queue.when_closed is WhenClosed.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="required by when_closed: overflow")
+    if queue.at_closing is AtClosing.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="required by at_closing: overflow")
+    if queue.when_no_agents_ready is WhenNoAgentsReady.OVERFLOW and target is None:
+        yield Problem(
+            path=f"{path}.overflow_to", message="required by when_no_agents_ready: overflow"
+        )
+    if queue.hours is not None and queue.hours not in policy.calendars:
+        yield unknown_name(f"{path}.hours", "calendar", queue.hours, policy.calendars)
+    if queue.agents_when is not None:
+        objection = agents_when_error(queue.agents_when, policy)
+        yield from _expression(f"{path}.agents_when", queue.agents_when, objection)
+    yield from _selection(policy, path, queue)
+
+
+def _selection(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
+    """Check the facts of agents that a queue's selection uses."""
+    if queue.selection is Selection.BY_ATTRIBUTES and not queue.order_by:
+        yield Problem(path=f"{path}.order_by", message="required by selection: by_attributes")
+    yield from duplicate_names(
+        f"{path}.order_by", [step.fact for step in queue.order_by], suffix=".fact"
+    )
+    for index, step in enumerate(queue.order_by):
+        yield from _agent_fact(
+            policy, f"{path}.order_by[{index}].fact", step.fact, unordered=FactType.IDENT
+        )
+    if queue.weight_fact is not None:
+        yield from _agent_fact(policy, f"{path}.weight_fact", queue.weight_fact)
+
+
+def _plan_step_selections(policy: Policy) -> Iterator[Problem]:
+    """Check that a step with ``selection: by_attributes`` has a queue with ``order_by`` to use."""
+    if any(queue.order_by for queue in policy.queues.values()):
+        return
+    for name, plan in policy.plans.items():
+        for index, step in enumerate(plan):
+            if step.selection is Selection.BY_ATTRIBUTES:
+                yield Problem(
+                    path=f"plans.{name}[{index}].selection", message="no queue has an order_by"
+                )
+
+
+def _agent_fact(
+    policy: Policy, path: str, name: str, *, unordered: FactType | None = None
+) -> Iterator[Problem]:
+    """Check a reference to a fact of agents: any type but ``unordered`` or, without it, only ``int``."""
+    fact = policy.facts.get(name)
+    if fact is None:
+        yield unknown_name(path, "fact", name, policy.facts)
+    elif fact.applies_to != "agent":
+        yield Problem(path=path, message="a fact of contacts; a fact of agents is required")
+    elif unordered is None and fact.type is not FactType.INT:
+        yield Problem(path=path, message="must be an int fact")
+    elif fact.type is unordered:
+        yield Problem(path=path, message=f"an {fact.type} fact has no order")
+
+
+def _overflow_cycles(policy: Policy) -> Iterator[Problem]:
+    """Yield one problem for each cycle of overflows. Each queue has at most one target, so a linear walk finds them all."""
+    done: set[str] = set()
+    for start in policy.queues:
+        trail: dict[str, None] = {}
+        name: str | None = start
+        while name is not None and name in policy.queues and name not in done and name not in trail:
+            trail[name] = None
+            name = policy.queues[name].overflow_to
+        done.update(trail)
+        if name is not None and name in trail:
+            cycle = list(trail)[list(trail).index(name) :]
+            yield Problem(path=f"queues.{name}.overflow_to", message=_overflow_cycle_message(cycle))
+
+
+def _overflow_cycle_message(cycle: list[str]) -> str:
+    if len(cycle) == 1:
+        return "a queue cannot overflow to itself"
+    shown = cycle[:_CYCLE_SHOWN_MAX]
+    dots = ["…"] if len(cycle) > _CYCLE_SHOWN_MAX else []
+    return "cycle of overflows: " + " → ".join([*shown, *dots, cycle[0]])
+
+
+def _entry_rule(
+    policy: Policy, path: str, rule: EntryRule, skills: Collection[str]
+) -> Iterator[Problem]:
+    if isinstance(rule.when, str):
+        yield from _expression(f"{path}.when", rule.when, entry_expression_error(rule.when, policy))
+    else:
+        yield from _condition_problems(policy, path, rule.when)
+    if rule.queue not in policy.queues:
+        yield unknown_name(f"{path}.queue", "queue", rule.queue, policy.queues)
+    yield from plan_reference_problems(policy, path, rule.plan)
+    for skill in rule.skills:
+        if skill not in skills:
+            yield unknown_name(f"{path}.skills.{skill}", "skill", skill, policy.skills)
+
+
+def _expression(path: str, text: str, objection: ExpressionError | None) -> Iterator[Problem]:
+    if objection is not None:
+        before = text[: objection.offset]
+        yield ExpressionProblem(
+            path=path,
+            message=objection.message,
+            offset=objection.offset,
+            expression_line=before.count("\n") + 1,
+            expression_column=len(before) - before.rfind("\n"),
+        )
+
+
+def _condition_problems(policy: Policy, path: str, when: EntryCondition) -> Iterator[Problem]:
+    channel = when.channel
+    if channel is not None and channel not in policy.channels:
+        yield unknown_name(f"{path}.when.channel", "channel", channel, policy.channels)
+    for name, value in when.attributes.items():
+        here = f"{path}.when.attributes.{name}"
+        fact = policy.facts.get(name)
+        if fact is None:
+            yield unknown_name(here, "fact", name, policy.facts)
+        elif fact.applies_to != "contact":
+            yield Problem(
+                path=here, message="a fact of agents; entry rules can use facts of contacts only"
+            )
+        elif (objection := fact_value_error(fact, value)) is not None:
+            yield Problem(path=here, message=objection)
+
+
+def _unreachable_rules(policy: Policy) -> Iterator[Problem]:
+    """Yield the entry rules whose conditions include all conditions of an earlier rule: they never decide."""
+    earlier: list[tuple[str, RuleConditions]] = []
+    for index, rule in enumerate(policy.entry):
+        asked = rule_conditions(rule.when)
+        before = next((name for name, weaker in earlier if weaker <= asked), None)
+        if before is None:
+            earlier.append((rule.name, asked))
+        else:
+            yield Problem(
+                path=f"entry[{index}].when",
+                message=f"never reached: the earlier rule {before} matches every contact that this rule matches",
+            )
+
+
+_INTERRUPT_CYCLE_SHOWN_MAX: Final = 10
+
+
+def interrupt_cycles(policy: Policy) -> Iterator[Problem]:
+    """Yield a problem for each back edge of a depth-first walk along ``interrupts``, self-interruption included."""
+    done: set[str] = set()
+    for start in policy.channels:
+        if start not in done:
+            yield from _walk_interrupts(policy, start, done)
+
+
+def _walk_interrupts(policy: Policy, start: str, done: set[str]) -> Iterator[Problem]:
+    """Walk depth first without recursion; ``trail`` is the path from the start to the current channel."""
+    trail = [start]
+    ways = [iter(policy.channels[start].interrupts)]
+    while trail:
+        following = next(ways[-1], None)
+        if following is None:
+            done.add(trail.pop())
+            ways.pop()
+        elif following in trail:
+            cycle = trail[trail.index(following) :]
+            index = policy.channels[trail[-1]].interrupts.index(following)
+            yield Problem(
+                path=f"channels.{trail[-1]}.interrupts[{index}]",
+                message=_interrupt_cycle_message(cycle),
+            )
+        elif following in policy.channels and following not in done:
+            trail.append(following)
+            ways.append(iter(policy.channels[following].interrupts))
+
+
+def _interrupt_cycle_message(cycle: list[str]) -> str:
+    if len(cycle) == 1:
+        return "a channel cannot interrupt itself"
+    dots = ["…"] if len(cycle) > _INTERRUPT_CYCLE_SHOWN_MAX else []
+    return "cycle of interruptions: " + " → ".join(
+        [*cycle[:_INTERRUPT_CYCLE_SHOWN_MAX], *dots, cycle[0]]
+    )
+
+
+# Expressions in one policy, of entry rules and queues together.
+EXPRESSIONS_MAX: Final = 200

@@ -1,0 +1,323 @@
+"""Entry rules: the choice of a queue for a contact that names none. The first matching rule decides.
+
+An ``EntryRuleClassifier`` is built once per policy. The outcome of an expression is cached by the values of the facts that
+it uses, in a bounded cache. A rule whose evaluation fails does not match and is reported by name. Pure: no I/O, no clock.
+
+Conditions of entry rules as sets: a rule whose set is a subset of another's matches every contact that the other matches.
+
+An expression counts as one condition, identified by its tokens; its meaning is not analysed. ``true`` is the empty set.
+
+Entry rules that can never decide because earlier rules match every contact first.
+
+A rule covered by one earlier rule is refused by the consistency checks. This module finds rules covered by several earlier
+rules together, one for each channel. Values of facts are not combined in this way, since a contact may lack a fact. Cost:
+quadratic in the number of rules.
+
+Trials of entry rules with a sample contact. A trial changes no state and no counter.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated, Final, Protocol, TypeAlias
+
+from msgspec import Meta, Struct
+
+from router.model.ids import Name
+from router.model.policy import Attributes, EntryCondition, EntryRule, FactValue, Policy
+from router.policy.expression_tokens import ExpressionError, tokenize
+from router.policy.expressions import (
+    QUEUE_FACTS,
+    ExpressionCache,
+    Variable,
+    VariableType,
+    compile_expression,
+    compile_leniently,
+    contact_scope,
+)
+from router.policy.facts import check_attributes
+
+
+class QueueFactLookup(Protocol):
+    """Function that reads a fact of a queue; returns None if it has no value at present."""
+
+    def __call__(self, queue_id: str, name: str) -> FactValue | None:
+        """Return the present value of a fact of ``QUEUE_FACTS``."""
+
+
+class Classification(Struct, frozen=True):
+    """Result of the entry rules: the deciding rule (none: no rule matches) and the earlier rules that failed."""
+
+    rule: EntryRule | None = None
+    failed: tuple[str, ...] = ()
+
+
+NO_RULE_MATCHED: Final = Classification()
+
+
+class EntryRuleClassifier:
+    """Compiled entry rules of one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._rules: list[tuple[EntryRule, ExpressionCache | None]] = []
+        scope = None
+        for rule in policy.entry:
+            memo = None
+            if isinstance(rule.when, str):
+                scope = scope or contact_scope(policy)
+                memo = ExpressionCache(compile_leniently(rule.when, scope))
+            self._rules.append((rule, memo))
+
+    def classify(
+        self, channel: str, attributes: Mapping[str, FactValue], read_queue_fact: QueueFactLookup
+    ) -> Classification:
+        """Return the deciding rule for a contact; the caller applies ``default_queue``.
+
+        A missing attribute does not match. Values are equal only if their types are: ``true`` is not ``1``.
+        """
+        facts: _ContactVariables | None = None
+        failed: tuple[str, ...] = ()
+        for rule, memo in self._rules:
+            if memo is None:
+                assert isinstance(rule.when, EntryCondition)
+                holds: bool | None = _condition_holds(rule.when, channel, attributes)
+            else:
+                facts = facts or _ContactVariables(channel, attributes, read_queue_fact)
+                holds = memo.evaluate(facts.value)
+                if holds is None:
+                    failed = (*failed, rule.name)
+            if holds:
+                return Classification(rule, failed)
+        return Classification(None, failed) if failed else NO_RULE_MATCHED
+
+
+def classify(
+    policy: Policy,
+    channel: str,
+    attributes: Mapping[str, FactValue],
+    read_queue_fact: QueueFactLookup = lambda queue_id, name: None,
+) -> Classification:
+    """Classify one contact with a new classifier: for trials, not for the hot path."""
+    return EntryRuleClassifier(policy).classify(channel, attributes, read_queue_fact)
+
+
+def entry_expression_error(text: str, policy: Policy) -> ExpressionError | None:
+    """Return the error in an entry rule's expression, if any."""
+    try:
+        compile_expression(text, contact_scope(policy))
+    except ExpressionError as error:
+        return error
+    return None
+
+
+class _ContactVariables:
+    """Values of the variables for one contact. Each fact of a queue is read at most once."""
+
+    __slots__ = ("_attributes", "_channel", "_queues", "_read_queue_fact")
+
+    def __init__(
+        self, channel: str, attributes: Mapping[str, FactValue], read_queue_fact: QueueFactLookup
+    ) -> None:
+        self._channel = channel
+        self._attributes = attributes
+        self._read_queue_fact = read_queue_fact
+        self._queues: dict[str, FactValue | None] = {}
+
+    def value(self, variable: Variable) -> FactValue | None:
+        match variable.root:
+            case "contact":
+                return self._attributes.get(variable.name)
+            case "known":
+                return variable.name in self._attributes
+            case "channel":
+                return self._channel
+        if variable.text not in self._queues:
+            self._queues[variable.text] = self._read_queue_fact(variable.owner, variable.name)
+        return self._queues[variable.text]
+
+
+def _condition_holds(
+    when: EntryCondition, channel: str, attributes: Mapping[str, FactValue]
+) -> bool:
+    if when.channel is not None and when.channel != channel:
+        return False
+    for name, wanted in when.attributes.items():
+        # A fact is never None, so None means that it is missing.
+        have = attributes.get(name)
+        if have != wanted or type(have) is not type(wanted):
+            return False
+    return True
+
+
+RuleConditions: TypeAlias = frozenset[tuple[str, type, object]]
+
+
+def rule_conditions(when: EntryCondition | str, *, with_channel: bool = True) -> RuleConditions:
+    """Return the conditions of a rule. Layout and comments of an expression are ignored."""
+    if isinstance(when, str):
+        try:
+            words = tuple(token.text for token in tokenize(when))
+        except ExpressionError:
+            words = (when,)  # The error of the expression is reported by another check.
+        return frozenset() if words == ("true",) else frozenset({("expression", tuple, words)})
+    lines: list[tuple[str, type, object]] = [
+        (f"attributes.{name}", type(value), value) for name, value in when.attributes.items()
+    ]
+    if with_channel and when.channel is not None:
+        lines.append(("channel", str, when.channel))
+    return frozenset(lines)
+
+
+def required_channel(when: EntryCondition | str) -> str | None:
+    """Return the channel that a rule requires; none: any channel, or the rule is an expression."""
+    return None if isinstance(when, str) else when.channel
+
+
+def unreachable_rules(policy: Policy) -> Iterator[tuple[EntryRule, list[str]]]:
+    """Yield the rules that are never reached, in the document's order, with the names of the earlier rules that cover them."""
+    earlier: list[tuple[EntryRule, RuleConditions]] = []
+    for rule in policy.entry:
+        asked = rule_conditions(rule.when, with_channel=False)
+        by_channel: dict[str, str] = {}
+        for before, weaker in earlier:
+            if weaker <= asked:
+                channel = required_channel(before.when)
+                for name in policy.channels if channel is None else (channel,):
+                    by_channel.setdefault(name, before.name)
+        only = required_channel(rule.when)
+        channels = policy.channels if only is None else (only,)
+        if all(name in by_channel for name in channels):
+            yield rule, list(dict.fromkeys(by_channel[name] for name in channels))
+        else:
+            earlier.append((rule, asked))
+
+
+_PYTHON_TYPES: Final = {VariableType.BOOL: bool, VariableType.INT: int, VariableType.STRING: str}
+
+
+class SampleContact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sample contact, with facts of queues that replace the present ones."""
+
+    channel: Name
+    attributes: Attributes = {}
+    queues: Annotated[
+        dict[Name, Annotated[dict[str, FactValue], Meta(max_length=32)]], Meta(max_length=1_000)
+    ] = {}
+    """Facts by queue: ``{"support": {"waiting": 21}}``."""
+
+
+class RuleOutcome(StrEnum):
+    """Outcome of a rule in a trial. Rules after the deciding one are not evaluated."""
+
+    DECIDES = "decides"
+    NO_MATCH = "no_match"
+    FAILED = "failed"
+    NOT_EVALUATED = "not_evaluated"
+
+
+class RuleTrial(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule of a trial, with the values of the facts that it uses."""
+
+    name: str
+    outcome: RuleOutcome
+    facts: dict[str, FactValue] = {}
+    """Values of the facts that the rule uses."""
+    missing: tuple[str, ...] = ()
+    """Facts that the rule uses and that have no value."""
+
+
+class EntryRuleTrial(Struct, frozen=True, kw_only=True):
+    """Result of a trial: the chosen queue and the outcome of every rule."""
+
+    queue_id: str | None
+    """Chosen queue; none: the contact would be refused, because no rule matches and there is no default queue."""
+    rule: str | None
+    """Deciding rule; none: the default queue is used, if there is one."""
+    failed: tuple[str, ...]
+    rules: tuple[RuleTrial, ...]
+
+
+def sample_error(policy: Policy, sample: SampleContact) -> tuple[str, str] | None:
+    """Return the first error of a sample as (field, reason), if any. Contains no value of the sample."""
+    if sample.channel not in policy.channels:
+        return "channel", "the policy declares no such channel"
+    found = check_attributes(policy, sample.attributes)
+    if found is not None:
+        return found
+    for queue_id, facts in sample.queues.items():
+        if queue_id not in policy.queues:
+            return "queues", "the policy declares no such queue"
+        for name, value in facts.items():
+            kind = QUEUE_FACTS.get(name)
+            if kind is None:
+                return f"queues.{queue_id}", "allowed facts of a queue are " + ", ".join(
+                    QUEUE_FACTS
+                )
+            if type(value) is not _PYTHON_TYPES[kind]:
+                return f"queues.{queue_id}.{name}", f"must be {kind}"
+    return None
+
+
+def try_entry_rules(
+    policy: Policy, sample: SampleContact, read_queue_fact: QueueFactLookup
+) -> EntryRuleTrial:
+    """Return the trial of a valid sample. ``read_queue_fact`` supplies the facts of queues that the sample omits."""
+
+    def value_of(queue_id: str, name: str) -> FactValue | None:
+        given = sample.queues.get(queue_id, {})
+        return given[name] if name in given else read_queue_fact(queue_id, name)
+
+    decided = classify(policy, sample.channel, sample.attributes, value_of)
+    rules: list[RuleTrial] = []
+    is_over = False
+    for rule in policy.entry:
+        if is_over:
+            rules.append(RuleTrial(name=rule.name, outcome=RuleOutcome.NOT_EVALUATED))
+            continue
+        is_over = rule is decided.rule
+        asked = RuleOutcome.DECIDES if is_over else RuleOutcome.NO_MATCH
+        if rule.name in decided.failed:
+            asked = RuleOutcome.FAILED
+        values = _values(policy, rule, sample, value_of)
+        rules.append(
+            RuleTrial(
+                name=rule.name,
+                outcome=asked,
+                facts={name: value for name, value in values.items() if value is not None},
+                missing=tuple(name for name, value in values.items() if value is None),
+            )
+        )
+    chosen = policy.default_queue if decided.rule is None else decided.rule.queue
+    return EntryRuleTrial(
+        queue_id=chosen,
+        rule=None if decided.rule is None else decided.rule.name,
+        failed=decided.failed,
+        rules=tuple(rules),
+    )
+
+
+def _values(
+    policy: Policy, rule: EntryRule, sample: SampleContact, read_queue_fact: QueueFactLookup
+) -> dict[str, FactValue | None]:
+    """Return the facts that a rule uses, with their values."""
+    if isinstance(rule.when, EntryCondition):
+        found: dict[str, FactValue | None] = {
+            f"contact.{name}": sample.attributes.get(name) for name in rule.when.attributes
+        }
+        return found if rule.when.channel is None else {"channel": sample.channel, **found}
+    program = compile_leniently(rule.when, contact_scope(policy))
+    return {
+        variable.text: _value(variable, sample, read_queue_fact) for variable in program.variables
+    }
+
+
+def _value(
+    variable: Variable, sample: SampleContact, read_queue_fact: QueueFactLookup
+) -> FactValue | None:
+    match variable.root:
+        case "contact":
+            return sample.attributes.get(variable.name)
+        case "known":
+            return variable.name in sample.attributes
+        case "channel":
+            return sample.channel
+    return read_queue_fact(variable.owner, variable.name)

@@ -1,0 +1,385 @@
+"""Variables of rule expressions: the facts that an expression can use, and their types.
+
+Entry rules use facts of the contact and of the queues; a queue's ``agents_when`` uses facts of an agent. ``QUEUE_FACTS`` lists
+the facts of queues; the engine reads their values in ``engine/commands/queue_facts.py``.
+
+Rule expressions in CEL: compilation with checks and limits, evaluation to true, false or "failed".
+
+Only the policy package may import ``cel_expr_python``. The tokenizer restricts the syntax; the environment here also excludes
+concatenation of strings and lists and the macros ``map``, ``filter`` and ``has``, because the library limits the time of an
+evaluation but not its memory. An expression has no access to a clock, to random numbers or to functions of the router, so
+equal facts give equal results.
+
+Cache of an expression's outcomes, by the values of the facts that it uses.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+from cel_expr_python import cel
+from msgspec import Struct
+
+from router.model.policy import FactPolicy, FactType, FactValue, Policy
+from router.policy.expression_tokens import (
+    ExpressionError,
+    Token,
+    tokenize,
+)
+
+# Cached outcomes of one expression; a full cache is cleared.
+EXPRESSION_CACHE_ENTRIES_MAX: Final = 1_024
+
+
+class VariableType(StrEnum):
+    """Type of a variable in an expression."""
+
+    BOOL = "bool"
+    INT = "int"
+    STRING = "string"
+
+
+QUEUE_FACTS: Final[dict[str, VariableType]] = {
+    "waiting": VariableType.INT,
+    "agents_ready": VariableType.INT,
+    "agents_free": VariableType.INT,
+    "oldest_wait_s": VariableType.INT,
+    "expected_wait_s": VariableType.INT,
+    "is_open": VariableType.BOOL,
+    "local_hour": VariableType.INT,
+    "local_minute": VariableType.INT,
+    "local_weekday": VariableType.STRING,
+}
+
+_VARIABLE_TYPES: Final = {FactType.BOOL: VariableType.BOOL, FactType.INT: VariableType.INT}
+
+# Suggestions compare with every declared name.
+_SUGGESTION_NAMES_MAX: Final = 500
+
+_NAME_SHOWN_MAX: Final = 64
+
+
+class Variable(Struct, frozen=True):
+    """A fact used by an expression: ``contact.tier``, ``known.tier``, ``queues.support.waiting``, ``channel``."""
+
+    root: str
+    owner: str
+    """Queue of the fact; empty for other variables."""
+    name: str
+    type: VariableType
+    text: str
+
+
+class VariableScope(Struct, frozen=True):
+    """Variables available to an expression. ``root`` is ``contact`` or ``agent``."""
+
+    root: str
+    facts: dict[str, FactPolicy]
+    """Declared facts of the root, by name."""
+    queues: Collection[str]
+    """Queues whose facts are available; empty for ``agent``."""
+
+    def variables(self, found: Sequence[Token]) -> tuple[Variable, ...]:
+        """Return the variables used by the tokens, each once, sorted by text.
+
+        Raises:
+            ExpressionError: A name is not declared.
+        """
+        bound = _macro_variables(found)
+        variables: dict[str, Variable] = {}
+        for token in found:
+            if token.kind == "path" and not (len(token.parts) == 1 and token.parts[0] in bound):
+                variables.setdefault(token.text, self._variable(token))
+        return tuple(sorted(variables.values(), key=lambda one: one.text))
+
+    def _variable(self, token: Token) -> Variable:
+        match token.parts:
+            case [root, name] if root in (self.root, "known"):
+                fact = self.facts.get(name)
+                if fact is None:
+                    raise _unknown_variable(token, "fact", root, name, self.facts)
+                kind = (
+                    VariableType.BOOL
+                    if root == "known"
+                    else _VARIABLE_TYPES.get(fact.type, VariableType.STRING)
+                )
+                return Variable(root, "", name, kind, token.text)
+            case ["channel"] if self.root == "contact":
+                return Variable("channel", "", "channel", VariableType.STRING, token.text)
+            case ["queues", queue_id, name] if self.root == "contact":
+                if queue_id not in self.queues:
+                    raise _unknown_variable(token, "queue", "queues", queue_id, self.queues)
+                if name not in QUEUE_FACTS:
+                    raise ExpressionError(
+                        token.offset,
+                        "no such fact of a queue; allowed are " + ", ".join(QUEUE_FACTS),
+                    )
+                return Variable("queues", queue_id, name, QUEUE_FACTS[name], token.text)
+            case ["queues", queue_id] if self.root == "contact" and queue_id not in self.queues:
+                raise _unknown_variable(token, "queue", "queues", queue_id, self.queues)
+            case _:
+                raise ExpressionError(token.offset, self._forms())
+
+    def _forms(self) -> str:
+        forms = f"{self.root}.FACT, known.FACT"
+        if self.root == "contact":
+            forms += ", channel, queues.QUEUE.FACT"
+        return f"unknown name; allowed are {forms}"
+
+
+def contact_scope(policy: Policy) -> VariableScope:
+    """Return the variables of entry rules."""
+    return VariableScope("contact", _facts_of(policy, "contact"), policy.queues)
+
+
+def agent_scope(policy: Policy) -> VariableScope:
+    """Return the variables of a queue's ``agents_when``."""
+    return VariableScope("agent", _facts_of(policy, "agent"), ())
+
+
+def _facts_of(policy: Policy, of: str) -> dict[str, FactPolicy]:
+    return {name: fact for name, fact in policy.facts.items() if fact.applies_to == of}
+
+
+def _macro_variables(found: Sequence[Token]) -> frozenset[str]:
+    """Return the names that macros bind to the items of a list: ``x`` in ``[1, 2].exists(x, x > 1)``."""
+    return frozenset(
+        found[i + 2].text
+        for i, token in enumerate(found[:-3])
+        if token.kind == "call"
+        and found[i + 1].text == "("
+        and found[i + 2].kind == "path"
+        and len(found[i + 2].parts) == 1
+        and found[i + 3].text == ","
+    )
+
+
+def _unknown_variable(
+    token: Token, what: str, root: str, name: str, declared: Collection[str]
+) -> ExpressionError:
+    """Return the error of an undeclared name. A name in lower case is repeated: it is no value."""
+    shown = f": {root}.{name}" if len(name) <= _NAME_SHOWN_MAX and name.islower() else ""
+    message = f"no such {what} is declared{shown}"
+    if any(one.startswith(f"{name}-") for one in declared):
+        return ExpressionError(
+            token.offset, f"{message}; names with - cannot be used in expressions"
+        )
+    close = get_close_matches(name, declared, n=1) if len(declared) <= _SUGGESTION_NAMES_MAX else []
+    return ExpressionError(
+        token.offset, f"{message}; there is {root}.{close[0]}" if close else message
+    )
+
+
+def undeclared_enum_values(
+    scope: VariableScope, found: Sequence[Token]
+) -> Iterator[ExpressionError]:
+    """Yield the strings that an enum is compared with although they are none of its values."""
+    for i, token in enumerate(found):
+        fact = None
+        if token.kind == "path" and len(token.parts) == 2 and token.parts[0] == scope.root:
+            fact = scope.facts.get(token.parts[1])
+        if fact is None or fact.type is not FactType.ENUM:
+            continue
+        for text in _compared_literals(found, i):
+            if "\\" not in text.text and text.text[1:-1] not in fact.values:
+                yield ExpressionError(
+                    text.offset, f"must be one of the declared values of {token.text}"
+                )
+
+
+def _compared_literals(found: Sequence[Token], i: int) -> Iterator[Token]:
+    after = found[i + 1] if i + 1 < len(found) else None
+    if after is not None and after.text in ("==", "!=") and i + 2 < len(found):
+        yield from (found[i + 2],) if _is_plain(found[i + 2]) else ()
+    if i >= 2 and found[i - 1].text in ("==", "!=") and _is_plain(found[i - 2]):
+        yield found[i - 2]
+    if after is not None and after.text == "in" and i + 2 < len(found):
+        for token in found[i + 3 :] if found[i + 2].text == "[" else ():
+            if token.text == "]":
+                break
+            if _is_plain(token):
+                yield token
+
+
+def _is_plain(token: Token) -> bool:
+    return token.kind == "text" and token.text[0] in "\"'" and token.text[:3] not in ('"""', "'''")
+
+
+_ENVIRONMENT_YAML: Final = """
+stdlib:
+  exclude_macros: [has, map, filter]
+  exclude_functions:
+    - name: "_+_"
+      overloads: [{id: add_string}, {id: add_list}, {id: add_bytes}]
+"""
+
+_TYPES: Final = {
+    VariableType.BOOL: cel.Type.BOOL,
+    VariableType.INT: cel.Type.INT,
+    VariableType.STRING: cel.Type.STRING,
+}
+
+_POSITION: Final = re.compile(r"<input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
+
+_OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
+
+_OPERATORS: Final = {"@in": "in", "_?_:_": "? :", "_[_]": "[ ]"}
+
+# Compiled expressions by text and variable types. A published document is compiled three times: by the API, by the engine's
+# check and by the policy in force.
+_EXPRESSION_CACHE_MAX: Final = 4_096
+
+_expression_cache: dict[tuple[str, tuple[Variable, ...]], "CompiledExpression"] = {}
+
+
+class CompiledExpression:
+    """A compiled expression and the variables that it uses."""
+
+    __slots__ = ("_expression", "names", "text", "variables")
+
+    def __init__(
+        self, text: str, variables: tuple[Variable, ...], expression: cel.Expression | None
+    ) -> None:
+        self.text = text
+        self.variables = variables
+        self.names = tuple(variable.text for variable in variables)
+        self._expression = expression
+
+    def evaluate(self, values: Mapping[str, FactValue]) -> bool | None:
+        """Evaluate the expression; None: it failed (a missing fact, an integer overflow, a division by zero, …)."""
+        if self._expression is None:
+            return None
+        try:
+            outcome = self._expression.eval(data=values).value()
+        except RuntimeError:
+            return None
+        return outcome if isinstance(outcome, bool) else None
+
+
+def compile_expression(text: str, scope: VariableScope) -> CompiledExpression:
+    """Compile an expression.
+
+    Raises:
+        ExpressionError: The first error in the text.
+    """
+    found = tokenize(text)
+    variables = scope.variables(found)
+    for error in undeclared_enum_values(scope, found):
+        raise error
+    key = (text, variables)
+    program = _expression_cache.get(key)
+    if program is None:
+        _compile_patterns(found)
+        program = CompiledExpression(text, variables, _compile(text, variables))
+        if len(_expression_cache) >= _EXPRESSION_CACHE_MAX:
+            _expression_cache.clear()
+        _expression_cache[key] = program
+    return program
+
+
+def compile_leniently(text: str, scope: VariableScope) -> CompiledExpression:
+    """Compile an expression of a published policy, which an older version of the router may have checked.
+
+    An expression that this version would refuse fails on every evaluation instead, so that older journals can be read and no
+    contact is lost.
+    """
+    try:
+        return compile_expression(text, scope)
+    except ExpressionError:
+        return CompiledExpression(text, (), None)
+
+
+@cache
+def _environment_config() -> cel.EnvConfig:
+    return cel.NewEnvConfigFromYaml(_ENVIRONMENT_YAML)
+
+
+def _environment(variables: Iterable[Variable]) -> cel.Env:
+    return cel.NewEnv(
+        config=_environment_config(),
+        variables={variable.text: _TYPES[variable.type] for variable in variables},
+    )
+
+
+def _compile(text: str, variables: tuple[Variable, ...]) -> cel.Expression:
+    try:
+        expression = _environment(variables).compile(text)
+    except RuntimeError as error:
+        raise _translate_error(text, str(error)) from None
+    if expression.return_type() != cel.Type.BOOL:
+        raise ExpressionError(0, "the expression must be true or false")
+    return expression
+
+
+def _compile_patterns(found: Sequence[Token]) -> None:
+    """Check that the patterns of ``matches`` are valid regular expressions, which would otherwise fail on every evaluation."""
+    for call, _, pattern in zip(found, found[1:], found[2:], strict=False):
+        if call.kind == "call" and call.text == "matches":
+            try:
+                probe = _environment(()).compile(f'"".matches({pattern.text})')
+                outcome = probe.eval(data={}).value()
+            except RuntimeError:
+                continue  # Not a string; compiling the whole expression reports it.
+            if not isinstance(outcome, bool):
+                raise ExpressionError(pattern.offset, "not a regular expression (RE2)")
+
+
+def _translate_error(text: str, message: str) -> ExpressionError:
+    """Convert the library's first error to a message of our own: the library's texts repeat the expression."""
+    places = _POSITION.findall(message)
+    if "recursion" in message or not places:
+        return ExpressionError(
+            0, "nested too deeply, or too many terms in a row: group them with brackets"
+        )
+    line, column, complaint = places[0]
+    offset = _offset(text, int(line), int(column))
+    overload = _OVERLOAD.search(complaint)
+    if overload is not None:
+        name, kinds = overload.groups()
+        operator = _OPERATORS.get(name, name.strip("_"))
+        return ExpressionError(offset, f"`{operator}` cannot be applied to {kinds}")
+    if "undeclared reference" in complaint:
+        return ExpressionError(offset, "unknown name")
+    if "int literal" in complaint:
+        return ExpressionError(offset, "a number must fit into 64 bits")
+    if "<EOF>" in complaint.partition("expecting")[0]:
+        return ExpressionError(offset, "the expression is incomplete")
+    return ExpressionError(offset, "syntax error")
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    before = sum(len(one) + 1 for one in text.split("\n")[: max(0, line - 1)])
+    return min(len(text), before + max(0, column - 1))
+
+
+_MISSING: Final = object()
+
+
+class ExpressionCache:
+    """Bounded cache of an expression's outcomes. A full cache is cleared, which changes no outcome.
+
+    A fact has one type under a policy, so equal values are identical (``1`` is never compared with ``true``).
+    """
+
+    __slots__ = ("_outcomes", "expression")
+
+    def __init__(self, expression: CompiledExpression) -> None:
+        self.expression = expression
+        self._outcomes: dict[tuple[FactValue | None, ...], bool | None] = {}
+
+    def evaluate(self, value_of: Callable[[Variable], FactValue | None]) -> bool | None:
+        """Return the outcome for the present values (None: the fact is missing); None: the evaluation failed."""
+        program = self.expression
+        values = tuple([value_of(variable) for variable in program.variables])
+        outcome = self._outcomes.get(values, _MISSING)
+        if outcome is _MISSING:
+            if len(self._outcomes) >= EXPRESSION_CACHE_ENTRIES_MAX:
+                self._outcomes.clear()
+            pairs = zip(program.names, values, strict=True)
+            outcome = program.evaluate({name: value for name, value in pairs if value is not None})
+            self._outcomes[values] = outcome
+        assert outcome is None or isinstance(outcome, bool)
+        return outcome

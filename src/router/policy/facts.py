@@ -1,0 +1,185 @@
+"""Facts: the declared and typed attributes of contacts and agents.
+
+Undeclared attributes are refused, and a fact is a boolean, an integer, one of a list of codes, or an opaque id. So attributes
+carry no free text and no personal data into the engine, the journal or the logs.
+
+Detection of personal data in facts: telephone numbers, names, dates of birth.
+
+The journal is never rewritten, so personal data must not enter it. An ``ident`` fact with a name such as ``phone``, or a value
+that looks like a telephone number or an e-mail address, is refused unless the policy declares the fact ``non_personal``. The
+check is a heuristic: it prevents accidents, not deliberate misuse.
+
+Conditions of queues on agents (``agents_when``), evaluated when an agent or the policy changes.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from router.model.ids import ID_PATTERN, QueueId
+from router.model.policy import FactPolicy, FactType, FactValue, Policy
+from router.policy.expression_tokens import ExpressionError
+from router.policy.expressions import (
+    ExpressionCache,
+    agent_scope,
+    compile_expression,
+    compile_leniently,
+)
+
+UNDECLARED_FACT: Final = "no such fact is declared"
+
+INT_MIN: Final = -(2**53)
+
+INT_MAX: Final = 2**53
+
+_IS_ID: Final = re.compile(ID_PATTERN).match
+
+# Bounds the work for a hostile request; the API's limit of attributes is the same.
+_ATTRIBUTE_COUNT_MAX: Final = 64
+
+
+def check_attributes(
+    policy: Policy, attributes: Mapping[str, FactValue], applies_to: str = "contact"
+) -> tuple[str, str] | None:
+    """Return the first invalid attribute as (field, reason); none: all are valid facts of contacts or agents.
+
+    The field names the attribute only if it is declared, since an undeclared name may be any text. The reason is
+    ``UNDECLARED_FACT`` or says what the fact must be. Neither repeats a value.
+    """
+    if not attributes:
+        return None
+    if len(attributes) > _ATTRIBUTE_COUNT_MAX:
+        return "attributes", f"at most {_ATTRIBUTE_COUNT_MAX} attributes"
+    facts = policy.facts
+    for name, value in attributes.items():
+        fact = facts.get(name)
+        if fact is None or fact.applies_to != applies_to:
+            return "attributes", UNDECLARED_FACT
+        objection = fact_value_error(fact, value)
+        if objection is not None:
+            return f"attributes.{name}", objection
+    return None
+
+
+def fact_value_error(fact: FactPolicy, value: object) -> str | None:
+    """Return why a value is invalid for a fact; none: it is valid. A bool is not an int, nor the reverse."""
+    kind = type(value)
+    match fact.type:
+        case FactType.BOOL:
+            return None if kind is bool else "must be true or false"
+        case FactType.INT:
+            # bool is a subclass of int, so the type must be compared; mypy narrows by isinstance only.
+            if isinstance(value, int) and kind is int:
+                return None if INT_MIN <= value <= INT_MAX else "must be within ±2^53"
+            return "must be an integer"
+        case FactType.ENUM:
+            return (
+                None
+                if value in fact.values and kind is str
+                else "must be one of the declared values"
+            )
+        case FactType.IDENT:
+            if isinstance(value, str) and _IS_ID(value):
+                return (
+                    PERSONAL_VALUE_MESSAGE
+                    if not fact.non_personal and is_personal_value(value)
+                    else None
+                )
+            return "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"
+
+
+PERSONAL_NAME_MESSAGE: Final = (
+    "looks like personal data, which attributes must not hold; if it is not, set non_personal: true"
+)
+
+PERSONAL_VALUE_MESSAGE: Final = (
+    "looks like a telephone number or an address; if it is not, set non_personal: true"
+)
+
+_PERSONAL_WORDS: Final = frozenset(
+    {
+        *("phone", "phones", "telephone", "tel", "mobile", "cellphone", "msisdn", "fax"),
+        *("caller", "callerid", "ani", "cli", "email", "emails", "mail"),
+        *("name", "names", "firstname", "lastname", "surname", "forename", "fullname"),
+        *("birth", "birthday", "birthdate", "birthplace", "dob"),
+        *("address", "street", "zip", "zipcode", "postcode", "postal"),
+        *("iban", "bic", "ssn", "passport", "card", "pan", "holder", "accountholder", "taxid"),
+    }
+)
+
+# Seven or more digits, optionally with a plus and single separators. Ids of up to six digits are allowed.
+_TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullmatch
+
+
+def is_personal_name(name: str, fact: FactPolicy) -> bool:
+    """Return whether a fact's name suggests personal data. Only an ``ident`` can hold any."""
+    if fact.non_personal or fact.type is not FactType.IDENT:
+        return False
+    return not _PERSONAL_WORDS.isdisjoint(re.split(r"[-_]", name))
+
+
+def is_personal_value(value: str) -> bool:
+    """Return whether a text looks like a telephone number or an e-mail address."""
+    return "@" in value or _TELEPHONE(value) is not None
+
+
+# Values of the facts that any queue's condition uses, in a fixed order; None: the agent does not have the attribute.
+AttributeKey: TypeAlias = tuple[FactValue | None, ...]
+
+
+class AgentConditions:
+    """Conditions of all queues on agents' facts under one policy.
+
+    Agents are represented by the values of the facts that any condition uses (``attribute_key``), so agents with equal values
+    share cached outcomes.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        scope = agent_scope(policy)
+        self._facts = scope.facts
+        self._conditions: dict[QueueId, ExpressionCache] = {}
+        for queue_id, queue in policy.queues.items():
+            if queue.agents_when is not None:
+                self._conditions[queue_id] = ExpressionCache(
+                    compile_leniently(queue.agents_when, scope)
+                )
+        mentioned = {
+            variable.name
+            for memo in self._conditions.values()
+            for variable in memo.expression.variables
+        }
+        self._indexes = {name: place for place, name in enumerate(sorted(mentioned))}
+
+    def attribute_key(self, attributes: Mapping[str, FactValue]) -> AttributeKey:
+        """Return the values of the facts that conditions use. A value that the policy no longer allows counts as missing."""
+        return tuple([self._allowed(name, attributes.get(name)) for name in self._indexes])
+
+    def _allowed(self, name: str, value: FactValue | None) -> FactValue | None:
+        if value is None or fact_value_error(self._facts[name], value) is not None:
+            return None
+        return value
+
+    def accepts(self, queue_id: QueueId, key: AttributeKey) -> bool:
+        """Return whether agents with these values qualify for a queue. If the evaluation fails, they do not."""
+        memo = self._conditions.get(queue_id)
+        if memo is None:
+            return True
+        places = self._indexes
+        return bool(
+            memo.evaluate(
+                lambda variable: (
+                    key[places[variable.name]] is not None
+                    if variable.root == "known"
+                    else key[places[variable.name]]
+                )
+            )
+        )
+
+
+def agents_when_error(text: str, policy: Policy) -> ExpressionError | None:
+    """Return the error in a queue's ``agents_when``, if any."""
+    try:
+        compile_expression(text, agent_scope(policy))
+    except ExpressionError as error:
+        return error
+    return None

@@ -1,0 +1,137 @@
+"""AsyncAPI 3.0 document of the WebSocket APIs, generated from the frame structs.
+
+Channels are the three endpoints, messages the frames. ``send`` and ``receive`` are seen from the router.
+"""
+
+from typing import Any, Final, get_args
+
+import msgspec
+
+import router
+from router.protocol.close_codes import CloseCode, may_reconnect
+from router.protocol.codec import SUBPROTOCOLS
+from router.protocol.frames import ServerFrame
+from router.protocol.session import Endpoint
+
+_REF: Final = "#/components/schemas/{name}"
+_DESCRIPTIONS: Final = {
+    Endpoint.DESKTOP: "An agent's desktop: receives offers and sends the agent's actions. The token's subject is the agent.",
+    Endpoint.GATEWAY: "A channel gateway: submits contacts and receives their events.",
+    Endpoint.SUPERVISOR: "A supervisor: receives all events of the workspace, and statistics of changed queues at most once a second.",
+}
+# Frames sent on some endpoints only.
+_RESTRICTED_TO: Final = {
+    "figures": {Endpoint.SUPERVISOR},
+    "page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR},
+}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """Return the document as plain data."""
+    kinds = {kind for door in Endpoint for kind in get_args(door.client_frames)} | set(
+        get_args(ServerFrame)
+    )
+    ordered = sorted(kinds, key=_schema_name)
+    _, schemas = msgspec.json.schema_components(ordered, ref_template=_REF)
+    return {
+        "asyncapi": "3.0.0",
+        "id": "urn:contact-router:sockets",
+        "info": {
+            "title": "Contact Router WebSockets",
+            "version": router.__version__,
+            "description": _description(),
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "router": {
+                "host": "127.0.0.1:8080",
+                "protocol": "ws",
+                "description": "Subprotocols: " + ", ".join(SUBPROTOCOLS),
+                "security": [{"$ref": "#/components/securitySchemes/bearer"}],
+            }
+        },
+        "channels": {str(door): _channel(door) for door in Endpoint},
+        "operations": {
+            f"{verb}_{door}": _operation(door, verb)
+            for door in Endpoint
+            for verb in ("receive", "send")
+        },
+        "components": {
+            "schemas": schemas,
+            "messages": {_tag(kind): _message(kind) for kind in ordered},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "In the header, or the token or a single-use ticket in `hello`.",
+                }
+            },
+        },
+    }
+
+
+def _channel(endpoint: Endpoint) -> dict[str, Any]:
+    names = [_tag(kind) for kind in (*get_args(endpoint.client_frames), *_server_frames(endpoint))]
+    return {
+        "address": f"/v1/{endpoint}",
+        "title": str(endpoint).capitalize(),
+        "description": _DESCRIPTIONS[endpoint],
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+        "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+    }
+
+
+def _operation(endpoint: Endpoint, verb: str) -> dict[str, Any]:
+    kinds = get_args(endpoint.client_frames) if verb == "receive" else _server_frames(endpoint)
+    return {
+        "action": verb,
+        "channel": {"$ref": f"#/channels/{endpoint}"},
+        "summary": f"Frames that a {endpoint} client may send."
+        if verb == "receive"
+        else f"Frames that a {endpoint} client receives.",
+        "messages": [{"$ref": f"#/channels/{endpoint}/messages/{_tag(kind)}"} for kind in kinds],
+    }
+
+
+def _message(kind: type) -> dict[str, Any]:
+    doc = " ".join((kind.__doc__ or "").split())
+    return {
+        "name": _tag(kind),
+        "title": _tag(kind).replace("_", " ").capitalize(),
+        "summary": doc.partition(". ")[0].rstrip("."),
+        "description": doc,
+        "payload": {"$ref": _REF.format(name=_schema_name(kind))},
+    }
+
+
+def _server_frames(endpoint: Endpoint) -> list[type]:
+    return [
+        kind
+        for kind in get_args(ServerFrame)
+        if endpoint in _RESTRICTED_TO.get(_tag(kind), set(Endpoint))
+    ]
+
+
+def _tag(kind: type) -> str:
+    tag = getattr(kind, "__struct_config__").tag  # noqa: B009  (a plain `type` does not show it)
+    assert isinstance(tag, str)
+    return tag
+
+
+def _schema_name(kind: type) -> str:
+    return kind.__name__
+
+
+def _description() -> str:
+    codes = "\n".join(
+        f"* `{int(code)}` {code.name.lower().replace('_', ' ')} "
+        f"– {'reconnect' if may_reconnect(code) else 'do not reconnect automatically'}"
+        for code in CloseCode
+    )
+    return (
+        "JSON and MessagePack carry the same frames; the subprotocol selects the encoding. A client's first frame is `hello`, "
+        "within five seconds. Every later frame has an `id` and is answered by exactly one `ok` or `error` with that id."
+        "\n\nClose codes:\n\n" + codes
+    )

@@ -1,0 +1,533 @@
+"""Frames of the WebSocket protocol, in both directions. JSON and MessagePack carry the same structs.
+
+A client's first frame is ``hello``, within five seconds. Every later frame of a client has an ``id`` that the client chooses
+and is answered by exactly one ``ok`` or ``error`` with that id. The server may add fields and frame types, which clients must
+ignore; the server refuses fields and frame types that it does not know.
+"""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from router.model.commands import CallbackFields, TimeMs
+from router.model.events import Event
+from router.model.forecasts import ExpectedWait
+from router.model.ids import Ident, Name
+from router.model.policy import Attributes, CallbackMode, PriorityClass, PrioritySeconds, Skills
+from router.model.states import AgentState, CallbackOutcome
+from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
+
+FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
+# ``history_id:seq``. Another text is not an error: the client gets a welcome with the full state.
+ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
+
+
+# --- client to server ------------------------------------------------------------
+
+
+class _ClientFrame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Base of client frames. Unknown fields are refused, so that a misspelt field is found."""
+
+
+class HelloFrame(_ClientFrame, frozen=True, kw_only=True, tag="hello"):
+    """Open a session: credential (unless the upgrade request had an Authorization header) and position to resume from."""
+
+    token: Token | None = None
+    ticket: Token | None = None
+    """Single-use ticket from ``POST /v1/ws-ticket``, for browsers."""
+    resume: ResumeFrom | None = None
+    """``history_id:seq`` of the last frame received: the events after it follow, or a ``welcome`` with the full state."""
+
+
+class RefreshFrame(_ClientFrame, frozen=True, kw_only=True, tag="refresh"):
+    """Replace the token before it expires, by one with the same subject, role and workspace."""
+
+    id: FrameId
+    token: Token
+
+
+class PingFrame(_ClientFrame, frozen=True, kw_only=True, tag="ping"):
+    """Request a ``pong`` (application heartbeat)."""
+
+    id: FrameId
+
+
+class SetStateFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_state"):
+    """Desktop: set the agent's state."""
+
+    id: FrameId
+    state: AgentState
+    reason: Ident | None = None
+    after_work: bool = False
+
+
+class AcceptFrame(_ClientFrame, frozen=True, kw_only=True, tag="accept"):
+    """Desktop: accept an offer."""
+
+    id: FrameId
+    offer_id: Ident
+
+
+class DeclineFrame(_ClientFrame, frozen=True, kw_only=True, tag="decline"):
+    """Desktop: decline an offer."""
+
+    id: FrameId
+    offer_id: Ident
+    reason: Ident = "declined"
+
+
+class HoldFrame(_ClientFrame, frozen=True, kw_only=True, tag="hold"):
+    """Desktop: put the customer on hold."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class UnholdFrame(_ClientFrame, frozen=True, kw_only=True, tag="unhold"):
+    """Desktop: take the customer off hold."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class ParkFrame(_ClientFrame, frozen=True, kw_only=True, tag="park"):
+    """Desktop: park a conversation until the customer replies; it uses no capacity meanwhile."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class UnparkFrame(_ClientFrame, frozen=True, kw_only=True, tag="unpark"):
+    """Desktop: resume a parked conversation."""
+
+    id: FrameId
+    assignment_id: Ident
+
+
+class ParkContactFrame(_ClientFrame, frozen=True, kw_only=True, tag="park_contact"):
+    """Gateway, supervisor: park a contact until the customer replies."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class UnparkContactFrame(_ClientFrame, frozen=True, kw_only=True, tag="unpark_contact"):
+    """Gateway, supervisor: report that the customer has written again. No effect on a contact that is not parked."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class SetChannelsFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_channels"):
+    """Desktop: set the channels on which the agent is paused."""
+
+    id: FrameId
+    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+
+
+class EndFrame(_ClientFrame, frozen=True, kw_only=True, tag="end"):
+    """Desktop, gateway, supervisor: end the conversation."""
+
+    id: FrameId
+    contact_id: Ident
+    reason: Ident = "ended"
+
+
+class ExtendWrapUpFrame(_ClientFrame, frozen=True, kw_only=True, tag="extend_wrap_up"):
+    """Desktop: extend the wrap-up."""
+
+    id: FrameId
+    assignment_id: Ident
+    extend_s: Annotated[int, Meta(ge=1, le=3600)]
+
+
+class CompleteFrame(_ClientFrame, frozen=True, kw_only=True, tag="complete"):
+    """Desktop: complete the assignment with a disposition; ends the conversation first if necessary."""
+
+    id: FrameId
+    assignment_id: Ident
+    disposition: Ident | None = None
+
+
+# How long a contact may be reserved for one agent.
+WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
+PreferredAgents: TypeAlias = Annotated[tuple[Ident, ...], Meta(max_length=32)]
+
+
+class TransferFrame(_ClientFrame, frozen=True, kw_only=True, tag="transfer"):
+    """Desktop: transfer the contact to a queue or to an agent; exactly one of the two."""
+
+    id: FrameId
+    contact_id: Ident
+    to_queue_id: Name | None = None
+    to_agent_id: Ident | None = None
+    wait_s: WaitSeconds | None = None
+    """How long the contact is reserved for an agent who cannot take it now."""
+    return_to_sender_s: WaitSeconds | None = None
+    """How long it is then reserved for the transferring agent, before it is open to all qualified agents."""
+
+
+class ConsultFrame(_ClientFrame, frozen=True, kw_only=True, tag="consult"):
+    """Desktop: consult an agent, or an agent of a queue; exactly one of the two."""
+
+    id: FrameId
+    contact_id: Ident
+    to_queue_id: Name | None = None
+    to_agent_id: Ident | None = None
+
+
+class CompleteConsultFrame(_ClientFrame, frozen=True, kw_only=True, tag="consult_complete"):
+    """Desktop: pass the contact to the consulted agent (warm transfer)."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class CancelConsultFrame(_ClientFrame, frozen=True, kw_only=True, tag="consult_cancel"):
+    """Desktop: cancel or end the consult."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class ConferenceFrame(_ClientFrame, frozen=True, kw_only=True, tag="conference"):
+    """Desktop: connect the consulted agent to the customer."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class LeaveFrame(_ClientFrame, frozen=True, kw_only=True, tag="leave"):
+    """Desktop: leave a conversation that another agent owns."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class HandOverFrame(_ClientFrame, frozen=True, kw_only=True, tag="hand_over"):
+    """Desktop: leave a conference and make a participant its owner."""
+
+    id: FrameId
+    contact_id: Ident
+    to_agent_id: Ident
+
+
+class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of a new contact: the body of ``POST /v1/contacts`` and of ``submit``."""
+
+    channel: Name
+    queue_id: Name | None = None
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    priority_class: PriorityClass = 0
+    attributes: Attributes = {}
+    ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
+    reference: Ident | None = None
+    """Opaque id of the gateway for the contact."""
+    callback: CallbackFields | None = None
+    """If set, the customer is not on the line and is to be called."""
+    preferred_agents: PreferredAgents = ()
+    """Agents preferred for this customer, most preferred first, used by plan steps with ``prefer: [named]``."""
+    continues_contact_id: Ident | None = None
+    """Earlier contact of the same customer, used by plan steps with ``prefer: [last]``."""
+
+
+class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
+    """Gateway: submit a contact."""
+
+    id: FrameId
+    contact: ContactFields
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+
+
+class UpdateFrame(_ClientFrame, frozen=True, kw_only=True, tag="update"):
+    """Gateway, supervisor: change a live contact; omitted fields are unchanged."""
+
+    id: FrameId
+    contact_id: Ident
+    priority_s: PrioritySeconds | UnsetType = UNSET
+    priority_class: PriorityClass | UnsetType = UNSET
+    skills: Skills | UnsetType = UNSET
+    attributes: Attributes | UnsetType = UNSET
+    preferred_agents: PreferredAgents | UnsetType = UNSET
+
+
+class CancelFrame(_ClientFrame, frozen=True, kw_only=True, tag="cancel"):
+    """Gateway: withdraw a contact that is not assigned yet."""
+
+    id: FrameId
+    contact_id: Ident
+    reason: Ident = "cancelled"
+
+
+class AbandonFrame(_ClientFrame, frozen=True, kw_only=True, tag="abandon"):
+    """Gateway: report that the customer has left."""
+
+    id: FrameId
+    contact_id: Ident
+
+
+class CallbackFrame(_ClientFrame, frozen=True, kw_only=True, tag="callback"):
+    """Gateway, supervisor: turn a waiting contact into a callback, now or at an agreed time."""
+
+    id: FrameId
+    contact_id: Ident
+    mode: CallbackMode | None = None
+    channel: Name | None = None
+    at_ms: TimeMs | None = None
+
+
+class CallbackResultFrame(_ClientFrame, frozen=True, kw_only=True, tag="callback_result"):
+    """Gateway, supervisor: report the outcome of a call requested by ``callback.dial_requested``."""
+
+    id: FrameId
+    contact_id: Ident
+    outcome: CallbackOutcome
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """Number of the attempt from ``callback.dial_requested``; none: the current one."""
+
+
+class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_wait"):
+    """Gateway, supervisor: query the expected wait of a contact, or of an arriving contact of a queue."""
+
+    id: FrameId
+    contact_id: Ident | None = None
+    queue_id: Name | None = None
+    channel: Name | None = None
+    """Channel of an arriving contact, as the fields below; none: the channel that the queue has handled most."""
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    priority_class: PriorityClass = 0
+
+
+class RequeueFrame(_ClientFrame, frozen=True, kw_only=True, tag="requeue"):
+    """Supervisor: put a contact into a queue; it keeps its age."""
+
+    id: FrameId
+    contact_id: Ident
+    queue_id: Name | None = None
+
+
+class AssignFrame(_ClientFrame, frozen=True, kw_only=True, tag="assign"):
+    """Supervisor: assign the contact to an agent."""
+
+    id: FrameId
+    contact_id: Ident
+    agent_id: Ident
+
+
+class AddParticipantFrame(_ClientFrame, frozen=True, kw_only=True, tag="add_participant"):
+    """Supervisor: add an agent to the conversation."""
+
+    id: FrameId
+    contact_id: Ident
+    agent_id: Ident
+
+
+class RemoveParticipantFrame(_ClientFrame, frozen=True, kw_only=True, tag="remove_participant"):
+    """Supervisor: remove a consulted agent or a participant from the conversation."""
+
+    id: FrameId
+    contact_id: Ident
+    agent_id: Ident
+
+
+class SetAgentStateFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_agent_state"):
+    """Supervisor: set an agent's state."""
+
+    id: FrameId
+    agent_id: Ident
+    state: AgentState
+    reason: Ident | None = None
+    after_work: bool = False
+
+
+class SetAgentChannelsFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_agent_channels"):
+    """Supervisor: set the channels on which an agent is paused."""
+
+    id: FrameId
+    agent_id: Ident
+    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+
+
+DesktopFrame: TypeAlias = (
+    HelloFrame
+    | RefreshFrame
+    | PingFrame
+    | SetStateFrame
+    | AcceptFrame
+    | DeclineFrame
+    | HoldFrame
+    | UnholdFrame
+    | ParkFrame
+    | UnparkFrame
+    | SetChannelsFrame
+    | EndFrame
+    | ExtendWrapUpFrame
+    | CompleteFrame
+    | TransferFrame
+    | ConsultFrame
+    | CompleteConsultFrame
+    | CancelConsultFrame
+    | ConferenceFrame
+    | LeaveFrame
+    | HandOverFrame
+)
+GatewayFrame: TypeAlias = (
+    HelloFrame
+    | RefreshFrame
+    | PingFrame
+    | SubmitFrame
+    | UpdateFrame
+    | CancelFrame
+    | AbandonFrame
+    | EndFrame
+    | ParkContactFrame
+    | UnparkContactFrame
+    | CallbackFrame
+    | CallbackResultFrame
+    | ExpectedWaitFrame
+)
+SupervisorFrame: TypeAlias = (
+    HelloFrame
+    | RefreshFrame
+    | PingFrame
+    | UpdateFrame
+    | CancelFrame
+    | EndFrame
+    | ParkContactFrame
+    | UnparkContactFrame
+    | RequeueFrame
+    | AssignFrame
+    | AddParticipantFrame
+    | RemoveParticipantFrame
+    | SetAgentStateFrame
+    | SetAgentChannelsFrame
+    | CallbackFrame
+    | CallbackResultFrame
+    | ExpectedWaitFrame
+)
+
+
+# --- server to client ------------------------------------------------------------
+
+
+class _ServerFrame(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """Base of server frames."""
+
+
+class WelcomeFrame(_ServerFrame, frozen=True, kw_only=True, tag="welcome"):
+    """Full state visible to this client, as of the event ``seq``; later events follow."""
+
+    role: str
+    workspace: str
+    history_id: str
+    epoch: int
+    seq: int
+    at_ms: int
+    heartbeat_s: int
+    session_id: str
+    state_page_count: int = 0
+    """Number of ``state_page`` frames that follow before the first event, with the rest of ``contacts`` and ``agents``."""
+    agent: AgentView | None = None
+    """Desktop: the agent, with offers and assignments."""
+    contacts: tuple[ContactView, ...] = ()
+    """Gateway: its live contacts."""
+    stats: WorkspaceView | None = None
+    """Supervisor: totals of the workspace."""
+    agents: tuple[AgentView, ...] = ()
+    """Supervisor: all agents."""
+
+
+class StatePageFrame(_ServerFrame, frozen=True, kw_only=True, tag="page"):
+    """Continuation of a welcome that is too long for one frame."""
+
+    contacts: tuple[ContactView, ...] = ()
+    agents: tuple[AgentView, ...] = ()
+
+
+class ResumedFrame(_ServerFrame, frozen=True, kw_only=True, tag="resumed"):
+    """Successful resume: the events after ``seq`` up to ``until_seq`` follow, then live events."""
+
+    role: str
+    workspace: str
+    history_id: str
+    epoch: int
+    seq: int
+    until_seq: int
+    heartbeat_s: int
+    session_id: str
+
+
+class EventFrame(_ServerFrame, frozen=True, kw_only=True, tag="event"):
+    """An event visible to this client. ``seq`` never decreases on a connection; it has gaps, since other events are not sent."""
+
+    seq: int
+    at_ms: int
+    event: Event
+
+
+class StatsFrame(_ServerFrame, frozen=True, kw_only=True, tag="figures"):
+    """Supervisor: statistics of queues that changed, at most once per ``stats_interval_ms``."""
+
+    seq: int
+    at_ms: int
+    queues: tuple[QueueView, ...]
+
+
+class OkFrame(_ServerFrame, frozen=True, kw_only=True, tag="ok"):
+    """The command of frame ``id`` was carried out and is durable."""
+
+    id: str
+    seq: int = 0
+    subject: str = ""
+    state: str = ""
+    replayed: bool = False
+    expected_wait: ExpectedWait | None = None
+    """Result of an ``expected_wait`` query."""
+
+
+class ErrorFrame(_ServerFrame, frozen=True, kw_only=True, tag="error", omit_defaults=True):
+    """The command of frame ``id`` failed. ``applied`` is ``no``, or ``unknown`` if the router cannot tell."""
+
+    code: str
+    title: str
+    id: str | None = None
+    detail: str = ""
+    field: str | None = None
+    state: str | None = None
+    allowed: tuple[str, ...] = ()
+    seq: int | None = None
+    temporary: bool = False
+    applied: str = "no"
+    retry_after_ms: int | None = None
+    opens_at_ms: int | None = None
+    """Next opening of a closed queue, if known."""
+
+
+class PongFrame(_ServerFrame, frozen=True, kw_only=True, tag="pong"):
+    """Response to ``ping``. All events up to ``seq`` that this client may see have been sent; it can resume from there."""
+
+    id: str
+    at_ms: int
+    seq: int = 0
+
+
+class ReconnectFrame(_ServerFrame, frozen=True, kw_only=True, tag="reconnect"):
+    """Request to reconnect after ``after_ms`` (already jittered), because the process is shutting down."""
+
+    after_ms: int
+
+
+ServerFrame: TypeAlias = (
+    WelcomeFrame
+    | StatePageFrame
+    | ResumedFrame
+    | EventFrame
+    | StatsFrame
+    | OkFrame
+    | ErrorFrame
+    | PongFrame
+    | ReconnectFrame
+)

@@ -1,0 +1,80 @@
+"""The runtime state of one workspace, and the commands and queries queued for it."""
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from router.engine.engine import Engine
+from router.model.commands import Command
+from router.model.ids import WorkspaceId
+from router.model.results import Outcome
+from router.runtime.recovery import StatsProjection
+
+T = TypeVar("T")
+ReplyT = TypeVar("ReplyT", contravariant=True)
+
+
+class ReplyTarget(Protocol[ReplyT]):
+    """The receiver of a reply: an asyncio future, or an object that handles the reply synchronously.
+
+    The writer calls it on the event loop between two batches, so it must be quick and must not raise.
+    """
+
+    def done(self) -> bool:
+        """Return whether the receiver no longer needs a reply."""
+        ...
+
+    def set_result(self, result: ReplyT, /) -> None:
+        """Deliver the durable reply. At most one of the two setters is called, once."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Report that there will be no reply, and why."""
+        ...
+
+
+class Reply(Struct, frozen=True, gc=False):
+    """The durable result of a command."""
+
+    outcome: Outcome
+    epoch: int
+    history_id: str
+
+
+class QueryResult(Struct, Generic[T], frozen=True):
+    """The result of a query, valid for the state after the durable event ``seq``."""
+
+    value: T
+    seq: int
+    at_ms: int
+    epoch: int
+    history_id: str
+
+
+class QueuedCommand(Struct):
+    """A command in the queue."""
+
+    command: Command
+    actor: str
+    reply: ReplyTarget[Reply] | None
+    """Receiver of the reply; None where no reply is needed."""
+
+
+class QueuedQuery(Struct):
+    """A query in the queue: a read-only function of the engine."""
+
+    query: Callable[[Engine], Any]
+    reply: ReplyTarget[QueryResult[Any]]
+
+
+class WorkspaceRuntime(Struct, kw_only=True):
+    """The engine, statistics and bookkeeping of one workspace."""
+
+    workspace: WorkspaceId
+    history_id: str
+    epoch: int
+    engine: Engine
+    stats: StatsProjection
+    events_since_snapshot: int = 0
+    quiet_since_ms: int = 0

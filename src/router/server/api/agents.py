@@ -1,0 +1,217 @@
+"""API operations on agents: records, state and, for desktops without a WebSocket, offers and assignments.
+
+An agent can reach only their own record and work.
+"""
+
+from router.engine.engine import Engine
+from router.model.commands import (
+    AcceptOffer,
+    Command,
+    CompleteAssignment,
+    DeclineOffer,
+    ExtendWrapUp,
+    HoldAssignment,
+    ParkAssignment,
+    PutAgent,
+    RemoveAgent,
+    ResumeAssignment,
+    SetAgentChannels,
+    SetAgentState,
+    UnparkAssignment,
+)
+from router.model.views import AgentView
+from router.server.api.documents import AgentList, AgentReceipt, AssignmentReceipt, OfferReceipt
+from router.server.api.problems import ProblemError
+from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
+
+
+async def put_agent(request: ApiRequest) -> ApiResponse:
+    """Create an agent or replace the agent's record."""
+    record = request.body
+    return await _agent(
+        request,
+        PutAgent(
+            agent_id=_permitted_agent_id(request),
+            skills=record.skills,
+            queues=record.queues,
+            units=record.units,
+            channel_max=record.channel_max,
+            attributes=record.attributes,
+            queue_ranks=record.queue_ranks,
+        ),
+    )
+
+
+async def get_agent(request: ApiRequest) -> ApiResponse:
+    """Get an agent with the assignments and offers that use capacity."""
+    agent_id = _permitted_agent_id(request)
+    answered = await request.query_engine(lambda engine: engine.agent(agent_id))
+    if answered.value is None:
+        raise ProblemError("unknown_agent")
+    return ApiResponse(body=answered.value)
+
+
+async def delete_agent(request: ApiRequest) -> ApiResponse:
+    """Remove an agent who has no offers and assignments."""
+    return await _agent(request, RemoveAgent(agent_id=_permitted_agent_id(request)))
+
+
+async def list_agents(request: ApiRequest) -> ApiResponse:
+    """List agents by ascending id, one page at a time."""
+    query = request.query_params
+    limit = min(query.limit, request.services.settings.server.page_size_max)
+
+    def query_page(engine: Engine) -> list[AgentView]:
+        return engine.agents(after=query.cursor or "", limit=limit + 1)
+
+    answered = await request.query_engine(query_page)
+    page = answered.value[:limit]
+    cursor = page[-1].agent_id if len(answered.value) > limit else None
+    return ApiResponse(
+        body=AgentList(agents=tuple(page), as_of_seq=answered.seq, next_cursor=cursor)
+    )
+
+
+async def set_agent_state(request: ApiRequest) -> ApiResponse:
+    """Set an agent ready, not ready or offline."""
+    change = request.body
+    return await _agent(
+        request,
+        SetAgentState(
+            agent_id=_permitted_agent_id(request),
+            state=change.state,
+            reason=change.reason,
+            after_work=change.after_work,
+        ),
+    )
+
+
+async def set_agent_channels(request: ApiRequest) -> ApiResponse:
+    """Pause channels: no new offers on them. The list replaces the previous one; the agent's state stays."""
+    return await _agent(
+        request, SetAgentChannels(agent_id=_permitted_agent_id(request), paused=request.body.paused)
+    )
+
+
+async def accept_offer(request: ApiRequest) -> ApiResponse:
+    """Accept an offer. A repeat of a successful accept returns the first result."""
+    return await _offer(
+        request,
+        AcceptOffer(offer_id=request.path_params["offer_id"], agent_id=request.credential.subject),
+    )
+
+
+async def decline_offer(request: ApiRequest) -> ApiResponse:
+    """Decline an offer."""
+    return await _offer(
+        request,
+        DeclineOffer(
+            offer_id=request.path_params["offer_id"],
+            agent_id=request.credential.subject,
+            reason=request.body.reason or "declined",
+        ),
+    )
+
+
+async def hold_assignment(request: ApiRequest) -> ApiResponse:
+    """Put the customer on hold."""
+    return await _assignment(
+        request,
+        HoldAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject),
+    )
+
+
+async def unhold_assignment(request: ApiRequest) -> ApiResponse:
+    """Take the customer off hold."""
+    return await _assignment(
+        request,
+        ResumeAssignment(
+            assignment_id=_assignment_id(request), agent_id=request.credential.subject
+        ),
+    )
+
+
+async def park_assignment(request: ApiRequest) -> ApiResponse:
+    """Park a conversation that waits for the customer; it uses no capacity until unparked."""
+    return await _assignment(
+        request,
+        ParkAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject),
+    )
+
+
+async def unpark_assignment(request: ApiRequest) -> ApiResponse:
+    """Resume a parked conversation."""
+    return await _assignment(
+        request,
+        UnparkAssignment(
+            assignment_id=_assignment_id(request), agent_id=request.credential.subject
+        ),
+    )
+
+
+async def extend_wrap_up(request: ApiRequest) -> ApiResponse:
+    """Extend the wrap-up time."""
+    return await _assignment(
+        request,
+        ExtendWrapUp(
+            assignment_id=_assignment_id(request),
+            agent_id=request.credential.subject,
+            extend_s=request.body.extend_s,
+        ),
+    )
+
+
+async def complete_assignment(request: ApiRequest) -> ApiResponse:
+    """Complete an assignment with a disposition; a supervisor may do so for the agent."""
+    return await _assignment(
+        request,
+        CompleteAssignment(
+            assignment_id=_assignment_id(request),
+            agent_id=request.agent_id,
+            disposition=request.body.disposition,
+        ),
+    )
+
+
+def _permitted_agent_id(request: ApiRequest) -> str:
+    """Return the agent id of the path. Raises ProblemRaised if an agent names another agent."""
+    agent_id = request.path_params["agent_id"]
+    if request.agent_id is not None and request.agent_id != agent_id:
+        raise ProblemError("unknown_agent")
+    return agent_id
+
+
+def _assignment_id(request: ApiRequest) -> str:
+    return request.path_params["assignment_id"]
+
+
+async def _agent(request: ApiRequest, command: Command) -> ApiResponse:
+    effected = await request.execute(command, resource="agent")
+    return _answer(effected, AgentReceipt, "agent_id")
+
+
+async def _offer(request: ApiRequest, command: Command) -> ApiResponse:
+    effected = await request.execute(command, resource="offer")
+    return _answer(effected, OfferReceipt, "offer_id")
+
+
+async def _assignment(request: ApiRequest, command: Command) -> ApiResponse:
+    effected = await request.execute(command, resource="assignment")
+    return _answer(effected, AssignmentReceipt, "assignment_id")
+
+
+def _answer(
+    effected: AppliedCommand,
+    receipt: type[AgentReceipt] | type[OfferReceipt] | type[AssignmentReceipt],
+    id_field: str,
+) -> ApiResponse:
+    done = effected.result
+    members: dict[str, str] = {id_field: done.subject}
+    body = receipt(
+        state=done.state,
+        history_id=effected.history_id,
+        epoch=effected.epoch,
+        seq=done.seq,
+        **members,
+    )
+    return ApiResponse(body=body, headers=effected.headers)

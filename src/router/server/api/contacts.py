@@ -1,0 +1,345 @@
+"""API operations on contacts: submit, read, update, transfer, end.
+
+A gateway can reach only the contacts it submitted, an agent only those offered or assigned to them.
+
+API operations on callbacks: request one and report the result of a call attempt.
+
+API operations on conversations with several agents: consult, conference, hand-over.
+
+An agent can reach only the contacts assigned to them.
+"""
+
+from typing import Any, Final
+
+from router.engine.engine import Engine
+from router.model.commands import (
+    AbandonContact,
+    AddParticipant,
+    AssignContact,
+    CancelConsult,
+    CancelContact,
+    Command,
+    CompleteConsult,
+    EndContact,
+    HandOverContact,
+    JoinConsult,
+    LeaveContact,
+    ParkContact,
+    ReportCallback,
+    RequestCallback,
+    RequeueContact,
+    StartConsult,
+    TransferContact,
+    UnparkContact,
+    UpdateContact,
+)
+from router.model.views import ContactView, ContactWhy
+from router.server.api.documents import ContactList
+from router.server.api.problems import ProblemError
+from router.server.api.request import ApiRequest, ApiResponse
+from router.server.api.submission import (
+    KEY_LENGTH_MAX,
+    contact_receipt,
+    enqueue_command,
+    submit_response,
+    with_first_epoch,
+)
+
+# A gateway's page skips the contacts of other gateways; at most this many contacts are examined for one page.
+_SCAN_COUNT_MAX: Final = 2_000
+
+
+async def submit_contact(request: ApiRequest) -> ApiResponse:
+    """Submit a contact. A repeat with the same ``Idempotency-Key`` returns the first result."""
+    key = request.header("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii()):
+        raise ProblemError(
+            "invalid_value",
+            f"must have 1 to {KEY_LENGTH_MAX} ASCII characters",
+            field="Idempotency-Key",
+        )
+    effected = await request.execute(enqueue_command(request.credential, request.body, key))
+    if effected.result.replayed:
+        effected = await with_first_epoch(request.services.journal, request.workspace, effected)
+    return submit_response(effected)
+
+
+async def get_contact(request: ApiRequest) -> ApiResponse:
+    """Get a contact that is live or ended within the retention time."""
+    return ApiResponse(body=await _visible(request))
+
+
+async def list_contacts(request: ApiRequest) -> ApiResponse:
+    """List contacts by ascending id, one page at a time."""
+    query = request.query_params
+    limit = min(query.limit, request.services.settings.server.page_size_max)
+    gateway_id = request.gateway_id
+
+    def query_page(engine: Engine) -> tuple[list[ContactView], str | None]:
+        found: list[ContactView] = []
+        after, scanned = query.cursor or "", 0
+        while True:
+            page = engine.contacts(
+                state=query.state, queue_id=query.queue, after=after, limit=limit + 1
+            )
+            for view in page:
+                if len(found) == limit:
+                    return found, after
+                after = view.contact_id
+                if gateway_id is None or view.gateway_id == gateway_id:
+                    found.append(view)
+            scanned += len(page)
+            if len(page) <= limit:
+                return found, None
+            if scanned >= _SCAN_COUNT_MAX:
+                return found, after
+
+    answered = await request.query_engine(query_page)
+    contacts, cursor = answered.value
+    return ApiResponse(
+        body=ContactList(contacts=tuple(contacts), as_of_seq=answered.seq, next_cursor=cursor)
+    )
+
+
+async def update_contact(request: ApiRequest) -> ApiResponse:
+    """Change priority, priority class, skills, attributes or preferred agents of a live contact."""
+    change = request.body
+    return await execute_on_contact(
+        request,
+        UpdateContact(
+            contact_id=path_contact_id(request),
+            priority_s=change.priority_s,
+            priority_class=change.priority_class,
+            skills=change.skills,
+            attributes=change.attributes,
+            preferred_agents=change.preferred_agents,
+        ),
+    )
+
+
+async def cancel_contact(request: ApiRequest) -> ApiResponse:
+    """Cancel a contact that is not assigned yet."""
+    return await execute_on_contact(
+        request,
+        CancelContact(
+            contact_id=path_contact_id(request), reason=request.body.reason or "cancelled"
+        ),
+    )
+
+
+async def abandon_contact(request: ApiRequest) -> ApiResponse:
+    """Report that the customer has hung up or left."""
+    return await execute_on_contact(request, AbandonContact(contact_id=path_contact_id(request)))
+
+
+async def end_contact(request: ApiRequest) -> ApiResponse:
+    """End the conversation."""
+    return await execute_on_contact(
+        request,
+        EndContact(
+            contact_id=path_contact_id(request),
+            agent_id=request.agent_id,
+            reason=request.body.reason or "ended",
+        ),
+    )
+
+
+async def park_contact(request: ApiRequest) -> ApiResponse:
+    """Park a conversation that waits for the customer; it keeps its agent and uses no capacity until unparked."""
+    return await execute_on_contact(request, ParkContact(contact_id=path_contact_id(request)))
+
+
+async def unpark_contact(request: ApiRequest) -> ApiResponse:
+    """Resume a parked conversation, for example on a customer message. A contact that is not parked is no error."""
+    return await execute_on_contact(request, UnparkContact(contact_id=path_contact_id(request)))
+
+
+async def requeue_contact(request: ApiRequest) -> ApiResponse:
+    """Return a contact to its queue or another one; it keeps its waiting time."""
+    return await execute_on_contact(
+        request, RequeueContact(contact_id=path_contact_id(request), queue_id=request.body.queue_id)
+    )
+
+
+def require_one_target(request: ApiRequest) -> Any:
+    """Return the body if it names a queue or an agent. Raises ProblemRaised if it names both or neither."""
+    target = request.body
+    if (target.to_queue_id is None) == (target.to_agent_id is None):
+        raise ProblemError(
+            "invalid_value", "give exactly one of `to_queue_id` and `to_agent_id`", field="$"
+        )
+    return target
+
+
+async def transfer_contact(request: ApiRequest) -> ApiResponse:
+    """Transfer an assigned contact to a queue or an agent."""
+    target = require_one_target(request)
+    return await execute_on_contact(
+        request,
+        TransferContact(
+            contact_id=path_contact_id(request),
+            to_queue_id=target.to_queue_id,
+            to_agent_id=target.to_agent_id,
+            agent_id=request.agent_id,
+            wait_s=target.wait_s,
+            return_to_sender_s=target.return_to_sender_s,
+        ),
+    )
+
+
+async def assign_contact(request: ApiRequest) -> ApiResponse:
+    """Assign a contact to an agent without an offer."""
+    return await execute_on_contact(
+        request, AssignContact(contact_id=path_contact_id(request), agent_id=request.body.agent_id)
+    )
+
+
+async def why_contact(request: ApiRequest) -> ApiResponse:
+    """Explain why the contact is where it is, using the routing rules."""
+
+    def query_page(engine: Engine) -> ContactWhy | None:
+        return engine.why(path_contact_id(request))
+
+    answered = await request.query_engine(query_page)
+    if answered.value is None:
+        raise ProblemError("unknown_contact")
+    return ApiResponse(body=answered.value)
+
+
+async def why_agent(request: ApiRequest) -> ApiResponse:
+    """Explain why an agent does or does not get a contact."""
+    contact_id, agent_id = path_contact_id(request), request.path_params["agent_id"]
+    answered = await request.query_engine(
+        lambda engine: (
+            engine.why_agent(contact_id, agent_id),
+            engine.contact(contact_id) is not None,
+        )
+    )
+    why, contact_is_known = answered.value
+    if why is None:
+        raise ProblemError("unknown_agent" if contact_is_known else "unknown_contact")
+    return ApiResponse(body=why)
+
+
+def path_contact_id(request: ApiRequest) -> str:
+    """Return the contact id of the path."""
+    return request.path_params["contact_id"]
+
+
+async def execute_on_contact(request: ApiRequest, command: Command) -> ApiResponse:
+    """Execute a command on the contact of the path and return its receipt."""
+    if request.gateway_id is not None:
+        # The gateway of a contact never changes, so checking before executing is not a race.
+        await _visible(request)
+    effected = await request.execute(command)
+    return ApiResponse(body=contact_receipt(effected), headers=effected.headers)
+
+
+async def _visible(request: ApiRequest) -> ContactView:
+    """Return the contact of the path. Raises ProblemRaised if it is unknown or hidden from this credential."""
+    contact_id = path_contact_id(request)
+    view = (await request.query_engine(lambda engine: engine.contact(contact_id))).value
+    if view is None or not _may_see(request, view):
+        raise ProblemError("unknown_contact")
+    return view
+
+
+def _may_see(request: ApiRequest, view: ContactView) -> bool:
+    if request.gateway_id is not None:
+        return view.gateway_id == request.gateway_id
+    if request.agent_id is not None:
+        asked = [offer.agent_id for offer in view.offers]
+        return request.agent_id in (view.agent_id, *asked, *(p.agent_id for p in view.participants))
+    return True
+
+
+async def request_callback(request: ApiRequest) -> ApiResponse:
+    """Turn a waiting contact into a callback. It keeps its place in the queue."""
+    return await execute_on_contact(
+        request,
+        RequestCallback(contact_id=request.path_params["contact_id"], callback=request.body),
+    )
+
+
+async def report_callback(request: ApiRequest) -> ApiResponse:
+    """Report the result of the call that `callback.dial_requested` requested."""
+    return await execute_on_contact(
+        request,
+        ReportCallback(
+            contact_id=request.path_params["contact_id"],
+            outcome=request.body.outcome,
+            attempt=request.body.attempt,
+        ),
+    )
+
+
+async def start_consult(request: ApiRequest) -> ApiResponse:
+    """Start a consult with another agent or with an agent of a queue; the owner keeps the contact."""
+    target = require_one_target(request)
+    return await execute_on_contact(
+        request,
+        StartConsult(
+            contact_id=path_contact_id(request),
+            to_queue_id=target.to_queue_id,
+            to_agent_id=target.to_agent_id,
+            agent_id=request.agent_id,
+        ),
+    )
+
+
+async def complete_consult(request: ApiRequest) -> ApiResponse:
+    """Complete a consult: transfer the contact to the consulted agent."""
+    return await execute_on_contact(
+        request, CompleteConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
+    )
+
+
+async def cancel_consult(request: ApiRequest) -> ApiResponse:
+    """Cancel a pending consult or end an active one; the owner keeps the contact."""
+    return await execute_on_contact(
+        request, CancelConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
+    )
+
+
+async def start_conference(request: ApiRequest) -> ApiResponse:
+    """Turn an active consult into a conference with the customer."""
+    return await execute_on_contact(
+        request, JoinConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
+    )
+
+
+async def hand_over_contact(request: ApiRequest) -> ApiResponse:
+    """Make another participant the owner of the contact and leave the conference."""
+    return await execute_on_contact(
+        request,
+        HandOverContact(
+            contact_id=path_contact_id(request),
+            to_agent_id=request.body.to_agent_id,
+            agent_id=request.agent_id,
+        ),
+    )
+
+
+async def leave_contact(request: ApiRequest) -> ApiResponse:
+    """Leave a conversation as a participant; a supervisor removes the participant given in the body."""
+    named = request.body.agent_id
+    if request.agent_id is not None:
+        if named not in (None, request.agent_id):
+            raise ProblemError("unknown_agent", field="$.agent_id")
+        return await execute_on_contact(
+            request, LeaveContact(contact_id=path_contact_id(request), agent_id=request.agent_id)
+        )
+    if named is None:
+        raise ProblemError(
+            "invalid_value", "agent_id is required: the participant to remove", field="$.agent_id"
+        )
+    return await execute_on_contact(
+        request, LeaveContact(contact_id=path_contact_id(request), agent_id=named, reason="removed")
+    )
+
+
+async def add_participant(request: ApiRequest) -> ApiResponse:
+    """Add an agent to a conversation."""
+    return await execute_on_contact(
+        request, AddParticipant(contact_id=path_contact_id(request), agent_id=request.body.agent_id)
+    )

@@ -1,0 +1,389 @@
+"""Request bodies, query parameters and response bodies of the API. Views of the engine are sent unchanged."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from router.model.errors import Problem
+from router.model.events import Event
+from router.model.events.contact import ContactQueued
+from router.model.forecasts import ExpectedWait
+from router.model.ids import Ident, Name
+from router.model.policy import DAY_S, Attributes, PriorityClass, PrioritySeconds, Skills
+from router.model.states import AgentState, CallbackOutcome, ContactState
+from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
+from router.protocol.frames import PreferredAgents, WaitSeconds
+from router.statistics.views import QueueStatsView
+
+
+class _Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request body or query. An unknown field is an error, so that a misspelled one is noticed."""
+
+
+class _Response(Struct, frozen=True, kw_only=True):
+    """A response body. Fields may be added in later versions; clients must ignore unknown ones."""
+
+
+# --- requests --------------------------------------------------------------------------------------
+
+
+class ContactChange(_Request, frozen=True, kw_only=True):
+    """Changes to a live contact; omitted fields stay as they are."""
+
+    priority_s: PrioritySeconds | UnsetType = UNSET
+    priority_class: PriorityClass | UnsetType = UNSET
+    skills: Skills | UnsetType = UNSET
+    attributes: Attributes | UnsetType = UNSET
+    preferred_agents: PreferredAgents | UnsetType = UNSET
+
+
+class EmptyBody(_Request, frozen=True, kw_only=True):
+    """An empty body; it may be omitted."""
+
+
+class ReasonBody(_Request, frozen=True, kw_only=True):
+    """Reason of the action, an id; the body may be omitted."""
+
+    reason: Ident | None = None
+
+
+class QueueOverride(_Request, frozen=True, kw_only=True):
+    """Duration of opening or closing a queue; the body may be omitted: until the next such request."""
+
+    duration_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
+
+
+class CallbackReport(_Request, frozen=True, kw_only=True):
+    """Result of the call that ``callback.dial_requested`` requested."""
+
+    outcome: CallbackOutcome
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """Attempt number from ``callback.dial_requested``; omitted: the current attempt."""
+
+
+class RequeueTarget(_Request, frozen=True, kw_only=True):
+    """Queue to which a contact returns; omitted: its own queue."""
+
+    queue_id: Name | None = None
+
+
+class TransferTarget(_Request, frozen=True, kw_only=True):
+    """Target of a transfer or consult: exactly one of queue and agent."""
+
+    to_queue_id: Name | None = None
+    to_agent_id: Ident | None = None
+    wait_s: WaitSeconds | None = None
+    """How long the contact waits for the target agent only, if the agent cannot take it now; seconds."""
+    return_to_sender_s: WaitSeconds | None = None
+    """How long the contact then waits for the transferring agent only, before it is open to all agents; seconds."""
+
+
+class LeaveRequest(_Request, frozen=True, kw_only=True):
+    """Participant who leaves the conversation; omitted: the requesting agent. Required for supervisors."""
+
+    agent_id: Ident | None = None
+
+
+class HandOverTarget(_Request, frozen=True, kw_only=True):
+    """Participant who becomes the owner of the contact."""
+
+    to_agent_id: Ident
+
+
+class AssignTarget(_Request, frozen=True, kw_only=True):
+    """Agent that gets the contact."""
+
+    agent_id: Ident
+
+
+class AgentRecord(_Request, frozen=True, kw_only=True):
+    """Complete record of an agent; it replaces the previous one."""
+
+    skills: Skills = {}
+    queues: Annotated[tuple[Name, ...], Meta(max_length=1_000)] | None = None
+    """Queues that the agent serves; omitted: every queue whose required skills the agent has."""
+    units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    """Capacity in units; omitted: the default of the policy."""
+    channel_max: Annotated[
+        dict[Name, Annotated[int, Meta(ge=0, le=1_000)]], Meta(max_length=32)
+    ] = {}
+    """Maximum number of concurrent items by channel; 0 excludes the agent from the channel."""
+    attributes: Attributes = {}
+    queue_ranks: Annotated[
+        dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)
+    ] = {}
+    """Preference among queues with contacts of equal strict class: 1 (first) to 9; default 5."""
+
+
+class AgentStateChange(_Request, frozen=True, kw_only=True):
+    """New state of an agent."""
+
+    state: AgentState
+    reason: Ident | None = None
+    after_work: bool = False
+    """Whether the change waits until the agent's current work is done."""
+
+
+class AgentChannels(_Request, frozen=True, kw_only=True):
+    """Complete set of channels on which the agent gets no new offers."""
+
+    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+
+
+class WrapUpExtension(_Request, frozen=True, kw_only=True):
+    """Extension of the wrap-up time, in seconds."""
+
+    extend_s: Annotated[int, Meta(ge=1, le=3600)]
+
+
+class Completion(_Request, frozen=True, kw_only=True):
+    """Outcome of an assignment; the body may be omitted."""
+
+    disposition: Ident | None = None
+
+
+# --- queries ---------------------------------------------------------------------------------------
+
+
+class EmptyQuery(_Request, frozen=True, kw_only=True):
+    """An empty query string."""
+
+
+class ContactsQuery(_Request, frozen=True, kw_only=True):
+    """Filter and page of a contact list."""
+
+    state: ContactState | None = None
+    queue: Name | None = None
+    cursor: Ident | None = None
+    """``next_cursor`` of the previous page."""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
+class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
+    """A hypothetical contact, with the fields of a submit."""
+
+    channel: Name | None = None
+    """Channel; omitted: the one with most handled contacts in the queue."""
+    skills: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$"
+        ),
+    ] = ""
+    """Required skills: ``skill:level``, separated by commas."""
+    priority_s: PrioritySeconds = 0
+    priority_class: PriorityClass = 0
+
+
+class AgentsQuery(_Request, frozen=True, kw_only=True):
+    """Page of an agent list."""
+
+    cursor: Ident | None = None
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
+class AvailabilityQuery(_Request, frozen=True, kw_only=True):
+    """Kind of contact for an availability request."""
+
+    channel: Name | None = None
+    """Channel; omitted: any."""
+    skills: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(,[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?){0,31}(?!\n)$"
+            ),
+        ]
+        | None
+    ) = None
+    """Required skills, for example ``english:5,billing``; the default level is 1."""
+
+
+class EventsQuery(_Request, frozen=True, kw_only=True):
+    """Start and size of a page of events."""
+
+    after: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,64}:[0-9]{1,16}(?!\n)$")] | None = None
+    """``gen:seq`` of the last event seen; omitted: from the beginning."""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
+class StateQuery(_Request, frozen=True, kw_only=True):
+    """Minimum freshness of the state."""
+
+    min_seq: Annotated[int, Meta(ge=0, le=2**53)] = 0
+
+
+class PublishQuery(_Request, frozen=True, kw_only=True):
+    """Target queues for contacts in queues that the new policy removes."""
+
+    drain_to: Annotated[str, Meta(pattern=r"^[a-z0-9_:,-]{0,8192}(?!\n)$")] = ""
+    """``removed_queue:target_queue``, separated by commas."""
+
+
+# --- responses -------------------------------------------------------------------------------------
+
+
+class _Receipt(_Response, frozen=True, kw_only=True):
+    """Receipt of a durable command: the resulting state and the position of the event that caused it."""
+
+    state: str
+    history_id: str
+    epoch: int
+    seq: int
+
+
+class ContactReceipt(_Receipt, frozen=True, kw_only=True):
+    """Receipt of a durable command on a contact."""
+
+    contact_id: str
+
+
+class AgentReceipt(_Receipt, frozen=True, kw_only=True):
+    """Receipt of a durable command on an agent."""
+
+    agent_id: str
+
+
+class QueueReceipt(_Receipt, frozen=True, kw_only=True):
+    """Receipt of a durable command on a queue."""
+
+    queue_id: str
+
+
+class OfferReceipt(_Receipt, frozen=True, kw_only=True):
+    """Receipt of a durable command on an offer. The assignment of an accepted offer has the same id."""
+
+    offer_id: str
+
+
+class AssignmentReceipt(_Receipt, frozen=True, kw_only=True):
+    """Receipt of a durable command on an assignment."""
+
+    assignment_id: str
+
+
+class PolicyReceipt(_Response, frozen=True, kw_only=True):
+    """Receipt of a published policy, with its version and the position of its event."""
+
+    version: int
+    history_id: str
+    epoch: int
+    seq: int
+
+
+class ShadowReceipt(_Receipt, frozen=True, kw_only=True):
+    """Receipt of setting or clearing the shadow policy."""
+
+
+class PolicyCheckResult(_Response, frozen=True, kw_only=True):
+    """Result of checking a policy document without errors."""
+
+    valid: bool = True
+    advice: tuple[Problem, ...] = ()
+    removed_queues_waiting: dict[str, int] = {}
+    """Contacts now waiting in queues that the policy removes; publishing it requires ``drain_to`` for each of them."""
+
+
+class ContactList(_Response, frozen=True, kw_only=True):
+    """Page of contacts by ascending id."""
+
+    contacts: tuple[ContactView, ...]
+    as_of_seq: int
+    next_cursor: str | None = None
+    """Cursor of the next page; null on the last page."""
+
+
+class AgentList(_Response, frozen=True, kw_only=True):
+    """Page of agents by ascending id."""
+
+    agents: tuple[AgentView, ...]
+    as_of_seq: int
+    next_cursor: str | None = None
+
+
+class QueueStatus(_Response, frozen=True, kw_only=True):
+    """Live counts and statistics of a queue."""
+
+    queue: QueueView
+    longest_wait_ms: int | None = None
+    """Longest wait among the contacts waiting now, in milliseconds; null if none waits."""
+    stats: QueueStatsView | None = None
+    """Statistics since their start; the formulas are in ``stats/``. Null if the queue has had no events yet."""
+
+
+class QueueList(_Response, frozen=True, kw_only=True):
+    """All queues by ascending id."""
+
+    queues: tuple[QueueStatus, ...]
+    as_of_seq: int
+    at_ms: int
+
+
+class ExpectedWaitDocument(_Response, frozen=True, kw_only=True):
+    """Expected wait of a contact that would arrive now."""
+
+    queue_id: str
+    expected_wait: ExpectedWait
+    as_of_seq: int
+    at_ms: int
+
+
+class EventEnvelope(_Response, frozen=True, kw_only=True):
+    """Position, time and author of an event; the event's own fields are members of the same object."""
+
+    history_id: str
+    epoch: int
+    seq: int
+    ts: int
+    """Milliseconds since 1970."""
+    actor: str
+    """Author of the event: ``agent:ada``, ``gateway:web``…, or ``router`` for timers."""
+
+
+class EventList(_Response, frozen=True, kw_only=True):
+    """Page of the history, complete and in order."""
+
+    history_id: str
+    events: tuple[Event, ...]
+    next: str
+    """``gen:seq`` of the last event of the page: the ``after`` of the next request."""
+    more: bool
+    """Whether further events exist already."""
+
+
+class StateDocument(_Response, frozen=True, kw_only=True):
+    """Totals of the workspace as of one event."""
+
+    history_id: str
+    epoch: int
+    state: WorkspaceView
+
+
+class DigestDocument(_Response, frozen=True, kw_only=True):
+    """Hash of the complete state; equal for every replay of the same history."""
+
+    history_id: str
+    epoch: int
+    seq: int
+    digest: str
+
+
+class TicketDocument(_Response, frozen=True, kw_only=True):
+    """Single-use ticket for the ``hello`` frame of a WebSocket."""
+
+    ticket: str
+    expires_in_s: int
+
+
+class HealthDocument(_Response, frozen=True, kw_only=True):
+    """Result of a probe: ``ok`` from the liveness probe, ``ready`` from the readiness probe."""
+
+    status: str
+
+
+def public_event(event: Event) -> Event:
+    """Return the event without the fields that clients must not see: idempotency key hash and fingerprint."""
+    if isinstance(event, ContactQueued) and event.dedupe_key is not None:
+        return msgspec.structs.replace(event, dedupe_key=None, fingerprint=None)
+    return event

@@ -1,0 +1,273 @@
+"""The OpenAPI 3.1 document, generated from the route table, the structs and the problem table.
+
+Conversion of the OpenAPI 3.1 document to 3.0 for the bundled Swagger UI, which does not read 3.1.
+
+The differences that occur in the document are rewritten: ``null`` as a type, ``propertyNames``, ``const`` and two fields
+of ``info``. A test checks the result with a validator for 3.0.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from router import __version__
+from router.model.events import Event
+from router.server.api.documents import EmptyQuery, EventEnvelope
+from router.server.api.problems import PROBLEM_CONTENT_TYPE, PROBLEMS, ProblemDocument
+from router.server.api.routes import ROUTES, Route
+from router.server.auth.permissions import PERMISSIONS, PUBLIC_OPERATIONS
+
+_TEMPLATE: Final = "#/components/schemas/{name}"
+
+# In Python, `$` also matches before a final newline. The lookahead that prevents this is removed for other languages.
+_PYTHON_END: Final = "(?!\n)$"
+
+_COMMON: Final = ("unauthenticated", "forbidden", "malformed", "invalid_value", "rate_limited")
+
+_UNAVAILABLE: Final = ("busy", "stopping", "not_ready", "answer_timeout", "journal_unavailable")
+
+_WITH_BODY: Final = ("body_timeout", "too_large", "unsupported_media_type", "expectation_failed")
+
+_REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "Idempotency-Key": {
+        "description": "A retry with the same key returns the first result, for at least 24 hours, across restarts. "
+        "The same key with another payload is refused (`idempotency_key_reused`).",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    },
+    "If-Match": {
+        "description": "ETag (version) of the policy to be replaced. If another version is in force: `policy_version`.",
+        "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+    },
+}
+
+_REPLAYED: Final = {
+    "description": "`true`: the command had taken effect before; this request changed nothing.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+
+_ETAG: Final = {"description": "The policy's version.", "schema": {"type": "string"}}
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the document as plain data."""
+    kinds = _kinds()
+    refs, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
+    schemas = dict(zip(kinds, refs, strict=True))
+    components["EventList"]["properties"]["events"]["items"] = {
+        "allOf": [schemas[EventEnvelope], schemas[Event]]
+    }
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Contact Router",
+            "version": __version__,
+            "summary": "HTTP API of the Contact Router routing engine.",
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in ROUTES)],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+        },
+    }
+    plain: dict[str, Any] = _without_python_ends(document)
+    return plain
+
+
+_DESCRIPTION: Final = """\
+A response to a command is sent once the command is durable. `history_id`, `epoch` and `seq` give its position in the history:
+`seq` numbers the events of a workspace without gaps, `epoch` counts process starts, `history_id` identifies the history.
+
+Errors are problem documents (RFC 9457). Use `code` in programs; `applied` states whether the command took effect
+(`no` or `unknown`); `temporary` and `Retry-After` state whether and when to retry.
+
+Ids match `[A-Za-z0-9._:-]{1,128}`. If a JSON object has a key twice, the last value is used."""
+
+
+def _kinds() -> list[Any]:
+    found: dict[Any, None] = {ProblemDocument: None, EventEnvelope: None, Event: None}
+    for route in ROUTES:
+        found[route.response_type] = None
+        if route.body_type is not None:
+            found[route.body_type] = None
+    return list(found)
+
+
+def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
+    public = route.name in PUBLIC_OPERATIONS
+    roles = sorted(PERMISSIONS.get(route.name, ()))
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary.rstrip("."),
+        "description": "No credential required." if public else f"Roles: {', '.join(roles)}.",
+        "tags": [route.tag],
+        "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
+        "responses": _responses(route, schemas, public=public),
+        "x-roles": roles,
+    }
+    if public:
+        operation["security"] = []
+    if route.body_type is not None:
+        operation["requestBody"] = _request_body(route, schemas[route.body_type])
+    return operation
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    if route.query_type is EmptyQuery:
+        return []
+    _, components = msgspec.json.schema_components([route.query_type])
+    found = []
+    enums = {
+        name: schema for name, schema in components.items() if name != route.query_type.__name__
+    }
+    for name, schema in components[route.query_type.__name__]["properties"].items():
+        options = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
+        plain = dict(options[0])
+        reference = plain.pop("$ref", None)
+        if reference is not None:
+            plain = dict(enums[reference.rsplit("/", 1)[1]])
+        if schema.get("default") is not None:
+            plain["default"] = schema["default"]
+        plain.pop("title", None)
+        found.append({"name": name, "in": "query", "required": False, "schema": plain})
+    return found
+
+
+def _headers(route: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": False, **_REQUEST_HEADERS[name]}
+        for name in route.request_headers
+    ]
+
+
+def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
+    fields = msgspec.structs.fields(route.body_type)
+    types = ["application/json"]
+    if route.is_policy_document:
+        types.append("application/yaml")
+    elif route.method == "PATCH":
+        types.append("application/merge-patch+json")
+    return {
+        "required": route.is_policy_document or any(field.required for field in fields),
+        "content": {name: {"schema": schema} for name in types},
+    }
+
+
+def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[str, Any]:
+    content = {"application/json": {"schema": schemas[route.response_type]}}
+    success: dict[str, Any] = {"description": _summary_of(route.response_type), "content": content}
+    headers: dict[str, Any] = {}
+    if route.method != "GET" and route.response_type.__name__.endswith("Receipt"):
+        headers["Idempotency-Replayed"] = _REPLAYED
+    if route.name in {"get_policy", "put_policy"}:
+        headers["ETag"] = _ETAG
+    if route.name == "get_policy":
+        content["application/yaml"] = {"schema": schemas[route.response_type]}
+    if headers:
+        success["headers"] = headers
+    codes = list(route.problem_codes)
+    if not public:
+        codes += [*_COMMON, *_UNAVAILABLE]
+    if "{" in route.path:
+        codes.append("not_found")
+    if route.body_type is not None:
+        codes += _WITH_BODY
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    answers = {str(route.status): success}
+    for status, names in sorted(by_status.items()):
+        answers[str(status)] = _problem(names, schemas[ProblemDocument])
+    return answers
+
+
+def _problem(codes: list[str], schema: dict[str, Any]) -> dict[str, Any]:
+    lines = [f"`{code}`: {PROBLEMS[code].title}." for code in sorted(codes)]
+    answer: dict[str, Any] = {
+        "description": "\n".join(lines),
+        "content": {PROBLEM_CONTENT_TYPE: {"schema": schema}},
+    }
+    if any(PROBLEMS[code].temporary for code in codes):
+        answer["headers"] = {
+            "Retry-After": {
+                "description": "Seconds after which to try again.",
+                "schema": {"type": "integer", "minimum": 1},
+            }
+        }
+    return answer
+
+
+def _summary_of(kind: Any) -> str:
+    return (kind.__doc__ or "").strip().split("\n")[0]
+
+
+def _without_python_ends(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: text.replace(_PYTHON_END, "$").replace("(?!\\n)$", "$")
+            if key == "pattern" and isinstance(text := inner, str)
+            else _without_python_ends(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_python_ends(inner) for inner in value]
+    return value
+
+
+_KEYWORDS_OF_3_1: Final = frozenset({"propertyNames", "contentEncoding"})
+
+_NULL: Final = {"type": "null"}
+
+
+def as_openapi_3_0(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document converted to OpenAPI 3.0.3; the argument is not changed."""
+    older: dict[str, Any] = _rewritten(document)
+    older["openapi"] = "3.0.3"
+    older["info"].pop("summary", None)
+    older["info"].get("license", {}).pop("identifier", None)
+    return older
+
+
+def _rewritten(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_rewritten(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {key: _rewritten(inner) for key, inner in value.items() if key not in _KEYWORDS_OF_3_1}
+    options = plain.get("anyOf")
+    if isinstance(options, list) and _NULL in options:
+        plain = _nullable(plain, [option for option in options if option != _NULL])
+    if plain.get("required") == []:
+        del plain["required"]
+    if "$ref" in plain and len(plain) > 1:
+        # OpenAPI 3.0 ignores the siblings of a reference.
+        plain["allOf"] = [{"$ref": plain.pop("$ref")}]
+    if "const" in plain and not isinstance(plain["const"], dict):
+        plain["enum"] = [plain.pop("const")]
+    return plain
+
+
+def _nullable(schema: dict[str, Any], options: list[Any]) -> dict[str, Any]:
+    """Return a schema for one of the options or null."""
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    if len(options) > 1:
+        return {**rest, "anyOf": options, "nullable": True}
+    [only] = options
+    if "$ref" in only:
+        return {**rest, "allOf": [only], "nullable": True}
+    return {**only, **rest, "nullable": True}

@@ -1,0 +1,185 @@
+"""API operations on the policy and the shadow policy: read, check, try and publish.
+
+API operations on the shadow policy: set it, read its report, end it.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+import yaml
+
+from router.engine.engine import Engine
+from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
+from router.model.errors import PolicyInvalid, Problem
+from router.model.policy import Policy
+from router.policy.document.parsing import parse_policy_with_advice
+from router.policy.entry_rules import EntryRuleTrial, SampleContact, sample_error, try_entry_rules
+from router.server.api.documents import PolicyCheckResult, PolicyReceipt, ShadowReceipt
+from router.server.api.problems import ProblemError
+from router.server.api.request import ApiRequest, ApiResponse
+
+YAML_TYPE: Final = "application/yaml"
+
+_OBJECTIONS: Final = {
+    "channel": "unknown_channel",
+    "attributes": "unknown_fact",
+    "queues": "invalid_value",
+}
+
+
+async def get_policy(request: ApiRequest) -> ApiResponse:
+    """Get the policy in force as JSON or, with ``Accept: application/yaml``, as YAML; the ETag is its version."""
+    answered = await request.query_engine(lambda engine: (engine.policy, engine.policy_version))
+    policy, version = answered.value
+    if policy is None:
+        raise ProblemError("not_found", "no policy has been published")
+    headers = {"ETag": f'"{version}"', "Vary": "Accept"}
+    if "yaml" in (request.header("Accept") or ""):
+        text = await asyncio.to_thread(_as_yaml, policy)
+        return ApiResponse(body=text, headers=headers, content_type=YAML_TYPE)
+    return ApiResponse(body=policy, headers=headers)
+
+
+async def put_policy(request: ApiRequest) -> ApiResponse:
+    """Publish a policy. With ``If-Match``, only if that version is in force."""
+    expected_version = _expected_version(request.header("If-Match"))
+    drain_to = _drain_to(request.query_params.drain_to)
+    policy, _ = await parse_policy(request.body)
+    effected = await request.execute(
+        PublishPolicy(policy=policy, expected_version=expected_version, drain_to=drain_to)
+    )
+    answered = await request.query_engine(lambda engine: engine.policy_version)
+    version = int(effected.result.subject) if effected.result.subject.isdigit() else answered.value
+    receipt = PolicyReceipt(
+        version=version,
+        history_id=effected.history_id,
+        epoch=effected.epoch,
+        seq=effected.result.seq,
+    )
+    return ApiResponse(body=receipt, headers={**effected.headers, "ETag": f'"{version}"'})
+
+
+async def check_policy(request: ApiRequest) -> ApiResponse:
+    """Check whether a policy can be published and return advice on it; nothing changes."""
+    policy, advice = await parse_policy(request.body)
+
+    def evaluate(engine: Engine) -> dict[str, int]:
+        before = engine.policy.queues if engine.policy is not None else {}
+        views = (engine.queue(name) for name in before if name not in policy.queues)
+        return {view.queue_id: view.waiting for view in views if view is not None and view.waiting}
+
+    answered = await request.query_engine(evaluate)
+    return ApiResponse(
+        body=PolicyCheckResult(advice=tuple(advice), removed_queues_waiting=answered.value)
+    )
+
+
+async def list_rules(request: ApiRequest) -> ApiResponse:
+    """List the entry rules of the policy in force with the contacts each has matched or failed on."""
+    answered = await request.query_engine(lambda engine: engine.rules())
+    return ApiResponse(body=answered.value)
+
+
+async def try_policy(request: ApiRequest) -> ApiResponse:
+    """Apply the entry rules in force to a sample contact. Queue facts that are not given are the current ones."""
+    sample: SampleContact = request.body
+
+    def evaluate(engine: Engine) -> EntryRuleTrial | tuple[str, str] | None:
+        policy = engine.policy
+        if policy is None:
+            return None
+        return sample_error(policy, sample) or try_entry_rules(
+            policy, sample, lambda queue_id, name: engine.queue_fact(queue_id, sample.channel, name)
+        )
+
+    tried = (await request.query_engine(evaluate)).value
+    if tried is None:
+        raise ProblemError("not_found", "no policy has been published")
+    if isinstance(tried, EntryRuleTrial):
+        return ApiResponse(body=tried)
+    field, reason = tried
+    root = field.partition(".")[0]
+    raise ProblemError(_OBJECTIONS[root], reason, field=field)
+
+
+async def parse_policy(document: bytes) -> tuple[Policy, list[Problem]]:
+    """Parse a policy document; return the policy and the advice on it. Raises ProblemRaised with all errors."""
+    try:
+        # A large document takes long to parse: do not block the event loop.
+        return await asyncio.to_thread(parse_policy_with_advice, document)
+    except PolicyInvalid as error:
+        raise ProblemError("invalid_policy", errors=error.problems) from None
+
+
+def _expected_version(if_match: str | None) -> int | None:
+    """Return the version in an ``If-Match`` header; None if any version may be replaced."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ProblemError("policy_version", "must be the ETag of a policy", field="If-Match")
+    return int(text)
+
+
+def _drain_to(text: str) -> dict[str, str]:
+    targets: dict[str, str] = {}
+    for pair in filter(None, text.split(",")):
+        removed, colon, target = pair.partition(":")
+        if not (removed and colon and target) or ":" in target or removed in targets:
+            raise ProblemError(
+                "invalid_value",
+                "must be a list of `removed_queue:target_queue`, separated by commas",
+                field="drain_to",
+            )
+        targets[removed] = target
+    return targets
+
+
+def _as_yaml(policy: Policy) -> bytes:
+    plain = msgspec.to_builtins(policy)
+    text: bytes = yaml.dump(plain, Dumper=yaml.CSafeDumper, sort_keys=False, encoding="utf-8")
+    return text
+
+
+# A report includes everything durable at the time of the request, unless the shadow lags by more than this.
+_CATCH_UP_S: Final = 2.0
+
+
+async def put_shadow(request: ApiRequest) -> ApiResponse:
+    """Evaluate a policy in the shadow of the one in force: it has no effect, its differences are counted from now on."""
+    policy, _ = await parse_policy(request.body)
+    effected = await request.execute(SetShadowPolicy(policy=policy))
+    # Contacts submitted after this response are seen by the shadow.
+    await request.services.shadow_runner.wait_until_caught_up(
+        request.workspace, timeout_s=_CATCH_UP_S
+    )
+    return ApiResponse(
+        body=_receipt(
+            effected.result.state, effected.history_id, effected.epoch, effected.result.seq
+        )
+    )
+
+
+async def get_shadow(request: ApiRequest) -> ApiResponse:
+    """Get the report of the shadow policy: what it evaluated and where its decisions differ."""
+    shadows = request.services.shadow_runner
+    await shadows.wait_until_caught_up(request.workspace, timeout_s=_CATCH_UP_S)
+    report = shadows.report(request.workspace)
+    if report is None:
+        raise ProblemError("no_shadow_policy")
+    return ApiResponse(body=report)
+
+
+async def delete_shadow(request: ApiRequest) -> ApiResponse:
+    """End the shadow policy and discard its report."""
+    effected = await request.execute(ClearShadowPolicy())
+    return ApiResponse(
+        body=_receipt(
+            effected.result.state, effected.history_id, effected.epoch, effected.result.seq
+        )
+    )
+
+
+def _receipt(state: str, gen: str, epoch: int, seq: int) -> ShadowReceipt:
+    return ShadowReceipt(state=state, history_id=gen, epoch=epoch, seq=seq)

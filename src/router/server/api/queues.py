@@ -1,0 +1,129 @@
+"""API operations on queues: status, availability, expected wait, opening and closing."""
+
+from router.engine.engine import Engine
+from router.model.commands import SetQueueOpen
+from router.model.results import Refused
+from router.model.views import QueueView
+from router.server.api.documents import ExpectedWaitDocument, QueueList, QueueReceipt, QueueStatus
+from router.server.api.problems import ProblemError, problem_from_refusal
+from router.server.api.request import ApiRequest, ApiResponse
+
+
+async def list_queues(request: ApiRequest) -> ApiResponse:
+    """List all queues with live counts and statistics."""
+
+    def all_queues(engine: Engine) -> list[QueueView]:
+        policy = engine.policy
+        names = sorted(policy.queues) if policy is not None else []
+        return [view for name in names if (view := engine.queue(name)) is not None]
+
+    answered = await request.query_engine(all_queues)
+    queues = tuple(_status(request, view, answered.at_ms) for view in answered.value)
+    return ApiResponse(body=QueueList(queues=queues, as_of_seq=answered.seq, at_ms=answered.at_ms))
+
+
+async def get_queue(request: ApiRequest) -> ApiResponse:
+    """Get a queue with live counts and statistics."""
+    queue_id = request.path_params["queue_id"]
+    answered = await request.query_engine(lambda engine: engine.queue(queue_id))
+    if answered.value is None:
+        raise ProblemError("unknown_queue")
+    return ApiResponse(body=_status(request, answered.value, answered.at_ms))
+
+
+async def get_availability(request: ApiRequest) -> ApiResponse:
+    """Get how many agents of a queue could take a contact now. Cacheable for one second."""
+    queue_id, query = request.path_params["queue_id"], request.query_params
+    skills = {}
+    for part in query.skills.split(",") if query.skills else ():
+        name, _, level = part.partition(":")
+        skills[name] = int(level or "1")
+    answered = await request.query_engine(
+        lambda engine: engine.availability(queue_id, query.channel, skills)
+    )
+    if isinstance(answered.value, Refused):
+        raise problem_from_refusal(answered.value)
+    return ApiResponse(body=answered.value, headers={"Cache-Control": "private, max-age=1"})
+
+
+async def open_queue(request: ApiRequest) -> ApiResponse:
+    """Open a queue regardless of its calendar."""
+    return await _set_open(request, is_open=True)
+
+
+async def close_queue(request: ApiRequest) -> ApiResponse:
+    """Close a queue regardless of its calendar."""
+    return await _set_open(request, is_open=False)
+
+
+async def follow_queue_hours(request: ApiRequest) -> ApiResponse:
+    """Let the calendar of a queue control its opening again."""
+    return await _set_open(request, is_open=None)
+
+
+async def _set_open(request: ApiRequest, *, is_open: bool | None) -> ApiResponse:
+    effected = await request.execute(
+        SetQueueOpen(
+            queue_id=request.path_params["queue_id"],
+            is_open=is_open,
+            duration_s=None if is_open is None else request.body.duration_s,
+        )
+    )
+    done = effected.result
+    return ApiResponse(
+        body=QueueReceipt(
+            queue_id=done.subject,
+            state=done.state,
+            seq=done.seq,
+            epoch=effected.epoch,
+            history_id=effected.history_id,
+        ),
+        headers=effected.headers,
+    )
+
+
+async def get_expected_wait(request: ApiRequest) -> ApiResponse:
+    """Get the expected wait of a contact that would arrive now, as an interval."""
+    queue_id, query = request.path_params["queue_id"], request.query_params
+    skills = _skills(query.skills)
+    now_ms = request.services.writer.clock.now_ms()
+    answered = await request.query_engine(
+        lambda engine: engine.expected_wait(
+            queue_id,
+            channel=query.channel,
+            skills=skills,
+            priority_s=query.priority_s,
+            priority_class=query.priority_class,
+            at_ms=now_ms,
+        )
+    )
+    if isinstance(answered.value, Refused):
+        raise problem_from_refusal(answered.value)
+    return ApiResponse(
+        body=ExpectedWaitDocument(
+            queue_id=queue_id,
+            expected_wait=answered.value,
+            as_of_seq=answered.seq,
+            at_ms=answered.at_ms,
+        )
+    )
+
+
+def _skills(text: str) -> dict[str, int]:
+    """Parse ``skill:level,skill:level``; the query type has checked the syntax."""
+    pairs = [part.split(":") for part in text.split(",") if part]
+    skills = {skill: int(level) for skill, level in pairs}
+    if len(skills) < len(pairs):
+        raise ProblemError("invalid_value", "a skill is listed twice", field="skills")
+    return skills
+
+
+def _status(request: ApiRequest, view: QueueView, at_ms: int) -> QueueStatus:
+    meters = request.services.stats.get(request.workspace)
+    figures = meters.queue_stats(view.queue_id, at_ms) if meters is not None else None
+    oldest_ms = view.oldest_queued_at_ms
+    return QueueStatus(
+        queue=view,
+        longest_wait_ms=None if oldest_ms is None else max(0, at_ms - oldest_ms),
+        stats=figures,
+    )

@@ -1,0 +1,208 @@
+"""Services that API operations use, and the readiness of the process.
+
+API requests and responses as operations see them, independent of the web framework.
+
+Unguessable ids from the operating system's random source, drawn in blocks to save system calls.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from router.engine.engine import Engine
+from router.journal.port import Journal
+from router.model.commands import Command
+from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
+from router.model.results import Done, RefusalCode, Refused
+from router.runtime.event_feed import Publisher
+from router.runtime.shadow_runner import ShadowRunner
+from router.runtime.snapshots import StateImage
+from router.runtime.workspace import QueryResult, Reply
+from router.runtime.writer import Writer
+from router.server.api.problems import (
+    ProblemError,
+    problem_from_refusal,
+)
+from router.server.auth.credentials import Authenticator, Credential, TicketStore
+from router.server.auth.permissions import Role
+from router.settings import Settings
+from router.statistics.workspace import WorkspaceStats
+from router.telemetry.process_metrics import ProcessMetrics
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether the process accepts work. Set by the composition root; read by probes and admission control."""
+
+    ready: bool = False
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """References to everything the server needs from the rest of the process."""
+
+    settings: Settings
+    authenticator: Authenticator
+    tickets: TicketStore
+    writer: Writer
+    publisher: Publisher
+    journal: Journal
+    shadow_runner: ShadowRunner
+    stats: Mapping[str, WorkspaceStats]
+    """Statistics by workspace, computed from the published events."""
+    readiness: Readiness = field(default_factory=Readiness)
+    process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
+
+
+T = TypeVar("T")
+
+
+class ApiResponse(Struct, frozen=True, kw_only=True):
+    """Response of an operation: a struct, sent as JSON, or bytes of another content type."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = {}
+    content_type: str = "application/json"
+
+
+class AppliedCommand(Struct, frozen=True, kw_only=True):
+    """Durable result of a command with its position in the history."""
+
+    result: Done
+    epoch: int
+    history_id: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Response headers: ``Idempotency-Replayed`` marks the result of a repeated command."""
+        return {"Idempotency-Replayed": "true"} if self.result.replayed else {}
+
+
+class ApiRequest:
+    """An API request: the verified credential, decoded parameters and access to the writer."""
+
+    def __init__(
+        self,
+        services: Services,
+        credential: Credential | None,
+        *,
+        path_params: dict[str, str],
+        query_params: Any,
+        body: Any,
+        header: Callable[[str], str | None],
+    ) -> None:
+        self.services = services
+        self.path_params = path_params
+        self.query_params = query_params
+        self.body = body
+        self.header = header
+        self._credential = credential
+
+    @property
+    def credential(self) -> Credential:
+        """Credential of the client. Public operations have none and must not read it."""
+        assert self._credential is not None
+        return self._credential
+
+    @property
+    def workspace(self) -> str:
+        """Workspace of the request, always that of the credential."""
+        return self.credential.workspace
+
+    @property
+    def agent_id(self) -> str | None:
+        """Id of the requesting agent; None for other roles."""
+        return self.credential.subject if self.credential.role is Role.AGENT else None
+
+    @property
+    def gateway_id(self) -> str | None:
+        """Id of the requesting gateway; None for other roles."""
+        return self.credential.subject if self.credential.role is Role.GATEWAY else None
+
+    async def execute(self, command: Command, *, resource: str = "contact") -> AppliedCommand:
+        """Execute a command and wait until it is durable.
+
+        ``noun``: kind of the resource in the path; an agent who may not see the resource gets ``unknown_<noun>``. Raises
+        ProblemRaised for a refusal, an overload or a timeout.
+        """
+        reply: Reply = await self._answer(
+            self.services.writer.execute(self.workspace, command, actor=self.credential.actor)
+        )
+        answer = reply.outcome.result
+        if isinstance(answer, Refused):
+            raise self._refused(answer, resource)
+        return AppliedCommand(result=answer, epoch=reply.epoch, history_id=reply.history_id)
+
+    async def query_engine(self, question: Callable[[Engine], T]) -> QueryResult[T]:
+        """Evaluate a query on the engine. The result includes every command acknowledged before the call."""
+        answered: QueryResult[T] = await self._answer(
+            self.services.writer.query(self.workspace, question)
+        )
+        return answered
+
+    async def state_image(self) -> StateImage:
+        """Return the encoded state. It includes every command acknowledged before the call."""
+        image: StateImage = await self._answer(self.services.writer.capture_state(self.workspace))
+        return image
+
+    async def _answer(self, answer: Awaitable[Any]) -> Any:
+        timeout_s = self.services.settings.server.answer_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except (CommandQueueFull, Stopping, JournalUnavailable) as error:
+            raise problem_from_fault(error) from None
+        except TimeoutError:
+            raise ProblemError("answer_timeout") from None
+
+    def _refused(self, refusal: Refused, noun: str) -> ProblemError:
+        if self.agent_id is not None and is_hidden_from_agent(refusal):
+            # To an agent, the work of another agent must look like work that does not exist.
+            return ProblemError(f"unknown_{noun}", field=f"{noun}_id")
+        return problem_from_refusal(refusal)
+
+
+def problem_from_fault(error: CommandQueueFull | Stopping | JournalUnavailable) -> ProblemError:
+    """Return the problem for a command that the writer could not execute."""
+    if isinstance(error, CommandQueueFull):
+        return ProblemError("busy")
+    code = "stopping" if isinstance(error, Stopping) else "journal_unavailable"
+    return ProblemError(code, retry_after_s=5)
+
+
+def is_hidden_from_agent(refusal: Refused) -> bool:
+    """Return whether an agent was refused because the resource belongs to another agent."""
+    is_outsider = refusal.code is RefusalCode.NOT_PARTICIPANT and refusal.field == "agent_id"
+    return is_outsider or refusal.code is RefusalCode.NOT_OWNER
+
+
+Operation: TypeAlias = Callable[[ApiRequest], Awaitable[ApiResponse]]
+
+_DRAW_BYTES: Final = 4096
+
+
+class RandomIdGenerator:
+    """Generator of random hexadecimal ids. Not thread-safe; a forked process must create its own."""
+
+    def __init__(self, size_bytes: int) -> None:
+        """``size_bytes``: random bytes in each id, which has twice as many hexadecimal digits."""
+        self._digits = size_bytes * 2
+        self._count = _DRAW_BYTES // size_bytes
+        self._ready: list[str] = []
+
+    def next_id(self) -> str:
+        """Return a fresh id."""
+        if not self._ready:
+            digits, drawn = self._digits, secrets.token_hex(self._digits // 2 * self._count)
+            self._ready = [drawn[at : at + digits] for at in range(0, len(drawn), digits)]
+        return self._ready.pop()
+
+
+new_request_id: Final = RandomIdGenerator(8).next_id
+"""Return a fresh request id of 16 hexadecimal digits."""

@@ -1,0 +1,101 @@
+"""Submission of contacts: fresh ids, idempotency keys and fingerprints.
+
+The stored key is a hash of client and idempotency key, so two clients may use the same key; the fingerprint is a hash of
+the payload, so that a reused key with another payload is detected. HTTP and the gateway WebSocket share this code: a
+retry may use either.
+"""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from router.journal.port import Journal
+from router.model.commands import (
+    EnqueueContact,
+)
+from router.model.ids import WorkspaceId
+from router.protocol.frames import ContactFields
+from router.server.api.documents import ContactReceipt
+from router.server.api.request import ApiResponse, AppliedCommand, RandomIdGenerator
+from router.server.auth.credentials import Credential
+from router.server.auth.permissions import Role
+
+KEY_LENGTH_MAX: Final = 255
+
+_HASH_BYTES: Final = 16
+
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
+
+new_contact_id: Final = RandomIdGenerator(16).next_id
+"""Return a fresh contact id: 128 random bits in hexadecimal."""
+
+
+def enqueue_command(
+    credential: Credential, fields: ContactFields, idempotency_key: str | None
+) -> EnqueueContact:
+    """Return the command that submits a contact under a fresh id. With a key, a repeat gets the first result."""
+    dedupe_key = fingerprint = None
+    if idempotency_key is not None:
+        dedupe_key = _hash(credential.actor.encode(), idempotency_key.encode())
+        fingerprint = _hash(_encode(fields))
+    return EnqueueContact(
+        contact_id=new_contact_id(),
+        channel=fields.channel,
+        queue_id=fields.queue_id,
+        skills=fields.skills,
+        priority_s=fields.priority_s,
+        priority_class=fields.priority_class,
+        attributes=fields.attributes,
+        ttl_s=fields.ttl_s,
+        preferred_agents=fields.preferred_agents,
+        continues_contact_id=fields.continues_contact_id,
+        gateway_id=credential.subject if credential.role is Role.GATEWAY else "",
+        reference=fields.reference,
+        callback=fields.callback,
+        dedupe_key=dedupe_key,
+        fingerprint=fingerprint,
+    )
+
+
+def _hash(*parts: bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=_HASH_BYTES)
+    for part in parts:
+        # Length prefixes distinguish ("ab", "c") from ("a", "bc").
+        digest.update(len(part).to_bytes(4, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+def submit_response(effected: AppliedCommand) -> ApiResponse:
+    """Return the response to a submit that took effect, now or on an earlier attempt."""
+    contact_id = effected.result.subject
+    return ApiResponse(
+        status=201,
+        body=contact_receipt(effected),
+        headers={**effected.headers, "Location": f"/v1/contacts/{contact_id}"},
+    )
+
+
+def contact_receipt(effected: AppliedCommand) -> ContactReceipt:
+    """Return the receipt of a command on a contact."""
+    return ContactReceipt(
+        contact_id=effected.result.subject,
+        state=effected.result.state,
+        history_id=effected.history_id,
+        epoch=effected.epoch,
+        seq=effected.result.seq,
+    )
+
+
+async def with_first_epoch(
+    journal: Journal, workspace: WorkspaceId, effected: AppliedCommand
+) -> AppliedCommand:
+    """Return the result of a repeated submit with the epoch of its first execution, read from the journal.
+
+    A repeat thereby gets the first response unchanged, even after a restart.
+    """
+    done = effected.result
+    records = await journal.read(workspace, after_seq=done.seq - 1, limit=1)
+    epoch = records[0].epoch if records else effected.epoch
+    return AppliedCommand(result=done, epoch=epoch, history_id=effected.history_id)

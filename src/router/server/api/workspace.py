@@ -1,0 +1,147 @@
+"""API operations on the history: the event log, the workspace totals and the state digest.
+
+API operation: diagnosis of the workspace.
+
+API operations: WebSocket tickets for browsers, liveness and readiness probes.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from router.engine.engine import digest_of
+from router.journal.port import Record
+from router.server.api.documents import (
+    DigestDocument,
+    EventEnvelope,
+    HealthDocument,
+    StateDocument,
+    TicketDocument,
+    public_event,
+)
+from router.server.api.problems import ProblemError
+from router.server.api.request import ApiRequest, ApiResponse
+from router.server.auth.credentials import TicketsExhausted
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+async def list_events(request: ApiRequest) -> ApiResponse:
+    """List events of the history in order and without gaps, one page at a time."""
+    query = request.query_params
+    limit = min(query.limit, request.services.settings.server.events_page_size_max)
+    position = await request.query_engine(lambda _engine: None)
+    after_seq = _start_seq(query.after, gen=position.history_id, last_seq=position.seq)
+    records = await request.services.journal.read(
+        request.workspace, after_seq=after_seq, limit=limit
+    )
+    encoded: list[bytes] = []
+    for record in records:
+        encoded.extend(
+            _encoded_events(
+                record, position.history_id, after_seq=after_seq, count_max=limit - len(encoded)
+            )
+        )
+        if len(encoded) == limit:
+            break
+    next_seq = after_seq + len(encoded)
+    head = _encode(
+        {
+            "history_id": position.history_id,
+            "next": f"{position.history_id}:{next_seq}",
+            "more": next_seq < position.seq,
+        }
+    )
+    body = b"".join((head[:-1], b',"events":[', b",".join(encoded), b"]}"))
+    return ApiResponse(body=body)
+
+
+async def get_state(request: ApiRequest) -> ApiResponse:
+    """Get the totals of the workspace. A state older than ``min_seq`` is answered with 503."""
+    answered = await request.query_engine(lambda engine: engine.workspace())
+    if answered.seq < request.query_params.min_seq:
+        raise ProblemError("event_not_reached", seq=answered.seq)
+    return ApiResponse(
+        body=StateDocument(
+            history_id=answered.history_id, epoch=answered.epoch, state=answered.value
+        )
+    )
+
+
+async def get_digest(request: ApiRequest) -> ApiResponse:
+    """Get the hash of the state."""
+    position = await request.query_engine(lambda _engine: None)
+    image = await request.state_image()
+    digest = await asyncio.to_thread(digest_of, image.parts)
+    return ApiResponse(
+        body=DigestDocument(
+            history_id=position.history_id, epoch=position.epoch, seq=image.seq, digest=digest
+        )
+    )
+
+
+def _start_seq(text: str | None, *, gen: str, last_seq: int) -> int:
+    """Return the sequence number in ``gen:seq``. Raises ProblemRaised if this history does not contain the position."""
+    if text is None:
+        return 0
+    requested_gen, _, seq = text.partition(":")
+    if requested_gen != gen or int(seq) > last_seq:
+        raise ProblemError(
+            "history_reset",
+            "position not in this history; start again without `after`",
+            seq=last_seq,
+        )
+    return int(seq)
+
+
+def _encoded_events(record: Record, gen: str, *, after_seq: int, count_max: int) -> list[bytes]:
+    """Encode the events of a record after ``after_seq`` as JSON objects: envelope fields first, then the event's."""
+    encoded: list[bytes] = []
+    for seq, event in enumerate(record.events, start=record.first_seq):
+        if seq <= after_seq:
+            continue
+        if len(encoded) == count_max:
+            break
+        envelope = EventEnvelope(
+            history_id=gen, epoch=record.epoch, seq=seq, ts=record.at_ms, actor=record.actor
+        )
+        encoded.append(_encode(envelope)[:-1] + b"," + _encode(public_event(event))[1:])
+    return encoded
+
+
+async def diagnose(request: ApiRequest) -> ApiResponse:
+    """Diagnose the workspace: unroutable contacts, queues without agents, agents without work, ineffective rules."""
+    clock = request.services.writer.clock
+    # Waits are measured up to now; the last command may be long ago.
+    answered = await request.query_engine(lambda engine: engine.diagnose(at_ms=clock.now_ms()))
+    return ApiResponse(body=answered.value)
+
+
+async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
+    """Issue a single-use ticket for the ``hello`` frame of a WebSocket."""
+    tickets = request.services.tickets
+    try:
+        ticket = tickets.issue(request.credential)
+    except TicketsExhausted:
+        raise ProblemError("busy", retry_after_s=tickets.lifetime_s) from None
+    return ApiResponse(
+        status=201,
+        body=TicketDocument(ticket=ticket, expires_in_s=tickets.lifetime_s),
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def healthz(request: ApiRequest) -> ApiResponse:
+    """Liveness probe."""
+    return ApiResponse(body=HealthDocument(status="ok"))
+
+
+async def readyz(request: ApiRequest) -> ApiResponse:
+    """Readiness probe: recovered and not shutting down."""
+    condition = request.services.readiness
+    if condition.stopping:
+        raise ProblemError("stopping", retry_after_s=5)
+    if not condition.ready:
+        raise ProblemError("not_ready")
+    return ApiResponse(body=HealthDocument(status="ready"))

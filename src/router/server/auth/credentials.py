@@ -1,0 +1,293 @@
+"""Authentication: verify bearer tokens (JWT, RFC 7519) and issue single-use tickets for browsers.
+
+A token is checked in a fixed order, each step before the next may use what it establishes: size, header, issuer, key and
+algorithm, signature and standard claims, lifetime, workspace. ``docs/security.md`` gives the reason for every check. All
+failures look the same to a client; only the metric ``router_auth_failures_total`` has the reason, so a client cannot use
+the server to find out which part of a forged token was right.
+
+Verifying a signature is the most expensive step of a request. Verified credentials are therefore kept by the SHA-256 of
+their token, never by the token itself, in a bounded cache with least-recently-used eviction. Keys are read once at the
+start, so the only thing about a verified token that can change is its age: expiry is checked on every use.
+
+Single-use tickets, with which a browser authenticates a WebSocket without a token in the URL.
+
+``POST /v1/ws-ticket`` issues a ticket, the ``hello`` frame redeems it once. Tickets are kept in memory only, as hashes.
+"""
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import jwt
+import msgspec
+from msgspec import Meta, Struct
+
+from router.model.errors import RouterError, SettingsInvalid
+from router.model.ids import Ident, Name
+from router.server.auth.keys import ALGORITHMS, Issuer, Keyring, VerificationKey, open_keyring
+from router.server.auth.permissions import Role
+from router.settings import AuthSettings, KeyFamily, Settings
+
+TOKEN_BYTES_MAX: Final = 8 * 1024
+
+DEFAULT_TOKEN_LIFETIME_S: Final = 3600
+
+# Headers that carry or locate a key, or change the meaning of the others.
+_FORBIDDEN_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
+
+_TYPES: Final = frozenset({"jwt", "at+jwt"})
+
+
+class Credential(Struct, frozen=True, kw_only=True):
+    """Verified identity of a client: subject, role, workspace and expiry.
+
+    The subject of an agent is the agent id, that of a gateway the gateway id.
+    """
+
+    subject: str
+    role: Role
+    workspace: str
+    issuer: str
+    expires_at_s: int
+
+    @property
+    def actor(self) -> str:
+        """Name of the client in the journal, for example ``agent:ada``."""
+        return f"{self.role}:{self.subject}"
+
+    @property
+    def rate_limit_key(self) -> str:
+        """Rate-limiting key: the same for all tokens of one subject, role and workspace."""
+        return f"{self.issuer}|{self.workspace}|{self.role}|{self.subject}"
+
+
+class AuthFailed(RouterError):
+    """Invalid credential. The text is a short reason for metrics; clients never see it."""
+
+
+class _TokenClaims(Struct, frozen=True):
+    """Claims that a token must carry; all others are ignored."""
+
+    iss: str
+    sub: Ident
+    workspace: Name
+    role: Role
+    exp: Annotated[int, Meta(ge=0, le=2**53)] | float
+    aud: str | list[str]
+    iat: int | float | None = None
+
+
+class _IssuerClaim(Struct, frozen=True):
+    """Issuer claim, read before the signature is verified, only to select the keys to verify it with."""
+
+    iss: str
+
+
+class Authenticator:
+    """Verifier of bearer tokens. Synchronous and without I/O: all keys are in memory."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        settings: AuthSettings,
+        workspaces: frozenset[str],
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._keyring = keyring
+        self._settings = settings
+        self._workspaces = workspaces
+        self._now_s = now_s
+        # Keyed by hash, so that no token stays in memory longer than its request. Keys do not change while the process
+        # runs, so the only thing about a verified token that can change is that it expires.
+        self._verified: OrderedDict[bytes, Credential] = OrderedDict()
+
+    def verify(self, token: str) -> Credential:
+        """Return the credential that a token carries. Raises AuthFailed."""
+        if not token or len(token) > TOKEN_BYTES_MAX or not token.isascii():
+            raise AuthFailed("size")
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(digest)
+        if known is not None:
+            self._verified.move_to_end(digest)
+            if self.is_expired(known):
+                raise AuthFailed("ExpiredSignatureError")
+            return known
+        credential = self._verify(token)
+        self._verified[digest] = credential
+        if len(self._verified) > self._settings.token_cache_count_max:
+            self._verified.popitem(last=False)
+        return credential
+
+    def _verify(self, token: str) -> Credential:
+        issuer, key = self._key_for(token)
+        try:
+            payload = jwt.decode(
+                token,
+                key.material,
+                algorithms=list(key.algorithms),
+                audience=self._settings.audience,
+                issuer=issuer.name,
+                leeway=self._settings.leeway_s,
+                options={"require": ["exp", "aud", "sub", "iss"]},
+            )
+            claims = msgspec.convert(payload, _TokenClaims)
+        except jwt.InvalidTokenError as error:
+            raise AuthFailed(type(error).__name__) from None
+        except (msgspec.ValidationError, ValueError, TypeError, OverflowError, RecursionError):
+            raise AuthFailed("claims") from None
+        return self._credential(claims, issuer)
+
+    def is_expired(self, credential: Credential) -> bool:
+        """Return whether the credential has expired, clock leeway included."""
+        return self._now_s() >= credential.expires_at_s + self._settings.leeway_s
+
+    def _key_for(self, token: str) -> tuple[Issuer, VerificationKey]:
+        try:
+            header = jwt.get_unverified_header(token)
+            unverified = msgspec.json.decode(
+                jwt.utils.base64url_decode(token.split(".")[1]), type=_IssuerClaim
+            )
+        except (
+            jwt.InvalidTokenError,
+            msgspec.MsgspecError,
+            ValueError,
+            IndexError,
+            RecursionError,
+        ):
+            raise AuthFailed("malformed") from None
+        if _FORBIDDEN_HEADERS & header.keys():
+            raise AuthFailed("header")
+        if str(header.get("typ", "JWT")).lower() not in _TYPES:
+            raise AuthFailed("type")
+        issuer = self._keyring.issuers.get(unverified.iss)
+        if issuer is None:
+            raise AuthFailed("issuer")
+        key = issuer.keys.get(header.get("kid", "default"))
+        if key is None or header.get("alg") not in key.algorithms:
+            raise AuthFailed("key")
+        return issuer, key
+
+    def _credential(self, claims: _TokenClaims, issuer: Issuer) -> Credential:
+        longest = self._settings.lifetime_s_max + self._settings.leeway_s
+        if claims.exp - self._now_s() > longest:
+            raise AuthFailed("lifetime")
+        if claims.iat is not None and claims.exp - claims.iat > longest:
+            raise AuthFailed("lifetime")
+        if issuer.workspaces is not None and claims.workspace not in issuer.workspaces:
+            raise AuthFailed("workspace")
+        if claims.workspace not in self._workspaces:
+            raise AuthFailed("workspace")
+        return Credential(
+            subject=claims.sub,
+            role=claims.role,
+            workspace=claims.workspace,
+            issuer=issuer.name,
+            expires_at_s=int(claims.exp),
+        )
+
+
+def open_authenticator(settings: Settings) -> Authenticator:
+    """Return an authenticator with the keys that the settings name. Raises SettingsInvalid."""
+    return Authenticator(
+        open_keyring(settings), settings.auth, frozenset(settings.all_workspaces())
+    )
+
+
+def mint_token(
+    settings: Settings,
+    *,
+    subject: str,
+    role: Role | str,
+    workspace: str = "default",
+    lifetime_s: int = DEFAULT_TOKEN_LIFETIME_S,
+    now_s: float | None = None,
+) -> str:
+    """Return a token signed with the built-in secret or with that of the first ``hmac`` issuer in the settings.
+
+    Intended for development and for the first administrator. Raises SettingsInvalid where the settings hold no signing
+    secret (public keys can only verify), or where a claim or the lifetime would be refused.
+    """
+    if not 1 <= lifetime_s <= settings.auth.lifetime_s_max:
+        raise SettingsInvalid(
+            f"lifetime_s: a token lives 1 to {settings.auth.lifetime_s_max} seconds"
+        )
+    if workspace not in settings.all_workspaces():
+        raise SettingsInvalid("workspace: not listed in the settings")
+    issued_at_s = int(time.time() if now_s is None else now_s)
+    payload: dict[str, Any] = {
+        "aud": settings.auth.audience,
+        "sub": subject,
+        "workspace": workspace,
+        "role": str(role),
+        "iat": issued_at_s,
+        "exp": issued_at_s + lifetime_s,
+        "jti": secrets.token_hex(8),
+    }
+    for issuer in open_keyring(settings).issuers.values():
+        if issuer.family is not KeyFamily.HMAC:
+            continue
+        kid, key = next(iter(issuer.keys.items()))
+        payload["iss"] = issuer.name
+        try:
+            msgspec.convert(payload, _TokenClaims)
+        except msgspec.ValidationError as error:
+            raise SettingsInvalid(f"not a valid token: {error}") from None
+        algorithm = ALGORITHMS[KeyFamily.HMAC][0]
+        return jwt.encode(payload, key.material, algorithm=algorithm, headers={"kid": kid})
+    raise SettingsInvalid(
+        "$.auth.issuers: no `hmac` issuer; create tokens with the issuer's own tool"
+    )
+
+
+class TicketsExhausted(RouterError):
+    """The limit of unredeemed tickets is reached."""
+
+
+class _IssuedTicket(Struct, frozen=True):
+    credential: Credential
+    expires_at_s: float
+
+
+class TicketStore:
+    """Issued tickets, at most ``tickets_max``, each valid once and for ``lifetime_s`` seconds."""
+
+    def __init__(
+        self, *, lifetime_s: int, tickets_max: int, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.lifetime_s = lifetime_s
+        self._tickets_max = tickets_max
+        self._now_s = now_s
+        self._issued: OrderedDict[bytes, _IssuedTicket] = OrderedDict()
+
+    def issue(self, credential: Credential) -> str:
+        """Issue a ticket for a credential. Raises TicketsExhausted."""
+        now_s = self._now_s()
+        self._remove_expired(now_s)
+        if len(self._issued) >= self._tickets_max:
+            raise TicketsExhausted
+        ticket = secrets.token_urlsafe(32)
+        self._issued[_hash(ticket)] = _IssuedTicket(credential, now_s + self.lifetime_s)
+        return ticket
+
+    def redeem(self, ticket: str) -> Credential | None:
+        """Return the credential of a ticket and invalidate it; None for one that is unknown, used or expired."""
+        issued = self._issued.pop(_hash(ticket), None)
+        if issued is None or self._now_s() >= issued.expires_at_s:
+            return None
+        return issued.credential
+
+    def _remove_expired(self, now_s: float) -> None:
+        # All tickets have the same lifetime, so the oldest come first.
+        while self._issued:
+            first = next(iter(self._issued))
+            if self._issued[first].expires_at_s > now_s:
+                return
+            del self._issued[first]
+
+
+def _hash(ticket: str) -> bytes:
+    # The time of a lookup by hash does not depend on how much of a guessed ticket is right.
+    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,160 @@
+"""API documents (OpenAPI, AsyncAPI) and their HTML pages, served from this process without external resources."""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import swagger_ui_bundle
+from aiohttp import hdrs, web
+
+from router.server.api.openapi import as_openapi_3_0, openapi_document
+from router.server.http.middleware import OPERATION, Handler
+
+# Files served from the Swagger UI bundle; no other file of the package is reachable.
+_ASSETS: Final = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SWAGGER_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Contact Router – HTTP API</title>
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+<link rel="icon" type="image/png" href="/docs/assets/favicon-32x32.png">
+</head>
+<body>
+<p style="margin:1em;font-family:sans-serif">
+<a href="/docs/sockets">WebSocket API</a> · <a href="/openapi.json">openapi.json</a>
+</p>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/assets/start.js"></script>
+</body>
+</html>
+"""
+_CODE: Final = re.compile(r"`+([^`]+)`+")
+_START_SCRIPT: Final = """SwaggerUIBundle({
+  url: "/docs/assets/openapi-3.0.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null,
+});
+"""
+
+
+class DocumentationPages:
+    """Handlers of the API documents and their pages. All content is rendered once, at construction."""
+
+    def __init__(self, asyncapi_document: Callable[[], dict[str, Any]]) -> None:
+        asyncapi = asyncapi_document()
+        bundle = swagger_ui_bundle.swagger_ui_path
+        self._assets: dict[str, tuple[bytes, str]] = {
+            name: (bundle.joinpath(name).read_bytes(), kind) for name, kind in _ASSETS.items()
+        }
+        self._assets["start.js"] = (_START_SCRIPT.encode(), "text/javascript")
+        openapi = openapi_document()
+        self._openapi = msgspec.json.encode(openapi)
+        older = msgspec.json.encode(as_openapi_3_0(openapi))
+        self._assets["openapi-3.0.json"] = (older, "application/json")
+        self._asyncapi = msgspec.json.encode(asyncapi)
+        self._sockets_page = _sockets_page(asyncapi).encode()
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the documents and pages with the application."""
+        self._add(app, "openapi_document", "/openapi.json", self._openapi, "application/json")
+        self._add(app, "asyncapi_document", "/asyncapi.json", self._asyncapi, "application/json")
+        self._add(app, "docs", "/docs", _SWAGGER_PAGE.encode(), "text/html")
+        self._add(app, "docs_sockets", "/docs/sockets", self._sockets_page, "text/html")
+        app.router.add_route("GET", "/docs/assets/{name}", self._asset)
+
+    def _add(
+        self, app: web.Application, operation: str, path: str, body: bytes, content_type: str
+    ) -> None:
+        app.router.add_route("GET", path, _page(operation, body, content_type))
+
+    async def _asset(self, request: web.Request) -> web.StreamResponse:
+        request[OPERATION] = "docs_asset"
+        found = self._assets.get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound
+        body, content_type = found
+        return web.Response(
+            body=body,
+            content_type=content_type,
+            headers={hdrs.CACHE_CONTROL: "public, max-age=3600"},
+        )
+
+
+def _page(operation: str, body: bytes, content_type: str) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[OPERATION] = operation
+        response = web.Response(body=body, content_type=content_type, charset="utf-8")
+        if content_type == "text/html":
+            response.headers["Content-Security-Policy"] = _PAGE_POLICY
+        return response
+
+    return handle
+
+
+def _sockets_page(document: dict[str, Any]) -> str:
+    """Render the AsyncAPI document as HTML: channels, operations, messages and schemas, each expandable."""
+    info = document.get("info", {})
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<title>Contact Router – WebSockets</title><style>",
+        "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;line-height:1.4}",
+        "pre{background:#f4f4f4;padding:.7em;overflow:auto}summary{cursor:pointer}",
+        "</style></head><body>",
+        "<p><a href='/docs'>HTTP API</a> · <a href='/asyncapi.json'>asyncapi.json</a></p>",
+        f"<h1>{_escaped(info.get('title', 'WebSockets'))}</h1>",
+        _block_html(info.get("description", "")),
+    ]
+    for kind in ("channels", "operations"):
+        parts.append(f"<h2>{kind.capitalize()}</h2>")
+        parts += (_entry(name, entry) for name, entry in document.get(kind, {}).items())
+    for kind in ("messages", "schemas"):
+        parts.append(f"<h2>{kind.capitalize()}</h2>")
+        entries = document.get("components", {}).get(kind, {})
+        parts += (_entry(name, entry) for name, entry in entries.items())
+    return "".join((*parts, "</body></html>"))
+
+
+def _entry(name: str, entry: dict[str, Any]) -> str:
+    summary = entry.get("summary") or entry.get("description") or entry.get("title") or ""
+    shown = json.dumps(entry, indent=2, ensure_ascii=False)
+    return (
+        f"<details><summary><code>{_escaped(name)}</code> {_inline_html(summary)}</summary>"
+        f"<pre>{_escaped(shown)}</pre></details>"
+    )
+
+
+def _escaped(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _block_html(text: str) -> str:
+    """Render paragraphs and bullet lists."""
+    parts: list[str] = []
+    for block in text.split("\n\n"):
+        lines = block.strip().splitlines()
+        items = [f"<li>{_inline_html(line[2:])}</li>" for line in lines if line.startswith("* ")]
+        summary = " ".join(line for line in lines if not line.startswith("* "))
+        if summary:
+            parts.append(f"<p>{_inline_html(summary)}</p>")
+        if items:
+            parts.append(f"<ul>{''.join(items)}</ul>")
+    return "".join(parts)
+
+
+def _inline_html(text: str) -> str:
+    """Escape a text and render the parts between backticks as code."""
+    return _CODE.sub(r"<code>\1</code>", _escaped(text))

@@ -1,0 +1,377 @@
+"""Connection registry: which clients are connected, and delivery of committed events to those that may see them.
+
+Theory of operation. The hub subscribes to the publisher, so everything it delivers is durable. For each event it looks up the
+recipients by agent, gateway or role, encodes the event at most once per codec, and puts the frame into the write buffers of
+the recipients. It never waits for a client: a client that does not keep up overflows its own write buffer and is closed.
+
+The hub also decides which desktop session of an agent stays open (the one whose ``DesktopConnected`` event is latest in the
+log; older ones are closed), sends changed queue statistics to supervisors at a fixed interval, and drains connections at
+shutdown, spread over time so that the next node is not overloaded by reconnects.
+
+All state belongs to the event loop thread; only ``drain``, ``stop`` and ``look_back`` are coroutines. A subscriber receives
+events only while ``live``; see ``arrival.py`` for the transition.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Final, Protocol, cast
+
+import structlog
+
+from router.model.errors import CommandQueueFull, RouterError
+from router.model.events import AgentRemoved, DesktopConnected, Event
+from router.model.views import QueueView
+from router.protocol.close_codes import CloseCode
+from router.protocol.codec import JSON, SUBPROTOCOLS, frame_encoder
+from router.protocol.frames import EventFrame, ReconnectFrame, ServerFrame, StatsFrame
+from router.protocol.websocket_frames import BINARY, TEXT
+from router.protocol.websocket_frames import encode_frame as framed_as
+from router.runtime.event_feed import PublishedRecord, Publisher
+from router.runtime.writer import Writer
+from router.server.api.documents import public_event
+from router.server.ws.disconnects import DisconnectQueue
+from router.server.ws.replay_index import (
+    ReplayIndex,
+    StampedEvent,
+    recipient_agents,
+    recipient_gateway,
+)
+from router.server.ws.write_buffer import FlushScheduler
+from router.settings import SocketSettings
+
+_log = structlog.get_logger(__name__)
+
+_DRAIN_STEP_S: Final = 0.1
+
+
+class Subscriber(Protocol):
+    """A connection as the hub uses it."""
+
+    session_id: str
+    workspace: str
+    role: str
+    subject: str
+    subprotocol: str
+    live: bool
+    """Whether it receives events as they are committed."""
+    attached: bool
+    """Desktops only: whether its own DesktopConnected event has been published."""
+    has_full_stats: bool
+    """Supervisors only: whether it has received the statistics of all queues."""
+
+    def deliver(self, frame: bytes) -> None:
+        """Put a complete frame into the write buffer."""
+
+    def close(self, code: CloseCode, text: str) -> None:
+        """Start closing without waiting for the client."""
+
+
+class _WorkspaceSubscribers:
+    """Subscribers of one workspace by session, agent, gateway and role."""
+
+    def __init__(self) -> None:
+        self.by_session: dict[str, Subscriber] = {}
+        self.desktops: dict[str, list[Subscriber]] = {}
+        self.gateways: dict[str, list[Subscriber]] = {}
+        self.supervisors: list[Subscriber] = []
+        self.gen = ""
+        self.seq = 0
+        """Sequence number of the latest published event; every live subscriber has its events up to here."""
+        self.queues: dict[str, QueueView] = {}
+        self.stats_timer: asyncio.TimerHandle | None = None
+        self.replay_index: ReplayIndex | None = None
+
+    def of_same_client(self, subscriber: Subscriber) -> list[Subscriber]:
+        if subscriber.role == "agent":
+            return self.desktops.setdefault(subscriber.subject, [])
+        if subscriber.role == "gateway":
+            return self.gateways.setdefault(subscriber.subject, [])
+        return self.supervisors
+
+
+class Hub:
+    """Registry of all connections and fan-out of events to them."""
+
+    def __init__(self, writer: Writer, publisher: Publisher, settings: SocketSettings) -> None:
+        self._writer = writer
+        self._publisher = publisher
+        self._settings = settings
+        self._groups: dict[str, _WorkspaceSubscribers] = {}
+        self._encoders = {
+            name: (frame_encoder(name).encode, TEXT if name == JSON else BINARY)
+            for name in SUBPROTOCOLS
+        }
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[Subscriber] = set()
+        """Subscribers that are closing; a drain waits for them."""
+        self.flush_scheduler = FlushScheduler(lambda run: asyncio.get_running_loop().call_soon(run))
+        """Schedules the flush of all write buffers."""
+        self.disconnects = DisconnectQueue(writer)
+        """Queue of cleanups after lost connections."""
+        self._empty = asyncio.Event()
+        self.draining = False
+        publisher.subscribe(self.on_published)
+
+    # --- subscribers --------------------------------------------------------------------------------
+    @property
+    def subscriber_count(self) -> int:
+        """Number of authenticated connections."""
+        return sum(len(group.by_session) for group in self._groups.values())
+
+    def subscribers(self) -> Iterator[Subscriber]:
+        """Yield all subscribers, workspace by workspace."""
+        for group in self._groups.values():
+            yield from group.by_session.values()
+
+    def connection_count(self, workspace: str, role: str, subject: str) -> int:
+        """Return the number of connections of one subject and role."""
+        group = self._groups.get(workspace)
+        if group is None:
+            return 0
+        if role == "agent":
+            return len(group.desktops.get(subject, ()))
+        if role == "gateway":
+            return len(group.gateways.get(subject, ()))
+        return sum(1 for subscriber in group.supervisors if subscriber.subject == subject)
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Register a connection; it receives no events before it is ``live``."""
+        group = self._groups.setdefault(subscriber.workspace, _WorkspaceSubscribers())
+        group.by_session[subscriber.session_id] = subscriber
+        group.of_same_client(subscriber).append(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Remove a connection. Idempotent."""
+        group = self._groups.get(subscriber.workspace)
+        if group is None or group.by_session.pop(subscriber.session_id, None) is None:
+            return
+        of_same_client = group.of_same_client(subscriber)
+        of_same_client.remove(subscriber)
+        if not of_same_client and subscriber.role in ("agent", "gateway"):
+            (group.desktops if subscriber.role == "agent" else group.gateways).pop(
+                subscriber.subject
+            )
+        if not group.by_session:
+            if group.stats_timer is not None:
+                group.stats_timer.cancel()
+            del self._groups[subscriber.workspace]
+            self._note_empty()
+
+    def closing_started(self, subscriber: Subscriber) -> None:
+        """Note that a connection has started to close, so that a drain waits for it."""
+        self._closing.add(subscriber)
+
+    def closing_finished(self, subscriber: Subscriber) -> None:
+        """Note that a connection is closed. Idempotent."""
+        self._closing.discard(subscriber)
+        self._note_empty()
+
+    async def prepare_replay(self, subscriber: Subscriber, gen: str, after_seq: int) -> None:
+        """Prepare ``missed``: extend the replay index in slices, so that ``missed`` does not block the event loop."""
+        replay_index = self._replay_index(subscriber.workspace, gen)
+        if replay_index is not None and subscriber.role in ("agent", "gateway"):
+            await replay_index.extend_to(after_seq)
+
+    def _replay_index(self, workspace: str, gen: str) -> ReplayIndex | None:
+        """Return the replay index of a workspace; None if the workspace has no subscribers any more."""
+        group = self._groups.get(workspace)
+        if group is None:
+            return None
+        if group.replay_index is None or group.replay_index.history_id != gen:
+            group.replay_index = ReplayIndex(self._publisher, workspace, gen)
+        return group.replay_index
+
+    def missed_events(
+        self, subscriber: Subscriber, gen: str, after_seq: int
+    ) -> list[StampedEvent] | None:
+        """Return the events for a subscriber after a position, oldest first; None if too many or no longer held."""
+        count_max = self._settings.resume_count_max
+        event_count = self._publisher.last_seq(subscriber.workspace) - after_seq
+        if subscriber.role not in ("agent", "gateway") and event_count > count_max:
+            return None  # A supervisor receives all events.
+        replay_index = self._replay_index(subscriber.workspace, gen)
+        if replay_index is None:
+            return None
+        events = replay_index.events_since(
+            after_seq, role=subscriber.role, subject=subscriber.subject
+        )
+        if events is not None and len(events) > count_max:
+            return None
+        return events
+
+    def go_live(self, subscriber: Subscriber, seq: int) -> None:
+        """Deliver events as they are committed; the subscriber already has its events up to ``seq``."""
+        subscriber.live = True
+        group = self._groups[subscriber.workspace]
+        group.seq = max(group.seq, seq)
+        if subscriber in group.supervisors and group.stats_timer is None:
+            # Changes since its welcome were sent to the other supervisors before it was live.
+            self._schedule_stats(subscriber.workspace, group)
+
+    def last_seq(self, workspace: str) -> int:
+        """Return the sequence number up to which the live subscribers of a workspace have their events."""
+        group = self._groups.get(workspace)
+        return group.seq if group else 0
+
+    # --- events ---------------------------------------------------------------------------------
+    def on_published(self, published: PublishedRecord) -> None:
+        """Deliver the events of a durable record. Called by the publisher."""
+        group = self._groups.get(published.workspace)
+        if group is None:
+            return
+        record = published.record
+        seq = record.first_seq
+        for event in record.events:
+            kind = type(event)
+            if kind is DesktopConnected:
+                self._close_older_desktops(group, cast(DesktopConnected, event))
+            self._deliver(_recipients(group, event), seq, record.at_ms, event)
+            if kind is AgentRemoved:
+                for subscriber in tuple(group.desktops.get(cast(AgentRemoved, event).agent_id, ())):
+                    subscriber.close(CloseCode.FORBIDDEN, "the agent was removed")
+            seq += 1
+        group.seq = max(group.seq, seq - 1)
+        if group.supervisors and group.stats_timer is None:
+            self._schedule_stats(published.workspace, group)
+
+    def _deliver(self, recipients: list[Subscriber], seq: int, at_ms: int, event: Event) -> None:
+        """Deliver an event to live subscribers, encoding it at most once per codec."""
+        encoded: dict[str, bytes] = {}
+        for subscriber in recipients:
+            if not subscriber.live:
+                continue
+            frame = encoded.get(subscriber.subprotocol)
+            if frame is None:
+                frame_content = EventFrame(seq=seq, at_ms=at_ms, event=public_event(event))
+                frame = encoded[subscriber.subprotocol] = self.encode(
+                    frame_content, subscriber.subprotocol
+                )
+            subscriber.deliver(frame)
+
+    def encode(self, frame: ServerFrame, subprotocol: str) -> bytes:
+        """Encode a complete WebSocket frame."""
+        encode, opcode = self._encoders[subprotocol]
+        return framed_as(opcode, encode(frame))
+
+    def _close_older_desktops(self, group: _WorkspaceSubscribers, event: DesktopConnected) -> None:
+        """Keep the desktop session of the latest DesktopConnected event and close older ones of the agent."""
+        for subscriber in tuple(group.desktops.get(event.agent_id, ())):
+            if subscriber.session_id == event.session_id:
+                subscriber.attached = True
+            elif subscriber.attached:
+                subscriber.attached = False
+                subscriber.close(CloseCode.TAKEN_OVER, "another desktop took over")
+
+    # --- background tasks -------------------------------------------------------------------------
+    def track_task(self, task: asyncio.Task[None]) -> None:
+        """Keep a reference to a background task until it is done and log its failure."""
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._note_empty()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error(
+                "a background task of a WebSocket failed", action="hub_task_failed", exc_info=error
+            )
+
+    # --- statistics --------------------------------------------------------------------------------
+    def _schedule_stats(self, workspace: str, group: _WorkspaceSubscribers) -> None:
+        def run() -> None:
+            self.track_task(asyncio.create_task(self._send_stats(workspace, group)))
+
+        delay_s = self._settings.stats_interval_ms / 1000
+        group.stats_timer = asyncio.get_running_loop().call_later(delay_s, run)
+
+    async def _send_stats(self, workspace: str, group: _WorkspaceSubscribers) -> None:
+        group.stats_timer = None  # Later changes schedule the next update.
+        try:
+            answered = await self._writer.query(workspace, lambda engine: engine.workspace().queues)
+        except CommandQueueFull:
+            if self._groups.get(workspace) is group and group.stats_timer is None:
+                self._schedule_stats(workspace, group)
+            return
+        except RouterError:
+            return
+        before, group.queues = group.queues, {view.queue_id: view for view in answered.value}
+        changed = tuple(view for view in answered.value if before.get(view.queue_id) != view)
+        changes = StatsFrame(seq=answered.seq, at_ms=answered.at_ms, queues=changed)
+        all_queues = StatsFrame(seq=answered.seq, at_ms=answered.at_ms, queues=answered.value)
+        encoded: dict[str, bytes] = {}
+        for subscriber in group.supervisors:
+            if not subscriber.live:
+                continue
+            if not subscriber.has_full_stats:
+                # A value changed between the last update and its welcome may have changed back since.
+                subscriber.has_full_stats = True
+                subscriber.deliver(self.encode(all_queues, subscriber.subprotocol))
+            elif changed:
+                if subscriber.subprotocol not in encoded:
+                    encoded[subscriber.subprotocol] = self.encode(changes, subscriber.subprotocol)
+                subscriber.deliver(encoded[subscriber.subprotocol])
+
+    # --- shutdown ------------------------------------------------------------------------------------
+    async def drain(self, deadline_s: float) -> None:
+        """Close all connections within ``deadline_s``: send ``reconnect`` at once, then close with 1012, spread over time."""
+        self.draining = True
+        subscribers = list(self.subscribers())
+        # Few desktops need no spreading; many are spread so that the next node gets about 200 per second.
+        spread_s = min(
+            self._settings.reconnect_spread_ms / 1000, deadline_s * 0.8, len(subscribers) / 200
+        )
+        leaving = sorted(
+            ((random.uniform(0, spread_s), index) for index in range(len(subscribers))),
+            reverse=True,
+        )
+        for delay_s, index in leaving:
+            subscriber = subscribers[index]
+            reconnect = ReconnectFrame(after_ms=int(delay_s * 1000))
+            subscriber.deliver(self.encode(reconnect, subscriber.subprotocol))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while leaving:
+            now_s = loop.time() - began
+            while leaving and leaving[-1][0] <= now_s:
+                subscribers[leaving.pop()[1]].close(
+                    CloseCode.SERVICE_RESTART, "the router restarts"
+                )
+            await asyncio.sleep(_DRAIN_STEP_S if leaving else 0)
+        for subscriber in list(self.subscribers()):  # Connections opened meanwhile.
+            subscriber.close(CloseCode.SERVICE_RESTART, "the router restarts")
+        self._note_empty()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.1, deadline_s - (loop.time() - began))):
+                await self._empty.wait()
+
+    def _note_empty(self) -> None:
+        if self._groups or self._tasks or self._closing:
+            self._empty.clear()
+        else:
+            self._empty.set()
+
+    async def stop(self) -> None:
+        """Submit the loss of all closed desktops, then cancel the remaining background tasks."""
+        await self.disconnects.drain()
+        for group in self._groups.values():
+            if group.stats_timer is not None:
+                group.stats_timer.cancel()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _recipients(group: _WorkspaceSubscribers, event: Event) -> list[Subscriber]:
+    """Return the subscribers that may see an event, live or not."""
+    found: list[Subscriber] = []
+    for agent_id in recipient_agents(event):
+        found += group.desktops.get(agent_id, ())
+    gateway_id = recipient_gateway(event)
+    if gateway_id is not None:
+        found += group.gateways.get(gateway_id, ())
+    if group.supervisors:
+        found += group.supervisors
+    return found

@@ -1,0 +1,209 @@
+"""Initial synchronization of a client: a consistent state, the events since, then live events.
+
+Theory of operation. The writer provides the state as of one event. Events after it come from the publisher's recent records
+and are sent at the client's pace, batch by batch. When at most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer
+and the client becomes live in the same call, without an await in between. The event loop runs no other code there, so no
+event is lost or sent twice, and no events need to be buffered for a client that is not live. A client that resumes skips the
+state. A client that reads more slowly than the workspace produces events is closed as a slow consumer.
+
+State that a client gets in ``welcome``: the query for it and its division into frames of limited size.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from router.engine.engine import Engine
+from router.model.events import Event
+from router.model.states import ContactState
+from router.model.views import AgentView, ContactView, WorkspaceView
+from router.protocol.close_codes import CloseCode
+from router.protocol.frames import (
+    EventFrame,
+    ResumedFrame,
+    ServerFrame,
+    StatePageFrame,
+    WelcomeFrame,
+)
+from router.protocol.session import resume_position
+from router.runtime.workspace import QueryResult
+from router.runtime.writer import Writer
+from router.server.api.documents import public_event
+from router.server.ws.hub import Hub, Subscriber
+from router.settings import SocketSettings
+
+# Up to this many missed events are sent in one write; more are sent at the client's pace.
+_CATCH_UP_COUNT: Final = 128
+
+_ATTEMPTS: Final = 5
+
+
+class SyncingSubscriber(Subscriber, Protocol):
+    """A connection that is not live yet."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether closing has started."""
+
+    def send(self, frame: ServerFrame) -> None:
+        """Put a frame into the write buffer."""
+
+    async def write_and_drain(self, frames: list[ServerFrame]) -> None:
+        """Write frames directly and wait until the client accepts them. Raises TimeoutError if it does not."""
+
+
+class InitialSync:
+    """Synchronization of one connection until it is live."""
+
+    def __init__(
+        self, subscriber: SyncingSubscriber, hub: Hub, writer: Writer, settings: SocketSettings
+    ) -> None:
+        self._subscriber = subscriber
+        self._hub = hub
+        self._writer = writer
+        self._settings = settings
+
+    async def run(self, resume: str | None) -> bool:
+        """Send the missed events, or the state and the events since; return whether the connection became live.
+
+        ``resume``: position of the last event that the client has; None: send the state.
+        """
+        subscriber = self._subscriber
+        if resume is not None and await self._resume(resume):
+            return True
+        for _ in range(_ATTEMPTS):
+            if subscriber.is_closing:
+                return False
+            query = visible_state_query(subscriber.role, subscriber.subject)
+            answered = await self._writer.query(subscriber.workspace, query)
+            await subscriber.write_and_drain(self._welcome(answered))
+            if await self._catch_up(answered.history_id, answered.seq):
+                return True
+        # The client reads more slowly than events occur; as a live subscriber it would be closed at once.
+        subscriber.close(CloseCode.SLOW_CONSUMER, "too slow")
+        return False
+
+    async def _resume(self, resume: str) -> bool:
+        subscriber = self._subscriber
+        now = await self._writer.query(subscriber.workspace, _no_query)
+        after = resume_position(resume, history_id=now.history_id, seq=now.seq)
+        if after is None:
+            return False
+        await self._hub.prepare_replay(subscriber, now.history_id, after)
+        if (
+            subscriber.is_closing
+            or self._hub.missed_events(subscriber, now.history_id, after) is None
+        ):
+            return False
+        await subscriber.write_and_drain([self._resumed(now, after)])
+        return await self._catch_up(now.history_id, after)
+
+    async def _catch_up(self, gen: str, after: int) -> bool:
+        """Send the events after a position and become live exactly where they end."""
+        subscriber = self._subscriber
+        while True:
+            await self._hub.prepare_replay(subscriber, gen, after)
+            if subscriber.is_closing:
+                return False
+            events = self._hub.missed_events(subscriber, gen, after)
+            if events is None:
+                return False
+            if len(events) <= _CATCH_UP_COUNT:
+                for event in events:
+                    subscriber.send(_event_frame(event))
+                self._hub.go_live(subscriber, events[-1][0] if events else after)
+                return True
+            await subscriber.write_and_drain([_event_frame(event) for event in events])
+            after = events[-1][0]
+
+    def _resumed(self, now: QueryResult[None], after: int) -> ResumedFrame:
+        subscriber = self._subscriber
+        return ResumedFrame(
+            role=subscriber.role,
+            workspace=subscriber.workspace,
+            history_id=now.history_id,
+            epoch=now.epoch,
+            seq=after,
+            until_seq=now.seq,
+            heartbeat_s=self._settings.heartbeat_s,
+            session_id=subscriber.session_id,
+        )
+
+    def _welcome(self, answered: QueryResult[Any]) -> list[ServerFrame]:
+        subscriber = self._subscriber
+        visible: VisibleState = answered.value
+        first, *rest = visible.state_pages()
+        welcome = WelcomeFrame(
+            role=subscriber.role,
+            workspace=subscriber.workspace,
+            history_id=answered.history_id,
+            epoch=answered.epoch,
+            seq=answered.seq,
+            at_ms=answered.at_ms,
+            heartbeat_s=self._settings.heartbeat_s,
+            session_id=subscriber.session_id,
+            state_page_count=len(rest),
+            agent=visible.agent,
+            contacts=first.contacts,
+            agents=first.agents,
+            stats=visible.stats,
+        )
+        return [welcome, *rest]
+
+
+def _no_query(engine: Engine) -> None:
+    return None
+
+
+def _event_frame(event: tuple[int, int, Event]) -> EventFrame:
+    seq, at_ms, payload = event
+    return EventFrame(seq=seq, at_ms=at_ms, event=public_event(payload))
+
+
+# About 400 bytes per contact: a page stays well below the frame size that clients accept by default.
+STATE_PAGE_LENGTH: Final = 500
+
+_LIVE: Final = tuple(state for state in ContactState if not state.is_terminal)
+
+
+class VisibleState(Struct, frozen=True, kw_only=True):
+    """Complete state visible to one client, as of one event."""
+
+    agent: AgentView | None = None
+    contacts: tuple[ContactView, ...] = ()
+    agents: tuple[AgentView, ...] = ()
+    stats: WorkspaceView | None = None
+
+    def state_pages(self) -> Iterator[StatePageFrame]:
+        """Yield contacts and agents in pages; at least one, which may be empty."""
+        longest = max(len(self.contacts), len(self.agents), 1)
+        for start in range(0, longest, STATE_PAGE_LENGTH):
+            part = slice(start, start + STATE_PAGE_LENGTH)
+            yield StatePageFrame(contacts=self.contacts[part], agents=self.agents[part])
+
+
+def visible_state_query(role: str, subject: str) -> Callable[[Engine], VisibleState]:
+    """Return the engine query for the state visible to a client."""
+    if role == "agent":
+        return lambda engine: VisibleState(agent=engine.agent(subject))
+    if role == "gateway":
+        return lambda engine: VisibleState(contacts=_contacts_of(engine, subject))
+    return lambda engine: VisibleState(stats=engine.workspace(), agents=_all_agents(engine))
+
+
+def _contacts_of(engine: Engine, gateway_id: str) -> tuple[ContactView, ...]:
+    found: list[ContactView] = []
+    for state in _LIVE:
+        after = ""
+        while page := engine.contacts(state=state, after=after, limit=STATE_PAGE_LENGTH):
+            found += (contact for contact in page if contact.gateway_id == gateway_id)
+            after = page[-1].contact_id
+    return tuple(found)
+
+
+def _all_agents(engine: Engine) -> tuple[AgentView, ...]:
+    found: list[AgentView] = []
+    while page := engine.agents(after=found[-1].agent_id if found else "", limit=STATE_PAGE_LENGTH):
+        found += page
+    return tuple(found)

@@ -1,0 +1,225 @@
+"""Reader of the native log format: ``contacts:PATH`` and ``agents:PATH``, as CSV or JSON lines.
+
+Files end in ``.csv``, ``.csv.gz`` or ``.jsonl``. Both encodings have the same fields, listed in ``docs/workloads.md``. Times
+are either seconds from the beginning of the day or ISO 8601; a log uses only one of the two. Unknown columns and keys are
+rejected.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from router.model.ids import Ident, Name
+from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
+from router.simulator.day import PlannedAgent, PlannedContact, Shift, WorkloadInvalid
+from router.simulator.distributions import NonNegative, to_ms
+from router.simulator.formats.recorded_log import RecordedLog, rows
+
+T = TypeVar("T", bound=Struct)
+
+# A cell of several values: ``english:3;billing`` and ``0-14400;18000-32400``.
+_LIST_SEPARATOR: Final = ";"
+
+
+class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Contact row."""
+
+    arrival: float | str
+    """Seconds from the beginning of the day, or ISO 8601."""
+    queue: Name
+    handle_s: NonNegative
+    contact_id: Ident | None = None
+    patience_s: NonNegative | None = None
+    channel: Name = "voice"
+    skills: Skills = {}
+    priority_s: PrioritySeconds = 0
+    priority_class: PriorityClass = 0
+    stream: str = ""
+
+
+class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Agent row."""
+
+    agent_id: Ident
+    group: Name = "agents"
+    skills: Skills = {}
+    queues: tuple[Name, ...] | None = None
+    units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    channel_max: dict[Name, Annotated[int, Meta(ge=0, le=1_000)]] = {}
+    attributes: Attributes = {}
+    queue_ranks: dict[Name, Annotated[int, Meta(ge=1, le=9)]] = {}
+    shifts: Annotated[tuple[str, ...], Meta(min_length=1)] = ("0-",)
+    """Shifts as ``FROM-TO`` in seconds or ``FROM/TO`` in ISO 8601; an empty TO: until the end of the run."""
+
+
+def read_contacts(path: Path) -> RecordedLog:
+    """Read contacts. Raises ``WorkloadInvalid``."""
+    contacts = []
+    for n, (place, row) in enumerate(_read(path, ContactRow, _contact_cells), start=1):
+        contacts.append(
+            PlannedContact(
+                contact_id=row.contact_id or f"{_stem(path)}.{n}",
+                at_ms=_timestamp_ms(place, "arrival", row.arrival),
+                queue_id=row.queue,
+                handle_ms=to_ms(row.handle_s),
+                patience_ms=None if row.patience_s is None else to_ms(row.patience_s),
+                channel=row.channel,
+                skills=row.skills,
+                priority_s=row.priority_s,
+                priority_class=row.priority_class,
+                stream=row.stream,
+            )
+        )
+    contacts.sort(key=lambda contact: contact.at_ms)
+    return RecordedLog(name=_stem(path), contacts=tuple(contacts), agents=())
+
+
+def read_agents(path: Path) -> RecordedLog:
+    """Read agents with their shifts. Raises ``WorkloadInvalid``."""
+    agents = []
+    for place, row in _read(path, AgentRow, _agent_cells):
+        agents.append(
+            PlannedAgent(
+                agent_id=row.agent_id,
+                group=row.group,
+                skills=row.skills,
+                queues=row.queues,
+                units=row.units,
+                channel_max=row.channel_max,
+                attributes=row.attributes,
+                queue_ranks=row.queue_ranks,
+                shifts=tuple(_shift(place, text) for text in row.shifts),
+            )
+        )
+    if len({agent.agent_id for agent in agents}) < len(agents):
+        raise WorkloadInvalid(f"{path}: an agent id occurs more than once")
+    return RecordedLog(name=_stem(path), contacts=(), agents=tuple(agents))
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._:-]", "_", path.name.partition(".")[0])[:64]
+
+
+def _timestamp_ms(place: str, field: str, moment: float | str) -> int:
+    seconds = _seconds(moment)
+    if seconds is None:
+        raise WorkloadInvalid(f"{place}, {field}: must be seconds or an ISO 8601 time")
+    if not 0 <= seconds < 2**40:
+        raise WorkloadInvalid(f"{place}, {field}: must be at least 0 and below 2**40 seconds")
+    return to_ms(seconds)
+
+
+def _seconds(moment: float | str) -> float | None:
+    if not isinstance(moment, str):
+        return moment
+    try:
+        return float(moment)
+    except ValueError:
+        pass
+    try:
+        when = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _shift(place: str, text: str) -> Shift:
+    start, mark, end = text.partition("/") if "/" in text else text.partition("-")
+    if not mark:
+        raise WorkloadInvalid(f"{place}, shifts: a shift must be FROM-TO or FROM/TO")
+    from_ms = _timestamp_ms(place, "shifts", start)
+    to_ms_ = _timestamp_ms(place, "shifts", end) if end else None
+    if to_ms_ is not None and to_ms_ <= from_ms:
+        raise WorkloadInvalid(f"{place}, shifts: a shift must end after it begins")
+    return Shift(from_ms=from_ms, to_ms=to_ms_)
+
+
+# --- CSV and JSON ---------------------------------------------------------------------------------------------------
+
+
+def _read(
+    path: Path, type_: type[T], cells: Callable[[dict[str, str]], dict[str, Any]]
+) -> list[tuple[str, T]]:
+    if path.suffix == ".jsonl":
+        return _read_json_lines(path, type_)
+    found = []
+    for row in rows(path, (f.name for f in msgspec.structs.fields(type_) if f.required)):
+        try:
+            found.append((row.location, msgspec.convert(cells(row.cells), type_, strict=False)))
+        except msgspec.ValidationError as error:
+            raise WorkloadInvalid(f"{row.location}: {error}") from error
+        except ValueError as error:
+            raise WorkloadInvalid(f"{row.location}: {error}") from None
+    return found
+
+
+def _read_json_lines(path: Path, type_: type[T]) -> list[tuple[str, T]]:
+    decoder = msgspec.json.Decoder(type_)
+    found = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise WorkloadInvalid(f"{path}: cannot be read ({type(error).__name__})") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append((f"{path}:{number}", decoder.decode(line)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise WorkloadInvalid(f"{path}:{number}: {error}") from error
+    return found
+
+
+def _contact_cells(cells: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {k: v for k, v in cells.items() if v}
+    if "skills" in found:
+        found["skills"] = _levels(found["skills"], 1)
+    return found
+
+
+def _agent_cells(cells: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {k: v for k, v in cells.items() if v}
+    for name, default in (("skills", 1), ("channel_max", None), ("queue_ranks", None)):
+        if name in found:
+            found[name] = _levels(found[name], default)
+    if "attributes" in found:
+        found["attributes"] = _attributes(found["attributes"])
+    for name in ("queues", "shifts"):
+        if name in found:
+            found[name] = found[name].split(_LIST_SEPARATOR)
+    return found
+
+
+def _attributes(text: str) -> dict[str, bool | int | str]:
+    """Parse ``years:3;native:true`` to a mapping; booleans and integers are converted, other values stay text."""
+    found: dict[str, bool | int | str] = {}
+    for part in text.split(_LIST_SEPARATOR):
+        name, colon, value = part.partition(":")
+        if not colon:
+            raise ValueError("attributes must be NAME:VALUE;NAME:VALUE")
+        if value in ("true", "false"):
+            found[name] = value == "true"
+        elif value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
+            found[name] = int(value)
+        else:
+            found[name] = value
+    return found
+
+
+def _levels(text: str, default: int | None) -> dict[str, int]:
+    """Parse ``english:3;billing`` to a mapping; a missing level is the default if there is one, else an error."""
+    found: dict[str, int] = {}
+    for part in text.split(_LIST_SEPARATOR):
+        name, colon, level = part.partition(":")
+        if colon and level.isascii() and level.isdigit():
+            found[name] = int(level)
+        elif not colon and default is not None:
+            found[name] = default
+        else:
+            raise ValueError("levels must be NAME:NUMBER;NAME:NUMBER")
+    return found

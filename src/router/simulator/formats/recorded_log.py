@@ -1,0 +1,160 @@
+"""Recorded log without a policy, and the functions shared by all readers."""
+
+import csv
+import gzip
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final, TextIO
+
+from msgspec import Struct, structs
+
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
+from router.simulator.day import Day, PlannedAgent, PlannedContact, Shift, WorkloadInvalid
+
+# An agent without work for longer than this is taken to be off duty.
+GAP_MS_MAX: Final = 600_000
+
+
+class RecordedLog(Struct, frozen=True, kw_only=True):
+    """Contents of a log: contacts in order of arrival, agents by id, and the skill that each queue requires."""
+
+    name: str
+    contacts: tuple[PlannedContact, ...]
+    agents: tuple[PlannedAgent, ...]
+    queue_skills: dict[str, str] = {}
+    """Required skill by queue id; other queues require none."""
+
+
+class CsvRow(Struct, frozen=True):
+    """Row of a CSV file with its file and line."""
+
+    location: str
+    cells: dict[str, str]
+
+    def error(self, column: str, what: str) -> WorkloadInvalid:
+        """Return an error that names the location but no value."""
+        return WorkloadInvalid(f"{self.location}, {column}: {what}")
+
+    def required(self, column: str) -> str:
+        """Return a cell that must not be empty. Raises ``WorkloadInvalid``."""
+        text = self.cells.get(column) or ""
+        if not text:
+            raise self.error(column, "is missing")
+        return text
+
+
+def rows(path: Path, columns: Iterable[str]) -> Iterator[CsvRow]:
+    """Yield the rows of a CSV file (or ``.gz``) that must have these columns. The header is line 1."""
+    needed = set(columns)
+    try:
+        with _opened(path) as file:
+            reader = csv.DictReader(file, restkey="", strict=True)
+            missing = sorted(needed - set(reader.fieldnames or ()))
+            if missing:
+                raise WorkloadInvalid(f"{path}:1: no column {', '.join(missing)}")
+            for cells in reader:
+                yield CsvRow(f"{path}:{reader.line_num}", cells)
+    except (OSError, UnicodeDecodeError, EOFError, csv.Error) as error:
+        raise WorkloadInvalid(f"{path}: cannot be read ({type(error).__name__})") from error
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")
+
+
+def timestamp_ms(row: CsvRow, column: str) -> int | None:
+    """Return a local time such as ``2014-03-10 08:01:00``, read as UTC, in milliseconds; none for an empty cell."""
+    text = row.cells.get(column)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise row.error(column, "is not a date and time") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def shifts_of(busy: Iterable[tuple[int, int]]) -> tuple[Shift, ...]:
+    """Derive shifts from busy times: on duty from the first to the last, except for gaps longer than ten minutes."""
+    found: list[Shift] = []
+    for start_ms, end_ms in sorted(busy):
+        if found and start_ms - (found[-1].to_ms or 0) <= GAP_MS_MAX:
+            found[-1] = Shift(from_ms=found[-1].from_ms, to_ms=max(found[-1].to_ms or 0, end_ms))
+        else:
+            found.append(Shift(from_ms=start_ms, to_ms=end_ms))
+    return tuple(found)
+
+
+def merge_logs(logs: Sequence[RecordedLog]) -> RecordedLog:
+    """Merge logs. An agent in several of them has all skills and shifts; a contact id may occur only once."""
+    agents: dict[str, PlannedAgent] = {}
+    for agent in (agent for log in logs for agent in log.agents):
+        known = agents.get(agent.agent_id)
+        agents[agent.agent_id] = agent if known is None else _merge_agents(known, agent)
+    contacts = sorted((c for log in logs for c in log.contacts), key=lambda c: c.at_ms)
+    if len({c.contact_id for c in contacts}) < len(contacts):
+        raise WorkloadInvalid("the logs contain a contact id more than once")
+    return RecordedLog(
+        name="+".join(dict.fromkeys(log.name for log in logs)),
+        contacts=tuple(contacts),
+        agents=tuple(agents[agent_id] for agent_id in sorted(agents)),
+        queue_skills={k: v for log in logs for k, v in log.queue_skills.items()},
+    )
+
+
+def _merge_agents(one: PlannedAgent, two: PlannedAgent) -> PlannedAgent:
+    skills = dict(one.skills)
+    for skill, level in two.skills.items():
+        skills[skill] = max(level, skills.get(skill, 0))
+    return structs.replace(one, skills=skills, shifts=one.shifts + two.shifts)
+
+
+def derived_policy(log: RecordedLog) -> Policy:
+    """Return the minimal policy for a log, as described for the package."""
+    queues = dict.fromkeys([*log.queue_skills, *(c.queue_id for c in log.contacts)])
+    skills = dict.fromkeys(
+        [
+            *log.queue_skills.values(),
+            *(skill for c in log.contacts for skill in c.skills),
+            *(skill for agent in log.agents for skill in agent.skills),
+        ]
+    )
+    channels = dict.fromkeys(c.channel for c in log.contacts)
+    return Policy(
+        channels={name: ChannelPolicy(auto_accept=True) for name in channels},
+        queues={
+            name: QueuePolicy(requires={log.queue_skills[name]: 1})
+            if name in log.queue_skills
+            else QueuePolicy()
+            for name in queues
+        },
+        skills=tuple(skills),
+        retention=RetentionPolicy(ended_contacts_max=1_000),
+    )
+
+
+def day_from_log(log: RecordedLog, *, policy: Policy | None, behaviour_seed: int) -> Day:
+    """Return the day of a log. Raises ``WorkloadInvalid`` if it has no contacts or no agents."""
+    if not log.contacts:
+        raise WorkloadInvalid("the logs have no contacts")
+    if not log.agents:
+        raise WorkloadInvalid("the logs have no agents")
+    starts = [shift.from_ms for agent in log.agents for shift in agent.shifts]
+    start_ms = min([log.contacts[0].at_ms, *starts])
+    return Day(
+        name=log.name,
+        policy=policy or derived_policy(log),
+        contacts=log.contacts,
+        contacts_expected=len(log.contacts),
+        agents=log.agents,
+        start_ms=start_ms,
+        window_from_ms=start_ms,
+        window_to_ms=log.contacts[-1].at_ms + 1,
+        behaviour_seed=behaviour_seed,
+    )

@@ -1,0 +1,171 @@
+"""Conservation of contacts in a queue: each entry ends exactly once.
+
+    entered = waiting + offered + callbacks + answered + called_back + abandoned + cancelled + expired
+              + overflowed_out + moved_out
+
+``entered`` counts waits: a contact is submitted to the queue, overflows to it, is moved to it, or waits again after an agent
+had it. Over the whole workspace: submitted = queued + offered + assigned + callbacks + ended + abandoned + cancelled + expired.
+
+Counters of offers by outcome.
+
+**RONA rate** (redirection on no answer) = expired / (accepted + declined + expired). Rescinded offers are excluded, because the
+agent did not have the full time to answer. **Acceptance rate** = accepted / (accepted + declined + expired).
+
+Counters of callbacks.
+
+**Reach rate** = connected / (connected + failed), over the attempts with a known outcome. The wait of a callback is in no service
+level, ASA or abandonment rate, because no customer is on the line. When it ends with an agent or with the customer on the line, it
+counts as ``called_back`` in the queue flow.
+
+Counters of handle time.
+
+**AHT** (average handle time) = (talk + hold + wrap-up) / handled, counted when an assignment is completed, for the queue of the
+contact and for the agent. **Handled**: completed assignments; a contact that two agents had in turn is handled twice. Handle time
+does not include ringing, nor **parked** time (waiting for the customer), which is counted separately. The work of agents beside the
+owner (consulted agents, participants) is handle time of the queue, but only owners add to its handled count. For the agents
+themselves it counts like any other assignment.
+**Transfer rate** = assignments that ended in a transfer / handled.
+Source: ICMI glossary (average handle time).
+
+Counters of one queue and channel, which add up to those of a queue, a channel, an interval or the workspace.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct, field
+
+from router.statistics.service_level import ServiceLevelCounts, WaitSums, ratio
+
+
+class QueueFlow(Struct, gc=False):
+    """Starts and ends of waits, except answers and abandons, which the service level counts."""
+
+    submitted: int = 0
+    entered: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    overflowed_in: int = 0
+    overflowed_out: int = 0
+    moved_in: int = 0
+    moved_out: int = 0
+    """Contacts moved while waiting, by a supervisor or because the queue was removed."""
+    transferred_in: int = 0
+    """Contacts transferred to the queue by an agent, out of an assignment."""
+    requeued: int = 0
+    """Contacts that wait again after an assignment: by a supervisor, a lost desktop or a failed callback attempt."""
+    called_back: int = 0
+    """Waits of callbacks that ended: an agent accepted, or the customer is on the line."""
+
+
+class OfferCounts(Struct, gc=False):
+    """Offers made, and ended by outcome; the remainder is pending."""
+
+    made: int = 0
+    accepted: int = 0
+    declined: int = 0
+    expired: int = 0
+    rescinded: int = 0
+
+
+def rona_rate(offers: OfferCounts) -> float | None:
+    """Return the share of answerable offers that expired; none without any."""
+    return ratio(offers.expired, offers.accepted + offers.declined + offers.expired)
+
+
+def acceptance_rate(offers: OfferCounts) -> float | None:
+    """Return the share of answerable offers that were accepted; none without any."""
+    return ratio(offers.accepted, offers.accepted + offers.declined + offers.expired)
+
+
+class CallbackCounts(Struct, gc=False):
+    """Contacts that became callbacks, and their attempts by outcome."""
+
+    requested: int = 0
+    dialled: int = 0
+    """Started attempts."""
+    connected: int = 0
+    """Attempts that reached the customer, or a machine where the policy accepts that as completed."""
+    failed: int = 0
+    """Attempts that did not reach the customer."""
+    given_up: int = 0
+    """Expired callbacks: after the last attempt, or at the end of their time to live."""
+
+
+def reach_rate(callbacks: CallbackCounts) -> float | None:
+    """Return the share of attempts with an outcome that reached the customer; none without any."""
+    return ratio(callbacks.connected, callbacks.connected + callbacks.failed)
+
+
+class HandlingCounts(Struct, gc=False):
+    """Completed assignments and their durations."""
+
+    handled: int = 0
+    talk_ms: int = 0
+    hold_ms: int = 0
+    wrap_up_ms: int = 0
+    transferred: int = 0
+    """Assignments that ended in a transfer: to a queue, to an agent, after a consult or in a conference."""
+    parked_ms: int = 0
+
+    def add_assignment(
+        self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0
+    ) -> None:
+        """Count a completed assignment of an owner."""
+        self.handled += 1
+        self.add_secondary(talk_ms, hold_ms, wrap_up_ms, parked_ms)
+
+    def add_secondary(
+        self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0
+    ) -> None:
+        """Add the time of a completed assignment beside the owner, without counting it as handled."""
+        self.parked_ms += parked_ms
+        self.talk_ms += talk_ms
+        self.hold_ms += hold_ms
+        self.wrap_up_ms += wrap_up_ms
+
+
+def handle_time_ms(handling: HandlingCounts) -> int:
+    """Return the total handle time: talk, hold and wrap-up."""
+    return handling.talk_ms + handling.hold_ms + handling.wrap_up_ms
+
+
+def aht_ms(handling: HandlingCounts) -> float | None:
+    """Return the average handle time; none if nothing was handled."""
+    return ratio(handle_time_ms(handling), handling.handled)
+
+
+def transfer_rate(handling: HandlingCounts) -> float | None:
+    """Return the share of handled contacts that were transferred; none if nothing was handled."""
+    return ratio(handling.transferred, handling.handled)
+
+
+class ContactCounters(Struct, array_like=True):
+    """Counters of contacts, offers, handle time and callbacks."""
+
+    flow: QueueFlow = field(default_factory=QueueFlow)
+    service: ServiceLevelCounts = field(default_factory=ServiceLevelCounts)
+    waits: WaitSums = field(default_factory=WaitSums)
+    offers: OfferCounts = field(default_factory=OfferCounts)
+    handling: HandlingCounts = field(default_factory=HandlingCounts)
+    callbacks: CallbackCounts = field(default_factory=CallbackCounts)
+
+
+def sum_counters(tallies: Iterable[ContactCounters]) -> ContactCounters:
+    """Return the sum of counters."""
+    whole = ContactCounters()
+    for tally in tallies:
+        for part in ContactCounters.__struct_fields__:
+            _add(getattr(whole, part), getattr(tally, part))
+    return whole
+
+
+def add_to_all(tally: ContactCounters, others: Iterable[ContactCounters]) -> None:
+    """Add counters to each of the others."""
+    for other in others:
+        for part in ContactCounters.__struct_fields__:
+            _add(getattr(other, part), getattr(tally, part))
+
+
+def _add(whole: Struct, part: Struct) -> None:
+    for name in whole.__struct_fields__:
+        setattr(whole, name, getattr(whole, name) + getattr(part, name))

@@ -1,0 +1,212 @@
+"""Views of the statistics at one point in time.
+
+A share or mean is none while its denominator is zero. Durations are whole milliseconds. The modules of the counters define each
+value.
+"""
+
+from copy import copy
+
+from msgspec import Struct
+
+from router.model.views import WorkspaceCounts
+from router.statistics.counters import (
+    CallbackCounts,
+    ContactCounters,
+    HandlingCounts,
+    OfferCounts,
+    QueueFlow,
+    acceptance_rate,
+    aht_ms,
+    reach_rate,
+    rona_rate,
+    sum_counters,
+    transfer_rate,
+)
+from router.statistics.occupancy import WorkTime, occupancy, utilisation
+from router.statistics.service_level import (
+    ServiceLevelCounts,
+    ServiceLevelFormula,
+    WaitHistogram,
+    abandonment_rate,
+    abandonment_rate_without_short,
+    asa_ms,
+    mean_wait_ms,
+    ratio,
+    service_level,
+)
+from router.statistics.state import AgentCounters, QueueCounters
+
+
+class _StatsView(Struct, frozen=True, kw_only=True):
+    pass
+
+
+class ContactStatsView(_StatsView, frozen=True, kw_only=True):
+    """Statistics of a set of contacts: of a queue, a channel, an interval or the workspace."""
+
+    flow: QueueFlow
+    service: ServiceLevelCounts
+    offers: OfferCounts
+    handling: HandlingCounts
+    callbacks: CallbackCounts
+    service_level: float | None
+    formula: ServiceLevelFormula = ServiceLevelFormula.EXCLUDE_SHORT
+    asa_ms: int | None
+    mean_wait_ms: int | None
+    abandonment_rate: float | None
+    abandonment_rate_without_short: float | None
+    aht_ms: int | None
+    transfer_rate: float | None
+    rona_rate: float | None
+    acceptance_rate: float | None
+    reach_rate: float | None
+
+
+class WaitStatsView(_StatsView, frozen=True, kw_only=True):
+    """Quantiles of the waits of answered contacts, from fixed buckets."""
+
+    p50_ms: int | None
+    p90_ms: int | None
+    p95_ms: int | None
+    longest_ms: int
+
+
+class QueueStatsView(_StatsView, frozen=True, kw_only=True):
+    """Statistics of a queue, now and since its counters began."""
+
+    queue_id: str
+    waiting: int
+    offered: int
+    assigned: int
+    callbacks: int
+    """Callbacks for later or with a running attempt."""
+    target: float
+    threshold_ms: int
+    short_abandon_ms: int
+    contacts: ContactStatsView
+    waits: WaitStatsView
+    mean_waiting: float | None
+    """Time-weighted mean of the contacts waiting (queued or offered)."""
+    channels: dict[str, ContactStatsView]
+
+
+class AgentStatsView(_StatsView, frozen=True, kw_only=True):
+    """Statistics of an agent since the record was created."""
+
+    agent_id: str
+    activity: str
+    """Activity: ``offline``, ``not_ready``, ``idle`` or ``busy``."""
+    activity_since_ms: int
+    assignments: int
+    """Open assignments without the parked ones."""
+    parked: int
+    time: WorkTime
+    occupancy: float | None
+    utilisation: float | None
+    offers: OfferCounts
+    handling: HandlingCounts
+    aht_ms: int | None
+    transfer_rate: float | None
+    rona_rate: float | None
+
+
+class WorkspaceStatsView(_StatsView, frozen=True, kw_only=True):
+    """Statistics of a workspace."""
+
+    as_of_seq: int
+    at_ms: int
+    counts: WorkspaceCounts
+    contacts: ContactStatsView
+    waits: WaitStatsView
+    agents_by_activity: dict[str, int]
+    time: WorkTime
+    occupancy: float | None
+    utilisation: float | None
+    channels: dict[str, ContactStatsView]
+
+
+class IntervalStatsView(_StatsView, frozen=True, kw_only=True):
+    """Statistics of a quarter of an hour, of one queue or of the workspace. The last interval is still running."""
+
+    start_ms: int
+    contacts: ContactStatsView
+    occupancy: float | None = None
+    """Occupancy of all agents; only for the workspace."""
+
+
+def contact_stats(tally: ContactCounters) -> ContactStatsView:
+    """Return the statistics of a set of counters."""
+    return ContactStatsView(
+        flow=copy(tally.flow),
+        service=copy(tally.service),
+        offers=copy(tally.offers),
+        handling=copy(tally.handling),
+        callbacks=copy(tally.callbacks),
+        service_level=service_level(tally.service),
+        asa_ms=_whole(asa_ms(tally.waits, tally.service)),
+        mean_wait_ms=_whole(mean_wait_ms(tally.waits, tally.service)),
+        abandonment_rate=abandonment_rate(tally.service),
+        abandonment_rate_without_short=abandonment_rate_without_short(tally.service),
+        aht_ms=_whole(aht_ms(tally.handling)),
+        transfer_rate=transfer_rate(tally.handling),
+        rona_rate=rona_rate(tally.offers),
+        acceptance_rate=acceptance_rate(tally.offers),
+        reach_rate=reach_rate(tally.callbacks),
+    )
+
+
+def wait_stats(waits: WaitHistogram) -> WaitStatsView:
+    """Return the quantiles of a histogram."""
+    return WaitStatsView(
+        p50_ms=waits.quantile_ms(0.5),
+        p90_ms=waits.quantile_ms(0.9),
+        p95_ms=waits.quantile_ms(0.95),
+        longest_ms=waits.longest_ms,
+    )
+
+
+def agent_stats(agent_id: str, agent: AgentCounters, now_ms: int) -> AgentStatsView:
+    """Return the statistics of an agent, with the present activity counted up to now."""
+    doing = agent.activity
+    time = copy(agent.time)
+    time.add(doing, max(0, now_ms - agent.since_ms))
+    return AgentStatsView(
+        agent_id=agent_id,
+        activity=doing.name.lower(),
+        activity_since_ms=agent.since_ms,
+        assignments=agent.assignments,
+        parked=agent.parked,
+        time=time,
+        occupancy=occupancy(time),
+        utilisation=utilisation(time),
+        offers=copy(agent.offers),
+        handling=copy(agent.handling),
+        aht_ms=_whole(aht_ms(agent.handling)),
+        transfer_rate=transfer_rate(agent.handling),
+        rona_rate=rona_rate(agent.offers),
+    )
+
+
+def queue_stats(queue_id: str, queue: QueueCounters, now_ms: int) -> QueueStatsView:
+    """Return the statistics of a queue, in total and by channel."""
+    queued, offered, assigned, callbacks = queue.contacts_by_state
+    running_ms = max(0, now_ms - queue.since_ms)
+    area_ms = queue.waiting_contact_ms + (queued + offered) * running_ms
+    return QueueStatsView(
+        queue_id=queue_id,
+        waiting=queued,
+        offered=offered,
+        assigned=assigned,
+        callbacks=callbacks,
+        target=queue.target,
+        threshold_ms=queue.threshold_ms,
+        short_abandon_ms=queue.short_abandon_ms,
+        contacts=contact_stats(sum_counters(queue.channels.values())),
+        waits=wait_stats(queue.waits),
+        mean_waiting=ratio(area_ms, max(0, now_ms - queue.opened_at_ms)),
+        channels={name: contact_stats(tally) for name, tally in queue.channels.items()},
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

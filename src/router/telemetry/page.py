@@ -1,0 +1,80 @@
+"""Metrics page: samples are taken on the event loop and formatted in a thread, so a large workspace does not block the loop."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from router.statistics.workspace import WorkspaceStats
+from router.telemetry.process_metrics import ProcessMetrics
+from router.telemetry.workspace_metrics import (
+    LabelLimit,
+    QueueForecasts,
+    WorkspaceSample,
+    metric_families,
+    take_sample,
+)
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+ForecastQuery: TypeAlias = Callable[[str], Awaitable[Mapping[str, QueueForecasts] | None]]
+
+
+class MetricsPage:
+    """The metrics page in the Prometheus text format."""
+
+    def __init__(
+        self,
+        process: ProcessMetrics,
+        stats: Mapping[str, WorkspaceStats],
+        *,
+        label_sets_max: int,
+        forecasts: ForecastQuery | None = None,
+    ) -> None:
+        """Make the page of these workspaces.
+
+        ``forecasts`` queries the engine for a workspace's forecast counts; it returns none if the engine cannot answer now.
+        """
+        self._forecasts = forecasts
+        self._process = process
+        self._stats = stats
+        self._label_limit = LabelLimit(label_sets_max)
+        # Concurrent requests are rendered one after the other.
+        self._render_lock = asyncio.Lock()
+
+    async def render(self) -> bytes:
+        """Return the page as of now."""
+        async with self._render_lock:
+            samples: list[WorkspaceSample] = []
+            for workspace, meters in list(self._stats.items()):
+                queue_forecasts = await self._forecasts(workspace) if self._forecasts else None
+                now_ms = int(time.time() * 1000)
+                samples.append(
+                    take_sample(workspace, meters, now_ms, self._label_limit, queue_forecasts)
+                )
+                await asyncio.sleep(0)
+            return await asyncio.to_thread(_render_text, self._process.registry, samples)
+
+
+def _render_text(registry: CollectorRegistry, samples: list[WorkspaceSample]) -> bytes:
+    workspaces = CollectorRegistry()
+    workspaces.register(_SampleCollector(samples))
+    return generate_latest(workspaces) + generate_latest(registry)
+
+
+class _SampleCollector(Collector):
+    def __init__(self, samples: Iterable[WorkspaceSample]) -> None:
+        self._samples = list(samples)
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: the families are made when they are collected."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        return metric_families(self._samples)

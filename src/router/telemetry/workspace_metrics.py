@@ -1,0 +1,356 @@
+"""Workspace metrics: contacts, offers, waits and agents by workspace and queue, computed from the journal's events.
+
+The counters survive a restart, because they continue where the journal ends (I41). A sample is taken on the event loop, as
+plain numbers; a thread formats it as text. Labels are names from policies and settings; names beyond the configured limit are
+counted together under ``other``.
+
+Metrics of expected waits and their accuracy, by queue. Shares over a time window are rates of these counters.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+from msgspec import Struct, field
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router.model.forecasts import ForecastCounts
+from router.model.views import WorkspaceCounts
+from router.statistics.counters import CallbackCounts, OfferCounts
+from router.statistics.service_level import WAIT_BUCKETS_MS, WaitHistogram
+from router.statistics.state import EntryRuleCounters
+from router.statistics.workspace import WorkspaceStats
+
+OTHER: Final = "other"
+
+# A subset of the bounds of the statistics' own buckets: nothing is interpolated, and 500 queues still fit on one page.
+_BUCKET_BOUNDS_MS: Final = (
+    100, 200, 501, 1_000, 2_000, 5_010, 10_000, 20_000, 31_600, 63_100, 100_000, 200_000,
+    316_000, 631_000, 1_000_000, 2_000_000, 5_010_000, 10_000_000,
+)  # fmt: skip
+
+_BUCKET_INDEXES: Final = tuple(WAIT_BUCKETS_MS.index(bound) for bound in _BUCKET_BOUNDS_MS)
+
+_OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
+
+QueueForecasts: TypeAlias = tuple[ForecastCounts, int | None]
+"""Outcomes of a queue's forecasts, and the median expected wait of a new contact in milliseconds."""
+
+
+class QueueSample(Struct):
+    """Counters of one queue, or of all queues beyond the label limit together."""
+
+    waiting: int = 0
+    offered: int = 0
+    assigned: int = 0
+    callbacks: int = 0
+    submitted: int = 0
+    answered: int = 0
+    answered_within: int = 0
+    abandoned: int = 0
+    abandoned_short: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    overflowed: int = 0
+    called_back: int = 0
+    callback_attempts: CallbackCounts = field(default_factory=CallbackCounts)
+    offers: OfferCounts = field(default_factory=OfferCounts)
+    wait_buckets: list[int] = field(default_factory=lambda: [0] * (len(WAIT_BUCKETS_MS) + 1))
+    wait_sum_ms: int = 0
+    forecasts: ForecastCounts = field(default_factory=ForecastCounts)
+    expected_wait_ms: int | None = None
+    """Median expected wait of a new contact; none for several queues together."""
+
+    def add(self, other: "QueueSample") -> None:
+        """Add the numbers of another sample."""
+        for name in self.__struct_fields__:
+            own, added = getattr(self, name), getattr(other, name)
+            if isinstance(own, int):
+                setattr(self, name, own + added)
+        for name in CallbackCounts.__struct_fields__:
+            total = getattr(self.callback_attempts, name) + getattr(other.callback_attempts, name)
+            setattr(self.callback_attempts, name, total)
+        for name in OfferCounts.__struct_fields__:
+            setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
+        for name in ForecastCounts.__struct_fields__:
+            setattr(
+                self.forecasts, name, getattr(self.forecasts, name) + getattr(other.forecasts, name)
+            )
+        self.expected_wait_ms = None
+        for index, count in enumerate(other.wait_buckets):
+            self.wait_buckets[index] += count
+
+
+class WorkspaceSample(Struct):
+    """Counters of one workspace as of one event."""
+
+    workspace: str
+    seq: int
+    counts: WorkspaceCounts
+    agents: dict[str, int]
+    queues: dict[str, QueueSample]
+    rules: dict[str, EntryRuleCounters] = field(default_factory=dict)
+    """By entry rule of the policy in force; rules beyond the label limit are counted together."""
+
+
+class LabelLimit:
+    """Limit on label values: the first names up to the limit get labels of their own for the lifetime of the process."""
+
+    def __init__(self, count_max: int) -> None:
+        self._count_max = count_max
+        self._known: set[tuple[str, str]] = set()
+
+    @property
+    def count_max(self) -> int:
+        """Maximum number of names."""
+        return self._count_max
+
+    def label(self, workspace: str, name: str) -> str:
+        """Return the name, or ``other`` if the limit has been reached."""
+        key = (workspace, name)
+        if key not in self._known:
+            if len(self._known) >= self._count_max:
+                return OTHER
+            self._known.add(key)
+        return name
+
+
+def take_sample(
+    workspace: str,
+    stats: WorkspaceStats,
+    now_ms: int,
+    cap: LabelLimit,
+    forecasts: "Mapping[str, QueueForecasts] | None" = None,
+) -> WorkspaceSample:
+    """Return the workspace's present numbers.
+
+    Runs on the event loop without await, so all numbers are as of one event. ``forecasts`` are the engine's counts by queue;
+    they may be a few events older or newer.
+    """
+    queues: dict[str, QueueSample] = {}
+    for queue_id in stats.queue_ids():
+        taken = _queue_sample(stats, queue_id, now_ms)
+        queue_forecasts = forecasts.get(queue_id) if forecasts else None
+        if queue_forecasts is not None:
+            taken.forecasts, taken.expected_wait_ms = queue_forecasts
+        label = cap.label(workspace, queue_id)
+        if label in queues:
+            queues[label].add(taken)
+        else:
+            queues[label] = taken
+    totals = stats.workspace_stats(now_ms)
+    return WorkspaceSample(
+        workspace=workspace,
+        seq=stats.seq,
+        counts=totals.counts,
+        agents=totals.agents_by_activity,
+        queues=queues,
+        rules=_rule_samples(stats, cap.count_max),
+    )
+
+
+def _rule_samples(stats: WorkspaceStats, cap: int) -> dict[str, EntryRuleCounters]:
+    """Return the counts of the first rules by name; a policy may declare more rules than a page should have labels."""
+    found: dict[str, EntryRuleCounters] = {}
+    for place, (name, meter) in enumerate(stats.entry_rules().items()):
+        label = name if place < cap else OTHER
+        one = found.setdefault(label, EntryRuleCounters())
+        one.matched += meter.matched
+        one.failed += meter.failed
+    return found
+
+
+def _queue_sample(stats: WorkspaceStats, queue_id: str, now_ms: int) -> QueueSample:
+    figures = stats.queue_stats(queue_id, now_ms)
+    waits = stats.wait_histogram(queue_id) or WaitHistogram()
+    assert figures is not None
+    flow, service = figures.contacts.flow, figures.contacts.service
+    return QueueSample(
+        waiting=figures.waiting,
+        offered=figures.offered,
+        assigned=figures.assigned,
+        callbacks=figures.callbacks,
+        submitted=flow.submitted,
+        answered=service.answered,
+        answered_within=service.answered_within,
+        abandoned=service.abandoned,
+        abandoned_short=service.abandoned_short,
+        cancelled=flow.cancelled,
+        expired=flow.expired,
+        overflowed=flow.overflowed_out,
+        called_back=flow.called_back,
+        callback_attempts=figures.contacts.callbacks,
+        offers=figures.contacts.offers,
+        wait_buckets=waits.buckets,
+        wait_sum_ms=waits.sum_ms,
+    )
+
+
+def metric_families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
+    """Yield the samples as metric families. Runs in a thread, as many queues take time."""
+    samples = list(samples)
+    yield from _workspace_families(samples)
+    yield from _queue_families(samples)
+    yield from _rule_families(samples)
+    yield from forecast_families(
+        ((one.workspace, queue), taken.forecasts, taken.expected_wait_ms)
+        for one in samples
+        for queue, taken in one.queues.items()
+    )
+
+
+def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
+    submitted = CounterMetricFamily(
+        "router_contacts_submitted", "Contacts submitted.", labels=("workspace",)
+    )
+    ended = CounterMetricFamily(
+        "router_contacts_ended", "Ended contacts by outcome.", labels=("workspace", "end")
+    )
+    live = GaugeMetricFamily(
+        "router_contacts", "Live contacts by state.", labels=("workspace", "state")
+    )
+    agents = GaugeMetricFamily(
+        "router_agents", "Agents by activity.", labels=("workspace", "activity")
+    )
+    seq = GaugeMetricFamily(
+        "router_event_seq", "Sequence number of the newest durable event.", labels=("workspace",)
+    )
+    for one in samples:
+        counts = one.counts
+        submitted.add_metric((one.workspace,), counts.submitted)
+        for end in ("ended", "abandoned", "cancelled", "expired"):
+            ended.add_metric((one.workspace, end), getattr(counts, end))
+        for state in ("queued", "offered", "assigned", "callback_scheduled"):
+            live.add_metric((one.workspace, state), getattr(counts, state))
+        for activity, count in one.agents.items():
+            agents.add_metric((one.workspace, activity), count)
+        seq.add_metric((one.workspace,), one.seq)
+    yield from (submitted, ended, live, agents, seq)
+
+
+def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
+    rules = CounterMetricFamily(
+        "router_entry_rule_contacts",
+        "Contacts that an entry rule matched, or failed for, under the policy in force.",
+        labels=("workspace", "rule", "outcome"),
+    )
+    for one in samples:
+        for name, meter in one.rules.items():
+            rules.add_metric((one.workspace, name, "matched"), meter.matched)
+            rules.add_metric((one.workspace, name, "failed"), meter.failed)
+    yield rules
+
+
+def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
+    by_queue = ("workspace", "queue")
+    contacts = CounterMetricFamily(
+        "router_queue_outcomes",
+        "Contacts of a queue by the outcome of their wait.",
+        labels=(*by_queue, "outcome"),
+    )
+    live = GaugeMetricFamily(
+        "router_queue_contacts", "Live contacts of a queue by state.", labels=(*by_queue, "state")
+    )
+    callbacks = CounterMetricFamily(
+        "router_callbacks",
+        "Callbacks requested and given up; attempts started, connected and failed.",
+        labels=(*by_queue, "outcome"),
+    )
+    offers = CounterMetricFamily("router_offers", "Offers by outcome.", labels=(*by_queue, "end"))
+    waits = HistogramMetricFamily(
+        "router_answered_wait_seconds", "Waits of answered contacts.", labels=by_queue
+    )
+    level = GaugeMetricFamily(
+        "router_service_level_ratio",
+        "Share answered within the threshold: within / (answered + abandoned - abandoned short).",
+        labels=by_queue,
+    )
+    for workspace, queue, one in (
+        (taken.workspace, queue, one) for taken in samples for queue, one in taken.queues.items()
+    ):
+        place = (workspace, queue)
+        for outcome in _OUTCOMES:
+            contacts.add_metric((*place, outcome), getattr(one, outcome))
+        for state in ("waiting", "offered", "assigned", "callbacks"):
+            live.add_metric((*place, state), getattr(one, state))
+        for outcome in CallbackCounts.__struct_fields__:
+            callbacks.add_metric((*place, outcome), getattr(one.callback_attempts, outcome))
+        for end in _OFFER_ENDS:
+            offers.add_metric((*place, end), getattr(one.offers, end))
+        waits.add_metric(
+            place, buckets=_cumulative_buckets(one.wait_buckets), sum_value=one.wait_sum_ms / 1000
+        )
+        counting = one.answered + one.abandoned - one.abandoned_short
+        if counting:
+            level.add_metric(place, one.answered_within / counting)
+    yield from (contacts, live, callbacks, offers, waits, level)
+
+
+_OUTCOMES: Final = (
+    "submitted",
+    "answered",
+    "answered_within",
+    "abandoned",
+    "abandoned_short",
+    "cancelled",
+    "expired",
+    "overflowed",
+    "called_back",
+)
+
+
+def _cumulative_buckets(buckets: list[int]) -> list[tuple[str, float]]:
+    """Return cumulative counts by upper bound, as the Prometheus text format requires."""
+    found: list[tuple[str, float]] = []
+    running, place = 0, 0
+    for bound_ms, index in zip(_BUCKET_BOUNDS_MS, _BUCKET_INDEXES, strict=True):
+        running += sum(buckets[place : index + 1])
+        place = index + 1
+        found.append((f"{bound_ms / 1000:g}", running))
+    found.append(("+Inf", running + sum(buckets[place:])))
+    return found
+
+
+def forecast_families(
+    samples: Iterable[tuple[tuple[str, str], ForecastCounts, int | None]],
+) -> Iterator[Metric]:
+    """Yield the families of forecasts.
+
+    Each item is workspace and queue, the forecast counts, and the median expected wait of a new contact in milliseconds.
+    """
+    by_queue = ("workspace", "queue")
+    ends = CounterMetricFamily(
+        "router_forecasts", "Forecasts by the outcome of the wait.", labels=(*by_queue, "end")
+    )
+    within = CounterMetricFamily(
+        "router_forecasts_within",
+        "Forecasts of answered contacts whose wait was inside the interval.",
+        labels=(*by_queue, "interval"),
+    )
+    error = CounterMetricFamily(
+        "router_forecast_error_seconds",
+        "Sum of the absolute differences between wait and median forecast.",
+        labels=by_queue,
+    )
+    bias = GaugeMetricFamily(
+        "router_forecast_bias_seconds",
+        "Mean of wait minus median forecast, over the whole history.",
+        labels=by_queue,
+    )
+    expected = GaugeMetricFamily(
+        "router_expected_wait_seconds",
+        "Median expected wait of a new contact of the queue's most common requirement.",
+        labels=by_queue,
+    )
+    for labels, counts, expected_ms in samples:
+        if counts.made:
+            for end in ("made", "answered", "abandoned", "withdrawn"):
+                ends.add_metric((*labels, end), getattr(counts, end))
+            within.add_metric((*labels, "50"), counts.within_50)
+            within.add_metric((*labels, "90"), counts.within_90)
+            error.add_metric(labels, counts.error_ms / 1000)
+        if counts.answered:
+            bias.add_metric(labels, counts.bias_ms / counts.answered / 1000)
+        if expected_ms is not None:
+            expected.add_metric(labels, expected_ms / 1000)
+    yield from (ends, within, error, bias, expected)

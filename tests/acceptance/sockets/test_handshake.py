@@ -1,0 +1,317 @@
+"""Who may come in, before and at the upgrade, spoken with a plain WebSocket client."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from router.protocol.close_codes import CloseCode
+from router.protocol.codec import JSON, MSGPACK
+from router.server.auth.permissions import Role
+from tests.support.in_process_router import InProcessRouter, running_router
+
+TIMEOUT_S = 10
+
+
+async def status_of(
+    router: InProcessRouter, path: str, **options: Any
+) -> tuple[int, dict[str, Any]]:
+    """The answer to an upgrade that is refused."""
+    headers = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
+        "Sec-WebSocket-Protocol": JSON,
+    } | options.get("headers", {})
+    headers = {name: value for name, value in headers.items() if value is not None}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(router.server.url + path, headers=headers) as response,
+    ):
+        return response.status, {
+            **(await response.json(content_type=None)),
+            "headers": dict(response.headers),
+        }
+
+
+class Plain:
+    """A JSON socket without any help."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self.ws = ws
+
+    async def send_frame(self, **frame: Any) -> None:
+        await self.ws.send_bytes(msgspec.json.encode(frame)) if self.ws.protocol == MSGPACK else (
+            await self.ws.send_str(msgspec.json.encode(frame).decode())
+        )
+
+    async def receive(self) -> dict[str, Any]:
+        message = await self.ws.receive()
+        assert message.type is aiohttp.WSMsgType.TEXT, message
+        frame: dict[str, Any] = msgspec.json.decode(message.data)
+        return frame
+
+    async def close_code(self) -> int | None:
+        """Read to the end; the code of the close."""
+        while not self.ws.closed:
+            await self.ws.receive()
+        return self.ws.close_code
+
+
+def plain(router: InProcessRouter, path: str = "/v1/desktop", **options: Any) -> Any:
+    return _RawWebSocket(router, path, options)
+
+
+class _RawWebSocket:
+    def __init__(self, router: InProcessRouter, path: str, options: dict[str, Any]) -> None:
+        self._url = router.ws_url + path
+        self._options = {"protocols": (JSON,)} | options
+
+    async def __aenter__(self) -> Plain:
+        self._http = aiohttp.ClientSession()
+        # The reference keeps it open: a socket that nobody holds is closed by the collector.
+        self._plain = Plain(await self._http.ws_connect(self._url, **self._options))
+        return self._plain
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+
+def bearer(router: InProcessRouter, subject: str, role: Role) -> dict[str, str]:
+    return {"Authorization": "Bearer " + router.token(subject, role)}
+
+
+async def test_an_upgrade_without_one_of_the_subprotocols_is_refused(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router:
+        for offered in (None, "chat", "router.v2+json"):
+            status, problem = await status_of(
+                router, "/v1/desktop", headers={"Sec-WebSocket-Protocol": offered}
+            )
+            assert (status, problem["code"]) == (400, "malformed")
+
+
+async def test_a_request_without_upgrade_gets_426(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router:
+        status, problem = await status_of(
+            router, "/v1/desktop", headers={"Upgrade": None, "Connection": None}
+        )
+        assert (status, problem["code"]) == (426, "upgrade_required")
+
+
+async def test_only_allowed_origins_may_open_websockets(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router:
+        status, problem = await status_of(
+            router, "/v1/desktop", headers={"Origin": "https://evil.example"}
+        )
+        assert (status, problem["code"]) == (403, "origin_forbidden")
+        status, problem = await status_of(router, "/v1/desktop", headers={"Origin": "null"})
+        assert status == 403
+
+
+async def test_an_invalid_header_token_is_refused_before_the_upgrade(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router:
+        for value in ("Bearer nonsense", "Basic YTpi", "Bearer"):
+            status, problem = await status_of(
+                router, "/v1/desktop", headers={"Authorization": value}
+            )
+            assert (status, problem["code"]) == (401, "unauthenticated")
+
+
+async def test_a_token_in_the_url_is_refused(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router:
+        token = router.token("a0", Role.AGENT)
+        status, problem = await status_of(router, f"/v1/desktop?token={token}")
+        assert status == 400
+        assert token not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("path", "roles"),
+    [
+        ("/v1/desktop", {Role.AGENT}),
+        ("/v1/gateway", {Role.GATEWAY}),
+        ("/v1/supervisor", {Role.SUPERVISOR, Role.ADMIN}),
+    ],
+)
+async def test_an_endpoint_accepts_only_its_roles(
+    tmp_path: Path, path: str, roles: set[Role]
+) -> None:
+    async with running_router(tmp_path) as router:
+        for role in Role:
+            if role in roles:
+                async with plain(router, path, headers=bearer(router, "a0", role)) as socket:
+                    await socket.send_frame(type="hello")
+                    assert (await socket.receive())["type"] == "welcome"
+            else:
+                status, _ = await status_of(router, path, headers=bearer(router, "a0", role))
+                assert status == 403
+                async with plain(router, path) as socket:
+                    await socket.send_frame(type="hello", token=router.token("a0", role))
+                    assert await socket.close_code() == CloseCode.FORBIDDEN
+
+
+async def test_connection_limits_return_503_with_retry_after(tmp_path: Path) -> None:
+    async with running_router(tmp_path, sockets={"connections_max": 1}) as router, plain(router):
+        status, problem = await status_of(router, "/v1/desktop")
+        assert (status, problem["code"], problem["applied"]) == (503, "busy", "no")
+        assert 1 <= int(problem["headers"]["Retry-After"]) <= 30
+
+
+async def test_the_upgrade_rate_is_limited(tmp_path: Path) -> None:
+    sockets = {"upgrades_per_s": 1, "upgrades_burst": 2}
+    async with running_router(tmp_path, sockets=sockets) as router, plain(router), plain(router):
+        status, problem = await status_of(router, "/v1/desktop")
+        assert (status, problem["code"]) == (503, "busy")
+
+
+async def test_the_early_refusal_equals_the_ordinary_one(tmp_path: Path) -> None:
+    sockets = {"upgrades_per_s": 1, "upgrades_burst": 1}
+    origin = "https://desk.example"
+    edge = {"allowed_origins": [origin]}
+    async with running_router(tmp_path, sockets=sockets, edge=edge) as router, plain(router):
+        # With an origin the library is asked.
+        _, usual = await status_of(router, "/v1/desktop", headers={"Origin": origin})
+        status, early = await status_of(router, "/v1/desktop")
+        assert status == 503
+        assert 1 <= int(early["headers"]["Retry-After"]) <= 60
+        assert early["retry_after_s"] == int(early["headers"]["Retry-After"])
+        assert early["request_id"] == early["headers"]["X-Request-ID"]
+        assert early["headers"]["Connection"] == "close"
+        for member in ("type", "title", "status", "code", "applied", "temporary"):
+            assert early[member] == usual[member]
+        for name in ("Content-Type", "Cache-Control", "Server", "Content-Security-Policy"):
+            assert early["headers"].get(name) == usual["headers"].get(name)
+
+
+async def test_connections_of_one_credential_are_limited(tmp_path: Path) -> None:
+    async with running_router(tmp_path, sockets={"credential_connections_max": 1}) as router:
+        headers = bearer(router, "web", Role.GATEWAY)
+        async with plain(router, "/v1/gateway", headers=headers) as socket:
+            await socket.send_frame(type="hello")
+            await socket.receive()
+            status, _ = await status_of(router, "/v1/gateway", headers=headers)
+            assert status == 503
+            async with plain(router, "/v1/gateway") as second:
+                await second.send_frame(type="hello", token=router.token("web", Role.GATEWAY))
+                assert await second.close_code() == CloseCode.TRY_AGAIN_LATER
+            async with router.gateway("phone") as other:
+                assert other.is_connected
+
+
+async def test_a_ticket_is_valid_once(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        token = router.token("a0", Role.AGENT)
+        credential = router.endpoints._backend.authenticator.verify(token)
+        ticket = router.endpoints._backend.tickets.issue(credential)
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", ticket=ticket)
+            assert (await socket.receive())["agent"]["agent_id"] == "a0"
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", ticket=ticket)
+            assert await socket.close_code() == CloseCode.UNAUTHENTICATED
+
+
+async def test_a_client_without_hello_is_closed(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, sockets={"hello_timeout_s": 1}) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router) as socket,
+    ):
+        assert await socket.close_code() == CloseCode.UNAUTHENTICATED
+
+
+async def test_an_unknown_agent_is_refused(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router) as socket,
+    ):
+        await socket.send_frame(type="hello", token=router.token("stranger", Role.AGENT))
+        assert await socket.close_code() == CloseCode.FORBIDDEN
+
+
+async def test_each_codec_has_its_own_message_type(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        async with plain(router) as socket:
+            await socket.ws.send_bytes(b'{"type":"hello"}')
+            assert await socket.close_code() == CloseCode.UNSUPPORTED_DATA
+        async with plain(router, protocols=(MSGPACK,)) as socket:
+            await socket.ws.send_str('{"type":"hello"}')
+            assert await socket.close_code() == CloseCode.UNSUPPORTED_DATA
+
+
+async def test_an_oversized_frame_closes_the_connection(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router) as socket,
+    ):
+        await socket.ws.send_str("x" * (64 * 1024 + 1))
+        assert await socket.close_code() == CloseCode.TOO_BIG
+
+
+async def test_exceeding_the_frame_rate_warns_and_then_closes(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, sockets={"frames_per_s": 1, "frames_burst": 5}) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
+    ):
+        await socket.send_frame(type="hello")
+        assert (await socket.receive())["type"] == "welcome"
+        for number in range(6):
+            await socket.send_frame(type="ping", id=str(number))
+        answers = [await socket.receive() for _ in range(5)]
+        assert [answer["type"] for answer in answers] == ["pong"] * 4 + ["error"]
+        assert (answers[4]["code"], answers[4]["id"]) == ("rate_limited", "4")
+        assert answers[4]["retry_after_ms"] > 0
+        assert await socket.close_code() == CloseCode.RATE_LIMITED
+
+
+async def test_malformed_frames_get_errors_and_the_sixth_closes(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path) as router,
+        asyncio.timeout(TIMEOUT_S),
+        plain(router, headers=bearer(router, "a0", Role.AGENT)) as socket,
+    ):
+        await socket.send_frame(type="hello")
+        await socket.receive()
+        for number in range(6):
+            await socket.send_frame(type="accept", id=str(number), offer_id="no id at all")
+        for number in range(5):
+            answer = await socket.receive()
+            assert (answer["code"], answer["id"]) == ("malformed", str(number))
+            assert "no id at all" not in str(answer)
+        assert await socket.close_code() == CloseCode.BAD_MESSAGE
+
+
+async def test_an_expired_credential_closes_the_connection_unless_refreshed(
+    tmp_path: Path,
+) -> None:
+    async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        from router.server.auth.credentials import mint_token
+
+        def short() -> str:
+            return mint_token(router.settings, subject="a0", role=Role.AGENT, lifetime_s=2)
+
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", token=short())
+            await socket.receive()
+            await socket.send_frame(type="refresh", id="1", token=router.token("a1", Role.AGENT))
+            assert (await socket.receive())["code"] == "forbidden"
+            assert await socket.close_code() == CloseCode.UNAUTHENTICATED
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", token=short())
+            await socket.receive()
+            assert await socket.close_code() == CloseCode.TOKEN_EXPIRED
+        async with plain(router) as socket:
+            await socket.send_frame(type="hello", token=short())
+            await socket.receive()
+            await socket.send_frame(type="refresh", id="1", token=router.token("a0", Role.AGENT))
+            assert (await socket.receive())["type"] == "ok"
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(2.5):
+                    await socket.receive()

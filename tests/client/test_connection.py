@@ -1,0 +1,291 @@
+"""The client against a scripted server: reconnecting, resuming, and reactions to protocol violations."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from router.client import (
+    DesktopClient,
+    NotConnected,
+    OutcomeUnknown,
+    PermanentlyClosed,
+    RouterRefused,
+)
+from router.client.connection import ConnectionOptions
+from router.protocol.codec import JSON
+
+Script = Callable[["ServerSide"], Awaitable[None]]
+FAST = ConnectionOptions(
+    connect_timeout_s=5.0,
+    command_timeout_s=0.5,
+    backoff_base_s=0.01,
+    backoff_max_s=0.02,
+)
+WELCOME = {
+    "type": "welcome",
+    "role": "agent",
+    "workspace": "default",
+    "history_id": "g",
+    "epoch": 1,
+    "seq": 10,
+    "at_ms": 0,
+    "heartbeat_s": 20,
+    "session_id": "s",
+    "agent": {
+        "agent_id": "ada",
+        "state": "ready",
+        "presence": "attached",
+        "units": 100,
+        "units_used": 0,
+        "available_channels": [],
+    },
+}
+
+
+class ServerSide:
+    """Server side of one connection."""
+
+    def __init__(self, ws: ServerConnection) -> None:
+        self.ws = ws
+
+    async def receive(self) -> dict[str, Any]:
+        frame: dict[str, Any] = msgspec.json.decode(await self.ws.recv())
+        return frame
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        await self.ws.send(msgspec.json.encode(frame).decode())
+
+
+def an_event(seq: int) -> dict[str, Any]:
+    event = {"type": "assignment.held", "assignment_id": "a", "contact_id": "c", "agent_id": "ada"}
+    return {"type": "event", "seq": seq, "at_ms": 0, "event": event}
+
+
+@asynccontextmanager
+async def a_server(*scripts: Script, refusals: list[Response] | None = None) -> AsyncIterator[str]:
+    """Run one script per connection, the last one for all further connections; yield the URL."""
+    count = 0
+
+    async def handle(ws: ServerConnection) -> None:
+        nonlocal count
+        script = scripts[min(count, len(scripts) - 1)]
+        count += 1
+        await script(ServerSide(ws))
+
+    def refuse(_: ServerConnection, __: Request) -> Response | None:
+        return refusals.pop(0) if refusals else None
+
+    async with serve(
+        handle, "127.0.0.1", 0, subprotocols=[Subprotocol(JSON)], process_request=refuse
+    ) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"ws://127.0.0.1:{port}"
+
+
+def a_client(url: str, options: ConnectionOptions = FAST) -> DesktopClient:
+    return DesktopClient(url, "token", codec="json", options=options)
+
+
+async def stay_connected(server: ServerSide) -> None:
+    await server.receive()
+    await server.send(WELCOME)
+    await server.ws.wait_closed()
+
+
+async def test_a_reconnect_resumes_after_the_last_received_event() -> None:
+    hellos: list[dict[str, Any]] = []
+
+    async def first(server: ServerSide) -> None:
+        hellos.append(await server.receive())
+        await server.send(WELCOME)
+        for seq in (12, 15):
+            await server.send(an_event(seq))
+        await server.ws.close(1012)
+
+    async def second(server: ServerSide) -> None:
+        hellos.append(await server.receive())
+        resumed = {key: WELCOME[key] for key in ("role", "workspace", "history_id", "epoch")}
+        await server.send(
+            {
+                "type": "resumed",
+                "seq": 15,
+                "until_seq": 16,
+                "heartbeat_s": 20,
+                "session_id": "t",
+                **resumed,
+            }
+        )
+        # Repeated events are ignored.
+        for seq in (12, 15, 16):
+            await server.send(an_event(seq))
+        await server.ws.wait_closed()
+
+    async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
+        numbers = []
+        async for frame in client:
+            numbers.append(frame.seq)
+            if frame.seq == 16:
+                break
+        assert numbers == [12, 15, 16]
+        assert [hello.get("resume") for hello in hellos] == [None, "g:15"]
+
+
+async def test_a_welcome_after_a_reconnect_is_delivered_to_the_reader() -> None:
+    async def first(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME)
+        await server.ws.close(4410)
+
+    async def second(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME | {"history_id": "h", "seq": 3})
+        await server.send(an_event(4))
+        await server.ws.wait_closed()
+
+    async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
+        frames = client.__aiter__()
+        assert type(await anext(frames)).__name__ == "Welcome"
+        assert (await anext(frames)).seq == 4
+        assert client.history_id == "h"
+
+
+@pytest.mark.parametrize("code", [4500, 4501, 4503, 4509, 1003, 1009])
+async def test_the_client_does_not_reconnect_after_a_permanent_close_code(code: int) -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.ws.close(code, "no")
+
+    async with a_server(script) as url, asyncio.timeout(10):
+        with pytest.raises(PermanentlyClosed) as closed:
+            async with a_client(url):
+                pass
+        assert closed.value.code == code
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 1012, 1013, 4408, 4410, 4429])
+async def test_the_client_reconnects_after_a_temporary_close_code(code: int) -> None:
+    async def first(server: ServerSide) -> None:
+        await server.receive()
+        await server.ws.close(code)
+
+    async with a_server(first, stay_connected) as url, a_client(url) as client:
+        assert client.connection_count == 2
+
+
+async def test_an_expired_token_that_cannot_be_renewed_ends_the_client() -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.ws.close(4401)
+
+    async with a_server(script) as url, asyncio.timeout(10):
+        with pytest.raises(PermanentlyClosed):
+            async with a_client(url):
+                pass
+
+
+async def test_the_client_retries_after_an_overloaded_server() -> None:
+    refusals = [
+        Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers) for headers in _two_refusals()
+    ]
+    async with a_server(stay_connected, refusals=refusals) as url, a_client(url) as client:
+        assert client.connection_count == 1
+
+
+def _two_refusals() -> list[Any]:
+    from websockets.datastructures import Headers
+
+    return [Headers({"Retry-After": "0"}), Headers({"Retry-After": "soon"})]
+
+
+async def test_unknown_frames_fields_and_events_are_ignored() -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.send({"type": "fanfare", "loud": True})
+        await server.send(WELCOME | {"colour": "green"})
+        await server.send(
+            {"type": "event", "seq": 11, "at_ms": 0, "event": {"type": "moon.rose", "full": True}}
+        )
+        await server.send(an_event(12))
+        await server.ws.wait_closed()
+
+    async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
+        assert (await anext(client.__aiter__())).seq == 12
+
+
+async def test_a_missing_answer_leaves_the_outcome_unknown() -> None:
+    async with a_server(stay_connected) as url, a_client(url) as client, asyncio.timeout(10):
+        with pytest.raises(OutcomeUnknown):
+            await client.ready()
+        assert client.connection_count == 1
+
+
+async def test_a_refusal_is_raised_with_all_its_fields() -> None:
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME)
+        command = await server.receive()
+        await server.send(
+            {
+                "type": "error",
+                "id": command["id"],
+                "code": "agent_state",
+                "title": "No",
+                "state": "offline",
+                "allowed": ["ready"],
+                "seq": 7,
+            }
+        )
+        await server.ws.wait_closed()
+
+    async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
+        with pytest.raises(RouterRefused) as refused:
+            await client.ready()
+        error = refused.value.error
+        assert (refused.value.code, error.state, error.allowed, error.seq) == (
+            "agent_state",
+            "offline",
+            ("ready",),
+            7,
+        )
+        assert not refused.value.temporary
+
+
+async def test_a_server_that_does_not_answer_heartbeats_is_reconnected() -> None:
+    async def silent(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME | {"heartbeat_s": 0})
+        await server.ws.wait_closed()
+
+    async with (
+        a_server(silent, stay_connected) as url,
+        a_client(url) as client,
+        asyncio.timeout(10),
+    ):
+        while client.connection_count < 2 or not client.is_connected:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_an_unreachable_server_is_reported_within_the_timeout() -> None:
+    async with a_server(stay_connected) as url:
+        pass
+    options = ConnectionOptions(connect_timeout_s=0.2, backoff_base_s=0.01, backoff_max_s=0.02)
+    with pytest.raises(NotConnected):
+        async with a_client(url, options):
+            pass
+
+
+async def test_commands_of_a_closed_client_fail_at_once() -> None:
+    async with a_server(stay_connected) as url:
+        async with a_client(url) as client:
+            pass
+        with pytest.raises(PermanentlyClosed):
+            await client.ready()
+        assert [frame async for frame in client] == []

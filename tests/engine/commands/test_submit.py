@@ -1,0 +1,326 @@
+"""Entry rules and conditions on agents: their results are recorded, counted, replayed and explained."""
+
+from typing import Any, NoReturn
+
+import pytest
+
+from router.engine.commands.queue_facts import QUEUE_FACT_READERS
+from router.engine.engine import Engine
+from router.model import commands as c
+from router.model import events as e
+from router.model.diagnosis import FindingCode, Severity
+from router.model.policy import EntryRule, FactPolicy, FactType, Policy
+from router.model.results import Done, RefusalCode, Refused
+from router.policy.entry_rules import EntryRuleClassifier
+from router.policy.expressions import EXPRESSION_CACHE_ENTRIES_MAX, QUEUE_FACTS, CompiledExpression
+from tests.support.builders import (
+    START_MS,
+    a_contact,
+    a_policy,
+    a_queue,
+    an_agent,
+    published,
+    ready,
+)
+from tests.support.checks.views import compare_views
+from tests.support.world import World
+
+FACTS = {
+    "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
+    "age": FactPolicy(type=FactType.INT),
+    "desk": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "site": FactPolicy(type=FactType.IDENT, applies_to="agent"),
+}
+
+
+def with_rules(*whens: str, **changes: Any) -> Policy:
+    rules = tuple(
+        EntryRule(name=f"rule{place}", when=when, queue="vip") for place, when in enumerate(whens)
+    )
+    queues = {"support": a_queue(), "vip": a_queue()}
+    return a_policy(
+        **{"queues": queues, "facts": FACTS, "entry": rules, "default_queue": "support", **changes}
+    )
+
+
+def comes(contact_id: str = "c1", **attributes: Any) -> c.EnqueueContact:
+    return a_contact(contact_id, queue_id=None, attributes=attributes)
+
+
+def queued(world: World, command: c.EnqueueContact) -> e.ContactQueued:
+    event = world.done(command)[0]
+    assert isinstance(event, e.ContactQueued)
+    return event
+
+
+# --- which rule ---------------------------------------------------------------------------------------------
+def test_the_event_names_the_rule_and_those_that_failed() -> None:
+    world = World(with_rules("contact.age > 60", 'contact.tier == "gold"'))
+    event = queued(world, comes(tier="gold"))
+    assert (event.queue_id, event.rule, event.failed_rules) == ("vip", "rule1", ("rule0",))
+    view, why = world.engine.contact("c1"), world.engine.why("c1")
+    assert view is not None and why is not None
+    assert (view.rule, view.failed_rules) == (why.rule, why.failed_rules) == ("rule1", ("rule0",))
+
+
+def test_a_contact_goes_to_the_default_queue_if_every_rule_fails() -> None:
+    world = World(with_rules("contact.age > 60", "100 / contact.age > 1"))
+    event = queued(world, comes(age=0))
+    assert (event.queue_id, event.rule, event.default_queue_used) == ("support", None, True)
+    assert event.failed_rules == ("rule1",)
+
+
+def test_a_contact_that_no_rule_matches_is_refused_without_a_default_queue() -> None:
+    world = World(with_rules("contact.age > 60", default_queue=None))
+    assert world.refused(comes()).code is RefusalCode.NO_MATCHING_QUEUE
+
+
+def test_a_named_queue_evaluates_no_rule() -> None:
+    world = World(with_rules("true"))
+    event = queued(world, a_contact(queue_id="support"))
+    assert (event.rule, event.failed_rules, event.default_queue_used) == (None, (), False)
+    assert world.engine.rules().classified == 0
+
+
+def test_rules_see_the_queues_as_they_are() -> None:
+    world = World(with_rules("queues.support.waiting >= 2 && queues.support.oldest_wait_s > 5"))
+    for name in ("c1", "c2"):
+        assert queued(world, comes(name)).queue_id == "support"
+    world.later(5)
+    assert queued(world, comes("c3")).queue_id == "support"
+    world.later(1)
+    assert queued(world, comes("c4")).queue_id == "vip"
+
+
+def test_rules_read_the_ready_agents_of_the_channel() -> None:
+    world = World(with_rules("queues.support.agents_free == 0 && queues.support.agents_ready > 0"))
+    assert queued(world, comes("c1")).default_queue_used
+    world.done_all(an_agent("ada"), ready("ada"))
+    assert queued(world, comes("c2")).rule == "rule0"
+    world.done_all(an_agent("bob", channel_max={"voice": 0}), ready("bob"))
+    assert queued(world, comes("c3")).rule == "rule0"
+    world.done_all(an_agent("cy"), ready("cy"), an_agent("dee"), ready("dee"))
+    world.done_all(an_agent("eve"), ready("eve"))
+    assert queued(world, comes("c4")).default_queue_used
+
+
+def test_every_fact_of_a_queue_can_be_queried() -> None:
+    assert QUEUE_FACT_READERS.keys() == QUEUE_FACTS.keys()
+    world = World(with_rules())
+    for name, kind in QUEUE_FACTS.items():
+        value = world.engine.queue_fact("support", "voice", name)
+        assert value is None or type(value) is {"bool": bool, "int": int, "string": str}[kind]
+
+
+def test_querying_a_queue_changes_nothing() -> None:
+    world = World(with_rules())
+    before = world.engine.digest()
+    for name in QUEUE_FACTS:
+        world.engine.queue_fact("vip", "chat", name)
+    assert world.engine.digest() == before and world.engine.check_invariants() == []
+
+
+# --- cache of results ---------------------------------------------------------------------------------------
+def test_the_same_attributes_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    holds = CompiledExpression.evaluate
+
+    def counted(program: CompiledExpression, values: Any) -> bool | None:
+        asked.append(program.text)
+        return holds(program, values)
+
+    monkeypatch.setattr(CompiledExpression, "holds", counted)
+    classifier = EntryRuleClassifier(with_rules("contact.age > 60", 'contact.tier == "gold"'))
+    for _ in range(5):
+        decided = classifier.classify("voice", {"tier": "gold"}, lambda queue_id, name: None)
+        assert decided.rule is not None and decided.rule.name == "rule1"
+        assert decided.failed == ("rule0",)
+    assert asked == ["contact.age > 60", 'contact.tier == "gold"']
+
+
+def test_the_result_cache_is_bounded_and_eviction_changes_no_answer() -> None:
+    classifier = EntryRuleClassifier(with_rules("contact.age > 60"))
+    for age in range(2 * EXPRESSION_CACHE_ENTRIES_MAX + 10):
+        decided = classifier.classify("voice", {"age": age}, lambda queue_id, name: None)
+        assert (decided.rule is not None) == (age > 60)
+    (memo,) = (memo for _, memo in classifier._rules)
+    assert memo is not None and len(memo._outcomes) <= EXPRESSION_CACHE_ENTRIES_MAX
+
+
+# --- replay -------------------------------------------------------------------------------------------------
+def test_replay_evaluates_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(with_rules("queues.support.waiting > 0", "contact.age > 60"))
+    for place, age in enumerate((1, 70, 5)):
+        world.done(comes(f"c{place}", age=age))
+    world.done(comes("c9"))
+    digest = world.engine.digest()
+
+    def must_not_be_evaluated(*_: object) -> NoReturn:
+        raise AssertionError("a rule was evaluated during replay")
+
+    monkeypatch.setattr(EntryRuleClassifier, "classify", must_not_be_evaluated)
+    monkeypatch.setattr(CompiledExpression, "holds", must_not_be_evaluated)
+    assert world.replayed().digest() == digest
+
+
+def test_a_journal_with_an_expression_that_is_now_invalid_can_be_replayed() -> None:
+    policy = with_rules("some.old == language", "true")
+    engine = Engine()
+    engine.replay([e.PolicyPublished(version=1, policy=policy, drain_to={})], 1, START_MS)
+    outcome = engine.handle(comes(), START_MS)
+    (event,) = outcome.events
+    assert isinstance(event, e.ContactQueued)
+    assert (event.rule, event.failed_rules) == ("rule1", ("rule0",))
+
+
+def test_rule_counts_survive_a_snapshot_and_restart_with_a_policy() -> None:
+    policy = with_rules("contact.age > 60", 'contact.tier == "gold"')
+    world = World(policy)
+    world.done_all(comes("c1", age=70), comes("c2", tier="gold"), comes("c3"))
+    view = world.engine.rules()
+    assert (view.classified, view.default_queue_count, view.since_ms) == (3, 1, START_MS)
+    assert [(one.matched, one.failed) for one in view.rules] == [(1, 2), (1, 1)]
+    restored = Engine.restore(world.engine.snapshot())
+    assert restored.rules() == view and restored.digest() == world.engine.digest()
+    compare_views(world)
+    world.later(5)
+    world.done(published(policy))
+    view = world.engine.rules()
+    assert (view.classified, view.since_ms) == (0, START_MS + 5_000)
+    assert all((one.matched, one.failed) == (0, 0) for one in view.rules)
+    contact = world.engine.contact("c1")
+    assert contact is not None and contact.rule == "rule0"
+
+
+# --- publishing ---------------------------------------------------------------------------------------------
+def test_the_core_refuses_a_policy_with_a_wrong_expression() -> None:
+    outcome = Engine().handle(published(with_rules("true &&\n contact.agee > 1")), START_MS)
+    assert isinstance(outcome.result, Refused)
+    assert outcome.result.code is RefusalCode.INVALID_POLICY
+    assert "entry[0].when: no such fact is declared: contact.agee" in (outcome.result.detail or "")
+    assert "at 2:2 of the expression" in (outcome.result.detail or "")
+
+
+# --- agents -------------------------------------------------------------------------------------------------
+def with_condition(text: str) -> Policy:
+    queues = {"support": a_queue(), "vip": a_queue(agents_when=text)}
+    return with_rules(queues=queues)
+
+
+def test_only_agents_whose_attributes_match_get_a_contact() -> None:
+    world = World(with_condition("agent.desk > 2"))
+    world.done_all(an_agent("ada", attributes={"desk": 1}), ready("ada"))
+    world.done_all(an_agent("bob"), ready("bob"), a_contact("c1", queue_id="vip"))
+    for name in ("ada", "bob"):
+        why = world.engine.why_agent("c1", name)
+        assert why is not None and [lack.code for lack in why.unmet_conditions] == ["facts"]
+    contact = world.engine.why("c1")
+    assert contact is not None and contact.reason == "no_agent_qualified"
+    (offer,) = world.done(an_agent("ada", attributes={"desk": 3}))[1:]
+    assert isinstance(offer, e.OfferMade) and offer.agent_id == "ada"
+    assert world.replayed().digest() == world.engine.digest()
+
+
+def test_a_new_policy_rescinds_offers_whose_agents_no_longer_match() -> None:
+    world = World(with_condition("agent.desk > 2"))
+    world.done_all(an_agent("ada", attributes={"desk": 3}), ready("ada"))
+    world.done(a_contact("c1", queue_id="vip"))
+    events = world.done(published(with_condition("agent.desk > 3")))
+    assert any(isinstance(event, e.OfferRescinded) for event in events)
+
+
+def test_a_value_that_the_policy_no_longer_allows_counts_as_missing() -> None:
+    world = World(with_condition("agent.desk > 2"))
+    world.done_all(an_agent("ada", attributes={"desk": 3}), ready("ada"))
+    facts = {**FACTS, "desk": FactPolicy(type=FactType.IDENT, applies_to="agent")}
+    queues = {"support": a_queue(), "vip": a_queue(agents_when='!known.desk || agent.desk == "x"')}
+    world.done(published(with_rules(queues=queues, facts=facts)))
+    events = world.done(a_contact("c1", queue_id="vip"))
+    assert any(isinstance(event, e.OfferMade) for event in events)
+
+
+def test_agents_with_the_same_attributes_share_an_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    holds = CompiledExpression.evaluate
+
+    def counted(program: CompiledExpression, values: Any) -> bool | None:
+        asked.append(dict(values))
+        return holds(program, values)
+
+    monkeypatch.setattr(CompiledExpression, "holds", counted)
+    engine = Engine()
+    engine.handle(published(with_condition("agent.desk > 2")), START_MS)
+    engine.handle(a_contact("c0", queue_id="vip"), START_MS)
+    for number in range(100):
+        command = an_agent(f"a{number}", attributes={"desk": number % 2, "site": f"s{number}"})
+        assert isinstance(engine.handle(command, START_MS).result, Done)
+    for number in range(1, 50):
+        engine.handle(a_contact(f"c{number}", queue_id="vip"), START_MS)
+    assert sorted(str(values) for values in asked) == ["{'agent.desk': 0}", "{'agent.desk': 1}"]
+
+
+# --- diagnosis ----------------------------------------------------------------------------------------------
+def finding(world: World | Engine, code: FindingCode) -> Any:
+    engine = world.engine if isinstance(world, World) else world
+    (found,) = (one for one in engine.diagnose().findings if one.code is code)
+    return found
+
+
+def codes(engine: Engine) -> set[FindingCode]:
+    return {one.code for one in engine.diagnose().findings}
+
+
+def test_the_doctor_finds_a_queue_whose_condition_no_agent_meets() -> None:
+    world = World(with_condition("agent.desk > 2"))
+    world.done_all(an_agent("ada", attributes={"desk": 1}), ready("ada"))
+    found = finding(world, FindingCode.QUEUE_WITHOUT_AGENTS)
+    assert found.subject == "vip" and [lack.code for lack in found.unmet_conditions] == ["facts"]
+    assert "nobody's facts are what the queue asks for" in found.message
+    world.done(a_contact("c1", queue_id="vip"))
+    assert finding(world, FindingCode.CONTACTS_NO_AGENT_QUALIFIED).severity is Severity.ERROR
+
+
+def test_the_nearest_agents_may_lack_only_attributes() -> None:
+    queues = {
+        "support": a_queue(),
+        "vip": a_queue(agents_when="agent.desk > 2", requires={"english": 3}),
+    }
+    world = World(with_rules(queues=queues))
+    world.done_all(an_agent("ada", skills={"english": 5}), an_agent("bob", attributes={"desk": 9}))
+    found = finding(world, FindingCode.QUEUE_WITHOUT_AGENTS)
+    assert found.nearest_agents == 1
+
+
+def test_the_doctor_finds_an_agent_whose_only_queue_excludes_the_agent() -> None:
+    world = World(with_condition("agent.desk > 2"))
+    world.done_all(an_agent("ada", queues=("vip",)), an_agent("bob", attributes={"desk": 3}))
+    found = finding(world, FindingCode.AGENTS_NEVER_ELIGIBLE)
+    assert found.agent_ids == ("ada",) and [lack.code for lack in found.unmet_conditions] == [
+        "facts"
+    ]
+
+
+def an_engine(policy: Policy, *contacts: c.EnqueueContact) -> Engine:
+    engine = Engine()
+    engine.handle(published(policy), START_MS)
+    for command in contacts:
+        engine.handle(command, START_MS)
+    return engine
+
+
+def test_the_doctor_finds_a_rule_that_fails_often() -> None:
+    policy = with_rules("contact.age > 60")
+    few = an_engine(policy, *(comes(f"c{number}") for number in range(19)))
+    assert FindingCode.RULE_FAILS_OFTEN not in codes(few)
+    many = an_engine(policy, *(comes(f"c{number}") for number in range(20)))
+    assert "20 of 20 contacts" in finding(many, FindingCode.RULE_FAILS_OFTEN).message
+
+
+def test_the_doctor_finds_a_rule_that_never_matched_after_enough_contacts() -> None:
+    policy = with_rules("contact.age > 60", "contact.age > 10")
+    engine = an_engine(policy, *(comes(f"c{number}", age=20) for number in range(999)))
+    assert FindingCode.RULE_NEVER_MATCHED not in codes(engine)
+    engine.handle(comes("c999", age=20), START_MS)
+    assert finding(engine, FindingCode.RULE_NEVER_MATCHED).subject == "rule0"

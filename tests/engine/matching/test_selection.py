@@ -1,0 +1,418 @@
+"""Selection rules: fewest contacts today, weighted random and by attributes; and what is recorded of the selection."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from router.engine.engine import Engine
+from router.model import commands as c
+from router.model import events as e
+from router.model.policy import (
+    AttributeOrder,
+    Direction,
+    FactPolicy,
+    FactType,
+    Policy,
+    QueuePolicy,
+    Selection,
+    StepPolicy,
+)
+from router.model.states import MatchTrigger
+from router.model.views import ChosenAgent
+from tests.support.builders import (
+    START_MS,
+    a_contact,
+    a_policy,
+    a_queue,
+    an_agent,
+    published,
+    ready,
+)
+from tests.support.world import World
+
+FACTS = {
+    "years": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "native": FactPolicy(type=FactType.BOOL, applies_to="agent"),
+    "grade": FactPolicy(
+        type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"
+    ),
+}
+
+
+def choosing(selection: Selection, *, whole: dict[str, Any] | None = None, **queue: Any) -> Policy:
+    """Return a policy whose queue has this selection rule."""
+    queues = {"support": a_queue(selection=selection, **queue)}
+    return a_policy(queues=queues, facts=FACTS, **(whole or {}))
+
+
+def staffed(policy: Policy, *agents: c.PutAgent) -> World:
+    """Return a world with agents who became ready in this order."""
+    world = World(policy)
+    for agent in agents:
+        world.done_all(agent, ready(agent.agent_id))
+    return world
+
+
+def taker(world: World, contact_id: str) -> str:
+    """Return the agent that is offered a new contact."""
+    (made,) = [one for one in world.done(a_contact(contact_id)) if isinstance(one, e.OfferMade)]
+    return made.agent_id
+
+
+def serve(world: World, contact_id: str) -> str:
+    """Serve a new contact from its offer to its end and return its agent."""
+    agent_id = taker(world, contact_id)
+    world.done(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id=agent_id))
+    world.done(c.CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id))
+    return agent_id
+
+
+def chosen(world: World, contact_id: str) -> ChosenAgent:
+    why = world.engine.why(contact_id)
+    assert why is not None
+    (one,) = why.chosen
+    return one
+
+
+def began(events: list[e.Event]) -> list[str]:
+    return [one.day for one in events if isinstance(one, e.DayStarted)]
+
+
+# --- fewest today -------------------------------------------------------------------------------------------
+def test_an_assignment_by_a_supervisor_counts_like_an_accept() -> None:
+    world = staffed(choosing(Selection.FEWEST_TODAY), an_agent("ada"), an_agent("bob"))
+    world.done(a_contact("c1"))
+    world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
+    world.done(c.CompleteAssignment(assignment_id="c1.2", agent_id="bob"))
+    counts = [world.engine.agent(name).contacts_today for name in ("ada", "bob")]  # type: ignore[union-attr]
+    assert counts == [0, 1]
+    assert [serve(world, f"d{n}") for n in range(3)] == ["ada", "bob", "ada"]
+    assert world.engine.agent("bob").contacts_today == 2  # type: ignore[union-attr]
+
+
+def test_a_declined_offer_does_not_count() -> None:
+    world = staffed(choosing(Selection.FEWEST_TODAY), an_agent("ada"))
+    taker(world, "c1")
+    world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
+
+
+def test_days_are_counted_only_while_a_selection_rule_needs_them() -> None:
+    world = staffed(choosing(Selection.LONGEST_IDLE), an_agent())
+    assert world.engine.next_deadline_ms() is None
+    assert world.engine.agent("ada").contacts_today is None  # type: ignore[union-attr]
+    today = published(choosing(Selection.FEWEST_TODAY))
+    assert began(world.done(today)) == ["2026-01-05"]
+    serve(world, "c1")
+    assert began(world.done(published(choosing(Selection.FEWEST_TODAY)))) == []
+    assert world.engine.agent("ada").contacts_today == 1  # type: ignore[union-attr]
+    world.done(published(choosing(Selection.LONGEST_IDLE)))
+    assert world.engine.next_deadline_ms() is None
+    assert began(world.done(today)) == ["2026-01-05"]
+    assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
+
+
+def test_a_change_of_time_zone_starts_another_day() -> None:
+    world = staffed(choosing(Selection.FEWEST_TODAY), an_agent())
+    serve(world, "c1")
+    abroad = choosing(Selection.FEWEST_TODAY, whole={"zone": "Pacific/Auckland"})
+    assert began(world.done(published(abroad))) == ["2026-01-05"]
+    assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
+    assert world.engine.next_deadline_ms() == START_MS + 2 * 3_600_000
+
+
+def test_after_an_outage_of_days_the_present_day_starts() -> None:
+    world = staffed(choosing(Selection.FEWEST_TODAY), an_agent())
+    world.jump(3 * 86_400)
+    assert began(world.do(c.AdvanceTime()).events) == ["2026-01-08"]
+    assert world.engine.next_deadline_ms() == START_MS + (3 * 24 + 15) * 3_600_000
+
+
+def test_the_day_is_in_the_snapshot_and_in_the_journal() -> None:
+    world = staffed(choosing(Selection.FEWEST_TODAY), an_agent())
+    serve(world, "c1")
+    restored = Engine.restore(world.engine.snapshot())
+    assert restored.digest() == world.engine.digest() == world.replayed().digest()
+    assert restored.next_deadline_ms() == world.engine.next_deadline_ms()
+    assert restored.agent("ada").contacts_today == 1  # type: ignore[union-attr]
+
+
+def test_days_in_berlin_may_have_23_or_25_hours() -> None:
+    policy = choosing(Selection.FEWEST_TODAY, whole={"zone": "Europe/Berlin"})
+    world = World(policy)
+    # To the last second before the day on which clocks go forward, 29 March 2026, and back, 25 October.
+    lengths: dict[str, int] = {}
+    day, since_ms = "2026-01-05", world.at_ms
+    while day < "2026-10-26":
+        due_ms = world.engine.next_deadline_ms()
+        assert due_ms is not None
+        world.jump((due_ms - world.at_ms) / 1000)
+        lengths[day] = (due_ms - since_ms) // 3_600_000
+        (day,) = began(world.do(c.AdvanceTime()).events)
+        since_ms = due_ms
+    assert {d: n for d, n in lengths.items() if n != 24 and d != "2026-01-05"} == {
+        "2026-03-29": 23,
+        "2026-10-25": 25,
+    }
+    assert len(lengths) == 294
+
+
+# --- weighted random ----------------------------------------------------------------------------------------
+def draws(count: int, seed: int, weights: dict[str, int]) -> Counter[str]:
+    """Return how often each agent is drawn."""
+    engine = Engine()
+    policy = choosing(
+        Selection.WEIGHTED_RANDOM, weight_fact="years", whole={"seed": seed}, cool_down_s=0
+    )
+    engine.handle(published(policy), START_MS)
+    for agent_id, weight in weights.items():
+        engine.handle(an_agent(agent_id, attributes={"years": weight}), START_MS)
+        engine.handle(ready(agent_id), START_MS)
+    found: Counter[str] = Counter()
+    for n in range(count):
+        (made,) = [
+            one
+            for one in engine.handle(a_contact(f"c{n}"), START_MS).events
+            if isinstance(one, e.OfferMade)
+        ]
+        found[made.agent_id] += 1
+        engine.handle(c.AbandonContact(contact_id=f"c{n}"), START_MS)
+    return found
+
+
+# The 99.9th percentiles of chi-square with 3 degrees of freedom and with 1.
+@pytest.mark.parametrize("seed", [0, 1, 2, 12_345])
+@pytest.mark.parametrize(
+    ("weights", "limit"),
+    [({"ada": 1, "bob": 2, "cy": 3, "dee": 4}, 16.27), ({"ada": 1, "bob": 1}, 10.83)],
+)
+def test_agents_are_drawn_in_proportion_to_their_weights(
+    seed: int, weights: dict[str, int], limit: float
+) -> None:
+    count = 4_000
+    found = draws(count, seed, weights)
+    whole = sum(weights.values())
+    chi_square = sum(
+        (found[name] - count * weight / whole) ** 2 / (count * weight / whole)
+        for name, weight in weights.items()
+    )
+    assert chi_square < limit, found
+
+
+def test_the_seed_determines_the_draws() -> None:
+    weights = {"ada": 5, "bob": 5, "cy": 5}
+    assert draws(60, 1, weights) == draws(60, 1, weights)
+    assert draws(60, 1, weights) != draws(60, 2, weights)
+
+
+@pytest.mark.parametrize(
+    ("years", "weight"), [(None, 1), (-7, 1), (0, 1), (1, 1), (999, 999), (1_000, 1_000), (5_000, 1_000)]
+)  # fmt: skip
+def test_a_weight_is_at_least_one_and_at_most_a_thousand(years: int | None, weight: int) -> None:
+    attributes = {} if years is None else {"years": years}
+    policy = choosing(Selection.WEIGHTED_RANDOM, weight_fact="years")
+    world = staffed(policy, an_agent("ada", attributes=attributes))
+    taker(world, "c1")
+    assert chosen(world, "c1").selection_inputs == {"weight": weight}
+
+
+# --- by attributes ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("order_by", "expected"),
+    [
+        ("years", "bob ada dee cy"),
+        ("years:desc", "dee ada bob cy"),
+        ("native", "ada bob cy dee"),
+        ("native:desc", "bob ada cy dee"),
+        ("grade", "cy ada bob dee"),
+        ("grade:desc", "bob ada cy dee"),
+        ("grade:desc years", "bob ada cy dee"),
+    ],
+)
+def test_attributes_are_ordered_by_type_and_a_missing_one_sorts_last(
+    order_by: str, expected: str
+) -> None:
+    steps = tuple(
+        AttributeOrder(fact=fact, direction=Direction(direction or "asc"))
+        for fact, _, direction in (part.partition(":") for part in order_by.split())
+    )
+    world = staffed(
+        choosing(Selection.BY_ATTRIBUTES, order_by=steps),
+        an_agent("ada", attributes={"years": 5, "native": False, "grade": "senior"}),
+        an_agent("bob", attributes={"years": -1, "native": True, "grade": "lead"}),
+        an_agent("cy", attributes={"grade": "junior"}),
+        an_agent("dee", attributes={"years": 2**53}),
+    )
+    assert [taker(world, f"c{n}") for n in range(4)] == expected.split()
+
+
+def test_a_changed_attribute_counts_at_once() -> None:
+    policy = choosing(Selection.BY_ATTRIBUTES, order_by=(AttributeOrder(fact="years"),))
+    world = staffed(policy, an_agent("ada"), an_agent("bob", attributes={"years": 1}))
+    world.done(an_agent("ada", attributes={"years": 0}))
+    assert taker(world, "c1") == "ada"
+
+
+def test_a_value_older_than_the_declaration_of_the_attribute_is_missing() -> None:
+    order_by = (AttributeOrder(fact="years"),)
+    policy = choosing(Selection.BY_ATTRIBUTES, order_by=order_by)
+    world = staffed(
+        policy, an_agent("ada", attributes={"years": 1}), an_agent("bob", attributes={"years": 0})
+    )
+    enum = FactPolicy(type=FactType.ENUM, values=("few", "many"), applies_to="agent")
+    queues = {"support": a_queue(selection=Selection.BY_ATTRIBUTES, order_by=order_by)}
+    world.done(published(a_policy(queues=queues, facts={"years": enum})))
+    world.done(an_agent("cy", attributes={"years": "many"}))
+    world.done(ready("cy"))
+    assert [taker(world, f"c{n}") for n in range(3)] == ["cy", "ada", "bob"]
+    assert chosen(world, "c1").selection_inputs == {}
+
+
+# --- what is recorded ---------------------------------------------------------------------------------------
+def test_the_selection_is_recorded_with_the_assignment_and_shown_in_the_views() -> None:
+    world = staffed(
+        choosing(Selection.HIGHEST_PROFICIENCY),
+        an_agent("ada", skills={"english": 3}),
+        an_agent("bob", skills={"english": 7}),
+        an_agent("cy", skills={"english": 5}),
+    )
+    world.done(a_contact("c1", skills={"english": 2}))
+    expected = ChosenAgent(
+        agent_id="bob",
+        reason="highest_proficiency",
+        at_ms=world.at_ms,
+        match_trigger=MatchTrigger.CONTACT,
+        other_candidates=2,
+        selection_inputs={"levels": 7},
+    )
+    assert chosen(world, "c1") == expected
+    view = world.engine.agent("bob")
+    assert view is not None
+    assert (view.offers[0].match_trigger, view.offers[0].other_candidates) == (
+        MatchTrigger.CONTACT,
+        2,
+    )
+    assert view.offers[0].selection_inputs == {"levels": 7}
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="bob"))
+    assert chosen(world, "c1") == expected
+    view = world.engine.agent("bob")
+    assert view is not None
+    work = view.assignments[0]
+    assert (work.reason, work.match_trigger, work.other_candidates) == (
+        "highest_proficiency",
+        MatchTrigger.CONTACT,
+        2,
+    )
+    assert work.selection_inputs == {"levels": 7}
+
+
+def test_transfers_and_supervisor_assignments_have_no_match_trigger() -> None:
+    world = staffed(choosing(Selection.LONGEST_IDLE), an_agent("ada"), an_agent("bob"))
+    world.done(a_contact("c1"))
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    world.done(c.TransferContact(contact_id="c1", to_agent_id="bob", agent_id="ada"))
+    why = world.engine.why("c1")
+    assert why is not None
+    assert [(one.agent_id, one.reason, one.match_trigger) for one in why.chosen] == [
+        ("ada", "longest_idle", MatchTrigger.CONTACT),
+        ("bob", "transfer", None),
+    ]
+    world.done(c.DeclineOffer(offer_id="c1.2", agent_id="bob"))
+    world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
+    assert (chosen(world, "c1").reason, chosen(world, "c1").match_trigger) == ("supervisor", None)
+
+
+def test_agents_in_cool_down_or_with_an_offer_of_the_contact_are_not_candidates() -> None:
+    world = staffed(
+        choosing(Selection.LONGEST_IDLE, broadcast=2),
+        *(an_agent(name, units=300, channel_max={"voice": 3}) for name in ("ada", "bob", "cy")),
+    )
+    events = world.done(a_contact("c1"))
+    assert [one.other_candidates for one in events if isinstance(one, e.OfferMade)] == [2, 1]
+    events = world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    assert [one.other_candidates for one in events if isinstance(one, e.OfferMade)] == [0]
+
+
+def test_candidates_of_very_many_agent_groups_are_not_counted() -> None:
+    names = [f"s{n}" for n in range(20)]
+    engine = Engine()
+    engine.handle(published(a_policy(skills=tuple(names))), START_MS)
+    for name in names:
+        engine.handle(an_agent(name, skills={name: 1}), START_MS)
+        engine.handle(ready(name), START_MS)
+    (made,) = [
+        one for one in engine.handle(a_contact(), START_MS).events if isinstance(one, e.OfferMade)
+    ]
+    assert made.other_candidates == -1
+
+
+def test_defaults_are_omitted_from_the_journal() -> None:
+    world = staffed(choosing(Selection.LONGEST_IDLE), an_agent())
+    (made,) = [one for one in world.done(a_contact()) if isinstance(one, e.OfferMade)]
+    assert (made.other_candidates, made.selection_inputs) == (0, None)
+
+
+def test_a_queue_policy_without_the_newer_keys_is_unchanged() -> None:
+    assert QueuePolicy().order == "fifo" and a_policy().cross_queue_order == "age"
+    assert a_policy().zone == "UTC"
+
+
+def test_an_agent_offered_a_thousand_contacts_in_vain_is_in_the_idle_order_once() -> None:
+    engine = Engine()
+    engine.handle(published(), START_MS)
+    for name in ("ada", "bob"):
+        engine.handle(an_agent(name), START_MS)
+        engine.handle(ready(name), START_MS)
+    for n in range(1_000):
+        engine.handle(a_contact(f"c{n}"), START_MS)
+        engine.handle(a_contact(f"d{n}"), START_MS)
+        engine.handle(c.AbandonContact(contact_id=f"c{n}"), START_MS)
+        engine.handle(c.AbandonContact(contact_id=f"d{n}"), START_MS)
+    orders = next(iter(engine._state.index.groups.values())).idle_orders
+    assert all(len(one._appended_numbers) + len(one._returned) < 100 for one in orders)
+    assert [agent.agent_id for agent in orders[0]] == ["ada", "bob"]
+
+
+def test_the_longest_idle_of_many_agent_groups_is_found() -> None:
+    """With more than 16 agent groups an idle order over all agents is built; it includes those who were free before."""
+    names = [f"a{n:02}" for n in range(20)]
+    skills = tuple(f"s{n}" for n in range(20))
+    world = World(a_policy(skills=skills))
+    for n, name in enumerate(names):
+        world.done_all(an_agent(name, skills={skills[n]: 1}), ready(name))
+    world.done(a_contact("busy"))
+    world.done(c.AcceptOffer(offer_id="busy.1", agent_id="a00"))
+    made = []
+    for n in range(19):
+        events = world.done(a_contact(f"c{n}"))
+        made += [one.agent_id for one in events if isinstance(one, e.OfferMade)]
+    assert made == names[1:]
+
+
+def test_a_plan_step_may_select_by_attributes_or_by_contacts_of_the_day() -> None:
+    facts, day = Selection.BY_ATTRIBUTES, Selection.FEWEST_TODAY
+    plan = (StepPolicy(duration_s=10, selection=facts), StepPolicy(selection=day))
+    queue = a_queue(plan="two", order_by=(AttributeOrder(fact="years"),))
+    world = staffed(
+        a_policy(queues={"support": queue}, facts=FACTS, plans={"two": plan}),
+        an_agent("ada", attributes={"years": 9}),
+        an_agent("bob", attributes={"years": 1}),
+    )
+    assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
+    assert serve(world, "c1") == "bob"
+    assert world.engine.agent("bob").contacts_today == 1  # type: ignore[union-attr]
+    world.done(published(a_policy(facts=FACTS)))
+    assert world.engine.agent("bob").contacts_today is None  # type: ignore[union-attr]
+
+
+def test_the_other_candidates_of_a_reserved_contact_are_counted() -> None:
+    plan = (StepPolicy(duration_s=10, prefer_agents=("bob", "ada")), StepPolicy())
+    world = staffed(
+        a_policy(queues={"support": a_queue(plan="kept")}, plans={"kept": plan}),
+        an_agent("ada"),
+        an_agent("bob"),
+        an_agent("cy"),
+    )
+    assert taker(world, "c1") == "bob"
+    assert (chosen(world, "c1").reason, chosen(world, "c1").other_candidates) == ("preferred", 1)

@@ -1,0 +1,378 @@
+"""Damage to journal files is detected or harmless: a history is never undetectedly shorter or different (F7–F10, F15)."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from router.journal.port import Record, Snapshot
+from router.journal.sqlite.journal import SqliteJournal
+from router.model.errors import (
+    JournalCorrupt,
+    JournalError,
+    JournalUnavailable,
+)
+from tests.contracts.journal_contract import filled_journal, open_and_close
+from tests.support.journal_records import a_record, a_snapshot, records
+from tests.support.sqlite_storage import SqliteJournalStorage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> SqliteJournalStorage:
+    return SqliteJournalStorage(tmp_path)
+
+
+async def everything(path: Path) -> tuple[list[object], list[Record], Snapshot | None]:
+    """Return everything readable from a journal: positions, records, snapshot."""
+    journal = SqliteJournal(path, reserved_bytes=0)
+    try:
+        found = await journal.open()
+        places: list[object] = [(h.workspace, h.history_id, h.last_position) for h in found]
+        history = [record for h in found for record in journal.replay(h.workspace)]
+        snapshot = found[0].snapshot if found else None
+    finally:
+        await journal.close()
+    return places, history, snapshot
+
+
+async def flip_everywhere(original: Path, scratch: Path, name: str, *, step: int) -> list[int]:
+    """Flip one bit of every ``step``-th byte of a file, each in a fresh copy; return the undetected harmful offsets."""
+    shutil.copytree(original, scratch / "intact")
+    intact = await everything(scratch / "intact" / "journal.db")
+    undetected = []
+    data = (original / name).read_bytes()
+    for offset in range(0, len(data), step):
+        copy = scratch / "flipped"
+        shutil.copytree(original, copy)
+        changed = bytearray(data)
+        changed[offset] ^= 1 << (offset % 8)
+        (copy / name).write_bytes(changed)
+        try:
+            places, history, snapshot = await everything(copy / "journal.db")
+        except JournalError:
+            pass
+        else:
+            # A damaged snapshot can be ignored, but must not be replaced by a different one.
+            if (places, history) != intact[:2] or snapshot not in (intact[2], None):
+                undetected.append(offset)
+        shutil.rmtree(copy)
+    return undetected
+
+
+async def a_small_journal(storage: SqliteJournalStorage) -> None:
+    journal = await filled_journal(storage, records(6))
+    await journal.save_snapshot("main", a_snapshot(6))
+    await journal.append([("main", a_record(13))])
+    await journal.close()
+
+
+@pytest.fixture
+def quick_disk(tmp_path: Path) -> Iterator[Path]:
+    """Provide a directory in memory where available, because thousands of journals are opened."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as directory:
+        yield Path(directory)
+
+
+@pytest.mark.slow
+async def test_every_bit_flip_in_the_database_is_detected_or_harmless(
+    storage: SqliteJournalStorage, quick_disk: Path
+) -> None:
+    await a_small_journal(storage)
+    assert await flip_everywhere(storage.path.parent, quick_disk, "journal.db", step=3) == []
+
+
+@pytest.mark.slow
+async def test_every_bit_flip_in_the_log_is_detected_or_harmless(
+    storage: SqliteJournalStorage, quick_disk: Path
+) -> None:
+    journal = await filled_journal(storage, records(5))
+    await storage.crash(journal)
+    assert storage.wal.stat().st_size > 10_000
+    assert await flip_everywhere(storage.path.parent, quick_disk, "journal.db-wal", step=5) == []
+
+
+async def test_every_bit_flip_in_the_mark_is_detected_or_harmless(
+    storage: SqliteJournalStorage, tmp_path: Path
+) -> None:
+    await a_small_journal(storage)
+    assert (
+        await flip_everywhere(storage.path.parent, tmp_path / "s", "journal.db.hwm", step=53) == []
+    )
+
+
+async def test_a_bit_flip_in_the_middle_of_the_log_does_not_shorten_history(
+    storage: SqliteJournalStorage,
+) -> None:
+    await storage.crash(await filled_journal(storage, records(100)))
+    data = bytearray(storage.wal.read_bytes())
+    data[len(data) // 2] ^= 1
+    storage.wal.write_bytes(data)
+    with pytest.raises(JournalCorrupt, match="shorter than it was"):
+        await storage.journal().open()
+
+
+async def test_a_deleted_log_is_detected(storage: SqliteJournalStorage) -> None:
+    await storage.crash(await filled_journal(storage, records(10)))
+    storage.wal.unlink()
+    with pytest.raises(JournalCorrupt, match="shorter than it was"):
+        await storage.journal().open()
+
+
+async def test_a_torn_unacknowledged_end_is_dropped(storage: SqliteJournalStorage) -> None:
+    await storage.crash(await filled_journal(storage, records(10)))
+    with storage.wal.open("ab") as wal:
+        wal.write(os.urandom(3_000))
+    (history,) = await open_and_close(storage)
+    assert history.last_position.seq == records(10)[-1].last_seq
+
+
+async def test_a_restored_older_copy_is_detected(
+    storage: SqliteJournalStorage, tmp_path: Path
+) -> None:
+    journal = await filled_journal(storage, records(4))
+    await journal.close()
+    shutil.copy(storage.path, tmp_path / "backup.db")
+    journal = storage.journal()
+    await journal.open()
+    await journal.append([("main", a_record(records(4)[-1].last_seq + 1))])
+    await journal.close()
+    shutil.copy(tmp_path / "backup.db", storage.path)
+    with pytest.raises(JournalCorrupt, match="shorter than it was"):
+        await storage.journal().open()
+
+
+async def test_another_journal_in_its_place_is_detected(
+    storage: SqliteJournalStorage, tmp_path: Path
+) -> None:
+    await (await filled_journal(storage, records(4))).close()
+    other = SqliteJournalStorage(tmp_path / "other")
+    await (await filled_journal(other, records(4))).close()
+    shutil.copy(other.path, storage.path)
+    with pytest.raises(JournalCorrupt, match="another history"):
+        await storage.journal().open()
+
+
+async def test_a_missing_database_is_detected(storage: SqliteJournalStorage) -> None:
+    await (await filled_journal(storage, records(4))).close()
+    storage.path.unlink()
+    with pytest.raises(JournalCorrupt, match="database is missing"):
+        await storage.journal().open()
+
+
+async def test_a_missing_mark_is_detected(storage: SqliteJournalStorage) -> None:
+    await (await filled_journal(storage, records(4))).close()
+    storage.high_water.unlink()
+    with pytest.raises(JournalCorrupt, match="high-water mark is missing"):
+        await storage.journal().open()
+
+
+async def test_an_unrelated_database_is_rejected(storage: SqliteJournalStorage) -> None:
+    await (await filled_journal(storage, records(1))).close()
+    storage.path.unlink()
+    connection = sqlite3.connect(storage.path)
+    connection.execute("CREATE TABLE something (x)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(JournalCorrupt):
+        await storage.journal().open()
+
+
+async def test_an_incomplete_snapshot_is_ignored(storage: SqliteJournalStorage) -> None:
+    journal = await filled_journal(storage, [a_record(1), a_record(2)])
+    await journal.save_snapshot("main", a_snapshot(1))
+    await journal.close()
+    storage.change(
+        lambda connection: connection.execute(
+            "INSERT INTO snapshot_part VALUES (1, 2, 0, x'00112233')"
+        )
+    )
+    (history,) = await open_and_close(storage)
+    assert history.snapshot == a_snapshot(1)
+    left = (
+        sqlite3.connect(storage.path).execute("SELECT DISTINCT seq FROM snapshot_part").fetchall()
+    )
+    assert left == [(1,)]
+
+
+async def test_damage_before_the_snapshot_is_detected_when_read(
+    storage: SqliteJournalStorage,
+) -> None:
+    journal = await filled_journal(storage, [a_record(n) for n in range(1, 8)])
+    await journal.save_snapshot("main", a_snapshot(5))
+    await journal.close()
+    storage.flip_record(3)
+    journal = storage.journal()
+    await journal.open()
+    with pytest.raises(JournalCorrupt, match="main, seq 3"):
+        await journal.read("main", after_seq=0, limit=10)
+    assert [r.first_seq for r in await journal.read("main", after_seq=3, limit=10)] == [4, 5, 6, 7]
+    await journal.close()
+
+
+class TestAcceptHistoryLoss:
+    async def test_the_intact_beginning_is_kept_under_a_new_history_id(
+        self, storage: SqliteJournalStorage
+    ) -> None:
+        written = [a_record(n) for n in range(1, 9)]
+        journal = await filled_journal(storage, written)
+        old_gen = (await journal.create_workspace("other")).history_id
+        await journal.append([("other", a_record(1))])
+        await journal.save_snapshot("main", a_snapshot(2))
+        await journal.save_snapshot("main", a_snapshot(7))
+        await journal.close()
+        storage.flip_record(6)
+        main, other = await storage.journal().accept_history_loss()
+        assert (main.workspace, main.kept_seq, main.dropped_records) == ("main", 5, 3)
+        assert (other.workspace, other.kept_seq, other.dropped_records) == ("other", 1, 0)
+        assert (other.old_history_id, other.new_history_id != old_gen) == (old_gen, True)
+        journal = storage.journal()
+        found = await journal.open()
+        assert [(h.history_id, h.last_position.seq) for h in found] == [
+            (main.new_history_id, 5),
+            (other.new_history_id, 1),
+        ]
+        assert found[0].snapshot == a_snapshot(2)
+        assert list(journal.replay("main")) == written[:5]
+        await journal.append([("main", a_record(6, epoch=2))])
+        await journal.close()
+        assert (await open_and_close(storage))[0].last_position.seq == 6
+
+    async def test_a_lost_log_is_accepted(self, storage: SqliteJournalStorage) -> None:
+        journal = await filled_journal(storage, records(4))
+        await journal.close()
+        journal = storage.journal()
+        await journal.open()
+        next_seq = records(4)[-1].last_seq + 1
+        await journal.append([("main", a_record(next_seq))])
+        await storage.crash(journal)
+        storage.wal.unlink()
+        with pytest.raises(JournalCorrupt):
+            await storage.journal().open()
+        (loss,) = await storage.journal().accept_history_loss()
+        assert loss.kept_seq == next_seq - 1
+        (history,) = await open_and_close(storage)
+        assert (history.history_id, history.last_position.seq) == (
+            loss.new_history_id,
+            next_seq - 1,
+        )
+
+    async def test_a_missing_database_becomes_an_empty_journal(
+        self, storage: SqliteJournalStorage
+    ) -> None:
+        await (await filled_journal(storage, records(4))).close()
+        storage.path.unlink()
+        assert await storage.journal().accept_history_loss() == []
+        assert await open_and_close(storage) == []
+
+    async def test_a_missing_mark_is_recreated(self, storage: SqliteJournalStorage) -> None:
+        written = records(4)
+        await (await filled_journal(storage, written)).close()
+        storage.high_water.unlink()
+        (loss,) = await storage.journal().accept_history_loss()
+        assert (loss.kept_seq, loss.dropped_records) == (written[-1].last_seq, 0)
+        assert (await open_and_close(storage))[0].last_position.seq == written[-1].last_seq
+
+
+class TestFiles:
+    async def test_files_are_private_to_their_owner(self, storage: SqliteJournalStorage) -> None:
+        old = os.umask(0)
+        try:
+            journal = SqliteJournal(storage.path, reserved_bytes=4096)
+            await journal.open()
+            await journal.create_workspace("main")
+            names = {
+                path.name: path.stat().st_mode & 0o777 for path in storage.path.parent.iterdir()
+            }
+            await journal.close()
+        finally:
+            os.umask(old)
+        assert names == {
+            "journal.db": 0o600,
+            "journal.db-wal": 0o600,
+            "journal.db.hwm": 0o600,
+            "journal.db.reserved": 0o600,
+        }
+        assert storage.path.parent.stat().st_mode & 0o777 == 0o700
+
+    async def test_a_symbolic_link_is_rejected(
+        self, storage: SqliteJournalStorage, tmp_path: Path
+    ) -> None:
+        storage.path.parent.mkdir()
+        storage.path.symlink_to(tmp_path / "elsewhere.db")
+        with pytest.raises(JournalUnavailable, match="not a regular file"):
+            await storage.journal().open()
+        assert [path.name for path in storage.path.parent.iterdir()] == ["journal.db"]
+
+    async def test_a_file_in_place_of_the_directory_is_rejected(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(JournalUnavailable):
+            await SqliteJournal(tmp_path / "file" / "journal.db").open()
+
+    async def test_reserved_disk_space_is_allocated_and_kept(
+        self, storage: SqliteJournalStorage
+    ) -> None:
+        for _ in range(2):
+            journal = SqliteJournal(storage.path, reserved_bytes=1 << 20)
+            await journal.open()
+            await journal.close()
+            reserved = storage.path.with_name("journal.db.reserved").stat()
+            assert (reserved.st_size, reserved.st_blocks * 512 >= 1 << 20) == (1 << 20, True)
+
+    async def test_an_interrupted_creation_is_restarted(
+        self, storage: SqliteJournalStorage
+    ) -> None:
+        journal = storage.journal()
+        await journal.open()
+        await journal.close()
+        storage.path.write_bytes(b"")
+        assert await open_and_close(storage) == []
+
+
+class TestHousekeeping:
+    async def test_the_log_is_checkpointed_at_its_limit_and_when_idle(
+        self, storage: SqliteJournalStorage
+    ) -> None:
+        journal = SqliteJournal(
+            storage.path,
+            reserved_bytes=0,
+            checkpoint_bytes_max=200_000,
+            checkpoint_idle_ms=20,
+            high_water_interval_ms=5,
+        )
+        await journal.open()
+        await journal.create_workspace("main")
+        sizes = []
+        for record in records(300):
+            await journal.append([("main", record)])
+            sizes.append(storage.wal.stat().st_size)
+        # Overwritten, not extended: all records together would exceed a megabyte.
+        assert 100_000 < max(sizes) < 400_000
+        assert len(set(sizes)) < 100
+        loop, idle = asyncio.get_running_loop(), asyncio.Event()
+        checkpoint = journal._file.checkpoint
+
+        def checkpoint_and_notify() -> None:
+            checkpoint()
+            loop.call_soon_threadsafe(idle.set)
+
+        journal._file.checkpoint = checkpoint_and_notify  # type: ignore[method-assign]
+        maintenance = asyncio.create_task(journal.run_maintenance())
+        async with asyncio.timeout(10):
+            await idle.wait()
+        assert journal._file.wal_bytes == 0
+        await journal.close()
+        await maintenance
+
+    async def test_the_commit_index_does_not_grow(self, storage: SqliteJournalStorage) -> None:
+        journal = await filled_journal(storage, records(400))
+        await journal.close()
+        rows = sqlite3.connect(storage.path).execute(
+            "SELECT count(*) FROM record WHERE workspace = 0"
+        )
+        assert rows.fetchone()[0] <= 3

@@ -1,0 +1,96 @@
+"""Every check passes for a correct history and fails for the error that it detects."""
+
+from router.loadtest.checks import RunCheck, check_agents, check_contacts, check_offers
+from router.model.states import ContactState
+from router.simulator.day import PlannedAgent
+from tests.loadtest.histories import (
+    POLICY,
+    a_book,
+    accept,
+    completed,
+    end,
+    ended,
+    life,
+    offer,
+    queued,
+    recorded,
+)
+
+
+def failed(checks: list[RunCheck]) -> list[str]:
+    return [check.name for check in checks if not check.holds]
+
+
+def test_a_correct_history_passes_all_checks() -> None:
+    book = a_book("c1", "c2")
+    ended(book, "c1", "c2")
+    history = recorded(*life(book, "c1"), *life(book, "c2"))
+    agents = (PlannedAgent(agent_id="ada"),)
+    checks = [
+        *check_contacts(book, history),
+        check_agents(agents, POLICY, history),
+        check_offers(history),
+    ]
+    assert failed(checks) == []
+
+
+def test_an_acknowledged_contact_that_is_not_recorded_is_detected() -> None:
+    book = a_book("c1", "c2")
+    ended(book, "c1", "c2")
+    assert "every acknowledged contact was recorded once" in failed(
+        list(check_contacts(book, recorded(*life(book, "c1"))))
+    )
+
+
+def test_a_contact_recorded_twice_is_detected() -> None:
+    book = a_book("c1")
+    ended(book, "c1")
+    history = recorded(queued(book, "c1"), *life(book, "c1"))
+    assert "every acknowledged contact was recorded once" in failed(
+        list(check_contacts(book, history))
+    )
+
+
+def test_two_ends_and_a_missing_end_are_detected() -> None:
+    book = a_book("c1")
+    ended(book, "c1")
+    name = "every contact is in exactly one terminal state"
+    twice = recorded(*life(book, "c1"), end("c1"))
+    never = recorded(queued(book, "c1"), offer("c1"), accept("c1"))
+    assert name in failed(list(check_contacts(book, twice)))
+    assert name in failed(list(check_contacts(book, never)))
+
+
+def test_a_different_terminal_state_at_the_gateway_is_detected() -> None:
+    book = a_book("c1")
+    ended(book, "c1", state=ContactState.ABANDONED)
+    assert failed(list(check_contacts(book, recorded(*life(book, "c1"))))) == [
+        "the gateway received the end that is recorded"
+    ]
+
+
+def test_two_calls_at_once_are_detected() -> None:
+    book = a_book("c1", "c2")
+    history = recorded(
+        queued(book, "c1"), queued(book, "c2"), accept("c1"), accept("c2"), end("c1"), end("c2")
+    )
+    check = check_agents((), POLICY, history)
+    assert not check.holds
+    assert "voice 2" in check.detail
+    assert check_agents((), POLICY, recorded(*life(book, "c1"), *life(book, "c2"))).holds
+
+
+def test_simultaneous_chats_are_allowed_up_to_the_limit_of_channel_and_agent() -> None:
+    book = a_book("c1", "c2", channel="chat")
+    history = recorded(queued(book, "c1"), queued(book, "c2"), accept("c1"), accept("c2"))
+    assert check_agents((), POLICY, history).holds
+    strict = PlannedAgent(agent_id="ada", channel_max={"chat": 1})
+    assert not check_agents((strict,), POLICY, history).holds
+
+
+def test_an_offer_without_end_and_an_assignment_without_completion_are_detected() -> None:
+    book = a_book("c1")
+    assert not check_offers(recorded(queued(book, "c1"), offer("c1"))).holds
+    assert not check_offers(recorded(queued(book, "c1"), offer("c1"), accept("c1"))).holds
+    twice = recorded(*life(book, "c1"), completed("c1"))
+    assert not check_offers(twice).holds

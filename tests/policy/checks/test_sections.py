@@ -1,0 +1,101 @@
+"""Calendars in a policy document: what is refused, where, and in which words."""
+
+import pytest
+
+from router.model.errors import PolicyInvalid
+from router.policy.document.parsing import parse_policy, parse_policy_with_advice
+
+HEAD = """
+channels: {voice: {}}
+queues: {support: {hours: office}}
+default_queue: support
+calendars:
+  office:
+"""
+
+
+def problems(body: str, head: str = HEAD) -> list[tuple[str, str]]:
+    """(path, message) of everything that is found."""
+    with pytest.raises(PolicyInvalid) as caught:
+        parse_policy(head + body)
+    return [(problem.path, problem.message) for problem in caught.value.problems]
+
+
+def test_a_whole_calendar_is_read() -> None:
+    text = """
+    zone: Europe/Zurich
+    week:
+      mon: ["09:00-12:00", "13:00-17:30"]
+      sat: [22:00-06:00]
+    holidays: {country: CH, subdivision: ZH}
+    holiday_hours: ["10:00-12:00"]
+    dates:
+      2026-12-24: ["09:00-12:00"]
+      "2026-12-31": []
+"""
+    calendar = parse_policy(HEAD + text).calendars["office"]
+    assert calendar.week.mon == ("09:00-12:00", "13:00-17:30")
+    assert calendar.week.sat == ("22:00-06:00",)
+    assert calendar.dates == {"2026-12-24": ("09:00-12:00",), "2026-12-31": ()}
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "words"),
+    [
+        ("    zone: Europe/Atlantis", "zone", "no such IANA time zone"),
+        ("    zone: Europe", "zone", "no such IANA time zone"),
+        ("    zone: ../passwd", "zone", "must be an IANA time zone"),
+        ("    {zone: UTC, week: {mon: ['9-17']}}", "week.mon[0]", "must be a time span"),
+        ("    {zone: UTC, week: {mon: ['09:00-24:01']}}", "week.mon[0]", "must be a time span"),
+        ("    {zone: UTC, week: {mon: ['09:00-09:00']}}", "week.mon[0]", "an empty span"),
+        (
+            "    {zone: UTC, week: {mon: ['09:00-12:00', '11:00-13:00']}}",
+            "week.mon[1]",
+            "begins before the end of the span before it",
+        ),
+        ("    {zone: UTC, week: {monday: []}}", "week.monday", "unknown key"),
+        ("    {zone: UTC, holidays: {country: XX}}", "holidays", "no public holidays are known"),
+        (
+            "    {zone: UTC, holidays: {country: CH, subdivision: QQ}}",
+            "holidays",
+            "no public holidays are known",
+        ),
+        ("    {zone: UTC, holiday_hours: ['09:00-10:00']}", "holiday_hours", "requires holidays"),
+        ("    {zone: UTC, dates: {2026-02-30: []}}", "dates.2026-02-30", "no such date"),
+        ("    {zone: UTC, dates: {tomorrow: []}}", "dates.tomorrow", "must be a date such as"),
+    ],
+)
+def test_what_is_wrong_in_a_calendar_is_told_at_its_place(body: str, path: str, words: str) -> None:
+    found = problems(body)
+    assert [one[0] for one in found] == [f"calendars.office.{path}"]
+    assert words in found[0][1]
+
+
+def test_a_queue_names_a_calendar_that_is_there() -> None:
+    found = problems("    zone: UTC", HEAD.replace("hours: office", "hours: offices"))
+    assert found == [("queues.support.hours", "no such calendar is declared; there is office")]
+
+
+@pytest.mark.parametrize("key", ["when_closed", "at_closing", "when_no_agents_ready"])
+def test_whoever_overflows_says_where_to(key: str) -> None:
+    head = HEAD.replace("hours: office", f"hours: office, {key}: overflow")
+    found = problems("    zone: UTC", head)
+    assert found == [("queues.support.overflow_to", f"required by {key}: overflow")]
+
+
+def test_a_calendar_that_nobody_uses_is_odd() -> None:
+    _, advice = parse_policy_with_advice(
+        HEAD.replace("hours: office", "wait_max_s: 60") + "    zone: UTC"
+    )
+    assert [(one.path, one.message) for one in advice] == [
+        ("calendars.office", "unused: no queue names it in hours")
+    ]
+
+
+def test_overflow_to_is_used_by_any_of_the_ways_to_overflow() -> None:
+    head = HEAD.replace(
+        "{support: {hours: office}}",
+        "{support: {hours: office, at_closing: overflow, overflow_to: night}, night: {}}",
+    )
+    _, advice = parse_policy_with_advice(head + "    zone: UTC")
+    assert advice == []

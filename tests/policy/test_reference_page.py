@@ -1,0 +1,66 @@
+"""The page about the policy names every key that there is."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from router.model.policy import (
+    AgentsPolicy,
+    AttributeOrder,
+    CalendarPolicy,
+    CallbackPolicy,
+    ChannelPolicy,
+    EntryCondition,
+    EntryRule,
+    FactPolicy,
+    HolidaysPolicy,
+    Policy,
+    QueuePolicy,
+    RetentionPolicy,
+    RonaPolicy,
+    Selection,
+    ServiceLevelPolicy,
+    StepPolicy,
+    WeekPolicy,
+)
+from router.policy.expression_tokens import FUNCTIONS
+from router.policy.expressions import QUEUE_FACTS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
+PREFIXES: dict[type[msgspec.Struct], str] = {
+    Policy: "",
+    ChannelPolicy: "",
+    QueuePolicy: "",
+    FactPolicy: "",
+    AttributeOrder: "order_by[N].",
+    CalendarPolicy: "",
+    WeekPolicy: "week.",
+    HolidaysPolicy: "holidays.",
+    EntryRule: "",
+    EntryCondition: "when.",
+    CallbackPolicy: "callback.",
+    RonaPolicy: "rona.",
+    ServiceLevelPolicy: "service_level.",
+    AgentsPolicy: "agents.",
+    RetentionPolicy: "retention.",
+    StepPolicy: "",
+}
+
+
+@pytest.mark.parametrize("struct", PREFIXES)
+def test_every_key_has_its_row(struct: type[msgspec.Struct]) -> None:
+    for field in struct.__struct_fields__:
+        place = f"{PREFIXES[struct]}{field}"
+        assert f"| `{place}` |" in PAGE or f"| `{place}." in PAGE, place
+
+
+@pytest.mark.parametrize("selection", Selection)
+def test_every_selection_is_named(selection: Selection) -> None:
+    assert f"`{selection}`" in PAGE
+
+
+@pytest.mark.parametrize("name", sorted({*QUEUE_FACTS, *FUNCTIONS}))
+def test_the_page_about_rules_names_what_can_be_said(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+    assert f".{name}`" in page if name in QUEUE_FACTS else name in page

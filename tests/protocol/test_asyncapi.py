@@ -1,0 +1,109 @@
+"""The AsyncAPI document: required structure of AsyncAPI 3.0, and schemas that real frames satisfy."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import jsonschema
+import msgspec
+import pytest
+
+from router.model.states import AgentState
+from router.protocol import frames as f
+from router.protocol.asyncapi import asyncapi_document
+from router.protocol.session import Endpoint
+
+DOCUMENT = asyncapi_document()
+
+
+def every_ref(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from every_ref(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from every_ref(value)
+
+
+def at(pointer: str) -> Any:
+    node: Any = DOCUMENT
+    for part in pointer.removeprefix("#/").split("/"):
+        node = node[part]
+    return node
+
+
+def test_it_has_what_asyncapi_3_requires() -> None:
+    assert re.fullmatch(r"3\.0\.\d+", DOCUMENT["asyncapi"])
+    assert {"title", "version"} <= DOCUMENT["info"].keys()
+    for server in DOCUMENT["servers"].values():
+        assert {"host", "protocol"} <= server.keys()
+        assert "/" not in server["host"]
+    for operation in DOCUMENT["operations"].values():
+        assert operation["action"] in ("send", "receive")
+        channel = at(operation["channel"]["$ref"])
+        for message in operation["messages"]:
+            # An operation's messages must be messages of its own channel.
+            prefix = operation["channel"]["$ref"] + "/messages/"
+            assert message["$ref"].startswith(prefix)
+            assert message["$ref"].removeprefix(prefix) in channel["messages"]
+    for name in (*DOCUMENT["components"]["messages"], *DOCUMENT["components"]["schemas"]):
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    references = list(every_ref(DOCUMENT))
+    assert len(references) > 100
+    for reference in references:
+        assert at(reference) is not None
+
+
+def test_every_path_and_every_frame_is_there() -> None:
+    assert {channel["address"] for channel in DOCUMENT["channels"].values()} == {
+        "/v1/desktop",
+        "/v1/gateway",
+        "/v1/supervisor",
+    }
+    for door in Endpoint:
+        received = {
+            ref.rpartition("/")[2] for ref in every_ref(DOCUMENT["operations"][f"receive_{door}"])
+        }
+        tags = {kind.__struct_config__.tag for kind in get_args(door.client_frames)}
+        assert received - {str(door)} == tags - {str(door)}
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    return {
+        "$ref": f"#/components/schemas/{name}",
+        "components": {"schemas": DOCUMENT["components"]["schemas"]},
+    }
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENT["components"]["schemas"]))
+def test_every_schema_is_valid_json_schema(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema_of(name))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        f.HelloFrame(token="t", resume="g:1"),
+        f.SetStateFrame(id="1", state=AgentState.READY),
+        f.SubmitFrame(id="1", contact=f.ContactFields(channel="voice"), idempotency_key="k"),
+        f.OkFrame(id="1", seq=4, subject="c1", state="queued"),
+        f.ErrorFrame(code="offer_not_pending", title="The offer has ended", id="1"),
+        f.ReconnectFrame(after_ms=5),
+    ],
+)
+def test_real_frames_satisfy_their_schema(frame: Any) -> None:
+    payload = DOCUMENT["components"]["messages"][frame.__struct_config__.tag]["payload"]["$ref"]
+    validator = jsonschema.Draft202012Validator(schema_of(payload.rpartition("/")[2]))
+    validator.validate(msgspec.json.decode(msgspec.json.encode(frame)))
+
+
+def test_the_schema_refuses_what_the_decoder_refuses() -> None:
+    validator = jsonschema.Draft202012Validator(schema_of("Accept"))
+    assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "not an id"})
+    assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "o", "more": 1})

@@ -1,0 +1,168 @@
+"""Frames and bytes: two codecs, one meaning, and never a word of the sender in an error."""
+
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.model.events import OfferMade
+from router.protocol import frames as f
+from router.protocol.codec import (
+    JSON,
+    MSGPACK,
+    SUBPROTOCOLS,
+    FrameDecoder,
+    MalformedFrame,
+    frame_encoder,
+)
+from router.protocol.session import Endpoint
+
+CANARY = "zq-canary-17"
+PACK = {JSON: msgspec.json.encode, MSGPACK: msgspec.msgpack.encode}
+
+
+def an_offer_frame() -> f.EventFrame:
+    offer = OfferMade(
+        offer_id="c1.1",
+        contact_id="c1",
+        agent_id="ada",
+        channel="voice",
+        queue_id="support",
+        units=100,
+        deadline_ms=15_000,
+        requirement="voice|support",
+        effective_priority_s=0,
+        policy_version=1,
+        reason="longest_idle",
+        attributes={"vip": True, "tier": "gold", "balance": -5},
+    )
+    return f.EventFrame(seq=7, at_ms=1_000, event=offer)
+
+
+@pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
+def test_a_frame_comes_back_as_it_went(subprotocol: str) -> None:
+    frame = an_offer_frame()
+    assert (
+        FrameDecoder(f.ServerFrame, subprotocol).decode(frame_encoder(subprotocol).encode(frame))
+        == frame
+    )
+
+
+def test_both_codecs_say_the_same() -> None:
+    frame = an_offer_frame()
+    as_json = msgspec.json.decode(frame_encoder(JSON).encode(frame))
+    as_msgpack = msgpack.unpackb(frame_encoder(MSGPACK).encode(frame))
+    assert as_json == as_msgpack
+    assert as_json["type"] == "event"
+    assert as_json["event"]["type"] == "offer.made"
+
+
+def test_another_implementation_s_msgpack_is_understood() -> None:
+    data = msgpack.packb({"type": "accept", "id": "1", "offer_id": "c1.1"})
+    assert FrameDecoder(Endpoint.DESKTOP.client_frames, MSGPACK).decode(data) == f.AcceptFrame(
+        id="1", offer_id="c1.1"
+    )
+
+
+BAD: list[dict[str, Any]] = [
+    {"type": CANARY},
+    {"type": "set_state", "id": "1", "state": CANARY},
+    {"type": "accept", "id": "1", "offer_id": CANARY + " "},
+    {"type": "ping", "id": "1", CANARY: 1},
+    {"type": "ping", "id": "1", f"x` - at `$.{CANARY}": 1},
+    {"type": f"x' - at `$.{CANARY}`"},
+    {"type": "ping", "id": {CANARY: CANARY}},
+    {"type": "submit", "id": "1", "contact": {}},
+    {CANARY: CANARY},
+]
+
+
+@pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
+@pytest.mark.parametrize("door", Endpoint)
+@pytest.mark.parametrize("bad", BAD)
+def test_an_error_never_repeats_what_was_sent(
+    subprotocol: str, door: Endpoint, bad: dict[str, Any]
+) -> None:
+    with pytest.raises(MalformedFrame) as error:
+        FrameDecoder(door.client_frames, subprotocol).decode(PACK[subprotocol](bad))
+    assert CANARY not in str(error.value)
+    assert str(error.value)
+
+
+def test_an_attribute_s_key_is_not_repeated_either() -> None:
+    frame = {
+        "type": "submit",
+        "id": "1",
+        "contact": {"channel": "voice", "attributes": {"Zq " + CANARY: 1}},
+    }
+    with pytest.raises(MalformedFrame) as error:
+        FrameDecoder(Endpoint.GATEWAY.client_frames, JSON).decode(msgspec.json.encode(frame))
+    assert CANARY not in str(error.value)
+    assert "$.contact.attributes" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"type":"ping","id":"\xff"}',
+        b'{"type":"ping","id":"\\ud800"}',
+        b"null",
+        b"NaN",
+        b"1e400",
+    ],
+)
+def test_hostile_json_is_a_bad_frame(data: bytes) -> None:
+    decoder = FrameDecoder(Endpoint.DESKTOP.client_frames, JSON)
+    with pytest.raises(MalformedFrame):
+        decoder.decode(data)
+    assert decoder.frame_id(data) is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff", b"\xc7"]
+)
+def test_hostile_msgpack_is_a_bad_frame(data: bytes) -> None:
+    decoder = FrameDecoder(Endpoint.DESKTOP.client_frames, MSGPACK)
+    with pytest.raises(MalformedFrame):
+        decoder.decode(data)
+    assert decoder.frame_id(data) is None
+
+
+@given(st.binary(max_size=200), st.sampled_from(SUBPROTOCOLS), st.sampled_from(list(Endpoint)))
+def test_any_bytes_are_a_frame_or_a_bad_frame(
+    data: bytes, subprotocol: str, door: Endpoint
+) -> None:
+    decoder = FrameDecoder(door.client_frames, subprotocol)
+    try:
+        decoder.decode(data)
+    except MalformedFrame:
+        decoder.frame_id(data)
+
+
+def test_the_id_of_a_bad_frame_is_found_where_it_has_one() -> None:
+    decoder = FrameDecoder(Endpoint.DESKTOP.client_frames, JSON)
+    assert decoder.frame_id(b'{"type":"nonsense","id":"17"}') == "17"
+    assert decoder.frame_id(b'{"type":"accept"}') is None
+    assert decoder.frame_id(b'{"type":"accept","id":' + b'"' + b"x" * 65 + b'"}') is None
+
+
+@pytest.mark.parametrize("door", Endpoint)
+def test_a_door_does_not_understand_what_is_said_at_another(door: Endpoint) -> None:
+    asks = {
+        Endpoint.DESKTOP: b'{"type":"accept","id":"1","offer_id":"o"}',
+        Endpoint.GATEWAY: b'{"type":"abandon","id":"1","contact_id":"c"}',
+        Endpoint.SUPERVISOR: b'{"type":"assign","id":"1","contact_id":"c","agent_id":"a"}',
+    }
+    for kind, data in asks.items():
+        decoder = FrameDecoder(door.client_frames, JSON)
+        if kind is door:
+            decoder.decode(data)
+        else:
+            with pytest.raises(MalformedFrame):
+                decoder.decode(data)

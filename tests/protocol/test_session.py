@@ -1,0 +1,338 @@
+"""The session machine: no loop, no sockets, time is a number."""
+
+from typing import Any
+
+import pytest
+
+from router.model.states import AgentState
+from router.protocol import frames as f
+from router.protocol.close_codes import CloseCode, may_reconnect
+from router.protocol.session import (
+    Authenticate,
+    CloseConnection,
+    Effect,
+    Endpoint,
+    ExecuteCommand,
+    FrameRateLimiter,
+    Reauthenticate,
+    SendFrame,
+    SendPong,
+    Session,
+    SessionIdentity,
+    SessionPhase,
+    StartStream,
+    resume_position,
+)
+
+ADA = SessionIdentity(subject="ada", role="agent", workspace="default", expires_at_ms=3_600_000)
+READY = f.SetStateFrame(id="1", state=AgentState.READY)
+
+
+def a_session(
+    *,
+    door: Endpoint = Endpoint.DESKTOP,
+    identity: SessionIdentity | None = None,
+    per_s: float = 20,
+    burst: int = 40,
+) -> Session:
+    return Session(
+        door, now_ms=0, rate_limiter=FrameRateLimiter(per_s, burst, now_ms=0), identity=identity
+    )
+
+
+def a_live_session(**options: Any) -> Session:
+    session = a_session(identity=ADA, **options)
+    assert session.receive(f.HelloFrame(), 10) == [StartStream(None)]
+    session.started()
+    return session
+
+
+def the_close(effects: list[Effect]) -> CloseCode:
+    closes = [effect.code for effect in effects if isinstance(effect, CloseConnection)]
+    assert len(closes) == 1
+    assert isinstance(effects[-1], CloseConnection)
+    return closes[0]
+
+
+def the_error(effects: list[Effect]) -> f.ErrorFrame:
+    (first, *_) = effects
+    assert isinstance(first, SendFrame)
+    assert isinstance(first.frame, f.ErrorFrame)
+    return first.frame
+
+
+# --- hello ----------------------------------------------------------------------------------------
+
+
+def test_a_hello_with_a_token_is_verified_and_then_the_state_follows() -> None:
+    session = a_session()
+    assert session.receive(f.HelloFrame(token="t", resume="g:7"), 100) == [
+        Authenticate(token="t", ticket=None)
+    ]
+    assert session.authenticated(ADA, 100) == [StartStream("g:7")]
+    session.started()
+    assert session.phase is SessionPhase.LIVE
+    assert session.receive(READY, 200) == [ExecuteCommand(READY)]
+
+
+def test_a_header_s_credential_needs_a_hello_without_a_token() -> None:
+    session = a_session(identity=ADA)
+    assert session.receive(f.HelloFrame(resume="g:7"), 100) == [StartStream("g:7")]
+
+
+@pytest.mark.parametrize("hello", [f.HelloFrame(token="t"), f.HelloFrame(ticket="t")])
+def test_a_second_proof_beside_the_header_s_closes(hello: f.HelloFrame) -> None:
+    assert the_close(a_session(identity=ADA).receive(hello, 1)) is CloseCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("hello", [f.HelloFrame(), f.HelloFrame(token="a", ticket="b")])
+def test_a_hello_needs_exactly_one_proof(hello: f.HelloFrame) -> None:
+    assert the_close(a_session().receive(hello, 1)) is CloseCode.UNAUTHENTICATED
+
+
+def test_a_bad_proof_closes_for_good() -> None:
+    session = a_session()
+    session.receive(f.HelloFrame(token="t"), 1)
+    assert the_close(session.authentication_failed()) is CloseCode.UNAUTHENTICATED
+    assert not may_reconnect(CloseCode.UNAUTHENTICATED)
+
+
+def test_a_command_before_hello_closes_and_does_nothing() -> None:
+    session = a_session(identity=ADA)
+    assert the_close(session.receive(READY, 1)) is CloseCode.UNAUTHENTICATED
+    assert session.receive(f.HelloFrame(), 2) == []
+
+
+def test_a_command_before_the_welcome_closes() -> None:
+    session = a_session(identity=ADA)
+    session.receive(f.HelloFrame(), 1)
+    assert the_close(session.receive(READY, 2)) is CloseCode.UNAUTHENTICATED
+
+
+def test_no_hello_in_time_closes() -> None:
+    session = a_session()
+    assert session.deadline_ms() == 5_000
+    assert session.tick(4_999) == []
+    assert the_close(session.tick(5_000)) is CloseCode.UNAUTHENTICATED
+    assert session.deadline_ms() is None
+
+
+def test_a_hello_that_comes_too_late_is_not_looked_at() -> None:
+    assert (
+        the_close(a_session().receive(f.HelloFrame(token="t"), 5_001)) is CloseCode.UNAUTHENTICATED
+    )
+
+
+def test_a_slow_verification_counts_against_the_time_for_hello() -> None:
+    session = a_session()
+    session.receive(f.HelloFrame(token="t"), 100)
+    assert the_close(session.tick(5_000)) is CloseCode.UNAUTHENTICATED
+    assert session.authenticated(ADA, 5_001) == []
+
+
+def test_a_second_hello_closes() -> None:
+    session = a_live_session()
+    assert the_close(session.receive(f.HelloFrame(token="t"), 20)) is CloseCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("door", Endpoint)
+@pytest.mark.parametrize("role", ["agent", "gateway", "supervisor", "admin", "auditor"])
+def test_each_door_is_for_its_roles_alone(door: Endpoint, role: str) -> None:
+    session = a_session(door=door)
+    session.receive(f.HelloFrame(token="t"), 1)
+    identity = SessionIdentity(subject="x", role=role, workspace="default", expires_at_ms=9_999)
+    effects = session.authenticated(identity, 2)
+    allowed = {
+        Endpoint.DESKTOP: {"agent"},
+        Endpoint.GATEWAY: {"gateway"},
+        Endpoint.SUPERVISOR: {"supervisor", "admin"},
+    }
+    if role in allowed[door]:
+        assert effects == [StartStream(None)]
+    else:
+        assert the_close(effects) is CloseCode.FORBIDDEN
+
+
+# --- frames that are none ---------------------------------------------------------------------------
+
+
+def test_frames_that_do_not_parse_are_answered_and_the_sixth_in_a_row_closes() -> None:
+    session = a_live_session()
+    for _ in range(5):
+        error = the_error(session.receive_malformed("not well-formed", "7", 100))
+        assert (error.code, error.id, error.applied) == ("malformed", "7", "no")
+    assert (
+        the_close(session.receive_malformed("not well-formed", None, 100)) is CloseCode.BAD_MESSAGE
+    )
+
+
+def test_a_good_frame_forgives_the_bad_ones_before_it() -> None:
+    session = a_live_session(per_s=1000, burst=1000)
+    for _ in range(4):
+        for _ in range(5):
+            assert (
+                the_error(session.receive_malformed("not well-formed", None, 100)).code
+                == "malformed"
+            )
+        assert session.receive(READY, 100) == [ExecuteCommand(READY)]
+    assert session.phase is SessionPhase.LIVE
+
+
+def test_a_malformed_hello_is_told_why_and_closed() -> None:
+    effects = a_session().receive_malformed("not well-formed", None, 1)
+    assert the_error(effects).code == "malformed"
+    assert the_close(effects) is CloseCode.BAD_MESSAGE
+
+
+# --- identity ---------------------------------------------------------------------------------------
+
+
+def test_a_refresh_moves_the_end_of_the_connection() -> None:
+    session = a_live_session()
+    assert session.receive(f.RefreshFrame(id="9", token="t"), 20) == [Reauthenticate("9", "t")]
+    later = SessionIdentity(
+        subject="ada", role="agent", workspace="default", expires_at_ms=9_000_000
+    )
+    assert session.refreshed("9", later, 30) == [SendFrame(f.OkFrame(id="9"))]
+    assert session.deadline_ms() == 9_000_000
+    assert session.tick(3_600_001) == []
+
+
+def test_a_bad_refresh_leaves_the_old_credential_in_force() -> None:
+    session = a_live_session()
+    assert the_error(session.refreshed("9", None, 30)).code == "unauthenticated"
+    assert session.phase is SessionPhase.LIVE
+    assert session.deadline_ms() == 3_600_000
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SessionIdentity(subject="bob", role="agent", workspace="default", expires_at_ms=9_000_000),
+        SessionIdentity(subject="ada", role="admin", workspace="default", expires_at_ms=9_000_000),
+        SessionIdentity(subject="ada", role="agent", workspace="other", expires_at_ms=9_000_000),
+    ],
+)
+def test_nobody_becomes_somebody_else(other: SessionIdentity) -> None:
+    session = a_live_session()
+    effects = session.refreshed("9", other, 30)
+    assert the_error(effects).code == "forbidden"
+    assert the_close(effects) is CloseCode.UNAUTHENTICATED
+    assert session.identity == ADA
+
+
+def test_a_connection_ends_with_its_credential_and_may_come_back() -> None:
+    session = a_live_session()
+    assert session.tick(3_599_999) == []
+    assert the_close(session.tick(3_600_000)) is CloseCode.TOKEN_EXPIRED
+    assert may_reconnect(CloseCode.TOKEN_EXPIRED)
+
+
+def test_a_command_after_the_end_of_the_credential_is_not_carried_out() -> None:
+    assert the_close(a_live_session().receive(READY, 3_600_000)) is CloseCode.TOKEN_EXPIRED
+
+
+def test_an_expired_credential_does_not_come_in() -> None:
+    session = a_session()
+    session.receive(f.HelloFrame(token="t"), 1)
+    old = SessionIdentity(subject="ada", role="agent", workspace="default", expires_at_ms=1)
+    assert the_close(session.authenticated(old, 2)) is CloseCode.TOKEN_EXPIRED
+
+
+# --- budget -----------------------------------------------------------------------------------------
+
+
+def test_a_burst_is_served_then_one_warning_then_the_close() -> None:
+    session = a_live_session(burst=10)  # Hello has cost one of them.
+    for _ in range(9):
+        assert session.receive(READY, 10) == [ExecuteCommand(READY)]
+    error = the_error(session.receive(READY, 10))
+    assert (error.code, error.id, error.temporary) == ("rate_limited", "1", True)
+    assert error.retry_after_ms is not None
+    assert error.retry_after_ms >= 100
+    assert the_close(session.receive(READY, 10)) is CloseCode.RATE_LIMITED
+    assert may_reconnect(CloseCode.RATE_LIMITED)
+
+
+def test_a_client_that_heeds_the_warning_goes_on() -> None:
+    session = a_live_session(burst=4)
+    for _ in range(3):
+        session.receive(READY, 10)
+    wait_ms = the_error(session.receive(READY, 10)).retry_after_ms
+    assert wait_ms is not None
+    now_ms = 10 + wait_ms
+    assert session.receive(READY, now_ms) == [ExecuteCommand(READY)]
+    # Long after, the bucket is full again and a new breach is a first one.
+    now_ms += 10_000
+    session.receive(READY, now_ms)
+    for _ in range(3):
+        session.receive(READY, now_ms)
+    assert the_error(session.receive(READY, now_ms)).code == "rate_limited"
+
+
+def test_steady_work_at_the_rate_is_never_warned() -> None:
+    session = a_live_session()
+    for step in range(2_000):
+        assert session.receive(READY, 1_000 + step * 50) == [ExecuteCommand(READY)]
+
+
+def test_websocket_pings_cost_what_frames_cost() -> None:
+    session = a_live_session(burst=3)
+    assert session.receive_control(10) == []
+    assert session.receive_control(10) == []
+    assert the_error(session.receive_control(10)).code == "rate_limited"
+    assert the_close(session.receive_control(10)) is CloseCode.RATE_LIMITED
+
+
+def test_a_heartbeat_is_answered_without_the_writer() -> None:
+    assert a_live_session().receive(f.PingFrame(id="5"), 20) == [SendPong("5")]
+
+
+def test_nothing_is_done_after_the_close() -> None:
+    session = a_live_session()
+    session.mark_closed()
+    assert session.receive(READY, 20) == []
+    assert session.receive_malformed("x", None, 20) == []
+    assert session.refreshed("1", ADA, 20) == []
+    assert session.receive_control(20) == []
+    assert session.tick(9_999_999) == []
+
+
+# --- resume -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resume", "after"),
+    [
+        (None, None),
+        ("abc:0", 0),
+        ("abc:41", 41),
+        ("abc:42", 42),
+        ("abc:43", None),
+        ("abd:41", None),
+        ("abc:-1", None),
+        ("abc:", None),
+        ("abc", None),
+        ("", None),
+        (":41", None),
+        ("abc:18446744073709551616", None),
+        ("abc:4.1", None),
+        ("abc:٤١", None),
+        ("abc:41 ", None),
+        ("abc:41:41", None),
+    ],
+)
+def test_only_a_position_that_this_history_has_is_resumed_from(
+    resume: str | None, after: int | None
+) -> None:
+    assert resume_position(resume, history_id="abc", seq=42) == after
+
+
+@pytest.mark.parametrize("code", [None, 1001, 1006, 1011, 1012, 1013, 4401, 4408, 4410, 4429])
+def test_these_closes_say_come_back(code: int | None) -> None:
+    assert may_reconnect(code)
+
+
+@pytest.mark.parametrize("code", [1002, 1003, 1007, 1009, 4500, 4501, 4503, 4509])
+def test_these_closes_say_stay_away(code: int) -> None:
+    assert not may_reconnect(code)

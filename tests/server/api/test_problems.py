@@ -1,0 +1,63 @@
+"""Problem documents: statuses, titles, retry hints and validation errors."""
+
+import msgspec
+import pytest
+
+from router.model.results import RefusalCode, Refused
+from router.protocol.frames import ContactFields
+from router.server.api.problems import (
+    PROBLEMS,
+    ProblemError,
+    encode_problem,
+    problem_code,
+    problem_from_refusal,
+)
+from router.server.http.handlers import problem_from_validation
+
+
+def test_every_refusal_has_a_status_and_a_title() -> None:
+    for code in RefusalCode:
+        kind = PROBLEMS[problem_code(code)]
+        assert 400 <= kind.status < 500 and kind.title
+
+
+def test_temporary_problems_have_retry_after() -> None:
+    for code, kind in PROBLEMS.items():
+        raised = ProblemError(code)
+        assert ("Retry-After" in raised.headers) is kind.temporary
+        assert kind.temporary is (kind.status in {408, 429, 503})
+
+
+def test_a_problem_document_always_has_applied() -> None:
+    raised = problem_from_refusal(
+        Refused(code=RefusalCode.OFFER_NOT_PENDING, state="expired", seq=7)
+    )
+    document = msgspec.json.decode(encode_problem(raised.document, "r1"))
+    assert document == {
+        "type": "urn:contact-router:problem:offer_not_pending",
+        "title": "The offer is no longer pending",
+        "status": 409,
+        "code": "offer_not_pending",
+        "request_id": "r1",
+        "state": "expired",
+        "seq": 7,
+        "applied": "no",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"channel":"zz!"}', "$.channel"),
+        (b'{"channel":"v","zzz - at `$.x`":1}', "$"),
+        (b'{"channel":"v","skills":{"ZZ":1}}', "$.skills"),
+        (b'{"channel":"v","skills":{"a":99}}', "$.skills[...]"),
+        (b"{}", "$"),
+    ],
+)
+def test_a_validation_error_names_the_field_and_no_value(body: bytes, field: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(body, type=ContactFields)
+    document = problem_from_validation(caught.value).document
+    assert document.field == field
+    assert "zz" not in document.detail.lower()

@@ -1,0 +1,161 @@
+"""Statistics of small days computed by hand, and agreement with the statistics of a live router."""
+
+import pytest
+from msgspec.structs import replace
+
+from router.model.commands import Command
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
+from router.model.results import Outcome
+from router.simulator import workload
+from router.simulator.centres import SMALL_CENTRE
+from router.simulator.day import Day, PlannedContact, Shift
+from router.simulator.results.estimates import BatchSums, agent_load, percentile, ratios
+from router.simulator.results.report import AuditResult, SimulationReport, build_report
+from router.simulator.results.run_stats import RunStats, TimeIntegral
+from router.simulator.world import World
+from router.statistics.workspace import WorkspaceStats
+from tests.support.simulated_days import SimulatedRun, a_contact, a_day, an_agent
+
+
+def report_of(day: Day) -> SimulationReport:
+    lived = SimulatedRun(day)
+    return build_report(
+        name="x",
+        source=(),
+        options={},
+        sums=BatchSums().add_batches(lived.stats, range(lived.stats.batches)),
+        samples=[],
+        thresholds_s={20},
+        agents=lived.stats.agents_by_group,
+        load=agent_load(lived.stats),
+        unfinished=lived.world.unfinished,
+        events=lived.stats.events,
+        digests=("", ""),
+        audit=AuditResult(checks=0),
+    )
+
+
+def test_waits_service_level_and_occupancy_of_a_small_day() -> None:
+    # ada: c1 0-60, c2 60-120 (waited 50), c4 120-180 (waited 5); c3 leaves after 30.
+    day = a_day(
+        a_contact("c1", 0),
+        a_contact("c2", 10),
+        a_contact("c3", 20, patience_ms=30_000),
+        a_contact("c4", 115),
+        window_to_ms=240_000,
+    )
+    report = report_of(day)
+    assert (report.contacts, report.answered, report.abandoned) == (4, 3, 1)
+    assert report.mean_wait_answered_s == pytest.approx(55 / 3)
+    assert report.mean_wait_all_s == pytest.approx(85 / 4)
+    assert report.p_wait == 0.75
+    assert (report.p50_wait_s, report.p90_wait_s) == (5, 50)
+    assert report.service_level.value == 0.5
+    assert report.service_level.exclude_early == 0.5
+    assert report.occupancy == pytest.approx(180 / 240)
+    assert report.mean_waiting == pytest.approx((50 + 30 + 5) / 240)
+    assert report.mean_handle_s == 60
+
+
+def test_a_short_abandon_does_not_count_against_the_service_level() -> None:
+    day = a_day(a_contact("c1", 0), a_contact("c2", 10, patience_ms=4_000))
+    report = report_of(day)
+    assert report.service_level.value == 1.0
+    assert report.service_level.of_offered == 0.5
+
+
+def test_contacts_outside_the_window_are_served_but_not_counted() -> None:
+    day = a_day(
+        a_contact("c1", 0),
+        a_contact("c2", 100),
+        a_contact("c3", 200),
+        window_from_ms=100_000,
+        window_to_ms=200_000,
+    )
+    lived = SimulatedRun(day)
+    sums = BatchSums().add_batches(lived.stats, range(1))
+    assert sums.total.contacts == 1
+    assert sums.handling_ms == {"agents": 60_000}
+    assert sums.on_duty_ms == {"agents": 100_000}
+
+
+def test_wrap_up_and_work_after_the_shift_count_as_occupied() -> None:
+    policy = Policy(
+        channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=30)},
+        queues={"calls": QueuePolicy()},
+    )
+    ada = an_agent(shifts=(Shift(from_ms=0, to_ms=20_000),))
+    lived = SimulatedRun(
+        a_day(a_contact("c1", 10), agents=(ada,), policy=policy, window_to_ms=200_000)
+    )
+    sums = BatchSums().add_batches(lived.stats, range(1))
+    assert sums.handling_ms == {"agents": 90_000}
+    assert sums.on_duty_ms == {"agents": 100_000}
+    assert sums.total.wrap_up_ms == 30_000
+
+
+def test_a_time_integral_is_split_at_batch_boundaries() -> None:
+    area = TimeIntegral((100, 200, 300, 400))
+    area.change(50, 2)
+    area.change(150, 1)
+    area.change(320, -3)
+    area.change(500, 0)
+    assert area.by_batch == [2 * 50 + 3 * 50, 3 * 100, 3 * 20]
+
+
+def test_batches_add_up_to_the_whole() -> None:
+    contacts = [a_contact(f"c{n}", 7 * n, handle_s=6.5) for n in range(300)]
+    lived = SimulatedRun(a_day(*contacts, batches=6, window_to_ms=2_100_000))
+    whole = ratios(BatchSums().add_batches(lived.stats, range(6)))
+    parts = [ratios(BatchSums().add_batches(lived.stats, (n,))) for n in range(6)]
+    for name, (numerator, denominator) in whole.items():
+        assert sum(part[name][0] for part in parts) == pytest.approx(numerator)
+        assert sum(part[name][1] for part in parts) == pytest.approx(denominator)
+
+
+def test_a_percentile_is_the_nearest_rank() -> None:
+    waits = list(range(1, 101))
+    assert percentile(waits, 0.5) == 50
+    assert percentile(waits, 0.9) == 90
+    assert percentile([7], 0.95) == 7
+    assert percentile([], 0.5) is None
+
+
+class LiveStatsListener:
+    """Run listener with the statistics of a live router."""
+
+    def __init__(self) -> None:
+        self.stats = WorkspaceStats()
+
+    def on_arrival(self, plan: PlannedContact) -> None:
+        """Ignore the arrival."""
+
+    def on_outcome(self, command: Command, outcome: Outcome) -> None:
+        """Apply every event once and in order."""
+        for n, event in enumerate(outcome.events):
+            self.stats.apply(event, outcome.first_seq + n, outcome.at_ms)
+
+
+def test_the_live_statistics_agree() -> None:
+    def drawn() -> Day:
+        return workload.draw_day(
+            workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0
+        )
+
+    first = World(drawn())
+    first.run()
+    # The window is the whole run, because the live statistics have no window.
+    day = replace(drawn(), window_to_ms=first.engine.at_ms)
+    meter, live = RunStats(day), LiveStatsListener()
+    world = World(day, listeners=(meter, live))
+    world.run()
+    meter.close()
+    sums = BatchSums().add_batches(meter, range(1))
+    figures = live.stats.workspace_stats(world.engine.at_ms)
+    assert figures.contacts.service.answered == sums.total.answered > 900
+    assert figures.contacts.service.abandoned == sums.total.abandoned
+    assert figures.contacts.asa_ms == round(sums.total.wait_answered_ms / sums.total.answered)
+    assert figures.contacts.offers.expired == sums.total.missed
+    assert figures.contacts.offers.declined == sums.total.declined
+    assert figures.time.busy_ms == sum(sums.handling_ms.values())
+    assert figures.time.busy_ms + figures.time.idle_ms == sum(sums.on_duty_ms.values())

@@ -1,0 +1,60 @@
+"""Agreement of the statistics with the engine: hypothesis runs random commands, and both are compared after every step."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import invariant
+
+from router.statistics.workspace import WorkspaceStats
+from tests.properties.test_machine import ContactCentre
+
+
+class EngineWithStats(ContactCentre):
+    """State machine of the engine tests, with statistics of all events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meters = WorkspaceStats()
+        self.heard = 0
+
+    @invariant()
+    def the_meters_count_as_the_core_does(self) -> None:
+        engine = self.world.engine
+        for first_seq, at_ms, events in self.world.records[self.heard :]:
+            for seq, event in enumerate(events, first_seq):
+                self.meters.apply(event, seq, at_ms)
+        self.heard = len(self.world.records)
+        view = engine.workspace()
+        assert self.meters.seq == engine.seq
+        assert self.meters.counts() == view.counts
+        for queue in view.queues:
+            figures = self.meters.queue_stats(queue.queue_id, self.world.at_ms)
+            assert figures is not None
+            assert (figures.waiting, figures.offered, figures.assigned) == (
+                queue.waiting,
+                queue.offered,
+                queue.assigned,
+            )
+            flow, service = figures.contacts.flow, figures.contacts.service
+            gone = service.answered + service.abandoned + flow.cancelled + flow.expired
+            gone += flow.called_back + figures.callbacks
+            assert flow.entered == (
+                queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
+            )
+        pages = self.meters._book.pages
+        assert len(pages.offers) == view.offers_pending
+        assert len(pages.assignments) == view.assignments_open
+        self.meters = WorkspaceStats.restore(self.meters.snapshot())
+
+    def a_replay_gives_the_same_state(self) -> None:
+        """Skip; checked by the engine tests, and slow."""
+
+    def the_views_agree_with_the_log(self) -> None:
+        """Skip; checked by the engine tests."""
+
+
+TestMeteredCentre = EngineWithStats.TestCase
+TestMeteredCentre.settings = settings(
+    max_examples=15,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=tuple(HealthCheck),
+)

@@ -1,0 +1,436 @@
+"""Statistics of whole histories, and snapshots that continue exactly."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.model.events import PolicyPublished
+from router.model.policy import QueuePolicy
+from router.model.states import AgentState
+from router.statistics.intervals import INTERVAL_MS, INTERVALS_MAX
+from router.statistics.views import QueueStatsView
+from router.statistics.workspace import WorkspaceStats
+from tests.support.event_history import (
+    MINUTE,
+    POLICY,
+    SECOND,
+    EventHistory,
+    RandomHistory,
+    apply_all,
+)
+
+
+def queue_of(history: EventHistory, queue_id: str = "a") -> QueueStatsView:
+    found = history.workspace_stats().queue_stats(queue_id, history.now_ms)
+    assert found is not None
+    return found
+
+
+def test_one_call_from_submit_to_wrap_up() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.after(100).submit("c1")
+    offer_id = day.after(2).offer("c1")
+    day.after(3).accept(offer_id)
+    day.after(60).hold(offer_id)
+    day.after(10).resume(offer_id)
+    day.after(30).end(offer_id)
+    day.wrap_up(offer_id)
+    day.after(20).complete(offer_id)
+
+    queue = queue_of(day)
+    assert (queue.waiting, queue.offered, queue.assigned) == (0, 0, 0)
+    assert queue.contacts.service_level == 1.0
+    assert queue.contacts.asa_ms == 5 * SECOND
+    handling = queue.contacts.handling
+    assert (handling.talk_ms, handling.hold_ms, handling.wrap_up_ms) == (90_000, 10_000, 20_000)
+    assert queue.contacts.aht_ms == 120 * SECOND
+    agent = day.workspace_stats().agent_stats("ada", day.now_ms)
+    assert agent is not None
+    assert agent.time.idle_ms == 105 * SECOND
+    assert agent.time.busy_ms == 120 * SECOND
+    assert agent.occupancy == 120 / 225
+    assert agent.aht_ms == 120 * SECOND
+    assert queue.mean_waiting == 5 / 225
+
+
+def test_the_present_activity_counts_up_to_now() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.after(10).submit("c1")
+    day.answer("c1")
+    day.after(30)
+    whole = day.workspace_stats().workspace_stats(day.now_ms)
+    assert (whole.time.idle_ms, whole.time.busy_ms) == (10_000, 30_000)
+    assert whole.occupancy == 0.75
+    assert whole.agents_by_activity == {"offline": 0, "not_ready": 0, "idle": 0, "busy": 1}
+
+
+def test_reading_changes_nothing() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.submit("c1")
+    meters = day.workspace_stats()
+    before = meters.snapshot()
+    meters.workspace_stats(day.now_ms + 5 * INTERVAL_MS)
+    meters.queue_stats("a", day.now_ms + MINUTE)
+    meters.agent_stats("ada", day.now_ms + MINUTE)
+    meters.intervals()
+    assert meters.snapshot() == before
+
+
+def test_the_returned_histogram_is_a_copy() -> None:
+    day = EventHistory()
+    day.submit("c1")
+    day.after(3).answer("c1")
+    meters = day.workspace_stats()
+    waits = meters.wait_histogram("a")
+    assert waits is not None and (waits.count, sum(waits.buckets)) == (1, 1)
+    waits.buckets[0] += 7
+    again = meters.wait_histogram("a")
+    assert again is not None and sum(again.buckets) == 1
+    assert meters.wait_histogram("nowhere") is None
+
+
+def test_two_simultaneous_chats_count_busy_time_once() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.submit("c1", channel="chat")
+    day.submit("c2", channel="chat")
+    one = day.answer("c1")
+    two = day.after(10).answer("c2")
+    day.after(10).end(one)
+    day.complete(one)
+    day.after(10).end(two)
+    day.complete(two)
+    agent = day.workspace_stats().agent_stats("ada", day.now_ms)
+    assert agent is not None
+    assert agent.time.busy_ms == 30 * SECOND
+    assert agent.handling.talk_ms == 40 * SECOND
+
+
+def test_parked_time_is_counted_separately_and_is_not_busy() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.after(10).submit("c1", channel="chat")
+    work = day.answer("c1")
+    day.after(20).park(work)
+    day.after(5).submit("c2", channel="chat")
+    other = day.answer("c2")
+    day.after(15).park(other)
+    day.after(40).unpark(work)
+    day.after(30).end(work)
+    day.complete(work)
+    day.after(50).end(other)
+    day.wrap_up(other)
+    day.after(6).complete(other)
+
+    agent = day.workspace_stats().agent_stats("ada", day.now_ms)
+    assert agent is not None
+    assert (agent.assignments, agent.parked) == (0, 0)
+    assert agent.time.busy_ms == (20 + 15 + 30 + 6) * SECOND
+    assert agent.time.idle_ms == (10 + 5 + 40 + 50) * SECOND
+    handling = agent.handling
+    assert (handling.talk_ms, handling.wrap_up_ms) == ((20 + 30 + 15) * SECOND, 6 * SECOND)
+    assert handling.parked_ms == (5 + 15 + 40 + 40 + 30 + 50) * SECOND
+    assert agent.aht_ms == (65 + 6) * SECOND // 2
+
+
+def test_completing_a_parked_assignment_leaves_the_agent_idle() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.submit("c1")
+    work = day.answer("c1")
+    day.after(7).park(work)
+    figures = day.workspace_stats().agent_stats("ada", day.now_ms)
+    assert figures is not None
+    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 1)
+    day.after(9).end(work)
+    day.complete(work)
+    figures = day.after(1).workspace_stats().agent_stats("ada", day.now_ms)
+    assert figures is not None
+    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 0)
+    assert (figures.time.busy_ms, figures.handling.parked_ms) == (7 * SECOND, 9 * SECOND)
+
+
+def test_an_agent_on_break_is_busy_until_open_work_is_done() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.submit("c1")
+    work = day.answer("c1")
+    day.after(10).turn("ada", AgentState.READY, AgentState.NOT_READY)
+    day.after(10).end(work)
+    day.complete(work)
+    day.after(40)
+    agent = day.workspace_stats().agent_stats("ada", day.now_ms)
+    assert agent is not None
+    assert (agent.time.busy_ms, agent.time.not_ready_ms) == (20_000, 40_000)
+    assert agent.occupancy == 1.0
+    assert agent.activity == "not_ready"
+
+
+def test_declines_and_rona_continue_the_wait_and_count_as_offers_only() -> None:
+    day = EventHistory()
+    day.submit("c1")
+    first = day.after(5).offer("c1")
+    day.after(5).decline(first)
+    day.requeue("c1", "declined", agent_id="ada")
+    second = day.offer("c1", "bob")
+    day.after(15).expire_offer(second, "bob")
+    day.requeue("c1", "rona", agent_id="bob")
+    day.after(5).answer("c1", "cy")
+    contacts = queue_of(day).contacts
+    assert contacts.asa_ms == 30 * SECOND
+    assert contacts.flow.entered == 1
+    assert contacts.offers.made == 3
+    assert contacts.rona_rate == 1 / 3
+
+
+def test_a_transfer_to_a_queue_starts_a_new_wait_there() -> None:
+    day = EventHistory()
+    day.submit("c1", "a")
+    first = day.after(10).answer("c1")
+    day.after(300).requeue("c1", "transferred", "b", "ada")
+    day.complete(first)
+    day.after(7).answer("c1", "bob")
+    assert queue_of(day, "a").contacts.asa_ms == 10 * SECOND
+    there = queue_of(day, "b").contacts
+    assert there.asa_ms == 7 * SECOND
+    assert (there.flow.entered, there.flow.submitted, there.flow.transferred_in) == (1, 0, 1)
+    assert queue_of(day, "a").contacts.transfer_rate == 1.0
+    meters = day.workspace_stats()
+    ada = meters.agent_stats("ada", day.now_ms)
+    assert ada is not None and ada.transfer_rate == 1.0
+    counts = meters.counts()
+    assert (counts.submitted, counts.assigned) == (1, 1)
+
+
+def test_a_transfer_to_an_agent_is_not_a_second_answer() -> None:
+    day = EventHistory()
+    day.submit("c1")
+    first = day.after(10).answer("c1")
+    offer_id = day.after(60).offer("c1", "bob", owner="ada")
+    assert queue_of(day).assigned == 1
+    day.after(5).accept(offer_id, "bob", owner=(first, "ada"))
+    day.complete(first)
+    day.after(60).end(offer_id, "bob")
+    day.complete(offer_id, "bob")
+    contacts = queue_of(day).contacts
+    assert (contacts.service.answered, contacts.handling.handled) == (1, 2)
+    assert contacts.handling.transferred == 1
+    assert contacts.handling.talk_ms == (65 + 60) * SECOND
+
+
+def test_overflow_continues_the_wait_in_the_other_queue() -> None:
+    day = EventHistory()
+    day.submit("c1", "a")
+    day.after(50).overflow("c1", "b")
+    day.after(5).answer("c1")
+    assert queue_of(day, "a").contacts.flow.overflowed_out == 1
+    assert queue_of(day, "b").contacts.asa_ms == 55 * SECOND
+    assert queue_of(day, "b").contacts.service_level == 1.0
+    assert queue_of(day, "a").contacts.service_level is None
+
+
+def test_an_offer_that_ends_after_its_contact_is_counted() -> None:
+    day = EventHistory()
+    day.submit("c1")
+    first = day.answer("c1")
+    offer_id = day.offer("c1", "bob", owner="ada")
+    day.end(first)
+    day.rescind(offer_id, "bob")
+    day.complete(first)
+    assert queue_of(day).contacts.offers.rescinded == 1
+
+
+def test_a_broadcast_has_one_answer_and_rescinded_offers() -> None:
+    day = EventHistory()
+    day.submit("c1")
+    offers = [day.offer("c1", agent_id) for agent_id in ("ada", "bob", "cy")]
+    assert queue_of(day).offered == 1
+    day.after(3).accept(offers[1], "bob")
+    day.rescind(offers[0], "ada")
+    day.rescind(offers[2], "cy")
+    contacts = queue_of(day).contacts
+    assert (contacts.service.answered, contacts.offers.rescinded, contacts.offers.made) == (1, 2, 3)
+
+
+def test_a_new_target_applies_to_later_contacts() -> None:
+    day = EventHistory()
+    for contact_id in ("c1", "c2"):
+        day.submit(contact_id)
+    day.after(30).answer("c1")
+    queues = {**POLICY.queues, "a": POLICY.queues["b"]}
+    day.write(PolicyPublished(version=2, policy=msgspec.structs.replace(POLICY, queues=queues)))
+    day.answer("c2", "bob")
+    assert queue_of(day).contacts.service_level == 0.5
+    assert queue_of(day).threshold_ms == 60 * SECOND
+
+
+def test_a_removed_queue_stays_in_the_totals() -> None:
+    day = EventHistory()
+    day.submit("c1", "b")
+    work = day.after(5).answer("c1")
+    day.end(work)
+    day.wrap_up(work)
+    queues = {"a": POLICY.queues["a"], "c": QueuePolicy()}
+    day.write(PolicyPublished(version=2, policy=msgspec.structs.replace(POLICY, queues=queues)))
+    day.after(5).complete(work)
+    meters = day.workspace_stats()
+    assert meters.queue_stats("b", day.now_ms) is None
+    whole = meters.workspace_stats(day.now_ms)
+    assert whole.contacts.asa_ms == 5 * SECOND
+    assert whole.contacts.handling.handled == 1
+    assert set(meters.queue_ids()) == {"a", "c"}
+
+
+def test_the_time_of_a_removed_agent_stays_in_the_total() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.after(10).turn("ada", AgentState.READY, AgentState.OFFLINE)
+    day.remove("ada")
+    meters = day.workspace_stats()
+    assert meters.agent_ids() == []
+    whole = meters.workspace_stats(day.now_ms + 1000)
+    assert whole.time.idle_ms == 10 * SECOND
+    assert sum(whole.agents_by_activity.values()) == 0
+
+
+def test_activity_time_is_split_at_interval_boundaries() -> None:
+    day = EventHistory(start_ms=INTERVAL_MS * 1_000_000 + 5 * MINUTE)
+    day.agent("ada")
+    day.after(20 * 60).submit("c1")
+    work = day.answer("c1")
+    day.after(10 * 60).end(work)
+    day.complete(work)
+    first, second, third = day.workspace_stats().intervals()
+    assert (first.start_ms, second.start_ms) == (
+        day.start_ms - 5 * MINUTE,
+        day.start_ms + 10 * MINUTE,
+    )
+    assert first.occupancy == 0.0
+    assert second.occupancy == 5 / 15
+    assert third.occupancy == 1.0
+    assert (second.contacts.service.answered, third.contacts.handling.handled) == (1, 1)
+    by_queue = day.workspace_stats().intervals("a")
+    assert [interval.contacts.flow.submitted for interval in by_queue] == [0, 1, 0]
+
+
+def test_intervals_cover_one_day_after_any_gap() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    for contact in range(3):
+        day.after(90 * 24 * 3600).submit(f"c{contact}")
+    meters = day.workspace_stats()
+    series = meters.intervals()
+    assert len(series) == INTERVALS_MAX
+    assert series[-1].start_ms + INTERVAL_MS > day.now_ms
+    assert {
+        one.start_ms - other.start_ms for one, other in zip(series[1:], series, strict=False)
+    } == {INTERVAL_MS}
+    assert meters.workspace_stats(day.now_ms).time.idle_ms == 3 * 90 * 24 * 3600 * SECOND
+
+
+def test_events_must_be_applied_once_and_in_order() -> None:
+    day = EventHistory()
+    meters = day.workspace_stats()
+    with pytest.raises(AssertionError):
+        meters.apply(day.events[-1][0], 1, day.now_ms)
+    with pytest.raises(AssertionError):
+        meters.apply(day.events[-1][0], 99, day.now_ms - 1)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\x91\x01\x02", b"junk"])
+def test_bytes_that_are_not_a_snapshot_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="snapshot"):
+        WorkspaceStats.restore(data)
+
+
+def test_a_snapshot_of_another_format_is_refused() -> None:
+    pages = msgspec.msgpack.decode(WorkspaceStats().snapshot())
+    pages[0] = 99
+    with pytest.raises(ValueError, match="format 99"):
+        WorkspaceStats.restore(msgspec.msgpack.encode(pages))
+
+
+def test_views_encode_as_json_objects() -> None:
+    day = RandomHistory(seed=3)
+    for _ in range(50):
+        day.step()
+    meters = day.history.workspace_stats()
+    whole = msgspec.to_builtins(meters.workspace_stats(day.history.now_ms))
+    assert whole["contacts"]["service"]["answered"] > 0
+    assert whole["counts"]["submitted"] > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**9), steps=st.integers(1, 120), share=st.floats(0, 1))
+def test_a_restored_snapshot_continues_like_the_original(
+    seed: int, steps: int, share: float
+) -> None:
+    day = RandomHistory(seed)
+    for _ in range(steps):
+        day.step()
+    events = day.history.events
+    cut = round(share * len(events))
+    first = WorkspaceStats()
+    apply_all(first, events[:cut], first_seq=1)
+    second = WorkspaceStats.restore(first.snapshot())
+    apply_all(second, events[cut:], first_seq=cut + 1)
+    assert second.snapshot() == day.history.workspace_stats().snapshot()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**9), steps=st.integers(1, 150))
+def test_counts_agree_with_a_recount_and_no_live_records_remain(seed: int, steps: int) -> None:
+    day = RandomHistory(seed)
+    for _ in range(steps):
+        day.step()
+    assert_agreement(day)
+    day.finish()
+    assert_agreement(day)
+    pages = day.history.workspace_stats()._book.pages
+    assert (pages.contacts, pages.offers, pages.assignments) == ({}, {}, {})
+
+
+def assert_agreement(day: RandomHistory) -> None:
+    meters, now_ms = day.history.workspace_stats(), day.history.now_ms
+    counts = meters.counts()
+    assert counts.queued == len(day.waiting)
+    assert counts.offered == len(day.offered)
+    assert counts.assigned == len(day.talking)
+    assert counts.ended == day.ended
+    places = msgspec.structs.asdict(counts)
+    assert places.pop("submitted") == sum(places.values())
+    for queue_id, threshold_ms, short_ms in (("a", 20_000, 5_000), ("b", 60_000, 10_000)):
+        queue = meters.queue_stats(queue_id, now_ms)
+        assert queue is not None
+        assert_flow_is_conserved(queue)
+        answered = [wait for name, wait in day.answer_waits if name == queue_id]
+        left = [wait for name, wait in day.abandon_waits if name == queue_id]
+        service = queue.contacts.service
+        assert service.answered == len(answered)
+        assert service.answered_within == sum(wait <= threshold_ms for wait in answered)
+        assert service.abandoned_short == sum(wait < short_ms for wait in left)
+        assert queue.waits.longest_ms == max(answered, default=0)
+        if answered:
+            assert queue.contacts.asa_ms == round(sum(answered) / len(answered))
+    whole = meters.workspace_stats(now_ms)
+    agents = [meters.agent_stats(agent_id, now_ms) for agent_id in meters.agent_ids()]
+    assert whole.time.busy_ms == sum(agent.time.busy_ms for agent in agents if agent)
+    assert whole.time.idle_ms == sum(agent.time.idle_ms for agent in agents if agent)
+    handled = sum(agent.handling.handled for agent in agents if agent)
+    assert whole.contacts.handling.handled == handled
+    if now_ms - day.history.start_ms < (INTERVALS_MAX - 1) * INTERVAL_MS:
+        by_time = sum(interval.contacts.flow.entered for interval in meters.intervals())
+        assert by_time == whole.contacts.flow.entered
+
+
+def assert_flow_is_conserved(queue: QueueStatsView) -> None:
+    flow, service = queue.contacts.flow, queue.contacts.service
+    gone = service.answered + service.abandoned + flow.cancelled + flow.expired
+    gone += flow.called_back + queue.callbacks
+    assert flow.entered == (
+        queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
+    )

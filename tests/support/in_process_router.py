@@ -1,0 +1,179 @@
+"""A whole router in this process, on a port of its own: real writer, journal, hub, sockets; no command line."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from router.client import DesktopClient, GatewayClient, SupervisorClient
+from router.client.connection import ConnectionOptions
+from router.journal.memory import MemoryJournal
+from router.model.commands import Command, PublishPolicy
+from router.model.policy import FactPolicy, FactType
+from router.model.results import Done
+from router.protocol.asyncapi import asyncapi_document
+from router.runtime.shadow_runner import ShadowRunner
+from router.runtime.writer import Reply, Writer
+from router.server.api.request import Readiness, Services
+from router.server.auth.credentials import TicketStore, mint_token, open_authenticator
+from router.server.auth.keys import create_secret
+from router.server.auth.permissions import Role
+from router.server.server import PublicServer
+from router.server.ws.endpoints import WebSocketEndpoints
+from router.server.ws.hub import Hub
+from router.settings import Settings, settings_from
+from router.telemetry.shadow_metrics import ShadowLog
+from tests.support.builders import a_channel, a_policy, a_queue, an_agent
+
+WORKSPACES: Final = ("default", "other")
+# Clients in tests come back at once: what is tested is that they do, not how long they wait.
+AT_ONCE: Final = ConnectionOptions(
+    connect_timeout_s=20.0,
+    command_timeout_s=20.0,
+    backoff_base_s=0.02,
+    backoff_max_s=0.1,
+)
+
+
+class InProcessRouter:
+    """A running router."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        writer: Writer,
+        server: PublicServer,
+        hub: Hub,
+        door: WebSocketEndpoints,
+    ) -> None:
+        self.settings = settings
+        self.writer = writer
+        self.server = server
+        self.hub = hub
+        self.endpoints = door
+
+    @property
+    def ws_url(self) -> str:
+        return self.server.url.replace("http", "ws", 1)
+
+    def token(self, subject: str, role: Role, workspace: str = "default") -> str:
+        return mint_token(self.settings, subject=subject, role=role, workspace=workspace)
+
+    async def do(self, command: Command, workspace: str = "default") -> Done:
+        reply: Reply = await self.writer.execute(workspace, command, actor="admin:test")
+        assert isinstance(reply.outcome.result, Done), reply.outcome.result
+        return reply.outcome.result
+
+    def desktop(
+        self,
+        agent_id: str,
+        *,
+        workspace: str = "default",
+        codec: str = "msgpack",
+        options: ConnectionOptions = AT_ONCE,
+    ) -> DesktopClient:
+        token = self.token(agent_id, Role.AGENT, workspace)
+        return DesktopClient(self.ws_url, token, codec=codec, options=options)
+
+    def gateway(
+        self,
+        gateway_id: str = "web",
+        *,
+        workspace: str = "default",
+        codec: str = "msgpack",
+        options: ConnectionOptions = AT_ONCE,
+    ) -> GatewayClient:
+        token = self.token(gateway_id, Role.GATEWAY, workspace)
+        return GatewayClient(self.ws_url, token, codec=codec, options=options)
+
+    def supervisor(
+        self,
+        name: str = "eve",
+        *,
+        workspace: str = "default",
+        codec: str = "msgpack",
+        options: ConnectionOptions = AT_ONCE,
+    ) -> SupervisorClient:
+        token = self.token(name, Role.SUPERVISOR, workspace)
+        return SupervisorClient(self.ws_url, token, codec=codec, options=options)
+
+
+def the_policy() -> PublishPolicy:
+    """Voice and chat, two queues, a wrap-up that does not end by itself during a test."""
+    return PublishPolicy(
+        policy=a_policy(
+            channels={
+                "voice": a_channel(wrap_up_s=60, offer_timeout_s=60),
+                "chat": a_channel(units=30, per_agent_max=3, offer_timeout_s=60),
+            },
+            queues={"support": a_queue(cool_down_s=0), "sales": a_queue(cool_down_s=0)},
+            facts={"tier": FactPolicy(type=FactType.IDENT)},
+        )
+    )
+
+
+@asynccontextmanager
+async def running_router(
+    tmp_path: Path,
+    *,
+    agents: int = 3,
+    sockets: dict[str, Any] | None = None,
+    edge: dict[str, Any] | None = None,
+) -> AsyncIterator[InProcessRouter]:
+    """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order."""
+    settings = settings_from(
+        {
+            "workspaces": list(WORKSPACES[1:]),
+            "journal": {"backend": "memory", "path": str(tmp_path / "journal.db")},
+            "server": {"port": 0} | (edge or {}),
+            "sockets": sockets or {},
+            "telemetry": {"access_log": False},
+        }
+    )
+    create_secret(settings)
+    writer = Writer(MemoryJournal())
+    await writer.recover()
+    for workspace in WORKSPACES:
+        await writer.add_workspace(workspace)
+    backend = Services(
+        settings=settings,
+        authenticator=open_authenticator(settings),
+        tickets=TicketStore(lifetime_s=30, tickets_max=100),
+        writer=writer,
+        publisher=writer.publisher,
+        journal=MemoryJournal(),
+        shadow_runner=ShadowRunner(writer, observer=ShadowLog()),
+        stats={},
+        readiness=Readiness(ready=True),
+    )
+    hub = Hub(writer, writer.publisher, settings.sockets)
+    door = WebSocketEndpoints(backend, hub)
+    server = PublicServer(
+        backend,
+        add_websockets=door.add_to,
+        asyncapi_document=asyncapi_document,
+        refuse_early=door.refuse_early,
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(writer.run())
+        await server.start()
+        router = InProcessRouter(settings, writer, server, hub, door)
+        for workspace in WORKSPACES:
+            await router.do(the_policy(), workspace)
+            for number in range(agents):
+                await router.do(an_agent(f"a{number}"), workspace)
+        try:
+            yield router
+        finally:
+            await hub.drain(5)
+            await server.close()
+            await hub.stop()
+            await writer.stop()
+
+
+def plain(value: Any) -> Any:
+    """A struct as plain data, to compare views of the same thing."""
+    return msgspec.to_builtins(value)

@@ -1,0 +1,210 @@
+"""Events about contacts: submits, changes, requeues, callbacks and ends."""
+
+from router.model import events as e
+from router.model.policy import CallbackQueuePosition
+from router.model.states import ContactState
+from tests.support.reference.records import TERMINAL, RefAssignment, RefCallback, RefContact
+from tests.support.reference.tables import EventModelTables
+
+
+class ContactEventModel(EventModelTables):
+    """Applies the events about contacts."""
+
+    def _apply_contact(self, event: e.Event) -> None:
+        match event:
+            case e.ContactQueued():
+                known = self.contacts.get(event.contact_id)
+                assert known is None or known.state.is_terminal, "a live contact is queued again"
+                assert event.policy_version == self.policy_version
+                self.submitted += 1
+                for pair in [pair for pair in self.cool_downs if pair[0] == event.contact_id]:
+                    del self.cool_downs[pair]
+                self.contacts[event.contact_id] = RefContact(
+                    event.contact_id,
+                    event.channel,
+                    event.queue_id,
+                    self.at_ms,
+                    self.seq,
+                    event.skills,
+                    event.priority_s,
+                    event.priority_class,
+                    event.ttl_at_ms,
+                    event.wait_until_ms,
+                    overflow_count=event.overflow_count,
+                    waiting_for_opening=event.queue_id in self.closed_until,
+                    plan=event.plan,
+                    step=event.step,
+                    step_until_ms=event.step_until_ms,
+                    preferred_agents=event.preferred_agents,
+                    last_agent_id=event.last_agent_id,
+                )
+            case e.ContactUpdated():
+                contact = self.live_contact(event.contact_id)
+                contact.skills = event.skills
+                contact.priority_s = event.priority_s
+                contact.priority_class = event.priority_class
+                contact.preferred_agents = event.preferred_agents
+                if contact.owner_assignment_id is not None:
+                    self._check_members(contact, event.members)
+            case e.ContactRequeued():
+                self._apply_requeue(event)
+            case e.ContactOverflowed():
+                contact = self.live_contact(event.contact_id)
+                assert contact.state is ContactState.QUEUED, "only a waiting contact overflows"
+                assert contact.queue_id == event.from_queue_id
+                contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+                contact.overflow_count += event.overflow_count
+                contact.waiting_for_opening = event.queue_id in self.closed_until
+                assert self.policy is not None
+                assert contact.overflow_count <= self.policy.overflow_count_max, (
+                    "it overflows too often"
+                )
+                self._take_step(contact, event)
+            case e.ContactStepEntered():
+                contact = self.live_contact(event.contact_id)
+                assert contact.state is not ContactState.ASSIGNED, (
+                    "an assigned contact enters a plan step"
+                )
+                assert contact.queue_id == event.queue_id
+                contact.step, contact.step_until_ms = event.step, event.step_until_ms
+            case e.ContactPreferredAgentExpired():
+                self.live_contact(event.contact_id).preferred_agent_id = None
+            case e.ContactAssigned():
+                contact = self.live_contact(event.contact_id)
+                assert not self.pending_offers_of(contact), (
+                    "I17: assigned while another agent has an offer"
+                )
+                self._remove_owner(contact, event.from_assignment_id, event.from_agent_id)
+                assert not self.consults(contact), "a consult outlasts the owner that started it"
+                self._set_owner(
+                    contact,
+                    RefAssignment(
+                        event.assignment_id,
+                        contact.contact_id,
+                        event.agent_id,
+                        contact.channel,
+                        event.units,
+                    ),
+                )
+                self._check_members(contact, event.members)
+
+    def _apply_requeue(self, event: e.ContactRequeued) -> None:
+        contact = self.live_contact(event.contact_id)
+        assert event.queued_seq == contact.queued_seq, "I15: a requeued contact keeps its position"
+        if contact.state is ContactState.ASSIGNED:
+            assert contact.owner_assignment_id is not None
+            owner = self.assignments[contact.owner_assignment_id].agent_id
+            assert event.agent_id == owner, "I17: the agent that loses it is not its owner"
+            self._remove_owner(contact, contact.owner_assignment_id, owner)
+        assert not self.pending_offers_of(contact), "I9: requeued with a pending offer"
+        assert not contact.participants, "I17: requeued with participants in the conversation"
+        contact.state = ContactState.QUEUED
+        contact.was_returned = contact.was_returned or event.reason == "lost_desktop"
+        put_there = event.reason in ("transferred", "supervisor", "drained")
+        if put_there or event.queue_id != contact.queue_id:
+            contact.waiting_for_opening = event.queue_id in self.closed_until
+        contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+        contact.preferred_agent_id = event.preferred_agent_id
+        self._take_step(contact, event)
+        self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
+        callback = contact.callback
+        if event.queued_at_ms is not None:
+            assert callback is not None and callback.place is CallbackQueuePosition.FROM_DUE_TIME, (
+                "I15: its age changes without an agreed time"
+            )
+            assert event.queued_at_ms == callback.scheduled_at_ms == callback.due_at_ms
+            contact.queued_at_ms = event.queued_at_ms
+        if callback is not None and not callback.is_connected:
+            assert event.wait_until_ms is None, "a callback leaves no queue by waiting"
+            callback.dialling, callback.for_agent_id, callback.due_at_ms = False, None, None
+            contact.ttl_at_ms = callback.expires_at_ms
+            self._wait_for_opening_if_closed(contact)
+
+    @staticmethod
+    def _take_step(contact: RefContact, event: e.ContactRequeued | e.ContactOverflowed) -> None:
+        contact.plan, contact.step = event.plan, event.step
+        contact.step_until_ms = event.step_until_ms
+
+    def _apply_contact_end(
+        self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
+    ) -> None:
+        contact = self.live_contact(event.contact_id)
+        assert not contact.participants, "I7: ended with participants in the conversation"
+        state = TERMINAL[type(event)]
+        if isinstance(event, e.ContactEnded):
+            assert contact.owner_assignment_id == event.assignment_id, (
+                "I7: ended by an agent that does not own it"
+            )
+        else:
+            assert contact.state is not ContactState.ASSIGNED, (
+                "an answered contact can only end normally"
+            )
+        if contact.callback is not None:
+            contact.callback.for_agent_id = None
+            if isinstance(event, e.ContactAbandoned):
+                assert contact.callback.is_connected, "a customer that is not connected abandons"
+        contact.state, contact.owner_assignment_id = state, None
+        self.ended[state] += 1
+
+    def _apply_callback(self, event: e.Event) -> None:
+        assert isinstance(
+            event,
+            e.CallbackRequested
+            | e.CallbackScheduled
+            | e.CallbackDialRequested
+            | e.CallbackConnected
+            | e.CallbackFailed,
+        )
+        contact = self.live_contact(event.contact_id)
+        if isinstance(event, e.CallbackRequested):
+            assert contact.callback is None, "a callback is requested for a callback"
+            assert contact.owner_assignment_id is None and not self.pending_offers_of(contact), (
+                "I8: it has an offer or an owner"
+            )
+            assert event.queue_id == contact.queue_id
+            contact.callback = RefCallback(event.mode, event.queue_position, event.expires_at_ms)
+            contact.state, contact.channel = ContactState.QUEUED, event.channel
+            contact.ttl_at_ms, contact.wait_until_ms = event.expires_at_ms, None
+            self._wait_for_opening_if_closed(contact)
+            return
+        callback = contact.callback
+        assert callback is not None, "the contact is not a callback"
+        owner = (
+            contact.owner_assignment_id and self.assignments[contact.owner_assignment_id].agent_id
+        )
+        match event:
+            case e.CallbackScheduled():
+                assert event.due_at_ms > self.at_ms
+                contact.state, contact.waiting_for_opening = ContactState.CALLBACK_SCHEDULED, False
+                callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
+            case e.CallbackDialRequested():
+                assert not callback.dialling and not callback.is_connected, (
+                    "dialled while already dialling or connected"
+                )
+                assert event.attempt == callback.attempts + 1, "attempts count up by one"
+                assert event.agent_id == owner, "dialled for an agent that does not own it"
+                assert (event.for_agent_id is None) == (owner is not None)
+                callback.attempts, callback.dialling = event.attempt, True
+                callback.for_agent_id, callback.due_at_ms = event.for_agent_id, event.deadline_ms
+                if owner is None:
+                    contact.state = ContactState.CALLBACK_SCHEDULED
+            case e.CallbackConnected() | e.CallbackFailed():
+                assert callback.dialling, "a result without a dial attempt"
+                assert (event.attempt, event.agent_id) == (callback.attempts, owner)
+                callback.dialling, callback.for_agent_id, callback.due_at_ms = False, None, None
+                if isinstance(event, e.CallbackConnected):
+                    callback.is_connected, contact.ttl_at_ms = True, None
+                    if owner is None:
+                        contact.state, contact.was_returned = ContactState.QUEUED, True
+                        contact.wait_until_ms = event.wait_until_ms
+                    return
+                assert event.assignment_id == contact.owner_assignment_id, (
+                    "I17: it is assigned to another agent"
+                )
+                contact.state, contact.owner_assignment_id = ContactState.CALLBACK_SCHEDULED, None
+                callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
+
+    def _wait_for_opening_if_closed(self, contact: RefContact) -> None:
+        """Let a callback that enters a closed queue wait for the opening, and its plan with it."""
+        if contact.queue_id in self.closed_until:
+            contact.waiting_for_opening, contact.step_until_ms = True, None
