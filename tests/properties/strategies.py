@@ -73,7 +73,7 @@ caps = st.one_of(
     st.none(),
     st.none(),
     st.none(),
-    st.builds(RateCapPolicy, most=st.integers(1, 3), per_s=st.just(60)),
+    st.builds(RateCapPolicy, contacts_max=st.integers(1, 3), window_s=st.just(60)),
 )
 
 

@@ -369,7 +369,7 @@ class Workload:
         contact_id = contact.contact_id
         owner = self._one((None, None, world.reference.owner_of(contact), self._one(AGENTS)))
         agent_id = self._one(AGENTS)
-        others = [world.reference.assignments[name].agent_id for name in contact.others]
+        others = [world.reference.assignments[name].agent_id for name in contact.participants]
         inside = self._one([*others, agent_id])
         ways: tuple[c.Command, ...] = (
             c.StartConsult(contact_id=contact_id, to_agent_id=agent_id, agent_id=owner),
@@ -383,7 +383,9 @@ class Workload:
             c.HandOverContact(contact_id=contact_id, to_agent_id=inside, agent_id=owner),
             c.AddParticipant(contact_id=contact_id, agent_id=agent_id),
             c.AssignContact(contact_id=contact_id, agent_id=inside),
-            c.CompleteAssignment(assignment_id=self._one([contact.owner, *contact.others])),
+            c.CompleteAssignment(
+                assignment_id=self._one([contact.owner_assignment_id, *contact.participants])
+            ),
         )
         return ways[self._random.randrange(len(ways))]
 

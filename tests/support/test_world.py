@@ -94,8 +94,10 @@ def test_an_offer_to_the_wrong_agent() -> None:
 @pytest.mark.parametrize("second", [{}, {"priority_s": -60}])
 def test_an_offer_of_a_contact_that_was_not_first(second: dict[str, int]) -> None:
     world, engine = a_faulty_engine(an_agent(), a_contact("c1"), a_contact("c2", **second))
-    prio = second.get("priority_s", 0)
-    engine.tamper = changed(e.OfferMade, contact_id="c2", offer_id="c2.1", prio=prio)
+    priority_s = second.get("priority_s", 0)
+    engine.tamper = changed(
+        e.OfferMade, contact_id="c2", offer_id="c2.1", effective_priority_s=priority_s
+    )
     is_detected(world, ready(), "I20/I21")
 
 

@@ -40,7 +40,7 @@ OF_A_CHANNEL: dict[str, tuple[Any, ...]] = {
     "offer_timeout_s": (10, 15),
     "units": (30, 100),
     "per_agent_max": (1, 2, 5),
-    "cap": (None, RateCapPolicy(contacts_max=2, window_s=60)),
+    "rate_cap": (None, RateCapPolicy(contacts_max=2, window_s=60)),
     "blocks": ((), ("chat",), ("voice",)),
     "interrupts": ((), ("chat",), ("mail",)),
 }

@@ -112,7 +112,7 @@ def test_a_removed_agent_is_not_counted() -> None:
 def test_unused_capacity_states_may_be_discarded_at_any_time(
     monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    monkeypatch.setattr(index_agents, "_HANDS_MAX", kept)
+    monkeypatch.setattr(index_agents, "_CAPACITY_STATES_MAX", kept)
     for seed in range(6):
         world, draws = World(), Workload(seed)
         for command in draws.opening():
@@ -130,7 +130,7 @@ def test_unused_capacity_states_may_be_discarded_at_any_time(
             for other in (*one.after_take.values(), *one.after_release.values()):
                 assert hands[other.key] is other
         with monkeypatch.context() as patched:
-            patched.setattr(index_agents, "_HANDS_MAX", 10_000)
+            patched.setattr(index_agents, "_CAPACITY_STATES_MAX", 10_000)
             twin = Engine()
             for at_ms, command in world.commands:
                 twin.handle(command, at_ms)

@@ -39,7 +39,7 @@ def capped(most: int = 2, **changes: object) -> Policy:
         units=0,
         per_agent_max=9,
         auto_accept=True,
-        cap=RateCapPolicy(contacts_max=most, window_s=60),
+        rate_cap=RateCapPolicy(contacts_max=most, window_s=60),
     )
     return a_policy(channels={"voice": channel}, **changes)
 

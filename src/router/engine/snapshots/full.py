@@ -32,18 +32,18 @@ from router.model.states import ContactState
 SNAPSHOT_FORMAT: Final = 3
 
 DERIVED_FIELDS: Final[dict[type, frozenset[str]]] = {
-    Contact: frozenset({"line", "key", "raised_s", "raised_class"}),
+    Contact: frozenset({"waiting_line", "order_key", "plan_priority_s", "plan_priority_class"}),
     Agent: frozenset(
         {
             "offers",
             "assignments",
-            "hands",
-            "closed",
-            "cap_until_ms",
-            "room",
-            "joined_no",
-            "counted_ready",
-            "profile",
+            "capacity",
+            "closed_channel_bits",
+            "cap_opens_at_ms",
+            "open_channel_bits",
+            "registration_number",
+            "is_counted_ready",
+            "group",
         }
     ),
 }
@@ -92,26 +92,7 @@ class SnapshotImage(Struct, array_like=True):
 SNAPSHOT_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
 
 
-class _PlaceholderType:
-    """Placeholder for the types of derived fields while annotations are resolved."""
-
-
-def _decoder() -> msgspec.msgpack.Decoder[SnapshotImage]:
-    # The annotations of the records name derived types that are imported for type checkers only.
-    from router.engine.state import state as state_module
-
-    names = vars(state_module)
-    missing = [name for name in ("Line", "Profile") if name not in names]
-    for name in missing:
-        names[name] = _PlaceholderType
-    try:
-        return msgspec.msgpack.Decoder(SnapshotImage)
-    finally:
-        for name in missing:
-            del names[name]
-
-
-_DECODER: Final = _decoder()
+_DECODER: Final = msgspec.msgpack.Decoder(SnapshotImage)
 
 
 def ended_totals(state: RoutingState) -> dict[str, int]:

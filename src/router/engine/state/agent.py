@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
@@ -32,9 +32,6 @@ from router.model.states import (
 )
 from router.policy.attribute_ranking import AttributeRanks, RankedAttributes, attribute_ranks
 from router.policy.facts import AgentConditions, AttributeKey
-
-if TYPE_CHECKING:
-    pass
 
 
 class AgentGroup:

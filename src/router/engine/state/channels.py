@@ -1,8 +1,4 @@
-"""Tables of the routing index, and the operations that both contacts and agents need.
-
-``index_lines.py`` maintains the tables of contacts, ``index_agents.py`` those of agents, and ``index.py`` updates them as a whole
-when a policy takes effect.
-"""
+"""Channels of the policy, with the bit and index that the engine uses for them."""
 
 from router.model.policy import ChannelPolicy
 

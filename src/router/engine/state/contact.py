@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from sortedcontainers import SortedList
@@ -52,9 +52,6 @@ from router.model.states import (
     ContactState,
     OfferState,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 class CallbackState(Struct, kw_only=True, gc=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct, field
 
@@ -17,9 +17,6 @@ from router.model.states import (
     MatchTrigger,
     OfferState,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 class Offer(Struct, array_like=True, gc=False):
