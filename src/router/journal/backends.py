@@ -1,9 +1,4 @@
-"""Composition root: the one module that knows every part. It builds them in order, connects and supervises them.
-
-Start: journal, recovery, writer, seed policy, WebSocket hub, HTTP server, admin listener. Stop, on SIGTERM: not ready, no new
-connections, WebSockets closed, command queue finished, snapshot, journal closed. A second signal skips the waiting. Everything
-that was acknowledged is on disk at every moment of either, so neither is needed for durability.
-"""
+"""Selection of the journal backend from the settings."""
 
 from pathlib import Path
 
@@ -15,13 +10,16 @@ from router.settings import JournalBackend, JournalSettings
 
 
 def open_journal(settings: JournalSettings) -> Journal:
+    """Return the configured journal, not yet open. Raises SettingsInvalid where its directory cannot be created."""
     if settings.backend is JournalBackend.MEMORY:
         return MemoryJournal()
     path = Path(settings.path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise SettingsInvalid(f"$.journal.path: {error.strerror}") from None
+        raise SettingsInvalid(
+            f"$.journal.path: the directory cannot be created ({error.strerror})"
+        ) from None
     return SqliteJournal(
         path,
         high_water_interval_ms=settings.high_water_interval_ms,

@@ -4,9 +4,8 @@ The body of the row is the exclusive-or of the digests of all workspace tails af
 row regardless of the number of workspaces, and at start-up one comparison shows whether any workspace ends at another record
 than it did.
 
-Preparation of a commit: the envelopes and chain values of its records, and its row of the commit index.
-
-This runs on the event loop, immediately before the commit is passed to the journal thread. On the journal thread the encoding
+``CommitBuilder`` prepares a commit: the envelopes and chain values of its records, and its row of the commit index. This runs on
+the event loop, immediately before the commit is passed to the journal thread. On the journal thread the encoding
 would compete with the event loop for the interpreter lock at every record, so only the disk I/O runs there. Commits are
 executed in the order in which they were prepared, so the workspace tails held here are ahead of the disk by the commits in
 progress, and by no more.
@@ -29,7 +28,15 @@ from router.journal.record_codec import (
 )
 from router.model.ids import WorkspaceId
 
+COMMIT_INDEX_WORKSPACE: Final = 0
+
 _DIGEST_BYTES: Final = CHAIN_BYTES
+
+# Write-ahead log bytes of one commit besides its records: the last pages of two B-trees and the pages that rebalancing touches.
+# Measured: 4 pages for one record, 29 for a hundred.
+_COMMIT_WAL_BYTES: Final = 4 * 4120
+
+_RECORD_WAL_SHARE: Final = 1.5
 
 
 class WorkspaceTail(Struct, kw_only=True):
@@ -88,13 +95,6 @@ class CommitIndex(Struct, kw_only=True):
         """Return the commit index of a new journal and its row 0; the random ``root`` makes the chain unique to the journal."""
         ledger = cls(number=-1, chain=root, digests=0)
         return ledger, ledger.append_row(at_ms=0, count=0)
-
-
-# Write-ahead log bytes of one commit besides its records: the last pages of two B-trees and the pages that rebalancing touches.
-# Measured: 4 pages for one record, 29 for a hundred.
-_COMMIT_WAL_BYTES: Final = 4 * 4120
-
-_RECORD_WAL_SHARE: Final = 1.5
 
 
 class TailUpdate(Struct, frozen=True, gc=False):
@@ -165,6 +165,3 @@ class CommitBuilder:
         self._commit_index.digests ^= lane.digest
         values: list[int | bytes] = [*self._commit_index.append_row(at_ms=0, count=0)]
         return lane, PreparedCommit(values, self._commit_index.mark, [], _COMMIT_WAL_BYTES)
-
-
-COMMIT_INDEX_WORKSPACE: Final = 0

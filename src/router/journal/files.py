@@ -31,7 +31,7 @@ class JournalPaths(Struct, frozen=True):
     @property
     def reserved(self) -> Path:
         """Return the path of the file that reserves disk space for a clean shutdown on a full disk."""
-        return self.database.with_name(self.database.name + ".ballast")
+        return self.database.with_name(self.database.name + ".reserved")
 
 
 def prepare_directory(directory: Path) -> None:

@@ -1,8 +1,4 @@
-"""Verification of the hash chain over the records of one workspace.
-
-A backend passes the stored rows in order; the verifier returns records, or raises ``JournalCorrupt`` naming workspace and seq.
-
-Encoding of records to bytes and back, and the hash chain over them.
+"""Encoding of records to bytes and back, and the hash chain over them.
 
 A record's **body** is the MessagePack encoding of ``Record``. It is stored in an **envelope**, big-endian:
 
@@ -11,6 +7,9 @@ A record's **body** is the MessagePack encoding of ``Record``. It is stored in a
 ``length`` is the size of the whole envelope in bytes, ``count`` the number of events, ``seq`` the number of the first event.
 The CRC-32C covers everything before it and detects a damaged record. The **chain** value after a record is
 BLAKE2b-128(previous chain ‖ body); it links each record to all earlier ones and detects a missing, duplicated or swapped record.
+
+``ChainVerifier`` checks the chain: a backend passes the stored rows of one workspace in order, and the verifier returns their
+records or raises ``JournalCorrupt`` naming workspace and seq.
 
 Bodies of older formats are converted by ``UPCASTERS``, one format at a time, before they are decoded. Reading never rewrites
 a body: the chain covers exactly the bytes that were acknowledged.
@@ -28,6 +27,25 @@ from msgspec import Struct
 from router.journal.port import Record
 from router.model.errors import JournalCorrupt
 from router.model.ids import WorkspaceId
+
+FORMAT: Final = 1
+"""Format version written by this release: of bodies, envelopes and the file as a whole."""
+
+CHAIN_BYTES: Final = 16
+
+_HEADER: Final = struct.Struct(">IHIQq16s")
+_CRC: Final = struct.Struct(">I")
+_ENVELOPE_BYTES_MIN: Final = _HEADER.size + _CRC.size
+
+# Converters from format n to n + 1, on plain MessagePack data. Format 1 is the first one.
+UPCASTERS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+class DamagedRecord(ValueError):
+    """Stored bytes that do not decode to a record; the caller adds the workspace to the error."""
 
 
 class Envelope(Struct, frozen=True, gc=False):
@@ -49,87 +67,6 @@ class Envelope(Struct, frozen=True, gc=False):
     def chain(self) -> bytes:
         """Return the chain value after this record."""
         return next_chain(self.previous_chain, self.body)
-
-
-class ChainVerifier:
-    """Verify consecutive rows of one workspace: sequence numbers without a gap, and an unbroken hash chain."""
-
-    def __init__(self, workspace: WorkspaceId, *, next_seq: int, chain: bytes | None) -> None:
-        """Start before the event ``next_seq``, after the chain value ``chain``.
-
-        Without ``chain`` the first record's own previous value is trusted, so the caller must verify the end with ``check_end``.
-        """
-        self._workspace = workspace
-        self.next_seq = next_seq
-        self.chain = chain
-
-    @classmethod
-    def from_start(cls, workspace: WorkspaceId) -> "ChainVerifier":
-        """Return a verifier for a workspace from its first record on."""
-        return cls(workspace, next_seq=1, chain=initial_chain(workspace))
-
-    def verify(self, key: object, data: object) -> Envelope:
-        """Check the next row, given its storage key and its bytes, and return its envelope. Raises JournalCorrupt."""
-        try:
-            envelope = decode_envelope(data)
-        except DamagedRecord as error:
-            raise self.corruption(str(error)) from error
-        if envelope.seq != self.next_seq or key != envelope.seq:
-            raise self.corruption("a record is missing or out of order")
-        if envelope.count < 1:
-            raise self.corruption("a record without events")
-        if self.chain is not None and envelope.previous_chain != self.chain:
-            raise self.corruption("the chain is broken")
-        self.next_seq = envelope.last_seq + 1
-        self.chain = envelope.chain
-        return envelope
-
-    def verify_and_decode(self, key: object, data: object) -> Record:
-        """Check the next row like ``verify`` and return the decoded record."""
-        seq = self.next_seq
-        try:
-            return decode_record(self.verify(key, data))
-        except DamagedRecord as error:
-            raise corrupt_record(self._workspace, seq, str(error)) from error
-
-    def check_end(self, *, last_seq: int, chain: bytes) -> None:
-        """Check that the verified rows end at this sequence number and chain value. Raises JournalCorrupt."""
-        if self.next_seq != last_seq + 1:
-            raise self.corruption("the newest records are missing")
-        if self.chain is not None and self.chain != chain:
-            raise self.corruption("the chain is broken")
-
-    def corruption(self, reason: str) -> JournalCorrupt:
-        """Return the error to raise for the record expected next."""
-        return corrupt_record(self._workspace, self.next_seq, reason)
-
-
-def corrupt_record(workspace: WorkspaceId, seq: int, reason: str) -> JournalCorrupt:
-    """Return a JournalCorrupt that names the workspace and the sequence number."""
-    return JournalCorrupt(f"workspace {workspace}, seq {seq}: {reason}")
-
-
-FORMAT: Final = 1
-"""Format version written by this release: of bodies, envelopes and the file as a whole."""
-
-CHAIN_BYTES: Final = 16
-
-_HEADER: Final = struct.Struct(">IHIQq16s")
-
-_CRC: Final = struct.Struct(">I")
-
-_ENVELOPE_BYTES_MIN: Final = _HEADER.size + _CRC.size
-
-# Converters from format n to n + 1, on plain MessagePack data. Format 1 is the first one.
-UPCASTERS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
-
-_encoder = msgspec.msgpack.Encoder()
-
-_decoder = msgspec.msgpack.Decoder(Record)
-
-
-class DamagedRecord(ValueError):
-    """Stored bytes that do not decode to a record; the caller adds the workspace to the error."""
 
 
 def next_chain(previous: bytes, body: bytes) -> bytes:
@@ -205,3 +142,61 @@ def _decode_body(
     # Foreign bytes may nest deeply or hold invalid text, for which msgspec raises no error of its own.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
         raise DamagedRecord("the body is not a record") from error
+
+
+class ChainVerifier:
+    """Verify consecutive rows of one workspace: sequence numbers without a gap, and an unbroken hash chain."""
+
+    def __init__(self, workspace: WorkspaceId, *, next_seq: int, chain: bytes | None) -> None:
+        """Start before the event ``next_seq``, after the chain value ``chain``.
+
+        Without ``chain`` the first record's own previous value is trusted, so the caller must verify the end with ``check_end``.
+        """
+        self._workspace = workspace
+        self.next_seq = next_seq
+        self.chain = chain
+
+    @classmethod
+    def from_start(cls, workspace: WorkspaceId) -> "ChainVerifier":
+        """Return a verifier for a workspace from its first record on."""
+        return cls(workspace, next_seq=1, chain=initial_chain(workspace))
+
+    def verify(self, key: object, data: object) -> Envelope:
+        """Check the next row, given its storage key and its bytes, and return its envelope. Raises JournalCorrupt."""
+        try:
+            envelope = decode_envelope(data)
+        except DamagedRecord as error:
+            raise self.corruption(str(error)) from error
+        if envelope.seq != self.next_seq or key != envelope.seq:
+            raise self.corruption("a record is missing or out of order")
+        if envelope.count < 1:
+            raise self.corruption("a record without events")
+        if self.chain is not None and envelope.previous_chain != self.chain:
+            raise self.corruption("the chain is broken")
+        self.next_seq = envelope.last_seq + 1
+        self.chain = envelope.chain
+        return envelope
+
+    def verify_and_decode(self, key: object, data: object) -> Record:
+        """Check the next row like ``verify`` and return the decoded record."""
+        seq = self.next_seq
+        try:
+            return decode_record(self.verify(key, data))
+        except DamagedRecord as error:
+            raise corrupt_record(self._workspace, seq, str(error)) from error
+
+    def check_end(self, *, last_seq: int, chain: bytes) -> None:
+        """Check that the verified rows end at this sequence number and chain value. Raises JournalCorrupt."""
+        if self.next_seq != last_seq + 1:
+            raise self.corruption("the newest records are missing")
+        if self.chain is not None and self.chain != chain:
+            raise self.corruption("the chain is broken")
+
+    def corruption(self, reason: str) -> JournalCorrupt:
+        """Return the error to raise for the record expected next."""
+        return corrupt_record(self._workspace, self.next_seq, reason)
+
+
+def corrupt_record(workspace: WorkspaceId, seq: int, reason: str) -> JournalCorrupt:
+    """Return a JournalCorrupt that names the workspace and the sequence number."""
+    return JournalCorrupt(f"workspace {workspace}, seq {seq}: {reason}")

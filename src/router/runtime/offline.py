@@ -1,15 +1,15 @@
-"""Verification of a journal file (``router verify``), also recommended for every backup.
+"""Offline work on a journal that no router has opened: verification, diagnosis, and evaluation of a shadow policy.
 
-Works on a copy of the files, so the original stays unchanged to the byte, and refuses while a router has opened the journal. For
-every workspace it checks the checksum of each record, the hash chain from the first record on, that sequence numbers have no
+Everything works on a temporary copy of the files, so the original stays unchanged to the byte, and refuses to run while a router
+has opened the journal.
+
+``router verify``: for every workspace it checks the checksum of each record, the hash chain from the first record on, that sequence numbers have no
 gap and that times and epochs never decrease. It then replays the whole history into a new engine, checks the invariants, and
 compares the digest with that of the newest snapshot plus the records after it. The cost is one replay of the whole history.
+Verification is also recommended for every backup.
 
-Diagnosis of a journal that no router has opened: ``router doctor --journal``.
-
-Works on a copy of the files and also checks every invariant. Waiting times are measured up to the time of the last record.
-
-Evaluation of a shadow policy on the whole history of a journal: ``router shadow --journal``. Works on a copy of the files.
+``router doctor --journal`` diagnoses the state after the last record and checks every invariant; waiting times are measured up to
+the time of that record. ``router shadow --journal`` evaluates a shadow policy on the whole history, from the first event on.
 """
 
 import fcntl

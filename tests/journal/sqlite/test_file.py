@@ -75,7 +75,7 @@ async def test_all_pragmas_are_applied(storage: SqliteJournalStorage) -> None:
         connection = journal._file._open_connection  # type: ignore[attr-defined]
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name, _, _ in PRAGMAS]
 
-    assert await journal._job(in_force) == [  # type: ignore[attr-defined]
+    assert await journal._run_guarded(in_force) == [  # type: ignore[attr-defined]
         "exclusive",
         "wal",
         2,
@@ -120,7 +120,7 @@ async def test_after_an_error_the_files_are_left_unchanged(storage: SqliteJourna
         raise sqlite3.OperationalError("disk I/O error")
 
     with pytest.raises(JournalUnavailable):
-        await journal._job(fail)  # type: ignore[attr-defined]
+        await journal._run_guarded(fail)  # type: ignore[attr-defined]
     before = storage.fingerprint()
     await journal.close()
     assert storage.fingerprint() == before

@@ -1,1 +1,1 @@
-"""TODO package router.journal.sqlite.journal."""
+"""The SQLite journal backend: one database file, one connection, one thread."""

@@ -1,9 +1,7 @@
-"""The SQLite connection: opening, locking, pragmas, schema checks, and translation of errors.
+"""The SQLite connection and the schema of the file: pragmas, tables, SQL statements, and translation of errors.
 
 Everything here runs on the journal thread. While the connection is open, no other code of the process may open and close the
 database file: under POSIX, closing any descriptor of a file releases the locks that SQLite holds on it.
-
-The schema of the SQLite file: tables, pragmas, file identification, and the SQL statements.
 
 One table holds the records of all workspaces, keyed by (workspace number, seq of the first event). Workspace number 0 is the
 **commit index**: one row per commit, keyed by the number of the commit. The body of its newest row, the exclusive-or of the
@@ -33,19 +31,88 @@ from router.model.errors import (
     JournalUnavailable,
 )
 
+APPLICATION_ID: Final = 0x43526A31  # "CRj1"
+
+TABLES: Final = (
+    "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, gen TEXT NOT NULL) STRICT",
+    "CREATE TABLE record (workspace INTEGER NOT NULL, first_seq INTEGER NOT NULL, envelope BLOB NOT NULL,"
+    " PRIMARY KEY (workspace, first_seq)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE snapshot (workspace INTEGER NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+    " core_bytes INTEGER NOT NULL, chain BLOB NOT NULL, sha256 BLOB NOT NULL,"
+    " PRIMARY KEY (workspace, seq)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE snapshot_part (workspace INTEGER NOT NULL, seq INTEGER NOT NULL, part INTEGER NOT NULL,"
+    " data BLOB NOT NULL, PRIMARY KEY (workspace, seq, part)) STRICT",
+)
+
+# Set on every connection in this order and read back. The first two come before anything is read: with the exclusive lock
+# SQLite keeps the index of the write-ahead log in process memory, writes no -shm file, and excludes every other connection.
+PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
+    ("locking_mode", "EXCLUSIVE", "exclusive"),
+    ("journal_mode", "WAL", "wal"),
+    # One fdatasync per commit. NORMAL makes none and loses acknowledged commits in a power failure.
+    ("synchronous", "FULL", 2),
+    # Checkpoints are run by SqliteJournal, between commits and when idle.
+    ("wal_autocheckpoint", "0", 0),
+    # Deleted rows are overwritten with zeros.
+    ("secure_delete", "ON", 1),
+    # With a memory map an I/O error is a signal that kills the process without a message.
+    ("mmap_size", "0", 0),
+    ("trusted_schema", "OFF", 0),
+    ("cell_size_check", "ON", 1),
+    ("temp_store", "MEMORY", 2),
+)
+
+# Rows in one INSERT. SQLite allows 32,766 parameters; each number of rows is a separate prepared statement.
+ROWS_PER_INSERT: Final = 512
+
+SELECT_WORKSPACES: Final = "SELECT number, name, gen FROM workspace ORDER BY number"
+SELECT_NEWEST: Final = (
+    "SELECT first_seq, envelope FROM record WHERE workspace = ? ORDER BY first_seq DESC LIMIT 1"
+)
+
+# The record that contains an event is the last one that starts at or before it.
+SELECT_CONTAINING: Final = (
+    "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq <= ?"
+    " ORDER BY first_seq DESC LIMIT 1"
+)
+
+SELECT_FROM: Final = (
+    "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq >= ?"
+    " ORDER BY first_seq LIMIT ?"
+)
+DELETE_FROM: Final = "DELETE FROM record WHERE workspace = ? AND first_seq >= ?"
+DELETE_COMMIT_INDEX_BELOW: Final = (
+    f"DELETE FROM record WHERE workspace = {COMMIT_INDEX_WORKSPACE} AND first_seq < ?"
+)
+INSERT_WORKSPACE: Final = "INSERT INTO workspace VALUES (?, ?, ?)"
+UPDATE_HISTORY_ID: Final = "UPDATE workspace SET gen = ? WHERE number = ?"
+
+SELECT_SNAPSHOTS: Final = "SELECT seq, at_ms, core_bytes, chain, sha256 FROM snapshot WHERE workspace = ? ORDER BY seq DESC"
+SELECT_PARTS: Final = "SELECT data FROM snapshot_part WHERE workspace = ? AND seq = ? ORDER BY part"
+INSERT_SNAPSHOT: Final = "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_PART: Final = "INSERT INTO snapshot_part VALUES (?, ?, ?, ?)"
+DELETE_SNAPSHOT: Final = "DELETE FROM snapshot WHERE workspace = ? AND seq = ?"
+DELETE_PARTS: Final = "DELETE FROM snapshot_part WHERE workspace = ? AND seq = ?"
+DELETE_ORPHANED_PARTS: Final = (
+    "DELETE FROM snapshot_part WHERE NOT EXISTS (SELECT 1 FROM snapshot s"
+    " WHERE s.workspace = snapshot_part.workspace AND s.seq = snapshot_part.seq)"
+)
+
 _SQLITE_HEADER_BYTES: Final = 100
-
 _USER_VERSION_OFFSET: Final = 60
-
 _APPLICATION_ID_OFFSET: Final = 68
 
 _LOCKED_CODES: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-
 _CORRUPT_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class DiskFull(JournalUnavailable):
     """The disk is full. Unlike after an I/O error the connection remains usable and can be closed cleanly."""
+
+
+def insert_records_sql(rows: int) -> str:
+    """Return the SQL statement that inserts this number of records."""
+    return "INSERT INTO record VALUES " + ",".join(("(?,?,?)",) * rows)
 
 
 def check_not_newer(path: Path) -> None:
@@ -160,88 +227,3 @@ def keep_connection_open(connection: sqlite3.Connection) -> None:
     from ever being closed, even by the garbage collector at interpreter exit.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-
-
-APPLICATION_ID: Final = 0x43526A31  # "CRj1"
-
-TABLES: Final = (
-    "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, gen TEXT NOT NULL) STRICT",
-    "CREATE TABLE record (workspace INTEGER NOT NULL, first_seq INTEGER NOT NULL, envelope BLOB NOT NULL,"
-    " PRIMARY KEY (workspace, first_seq)) STRICT, WITHOUT ROWID",
-    "CREATE TABLE snapshot (workspace INTEGER NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
-    " core_bytes INTEGER NOT NULL, chain BLOB NOT NULL, sha256 BLOB NOT NULL,"
-    " PRIMARY KEY (workspace, seq)) STRICT, WITHOUT ROWID",
-    "CREATE TABLE snapshot_part (workspace INTEGER NOT NULL, seq INTEGER NOT NULL, part INTEGER NOT NULL,"
-    " data BLOB NOT NULL, PRIMARY KEY (workspace, seq, part)) STRICT",
-)
-
-# Set on every connection in this order and read back. The first two come before anything is read: with the exclusive lock
-# SQLite keeps the index of the write-ahead log in process memory, writes no -shm file, and excludes every other connection.
-PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
-    ("locking_mode", "EXCLUSIVE", "exclusive"),
-    ("journal_mode", "WAL", "wal"),
-    # One fdatasync per commit. NORMAL makes none and loses acknowledged commits in a power failure.
-    ("synchronous", "FULL", 2),
-    # Checkpoints are run by SqliteJournal, between commits and when idle.
-    ("wal_autocheckpoint", "0", 0),
-    # Deleted rows are overwritten with zeros.
-    ("secure_delete", "ON", 1),
-    # With a memory map an I/O error is a signal that kills the process without a message.
-    ("mmap_size", "0", 0),
-    ("trusted_schema", "OFF", 0),
-    ("cell_size_check", "ON", 1),
-    ("temp_store", "MEMORY", 2),
-)
-
-# Rows in one INSERT. SQLite allows 32,766 parameters; each number of rows is a separate prepared statement.
-ROWS_PER_INSERT: Final = 512
-
-
-def insert_records_sql(rows: int) -> str:
-    """Return the SQL statement that inserts this number of records."""
-    return "INSERT INTO record VALUES " + ",".join(("(?,?,?)",) * rows)
-
-
-SELECT_WORKSPACES: Final = "SELECT number, name, gen FROM workspace ORDER BY number"
-
-SELECT_NEWEST: Final = (
-    "SELECT first_seq, envelope FROM record WHERE workspace = ? ORDER BY first_seq DESC LIMIT 1"
-)
-
-# The record that contains an event is the last one that starts at or before it.
-SELECT_CONTAINING: Final = (
-    "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq <= ?"
-    " ORDER BY first_seq DESC LIMIT 1"
-)
-
-SELECT_FROM: Final = (
-    "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq >= ?"
-    " ORDER BY first_seq LIMIT ?"
-)
-
-DELETE_FROM: Final = "DELETE FROM record WHERE workspace = ? AND first_seq >= ?"
-
-DELETE_COMMIT_INDEX_BELOW: Final = (
-    f"DELETE FROM record WHERE workspace = {COMMIT_INDEX_WORKSPACE} AND first_seq < ?"
-)
-
-INSERT_WORKSPACE: Final = "INSERT INTO workspace VALUES (?, ?, ?)"
-
-UPDATE_HISTORY_ID: Final = "UPDATE workspace SET gen = ? WHERE number = ?"
-
-SELECT_SNAPSHOTS: Final = "SELECT seq, at_ms, core_bytes, chain, sha256 FROM snapshot WHERE workspace = ? ORDER BY seq DESC"
-
-SELECT_PARTS: Final = "SELECT data FROM snapshot_part WHERE workspace = ? AND seq = ? ORDER BY part"
-
-INSERT_SNAPSHOT: Final = "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?)"
-
-INSERT_PART: Final = "INSERT INTO snapshot_part VALUES (?, ?, ?, ?)"
-
-DELETE_SNAPSHOT: Final = "DELETE FROM snapshot WHERE workspace = ? AND seq = ?"
-
-DELETE_PARTS: Final = "DELETE FROM snapshot_part WHERE workspace = ? AND seq = ?"
-
-DELETE_ORPHANED_PARTS: Final = (
-    "DELETE FROM snapshot_part WHERE NOT EXISTS (SELECT 1 FROM snapshot s"
-    " WHERE s.workspace = snapshot_part.workspace AND s.seq = snapshot_part.seq)"
-)
