@@ -3,10 +3,10 @@
 Everything works on a temporary copy of the files, so the original stays unchanged to the byte, and refuses to run while a router
 has opened the journal.
 
-``router verify``: for every workspace it checks the checksum of each record, the hash chain from the first record on, that sequence numbers have no
-gap and that times and epochs never decrease. It then replays the whole history into a new engine, checks the invariants, and
-compares the digest with that of the newest snapshot plus the records after it. The cost is one replay of the whole history.
-Verification is also recommended for every backup.
+``router verify`` checks, for every workspace, the checksum of each record, the hash chain from the first record on, that sequence
+numbers have no gap, and that times and epochs never decrease. It then replays the whole history into a new engine, checks the
+invariants, and compares the digest with that of the newest snapshot plus the records after it. The cost is one replay of the whole
+history. Verification is also recommended for every backup.
 
 ``router doctor --journal`` diagnoses the state after the last record and checks every invariant; waiting times are measured up to
 the time of that record. ``router shadow --journal`` evaluates a shadow policy on the whole history, from the first event on.
