@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import msgspec
 import yaml
-from router.server.auth.credentials import Role
-from router.server.auth.permissions import PERMISSIONS
-from router.server.api.problems import PROBLEMS
-from router.server.api.routes import ROUTES
 
 from router import settings as module
+from router.server.api.problems import PROBLEMS
+from router.server.api.routes import ROUTES
+from router.server.auth.credentials import Role
+from router.server.auth.permissions import PERMISSIONS
 from router.settings import Settings
 
 DOCS: Final = Path(__file__).parent

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from router.engine.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, QUEUE
-
 from router.model.states import ContactState
 
 PAGE: Final = Path(__file__).with_name("state-machines.md")

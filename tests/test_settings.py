@@ -8,12 +8,12 @@ import pytest
 from router.model.errors import SettingsInvalid
 from router.settings import JournalBackend, Settings, load_settings, settings_from
 
-CONFIG = Path(__file__).parents[2] / "config" / "router.yaml"
+CONFIG = Path(__file__).parents[1] / "config" / "router.yaml"
 
 
 def test_flags_win_over_the_environment_the_environment_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "router.yaml"
-    file.write_text("edge: {port: 1, host: localhost}\njournal: {path: a}\n")
+    file.write_text("server: {port: 1, host: localhost}\njournal: {path: a}\n")
     environment = {"ROUTER__SERVER__PORT": "2", "ROUTER__JOURNAL__PATH": "b", "PATH": "x"}
     found = load_settings(
         file, environment=environment, flags={"server.port": 3, "server.host": None}

@@ -104,6 +104,6 @@ def test_real_frames_satisfy_their_schema(frame: Any) -> None:
 
 
 def test_the_schema_refuses_what_the_decoder_refuses() -> None:
-    validator = jsonschema.Draft202012Validator(schema_of("Accept"))
+    validator = jsonschema.Draft202012Validator(schema_of("AcceptFrame"))
     assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "not an id"})
     assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "o", "more": 1})

@@ -1,4 +1,4 @@
-"""Findings of ``router doctor``: codes, severities and advice. Built by ``engine/diagnosis/doctor.py`` and sent unchanged by the API."""
+"""Findings of ``router doctor``: codes, severities and advice. Built by ``router.engine.diagnosis``, sent unchanged by the API."""
 
 from enum import StrEnum
 from typing import Final

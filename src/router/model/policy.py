@@ -1,6 +1,4 @@
-"""Selections that a policy uses: those of its queues and of the steps of its plans.
-
-Routing policy: one document per workspace, published by a command and recorded in the journal.
+"""Routing policy: one document per workspace, published by a command and recorded in the journal.
 
 Durations are whole seconds (``_s``) because people write them. This module defines types and ranges only; references
 between parts of the document (the queue of an overflow, the name of a skill) are checked by ``router.policy.checks``.
@@ -14,12 +12,169 @@ from msgspec import Meta, Struct
 from router.model.ids import Ident, Name
 
 DAY_S: Final = 86_400
+Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=7 * DAY_S)]
+Proficiency: TypeAlias = Annotated[int, Meta(ge=1, le=10)]
+# Seconds of waiting that a contact is credited with. Negative: it ranks behind contacts of the same age.
+PrioritySeconds: TypeAlias = Annotated[int, Meta(ge=-DAY_S, le=DAY_S)]
+# A contact of a higher priority class is always served first, however long the others have waited.
+PriorityClass: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
+# Rank of a queue that an agent's record does not rank; 1 is the first, 9 the last.
+QUEUE_RANK_DEFAULT: Final = 5
+Skills: TypeAlias = Annotated[dict[Name, Proficiency], Meta(max_length=32)]
+FactValue: TypeAlias = (
+    bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=128)]
+)
+# In Python `$` also matches before a trailing newline; the lookahead excludes it.
+SPAN_PATTERN: Final = r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)(?!\n)$"
+DATE_PATTERN: Final = r"^(19|20|21)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\n)$"
+ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}(?!\n)$"
+Attributes: TypeAlias = Annotated[dict[Name, FactValue], Meta(max_length=64)]
+# A rule expression (CEL). Its syntax is restricted in ``router.policy.expression_tokens``.
+Expression: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_000)]
+
+
+class Selection(StrEnum):
+    """Rule that chooses among several eligible agents. Ties: longest idle, then agent id."""
+
+    LONGEST_IDLE = "longest_idle"
+    LEAST_OCCUPIED = "least_occupied"
+    HIGHEST_PROFICIENCY = "highest_proficiency"
+    ROUND_ROBIN = "round_robin"
+    LEAST_FLEXIBLE = "least_flexible"
+    FEWEST_TODAY = "fewest_today"
+    WEIGHTED_RANDOM = "weighted_random"
+    BY_ATTRIBUTES = "by_attributes"
+
+
+class QueueOrder(StrEnum):
+    """Order within a queue: oldest first, or newest first. Newest-first queues are served after all others."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+
+
+class CrossQueueOrder(StrEnum):
+    """Order between contacts of different queues: by priority and age, or by the time left to their service level's target."""
+
+    PRIORITY_AND_AGE = "priority_and_age"
+    SERVICE_LEVEL_RISK = "service_level_risk"
+
+
+class Direction(StrEnum):
+    """Sort direction."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+class LostDesktopAction(StrEnum):
+    """What happens to an agent's live contacts when the desktop stays disconnected beyond the grace period."""
+
+    KEEP = "keep"
+    REQUEUE = "requeue"
+
+
+class FactType(StrEnum):
+    """Type of a declared fact. ``enum`` lists its values; ``ident`` is an opaque id, never free text."""
+
+    BOOL = "bool"
+    INT = "int"
+    ENUM = "enum"
+    IDENT = "ident"
+
+
+class WhenFull(StrEnum):
+    """What happens to a submit when its queue has ``length_max`` contacts."""
+
+    REFUSE = "refuse"
+    OVERFLOW = "overflow"
+
+
+class WhenClosed(StrEnum):
+    """What happens to a submit when its queue is closed. ``wait``: it is queued and not offered before the opening."""
+
+    REFUSE = "refuse"
+    OVERFLOW = "overflow"
+    WAIT = "wait"
+
+
+class AtClosing(StrEnum):
+    """What happens to waiting contacts when their queue closes.
+
+    ``serve``: they are still offered; ``wait``: they are not offered before the opening.
+    """
+
+    SERVE = "serve"
+    WAIT = "wait"
+    EXPIRE = "expire"
+    OVERFLOW = "overflow"
+
+
+class WhenNoAgentsReady(StrEnum):
+    """What happens to a submit when no qualified agent is READY (busy or free)."""
+
+    WAIT = "wait"
+    REFUSE = "refuse"
+    OVERFLOW = "overflow"
+
+
+class CallbackMode(StrEnum):
+    """Whether the agent is assigned before the customer is dialled, or after the customer has answered."""
+
+    AGENT_FIRST = "agent_first"
+    CUSTOMER_FIRST = "customer_first"
+
+
+class CallbackQueuePosition(StrEnum):
+    """Queue position of a callback when its agreed time comes: by its original age, or as if it was submitted then."""
+
+    KEEP = "keep"
+    FROM_DUE_TIME = "from_due_time"
+
+
+class VoicemailCountsAs(StrEnum):
+    """How an attempt that reaches voicemail counts."""
+
+    DONE = "done"
+    RETRY = "retry"
+
+
+class PreferredAgentKind(StrEnum):
+    """Kind of agents that a plan step reserves contacts for."""
+
+    LAST = "last"
+    """The customer's last agent: the former owner of the contact, or the owner of the contact that it continues."""
+    NAMED = "named"
+    """The agents listed in the contact's ``preferred_agents``."""
+
+
+class SkipIf(StrEnum):
+    """When a plan step is skipped on entry. Each condition implies the next: no agent ready implies no agent free."""
+
+    NEVER = "never"
+    NO_AGENT_QUALIFIED = "no_agent_qualified"
+    """No agent qualifies, regardless of states."""
+    NO_AGENT_READY = "no_agent_ready"
+    """No READY agent qualifies, busy or free."""
+    NO_AGENT_FREE = "no_agent_free"
+    """No agent is eligible at this moment."""
 
 
 class _PolicyStruct(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
     """Base of the policy structs. Unknown keys are refused, so that a misspelt key is found."""
+
+
+class FactPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """A declared fact. Contacts and agents may have attributes only for declared facts."""
+
+    type: FactType
+    values: tuple[Ident, ...] = ()
+    """Allowed values of an ``enum``."""
+    applies_to: Annotated[str, Meta(pattern="^(contact|agent)$")] = "contact"
+    non_personal: bool = False
+    """Declares that no value is personal data, which disables the check of its name and values."""
 
 
 class RateCapPolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -30,78 +185,6 @@ class RateCapPolicy(_PolicyStruct, frozen=True, kw_only=True):
 
     contacts_max: Annotated[int, Meta(ge=1, le=1_000)]
     window_s: Annotated[int, Meta(ge=60, le=DAY_S)]
-
-
-class AgentsPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Defaults for all agents; an agent's record may override them."""
-
-    units: Annotated[int, Meta(ge=0, le=100_000)] = 100
-    rate_cap: RateCapPolicy | None = None
-    """Rate cap over all channels for each agent; none: unlimited."""
-    desktop_grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 15
-    rescind_when_not_ready: bool = True
-    """Whether pending offers are rescinded when the agent goes not ready; false: they stay until answered or expired."""
-
-
-DATE_PATTERN: Final = r"^(19|20|21)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\n)$"
-
-CalendarDate: TypeAlias = Annotated[str, Meta(pattern=DATE_PATTERN)]
-
-
-class HolidaysPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Public holidays: an ISO 3166 country, and optionally a subdivision in the notation of the ``holidays`` library."""
-
-    country: Annotated[str, Meta(pattern="^[A-Z]{2,3}(?!\\n)$")]
-    subdivision: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-
-
-# In Python `$` also matches before a trailing newline; the lookahead excludes it.
-SPAN_PATTERN: Final = r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)(?!\n)$"
-
-TimeSpan: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]
-
-TimeSpans: TypeAlias = Annotated[tuple[TimeSpan, ...], Meta(max_length=12)]
-
-
-class WeekPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Opening times by weekday, in local time; a weekday without times is closed."""
-
-    mon: TimeSpans = ()
-    tue: TimeSpans = ()
-    wed: TimeSpans = ()
-    thu: TimeSpans = ()
-    fri: TimeSpans = ()
-    sat: TimeSpans = ()
-    sun: TimeSpans = ()
-
-
-ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}(?!\n)$"
-
-
-class CalendarPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Opening hours. ``dates`` override ``holidays``, and ``holidays`` override ``week``.
-
-    A time span belongs to the day on which it begins, even if it ends after midnight (``22:00-06:00``).
-    """
-
-    zone: Annotated[str, Meta(pattern=ZONE_PATTERN)]
-    """IANA time zone."""
-    week: WeekPolicy = WeekPolicy()
-    holidays: HolidaysPolicy | None = None
-    holiday_hours: TimeSpans = ()
-    """Opening times on public holidays; empty: closed."""
-    dates: Annotated[dict[CalendarDate, TimeSpans], Meta(max_length=1_000)] = {}
-    """Opening times of single dates (``2026-12-24``), regardless of weekday and holidays; empty: closed."""
-
-
-class LostDesktopAction(StrEnum):
-    """What happens to an agent's live contacts when the desktop stays disconnected beyond the grace period."""
-
-    KEEP = "keep"
-    REQUEUE = "requeue"
-
-
-Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=7 * DAY_S)]
 
 
 class ChannelPolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -136,107 +219,50 @@ class ChannelPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Maximum number of agents in a conversation besides its owner, including running and pending consults."""
 
 
-class CrossQueueOrder(StrEnum):
-    """Order between contacts of different queues: by priority and age, or by the time left to their service level's target."""
+class ServiceLevelPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """Service level target and its thresholds; the formula is in ``statistics/service_level.py``."""
 
-    PRIORITY_AND_AGE = "age"
-    SERVICE_LEVEL_RISK = "risk"
-
-
-FactValue: TypeAlias = (
-    bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=128)]
-)
-
-Attributes: TypeAlias = Annotated[dict[Name, FactValue], Meta(max_length=64)]
+    target: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.8
+    threshold_s: Seconds = 20
+    short_abandon_s: Seconds = 5
 
 
-class EntryCondition(_PolicyStruct, frozen=True, kw_only=True):
-    """Conditions of an entry rule; all must hold. A missing attribute does not match."""
+class RonaPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """Redirection on no answer: effect of an expired offer on the agent. Does not apply to broadcast offers."""
 
+    not_ready: bool = True
+    return_after_s: Seconds | None = None
+    """Time after which the router sets the agent READY again; none: the agent must do it."""
+
+
+class AttributeOrder(_PolicyStruct, frozen=True, kw_only=True):
+    """One sort key of ``selection: by_attributes``. Agents without the fact come last in either direction."""
+
+    fact: Name
+    """A declared fact of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``)."""
+    direction: Direction = Direction.ASC
+
+
+class CallbackPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """Callbacks from a queue: the customer hangs up and keeps the position in the queue."""
+
+    mode: CallbackMode = CallbackMode.AGENT_FIRST
+    """Default for requests that name no mode."""
     channel: Name | None = None
-    attributes: Attributes = {}
-
-
-# A rule expression (CEL). Its syntax is restricted in ``router.policy.expression_tokens``.
-Expression: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_000)]
-
-# A contact of a higher priority class is always served first, however long the others have waited.
-PriorityClass: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
-
-# Seconds of waiting that a contact is credited with. Negative: it ranks behind contacts of the same age.
-PrioritySeconds: TypeAlias = Annotated[int, Meta(ge=-DAY_S, le=DAY_S)]
-
-Proficiency: TypeAlias = Annotated[int, Meta(ge=1, le=10)]
-
-Skills: TypeAlias = Annotated[dict[Name, Proficiency], Meta(max_length=32)]
-
-
-class EntryRule(_PolicyStruct, frozen=True, kw_only=True):
-    """Rule that chooses the queue of a contact submitted without one. The first matching rule decides."""
-
-    name: Name
-    when: EntryCondition | Expression = EntryCondition()
-    """Equality conditions, or an expression over the facts of the contact and the queues."""
-    queue: Name
-    priority_s: PrioritySeconds = 0
-    priority_class: PriorityClass = 0
-    skills: Skills = {}
-    plan: Name | None = None
-    """Plan of its contacts, in place of the queue's."""
-
-
-class FactType(StrEnum):
-    """Type of a declared fact. ``enum`` lists its values; ``ident`` is an opaque id, never free text."""
-
-    BOOL = "bool"
-    INT = "int"
-    ENUM = "enum"
-    IDENT = "ident"
-
-
-class FactPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """A declared fact. Contacts and agents may have attributes only for declared facts."""
-
-    type: FactType
-    values: tuple[Ident, ...] = ()
-    """Allowed values of an ``enum``."""
-    applies_to: Annotated[str, Meta(pattern="^(contact|agent)$")] = "contact"
-    non_personal: bool = False
-    """Declares that no value is personal data, which disables the check of its name and values."""
-
-
-class PreferredAgentKind(StrEnum):
-    """Kind of agents that a plan step reserves contacts for."""
-
-    LAST = "last"
-    """The customer's last agent: the former owner of the contact, or the owner of the contact that it continues."""
-    NAMED = "named"
-    """The agents listed in the contact's ``preferred_agents``."""
-
-
-class Selection(StrEnum):
-    """Rule that chooses among several eligible agents. Ties: longest idle, then agent id."""
-
-    LONGEST_IDLE = "longest_idle"
-    LEAST_OCCUPIED = "least_occupied"
-    HIGHEST_PROFICIENCY = "highest_proficiency"
-    ROUND_ROBIN = "round_robin"
-    LEAST_FLEXIBLE = "least_flexible"
-    FEWEST_TODAY = "fewest_today"
-    WEIGHTED_RANDOM = "weighted_random"
-    BY_ATTRIBUTES = "by_attributes"
-
-
-class SkipIf(StrEnum):
-    """When a plan step is skipped on entry. Each condition implies the next: no agent ready implies no agent free."""
-
-    NEVER = "never"
-    NO_AGENT_QUALIFIED = "no_agent_qualified"
-    """No agent qualifies, regardless of states."""
-    NO_AGENT_READY = "no_agent_ready"
-    """No READY agent qualifies, busy or free."""
-    NO_AGENT_FREE = "no_agent_free"
-    """No agent is eligible at this moment."""
+    """Channel of a callback whose request names none; none: the contact's own."""
+    attempts_max: Annotated[int, Meta(ge=1, le=10)] = 3
+    retry_after_s: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=7 * DAY_S)], ...], Meta(min_length=1, max_length=9)
+    ] = (300,)
+    """Pauses after the first attempt, the second, …; the last value repeats."""
+    ring_timeout_s: Annotated[int, Meta(ge=1, le=3_600)] = 45
+    """Time for the gateway to report an attempt's outcome; without a report it counts as no answer."""
+    voicemail_counts_as: VoicemailCountsAs = VoicemailCountsAs.RETRY
+    schedule_max_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = 7 * DAY_S
+    """How far ahead a call may be agreed; 0: no agreed times."""
+    queue_position: CallbackQueuePosition = CallbackQueuePosition.KEEP
+    expires_after_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] | None = DAY_S
+    """Lifetime from the request or the agreed time; none: unlimited. Replaces ``ttl_s`` and ``wait_max_s``."""
 
 
 class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -271,122 +297,6 @@ class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
 
 
 Plan: TypeAlias = Annotated[tuple[StepPolicy, ...], Meta(min_length=1, max_length=16)]
-
-
-class AtClosing(StrEnum):
-    """What happens to waiting contacts when their queue closes.
-
-    ``serve``: they are still offered; ``wait``: they are not offered before the opening.
-    """
-
-    SERVE = "serve"
-    WAIT = "wait"
-    EXPIRE = "expire"
-    OVERFLOW = "overflow"
-
-
-class Direction(StrEnum):
-    """Sort direction."""
-
-    ASC = "asc"
-    DESC = "desc"
-
-
-class AttributeOrder(_PolicyStruct, frozen=True, kw_only=True):
-    """One sort key of ``selection: by_attributes``. Agents without the fact come last in either direction."""
-
-    fact: Name
-    """A declared fact of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``)."""
-    direction: Direction = Direction.ASC
-
-
-class CallbackMode(StrEnum):
-    """Whether the agent is assigned before the customer is dialled, or after the customer has answered."""
-
-    AGENT_FIRST = "agent_first"
-    CUSTOMER_FIRST = "customer_first"
-
-
-class CallbackQueuePosition(StrEnum):
-    """Queue position of a callback when its agreed time comes: by its original age, or as if it was submitted then."""
-
-    KEEP = "keep"
-    FROM_DUE_TIME = "from_due_time"
-
-
-class VoicemailCountsAs(StrEnum):
-    """How an attempt that reaches voicemail counts."""
-
-    DONE = "done"
-    RETRY = "retry"
-
-
-class CallbackPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Callbacks from a queue: the customer hangs up and keeps the position in the queue."""
-
-    mode: CallbackMode = CallbackMode.AGENT_FIRST
-    """Default for requests that name no mode."""
-    channel: Name | None = None
-    """Channel of a callback whose request names none; none: the contact's own."""
-    attempts_max: Annotated[int, Meta(ge=1, le=10)] = 3
-    retry_after_s: Annotated[
-        tuple[Annotated[int, Meta(ge=1, le=7 * DAY_S)], ...], Meta(min_length=1, max_length=9)
-    ] = (300,)
-    """Pauses after the first attempt, the second, …; the last value repeats."""
-    ring_timeout_s: Annotated[int, Meta(ge=1, le=3_600)] = 45
-    """Time for the gateway to report an attempt's outcome; without a report it counts as no answer."""
-    voicemail_counts_as: VoicemailCountsAs = VoicemailCountsAs.RETRY
-    schedule_max_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = 7 * DAY_S
-    """How far ahead a call may be agreed; 0: no agreed times."""
-    queue_position: CallbackQueuePosition = CallbackQueuePosition.KEEP
-    expires_after_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] | None = DAY_S
-    """Lifetime from the request or the agreed time; none: unlimited. Replaces ``ttl_s`` and ``wait_max_s``."""
-
-
-class QueueOrder(StrEnum):
-    """Order within a queue: oldest first, or newest first. Newest-first queues are served after all others."""
-
-    FIFO = "fifo"
-    LIFO = "lifo"
-
-
-class RonaPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Redirection on no answer: effect of an expired offer on the agent. Does not apply to broadcast offers."""
-
-    not_ready: bool = True
-    return_after_s: Seconds | None = None
-    """Time after which the router sets the agent READY again; none: the agent must do it."""
-
-
-class ServiceLevelPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Service level target and its thresholds; the formula is in ``statistics/service_level.py``."""
-
-    target: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.8
-    threshold_s: Seconds = 20
-    short_abandon_s: Seconds = 5
-
-
-class WhenClosed(StrEnum):
-    """What happens to a submit when its queue is closed. ``wait``: it is queued and not offered before the opening."""
-
-    REFUSE = "refuse"
-    OVERFLOW = "overflow"
-    WAIT = "wait"
-
-
-class WhenFull(StrEnum):
-    """What happens to a submit when its queue has ``length_max`` contacts."""
-
-    REFUSE = "refuse"
-    OVERFLOW = "overflow"
-
-
-class WhenNoAgentsReady(StrEnum):
-    """What happens to a submit when no qualified agent is READY (busy or free)."""
-
-    WAIT = "wait"
-    REFUSE = "refuse"
-    OVERFLOW = "overflow"
 
 
 class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -432,6 +342,78 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Terms of callbacks; none: the queue offers none."""
     expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
     """Initial estimate of the handling time of a contact, used by expected waits until contacts have been handled."""
+
+
+TimeSpan: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]
+TimeSpans: TypeAlias = Annotated[tuple[TimeSpan, ...], Meta(max_length=12)]
+CalendarDate: TypeAlias = Annotated[str, Meta(pattern=DATE_PATTERN)]
+
+
+class WeekPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """Opening times by weekday, in local time; a weekday without times is closed."""
+
+    mon: TimeSpans = ()
+    tue: TimeSpans = ()
+    wed: TimeSpans = ()
+    thu: TimeSpans = ()
+    fri: TimeSpans = ()
+    sat: TimeSpans = ()
+    sun: TimeSpans = ()
+
+
+class HolidaysPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """Public holidays: an ISO 3166 country, and optionally a subdivision in the notation of the ``holidays`` library."""
+
+    country: Annotated[str, Meta(pattern="^[A-Z]{2,3}(?!\\n)$")]
+    subdivision: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class CalendarPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """Opening hours. ``dates`` override ``holidays``, and ``holidays`` override ``week``.
+
+    A time span belongs to the day on which it begins, even if it ends after midnight (``22:00-06:00``).
+    """
+
+    zone: Annotated[str, Meta(pattern=ZONE_PATTERN)]
+    """IANA time zone."""
+    week: WeekPolicy = WeekPolicy()
+    holidays: HolidaysPolicy | None = None
+    holiday_hours: TimeSpans = ()
+    """Opening times on public holidays; empty: closed."""
+    dates: Annotated[dict[CalendarDate, TimeSpans], Meta(max_length=1_000)] = {}
+    """Opening times of single dates (``2026-12-24``), regardless of weekday and holidays; empty: closed."""
+
+
+class EntryCondition(_PolicyStruct, frozen=True, kw_only=True):
+    """Conditions of an entry rule; all must hold. A missing attribute does not match."""
+
+    channel: Name | None = None
+    attributes: Attributes = {}
+
+
+class EntryRule(_PolicyStruct, frozen=True, kw_only=True):
+    """Rule that chooses the queue of a contact submitted without one. The first matching rule decides."""
+
+    name: Name
+    when: EntryCondition | Expression = EntryCondition()
+    """Equality conditions, or an expression over the facts of the contact and the queues."""
+    queue: Name
+    priority_s: PrioritySeconds = 0
+    priority_class: PriorityClass = 0
+    skills: Skills = {}
+    plan: Name | None = None
+    """Plan of its contacts, in place of the queue's."""
+
+
+class AgentsPolicy(_PolicyStruct, frozen=True, kw_only=True):
+    """Defaults for all agents; an agent's record may override them."""
+
+    units: Annotated[int, Meta(ge=0, le=100_000)] = 100
+    rate_cap: RateCapPolicy | None = None
+    """Rate cap over all channels for each agent; none: unlimited."""
+    desktop_grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 15
+    rescind_when_not_ready: bool = True
+    """Whether pending offers are rescinded when the agent goes not ready; false: they stay until answered or expired."""
 
 
 class RetentionPolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -485,7 +467,3 @@ def selections_of_plans(policy: Policy) -> frozenset[Selection]:
         for step in plan
         if step.selection is not None
     )
-
-
-# Rank of a queue that an agent's record does not rank; 1 is the first, 9 the last.
-QUEUE_RANK_DEFAULT: Final = 5

@@ -1,6 +1,6 @@
-"""Results of commands: the events and the result, or the refusal.
+"""Results of commands: the events and the result of a transaction, or the refusal that left no event.
 
-Refusals: why a command was not carried out. Returned as values, never raised; a number is never reused.
+Refusals are values and never raised. A refusal's number is never reused.
 """
 
 from enum import IntEnum
@@ -9,17 +9,6 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from router.model.events import Event
-
-
-class Done(Struct, frozen=True, gc=False):
-    """The command was carried out. ``subject`` is the id of the object concerned, ``state`` its state afterwards."""
-
-    subject: str
-    state: str
-    seq: int = 0
-    """Sequence number of the event that did it; for a repeated command, that of the first time."""
-    replayed: bool = False
-    """True if the same command had been carried out before and nothing changed now."""
 
 
 class RefusalCode(IntEnum):
@@ -96,6 +85,17 @@ class Refused(Struct, frozen=True, kw_only=True):
     seq: int | None = None
     opens_at_ms: int | None = None
     """Next opening of a closed queue."""
+
+
+class Done(Struct, frozen=True, gc=False):
+    """The command was carried out. ``subject`` is the id of the object concerned, ``state`` its state afterwards."""
+
+    subject: str
+    state: str
+    seq: int = 0
+    """Sequence number of the event that did it; for a repeated command, that of the first time."""
+    replayed: bool = False
+    """True if the same command had been carried out before and nothing changed now."""
 
 
 CommandResult: TypeAlias = Done | Refused

@@ -1,38 +1,10 @@
-"""Callbacks: their terms, their phases and the outcomes of dialling.
+"""States of contacts, offers, assignments, agents and queues, and phases and outcomes of callbacks.
 
-The router holds no telephone number. The gateway that submitted the contact knows the number; the router says when to
-dial and for which agent.
-
-States of contacts, offers, assignments, agents and queues. The transition tables are in ``engine/transitions.py``.
+The transition tables are in ``engine/transitions.py``.
 """
 
 from enum import StrEnum
 from typing import Final
-
-
-class CallbackPhase(StrEnum):
-    """Phase of a callback, in addition to the contact's state."""
-
-    WAITING = "waiting"
-    """Waiting in its queue, or assigned to an agent while dialling has not begun."""
-    SCHEDULED = "scheduled"
-    """Waiting for the agreed time."""
-    DIALLING = "dialling"
-    """The gateway is calling the customer; it must report the outcome before ``due_at_ms``."""
-    RETRY = "retry"
-    """The customer was not reached; the next attempt is at ``due_at_ms``."""
-    CONNECTED = "connected"
-    """The customer is on the line; the contact is treated like any other."""
-
-
-class CallbackOutcome(StrEnum):
-    """Outcome of one attempt, as reported by the gateway."""
-
-    CONNECTED = "connected"
-    NO_ANSWER = "no_answer"
-    BUSY = "busy"
-    VOICEMAIL = "voicemail"
-    FAILED = "failed"
 
 
 class ContactState(StrEnum):
@@ -126,3 +98,28 @@ class QueueState(StrEnum):
 
     OPEN = "open"
     CLOSED = "closed"
+
+
+class CallbackPhase(StrEnum):
+    """Phase of a callback, in addition to the contact's state."""
+
+    WAITING = "waiting"
+    """Waiting in its queue, or assigned to an agent while dialling has not begun."""
+    SCHEDULED = "scheduled"
+    """Waiting for the agreed time."""
+    DIALLING = "dialling"
+    """The gateway is calling the customer; it must report the outcome before ``due_at_ms``."""
+    RETRY = "retry"
+    """The customer was not reached; the next attempt is at ``due_at_ms``."""
+    CONNECTED = "connected"
+    """The customer is on the line; the contact is treated like any other."""
+
+
+class CallbackOutcome(StrEnum):
+    """Outcome of one attempt, as reported by the gateway."""
+
+    CONNECTED = "connected"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    VOICEMAIL = "voicemail"
+    FAILED = "failed"

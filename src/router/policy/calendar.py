@@ -1,20 +1,17 @@
-"""Opening hours: whether a calendar is open at a time, and when that changes; days of a time zone.
+"""Calendars: whether one is open at a time, when that changes, and the days of a time zone.
 
-Only command handlers compute opening hours. The results are stored in events and replay uses those, so that a later version
-of the time zone data does not change past decisions. The module reads the tables of the zone and holiday libraries; it reads
-no clock.
+Only command handlers compute opening hours and days. The results are stored in events and replay uses those, so that a later
+version of the time zone data does not change past decisions. The module reads the tables of the zone and holiday libraries; it
+reads no clock.
 
 Clock changes: a local time that is skipped is taken as the time of the change. A local time that occurs twice is taken at its
 first occurrence as the start of a span and at its second as the end, so a span is never shorter than its local times say.
 Because a span may cross midnight, a time belongs to the spans of the day before, the same day or the day after.
 
+Days: a day usually has 24 hours, 23 or 25 when the clocks change, and other lengths when a zone changes its offset. If midnight
+is skipped, the day begins at the clock change. A date that a zone skips altogether does not begin at all.
+
 Cost: the intervals of a day are computed once and cached, at most ``_DAYS_KEPT_MAX`` days for each calendar.
-
-Days of a time zone: the local date at a time, and the start of the next one.
-
-The result is stored in an event and replay uses that. A day usually has 24 hours, 23 or 25 when the clocks change, and other
-lengths when a zone changes its offset. If midnight is skipped, the day begins at the clock change. A date that a zone skips
-altogether does not begin at all.
 """
 
 from collections.abc import Callable, Collection
@@ -28,23 +25,16 @@ from msgspec import Struct
 from router.model.policy import CalendarPolicy, HolidaysPolicy
 
 HORIZON_DAYS: Final = 366
-
 DAY_MS: Final = 86_400_000
-
+_DAY_S = 86_400
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-
 _DAY_MINUTES: Final = 1_440
-
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
 # Names in zone databases that are no place, or that depend on this machine.
 _EXCLUDED_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
-
 # Enough for a search of a whole year from two dates.
 _DAYS_KEPT_MAX: Final = 800
-
 MinuteSpan = tuple[int, int]
-
 Interval = tuple[int, int]
 
 
@@ -261,9 +251,6 @@ def holiday_table(policy: HolidaysPolicy) -> Callable[[int], Collection[date]]:
     except RuntimeError:  # NotImplementedError: an unsupported country or subdivision.
         raise ValueError("no such country or subdivision") from None
     return of_year
-
-
-_DAY_S = 86_400
 
 
 def local_day(zone_name: str, at_ms: int) -> tuple[str, int]:

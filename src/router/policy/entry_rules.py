@@ -1,19 +1,15 @@
 """Entry rules: the choice of a queue for a contact that names none. The first matching rule decides.
 
-An ``EntryRuleClassifier`` is built once per policy. The outcome of an expression is cached by the values of the facts that
-it uses, in a bounded cache. A rule whose evaluation fails does not match and is reported by name. Pure: no I/O, no clock.
+An ``EntryRuleClassifier`` is built once per policy. The outcome of an expression is cached by the values of the facts that it
+uses. A rule whose evaluation fails does not match and is reported by name.
 
-Conditions of entry rules as sets: a rule whose set is a subset of another's matches every contact that the other matches.
+Reachability: the conditions of a rule form a set, and a rule whose set is a subset of another's matches every contact that
+the other matches. An expression counts as one condition, identified by its tokens; its meaning is not analysed. The
+consistency checks refuse a rule that one earlier rule covers. ``unreachable_rules`` also finds rules that several earlier rules
+cover together, one for each channel. Values of facts are not combined in this way, since a contact may lack a fact. The cost
+is quadratic in the number of rules.
 
-An expression counts as one condition, identified by its tokens; its meaning is not analysed. ``true`` is the empty set.
-
-Entry rules that can never decide because earlier rules match every contact first.
-
-A rule covered by one earlier rule is refused by the consistency checks. This module finds rules covered by several earlier
-rules together, one for each channel. Values of facts are not combined in this way, since a contact may lack a fact. Cost:
-quadratic in the number of rules.
-
-Trials of entry rules with a sample contact. A trial changes no state and no counter.
+A trial evaluates the rules for a sample contact and changes neither state nor counters.
 """
 
 from collections.abc import Iterator, Mapping

@@ -2,10 +2,8 @@
 
 The library limits time (iterations, recursion, linear regular expressions) but not memory: a string concatenated with itself
 in a macro grows without limit. So this module accepts only what rules need: comparisons, logic, arithmetic, lists, a few
-functions, and macros that do not nest. Length, number of tokens, depth of brackets and size of patterns are limited. Errors
-carry the offset in the text; nothing is evaluated here.
-
-Limits of policy documents and expressions. Exceeding one is a problem that names the limit.
+functions, and macros that do not nest. The constants below limit length, number of tokens, depth of brackets and size of
+patterns. Errors carry the offset in the text; nothing is evaluated here.
 """
 
 import re
@@ -15,8 +13,14 @@ from typing import Final
 
 from msgspec import Struct
 
+# Limits of a rule expression, checked before it is given to the library.
+EXPRESSION_LENGTH_MAX: Final = 1_000
+EXPRESSION_TOKENS_MAX: Final = 300
+EXPRESSION_DEPTH_MAX: Final = 16
+# A regular expression runs in linear time, but its program grows with its length and its counted repetitions.
+PATTERN_LENGTH_MAX: Final = 128
+PATTERN_REPEAT_MAX: Final = 100
 MACROS: Final = frozenset({"all", "exists", "exists_one"})
-
 FUNCTIONS: Final = MACROS | {
     "contains",
     "double",
@@ -27,9 +31,7 @@ FUNCTIONS: Final = MACROS | {
     "startsWith",
     "string",
 }
-
 _KEYWORDS: Final = frozenset({"true", "false", "null", "in"})
-
 _TOKEN: Final = re.compile(
     r"""
     (?P<space>(?:[ \t\r\n\f]|//[^\n]*)+)
@@ -40,7 +42,6 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-
 _REPEAT: Final = re.compile(r"\{[0-9,]*?([0-9]+)\}")
 
 
@@ -196,16 +197,3 @@ def _check_patterns(found: Sequence[Token]) -> None:
             raise ExpressionError(
                 pattern.offset, f"a pattern may repeat at most {PATTERN_REPEAT_MAX} times"
             )
-
-
-# Limits of a rule expression, checked before it is given to the library.
-EXPRESSION_LENGTH_MAX: Final = 1_000
-
-EXPRESSION_TOKENS_MAX: Final = 300
-
-EXPRESSION_DEPTH_MAX: Final = 16
-
-# A regular expression runs in linear time, but its program grows with its length and its counted repetitions.
-PATTERN_LENGTH_MAX: Final = 128
-
-PATTERN_REPEAT_MAX: Final = 100

@@ -3,13 +3,12 @@
 Undeclared attributes are refused, and a fact is a boolean, an integer, one of a list of codes, or an opaque id. So attributes
 carry no free text and no personal data into the engine, the journal or the logs.
 
-Detection of personal data in facts: telephone numbers, names, dates of birth.
+Personal data: the journal is never rewritten, so personal data must not enter it. An ``ident`` fact with a name such as
+``phone``, or a value that looks like a telephone number or an e-mail address, is refused unless the policy declares the fact
+``non_personal``. The check is a heuristic: it prevents accidents, not deliberate misuse.
 
-The journal is never rewritten, so personal data must not enter it. An ``ident`` fact with a name such as ``phone``, or a value
-that looks like a telephone number or an e-mail address, is refused unless the policy declares the fact ``non_personal``. The
-check is a heuristic: it prevents accidents, not deliberate misuse.
-
-Conditions of queues on agents (``agents_when``), evaluated when an agent or the policy changes.
+Conditions of queues on agents (``agents_when``) are evaluated when an agent or the policy changes. ``selection: by_attributes``
+compares the attributes of agents as ordered numbers.
 """
 
 import re
@@ -17,7 +16,16 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from router.model.ids import ID_PATTERN, QueueId
-from router.model.policy import FactPolicy, FactType, FactValue, Policy
+from router.model.policy import (
+    AttributeOrder,
+    Direction,
+    FactPolicy,
+    FactType,
+    FactValue,
+    Policy,
+    Selection,
+    selections_of,
+)
 from router.policy.expression_tokens import ExpressionError
 from router.policy.expressions import (
     ExpressionCache,
@@ -27,15 +35,34 @@ from router.policy.expressions import (
 )
 
 UNDECLARED_FACT: Final = "no such fact is declared"
-
 INT_MIN: Final = -(2**53)
-
 INT_MAX: Final = 2**53
-
+PERSONAL_NAME_MESSAGE: Final = (
+    "looks like personal data, which attributes must not hold; if it is not, set non_personal: true"
+)
+PERSONAL_VALUE_MESSAGE: Final = (
+    "looks like a telephone number or an address; if it is not, set non_personal: true"
+)
+# Values of the facts that any queue's condition uses, in a fixed order; None: the agent does not have the attribute.
+AttributeKey: TypeAlias = tuple[FactValue | None, ...]
+RankedAttributes: TypeAlias = dict[str, FactPolicy]
+AttributeRanks: TypeAlias = tuple[tuple[str, int], ...]
+_MISSING: Final = (1, 0)
 _IS_ID: Final = re.compile(ID_PATTERN).match
-
 # Bounds the work for a hostile request; the API's limit of attributes is the same.
 _ATTRIBUTE_COUNT_MAX: Final = 64
+_PERSONAL_WORDS: Final = frozenset(
+    {
+        *("phone", "phones", "telephone", "tel", "mobile", "cellphone", "msisdn", "fax"),
+        *("caller", "callerid", "ani", "cli", "email", "emails", "mail"),
+        *("name", "names", "firstname", "lastname", "surname", "forename", "fullname"),
+        *("birth", "birthday", "birthdate", "birthplace", "dob"),
+        *("address", "street", "zip", "zipcode", "postcode", "postal"),
+        *("iban", "bic", "ssn", "passport", "card", "pan", "holder", "accountholder", "taxid"),
+    }
+)
+# Seven or more digits, optionally with a plus and single separators. Ids of up to six digits are allowed.
+_TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullmatch
 
 
 def check_attributes(
@@ -88,29 +115,6 @@ def fact_value_error(fact: FactPolicy, value: object) -> str | None:
             return "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"
 
 
-PERSONAL_NAME_MESSAGE: Final = (
-    "looks like personal data, which attributes must not hold; if it is not, set non_personal: true"
-)
-
-PERSONAL_VALUE_MESSAGE: Final = (
-    "looks like a telephone number or an address; if it is not, set non_personal: true"
-)
-
-_PERSONAL_WORDS: Final = frozenset(
-    {
-        *("phone", "phones", "telephone", "tel", "mobile", "cellphone", "msisdn", "fax"),
-        *("caller", "callerid", "ani", "cli", "email", "emails", "mail"),
-        *("name", "names", "firstname", "lastname", "surname", "forename", "fullname"),
-        *("birth", "birthday", "birthdate", "birthplace", "dob"),
-        *("address", "street", "zip", "zipcode", "postcode", "postal"),
-        *("iban", "bic", "ssn", "passport", "card", "pan", "holder", "accountholder", "taxid"),
-    }
-)
-
-# Seven or more digits, optionally with a plus and single separators. Ids of up to six digits are allowed.
-_TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullmatch
-
-
 def is_personal_name(name: str, fact: FactPolicy) -> bool:
     """Return whether a fact's name suggests personal data. Only an ``ident`` can hold any."""
     if fact.non_personal or fact.type is not FactType.IDENT:
@@ -121,10 +125,6 @@ def is_personal_name(name: str, fact: FactPolicy) -> bool:
 def is_personal_value(value: str) -> bool:
     """Return whether a text looks like a telephone number or an e-mail address."""
     return "@" in value or _TELEPHONE(value) is not None
-
-
-# Values of the facts that any queue's condition uses, in a fixed order; None: the agent does not have the attribute.
-AttributeKey: TypeAlias = tuple[FactValue | None, ...]
 
 
 class AgentConditions:
@@ -183,3 +183,36 @@ def agents_when_error(text: str, policy: Policy) -> ExpressionError | None:
     except ExpressionError as error:
         return error
     return None
+
+
+def ranked_attributes(policy: Policy) -> RankedAttributes:
+    """Return the attributes that some queue orders agents by, keyed by name; empty if no queue does."""
+    if Selection.BY_ATTRIBUTES not in selections_of(policy):
+        return {}
+    names = {step.fact for queue in policy.queues.values() for step in queue.order_by}
+    return {name: policy.facts[name] for name in sorted(names)}
+
+
+def attribute_ranks(facts: RankedAttributes, attributes: dict[str, FactValue]) -> AttributeRanks:
+    """Return the agent's values of these attributes as whole numbers, without those that are missing."""
+    return tuple(
+        (name, _rank(fact, attributes[name]))
+        for name, fact in facts.items()
+        if name in attributes and fact_value_error(fact, attributes[name]) is None
+    )
+
+
+def _rank(fact: FactPolicy, value: FactValue) -> int:
+    return fact.values.index(str(value)) if fact.type is FactType.ENUM else int(value)
+
+
+def attribute_sort_key(
+    ranks: dict[str, int], order_by: tuple[AttributeOrder, ...]
+) -> tuple[tuple[int, int], ...]:
+    """Return the sort key of an agent: smaller is chosen first, and a missing attribute sorts last."""
+    return tuple(
+        _MISSING
+        if (place := ranks.get(step.fact)) is None
+        else (0, -place if step.direction is Direction.DESC else place)
+        for step in order_by
+    )

@@ -17,12 +17,12 @@ _REF: Final = "#/components/schemas/{name}"
 _DESCRIPTIONS: Final = {
     Endpoint.DESKTOP: "An agent's desktop: receives offers and sends the agent's actions. The token's subject is the agent.",
     Endpoint.GATEWAY: "A channel gateway: submits contacts and receives their events.",
-    Endpoint.SUPERVISOR: "A supervisor: receives all events of the workspace, and statistics of changed queues at most once a second.",
+    Endpoint.SUPERVISOR: "A supervisor: receives all events of the workspace and statistics of changed queues.",
 }
 # Frames sent on some endpoints only.
 _RESTRICTED_TO: Final = {
-    "figures": {Endpoint.SUPERVISOR},
-    "page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR},
+    "stats": {Endpoint.SUPERVISOR},
+    "state_page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR},
 }
 
 

@@ -440,7 +440,7 @@ class WelcomeFrame(_ServerFrame, frozen=True, kw_only=True, tag="welcome"):
     """Supervisor: all agents."""
 
 
-class StatePageFrame(_ServerFrame, frozen=True, kw_only=True, tag="page"):
+class StatePageFrame(_ServerFrame, frozen=True, kw_only=True, tag="state_page"):
     """Continuation of a welcome that is too long for one frame."""
 
     contacts: tuple[ContactView, ...] = ()
@@ -468,7 +468,7 @@ class EventFrame(_ServerFrame, frozen=True, kw_only=True, tag="event"):
     event: Event
 
 
-class StatsFrame(_ServerFrame, frozen=True, kw_only=True, tag="figures"):
+class StatsFrame(_ServerFrame, frozen=True, kw_only=True, tag="stats"):
     """Supervisor: statistics of queues that changed, at most once per ``stats_interval_ms``."""
 
     seq: int

@@ -115,8 +115,8 @@ queues:
   sales: {selection: by_attributes, order_by: [{fact: grade}]}
 default_queue: support
 facts:
-  years: {type: int, of: agent}
-  grade: {type: word, of: agent}
+  years: {type: int, applies_to: agent}
+  grade: {type: word, applies_to: agent}
 """
     with pytest.raises(PolicyInvalid) as caught:
         parse_policy(text)
@@ -129,16 +129,20 @@ facts:
 def test_a_document_says_all_of_it() -> None:
     policy = parse_policy("""
 channels: {voice: {}}
-cross_queue_order: risk
+cross_queue_order: service_level_risk
 zone: Europe/Berlin
 seed: 4711
 queues:
   support: {selection: by_attributes, order_by: [{fact: years, direction: desc}, {fact: native}]}
   ideas: {order: lifo, selection: weighted_random, weight_fact: years}
 facts:
-  years: {type: int, of: agent}
-  native: {type: bool, of: agent}
+  years: {type: int, applies_to: agent}
+  native: {type: bool, applies_to: agent}
 """)
-    assert (policy.cross_queue_order, policy.zone, policy.seed) == ("risk", "Europe/Berlin", 4711)
+    assert (policy.cross_queue_order, policy.zone, policy.seed) == (
+        "service_level_risk",
+        "Europe/Berlin",
+        4711,
+    )
     assert [step.fact for step in policy.queues["support"].order_by] == ["years", "native"]
     assert policy.queues["ideas"].order == "lifo"

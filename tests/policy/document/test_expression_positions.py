@@ -12,7 +12,7 @@ from tests.support.builders import a_policy, a_queue
 HEAD = """\
 channels: {voice: {}}
 queues: {support: {}, vip: {}}
-facts: {tier: {type: enum, values: [gold, silver]}, desk: {type: int, of: agent}}
+facts: {tier: {type: enum, values: [gold, silver]}, desk: {type: int, applies_to: agent}}
 entry:
   - name: gold
     queue: vip

@@ -13,7 +13,7 @@ from router.model.policy import Policy, Selection
 from router.policy.document.nodes import DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX
 from router.policy.document.parsing import parse_policy, parse_policy_with_advice
 
-EXAMPLE = Path(__file__).parents[2] / "config" / "policy.yaml"
+EXAMPLE = Path(__file__).parents[3] / "config" / "policy.yaml"
 SMALL = "channels: {voice: {}}\nqueues: {support: {}}\n"
 
 
@@ -129,7 +129,11 @@ def test_an_enum_lists_what_it_may_be() -> None:
     [
         ("skills: [Big]", "skills[0]", "must be a name: "),
         ("dispositions: ['a b']", "dispositions[0]", "must be an id: "),
-        ("facts: {f: {type: bool, of: queue}}", "facts.f.of", "must be one of contact, agent"),
+        (
+            "facts: {f: {type: bool, applies_to: queue}}",
+            "facts.f.applies_to",
+            "must be one of contact, agent",
+        ),
         ("skills: {a: 1}", "skills", "must be a list"),
         ("agents: 3", "agents", "must be a mapping"),
         ("agents: {units: 1.5}", "agents.units", "expected int, got float"),

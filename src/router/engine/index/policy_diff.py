@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from router.model.ids import QueueId
 from router.model.policy import Policy
-from router.policy.attribute_ranking import ranked_attributes
+from router.policy.facts import ranked_attributes
 
 # Channel settings on which capacity depends.
 _CAPACITY: Final = ("units", "per_agent_max", "blocks", "interrupts")

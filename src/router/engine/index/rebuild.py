@@ -32,9 +32,8 @@ from router.engine.state.records import RequirementKey, requirement_key
 from router.model.ids import QueueId
 from router.model.policy import CrossQueueOrder, Policy
 from router.model.states import ContactState
-from router.policy.attribute_ranking import ranked_attributes
 from router.policy.entry_rules import EntryRuleClassifier
-from router.policy.facts import AgentConditions
+from router.policy.facts import AgentConditions, ranked_attributes
 
 _OFFERED: Final = ContactState.OFFERED
 _QUEUED: Final = ContactState.QUEUED

@@ -17,9 +17,8 @@ from router.engine.state.records import RequirementKey
 from router.engine.state.state import RoutingState
 from router.model.ids import AgentId, ContactId, QueueId
 from router.model.policy import Policy
-from router.policy.attribute_ranking import RankedAttributes
 from router.policy.entry_rules import EntryRuleClassifier
-from router.policy.facts import AgentConditions
+from router.policy.facts import AgentConditions, RankedAttributes
 
 _NO_POLICY: Final = Policy(channels={}, queues={})
 

@@ -15,7 +15,7 @@ from router.engine.state.agent import Agent, AgentGroup
 from router.engine.state.contact import WaitingLine
 from router.model.ids import AgentId, ContactId
 from router.model.policy import Selection
-from router.policy.attribute_ranking import attribute_sort_key
+from router.policy.facts import attribute_sort_key
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _WEIGHTED_RANDOM: Final = Selection.WEIGHTED_RANDOM

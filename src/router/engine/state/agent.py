@@ -30,8 +30,13 @@ from router.model.states import (
     AgentState,
     Presence,
 )
-from router.policy.attribute_ranking import AttributeRanks, RankedAttributes, attribute_ranks
-from router.policy.facts import AgentConditions, AttributeKey
+from router.policy.facts import (
+    AgentConditions,
+    AttributeKey,
+    AttributeRanks,
+    RankedAttributes,
+    attribute_ranks,
+)
 
 
 class AgentGroup:

@@ -1,6 +1,4 @@
-"""Base struct of all events.
-
-Events of a workspace: opening and closing of queues, policies, start of a day.
+"""Base struct of all events, and the events of a workspace: opening and closing of queues, policies, start of a day.
 
 The conventions of all events (tags, fields) are documented in the package ``router.model.events``.
 """

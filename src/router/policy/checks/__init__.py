@@ -1,1 +1,1 @@
-"""TODO package router.policy.checks."""
+"""Checks of policies: ``consistency`` finds errors, ``sections`` checks calendars and plans, ``advice`` finds likely mistakes."""

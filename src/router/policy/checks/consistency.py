@@ -1,10 +1,8 @@
 """Consistency of a policy: references, cycles and contradictions that the types of ``model/policy.py`` cannot express.
 
-Pure and, but for entry rules (quadratic in their number), linear in the size of the policy. The engine runs the checks again
-before it publishes a policy. Problems carry paths; parsing a document adds lines and columns. ``advice`` covers what is valid
-but probably not intended.
-
-Cycles of interrupting channels: each channel would release its capacity for the next, and none would keep any.
+The engine runs the checks again before it publishes a policy. They are pure and linear in the size of the policy, except for
+entry rules (quadratic in their number). Problems carry paths; parsing a document adds lines and columns. ``advice`` covers what
+is valid but probably not intended.
 """
 
 from collections.abc import Collection, Iterator
@@ -45,7 +43,10 @@ from router.policy.facts import (
     is_personal_value,
 )
 
+# Expressions in one policy, of entry rules and queues together.
+EXPRESSIONS_MAX: Final = 200
 _CYCLE_SHOWN_MAX: Final = 10
+_INTERRUPT_CYCLE_SHOWN_MAX: Final = 10
 
 
 def policy_problems(policy: Policy) -> list[Problem]:
@@ -277,9 +278,6 @@ def _unreachable_rules(policy: Policy) -> Iterator[Problem]:
             )
 
 
-_INTERRUPT_CYCLE_SHOWN_MAX: Final = 10
-
-
 def interrupt_cycles(policy: Policy) -> Iterator[Problem]:
     """Yield a problem for each back edge of a depth-first walk along ``interrupts``, self-interruption included."""
     done: set[str] = set()
@@ -316,7 +314,3 @@ def _interrupt_cycle_message(cycle: list[str]) -> str:
     return "cycle of interruptions: " + " → ".join(
         [*cycle[:_INTERRUPT_CYCLE_SHOWN_MAX], *dots, cycle[0]]
     )
-
-
-# Expressions in one policy, of entry rules and queues together.
-EXPRESSIONS_MAX: Final = 200

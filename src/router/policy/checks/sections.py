@@ -1,8 +1,7 @@
-"""Checks of names in a policy: undeclared and duplicate names. Messages never repeat an undeclared name.
+"""Checks of calendars and plans, and of names anywhere in a policy. Messages never repeat an undeclared name.
 
-Checks of calendars: time zone, holidays, dates and time spans.
-
-Checks of plans: references to skills and queues, durations of steps, and cycles of moves between queues.
+Calendars: time zone, holidays, dates and time spans. Plans: references to skills and queues, durations of steps, and cycles of
+moves between queues.
 """
 
 from collections.abc import Collection, Iterable, Iterator

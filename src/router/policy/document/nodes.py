@@ -16,14 +16,15 @@ import yaml
 
 from router.model.errors import PROBLEM_COUNT_MAX, PolicyInvalid, Problem
 
+DOCUMENT_BYTES_MAX: Final = 1 << 20
+# A policy uses five levels.
+DOCUMENT_DEPTH_MAX: Final = 16
+# Longer than any valid number; keeps int() from parsing a megabyte of digits.
+NUMBER_LENGTH_MAX: Final = 20
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 _INT: Final = re.compile(r"[-+]?[0-9]+")
-
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|[-+]?(NaN|Infinity)")
-
 _CONSTANTS: Final[dict[str, bool | None]] = {
     "": None,
     "~": None,
@@ -37,10 +38,8 @@ _CONSTANTS: Final[dict[str, bool | None]] = {
     "False": False,
     "FALSE": False,
 }
-
 # Only keys that look like names are shown in paths; other text may be personal data.
 _SHOWABLE_KEY: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
-
 Scalar = str | int | float | bool | None
 
 
@@ -309,12 +308,3 @@ def _position(event: yaml.Event) -> tuple[int, int]:
     mark = event.start_mark
     assert mark is not None, "parser events have positions"
     return mark.line + 1, mark.column + 1
-
-
-DOCUMENT_BYTES_MAX: Final = 1 << 20
-
-# A policy uses five levels.
-DOCUMENT_DEPTH_MAX: Final = 16
-
-# Longer than any valid number; keeps int() from parsing a megabyte of digits.
-NUMBER_LENGTH_MAX: Final = 20
