@@ -119,7 +119,7 @@ CHANNEL: Final[dict[str, tuple[str, Reader]]] = {
     "max": ("per_agent_max", int),
     "blocks": ("blocks", names),
     "interrupts": ("interrupts", names),
-    "cap": ("cap", cap),
+    "rate_cap": ("rate_cap", cap),
     "unpark_when_not_ready": ("unpark_when_not_ready", LostDesktopAction),
     "park_max": ("park_max_s", seconds_of),
     "wrap_up": ("wrap_up_s", seconds_of),
@@ -165,14 +165,14 @@ CALLBACK: Final[dict[str, tuple[str, Reader]]] = {
     "ring": ("ring_timeout_s", seconds_of),
     "voicemail": ("voicemail_counts_as", VoicemailCountsAs),
     "schedule_max": ("schedule_max_s", seconds_of),
-    "place": ("place", CallbackQueuePosition),
+    "queue_position": ("queue_position", CallbackQueuePosition),
     "expires": ("expires_after_s", seconds_of),
 }
 STEP: Final[dict[str, tuple[str, Reader]]] = {
-    "for": ("duration_s", seconds_of),
+    "duration": ("duration_s", seconds_of),
     "asks": ("skills", levels),
     "without": ("remove_skills", names),
-    "level": ("levels", levels),
+    "lower_level": ("lower_levels", levels),
     "keep_earlier_agents": ("keep_earlier_agents", yes_or_no),
     "prefer": ("prefer", lambda text: tuple(PreferredAgentKind(name) for name in text.split(","))),
     "prefer_agents": ("prefer_agents", names),
@@ -191,7 +191,7 @@ ENTRY: Final[dict[str, tuple[str, Reader]]] = {
 }
 AGENTS: Final[dict[str, tuple[str, Reader]]] = {
     "units": ("units", int),
-    "cap": ("cap", cap),
+    "rate_cap": ("rate_cap", cap),
     "desktop_grace": ("desktop_grace_s", seconds_of),
     "rescind_when_not_ready": ("rescind_when_not_ready", yes_or_no),
 }
@@ -269,7 +269,7 @@ class Draft:
         for line in text.splitlines():
             for part in [] if line.startswith("#") else line.split():
                 key, _, value = part.partition("=")
-                if key in ("needs", "skills", "requires", "asks", "level") and value:
+                if key in ("needs", "skills", "requires", "asks", "lower_level") and value:
                     skills |= dict.fromkeys(levels(value))
                 if key.startswith("fact."):
                     name = key.removeprefix("fact.")

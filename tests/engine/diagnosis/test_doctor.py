@@ -289,14 +289,14 @@ def test_a_skill_without_agents_is_more_severe_if_it_is_required(
     ],
 )
 def test_an_agent_who_can_take_no_contact(
-    agent: dict[str, Any], lacks: list[UnmetCondition]
+    agent: dict[str, Any], unmet_conditions: list[UnmetCondition]
 ) -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(requires={"german": 2})})
     able = an_agent("bob", skills={"german": 9})
     diagnosis = diagnosis_of(policy, able, an_agent("ada", **agent))
     finding = the_finding(diagnosis, FindingCode.AGENTS_NEVER_ELIGIBLE)
     assert (finding.agents, finding.agent_ids) == (1, ("ada",))
-    assert list(finding.unmet_conditions) == lacks
+    assert list(finding.unmet_conditions) == unmet_conditions
 
 
 def test_agents_with_the_same_unmet_conditions_share_one_finding() -> None:

@@ -287,14 +287,16 @@ def test_a_shadow_counts_its_own_days_until_the_live_policy_has_the_same_zone() 
 def test_a_rate_cap_of_the_shadow_opens_without_an_event() -> None:
     channels = {"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}
     capped = channels | {
-        "chat": a_channel(units=30, per_agent_max=3, cap=RateCapPolicy(contacts_max=1, window_s=60))
+        "chat": a_channel(
+            units=30, per_agent_max=3, rate_cap=RateCapPolicy(contacts_max=1, window_s=60)
+        )
     }
     beside = ShadowedEngine(a_policy(), a_policy(channels=capped), an_agent("ada"), ready("ada"))
     assert beside.do(a_contact("c1", channel="chat"), accepted("c1", "ada")) == []
     told = beside.do(
         a_contact("c2", channel="chat"), c.DeclineOffer(offer_id="c2.1", agent_id="ada")
     )
-    assert [(one.kind, one.why) for one in told] == [(K.NOT_ELIGIBLE, ("cap",))]
+    assert [(one.kind, one.why) for one in told] == [(K.NOT_ELIGIBLE, ("rate_cap",))]
     beside.do(c.AbandonContact(contact_id="c2"))
     beside.later(59)
     assert beside.do(a_contact("c3", channel="chat"))[0].kind is K.NOT_ELIGIBLE

@@ -1,1 +1,1 @@
-"""TODO package router.engine.diagnosis."""
+"""Diagnosis: the doctor's findings, the invariants of the state, and the skill coverage of the agents."""

@@ -1,25 +1,26 @@
-"""Findings about plans, and the requirement that is left of a contact when its plan has run to the end.
+"""Skill coverage: which agent groups qualify for a requirement class, regardless of the agents' current state.
 
-Skill coverage: which agent groups qualify for a requirement class, regardless of the agents' current state.
+The rules are those of ``matching.eligibility``, plus one more: whether an item of the channel fits the capacity of an agent at
+all. Sets of agent groups are integers used as bit masks (bit i = group with index i), as in the index, so intersecting conditions
+is one operation on integers and the cost depends on the number of groups and requirement classes, not on the number of agents
+times contacts. All masks are computed once, when the object is made; it does not follow later changes of the state.
 
-The rules are those of ``matching.eligibility``, plus one more: whether an item of the channel fits the capacity of an
-agent at all. Sets of agent groups are integers used as bit masks (bit i = group with index i), as in the index, so intersecting
-conditions is one operation on integers and the cost depends on the number of groups and requirement classes, not on the number of
-agents times contacts. All masks are computed once, when the object is made; it does not follow later changes of the state.
+A contact whose plan relaxes its requirement is examined by the requirement after the last step (``final_requirement``), because
+until then a later step may still find an agent.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from router.engine.diagnosis.findings import describe_unmet
 from router.engine.state.agent import Agent, AgentGroup
 from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.engine.state.records import RequirementKey, requirement_key
 from router.engine.state.state import RoutingState
-from router.model.diagnosis import ADVICE, Finding, FindingCode, Severity
 from router.model.ids import QueueId
-from router.model.policy import Policy, SkipIf
+from router.model.policy import Policy
 from router.model.views import UnmetCondition
+
+_NO_OWN_SKILLS: Final[dict[str, int]] = {}
 
 
 class FinalRequirement(NamedTuple):
@@ -66,9 +67,9 @@ class SkillCoverage:
             self._max_units_by_group[index] = max(
                 agent.capacity.units, self._max_units_by_group.get(index, 0)
             )
-        for profile in state.index.groups_by_index:
-            if profile is not None:
-                self._add_group(profile)
+        for group in state.index.groups_by_index:
+            if group is not None:
+                self._add_group(group)
         self._groups_by_requirement: dict[RequirementKey, int] = {}
         self._base_requirements = {
             name: requirement_key(queue, _NO_OWN_SKILLS) for name, queue in policy.queues.items()
@@ -84,29 +85,29 @@ class SkillCoverage:
             for name, queue in policy.queues.items()
         }
         self._groups_skilled_for_any = 0
-        for (needs, _), queue_id in self._queue_by_base_requirement.items():
+        for (requirement, _), queue_id in self._queue_by_base_requirement.items():
             self._groups_skilled_for_any |= self._groups_with_skills(
-                needs
+                requirement
             ) & self._groups_meeting_agents_when(queue_id)
         self._unmet_by_group: dict[int, tuple[UnmetCondition, ...]] = {}
 
-    def _add_group(self, profile: AgentGroup) -> None:
-        bit = profile.bit
+    def _add_group(self, group: AgentGroup) -> None:
+        bit = group.bit
         self._all_groups |= bit
-        if profile.ready_count:
+        if group.ready_count:
             self.ready_groups |= bit
-        for skill, level in profile.skills.items():
+        for skill, level in group.skills.items():
             by_level = self._groups_by_skill_level.setdefault(skill, {})
             by_level[level] = by_level.get(level, 0) | bit
             self.best_levels[skill] = max(level, self.best_levels.get(skill, 0))
-        if profile.queues is None:
+        if group.queues is None:
             self._groups_of_every_queue |= bit
-        for queue_id in sorted(profile.queues or ()):
+        for queue_id in sorted(group.queues or ()):
             self._groups_by_queue[queue_id] = self._groups_by_queue.get(queue_id, 0) | bit
         for name in self.channels:
-            if name not in profile.barred_channels:
+            if name not in group.barred_channels:
                 self._groups_by_channel[name] |= bit
-                if self.policy.channels[name].units <= self._max_units_by_group[profile.index]:
+                if self.policy.channels[name].units <= self._max_units_by_group[group.index]:
                     self._groups_with_capacity[name] |= bit
 
     # --- groups by requirement --------------------------------------------------------------------
@@ -141,9 +142,9 @@ class SkillCoverage:
 
     def _compute_agents_when_groups(self, queue_id: QueueId) -> int:
         found = 0
-        for profile in self._index.groups_by_index:
-            if profile is not None and profile.attributes_qualify(queue_id):
-                found |= profile.bit
+        for group in self._index.groups_by_index:
+            if group is not None and group.attributes_qualify(queue_id):
+                found |= group.bit
         return found
 
     def _groups_meeting_agents_when(self, queue_id: QueueId) -> int:
@@ -179,7 +180,7 @@ class SkillCoverage:
         if not self._groups_serving(queue_id):
             found.append(UnmetCondition(code="queue"))
         if not self._groups_meeting_agents_when(queue_id) and self._all_groups:
-            found.append(UnmetCondition(code="facts"))
+            found.append(UnmetCondition(code="attributes"))
         best = self.best_levels
         found += [
             _level_condition(skill, best.get(skill), level)
@@ -200,22 +201,22 @@ class SkillCoverage:
         self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
     ) -> tuple[tuple[UnmetCondition, ...], int]:
         agents: dict[tuple[UnmetCondition, ...], int] = {}
-        for profile in self._index.groups_in(
+        for group in self._index.groups_in(
             self._groups_missing_fewest(queue_id, channels, requirement)
         ):
-            found = [] if _serves_queue(profile, queue_id) else [UnmetCondition(code="queue")]
-            if not self._groups_meeting_agents_when(queue_id) & profile.bit:
-                found.append(UnmetCondition(code="facts"))
-            found += _unmet_skills(profile, requirement)
-            if not self._has_any_channel(profile, channels):
+            found = [] if _serves_queue(group, queue_id) else [UnmetCondition(code="queue")]
+            if not self._groups_meeting_agents_when(queue_id) & group.bit:
+                found.append(UnmetCondition(code="attributes"))
+            found += _unmet_skills(group, requirement)
+            if not self._has_any_channel(group, channels):
                 found.append(_channel_condition(channels))
-            elif self._units_min(profile, channels) > self._max_units_by_group[profile.index]:
-                has = self._max_units_by_group[profile.index]
-                found.append(self._capacity_condition(profile, has, channels))
-            agents[tuple(found)] = agents.get(tuple(found), 0) + profile.agent_count
+            elif self._units_min(group, channels) > self._max_units_by_group[group.index]:
+                has = self._max_units_by_group[group.index]
+                found.append(self._capacity_condition(group, has, channels))
+            agents[tuple(found)] = agents.get(tuple(found), 0) + group.agent_count
         # Group indexes depend on the order in which agents were added, so ties are broken by the conditions themselves.
-        lacks = min(agents, key=lambda lacks: (-agents[lacks], str(lacks)))
-        return lacks, agents[lacks]
+        unmet = min(agents, key=lambda unmet: (-agents[unmet], str(unmet)))
+        return unmet, agents[unmet]
 
     def _groups_missing_fewest(
         self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
@@ -239,33 +240,33 @@ class SkillCoverage:
 
         Empty if there is any contact that the agent could take.
         """
-        profile = _group_of(agent)
-        if profile.index not in self._unmet_by_group:
-            self._unmet_by_group[profile.index] = self._group_unmet_conditions(profile)
-        found = self._unmet_by_group[profile.index]
-        if self._has_any_channel(profile, self.channels) and agent.capacity.units < self._units_min(
-            profile, self.channels
+        group = _group_of(agent)
+        if group.index not in self._unmet_by_group:
+            self._unmet_by_group[group.index] = self._group_unmet_conditions(group)
+        found = self._unmet_by_group[group.index]
+        if self._has_any_channel(group, self.channels) and agent.capacity.units < self._units_min(
+            group, self.channels
         ):
-            found = (*found, self._capacity_condition(profile, agent.capacity.units, self.channels))
+            found = (*found, self._capacity_condition(group, agent.capacity.units, self.channels))
         return found
 
-    def _group_unmet_conditions(self, profile: AgentGroup) -> tuple[UnmetCondition, ...]:
+    def _group_unmet_conditions(self, group: AgentGroup) -> tuple[UnmetCondition, ...]:
         found: tuple[UnmetCondition, ...] = ()
-        if not self._has_any_channel(profile, self.channels):
+        if not self._has_any_channel(group, self.channels):
             found = (UnmetCondition(code="channel"),)
-        if profile.queues is None:
+        if group.queues is None:
             served = list(self._queue_by_base_requirement.values())
         else:
-            served = [name for name in sorted(profile.queues) if name in self._base_requirements]
+            served = [name for name in sorted(group.queues) if name in self._base_requirements]
         if not served:
             return (*found, UnmetCondition(code="queue"))
         is_skilled = (
-            self._groups_skilled_for_any & profile.bit
-            if profile.queues is None
+            self._groups_skilled_for_any & group.bit
+            if group.queues is None
             else any(
                 self._groups_with_skills(self._base_requirements[name])
                 & self._groups_meeting_agents_when(name)
-                & profile.bit
+                & group.bit
                 for name in served
             )
         )
@@ -275,90 +276,33 @@ class SkillCoverage:
             (
                 *(
                     ()
-                    if self._groups_meeting_agents_when(name) & profile.bit
-                    else (UnmetCondition(code="facts"),)
+                    if self._groups_meeting_agents_when(name) & group.bit
+                    else (UnmetCondition(code="attributes"),)
                 ),
-                *_unmet_skills(profile, self._base_requirements[name]),
+                *_unmet_skills(group, self._base_requirements[name]),
             )
             for name in served
         )
-        return found + min(lacking, key=lambda lacks: (len(lacks), str(lacks)))
+        return found + min(lacking, key=lambda unmet: (len(unmet), str(unmet)))
 
     # --- channels ---------------------------------------------------------------------------------
     @staticmethod
-    def _has_any_channel(profile: AgentGroup, channels: Iterable[str]) -> bool:
-        return any(name not in profile.barred_channels for name in channels)
+    def _has_any_channel(group: AgentGroup, channels: Iterable[str]) -> bool:
+        return any(name not in group.barred_channels for name in channels)
 
-    def _units_min(self, profile: AgentGroup, channels: Iterable[str]) -> int:
+    def _units_min(self, group: AgentGroup, channels: Iterable[str]) -> int:
         return min(
-            self.policy.channels[n].units for n in channels if n not in profile.barred_channels
+            self.policy.channels[n].units for n in channels if n not in group.barred_channels
         )
 
     def _capacity_condition(
-        self, profile: AgentGroup, has: int, channels: Iterable[str]
+        self, group: AgentGroup, has: int, channels: Iterable[str]
     ) -> UnmetCondition:
-        return UnmetCondition(code="capacity", has=has, needs=self._units_min(profile, channels))
-
-
-def satisfiable_requirement(
-    coverage: SkillCoverage, final: FinalRequirement, channels: tuple[str, ...]
-) -> RequirementKey:
-    """Return the first of the accepted requirements that some agent meets; if there is none, the primary requirement."""
-    for needs in (final.requirement, *final.alternatives):
-        if coverage.capable_groups(final.queue_id, channels, needs):
-            return needs
-    return final.requirement
-
-
-def step_findings(
-    state: RoutingState, coverage: SkillCoverage, policy: Policy
-) -> Iterator[Finding]:
-    """Yield a finding for each plan step in which no agent could take a contact that has no requirement of its own."""
-    for queue_id, queue in policy.queues.items():
-        plan = effective_plan(policy, queue_id, None)
-        for number, step in enumerate(plan):
-            path = f"{queue_id}, step {number} of {queue.plan}"
-            undefined = [name for name in step.prefer_agents if name not in state.agents]
-            if undefined:
-                yield _step_finding(
-                    f"prefers {len(undefined)} agents who are not defined",
-                    path,
-                    agents=len(undefined),
-                )
-            if step.queue is not None:
-                break
-            if step.skip_if is SkipIf.NO_AGENT_QUALIFIED:
-                continue
-            stage = stage_requirement(queue, plan, number, {})
-            wanted = FinalRequirement(queue_id, stage.requirement, stage.alternatives)
-            needs = satisfiable_requirement(coverage, wanted, coverage.channels)
-            if not coverage.capable_groups(queue_id, coverage.channels, needs):
-                lacks, nearest = coverage.unmet_conditions(queue_id, coverage.channels, needs)
-                yield _step_finding(
-                    f"no agent can take a contact in this step: {describe_unmet(lacks, nearest)}",
-                    path,
-                    lacks=lacks,
-                    nearest_agents=nearest,
-                )
-
-
-def _step_finding(message: str, subject: str, **more: object) -> Finding:
-    code = FindingCode.STEP_WITHOUT_AGENTS
-    return Finding(
-        code=code,
-        severity=Severity.WARNING,
-        message=message,
-        subject=subject,
-        advice=ADVICE[code],
-        **more,  # type: ignore[arg-type]
-    )
-
-
-_NO_OWN_SKILLS: Final[dict[str, int]] = {}
+        return UnmetCondition(code="capacity", has=has, needs=self._units_min(group, channels))
 
 
 def _group_of(agent: Agent) -> AgentGroup:
-    assert agent.group is not None, "an agent has a profile as soon as there is a policy"
+    assert agent.group is not None, "an agent has a group as soon as there is a policy"
     return agent.group
 
 
@@ -369,12 +313,12 @@ def _union(masks: dict[str, int], names: Sequence[str]) -> int:
     return found
 
 
-def _serves_queue(profile: AgentGroup, queue_id: QueueId) -> bool:
-    return profile.queues is None or queue_id in profile.queues
+def _serves_queue(group: AgentGroup, queue_id: QueueId) -> bool:
+    return group.queues is None or queue_id in group.queues
 
 
-def _unmet_skills(profile: AgentGroup, requirement: RequirementKey) -> list[UnmetCondition]:
-    skills = profile.skills
+def _unmet_skills(group: AgentGroup, requirement: RequirementKey) -> list[UnmetCondition]:
+    skills = group.skills
     return [
         _level_condition(skill, skills.get(skill), level)
         for skill, level in requirement
@@ -390,3 +334,13 @@ def _level_condition(skill: str, has: int | None, needs: int) -> UnmetCondition:
 
 def _channel_condition(channels: Sequence[str]) -> UnmetCondition:
     return UnmetCondition(code="channel", channel=channels[0] if len(channels) == 1 else None)
+
+
+def satisfiable_requirement(
+    coverage: SkillCoverage, final: FinalRequirement, channels: tuple[str, ...]
+) -> RequirementKey:
+    """Return the first of the accepted requirements that some agent meets; if there is none, the primary requirement."""
+    for requirement in (final.requirement, *final.alternatives):
+        if coverage.capable_groups(final.queue_id, channels, requirement):
+            return requirement
+    return final.requirement

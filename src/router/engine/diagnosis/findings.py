@@ -1,8 +1,74 @@
-"""Texts for unmet conditions, as used in the messages of findings."""
+"""The builder of findings, and the texts for unmet conditions in their messages.
 
-from collections.abc import Sequence
+Every finding of the doctor is made by ``build_finding``: it looks up the advice, counts what the finding concerns, and limits the
+lists of ids, so that a finding of a large workspace stays small.
+"""
 
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from router.engine.state.contact import Contact
+from router.model.diagnosis import ADVICE, Finding, FindingCode, Severity
+from router.model.ids import AgentId
 from router.model.views import UnmetCondition
+
+IDS_MAX: Final = 20
+"""Maximum number of ids or names that a finding lists."""
+
+
+def build_finding(
+    code: FindingCode,
+    severity: Severity,
+    message: str,
+    *,
+    subject: str = "",
+    contacts: Collection[Contact] = (),
+    waiting_at_ms: int | None = None,
+    soonest_end_at_ms: int | None = None,
+    agent_ids: Collection[AgentId] = (),
+    agents: int | None = None,
+    unmet: Sequence[UnmetCondition] = (),
+    nearest_agents: int = 0,
+) -> Finding:
+    """Return a finding with the advice of its code.
+
+    Args:
+        code: what was found.
+        severity: how severe it is; not fixed by the code.
+        message: text without the subject.
+        subject: queue, skill, entry rule, requirement class or policy path.
+        contacts: the contacts concerned; their number and the first ids are reported.
+        waiting_at_ms: present time, if the longest wait of ``contacts`` is to be reported.
+        soonest_end_at_ms: when the first of ``contacts`` expires.
+        agent_ids: the agents concerned; the first ids are reported.
+        agents: number of agents concerned, if it is not that of ``agent_ids``.
+        unmet: conditions that no agent meets, or those that the nearest agents do not meet.
+        nearest_agents: number of the nearest agents, 0 if ``unmet`` holds for all agents.
+    """
+    oldest_wait_ms = None
+    if waiting_at_ms is not None:
+        oldest_wait_ms = max(0, waiting_at_ms - min(contact.queued_at_ms for contact in contacts))
+    return Finding(
+        code=code,
+        severity=severity,
+        subject=subject,
+        message=message,
+        advice=ADVICE[code],
+        contacts=len(contacts),
+        contact_ids=tuple(sorted(contact.contact_id for contact in contacts)[:IDS_MAX]),
+        oldest_wait_ms=oldest_wait_ms,
+        soonest_end_at_ms=soonest_end_at_ms,
+        agents=len(agent_ids) if agents is None else agents,
+        agent_ids=tuple(sorted(agent_ids)[:IDS_MAX]),
+        unmet_conditions=tuple(unmet),
+        nearest_agents=nearest_agents,
+    )
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return the names separated by commas, shortened to ``IDS_MAX``."""
+    shown = ", ".join(names[:IDS_MAX])
+    return shown if len(names) <= IDS_MAX else f"{shown} …"
 
 
 def describe_unmet(unmet: Sequence[UnmetCondition], nearest_agents: int = 0) -> str:
@@ -12,17 +78,17 @@ def describe_unmet(unmet: Sequence[UnmetCondition], nearest_agents: int = 0) -> 
     are what that many agents lack (``2 agents lack the queue``).
     """
     if not nearest_agents:
-        return "; ".join(_unmet_by_all(lack) for lack in unmet) or "there are no agents"
+        return "; ".join(_unmet_by_all(condition) for condition in unmet) or "there are no agents"
     agents = "1 agent lacks" if nearest_agents == 1 else f"{nearest_agents:,} agents lack"
-    return f"{agents} {' and '.join(_unmet_by_some(lack) for lack in unmet)}"
+    return f"{agents} {' and '.join(_unmet_by_some(condition) for condition in unmet)}"
 
 
 def _unmet_by_all(condition: UnmetCondition) -> str:
     match condition.code:
         case "queue":
             return "no agent serves the queue"
-        case "facts":
-            return "nobody's facts are what the queue asks for (agents_when)"
+        case "attributes":
+            return "no agent's attributes meet agents_when of the queue"
         case "skill":
             return f"no agent has the skill {condition.skill}"
         case "level":
@@ -39,8 +105,8 @@ def _unmet_by_some(condition: UnmetCondition) -> str:
     match condition.code:
         case "queue":
             return "the queue"
-        case "facts":
-            return "the facts that the queue asks for (agents_when)"
+        case "attributes":
+            return "attributes that meet agents_when of the queue"
         case "skill":
             return f"the skill {condition.skill}"
         case "level":
