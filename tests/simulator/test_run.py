@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from router.model.errors import PolicyInvalid
-from router.simulator.centres import SMALL_CENTRE
 from router.simulator.day import WorkloadInvalid
 from router.simulator.results.report import render
 from router.simulator.run import SimulationSpec, resolved_options, simulate
+from router.simulator.workload import SMALL_CENTRE
 
 KEYS = {
     "contacts", "answered", "abandoned", "blocked", "mean_wait_answered_s", "mean_wait_all_s", "p50_wait_s",

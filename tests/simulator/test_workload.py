@@ -7,9 +7,8 @@ import pytest
 
 from router.simulator import workload
 from router.simulator import yaml_documents as documents
-from router.simulator.centres import SMALL_CENTRE
 from router.simulator.day import PlannedContact, WorkloadInvalid
-from router.simulator.workload import Workload
+from router.simulator.workload import SMALL_CENTRE, Workload
 
 TEXT = """\
 name: by-hand

@@ -1,8 +1,8 @@
-"""Simulated workforce: which agents are on duty, which have work, and which join or leave when a staff level changes.
+"""Behaviour of simulated people: the workforce, and customers who are called back.
 
-Independent of the engine: the world (or a load test) reports what happened and sends the resulting commands.
-
-Simulated callback customers: when they request a callback, whether they pick up, and what the gateway reports.
+The workforce knows which agents are on duty, which have work, and which join or leave when a staff level changes. It is independent
+of the engine: the world (or a load test) reports what happened and sends the resulting commands. Callback customers decide when to
+request a callback and whether to pick up, and what the gateway reports.
 """
 
 from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 from random import Random
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct, structs
 
@@ -48,6 +48,9 @@ from router.simulator.distributions import (
 
 Rates: TypeAlias = Annotated[tuple[NonNegative, ...], Meta(min_length=1, max_length=10_000)]
 AgentCount: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
+
+SMALL_CENTRE: Final = Path(__file__).with_name("centres") / "small.yaml"
+"""Workload file of 16 agents, four queues, voice and chat, with about a thousand contacts in a day."""
 
 
 class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

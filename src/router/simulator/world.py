@@ -1,6 +1,4 @@
-"""Hash over the history of a run: first sequence number, time and events of each outcome, in order.
-
-Discrete-event simulation of one day: customers and agents around one engine, in virtual time.
+"""Discrete-event simulation of one day: customers and agents around one engine, in virtual time.
 
 Theory of operation. The world keeps the scheduled future (arrivals, ends of conversations, ends of patience, answers, shifts)
 in one heap ordered by time and kind, and jumps from one entry to the next. Between two entries it advances the engine to each

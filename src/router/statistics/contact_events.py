@@ -1,7 +1,4 @@
-"""Handlers of contact events: where contacts wait, since when, and how each wait ends.
-
-Handlers of callback events: requests, attempts by outcome, and the state of the contact meanwhile.
-"""
+"""Handlers of contact and callback events: where contacts wait, how each wait ends, and callback attempts by outcome."""
 
 from collections.abc import Callable
 from typing import Any, Final

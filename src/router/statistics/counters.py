@@ -1,4 +1,6 @@
-"""Conservation of contacts in a queue: each entry ends exactly once.
+"""Counters of one queue and channel, which add up to those of a queue, a channel, an interval or the workspace.
+
+**Queue flow**: each entry into a queue ends exactly once:
 
     entered = waiting + offered + callbacks + answered + called_back + abandoned + cancelled + expired
               + overflowed_out + moved_out
@@ -6,18 +8,12 @@
 ``entered`` counts waits: a contact is submitted to the queue, overflows to it, is moved to it, or waits again after an agent
 had it. Over the whole workspace: submitted = queued + offered + assigned + callbacks + ended + abandoned + cancelled + expired.
 
-Counters of offers by outcome.
-
 **RONA rate** (redirection on no answer) = expired / (accepted + declined + expired). Rescinded offers are excluded, because the
 agent did not have the full time to answer. **Acceptance rate** = accepted / (accepted + declined + expired).
-
-Counters of callbacks.
 
 **Reach rate** = connected / (connected + failed), over the attempts with a known outcome. The wait of a callback is in no service
 level, ASA or abandonment rate, because no customer is on the line. When it ends with an agent or with the customer on the line, it
 counts as ``called_back`` in the queue flow.
-
-Counters of handle time.
 
 **AHT** (average handle time) = (talk + hold + wrap-up) / handled, counted when an assignment is completed, for the queue of the
 contact and for the agent. **Handled**: completed assignments; a contact that two agents had in turn is handled twice. Handle time
@@ -26,8 +22,6 @@ owner (consulted agents, participants) is handle time of the queue, but only own
 themselves it counts like any other assignment.
 **Transfer rate** = assignments that ended in a transfer / handled.
 Source: ICMI glossary (average handle time).
-
-Counters of one queue and channel, which add up to those of a queue, a channel, an interval or the workspace.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,6 @@
-"""Ratio that is none for a zero denominator.
+"""Service level, average speed of answer, abandonment rate, and the distribution of waits.
 
-Service level: the share of contacts answered within the threshold, by several formulas.
-
-The default formula is ``EXCLUDE_SHORT``:
+**Service level** is the share of contacts answered within the threshold. The default formula is ``EXCLUDE_SHORT``:
 
     answered within the threshold / (answered + abandoned − abandoned short)
 
@@ -13,8 +11,6 @@ must always be given with its formula. No formula includes cancelled and expired
 Sources: the definitions compared in O. Jouini, G. Koole, A. Roubos, "Performance indicators for call centers with impatient
 customers", IIE Transactions 45(3), 2013; B. Cleveland, "Call Center Management on Fast Forward". ``EXCLUDE_EARLY`` is the formula
 of the ContactCenters library by E. Buist and P. L'Ecuyer: good / (served + abandoned at or after the threshold).
-
-Waits: average speed of answer, abandonment, quantiles.
 
 **Wait**: the time from the start of waiting to the answer, abandon or other end. It starts with the submit, and again when an
 assigned contact returns to a queue (transfer, requeue by a supervisor, lost desktop). Declines, RONA and overflow do not

@@ -1,11 +1,9 @@
-"""Counters of queues and agents, and records of live contacts, offers and assignments.
+"""State of the statistics: counters of queues and agents, and records of live contacts, offers and assignments.
 
 A record is removed with the last event of its contact, offer or assignment.
 
-State of the statistics: the content of a snapshot, and the counters that an event changes.
-
 Each event counts for its channel, its queue and the running interval. To keep events cheap, they are added once to pending
-counters of their queue and channel, and ``settle`` copies these into all places that they belong to. It must run before the
+counters of their queue and channel, and ``flush`` copies these into all places that they belong to. It must run before the
 state is read, and before a queue or an interval begins or ends.
 """
 
@@ -194,10 +192,10 @@ class StatsState:
         self.agents = pages.agents
         self.interval_end_ms = pages.series.end_ms()
         self._sheets: dict[str, dict[str, tuple[ContactCounters, ...]]] = {}
-        """Pending counters since the last ``settle``, by queue and channel."""
+        """Pending counters since the last ``flush``, by queue and channel."""
 
     def counters_for(self, queue_id: str, channel: str) -> tuple[ContactCounters, ...]:
-        """Return the pending counters of a queue and channel, which ``settle`` copies to all places they belong to."""
+        """Return the pending counters of a queue and channel, which ``flush`` copies to all places they belong to."""
         try:
             return self._sheets[queue_id][channel]
         except KeyError:

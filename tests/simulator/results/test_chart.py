@@ -11,7 +11,7 @@ from router.simulator.results.comparison import Comparison
 from router.simulator.run import SimulationSpec
 from router.simulator.what_if import POLICIES_MAX, what_if
 
-SHIPPED = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if"
+SHIPPED = Path(__file__).parents[3] / "benchmarks" / "scenarios" / "what_if"
 SVG = "{http://www.w3.org/2000/svg}"
 
 

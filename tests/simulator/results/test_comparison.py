@@ -26,7 +26,7 @@ from router.simulator.what_if import POLICIES_MAX, what_if
 from router.simulator.world import World
 from tests.support.simulated_days import a_contact, a_day, an_agent
 
-SHIPPED = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if"
+SHIPPED = Path(__file__).parents[3] / "benchmarks" / "scenarios" / "what_if"
 DAY = SHIPPED / "day.yaml"
 LONGEST_IDLE, SPARE_THE_FEW = SHIPPED / "longest_idle.yaml", SHIPPED / "spare_the_few.yaml"
 SPEC = SimulationSpec(workload=str(DAY), audit=False)

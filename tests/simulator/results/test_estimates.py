@@ -1,7 +1,4 @@
-"""Confidence intervals.
-
-Distribution of contacts over agents, and audited runs of every selection rule and order.
-"""
+"""Confidence intervals, the distribution of contacts over agents, and audited runs of every selection rule and order."""
 
 from random import Random
 

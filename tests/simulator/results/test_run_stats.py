@@ -7,11 +7,11 @@ from router.model.commands import Command
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.results import Outcome
 from router.simulator import workload
-from router.simulator.centres import SMALL_CENTRE
 from router.simulator.day import Day, PlannedContact, Shift
 from router.simulator.results.estimates import BatchSums, agent_load, percentile, ratios
 from router.simulator.results.report import AuditResult, SimulationReport, build_report
 from router.simulator.results.run_stats import RunStats, TimeIntegral
+from router.simulator.workload import SMALL_CENTRE
 from router.simulator.world import World
 from router.statistics.workspace import WorkspaceStats
 from tests.support.simulated_days import SimulatedRun, a_contact, a_day, an_agent

@@ -1,1 +1,1 @@
-"""TODO package router.simulator.audit."""
+"""Independent audit of simulated and recorded runs, by a second implementation of the routing rules."""

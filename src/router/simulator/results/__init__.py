@@ -1,1 +1,1 @@
-"""TODO package router.simulator.results."""
+"""Results of simulations: statistics of runs, reports, comparisons of policies, and charts."""

@@ -2,8 +2,7 @@
 
 Each policy has the same colour in all three panels. The SVG is generated without a charting library, so that the same comparison
 gives the same bytes; it needs no embedded font, script or other file.
-
-SVG elements of the charts: lines and text, positioned to a tenth of a pixel.
+The helpers for SVG elements position lines and text to a tenth of a pixel; the benchmarks use them too.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,17 +1,14 @@
-"""Sums over batches of one or more runs, and the ratios that the report shows.
+"""Estimates from run statistics: sums over batches, ratios, confidence intervals, and the distribution of agent load.
 
 Ratios are named by their path in the report: ``mean_wait_answered_s``, ``streams.vip.p_wait``, ``agent_groups.first.occupancy``.
 
-95 % confidence intervals of ratio estimators, from replications or from the batches of one long run.
+Samples of the 95 % confidence intervals are replications, or the batches of one long run. Every statistic is a ratio of two
+sums (waits over contacts, busy time over time on duty), and its estimate is the ratio of the totals. Its variance is that of
+``numerator - estimate x denominator`` over the samples, the usual linearisation for ratio estimators (Law, Simulation Modeling
+and Analysis, 4.5 and 9.5). The half-width uses Student's t with n - 1 degrees of freedom.
 
-Every statistic is a ratio of two sums (waits over contacts, busy time over time on duty). The estimate is the ratio of the
-totals. Its variance is that of ``numerator - estimate x denominator`` over the samples, the usual linearisation for ratio
-estimators (Law, Simulation Modeling and Analysis, 4.5 and 9.5). The half-width uses Student's t with n - 1 degrees of freedom.
-
-Distribution of contacts over the agents of a run: minimum, median, maximum and Gini coefficient.
-
-Covers the agents who were on duty at some time of the run, and the contacts that arrived within the window, counted for the agent
-who answered them first.
+The distribution of load (minimum, median, maximum and Gini coefficient of contacts per agent) covers the agents who were on
+duty at some time of the run, and the contacts that arrived within the window, counted for the agent who answered them first.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

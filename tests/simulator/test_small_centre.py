@@ -10,8 +10,8 @@ from router.model.commands import Command
 from router.model.results import Outcome
 from router.simulator import workload
 from router.simulator.audit.auditor import Auditor
-from router.simulator.centres import SMALL_CENTRE
 from router.simulator.day import PlannedContact
+from router.simulator.workload import SMALL_CENTRE
 from router.simulator.world import World
 
 SEEDS = (1, 2, 3, 20_140_310, 20_140_625)
