@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from router.engine.transitions import AGENT, AGENT_MOVES, ASSIGNMENT, CONTACT, OFFER, QUEUE
+from router.engine.transitions import (
+    AGENT_STATE_CHANGES,
+    AGENT_TRANSITIONS,
+    ASSIGNMENT_TRANSITIONS,
+    CONTACT_TRANSITIONS,
+    OFFER_TRANSITIONS,
+    QUEUE_TRANSITIONS,
+)
 from router.model.states import ContactState
 
 PAGE: Final = Path(__file__).with_name("state-machines.md")
@@ -17,19 +24,23 @@ SECTIONS: Final[tuple[tuple[str, str, Mapping[tuple[Any, type], Any]], ...]] = (
     (
         "Contact",
         "Hold and wrap-up are states of the assignment. A contact that its owner offers to another agent stays `assigned`.",
-        CONTACT,
+        CONTACT_TRANSITIONS,
     ),
-    ("Offer", "An offer is pending until it ends in exactly one way.", OFFER),
-    ("Assignment", "An assignment has the id of the offer from which it arose.", ASSIGNMENT),
+    ("Offer", "An offer is pending until it ends in exactly one way.", OFFER_TRANSITIONS),
+    (
+        "Assignment",
+        "An assignment has the id of the offer from which it arose.",
+        ASSIGNMENT_TRANSITIONS,
+    ),
     (
         "Queue",
         "A queue is open initially. Only queues with opening hours, or opened and closed by a supervisor, have these events.",
-        QUEUE,
+        QUEUE_TRANSITIONS,
     ),
     (
         "Agent",
         "`AgentStateChanged` carries the new state; the pairs that it may connect are the last rows. Busy is not a state.",
-        AGENT,
+        AGENT_TRANSITIONS,
     ),
 )
 
@@ -40,8 +51,8 @@ def rows(title: str, table: Mapping[tuple[Any, type], Any]) -> list[tuple[str, s
         (str(before or ""), event.__name__, str(after)) for (before, event), after in table.items()
     ]
     if title == "Agent":
-        moves = sorted((str(before), str(after)) for before, after in AGENT_MOVES)
-        found += [(before, "AgentStateChanged", after) for before, after in moves]
+        changes = sorted((str(before), str(after)) for before, after in AGENT_STATE_CHANGES)
+        found += [(before, "AgentStateChanged", after) for before, after in changes]
     return found
 
 

@@ -358,7 +358,7 @@ def test_a_connected_customer_waits_no_longer_than_the_longest_wait_of_the_queue
 def test_at_the_agreed_time_a_callback_waits_at_its_old_age_or_from_then_on(
     place: CallbackQueuePosition, waited_ms: int, position: int
 ) -> None:
-    world = a_centre(a_contact(), asked(at_ms=START_MS + 3_600_000), place=place)
+    world = a_centre(a_contact(), asked(at_ms=START_MS + 3_600_000), queue_position=place)
     assert state_of(world) == (ContactState.CALLBACK_SCHEDULED, CallbackPhase.SCHEDULED)
     world.later(1_800)
     world.done(a_contact("c2"))

@@ -129,7 +129,7 @@ def test_the_same_attributes_are_evaluated_once(monkeypatch: pytest.MonkeyPatch)
         asked.append(program.text)
         return holds(program, values)
 
-    monkeypatch.setattr(CompiledExpression, "holds", counted)
+    monkeypatch.setattr(CompiledExpression, "evaluate", counted)
     classifier = EntryRuleClassifier(with_rules("contact.age > 60", 'contact.tier == "gold"'))
     for _ in range(5):
         decided = classifier.classify("voice", {"tier": "gold"}, lambda queue_id, name: None)
@@ -159,7 +159,7 @@ def test_replay_evaluates_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a rule was evaluated during replay")
 
     monkeypatch.setattr(EntryRuleClassifier, "classify", must_not_be_evaluated)
-    monkeypatch.setattr(CompiledExpression, "holds", must_not_be_evaluated)
+    monkeypatch.setattr(CompiledExpression, "evaluate", must_not_be_evaluated)
     assert world.replayed().digest() == digest
 
 
@@ -249,7 +249,7 @@ def test_agents_with_the_same_attributes_share_an_evaluation(
         asked.append(dict(values))
         return holds(program, values)
 
-    monkeypatch.setattr(CompiledExpression, "holds", counted)
+    monkeypatch.setattr(CompiledExpression, "evaluate", counted)
     engine = Engine()
     engine.handle(published(with_condition("agent.desk > 2")), START_MS)
     engine.handle(a_contact("c0", queue_id="vip"), START_MS)
