@@ -197,8 +197,23 @@ def floor_us(count: int) -> float:
                 )
             ]
         )
-        encode([OfferMade(offer_id=o, contact_id=c, agent_id=a, channel="voice", queue_id="q", units=100,
-                          deadline_ms=n, requirement=req, effective_priority_s=0, policy_version=1, reason="longest_idle")])  # fmt: skip
+        encode(
+            [
+                OfferMade(
+                    offer_id=o,
+                    contact_id=c,
+                    agent_id=a,
+                    channel="voice",
+                    queue_id="q",
+                    units=100,
+                    deadline_ms=n,
+                    requirement=req,
+                    effective_priority_s=0,
+                    policy_version=1,
+                    reason="longest_idle",
+                )
+            ]
+        )
         encode([OfferAccepted(offer_id=o, contact_id=c, agent_id=a, waited_ms=0)])
         encode(
             [

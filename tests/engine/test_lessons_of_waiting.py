@@ -171,9 +171,14 @@ def test_a_chat_has_an_expected_wait() -> None:
 def test_callbacks_parking_and_opening_hours_work_together() -> None:
     """Lesson F9: features that other routers add by plug-ins are configured in the policy."""
     keys = QueuePolicy.__struct_fields__ + ChannelPolicy.__struct_fields__
-    assert {"callback", "hours", "park_max_s", "unpark_when_not_ready", "interrupts", "cap"} <= set(
-        keys
-    )
+    assert {
+        "callback",
+        "hours",
+        "park_max_s",
+        "unpark_when_not_ready",
+        "interrupts",
+        "rate_cap",
+    } <= set(keys)
     world = calls()
     world.done(a_contact("c1"))
     world.done(

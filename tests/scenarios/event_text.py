@@ -67,7 +67,7 @@ class EventDescriber:
                 queued_at_ms, queue_id = self._queued[event.contact_id]
                 queued_at_ms = event.queued_at_ms or queued_at_ms
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
-                if event.reason == "stays":
+                if event.reason == "overflow_impossible":
                     duration_s = (at_ms - queued_at_ms) // 1000
                     return f"contact {event.contact_id} stays in {queue_id}, waiting {duration_s}s"
                 where = "" if queue_id == event.queue_id else f" in {event.queue_id}"

@@ -11,7 +11,7 @@ POLICY = """
 channels: {voice: {}}
 skills: [english]
 zone: Europe/Berlin
-cross_queue_order: risk
+cross_queue_order: service_level_risk
 seed: 7
 queues:
   mails: {service_level: {threshold_s: 3600}}
@@ -21,8 +21,8 @@ queues:
   senior: {selection: by_attributes, order_by: [{fact: grade, direction: desc}]}
   lot: {selection: weighted_random, weight_fact: share}
 facts:
-  grade: {type: enum, of: agent, values: [junior, senior]}
-  share: {type: int, of: agent}
+  grade: {type: enum, applies_to: agent, values: [junior, senior]}
+  share: {type: int, applies_to: agent}
 """
 
 

@@ -9,7 +9,7 @@ POLICY = """\
 channels:
   voice: {interrupts: [chat], offer_timeout_s: 60}
   chat: {units: 50, per_agent_max: 2, offer_timeout_s: 60, park_max_s: 3600}
-  mail: {units: 0, per_agent_max: 9, offer_timeout_s: 60, cap: {most: 1, per_s: 3600}}
+  mail: {units: 0, per_agent_max: 9, offer_timeout_s: 60, rate_cap: {contacts_max: 1, window_s: 3600}}
 queues:
   support: {cool_down_s: 0}
 """
@@ -148,7 +148,7 @@ async def test_a_reached_cap_returns_its_end_also_after_a_restart(
         waiting = (await gateway.submit(channel="mail"))["contact_id"]
         await ada.ok("POST", f"/v1/contacts/{work.rpartition('.')[0]}/end")
         lack = {
-            "code": "cap",
+            "code": "rate_cap",
             "channel": "mail",
             "has": 1,
             "until_ms": item["started_at_ms"] + 3_600_000,

@@ -16,7 +16,7 @@ queues:
 facts:
   tier: {type: enum, values: [gold, silver]}
   age: {type: int}
-  desk: {type: int, of: agent}
+  desk: {type: int, applies_to: agent}
   customer: {type: ident}
 entry:
   - name: gold
@@ -83,7 +83,7 @@ async def test_only_agents_that_match_the_rule_get_offers(make_router: MakeRoute
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         contact = (await submit_contact(admin, tier="gold"))["contact_id"]
         why = await admin.ok("GET", f"/v1/contacts/{contact}/why/ada")
-        assert why["unmet_conditions"] == [{"code": "facts"}]
+        assert why["unmet_conditions"] == [{"code": "attributes"}]
         await admin.ok("PUT", "/v1/agents/ada", {"attributes": {"desk": 5}})
         view = await admin.ok("GET", f"/v1/contacts/{contact}")
         assert view["state"] == "offered"

@@ -12,7 +12,7 @@ plans:
   loans:
     - {duration_s: 600, prefer: [last, named]}
     - {duration_s: 1}
-    - {duration_s: 600, levels: {loans: 3}, add_priority_s: 30}
+    - {duration_s: 600, lower_levels: {loans: 3}, add_priority_s: 30}
     - {remove_skills: [loans]}
 queues: {support: {requires: {loans: 8}, plan: loans, cool_down_s: 0}}
 default_queue: support

@@ -294,7 +294,7 @@ def test_a_cap_opens_to_the_millisecond_and_why_says_when() -> None:
     world.done(a_contact("c3"))
     why = world.engine.why("c3")
     assert why is not None
-    assert (why.next_change, why.next_change_at_ms) == ("cap", first_ms + 60_000)
+    assert (why.next_change, why.next_change_at_ms) == ("rate_cap", first_ms + 60_000)
     world.later(39.999)
     assert world.engine.contact("c3").state == "queued"  # type: ignore[union-attr]
     world.later(0.001)

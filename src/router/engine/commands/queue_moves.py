@@ -163,7 +163,7 @@ def _keep_without_limit(tx: Transaction, contact: Contact) -> None:
     requeue_at_place(
         tx,
         contact,
-        "stays",
+        "overflow_impossible",
         wait_until_ms=None,
         preferred_agent_id=contact.preferred_agent_id,
         preferred_until_ms=contact.preferred_until_ms,

@@ -51,7 +51,7 @@ def unmet_qualification(
         if not qualification.accepts(
             contact.queue_id, qualification.attribute_key(agent.attributes)
         ):
-            found.append(UnmetCondition(code="facts"))
+            found.append(UnmetCondition(code="attributes"))
     if state.policy is not None:
         needs, also = contact_requirement(state.policy, contact)
         skills = unmet_skills(state.policy, agent, needs)
@@ -158,7 +158,7 @@ def unmet_channel_limits(
         if is_reached:
             found.append(
                 UnmetCondition(
-                    code="cap", channel=scope or None, has=cap.contacts_max, until_ms=until_ms
+                    code="rate_cap", channel=scope or None, has=cap.contacts_max, until_ms=until_ms
                 )
             )
     return found

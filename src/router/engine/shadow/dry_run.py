@@ -16,7 +16,7 @@ WaitTransition: TypeAlias = (
     ContactOverflowed | ContactStepEntered | ContactExpired | ContactRequeued
 )
 """What happens to a contact when its wait or plan step ends. ContactRequeued: it stays in its queue without limit."""
-REASON_STAYS: Final = "stays"
+REASON_STAYS: Final = "overflow_impossible"
 
 
 class DryRunTransaction(Transaction):
