@@ -60,7 +60,6 @@ from router.model.views import (
 
 # Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
 _TIMERS_PER_ADVANCE_MAX: Final = 64
-
 _NO_FORECASTS: Final = ForecastCounts()
 
 
@@ -94,25 +93,23 @@ class Engine:
         state = self._state
         assert at_ms >= state.at_ms, "time must not decrease"
         first_seq = state.seq + 1
-        step = (
-            self._transaction if state.incremental_snapshot is None else self._snapshot_transaction
-        )
-        state.at_ms = step.at_ms = at_ms
+        tx = self._transaction if state.incremental_snapshot is None else self._snapshot_transaction
+        state.at_ms = tx.at_ms = at_ms
         events: list[Event] = []
-        step.events = events
+        tx.events = events
         index, heap = state.index, state.timers.heap
         kind = type(command)
         if heap and heap[0][0] <= at_ms:
-            _fire_due_timers(step, _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else None)
-            match_all(step)
-        answer = COMMAND_HANDLERS[kind](step, command)
+            _fire_due_timers(tx, _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else None)
+            match_all(tx)
+        answer = COMMAND_HANDLERS[kind](tx, command)
         # A command may re-add a deadline that has already passed: it fires before matching.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
-            _fire_due_timers(step, None)
+            _fire_due_timers(tx, None)
         if index.arriving_contact is not None:
-            match_arriving_contact(step)
+            match_arriving_contact(tx)
         if index.freed_agents or index.contacts_to_match or index.unavailable_agents:
-            match_all(step)
+            match_all(tx)
         if events:
             state.event_at_ms = at_ms
         return Outcome(answer, first_seq, at_ms, events)

@@ -42,7 +42,6 @@ COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]]
     **conference.CONFERENCE_COMMANDS,
     **parking.PARKING_COMMANDS,
     **agents.AGENT_COMMANDS,
-    **agents.CHANNEL_COMMANDS,
     **policies.POLICY_COMMANDS,
     **hours.HOURS_COMMANDS,
     AdvanceTime: _advance_time,

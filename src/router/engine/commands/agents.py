@@ -1,12 +1,8 @@
-"""Agents: records, states, and connection of their desktops.
-
-Pausing of channels: the agent stays ready but is offered no new contacts of the paused channels.
-"""
+"""Commands on agents: records, states, paused channels, and connection of their desktops."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.commands import validation as checks
 from router.engine.commands.conference import (
     find_successor,
     hand_over_to_successor,
@@ -15,6 +11,12 @@ from router.engine.commands.conference import (
 from router.engine.commands.rescind import enter_next_state, has_open_work, rescind_agent_offers
 from router.engine.commands.transaction import Transaction, already_done, unknown_agent
 from router.engine.commands.transfers import requeue_after_lost_desktop
+from router.engine.commands.validation import (
+    validate_attributes,
+    validate_not_ready_reason,
+    validate_queue_ranks,
+    validate_skills,
+)
 from router.engine.state.agent import Agent
 from router.engine.state.records import Assignment
 from router.model.commands import (
@@ -64,7 +66,7 @@ def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
 
 
 def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
-    refused = checks.validate_skills(policy, command.skills) or checks.validate_attributes(
+    refused = validate_skills(policy, command.skills) or validate_attributes(
         policy, command.attributes, "agent"
     )
     if refused is not None:
@@ -77,7 +79,7 @@ def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
             return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel_max")
         if not 0 <= most <= 1_000:
             return Refused(code=RefusalCode.INVALID_VALUE, field="channel_max", detail="0 to 1000")
-    refused = checks.validate_queue_ranks(policy, command.queue_ranks)
+    refused = validate_queue_ranks(policy, command.queue_ranks)
     if refused is not None:
         return refused
     if command.units is not None and not 0 <= command.units <= 100_000:
@@ -122,7 +124,7 @@ def _set_state(tx: Transaction, command: SetAgentState) -> CommandResult:
     agent = state.agents.get(command.agent_id)
     if agent is None:
         return unknown_agent()
-    refused = checks.validate_not_ready_reason(state, command.reason)
+    refused = validate_not_ready_reason(state, command.reason)
     if refused is not None:
         return refused
     if (agent.state, agent.reason) == (command.state, command.reason) or (
@@ -166,6 +168,24 @@ def _rescind_offers(tx: Transaction, agent: Agent) -> None:
     policy = tx.state.policy
     if policy is None or policy.agents.rescind_when_not_ready:
         rescind_agent_offers(tx, agent, "agent_not_ready")
+
+
+def _set_agent_channels(tx: Transaction, command: SetAgentChannels) -> CommandResult:
+    """Replace the set of paused channels: the agent stays ready but is offered no new contacts of them."""
+    state = tx.state
+    agent, policy = state.agents.get(command.agent_id), state.policy
+    if agent is None or policy is None:
+        return unknown_agent()
+    if any(channel not in policy.channels for channel in command.paused):
+        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="paused")
+    paused = tuple(sorted(set(command.paused)))
+    if paused == agent.paused:
+        return already_done(agent.agent_id, agent.state, state.seq)
+    tx.emit(AgentChannelsSet(agent_id=agent.agent_id, paused=paused))
+    answer = tx.done(agent.agent_id, agent.state)
+    if policy.agents.rescind_when_not_ready:
+        rescind_agent_offers(tx, agent, "agent_not_ready", channels=frozenset(paused))
+    return answer
 
 
 def _connect_desktop(tx: Transaction, command: ConnectDesktop) -> CommandResult:
@@ -212,22 +232,22 @@ def expire_desktop_grace(tx: Transaction, agent: Agent) -> None:
     )
     rescind_agent_offers(tx, agent, "agent_not_ready")
     channels = tx.state.index.channels
-    for _, work in sorted(agent.assignments.items()):
-        if work.state is AssignmentState.WRAP_UP:
+    for _, assignment in sorted(agent.assignments.items()):
+        if assignment.state is AssignmentState.WRAP_UP:
             continue
-        if work.role is not AssignmentRole.OWNER:
-            remove_disconnected_participant(tx, work)
+        if assignment.role is not AssignmentRole.OWNER:
+            remove_disconnected_participant(tx, assignment)
             continue
-        policy = channels[work.channel].policy
+        policy = channels[assignment.channel].policy
         if policy.lost_desktop is LostDesktopAction.REQUEUE:
-            _hand_over_or_requeue(tx, work, policy.lost_desktop_prefer_s)
+            _hand_over_or_requeue(tx, assignment, policy.lost_desktop_prefer_s)
 
 
-def _hand_over_or_requeue(tx: Transaction, work: Assignment, prefer_s: int) -> None:
-    contact = tx.state.contacts[work.contact_id]
+def _hand_over_or_requeue(tx: Transaction, assignment: Assignment, prefer_s: int) -> None:
+    contact = tx.state.contacts[assignment.contact_id]
     successor = find_successor(tx, contact) if contact.participant_assignment_ids else None
     if successor is None:
-        requeue_after_lost_desktop(tx, work, prefer_s)
+        requeue_after_lost_desktop(tx, assignment, prefer_s)
     else:
         hand_over_to_successor(tx, contact, successor)
 
@@ -236,28 +256,7 @@ AGENT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] =
     PutAgent: _put_agent,
     RemoveAgent: _remove_agent,
     SetAgentState: _set_state,
+    SetAgentChannels: _set_agent_channels,
     ConnectDesktop: _connect_desktop,
     LoseDesktop: _lose_desktop,
-}
-
-
-def _set_agent_channels(tx: Transaction, command: SetAgentChannels) -> CommandResult:
-    state = tx.state
-    agent, policy = state.agents.get(command.agent_id), state.policy
-    if agent is None or policy is None:
-        return unknown_agent()
-    if any(channel not in policy.channels for channel in command.paused):
-        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="paused")
-    paused = tuple(sorted(set(command.paused)))
-    if paused == agent.paused:
-        return already_done(agent.agent_id, agent.state, state.seq)
-    tx.emit(AgentChannelsSet(agent_id=agent.agent_id, paused=paused))
-    answer = tx.done(agent.agent_id, agent.state)
-    if policy.agents.rescind_when_not_ready:
-        rescind_agent_offers(tx, agent, "agent_not_ready", channels=frozenset(paused))
-    return answer
-
-
-CHANNEL_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
-    SetAgentChannels: _set_agent_channels
 }

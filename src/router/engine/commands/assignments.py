@@ -1,6 +1,7 @@
-"""Assignments: hold, wrap-up, completion, and the end of a conversation.
+"""Commands on assignments: hold, wrap-up and completion; and how agents leave a conversation.
 
-Participants of a conversation other than its owner: leaving, and hold during a consult.
+A conversation has one owner and possibly participants (conference) and a consulted agent. Functions that take an agent out of
+a conversation only emit the event; the caller then releases the assignment, in the same transaction.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,66 +27,59 @@ from router.model.states import AssignmentRole, AssignmentState, ContactState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ACTIVE: Final = AssignmentState.ACTIVE
-
 _ASSIGNED: Final = ContactState.ASSIGNED
-
 _COMPLETED: Final = AssignmentState.COMPLETED
-
 _CONSULT: Final = AssignmentRole.CONSULT
-
 _ON_HOLD: Final = AssignmentState.ON_HOLD
-
 _OWNER: Final = AssignmentRole.OWNER
-
 _WRAP_UP: Final = AssignmentState.WRAP_UP
-
 _UNKNOWN_ASSIGNMENT: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
 
 
-def wrap_up_ms(tx: Transaction, work: Assignment) -> int:
+def wrap_up_ms(tx: Transaction, assignment: Assignment) -> int:
     """Return the duration of wrap-up in milliseconds: that of the queue for the channel, else that of the channel."""
-    state, name = tx.state, work.channel
-    own = state.queue_policy(work.queue_id).wrap_up_s
+    state, name = tx.state, assignment.channel
+    own = state.queue_policy(assignment.queue_id).wrap_up_s
     if own and name in own:
         return 1000 * own[name]
     channel = state.index.channels.get(name)
     return 0 if channel is None else 1000 * channel.policy.wrap_up_s
 
 
-def release_assignment(tx: Transaction, work: Assignment) -> None:
+def release_assignment(tx: Transaction, assignment: Assignment) -> None:
     """Release the assignment of a contact that has ended or changed its owner: start wrap-up, or complete it without one."""
-    duration_ms = wrap_up_ms(tx, work)
+    duration_ms = wrap_up_ms(tx, assignment)
     if duration_ms:
         tx.emit(
             WrapUpStarted(
-                assignment_id=work.assignment_id,
-                contact_id=work.contact_id,
-                agent_id=work.agent_id,
+                assignment_id=assignment.assignment_id,
+                contact_id=assignment.contact_id,
+                agent_id=assignment.agent_id,
                 deadline_ms=tx.at_ms + duration_ms,
             )
         )
     else:
-        complete_assignment(tx, work, "no_wrap_up")
+        complete_assignment(tx, assignment, "no_wrap_up")
 
 
-def release_participant(tx: Transaction, work: Assignment) -> None:
+def release_participant(tx: Transaction, assignment: Assignment) -> None:
     """Release the assignment of an agent who has left a conversation; a consult has no wrap-up."""
-    if work.role is _CONSULT:
-        complete_assignment(tx, work, "consult_ended")
+    if assignment.role is _CONSULT:
+        complete_assignment(tx, assignment, "consult_ended")
     else:
-        release_assignment(tx, work)
+        release_assignment(tx, assignment)
 
 
 def complete_assignment(
-    tx: Transaction, work: Assignment, reason: str, disposition: str | None = None
+    tx: Transaction, assignment: Assignment, reason: str, disposition: str | None = None
 ) -> None:
     """Complete an assignment and enter the pending next state of its agent if no work is left."""
-    agent = tx.state.agents[work.agent_id]
+    agent = tx.state.agents[assignment.agent_id]
     tx.emit(
         AssignmentCompleted(
-            assignment_id=work.assignment_id,
-            contact_id=work.contact_id,
-            agent_id=work.agent_id,
+            assignment_id=assignment.assignment_id,
+            contact_id=assignment.contact_id,
+            agent_id=assignment.agent_id,
             reason=reason,
             disposition=disposition,
         )
@@ -96,10 +90,10 @@ def complete_assignment(
 
 def find_assignment(tx: Transaction, assignment_id: str, agent_id: str | None) -> Assignment | None:
     """Return the open assignment if it belongs to the agent; with ``agent_id`` None, of any agent."""
-    work = tx.state.assignments.get(assignment_id)
-    if work is None or (agent_id is not None and work.agent_id != agent_id):
+    assignment = tx.state.assignments.get(assignment_id)
+    if assignment is None or (agent_id is not None and assignment.agent_id != agent_id):
         return None
-    return work
+    return assignment
 
 
 def _was_completed(tx: Transaction, assignment_id: str, agent_id: str | None) -> bool:
@@ -113,20 +107,20 @@ def _was_completed(tx: Transaction, assignment_id: str, agent_id: str | None) ->
     return end is not None and end[0] == "accepted" and agent_id in (None, end[2])
 
 
-def _wrong_assignment_state(work: Assignment, *allowed: str) -> Refused:
+def _wrong_assignment_state(assignment: Assignment, *allowed: str) -> Refused:
     return Refused(
         code=RefusalCode.INVALID_ASSIGNMENT_STATE,
         field="assignment_id",
-        state=str(work.state),
+        state=str(assignment.state),
         allowed=allowed,
     )
 
 
-def allowed_actions(work: Assignment) -> tuple[str, ...]:
+def allowed_actions(assignment: Assignment) -> tuple[str, ...]:
     """Return the actions that its agent may take on the assignment in its present state."""
-    if work.role is not _OWNER and work.state is not _WRAP_UP:
+    if assignment.role is not _OWNER and assignment.state is not _WRAP_UP:
         return ("leave", "complete")
-    match work.state:
+    match assignment.state:
         case AssignmentState.ACTIVE:
             return ("hold", "park", "end", "complete", "transfer")
         case AssignmentState.ON_HOLD:
@@ -152,32 +146,36 @@ def _change_hold(
     after: AssignmentState,
     event: type[AssignmentHeld | AssignmentResumed],
 ) -> CommandResult:
-    work = find_assignment(tx, command.assignment_id, command.agent_id)
-    if work is None:
+    assignment = find_assignment(tx, command.assignment_id, command.agent_id)
+    if assignment is None:
         return _UNKNOWN_ASSIGNMENT
-    is_owner = work.role is _OWNER
-    if work.state is after and is_owner:
-        return already_done(work.assignment_id, work.state, tx.state.seq)
-    if work.state is not before or not is_owner:
-        return _wrong_assignment_state(work, *allowed_actions(work))
+    is_owner = assignment.role is _OWNER
+    if assignment.state is after and is_owner:
+        return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
+    if assignment.state is not before or not is_owner:
+        return _wrong_assignment_state(assignment, *allowed_actions(assignment))
     tx.emit(
-        event(assignment_id=work.assignment_id, contact_id=work.contact_id, agent_id=work.agent_id)
+        event(
+            assignment_id=assignment.assignment_id,
+            contact_id=assignment.contact_id,
+            agent_id=assignment.agent_id,
+        )
     )
-    return tx.done(work.assignment_id, work.state)
+    return tx.done(assignment.assignment_id, assignment.state)
 
 
 def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
-    work = find_assignment(tx, command.assignment_id, command.agent_id)
-    if work is None:
+    assignment = find_assignment(tx, command.assignment_id, command.agent_id)
+    if assignment is None:
         return _UNKNOWN_ASSIGNMENT
-    if work.wrap_up_deadline_ms is None or work.wrap_up_started_at_ms is None:
-        return _wrong_assignment_state(work, *allowed_actions(work))
+    if assignment.wrap_up_deadline_ms is None or assignment.wrap_up_started_at_ms is None:
+        return _wrong_assignment_state(assignment, *allowed_actions(assignment))
     if command.extend_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="at least 1")
-    channel = tx.state.index.channels.get(work.channel)
+    channel = tx.state.index.channels.get(assignment.channel)
     most_s = 0 if channel is None else channel.policy.wrap_up_max_s
-    deadline_ms = work.wrap_up_deadline_ms + 1000 * command.extend_s
-    if deadline_ms > work.wrap_up_started_at_ms + 1000 * most_s:
+    deadline_ms = assignment.wrap_up_deadline_ms + 1000 * command.extend_s
+    if deadline_ms > assignment.wrap_up_started_at_ms + 1000 * most_s:
         return Refused(
             code=RefusalCode.WRAP_UP_LIMIT_EXCEEDED,
             field="extend_s",
@@ -185,20 +183,20 @@ def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
         )
     tx.emit(
         WrapUpExtended(
-            assignment_id=work.assignment_id,
-            contact_id=work.contact_id,
-            agent_id=work.agent_id,
+            assignment_id=assignment.assignment_id,
+            contact_id=assignment.contact_id,
+            agent_id=assignment.agent_id,
             deadline_ms=deadline_ms,
         )
     )
-    return tx.done(work.assignment_id, work.state)
+    return tx.done(assignment.assignment_id, assignment.state)
 
 
 def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandResult:
     state = tx.state
     assignment_id, disposition = command.assignment_id, command.disposition
-    work = find_assignment(tx, assignment_id, command.agent_id)
-    if work is None:
+    assignment = find_assignment(tx, assignment_id, command.agent_id)
+    if assignment is None:
         if _was_completed(tx, assignment_id, command.agent_id):
             return already_done(assignment_id, _COMPLETED, state.seq)
         return _UNKNOWN_ASSIGNMENT
@@ -210,35 +208,37 @@ def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandRe
                 field="disposition",
                 detail="not one of dispositions of the policy",
             )
-    if work.state is not _WRAP_UP:
-        _end_or_leave(tx, work)
-    complete_assignment(tx, work, "finished", disposition)
+    if assignment.state is not _WRAP_UP:
+        _end_or_leave(tx, assignment)
+    complete_assignment(tx, assignment, "finished", disposition)
     return Done(assignment_id, _COMPLETED, state.seq)
 
 
-def _end_or_leave(tx: Transaction, work: Assignment) -> None:
+def _end_or_leave(tx: Transaction, assignment: Assignment) -> None:
     """Take the agent of an assignment out of its conversation: the owner ends it, a participant leaves it."""
-    contact = tx.state.contacts.get(work.contact_id)
+    contact = tx.state.contacts.get(assignment.contact_id)
     if (
         contact is not None
         and contact.state is _ASSIGNED
-        and contact.assignment_id == work.assignment_id
+        and contact.assignment_id == assignment.assignment_id
     ):
-        for party in end_contact(tx, contact, work, "completed"):
-            release_participant(tx, party)
-    elif contact is not None and work.assignment_id in contact.participant_assignment_ids:
-        leave_conversation(tx, contact, work, "finished")
+        for participant in end_contact(tx, contact, assignment, "completed"):
+            release_participant(tx, participant)
+    elif contact is not None and assignment.assignment_id in contact.participant_assignment_ids:
+        leave_conversation(tx, contact, assignment, "finished")
 
 
-def leave_conversation(tx: Transaction, contact: Contact, work: Assignment, reason: str) -> None:
+def leave_conversation(
+    tx: Transaction, contact: Contact, assignment: Assignment, reason: str
+) -> None:
     """Remove a participant from the conversation; the caller releases the assignment in the same transaction."""
-    remove_participant(tx, contact, work, reason)
-    if work.role is _CONSULT:
+    remove_participant(tx, contact, assignment, reason)
+    if assignment.role is _CONSULT:
         resume_after_consult(tx, contact)
 
 
 def end_contact(
-    tx: Transaction, contact: Contact, work: Assignment, reason: str
+    tx: Transaction, contact: Contact, assignment: Assignment, reason: str
 ) -> Sequence[Assignment]:
     """End the contact and rescind its pending offers.
 
@@ -248,21 +248,77 @@ def end_contact(
         rescind_contact_offers(
             tx, contact, "customer_left" if reason == "customer_left" else "owner_ended"
         )
-    parties = (
+    participants = (
         remove_all_participants(tx, contact, "contact_ended")
         if contact.participant_assignment_ids
         else ()
     )
     tx.emit(
         ContactEnded(
-            contact_id=work.contact_id,
-            assignment_id=work.assignment_id,
-            agent_id=work.agent_id,
+            contact_id=assignment.contact_id,
+            assignment_id=assignment.assignment_id,
+            agent_id=assignment.agent_id,
             reason=reason,
             gateway_id=contact.gateway_id,
         )
     )
-    return parties
+    return participants
+
+
+def remove_participant(
+    tx: Transaction, contact: Contact, assignment: Assignment, reason: str
+) -> None:
+    """Remove an agent from the conversation; the caller releases the assignment in the same transaction."""
+    remaining = conversation_roles(tx.state, contact)
+    del remaining[assignment.agent_id]
+    tx.emit(
+        ParticipantLeft(
+            contact_id=contact.contact_id,
+            assignment_id=assignment.assignment_id,
+            agent_id=assignment.agent_id,
+            role=assignment.role,
+            reason=reason,
+            members=remaining,
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+def remove_all_participants(tx: Transaction, contact: Contact, reason: str) -> list[Assignment]:
+    """Remove all agents but the owner; the caller releases the returned assignments in the same transaction."""
+    assignments = [tx.state.assignments[name] for name in contact.participant_assignment_ids]
+    for assignment in assignments:
+        remove_participant(tx, contact, assignment, reason)
+    return assignments
+
+
+def hold_for_consult(tx: Transaction, contact: Contact) -> None:
+    """Put the customer on hold for a consult, if the channel says so and the conversation is not on hold already."""
+    state = tx.state
+    assignment = state.assignments[contact.assignment_id or ""]
+    holds = state.index.channels[contact.channel].policy.hold_during_consult
+    if holds and assignment.state is AssignmentState.ACTIVE:
+        tx.emit(
+            AssignmentHeld(
+                assignment_id=assignment.assignment_id,
+                contact_id=assignment.contact_id,
+                agent_id=assignment.agent_id,
+                reason="consult",
+            )
+        )
+
+
+def resume_after_consult(tx: Transaction, contact: Contact) -> None:
+    """Resume the conversation after a consult, if it was the consult that put the customer on hold."""
+    assignment = tx.state.assignments[contact.assignment_id or ""]
+    if assignment.held_for_consult and assignment.state is AssignmentState.ON_HOLD:
+        tx.emit(
+            AssignmentResumed(
+                assignment_id=assignment.assignment_id,
+                contact_id=assignment.contact_id,
+                agent_id=assignment.agent_id,
+            )
+        )
 
 
 ASSIGNMENT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
@@ -271,57 +327,3 @@ ASSIGNMENT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult
     ExtendWrapUp: _extend_wrap_up,
     CompleteAssignment: _complete_command,
 }
-
-
-def remove_participant(tx: Transaction, contact: Contact, work: Assignment, reason: str) -> None:
-    """Remove an agent from the conversation; the caller releases the assignment in the same transaction."""
-    staying = conversation_roles(tx.state, contact)
-    del staying[work.agent_id]
-    tx.emit(
-        ParticipantLeft(
-            contact_id=contact.contact_id,
-            assignment_id=work.assignment_id,
-            agent_id=work.agent_id,
-            role=work.role,
-            reason=reason,
-            members=staying,
-            gateway_id=contact.gateway_id,
-        )
-    )
-
-
-def remove_all_participants(tx: Transaction, contact: Contact, reason: str) -> list[Assignment]:
-    """Remove all agents but the owner; the caller releases the returned assignments in the same transaction."""
-    works = [tx.state.assignments[name] for name in contact.participant_assignment_ids]
-    for work in works:
-        remove_participant(tx, contact, work, reason)
-    return works
-
-
-def hold_for_consult(tx: Transaction, contact: Contact) -> None:
-    """Put the customer on hold for a consult, if the channel says so and the conversation is not on hold already."""
-    state = tx.state
-    work = state.assignments[contact.assignment_id or ""]
-    holds = state.index.channels[contact.channel].policy.hold_during_consult
-    if holds and work.state is AssignmentState.ACTIVE:
-        tx.emit(
-            AssignmentHeld(
-                assignment_id=work.assignment_id,
-                contact_id=work.contact_id,
-                agent_id=work.agent_id,
-                reason="consult",
-            )
-        )
-
-
-def resume_after_consult(tx: Transaction, contact: Contact) -> None:
-    """Resume the conversation after a consult, if it was the consult that put the customer on hold."""
-    work = tx.state.assignments[contact.assignment_id or ""]
-    if work.held_for_consult and work.state is AssignmentState.ON_HOLD:
-        tx.emit(
-            AssignmentResumed(
-                assignment_id=work.assignment_id,
-                contact_id=work.contact_id,
-                agent_id=work.agent_id,
-            )
-        )

@@ -199,35 +199,31 @@ def _fail_attempt(
 ) -> None:
     """Record a failed attempt: retry later or give up. An owner who waited is free at once, without wrap-up."""
     state, policy = tx.state, callback_policy(tx, contact)
-    work = state.assignments.get(contact.assignment_id or "")
+    assignment = state.assignments.get(contact.assignment_id or "")
     if final_reason is None and callback.attempts >= policy.attempts_max:
         final_reason = "callback_failed"
     pauses = policy.retry_after_s
     pause_s = pauses[min(callback.attempts, len(pauses)) - 1]
-    if work is not None:
+    if assignment is not None:
         rescind_contact_offers(tx, contact, "callback")  # A transfer or consult may be pending.
-    parties = (
-        remove_all_participants(tx, contact, "contact_moved")
-        if contact.participant_assignment_ids
-        else []
-    )
+    participants = remove_all_participants(tx, contact, "contact_moved")
     tx.emit(
         CallbackFailed(
             contact_id=contact.contact_id,
             attempt=callback.attempts,
             outcome=str(outcome),
             due_at_ms=None if final_reason else tx.at_ms + 1000 * pause_s,
-            assignment_id=None if work is None else work.assignment_id,
-            agent_id=None if work is None else work.agent_id,
+            assignment_id=None if assignment is None else assignment.assignment_id,
+            agent_id=None if assignment is None else assignment.agent_id,
             gateway_id=contact.gateway_id,
         )
     )
     if final_reason:
         expire_contact(tx, contact, final_reason)
-    if work is not None:
-        complete_assignment(tx, work, "callback_failed")
-    for party in parties:
-        release_participant(tx, party)
+    if assignment is not None:
+        complete_assignment(tx, assignment, "callback_failed")
+    for participant in participants:
+        release_participant(tx, participant)
 
 
 # --- timers -----------------------------------------------------------------------------------------------------------

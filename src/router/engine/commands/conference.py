@@ -57,8 +57,8 @@ def is_at_participants_limit(tx: Transaction, contact: Contact, *, released: int
 
 def is_parked(tx: Transaction, contact: Contact) -> bool:
     """Return whether the conversation is parked; no agent may join it then."""
-    work = tx.state.assignments[contact.assignment_id or ""]
-    return work.state is AssignmentState.PARKED
+    assignment = tx.state.assignments[contact.assignment_id or ""]
+    return assignment.state is AssignmentState.PARKED
 
 
 def participants_limit_refusal(field: str) -> Refused:
@@ -70,15 +70,15 @@ def participants_limit_refusal(field: str) -> Refused:
     )
 
 
-def join_consulted_agent(tx: Transaction, contact: Contact, work: Assignment) -> None:
+def join_consulted_agent(tx: Transaction, contact: Contact, assignment: Assignment) -> None:
     """Make the consulted agent a participant of the conversation with the customer."""
     tx.emit(
         ParticipantJoined(
             contact_id=contact.contact_id,
-            assignment_id=work.assignment_id,
-            agent_id=work.agent_id,
+            assignment_id=assignment.assignment_id,
+            agent_id=assignment.agent_id,
             members=conversation_roles(tx.state, contact)
-            | {work.agent_id: AssignmentRole.PARTICIPANT},
+            | {assignment.agent_id: AssignmentRole.PARTICIPANT},
             gateway_id=contact.gateway_id,
         )
     )
@@ -87,10 +87,10 @@ def join_consulted_agent(tx: Transaction, contact: Contact, work: Assignment) ->
 
 def end_consult(tx: Transaction, contact: Contact, *, except_agent_id: str = "") -> None:
     """End a running consult because the owner loses the contact, unless its agent is ``except_agent_id``, the new owner."""
-    work = active_consult(tx.state, contact)
-    if work is not None and work.agent_id != except_agent_id:
-        remove_participant(tx, contact, work, "owner_changed")
-        complete_assignment(tx, work, "consult_ended")
+    assignment = active_consult(tx.state, contact)
+    if assignment is not None and assignment.agent_id != except_agent_id:
+        remove_participant(tx, contact, assignment, "owner_changed")
+        complete_assignment(tx, assignment, "consult_ended")
 
 
 def hand_over_contact(
@@ -107,16 +107,16 @@ def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: s
     state = tx.state
     rescind_contact_offers(tx, contact, "moved")
     end_consult(tx, contact, except_agent_id=agent.agent_id)
-    work, old = (
+    assignment, old = (
         participant_assignment(state, contact, agent.agent_id),
         state.assignments[contact.assignment_id or ""],
     )
-    assert work is not None
+    assert assignment is not None
     tx.emit(
         ContactHandedOver(
             contact_id=contact.contact_id,
-            assignment_id=work.assignment_id,
-            agent_id=work.agent_id,
+            assignment_id=assignment.assignment_id,
+            agent_id=assignment.agent_id,
             from_assignment_id=old.assignment_id,
             from_agent_id=old.agent_id,
             reason=reason,
@@ -143,10 +143,10 @@ def hand_over_to_successor(tx: Transaction, contact: Contact, agent: Agent) -> N
     complete_assignment(tx, _emit_handed_over(tx, contact, agent, "lost_desktop"), "lost_desktop")
 
 
-def remove_disconnected_participant(tx: Transaction, work: Assignment) -> None:
+def remove_disconnected_participant(tx: Transaction, assignment: Assignment) -> None:
     """Remove a consulted agent or participant whose desktop is lost; the owner keeps the contact."""
-    leave_conversation(tx, tx.state.contacts[work.contact_id], work, "lost_desktop")
-    complete_assignment(tx, work, "lost_desktop")
+    leave_conversation(tx, tx.state.contacts[assignment.contact_id], assignment, "lost_desktop")
+    complete_assignment(tx, assignment, "lost_desktop")
 
 
 def _leave_contact(tx: Transaction, command: LeaveContact) -> CommandResult:
@@ -156,12 +156,12 @@ def _leave_contact(tx: Transaction, command: LeaveContact) -> CommandResult:
         return unknown_contact()
     if command.agent_id not in state.agents:
         return unknown_agent()
-    work = participant_assignment(state, contact, command.agent_id)
-    if work is None:
+    assignment = participant_assignment(state, contact, command.agent_id)
+    if assignment is None:
         return _leave_refusal(tx, contact, command.agent_id)
-    leave_conversation(tx, contact, work, command.reason)
+    leave_conversation(tx, contact, assignment, command.reason)
     answer = tx.done(contact.contact_id, contact.state)
-    release_participant(tx, work)
+    release_participant(tx, assignment)
     return answer
 
 
@@ -198,8 +198,8 @@ def _hand_over_command(tx: Transaction, command: HandOverContact) -> CommandResu
         return unknown_agent("to_agent_id")
     if agent.agent_id == contact.agent_id:
         return already_done(contact.contact_id, contact.state, contact.answered_seq)
-    work = participant_assignment(state, contact, agent.agent_id)
-    if work is None or work.role is not AssignmentRole.PARTICIPANT:
+    assignment = participant_assignment(state, contact, agent.agent_id)
+    if assignment is None or assignment.role is not AssignmentRole.PARTICIPANT:
         return not_participant_refusal("to_agent_id")
     return hand_over_contact(tx, contact, agent, "hand_over")
 
@@ -213,11 +213,11 @@ def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:
         return unknown_agent()
     if contact.state is not ContactState.ASSIGNED:
         return wrong_contact_state(contact.state)
-    work = participant_assignment(state, contact, agent.agent_id)
-    if work is not None and work.role is AssignmentRole.CONSULT:
-        join_consulted_agent(tx, contact, work)
+    assignment = participant_assignment(state, contact, agent.agent_id)
+    if assignment is not None and assignment.role is AssignmentRole.CONSULT:
+        join_consulted_agent(tx, contact, assignment)
         return tx.done(contact.contact_id, contact.state)
-    if work is not None or contact.agent_id == agent.agent_id:
+    if assignment is not None or contact.agent_id == agent.agent_id:
         return already_done(contact.contact_id, contact.state, state.seq)
     if agent.state is AgentState.OFFLINE:
         return Refused(

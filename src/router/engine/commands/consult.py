@@ -142,24 +142,24 @@ def _running_consult(
     contact = _owned_contact(tx, command)
     if isinstance(contact, Refused):
         return contact
-    work = active_consult(tx.state, contact)
-    return _wrong_consult_state(tx, contact) if work is None else (contact, work)
+    assignment = active_consult(tx.state, contact)
+    return _wrong_consult_state(tx, contact) if assignment is None else (contact, assignment)
 
 
 def _complete_consult(tx: Transaction, command: CompleteConsult) -> CommandResult:
     found = _running_consult(tx, command)
     if isinstance(found, Refused):
         return found
-    contact, work = found
-    return hand_over_contact(tx, contact, tx.state.agents[work.agent_id], "consult")
+    contact, assignment = found
+    return hand_over_contact(tx, contact, tx.state.agents[assignment.agent_id], "consult")
 
 
 def _join_consult(tx: Transaction, command: JoinConsult) -> CommandResult:
     found = _running_consult(tx, command)
     if isinstance(found, Refused):
         return found
-    contact, work = found
-    join_consulted_agent(tx, contact, work)
+    contact, assignment = found
+    join_consulted_agent(tx, contact, assignment)
     return tx.done(contact.contact_id, contact.state)
 
 
@@ -170,12 +170,12 @@ def _cancel_consult(tx: Transaction, command: CancelConsult) -> CommandResult:
     if _is_consult_pending(tx, contact):
         rescind_contact_offers(tx, contact, "consult_cancelled")
         return tx.done(contact.contact_id, contact.state)
-    work = active_consult(tx.state, contact)
-    if work is None:
+    assignment = active_consult(tx.state, contact)
+    if assignment is None:
         return _wrong_consult_state(tx, contact)
-    leave_conversation(tx, contact, work, "consult_cancelled")
+    leave_conversation(tx, contact, assignment, "consult_cancelled")
     answer = tx.done(contact.contact_id, contact.state)
-    complete_assignment(tx, work, "consult_ended")
+    complete_assignment(tx, assignment, "consult_ended")
     return answer
 
 

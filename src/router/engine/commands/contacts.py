@@ -6,7 +6,6 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from router.engine.commands import queue_moves as leaving
-from router.engine.commands import validation as checks
 from router.engine.commands.assignments import (
     end_contact,
     release_assignment,
@@ -18,6 +17,13 @@ from router.engine.commands.transaction import (
     already_done,
     unknown_contact,
     wrong_contact_state,
+)
+from router.engine.commands.validation import (
+    PREFERRED_AGENTS_MAX,
+    too_many_preferred_agents,
+    validate_attributes,
+    validate_priority,
+    validate_skills,
 )
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
@@ -42,17 +48,11 @@ from router.model.states import AgentState, CallbackPhase, ContactState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ASSIGNED: Final = ContactState.ASSIGNED
-
 _CONNECTED: Final = CallbackPhase.CONNECTED
-
 _OFFERED: Final = ContactState.OFFERED
-
 _OFFLINE: Final = AgentState.OFFLINE
-
 _QUEUED: Final = ContactState.QUEUED
-
 _ALLOWED_AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
-
 _ALLOWED_FOR_CALLBACK: Final = ("cancel", "end", "callback/result")
 
 
@@ -88,12 +88,12 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     attributes = contact.attributes if command.attributes is UNSET else command.attributes
     named = command.preferred_agents
     named = contact.preferred_agents if named is UNSET else named
-    if len(named) > checks.PREFERRED_AGENTS_MAX:
-        return checks.too_many_preferred_agents()
+    if len(named) > PREFERRED_AGENTS_MAX:
+        return too_many_preferred_agents()
     refused = (
-        checks.validate_skills(policy, skills)
-        or checks.validate_priority(priority_s, priority_class)
-        or checks.validate_attributes(policy, attributes)
+        validate_skills(policy, skills)
+        or validate_priority(priority_s, priority_class)
+        or validate_attributes(policy, attributes)
     )
     if refused is not None:
         return refused
@@ -191,12 +191,12 @@ def _end_contact(tx: Transaction, command: EndContact) -> CommandResult:
 
 
 def _end_conversation(tx: Transaction, contact: Contact, reason: str) -> CommandResult:
-    work = tx.state.assignments[contact.assignment_id or ""]
-    parties = end_contact(tx, contact, work, reason)
+    assignment = tx.state.assignments[contact.assignment_id or ""]
+    participants = end_contact(tx, contact, assignment, reason)
     answer = Done(contact.contact_id, contact.state, tx.state.seq)
-    release_assignment(tx, work)
-    for party in parties:
-        release_participant(tx, party)
+    release_assignment(tx, assignment)
+    for participant in participants:
+        release_participant(tx, participant)
     return answer
 
 

@@ -1,12 +1,10 @@
-"""Opening and closing of queues, by calendar or by a supervisor.
+"""Opening hours of queues, and calendar days of the workspace.
 
-Calendars are evaluated here only: when the timer of a queue fires and when a policy is published. The result is part of the
-event, so replay reads no calendar. After an outage a queue changes to its present state with one event, not with one for
-every change that was missed.
+Calendars and time zones are evaluated here only: when a timer fires and when a policy is published. The result is part of the
+event, so replay reads neither. After an outage a queue changes to its present state with one event, not with one for every
+change that was missed, and only the present day is started.
 
-Calendar days in the time zone of the workspace, for selection rules that count per day.
-
-The time zone is evaluated here and the result is part of the event, so replay does not depend on zone data.
+A supervisor may override the calendar of a queue for a time. Days are counted only while a selection rule depends on them.
 """
 
 from collections.abc import Callable
@@ -159,7 +157,7 @@ def _apply_at_closing(tx: Transaction, queue_ids: list[QueueId]) -> None:
         for contact in line.contacts_by_key.values()
         if contact.state is ContactState.QUEUED and not contact.waiting_for_opening
     ]
-    for contact in sorted(found, key=_orig_seq):
+    for contact in sorted(found, key=_queued_seq):
         apply_at_closing(tx, contact)
 
 
@@ -175,7 +173,7 @@ def _contacts_waiting_for_opening(state: RoutingState, queue_id: QueueId) -> lis
         contact = state.contacts[offer.contact_id]
         if contact.waiting_for_opening and contact.queue_id == queue_id:
             found[contact.contact_id] = contact
-    return sorted(found.values(), key=_orig_seq)
+    return sorted(found.values(), key=_queued_seq)
 
 
 def _cached_opening(
@@ -212,13 +210,8 @@ def _state_name(hours: QueueHours | None) -> str:
     return QueueState.OPEN if hours is None or hours.is_open else QueueState.CLOSED
 
 
-def _orig_seq(contact: Contact) -> int:
+def _queued_seq(contact: Contact) -> int:
     return contact.queued_seq
-
-
-HOURS_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
-    SetQueueOpen: _set_queue_open
-}
 
 
 def needs_day_counts(policy: Policy | None) -> bool:
@@ -241,3 +234,8 @@ def restart_day_if_needed(tx: Transaction, before: Policy | None) -> None:
         return
     if tx.state.day is None or before is None or before.zone != policy.zone:
         start_day(tx)
+
+
+HOURS_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    SetQueueOpen: _set_queue_open
+}

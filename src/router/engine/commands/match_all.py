@@ -3,18 +3,16 @@
 Theory of operation
 -------------------
 Matching runs at the end of every command and stops when no waiting contact is left that some agent could take. It never
-scans all contacts or agents; the index keeps two work lists instead. ``index.freed`` holds the agents who gained capacity
-since the last round: each takes the first contact, in the total order of waiting contacts, that the agent is allowed to
-take. ``index.seeking`` holds the contacts that started to wait: each is given the agent that the selection rule of its
-queue chooses. A pair that has not changed since the last round was examined then and need not be examined again.
+scans all contacts or agents; the index keeps two work lists instead. ``freed_agents`` are the agents who gained capacity
+since the last round: each takes the first contact, in the total order of waiting contacts, that the agent may take.
+``contacts_to_match`` are the contacts that started to wait: each is given the agent that the selection rule of its queue
+chooses. A pair that has not changed since the last round was examined then and need not be examined again.
 
-Freed agents are served in idle order and seeking contacts in the total order, so the result does not depend on the order of
-the work lists. Both orders are total; ties cannot occur.
+A third list, ``unavailable_agents``, holds agents who left and for whom contacts are reserved by a step of a plan: such a
+step ends at once when no other agent is there for it.
 
-To find the first contact for an agent, only the heads of waiting lines are compared, because all contacts of a line have
-the same requirement. Behind the head of a line the search continues only past contacts that are excluded for this agent: a
-cool-down, or an offer of the same contact that the agent already has. With L lines the search costs O(sqrt(L)) or less in
-the usual case, see ``next_contact``.
+Freed agents are served in idle order and contacts in the total order, so the result does not depend on the order of the
+lists. Both orders are total; ties cannot occur.
 """
 
 from typing import Final
@@ -37,22 +35,21 @@ from router.model.states import MatchTrigger
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _AGENT: Final = MatchTrigger.AGENT
-
 _CONTACT: Final = MatchTrigger.CONTACT
 
 
 def match_all(tx: Transaction) -> None:
-    """Match freed agents and seeking contacts until both work lists are empty."""
+    """Match freed agents and waiting contacts until the work lists are empty."""
     index = tx.state.index
-    freed, seeking = index.freed_agents, index.contacts_to_match
+    freed_agents, contacts_to_match = index.freed_agents, index.contacts_to_match
     while True:
         if index.unavailable_agents:
             advance_absent_steps(tx)
-        if freed:
+        if freed_agents:
             _match_freed_agents(tx, index)
-        if seeking:
+        if contacts_to_match:
             _match_waiting_contacts(tx, index)
-        if not (freed or seeking or index.unavailable_agents):
+        if not (freed_agents or contacts_to_match or index.unavailable_agents):
             return
 
 
@@ -116,23 +113,20 @@ def _offer_pair(
     if contact.callback is not None and calls_customer_first(contact):
         dial_for_agent(tx, contact, agent)
         return
-    index, profile, i = tx.state.index, agent.group, line.channel_index
-    assert profile is not None
+    index, group, i = tx.state.index, agent.group, line.channel_index
+    assert group is not None
     reason: str = line.selection
-    values: dict[str, FactValue] | None = None
-    if profile.queue_ranks or line.reserved_for is not None or reason is not _LONGEST_IDLE:
+    inputs: dict[str, FactValue] | None = None
+    if group.queue_ranks or line.reserved_for is not None or reason is not _LONGEST_IDLE:
         if line.reserved_for is not None:
             reason = "preferred"
-        values = selection_inputs(line, agent, match_trigger)
-    elif (
-        index.open_group_bits[i] & line.group_mask == profile.bit
-        and profile.idle_orders[i].size == 1
-    ):
+        inputs = selection_inputs(line, agent, match_trigger)
+    elif index.open_group_bits[i] & line.group_mask == group.bit and group.idle_orders[i].size == 1:
         # No other agent could take it, so nothing was compared: most offers of a busy contact centre.
         make_offer(tx, contact, agent, line, reason, match_trigger)
         return
-    others = count_other_candidates(index, line, contact, agent, tx.at_ms)
-    make_offer(tx, contact, agent, line, reason, match_trigger, others, values)
+    candidates = count_other_candidates(index, line, contact, agent, tx.at_ms)
+    make_offer(tx, contact, agent, line, reason, match_trigger, candidates, inputs)
 
 
 def _idle_number(agent: Agent) -> int:

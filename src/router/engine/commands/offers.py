@@ -1,6 +1,7 @@
 """Offers: making, accepting, declining and expiring them, with the consequences for the contact and the agent.
 
-Requests to the gateway to dial the customer of a callback.
+A customer-first callback is not offered: instead the gateway is requested to dial the customer (``dial_for_agent``). An
+agent-first callback is dialled once an agent owns it (``dial_for_owner``).
 """
 
 from collections.abc import Callable
@@ -33,16 +34,14 @@ from router.model.states import AgentState, AssignmentRole, CallbackPhase, Match
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ACCEPTED: Final = OfferState.ACCEPTED
-
 _CONSULT: Final = AssignmentRole.CONSULT
-
 _DECLINED: Final = OfferState.DECLINED
-
 _NOT_READY: Final = AgentState.NOT_READY
-
 _OWNER: Final = AssignmentRole.OWNER
-
 _READY: Final = AgentState.READY
+
+# Applies to a callback that was agreed before its queue stopped offering callbacks.
+_DEFAULT_CALLBACK_POLICY: Final = CallbackPolicy()
 
 
 def offer_transfer(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine) -> None:
@@ -230,16 +229,17 @@ def expire_offer(tx: Transaction, offer: Offer) -> None:
         )
     )
     rona = state.queue_policy(offer.queue_id).rona
-    out = rona.not_ready and not offer.broadcast and agent.state is _READY
-    if out and agent.next_state is None:  # A state that the agent has requested takes precedence.
-        back = rona.return_after_s
+    becomes_not_ready = rona.not_ready and not offer.broadcast and agent.state is _READY
+    # A next state that the agent has requested takes precedence.
+    if becomes_not_ready and agent.next_state is None:
+        return_after_s = rona.return_after_s
         tx.emit(
             AgentStateChanged(
                 agent_id=agent.agent_id,
                 state=_NOT_READY,
                 from_state=agent.state,
                 reason="rona",
-                return_at_ms=None if back is None else tx.at_ms + back * 1000,
+                return_at_ms=None if return_after_s is None else tx.at_ms + return_after_s * 1000,
             )
         )
         rescind_agent_offers(tx, agent, "agent_not_ready")
@@ -263,22 +263,13 @@ def _not_pending(
         if contact.assignment_id == offer_id and contact.agent_id is not None:
             end = (_ACCEPTED, contact.answered_seq, contact.agent_id)
         if end is not None and end[2] == agent_id:
-            how, seq, _ = end
-            if how is wanted:
-                return already_done(offer_id, how, seq)
+            ended_as, seq, _ = end
+            if ended_as is wanted:
+                return already_done(offer_id, ended_as, seq)
             return Refused(
-                code=RefusalCode.OFFER_NOT_PENDING, field="offer_id", state=str(how), seq=seq
+                code=RefusalCode.OFFER_NOT_PENDING, field="offer_id", state=str(ended_as), seq=seq
             )
     return Refused(code=RefusalCode.UNKNOWN_OFFER, field="offer_id")
-
-
-OFFER_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
-    AcceptOffer: accept_offer,
-    DeclineOffer: decline_offer,
-}
-
-# Applies to a callback that was agreed before its queue stopped offering callbacks.
-_DEFAULT_CALLBACK_POLICY = CallbackPolicy()
 
 
 def callback_policy(tx: Transaction, contact: Contact) -> CallbackPolicy:
@@ -316,3 +307,9 @@ def _request_dial(
             gateway_id=contact.gateway_id,
         )
     )
+
+
+OFFER_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    AcceptOffer: accept_offer,
+    DeclineOffer: decline_offer,
+}

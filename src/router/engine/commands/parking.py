@@ -35,25 +35,25 @@ _IN_CONVERSATION: Final = (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
 
 
 def _park_assignment(tx: Transaction, command: ParkAssignment) -> CommandResult:
-    work = find_assignment(tx, command.assignment_id, command.agent_id)
-    if work is None:
+    assignment = find_assignment(tx, command.assignment_id, command.agent_id)
+    if assignment is None:
         return Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
-    if work.state is _PARKED:
-        return already_done(work.assignment_id, work.state, tx.state.seq)
-    if work.state not in _IN_CONVERSATION or work.role is not AssignmentRole.OWNER:
-        return _wrong_parking_state(work)
-    return _park(tx, work, subject=work.assignment_id)
+    if assignment.state is _PARKED:
+        return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
+    if assignment.state not in _IN_CONVERSATION or assignment.role is not AssignmentRole.OWNER:
+        return _wrong_parking_state(assignment)
+    return _park(tx, assignment, subject=assignment.assignment_id)
 
 
 def _unpark_assignment(tx: Transaction, command: UnparkAssignment) -> CommandResult:
-    work = find_assignment(tx, command.assignment_id, command.agent_id)
-    if work is None:
+    assignment = find_assignment(tx, command.assignment_id, command.agent_id)
+    if assignment is None:
         return Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
-    if work.state is AssignmentState.ACTIVE:
-        return already_done(work.assignment_id, work.state, tx.state.seq)
-    if work.state is not _PARKED:
-        return _wrong_parking_state(work)
-    return _unpark(tx, work, subject=work.assignment_id)
+    if assignment.state is AssignmentState.ACTIVE:
+        return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
+    if assignment.state is not _PARKED:
+        return _wrong_parking_state(assignment)
+    return _unpark(tx, assignment, subject=assignment.assignment_id)
 
 
 def _has_other_participants(tx: Transaction, contact: Contact) -> bool:
@@ -64,54 +64,54 @@ def _has_other_participants(tx: Transaction, contact: Contact) -> bool:
     )
 
 
-def _wrong_parking_state(work: Assignment) -> Refused:
+def _wrong_parking_state(assignment: Assignment) -> Refused:
     return Refused(
         code=RefusalCode.INVALID_ASSIGNMENT_STATE,
         field="assignment_id",
-        state=str(work.state),
-        allowed=allowed_actions(work),
+        state=str(assignment.state),
+        allowed=allowed_actions(assignment),
     )
 
 
 def _park_contact(tx: Transaction, command: ParkContact) -> CommandResult:
-    contact, work = _find_conversation(tx, command)
+    contact, assignment = _find_conversation(tx, command)
     if contact is None:
         return unknown_contact()
-    if work is None:
+    if assignment is None:
         return wrong_contact_state(contact.state, detail="only an assigned contact can be parked")
-    if work.state is _PARKED:
+    if assignment.state is _PARKED:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
-    return _park(tx, work, subject=contact.contact_id)
+    return _park(tx, assignment, subject=contact.contact_id)
 
 
 def _unpark_contact(tx: Transaction, command: UnparkContact) -> CommandResult:
-    contact, work = _find_conversation(tx, command)
+    contact, assignment = _find_conversation(tx, command)
     if contact is None:
         return unknown_contact()
-    if work is None:
+    if assignment is None:
         return wrong_contact_state(contact.state, detail="only an assigned contact can be unparked")
-    if work.state is not _PARKED:
+    if assignment.state is not _PARKED:
         # The gateway may unpark on every message of the customer without knowing whether the contact is parked.
         return already_done(contact.contact_id, contact.state, tx.state.seq)
-    if _is_owner_away(tx, work):
-        return _requeue_parked(tx, contact, work)
-    return _unpark(tx, work, subject=contact.contact_id)
+    if _is_owner_away(tx, assignment):
+        return _requeue_parked(tx, contact, assignment)
+    return _unpark(tx, assignment, subject=contact.contact_id)
 
 
-def _is_owner_away(tx: Transaction, work: Assignment) -> bool:
+def _is_owner_away(tx: Transaction, assignment: Assignment) -> bool:
     """Return whether the owner is not ready and the channel requeues the contact in that case."""
     state = tx.state
-    policy = state.index.channels[work.channel].policy
-    is_ready = state.agents[work.agent_id].state is AgentState.READY
+    policy = state.index.channels[assignment.channel].policy
+    is_ready = state.agents[assignment.agent_id].state is AgentState.READY
     return policy.unpark_when_not_ready is LostDesktopAction.REQUEUE and not is_ready
 
 
-def _requeue_parked(tx: Transaction, contact: Contact, work: Assignment) -> CommandResult:
+def _requeue_parked(tx: Transaction, contact: Contact, assignment: Assignment) -> CommandResult:
     """Requeue the contact at its age and complete the owner's assignment without wrap-up."""
     rescind_contact_offers(tx, contact, "moved")
-    requeue(tx, contact, contact.queue_id, "owner_away", owner=work)
+    requeue(tx, contact, contact.queue_id, "owner_away", owner=assignment)
     answer = tx.done(contact.contact_id, contact.state)
-    complete_assignment(tx, work, "owner_away")
+    complete_assignment(tx, assignment, "owner_away")
     return answer
 
 
@@ -127,48 +127,48 @@ def _find_conversation(
     return contact, tx.state.assignments[contact.assignment_id]
 
 
-def _park(tx: Transaction, work: Assignment, *, subject: str) -> CommandResult:
+def _park(tx: Transaction, assignment: Assignment, *, subject: str) -> CommandResult:
     state = tx.state
-    contact = state.contacts[work.contact_id]
+    contact = state.contacts[assignment.contact_id]
     if _has_other_participants(tx, contact):
         return wrong_contact_state(contact.state, detail="other agents are in the conversation")
-    park_max_s = state.index.channels[work.channel].policy.park_max_s
+    park_max_s = state.index.channels[assignment.channel].policy.park_max_s
     tx.emit(
         AssignmentParked(
-            assignment_id=work.assignment_id,
-            contact_id=work.contact_id,
-            agent_id=work.agent_id,
+            assignment_id=assignment.assignment_id,
+            contact_id=assignment.contact_id,
+            agent_id=assignment.agent_id,
             until_ms=None if park_max_s is None else tx.at_ms + 1000 * park_max_s,
             gateway_id=contact.gateway_id,
         )
     )
-    answer = tx.done(subject, _subject_state(subject, work, contact))
+    answer = tx.done(subject, _subject_state(subject, assignment, contact))
     # A parked conversation may take days, so it does not delay the next state that the agent has requested.
-    enter_next_state(tx, state.agents[work.agent_id])
+    enter_next_state(tx, state.agents[assignment.agent_id])
     return answer
 
 
-def _unpark(tx: Transaction, work: Assignment, *, subject: str) -> CommandResult:
-    contact = tx.state.contacts[work.contact_id]
+def _unpark(tx: Transaction, assignment: Assignment, *, subject: str) -> CommandResult:
+    contact = tx.state.contacts[assignment.contact_id]
     tx.emit(
         AssignmentUnparked(
-            assignment_id=work.assignment_id,
-            contact_id=work.contact_id,
-            agent_id=work.agent_id,
+            assignment_id=assignment.assignment_id,
+            contact_id=assignment.contact_id,
+            agent_id=assignment.agent_id,
             gateway_id=contact.gateway_id,
         )
     )
-    return tx.done(subject, _subject_state(subject, work, contact))
+    return tx.done(subject, _subject_state(subject, assignment, contact))
 
 
-def _subject_state(subject: str, work: Assignment, contact: Contact) -> str:
-    return work.state if subject == work.assignment_id else contact.state
+def _subject_state(subject: str, assignment: Assignment, contact: Contact) -> str:
+    return assignment.state if subject == assignment.assignment_id else contact.state
 
 
-def expire_parking(tx: Transaction, work: Assignment) -> None:
+def expire_parking(tx: Transaction, assignment: Assignment) -> None:
     """End a parked conversation whose customer did not return within ``park_max_s``."""
-    end_contact(tx, tx.state.contacts[work.contact_id], work, "park_timeout")
-    release_assignment(tx, work)
+    end_contact(tx, tx.state.contacts[assignment.contact_id], assignment, "park_timeout")
+    release_assignment(tx, assignment)
 
 
 PARKING_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {

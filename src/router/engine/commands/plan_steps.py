@@ -92,7 +92,7 @@ def _has_no_agents(index: RoutingIndex, line: WaitingLine, condition: SkipIf) ->
         return not any(_meets_condition(agent, line, condition) for agent in kept_for)
     mask = line.group_mask
     if condition is _NO_AGENTS_READY:
-        return not any(profile.ready_count for profile in index.groups_in(mask))
+        return not any(group.ready_count for group in index.groups_in(mask))
     if condition is _NO_AGENT_FREE:
         mask &= index.open_group_bits[line.channel_index]
     return not mask
@@ -116,19 +116,19 @@ def advance_plan(tx: Transaction, contact: Contact, reason: str, begins_at_ms: i
     """Advance to the next step that is not skipped; the last step of a plan has no end."""
     state = tx.state
     assert state.policy is not None
-    asks = routing_criteria(contact)
-    plan = effective_plan(state.policy, asks.queue_id, asks.plan)
+    criteria = routing_criteria(contact)
+    plan = effective_plan(state.policy, criteria.queue_id, criteria.plan)
     if contact.step + 1 >= len(plan):
         enter_plan_step(tx, contact, max(len(plan) - 1, 0), None, reason)
         return
-    number, until_ms = _next_step(state.index, plan, asks, contact.step + 1, begins_at_ms)
+    number, until_ms = _next_step(state.index, plan, criteria, contact.step + 1, begins_at_ms)
     target = plan[number].queue
     if target is None or target == contact.queue_id or not _may_move(tx, contact, target):
         enter_plan_step(tx, contact, number, until_ms, reason)
     else:
         if contact.plan is None:
             # In the target queue its plan applies from the first step.
-            moved = asks._replace(queue_id=target, step=0)
+            moved = criteria._replace(queue_id=target, step=0)
             number, until_ms = first_plan_step(tx, moved, begins_at_ms)
         overflow_contact(tx, contact, target, number, until_ms, reason="plan")
 
@@ -166,7 +166,7 @@ def enter_plan_step(
 ) -> None:
     """Make a step the present one."""
     # Written out, because `_replace` takes longer than the rest of this function.
-    asks = RoutingCriteria(
+    criteria = RoutingCriteria(
         contact.queue_id,
         contact.channel,
         contact.skills,
@@ -181,7 +181,7 @@ def enter_plan_step(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             step=number,
-            requirement=tx.state.index.line_for_requirements(asks).requirement_text,
+            requirement=tx.state.index.line_for_requirements(criteria).requirement_text,
             reason=reason,
             step_until_ms=until_ms,
             gateway_id=contact.gateway_id,
@@ -205,13 +205,13 @@ def overflow_contact(
     """
     if tx.state.hours and tx.state.is_closed(target):
         until_ms = None
-    asks = routing_criteria(contact)._replace(queue_id=target, step=number)
+    criteria = routing_criteria(contact)._replace(queue_id=target, step=number)
     tx.emit(
         ContactOverflowed(
             contact_id=contact.contact_id,
             from_queue_id=contact.queue_id,
             queue_id=target,
-            requirement=tx.state.index.line_for_requirements(asks).requirement_text,
+            requirement=tx.state.index.line_for_requirements(criteria).requirement_text,
             wait_until_ms=tx.contact_wait_until_ms(contact, target),
             reason=reason,
             overflow_count=overflow_count,

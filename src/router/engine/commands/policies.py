@@ -50,7 +50,7 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
     answer = tx.done("policy", str(state.policy_version))
     restart_day_if_needed(tx, before)
     update_all_queues(tx)
-    for contact in sorted(concerned, key=_orig_seq):
+    for contact in sorted(concerned, key=_queued_seq):
         if not _is_waiting(contact):
             continue  # It has left a queue that this policy closes.
         if contact.queue_id not in policy.queues:
@@ -135,7 +135,7 @@ def _is_waiting(contact: Contact) -> bool:
     return contact.state in (ContactState.QUEUED, ContactState.OFFERED)
 
 
-def _orig_seq(contact: Contact) -> int:
+def _queued_seq(contact: Contact) -> int:
     return contact.queued_seq
 
 
@@ -145,7 +145,7 @@ def _channel_in_use_refusal(state: RoutingState, policy: Policy) -> Refused | No
     if not gone:
         return None
     used = {c.channel for c in state.contacts.values() if not c.state.is_terminal}
-    used |= {work.channel for work in state.assignments.values()}
+    used |= {assignment.channel for assignment in state.assignments.values()}
     for channel in sorted(gone & used):
         return Refused(
             code=RefusalCode.CHANNEL_IN_USE,

@@ -1,7 +1,4 @@
-"""Requeueing: a contact waits again at its old age, possibly reserved for an agent at first.
-
-Leaving a queue unanswered: overflow to a queue that accepts contacts now, or expiry.
-"""
+"""Moves of waiting contacts: requeueing at the old age, overflow to another queue, and expiry of the wait."""
 
 from typing import NamedTuple
 
@@ -32,33 +29,33 @@ def requeue(
     *,
     owner: Assignment | None = None,
     cool_down_until_ms: int | None = None,
-    reserved: Reservation | None = None,
+    reservation: Reservation | None = None,
     queued_at_ms: int | None = None,
 ) -> None:
     """Start a new wait: the plan starts over when the reservation ends; in another queue that queue's plan applies."""
     state, at_ms = tx.state, tx.at_ms
     plan = contact.plan if queue_id == contact.queue_id else None
-    until_ms = None if reserved is None else at_ms + reserved.duration_ms
-    asks = routing_criteria(contact)._replace(
+    until_ms = None if reservation is None else at_ms + reservation.duration_ms
+    criteria = routing_criteria(contact)._replace(
         queue_id=queue_id,
         plan=plan,
         step=0,
         last_agent_id=contact.last_agent_id,
-        reserved_agent_id=None if reserved is None else reserved.agent_id,
+        reserved_agent_id=None if reservation is None else reservation.agent_id,
     )
-    number, step_until_ms = first_plan_step(tx, asks, until_ms or at_ms)
-    back = None if reserved is None else reserved.fallback
+    number, step_until_ms = first_plan_step(tx, criteria, until_ms or at_ms)
+    fallback = None if reservation is None else reservation.fallback
     tx.emit(
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=queue_id,
             requirement=state.index.line_for_requirements(
-                asks._replace(step=number)
+                criteria._replace(step=number)
             ).requirement_text,
             reason=reason,
             queued_seq=contact.queued_seq,
             wait_until_ms=tx.contact_wait_until_ms(contact, queue_id),
-            preferred_agent_id=asks.reserved_agent_id,
+            preferred_agent_id=criteria.reserved_agent_id,
             preferred_until_ms=until_ms,
             agent_id=None if owner is None else owner.agent_id,
             cool_down_until_ms=cool_down_until_ms,
@@ -66,8 +63,8 @@ def requeue(
             plan=plan,
             step=number,
             step_until_ms=step_until_ms,
-            return_to_agent_id=None if back is None else back[0],
-            return_to_sender_ms=None if back is None else back[1],
+            return_to_agent_id=None if fallback is None else fallback[0],
+            return_to_sender_ms=None if fallback is None else fallback[1],
             queued_at_ms=queued_at_ms,
         )
     )
@@ -83,12 +80,12 @@ def requeue_at_place(
     preferred_until_ms: int | None,
 ) -> None:
     """Continue the same wait in the same queue and step, with a possibly different end and reservation."""
-    asks = routing_criteria(contact)._replace(reserved_agent_id=preferred_agent_id)
+    criteria = routing_criteria(contact)._replace(reserved_agent_id=preferred_agent_id)
     tx.emit(
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
-            requirement=tx.state.index.line_for_requirements(asks).requirement_text,
+            requirement=tx.state.index.line_for_requirements(criteria).requirement_text,
             reason=reason,
             queued_seq=contact.queued_seq,
             wait_until_ms=wait_until_ms,
@@ -149,13 +146,15 @@ def _try_overflow(tx: Transaction, contact: Contact, reason: str) -> bool:
     found = find_overflow_queue(state, contact.queue_id, overflows_left(state, contact))
     if found is None:
         return False
-    target, hops = found
+    target, overflow_count = found
     number, until_ms = contact.step, contact.step_until_ms
     if contact.plan is None:
         # In the target queue its plan applies from the first step.
         moved = routing_criteria(contact)._replace(queue_id=target, step=0)
         number, until_ms = first_plan_step(tx, moved, tx.at_ms)
-    overflow_contact(tx, contact, target, number, until_ms, reason=reason, overflow_count=hops)
+    overflow_contact(
+        tx, contact, target, number, until_ms, reason=reason, overflow_count=overflow_count
+    )
     return True
 
 

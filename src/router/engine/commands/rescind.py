@@ -1,6 +1,7 @@
-"""Rescinding of offers by the router, and requeueing of their contacts at their positions.
+"""Rescinding of offers, with its consequences for the contact and the agent.
 
-Pending next state of an agent: a single slot, entered when the agent has no more work.
+The contact returns to its position when its last pending offer ends. The agent enters the pending next state, a single slot
+that is set with ``after_work``, when no offers and assignments are left.
 """
 
 from collections.abc import Set
@@ -105,7 +106,7 @@ _PARKED: Final = AssignmentState.PARKED
 def has_open_work(agent: Agent) -> bool:
     """Return whether the agent has pending offers or open assignments; parked assignments do not count."""
     return bool(agent.offers) or any(
-        work.state is not _PARKED for work in agent.assignments.values()
+        assignment.state is not _PARKED for assignment in agent.assignments.values()
     )
 
 

@@ -11,12 +11,18 @@ from typing import Any, Final
 
 import msgspec
 
-from router.engine.commands import validation as checks
 from router.engine.commands.callbacks import callback_refusal, convert_to_callback
 from router.engine.commands.plan_steps import first_plan_step
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
-from router.engine.commands.validation import admit_to_queue
+from router.engine.commands.validation import (
+    PREFERRED_AGENTS_MAX,
+    admit_to_queue,
+    too_many_preferred_agents,
+    validate_attributes,
+    validate_priority,
+    validate_skills,
+)
 from router.engine.state.contact import WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
 from router.engine.state.state import RoutingState
@@ -80,13 +86,10 @@ def _takes_fast_path(state: RoutingState, policy: Policy, command: EnqueueContac
         or command.continues_contact_id is not None
         or command.preferred_agents
         or (command.ttl_s is not None and command.ttl_s < 1)
-        or (
-            command.attributes
-            and checks.validate_attributes(policy, command.attributes) is not None
-        )
+        or (command.attributes and validate_attributes(policy, command.attributes) is not None)
         or (
             (command.priority_s or command.priority_class)
-            and checks.validate_priority(command.priority_s, command.priority_class) is not None
+            and validate_priority(command.priority_s, command.priority_class) is not None
         )
     )
 
@@ -151,10 +154,10 @@ def decide_enqueue(
     plan = None if rule is None else rule.plan
     skills = command.skills if rule is None else _merge_skills(command.skills, rule)
     # Positional arguments, because they are faster and this runs for every contact.
-    asks = RoutingCriteria(
+    criteria = RoutingCriteria(
         queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id
     )
-    admitted = _admit_to_queue(state, policy, asks, callback=command.callback is not None)
+    admitted = _admit_to_queue(state, policy, criteria, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
     queue_id, hops = admitted
@@ -162,9 +165,9 @@ def decide_enqueue(
         refused = callback_refusal(tx, policy, queue_id, command.callback, "callback.")
         if refused is not None:
             return refused
-    if queue_id != asks.queue_id:
-        asks = asks._replace(queue_id=queue_id)
-    return _queued_event(tx, command, asks, classified, hops)
+    if queue_id != criteria.queue_id:
+        criteria = criteria._replace(queue_id=queue_id)
+    return _queued_event(tx, command, criteria, classified, hops)
 
 
 def _validate_submit(
@@ -176,14 +179,14 @@ def _validate_submit(
         return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
     if command.ttl_s is not None and command.ttl_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="at least 1")
-    if len(command.preferred_agents) > checks.PREFERRED_AGENTS_MAX:
-        return checks.too_many_preferred_agents()
-    if command.skills and (refused := checks.validate_skills(policy, command.skills)):
+    if len(command.preferred_agents) > PREFERRED_AGENTS_MAX:
+        return too_many_preferred_agents()
+    if command.skills and (refused := validate_skills(policy, command.skills)):
         return refused
-    if command.attributes and (refused := checks.validate_attributes(policy, command.attributes)):
+    if command.attributes and (refused := validate_attributes(policy, command.attributes)):
         return refused
     if command.priority_s or command.priority_class:
-        return checks.validate_priority(command.priority_s, command.priority_class)
+        return validate_priority(command.priority_s, command.priority_class)
     return None
 
 

@@ -26,11 +26,11 @@ def _expire_offer(tx: Transaction, offer_id: str) -> None:
 
 
 def _end_wrap_up(tx: Transaction, assignment_id: str) -> None:
-    work = tx.state.assignments[assignment_id]
-    if work.state is AssignmentState.PARKED:
-        parking.expire_parking(tx, work)
+    assignment = tx.state.assignments[assignment_id]
+    if assignment.state is AssignmentState.PARKED:
+        parking.expire_parking(tx, assignment)
     else:
-        complete_assignment(tx, work, "timer")
+        complete_assignment(tx, assignment, "timer")
 
 
 def _expire_rate_cap(tx: Transaction, agent_id: str) -> None:

@@ -72,11 +72,7 @@ def move_to_queue(tx: Transaction, contact: Contact, queue_id: str, reason: str)
     state = tx.state
     owner = _owner_assignment(tx, contact) if contact.state is _ASSIGNED else None
     rescind_contact_offers(tx, contact, "policy" if reason == "drained" else "moved")
-    parties = (
-        remove_all_participants(tx, contact, "contact_moved")
-        if contact.participant_assignment_ids
-        else []
-    )
+    participants = remove_all_participants(tx, contact, "contact_moved")
     cool_down_s = state.queue_policy(queue_id).cool_down_s if owner is not None else 0
     requeue(
         tx,
@@ -89,25 +85,23 @@ def move_to_queue(tx: Transaction, contact: Contact, queue_id: str, reason: str)
     answer = tx.done(contact.contact_id, contact.state)
     if owner is not None:
         release_assignment(tx, owner)
-    for party in parties:
-        release_participant(tx, party)
+    for participant in participants:
+        release_participant(tx, participant)
     return answer
 
 
-def requeue_after_lost_desktop(tx: Transaction, work: Assignment, prefer_s: int) -> None:
+def requeue_after_lost_desktop(tx: Transaction, assignment: Assignment, prefer_s: int) -> None:
     """Requeue a contact whose owner's desktop is lost, reserved for the same agent at first."""
-    contact = tx.state.contacts[work.contact_id]
+    contact = tx.state.contacts[assignment.contact_id]
     rescind_contact_offers(tx, contact, "moved")
-    parties = (
-        remove_all_participants(tx, contact, "contact_moved")
-        if contact.participant_assignment_ids
-        else []
+    participants = remove_all_participants(tx, contact, "contact_moved")
+    reservation = Reservation(assignment.agent_id, 1000 * prefer_s) if prefer_s else None
+    requeue(
+        tx, contact, contact.queue_id, "lost_desktop", owner=assignment, reservation=reservation
     )
-    reserved = Reservation(work.agent_id, 1000 * prefer_s) if prefer_s else None
-    requeue(tx, contact, contact.queue_id, "lost_desktop", owner=work, reserved=reserved)
-    complete_assignment(tx, work, "lost_desktop")
-    for party in parties:
-        release_participant(tx, party)
+    complete_assignment(tx, assignment, "lost_desktop")
+    for participant in participants:
+        release_participant(tx, participant)
 
 
 def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResult:
@@ -173,12 +167,12 @@ def _transfer_to_agent(
             allowed=("complete", "cancel", "join"),
         )
     cooling = (contact.cool_downs or {}).get(agent.agent_id, 0) > tx.at_ms
-    is_in_it = contact.agent_id == agent.agent_id or (
+    is_member = contact.agent_id == agent.agent_id or (
         participant_assignment(tx.state, contact, agent.agent_id) is not None
     )
-    if is_in_it or cooling or not is_available_now(tx.state, agent, contact.channel):
-        patient = command.wait_s is not None and not cooling
-        if not patient or agent.state is _OFFLINE or is_in_it:
+    if is_member or cooling or not is_available_now(tx.state, agent, contact.channel):
+        may_wait = command.wait_s is not None and not cooling
+        if not may_wait or agent.state is _OFFLINE or is_member:
             return Refused(
                 code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
             )
@@ -193,30 +187,24 @@ def _wait_for_agent(
     """Requeue the contact reserved for a busy agent for a time, and release the owner's assignment."""
     owner = _owner_assignment(tx, contact)
     assert command.wait_s is not None
-    back = (
-        None
-        if command.return_to_sender_s is None
-        else (owner.agent_id, 1000 * command.return_to_sender_s)
-    )
-    reserved = Reservation(agent.agent_id, 1000 * command.wait_s, back)
-    parties = (
-        remove_all_participants(tx, contact, "contact_moved")
-        if contact.participant_assignment_ids
-        else []
-    )
-    requeue(tx, contact, contact.queue_id, "transferred", owner=owner, reserved=reserved)
+    fallback = None
+    if command.return_to_sender_s is not None:
+        fallback = owner.agent_id, 1000 * command.return_to_sender_s
+    reservation = Reservation(agent.agent_id, 1000 * command.wait_s, fallback)
+    participants = remove_all_participants(tx, contact, "contact_moved")
+    requeue(tx, contact, contact.queue_id, "transferred", owner=owner, reservation=reservation)
     answer = tx.done(contact.contact_id, contact.state)
     release_assignment(tx, owner)
-    for party in parties:
-        release_participant(tx, party)
+    for participant in participants:
+        release_participant(tx, participant)
     return answer
 
 
 def return_to_sender(tx: Transaction, contact: Contact) -> None:
     """Reserve the contact for the agent who transferred it, because the target agent did not take it in time."""
     assert contact.return_to_agent_id is not None and contact.return_to_sender_ms is not None
-    reserved = Reservation(contact.return_to_agent_id, contact.return_to_sender_ms)
-    requeue(tx, contact, contact.queue_id, "transfer_back", reserved=reserved)
+    reservation = Reservation(contact.return_to_agent_id, contact.return_to_sender_ms)
+    requeue(tx, contact, contact.queue_id, "transfer_back", reservation=reservation)
 
 
 def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
@@ -240,8 +228,8 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
     if participant_assignment(state, contact, agent.agent_id) is not None:
         return hand_over_contact(tx, contact, agent, "supervisor")
     units = state.index.channels[contact.channel].units
-    own = [o for o in contact.pending_offer_ids if state.offers[o].agent_id == agent.agent_id]
-    if not state.index.has_capacity(agent, contact.channel, released=len(own)):
+    offered = [o for o in contact.pending_offer_ids if state.offers[o].agent_id == agent.agent_id]
+    if not state.index.has_capacity(agent, contact.channel, released=len(offered)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
     old = _owner_assignment(tx, contact) if contact.state is _ASSIGNED else None
     rescind_contact_offers(tx, contact, "taken", next_owner=agent)

@@ -1,11 +1,10 @@
-"""Validation of command values. Each function returns a refusal, or None if the values are valid.
+"""Validation of commands: their values, and whether a queue admits a contact.
 
-Admission of new contacts: the requested queue, a queue along its overflow chain, or a refusal.
+The ``validate_*`` functions check the values of a command and return a refusal, or None if they are valid.
 
-A queue may be closed, may have no ready agent, or may be full; its policy says whether a new contact then waits, overflows
-or is refused. ``length_max`` limits waiting only: a contact that a free agent can take at once is never refused for it.
-
-Overflow targets: which queue accepts a contact now, and how often the contact may still overflow.
+``admit_to_queue`` decides which queue a new contact enters. A queue may be closed, may have no ready agent, or may be full;
+its policy says whether a new contact then waits, overflows along the overflow chain, or is refused. ``length_max`` limits
+waiting only: a contact that a free agent can take at once is never refused for it.
 """
 
 from collections.abc import Callable
@@ -27,7 +26,6 @@ from router.model.states import ContactState
 from router.policy.facts import check_attributes
 
 _DAY_S: Final = 86_400
-
 _QUEUE_RANKS_MAX: Final = 1_000
 
 PREFERRED_AGENTS_MAX: Final = 32

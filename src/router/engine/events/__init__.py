@@ -17,10 +17,8 @@ EVENT_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **callbacks.CALLBACK_EVENTS,
     **offers.OFFER_EVENTS,
     **assignments.ASSIGNMENT_EVENTS,
-    **assignments.PARTICIPANT_EVENTS,
     **agents.AGENT_EVENTS,
-    **workspace.POLICY_EVENTS,
-    **workspace.QUEUE_EVENTS,
+    **workspace.WORKSPACE_EVENTS,
 }
 
 

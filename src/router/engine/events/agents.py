@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.state import rate_caps as caps
+from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
@@ -22,32 +22,33 @@ from router.model.states import AgentState, Presence
 
 # Bound on removed agents that remain in the log until it is rebuilt; each snapshot removes them as well.
 _REMOVED_AGENTS_SLACK: Final = 1_000
-
 _AGENT_UPDATED: Final = EventTransitions(AGENT_TRANSITIONS, AgentUpdated)
 
 
-def _updated(state: RoutingState, e: AgentUpdated) -> None:
-    agent = state.agents.get(e.agent_id)
+def _updated(state: RoutingState, event: AgentUpdated) -> None:
+    agent = state.agents.get(event.agent_id)
     if agent is None:
-        agent = Agent(agent_id=e.agent_id, state=_AGENT_UPDATED[None], state_since_ms=state.at_ms)
-        state.agents[e.agent_id] = agent
+        agent = Agent(
+            agent_id=event.agent_id, state=_AGENT_UPDATED[None], state_since_ms=state.at_ms
+        )
+        state.agents[event.agent_id] = agent
         state.agents_registered += 1
         agent.registration_number = state.agents_registered
         state.agent_log.append(agent)
     else:
         agent.state = _AGENT_UPDATED[agent.state]
-    agent.skills = e.skills
-    agent.queues = e.queues
-    agent.units_override = e.units
-    agent.channel_max = e.channel_max
-    agent.attributes = e.attributes
-    agent.queue_ranks = e.queue_ranks
+    agent.skills = event.skills
+    agent.queues = event.queues
+    agent.units_override = event.units
+    agent.channel_max = event.channel_max
+    agent.attributes = event.attributes
+    agent.queue_ranks = event.queue_ranks
     state.index.update_limits(agent)
     state.index.assign_group(agent)
 
 
-def _removed(state: RoutingState, e: AgentRemoved) -> None:
-    agent = state.agents.pop(e.agent_id)
+def _removed(state: RoutingState, event: AgentRemoved) -> None:
+    agent = state.agents.pop(event.agent_id)
     assert not agent.offers and not agent.assignments
     state.index.remove_agent(agent)
     if (
@@ -57,50 +58,54 @@ def _removed(state: RoutingState, e: AgentRemoved) -> None:
         state.agent_log = list(state.agents.values())
 
 
-def _state_changed(state: RoutingState, e: AgentStateChanged) -> None:
-    agent = state.agents[e.agent_id]
-    if (agent.state, e.state) not in AGENT_STATE_CHANGES:
-        raise IllegalTransition(f"no agent transition from {agent.state} to {e.state}")
-    agent.state = e.state
-    agent.reason = e.reason
+def _state_changed(state: RoutingState, event: AgentStateChanged) -> None:
+    agent = state.agents[event.agent_id]
+    if (agent.state, event.state) not in AGENT_STATE_CHANGES:
+        raise IllegalTransition(f"no agent transition from {agent.state} to {event.state}")
+    agent.state = event.state
+    agent.reason = event.reason
     agent.state_since_ms = state.at_ms
-    agent.return_at_ms = e.return_at_ms
+    agent.return_at_ms = event.return_at_ms
     agent.next_state = agent.next_reason = None
-    if e.reason == "desktop_lost":
+    if event.reason == "desktop_lost":
         agent.presence, agent.session_id, agent.grace_until_ms = Presence.NONE, None, None
-    if e.return_at_ms is not None:
-        state.timers.add(e.return_at_ms, TimerKind.RETURN, e.agent_id)
-    if e.state is AgentState.READY:
+    if event.return_at_ms is not None:
+        state.timers.add(event.return_at_ms, TimerKind.RETURN, event.agent_id)
+    if event.state is AgentState.READY:
         state.index.move_to_idle_end(agent)
     else:
         agent.idle_since_ms = None
     state.index.refresh_open_channels(agent)
 
 
-def _next_state_set(state: RoutingState, e: AgentNextStateSet) -> None:
-    agent = state.agents[e.agent_id]
-    agent.next_state = e.state
-    agent.next_reason = e.reason
+def _next_state_set(state: RoutingState, event: AgentNextStateSet) -> None:
+    agent = state.agents[event.agent_id]
+    agent.next_state = event.state
+    agent.next_reason = event.reason
     state.index.refresh_open_channels(agent)
 
 
-def _channels_set(state: RoutingState, e: AgentChannelsSet) -> None:
-    agent = state.agents[e.agent_id]
-    agent.paused = e.paused
-    agent.closed_channel_bits = caps.paused_channel_bits(agent, state.index.channels)
+def _channels_set(state: RoutingState, event: AgentChannelsSet) -> None:
+    agent = state.agents[event.agent_id]
+    agent.paused = event.paused
+    agent.closed_channel_bits = rate_caps.paused_channel_bits(agent, state.index.channels)
     state.index.refresh_open_channels(agent)
 
 
-def _desktop_connected(state: RoutingState, e: DesktopConnected) -> None:
-    agent = state.agents[e.agent_id]
-    agent.presence, agent.session_id, agent.grace_until_ms = Presence.ATTACHED, e.session_id, None
+def _desktop_connected(state: RoutingState, event: DesktopConnected) -> None:
+    agent = state.agents[event.agent_id]
+    agent.presence, agent.session_id, agent.grace_until_ms = (
+        Presence.ATTACHED,
+        event.session_id,
+        None,
+    )
     state.index.refresh_open_channels(agent)
 
 
-def _desktop_lost(state: RoutingState, e: DesktopLost) -> None:
-    agent = state.agents[e.agent_id]
-    agent.presence, agent.grace_until_ms = Presence.LOST, e.grace_until_ms
-    state.timers.add(e.grace_until_ms, TimerKind.GRACE, e.agent_id)
+def _desktop_lost(state: RoutingState, event: DesktopLost) -> None:
+    agent = state.agents[event.agent_id]
+    agent.presence, agent.grace_until_ms = Presence.LOST, event.grace_until_ms
+    state.timers.add(event.grace_until_ms, TimerKind.GRACE, event.agent_id)
     state.index.refresh_open_channels(agent)
 
 

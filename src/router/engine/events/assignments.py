@@ -1,6 +1,7 @@
-"""Handlers of assignment events: hold, parking, wrap-up and completion, with the capacity that each takes or releases.
+"""Handlers of assignment and participant events.
 
-Handlers of participant events: consults, conferences and hand-overs of a conversation.
+Hold, parking, wrap-up and completion of an assignment, with the capacity that each takes or releases; and participants who
+join and leave a conversation, or take it over.
 """
 
 from collections.abc import Callable
@@ -32,8 +33,7 @@ from router.model.states import AssignmentRole, OfferState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _WRAP_UP: Final = TimerKind.WRAP_UP
-
-_ASSIGNMENT_ROWS: Final = {
+_ASSIGNMENT_CHANGES: Final = {
     kind: EventTransitions(ASSIGNMENT_TRANSITIONS, kind)
     for kind in (
         AssignmentHeld,
@@ -46,103 +46,91 @@ _ASSIGNMENT_ROWS: Final = {
     )
 }
 
-_WRAP_UP_STARTED: Final = _ASSIGNMENT_ROWS[WrapUpStarted]
-
-_COMPLETED: Final = _ASSIGNMENT_ROWS[AssignmentCompleted]
-
-
-def _hold_changed(state: RoutingState, e: AssignmentHeld | AssignmentResumed) -> None:
-    work = state.assignments[e.assignment_id]
-    work.state = _ASSIGNMENT_ROWS[type(e)][work.state]
-    work.held_for_consult = isinstance(e, AssignmentHeld) and e.reason == "consult"
-
-
-def _parked(state: RoutingState, e: AssignmentParked) -> None:
-    work = state.assignments[e.assignment_id]
-    work.state = _ASSIGNMENT_ROWS[AssignmentParked][work.state]
-    work.parked_until_ms = e.until_ms
-    work.was_parked = True
-    if e.until_ms is not None:
-        state.timers.add(e.until_ms, _WRAP_UP, work.assignment_id)
-    _hold_capacity(state, work, holds=False)
-
-
-def _unparked(state: RoutingState, e: AssignmentUnparked) -> None:
-    work = state.assignments[e.assignment_id]
-    work.state = _ASSIGNMENT_ROWS[AssignmentUnparked][work.state]
-    work.parked_until_ms = None
-    _hold_capacity(state, work, holds=True)
-
-
-def _hold_capacity(state: RoutingState, work: Assignment, *, holds: bool) -> None:
-    if work.holds_capacity is holds:
-        return
-    work.holds_capacity = holds
-    change = state.index.take_capacity if holds else state.index.release_capacity
-    change(state.agents[work.agent_id], work.channel, work.units)
-
-
-def _wrap_up_started(state: RoutingState, e: WrapUpStarted) -> None:
-    assignment_id, deadline_ms = e.assignment_id, e.deadline_ms
-    work = state.assignments[assignment_id]
-    work.state = _WRAP_UP_STARTED[work.state]
-    work.wrap_up_started_at_ms = state.at_ms
-    work.wrap_up_deadline_ms = deadline_ms
-    if work.parked_until_ms is not None:
-        work.parked_until_ms = None
-    state.timers.add(deadline_ms, _WRAP_UP, assignment_id)
-    # A parked assignment holds no capacity: its wrap-up takes it again where wrap-up on this channel holds capacity.
-    channel = state.index.channels.get(work.channel)
-    if channel is not None and channel.policy.wrap_up_holds_capacity is not work.holds_capacity:
-        if work.holds_capacity and not work.was_parked:
-            record_handling(state, work)
-        _hold_capacity(state, work, holds=not work.holds_capacity)
-
-
-def _wrap_up_extended(state: RoutingState, e: WrapUpExtended) -> None:
-    work = state.assignments[e.assignment_id]
-    work.state = _ASSIGNMENT_ROWS[WrapUpExtended][work.state]
-    work.wrap_up_deadline_ms = e.deadline_ms
-    state.timers.add(e.deadline_ms, _WRAP_UP, work.assignment_id)
-
-
-def _completed(state: RoutingState, e: AssignmentCompleted) -> None:
-    assignment_id, index = e.assignment_id, state.index
-    work = state.assignments.pop(assignment_id)
-    work.state = _COMPLETED[work.state]
-    agent = state.agents[work.agent_id]
-    del agent.assignments[assignment_id]
-    index.move_to_idle_end(agent)
-    if work.holds_capacity:
-        if not work.was_parked:  # The time that the customer was silent is not handling time.
-            record_handling(state, work)
-        index.release_capacity(agent, work.channel, work.units)
-
-
-ASSIGNMENT_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
-    AssignmentHeld: _hold_changed,
-    AssignmentResumed: _hold_changed,
-    AssignmentParked: _parked,
-    AssignmentUnparked: _unparked,
-    WrapUpStarted: _wrap_up_started,
-    WrapUpExtended: _wrap_up_extended,
-    AssignmentCompleted: _completed,
-}
-
-_PARTICIPANT_EVENTS: Final = (
+_PARTICIPANT_EVENT_TYPES: Final = (
     ParticipantAdded,
     ParticipantJoined,
     ParticipantLeft,
     ContactHandedOver,
 )
-
-_CONTACT_ROWS: Final = {
-    kind: EventTransitions(CONTACT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENTS
+_CONTACT_CHANGES: Final = {
+    kind: EventTransitions(CONTACT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENT_TYPES
 }
-
-_PARTICIPANT_ROWS: Final = {
-    kind: EventTransitions(ASSIGNMENT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENTS
+_PARTICIPANT_CHANGES: Final = {
+    kind: EventTransitions(ASSIGNMENT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENT_TYPES
 }
+_WRAP_UP_STARTED: Final = _ASSIGNMENT_CHANGES[WrapUpStarted]
+_COMPLETED: Final = _ASSIGNMENT_CHANGES[AssignmentCompleted]
+
+
+def _hold_changed(state: RoutingState, event: AssignmentHeld | AssignmentResumed) -> None:
+    assignment = state.assignments[event.assignment_id]
+    assignment.state = _ASSIGNMENT_CHANGES[type(event)][assignment.state]
+    assignment.held_for_consult = isinstance(event, AssignmentHeld) and event.reason == "consult"
+
+
+def _parked(state: RoutingState, event: AssignmentParked) -> None:
+    assignment = state.assignments[event.assignment_id]
+    assignment.state = _ASSIGNMENT_CHANGES[AssignmentParked][assignment.state]
+    assignment.parked_until_ms = event.until_ms
+    assignment.was_parked = True
+    if event.until_ms is not None:
+        state.timers.add(event.until_ms, _WRAP_UP, assignment.assignment_id)
+    _hold_capacity(state, assignment, holds=False)
+
+
+def _unparked(state: RoutingState, event: AssignmentUnparked) -> None:
+    assignment = state.assignments[event.assignment_id]
+    assignment.state = _ASSIGNMENT_CHANGES[AssignmentUnparked][assignment.state]
+    assignment.parked_until_ms = None
+    _hold_capacity(state, assignment, holds=True)
+
+
+def _hold_capacity(state: RoutingState, assignment: Assignment, *, holds: bool) -> None:
+    if assignment.holds_capacity is holds:
+        return
+    assignment.holds_capacity = holds
+    change = state.index.take_capacity if holds else state.index.release_capacity
+    change(state.agents[assignment.agent_id], assignment.channel, assignment.units)
+
+
+def _wrap_up_started(state: RoutingState, event: WrapUpStarted) -> None:
+    assignment_id, deadline_ms = event.assignment_id, event.deadline_ms
+    assignment = state.assignments[assignment_id]
+    assignment.state = _WRAP_UP_STARTED[assignment.state]
+    assignment.wrap_up_started_at_ms = state.at_ms
+    assignment.wrap_up_deadline_ms = deadline_ms
+    if assignment.parked_until_ms is not None:
+        assignment.parked_until_ms = None
+    state.timers.add(deadline_ms, _WRAP_UP, assignment_id)
+    # A parked assignment holds no capacity: its wrap-up takes it again where wrap-up on this channel holds capacity.
+    channel = state.index.channels.get(assignment.channel)
+    if (
+        channel is not None
+        and channel.policy.wrap_up_holds_capacity is not assignment.holds_capacity
+    ):
+        if assignment.holds_capacity and not assignment.was_parked:
+            record_handling(state, assignment)
+        _hold_capacity(state, assignment, holds=not assignment.holds_capacity)
+
+
+def _wrap_up_extended(state: RoutingState, event: WrapUpExtended) -> None:
+    assignment = state.assignments[event.assignment_id]
+    assignment.state = _ASSIGNMENT_CHANGES[WrapUpExtended][assignment.state]
+    assignment.wrap_up_deadline_ms = event.deadline_ms
+    state.timers.add(event.deadline_ms, _WRAP_UP, assignment.assignment_id)
+
+
+def _completed(state: RoutingState, event: AssignmentCompleted) -> None:
+    assignment_id, index = event.assignment_id, state.index
+    assignment = state.assignments.pop(assignment_id)
+    assignment.state = _COMPLETED[assignment.state]
+    agent = state.agents[assignment.agent_id]
+    del agent.assignments[assignment_id]
+    index.move_to_idle_end(agent)
+    if assignment.holds_capacity:
+        if not assignment.was_parked:  # The time that the customer was silent is not handling time.
+            record_handling(state, assignment)
+        index.release_capacity(agent, assignment.channel, assignment.units)
 
 
 def add_participant(
@@ -157,48 +145,50 @@ def add_participant(
     """Add an agent to the conversation and record the accept, so that a late repeat of it gets the same answer."""
     start_assignment(state, contact, assignment_id, agent, units, offer).role = role
     contact.participant_assignment_ids = (*contact.participant_assignment_ids, assignment_id)
-    gone = contact.ended_offers or {}
-    gone[assignment_id] = (OfferState.ACCEPTED, state.seq, agent.agent_id)
-    contact.ended_offers = gone
+    ended_offers = contact.ended_offers or {}
+    ended_offers[assignment_id] = (OfferState.ACCEPTED, state.seq, agent.agent_id)
+    contact.ended_offers = ended_offers
     state.index.move_to_idle_end(agent)
 
 
-def _participant_added(state: RoutingState, e: ParticipantAdded) -> None:
-    contact = state.contacts[e.contact_id]
-    change_state(state, contact, _CONTACT_ROWS[ParticipantAdded])
+def _participant_added(state: RoutingState, event: ParticipantAdded) -> None:
+    contact = state.contacts[event.contact_id]
+    change_state(state, contact, _CONTACT_CHANGES[ParticipantAdded])
     contact.offers_made += 1
-    agent = state.agents[e.agent_id]
-    add_participant(state, contact, e.assignment_id, agent, e.units, AssignmentRole.PARTICIPANT)
-    state.index.take_capacity(agent, contact.channel, e.units)
+    agent = state.agents[event.agent_id]
+    add_participant(
+        state, contact, event.assignment_id, agent, event.units, AssignmentRole.PARTICIPANT
+    )
+    state.index.take_capacity(agent, contact.channel, event.units)
 
 
-def _participant_joined(state: RoutingState, e: ParticipantJoined) -> None:
-    change_state(state, state.contacts[e.contact_id], _CONTACT_ROWS[ParticipantJoined])
-    work = state.assignments[e.assignment_id]
-    work.state = _PARTICIPANT_ROWS[ParticipantJoined][work.state]
-    work.role = AssignmentRole.PARTICIPANT
+def _participant_joined(state: RoutingState, event: ParticipantJoined) -> None:
+    change_state(state, state.contacts[event.contact_id], _CONTACT_CHANGES[ParticipantJoined])
+    assignment = state.assignments[event.assignment_id]
+    assignment.state = _PARTICIPANT_CHANGES[ParticipantJoined][assignment.state]
+    assignment.role = AssignmentRole.PARTICIPANT
 
 
-def _participant_left(state: RoutingState, e: ParticipantLeft) -> None:
-    contact = state.contacts[e.contact_id]
-    change_state(state, contact, _CONTACT_ROWS[ParticipantLeft])
-    work = state.assignments[e.assignment_id]
-    work.state = _PARTICIPANT_ROWS[ParticipantLeft][work.state]
-    _remove_participant(contact, e.assignment_id)
+def _participant_left(state: RoutingState, event: ParticipantLeft) -> None:
+    contact = state.contacts[event.contact_id]
+    change_state(state, contact, _CONTACT_CHANGES[ParticipantLeft])
+    assignment = state.assignments[event.assignment_id]
+    assignment.state = _PARTICIPANT_CHANGES[ParticipantLeft][assignment.state]
+    _remove_participant(contact, event.assignment_id)
 
 
-def _handed_over(state: RoutingState, e: ContactHandedOver) -> None:
-    contact = state.contacts[e.contact_id]
-    change_state(state, contact, _CONTACT_ROWS[ContactHandedOver])
+def _handed_over(state: RoutingState, event: ContactHandedOver) -> None:
+    contact = state.contacts[event.contact_id]
+    change_state(state, contact, _CONTACT_CHANGES[ContactHandedOver])
     record_owner_accept(contact)
-    _remove_participant(contact, e.assignment_id)
-    work = state.assignments[e.assignment_id]
-    work.state = _PARTICIPANT_ROWS[ContactHandedOver][work.state]
-    work.role = AssignmentRole.OWNER
-    contact.agent_id, contact.assignment_id = e.agent_id, e.assignment_id
-    contact.last_agent_id = e.agent_id
+    _remove_participant(contact, event.assignment_id)
+    assignment = state.assignments[event.assignment_id]
+    assignment.state = _PARTICIPANT_CHANGES[ContactHandedOver][assignment.state]
+    assignment.role = AssignmentRole.OWNER
+    contact.agent_id, contact.assignment_id = event.agent_id, event.assignment_id
+    contact.last_agent_id = event.agent_id
     # A late repeat of the agent's accept gets the answer to the accept, not that of the hand-over.
-    contact.answered_seq = (contact.ended_offers or {})[e.assignment_id][1]
+    contact.answered_seq = (contact.ended_offers or {})[event.assignment_id][1]
 
 
 def _remove_participant(contact: Contact, assignment_id: str) -> None:
@@ -208,7 +198,14 @@ def _remove_participant(contact: Contact, assignment_id: str) -> None:
     )
 
 
-PARTICIPANT_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+ASSIGNMENT_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    AssignmentHeld: _hold_changed,
+    AssignmentResumed: _hold_changed,
+    AssignmentParked: _parked,
+    AssignmentUnparked: _unparked,
+    WrapUpStarted: _wrap_up_started,
+    WrapUpExtended: _wrap_up_extended,
+    AssignmentCompleted: _completed,
     ParticipantAdded: _participant_added,
     ParticipantJoined: _participant_joined,
     ParticipantLeft: _participant_left,

@@ -18,7 +18,7 @@ from router.model.events import (
 )
 from router.model.states import CallbackPhase
 
-_CALLBACK_ROWS: Final = {
+_CALLBACK_CHANGES: Final = {
     kind: EventTransitions(CONTACT_TRANSITIONS, kind)
     for kind in (
         CallbackRequested,
@@ -30,71 +30,71 @@ _CALLBACK_ROWS: Final = {
 }
 
 
-def _requested(state: RoutingState, e: CallbackRequested) -> None:
-    contact = state.contacts[e.contact_id]
+def _requested(state: RoutingState, event: CallbackRequested) -> None:
+    contact = state.contacts[event.contact_id]
     discard_forecast(state, contact)
-    change_state(state, contact, _CALLBACK_ROWS[CallbackRequested])
+    change_state(state, contact, _CALLBACK_CHANGES[CallbackRequested])
     contact.callback = CallbackState(
-        mode=e.mode, place=e.queue_position, expires_at_ms=e.expires_at_ms
+        mode=event.mode, place=event.queue_position, expires_at_ms=event.expires_at_ms
     )
     state.index.leave_line(contact)
-    contact.channel = e.channel
-    contact.ttl_at_ms = e.expires_at_ms
+    contact.channel = event.channel
+    contact.ttl_at_ms = event.expires_at_ms
     contact.wait_until_ms = None
     _hold_if_closed(state, contact)
     place_in_line(state, contact)
 
 
-def _scheduled(state: RoutingState, e: CallbackScheduled) -> None:
-    contact = state.contacts[e.contact_id]
+def _scheduled(state: RoutingState, event: CallbackScheduled) -> None:
+    contact = state.contacts[event.contact_id]
     callback = _callback_of(contact)
-    change_state(state, contact, _CALLBACK_ROWS[CallbackScheduled])
+    change_state(state, contact, _CALLBACK_CHANGES[CallbackScheduled])
     state.index.leave_line(contact)
     contact.waiting_for_opening = False
     callback.phase = CallbackPhase.SCHEDULED
-    callback.scheduled_at_ms = e.due_at_ms
-    _set_due_time(state, contact, callback, e.due_at_ms)
+    callback.scheduled_at_ms = event.due_at_ms
+    _set_due_time(state, contact, callback, event.due_at_ms)
 
 
-def _due(state: RoutingState, e: CallbackDialRequested) -> None:
-    contact = state.contacts[e.contact_id]
+def _due(state: RoutingState, event: CallbackDialRequested) -> None:
+    contact = state.contacts[event.contact_id]
     callback = _callback_of(contact)
-    change_state(state, contact, _CALLBACK_ROWS[CallbackDialRequested])
-    callback.attempts = e.attempt
+    change_state(state, contact, _CALLBACK_CHANGES[CallbackDialRequested])
+    callback.attempts = event.attempt
     callback.phase = CallbackPhase.DIALLING
-    if e.for_agent_id is not None:
+    if event.for_agent_id is not None:
         state.index.leave_line(contact)
-        callback.for_agent_id = e.for_agent_id
-        state.index.dialling_contacts[e.for_agent_id] = contact.contact_id
-    _set_due_time(state, contact, callback, e.deadline_ms)
+        callback.for_agent_id = event.for_agent_id
+        state.index.dialling_contacts[event.for_agent_id] = contact.contact_id
+    _set_due_time(state, contact, callback, event.deadline_ms)
 
 
-def _connected(state: RoutingState, e: CallbackConnected) -> None:
-    contact = state.contacts[e.contact_id]
+def _connected(state: RoutingState, event: CallbackConnected) -> None:
+    contact = state.contacts[event.contact_id]
     callback = _callback_of(contact)
     stop_dialling(state, contact)
-    change_state(state, contact, _CALLBACK_ROWS[CallbackConnected])
+    change_state(state, contact, _CALLBACK_CHANGES[CallbackConnected])
     callback.phase, callback.due_at_ms = CallbackPhase.CONNECTED, None
-    callback.outcome, callback.outcome_seq = e.outcome, state.seq
+    callback.outcome, callback.outcome_seq = event.outcome, state.seq
     contact.ttl_at_ms = None
-    if e.agent_id is None:
-        contact.wait_until_ms = e.wait_until_ms
+    if event.agent_id is None:
+        contact.wait_until_ms = event.wait_until_ms
         place_in_line(state, contact)
 
 
-def _failed(state: RoutingState, e: CallbackFailed) -> None:
-    contact = state.contacts[e.contact_id]
+def _failed(state: RoutingState, event: CallbackFailed) -> None:
+    contact = state.contacts[event.contact_id]
     callback = _callback_of(contact)
     stop_dialling(state, contact)
     record_owner_accept(contact)
-    change_state(state, contact, _CALLBACK_ROWS[CallbackFailed])
+    change_state(state, contact, _CALLBACK_CHANGES[CallbackFailed])
     contact.agent_id = contact.assignment_id = None
     callback.phase = CallbackPhase.RETRY
-    callback.outcome, callback.outcome_seq = e.outcome, state.seq
+    callback.outcome, callback.outcome_seq = event.outcome, state.seq
     contact.ttl_at_ms = callback.expires_at_ms
     if callback.expires_at_ms is not None:
         state.timers.add(callback.expires_at_ms, TimerKind.TTL, contact.contact_id)
-    _set_due_time(state, contact, callback, e.due_at_ms)
+    _set_due_time(state, contact, callback, event.due_at_ms)
 
 
 def _set_due_time(

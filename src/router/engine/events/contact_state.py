@@ -22,16 +22,16 @@ _CALLBACK_SCHEDULED: Final = ContactState.CALLBACK_SCHEDULED
 
 
 def change_state(
-    state: RoutingState, contact: Contact, row: EventTransitions[ContactState]
+    state: RoutingState, contact: Contact, transitions: EventTransitions[ContactState]
 ) -> None:
     """Change the contact's state by a transition and keep the counts of its queue up to date."""
     before = contact.state
     contact.changed_at_ms = state.at_ms
-    if (after := row[before]) is not before:
+    if (after := transitions[before]) is not before:
         contact.state = after
-        tally = state.counts_by_queue[contact.queue_id]
-        tally[before] -= 1
-        tally[after] += 1
+        counts = state.counts_by_queue[contact.queue_id]
+        counts[before] -= 1
+        counts[after] += 1
 
 
 def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
@@ -79,6 +79,6 @@ def start_cool_down(contact: Contact, agent_id: str, until_ms: int | None, at_ms
 def record_owner_accept(contact: Contact) -> None:
     """Keep the accept of an owner who is about to lose the contact, so that a late repeat of it gets the same answer."""
     if contact.assignment_id is not None and contact.agent_id is not None:
-        gone = contact.ended_offers or {}
-        gone[contact.assignment_id] = (_ACCEPTED, contact.answered_seq, contact.agent_id)
-        contact.ended_offers = gone
+        ended_offers = contact.ended_offers or {}
+        ended_offers[contact.assignment_id] = (_ACCEPTED, contact.answered_seq, contact.agent_id)
+        contact.ended_offers = ended_offers

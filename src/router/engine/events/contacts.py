@@ -11,7 +11,7 @@ from router.engine.events.contact_state import (
     record_owner_accept,
     start_cool_down,
 )
-from router.engine.state import rate_caps as caps
+from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment, IdempotencyRecord, Offer
@@ -37,7 +37,6 @@ from router.model.events import (
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
-
 _QUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactQueued)[None]
 _UPDATED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactUpdated)
 _REQUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactRequeued)
@@ -63,66 +62,69 @@ _DROPPED_CONTACTS_SLACK: Final = 10_000
 _PLACED_BY_COMMAND: Final = frozenset({"transferred", "supervisor", "drained"})
 
 
-def _queued(state: RoutingState, e: ContactQueued) -> None:
-    at_ms, contact_id, queue_id = state.at_ms, e.contact_id, e.queue_id
+def _queued(state: RoutingState, event: ContactQueued) -> None:
+    at_ms, contact_id, queue_id = state.at_ms, event.contact_id, event.queue_id
     contact = Contact(
         # In the order of the fields.
         contact_id,
-        e.channel,
+        event.channel,
         queue_id,
         _QUEUED,
         at_ms,
         at_ms,
         state.seq,
-        e.skills,
-        e.priority_s,
-        e.priority_class,
-        e.attributes,
-        e.reference,
-        e.gateway_id,
-        e.ttl_at_ms,
-        e.wait_until_ms,
-        e.overflow_count,
+        event.skills,
+        event.priority_s,
+        event.priority_class,
+        event.attributes,
+        event.reference,
+        event.gateway_id,
+        event.ttl_at_ms,
+        event.wait_until_ms,
+        event.overflow_count,
     )
     # Set one by one and only if they differ from the default: most contacts have none of these.
-    if e.rule is not None or e.default_queue_used:
-        contact.entry_rule, contact.failed_rules = e.rule, e.failed_rules
-        state.rule_counts.record_classification(e.rule, e.failed_rules)
-    if e.plan is not None:
-        contact.plan = e.plan
-    if e.step or e.step_until_ms is not None:
-        contact.step, contact.step_until_ms = e.step, e.step_until_ms
-    if e.preferred_agents:
-        contact.preferred_agents = e.preferred_agents
-    if e.last_agent_id is not None:
-        contact.last_agent_id = e.last_agent_id
+    if event.rule is not None or event.default_queue_used:
+        contact.entry_rule, contact.failed_rules = event.rule, event.failed_rules
+        state.rule_counts.record_classification(event.rule, event.failed_rules)
+    if event.plan is not None:
+        contact.plan = event.plan
+    if event.step or event.step_until_ms is not None:
+        contact.step, contact.step_until_ms = event.step, event.step_until_ms
+    if event.preferred_agents:
+        contact.preferred_agents = event.preferred_agents
+    if event.last_agent_id is not None:
+        contact.last_agent_id = event.last_agent_id
     if state.hours:
         contact.waiting_for_opening = state.is_closed(queue_id)
     state.contacts[contact_id] = contact
     state.contact_log.append(contact)
     state.submitted += 1
     state.queue_counts(queue_id)[_QUEUED] += 1
-    if e.dedupe_key is not None:
-        _remember_key(state, e, e.dedupe_key)
+    if event.dedupe_key is not None:
+        _remember_key(state, event, event.dedupe_key)
     line = state.index.arriving_line
     if line is None:
         place_in_line(state, contact)
         record_forecast(state, contact)
         return
     is_taken = state.index.enqueue_arriving(contact, line)
-    if e.ttl_at_ms is not None:
-        state.timers.add(e.ttl_at_ms, _TTL, contact_id)
-    if e.wait_until_ms is not None:
-        state.timers.add(e.wait_until_ms, _WAIT, contact_id)
+    if event.ttl_at_ms is not None:
+        state.timers.add(event.ttl_at_ms, _TTL, contact_id)
+    if event.wait_until_ms is not None:
+        state.timers.add(event.wait_until_ms, _WAIT, contact_id)
     if not is_taken:
         record_forecast(state, contact)
 
 
-def _remember_key(state: RoutingState, e: ContactQueued, key: bytes) -> None:
+def _remember_key(state: RoutingState, event: ContactQueued, key: bytes) -> None:
     """Store the first answer to an idempotency key and drop at most two keys beyond retention."""
     assert state.policy is not None
     state.idempotency_records[key] = IdempotencyRecord(
-        fingerprint=e.fingerprint or b"", contact_id=e.contact_id, seq=state.seq, at_ms=state.at_ms
+        fingerprint=event.fingerprint or b"",
+        contact_id=event.contact_id,
+        seq=state.seq,
+        at_ms=state.at_ms,
     )
     order = state.idempotency_order
     order.append(key)
@@ -132,14 +134,14 @@ def _remember_key(state: RoutingState, e: ContactQueued, key: bytes) -> None:
             del state.idempotency_records[order.popleft()]
 
 
-def _updated(state: RoutingState, e: ContactUpdated) -> None:
-    contact = state.contacts[e.contact_id]
+def _updated(state: RoutingState, event: ContactUpdated) -> None:
+    contact = state.contacts[event.contact_id]
     change_state(state, contact, _UPDATED)
-    contact.skills = e.skills
-    contact.priority_s = e.priority_s
-    contact.priority_class = e.priority_class
-    contact.attributes = e.attributes
-    contact.preferred_agents = e.preferred_agents
+    contact.skills = event.skills
+    contact.priority_s = event.priority_s
+    contact.priority_class = event.priority_class
+    contact.attributes = event.attributes
+    contact.preferred_agents = event.preferred_agents
     if contact.waiting_line is not None:
         # Also while offered: the contact must return to the line of its new requirement.
         waits = contact.order_key != 0
@@ -148,57 +150,57 @@ def _updated(state: RoutingState, e: ContactUpdated) -> None:
             place_in_line(state, contact)
 
 
-def _requeued(state: RoutingState, e: ContactRequeued) -> None:
-    contact = state.contacts[e.contact_id]
+def _requeued(state: RoutingState, event: ContactRequeued) -> None:
+    contact = state.contacts[event.contact_id]
     discard_forecast(state, contact)
     record_owner_accept(contact)
     change_state(state, contact, _REQUEUED)
-    change_queue(state, contact, e.queue_id)
-    if state.hours and e.reason in _PLACED_BY_COMMAND:
-        contact.waiting_for_opening = state.is_closed(e.queue_id)
+    change_queue(state, contact, event.queue_id)
+    if state.hours and event.reason in _PLACED_BY_COMMAND:
+        contact.waiting_for_opening = state.is_closed(event.queue_id)
     contact.agent_id = contact.assignment_id = None
-    contact.wait_until_ms = e.wait_until_ms
-    contact.preferred_agent_id = e.preferred_agent_id
-    contact.preferred_until_ms = e.preferred_until_ms
+    contact.wait_until_ms = event.wait_until_ms
+    contact.preferred_agent_id = event.preferred_agent_id
+    contact.preferred_until_ms = event.preferred_until_ms
     contact.return_to_agent_id, contact.return_to_sender_ms = (
-        e.return_to_agent_id,
-        e.return_to_sender_ms,
+        event.return_to_agent_id,
+        event.return_to_sender_ms,
     )
-    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
-    if e.agent_id is not None:
-        start_cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+    contact.plan, contact.step, contact.step_until_ms = event.plan, event.step, event.step_until_ms
+    if event.agent_id is not None:
+        start_cool_down(contact, event.agent_id, event.cool_down_until_ms, state.at_ms)
     if contact.callback is not None:
-        callbacks.return_to_waiting(state, contact, e.queued_at_ms)
+        callbacks.return_to_waiting(state, contact, event.queued_at_ms)
     place_in_line(state, contact)
 
 
-def _overflowed(state: RoutingState, e: ContactOverflowed) -> None:
-    contact = state.contacts[e.contact_id]
+def _overflowed(state: RoutingState, event: ContactOverflowed) -> None:
+    contact = state.contacts[event.contact_id]
     discard_forecast(state, contact)
     change_state(state, contact, _OVERFLOWED)
-    change_queue(state, contact, e.queue_id)
-    contact.wait_until_ms = e.wait_until_ms
-    contact.overflow_count += e.overflow_count
-    contact.plan, contact.step, contact.step_until_ms = e.plan, e.step, e.step_until_ms
+    change_queue(state, contact, event.queue_id)
+    contact.wait_until_ms = event.wait_until_ms
+    contact.overflow_count += event.overflow_count
+    contact.plan, contact.step, contact.step_until_ms = event.plan, event.step, event.step_until_ms
     place_in_line(state, contact)
 
 
-def _step_entered(state: RoutingState, e: ContactStepEntered) -> None:
-    contact = state.contacts[e.contact_id]
+def _step_entered(state: RoutingState, event: ContactStepEntered) -> None:
+    contact = state.contacts[event.contact_id]
     change_state(state, contact, _STEP_ENTERED)
-    contact.step, contact.step_until_ms = e.step, e.step_until_ms
+    contact.step, contact.step_until_ms = event.step, event.step_until_ms
     place_in_line(state, contact)
 
 
-def _preferred_agent_expired(state: RoutingState, e: ContactPreferredAgentExpired) -> None:
-    contact = state.contacts[e.contact_id]
+def _preferred_agent_expired(state: RoutingState, event: ContactPreferredAgentExpired) -> None:
+    contact = state.contacts[event.contact_id]
     change_state(state, contact, _PREFERRED_AGENT_EXPIRED)
     contact.preferred_agent_id = contact.preferred_until_ms = None
     place_in_line(state, contact)
 
 
-def _assigned(state: RoutingState, e: ContactAssigned) -> None:
-    contact = state.contacts[e.contact_id]
+def _assigned(state: RoutingState, event: ContactAssigned) -> None:
+    contact = state.contacts[event.contact_id]
     record_answer(state, contact)
     record_owner_accept(contact)
     change_state(state, contact, _ASSIGNED)
@@ -206,11 +208,11 @@ def _assigned(state: RoutingState, e: ContactAssigned) -> None:
     if contact.callback is not None:
         callbacks.take_callback(state, contact)
     contact.offers_made += 1
-    agent = state.agents[e.agent_id]
-    assign_owner(state, contact, e.assignment_id, agent, e.units)
+    agent = state.agents[event.agent_id]
+    assign_owner(state, contact, event.assignment_id, agent, event.units)
     if state.index.has_caps:
-        caps.record_contact_taken(state, agent, contact.channel)
-    state.index.take_capacity(agent, contact.channel, e.units)
+        rate_caps.record_contact_taken(state, agent, contact.channel)
+    state.index.take_capacity(agent, contact.channel, event.units)
     state.index.move_to_idle_end(agent)
 
 
@@ -256,7 +258,7 @@ def start_assignment(
     offer: Offer | None = None,
 ) -> Assignment:
     """Create an assignment for an agent, in the role of the owner unless the caller changes it."""
-    work = Assignment(
+    assignment = Assignment(
         # In the order of the fields.
         assignment_id,
         contact.contact_id,
@@ -271,26 +273,26 @@ def start_assignment(
         other_candidates=0 if offer is None else offer.other_candidates,
         selection_inputs=None if offer is None else offer.selection_inputs,
     )
-    state.assignments[assignment_id] = agent.assignments[assignment_id] = work
-    return work
+    state.assignments[assignment_id] = agent.assignments[assignment_id] = assignment
+    return assignment
 
 
 def _ended(
-    state: RoutingState, e: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded
+    state: RoutingState, event: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded
 ) -> None:
-    kind = type(e)
-    contact = state.contacts[e.contact_id]
+    kind = type(event)
+    contact = state.contacts[event.contact_id]
     if kind is not ContactEnded:
         record_end(state, contact, abandoned=kind is ContactAbandoned)
     change_state(state, contact, _TERMINAL[kind])
     state.ended_counts[contact.state] += 1
-    contact.reason = e.reason
+    contact.reason = event.reason
     contact.ended_seq = state.seq
     if contact.waiting_line is not None:
         state.index.leave_line(contact)
     if contact.callback is not None:
         callbacks.end_callback(state, contact)
-    _drop_expired(state, e.contact_id)
+    _drop_expired(state, event.contact_id)
 
 
 def _drop_expired(state: RoutingState, contact_id: str) -> None:

@@ -14,7 +14,7 @@ from router.engine.events.contact_state import (
     start_cool_down,
 )
 from router.engine.events.contacts import assign_owner
-from router.engine.state import rate_caps as caps
+from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Offer
@@ -35,60 +35,59 @@ from router.model.states import AssignmentRole, ContactState
 _OFFER: Final = TimerKind.OFFER
 _OFFERED: Final = ContactState.OFFERED
 _OWNER: Final = AssignmentRole.OWNER
-
 _MADE: Final = EventTransitions(OFFER_TRANSITIONS, OfferMade)[None]
 _CONTACT_MADE: Final = EventTransitions(CONTACT_TRANSITIONS, OfferMade)
 _CONTACT_ACCEPTED: Final = EventTransitions(CONTACT_TRANSITIONS, OfferAccepted)
-_END_ROWS: Final = {
+_OFFER_ENDS: Final = {
     kind: EventTransitions(OFFER_TRANSITIONS, kind)
     for kind in (OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded)
 }
 
 
-def _made(state: RoutingState, e: OfferMade) -> None:
-    offer_id, channel, units, index = e.offer_id, e.channel, e.units, state.index
-    contact = state.contacts[e.contact_id]
+def _made(state: RoutingState, event: OfferMade) -> None:
+    offer_id, channel, units, index = event.offer_id, event.channel, event.units, state.index
+    contact = state.contacts[event.contact_id]
     line = contact.waiting_line
     change_state(state, contact, _CONTACT_MADE)
     offer = Offer(
         # In the order of the fields.
         offer_id,
-        e.contact_id,
-        e.agent_id,
+        event.contact_id,
+        event.agent_id,
         channel,
-        e.queue_id,
+        event.queue_id,
         units,
         state.at_ms,
-        e.deadline_ms,
-        e.waited_ms,
-        e.reason,
+        event.deadline_ms,
+        event.waited_ms,
+        event.reason,
         _MADE,
-        e.from_agent_id,
+        event.from_agent_id,
         line is not None and line.broadcast > 1,
-        e.role,
-        e.match_trigger,
-        e.other_candidates,
-        e.selection_inputs,
+        event.role,
+        event.match_trigger,
+        event.other_candidates,
+        event.selection_inputs,
     )
     contact.pending_offer_ids = offers = (*contact.pending_offer_ids, offer_id)
     contact.offers_made += 1
     if contact.order_key and line is not None and len(offers) >= line.broadcast:
         index.dequeue(contact)
     state.offers[offer_id] = offer
-    agent = state.agents[e.agent_id]
+    agent = state.agents[event.agent_id]
     agent.offers[offer_id] = offer
     agent.last_offer_seq = state.seq
     index.take_capacity(agent, channel, units)
-    state.timers.add(e.deadline_ms, _OFFER, offer_id)
+    state.timers.add(event.deadline_ms, _OFFER, offer_id)
 
 
-def _accepted(state: RoutingState, e: OfferAccepted) -> None:
-    offer_id, index = e.offer_id, state.index
-    contact, agent = state.contacts[e.contact_id], state.agents[e.agent_id]
-    offer = _close(contact, agent, state.offers.pop(offer_id), e)
-    if e.role is not _OWNER:
+def _accepted(state: RoutingState, event: OfferAccepted) -> None:
+    offer_id, index = event.offer_id, state.index
+    contact, agent = state.contacts[event.contact_id], state.agents[event.agent_id]
+    offer = _close(contact, agent, state.offers.pop(offer_id), event)
+    if event.role is not _OWNER:
         change_state(state, contact, _CONTACT_ACCEPTED)
-        add_participant(state, contact, offer_id, agent, offer.units, e.role, offer)
+        add_participant(state, contact, offer_id, agent, offer.units, event.role, offer)
         if index.has_caps:
             # A consult does not count towards the rate caps, and the offer no longer does.
             index.refresh_open_channels(agent)
@@ -102,19 +101,19 @@ def _accepted(state: RoutingState, e: OfferAccepted) -> None:
     assign_owner(state, contact, offer_id, agent, offer.units, offer)
     index.move_to_idle_end(agent)
     if index.has_caps:
-        caps.record_contact_taken(state, agent, offer.channel)
+        rate_caps.record_contact_taken(state, agent, offer.channel)
         index.refresh_open_channels(agent)
 
 
-def _unaccepted(state: RoutingState, e: OfferDeclined | OfferExpired | OfferRescinded) -> None:
-    contact = state.contacts[e.contact_id]
-    agent = state.agents[e.agent_id]
-    offer = _close(contact, agent, state.offers.pop(e.offer_id), e)
-    gone = contact.ended_offers or {}
-    gone[e.offer_id] = (offer.state, state.seq, e.agent_id)
-    contact.ended_offers = gone
-    if not isinstance(e, OfferRescinded):
-        start_cool_down(contact, e.agent_id, e.cool_down_until_ms, state.at_ms)
+def _unaccepted(state: RoutingState, event: OfferDeclined | OfferExpired | OfferRescinded) -> None:
+    contact = state.contacts[event.contact_id]
+    agent = state.agents[event.agent_id]
+    offer = _close(contact, agent, state.offers.pop(event.offer_id), event)
+    ended_offers = contact.ended_offers or {}
+    ended_offers[event.offer_id] = (offer.state, state.seq, event.agent_id)
+    contact.ended_offers = ended_offers
+    if not isinstance(event, OfferRescinded):
+        start_cool_down(contact, event.agent_id, event.cool_down_until_ms, state.at_ms)
     state.index.release_capacity(agent, offer.channel, offer.units)
     if contact.state is _OFFERED and contact.pending_offer_ids:
         # Broadcast: one offer fewer is pending, so another agent may be offered it, after the cool-down this one, too.
@@ -125,9 +124,9 @@ def _close(
     contact: Contact,
     agent: Agent,
     offer: Offer,
-    e: OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded,
+    event: OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded,
 ) -> Offer:
-    offer.state = _END_ROWS[type(e)][offer.state]
+    offer.state = _OFFER_ENDS[type(event)][offer.state]
     offer_id = offer.offer_id
     del agent.offers[offer_id]
     offers = contact.pending_offer_ids

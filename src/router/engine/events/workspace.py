@@ -1,16 +1,15 @@
-"""Handlers of workspace events: policies, days and shadow policies. The index is rebuilt as far as the new policy differs.
+"""Handlers of workspace events: policies, days, shadow policies, and opening and closing of queues.
 
-Handlers of queue events: opening and closing, and which contacts wait for the opening.
-
-No calendar is read here: the event says what was decided. Callbacks always wait for the opening, whatever the policy says
-of other contacts, because their customers are not on the line.
+A new policy rebuilds the index as far as it differs from the one before. No calendar is read here: the event says what was
+decided. While a queue is closed, callbacks always wait for the opening, whatever the policy says of other contacts, because
+their customers are not on the line.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events.contact_state import change_queue, place_in_line
-from router.engine.state import rate_caps as caps
+from router.engine.state import rate_caps
 from router.engine.state.contact import Contact
 from router.engine.state.records import EntryRuleCounts, QueueHours
 from router.engine.state.state import RoutingState
@@ -32,24 +31,29 @@ from router.model.states import ContactState, QueueState
 # Contacts that are moved to another queue by the publication itself, without an event of their own.
 _NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED)
 
+# The calendar is searched 366 days ahead; if it has no change within that time, it is read again at the end of it.
+_RECHECK_AFTER_MS: Final = 366 * 86_400_000
+_OPENED: Final = EventTransitions(QUEUE_TRANSITIONS, QueueOpened)
+_CLOSED: Final = EventTransitions(QUEUE_TRANSITIONS, QueueClosed)
 
-def _policy_published(state: RoutingState, e: PolicyPublished) -> None:
-    before, state.policy = state.policy, e.policy
-    if e.drain_to:
-        _move_drained(state, e.drain_to)
-    state.policy_version = e.version
-    if before is None or caps_of(before) != caps_of(e.policy):
+
+def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
+    before, state.policy = state.policy, event.policy
+    if event.drain_to:
+        _move_drained(state, event.drain_to)
+    state.policy_version = event.version
+    if before is None or caps_of(before) != caps_of(event.policy):
         for agent in state.agents.values():
             if agent.recent_contact_times:
-                caps.drop_unused_times(agent, e.policy)
+                rate_caps.drop_unused_times(agent, event.policy)
     state.rule_counts = EntryRuleCounts(since_ms=state.at_ms)
-    if state.day is not None and Selection.FEWEST_TODAY not in selections_of(e.policy):
+    if state.day is not None and Selection.FEWEST_TODAY not in selections_of(event.policy):
         reset_day_counts(state, None, None)
     state.calendars = {}
     if state.hours:
-        state.hours = {name: h for name, h in state.hours.items() if name in e.policy.queues}
-    state.index.apply_policy(before, e.policy)
-    state.wait_statistics.retain_queues(e.policy.queues)
+        state.hours = {name: h for name, h in state.hours.items() if name in event.policy.queues}
+    state.index.apply_policy(before, event.policy)
+    state.wait_statistics.retain_queues(event.policy.queues)
 
 
 def caps_of(policy: Policy) -> list[object]:
@@ -62,12 +66,12 @@ def caps_of(policy: Policy) -> list[object]:
 
 def _move_drained(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
     """Move conversations in progress and scheduled callbacks of removed queues to the queues that take their contacts."""
-    tallies = [
+    queue_counts = [
         state.counts_by_queue[queue_id]
         for queue_id in drain_to
         if queue_id in state.counts_by_queue
     ]
-    if not any(tally[name] for tally in tallies for name in _NOT_WAITING):
+    if not any(counts[name] for counts in queue_counts for name in _NOT_WAITING):
         return
     for contact in state.contacts.values():
         target = drain_to.get(contact.queue_id)
@@ -79,9 +83,9 @@ def _move_drained(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None
                 state.assignments[name].queue_id = target
 
 
-def _day_started(state: RoutingState, e: DayStarted) -> None:
-    reset_day_counts(state, e.day, e.until_ms)
-    state.timers.add(e.until_ms, TimerKind.DAY, "")
+def _day_started(state: RoutingState, event: DayStarted) -> None:
+    reset_day_counts(state, event.day, event.until_ms)
+    state.timers.add(event.until_ms, TimerKind.DAY, "")
 
 
 def reset_day_counts(state: RoutingState, day: str | None, until_ms: int | None) -> None:
@@ -91,43 +95,28 @@ def reset_day_counts(state: RoutingState, day: str | None, until_ms: int | None)
         agent.contacts_today = 0
 
 
-def _shadow_set(state: RoutingState, e: ShadowPolicySet) -> None:
-    state.shadow_policy, state.shadow_seq = e.policy, state.seq
+def _shadow_set(state: RoutingState, event: ShadowPolicySet) -> None:
+    state.shadow_policy, state.shadow_seq = event.policy, state.seq
 
 
 def _shadow_cleared(state: RoutingState, _: ShadowPolicyCleared) -> None:
     state.shadow_policy, state.shadow_seq = None, 0
 
 
-POLICY_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
-    PolicyPublished: _policy_published,
-    DayStarted: _day_started,
-    ShadowPolicySet: _shadow_set,
-    ShadowPolicyCleared: _shadow_cleared,
-}
-
-# The calendar is searched 366 days ahead; if it has no change within that time, it is read again at the end of it.
-_RECHECK_AFTER_MS: Final = 366 * 86_400_000
-
-_OPENED: Final = EventTransitions(QUEUE_TRANSITIONS, QueueOpened)
-
-_CLOSED: Final = EventTransitions(QUEUE_TRANSITIONS, QueueClosed)
-
-
-def _queue_opened(state: RoutingState, e: QueueOpened) -> None:
-    _change_opening(state, e, _OPENED)
-    for contact in _waiting_contacts(state, e.queue_id):
+def _queue_opened(state: RoutingState, event: QueueOpened) -> None:
+    _change_opening(state, event, _OPENED)
+    for contact in _waiting_contacts(state, event.queue_id):
         if contact.waiting_for_opening:
             contact.waiting_for_opening = False
-            contact.wait_until_ms = None if contact.awaits_customer else e.wait_until_ms
+            contact.wait_until_ms = None if contact.awaits_customer else event.wait_until_ms
             if contact.order_key:
                 place_in_line(state, contact)
 
 
-def _queue_closed(state: RoutingState, e: QueueClosed) -> None:
-    _change_opening(state, e, _CLOSED)
-    for contact in _waiting_contacts(state, e.queue_id):
-        if not contact.waiting_for_opening and (e.holds_contacts or contact.awaits_customer):
+def _queue_closed(state: RoutingState, event: QueueClosed) -> None:
+    _change_opening(state, event, _CLOSED)
+    for contact in _waiting_contacts(state, event.queue_id):
+        if not contact.waiting_for_opening and (event.holds_contacts or contact.awaits_customer):
             discard_forecast(state, contact)
             contact.waiting_for_opening = True
             contact.wait_until_ms = contact.step_until_ms = None
@@ -136,23 +125,25 @@ def _queue_closed(state: RoutingState, e: QueueClosed) -> None:
 
 
 def _change_opening(
-    state: RoutingState, e: QueueOpened | QueueClosed, row: EventTransitions[QueueState]
+    state: RoutingState, event: QueueOpened | QueueClosed, transitions: EventTransitions[QueueState]
 ) -> None:
-    before = state.hours.get(e.queue_id)
+    before = state.hours.get(event.queue_id)
     was_open = before is None or before.is_open
-    after = row[QueueState.OPEN if was_open else QueueState.CLOSED]
-    look_at_ms = e.until_ms
-    by_calendar = e.reason != "supervisor" and state.queue_policy(e.queue_id).hours is not None
-    if look_at_ms is None and by_calendar:
-        look_at_ms = state.at_ms + _RECHECK_AFTER_MS
-    state.hours[e.queue_id] = QueueHours(
-        is_open=after is QueueState.OPEN,
-        changes_at_ms=e.until_ms,
-        next_check_at_ms=look_at_ms,
-        reason=e.reason,
+    after = transitions[QueueState.OPEN if was_open else QueueState.CLOSED]
+    next_check_at_ms = event.until_ms
+    by_calendar = (
+        event.reason != "supervisor" and state.queue_policy(event.queue_id).hours is not None
     )
-    if look_at_ms is not None:
-        state.timers.add(look_at_ms, TimerKind.HOURS, e.queue_id)
+    if next_check_at_ms is None and by_calendar:
+        next_check_at_ms = state.at_ms + _RECHECK_AFTER_MS
+    state.hours[event.queue_id] = QueueHours(
+        is_open=after is QueueState.OPEN,
+        changes_at_ms=event.until_ms,
+        next_check_at_ms=next_check_at_ms,
+        reason=event.reason,
+    )
+    if next_check_at_ms is not None:
+        state.timers.add(next_check_at_ms, TimerKind.HOURS, event.queue_id)
 
 
 def _waiting_contacts(state: RoutingState, queue_id: QueueId) -> list[Contact]:
@@ -166,14 +157,18 @@ def _waiting_contacts(state: RoutingState, queue_id: QueueId) -> list[Contact]:
         contact = state.contacts[offer.contact_id]
         if contact.queue_id == queue_id and contact.waiting_line is not None:
             found[contact.contact_id] = contact
-    return sorted(found.values(), key=_orig_seq)
+    return sorted(found.values(), key=_queued_seq)
 
 
-def _orig_seq(contact: Contact) -> int:
+def _queued_seq(contact: Contact) -> int:
     return contact.queued_seq
 
 
-QUEUE_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+WORKSPACE_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
+    PolicyPublished: _policy_published,
+    DayStarted: _day_started,
+    ShadowPolicySet: _shadow_set,
+    ShadowPolicyCleared: _shadow_cleared,
     QueueOpened: _queue_opened,
     QueueClosed: _queue_closed,
 }

@@ -1,1 +1,1 @@
-"""TODO package router.engine.matching."""
+"""Matching: eligibility, selection rules, and the search for pairs of waiting contacts and free agents."""

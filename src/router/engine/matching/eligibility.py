@@ -110,9 +110,9 @@ def unmet_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Unme
     if wanted is None:
         return [UnmetCondition(code="channel", channel=channel)]
     items = {offer.offer_id: (offer.channel, offer.units) for offer in agent.offers.values()}
-    for work in agent.assignments.values():
-        if work.holds_capacity:
-            items[work.assignment_id] = (work.channel, work.units)
+    for assignment in agent.assignments.values():
+        if assignment.holds_capacity:
+            items[assignment.assignment_id] = (assignment.channel, assignment.units)
     interrupting = {
         item: channels[name].policy.interrupts
         for item, (name, _) in items.items()

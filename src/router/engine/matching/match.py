@@ -1,20 +1,10 @@
-"""Matching of waiting contacts with free agents.
+"""Search for pairs: the first contact that an agent can take, and the agent that a contact is offered to.
 
-Theory of operation
--------------------
-Matching runs at the end of every command and stops when no waiting contact is left that some agent could take. It never
-scans all contacts or agents; the index keeps two work lists instead. ``index.freed`` holds the agents who gained capacity
-since the last round: each takes the first contact, in the total order of waiting contacts, that the agent is allowed to
-take. ``index.seeking`` holds the contacts that started to wait: each is given the agent that the selection rule of its
-queue chooses. A pair that has not changed since the last round was examined then and need not be examined again.
+Only the heads of waiting lines are compared, because all contacts of a line have the same requirement. Behind the head of a
+line the search continues only past contacts that are excluded for the agent: by a cool-down, by an offer of the same contact
+that the agent already has, or because another customer is being called on behalf of the agent.
 
-Freed agents are served in idle order and seeking contacts in the total order, so the result does not depend on the order of
-the work lists. Both orders are total; ties cannot occur.
-
-To find the first contact for an agent, only the heads of waiting lines are compared, because all contacts of a line have
-the same requirement. Behind the head of a line the search continues only past contacts that are excluded for this agent: a
-cool-down, or an offer of the same contact that the agent already has. With L lines the search costs O(sqrt(L)) or less in
-the usual case, see ``next_contact``.
+The functions only read the state; ``commands.match_all`` makes the offers.
 """
 
 from typing import Final
@@ -27,9 +17,7 @@ from router.model.ids import AgentId
 from router.model.policy import QUEUE_RANK_DEFAULT, Selection
 
 _FEW_LINES_MAX: Final = 16
-
 _IDLE_SCAN_MAX: Final = 32
-
 _LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 
@@ -56,11 +44,11 @@ def next_contact(
     costs the number of lines that fit, the second the number of lines before the first that fits, so the smaller of the two
     is about the square root of the number of lines at most.
     """
-    profile = agent.group
-    assert profile is not None
-    if profile.queue_ranks:
-        return _next_by_queue_rank(index, agent, profile, at_ms)
-    mask = profile.line_mask & index.occupied_line_bits
+    group = agent.group
+    assert group is not None
+    if group.queue_ranks:
+        return _next_by_queue_rank(index, agent, group, at_ms)
+    mask = group.line_mask & index.occupied_line_bits
     best: WaitingLine | None = None
     best_key = 0
     if mask and agent.open_channel_bits != index.all_channel_bits:
@@ -75,7 +63,7 @@ def next_contact(
             if (
                 line.head_rank
                 and agent.open_channel_bits >> line.channel_index & 1
-                and profile.qualifies_for(line)
+                and group.qualifies_for(line)
             ):
                 key = _first_eligible_position(index, line, agent, at_ms)
                 if key and (not best_key or key < best_key):
@@ -239,8 +227,8 @@ def _longest_idle_qualified(
     """
     bit = line.bit
     for agent in index.global_idle_orders[line.channel_index].iter_front(_IDLE_SCAN_MAX):
-        profile = agent.group
-        if profile is None or not profile.line_mask & bit:
+        group = agent.group
+        if group is None or not group.line_mask & bit:
             continue
         if excluded is None or agent.agent_id not in excluded:
             return agent

@@ -40,8 +40,8 @@ def count_other_candidates(
     if mask.bit_count() > _COUNTED_GROUPS_MAX:
         return UNCOUNTED
     count = 0
-    for profile in index.open_groups(line, mask):
-        count += profile.idle_orders[i].size
+    for group in index.open_groups(line, mask):
+        count += group.idle_orders[i].size
     if count > 1 and (contact.cool_downs or contact.pending_offer_ids):
         count -= sum(
             other.open_channel_bits >> i & 1
@@ -68,12 +68,12 @@ def selection_inputs(
     line: WaitingLine, agent: Agent, match_trigger: MatchTrigger
 ) -> SelectionInputs | None:
     """Return the values of the chosen agent that the selection compared; None if nothing was compared."""
-    profile = agent.group
-    assert profile is not None
+    group = agent.group
+    assert group is not None
     if match_trigger is _AGENT:
-        if not profile.queue_ranks:
+        if not group.queue_ranks:
             return None
-        return {"queue_rank": profile.queue_ranks.get(line.queue_id, QUEUE_RANK_DEFAULT)}
+        return {"queue_rank": group.queue_ranks.get(line.queue_id, QUEUE_RANK_DEFAULT)}
     if line.selection is _LONGEST_IDLE:
         return None
     compared = _INPUTS_BY_SELECTION.get(line.selection)

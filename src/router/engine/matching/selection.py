@@ -44,17 +44,17 @@ def _first_idle(group: AgentGroup, line: WaitingLine, excluded: ExcludedAgents) 
 def _first_idle_by_group(
     groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
 ) -> Iterator[tuple[AgentGroup, Agent]]:
-    for profile in groups:
-        agent = _first_idle(profile, line, excluded)
+    for group in groups:
+        agent = _first_idle(group, line, excluded)
         if agent is not None:
-            yield profile, agent
+            yield group, agent
 
 
 def _all_idle(
     groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
 ) -> Iterator[Agent]:
-    for profile in groups:
-        for agent in profile.idle_orders[line.channel_index]:
+    for group in groups:
+        for agent in group.idle_orders[line.channel_index]:
             if excluded is None or agent.agent_id not in excluded:
                 yield agent
 
@@ -76,8 +76,8 @@ def longest_idle_unfiltered(groups: list[AgentGroup], channel_index: int) -> Age
     Written out because it is the rule of most queues and runs for every arriving contact.
     """
     best: Agent | None = None
-    for profile in groups:
-        agent = profile.idle_orders[channel_index].first()
+    for group in groups:
+        agent = group.idle_orders[channel_index].first()
         if best is None or agent.idle_number < best.idle_number:
             best = agent
     return best
@@ -88,8 +88,8 @@ def highest_proficiency(
 ) -> Agent | None:
     """Choose the agent with the largest sum of levels in the required skills."""
     best, best_key = None, (0, 0)
-    for profile, agent in _first_idle_by_group(groups, line, excluded):
-        key = (-profile.total_proficiency(line), agent.idle_number)
+    for group, agent in _first_idle_by_group(groups, line, excluded):
+        key = (-group.total_proficiency(line), agent.idle_number)
         if best is None or key < best_key:
             best, best_key = agent, key
     return best
@@ -100,8 +100,8 @@ def least_flexible(
 ) -> Agent | None:
     """Choose the agent with the fewest skills, so that agents with many skills stay free for contacts that need them."""
     best, best_key = None, (0, 0)
-    for profile, agent in _first_idle_by_group(groups, line, excluded):
-        key = (profile.skill_count, agent.idle_number)
+    for group, agent in _first_idle_by_group(groups, line, excluded):
+        key = (group.skill_count, agent.idle_number)
         if best is None or key < best_key:
             best, best_key = agent, key
     return best
@@ -135,8 +135,8 @@ def by_attributes(
     order_by = line.queue.order_by
     best: Agent | None = None
     best_key: tuple[tuple[tuple[int, int], ...], int] = ((), 0)
-    for profile, agent in _first_idle_by_group(groups, line, excluded):
-        key = (attribute_sort_key(profile.attribute_ranks, order_by), agent.idle_number)
+    for group, agent in _first_idle_by_group(groups, line, excluded):
+        key = (attribute_sort_key(group.attribute_ranks, order_by), agent.idle_number)
         if best is None or key < best_key:
             best, best_key = agent, key
     return best

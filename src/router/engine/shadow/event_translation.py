@@ -109,7 +109,7 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
         cool_down_until_ms=_cool_down_until_ms(shadow, queue_id)
         if owner is not None and by_hand
         else None,
-        reserved=reserved,
+        reservation=reserved,
         queued_at_ms=event.queued_at_ms,
     )
     return deciding.events[0]
