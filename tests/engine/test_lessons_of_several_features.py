@@ -189,17 +189,17 @@ def _sticky(**step: object) -> World:
 def test_a_returning_customer_is_not_reserved_for_an_agent_who_is_away() -> None:
     """Lesson D1: the previous agent is preferred for a time, and not at all while absent."""
     world = _sticky()
-    world.done_all(offline("ada"), a_contact("c2", continues="c1"))
+    world.done_all(offline("ada"), a_contact("c2", continues_contact_id="c1"))
     assert list(offers_of(world, "c2")) == ["bob"]
 
 
 def test_one_customer_on_another_channel_gets_the_same_agent() -> None:
     """Lesson F5: a contact that continues another prefers its agent on any channel."""
     world = _sticky()
-    world.done(a_contact("c2", channel="chat", continues="c1"))
+    world.done(a_contact("c2", channel="chat", continues_contact_id="c1"))
     assert list(offers_of(world, "c2")) == ["ada"]
     accept(world, "c2", "ada")
-    world.done(a_contact("c3", channel="chat", continues="c2"))
+    world.done(a_contact("c3", channel="chat", continues_contact_id="c2"))
     assert list(offers_of(world, "c3")) == ["ada"]
 
 

@@ -77,10 +77,10 @@ def test_a_callback_survives_every_closing_and_is_called_at_the_opening(
         True,
         "support",
     )
-    assert "CallbackDue" not in kinds(world.done_all(an_agent("ada"), ready("ada")))
+    assert "CallbackDialRequested" not in kinds(world.done_all(an_agent("ada"), ready("ada")))
     why = world.engine.why("c1")
     assert why is not None and why.reason == "queue_closed"
-    assert kinds(world.done(opening())) == ["QueueOpened", "CallbackDue"]
+    assert kinds(world.done(opening())) == ["QueueOpened", "CallbackDialRequested"]
     assert not view_of(world).waiting_for_opening
 
 
@@ -137,7 +137,7 @@ def test_the_pause_after_a_failed_attempt_ends_in_the_queue_if_it_is_closed() ->
     assert not view_of(world).waiting_for_opening
     world.later(5)
     assert (view_of(world).state, view_of(world).waiting_for_opening) == (ContactState.QUEUED, True)
-    assert kinds(world.done(opening())) == ["QueueOpened", "CallbackDue"]
+    assert kinds(world.done(opening())) == ["QueueOpened", "CallbackDialRequested"]
 
 
 @pytest.mark.parametrize("at_closing", AtClosing)
@@ -160,7 +160,7 @@ def test_a_supervisor_can_assign_a_callback_that_waits_for_the_opening() -> None
     world = a_world(a_policy_of(), a_contact("c1"), asked(), closing(), an_agent("ada"))
     world.done(ready("ada"))
     events = world.done(c.AssignContact(contact_id="c1", agent_id="ada"))
-    assert kinds(events) == ["ContactAssigned", "CallbackDue"]
+    assert kinds(events) == ["ContactAssigned", "CallbackDialRequested"]
 
 
 # --- submit -------------------------------------------------------------------------------------------------

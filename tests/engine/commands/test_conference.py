@@ -303,10 +303,16 @@ def test_a_completed_consult_changes_the_owner_in_one_event() -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda s: s.contacts["c1"].__setattr__("parties", ()), "c1.2 is consult in active"),
-        (lambda s: s.contacts["c1"].__setattr__("parties", ("c1.9",)), "without their work"),
         (
-            lambda s: s.contacts["c1"].__setattr__("parties", ("c1.2", "c1.2")),
+            lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ()),
+            "c1.2 is consult in active",
+        ),
+        (
+            lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ("c1.9",)),
+            "without their work",
+        ),
+        (
+            lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ("c1.2", "c1.2")),
             "an agent in it twice",
         ),
         (lambda s: s.assignments["c1.2"].__setattr__("role", OWNER), "and its contact says"),

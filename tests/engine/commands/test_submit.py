@@ -279,7 +279,7 @@ def test_the_doctor_finds_a_queue_whose_condition_no_agent_meets() -> None:
     assert found.subject == "vip" and [lack.code for lack in found.unmet_conditions] == [
         "attributes"
     ]
-    assert "nobody's facts are what the queue asks for" in found.message
+    assert "no agent's attributes meet agents_when of the queue" in found.message
     world.done(a_contact("c1", queue_id="vip"))
     assert finding(world, FindingCode.CONTACTS_NO_AGENT_QUALIFIED).severity is Severity.ERROR
 

@@ -354,7 +354,7 @@ def test_defaults_are_omitted_from_the_journal() -> None:
 
 
 def test_a_queue_policy_without_the_newer_keys_is_unchanged() -> None:
-    assert QueuePolicy().order == "fifo" and a_policy().cross_queue_order == "age"
+    assert QueuePolicy().order == "fifo" and a_policy().cross_queue_order == "priority_and_age"
     assert a_policy().zone == "UTC"
 
 
