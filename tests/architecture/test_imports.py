@@ -1,4 +1,4 @@
-"""Arrows point down only, and the pure rooms import nothing of the world; the contracts stand in pyproject.toml."""
+"""Imports follow the layers, without cycles, and pure packages import no I/O; the contracts are in ``pyproject.toml``."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_arrows_point_down_only() -> None:
+def test_imports_keep_every_contract() -> None:
     lint_imports = Path(sys.executable).with_name("lint-imports")
     result = subprocess.run(
         [lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -16,13 +16,13 @@ def test_the_arrows_point_down_only() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_every_room_stands_in_the_picture() -> None:
+def test_every_package_is_in_a_layer() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     (layers,) = [one for one in contracts if one["type"] == "layers"]
-    drawn = {room.strip() for layer in layers["layers"] for room in layer.split("|")}
+    listed = {name.strip() for layer in layers["layers"] for name in layer.split("|")}
     package = ROOT / "src" / "router"
     found = {one.stem for one in package.glob("*.py") if one.stem != "__init__"}
     found |= {one.parent.name for one in package.glob("*/__init__.py")}
-    assert found == drawn
+    assert found == listed
     assert layers["exhaustive"] is True

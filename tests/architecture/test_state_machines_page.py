@@ -1,4 +1,4 @@
-"""``docs/state-machines.md`` is made from the tables; this fails when somebody changed one of the two alone."""
+"""``docs/state-machines.md`` is generated from the transition tables; these tests fail when the page is stale."""
 
 import importlib.util
 from pathlib import Path
@@ -16,7 +16,7 @@ from router.engine.transitions import (
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def the_generator() -> ModuleType:
+def load_generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location(
         "generate_state_machines", DOCS / "generate_state_machines.py"
     )
@@ -26,12 +26,12 @@ def the_generator() -> ModuleType:
     return module
 
 
-def test_the_page_is_what_the_tables_say() -> None:
+def test_the_page_matches_the_transition_tables() -> None:
     page = (DOCS / "state-machines.md").read_text(encoding="utf-8")
-    assert page == the_generator().page(), "run: python docs/generate_state_machines.py"
+    assert page == load_generator().page(), "run: python docs/generate_state_machines.py"
 
 
-def test_the_page_has_every_row() -> None:
+def test_the_page_has_a_row_for_every_transition() -> None:
     page = (DOCS / "state-machines.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| ") and "before" not in line]
     tables = (

@@ -1,6 +1,6 @@
-"""Walls, not wishes: sizes, names and words that a machine can check. ``docs/style.md`` says why.
+"""Rules about sizes, names and calls that a machine can check; ``CONTRIBUTING.md`` gives the reasons.
 
-One test a rule; a failure lists every place that breaks it.
+One test per rule; a failure lists every place that breaks it.
 """
 
 import ast
@@ -22,23 +22,23 @@ PAGES: Final = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"
 FILE_LINES_MAX: Final = 600
 FUNCTION_LINES_MAX: Final = 60
 COLUMNS_MAX: Final = 132
-PURE_ROOMS: Final = {"model", "rules", "stats", "core"}
+PURE_PACKAGES: Final = {"model", "policy", "statistics", "engine"}
 BANNED_MODULES: Final = {"utils", "util", "common", "misc", "helpers", "helper", "types", "base"}
 BANNED_ENDINGS: Final = ("Manager", "Helper", "Impl", "Util", "Utils")
 BANNED_BEGINNINGS: Final = ("Base", "Abstract")
-# The supervisor, the edge's last line of defence, and the batch, which hands a failed question back to its asker. Elsewhere
-# a clause for everything may only clean up and raise again.
+# Boundaries that isolate a failing request, connection, job or subscriber. Elsewhere a clause for every exception may only
+# clean up and raise again.
 MAY_CATCH_EVERYTHING: Final = {
     "server/http/middleware.py",
-    "server/ws/websocket.py",  # One connection ends, with a trace, and the others never hear of it.
+    "server/ws/websocket.py",  # One connection ends, with a trace; the others go on.
     "server/ws/connection.py",
-    "server/http/submit_handler.py",  # The writer tells them, and must not hear of what fails in them.
+    "server/http/submit_handler.py",  # A failing response must not fail the writer that completes it.
     "server/ws/write_buffer.py",
-    "journal/thread.py",  # What a job raises goes to the one who waits for it.
+    "journal/thread.py",  # The exception of a job goes to the coroutine that waits for it.
     "runtime/batch.py",
     "runtime/shadow_runner.py",  # A shadow that fails must not end the router.
 }
-# Wall time enters through the writer's clock; the others hold a token's expiry or a report against it.
+# Wall time enters through the writer's clock; the others compare it with the expiry of a token or the time of a report.
 MAY_READ_THE_CLOCK: Final = {
     "runtime/clock.py",
     "telemetry/page.py",
@@ -47,17 +47,18 @@ MAY_READ_THE_CLOCK: Final = {
     "client/reconnect.py",
 }
 CLOCKS: Final = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow"}
-SPEAKS_TO_PEOPLE: Final = {"cli", "demo", "replay", "simulator"}
-# Paths of one machine, and numbers of a tracker that a reader of the code cannot open.
+MAY_PRINT: Final = {"cli", "demo", "loadtest", "simulator"}
+# Paths of one machine, and numbers of an issue tracker that a reader of the code cannot open.
 FOREIGN_WORDS: Final = re.compile(r"/work/|/home/\w+|\bissue #?\d+")
 
 
 def place(path: Path) -> str:
-    """The path below the package, or below the root."""
+    """Return the path below the package, or below the root."""
     return path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT).as_posix()
 
 
-def room(path: Path) -> str:
+def package_of(path: Path) -> str:
+    """Return the first package below ``router`` that the file belongs to."""
     return place(path).partition("/")[0].removesuffix(".py")
 
 
@@ -73,7 +74,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, ast.unparse(node.func)
 
 
-def test_a_file_stays_within_the_walls() -> None:
+def test_a_file_has_at_most_600_lines_of_132_columns() -> None:
     broken = []
     for path in CODE:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -87,12 +88,12 @@ def test_a_file_stays_within_the_walls() -> None:
     assert not broken
 
 
-def test_a_function_stays_within_the_walls() -> None:
+def test_a_function_has_at_most_60_lines() -> None:
     broken = []
     for path, _, tree in trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                # A docstring is no code.
+                # The docstring does not count.
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
                 if length > FUNCTION_LINES_MAX:
@@ -100,7 +101,7 @@ def test_a_function_stays_within_the_walls() -> None:
     assert not broken
 
 
-def test_names_say_what_things_are() -> None:
+def test_no_module_or_class_has_a_name_without_meaning() -> None:
     broken = [place(path) for path in SOURCES if path.stem in BANNED_MODULES]
     for path, _, tree in trees():
         for node in ast.walk(tree):
@@ -111,18 +112,18 @@ def test_names_say_what_things_are() -> None:
     assert not broken
 
 
-def test_a_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert not [
         place(path) for path, text, tree in trees() if text.strip() and not ast.get_docstring(tree)
     ]
 
 
-def test_nothing_is_left_for_later() -> None:
+def test_no_source_file_has_unfinished_code() -> None:
     later = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError")
     assert not [place(path) for path, text, _ in trees() if later.search(text)]
 
 
-def test_nothing_is_swallowed() -> None:
+def test_no_exception_is_swallowed() -> None:
     broken = []
     for path, _, tree in trees():
         for node in ast.walk(tree):
@@ -137,7 +138,7 @@ def test_nothing_is_swallowed() -> None:
     assert not broken
 
 
-def test_the_clock_is_read_at_a_few_doors() -> None:
+def test_only_listed_modules_read_the_clock() -> None:
     assert not [
         f"{place(path)}:{line}: {call}"
         for path, _, tree in trees()
@@ -151,16 +152,16 @@ def test_only_the_command_line_prints() -> None:
     assert not [
         f"{place(path)}:{line}"
         for path, _, tree in trees()
-        if room(path) not in SPEAKS_TO_PEOPLE
+        if package_of(path) not in MAY_PRINT
         for line, call in calls(tree)
         if call == "print"
     ]
 
 
-def test_the_pure_rooms_give_the_same_bytes_for_the_same_input() -> None:
+def test_pure_packages_are_deterministic() -> None:
     broken = []
     for path, _, tree in trees():
-        if room(path) not in PURE_ROOMS:
+        if package_of(path) not in PURE_PACKAGES:
             continue
         broken += [
             f"{place(path)}:{line}: {call}"
@@ -176,7 +177,7 @@ def test_the_pure_rooms_give_the_same_bytes_for_the_same_input() -> None:
     assert not broken
 
 
-def test_the_project_speaks_of_itself_alone() -> None:
+def test_no_file_names_a_machine_or_an_issue_tracker() -> None:
     assert not [
         f"{place(path)}: {match[0]}"
         for path in [*CODE, *PAGES]
