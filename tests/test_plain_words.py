@@ -43,9 +43,9 @@ def texts() -> Iterator[Path]:
             if path.suffix in ENDINGS and path.name not in EXEMPT and not recorded:
                 yield path
     for path in sorted(ROOT.iterdir()):
-        if path.is_file() and path.name not in EXEMPT:
-            if path.suffix in ENDINGS or path.name in ("Makefile", "Dockerfile"):
-                yield path
+        written = path.suffix in ENDINGS or path.name in ("Makefile", "Dockerfile")
+        if path.is_file() and written and path.name not in EXEMPT:
+            yield path
 
 
 def unused_words(text: str) -> list[tuple[int, str]]:
