@@ -255,10 +255,10 @@ class Draft:
         self._agents = AgentsPolicy()
         self._default_queue: str | None = None
         self._calendars: dict[str, CalendarPolicy] = {}
-        self._hops_max = 10
+        self._overflow_count_max = 10
         self._skills: tuple[str, ...] = ()
         self._facts: dict[str, FactPolicy] = {}
-        self._whole: dict[str, Any] = {}
+        self._settings: dict[str, Any] = {}
         self.drain_to: dict[str, str] = {}
 
     def declare(self, text: str) -> None:
@@ -294,7 +294,7 @@ class Draft:
             case ["calendar", name]:
                 self._calendars[name] = calendar(settings)
             case ["limits"]:
-                self._hops_max = fields(settings, {"overflow_hops": ("", int)})[""]
+                self._overflow_count_max = fields(settings, {"overflow_count": ("", int)})[""]
             case ["queue", name]:
                 self._queue(name, settings)
             case ["callback", name]:
@@ -309,11 +309,11 @@ class Draft:
             case ["agents"]:
                 self._agents = replace(self._agents, **fields(settings, AGENTS))
             case ["cross_queue_order", how]:
-                self._whole["cross_queue_order"] = CrossQueueOrder(how)
+                self._settings["cross_queue_order"] = CrossQueueOrder(how)
             case ["zone", name]:
-                self._whole["zone"] = name
+                self._settings["zone"] = name
             case ["seed", number]:
-                self._whole["seed"] = int(number)
+                self._settings["seed"] = int(number)
             case ["default_queue", name]:
                 self._default_queue = name
             case ["remove", "queue", name]:
@@ -371,7 +371,7 @@ class Draft:
             entry=tuple(self._entry),
             default_queue=self._default_queue,
             calendars=dict(self._calendars),
-            overflow_count_max=self._hops_max,
+            overflow_count_max=self._overflow_count_max,
             agents=self._agents,
-            **self._whole,
+            **self._settings,
         )

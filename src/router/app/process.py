@@ -1,9 +1,8 @@
-"""Garbage collector settings for a process that holds a workspace.
+"""Process of the application: signals, exit codes, garbage collection, and the first token on the terminal.
 
-A full collection visits every agent and contact and blocks the event loop for longer than any command takes. The records of the
-engine contain no reference cycles, so there is almost nothing to collect.
-
-Process of the application: signals, exit codes, and the first token on the terminal.
+A full garbage collection visits every agent and contact and blocks the event loop for longer than any command takes. The
+records of the engine contain no reference cycles, so there is almost nothing to collect. Therefore collection is paused while a
+workspace is recovered; afterwards everything that exists is exempt from it, and full collections are rare.
 """
 
 import asyncio
@@ -24,37 +23,20 @@ from router.server.auth.permissions import Role
 from router.settings import Settings
 from router.telemetry.logs import configure_logs
 
-# Allocations before a collection of generation 0; such collections before one of generation 1; those before a full one. A
-# collection costs up to 2 µs per live object, because the objects are not in the CPU caches: 50,000 objects of generation 0 took
-# 25 ms, 10,000 of generation 1 still 20 ms. So the young generations are small, and a full collection is as rare as before.
-_GC_THRESHOLDS: Final = (1_000, 2, 50_000)
-
-
-def pause_garbage_collection() -> None:
-    """Disable the collector until ``freeze_and_resume_garbage_collection``: nothing is garbage while a workspace is recovered."""
-    gc.disable()
-
-
-def freeze_and_resume_garbage_collection() -> None:
-    """Collect once, exempt everything that exists now from later collections, and resume with rare full collections."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-    gc.enable()
-
-
 EXIT_OK: Final = 0
-
 EXIT_FAILED: Final = 1
-
 EXIT_SETTINGS: Final = 2
-
 EXIT_JOURNAL: Final = 3
 
 # Python's switch interval: how long the journal's thread waits for the interpreter lock while the event loop holds it. The
 # default of 5 ms would be many times the duration of a commit (0.3 ms). Shorter intervals gain nothing, as the loop has
 # released the lock by then.
 SWITCH_INTERVAL_S: Final = 0.0005
+
+# Allocations before a collection of generation 0; such collections before one of generation 1; those before a full one. A
+# collection costs up to 2 µs per live object, because the objects are not in the CPU caches: 50,000 objects of generation 0 took
+# 25 ms, 10,000 of generation 1 still 20 ms. So the young generations are small, and a full collection is as rare as before.
+_GC_THRESHOLDS: Final = (1_000, 2, 50_000)
 
 _log: Final = structlog.get_logger("router.app")
 
@@ -179,3 +161,16 @@ def show_first_token(app: App, terminal: TextIO | None = None) -> None:
     token = app.mint_token(subject="first-admin", role=Role.ADMIN)
     out.write(f"\nFirst start. Admin token, shown only now, for one hour:\n\n{token}\n\n")
     out.flush()
+
+
+def pause_garbage_collection() -> None:
+    """Disable the collector until ``freeze_and_resume_garbage_collection``: nothing is garbage while a workspace is recovered."""
+    gc.disable()
+
+
+def freeze_and_resume_garbage_collection() -> None:
+    """Collect once, exempt everything that exists now from later collections, and resume with rare full collections."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.enable()

@@ -4,7 +4,7 @@ The counters survive a restart, because they continue where the journal ends (I4
 plain numbers; a thread formats it as text. Labels are names from policies and settings; names beyond the configured limit are
 counted together under ``other``.
 
-Metrics of expected waits and their accuracy, by queue. Shares over a time window are rates of these counters.
+Shares and means over a time window, such as the accuracy of forecasts, are quotients of the counters' rates.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,9 +1,9 @@
 """Skill coverage: which agent groups qualify for a requirement class, regardless of the agents' current state.
 
 The rules are those of ``matching.eligibility``, plus one more: whether an item of the channel fits the capacity of an agent at
-all. Sets of agent groups are integers used as bit masks (bit i = group with index i), as in the index, so intersecting conditions
-is one operation on integers and the cost depends on the number of groups and requirement classes, not on the number of agents
-times contacts. All masks are computed once, when the object is made; it does not follow later changes of the state.
+all. Sets of agent groups are integers used as bit masks (bit i = group with index i), as in the index, so intersecting
+conditions is one operation on integers and the cost depends on the number of groups and requirement classes, not on the number
+of agents times contacts. All masks are computed once, when the object is made; it does not follow later changes of the state.
 
 A contact whose plan relaxes its requirement is examined by the requirement after the last step (``final_requirement``), because
 until then a later step may still find an agent.

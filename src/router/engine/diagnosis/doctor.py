@@ -1,10 +1,10 @@
 """Doctor: find what cannot work in a workspace before a customer waits for it.
 
-``diagnose`` reads the state and changes nothing. It visits each waiting contact, agent and entry rule once and compares requirement
-classes with agent groups (``coverage.py``), so it is fast enough for a live router.
+``diagnose`` reads the state and changes nothing. It visits each waiting contact, agent and entry rule once and compares
+requirement classes with agent groups (``coverage.py``), so it is fast enough for a live router.
 
-One thing cannot be checked in advance: whether gateways ever set an attribute that an entry rule asks for. Such a rule shows in its
-counts, once enough contacts have been classified.
+One thing cannot be checked in advance: whether gateways ever set an attribute that an entry rule asks for. Such a rule shows in
+its counts, once enough contacts have been classified.
 """
 
 from collections.abc import Iterator

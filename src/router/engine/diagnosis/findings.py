@@ -1,7 +1,7 @@
 """The builder of findings, and the texts for unmet conditions in their messages.
 
-Every finding of the doctor is made by ``build_finding``: it looks up the advice, counts what the finding concerns, and limits the
-lists of ids, so that a finding of a large workspace stays small.
+Every finding of the doctor is made by ``build_finding``: it looks up the advice, counts what the finding concerns, and limits
+the lists of ids, so that a finding of a large workspace stays small.
 """
 
 from collections.abc import Collection, Sequence

@@ -18,8 +18,12 @@ from router.engine.state.records import Assignment, IdempotencyRecord, Offer
 from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
-from router.engine.wait.estimate import record_forecast
-from router.engine.wait.learning import discard_forecast, record_answer, record_end
+from router.engine.wait.learning import (
+    discard_forecast,
+    record_answer,
+    record_end,
+    record_forecast,
+)
 from router.model.events import (
     ContactAbandoned,
     ContactAssigned,

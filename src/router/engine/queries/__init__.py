@@ -1,1 +1,1 @@
-"""TODO package router.engine.queries."""
+"""Queries: read-only answers of the engine. None of them changes the state."""

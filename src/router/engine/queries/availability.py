@@ -1,9 +1,10 @@
-"""Estimates for a contact that has not been submitted. Validated like a submit; changes nothing.
+"""Queries about a contact that has not been submitted: its expected wait, and whether its queue would admit it.
 
-Availability: what a gateway queries before it offers a customer to wait, a callback or another channel.
+A gateway uses them before it offers a customer to wait, a callback or another channel. Both are validated like a submit and
+change nothing.
 
-The answer applies the admission rules of a submit (opening hours, queue length, agents ready) without submitting anything. It
-counts agents by agent group, so the cost grows with the number of groups, not of agents, and the answer names no agent.
+Availability applies the admission rules of a submit (opening hours, queue length, agents ready). It counts agents by agent
+group, so the cost grows with the number of groups, not of agents, and the answer names no agent.
 """
 
 from collections.abc import Callable
@@ -78,7 +79,7 @@ def check_availability(
         return lambda name: _count_qualified_agents(state, name, channels, skills, count)
 
     ready, free = (
-        count_by_queue(lambda profile, _: profile.ready_count),
+        count_by_queue(lambda group, _: group.ready_count),
         count_by_queue(_available_agents_counter(state)),
     )
     admitted = admit_to_queue(
@@ -106,7 +107,7 @@ def check_availability(
 
 def _available_agents_counter(state: RoutingState) -> Callable[[AgentGroup, str], int]:
     channels = state.index.channels
-    return lambda profile, channel: len(profile.idle_orders[channels[channel].index])
+    return lambda group, channel: len(group.idle_orders[channels[channel].index])
 
 
 def _count_qualified_agents(
@@ -120,9 +121,11 @@ def _count_qualified_agents(
     requirements = _requirements_of_all_steps(state, queue_id, skills)
     return max(
         sum(
-            count(profile, channel)
-            for profile in state.index.groups.values()
-            if any(_is_qualified(profile, queue_id, channel, needs) for needs in requirements)
+            count(group, channel)
+            for group in state.index.groups.values()
+            if any(
+                _is_qualified(group, queue_id, channel, requirement) for requirement in requirements
+            )
         )
         for channel in channels
     )
@@ -137,14 +140,16 @@ def _requirements_of_all_steps(
     if not plan:
         return {requirement_key(queue, skills)}
     stages = [stage_requirement(queue, plan, number, skills) for number in range(len(plan))]
-    return {needs for stage in stages for needs in (stage.requirement, *stage.alternatives)}
+    return {
+        requirement for stage in stages for requirement in (stage.requirement, *stage.alternatives)
+    }
 
 
 def _is_qualified(
-    profile: AgentGroup, queue_id: QueueId, channel: str, needs: RequirementKey
+    group: AgentGroup, queue_id: QueueId, channel: str, requirement: RequirementKey
 ) -> bool:
-    if profile.queues is not None and queue_id not in profile.queues:
+    if group.queues is not None and queue_id not in group.queues:
         return False
-    if channel in profile.barred_channels:
+    if channel in group.barred_channels:
         return False
-    return all(profile.skills.get(skill, 0) >= level for skill, level in needs)
+    return all(group.skills.get(skill, 0) >= level for skill, level in requirement)

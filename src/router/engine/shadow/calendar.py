@@ -1,12 +1,11 @@
-"""Day counting of a shadow: the live day if the live policy counts in the same time zone, otherwise its own day.
+"""Calendar of a shadow: which day is counted, and which queues are open, under the shadow policy.
 
-The shadow's own day starts without an event: the time zone is evaluated here, as the engine does for the live day.
+**Days.** If the live policy counts by days of the same time zone, the live day is used. Otherwise the shadow has days of its
+own, which start without an event: the time zone is evaluated here, as the engine does for the live day.
 
-Opening hours under the shadow policy.
-
-A queue whose calendar is the same in both policies opens and closes with the live queue, any other by the shadow's own
-calendar. A supervisor's manual opening or closing applies to both. What an opening or closing means for waiting contacts is
-decided by the shadow policy in every case.
+**Opening hours.** A queue whose calendar is the same in both policies opens and closes with the live queue, any other by the
+shadow's own calendar. A supervisor's manual opening or closing applies to both. What an opening or closing means for waiting
+contacts is decided by the shadow policy in every case.
 """
 
 from router.engine.commands.hours import (

@@ -6,7 +6,8 @@ of which an agent may have three contacts at once, a contact counts as a third o
 supplies the mean handling and ring times, the customers' abandon rate, the distribution of the time until the contact's turn,
 and the calibration of its quantiles.
 
-An estimate changes nothing in the state, and only ``record_forecast`` records one, to compare it with the answer later.
+An estimate changes nothing in the state. ``learning.record_forecast`` records some of them, to compare them with the answers
+later.
 
 **Cost.** It grows with the number of waiting lines that hold contacts, not with the number of contacts; of more than
 ``_LINES_SAMPLED_MAX`` lines a sample is taken.
@@ -182,40 +183,39 @@ def most_common_requirement(
     return channel, skills
 
 
-# --- recorded forecasts --------------------------------------------------------------------------------------------
+# --- forecasts to be recorded --------------------------------------------------------------------------------------
 
 
-def record_forecast(state: RoutingState, contact: Contact) -> None:
-    """Record the estimate for a contact that has just been queued and has to wait, to compare it with the answer later."""
-    learned, line, index = state.wait_statistics, contact.waiting_line, state.index
-    if not learned.may_forecast(state.at_ms):
-        return
+def forecast_to_record(state: RoutingState, contact: Contact) -> PendingForecast | None:
+    """Return the estimate for a contact that has just been queued, to compare it with the answer later.
+
+    None if the contact does not wait for busy agents (one is available, none is ready, it is reserved or waits for the opening),
+    or if so many agent groups qualify that an estimate would cost too much for every new contact.
+    """
+    line, index = contact.waiting_line, state.index
     assert line is not None
     if index.open_group_bits[line.channel_index] & line.group_mask:
-        return
+        return None
     if line.reserved_for is not None or line.waiting_for_opening:
-        return
+        return None
     if line.group_mask.bit_count() > _GROUPS_COUNTED_MAX:
-        return
+        return None
     agents = _count_ready_agents(index, line.group_mask)
     if not agents:
-        return
-    mean_ms, shape = _wait_distribution(
-        state, line, agents, _queue_ahead(state, line, line.rank_of(contact))
-    )
+        return None
+    ahead = _queue_ahead(state, line, line.rank_of(contact))
+    mean_ms, shape = _wait_distribution(state, line, agents, ahead)
     kind = _forecast_kind(contact, line.queue)
     # The record holds whole numbers and the quantiles are computed from them, so both are the same after a restart.
-    shape_u = max(1, round(1_000_000 * shape))
-    learned.add_forecast(
-        contact.contact_id,
-        PendingForecast(
-            at_ms=state.at_ms,
-            kind=kind,
-            mean_ms=mean_ms,
-            shape_millionths=shape_u,
-            ring_ms=_mean_ring_ms(state, line),
-            quantiles_ms=learned.calibration(kind).quantiles_ms(mean_ms, shape_u / 1_000_000),
-        ),
+    shape_millionths = max(1, round(1_000_000 * shape))
+    calibration = state.wait_statistics.calibration(kind)
+    return PendingForecast(
+        at_ms=state.at_ms,
+        kind=kind,
+        mean_ms=mean_ms,
+        shape_millionths=shape_millionths,
+        ring_ms=_mean_ring_ms(state, line),
+        quantiles_ms=calibration.quantiles_ms(mean_ms, shape_millionths / 1_000_000),
     )
 
 
@@ -296,13 +296,13 @@ def _shared_fraction(index: RoutingIndex, shared: int, mask: int) -> float:
 
 def _agent_time_ms(state: RoutingState, line: WaitingLine) -> tuple[float, float]:
     """Return the agent time that one contact of the line takes (ms), and the abandon rate of those who wait there (per ms)."""
-    pace = state.wait_statistics.existing_handling_stats(line.queue_id, line.channel)
-    guess_ms = 1000 * line.queue.expected_handle_s
+    stats = state.wait_statistics.existing_handling_stats(line.queue_id, line.channel)
+    expected_ms = 1000 * line.queue.expected_handle_s
     slots = _concurrent_max(state, line.channel_policy)
-    if pace is None:
-        return guess_ms / slots, 0.0
-    work_ms = pace.handling_ms if pace.handled_count else guess_ms
-    return max(1.0, (work_ms + pace.ring_ms) / slots), pace.abandon_rate()
+    if stats is None:
+        return expected_ms / slots, 0.0
+    work_ms = stats.handling_ms if stats.handled_count else expected_ms
+    return max(1.0, (work_ms + stats.ring_ms) / slots), stats.abandon_rate()
 
 
 def _concurrent_max(state: RoutingState, channel: ChannelPolicy) -> int:
@@ -313,8 +313,8 @@ def _concurrent_max(state: RoutingState, channel: ChannelPolicy) -> int:
 
 
 def _mean_ring_ms(state: RoutingState, line: WaitingLine) -> int:
-    pace = state.wait_statistics.existing_handling_stats(line.queue_id, line.channel)
-    return 0 if pace is None else pace.ring_ms
+    stats = state.wait_statistics.existing_handling_stats(line.queue_id, line.channel)
+    return 0 if stats is None else stats.ring_ms
 
 
 def _forecast_kind(contact: Contact, queue: QueuePolicy) -> ForecastKind:

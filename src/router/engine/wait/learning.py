@@ -1,7 +1,8 @@
-"""Update the wait statistics (``statistics.py``) from events.
+"""Learning from events: record handling times, waits and forecasts, and compare forecasts with answers.
 
 The event handlers call these functions *before* they change the record, as the record still holds when the wait or the ringing
-began. Nothing here decides anything. The functions run for every contact, so their most frequent case avoids calls.
+started; only ``record_forecast`` is called after the contact has been queued. Nothing here decides anything. The functions run
+for every contact, so their most frequent case avoids calls.
 """
 
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
 from router.engine.state.state import RoutingState
+from router.engine.wait.estimate import forecast_to_record
 from router.engine.wait.statistics import WEIGHT_MAX
 from router.model.states import ContactState
 
@@ -16,37 +18,46 @@ from router.model.states import ContactState
 _ASSIGNED: Final = ContactState.ASSIGNED
 
 
+def record_forecast(state: RoutingState, contact: Contact) -> None:
+    """Record the estimate for a contact that has just been queued and has to wait, within the limits of recorded forecasts."""
+    if not state.wait_statistics.may_forecast(state.at_ms):
+        return
+    forecast = forecast_to_record(state, contact)
+    if forecast is not None:
+        state.wait_statistics.add_forecast(contact.contact_id, forecast)
+
+
 def record_answer(state: RoutingState, contact: Contact, offered_at_ms: int | None = None) -> None:
     """Record that an agent got the contact, by an offer made at ``offered_at_ms`` or without an offer."""
-    learned, at_ms = state.wait_statistics, state.at_ms
+    statistics, at_ms = state.wait_statistics, state.at_ms
     try:
-        pace = learned.handling[contact.queue_id][contact.channel]
+        stats = statistics.handling[contact.queue_id][contact.channel]
     except KeyError:
-        pace = learned.handling_stats(contact.queue_id, contact.channel)
+        stats = statistics.handling_stats(contact.queue_id, contact.channel)
     if contact.state is _ASSIGNED:
         if offered_at_ms is not None:
-            pace.record_ring(at_ms - offered_at_ms)
+            stats.record_ring(at_ms - offered_at_ms)
         return  # Transferred from agent to agent without waiting in a queue.
     if offered_at_ms is not None and contact.callback is None:
-        pace.record_answer(at_ms - offered_at_ms, at_ms - contact.queued_at_ms)
+        stats.record_answer(at_ms - offered_at_ms, at_ms - contact.queued_at_ms)
     else:
         if offered_at_ms is not None:
-            pace.record_ring(at_ms - offered_at_ms)
+            stats.record_ring(at_ms - offered_at_ms)
         # A callback waits without its customer on the line, so its wait says nothing about patience.
         if contact.callback is None:
-            pace.record_wait(at_ms - contact.queued_at_ms, abandoned=False)
-    if learned.pending_forecasts:
-        learned.record_answer(contact.contact_id, at_ms)
+            stats.record_wait(at_ms - contact.queued_at_ms, abandoned=False)
+    if statistics.pending_forecasts:
+        statistics.record_answer(contact.contact_id, at_ms)
 
 
 def record_end(state: RoutingState, contact: Contact, *, abandoned: bool) -> None:
     """Record that the contact ended without an answer; ``abandoned`` if the customer left."""
-    learned = state.wait_statistics
+    statistics = state.wait_statistics
     if contact.callback is None:
-        pace = learned.handling_stats(contact.queue_id, contact.channel)
-        pace.record_wait(state.at_ms - contact.queued_at_ms, abandoned=abandoned)
-    if learned.pending_forecasts:
-        learned.discard_forecast(contact.contact_id, abandoned=abandoned)
+        stats = statistics.handling_stats(contact.queue_id, contact.channel)
+        stats.record_wait(state.at_ms - contact.queued_at_ms, abandoned=abandoned)
+    if statistics.pending_forecasts:
+        statistics.discard_forecast(contact.contact_id, abandoned=abandoned)
 
 
 def discard_forecast(state: RoutingState, contact: Contact) -> None:
@@ -57,12 +68,12 @@ def discard_forecast(state: RoutingState, contact: Contact) -> None:
 
 def record_handling(state: RoutingState, assignment: Assignment) -> None:
     """Record the handling time of an assignment that releases its capacity."""
-    learned = state.wait_statistics
+    statistics = state.wait_statistics
     try:
-        pace = learned.handling[assignment.queue_id][assignment.channel]
+        stats = statistics.handling[assignment.queue_id][assignment.channel]
     except KeyError:
-        pace = learned.handling_stats(assignment.queue_id, assignment.channel)
-    guess_ms = 0
-    if pace.handled_count < WEIGHT_MAX:
-        guess_ms = 1000 * state.queue_policy(assignment.queue_id).expected_handle_s
-    pace.record_handling(state.at_ms - assignment.started_at_ms, guess_ms)
+        stats = statistics.handling_stats(assignment.queue_id, assignment.channel)
+    expected_ms = 0
+    if stats.handled_count < WEIGHT_MAX:
+        expected_ms = 1000 * state.queue_policy(assignment.queue_id).expected_handle_s
+    stats.record_handling(state.at_ms - assignment.started_at_ms, expected_ms)

@@ -1,25 +1,22 @@
-"""Distribution of the time until a contact's turn: moments of a pure death process, quantiles of a gamma distribution.
+"""Statistics for wait estimates: handling times, patience, the distribution of waits, and the accuracy of earlier forecasts.
 
-**Moments.** With n agents whose contacts take h on average, k contacts ahead and an abandon rate θ of each contact ahead, the
-queue ahead is a pure death process: while i contacts are ahead, the next one leaves after 1 / (n/h + iθ) on average. Mean and
-variance of the whole time are therefore the sums over i = 0…k of that term and of its square. With θ = 0 this is the Erlang
-distribution with k+1 stages. Sources: W. Whitt, "Predicting Queueing Delays", Management Science 45(6), 1999; R. Ibrahim and W.
-Whitt, "Real-Time Delay Estimation in Overloaded Multiserver Queues with Abandonments", Management Science 55(10), 2009 (QL and
-QLa).
+**Theory of operation.** The statistics are part of the workspace's state, because an entry rule may decide by an expected wait:
+the same state must give the same estimate. Therefore only events change them (``learning.py``), a snapshot contains them, and
+every figure is an integer. Means are exponentially weighted: a new sample counts for 1/128 once there are 128 samples, and for
+more before.
+
+**Moments of the time until a contact's turn.** With n agents whose contacts take h on average, k contacts ahead and an abandon
+rate θ of each contact ahead, the queue ahead is a pure death process: while i contacts are ahead, the next one leaves after 1 /
+(n/h + iθ) on average. Mean and variance of the whole time are therefore the sums over i = 0…k of that term and of its square.
+With θ = 0 this is the Erlang distribution with k+1 stages. Sources: W. Whitt, "Predicting Queueing Delays", Management Science
+45(6), 1999; R. Ibrahim and W. Whitt, "Real-Time Delay Estimation in Overloaded Multiserver Queues with Abandonments",
+Management Science 55(10), 2009 (QL and QLa).
 
 **Quantiles** are those of the gamma distribution with this mean and variance, by the cube-root normal approximation of E. B.
 Wilson and M. M. Hilferty, "The Distribution of Chi-Square", PNAS 17, 1931: (x/mean)^(1/3) is nearly normal. The error is below
-3 % of the mean at shape 1 and below 1 % from shape 2 on, for every quantile used here, and the inverse needs no iteration.
-
-Only operations that IEEE 754 rounds alike on every machine (+ − × ÷ and the square root) are used, so the same history gives
-the same figures everywhere.
-
-Statistics for wait estimates: handling times, patience, and how accurate earlier forecasts were.
-
-**Theory of operation.** The statistics are part of the workspace's state, because an entry rule may decide by an expected wait:
-the same state must give the same estimate. Therefore only events change them (in ``engine.events``), a snapshot contains them, and
-every figure is an integer. Means are exponentially weighted: a new sample counts for 1/128 once there are 128 samples, and for
-more before.
+3 % of the mean at shape 1 and below 1 % from shape 2 on, for every quantile used here, and the inverse needs no iteration. Only
+operations that IEEE 754 rounds alike on every machine (+ − × ÷ and the square root) are used, so the same history gives the
+same figures everywhere.
 
 **Calibration** is kept for each kind of contact (queue, channel, priority class, priority) and for queue and channel as a
 whole. It consists of a factor on the expected wait and of five standard normal scores that bound the intervals. Every answer
@@ -62,9 +59,9 @@ def time_until_turn(ahead: float, rate: float, abandon_rate: float) -> tuple[flo
     return mean + rest * step, variance + rest * step * step
 
 
-def gamma_quantile(shape: float, normal_score: float) -> float:
+def gamma_quantile(shape: float, score: float) -> float:
     """Return the quantile at a standard normal score as a multiple of the mean, at least 0."""
-    root = 1 - 1 / (9 * shape) + normal_score / (3 * sqrt(shape))
+    root = 1 - 1 / (9 * shape) + score / (3 * sqrt(shape))
     return root * root * root if root > 0 else 0.0
 
 
@@ -156,12 +153,12 @@ class HandlingStats(Struct, array_like=True, gc=False):
     abandoned_millionths: int = 0
     """Discounted number of customers who abandoned, in millionths."""
 
-    def record_handling(self, took_ms: int, guess_ms: int) -> None:
-        """Record that an assignment took this long; ``guess_ms`` is the policy's expectation, used for the first sample."""
+    def record_handling(self, took_ms: int, expected_ms: int) -> None:
+        """Record that an assignment took this long; ``expected_ms`` is the policy's expectation, used for the first sample."""
         mean, count = self.handling_ms, self.handled_count
         if count < WEIGHT_MAX:
             if not count:
-                mean = guess_ms
+                mean = expected_ms
             limit_ms = _SAMPLE_MAX * max(mean, 1_000)
             self.handling_ms = _moved_mean(mean, min(took_ms, limit_ms), count + _PRIOR_WEIGHT)
             self.handled_count = count + 1
