@@ -71,7 +71,7 @@ def test_the_version_is_printed() -> None:
 # --- settings ---------------------------------------------------------------------------------------------------------
 def test_a_misspelt_setting_is_a_usage_error_that_names_its_path(tmp_path: Path) -> None:
     config = tmp_path / "router.yaml"
-    config.write_text("edge: {prot: 80}")
+    config.write_text("server: {prot: 80}")
     result = run("token", "--role", "admin", "--subject", "eve", "--config", str(config))
     assert result.exit_code == 2
     assert "$.server.prot" in the_error(result)
@@ -84,7 +84,7 @@ def test_listening_on_all_addresses_requires_tls_or_a_proxy(tmp_path: Path) -> N
 
 def test_options_override_the_file(tmp_path: Path) -> None:
     config = tmp_path / "router.yaml"
-    config.write_text("edge: {port: 1234}\njournal: {path: elsewhere/j.db}")
+    config.write_text("server: {port: 1234}\njournal: {path: elsewhere/j.db}")
     settings = load_command_settings(config, tmp_path, server__port=4321, server__host=None)
     assert settings.server.port == 4321
     assert settings.server.host == "127.0.0.1"

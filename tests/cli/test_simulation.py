@@ -30,7 +30,7 @@ def run(*arguments: str) -> Result:
 
 def test_two_policies_are_compared_in_a_table_a_chart_and_json(tmp_path: Path) -> None:
     report, svg = tmp_path / "report.json", tmp_path / "day.svg"
-    result = run(*DAY_AND_BOTH, "--json", str(report), "--picture", str(svg))
+    result = run(*DAY_AND_BOTH, "--json", str(report), "--chart", str(svg))
     assert result.exit_code == 0, result.stderr
     for word in ("longest_idle", "spare_the_few", "difference", "german"):
         assert word in result.stdout
@@ -43,8 +43,8 @@ def test_two_policies_are_compared_in_a_table_a_chart_and_json(tmp_path: Path) -
 
 def test_json_and_chart_have_the_same_bytes_for_the_same_input(tmp_path: Path) -> None:
     first, second = tmp_path / "first.svg", tmp_path / "second.svg"
-    one = run(*DAY_AND_BOTH, "--json", "-", "--picture", str(first))
-    two = run(*DAY_AND_BOTH, "--json", "-", "--picture", str(second))
+    one = run(*DAY_AND_BOTH, "--json", "-", "--chart", str(first))
+    two = run(*DAY_AND_BOTH, "--json", "-", "--chart", str(second))
     assert one.stdout == two.stdout
     assert msgspec.json.decode(one.stdout)["format"] == 1
     assert first.read_bytes() == second.read_bytes()
@@ -60,7 +60,7 @@ def test_one_policy_gives_the_report_of_a_single_run() -> None:
 
 @pytest.mark.parametrize("policies", [(), ("--policy", ONE)])
 def test_a_chart_of_a_single_run_is_a_usage_error(policies: tuple[str, ...]) -> None:
-    assert run("simulate", "--workload", DAY, *policies, "--picture", "x.svg").exit_code == 2
+    assert run("simulate", "--workload", DAY, *policies, "--chart", "x.svg").exit_code == 2
 
 
 def test_two_policies_with_the_same_name_are_reported_in_one_line() -> None:
@@ -83,7 +83,7 @@ def test_a_policy_that_does_not_fit_the_day_is_reported_in_one_line(tmp_path: Pa
 
 
 def test_a_chart_that_cannot_be_written_is_reported_without_traceback(tmp_path: Path) -> None:
-    result = run(*DAY_AND_BOTH, "--no-audit", "--picture", str(tmp_path / "no" / "day.svg"))
+    result = run(*DAY_AND_BOTH, "--no-audit", "--chart", str(tmp_path / "no" / "day.svg"))
     assert result.exit_code == 1
     assert "Traceback" not in result.stderr
     assert "day.svg" in result.stderr

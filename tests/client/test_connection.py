@@ -152,7 +152,7 @@ async def test_a_welcome_after_a_reconnect_is_delivered_to_the_reader() -> None:
 
     async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
         frames = client.__aiter__()
-        assert type(await anext(frames)).__name__ == "Welcome"
+        assert type(await anext(frames)).__name__ == "WelcomeFrame"
         assert (await anext(frames)).seq == 4
         assert client.history_id == "h"
 

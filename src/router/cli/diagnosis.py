@@ -1,7 +1,4 @@
-"""``router doctor``: find configuration problems of a workspace, with advice for each.
-
-``router verify``: check the integrity of a journal and the invariants of its replay.
-"""
+"""``router doctor`` finds configuration problems of a workspace; ``router verify`` checks the integrity of a journal."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from router.settings import Settings
 
 _TOKEN_LIFETIME_S: Final = 60
-
 _JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 

@@ -13,44 +13,9 @@ if TYPE_CHECKING:
     from router.settings import Settings
 
 
-def mint_command_token(
-    settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int
-) -> str:
-    """Return a signed token. Raises Failure if the settings point to no issuer and no secret file."""
-    from router.server.auth.credentials import mint_token
-    from router.server.auth.keys import secret_path
-
-    if not settings.auth.issuers and not secret_path(settings).exists():
-        raise CommandFailure(
-            f"{secret_path(settings)}: no secret; the router creates it at its first start "
-            "(use the same --data or --config as the router)"
-        )
-    return mint_token(
-        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
-    )
-
-
-def validate_url(url: str) -> str:
-    """Return the URL unchanged. Raises BadParameter unless its scheme is http or https."""
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("a URL begins with http:// or https://", param_hint="--url")
-    return url
-
-
-def configured_url(settings: "Settings") -> str:
-    """Return the URL at which a router with these settings listens. Raises UsageError if the port is not fixed."""
-    server = settings.server
-    if not server.port:
-        raise click.UsageError("The port in the settings is 0 (any free port): give --url.")
-    scheme = "http" if server.tls_certificate_path is None else "https"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{server.port}"
-
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 JOURNAL_FILE_NAME: Final = "journal.db"
-
 _CONFIG_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -80,7 +45,7 @@ def json_option(command: F) -> F:
 def load_command_settings(config: Path | None, data: Path | None, **overrides: Any) -> "Settings":
     """Load the settings from defaults, file, environment (``ROUTER__…``) and command options; later sources win.
 
-    ``flags`` are settings keys with ``__`` for the dot; None means that the option was not given. Raises SettingsInvalid.
+    ``overrides`` are settings keys with ``__`` for the dot; None means that the option was not given. Raises SettingsInvalid.
     """
     from router.settings import load_settings
 
@@ -88,6 +53,40 @@ def load_command_settings(config: Path | None, data: Path | None, **overrides: A
     if data is not None:
         given["journal.path"] = str(data / JOURNAL_FILE_NAME)
     return load_settings(config, environment=os.environ, flags=given)
+
+
+def mint_command_token(
+    settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int
+) -> str:
+    """Return a signed token. Raises CommandFailure if the settings point to no issuer and no secret file."""
+    from router.server.auth.credentials import mint_token
+    from router.server.auth.keys import secret_path
+
+    if not settings.auth.issuers and not secret_path(settings).exists():
+        raise CommandFailure(
+            f"{secret_path(settings)}: no secret; the router creates it at its first start "
+            "(use the same --data or --config as the router)"
+        )
+    return mint_token(
+        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
+    )
+
+
+def validate_url(url: str) -> str:
+    """Return the URL unchanged. Raises BadParameter unless its scheme is http or https."""
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("a URL begins with http:// or https://", param_hint="--url")
+    return url
+
+
+def configured_url(settings: "Settings") -> str:
+    """Return the URL at which a router with these settings listens. Raises UsageError if the port is not fixed."""
+    server = settings.server
+    if not server.port:
+        raise click.UsageError("The port in the settings is 0 (any free port): give --url.")
+    scheme = "http" if server.tls_certificate_path is None else "https"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{server.port}"
 
 
 class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only

@@ -73,7 +73,7 @@ def print_renderable(renderable: "RenderableType") -> None:
 
 
 def write_json(data: bytes, target: Path) -> None:
-    """Write JSON to a file, or to standard output if the path is ``-``. Raises Failure."""
+    """Write JSON to a file, or to standard output if the path is ``-``. Raises CommandFailure."""
     if str(target) == "-":
         sys.stdout.buffer.write(data)
         return
@@ -81,7 +81,7 @@ def write_json(data: bytes, target: Path) -> None:
 
 
 def write_file(data: bytes, target: Path) -> None:
-    """Write bytes to a file, replacing its content. Raises Failure."""
+    """Write bytes to a file, replacing its content. Raises CommandFailure."""
     try:
         target.write_bytes(data)
     except OSError as error:
@@ -89,7 +89,7 @@ def write_file(data: bytes, target: Path) -> None:
 
 
 def read_file(path: Path, *, size_max: int) -> bytes:
-    """Return the bytes of a file, or of standard input if the path is ``-``. Raises Failure.
+    """Return the bytes of a file, or of standard input if the path is ``-``. Raises CommandFailure.
 
     Reads at most ``size_max`` + 1 bytes: a result longer than ``size_max`` means that the limit is exceeded.
     """

@@ -50,7 +50,7 @@ def check(file: Path, compare_with: Path | None, as_json: bool) -> None:
 
     before = _read_valid_policy(compare_with) if compare_with else None
     try:
-        found, advice = parse_policy_with_advice(_read(file))
+        found, advice = parse_policy_with_advice(_read_document(file))
     except PolicyInvalid as error:
         _print_problems(file, list(error.problems), as_json=as_json)
         raise SystemExit(EXIT_FAILED) from None
@@ -115,7 +115,7 @@ def _print_trial(trial: "EntryRuleTrial") -> None:
         click.echo(f"Queue {trial.queue_id}, {by}.")
 
 
-def _read(path: Path) -> bytes:
+def _read_document(path: Path) -> bytes:
     from router.policy.document.nodes import DOCUMENT_BYTES_MAX
 
     return read_file(path, size_max=DOCUMENT_BYTES_MAX)
@@ -125,7 +125,7 @@ def _read_valid_policy(path: Path) -> "Policy":
     from router.policy.document.parsing import parse_policy
 
     try:
-        return parse_policy(_read(path))
+        return parse_policy(_read_document(path))
     except PolicyInvalid as error:
         raise CommandFailure(
             f"{path}: {_format_count(len(error.problems), 'problem')}; "

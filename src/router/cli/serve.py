@@ -1,11 +1,8 @@
-"""``router token``: sign a bearer token with the router's own secret, for development and first steps.
-
-``router serve`` runs the router; ``router token`` signs a bearer token with its secret.
-"""
+"""``router serve`` runs the router; ``router token`` signs a bearer token with the router's own secret."""
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
@@ -19,59 +16,7 @@ from router.cli.options import (
 from router.cli.output import print_json
 from router.model.ids import ID_PATTERN
 
-if TYPE_CHECKING:
-    pass
-
 _ROLES: Final = ("agent", "gateway", "supervisor", "admin")
-
-
-@click.command()
-@config_options
-@click.option("--role", type=click.Choice(_ROLES), required=True, help="Role of the token.")
-@click.option(
-    "--subject", "subject", required=True, help="Subject: id of an agent, a gateway or a person."
-)
-@click.option("--workspace", default="default", show_default=True, help="Workspace of the token.")
-@click.option(
-    "--ttl",
-    "lifetime_s",
-    type=DurationType(),
-    default="1h",
-    show_default=True,
-    help="Lifetime of the token.",
-)
-@json_option
-def token(
-    config: Path | None,
-    data: Path | None,
-    role: str,
-    subject: str,
-    workspace: str,
-    lifetime_s: int,
-    as_json: bool,
-) -> None:
-    """Sign a token with the secret beside the router's journal, or with the first hmac issuer of the settings."""
-    if not re.match(ID_PATTERN, subject):
-        raise click.BadParameter(
-            "an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : -",
-            param_hint="--subject",
-        )
-    settings = load_command_settings(config, data)
-    text = mint_command_token(
-        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
-    )
-    if as_json:
-        print_json(
-            {
-                "token": text,
-                "role": role,
-                "sub": subject,
-                "workspace": workspace,
-                "ttl_s": lifetime_s,
-            }
-        )
-    else:
-        click.echo(text)
 
 
 @click.command()
@@ -141,7 +86,7 @@ def serve(
         server__behind_proxy=behind_proxy,
         telemetry__metrics_port=admin_port,
         telemetry__log_level=log_level,
-        journal__keeper="memory" if memory else None,
+        journal__backend="memory" if memory else None,
         policy__seed_path=str(policy_path) if policy_path else None,
     )
     from router.app import main_accept_history_loss, main_serve
@@ -149,3 +94,50 @@ def serve(
     if accept_history_loss and (code := main_accept_history_loss(settings)):
         raise SystemExit(code)
     raise SystemExit(main_serve(settings))
+
+
+@click.command()
+@config_options
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="Role of the token.")
+@click.option("--subject", required=True, help="Subject: id of an agent, a gateway or a person.")
+@click.option("--workspace", default="default", show_default=True, help="Workspace of the token.")
+@click.option(
+    "--ttl",
+    "lifetime_s",
+    type=DurationType(),
+    default="1h",
+    show_default=True,
+    help="Lifetime of the token.",
+)
+@json_option
+def token(
+    config: Path | None,
+    data: Path | None,
+    role: str,
+    subject: str,
+    workspace: str,
+    lifetime_s: int,
+    as_json: bool,
+) -> None:
+    """Sign a token with the secret beside the router's journal, or with the first hmac issuer of the settings."""
+    if not re.match(ID_PATTERN, subject):
+        raise click.BadParameter(
+            "an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : -",
+            param_hint="--subject",
+        )
+    settings = load_command_settings(config, data)
+    text = mint_command_token(
+        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
+    )
+    if as_json:
+        print_json(
+            {
+                "token": text,
+                "role": role,
+                "sub": subject,
+                "workspace": workspace,
+                "ttl_s": lifetime_s,
+            }
+        )
+    else:
+        click.echo(text)

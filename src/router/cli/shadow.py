@@ -36,7 +36,7 @@ class _RunningRouter:
         self.workspace = workspace
 
     def request(self, method: str, *, role: str, document: bytes | None = None) -> bytes:
-        """Send one request to ``/v1/shadow`` and return the response body. Raises Failure."""
+        """Send one request to ``/v1/shadow`` and return the response body. Raises CommandFailure."""
         from router.client.errors import ClientError
         from router.client.http_query import request
 

@@ -2,10 +2,6 @@
 
 ``simulate`` runs it through the engine in virtual time, under one policy or several; ``loadtest`` and ``demo`` run it through a
 router process over real sockets.
-
-``router loadtest``: run a recorded or generated day through real sockets, faster than real time.
-
-``router demo``: the router with a small generated contact centre.
 """
 
 from collections.abc import Sequence
@@ -61,8 +57,8 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Write the report to a file; - writes it to standard output and nothing else.",
 )
 @click.option(
-    "--picture",
-    "picture_path",
+    "--chart",
+    "chart_path",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="OUT.svg",
     help="Draw a comparison of policies: waits, service level and occupancy by interval.",
@@ -92,7 +88,7 @@ def simulate(
     if bool(logs) == (workload is not None):
         raise click.UsageError("Give either --log or --workload.")
     if chart_path is not None and len(policies) < 2:
-        raise click.UsageError("--picture draws a comparison: give --policy at least twice.")
+        raise click.UsageError("--chart draws a comparison: give --policy at least twice.")
     from router.simulator.run import SimulationSpec
 
     spec = SimulationSpec(
@@ -158,9 +154,6 @@ def _print_options(options: dict[str, str | int | float | bool | None]) -> None:
         click.echo(f"{name}: {'-' if value is None else value}", err=True)
 
 
-_DAY_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
 @click.command()
 @config_options
 @click.option(
@@ -170,11 +163,11 @@ _DAY_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="FORMAT:PATH",
     help="Recorded day. Several are merged.",
 )
-@click.option("--workload", type=_DAY_FILE, help="Generated day (YAML).")
+@click.option("--workload", type=_INPUT_FILE, help="Generated day (YAML).")
 @click.option(
     "--policy",
     "policy_path",
-    type=_DAY_FILE,
+    type=_INPUT_FILE,
     help="Policy to use instead of the day's own or the derived one.",
 )
 @click.option(
@@ -252,12 +245,7 @@ def loadtest(
     show_default=True,
     help="Multiple of real time.",
 )
-@click.option(
-    "--exit-when-done",
-    "exit_when_done",
-    is_flag=True,
-    help="Exit after the report instead of serving on.",
-)
+@click.option("--exit-when-done", is_flag=True, help="Exit after the report instead of serving on.")
 @click.option(
     "--json",
     "json_path",

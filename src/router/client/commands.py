@@ -12,7 +12,7 @@ from router.protocol import frames as f
 class ContactCommands(WebSocketClient):
     """Client with the commands that change or query a contact.
 
-    Every command raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood.
+    Every command raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed.
     """
 
     async def update(
@@ -69,7 +69,7 @@ class ContactCommands(WebSocketClient):
     async def callback_result(
         self, contact_id: str, outcome: CallbackOutcome, attempt: int | None = None
     ) -> f.OkFrame:
-        """Report the outcome of the call requested by a ``callback.dial_requested`` event; ``attempt`` is the number in that event."""
+        """Report the outcome of the call requested by a ``callback.dial_requested`` event with that ``attempt`` number."""
         return await self._send_command(
             f.CallbackResultFrame(
                 id=self._next_id(), contact_id=contact_id, outcome=outcome, attempt=attempt

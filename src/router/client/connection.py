@@ -17,9 +17,9 @@ which ``events`` delivers. If the buffer is full, the event is neither applied n
 aborted; the runner reconnects when half of the buffer has been read, and resumes with that event. A slow reader therefore
 bounds memory on both sides and loses nothing.
 
-*Commands.* ``ask`` sends a frame with an id of its own and waits for the ``ok``, ``pong`` or ``error`` frame with that id. If
+*Commands.* ``request`` sends a frame with an id of its own and waits for the ``ok``, ``pong`` or ``error`` frame with that id. If
 the connection is lost in between, the outcome is unknown and the caller must be told so; a command is never sent twice by this
-class. At most ``IN_FLIGHT_MAX`` commands are in flight, later ones wait.
+class. At most ``COMMANDS_IN_FLIGHT_MAX`` commands are in flight, later ones wait.
 
 *Heartbeat.* Beside the reader, one task per connection sends a ``ping`` each ``heartbeat_s`` seconds and aborts the connection
 if no answer arrives within half of that, and fetches a fresh token before the present one expires. The ``pong`` also advances
@@ -130,7 +130,7 @@ class ReconnectingConnection:
 
     # --- open and close ---------------------------------------------------------------------------
     async def open(self) -> None:
-        """Connect and wait for the initial state. Raises ClosedForGood or NotConnected."""
+        """Connect and wait for the initial state. Raises PermanentlyClosed or NotConnected."""
         self._runner = asyncio.create_task(self._run())
         self._runner.add_done_callback(self._on_runner_done)
         entered = False
@@ -167,7 +167,7 @@ class ReconnectingConnection:
     async def request(self, frame: Any) -> f.OkFrame | f.PongFrame:
         """Send a frame and wait for its answer.
 
-        Raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood.
+        Raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed.
         """
         async with self._commands_in_flight:
             ws = await self._wait_open_socket()
@@ -203,7 +203,7 @@ class ReconnectingConnection:
         except TimeoutError:
             raise NotConnected("no connection in time") from None
         if self._final_error is not None:
-            raise self._ended
+            raise self._final_error
 
     def _encode(self, frame: Any) -> bytes | str:
         data = self._encoder.encode(frame)
@@ -262,8 +262,8 @@ class ReconnectingConnection:
                 self._end_with(PermanentlyClosed(code or 0, text))
                 return
             self._backoff.connection_lasted(time.monotonic() - began)
-            hint_s, self._retry_after_s = self._retry_after_s, None
-            await asyncio.sleep(self._backoff.next_delay_s(hint_s))
+            requested_s, self._retry_after_s = self._retry_after_s, None
+            await asyncio.sleep(self._backoff.next_delay_s(requested_s))
 
     def _on_runner_done(self, runner: asyncio.Task[None]) -> None:
         """End the stream if the runner failed (token provider, frame handler), so that no caller waits permanently."""

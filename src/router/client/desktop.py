@@ -30,7 +30,7 @@ class DesktopClient(WebSocketClient):
 
     _cache = CachedAgent(agent_id="")
 
-    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
+    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
     async def ready(self) -> f.OkFrame:
         """Go ready."""
         return await self.set_state(AgentState.READY)

@@ -1,10 +1,10 @@
 """Exceptions of the client.
 
 ClientError
-├── RouterRefused    the router refused the command and gave a reason; it had no effect (or, rarely, this is unknown: ``applied``)
-├── OutcomeUnknown   the connection was lost before the answer; the command may or may not have been applied
-├── NotConnected     no connection within the timeout; nothing was sent
-└── ClosedForGood    the connection was closed with a code that forbids to reconnect
+├── RouterRefused      the router refused the command and gave a reason; it had no effect (or, rarely, this is unknown: ``applied``)
+├── OutcomeUnknown     the connection was lost before the answer; the command may or may not have been applied
+├── NotConnected       no connection within the timeout; nothing was sent
+└── PermanentlyClosed  the connection was closed with a code that forbids to reconnect
 """
 
 from router.protocol.frames import ErrorFrame

@@ -32,7 +32,7 @@ class GatewayClient(ContactCommands):
 
     _cache = ContactCache()
 
-    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
+    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
     async def submit(
         self,
         channel: str,
@@ -53,7 +53,7 @@ class GatewayClient(ContactCommands):
         """Submit a contact; ``subject`` of the answer is the contact's id.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
-        with the key of the exception; ``until_known`` does so automatically, over as many connections as necessary.
+        with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary.
         """
         contact = f.ContactFields(
             channel=channel,

@@ -27,7 +27,7 @@ async def request(
     """Send one HTTP request and return the body of the response.
 
     ``url`` is ``http(s)://host:port``, ``document`` an optional YAML or JSON request body. Redirects are not followed, the
-    timeout is 60 s. Raises NotConnected or QuestionRefused.
+    timeout is 60 s. Raises NotConnected or HttpRequestRefused.
     """
     headers = {"Authorization": f"Bearer {token}"}
     if document is not None:

@@ -1,8 +1,6 @@
-"""Reconnect policy: the delay before the next attempt, and the token to use for it.
+"""Reconnect policy: the delay before the next attempt, and the access token to use for it.
 
 Delays follow exponential backoff with full jitter, so that clients that were disconnected together do not reconnect together.
-
-Access tokens of a client: where they come from and when to fetch the next one.
 """
 
 import base64
@@ -14,9 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 BACKOFF_BASE_S: Final = 1.0
-
 BACKOFF_MAX_S: Final = 30.0
-
 # A connection that lasted this long resets the backoff: the next outage starts with the shortest delay.
 STABLE_CONNECTION_S: Final = 5.0
 
@@ -43,7 +39,7 @@ class Backoff:
     def next_delay_s(self, retry_after_s: float | None = None) -> float:
         """Return the delay in seconds before the next attempt, and count the attempt.
 
-        ``hint_s`` is the delay that the server requested (``Retry-After``); the random delay is added to it.
+        ``retry_after_s`` is the delay that the server requested (``Retry-After``); the random delay is added to it.
         """
         # The exponent is capped: 2^30 exceeds every limit, and a long outage must not overflow a float.
         longest = min(self._max_s, self._base_s * 2 ** min(self._attempts, 30))

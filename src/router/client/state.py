@@ -250,9 +250,9 @@ class CachedContact(Struct, kw_only=True):
     @classmethod
     def from_view(cls, view: ContactView) -> "CachedContact":
         """Build it from a view in a ``welcome`` frame; fields are copied by name."""
-        names = [name for name in cls.__struct_fields__ if name != "beside"]
-        beside = {one.agent_id: one.role for one in view.participants}
-        return cls(**{name: getattr(view, name) for name in names}, other_participants=beside)
+        names = [name for name in cls.__struct_fields__ if name != "other_participants"]
+        others = {one.agent_id: one.role for one in view.participants}
+        return cls(**{name: getattr(view, name) for name in names}, other_participants=others)
 
     def set_members(self, members: dict[str, AssignmentRole]) -> None:
         """Set the participants of the conversation."""

@@ -31,7 +31,7 @@ class SupervisorClient(ContactCommands):
 
     _cache = WorkspaceCache()
 
-    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or ClosedForGood ---------
+    # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
     async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.OkFrame:
         """Move a contact into a queue (None: its present one); it keeps its waiting time."""
         return await self._send_command(

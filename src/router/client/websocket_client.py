@@ -37,7 +37,7 @@ class WebSocketClient(ABC):
         )
 
     async def __aenter__(self) -> Self:
-        """Connect and wait for the initial state. Raises ClosedForGood or NotConnected."""
+        """Connect and wait for the initial state. Raises PermanentlyClosed or NotConnected."""
         await self._connection.open()
         return self
 
@@ -54,7 +54,7 @@ class WebSocketClient(ABC):
 
         A ``Welcome`` in between means that more events were missed than the router keeps for replay: the state was loaded
         again and the events that led to it are not delivered. The iteration ends when this side closes the connection, and
-        raises ClosedForGood when the router closes it permanently. Only one reader at a time.
+        raises PermanentlyClosed when the router closes it permanently. Only one reader at a time.
         """
         return self._connection.events()
 

@@ -64,24 +64,24 @@ def run_demo(
     """
     spec = SimulationSpec(workload=str(DEMO_CENTRE_PATH), seed=seed)
     day, source = first_day(spec)
-    planned = LoadTestPlan(day=day, source=source, options=resolved_options(spec), speed=speed)
+    plan = LoadTestPlan(day=day, source=source, options=resolved_options(spec), speed=speed)
     console = output_console(json_path)
-    told = _DemoResult()
+    result = _DemoResult()
     with _data_directory(settings) as directory:
         run_until_signal(
             _run(
                 settings,
-                planned,
+                plan,
                 console,
                 directory=directory,
                 exit_when_done=exit_when_done,
                 json_path=json_path,
-                result=told,
+                result=result,
             )
         )
-    if told.report is None:
+    if result.report is None:
         return EXIT_INTERRUPTED
-    return EXIT_OK if told.report.passed else EXIT_FAILED
+    return EXIT_OK if result.report.passed else EXIT_FAILED
 
 
 async def _run(
@@ -102,21 +102,21 @@ async def _run(
             f"router {router.url} · {len(day.agents)} agents connected · {plan.speed:g} times real time"
         )
 
-        async def afterwards(floor: LoadTestSession, report: LoadTestReport) -> None:
+        async def after_run(session: LoadTestSession, report: LoadTestReport) -> None:
             result.report = report
             print_report(report, console, json_path)
             if not exit_when_done:
                 _print_next_steps(router, token_path, console)
-                await _follow_events(floor, console)
+                await _follow_events(session, console)
 
-        place = RouterTarget(
+        target = RouterTarget(
             url=router.url,
             token_factory=token_factory(own),
             gateway_id="demo-gateway",
             supervisor_id="demo-supervisor",
         )
-        ways = RunOptions(publish=True, owns_router=True, accept_foreign_contacts=True)
-        await run_day(place, plan, ways, console=console, after_run=afterwards)
+        run_options = RunOptions(publish=True, owns_router=True, accept_foreign_contacts=True)
+        await run_day(target, plan, run_options, console=console, after_run=after_run)
 
 
 # --- start ------------------------------------------------------------------------------------------
@@ -205,15 +205,15 @@ def _print_next_steps(router: RouterSubprocess, token_path: Path, console: Conso
         console.print(Text(one), soft_wrap=True)
 
 
-async def _follow_events(floor: LoadTestSession, console: Console) -> None:
+async def _follow_events(session: LoadTestSession, console: Console) -> None:
     """Print events as they happen until the task is cancelled."""
 
     def print_event(at_ms: int, sentence: str) -> None:
-        console.print(Text(f"{time_of_day(at_ms, floor)}  {sentence}"), soft_wrap=True)
+        console.print(Text(f"{time_of_day(at_ms, session)}  {sentence}"), soft_wrap=True)
 
-    floor.monitor.on_sentence = print_event
+    session.monitor.on_sentence = print_event
     try:
         await asyncio.Event().wait()
     finally:
-        floor.monitor.on_sentence = None
+        session.monitor.on_sentence = None
         console.print("stopping: agents disconnect, the router drains")

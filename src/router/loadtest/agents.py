@@ -115,19 +115,19 @@ class AgentDriver:
 
     def _on_offer(self, offer: ev.OfferMade, day_ms: int) -> None:
         now_s = time.perf_counter()
-        visit = self._context.tracker.by_reference(offer.reference)
-        if visit is not None:
-            self._context.tracker.record_offer(visit, at_s=now_s, waited_ms=offer.waited_ms)
+        contact = self._context.tracker.by_reference(offer.reference)
+        if contact is not None:
+            self._context.tracker.record_offer(contact, at_s=now_s, waited_ms=offer.waited_ms)
         task = self._context.tasks.start(self._handle_offer(offer, day_ms))
         self._track(offer.offer_id, task)
 
     def _on_assigned(self, event: ev.ContactAssigned, day_ms: int) -> None:
         """Handle a contact that a supervisor has assigned without an offer."""
-        visit = self._context.tracker.by_contact_id(event.contact_id)
-        handle_ms = FOREIGN_CONTACT_HANDLE_MS if visit is None else visit.plan.handle_ms
+        contact = self._context.tracker.by_contact_id(event.contact_id)
+        handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else contact.plan.handle_ms
         work = self.desktop.state.assignments.get(event.assignment_id)
-        queue_id = visit.plan.queue_id if visit else (work.queue_id if work else "")
-        channel = visit.plan.channel if visit else (work.channel if work else "")
+        queue_id = contact.plan.queue_id if contact else (work.queue_id if work else "")
+        channel = contact.plan.channel if contact else (work.channel if work else "")
         rest_ms = wrap_up_ms(self._context.policy, queue_id=queue_id, channel=channel)
         task = self._context.tasks.start(
             self._handle_contact(event.contact_id, event.assignment_id, day_ms + handle_ms, rest_ms)
@@ -181,15 +181,15 @@ class AgentDriver:
         All following times count from the router's timestamp, so that network latency is part of the conversation and a day of
         many short conversations does not get longer.
         """
-        visit = self._context.tracker.by_reference(offer.reference)
-        if visit is None and not self._context.accept_foreign_contacts:
+        contact = self._context.tracker.by_reference(offer.reference)
+        if contact is None and not self._context.accept_foreign_contacts:
             await self._retry_until_answered(lambda: self.desktop.decline(offer.offer_id))
             return
         answered_ms = await self._answer_offer(offer, day_ms)
         if answered_ms is None:
             return
         rest_ms = wrap_up_ms(self._context.policy, queue_id=offer.queue_id, channel=offer.channel)
-        handle_ms = FOREIGN_CONTACT_HANDLE_MS if visit is None else visit.plan.handle_ms
+        handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else contact.plan.handle_ms
         await self._handle_contact(
             offer.contact_id, offer.offer_id, answered_ms + handle_ms, rest_ms
         )

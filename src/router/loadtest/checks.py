@@ -56,13 +56,13 @@ def check_feed(monitor: FeedMonitor, history: Sequence[RecordedEvent]) -> Iterat
     expected = monitor.first_seq
     holes = falls = 0
     before_ms = 0
-    told = EventFeedHash()
+    received_hash = EventFeedHash()
     for recorded in history:
         holes += recorded.seq != expected
         falls += recorded.at_ms < before_ms
         expected, before_ms = recorded.seq + 1, recorded.at_ms
         if recorded.seq <= monitor.last_seq:
-            told.add(recorded.seq, recorded.at_ms, recorded.event)
+            received_hash.add(recorded.seq, recorded.at_ms, recorded.event)
     yield RunCheck(
         name="the recorded history has no gap and its times never decrease",
         holds=not holes and not falls and expected > monitor.last_seq,
@@ -74,7 +74,7 @@ def check_feed(monitor: FeedMonitor, history: Sequence[RecordedEvent]) -> Iterat
         detail=f"up to event {monitor.last_seq:,}, {monitor.gap_count} gaps, {monitor.resync_count} resyncs",
     )
     if not monitor.resync_count:
-        same = told.hexdigest() == monitor.feed_hash.hexdigest()
+        same = received_hash.hexdigest() == monitor.feed_hash.hexdigest()
         yield RunCheck(
             name="the live feed equals the recorded history",
             holds=same,
@@ -139,12 +139,12 @@ def check_agents(
                 channel = channels.get(event.contact_id)
                 if channel is None:
                     continue  # The contact existed before the run.
-                place = (event.agent_id, channel)
-                talking[event.contact_id] = place
-                counts[place] = counts.get(place, 0) + 1
-                highest[channel] = max(highest.get(channel, 0), counts[place])
+                slot = (event.agent_id, channel)
+                talking[event.contact_id] = slot
+                counts[slot] = counts.get(slot, 0) + 1
+                highest[channel] = max(highest.get(channel, 0), counts[slot])
                 most = policy.channels[channel].per_agent_max if channel in policy.channels else 1
-                broken += counts[place] > overrides.get(event.agent_id, {}).get(channel, most)
+                broken += counts[slot] > overrides.get(event.agent_id, {}).get(channel, most)
             case ev.ContactEnded() | ev.ContactRequeued() as event:
                 _release_contact(talking, counts, event.contact_id)
     maxima = ", ".join(f"{channel} {count}" for channel, count in sorted(highest.items()))
@@ -158,9 +158,9 @@ def check_agents(
 def _release_contact(
     talking: dict[str, tuple[str, str]], counts: dict[tuple[str, str], int], contact_id: str
 ) -> None:
-    place = talking.pop(contact_id, None)
-    if place is not None:
-        counts[place] -= 1
+    slot = talking.pop(contact_id, None)
+    if slot is not None:
+        counts[slot] -= 1
 
 
 def check_offers(history: Sequence[RecordedEvent]) -> RunCheck:

@@ -46,7 +46,7 @@ class CustomerDriver:
         self._clock = clock
         self._tasks = tasks
         self._patience_timers: dict[str, asyncio.TimerHandle] = {}
-        priorities = {visit.plan.priority_s for visit in tracker.contacts}
+        priorities = {contact.plan.priority_s for contact in tracker.contacts}
         self._priority_s = {
             value: scaling.scale_seconds("contact.priority_s", value)
             for value in sorted(priorities)
@@ -60,14 +60,14 @@ class CustomerDriver:
     # --- submit and abandon ----------------------------------------------------------------------
     async def submit_all(self) -> None:
         """Submit every contact at its planned time."""
-        for visit in self._tracker.contacts:
-            await self._clock.sleep_until(visit.plan.at_ms)
+        for contact in self._tracker.contacts:
+            await self._clock.sleep_until(contact.plan.at_ms)
             self._tracker.record_submit(
-                visit,
+                contact,
                 at_s=time.perf_counter(),
-                lateness_s=max(0.0, self._clock.lateness_s(visit.plan.at_ms)),
+                lateness_s=max(0.0, self._clock.lateness_s(contact.plan.at_ms)),
             )
-            self._tasks.start(self._submit(visit))
+            self._tasks.start(self._submit(contact))
         self.all_submitted = True
 
     async def _submit(self, contact: TrackedContact) -> None:
@@ -120,10 +120,10 @@ class CustomerDriver:
 
     async def withdraw_open_contacts(self) -> None:
         """Withdraw all contacts that are still open, because no agent will come to serve them."""
-        for visit in list(self._tracker.open_contacts()):
-            assert visit.contact_id is not None
-            visit.withdrawn = True
-            await self._retry_until_answered(self._withdraw, visit.contact_id)
+        for contact in list(self._tracker.open_contacts()):
+            assert contact.contact_id is not None
+            contact.withdrawn = True
+            await self._retry_until_answered(self._withdraw, contact.contact_id)
 
     async def _withdraw(self, contact_id: str) -> None:
         await self._gateway.cancel(contact_id, WITHDRAWN_REASON)
@@ -157,29 +157,29 @@ class CustomerDriver:
 
     def _on_event(self, event: ev.Event) -> None:
         if isinstance(event, ev.ContactQueued):
-            visit = self._tracker.by_reference(event.reference)
-            if visit is not None:
-                self._tracker.record_contact_id(visit, event.contact_id)
+            contact = self._tracker.by_reference(event.reference)
+            if contact is not None:
+                self._tracker.record_contact_id(contact, event.contact_id)
             return
-        visit = self._tracker.by_contact_id(getattr(event, "contact_id", ""))
-        if visit is None:
+        contact = self._tracker.by_contact_id(getattr(event, "contact_id", ""))
+        if contact is None:
             return
         if isinstance(event, ev.OfferAccepted | ev.ContactAssigned):
-            visit.answered = True
-            self._cancel_patience(visit)
+            contact.answered = True
+            self._cancel_patience(contact)
         elif type(event) in _TERMINAL_STATES:
-            self._cancel_patience(visit)
-            self._tracker.record_end(visit, _TERMINAL_STATES[type(event)])
+            self._cancel_patience(contact)
+            self._tracker.record_end(contact, _TERMINAL_STATES[type(event)])
 
     def _resynchronize(self) -> None:
         """Compare with the reloaded state after missed events: a contact that is no longer live has ended unseen."""
         live = self._gateway.contacts.by_id
-        for visit in list(self._tracker.open_contacts()):
-            contact = live.get(visit.contact_id or "")
-            if contact is None:
-                visit.end_missed = True
-                self._cancel_patience(visit)
-                self._tracker.record_end(visit, ContactState.ENDED)
-            elif contact.state is ContactState.ASSIGNED:
-                visit.answered = True
-                self._cancel_patience(visit)
+        for contact in list(self._tracker.open_contacts()):
+            cached = live.get(contact.contact_id or "")
+            if cached is None:
+                contact.end_missed = True
+                self._cancel_patience(contact)
+                self._tracker.record_end(contact, ContactState.ENDED)
+            elif cached.state is ContactState.ASSIGNED:
+                contact.answered = True
+                self._cancel_patience(contact)

@@ -2,10 +2,6 @@
 
 Two clocks are involved: the event loop of this process, by which customers and agents act, and the router's clock, which stamps
 events. They are synchronized once, at the start of the day. Times of the day are milliseconds of the day, as in the simulator.
-
-Error that ends a load test before its report.
-
-Group of background tasks that can be cancelled together.
 """
 
 import asyncio

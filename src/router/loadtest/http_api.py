@@ -95,9 +95,9 @@ class RouterHttpApi:
             )
             page = msgspec.json.decode(body, type=_RecordedEventPage)
             for raw in page.events:
-                place = msgspec.json.decode(raw, type=_EventEnvelope)
+                envelope = msgspec.json.decode(raw, type=_EventEnvelope)
                 event: Event = msgspec.json.decode(raw, type=Event)
-                yield RecordedEvent(place.seq, place.ts, event)
+                yield RecordedEvent(envelope.seq, envelope.ts, event)
             after = page.next
             if not page.more:
                 return

@@ -51,13 +51,15 @@ async def _print_status_lines(session: LoadTestSession, console: Console) -> Non
 
 def status_line(session: LoadTestSession) -> str:
     """Return the present status as one line of text."""
-    counts, watch = _agent_counts(session), session.monitor
-    waiting = sum(view.waiting for view in watch.supervisor.workspace.queues.values())
+    counts, monitor, tracker = _agent_counts(session), session.monitor, session.tracker
+    levels = monitor.service_level_counts
+    waiting = sum(view.waiting for view in monitor.supervisor.workspace.queues.values())
     return (
-        f"{time_of_day(session.clock.now_ms, session)}  submitted {session.tracker.submitted_count:,} of {len(session.tracker.contacts):,}  "
+        f"{time_of_day(session.clock.now_ms, session)}  "
+        f"submitted {tracker.submitted_count:,} of {len(tracker.contacts):,}  "
         f"waiting {waiting:,}  ready {counts['ready']}  busy {counts['busy']}  "
-        f"answered {watch.service_level_counts.answered:,}  abandoned {watch.service_level_counts.abandoned:,}  "
-        f"service level {_percentage(watch.service_level)}  submit→offer {_median_latency(session)}"
+        f"answered {levels.answered:,}  abandoned {levels.abandoned:,}  "
+        f"service level {_percentage(monitor.service_level)}  submit→offer {_median_latency(session)}"
     )
 
 
@@ -67,7 +69,7 @@ def status_board(session: LoadTestSession) -> RenderableType:
 
 
 def _summary_table(session: LoadTestSession) -> Table:
-    counts, watch = _agent_counts(session), session.monitor
+    counts, monitor = _agent_counts(session), session.monitor
     table = Table(show_header=False, box=None, pad_edge=False)
     for _ in range(4):
         table.add_column(style="dim")
@@ -85,10 +87,10 @@ def _summary_table(session: LoadTestSession) -> Table:
         *("offline", str(counts["offline"])),
     )
     table.add_row(
-        *("answered", f"{watch.service_level_counts.answered:,}"),
-        *("abandoned", f"{watch.service_level_counts.abandoned:,}"),
-        *("ended", f"{watch.ended_count:,}"),
-        *("service level", _percentage(watch.service_level)),
+        *("answered", f"{monitor.service_level_counts.answered:,}"),
+        *("abandoned", f"{monitor.service_level_counts.abandoned:,}"),
+        *("ended", f"{monitor.ended_count:,}"),
+        *("service level", _percentage(monitor.service_level)),
     )
     return table
 

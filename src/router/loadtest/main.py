@@ -63,13 +63,13 @@ def run_loadtest(
     )
     day, source = first_day(spec)
     options = resolved_options(spec)
-    planned = LoadTestPlan(day=day, source=source, options=options, speed=speed)
+    plan = LoadTestPlan(day=day, source=source, options=options, speed=speed)
     console = output_console(json_path)
     console.print(f"{day.name}: {len(day.agents):,} agents, {speed:g}×", highlight=False)
     work = (
-        _run_on_child_router(settings, planned, console)
+        _run_on_child_router(settings, plan, console)
         if url is None
-        else _run_on_existing_router(settings, planned, console, url=url, publish=publish)
+        else _run_on_existing_router(settings, plan, console, url=url, publish=publish)
     )
     report = run_until_signal(work)
     if report is None:
@@ -174,17 +174,17 @@ async def _run_on_child_router(
             running_router(RouterSubprocess(own, directory)) as router,
             separate_cores(router) as apart,
         ):
-            place = RouterTarget(url=router.url, token_factory=token_factory(own))
-            ways = RunOptions(publish=True, owns_router=True, separate_cores=apart)
-            return await run_day(place, plan, ways, console=console)
+            target = RouterTarget(url=router.url, token_factory=token_factory(own))
+            run_options = RunOptions(publish=True, owns_router=True, separate_cores=apart)
+            return await run_day(target, plan, run_options, console=console)
 
 
 async def _run_on_existing_router(
     settings: Settings, plan: LoadTestPlan, console: Console, *, url: str, publish: bool
 ) -> LoadTestReport:
-    place = RouterTarget(url=normalize_url(url), token_factory=token_factory(settings))
-    ways = RunOptions(publish=publish, owns_router=False)
-    return await run_day(place, plan, ways, console=console)
+    target = RouterTarget(url=normalize_url(url), token_factory=token_factory(settings))
+    run_options = RunOptions(publish=publish, owns_router=False)
+    return await run_day(target, plan, run_options, console=console)
 
 
 def normalize_url(url: str) -> str:

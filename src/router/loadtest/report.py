@@ -124,8 +124,8 @@ def make_report(
     run: LoadTestMeasurements,
 ) -> LoadTestReport:
     """Return the report of a finished run."""
-    meter = _measure(day, tracker, clock, history)
-    sums = BatchSums().add_batches(meter, range(meter.batches))
+    stats = _measure(day, tracker, clock, history)
+    sums = BatchSums().add_batches(stats, range(stats.batches))
     report = build_report(
         name=day.name,
         source=source,
@@ -133,9 +133,9 @@ def make_report(
         sums=sums,
         samples=(),
         thresholds_s={q.service_level.threshold_s for q in day.policy.queues.values()},
-        agents=meter.agents_by_group,
-        load=agent_load(meter),
-        unfinished=sum(visit.withdrawn for visit in tracker.contacts),
+        agents=stats.agents_by_group,
+        load=agent_load(stats),
+        unfinished=sum(contact.withdrawn for contact in tracker.contacts),
         events=len(history),
         digests=digests,
         audit=audit,
@@ -157,14 +157,14 @@ def make_report(
 def _measure(
     day: Day, tracker: ContactTracker, clock: DayClock, history: Sequence[RecordedEvent]
 ) -> RunStats:
-    meter = RunStats(structs.replace(day, batches=1))
-    known: set[str] = set()
+    stats = RunStats(structs.replace(day, batches=1))
+    known_agents: set[str] = set()
 
     def introduce(agent_id: str) -> None:
-        if agent_id not in known:
-            known.add(agent_id)
-            hello: list[ev.Event] = [ev.AgentUpdated(agent_id=agent_id)]
-            meter.on_outcome(AdvanceTime(), outcome_at(history, at_ms=day.start_ms, events=hello))
+        if agent_id not in known_agents:
+            known_agents.add(agent_id)
+            events: list[ev.Event] = [ev.AgentUpdated(agent_id=agent_id)]
+            stats.on_outcome(AdvanceTime(), outcome_at(history, at_ms=day.start_ms, events=events))
 
     for agent in day.agents:
         introduce(agent.agent_id)
@@ -174,18 +174,18 @@ def _measure(
         at_ms = clock.to_day_ms(step[0].at_ms)
         for event in events:
             if isinstance(event, ev.ContactQueued):
-                visit = tracker.by_contact_id(event.contact_id)
-                assert visit is not None
-                meter.on_arrival(structs.replace(visit.plan, contact_id=event.contact_id))
+                contact = tracker.by_contact_id(event.contact_id)
+                assert contact is not None
+                stats.on_arrival(structs.replace(contact.plan, contact_id=event.contact_id))
             elif (agent_id := getattr(event, "agent_id", None)) is not None:
                 introduce(agent_id)
-        meter.on_outcome(AdvanceTime(), outcome_at(step, at_ms=at_ms, events=events))
-    for visit in tracker.contacts:
-        if visit.blocked:
-            _record_blocked(meter, visit, at_ms)
-    meter.close()
-    _recount_waited(meter, day, tracker, history)
-    return meter
+        stats.on_outcome(AdvanceTime(), outcome_at(step, at_ms=at_ms, events=events))
+    for contact in tracker.contacts:
+        if contact.blocked:
+            _record_blocked(stats, contact, at_ms)
+    stats.close()
+    _recount_waited(stats, day, tracker, history)
+    return stats
 
 
 def _is_counted(event: ev.Event, tracker: ContactTracker) -> bool:
@@ -196,21 +196,21 @@ def _is_counted(event: ev.Event, tracker: ContactTracker) -> bool:
     contact_id = getattr(event, "contact_id", None)
     if contact_id is None:
         return isinstance(event, ev.AgentStateChanged)
-    visit = tracker.by_contact_id(contact_id)
-    if visit is None:
+    contact = tracker.by_contact_id(contact_id)
+    if contact is None:
         return False
     return not (isinstance(event, ev.ContactCancelled) and event.reason == WITHDRAWN_REASON)
 
 
-def _record_blocked(meter: RunStats, contact: TrackedContact, at_ms: int) -> None:
-    meter.on_arrival(contact.plan)
+def _record_blocked(stats: RunStats, contact: TrackedContact, at_ms: int) -> None:
+    stats.on_arrival(contact.plan)
     command = EnqueueContact(contact_id=contact.plan.contact_id, channel=contact.plan.channel)
     refused = Refused(code=RefusalCode.QUEUE_FULL)
-    meter.on_outcome(command, Outcome(result=refused, first_seq=0, at_ms=at_ms, events=[]))
+    stats.on_outcome(command, Outcome(result=refused, first_seq=0, at_ms=at_ms, events=[]))
 
 
 def _recount_waited(
-    meter: RunStats, day: Day, tracker: ContactTracker, history: Sequence[RecordedEvent]
+    stats: RunStats, day: Day, tracker: ContactTracker, history: Sequence[RecordedEvent]
 ) -> None:
     """Recount the contacts that waited.
 
@@ -229,11 +229,11 @@ def _recount_waited(
             answered.add(event.contact_id)
     not_waited: dict[tuple[str, str], int] = {}
     for contact_id in answered:
-        visit = tracker.by_contact_id(contact_id)
-        if visit is not None and meter.cuts[0] <= visit.plan.at_ms < meter.cuts[-1]:
-            key = (visit.plan.stream or visit.plan.queue_id, visit.plan.queue_id)
+        contact = tracker.by_contact_id(contact_id)
+        if contact is not None and stats.cuts[0] <= contact.plan.at_ms < stats.cuts[-1]:
+            key = (contact.plan.stream or contact.plan.queue_id, contact.plan.queue_id)
             not_waited[key] = not_waited.get(key, 0) + 1
-    for (_, stream, queue_id), tally in meter.counts.items():
+    for (_, stream, queue_id), tally in stats.counts.items():
         entered = tally.answered + tally.abandoned + tally.expired + tally.cancelled
         tally.waited = entered - not_waited.get((stream, queue_id), 0)
 
@@ -259,7 +259,8 @@ def _run_table(run: LoadTestMeasurements) -> Table:
     table.add_row("submit → offer p99", _format_ms(latency.p99_ms))
     table.add_row("submit → offer max", _format_ms(latency.max_ms))
     table.add_row("latency samples", f"{latency.samples:,} contacts offered at once")
-    table.add_row("submit delay p99 / max", f"{_format_ms(run.submit_late_p99_ms)} / {_format_ms(run.submit_late_max_ms)}")  # fmt: skip
+    delays = (_format_ms(run.submit_late_p99_ms), _format_ms(run.submit_late_max_ms))
+    table.add_row("submit delay p99 / max", " / ".join(delays))
     return table
 
 

@@ -29,10 +29,10 @@ def with_changes(settings: Settings, changes: dict[str, Any]) -> Settings:
     tree: dict[str, Any] = msgspec.to_builtins(settings)
     for dotted, value in changes.items():
         *path, name = dotted.split(".")
-        place = tree
+        section = tree
         for key in path:
-            place = place[key]
-        place[name] = value
+            section = section[key]
+        section[name] = value
     return settings_from(tree)
 
 

@@ -68,14 +68,16 @@ async def run_day(
     console: Console,
     after_run: Callable[[LoadTestSession, LoadTestReport], Awaitable[None]] | None = None,
 ) -> LoadTestReport:
-    """Run the day and return its report; ``afterwards`` is awaited while all clients are still connected."""
+    """Run the day and return its report; ``after_run`` is awaited while all clients are still connected."""
     contacts = sorted(plan.day.contacts, key=lambda contact: contact.at_ms)
     plan = structs.replace(plan, day=structs.replace(plan.day, contacts=contacts))
     scaling = PolicyScaling(plan.speed)
     clock = DayClock(start_ms=plan.day.start_ms, speed=plan.speed)
     admin = target.token_factory("admin", target.supervisor_id)
     async with RouterHttpApi(target.url, lambda: str(admin())) as api:
-        in_force = await _ensure_policy(api, scaling.scale_policy(plan.day.policy), run_options)
+        active_policy = await _ensure_policy(
+            api, scaling.scale_policy(plan.day.policy), run_options
+        )
         async with open_session(
             target,
             plan.day,
@@ -83,12 +85,12 @@ async def run_day(
             scaling=scaling,
             clock=clock,
             accept_foreign_contacts=run_options.accept_foreign_contacts,
-        ) as floor:
-            async with live_view(floor, console):
-                await floor.run_day()
-            report = await _make_run_report(floor, api, plan, run_options, scaling, in_force)
+        ) as session:
+            async with live_view(session, console):
+                await session.run_day()
+            report = await _make_run_report(session, api, plan, run_options, scaling, active_policy)
             if after_run is not None:
-                await after_run(floor, report)
+                await after_run(session, report)
     return report
 
 
@@ -109,16 +111,16 @@ def token_factory(settings: Settings, *, workspace: str = "default") -> TokenFac
 
 async def _ensure_policy(api: RouterHttpApi, wanted: Policy, run_options: RunOptions) -> Policy:
     """Publish the policy if necessary, or check that the active one fits the day; return the active policy."""
-    present = await api.policy()
-    if present == wanted:
+    active = await api.policy()
+    if active == wanted:
         return wanted
-    if run_options.publish or present is None:
+    if run_options.publish or active is None:
         await api.publish(wanted)
         return wanted
     missing = [
-        *(f"channel {name}" for name in wanted.channels if name not in present.channels),
-        *(f"queue {name}" for name in wanted.queues if name not in present.queues),
-        *(f"skill {name}" for name in wanted.skills if name not in present.skills),
+        *(f"channel {name}" for name in wanted.channels if name not in active.channels),
+        *(f"queue {name}" for name in wanted.queues if name not in active.queues),
+        *(f"skill {name}" for name in wanted.skills if name not in active.skills),
     ]
     if missing:
         raise LoadTestFailed(
@@ -126,7 +128,7 @@ async def _ensure_policy(api: RouterHttpApi, wanted: Policy, run_options: RunOpt
             f"{' …' if len(missing) > 5 else ''}); give --publish to replace the router's policy by the "
             "day's, or omit --url to start a separate router"
         )
-    return present
+    return active
 
 
 # --- report -----------------------------------------------------------------------------------------
@@ -138,29 +140,29 @@ async def _make_run_report(
     plan: LoadTestPlan,
     run_options: RunOptions,
     scaling: PolicyScaling,
-    in_force: Policy,
+    active_policy: Policy,
 ) -> LoadTestReport:
-    watch = session.monitor
-    first_seq = 0 if run_options.owns_router else watch.first_seq - 1
+    monitor = session.monitor
+    first_seq = 0 if run_options.owns_router else monitor.first_seq - 1
     recorded = [
         one
-        async for one in api.history(history_id=watch.supervisor.history_id, after_seq=first_seq)
+        async for one in api.history(history_id=monitor.supervisor.history_id, after_seq=first_seq)
     ]
-    history = [one for one in recorded if one.seq >= watch.first_seq]
+    history = [one for one in recorded if one.seq >= monitor.first_seq]
     if not history:
         raise LoadTestFailed("the router has recorded no events of the day")
     checks = [
         *check_contacts(session.tracker, history),
-        check_agents(session.day.agents, in_force, history),
+        check_agents(session.day.agents, active_policy, history),
         check_offers(history),
-        *check_feed(watch, history),
+        *check_feed(monitor, history),
     ]
-    books = AuditResult(checks=len(checks))
+    audit = AuditResult(checks=len(checks))
     if run_options.owns_router:
-        books, agreed = audit_history(recorded, live=await api.live_contact_count())
+        audit, agreed = audit_history(recorded, live=await api.live_contact_count())
         checks.append(agreed)
     options = plan.options | {"speed": plan.speed}
-    if in_force != scaling.scale_policy(plan.day.policy):
+    if active_policy != scaling.scale_policy(plan.day.policy):
         options["policy_in_force"] = "the router's own"
     return make_report(
         day=session.day,
@@ -170,7 +172,7 @@ async def _make_run_report(
         source=plan.source,
         options=options,
         digests=(_history_digest(history), await api.digest()),
-        audit=books,
+        audit=audit,
         run=_measure_run(session, checks, scaling, run_options),
     )
 

@@ -44,17 +44,17 @@ class PolicyScaling:
         if minimum_s and value_s > 0:
             whole = max(minimum_s, whole)
         if whole != exact:
-            place, _, field = name.rpartition(".")
-            places = self._rounded.setdefault((field, value_s, whole), [])
-            if place not in places:
-                places.append(place)
+            path, _, field = name.rpartition(".")
+            paths = self._rounded.setdefault((field, value_s, whole), [])
+            if path not in paths:
+                paths.append(path)
         return whole
 
     def rounding_notes(self) -> tuple[str, ...]:
         """Return one sentence for each duration that was rounded so far."""
         sentences = []
-        for (field, value_s, whole), places in self._rounded.items():
-            where = places[0] if len(places) == 1 else f"{len(places)} places"
+        for (field, value_s, whole), paths in self._rounded.items():
+            where = paths[0] if len(paths) == 1 else f"{len(paths)} places"
             return_to_sender_s = float(whole * self._speed)
             sentences.append(
                 f"{field} of {where}: {value_s} s of the day were rounded to {whole} s of the wall clock, "
@@ -77,7 +77,7 @@ class PolicyScaling:
             entry=tuple(self._entry(rule) for rule in policy.entry),
         )
 
-    def _channel(self, place: str, channel: ChannelPolicy, policy: Policy) -> ChannelPolicy:
+    def _channel(self, path: str, channel: ChannelPolicy, policy: Policy) -> ChannelPolicy:
         wrap_up_s = self._wrap_up_limit_s(channel.wrap_up_s)
         longest = max(
             (
@@ -93,45 +93,45 @@ class PolicyScaling:
             offer_timeout_s=AUTO_ACCEPT_TIMEOUT_S
             if channel.auto_accept
             else self.scale_seconds(
-                f"{place}.offer_timeout_s", channel.offer_timeout_s, minimum_s=1
+                f"{path}.offer_timeout_s", channel.offer_timeout_s, minimum_s=1
             ),
             wrap_up_s=wrap_up_s,
             wrap_up_max_s=max(wrap_up_s, longest, channel.wrap_up_max_s),
         )
 
-    def _queue(self, place: str, queue: QueuePolicy, policy: Policy) -> QueuePolicy:
+    def _queue(self, path: str, queue: QueuePolicy, policy: Policy) -> QueuePolicy:
         timeout_s = queue.offer_timeout_s
         if queue.auto_accept:
             timeout_s = AUTO_ACCEPT_TIMEOUT_S
         elif timeout_s is not None:
-            timeout_s = self.scale_seconds(f"{place}.offer_timeout_s", timeout_s, minimum_s=1)
+            timeout_s = self.scale_seconds(f"{path}.offer_timeout_s", timeout_s, minimum_s=1)
         elif queue.auto_accept is False and any(c.auto_accept for c in policy.channels.values()):
             # The channel's timeout was extended for automatic accepts; this queue keeps the scaled one.
             shortest = min(c.offer_timeout_s for c in policy.channels.values())
-            timeout_s = self.scale_seconds(f"{place}.offer_timeout_s", shortest, minimum_s=1)
+            timeout_s = self.scale_seconds(f"{path}.offer_timeout_s", shortest, minimum_s=1)
         wait_max_s = queue.wait_max_s
         if wait_max_s is not None:
-            wait_max_s = self.scale_seconds(f"{place}.wait_max_s", wait_max_s, minimum_s=1)
+            wait_max_s = self.scale_seconds(f"{path}.wait_max_s", wait_max_s, minimum_s=1)
         level = queue.service_level
         # This affects the router's live statistics only; the report uses the day's threshold, not rounded.
         threshold_s = max(1, ceil(level.threshold_s / self._speed)) if level.threshold_s else 0
         return structs.replace(
             queue,
-            priority_s=self.scale_seconds(f"{place}.priority_s", queue.priority_s),
+            priority_s=self.scale_seconds(f"{path}.priority_s", queue.priority_s),
             offer_timeout_s=timeout_s,
             auto_accept=None if queue.auto_accept is None else False,
             wrap_up_s={c: self._wrap_up_limit_s(s) for c, s in queue.wrap_up_s.items()},
             wait_max_s=wait_max_s,
-            cool_down_s=self.scale_seconds(f"{place}.cool_down_s", queue.cool_down_s, minimum_s=1),
-            rona=self._rona(place, queue.rona),
+            cool_down_s=self.scale_seconds(f"{path}.cool_down_s", queue.cool_down_s, minimum_s=1),
+            rona=self._rona(path, queue.rona),
             service_level=structs.replace(level, threshold_s=threshold_s),
         )
 
-    def _rona(self, place: str, rona: RonaPolicy) -> RonaPolicy:
+    def _rona(self, path: str, rona: RonaPolicy) -> RonaPolicy:
         if rona.return_after_s is None:
             return rona
         return_after_s = self.scale_seconds(
-            f"{place}.rona.return_after_s", rona.return_after_s, minimum_s=1
+            f"{path}.rona.return_after_s", rona.return_after_s, minimum_s=1
         )
         return structs.replace(rona, return_after_s=return_after_s)
 

@@ -55,8 +55,8 @@ class RouterTarget(Struct, frozen=True, kw_only=True):
     url: str
     """``http://host:port``."""
     token_factory: TokenFactory
-    gateway_id: str = "replay"
-    supervisor_id: str = "replay"
+    gateway_id: str = "loadtest"
+    supervisor_id: str = "loadtest"
 
     @property
     def socket_url(self) -> str:
@@ -90,7 +90,7 @@ class LoadTestSession:
         self.day = day
         self.tracker = tracker
         self.clock = clock
-        self.agents = {desk.agent.agent_id: desk for desk in agents}
+        self.agents = {driver.agent.agent_id: driver for driver in agents}
         self.monitor = monitor
         self._customers = customers
         self._workforce = workforce
@@ -102,7 +102,7 @@ class LoadTestSession:
     @property
     def connections_lost(self) -> int:
         """Number of desktop connections that were lost and re-established."""
-        return sum(desk.desktop.connection_count - 1 for desk in self.agents.values())
+        return sum(driver.desktop.connection_count - 1 for driver in self.agents.values())
 
     # --- the day ----------------------------------------------------------------------------------
     async def run_day(self) -> None:
@@ -148,15 +148,15 @@ class LoadTestSession:
         due: list[tuple[int, _ScheduleAction, AgentDriver | StaffLevel]] = [
             (level.at_ms, _ScheduleAction.STAFF_LEVEL, level) for level in self.day.levels
         ]
-        for desk in self.agents.values():
-            for shift in desk.agent.shifts:
-                due.append((shift.from_ms, _ScheduleAction.SHIFT_START, desk))
+        for driver in self.agents.values():
+            for shift in driver.agent.shifts:
+                due.append((shift.from_ms, _ScheduleAction.SHIFT_START, driver))
                 if shift.to_ms is not None:
-                    due.append((shift.to_ms, _ScheduleAction.SHIFT_END, desk))
+                    due.append((shift.to_ms, _ScheduleAction.SHIFT_END, driver))
         due.sort(key=lambda entry: entry[:2])
-        for at_ms, turn, subject in due:
+        for at_ms, action, subject in due:
             await self.clock.sleep_until(at_ms)
-            for change in self._action_coroutines(turn, subject):
+            for change in self._action_coroutines(action, subject):
                 self._tasks.start(change)
         self._schedule_pending = False
 
@@ -173,17 +173,17 @@ class LoadTestSession:
             subject.start_shift() if action is _ScheduleAction.SHIFT_START else subject.end_shift()
         ]
 
-    # --- its end ----------------------------------------------------------------------------------
+    # --- end of the day ----------------------------------------------------------------------------------
     async def _wait_until_complete(self) -> None:
-        away_since_s: float | None = None
+        unreachable_since_s: float | None = None
         now_s = asyncio.get_running_loop().time
         while not self._is_complete():
             await asyncio.sleep(_POLL_INTERVAL_S)
             if self.monitor.supervisor.is_connected:
-                away_since_s = None
-            elif away_since_s is None:
-                away_since_s = now_s()
-            elif now_s() - away_since_s > RECONNECT_WAIT_MAX_S:
+                unreachable_since_s = None
+            elif unreachable_since_s is None:
+                unreachable_since_s = now_s()
+            elif now_s() - unreachable_since_s > RECONNECT_WAIT_MAX_S:
                 raise LoadTestFailed(
                     f"the router has been unreachable for more than {RECONNECT_WAIT_MAX_S:g} s"
                 )
@@ -191,7 +191,7 @@ class LoadTestSession:
                 await self._customers.withdraw_open_contacts()
 
     def _open_work_count(self) -> int:
-        return sum(desk.open_work_count for desk in self.agents.values())
+        return sum(driver.open_work_count for driver in self.agents.values())
 
     def _is_complete(self) -> bool:
         return (
@@ -202,13 +202,13 @@ class LoadTestSession:
 
     def _is_stalled(self) -> bool:
         """Return whether the remaining contacts can never be served: no activity is left and none is scheduled."""
-        quiet_s = asyncio.get_running_loop().time() - self.monitor.last_event_at_s
+        idle_s = asyncio.get_running_loop().time() - self.monitor.last_event_at_s
         return (
             self._customers.all_submitted
             and not self._schedule_pending
             and not self._open_work_count()
             and not self._customers.patience_timer_count
-            and quiet_s > IDLE_LIMIT_S
+            and idle_s > IDLE_LIMIT_S
         )
 
     async def _catch_up(self) -> None:
@@ -237,10 +237,10 @@ async def open_session(
 
     The policy must be active already. Raises LoadTestFailed, ClientError, or groups of them.
     """
-    book = ContactTracker(day.contacts)
-    if not book.contacts:
+    tracker = ContactTracker(day.contacts)
+    if not tracker.contacts:
         raise LoadTestFailed("the day has no contacts")
-    day = structs.replace(day, contacts=tuple(visit.plan for visit in book.contacts))
+    day = structs.replace(day, contacts=tuple(contact.plan for contact in tracker.contacts))
     await _run_in_parallel([api.put_agent(agent) for agent in day.agents])
     url, tokens = target.socket_url, target.token_factory
     supervisor = SupervisorClient(
@@ -254,8 +254,8 @@ async def open_session(
     workforce = Workforce(day.agents)
     async with _connected_clients([supervisor], [gateway, *desktops]), asyncio.TaskGroup() as group:
         tasks = TaskPool(group)
-        surroundings = DriverContext(
-            tracker=book,
+        context = DriverContext(
+            tracker=tracker,
             clock=clock,
             workforce=workforce,
             policy=day.policy,
@@ -263,25 +263,27 @@ async def open_session(
             tasks=tasks,
             accept_foreign_contacts=accept_foreign_contacts,
         )
-        desks = [
-            AgentDriver(agent, desktop, surroundings)
+        drivers = [
+            AgentDriver(agent, desktop, context)
             for agent, desktop in zip(day.agents, desktops, strict=True)
         ]
-        customers = CustomerDriver(gateway, tracker=book, clock=clock, scaling=scaling, tasks=tasks)
-        watch = FeedMonitor(supervisor, tracker=book, clock=clock, policy=day.policy)
+        customers = CustomerDriver(
+            gateway, tracker=tracker, clock=clock, scaling=scaling, tasks=tasks
+        )
+        monitor = FeedMonitor(supervisor, tracker=tracker, clock=clock, policy=day.policy)
         for listen in (
-            watch.follow_events(),
+            monitor.follow_events(),
             customers.follow_events(),
-            *(desk.follow_events() for desk in desks),
+            *(driver.follow_events() for driver in drivers),
         ):
             tasks.start(listen)
         yield LoadTestSession(
             day=day,
-            tracker=book,
+            tracker=tracker,
             clock=clock,
-            agents=desks,
+            agents=drivers,
             customers=customers,
-            monitor=watch,
+            monitor=monitor,
             workforce=workforce,
             tasks=tasks,
         )

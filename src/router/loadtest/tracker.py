@@ -40,7 +40,7 @@ class TrackedContact(Struct, kw_only=True, gc=False):
 
 
 class ContactTracker:
-    """All contacts of a run; ``settled`` is set once every planned contact has been submitted and has ended."""
+    """All contacts of a run; ``all_ended`` is set once every planned contact has been submitted and has ended."""
 
     def __init__(self, contacts: Iterable[PlannedContact]) -> None:
         self.run_id = secrets.token_hex(4)
@@ -50,7 +50,7 @@ class ContactTracker:
         ]
         self.all_ended = asyncio.Event()
         self.latencies_s: list[float] = []
-        self._by_reference = {visit.reference: visit for visit in self.contacts}
+        self._by_reference = {contact.reference: contact for contact in self.contacts}
         self._by_contact_id: dict[ContactId, TrackedContact] = {}
         self._open_count = 0
         self._submitted_count = 0
