@@ -97,5 +97,5 @@ def test_a_recorded_day_can_be_compared(tmp_path: Path) -> None:
     result = run("simulate", *logs, "--policy", ONE, "--policy", TWO, "--json", "-")
     assert result.exit_code == 0, result.stderr
     first, other = msgspec.json.decode(result.stdout)["policies"]
-    assert first["figures"]["contacts"] == other["figures"]["contacts"] == 2
-    assert first["course"]["from_s"] % 1800 == 0
+    assert first["stats"]["contacts"] == other["stats"]["contacts"] == 2
+    assert first["profile"]["from_s"] % 1800 == 0
