@@ -23,7 +23,7 @@ from hashlib import blake2b
 from typing import Final
 
 from router.engine.commands import COMMAND_HANDLERS
-from router.engine.commands.match_all import match_all, match_arriving_contact
+from router.engine.commands.match_all import match_all
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.commands.timers import fire_timer
 from router.engine.commands.transaction import SnapshotTransaction, Transaction
@@ -106,8 +106,6 @@ class Engine:
         # A command may re-add a deadline that has already passed: it fires before matching.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
             _fire_due_timers(tx, None)
-        if index.arriving_contact is not None:
-            match_arriving_contact(tx)
         if index.freed_agents or index.contacts_to_match or index.unavailable_agents:
             match_all(tx)
         if events:

@@ -53,21 +53,17 @@ def match_all(tx: Transaction) -> None:
             return
 
 
-def match_arriving_contact(tx: Transaction) -> None:
-    """Offer the contact that has just arrived to a free agent, without adding it to its waiting line.
+def match_arriving_contact(tx: Transaction, contact: Contact) -> None:
+    """Offer a new contact, which is not in its waiting line yet, to a free agent.
 
     If the queue broadcasts, or every free agent is excluded, the contact is added to its line and matched like any other.
     """
-    index = tx.state.index
-    contact = index.arriving_contact
-    assert contact is not None
-    line = contact.waiting_line
+    index, line = tx.state.index, contact.waiting_line
     assert line is not None
     if line.broadcast > 1 or (agent := choose_agent(index, line, contact, tx.at_ms)) is None:
-        index.enqueue_deferred()
-        return
-    index.arriving_contact = None
-    _offer_pair(tx, contact, agent, line, _CONTACT)
+        index.enqueue(contact)
+    else:
+        _offer_pair(tx, contact, agent, line, _CONTACT)
 
 
 def _match_freed_agents(tx: Transaction, index: RoutingIndex) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from router.engine.commands.callbacks import callback_refusal, convert_to_callback
+from router.engine.commands.match_all import match_arriving_contact
 from router.engine.commands.plan_steps import first_plan_step
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
@@ -55,25 +56,29 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy has been published")
-    line = state.index.submit_classes.get(
+    known_line = state.index.submit_classes.get(
         (command.queue_id, command.channel, *command.skills.items())
     )
-    if line is not None and _takes_fast_path(state, policy, command):
-        return _enqueue_known_class(tx, command, line)
+    if known_line is not None and _takes_fast_path(state, policy, command):
+        return _enqueue_known_class(tx, command, known_line)
     before = command.continues_contact_id
     last = None if before is None else _last_agent_of(state, before)
     event = decide_enqueue(tx, policy, command, last)
     if isinstance(event, Refused):
         return event
-    index = state.index
-    if command.callback is None and not (index.has_plans or state.hours):
-        index.arriving_line = index.line_without_plan(event.queue_id, event.channel, event.skills)
-    tx.emit(event)
+    index, arriving = state.index, None
+    if command.callback is not None or index.has_plans or state.hours:
+        tx.emit(event)
+    else:
+        line = index.line_without_plan(event.queue_id, event.channel, event.skills)
+        arriving = tx.emit_queued(event, line)
     seq = state.seq
     if command.callback is not None:
         convert_to_callback(tx, state.contacts[command.contact_id], command.callback)
-    elif line is None and event.original_request is None and event.rule is None:
+    elif known_line is None and event.original_request is None and event.rule is None:
         _remember_class(state, policy, command)
+    if arriving is not None:
+        match_arriving_contact(tx, arriving)
     return Done(command.contact_id, _QUEUED, seq)
 
 
@@ -98,11 +103,10 @@ def _enqueue_known_class(
     tx: Transaction, command: EnqueueContact, line: WaitingLine
 ) -> CommandResult:
     """Queue a contact of a known requirement class in the waiting line of that class."""
-    state, index, ttl_s = tx.state, tx.state.index, command.ttl_s
+    state, ttl_s = tx.state, command.ttl_s
     contact_id, skills = command.contact_id, command.skills
     at_ms, wait_max_s = tx.at_ms, line.queue.wait_max_s
-    index.arriving_line = line
-    tx.emit(
+    arriving = tx.emit_queued(
         ContactQueued(
             contact_id=contact_id,
             channel=line.channel,
@@ -119,9 +123,13 @@ def _enqueue_known_class(
             reference=command.reference,
             dedupe_key=command.dedupe_key,
             fingerprint=command.fingerprint,
-        )
+        ),
+        line,
     )
-    return Done(contact_id, _QUEUED, state.seq)
+    seq = state.seq
+    if arriving is not None:
+        match_arriving_contact(tx, arriving)
+    return Done(contact_id, _QUEUED, seq)
 
 
 def _remember_class(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:

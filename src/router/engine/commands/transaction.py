@@ -1,9 +1,10 @@
 """Transactions, through which commands emit events, and the answers that most commands share."""
 
 from router.engine.events import EVENT_HANDLERS
-from router.engine.state.contact import Contact
+from router.engine.events.contacts import queue_in_line
+from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.state import RoutingState
-from router.model.events import Event
+from router.model.events import ContactQueued, Event
 from router.model.ids import QueueId
 from router.model.results import Done, RefusalCode, Refused
 from router.model.states import ContactState
@@ -26,6 +27,18 @@ class Transaction:
         state.seq += 1
         EVENT_HANDLERS[type(event)](state, event)
         self.events.append(event)
+
+    def emit_queued(self, event: ContactQueued, line: WaitingLine) -> Contact | None:
+        """Emit the event of a new contact whose waiting line is known.
+
+        Returns the contact if an agent is free for it: it is then not in its line, and the caller matches it
+        (``match_arriving_contact``) before anything else happens. Otherwise the contact waits in its line.
+        """
+        state = self.state
+        state.seq += 1
+        contact = queue_in_line(state, event, line)
+        self.events.append(event)
+        return contact
 
     def wait_until_ms(self, queue_id: QueueId) -> int | None:
         """Return when the wait of a contact that enters the queue now ends; None without a limit or while it is closed."""
@@ -56,10 +69,18 @@ class SnapshotTransaction(Transaction):
 
     def emit(self, event: Event) -> None:
         """Save the affected records for the snapshot, then apply the event and record it."""
-        imaging = self.state.incremental_snapshot
-        if imaging is not None:
-            imaging.before_event(event)
+        self._save_before(event)
         super().emit(event)
+
+    def emit_queued(self, event: ContactQueued, line: WaitingLine) -> Contact | None:
+        """Save the affected records for the snapshot, then emit the event of a new contact."""
+        self._save_before(event)
+        return super().emit_queued(event, line)
+
+    def _save_before(self, event: Event) -> None:
+        snapshot = self.state.incremental_snapshot
+        if snapshot is not None:
+            snapshot.before_event(event)
 
 
 def already_done(subject: str, state: str, seq: int) -> Done:

@@ -13,7 +13,7 @@ from router.engine.events.contact_state import (
 )
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
-from router.engine.state.contact import Contact
+from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import Assignment, IdempotencyRecord, Offer
 from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
@@ -66,7 +66,33 @@ _DROPPED_CONTACTS_SLACK: Final = 10_000
 _PLACED_BY_COMMAND: Final = frozenset({"transferred", "supervisor", "drained"})
 
 
+def queue_in_line(state: RoutingState, event: ContactQueued, line: WaitingLine) -> Contact | None:
+    """Apply the event of a new contact whose waiting line is known.
+
+    Returns the contact if an agent is free for it: it is then not added to the line, because the caller offers it at once.
+    The resulting state is that of ``_queued``, which replay uses.
+    """
+    contact = _add_contact(state, event)
+    contact_id = contact.contact_id
+    is_agent_free = state.index.enqueue_arriving(contact, line)
+    if event.ttl_at_ms is not None:
+        state.timers.add(event.ttl_at_ms, _TTL, contact_id)
+    if event.wait_until_ms is not None:
+        state.timers.add(event.wait_until_ms, _WAIT, contact_id)
+    if is_agent_free:
+        return contact
+    record_forecast(state, contact)
+    return None
+
+
 def _queued(state: RoutingState, event: ContactQueued) -> None:
+    contact = _add_contact(state, event)
+    place_in_line(state, contact)
+    record_forecast(state, contact)
+
+
+def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
+    """Create the record of a new contact, in no waiting line yet."""
     at_ms, contact_id, queue_id = state.at_ms, event.contact_id, event.queue_id
     contact = Contact(
         # In the order of the fields.
@@ -107,18 +133,7 @@ def _queued(state: RoutingState, event: ContactQueued) -> None:
     state.queue_counts(queue_id)[_QUEUED] += 1
     if event.dedupe_key is not None:
         _remember_key(state, event, event.dedupe_key)
-    line = state.index.arriving_line
-    if line is None:
-        place_in_line(state, contact)
-        record_forecast(state, contact)
-        return
-    is_taken = state.index.enqueue_arriving(contact, line)
-    if event.ttl_at_ms is not None:
-        state.timers.add(event.ttl_at_ms, _TTL, contact_id)
-    if event.wait_until_ms is not None:
-        state.timers.add(event.wait_until_ms, _WAIT, contact_id)
-    if not is_taken:
-        record_forecast(state, contact)
+    return contact
 
 
 def _remember_key(state: RoutingState, event: ContactQueued, key: bytes) -> None:
