@@ -277,7 +277,11 @@ class ReferenceModel(PlanQualification):
         credit_ms = 1000 * (contact.priority_s + queue.priority_s + raised_s)
         if queue.order == "lifo":
             return -strict, 1, -(contact.queued_at_ms + credit_ms), -contact.queued_seq
-        target_s = queue.service_level.threshold_s if self.policy.cross_queue_order == "service_level_risk" else 0
+        target_s = (
+            queue.service_level.threshold_s
+            if self.policy.cross_queue_order == "service_level_risk"
+            else 0
+        )
         due_ms = contact.queued_at_ms + 1000 * target_s - credit_ms
         return -strict, 0, due_ms, contact.queued_seq
 
