@@ -3,12 +3,19 @@
 A client's first frame is ``hello``, within five seconds. Every later frame of a client has an ``id`` that the client chooses
 and is answered by exactly one ``ok`` or ``error`` with that id. The server may add fields and frame types, which clients must
 ignore; the server refuses fields and frame types that it does not know.
+
+A frame that changes something is a command and an id: its class names the command and declares those of the command's fields
+that a client may set, with the ranges that the server accepts. ``CommandFrame.to_command`` fills in the rest: the agent or
+gateway of the credential, so that a client can act only as itself, and fields with a fixed value.
 """
 
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
@@ -21,6 +28,10 @@ FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
 # ``history_id:seq``. Another text is not an error: the client gets a welcome with the full state.
 ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
+# How long a contact may be reserved for one agent.
+WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
+PreferredAgents: TypeAlias = Annotated[tuple[Ident, ...], Meta(max_length=32)]
+PausedChannels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=32)]
 
 
 # --- client to server ------------------------------------------------------------
@@ -28,6 +39,69 @@ ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 
 class _ClientFrame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """Base of client frames. Unknown fields are refused, so that a misspelt field is found."""
+
+    def has_one_target(self) -> bool:
+        """Return whether the frame names exactly one target; true for frames without alternative targets."""
+        return True
+
+
+class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
+    """Base of the frames that stand for a command."""
+
+    id: FrameId
+    command: ClassVar[type[Any]]
+    """Command that the frame stands for. It has every field of the frame except ``id``."""
+    fixed: ClassVar[Mapping[str, object]] = {}
+    """Fields of the command that have the same value in all frames of the class."""
+    resource: ClassVar[str] = ""
+    """Kind of object that the frame is about: ``offer``, ``assignment`` or ``contact``; empty for an agent."""
+
+    def to_command(
+        self, *, agent_id: str | None = None, gateway_id: str | None = None
+    ) -> c.Command:
+        """Return the command. Each id is used if the command has such a field and the frame does not set it."""
+        names, has_agent, has_gateway = _command_fields(type(self))
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if has_agent:
+            values["agent_id"] = agent_id
+        if has_gateway:
+            values["gateway_id"] = gateway_id
+        command: c.Command = self.command(**values, **self.fixed)
+        return command
+
+
+@cache
+def _command_fields(frame: type[CommandFrame]) -> tuple[tuple[str, ...], bool, bool]:
+    """Return the fields that a frame gives to its command, and whether the command also needs an agent's and a gateway's id."""
+    fields = frame.command.__struct_fields__
+    names = tuple(name for name in frame.__struct_fields__ if name != "id")
+    free = set(fields) - set(names) - frame.fixed.keys()
+    return names, "agent_id" in free, "gateway_id" in free
+
+
+class _OfferFrame(CommandFrame, frozen=True, kw_only=True):
+    resource = "offer"
+    offer_id: Ident
+
+
+class _AssignmentFrame(CommandFrame, frozen=True, kw_only=True):
+    resource = "assignment"
+    assignment_id: Ident
+
+
+class _ContactFrame(CommandFrame, frozen=True, kw_only=True):
+    resource = "contact"
+    contact_id: Ident
+
+
+class _TargetFrame(_ContactFrame, frozen=True, kw_only=True):
+    """Base of the frames that name a queue or an agent."""
+
+    to_queue_id: Name | None = None
+    to_agent_id: Ident | None = None
+
+    def has_one_target(self) -> bool:
+        return (self.to_queue_id is None) != (self.to_agent_id is None)
 
 
 class HelloFrame(_ClientFrame, frozen=True, kw_only=True, tag="hello"):
@@ -53,163 +127,137 @@ class PingFrame(_ClientFrame, frozen=True, kw_only=True, tag="ping"):
     id: FrameId
 
 
-class SetStateFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_state"):
+class SetStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_state"):
     """Desktop: set the agent's state."""
 
-    id: FrameId
+    command = c.SetAgentState
     state: AgentState
     reason: Ident | None = None
     after_work: bool = False
 
 
-class AcceptFrame(_ClientFrame, frozen=True, kw_only=True, tag="accept"):
+class AcceptFrame(_OfferFrame, frozen=True, kw_only=True, tag="accept"):
     """Desktop: accept an offer."""
 
-    id: FrameId
-    offer_id: Ident
+    command = c.AcceptOffer
 
 
-class DeclineFrame(_ClientFrame, frozen=True, kw_only=True, tag="decline"):
+class DeclineFrame(_OfferFrame, frozen=True, kw_only=True, tag="decline"):
     """Desktop: decline an offer."""
 
-    id: FrameId
-    offer_id: Ident
+    command = c.DeclineOffer
     reason: Ident = "declined"
 
 
-class HoldFrame(_ClientFrame, frozen=True, kw_only=True, tag="hold"):
+class HoldFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="hold"):
     """Desktop: put the customer on hold."""
 
-    id: FrameId
-    assignment_id: Ident
+    command = c.HoldAssignment
 
 
-class UnholdFrame(_ClientFrame, frozen=True, kw_only=True, tag="unhold"):
+class UnholdFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="unhold"):
     """Desktop: take the customer off hold."""
 
-    id: FrameId
-    assignment_id: Ident
+    command = c.ResumeAssignment
 
 
-class ParkFrame(_ClientFrame, frozen=True, kw_only=True, tag="park"):
+class ParkFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="park"):
     """Desktop: park a conversation until the customer replies; it uses no capacity meanwhile."""
 
-    id: FrameId
-    assignment_id: Ident
+    command = c.ParkAssignment
 
 
-class UnparkFrame(_ClientFrame, frozen=True, kw_only=True, tag="unpark"):
+class UnparkFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="unpark"):
     """Desktop: resume a parked conversation."""
 
-    id: FrameId
-    assignment_id: Ident
+    command = c.UnparkAssignment
 
 
-class ParkContactFrame(_ClientFrame, frozen=True, kw_only=True, tag="park_contact"):
+class ParkContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="park_contact"):
     """Gateway, supervisor: park a contact until the customer replies."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.ParkContact
 
 
-class UnparkContactFrame(_ClientFrame, frozen=True, kw_only=True, tag="unpark_contact"):
+class UnparkContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="unpark_contact"):
     """Gateway, supervisor: report that the customer has written again. No effect on a contact that is not parked."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.UnparkContact
 
 
-class SetChannelsFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_channels"):
+class SetChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_channels"):
     """Desktop: set the channels on which the agent is paused."""
 
-    id: FrameId
-    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+    command = c.SetAgentChannels
+    paused: PausedChannels
 
 
-class EndFrame(_ClientFrame, frozen=True, kw_only=True, tag="end"):
+class EndFrame(_ContactFrame, frozen=True, kw_only=True, tag="end"):
     """Desktop, gateway, supervisor: end the conversation."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.EndContact
     reason: Ident = "ended"
 
 
-class ExtendWrapUpFrame(_ClientFrame, frozen=True, kw_only=True, tag="extend_wrap_up"):
+class ExtendWrapUpFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="extend_wrap_up"):
     """Desktop: extend the wrap-up."""
 
-    id: FrameId
-    assignment_id: Ident
+    command = c.ExtendWrapUp
     extend_s: Annotated[int, Meta(ge=1, le=3600)]
 
 
-class CompleteFrame(_ClientFrame, frozen=True, kw_only=True, tag="complete"):
+class CompleteFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="complete"):
     """Desktop: complete the assignment with a disposition; ends the conversation first if necessary."""
 
-    id: FrameId
-    assignment_id: Ident
+    command = c.CompleteAssignment
     disposition: Ident | None = None
 
 
-# How long a contact may be reserved for one agent.
-WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
-PreferredAgents: TypeAlias = Annotated[tuple[Ident, ...], Meta(max_length=32)]
-
-
-class TransferFrame(_ClientFrame, frozen=True, kw_only=True, tag="transfer"):
+class TransferFrame(_TargetFrame, frozen=True, kw_only=True, tag="transfer"):
     """Desktop: transfer the contact to a queue or to an agent; exactly one of the two."""
 
-    id: FrameId
-    contact_id: Ident
-    to_queue_id: Name | None = None
-    to_agent_id: Ident | None = None
+    command = c.TransferContact
     wait_s: WaitSeconds | None = None
     """How long the contact is reserved for an agent who cannot take it now."""
     return_to_sender_s: WaitSeconds | None = None
     """How long it is then reserved for the transferring agent, before it is open to all qualified agents."""
 
 
-class ConsultFrame(_ClientFrame, frozen=True, kw_only=True, tag="consult"):
+class ConsultFrame(_TargetFrame, frozen=True, kw_only=True, tag="consult"):
     """Desktop: consult an agent, or an agent of a queue; exactly one of the two."""
 
-    id: FrameId
-    contact_id: Ident
-    to_queue_id: Name | None = None
-    to_agent_id: Ident | None = None
+    command = c.StartConsult
 
 
-class CompleteConsultFrame(_ClientFrame, frozen=True, kw_only=True, tag="consult_complete"):
+class CompleteConsultFrame(_ContactFrame, frozen=True, kw_only=True, tag="consult_complete"):
     """Desktop: pass the contact to the consulted agent (warm transfer)."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.CompleteConsult
 
 
-class CancelConsultFrame(_ClientFrame, frozen=True, kw_only=True, tag="consult_cancel"):
+class CancelConsultFrame(_ContactFrame, frozen=True, kw_only=True, tag="consult_cancel"):
     """Desktop: cancel or end the consult."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.CancelConsult
 
 
-class ConferenceFrame(_ClientFrame, frozen=True, kw_only=True, tag="conference"):
+class ConferenceFrame(_ContactFrame, frozen=True, kw_only=True, tag="conference"):
     """Desktop: connect the consulted agent to the customer."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.JoinConsult
 
 
-class LeaveFrame(_ClientFrame, frozen=True, kw_only=True, tag="leave"):
+class LeaveFrame(_ContactFrame, frozen=True, kw_only=True, tag="leave"):
     """Desktop: leave a conversation that another agent owns."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.LeaveContact
+    fixed = {"reason": "left"}
 
 
-class HandOverFrame(_ClientFrame, frozen=True, kw_only=True, tag="hand_over"):
+class HandOverFrame(_ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
     """Desktop: leave a conference and make a participant its owner."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.HandOverContact
     to_agent_id: Ident
 
 
@@ -241,11 +289,10 @@ class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
 
 
-class UpdateFrame(_ClientFrame, frozen=True, kw_only=True, tag="update"):
+class UpdateFrame(_ContactFrame, frozen=True, kw_only=True, tag="update"):
     """Gateway, supervisor: change a live contact; omitted fields are unchanged."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.UpdateContact
     priority_s: PrioritySeconds | UnsetType = UNSET
     priority_class: PriorityClass | UnsetType = UNSET
     skills: Skills | UnsetType = UNSET
@@ -253,36 +300,39 @@ class UpdateFrame(_ClientFrame, frozen=True, kw_only=True, tag="update"):
     preferred_agents: PreferredAgents | UnsetType = UNSET
 
 
-class CancelFrame(_ClientFrame, frozen=True, kw_only=True, tag="cancel"):
+class CancelFrame(_ContactFrame, frozen=True, kw_only=True, tag="cancel"):
     """Gateway: withdraw a contact that is not assigned yet."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.CancelContact
     reason: Ident = "cancelled"
 
 
-class AbandonFrame(_ClientFrame, frozen=True, kw_only=True, tag="abandon"):
+class AbandonFrame(_ContactFrame, frozen=True, kw_only=True, tag="abandon"):
     """Gateway: report that the customer has left."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.AbandonContact
 
 
-class CallbackFrame(_ClientFrame, frozen=True, kw_only=True, tag="callback"):
+class CallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback"):
     """Gateway, supervisor: turn a waiting contact into a callback, now or at an agreed time."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.RequestCallback
     mode: CallbackMode | None = None
     channel: Name | None = None
     at_ms: TimeMs | None = None
 
+    def to_command(
+        self, *, agent_id: str | None = None, gateway_id: str | None = None
+    ) -> c.Command:
+        """Return the command, with the terms of the callback as a struct of their own."""
+        terms = c.CallbackFields(mode=self.mode, channel=self.channel, at_ms=self.at_ms)
+        return c.RequestCallback(contact_id=self.contact_id, gateway_id=gateway_id, callback=terms)
 
-class CallbackResultFrame(_ClientFrame, frozen=True, kw_only=True, tag="callback_result"):
+
+class CallbackResultFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_result"):
     """Gateway, supervisor: report the outcome of a call requested by ``callback.dial_requested``."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.ReportCallback
     outcome: CallbackOutcome
     attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     """Number of the attempt from ``callback.dial_requested``; none: the current one."""
@@ -300,55 +350,55 @@ class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_w
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
 
+    def has_one_target(self) -> bool:
+        return (self.contact_id is None) != (self.queue_id is None)
 
-class RequeueFrame(_ClientFrame, frozen=True, kw_only=True, tag="requeue"):
+
+class RequeueFrame(_ContactFrame, frozen=True, kw_only=True, tag="requeue"):
     """Supervisor: put a contact into a queue; it keeps its age."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.RequeueContact
     queue_id: Name | None = None
 
 
-class AssignFrame(_ClientFrame, frozen=True, kw_only=True, tag="assign"):
+class AssignFrame(_ContactFrame, frozen=True, kw_only=True, tag="assign"):
     """Supervisor: assign the contact to an agent."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.AssignContact
     agent_id: Ident
 
 
-class AddParticipantFrame(_ClientFrame, frozen=True, kw_only=True, tag="add_participant"):
+class AddParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="add_participant"):
     """Supervisor: add an agent to the conversation."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.AddParticipant
     agent_id: Ident
 
 
-class RemoveParticipantFrame(_ClientFrame, frozen=True, kw_only=True, tag="remove_participant"):
+class RemoveParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="remove_participant"):
     """Supervisor: remove a consulted agent or a participant from the conversation."""
 
-    id: FrameId
-    contact_id: Ident
+    command = c.LeaveContact
+    fixed = {"reason": "removed"}
     agent_id: Ident
 
 
-class SetAgentStateFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_agent_state"):
+class SetAgentStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_agent_state"):
     """Supervisor: set an agent's state."""
 
-    id: FrameId
+    command = c.SetAgentState
     agent_id: Ident
     state: AgentState
     reason: Ident | None = None
     after_work: bool = False
 
 
-class SetAgentChannelsFrame(_ClientFrame, frozen=True, kw_only=True, tag="set_agent_channels"):
+class SetAgentChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_agent_channels"):
     """Supervisor: set the channels on which an agent is paused."""
 
-    id: FrameId
+    command = c.SetAgentChannels
     agent_id: Ident
-    paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+    paused: PausedChannels
 
 
 DesktopFrame: TypeAlias = (

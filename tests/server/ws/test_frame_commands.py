@@ -1,35 +1,69 @@
-"""Every frame that an endpoint accepts belongs to the session, is a query or submit, or has a command."""
-
-from typing import get_args
+"""Commands of client frames: who acts is taken from the credential, never from the frame."""
 
 import pytest
 
+from router.model.commands import AcceptOffer, EndContact, EnqueueContact, LeaveContact
+from router.model.results import Outcome, RefusalCode, Refused
 from router.protocol import frames
-from router.protocol.session import Endpoint
-from router.server.ws.frame_commands import AGENT_COMMANDS, OTHER_COMMANDS
-
-_FRAMES_WITHOUT_COMMAND = {
-    frames.HelloFrame,
-    frames.RefreshFrame,
-    frames.PingFrame,
-    frames.ExpectedWaitFrame,
-    frames.SubmitFrame,
-}
+from router.server.auth.credentials import Credential
+from router.server.auth.permissions import Role
+from router.server.ws.frame_commands import command_from_frame, reply_to_frame
 
 
-@pytest.mark.parametrize("endpoint", list(Endpoint))
-def test_every_frame_of_an_endpoint_has_a_command(endpoint: Endpoint) -> None:
-    rows = AGENT_COMMANDS if endpoint is Endpoint.DESKTOP else OTHER_COMMANDS
-    missing = set(get_args(endpoint.client_frames)) - _FRAMES_WITHOUT_COMMAND - rows.keys()
-    assert not missing
+def credential(role: Role, subject: str) -> Credential:
+    return Credential(subject=subject, role=role, workspace="default", issuer="i", expires_at_s=1)
 
 
-def test_every_command_row_is_for_a_frame_that_an_endpoint_accepts() -> None:
-    desktop_frames = set(get_args(Endpoint.DESKTOP.client_frames))
-    other_frames = {
-        kind
-        for endpoint in (Endpoint.GATEWAY, Endpoint.SUPERVISOR)
-        for kind in get_args(endpoint.client_frames)
-    }
-    assert AGENT_COMMANDS.keys() <= desktop_frames
-    assert OTHER_COMMANDS.keys() <= other_frames
+@pytest.mark.parametrize(
+    ("role", "command"),
+    [
+        (Role.AGENT, EndContact(contact_id="c1", agent_id="x")),
+        (Role.GATEWAY, EndContact(contact_id="c1", gateway_id="x")),
+        (Role.SUPERVISOR, EndContact(contact_id="c1")),
+        (Role.ADMIN, EndContact(contact_id="c1")),
+    ],
+)
+def test_the_credential_says_who_acts(role: Role, command: EndContact) -> None:
+    frame = frames.EndFrame(id="1", contact_id="c1")
+    assert command_from_frame(frame, credential(role, "x")) == command
+
+
+def test_an_agent_accepts_for_themselves() -> None:
+    frame = frames.AcceptFrame(id="1", offer_id="c1.1")
+    accepted = command_from_frame(frame, credential(Role.AGENT, "ada"))
+    assert accepted == AcceptOffer(offer_id="c1.1", agent_id="ada")
+
+
+def test_a_supervisor_names_the_agent() -> None:
+    frame = frames.RemoveParticipantFrame(id="1", contact_id="c1", agent_id="bob")
+    removed = command_from_frame(frame, credential(Role.SUPERVISOR, "eve"))
+    assert removed == LeaveContact(contact_id="c1", agent_id="bob", reason="removed")
+
+
+def test_a_submit_belongs_to_its_gateway() -> None:
+    frame = frames.SubmitFrame(id="1", contact=frames.ContactFields(channel="voice"))
+    submitted = command_from_frame(frame, credential(Role.GATEWAY, "pbx"))
+    assert isinstance(submitted, EnqueueContact)
+    assert (submitted.gateway_id, submitted.channel) == ("pbx", "voice")
+
+
+def _code(frame: frames.CommandFrame, refused: Refused) -> str:
+    reply = reply_to_frame(frame, Outcome(refused, 0, 0, []))
+    assert isinstance(reply, frames.ErrorFrame)
+    return reply.code
+
+
+def test_the_work_of_another_agent_looks_like_none_to_an_agent() -> None:
+    refused = Refused(code=RefusalCode.NOT_OWNER)
+    assert _code(frames.AcceptFrame(id="1", offer_id="c1.1"), refused) == "unknown_offer"
+    assert _code(frames.EndFrame(id="1", contact_id="c1"), refused) == "unknown_contact"
+    held = frames.HoldFrame(id="1", assignment_id="c1.1")
+    assert _code(held, refused) == "unknown_assignment"
+
+
+def test_a_supervisor_learns_that_an_agent_is_no_participant() -> None:
+    refused = Refused(code=RefusalCode.NOT_PARTICIPANT, field="agent_id")
+    frame = frames.RemoveParticipantFrame(id="1", contact_id="c1", agent_id="bob")
+    assert _code(frame, refused) == "not_participant"
+    left = frames.LeaveFrame(id="1", contact_id="c1")
+    assert _code(left, refused) == "unknown_contact"

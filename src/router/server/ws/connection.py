@@ -54,7 +54,6 @@ from router.server.ws.frame_commands import (
     command_from_frame,
     expected_wait_reply,
     fault_reply,
-    has_one_target,
     problem_reply,
     reply_to_frame,
 )
@@ -341,7 +340,7 @@ class WebSocketConnection:
     def _perform(self, request: Any) -> None:
         credential = self._credential
         assert credential is not None
-        if not has_one_target(request):
+        if not request.has_one_target():
             self.send(problem_reply("malformed", request.id, detail="give exactly one target"))
             return
         pending = _PendingReply(self, request)
