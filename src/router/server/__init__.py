@@ -1,1 +1,1 @@
-"""The network server: authentication, the HTTP API and the WebSocket endpoints on one port."""
+"""Network server: authentication, HTTP API and WebSocket endpoints on one port."""

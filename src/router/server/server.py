@@ -1,7 +1,4 @@
-"""Public listener: one port for the HTTP API, the documentation pages and the WebSockets.
-
-Metrics listener: ``/metrics`` on a separate port, without authentication and bound to loopback by default.
-"""
+"""Listeners: the public port for HTTP API, pages and WebSockets, and the separate metrics port."""
 
 import asyncio
 import ipaddress

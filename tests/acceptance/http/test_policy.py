@@ -28,9 +28,9 @@ async def test_a_policy_is_replaced_only_where_the_version_is_the_expected_one(
         assert stored.status == 200 and stored.headers["ETag"] == '"2"'
         assert stored.json["version"] == 2
         late = await put(admin, SMALLER, **{"If-Match": '"1"'})
-        assert (late.status, late.code) == (412, "policy_version")
+        assert (late.status, late.code) == (412, "policy_version_conflict")
         nonsense = await put(admin, SMALLER, **{"If-Match": "yesterday"})
-        assert nonsense.code == "policy_version"
+        assert nonsense.code == "policy_version_conflict"
         assert (await admin.call("GET", "/v1/policy")).headers["ETag"] == '"2"'
 
 

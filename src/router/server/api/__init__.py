@@ -1,1 +1,1 @@
-"""TODO package router.server.api."""
+"""Operations of the HTTP API, independent of the HTTP implementation."""

@@ -1,12 +1,6 @@
-"""API operations on contacts: submit, read, update, transfer, end.
+"""API operations on contacts: submit, read, update, transfer, end, callbacks, consults and conferences.
 
 A gateway can reach only the contacts it submitted, an agent only those offered or assigned to them.
-
-API operations on callbacks: request one and report the result of a call attempt.
-
-API operations on conversations with several agents: consult, conference, hand-over.
-
-An agent can reach only the contacts assigned to them.
 """
 
 from typing import Any, Final

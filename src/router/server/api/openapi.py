@@ -1,9 +1,7 @@
 """The OpenAPI 3.1 document, generated from the route table, the structs and the problem table.
 
-Conversion of the OpenAPI 3.1 document to 3.0 for the bundled Swagger UI, which does not read 3.1.
-
-The differences that occur in the document are rewritten: ``null`` as a type, ``propertyNames``, ``const`` and two fields
-of ``info``. A test checks the result with a validator for 3.0.
+The bundled Swagger UI does not read OpenAPI 3.1. ``as_openapi_3_0`` rewrites what differs: ``null`` as a type,
+``propertyNames``, ``const`` and two fields of ``info``. A test checks the result with a validator for 3.0.
 """
 
 from typing import Any, Final
@@ -35,7 +33,7 @@ _REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     },
     "If-Match": {
-        "description": "ETag (version) of the policy to be replaced. If another version is in force: `policy_version`.",
+        "description": "ETag (version) of the policy to be replaced. If another version is in force: `policy_version_conflict`.",
         "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
     },
 }

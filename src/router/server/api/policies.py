@@ -1,7 +1,4 @@
-"""API operations on the policy and the shadow policy: read, check, try and publish.
-
-API operations on the shadow policy: set it, read its report, end it.
-"""
+"""API operations on the policy and the shadow policy: read, check, try and publish."""
 
 import asyncio
 from typing import Final
@@ -118,7 +115,9 @@ def _expected_version(if_match: str | None) -> int | None:
         return None
     text = if_match.strip().removeprefix("W/").strip('"')
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ProblemError("policy_version", "must be the ETag of a policy", field="If-Match")
+        raise ProblemError(
+            "policy_version_conflict", "must be the ETag of a policy", field="If-Match"
+        )
     return int(text)
 
 

@@ -1,8 +1,7 @@
-"""Services that API operations use, and the readiness of the process.
+"""API requests and responses as operations see them, and the services that operations use.
 
-API requests and responses as operations see them, independent of the web framework.
-
-Unguessable ids from the operating system's random source, drawn in blocks to save system calls.
+Nothing here depends on the HTTP implementation. An operation gets an ``ApiRequest``, executes commands or queries through it
+and returns an ``ApiResponse``; refusals and limits are raised as ``ProblemError``.
 """
 
 import asyncio

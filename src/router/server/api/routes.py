@@ -282,7 +282,7 @@ _CONTACTS: Final = (
         assign_contact,
         AssignTarget,
         "unknown_agent",
-        "agent_state",
+        "invalid_agent_state",
         "capacity_exceeded",
     ),
     _contact(
@@ -319,7 +319,7 @@ _CONTACTS: Final = (
         add_participant,
         AssignTarget,
         "unknown_agent",
-        "agent_state",
+        "invalid_agent_state",
         "capacity_exceeded",
         "participant_limit_exceeded",
     ),
@@ -382,7 +382,7 @@ _AGENTS: Final = (
         body_type=AgentStateChange,
         response_type=AgentReceipt,
         tag="agents",
-        problem_codes=("unknown_agent", "agent_state", "agent_busy"),
+        problem_codes=("unknown_agent", "invalid_agent_state", "agent_busy"),
     ),
     Route(
         method="PUT",
@@ -477,7 +477,7 @@ _CENTRE: Final = (
         tag="policy",
         problem_codes=(
             "invalid_policy",
-            "policy_version",
+            "policy_version_conflict",
             "drain_target_required",
             "channel_in_use",
             "unknown_queue",

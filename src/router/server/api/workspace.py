@@ -1,9 +1,4 @@
-"""API operations on the history: the event log, the workspace totals and the state digest.
-
-API operation: diagnosis of the workspace.
-
-API operations: WebSocket tickets for browsers, liveness and readiness probes.
-"""
+"""API operations on the workspace: events, totals, digest, diagnosis, WebSocket tickets and probes."""
 
 import asyncio
 from typing import Final

@@ -1,1 +1,1 @@
-"""TODO package router.server.auth."""
+"""Authentication and authorization: keys, credentials, tickets and permissions."""

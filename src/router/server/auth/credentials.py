@@ -9,9 +9,8 @@ Verifying a signature is the most expensive step of a request. Verified credenti
 their token, never by the token itself, in a bounded cache with least-recently-used eviction. Keys are read once at the
 start, so the only thing about a verified token that can change is its age: expiry is checked on every use.
 
-Single-use tickets, with which a browser authenticates a WebSocket without a token in the URL.
-
-``POST /v1/ws-ticket`` issues a ticket, the ``hello`` frame redeems it once. Tickets are kept in memory only, as hashes.
+A browser cannot set headers on a WebSocket. It exchanges its token for a ticket (``POST /v1/ws-ticket``), which the
+``hello`` frame redeems once. Tickets are kept in memory only, as hashes.
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""TODO package router.server.http."""
+"""HTTP front: protocol, middleware, request handlers and documentation pages."""

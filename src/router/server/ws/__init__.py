@@ -1,1 +1,1 @@
-"""TODO package router.server.ws."""
+"""WebSocket front: upgrade, connections, delivery of events and reconnection."""

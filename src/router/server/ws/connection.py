@@ -3,12 +3,11 @@
 Theory of operation. The session (``protocol/session.py``) is a pure state machine; this class feeds it frames and times and
 carries out what it returns: send, authenticate, start, perform a command, close. Commands go to the writer in the order of
 their frames, without waiting for each other's commits; each reply is sent when its result is durable. Receiving a frame and
-sending its reply are plain calls; only the initial synchronization (``arrival.py``) and the expected-wait query run as tasks.
+sending its reply are plain calls; only the initial synchronization (``initial_sync.py``) and the expected-wait query run as
+tasks.
 
 At ``in_flight_max`` commands the connection stops reading (back-pressure) and continues at half of that. A connection that
 fails or is closed detaches from the hub at once; the remaining cleanup goes through the disconnect queue.
-
-Shared context of the connections of a WebSocket endpoint, and the clock of their sessions.
 """
 
 import asyncio

@@ -3,8 +3,6 @@
 Whatever can be refused is refused before the upgrade, with a problem document and an HTTP status that proxies and clients
 understand. Tokens are accepted in the ``Authorization`` header or in ``hello``, never in the URL.
 
-Rate limit of WebSocket upgrades, with staggered retry times and a cheap refusal.
-
 Ten thousand desktops that lost their connections reconnect within a second. Upgrades are limited to a rate that leaves the
 event loop free for connected clients. Each refused client gets its own ``Retry-After``: the times advance along a virtual
 queue at the upgrade rate, so that clients neither return so early that most are refused again nor so late that capacity is

@@ -1,8 +1,7 @@
 """Translation of client frames into commands, and of results into the one ``ok`` or ``error`` reply of each frame.
 
 The agent id in a command is always that of the credential, never one from the frame, so an agent can act only as themselves.
-
-Expected wait over a WebSocket: an engine query with one ``ok`` or ``error`` reply.
+The expected wait is a query of the engine and gets its reply in the same form.
 """
 
 from typing import Any, Final, get_args

@@ -1,12 +1,11 @@
 """Initial synchronization of a client: a consistent state, the events since, then live events.
 
-Theory of operation. The writer provides the state as of one event. Events after it come from the publisher's recent records
-and are sent at the client's pace, batch by batch. When at most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer
-and the client becomes live in the same call, without an await in between. The event loop runs no other code there, so no
-event is lost or sent twice, and no events need to be buffered for a client that is not live. A client that resumes skips the
-state. A client that reads more slowly than the workspace produces events is closed as a slow consumer.
-
-State that a client gets in ``welcome``: the query for it and its division into frames of limited size.
+Theory of operation. The writer provides the state as of one event, which is sent in ``welcome`` and further pages of limited
+size. Events after it come from the publisher's recent records and are sent at the client's pace, batch by batch. When at
+most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer and the client becomes live in the same call, without an
+await in between. The event loop runs no other code there, so no event is lost or sent twice, and no events need to be
+buffered for a client that is not live. A client that resumes skips the state. A client that reads more slowly than the
+workspace produces events is closed as a slow consumer.
 """
 
 from collections.abc import Callable, Iterator

@@ -5,12 +5,12 @@ events that follow its last position. A scan costs time proportional to all even
 once, a thousand scans would block the event loop for seconds. The index is built when the first client resumes and only as
 far back as that client asks; each event is examined once, however many clients resume. Building the index of a busy contact
 centre takes about 0.1 s, so it is done in slices of 128 events (about 0.5 ms) between which the loop serves other work
-(``look_back``). Short gaps are scanned directly.
+(``extend_to``). Short gaps are scanned directly.
 
 The index covers one contiguous range of sequence numbers and grows at both ends. It holds references only: an event that the
 publisher has dropped is not returned, and a range that has mostly been dropped is discarded as a whole.
 
-Event visibility: which clients of a workspace may receive an event.
+Visibility of events within a workspace:
 
 * An agent receives events that name the agent: in ``agent_id``, in ``from_agent_id`` (a contact leaves the agent, or the
   agent requested a consult) or in ``members`` (the participants of a conversation with several agents).
