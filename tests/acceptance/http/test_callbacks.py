@@ -161,7 +161,7 @@ async def test_customer_first_is_explained_and_counted(make_router: MakeRouter) 
         await centre.report(ids[0], "connected")
         assert await centre.accept() == ids[0]
         assert (await centre.view(ids[1]))["state"] in ("queued", "callback_scheduled")
-        figures = (await centre.admin.ok("GET", "/v1/queues/sales"))["figures"]["contacts"]
+        figures = (await centre.admin.ok("GET", "/v1/queues/sales"))["stats"]["contacts"]
         assert figures["callbacks"]["requested"] == 2
         assert figures["callbacks"]["connected"] == 1
         assert (figures["service"]["answered"], figures["service"]["abandoned"]) == (1, 0)

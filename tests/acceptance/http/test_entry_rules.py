@@ -128,7 +128,7 @@ async def test_a_sample_contact_can_be_tried_without_submitting_it(make_router: 
         crowd = {**sample, "queues": {"support": {"waiting": 3}}}
         tried = await admin.ok("POST", "/v1/policy/try", crowd)
         assert (tried["queue_id"], tried["rule"]) == ("crowd", "crowded")
-        assert tried["rules"][1] == {"name": "old", "asked": "failed", "missing": ["contact.age"]}
+        assert tried["rules"][1] == {"name": "old", "outcome": "failed", "missing": ["contact.age"]}
         assert tried["rules"][2]["facts"] == {"queues.support.waiting": 3}
         assert (await admin.ok("GET", "/v1/digest"))["digest"] == before
         for wrong, code, field in (
