@@ -121,14 +121,14 @@ async def running_router(
     *,
     agents: int = 3,
     sockets: dict[str, Any] | None = None,
-    edge: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
 ) -> AsyncIterator[InProcessRouter]:
     """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order."""
     settings = settings_from(
         {
             "workspaces": list(WORKSPACES[1:]),
             "journal": {"backend": "memory", "path": str(tmp_path / "journal.db")},
-            "server": {"port": 0} | (edge or {}),
+            "server": {"port": 0} | (server or {}),
             "sockets": sockets or {},
             "telemetry": {"access_log": False},
         }
@@ -151,7 +151,7 @@ async def running_router(
     )
     hub = Hub(writer, writer.publisher, settings.sockets)
     door = WebSocketEndpoints(backend, hub)
-    server = PublicServer(
+    listener = PublicServer(
         backend,
         add_websockets=door.add_to,
         asyncapi_document=asyncapi_document,
@@ -159,8 +159,8 @@ async def running_router(
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
-        await server.start()
-        router = InProcessRouter(settings, writer, server, hub, door)
+        await listener.start()
+        router = InProcessRouter(settings, writer, listener, hub, door)
         for workspace in WORKSPACES:
             await router.do(the_policy(), workspace)
             for number in range(agents):
@@ -169,7 +169,7 @@ async def running_router(
             yield router
         finally:
             await hub.drain(5)
-            await server.close()
+            await listener.close()
             await hub.stop()
             await writer.stop()
 

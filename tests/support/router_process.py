@@ -40,7 +40,7 @@ class RouterProcess:
             seed.write_text(policy)
         self._settings: dict[str, Any] = {
             "journal__path": str(directory / "var" / "journal.db"),
-            "journal__ballast_bytes": 0,
+            "journal__reserved_bytes": 0,
             "server__port": 0,
             "telemetry__metrics_port": 0,
             "policy__seed_path": "null" if policy is None else str(seed),

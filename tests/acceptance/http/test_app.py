@@ -17,13 +17,13 @@ from tests.support.raw_connection import RawConnection
 from tests.support.router_process import POLICY
 
 
-def some_settings(tmp_path: Path, **edge: Any) -> Settings:
+def some_settings(tmp_path: Path, **server: Any) -> Settings:
     seed = tmp_path / "policy.yaml"
     seed.write_text(POLICY)
     return settings_from(
         {
             "journal": {"backend": "memory", "path": str(tmp_path / "journal.db")},
-            "server": {"port": 0, **edge},
+            "server": {"port": 0, **server},
             "telemetry": {"metrics_port": None, "access_log": False},
             "policy": {"seed_path": str(seed)},
         }
@@ -155,7 +155,7 @@ async def test_an_occupied_port_leaves_no_resources_open(tmp_path: Path) -> None
     port = int(first.url.rsplit(":", 1)[1])
     journal = MemoryJournal()
     second = App(some_settings(tmp_path, port=port), journal=journal)
-    with pytest.raises(SettingsInvalid, match=r"\$\.edge\.port"):
+    with pytest.raises(SettingsInvalid, match=r"\$\.server\.port"):
         await second.start()
     third = App(some_settings(tmp_path), journal=MemoryJournal(journal.storage))
     await third.start()

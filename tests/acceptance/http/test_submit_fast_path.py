@@ -21,9 +21,9 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 @asynccontextmanager
 async def an_app(
-    tmp_path: Path, journal: MemoryJournal | None = None, **edge: Any
+    tmp_path: Path, journal: MemoryJournal | None = None, **server: Any
 ) -> AsyncIterator[App]:
-    app = App(some_settings(tmp_path, **edge), journal=journal or MemoryJournal())
+    app = App(some_settings(tmp_path, **server), journal=journal or MemoryJournal())
     await app.start()
     try:
         yield app

@@ -149,9 +149,9 @@ def test_the_server_keeps_the_protocol_after_the_upgrade(
     visit: Visit, loop: str, over_tls: bool, tmp_path: Path
 ) -> None:
     async def run() -> None:
-        edge = a_certificate(tmp_path) if over_tls else {}
+        server_settings = a_certificate(tmp_path) if over_tls else {}
         limits = {"frames_per_s": 100_000, "frames_burst": 100_000}
-        async with running_router(tmp_path, sockets=limits, edge=edge) as router:
+        async with running_router(tmp_path, sockets=limits, server=server_settings) as router:
             connector = aiohttp.TCPConnector(ssl=trusting())
             async with aiohttp.ClientSession(connector=connector) as http:
                 await visit(router, http)

@@ -171,8 +171,11 @@ async def test_the_upgrade_rate_is_limited(tmp_path: Path) -> None:
 async def test_the_early_refusal_equals_the_ordinary_one(tmp_path: Path) -> None:
     sockets = {"upgrades_per_s": 1, "upgrades_burst": 1}
     origin = "https://desk.example"
-    edge = {"allowed_origins": [origin]}
-    async with running_router(tmp_path, sockets=sockets, edge=edge) as router, plain(router):
+    server_settings = {"allowed_origins": [origin]}
+    async with (
+        running_router(tmp_path, sockets=sockets, server=server_settings) as router,
+        plain(router),
+    ):
         # With an origin the library is asked.
         _, usual = await status_of(router, "/v1/desktop", headers={"Origin": origin})
         status, early = await status_of(router, "/v1/desktop")
