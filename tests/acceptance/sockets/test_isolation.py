@@ -22,14 +22,14 @@ from tests.support.in_process_router import running_router
 PATIENCE_S = 20
 
 
-async def everything_heard(client: Any) -> bytes:
-    """What a client has heard until now, as bytes to search in."""
+async def everything_received(client: Any) -> bytes:
+    """What a client has received until now, as bytes to search in."""
     await client.ping()
-    heard: list[Any] = [msgspec.to_builtins(client.welcome)]
+    received: list[Any] = [msgspec.to_builtins(client.welcome)]
     frames = client.__aiter__()
-    while client._link._events:
-        heard.append(msgspec.to_builtins(await anext(frames)))
-    return msgspec.json.encode(heard)
+    while client._connection._events:
+        received.append(msgspec.to_builtins(await anext(frames)))
+    return msgspec.json.encode(received)
 
 
 async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> Non
     ):
         await router.do(an_agent("canary-agent"), "other")
         await router.do(ready("canary-agent"), "other")
-        # The same ids on both sides: a mix-up would be heard.
+        # The same ids on both sides: a mix-up would be received.
         await router.do(an_agent("a0"), "other")
         await router.do(ready("a0"), "other")
         for number in range(20):
@@ -55,7 +55,7 @@ async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> Non
         await desktop.ready()
         await gateway.submit("voice", queue_id="support")
         for client in (gateway, supervisor, desktop):
-            assert b"canary" not in await everything_heard(client)
+            assert b"canary" not in await everything_received(client)
         for contact_id in ("canary-1", "no-such-contact"):
             with pytest.raises(RouterRefused) as refused:
                 await gateway.cancel(contact_id)
@@ -76,11 +76,11 @@ async def test_an_agent_receives_only_events_of_their_own_work(tmp_path: Path) -
         await asyncio.gather(ada.ping(), bob.ping())
         (mine,) = ada.state.offers
         (other_offer,) = bob.state.offers
-        heard = await everything_heard(ada)
-        assert b'"a1"' not in heard
-        assert other_offer.encode() not in heard
-        assert b"contact.queued" not in heard
-        assert b"policy" not in heard
+        received = await everything_received(ada)
+        assert b'"a1"' not in received
+        assert other_offer.encode() not in received
+        assert b"contact.queued" not in received
+        assert b"policy" not in received
         for attempt in (ada.accept(other_offer), ada.decline(other_offer), ada.accept("made-up.1")):
             with pytest.raises(RouterRefused) as refused:
                 await attempt
@@ -106,7 +106,7 @@ async def test_a_gateway_sees_and_changes_only_its_own_contacts(tmp_path: Path) 
     ):
         own = (await web.submit("voice", queue_id="support")).subject
         other = (await phone.submit("voice", queue_id="support")).subject
-        assert other.encode() not in await everything_heard(web)
+        assert other.encode() not in await everything_received(web)
         for attempt in (
             web.cancel(other),
             web.abandon(other),
