@@ -240,8 +240,8 @@ async def test_the_digest_does_not_depend_on_the_hash_seed(
     async with running_writer(SqliteJournal(path, reserved_bytes=0), clock=clock) as writer:
         digest = await run_workload(writer, clock)
     script = (
-        "import asyncio, sys; from pathlib import Path; from router.runtime.offline import verify_file;"
-        "report = asyncio.run(verify_file(Path(sys.argv[1])));"
+        "import asyncio, sys; from pathlib import Path; from router.runtime.offline import verify_journal_file;"
+        "report = asyncio.run(verify_journal_file(Path(sys.argv[1])));"
         "print(report.workspaces[0].digest, report.workspaces[0].snapshot_digest, report.ok)"
     )
     for seed in ("1", "4242"):

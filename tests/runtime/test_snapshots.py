@@ -116,7 +116,7 @@ async def test_an_idle_workspace_gets_a_snapshot_after_enough_events() -> None:
 async def test_an_incremental_snapshot_is_the_state_at_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
+    monkeypatch.setattr("router.runtime.snapshots._TIME_SLICE_S", -1.0)
     monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
     journal, lane = KeepingJournal(), a_busy_lane()
     snapshots = SnapshotScheduler(journal, SCHEDULE)
@@ -133,7 +133,7 @@ async def test_an_incremental_snapshot_is_the_state_at_its_start(
 async def test_an_interrupted_image_is_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("router.runtime.snapshots._HELPING_S", -1.0)
+    monkeypatch.setattr("router.runtime.snapshots._TIME_SLICE_S", -1.0)
     monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
     journal, lane = KeepingJournal(), a_busy_lane()
     snapshots = SnapshotScheduler(journal, SCHEDULE)

@@ -98,10 +98,10 @@ async def test_refusals_and_query_results_wait_for_their_batch() -> None:
         assert [task.done() for task in tasks] == [False, False, False]
         journal.may_commit.set()
         submitted, refused, answered = await asyncio.gather(*tasks)
-        assert isinstance(refused.outcome.answer, Refused)
+        assert isinstance(refused.outcome.result, Refused)
         assert refused.outcome.events == []
         assert answered.value.contact_id == "c1"
-        assert answered.seq == submitted.outcome.answer.seq
+        assert answered.seq == submitted.outcome.result.seq
         assert len(journal.batches[-1]) == 1
 
 
@@ -319,7 +319,7 @@ class TestWhenTheJournalFails:
         class Failing(MemoryJournal):
             fails = asyncio.Event()
 
-            async def tend(self) -> None:
+            async def run_maintenance(self) -> None:
                 await self.fails.wait()
                 raise JournalUnavailable("the disk is gone")
 

@@ -28,14 +28,12 @@ from router.model.commands import Command, EnqueueContact, LoseDesktop
 from router.model.errors import JournalUnavailable, Stopping
 from router.model.ids import WorkspaceId
 from router.model.results import RefusalCode
-from router.runtime.batch import ROUTER_ACTOR, Batch, BatchProcessor
-from router.runtime.clock import Clock, SystemClock
+from router.runtime.batch import ROUTER_ACTOR, Batch, BatchProcessor, CommitPacer
+from router.runtime.clock import Clock, SystemClock, WakeupSchedule
 from router.runtime.command_queue import COUNT_MAX, SUBMIT_WAIT_MS_MAX, CommandQueue
 from router.runtime.event_feed import WORKSPACE_RECORDS_MAX, Publisher
-from router.runtime.group_commit import CommitPacer
 from router.runtime.recovery import NoStats, StatsProjection, recover_workspace
 from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
-from router.runtime.wakeups import WakeupSchedule
 from router.runtime.workspace import (
     QueryResult,
     QueuedCommand,
