@@ -1,102 +1,592 @@
-"""Missed records: complete, or reported as not available (I29)."""
+"""The event feed: reads from any position, and subscriptions that lose nothing and disturb nothing."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from router.runtime.event_feed import Publisher
+from router.journal.memory import MemoryJournal, MemoryStorage
+from router.journal.port import Record
+from router.model.errors import JournalUnavailable
+from router.model.ids import WorkspaceId
+from router.runtime import event_feed
+from router.runtime.cursors import CursorStore, FeedPosition, FileCursorStore, MemoryCursorStore
+from router.runtime.event_feed import (
+    EventFeed,
+    Subscription,
+    SubscriptionState,
+    UnknownPosition,
+)
+from router.runtime.publisher import PublishedRecord, Publisher
+from tests.support.builders import START_MS, a_contact, published
 from tests.support.journal_records import a_record
+from tests.support.manual_clock import ManualClock
+from tests.support.running_writer import execute_done, running_writer
 
 
-def a_publisher(*, last_seq: int = 0, records: int = 4, total: int = 100) -> Publisher:
-    publisher = Publisher(workspace_records_max=records, records_max=total)
-    publisher.add_workspace("main", "history_id", last_seq=last_seq)
-    return publisher
+class Log:
+    """A journal with a publisher and a feed over it: what a process has of the event log."""
+
+    def __init__(self, storage: MemoryStorage | None = None, *, retained: int = 2) -> None:
+        self.storage = MemoryStorage() if storage is None else storage
+        self.storage.owner = None
+        self.journal = MemoryJournal(self.storage)
+        self.publisher = Publisher(workspace_records_max=retained)
+        self.feed = EventFeed(self.publisher, self.journal, retry_min_s=0.0, retry_max_s=0.0)
+
+    async def open(self, *names: WorkspaceId) -> "Log":
+        for history in await self.journal.open():
+            self.publisher.add_workspace(
+                history.workspace, history.history_id, last_seq=history.last_position.seq
+            )
+        for name in names:
+            if name not in self.publisher.workspaces:
+                history = await self.journal.create_workspace(name)
+                self.publisher.add_workspace(name, history.history_id, last_seq=0)
+        return self
+
+    async def append(self, name: WorkspaceId = "main", *, events: int = 1) -> Record:
+        record = a_record(self.publisher.last_seq(name) + 1, events=events)
+        await self.journal.append([(name, record)])
+        self.publisher.publish(name, record)
+        return record
+
+    async def restarted(self) -> "Log":
+        await self.feed.close()
+        await self.journal.close()
+        return await Log(self.storage).open()
 
 
-def seqs(publisher: Publisher, after_seq: int, gen: str = "history_id") -> list[int] | None:
-    if not publisher.covers("main", gen, after_seq):
-        return None
-    missed = publisher.records_between("main", after_seq, publisher.last_seq("main"))
-    return [record.first_seq for record in missed]
+class Handler:
+    """Remembers what it has handled, and fails as often as the test says."""
+
+    def __init__(self) -> None:
+        self.handled: list[tuple[WorkspaceId, int]] = []
+        self.failures_left = 0
+        self.fails_at: tuple[WorkspaceId, int] | None = None
+
+    def __call__(self, published: PublishedRecord) -> None:
+        place = (published.workspace, published.record.first_seq)
+        if self.failures_left or place == self.fails_at:
+            self.failures_left = max(0, self.failures_left - 1)
+            raise ValueError("the subscriber is broken")
+        self.handled.append(place)
+
+    async def coroutine(self, published: PublishedRecord) -> None:
+        await asyncio.sleep(0)
+        self(published)
+
+    def seqs(self, workspace: WorkspaceId = "main") -> list[int]:
+        return [seq for name, seq in self.handled if name == workspace]
 
 
-def test_an_up_to_date_client_has_missed_nothing() -> None:
-    publisher = a_publisher(last_seq=7)
-    assert seqs(publisher, 7) == []
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until the condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
-def test_missed_records_are_returned_in_order() -> None:
-    publisher = a_publisher()
-    for seq in (1, 2, 5):
-        publisher.publish("main", a_record(seq, events=3 if seq == 2 else 1))
-    assert seqs(publisher, 0) == [1, 2, 5]
-    assert seqs(publisher, 3) == [2, 5]
-    assert seqs(publisher, 4) == [5]
+async def caught_up(log: Log) -> None:
+    """Wait until every subscription has handled everything."""
+    await until(
+        lambda: all(
+            one.lag_events == 0 and one.state is SubscriptionState.LIVE
+            for one in log.feed.statuses()
+        )
+    )
 
 
-@pytest.mark.parametrize("after_seq", [-1, 6, 2**64])
-def test_impossible_positions_are_not_covered(after_seq: int) -> None:
-    publisher = a_publisher()
-    for seq in range(1, 6):
-        publisher.publish("main", a_record(seq))
-    assert seqs(publisher, after_seq) is None
+class TestRead:
+    async def test_recent_and_evicted_records_are_read_alike(self) -> None:
+        log = await Log(retained=2).open("main")
+        for _ in range(7):
+            await log.append(events=2)
+        newest = log.feed.position("main")
+        for after in range(15):
+            found = await log.feed.read("main", FeedPosition(newest.history_id, after), limit=1_000)
+            assert [one.record.first_seq for one in found] == [
+                seq for seq in range(1, 15, 2) if seq + 1 > after
+            ]
+            assert all(one.history_id == newest.history_id for one in found)
+
+    async def test_at_most_the_limit_and_at_least_one_record_is_read(self) -> None:
+        log = await Log(retained=3).open("main")
+        for _ in range(6):
+            await log.append(events=5)
+        history_id = log.feed.position("main").history_id
+        for after in (0, 7, 25, 29):
+            for limit in (1, 2, 3):
+                found = await log.feed.read("main", FeedPosition(history_id, after), limit=limit)
+                assert 1 <= len(found) <= limit
+                first = found[0].record
+                assert first.first_seq <= after + 1 <= first.last_seq
+        assert await log.feed.read("main", FeedPosition(history_id, 0), limit=0) == []
+
+    async def test_durable_records_are_not_read_before_they_are_published(self) -> None:
+        log = await Log(retained=1).open("main")
+        for _ in range(3):
+            await log.append()
+        start = FeedPosition(log.feed.position("main").history_id, 0)
+        await log.journal.append([("main", a_record(4))])
+        found = await log.feed.read("main", start, limit=10)
+        assert [one.record.first_seq for one in found] == [1, 2, 3]
+
+    @pytest.mark.parametrize("seq", [-1, 4])
+    async def test_impossible_positions_are_rejected(self, seq: int) -> None:
+        log = await Log().open("main")
+        for _ in range(3):
+            await log.append()
+        history_id = log.feed.position("main").history_id
+        with pytest.raises(UnknownPosition):
+            await log.feed.read("main", FeedPosition(history_id, seq), limit=1)
+
+    async def test_positions_of_another_history_and_workspace_are_rejected(self) -> None:
+        log = await Log().open("main")
+        with pytest.raises(UnknownPosition):
+            await log.feed.read("main", FeedPosition("another", 0), limit=1)
+        with pytest.raises(KeyError):
+            await log.feed.read("elsewhere", FeedPosition("another", 0), limit=1)
+
+    async def test_waiting_ends_with_the_next_event_of_the_workspace(self) -> None:
+        log = await Log().open("main", "other")
+        await log.append()
+        await log.feed.wait("main", 0)
+        waiting = asyncio.create_task(log.feed.wait("main", 1))
+        await log.append("other")
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await log.append()
+        await waiting
 
 
-def test_evicted_records_are_not_covered() -> None:
-    publisher = a_publisher(records=3)
-    for seq in range(1, 8):
-        publisher.publish("main", a_record(seq))
-    assert seqs(publisher, 4) == [5, 6, 7]
-    assert seqs(publisher, 3) is None
+class TestDelivery:
+    async def test_inline_records_are_handled_when_publish_returns(self) -> None:
+        log, handler = await Log().open("main"), Handler()
+        log.feed.subscribe_inline("test", handler)
+        await log.append()
+        assert handler.handled == [("main", 1)]
+
+    async def test_a_coroutine_handler_gets_every_record_in_order(self) -> None:
+        log, handler = await Log().open("main", "other"), Handler()
+        log.feed.subscribe("test", handler.coroutine)
+        for _ in range(10):
+            await log.append()
+            await log.append("other", events=3)
+        await caught_up(log)
+        assert handler.seqs() == list(range(1, 11))
+        assert handler.seqs("other") == list(range(1, 31, 3))
+
+    @pytest.mark.parametrize(("from_start", "seqs"), [(False, [4]), (True, [1, 2, 3, 4])])
+    async def test_a_new_subscription_starts_at_either_end(
+        self, from_start: bool, seqs: list[int]
+    ) -> None:
+        log, handler = await Log().open("main"), Handler()
+        for _ in range(3):
+            await log.append()
+        log.feed.subscribe_inline("test", handler, from_start=from_start)
+        await log.append()
+        await caught_up(log)
+        assert handler.seqs() == seqs
+
+    async def test_a_workspace_added_later_is_delivered_from_its_first_event(self) -> None:
+        log, handler = await Log().open("main"), Handler()
+        log.feed.subscribe_inline("test", handler)
+        history = await log.journal.create_workspace("late")
+        log.publisher.add_workspace("late", history.history_id, last_seq=0)
+        await log.append("late")
+        assert handler.seqs("late") == [1]
+
+    async def test_a_closed_subscription_gets_nothing_more(self) -> None:
+        log, handler = await Log().open("main"), Handler()
+        subscription = log.feed.subscribe_inline("test", handler)
+        await subscription.close()
+        await subscription.close()
+        await log.append()
+        assert (handler.handled, log.feed.statuses()) == ([], [])
+
+    async def test_a_handler_can_end_its_own_subscription(self) -> None:
+        log, handled = await Log().open("main"), list[int]()
+        ending: list[asyncio.Task[None]] = []
+
+        def once(published: PublishedRecord) -> None:
+            handled.append(published.record.first_seq)
+            ending.append(asyncio.create_task(subscription.close()))
+
+        subscription = log.feed.subscribe_inline("once", once)
+        await log.append()
+        await asyncio.gather(*ending)
+        await log.append()
+        assert handled == [1]
+
+    async def test_two_subscriptions_of_one_name_are_rejected(self) -> None:
+        log = await Log().open("main")
+        log.feed.subscribe_inline("test", Handler())
+        with pytest.raises(ValueError, match="exists already"):
+            log.feed.subscribe_inline("test", Handler())
 
 
-def test_records_that_were_never_loaded_are_not_covered() -> None:
-    publisher = a_publisher(last_seq=7)
-    assert seqs(publisher, 6) is None
-    publisher.publish("main", a_record(8))
-    assert seqs(publisher, 7) == [8]
-    assert seqs(publisher, 6) is None
+class Observer:
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+
+    def on_subscriber_failure(
+        self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float
+    ) -> None:
+        self.seen.append(("failure", subscription, workspace, type(error), retry_s))
+
+    def on_subscriber_recovery(self, subscription: str, workspace: WorkspaceId) -> None:
+        self.seen.append(("recovery", subscription, workspace))
+
+    def on_record_skipped(self, subscription: str, workspace: WorkspaceId, record: Record) -> None:
+        self.seen.append(("skipped", subscription, workspace, record.first_seq))
 
 
-def test_another_history_and_another_workspace_are_not_covered() -> None:
-    publisher = a_publisher(last_seq=7)
-    assert seqs(publisher, 7, gen="other") is None
-    assert not publisher.covers("elsewhere", "history_id", 0)
+class TestFailures:
+    async def test_a_failing_handler_disturbs_no_other_and_loses_nothing(self) -> None:
+        log, broken, sound = await Log().open("main"), Handler(), Handler()
+        log.feed.subscribe_inline("broken", broken)
+        log.feed.subscribe_inline("sound", sound)
+        broken.failures_left = 3
+        for _ in range(9):
+            await log.append()
+        assert sound.seqs() == list(range(1, 10))
+        await caught_up(log)
+        assert broken.seqs() == list(range(1, 10))
+        first, second = log.feed.statuses()
+        assert (first.failures, first.recoveries, first.last_error) == (3, 1, "ValueError")
+        assert (second.failures, second.recoveries, second.last_error) == (0, 0, None)
+
+    async def test_other_workspaces_of_a_failing_subscription_go_on(self) -> None:
+        log, handler = await Log().open("main", "other"), Handler()
+        log.feed.subscribe_inline("test", handler)
+        handler.fails_at = ("main", 1)
+        await log.append()
+        await log.append("other")
+        assert handler.handled == [("other", 1)]
+        (status,) = log.feed.statuses()
+        assert (status.state, status.lag_events) == (SubscriptionState.RETRYING, 1)
+        handler.fails_at = None
+        await caught_up(log)
+        assert handler.seqs() == [1]
+        await log.feed.close()
+
+    async def test_a_record_is_given_up_after_its_attempts(self) -> None:
+        log, handler, observer = await Log().open("main"), Handler(), Observer()
+        log.feed.observer = observer
+        log.feed.subscribe_inline("test", handler, attempts_max=3)
+        handler.fails_at = ("main", 2)
+        for _ in range(4):
+            await log.append()
+        await caught_up(log)
+        assert handler.seqs() == [1, 3, 4]
+        (status,) = log.feed.statuses()
+        assert (status.failures, status.skipped_records) == (3, 1)
+        assert observer.seen[-1] == ("skipped", "test", "main", 2)
+
+    async def test_a_record_given_up_at_once_leaves_the_subscription_live(self) -> None:
+        log, handler = await Log().open("main"), Handler()
+        log.feed.subscribe_inline("test", handler, attempts_max=1)
+        handler.fails_at = ("main", 1)
+        await log.append()
+        (status,) = log.feed.statuses()
+        assert (status.state, status.skipped_records) == (SubscriptionState.LIVE, 1)
+        await log.append()
+        assert handler.seqs() == [2]
+
+    async def test_the_delay_doubles_up_to_its_limit(self) -> None:
+        log, handler, observer = await Log().open("main"), Handler(), Observer()
+        log.feed = EventFeed(
+            log.publisher, log.journal, observer=observer, retry_min_s=0.001, retry_max_s=0.005
+        )
+        log.feed.subscribe("test", handler.coroutine)
+        handler.failures_left = 5
+        await log.append()
+        await caught_up(log)
+        delays = [one[-1] for one in observer.seen if one[0] == "failure"]
+        assert delays == [0.001, 0.002, 0.004, 0.005, 0.005]
+        assert observer.seen[-1] == ("recovery", "test", "main")
+
+    async def test_a_journal_that_cannot_be_read_is_tried_again(self) -> None:
+        log, handler = await Log(retained=1).open("main"), Handler()
+        for _ in range(5):
+            await log.append()
+        read, faults = log.journal.read, [JournalUnavailable("the disk is slow")] * 2
+
+        async def failing(*arguments: Any, **limits: Any) -> list[Record]:
+            if faults:
+                raise faults.pop()
+            return await read(*arguments, **limits)
+
+        log.journal.read = failing  # type: ignore[method-assign]
+        log.feed.subscribe_inline("test", handler, from_start=True, attempts_max=1)
+        await caught_up(log)
+        assert handler.seqs() == [1, 2, 3, 4, 5]
+        (status,) = log.feed.statuses()
+        assert (status.failures, status.skipped_records) == (2, 0)
+
+    async def test_the_writer_goes_on_while_a_subscriber_fails(self) -> None:
+        handler = Handler()
+        handler.failures_left = 10**9
+        async with running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer:
+            writer.feed.subscribe_inline("broken", handler)
+            await writer.add_workspace("main")
+            await execute_done(writer, published())
+            for number in range(5):
+                await execute_done(writer, a_contact(f"c{number}"))
+            (status,) = writer.feed.statuses()
+            assert status.state is SubscriptionState.RETRYING
+            assert status.lag_events == writer.publisher.last_seq("main") > 5
 
 
-def test_loaded_records_are_covered_but_not_published() -> None:
-    publisher = a_publisher(last_seq=3)
-    published: list[object] = []
-    publisher.subscribe(published.append)
-    publisher.load_record("main", a_record(2))
-    publisher.load_record("main", a_record(3))
-    assert seqs(publisher, 1) == [2, 3]
-    assert published == []
+class TestCursors:
+    async def test_a_restart_continues_at_the_cursor(self, tmp_path: Any) -> None:
+        store, handler = FileCursorStore(tmp_path / "cursors"), Handler()
+        log = await Log().open("main")
+        for _ in range(2):
+            await log.append()
+        log.feed.subscribe_inline("test", handler, cursors=store)
+        for _ in range(2):
+            await log.append()
+        log = await log.restarted()
+        for _ in range(2):
+            await log.append()
+        log.feed.subscribe_inline("test", handler, cursors=store)
+        await caught_up(log)
+        assert handler.seqs() == [3, 4, 5, 6]
+
+    async def test_after_a_crash_records_are_repeated_not_lost(self) -> None:
+        store, handler = MemoryCursorStore(), Handler()
+        log = await Log().open("main")
+        store.save("test", {"main": FeedPosition(log.feed.position("main").history_id, 0)})
+        log.feed.subscribe_inline("test", handler, cursors=store)
+        for _ in range(3):
+            await log.append()
+        log = await Log(log.storage).open()
+        log.feed.subscribe_inline("test", handler, cursors=store)
+        await caught_up(log)
+        assert handler.seqs() == [1, 2, 3, 1, 2, 3]
+
+    async def test_cursors_are_saved_while_running(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(event_feed, "SAVE_INTERVAL_S", 0.001)
+        store = MemoryCursorStore()
+        log = await Log().open("main")
+        log.feed.subscribe_inline("test", Handler(), cursors=store)
+        for seq in (1, 2):
+            await log.append()
+            await until(lambda: store.load("test").get("main") == log.feed.position("main"))
+            assert store.load("test")["main"].seq == seq
+        await log.feed.close()
+
+    async def test_a_store_that_fails_is_counted_and_tried_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(event_feed, "SAVE_INTERVAL_S", 0.001)
+        store, faults = MemoryCursorStore(), [OSError("no space")] * 2
+        save = store.save
+
+        def failing(subscription: str, cursors: dict[WorkspaceId, FeedPosition]) -> None:
+            if faults:
+                raise faults.pop()
+            save(subscription, cursors)
+
+        store.save = failing  # type: ignore[method-assign]
+        log = await Log().open("main")
+        log.feed.subscribe_inline("test", Handler(), cursors=store)
+        await log.append()
+        await until(lambda: bool(store.load("test")))
+        (status,) = log.feed.statuses()
+        assert (status.failures, status.last_error) == (2, "OSError")
+        await log.feed.close()
+
+    async def test_a_replaced_history_continues_at_its_end_at_the_latest(self) -> None:
+        store, handler = MemoryCursorStore(), Handler()
+        store.save("test", {"main": FeedPosition("lost", 9)})
+        log = await Log().open("main")
+        for _ in range(4):
+            await log.append()
+        log.feed.subscribe_inline("test", handler, cursors=store)
+        await log.append()
+        assert handler.seqs() == [5]
+        await log.feed.close()
+        assert store.load("test") == {"main": log.feed.position("main")}
+
+    async def test_cursors_of_workspaces_that_are_not_open_are_kept(self) -> None:
+        store = MemoryCursorStore()
+        store.save("test", {"closed": FeedPosition("history", 9)})
+        log = await Log().open("main")
+        log.feed.subscribe_inline("test", Handler(), cursors=store)
+        await log.append()
+        await log.feed.close()
+        assert store.load("test") == {
+            "closed": FeedPosition("history", 9),
+            "main": log.feed.position("main"),
+        }
 
 
-def test_the_oldest_record_is_evicted_at_the_overall_limit() -> None:
-    publisher = Publisher(workspace_records_max=3, records_max=4)
-    for name in ("main", "other"):
-        publisher.add_workspace(name, "history_id", last_seq=0)
-    for seq in range(1, 6):
-        publisher.publish("main", a_record(seq))
-    for seq in (1, 2):
-        publisher.publish("other", a_record(seq))
-    assert seqs(publisher, 3) == [4, 5]
-    assert seqs(publisher, 2) is None
-    assert publisher.covers("other", "history_id", 0)
-    assert len(publisher.records_between("other", 0, 2)) == 2
+# --- the promise, for any course of events -------------------------------------------------
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.sampled_from(["main", "other"]), st.integers(1, 3)),
+        st.tuples(st.just("fail"), st.just(""), st.integers(1, 3)),
+        st.tuples(st.just("yield"), st.just(""), st.integers(1, 4)),
+        st.tuples(st.just("restart"), st.just(""), st.just(0)),
+        st.tuples(st.just("crash"), st.just(""), st.just(0)),
+    ),
+    max_size=40,
+)
+
+Step = tuple[str, str, int]
 
 
-def test_a_callback_can_unsubscribe_itself_while_it_runs() -> None:
-    publisher = a_publisher()
-    calls: list[str] = []
+async def play(steps: list[Step], *, inline: bool, store: CursorStore) -> tuple[Handler, Log]:
+    """Play the steps, then let the handler succeed until everything is handled."""
+    handler, log = Handler(), await Log().open("main", "other")
 
-    def once(_: object) -> None:
-        calls.append("once")
-        end()
+    def subscribe() -> None:
+        if inline:
+            log.feed.subscribe_inline("test", handler, cursors=store, from_start=True)
+        else:
+            log.feed.subscribe("test", handler.coroutine, cursors=store, from_start=True)
 
-    end = publisher.subscribe(once)
-    publisher.subscribe(lambda _: calls.append("always"))
-    publisher.publish("main", a_record(1))
-    publisher.publish("main", a_record(2))
-    assert calls == ["once", "always", "always"]
+    subscribe()
+    for kind, name, count in steps:
+        if kind == "append":
+            await log.append(name, events=count)
+        elif kind == "fail":
+            handler.failures_left += count
+        elif kind == "yield":
+            for _ in range(count):
+                await asyncio.sleep(0)
+        else:
+            if kind == "crash":
+                for subscription in log.feed._subscriptions:
+                    subscription._store = None
+            log = await log.restarted()
+            subscribe()
+    handler.failures_left = 0
+    await caught_up(log)
+    await log.feed.close()
+    return handler, log
+
+
+def check_delivery(handler: Handler, log: Log) -> None:
+    """Every record at least once; never one whose predecessors have not been handled."""
+    for name, workspace in log.storage.workspaces.items():
+        first_seqs = [key for key, _ in workspace.rows]
+        done = 0
+        for seq in handler.seqs(name):
+            place = first_seqs.index(seq)
+            assert place <= done, f"{name}: record {seq} came before an earlier one"
+            done = max(done, place + 1)
+        assert done == len(first_seqs), f"{name}: records are missing"
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, st.booleans())
+def test_every_record_is_delivered_in_order_at_least_once(steps: list[Step], inline: bool) -> None:
+    handler, log = asyncio.run(play(steps, inline=inline, store=MemoryCursorStore()))
+    check_delivery(handler, log)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(["main", "other"]), max_size=30), st.booleans())
+def test_without_failures_every_record_is_delivered_exactly_once(
+    names: list[str], inline: bool
+) -> None:
+    steps = [("append", name, 1) for name in names]
+    handler, log = asyncio.run(play(steps, inline=inline, store=MemoryCursorStore()))
+    assert len(handler.handled) == len(set(handler.handled)) == len(names)
+    check_delivery(handler, log)
+
+
+# --- mistakes that the promise has to find ---------------------------------------------------
+
+
+def advance_before_handling(patch: pytest.MonkeyPatch) -> None:
+    failed = Subscription._delivery_failed
+
+    def advanced(self: Subscription, cursor: Any, record: Record, error: Exception) -> bool:
+        failed(self, cursor, record, error)
+        cursor.failing, cursor.state = 0, SubscriptionState.LIVE
+        self._advance(cursor, record)
+        return True
+
+    patch.setattr(Subscription, "_delivery_failed", advanced)
+
+
+def go_live_with_records_missing(patch: pytest.MonkeyPatch) -> None:
+    async def run(self: Subscription, cursor: Any) -> None:
+        cursor.seq = self._feed.publisher.last_seq(cursor.workspace)
+        cursor.failing, cursor.state, cursor.task = 0, SubscriptionState.LIVE, None
+
+    patch.setattr(Subscription, "_run", run)
+
+
+def deliver_inline_while_catching_up(patch: pytest.MonkeyPatch) -> None:
+    def on_record(self: Subscription, published: PublishedRecord) -> None:
+        cursor = self._cursors[published.workspace]
+        try:
+            self._handler(published)
+        except Exception as error:
+            self._delivery_failed(cursor, published.record, error)
+            if cursor.task is None:
+                self._run_task(cursor)
+        else:
+            self._delivered(cursor, published.record)
+
+    patch.setattr(Subscription, "on_record", on_record)
+
+
+def forget_the_cursor_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    load = MemoryCursorStore.load
+
+    def ahead(self: MemoryCursorStore, subscription: str) -> dict[WorkspaceId, FeedPosition]:
+        return {
+            name: FeedPosition(position.history_id, position.seq + 1)
+            for name, position in load(self, subscription).items()
+        }
+
+    patch.setattr(MemoryCursorStore, "load", ahead)
+
+
+FAILING: list[Step] = [
+    ("append", "main", 1),
+    ("fail", "", 2),
+    ("append", "main", 1),
+    ("append", "main", 2),
+    ("append", "main", 1),
+    ("yield", "", 4),
+    ("append", "main", 1),
+]
+RESTARTING: list[Step] = [
+    ("append", "main", 1),
+    ("restart", "", 0),
+    ("fail", "", 3),
+    ("append", "main", 1),
+    ("restart", "", 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "steps"),
+    [
+        (advance_before_handling, FAILING),
+        (go_live_with_records_missing, FAILING),
+        (deliver_inline_while_catching_up, FAILING),
+        (forget_the_cursor_at_the_end, RESTARTING),
+    ],
+)
+async def test_the_check_finds_mistakes_that_lose_events(
+    mistake: Callable[[pytest.MonkeyPatch], None],
+    steps: list[Step],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_delivery(*await play(steps, inline=True, store=MemoryCursorStore()))
+    mistake(monkeypatch)
+    with pytest.raises(AssertionError):
+        check_delivery(*await play(steps, inline=True, store=MemoryCursorStore()))

@@ -16,7 +16,7 @@ from router.journal.port import Journal, Record, WorkspaceHistory
 from router.model.errors import JournalCorrupt
 from router.model.events import Event
 from router.model.ids import WorkspaceId
-from router.runtime.event_feed import Publisher
+from router.runtime.publisher import Publisher
 
 # Records replayed before the event loop can serve signals and health checks.
 _RECORDS_PER_SLICE: Final = 256

@@ -119,7 +119,7 @@ class ShadowRunner:
 
     async def start(self) -> None:
         """Start the shadows that are set in the journal and subscribe to new records."""
-        self._writer.publisher.subscribe(self._on_record)
+        self._writer.feed.subscribe_inline("shadow", self._on_record)
         self._writer.on_refused_submit = self._on_refused_submit
         for workspace in self._writer.workspaces:
             answered = await self._writer.query(workspace, lambda engine: engine.shadow_seq)

@@ -31,7 +31,8 @@ from router.model.results import RefusalCode
 from router.runtime.batch import ROUTER_ACTOR, Batch, BatchProcessor, CommitPacer
 from router.runtime.clock import Clock, SystemClock, WakeupSchedule
 from router.runtime.command_queue import COUNT_MAX, SUBMIT_WAIT_MS_MAX, CommandQueue
-from router.runtime.event_feed import WORKSPACE_RECORDS_MAX, Publisher
+from router.runtime.event_feed import EventFeed
+from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import NoStats, StatsProjection, recover_workspace
 from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
 from router.runtime.workspace import (
@@ -85,6 +86,7 @@ class Writer:
         """``new_stats`` creates the statistics of a workspace; only the writer applies events to them, live and at recovery."""
         self.clock: Final[Clock] = clock if clock is not None else SystemClock()
         self.publisher: Final = publisher if publisher is not None else Publisher()
+        self.feed: Final = EventFeed(self.publisher, journal)
         self._limits = limits if limits is not None else WriterLimits()
         self._schedule = snapshots if snapshots is not None else SnapshotSchedule()
         self._journal = journal
@@ -168,6 +170,7 @@ class Writer:
         self._queue.wake()
         if self._started:
             await self._ended.wait()
+        await self.feed.close()
         await self._journal.close()
 
     @property
