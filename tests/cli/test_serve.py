@@ -1,4 +1,4 @@
-"""The command as a process: imports of ``--help``, start and stop of the server, exit codes."""
+"""``router serve`` as a process, and ``router token``."""
 
 import json
 import os
@@ -7,6 +7,12 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+
+import jwt
+import msgspec
+import pytest
+
+from tests.support.command_line import error_line, run_command
 
 ROOT = Path(__file__).parents[2]
 ROUTER = (sys.executable, "-m", "router")
@@ -83,3 +89,50 @@ def url_in(process: "subprocess.Popen[str]") -> str:
         if found.get("action") == "started":
             return str(found["url"])
     raise AssertionError("the router exited before it had started")
+
+
+def test_listening_on_all_addresses_requires_tls_or_a_proxy(tmp_path: Path) -> None:
+    result = run_command("serve", "--host", "0.0.0.0", "--data", str(tmp_path))
+    assert result.exit_code == 2
+
+
+def test_a_token_carries_role_subject_workspace_and_lifetime(data: Path) -> None:
+    result = run_command(
+        "token", "--role", "agent", "--subject", "ada", "--ttl", "30m", "--data", str(data)
+    )
+    assert result.exit_code == 0
+    claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
+    assert (claims["role"], claims["sub"], claims["workspace"]) == ("agent", "ada", "default")
+    assert claims["exp"] - claims["iat"] == 1800
+
+
+def test_a_token_is_printed_as_json(data: Path) -> None:
+    result = run_command(
+        "token", "--role", "gateway", "--subject", "web", "--data", str(data), "--json"
+    )
+    found = msgspec.json.decode(result.stdout)
+    assert found["token"].count(".") == 2
+    assert found["role"] == "gateway"
+
+
+def test_without_a_secret_no_token_is_signed(tmp_path: Path) -> None:
+    result = run_command("token", "--role", "admin", "--subject", "eve", "--data", str(tmp_path))
+    assert result.exit_code == 1
+    assert "first start" in error_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--role", "king", "--subject", "eve"),
+        ("--role", "admin", "--subject", "Eve Smith"),
+        ("--role", "admin", "--subject", "eve", "--ttl", "30d"),
+        ("--role", "admin", "--subject", "eve", "--workspace", "nowhere"),
+        ("--role", "admin"),
+    ],
+)
+def test_invalid_token_options_are_usage_errors(data: Path, arguments: tuple[str, ...]) -> None:
+    result = run_command("token", *arguments, "--data", str(data))
+    assert result.exit_code == 2
+    assert result.stdout == ""

@@ -1,13 +1,12 @@
-"""``router simulate`` with several policies."""
+"""``router simulate`` with one policy or several, and the options of ``router loadtest``."""
 
 from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
-from router.cli import cli
+from tests.support.command_line import error_line, run_command
 
 SHIPPED = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if"
 DAY, ONE, TWO = (str(SHIPPED / f"{n}.yaml") for n in ("day", "longest_idle", "spare_the_few"))
@@ -24,13 +23,64 @@ ada,english:5;german:5,2014-03-10T08:05:00/2014-03-10T09:00:00
 """
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, list(arguments))
+def test_simulate_requires_either_a_log_or_a_workload(workload: str) -> None:
+    assert run_command("simulate").exit_code == 2
+    assert run_command("simulate", "--workload", workload, "--log", "vanad:x").exit_code == 2
 
 
+def test_an_unknown_log_format_is_reported_in_one_line() -> None:
+    result = run_command("simulate", "--log", "tape:x.csv")
+    assert result.exit_code == 1
+    assert "vanad" in error_line(result)
+
+
+def test_a_missing_log_is_reported_in_one_line(tmp_path: Path) -> None:
+    result = run_command("simulate", "--log", f"vanad:{tmp_path / 'none.csv'}")
+    assert result.exit_code == 1
+    error_line(result)
+
+
+def test_the_same_workload_gives_the_same_bytes_of_json(tmp_path: Path, workload: str) -> None:
+    arguments = ("simulate", "--workload", workload, "--seed", "5", "--wrap-up", "10s", "--json")
+    first, second = run_command(*arguments, "-"), run_command(*arguments, "-")
+    assert first.exit_code == 0, first.stderr
+    assert first.stdout == second.stdout
+    report = msgspec.json.decode(first.stdout)
+    assert report["contacts"] == report["answered"] + report["abandoned"] > 0
+    assert "seed: 5" in first.stderr
+    out = tmp_path / "report.json"
+    shown = run_command(*arguments, str(out))
+    assert out.read_text() == first.stdout
+    assert "answered" in shown.stdout
+
+
+def test_the_speed_of_the_run_is_included_on_request(workload: str) -> None:
+    shown = run_command("simulate", "--workload", workload, "--timing", "--no-audit", "--json", "-")
+    assert msgspec.json.decode(shown.stdout)["speed"]["contacts_per_second"] > 0
+
+
+def test_a_report_that_cannot_be_written_is_reported_without_traceback(
+    workload: str, tmp_path: Path
+) -> None:
+    result = run_command(
+        "simulate", "--workload", workload, "--json", str(tmp_path / "no" / "report.json")
+    )
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--publish",), ("--speed", "0")])
+def test_invalid_load_test_options_are_usage_errors(
+    workload: str, arguments: tuple[str, ...]
+) -> None:
+    source = ("--workload", workload) if arguments else ()
+    assert run_command("replay", *source, *arguments).exit_code == 2
+
+
+# --- comparison of policies -------------------------------------------------------------------------
 def test_two_policies_are_compared_in_a_table_a_chart_and_json(tmp_path: Path) -> None:
     report, svg = tmp_path / "report.json", tmp_path / "day.svg"
-    result = run(*DAY_AND_BOTH, "--json", str(report), "--chart", str(svg))
+    result = run_command(*DAY_AND_BOTH, "--json", str(report), "--chart", str(svg))
     assert result.exit_code == 0, result.stderr
     for word in ("longest_idle", "spare_the_few", "difference", "german"):
         assert word in result.stdout
@@ -43,15 +93,15 @@ def test_two_policies_are_compared_in_a_table_a_chart_and_json(tmp_path: Path) -
 
 def test_json_and_chart_have_the_same_bytes_for_the_same_input(tmp_path: Path) -> None:
     first, second = tmp_path / "first.svg", tmp_path / "second.svg"
-    one = run(*DAY_AND_BOTH, "--json", "-", "--chart", str(first))
-    two = run(*DAY_AND_BOTH, "--json", "-", "--chart", str(second))
+    one = run_command(*DAY_AND_BOTH, "--json", "-", "--chart", str(first))
+    two = run_command(*DAY_AND_BOTH, "--json", "-", "--chart", str(second))
     assert one.stdout == two.stdout
     assert msgspec.json.decode(one.stdout)["format"] == 1
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_one_policy_gives_the_report_of_a_single_run() -> None:
-    result = run("simulate", "--workload", DAY, "--policy", ONE, "--json", "-")
+def test_one_policy_gives_the_report_of_a_single_run_command() -> None:
+    result = run_command("simulate", "--workload", DAY, "--policy", ONE, "--json", "-")
     assert result.exit_code == 0
     found = msgspec.json.decode(result.stdout)
     assert found["options"]["policy"] == "longest_idle.yaml"
@@ -60,11 +110,11 @@ def test_one_policy_gives_the_report_of_a_single_run() -> None:
 
 @pytest.mark.parametrize("policies", [(), ("--policy", ONE)])
 def test_a_chart_of_a_single_run_is_a_usage_error(policies: tuple[str, ...]) -> None:
-    assert run("simulate", "--workload", DAY, *policies, "--chart", "x.svg").exit_code == 2
+    assert run_command("simulate", "--workload", DAY, *policies, "--chart", "x.svg").exit_code == 2
 
 
 def test_two_policies_with_the_same_name_are_reported_in_one_line() -> None:
-    result = run("simulate", "--workload", DAY, "--policy", ONE, "--policy", ONE)
+    result = run_command("simulate", "--workload", DAY, "--policy", ONE, "--policy", ONE)
     assert result.exit_code == 1
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
@@ -74,7 +124,7 @@ def test_two_policies_with_the_same_name_are_reported_in_one_line() -> None:
 def test_a_policy_that_does_not_fit_the_day_is_reported_in_one_line(tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(Path(ONE).read_text().replace("  german:", "  french:"))
-    result = run("simulate", "--workload", DAY, "--policy", ONE, "--policy", str(other))
+    result = run_command("simulate", "--workload", DAY, "--policy", ONE, "--policy", str(other))
     assert result.exit_code == 1
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
@@ -83,7 +133,7 @@ def test_a_policy_that_does_not_fit_the_day_is_reported_in_one_line(tmp_path: Pa
 
 
 def test_a_chart_that_cannot_be_written_is_reported_without_traceback(tmp_path: Path) -> None:
-    result = run(*DAY_AND_BOTH, "--no-audit", "--chart", str(tmp_path / "no" / "day.svg"))
+    result = run_command(*DAY_AND_BOTH, "--no-audit", "--chart", str(tmp_path / "no" / "day.svg"))
     assert result.exit_code == 1
     assert "Traceback" not in result.stderr
     assert "day.svg" in result.stderr
@@ -94,7 +144,7 @@ def test_a_recorded_day_can_be_compared(tmp_path: Path) -> None:
     contacts.write_text(CONTACTS)
     agents.write_text(AGENTS)
     logs = ("--log", f"contacts:{contacts}", "--log", f"agents:{agents}")
-    result = run("simulate", *logs, "--policy", ONE, "--policy", TWO, "--json", "-")
+    result = run_command("simulate", *logs, "--policy", ONE, "--policy", TWO, "--json", "-")
     assert result.exit_code == 0, result.stderr
     first, other = msgspec.json.decode(result.stdout)["policies"]
     assert first["stats"]["contacts"] == other["stats"]["contacts"] == 2
