@@ -1,16 +1,11 @@
 """The client against a scripted server: reconnecting, resuming, and reactions to protocol violations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.http11 import Request, Response
-from websockets.typing import Subprotocol
+from websockets.http11 import Response
 
 from router.client import (
     DesktopClient,
@@ -20,84 +15,18 @@ from router.client import (
     RouterRefused,
 )
 from router.client.connection import ConnectionOptions
-from router.protocol.codec import JSON
-
-Script = Callable[["ServerSide"], Awaitable[None]]
-FAST = ConnectionOptions(
-    connect_timeout_s=5.0,
-    command_timeout_s=0.5,
-    backoff_base_s=0.01,
-    backoff_max_s=0.02,
+from tests.support.scripted_server import (
+    FAST_OPTIONS,
+    WELCOME,
+    ServerSide,
+    held_event,
+    scripted_server,
+    stay_connected,
 )
-WELCOME = {
-    "type": "welcome",
-    "role": "agent",
-    "workspace": "default",
-    "history_id": "g",
-    "epoch": 1,
-    "seq": 10,
-    "at_ms": 0,
-    "heartbeat_s": 20,
-    "session_id": "s",
-    "agent": {
-        "agent_id": "ada",
-        "state": "ready",
-        "presence": "attached",
-        "units": 100,
-        "units_used": 0,
-        "available_channels": [],
-    },
-}
 
 
-class ServerSide:
-    """Server side of one connection."""
-
-    def __init__(self, ws: ServerConnection) -> None:
-        self.ws = ws
-
-    async def receive(self) -> dict[str, Any]:
-        frame: dict[str, Any] = msgspec.json.decode(await self.ws.recv())
-        return frame
-
-    async def send(self, frame: dict[str, Any]) -> None:
-        await self.ws.send(msgspec.json.encode(frame).decode())
-
-
-def an_event(seq: int) -> dict[str, Any]:
-    event = {"type": "assignment.held", "assignment_id": "a", "contact_id": "c", "agent_id": "ada"}
-    return {"type": "event", "seq": seq, "at_ms": 0, "event": event}
-
-
-@asynccontextmanager
-async def a_server(*scripts: Script, refusals: list[Response] | None = None) -> AsyncIterator[str]:
-    """Run one script per connection, the last one for all further connections; yield the URL."""
-    count = 0
-
-    async def handle(ws: ServerConnection) -> None:
-        nonlocal count
-        script = scripts[min(count, len(scripts) - 1)]
-        count += 1
-        await script(ServerSide(ws))
-
-    def refuse(_: ServerConnection, __: Request) -> Response | None:
-        return refusals.pop(0) if refusals else None
-
-    async with serve(
-        handle, "127.0.0.1", 0, subprotocols=[Subprotocol(JSON)], process_request=refuse
-    ) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        yield f"ws://127.0.0.1:{port}"
-
-
-def a_client(url: str, options: ConnectionOptions = FAST) -> DesktopClient:
+def a_client(url: str, options: ConnectionOptions = FAST_OPTIONS) -> DesktopClient:
     return DesktopClient(url, "token", codec="json", options=options)
-
-
-async def stay_connected(server: ServerSide) -> None:
-    await server.receive()
-    await server.send(WELCOME)
-    await server.ws.wait_closed()
 
 
 async def test_a_reconnect_resumes_after_the_last_received_event() -> None:
@@ -107,7 +36,7 @@ async def test_a_reconnect_resumes_after_the_last_received_event() -> None:
         hellos.append(await server.receive())
         await server.send(WELCOME)
         for seq in (12, 15):
-            await server.send(an_event(seq))
+            await server.send(held_event(seq))
         await server.ws.close(1012)
 
     async def second(server: ServerSide) -> None:
@@ -125,10 +54,10 @@ async def test_a_reconnect_resumes_after_the_last_received_event() -> None:
         )
         # Repeated events are ignored.
         for seq in (12, 15, 16):
-            await server.send(an_event(seq))
+            await server.send(held_event(seq))
         await server.ws.wait_closed()
 
-    async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
+    async with scripted_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
         numbers = []
         async for frame in client:
             numbers.append(frame.seq)
@@ -147,10 +76,10 @@ async def test_a_welcome_after_a_reconnect_is_delivered_to_the_reader() -> None:
     async def second(server: ServerSide) -> None:
         await server.receive()
         await server.send(WELCOME | {"history_id": "h", "seq": 3})
-        await server.send(an_event(4))
+        await server.send(held_event(4))
         await server.ws.wait_closed()
 
-    async with a_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
+    async with scripted_server(first, second) as url, a_client(url) as client, asyncio.timeout(10):
         frames = client.__aiter__()
         assert type(await anext(frames)).__name__ == "WelcomeFrame"
         assert (await anext(frames)).seq == 4
@@ -163,7 +92,7 @@ async def test_the_client_does_not_reconnect_after_a_permanent_close_code(code: 
         await server.receive()
         await server.ws.close(code, "no")
 
-    async with a_server(script) as url, asyncio.timeout(10):
+    async with scripted_server(script) as url, asyncio.timeout(10):
         with pytest.raises(PermanentlyClosed) as closed:
             async with a_client(url):
                 pass
@@ -176,7 +105,7 @@ async def test_the_client_reconnects_after_a_temporary_close_code(code: int) -> 
         await server.receive()
         await server.ws.close(code)
 
-    async with a_server(first, stay_connected) as url, a_client(url) as client:
+    async with scripted_server(first, stay_connected) as url, a_client(url) as client:
         assert client.connection_count == 2
 
 
@@ -185,7 +114,7 @@ async def test_an_expired_token_that_cannot_be_renewed_ends_the_client() -> None
         await server.receive()
         await server.ws.close(4401)
 
-    async with a_server(script) as url, asyncio.timeout(10):
+    async with scripted_server(script) as url, asyncio.timeout(10):
         with pytest.raises(PermanentlyClosed):
             async with a_client(url):
                 pass
@@ -195,7 +124,7 @@ async def test_the_client_retries_after_an_overloaded_server() -> None:
     refusals = [
         Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers) for headers in _two_refusals()
     ]
-    async with a_server(stay_connected, refusals=refusals) as url, a_client(url) as client:
+    async with scripted_server(stay_connected, refusals=refusals) as url, a_client(url) as client:
         assert client.connection_count == 1
 
 
@@ -213,15 +142,15 @@ async def test_unknown_frames_fields_and_events_are_ignored() -> None:
         await server.send(
             {"type": "event", "seq": 11, "at_ms": 0, "event": {"type": "moon.rose", "full": True}}
         )
-        await server.send(an_event(12))
+        await server.send(held_event(12))
         await server.ws.wait_closed()
 
-    async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
+    async with scripted_server(script) as url, a_client(url) as client, asyncio.timeout(10):
         assert (await anext(client.__aiter__())).seq == 12
 
 
 async def test_a_missing_answer_leaves_the_outcome_unknown() -> None:
-    async with a_server(stay_connected) as url, a_client(url) as client, asyncio.timeout(10):
+    async with scripted_server(stay_connected) as url, a_client(url) as client, asyncio.timeout(10):
         with pytest.raises(OutcomeUnknown):
             await client.ready()
         assert client.connection_count == 1
@@ -245,7 +174,7 @@ async def test_a_refusal_is_raised_with_all_its_fields() -> None:
         )
         await server.ws.wait_closed()
 
-    async with a_server(script) as url, a_client(url) as client, asyncio.timeout(10):
+    async with scripted_server(script) as url, a_client(url) as client, asyncio.timeout(10):
         with pytest.raises(RouterRefused) as refused:
             await client.ready()
         error = refused.value.error
@@ -265,7 +194,7 @@ async def test_a_server_that_does_not_answer_heartbeats_is_reconnected() -> None
         await server.ws.wait_closed()
 
     async with (
-        a_server(silent, stay_connected) as url,
+        scripted_server(silent, stay_connected) as url,
         a_client(url) as client,
         asyncio.timeout(10),
     ):
@@ -274,7 +203,7 @@ async def test_a_server_that_does_not_answer_heartbeats_is_reconnected() -> None
 
 
 async def test_an_unreachable_server_is_reported_within_the_timeout() -> None:
-    async with a_server(stay_connected) as url:
+    async with scripted_server(stay_connected) as url:
         pass
     options = ConnectionOptions(connect_timeout_s=0.2, backoff_base_s=0.01, backoff_max_s=0.02)
     with pytest.raises(NotConnected):
@@ -283,7 +212,7 @@ async def test_an_unreachable_server_is_reported_within_the_timeout() -> None:
 
 
 async def test_commands_of_a_closed_client_fail_at_once() -> None:
-    async with a_server(stay_connected) as url:
+    async with scripted_server(stay_connected) as url:
         async with a_client(url) as client:
             pass
         with pytest.raises(PermanentlyClosed):

@@ -182,7 +182,9 @@ class ReconnectingConnection:
             except ConnectionClosed:
                 raise OutcomeUnknown("the connection was lost") from None
             except TimeoutError:
-                raise OutcomeUnknown("no answer in time") from None
+                raise OutcomeUnknown(
+                    f"no answer within {self._options.command_timeout_s:g} s"
+                ) from None
             finally:
                 self._pending_answers.pop(frame.id, None)
 
@@ -201,7 +203,9 @@ class ReconnectingConnection:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 await self._live.wait()
         except TimeoutError:
-            raise NotConnected("no connection in time") from None
+            raise NotConnected(
+                f"no connection within {self._options.connect_timeout_s:g} s"
+            ) from None
         if self._final_error is not None:
             raise self._final_error
 

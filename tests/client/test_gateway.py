@@ -1,0 +1,107 @@
+"""Client of a gateway: submits with idempotency keys, and the commands on its contacts."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from router.client import GatewayClient, OutcomeUnknown
+from tests.support.scripted_server import (
+    FAST_OPTIONS,
+    WELCOME,
+    ServerSide,
+    answering_script,
+    scripted_server,
+)
+
+GATEWAY_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {
+    "role": "gateway"
+}
+
+
+def a_gateway(url: str) -> GatewayClient:
+    return GatewayClient(url, "token", codec="json", options=FAST_OPTIONS)
+
+
+async def lose_the_submit(server: ServerSide, submits: list[dict[str, Any]]) -> None:
+    await server.receive()
+    await server.send(GATEWAY_WELCOME)
+    submits.append(await server.receive())
+    await server.ws.close(1012)
+
+
+async def test_a_submit_is_repeated_with_its_key_until_it_is_acknowledged() -> None:
+    lost: list[dict[str, Any]] = []
+    answered: list[dict[str, Any]] = []
+
+    async def first(server: ServerSide) -> None:
+        await lose_the_submit(server, lost)
+
+    async with (
+        scripted_server(first, answering_script(answered, GATEWAY_WELCOME)) as url,
+        a_gateway(url) as gateway,
+        asyncio.timeout(10),
+    ):
+        ok = await gateway.submit("voice", retry_until_acknowledged=True)
+    assert ok.subject == "c1"
+    assert len(lost) == len(answered) == 1
+    assert lost[0]["idempotency_key"] == answered[0]["idempotency_key"]
+
+
+async def test_a_lost_submit_raises_its_key_otherwise() -> None:
+    lost: list[dict[str, Any]] = []
+
+    async def script(server: ServerSide) -> None:
+        await lose_the_submit(server, lost)
+
+    async with scripted_server(script) as url, a_gateway(url) as gateway, asyncio.timeout(10):
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await gateway.submit("voice")
+    assert unknown.value.idempotency_key == lost[0]["idempotency_key"]
+
+
+async def test_every_submit_has_a_key_of_its_own_unless_one_is_given() -> None:
+    frames: list[dict[str, Any]] = []
+    async with (
+        scripted_server(answering_script(frames, GATEWAY_WELCOME)) as url,
+        a_gateway(url) as gateway,
+    ):
+        await gateway.submit("voice")
+        await gateway.submit("voice")
+        await gateway.submit("voice", idempotency_key="call-17")
+    keys = [frame["idempotency_key"] for frame in frames]
+    assert len(set(keys)) == 3
+    assert keys[2] == "call-17"
+
+
+async def test_contacts_of_a_welcome_and_of_events_are_kept() -> None:
+    view = {
+        "contact_id": "c1",
+        "state": "queued",
+        "channel": "voice",
+        "queue_id": "support",
+        "requirement": "",
+        "queued_at_ms": 0,
+        "changed_at_ms": 0,
+        "queued_seq": 3,
+        "priority_s": 0,
+        "priority_class": 0,
+    }
+    event = {
+        "type": "contact.queued",
+        "contact_id": "c2",
+        "channel": "voice",
+        "queue_id": "support",
+        "requirement": "",
+        "policy_version": 1,
+    }
+
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(GATEWAY_WELCOME | {"contacts": [view]})
+        await server.send({"type": "event", "seq": 11, "at_ms": 0, "event": event})
+        await server.ws.wait_closed()
+
+    async with scripted_server(script) as url, a_gateway(url) as gateway, asyncio.timeout(10):
+        await anext(gateway.__aiter__())
+        assert sorted(gateway.contacts.by_id) == ["c1", "c2"]
