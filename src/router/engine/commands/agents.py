@@ -44,7 +44,7 @@ from router.model.states import AgentState, AssignmentRole, AssignmentState, Pre
 def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
     state = tx.state
     if state.policy is None:
-        return Refused(code=RefusalCode.INVALID_POLICY, detail="no policy has been published")
+        return Refused(code=RefusalCode.INVALID_POLICY, detail="publish a policy first")
     refused = _validate_record(state.policy, command)
     if refused is not None:
         return refused

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
-from router.engine.commands.transaction import Transaction, already_done
+from router.engine.commands.transaction import Transaction, already_done, unknown_assignment
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
 from router.engine.state.state import conversation_roles
@@ -33,7 +33,6 @@ _CONSULT: Final = AssignmentRole.CONSULT
 _ON_HOLD: Final = AssignmentState.ON_HOLD
 _OWNER: Final = AssignmentRole.OWNER
 _WRAP_UP: Final = AssignmentState.WRAP_UP
-_UNKNOWN_ASSIGNMENT: Final = Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
 
 
 def wrap_up_ms(tx: Transaction, assignment: Assignment) -> int:
@@ -107,12 +106,13 @@ def _was_completed(tx: Transaction, assignment_id: str, agent_id: str | None) ->
     return end is not None and end[0] == "accepted" and agent_id in (None, end[2])
 
 
-def _wrong_assignment_state(assignment: Assignment, *allowed: str) -> Refused:
+def wrong_assignment_state(assignment: Assignment) -> Refused:
+    """Return the refusal for an assignment whose state does not allow the command, with the actions that it does."""
     return Refused(
         code=RefusalCode.INVALID_ASSIGNMENT_STATE,
         field="assignment_id",
         state=str(assignment.state),
-        allowed=allowed,
+        allowed=allowed_actions(assignment),
     )
 
 
@@ -148,12 +148,12 @@ def _change_hold(
 ) -> CommandResult:
     assignment = find_assignment(tx, command.assignment_id, command.agent_id)
     if assignment is None:
-        return _UNKNOWN_ASSIGNMENT
+        return unknown_assignment()
     is_owner = assignment.role is _OWNER
     if assignment.state is after and is_owner:
         return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
     if assignment.state is not before or not is_owner:
-        return _wrong_assignment_state(assignment, *allowed_actions(assignment))
+        return wrong_assignment_state(assignment)
     tx.emit(
         event(
             assignment_id=assignment.assignment_id,
@@ -167,9 +167,9 @@ def _change_hold(
 def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
     assignment = find_assignment(tx, command.assignment_id, command.agent_id)
     if assignment is None:
-        return _UNKNOWN_ASSIGNMENT
+        return unknown_assignment()
     if assignment.wrap_up_deadline_ms is None or assignment.wrap_up_started_at_ms is None:
-        return _wrong_assignment_state(assignment, *allowed_actions(assignment))
+        return wrong_assignment_state(assignment)
     if command.extend_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="at least 1")
     channel = tx.state.index.channels.get(assignment.channel)
@@ -199,7 +199,7 @@ def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandRe
     if assignment is None:
         if _was_completed(tx, assignment_id, command.agent_id):
             return already_done(assignment_id, _COMPLETED, state.seq)
-        return _UNKNOWN_ASSIGNMENT
+        return unknown_assignment()
     if disposition is not None:
         codes = () if state.policy is None else state.policy.dispositions
         if codes and disposition not in codes:

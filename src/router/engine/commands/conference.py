@@ -50,9 +50,11 @@ def is_at_participants_limit(tx: Transaction, contact: Contact, *, released: int
     ``released`` is the number of pending consults that are about to end.
     """
     offers = tx.state.offers
-    asked = sum(offers[name].role is not AssignmentRole.OWNER for name in contact.pending_offer_ids)
+    consults = sum(
+        offers[name].role is not AssignmentRole.OWNER for name in contact.pending_offer_ids
+    )
     most = tx.state.index.channels[contact.channel].policy.participants_max
-    return len(contact.participant_assignment_ids) + asked - released >= most
+    return len(contact.participant_assignment_ids) + consults - released >= most
 
 
 def is_parked(tx: Transaction, contact: Contact) -> bool:
@@ -66,7 +68,7 @@ def participants_limit_refusal(field: str) -> Refused:
     return Refused(
         code=RefusalCode.PARTICIPANT_LIMIT_EXCEEDED,
         field=field,
-        detail="participants_max of the channel",
+        detail="the conversation has reached participants_max of its channel",
     )
 
 
@@ -107,10 +109,8 @@ def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: s
     state = tx.state
     rescind_contact_offers(tx, contact, "moved")
     end_consult(tx, contact, except_agent_id=agent.agent_id)
-    assignment, old = (
-        participant_assignment(state, contact, agent.agent_id),
-        state.assignments[contact.assignment_id or ""],
-    )
+    old = state.assignments[contact.assignment_id or ""]
+    assignment = participant_assignment(state, contact, agent.agent_id)
     assert assignment is not None
     tx.emit(
         ContactHandedOver(
@@ -132,8 +132,8 @@ def find_successor(tx: Transaction, contact: Contact) -> Agent | None:
     state = tx.state
     for name in contact.participant_assignment_ids:
         agent = state.agents[state.assignments[name].agent_id]
-        is_there = agent.presence is not Presence.LOST and agent.state is not AgentState.OFFLINE
-        if is_there and state.assignments[name].role is AssignmentRole.PARTICIPANT:
+        is_present = agent.presence is not Presence.LOST and agent.state is not AgentState.OFFLINE
+        if is_present and state.assignments[name].role is AssignmentRole.PARTICIPANT:
             return agent
     return None
 
@@ -171,11 +171,11 @@ def _leave_refusal(tx: Transaction, contact: Contact, agent_id: str) -> CommandR
         return wrong_contact_state(
             contact.state, "hand_over", "transfer", "end", detail="the agent owns the contact"
         )
-    was_in_it = any(
-        how is OfferState.ACCEPTED and whose == agent_id
-        for how, _, whose in (contact.ended_offers or {}).values()
+    was_member = any(
+        ended_as is OfferState.ACCEPTED and offered_to == agent_id
+        for ended_as, _, offered_to in (contact.ended_offers or {}).values()
     )
-    if was_in_it or is_owner:
+    if was_member or is_owner:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
     return not_participant_refusal("agent_id")
 
@@ -228,14 +228,13 @@ def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:
         )
     if is_parked(tx, contact):
         return wrong_contact_state(contact.state, "unpark", detail="the conversation is parked")
-    own = [state.offers[name] for name in contact.pending_offer_ids if name in agent.offers]
-    if is_at_participants_limit(
-        tx, contact, released=sum(o.role is not AssignmentRole.OWNER for o in own)
-    ):
+    offers = [state.offers[name] for name in contact.pending_offer_ids if name in agent.offers]
+    consults = sum(offer.role is not AssignmentRole.OWNER for offer in offers)
+    if is_at_participants_limit(tx, contact, released=consults):
         return participants_limit_refusal("agent_id")
-    if not state.index.has_capacity(agent, contact.channel, released=len(own)):
+    if not state.index.has_capacity(agent, contact.channel, released=len(offers)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
-    if own:
+    if offers:
         rescind_contact_offers(tx, contact, "taken", next_owner=agent)
     return _emit_participant_added(tx, contact, agent)
 

@@ -132,8 +132,10 @@ def _select_from_queue(tx: Transaction, contact: Contact, queue_id: str) -> Agen
     mask = index.open_group_bits[line.channel_index] & line.group_mask
     if not mask:
         return None
-    apart = _excluded_agents(tx, contact)
-    return select_agent(index.groups_in(mask), line, apart, contact.contact_id, index.draw_number)
+    excluded = _excluded_agents(tx, contact)
+    return select_agent(
+        index.groups_in(mask), line, excluded, contact.contact_id, index.draw_number
+    )
 
 
 def _running_consult(

@@ -1,16 +1,16 @@
-"""Commands on existing contacts: update, cancel, abandon, end, requeue, transfer and assign."""
+"""Commands on existing contacts: update, cancel, abandon and end; and the expiry of a wait."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import UNSET
 
-from router.engine.commands import queue_moves as leaving
 from router.engine.commands.assignments import (
     end_contact,
     release_assignment,
     release_participant,
 )
+from router.engine.commands.queue_moves import expire_waiting
 from router.engine.commands.rescind import rescind_contact_offers, rescind_unqualified
 from router.engine.commands.transaction import (
     Transaction,
@@ -44,14 +44,12 @@ from router.model.events.contact import (
     ContactUpdated,
 )
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import AgentState, CallbackPhase, ContactState
+from router.model.states import CallbackPhase, ContactState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ASSIGNED: Final = ContactState.ASSIGNED
 _CONNECTED: Final = CallbackPhase.CONNECTED
 _OFFERED: Final = ContactState.OFFERED
-_OFFLINE: Final = AgentState.OFFLINE
-_QUEUED: Final = ContactState.QUEUED
 _ALLOWED_AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
 _ALLOWED_FOR_CALLBACK: Final = ("cancel", "end", "callback/result")
 
@@ -86,9 +84,10 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
         contact.priority_class if command.priority_class is UNSET else command.priority_class
     )
     attributes = contact.attributes if command.attributes is UNSET else command.attributes
-    named = command.preferred_agents
-    named = contact.preferred_agents if named is UNSET else named
-    if len(named) > PREFERRED_AGENTS_MAX:
+    preferred_agents = command.preferred_agents
+    if preferred_agents is UNSET:
+        preferred_agents = contact.preferred_agents
+    if len(preferred_agents) > PREFERRED_AGENTS_MAX:
         return too_many_preferred_agents()
     refused = (
         validate_skills(policy, skills)
@@ -97,7 +96,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     )
     if refused is not None:
         return refused
-    if (skills, priority_s, priority_class, named) == (
+    if (skills, priority_s, priority_class, preferred_agents) == (
         contact.skills,
         contact.priority_s,
         contact.priority_class,
@@ -108,7 +107,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
         ContactUpdated(
             contact_id=contact.contact_id,
             requirement=state.index.line_for_requirements(
-                routing_criteria(contact)._replace(skills=skills, preferred_agents=named)
+                routing_criteria(contact)._replace(skills=skills, preferred_agents=preferred_agents)
             ).requirement_text,
             skills=skills,
             priority_s=priority_s,
@@ -117,7 +116,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
             members=conversation_roles_if_shared(state, contact),
-            preferred_agents=named,
+            preferred_agents=preferred_agents,
         )
     )
     answer = tx.done(contact.contact_id, contact.state)
@@ -162,7 +161,7 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
         return wrong_contact_state(
             contact.state,
             *_ALLOWED_FOR_CALLBACK,
-            detail="a callback: the customer is not on the line",
+            detail="the customer of this callback is not on the line",
         )
     if contact.state is _ASSIGNED:
         return _end_conversation(tx, contact, "customer_left")
@@ -203,7 +202,7 @@ def _end_conversation(tx: Transaction, contact: Contact, reason: str) -> Command
 def expire_contact(tx: Transaction, contact: Contact, reason: str) -> None:
     """Expire a contact: rescind its offers and end its wait."""
     rescind_contact_offers(tx, contact, "expired")
-    leaving.expire_waiting(tx, contact, reason)
+    expire_waiting(tx, contact, reason)
 
 
 CONTACT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {

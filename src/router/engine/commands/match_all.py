@@ -8,7 +8,7 @@ since the last round: each takes the first contact, in the total order of waitin
 ``contacts_to_match`` are the contacts that started to wait: each is given the agent that the selection rule of its queue
 chooses. A pair that has not changed since the last round was examined then and need not be examined again.
 
-A third list, ``unavailable_agents``, holds agents who left and for whom contacts are reserved by a step of a plan: such a
+A third list, ``unavailable_agents``, holds agents who left although a step of some plan reserves contacts for them: such a
 step ends at once when no other agent is there for it.
 
 Freed agents are served in idle order and contacts in the total order, so the result does not depend on the order of the

@@ -8,17 +8,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.commands.assignments import (
-    allowed_actions,
     complete_assignment,
     end_contact,
     find_assignment,
     release_assignment,
+    wrong_assignment_state,
 )
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
 from router.engine.commands.transaction import (
     Transaction,
     already_done,
+    unknown_assignment,
     unknown_contact,
     wrong_contact_state,
 )
@@ -27,7 +28,7 @@ from router.engine.state.records import Assignment
 from router.model.commands import ParkAssignment, ParkContact, UnparkAssignment, UnparkContact
 from router.model.events import AssignmentParked, AssignmentUnparked
 from router.model.policy import LostDesktopAction
-from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.results import CommandResult
 from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
 
 _PARKED: Final = AssignmentState.PARKED
@@ -37,22 +38,22 @@ _IN_CONVERSATION: Final = (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
 def _park_assignment(tx: Transaction, command: ParkAssignment) -> CommandResult:
     assignment = find_assignment(tx, command.assignment_id, command.agent_id)
     if assignment is None:
-        return Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
+        return unknown_assignment()
     if assignment.state is _PARKED:
         return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
     if assignment.state not in _IN_CONVERSATION or assignment.role is not AssignmentRole.OWNER:
-        return _wrong_parking_state(assignment)
+        return wrong_assignment_state(assignment)
     return _park(tx, assignment, subject=assignment.assignment_id)
 
 
 def _unpark_assignment(tx: Transaction, command: UnparkAssignment) -> CommandResult:
     assignment = find_assignment(tx, command.assignment_id, command.agent_id)
     if assignment is None:
-        return Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
+        return unknown_assignment()
     if assignment.state is AssignmentState.ACTIVE:
         return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
     if assignment.state is not _PARKED:
-        return _wrong_parking_state(assignment)
+        return wrong_assignment_state(assignment)
     return _unpark(tx, assignment, subject=assignment.assignment_id)
 
 
@@ -61,15 +62,6 @@ def _has_other_participants(tx: Transaction, contact: Contact) -> bool:
     offers = tx.state.offers
     return bool(contact.participant_assignment_ids) or any(
         offers[offer_id].role is not AssignmentRole.OWNER for offer_id in contact.pending_offer_ids
-    )
-
-
-def _wrong_parking_state(assignment: Assignment) -> Refused:
-    return Refused(
-        code=RefusalCode.INVALID_ASSIGNMENT_STATE,
-        field="assignment_id",
-        state=str(assignment.state),
-        allowed=allowed_actions(assignment),
     )
 
 

@@ -40,7 +40,7 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
         return refused
     before = state.policy
     with_plans = before is not None and bool(before.plans or policy.plans)
-    concerned = _all_waiting(state) if with_plans else _affected_contacts(state, policy)
+    affected = _all_waiting(state) if with_plans else _affected_contacts(state, policy)
     drain_to = {
         queue_id: target
         for queue_id, target in sorted(command.drain_to.items())
@@ -50,7 +50,7 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
     answer = tx.done("policy", str(state.policy_version))
     restart_day_if_needed(tx, before)
     update_all_queues(tx)
-    for contact in sorted(concerned, key=_queued_seq):
+    for contact in sorted(affected, key=_queued_seq):
         if not _is_waiting(contact):
             continue  # It has left a queue that this policy closes.
         if contact.queue_id not in policy.queues:
@@ -86,24 +86,24 @@ def _affected_contacts(state: RoutingState, policy: Policy) -> list[Contact]:
 
 
 def _problem_text(problem: Problem) -> str:
-    place = ""
+    position = ""
     if isinstance(problem, ExpressionProblem):
-        place = f" (at {problem.expression_line}:{problem.expression_column} of the expression)"
-    return f"{problem.path}: {problem.message}{place}"
+        position = f" (at {problem.expression_line}:{problem.expression_column} of the expression)"
+    return f"{problem.path}: {problem.message}{position}"
 
 
 def _invalid_policy_refusal(policy: Policy) -> Refused | None:
     problems = policy_problems(policy)
     if not problems:
         return None
-    shown = [_problem_text(problem) for problem in problems[:_PROBLEMS_SHOWN_MAX]]
-    return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail="; ".join(shown))
+    texts = [_problem_text(problem) for problem in problems[:_PROBLEMS_SHOWN_MAX]]
+    return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail="; ".join(texts))
 
 
 def _set_shadow_policy(tx: Transaction, command: SetShadowPolicy) -> CommandResult:
     state = tx.state
     if state.policy is None:
-        detail = "no policy has been published"
+        detail = "publish a policy first"
         return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail=detail)
     refused = _invalid_policy_refusal(command.policy)
     if refused is not None:
@@ -141,12 +141,14 @@ def _queued_seq(contact: Contact) -> int:
 
 def _channel_in_use_refusal(state: RoutingState, policy: Policy) -> Refused | None:
     """Refuse to remove a channel with live contacts or assignments, whose capacity could not be released."""
-    gone = set(state.policy.channels) - set(policy.channels) if state.policy is not None else set()
-    if not gone:
+    removed = (
+        set(state.policy.channels) - set(policy.channels) if state.policy is not None else set()
+    )
+    if not removed:
         return None
     used = {c.channel for c in state.contacts.values() if not c.state.is_terminal}
     used |= {assignment.channel for assignment in state.assignments.values()}
-    for channel in sorted(gone & used):
+    for channel in sorted(removed & used):
         return Refused(
             code=RefusalCode.CHANNEL_IN_USE,
             field=f"policy.channels.{channel}",
@@ -157,8 +159,8 @@ def _channel_in_use_refusal(state: RoutingState, policy: Policy) -> Refused | No
 
 def _live_contacts(state: RoutingState, queue_id: QueueId) -> int:
     """Return the number of live contacts of a queue."""
-    tally = state.counts_by_queue.get(queue_id)
-    return sum(n for name, n in tally.items() if not name.is_terminal) if tally else 0
+    counts = state.counts_by_queue.get(queue_id)
+    return sum(n for name, n in counts.items() if not name.is_terminal) if counts else 0
 
 
 def _drain_refusal(state: RoutingState, command: PublishPolicy) -> Refused | None:

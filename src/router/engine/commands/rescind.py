@@ -25,7 +25,7 @@ def rescind_contact_offers(
 ) -> None:
     """Rescind every pending offer of a contact.
 
-    ``next_owner`` is the agent to whom the contact is assigned next in the same transaction: a pending next state of
+    ``next_owner`` is the agent that the contact is assigned to in the same transaction: a pending next state of
     this agent is not entered.
     """
     for offer_id in contact.pending_offer_ids:

@@ -55,15 +55,15 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
         return already_done(first.contact_id, _QUEUED, first.seq)
     policy = state.policy
     if policy is None:
-        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy has been published")
+        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="publish a policy first")
     known_line = state.index.submit_classes.get(
         (command.queue_id, command.channel, *command.skills.items())
     )
     if known_line is not None and _takes_fast_path(state, policy, command):
         return _enqueue_known_class(tx, command, known_line)
-    before = command.continues_contact_id
-    last = None if before is None else _last_agent_of(state, before)
-    event = decide_enqueue(tx, policy, command, last)
+    continued = command.continues_contact_id
+    last_agent_id = None if continued is None else _last_agent_of(state, continued)
+    event = decide_enqueue(tx, policy, command, last_agent_id)
     if isinstance(event, Refused):
         return event
     index, arriving = state.index, None
@@ -157,25 +157,25 @@ def decide_enqueue(
     chosen = _classify(state, policy, command)
     if isinstance(chosen, Refused):
         return chosen
-    queue_id, classified = chosen
-    rule = None if classified is None else classified.rule
+    queue_id, classification = chosen
+    rule = None if classification is None else classification.rule
     plan = None if rule is None else rule.plan
     skills = command.skills if rule is None else _merge_skills(command.skills, rule)
     # Positional arguments, because they are faster and this runs for every contact.
     criteria = RoutingCriteria(
         queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id
     )
-    admitted = _admit_to_queue(state, policy, criteria, callback=command.callback is not None)
+    admitted = _find_admitting_queue(state, policy, criteria, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
-    queue_id, hops = admitted
+    queue_id, overflow_count = admitted
     if command.callback is not None:
         refused = callback_refusal(tx, policy, queue_id, command.callback, "callback.")
         if refused is not None:
             return refused
     if queue_id != criteria.queue_id:
         criteria = criteria._replace(queue_id=queue_id)
-    return _queued_event(tx, command, criteria, classified, hops)
+    return _queued_event(tx, command, criteria, classification, overflow_count)
 
 
 def _validate_submit(
@@ -207,15 +207,15 @@ def _classify(
             return unknown_queue()
         return command.queue_id, None
     channel = command.channel
-    classified = state.index.classifier.classify(
+    classification = state.index.classifier.classify(
         channel,
         command.attributes,
         lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel),
     )
-    if classified.rule is not None:
-        return classified.rule.queue, classified
+    if classification.rule is not None:
+        return classification.rule.queue, classification
     if policy.default_queue is not None:
-        return policy.default_queue, classified
+        return policy.default_queue, classification
     return Refused(
         code=RefusalCode.NO_MATCHING_QUEUE,
         field="queue_id",
@@ -226,10 +226,10 @@ def _classify(
 def _merge_skills(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
     if not rule.skills:
         return skills
-    joined = dict(rule.skills)
+    merged = dict(rule.skills)
     for skill, level in skills.items():
-        joined[skill] = max(level, joined.get(skill, 0))
-    return joined
+        merged[skill] = max(level, merged.get(skill, 0))
+    return merged
 
 
 def _last_agent_of(state: RoutingState, continues: str) -> str | None:
@@ -238,7 +238,7 @@ def _last_agent_of(state: RoutingState, continues: str) -> str | None:
     return None if before is None else before.last_agent_id
 
 
-def _admit_to_queue(
+def _find_admitting_queue(
     state: RoutingState, policy: Policy, criteria: RoutingCriteria, *, callback: bool
 ) -> tuple[str, int] | Refused:
     """Return the queue that admits the contact and the number of overflows to it, or the refusal."""
@@ -260,7 +260,7 @@ def _queued_event(
     tx: Transaction,
     command: EnqueueContact,
     criteria: RoutingCriteria,
-    classified: Classification | None,
+    classification: Classification | None,
     overflow_count: int,
 ) -> ContactQueued:
     number: int = 0
@@ -268,14 +268,14 @@ def _queued_event(
     if tx.state.index.has_plans:
         number, until_ms = first_plan_step(tx, criteria, tx.at_ms)
     if (
-        classified is None
+        classification is None
         and until_ms is None
         and criteria.queue_id == command.queue_id
         and not (number or overflow_count or criteria.preferred_agents or criteria.last_agent_id)
     ):
         return _event_as_requested(tx, command, criteria)
     return _event_as_classified(
-        tx, command, criteria._replace(step=number), until_ms, classified, overflow_count
+        tx, command, criteria._replace(step=number), until_ms, classification, overflow_count
     )
 
 
@@ -311,13 +311,13 @@ def _event_as_classified(
     command: EnqueueContact,
     criteria: RoutingCriteria,
     until_ms: int | None,
-    classified: Classification | None,
+    classification: Classification | None,
     overflow_count: int,
 ) -> ContactQueued:
-    rule = None if classified is None else classified.rule
-    asked = None
+    rule = None if classification is None else classification.rule
+    original_request = None
     if criteria.queue_id != command.queue_id:
-        asked = OriginalRequest(
+        original_request = OriginalRequest(
             queue_id=command.queue_id,
             skills=command.skills,
             priority_s=command.priority_s,
@@ -329,9 +329,9 @@ def _event_as_classified(
         priority_class=max(command.priority_class, 0 if rule is None else rule.priority_class),
         overflow_count=overflow_count,
         rule=None if rule is None else rule.name,
-        failed_rules=() if classified is None else classified.failed,
-        default_queue_used=classified is not None and rule is None,
-        original_request=asked,
+        failed_rules=() if classification is None else classification.failed,
+        default_queue_used=classification is not None and rule is None,
+        original_request=original_request,
         plan=criteria.plan,
         step=criteria.step,
         step_until_ms=until_ms,

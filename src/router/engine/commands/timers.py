@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.engine.commands import agents, callbacks, contacts, hours, offers, parking
-from router.engine.commands import queue_moves as leaving
+from router.engine.commands import agents, callbacks, contacts, hours, offers, parking, queue_moves
 from router.engine.commands.assignments import complete_assignment
 from router.engine.commands.hours import start_day
 from router.engine.commands.plan_steps import expire_plan_step
@@ -66,7 +65,7 @@ def _expire_grace(tx: Transaction, agent_id: str) -> None:
 
 
 def _expire_wait(tx: Transaction, contact_id: str) -> None:
-    leaving.expire_wait_max(tx, tx.state.contacts[contact_id])
+    queue_moves.expire_wait_max(tx, tx.state.contacts[contact_id])
 
 
 def _expire_preference(tx: Transaction, contact_id: str) -> None:

@@ -98,6 +98,11 @@ def unknown_agent(field: str = "agent_id") -> Refused:
     return Refused(code=RefusalCode.UNKNOWN_AGENT, field=field)
 
 
+def unknown_assignment() -> Refused:
+    """Return the refusal for an assignment that does not exist or belongs to another agent."""
+    return Refused(code=RefusalCode.UNKNOWN_ASSIGNMENT, field="assignment_id")
+
+
 def unknown_queue(field: str = "queue_id") -> Refused:
     """Return the refusal for a queue that the policy does not have."""
     return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=field)

@@ -69,10 +69,10 @@ def validate_queue_ranks(policy: Policy, ranks: dict[QueueId, int]) -> Refused |
         return Refused(
             code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="at most 1000 queues"
         )
-    for queue_id, rank_ in ranks.items():
+    for queue_id, rank in ranks.items():
         if queue_id not in policy.queues:
             return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_ranks")
-        if not 1 <= rank_ <= 9:
+        if not 1 <= rank <= 9:
             return Refused(
                 code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="ranks are 1 to 9"
             )
@@ -120,7 +120,7 @@ def admit_to_queue(
     agent is ready. With ``callback`` the contact is to become a callback: a queue that offers callbacks admits it even if it
     is closed or has no ready agent, because the customer is not on the line.
     """
-    hops = 0
+    overflow_count = 0
     full: QueueId | None = None
     while True:
         queue = policy.queues[queue_id]
@@ -152,11 +152,15 @@ def admit_to_queue(
             )
             overflows = queue.when_full is WhenFull.OVERFLOW
         if refused is None:
-            return queue_id, hops
-        if not overflows or queue.overflow_to is None or hops >= policy.overflow_count_max:
+            return queue_id, overflow_count
+        if (
+            not overflows
+            or queue.overflow_to is None
+            or overflow_count >= policy.overflow_count_max
+        ):
             return refused
         queue_id = queue.overflow_to
-        hops += 1
+        overflow_count += 1
 
 
 def queue_closed_refusal(
@@ -190,14 +194,14 @@ def find_overflow_queue(
     state: RoutingState, queue_id: QueueId, overflows_left: int
 ) -> tuple[QueueId, int] | None:
     """Return the first queue along the overflow chain that accepts contacts and the number of overflows to it."""
-    hops = 0
-    while hops < overflows_left:
+    overflow_count = 0
+    while overflow_count < overflows_left:
         target = state.queue_policy(queue_id).overflow_to
         if target is None:
             return None
-        hops += 1
+        overflow_count += 1
         if accepts_contacts(state, target):
-            return target, hops
+            return target, overflow_count
         if state.queue_policy(target).when_closed is not WhenClosed.OVERFLOW:
             return None
         queue_id = target

@@ -181,10 +181,8 @@ def _requeued(state: RoutingState, event: ContactRequeued) -> None:
     contact.wait_until_ms = event.wait_until_ms
     contact.preferred_agent_id = event.preferred_agent_id
     contact.preferred_until_ms = event.preferred_until_ms
-    contact.return_to_agent_id, contact.return_to_sender_ms = (
-        event.return_to_agent_id,
-        event.return_to_sender_ms,
-    )
+    contact.return_to_agent_id = event.return_to_agent_id
+    contact.return_to_sender_ms = event.return_to_sender_ms
     contact.plan, contact.step, contact.step_until_ms = event.plan, event.step, event.step_until_ms
     if event.agent_id is not None:
         start_cool_down(contact, event.agent_id, event.cool_down_until_ms, state.at_ms)
@@ -257,9 +255,8 @@ def assign_owner(
     if contact.waiting_for_opening:
         contact.waiting_for_opening = False
     if contact.ttl_at_ms is not None:
-        contact.ttl_at_ms = (
-            None  # It limits the wait for the first answer, not for a later transfer.
-        )
+        # It limits the wait for the first answer, not for a later transfer.
+        contact.ttl_at_ms = None
     if contact.preferred_agent_id is not None or contact.preferred_until_ms is not None:
         contact.preferred_agent_id = contact.preferred_until_ms = None
     if contact.step_until_ms is not None:
