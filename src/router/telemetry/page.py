@@ -52,11 +52,11 @@ class MetricsPage:
         """Return the page as of now."""
         async with self._render_lock:
             samples: list[WorkspaceSample] = []
-            for workspace, meters in list(self._stats.items()):
+            for workspace, stats in list(self._stats.items()):
                 queue_forecasts = await self._forecasts(workspace) if self._forecasts else None
                 now_ms = int(time.time() * 1000)
                 samples.append(
-                    take_sample(workspace, meters, now_ms, self._label_limit, queue_forecasts)
+                    take_sample(workspace, stats, now_ms, self._label_limit, queue_forecasts)
                 )
                 await asyncio.sleep(0)
             return await asyncio.to_thread(_render_text, self._process.registry, samples)

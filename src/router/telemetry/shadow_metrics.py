@@ -90,7 +90,7 @@ class ShadowLog:
             self._omitted += 1
             return
         self._lines += 1
-        left_out, self._omitted = self._omitted, 0
+        omitted, self._omitted = self._omitted, 0
         _log.info(
             "the shadow policy would have decided differently",
             action="shadow_difference",
@@ -104,7 +104,7 @@ class ShadowLog:
             shadow_agent_id=difference.shadow_agent_id,
             shadow_contact_id=difference.shadow_contact_id,
             why=list(difference.why),
-            lines_left_out=left_out,
+            lines_omitted=omitted,
         )
 
     def on_failure(self, workspace: WorkspaceId, error: Exception) -> None:

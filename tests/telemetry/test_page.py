@@ -1,0 +1,56 @@
+"""The metrics page: workspaces and the process together, forecasts if the engine answers."""
+
+from router.engine.engine import Engine
+from router.model.commands import Command
+from router.model.forecasts import ForecastCounts
+from router.statistics.workspace import WorkspaceStats
+from router.telemetry.page import MetricsPage
+from router.telemetry.process_metrics import ProcessMetrics
+from tests.support.builders import START_MS, a_contact, published
+
+
+def stats_of(*contact_ids: str) -> WorkspaceStats:
+    engine, stats = Engine(), WorkspaceStats()
+    commands: list[Command] = [published(), *(a_contact(contact_id) for contact_id in contact_ids)]
+    for command in commands:
+        outcome = engine.handle(command, START_MS)
+        for seq, event in enumerate(outcome.events, start=outcome.first_seq):
+            stats.apply(event, seq, outcome.at_ms)
+    return stats
+
+
+async def test_the_page_contains_every_workspace_and_the_process() -> None:
+    process = ProcessMetrics()
+    process.count_request("submit", 201)
+    page = MetricsPage(process, {"a": stats_of("c1", "c2"), "b": stats_of()}, label_sets_max=10)
+    text = (await page.render()).decode()
+    assert 'router_contacts_submitted_total{workspace="a"} 2.0' in text
+    assert 'router_contacts_submitted_total{workspace="b"} 0.0' in text
+    assert 'router_http_requests_total{operation="submit",status="201"} 1.0' in text
+
+
+async def test_forecasts_are_queried_for_each_workspace() -> None:
+    async def forecasts(workspace: str) -> dict[str, tuple[ForecastCounts, int | None]] | None:
+        if workspace == "b":
+            return None  # The engine cannot answer now.
+        return {"support": (ForecastCounts(made=3, answered=1, bias_ms=500), 90_000)}
+
+    page = MetricsPage(
+        ProcessMetrics(),
+        {"a": stats_of("c1"), "b": stats_of("c1")},
+        label_sets_max=10,
+        forecasts=forecasts,
+    )
+    text = (await page.render()).decode()
+    assert 'router_expected_wait_seconds{queue="support",workspace="a"} 90.0' in text
+    assert 'router_forecasts_total{end="made",queue="support",workspace="a"} 3.0' in text
+    assert 'router_forecast_bias_seconds{queue="support",workspace="a"} 0.5' in text
+    assert 'router_expected_wait_seconds{queue="support",workspace="b"}' not in text
+
+
+async def test_a_later_page_shows_later_events() -> None:
+    stats = {"a": stats_of()}
+    page = MetricsPage(ProcessMetrics(), stats, label_sets_max=10)
+    await page.render()
+    stats["a"] = stats_of("c1")
+    assert 'router_contacts_submitted_total{workspace="a"} 1.0' in (await page.render()).decode()
