@@ -41,7 +41,10 @@ async def running(app: App) -> AsyncIterator[App]:
 async def policy_version(app: App) -> int:
     token = app.mint_token(subject="me", role="admin")
     headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(headers=headers) as http, http.get(f"{app.url}/v1/policy") as response:
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.get(f"{app.url}/v1/policy") as response,
+    ):
         return int(response.headers["ETag"].strip('"')) if response.ok else 0
 
 

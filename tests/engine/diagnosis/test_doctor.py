@@ -209,7 +209,7 @@ class ForgetfulEngine(Engine):
         return orphaned_records(self._state)
 
 
-def test_a_contact_that_stands_nowhere_is_found_live_and_thoroughly() -> None:
+def test_a_contact_in_no_waiting_line_is_found_by_both_checks() -> None:
     """Lesson A2."""
     engine = ForgetfulEngine()
     for command in (published(PLAIN), an_agent(), a_contact()):
