@@ -38,6 +38,7 @@ from router.statistics.workspace import WorkspaceStats
 from router.telemetry.page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, measure_loop_lag
 from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
+from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics
 from router.telemetry.timed_journal import TimedJournal
 
 FIRST_TOKEN_LIFETIME_S: Final = 3600
@@ -108,6 +109,8 @@ class App:
         self.is_first_start = create_secret(self.settings)
         authenticator = open_authenticator(self.settings)
         self._writer = self._make_writer()
+        self._writer.feed.observer = SubscriptionLog()
+        SubscriptionMetrics(self._process.registry, self._writer.feed.statuses)
         try:
             await self._writer.recover()
             for workspace in self.settings.all_workspaces():
