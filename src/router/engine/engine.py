@@ -30,14 +30,12 @@ from router.engine.commands.transaction import SnapshotTransaction, Transaction
 from router.engine.diagnosis.doctor import diagnose
 from router.engine.diagnosis.invariants import broken_invariants
 from router.engine.events import apply
-from router.engine.index.rebuild import RoutingIndex
 from router.engine.queries import availability as newcomer
 from router.engine.queries import views, why
 from router.engine.queries.availability import check_availability
+from router.engine.routing_state import RoutingState
 from router.engine.snapshots import full as snapshot
 from router.engine.snapshots.incremental import IncrementalSnapshot
-from router.engine.state.state import RoutingState
-from router.engine.state.timers import Timers
 from router.engine.wait.estimate import queue_expected_wait_ms
 from router.engine.wait.statistics import PendingForecast
 from router.model.commands import AdvanceTime, Command
@@ -77,7 +75,6 @@ class Engine:
     def __init__(self, state: RoutingState | None = None) -> None:
         if state is None:
             state = RoutingState()
-            state.index, state.timers = RoutingIndex(state), Timers(state)
         self._state = state
         # Reused for every command: a transaction holds nothing but what ``handle`` sets.
         self._transaction = Transaction(state, state.at_ms)
@@ -106,7 +103,7 @@ class Engine:
         # A command may re-add a deadline that has already passed: it fires before matching.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
             _fire_due_timers(tx, None)
-        if index.freed_agents or index.contacts_to_match or index.unavailable_agents:
+        if index.agents.freed or index.contacts.to_match or index.agents.unavailable:
             match_all(tx)
         if events:
             state.event_at_ms = at_ms
@@ -128,13 +125,11 @@ class Engine:
         if state.incremental_snapshot is not None:
             state.incremental_snapshot.cancel()
         for agent_id in state.timers.pop_opened_caps(at_ms):
-            state.index.refresh_open_channels(state.agents[agent_id])
+            state.index.agents.refresh_open_channels(state.agents[agent_id])
         for event in events:
             apply(state, event)
         # The record already contains the matches that these work lists would lead to.
-        state.index.freed_agents.clear()
-        state.index.contacts_to_match.clear()
-        state.index.unavailable_agents.clear()
+        state.index.discard_matching_work()
 
     # --- the state as a whole ------------------------------------------------------
     @property

@@ -269,9 +269,9 @@ def test_availability_counts_ready_and_free_agents() -> None:
     )
     assert look(world.engine).agents_ready == 3
     digest = world.engine.digest()
-    lines = len(world.engine._state.index.lines)
+    lines = len(world.engine._state.index.lines.by_key)
     look(world.engine, channel="chat", skills={"billing": 9})
-    assert (world.engine.digest(), len(world.engine._state.index.lines)) == (digest, lines)
+    assert (world.engine.digest(), len(world.engine._state.index.lines.by_key)) == (digest, lines)
 
 
 def test_availability_predicts_the_answer_to_a_submit() -> None:

@@ -202,7 +202,7 @@ class ForgetfulEngine(Engine):
     """An engine that loses contacts from its waiting lines, to break an invariant."""
 
     def lose(self) -> None:
-        for line in self._state.index.lines.values():
+        for line in self._state.index.lines.by_key.values():
             line.contacts_by_key.clear()
 
     def orphans(self) -> list[str]:

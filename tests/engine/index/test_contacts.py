@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router.engine.index import contacts as index_lines
+from router.engine.index import lines
 from router.engine.state.contact import (
     SEQ_BITS,
     Contact,
@@ -149,8 +149,8 @@ def test_attributes_and_priority_of_a_known_class_are_those_of_the_contact() -> 
 def test_classes_are_validated_again_after_their_lines_were_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(index_lines, "_EMPTY_LINES_MAX", 1)
-    monkeypatch.setattr(index_lines, "_CLASSES_MAX", 2)
+    monkeypatch.setattr(lines, "_EMPTY_LINES_MAX", 1)
+    monkeypatch.setattr(lines, "_CLASSES_MAX", 2)
     world = a_centre(None, "ada")
     for number in range(1, 12):
         name = f"c{number}"

@@ -104,7 +104,7 @@ def test_small_changes_give_the_indexes_of_a_fresh_start() -> None:
 def _lines(engine: Engine) -> dict[object, object]:
     """Return every line that is not empty: contacts, settings and qualified groups."""
     index = engine._state.index
-    profiles = {profile.bit: profile for profile in index.groups.values()}
+    profiles = {profile.bit: profile for profile in index.qualification.groups.values()}
     return {
         (line.key, line.waiting_for_opening): (
             {key: contact.contact_id for key, contact in line.contacts_by_key.items()},
@@ -114,10 +114,10 @@ def _lines(engine: Engine) -> dict[object, object]:
             sorted(line.individually_ranked),
             _goes_by(line),
             sorted(str(p.key) for bit, p in profiles.items() if bit & line.group_mask),
-            line.bit & index.occupied_line_bits != 0,
-            (line.head_rank, line.index) in index.head_order,
+            line.bit & index.lines.occupied_bits != 0,
+            (line.head_rank, line.index) in index.lines.head_order,
         )
-        for line in index.all_lines()
+        for line in index.qualification.all_lines()
         if line.contacts_by_key
     }
 
@@ -127,14 +127,14 @@ def _agents(engine: Engine) -> tuple[dict[str, object], list[object], dict[objec
     state, index = engine._state, engine._state.index
     return (
         {name: _in_hand(agent) for name, agent in state.agents.items()},
-        [(c.name, c.bit, c.units, c.blocked_by, c.interrupts) for c in index.channel_list],
+        [(c.name, c.bit, c.units, c.blocked_by, c.interrupts) for c in index.channels.by_index],
         {
             (profile.key, i): (
                 [agent.agent_id for agent in order],
                 order.size,
-                index.open_group_bits[i] & profile.bit != 0,
+                index.agents.open_group_bits[i] & profile.bit != 0,
             )
-            for profile in index.groups.values()
+            for profile in index.qualification.groups.values()
             for i, order in enumerate(profile.idle_orders)
         },
     )

@@ -72,7 +72,7 @@ def test_a_changed_capacity_concerns_only_agents_with_a_channel_that_opens_or_cl
             name: agent.open_channel_bits for name, agent in world.engine._state.agents.items()
         }
         world.do(c.PublishPolicy(policy=replace(policy, channels={"chat": channel})))
-        assert index.recompute_all() == []
+        assert index.agents.recompute_capacity_states() == []
         assert world.engine.check_invariants() == []
         after = {
             name: agent.open_channel_bits for name, agent in world.engine._state.agents.items()
@@ -122,7 +122,7 @@ def test_unused_capacity_states_may_be_discarded_at_any_time(
             world.do(draws.next(world))
         engine = world.engine
         assert engine.check_invariants() == []
-        hands = engine._state.index.capacity_states
+        hands = engine._state.index.agents.capacity_states
         held = [one for one in hands.values() if one.agent_count]
         assert sum(one.agent_count for one in held) == len(engine._state.agents)
         assert len(hands) <= max(kept, len(held)) + 1

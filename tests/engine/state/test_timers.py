@@ -2,16 +2,14 @@
 
 from random import Random
 
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.routing_state import RoutingState
 from router.engine.state.records import QueueHours
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind, Timers
 
 
 def some_timers(look_at_ms: dict[str, int]) -> Timers:
     """Return timers for queues whose calendar is evaluated again at these times."""
     state = RoutingState()
-    state.index, state.timers = RoutingIndex(state), Timers(state)
     for name, at_ms in look_at_ms.items():
         state.hours[name] = QueueHours(
             is_open=True, changes_at_ms=at_ms, next_check_at_ms=at_ms, reason="hours"

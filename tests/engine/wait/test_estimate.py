@@ -105,11 +105,11 @@ def test_a_free_agent_means_no_wait_and_no_agent_means_no_estimate() -> None:
 def test_an_estimate_changes_no_state() -> None:
     centre = EngineAtTime()
     centre.busy("ada")
-    before, lines = centre.engine.snapshot(), len(centre.engine._state.index.lines)
+    before, lines = centre.engine.snapshot(), len(centre.engine._state.index.lines.by_key)
     for level in range(1, 11):
         centre.expected_of_new(skills={"english": level})
     assert centre.engine.snapshot() == before
-    assert len(centre.engine._state.index.lines) == lines
+    assert len(centre.engine._state.index.lines.by_key) == lines
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def expire_desktop_grace(tx: Transaction, agent: Agent) -> None:
         )
     )
     rescind_agent_offers(tx, agent, "agent_not_ready")
-    channels = tx.state.index.channels
+    channels = tx.state.index.channels.by_name
     for _, assignment in sorted(agent.assignments.items()):
         if assignment.state is AssignmentState.WRAP_UP:
             continue

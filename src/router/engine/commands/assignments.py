@@ -11,7 +11,7 @@ from router.engine.commands.rescind import enter_next_state, rescind_contact_off
 from router.engine.commands.transaction import Transaction, already_done, unknown_assignment
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.state import conversation_roles
+from router.engine.state.workspace import conversation_roles
 from router.model.commands import CompleteAssignment, ExtendWrapUp, HoldAssignment, ResumeAssignment
 from router.model.events.agent import (
     AssignmentCompleted,
@@ -41,7 +41,7 @@ def wrap_up_ms(tx: Transaction, assignment: Assignment) -> int:
     own = state.queue_policy(assignment.queue_id).wrap_up_s
     if own and name in own:
         return 1000 * own[name]
-    channel = state.index.channels.get(name)
+    channel = state.index.channels.by_name.get(name)
     return 0 if channel is None else 1000 * channel.policy.wrap_up_s
 
 
@@ -172,7 +172,7 @@ def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
         return wrong_assignment_state(assignment)
     if command.extend_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="at least 1")
-    channel = tx.state.index.channels.get(assignment.channel)
+    channel = tx.state.index.channels.by_name.get(assignment.channel)
     most_s = 0 if channel is None else channel.policy.wrap_up_max_s
     deadline_ms = assignment.wrap_up_deadline_ms + 1000 * command.extend_s
     if deadline_ms > assignment.wrap_up_started_at_ms + 1000 * most_s:
@@ -296,7 +296,7 @@ def hold_for_consult(tx: Transaction, contact: Contact) -> None:
     """Put the customer on hold for a consult, if the channel says so and the conversation is not on hold already."""
     state = tx.state
     assignment = state.assignments[contact.assignment_id or ""]
-    holds = state.index.channels[contact.channel].policy.hold_during_consult
+    holds = state.index.channels.by_name[contact.channel].policy.hold_during_consult
     if holds and assignment.state is AssignmentState.ACTIVE:
         tx.emit(
             AssignmentHeld(

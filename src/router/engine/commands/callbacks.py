@@ -18,9 +18,9 @@ from router.engine.commands.transaction import (
     unknown_contact,
     wrong_contact_state,
 )
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import routing_criteria
-from router.engine.state.state import RoutingState
 from router.model.commands import CallbackFields, ReportCallback, RequestCallback
 from router.model.events import (
     CallbackConnected,
@@ -114,7 +114,7 @@ def convert_to_callback(tx: Transaction, contact: Contact, terms: CallbackFields
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             channel=channel,
-            requirement=tx.state.index.line_for_requirements(
+            requirement=tx.state.index.lines.line_for_requirements(
                 routing_criteria(contact)._replace(channel=channel)
             ).requirement_text,
             mode=terms.mode or offered.mode,
@@ -177,7 +177,7 @@ def _emit_connected(
             contact_id=contact.contact_id,
             attempt=callback.attempts,
             queue_id=contact.queue_id,
-            requirement=tx.state.index.line_for_requirements(
+            requirement=tx.state.index.lines.line_for_requirements(
                 routing_criteria(contact)
             ).requirement_text,
             outcome=str(outcome),

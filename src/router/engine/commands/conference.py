@@ -25,7 +25,7 @@ from router.engine.commands.transaction import (
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.state import (
+from router.engine.state.workspace import (
     active_consult,
     conversation_roles,
     participant_assignment,
@@ -53,7 +53,7 @@ def is_at_participants_limit(tx: Transaction, contact: Contact, *, released: int
     consults = sum(
         offers[name].role is not AssignmentRole.OWNER for name in contact.pending_offer_ids
     )
-    most = tx.state.index.channels[contact.channel].policy.participants_max
+    most = tx.state.index.channels.by_name[contact.channel].policy.participants_max
     return len(contact.participant_assignment_ids) + consults - released >= most
 
 
@@ -232,7 +232,7 @@ def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:
     consults = sum(offer.role is not AssignmentRole.OWNER for offer in offers)
     if is_at_participants_limit(tx, contact, released=consults):
         return participants_limit_refusal("agent_id")
-    if not state.index.has_capacity(agent, contact.channel, released=len(offers)):
+    if not state.index.agents.has_capacity(agent, contact.channel, released=len(offers)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
     if offers:
         rescind_contact_offers(tx, contact, "taken", next_owner=agent)
@@ -246,7 +246,7 @@ def _emit_participant_added(tx: Transaction, contact: Contact, agent: Agent) -> 
             contact_id=contact.contact_id,
             assignment_id=f"{contact.contact_id}.{contact.offers_made + 1}",
             agent_id=agent.agent_id,
-            units=state.index.channels[contact.channel].units,
+            units=state.index.channels.by_name[contact.channel].units,
             channel=contact.channel,
             queue_id=contact.queue_id,
             attributes=contact.attributes,

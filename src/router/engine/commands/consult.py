@@ -25,7 +25,7 @@ from router.engine.matching.selection import select_agent
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.state import active_consult
+from router.engine.state.workspace import active_consult
 from router.model.commands import CancelConsult, CompleteConsult, JoinConsult, StartConsult
 from router.model.results import CommandResult, RefusalCode, Refused
 from router.model.states import AssignmentRole, ContactState
@@ -90,7 +90,7 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     agent = _find_consultant(tx, contact, command)
     if isinstance(agent, Refused):
         return agent
-    offers.offer_consult(tx, contact, agent, tx.state.index.line_for(contact))
+    offers.offer_consult(tx, contact, agent, tx.state.index.lines.line_for(contact))
     return tx.done(contact.contact_id, contact.state)
 
 
@@ -128,13 +128,17 @@ def _excluded_agents(tx: Transaction, contact: Contact) -> frozenset[str]:
 def _select_from_queue(tx: Transaction, contact: Contact, queue_id: str) -> Agent | None:
     """Return the agent who would be offered the contact now if it were first in that queue."""
     index = tx.state.index
-    line = index.line_without_plan(queue_id, contact.channel, contact.skills)
-    mask = index.open_group_bits[line.channel_index] & line.group_mask
+    line = index.lines.line_without_plan(queue_id, contact.channel, contact.skills)
+    mask = index.agents.open_group_bits[line.channel_index] & line.group_mask
     if not mask:
         return None
     excluded = _excluded_agents(tx, contact)
     return select_agent(
-        index.groups_in(mask), line, excluded, contact.contact_id, index.draw_number
+        index.qualification.groups_in(mask),
+        line,
+        excluded,
+        contact.contact_id,
+        index.contacts.draw_number,
     )
 
 

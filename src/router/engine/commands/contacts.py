@@ -27,9 +27,7 @@ from router.engine.commands.validation import (
 )
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
-from router.engine.state.state import (
-    conversation_roles_if_shared,
-)
+from router.engine.state.workspace import conversation_roles_if_shared
 from router.model.commands import (
     AbandonContact,
     CancelContact,
@@ -106,7 +104,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     tx.emit(
         ContactUpdated(
             contact_id=contact.contact_id,
-            requirement=state.index.line_for_requirements(
+            requirement=state.index.lines.line_for_requirements(
                 routing_criteria(contact)._replace(skills=skills, preferred_agents=preferred_agents)
             ).requirement_text,
             skills=skills,

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 from router.engine.commands.plan_steps import begin_plan
 from router.engine.commands.queue_moves import apply_at_closing
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.records import QueueHours
-from router.engine.state.state import RoutingState
 from router.model.commands import SetQueueOpen
 from router.model.events.workspace import DayStarted, QueueClosed, QueueOpened
 from router.model.ids import Name, QueueId
@@ -153,7 +153,7 @@ def _apply_at_closing(tx: Transaction, queue_ids: list[QueueId]) -> None:
     found = [
         contact
         for queue_id in queue_ids
-        for line in tx.state.index.lines_by_queue.get(queue_id, ())
+        for line in tx.state.index.lines.by_queue.get(queue_id, ())
         for contact in line.contacts_by_key.values()
         if contact.state is ContactState.QUEUED and not contact.waiting_for_opening
     ]
@@ -165,7 +165,7 @@ def _contacts_waiting_for_opening(state: RoutingState, queue_id: QueueId) -> lis
     """Return the contacts that wait for the opening, whose plans are suspended."""
     found = {
         contact.contact_id: contact
-        for line in state.index.lines_by_queue.get(queue_id, ())
+        for line in state.index.lines.by_queue.get(queue_id, ())
         for contact in line.contacts_by_key.values()
         if contact.waiting_for_opening
     }

@@ -41,15 +41,15 @@ _CONTACT: Final = MatchTrigger.CONTACT
 def match_all(tx: Transaction) -> None:
     """Match freed agents and waiting contacts until the work lists are empty."""
     index = tx.state.index
-    freed_agents, contacts_to_match = index.freed_agents, index.contacts_to_match
+    freed_agents, contacts_to_match = index.agents.freed, index.contacts.to_match
     while True:
-        if index.unavailable_agents:
+        if index.agents.unavailable:
             advance_absent_steps(tx)
         if freed_agents:
             _match_freed_agents(tx, index)
         if contacts_to_match:
             _match_waiting_contacts(tx, index)
-        if not (freed_agents or contacts_to_match or index.unavailable_agents):
+        if not (freed_agents or contacts_to_match or index.agents.unavailable):
             return
 
 
@@ -61,13 +61,13 @@ def match_arriving_contact(tx: Transaction, contact: Contact) -> None:
     index, line = tx.state.index, contact.waiting_line
     assert line is not None
     if line.broadcast > 1 or (agent := choose_agent(index, line, contact, tx.at_ms)) is None:
-        index.enqueue(contact)
+        index.contacts.enqueue(contact)
     else:
         _offer_pair(tx, contact, agent, line, _CONTACT)
 
 
 def _match_freed_agents(tx: Transaction, index: RoutingIndex) -> None:
-    freed = index.freed_agents
+    freed = index.agents.freed
     if len(freed) == 1:
         agents = [freed.popitem()[1]]
     else:
@@ -82,11 +82,11 @@ def _match_freed_agents(tx: Transaction, index: RoutingIndex) -> None:
 
 
 def _match_waiting_contacts(tx: Transaction, index: RoutingIndex) -> None:
-    if len(index.contacts_to_match) == 1:
-        contacts = list(index.contacts_to_match.values())
+    if len(index.contacts.to_match) == 1:
+        contacts = list(index.contacts.to_match.values())
     else:
-        contacts = sorted(index.contacts_to_match.values(), key=_position)
-    index.contacts_to_match.clear()
+        contacts = sorted(index.contacts.to_match.values(), key=_position)
+    index.contacts.to_match.clear()
     for contact in contacts:
         while contact.order_key:
             line = contact.waiting_line
@@ -117,7 +117,10 @@ def _offer_pair(
         if line.reserved_for is not None:
             reason = "preferred"
         inputs = selection_inputs(line, agent, match_trigger)
-    elif index.open_group_bits[i] & line.group_mask == group.bit and group.idle_orders[i].size == 1:
+    elif (
+        index.agents.open_group_bits[i] & line.group_mask == group.bit
+        and group.idle_orders[i].size == 1
+    ):
         # No other agent could take it, so nothing was compared: most offers of a busy contact centre.
         make_offer(tx, contact, agent, line, reason, match_trigger)
         return

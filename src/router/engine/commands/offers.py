@@ -18,7 +18,7 @@ from router.engine.commands.transaction import Transaction, already_done
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import Offer
-from router.engine.state.state import conversation_roles, roles_under_new_owner
+from router.engine.state.workspace import conversation_roles, roles_under_new_owner
 from router.model.commands import AcceptOffer, DeclineOffer
 from router.model.events.agent import (
     AgentStateChanged,

@@ -93,7 +93,7 @@ def _unpark_contact(tx: Transaction, command: UnparkContact) -> CommandResult:
 def _is_owner_away(tx: Transaction, assignment: Assignment) -> bool:
     """Return whether the owner is not ready and the channel requeues the contact in that case."""
     state = tx.state
-    policy = state.index.channels[assignment.channel].policy
+    policy = state.index.channels.by_name[assignment.channel].policy
     is_ready = state.agents[assignment.agent_id].state is AgentState.READY
     return policy.unpark_when_not_ready is LostDesktopAction.REQUEUE and not is_ready
 
@@ -124,7 +124,7 @@ def _park(tx: Transaction, assignment: Assignment, *, subject: str) -> CommandRe
     contact = state.contacts[assignment.contact_id]
     if _has_other_participants(tx, contact):
         return wrong_contact_state(contact.state, detail="other agents are in the conversation")
-    park_max_s = state.index.channels[assignment.channel].policy.park_max_s
+    park_max_s = state.index.channels.by_name[assignment.channel].policy.park_max_s
     tx.emit(
         AssignmentParked(
             assignment_id=assignment.assignment_id,

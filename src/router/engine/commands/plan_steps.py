@@ -77,24 +77,24 @@ def _is_skipped(
     if condition is _NEVER:
         return False
     queue_id = step.queue or criteria.queue_id
-    line = index.line_for_requirements(
+    line = index.lines.line_for_requirements(
         criteria._replace(queue_id=queue_id, step=number, reserved_agent_id=None)
     )
     empty = _has_no_agents(index, line, condition)
-    index.drop_if_unused(line)
+    index.lines.drop_if_unused(line)
     return empty
 
 
 def _has_no_agents(index: RoutingIndex, line: WaitingLine, condition: SkipIf) -> bool:
     """Return whether no agent of the line meets the condition, so that the step is to be skipped."""
     if line.reserved_for is not None:
-        kept_for = index.reserved_agents(line, line.reserved_for)
+        kept_for = index.contacts.reserved_agents(line, line.reserved_for)
         return not any(_meets_condition(agent, line, condition) for agent in kept_for)
     mask = line.group_mask
     if condition is _NO_AGENTS_READY:
-        return not any(group.ready_count for group in index.groups_in(mask))
+        return not any(group.ready_count for group in index.qualification.groups_in(mask))
     if condition is _NO_AGENT_FREE:
-        mask &= index.open_group_bits[line.channel_index]
+        mask &= index.agents.open_group_bits[line.channel_index]
     return not mask
 
 
@@ -181,7 +181,7 @@ def enter_plan_step(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             step=number,
-            requirement=tx.state.index.line_for_requirements(criteria).requirement_text,
+            requirement=tx.state.index.lines.line_for_requirements(criteria).requirement_text,
             reason=reason,
             step_until_ms=until_ms,
             gateway_id=contact.gateway_id,
@@ -211,7 +211,7 @@ def overflow_contact(
             contact_id=contact.contact_id,
             from_queue_id=contact.queue_id,
             queue_id=target,
-            requirement=tx.state.index.line_for_requirements(criteria).requirement_text,
+            requirement=tx.state.index.lines.line_for_requirements(criteria).requirement_text,
             wait_until_ms=tx.contact_wait_until_ms(contact, target),
             reason=reason,
             overflow_count=overflow_count,
@@ -226,11 +226,13 @@ def overflow_contact(
 def advance_absent_steps(tx: Transaction) -> None:
     """End the steps of contacts that waited for agents who have left, if no other agent of the step is there."""
     index = tx.state.index
-    names = sorted(index.unavailable_agents)
-    index.unavailable_agents.clear()
+    names = sorted(index.agents.unavailable)
+    index.agents.unavailable.clear()
     for name in names:
         waiting = [
-            c for line in index.reserved_lines.get(name, ()) for c in line.contacts_by_key.values()
+            c
+            for line in index.qualification.reserved_lines.get(name, ())
+            for c in line.contacts_by_key.values()
         ]
         for contact in sorted(waiting, key=_position):
             skip_absent_step(tx, contact)

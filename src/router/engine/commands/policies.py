@@ -8,9 +8,9 @@ from router.engine.commands.plan_steps import resume_plan, skip_absent_step
 from router.engine.commands.rescind import rescind_unqualified
 from router.engine.commands.transaction import Transaction
 from router.engine.commands.transfers import move_to_queue
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan
-from router.engine.state.state import RoutingState
 from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
 from router.model.errors import ExpressionProblem, Problem
 from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
@@ -73,7 +73,7 @@ def _all_waiting(state: RoutingState) -> list[Contact]:
 def _affected_contacts(state: RoutingState, policy: Policy) -> list[Contact]:
     """Return the contacts that wait in a removed queue, and those whose offers may no longer be valid."""
     found = {}
-    lines = state.index.lines_by_queue
+    lines = state.index.lines.by_queue
     for queue_id in sorted(lines.keys() - policy.queues.keys()):
         for line in lines[queue_id]:
             for contact in line.contacts_by_key.values():

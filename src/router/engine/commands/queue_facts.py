@@ -8,7 +8,7 @@ that needs it fails to evaluate.
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from router.engine.state.state import RoutingState
+from router.engine.routing_state import RoutingState
 from router.engine.wait.estimate import queue_expected_wait_ms
 from router.model.ids import QueueId
 from router.model.policy import FactValue
@@ -27,7 +27,7 @@ def _waiting(state: RoutingState, queue_id: QueueId, channel: str) -> int:
 
 def _oldest_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int:
     """Return the longest wait among the heads of the queue's lines, in whole seconds; 0 for an empty queue."""
-    lines = state.index.lines_by_queue.get(queue_id, ())
+    lines = state.index.lines.by_queue.get(queue_id, ())
     heads = [line.contacts_by_key[line.first_key].queued_at_ms for line in lines if line.head_rank]
     return (state.at_ms - min(heads)) // 1000 if heads else 0
 
@@ -37,17 +37,19 @@ def _agents_ready(state: RoutingState, queue_id: QueueId, channel: str) -> int:
 
     Only the queue's requirement counts; changes by a plan are ignored.
     """
-    line = state.index.queue_default_line(queue_id, channel)
-    return sum(profile.ready_count for profile in state.index.groups_in(line.group_mask))
+    line = state.index.lines.queue_default_line(queue_id, channel)
+    return sum(
+        profile.ready_count for profile in state.index.qualification.groups_in(line.group_mask)
+    )
 
 
 def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
     """Return how many of the READY agents could be offered such a contact now."""
     index = state.index
-    line = index.queue_default_line(queue_id, channel)
+    line = index.lines.queue_default_line(queue_id, channel)
     i = line.channel_index
-    free = line.group_mask & index.open_group_bits[i]
-    return sum(len(profile.idle_orders[i]) for profile in index.groups_in(free))
+    free = line.group_mask & index.agents.open_group_bits[i]
+    return sum(len(profile.idle_orders[i]) for profile in index.qualification.groups_in(free))
 
 
 def _expected_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int | None:

@@ -49,7 +49,7 @@ def requeue(
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=queue_id,
-            requirement=state.index.line_for_requirements(
+            requirement=state.index.lines.line_for_requirements(
                 criteria._replace(step=number)
             ).requirement_text,
             reason=reason,
@@ -85,7 +85,7 @@ def requeue_at_place(
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
-            requirement=tx.state.index.line_for_requirements(criteria).requirement_text,
+            requirement=tx.state.index.lines.line_for_requirements(criteria).requirement_text,
             reason=reason,
             queued_seq=contact.queued_seq,
             wait_until_ms=wait_until_ms,

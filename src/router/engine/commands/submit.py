@@ -24,9 +24,9 @@ from router.engine.commands.validation import (
     validate_priority,
     validate_skills,
 )
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
-from router.engine.state.state import RoutingState
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued, OriginalRequest
 from router.model.ids import AgentId
@@ -56,7 +56,7 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="publish a policy first")
-    known_line = state.index.submit_classes.get(
+    known_line = state.index.lines.submit_classes.get(
         (command.queue_id, command.channel, *command.skills.items())
     )
     if known_line is not None and _takes_fast_path(state, policy, command):
@@ -67,10 +67,10 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     if isinstance(event, Refused):
         return event
     index, arriving = state.index, None
-    if command.callback is not None or index.has_plans or state.hours:
+    if command.callback is not None or index.lines.has_plans or state.hours:
         tx.emit(event)
     else:
-        line = index.line_without_plan(event.queue_id, event.channel, event.skills)
+        line = index.lines.line_without_plan(event.queue_id, event.channel, event.skills)
         arriving = tx.emit_queued(event, line)
     seq = state.seq
     if command.callback is not None:
@@ -135,12 +135,12 @@ def _enqueue_known_class(
 def _remember_class(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:
     """Remember the requirement class of a submit, if its queue admits every contact and has no plan."""
     index, queue_id = state.index, command.queue_id
-    if queue_id is None or index.has_plans:
+    if queue_id is None or index.lines.has_plans:
         return
     queue = policy.queues[queue_id]
     if queue.length_max is None and queue.when_no_agents_ready is _WAIT:
-        line = index.line_without_plan(queue_id, command.channel, command.skills)
-        index.remember_class((queue_id, command.channel, *command.skills.items()), line)
+        line = index.lines.line_without_plan(queue_id, command.channel, command.skills)
+        index.lines.remember_class((queue_id, command.channel, *command.skills.items()), line)
 
 
 def decide_enqueue(
@@ -250,8 +250,10 @@ def _find_admitting_queue(
         state,
         policy,
         criteria.queue_id,
-        has_free_agent=lambda name: index.has_open_agent(criteria._replace(queue_id=name)),
-        has_ready_agent=lambda name: index.has_ready_agent(criteria._replace(queue_id=name)),
+        has_free_agent=lambda name: index.contacts.has_open_agent(criteria._replace(queue_id=name)),
+        has_ready_agent=lambda name: index.contacts.has_ready_agent(
+            criteria._replace(queue_id=name)
+        ),
         callback=callback,
     )
 
@@ -265,7 +267,7 @@ def _queued_event(
 ) -> ContactQueued:
     number: int = 0
     until_ms: int | None = None
-    if tx.state.index.has_plans:
+    if tx.state.index.lines.has_plans:
         number, until_ms = first_plan_step(tx, criteria, tx.at_ms)
     if (
         classification is None
@@ -291,7 +293,7 @@ def _event_as_requested(
         contact_id=command.contact_id,
         channel=command.channel,
         queue_id=criteria.queue_id,
-        requirement=state.index.line_for_requirements(criteria).requirement_text,
+        requirement=state.index.lines.line_for_requirements(criteria).requirement_text,
         policy_version=state.policy_version,
         skills=criteria.skills,
         priority_s=command.priority_s,

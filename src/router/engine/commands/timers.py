@@ -34,7 +34,7 @@ def _end_wrap_up(tx: Transaction, assignment_id: str) -> None:
 
 def _expire_rate_cap(tx: Transaction, agent_id: str) -> None:
     # Only the time has changed: a contact of the agent has left the window of the rate cap.
-    tx.state.index.refresh_open_channels(tx.state.agents[agent_id])
+    tx.state.index.agents.refresh_open_channels(tx.state.agents[agent_id])
 
 
 def _expire_contact(tx: Transaction, contact_id: str) -> None:
@@ -46,7 +46,7 @@ def _expire_cool_down(tx: Transaction, contact_id: str) -> None:
     # Only the time has changed: the contact has to be matched again.
     contact = tx.state.contacts[contact_id]
     if not contact.waiting_for_opening:
-        tx.state.index.contacts_to_match[contact_id] = contact
+        tx.state.index.contacts.to_match[contact_id] = contact
 
 
 def _return_to_ready(tx: Transaction, agent_id: str) -> None:
@@ -76,7 +76,7 @@ def _expire_preference(tx: Transaction, contact_id: str) -> None:
     tx.emit(
         ContactPreferredAgentExpired(
             contact_id=contact.contact_id,
-            requirement=tx.state.index.line_for_requirements(
+            requirement=tx.state.index.lines.line_for_requirements(
                 routing_criteria(contact)._replace(reserved_agent_id=None)
             ).requirement_text,
             gateway_id=contact.gateway_id,

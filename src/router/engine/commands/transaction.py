@@ -2,8 +2,8 @@
 
 from router.engine.events import EVENT_HANDLERS
 from router.engine.events.contacts import queue_in_line
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine
-from router.engine.state.state import RoutingState
 from router.model.events import ContactQueued, Event
 from router.model.ids import QueueId
 from router.model.results import Done, RefusalCode, Refused

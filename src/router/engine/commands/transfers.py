@@ -32,7 +32,11 @@ from router.engine.matching.eligibility import is_available_now
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.state import active_consult, participant_assignment, roles_under_new_owner
+from router.engine.state.workspace import (
+    active_consult,
+    participant_assignment,
+    roles_under_new_owner,
+)
 from router.model.commands import AssignContact, RequeueContact, TransferContact
 from router.model.events.contact import ContactAssigned
 from router.model.policy import WhenClosed
@@ -177,7 +181,7 @@ def _transfer_to_agent(
                 code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
             )
         return _wait_for_agent(tx, contact, agent, command)
-    offers.offer_transfer(tx, contact, agent, tx.state.index.line_for(contact))
+    offers.offer_transfer(tx, contact, agent, tx.state.index.lines.line_for(contact))
     return tx.done(contact.contact_id, contact.state)
 
 
@@ -227,9 +231,9 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
         )
     if participant_assignment(state, contact, agent.agent_id) is not None:
         return hand_over_contact(tx, contact, agent, "supervisor")
-    units = state.index.channels[contact.channel].units
+    units = state.index.channels.by_name[contact.channel].units
     offered = [o for o in contact.pending_offer_ids if state.offers[o].agent_id == agent.agent_id]
-    if not state.index.has_capacity(agent, contact.channel, released=len(offered)):
+    if not state.index.agents.has_capacity(agent, contact.channel, released=len(offered)):
         return Refused(code=RefusalCode.CAPACITY_EXCEEDED, field="agent_id")
     old = _owner_assignment(tx, contact) if contact.state is _ASSIGNED else None
     rescind_contact_offers(tx, contact, "taken", next_owner=agent)

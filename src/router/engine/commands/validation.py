@@ -10,8 +10,8 @@ waiting only: a contact that a free agent can take at once is never refused for 
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
-from router.engine.state.state import RoutingState
 from router.model.ids import QueueId
 from router.model.policy import (
     FactValue,

@@ -12,10 +12,10 @@ until then a later step may still find an agent.
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent, AgentGroup
 from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.engine.state.records import RequirementKey, requirement_key
-from router.engine.state.state import RoutingState
 from router.model.ids import QueueId
 from router.model.policy import Policy
 from router.model.views import UnmetCondition
@@ -67,7 +67,7 @@ class SkillCoverage:
             self._max_units_by_group[index] = max(
                 agent.capacity.units, self._max_units_by_group.get(index, 0)
             )
-        for group in state.index.groups_by_index:
+        for group in state.index.qualification.groups_by_index:
             if group is not None:
                 self._add_group(group)
         self._groups_by_requirement: dict[RequirementKey, int] = {}
@@ -142,7 +142,7 @@ class SkillCoverage:
 
     def _compute_agents_when_groups(self, queue_id: QueueId) -> int:
         found = 0
-        for group in self._index.groups_by_index:
+        for group in self._index.qualification.groups_by_index:
             if group is not None and group.attributes_qualify(queue_id):
                 found |= group.bit
         return found
@@ -201,7 +201,7 @@ class SkillCoverage:
         self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
     ) -> tuple[tuple[UnmetCondition, ...], int]:
         agents: dict[tuple[UnmetCondition, ...], int] = {}
-        for group in self._index.groups_in(
+        for group in self._index.qualification.groups_in(
             self._groups_missing_fewest(queue_id, channels, requirement)
         ):
             found = [] if _serves_queue(group, queue_id) else [UnmetCondition(code="queue")]

@@ -26,8 +26,8 @@ from router.engine.diagnosis.waiting_contacts import (
     unserved_findings,
     waiting_by_requirement,
 )
+from router.engine.routing_state import RoutingState
 from router.engine.state.plan_stages import effective_plan, stage_requirement
-from router.engine.state.state import RoutingState
 from router.model.diagnosis import Diagnosis, Finding, FindingCode, Severity
 from router.model.ids import AgentId, QueueId
 from router.model.policy import Policy, QueuePolicy, SkipIf

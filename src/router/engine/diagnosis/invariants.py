@@ -9,8 +9,8 @@ from router.engine.matching.eligibility import (
     unmet_channel_limits,
     unmet_conditions,
 )
+from router.engine.routing_state import RoutingState
 from router.engine.state.records import Assignment, Offer
-from router.engine.state.state import RoutingState
 from router.model.states import AssignmentRole, AssignmentState, ContactState
 
 # With more pairs than this, the search for a missed match is skipped: it is quadratic.
@@ -97,7 +97,7 @@ def _offers(state: RoutingState) -> Iterator[str]:
 def _capacity(state: RoutingState) -> Iterator[str]:
     """Check I14: the capacity index equals the sum of the uninterrupted items; open channels obey the eligibility rules."""
     holders = Counter(agent.capacity for agent in state.agents.values())
-    for hands in state.index.capacity_states.values():
+    for hands in state.index.agents.capacity_states.values():
         if hands.agent_count != holders[hands]:
             yield f"I14 {holders[hands]} agents are in a capacity state that counts {hands.agent_count}"
     for agent in state.agents.values():
@@ -105,13 +105,13 @@ def _capacity(state: RoutingState) -> Iterator[str]:
         using = [item for item in items if not _is_interrupted(state, item.channel, items)]
         if (
             state.policy is not None
-            and state.index.capacity_states.get(agent.capacity.key) is not agent.capacity
+            and state.index.agents.capacity_states.get(agent.capacity.key) is not agent.capacity
         ):
             yield f"I14 agent {agent.agent_id}: the capacity state is not in the index"
         if agent.capacity.units_used != sum(item.units for item in using):
             yield f"I14 agent {agent.agent_id}: the units used are not the sum over the items"
         by_channel = Counter(item.channel for item in items)
-        for channel in state.index.channel_list:
+        for channel in state.index.channels.by_index:
             if agent.capacity.item_counts[channel.index] != by_channel[channel.name]:
                 yield f"I14 agent {agent.agent_id}: the number of {channel.name} items is wrong"
             free = not (
@@ -123,7 +123,7 @@ def _capacity(state: RoutingState) -> Iterator[str]:
 
 
 def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | Assignment]) -> bool:
-    channels = state.index.channels
+    channels = state.index.channels.by_name
     return any(channel in channels[other.channel].policy.interrupts for other in items)
 
 
@@ -152,7 +152,7 @@ def _waiting_lines(state: RoutingState) -> Iterator[str]:
             line = contact.waiting_line
             if line is None or line.contacts_by_key.get(contact.order_key) is not contact:
                 yield f"I20 contact {contact.contact_id} is not at its key in the waiting line"
-    for line in index.all_lines():
+    for line in index.qualification.all_lines():
         if any(
             contact.waiting_for_opening is not line.waiting_for_opening
             for contact in line.contacts_by_key.values()
@@ -182,7 +182,7 @@ def _callbacks(state: RoutingState) -> Iterator[str]:
             if callback.for_agent_id in dialling:
                 yield f"I22 two customers are dialled for agent {callback.for_agent_id}"
             dialling[callback.for_agent_id] = contact.contact_id
-    if dialling != state.index.dialling_contacts:
+    if dialling != state.index.contacts.dialling:
         yield "I22 the index of dialled customers is wrong"
 
 

@@ -9,9 +9,9 @@ from router.engine.diagnosis.coverage import (
     satisfiable_requirement,
 )
 from router.engine.diagnosis.findings import build_finding, describe_unmet
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.records import RequirementKey, format_requirement
-from router.engine.state.state import RoutingState
 from router.model.diagnosis import Finding, FindingCode, Severity
 from router.model.ids import QueueId
 from router.model.policy import Policy
@@ -33,7 +33,7 @@ def waiting_by_requirement(
     contact can ever be taken.
     """
     found: WaitingByRequirement = {}
-    for line in state.index.lines.values():
+    for line in state.index.lines.by_key.values():
         by_plan: dict[tuple[str | None, RequirementKey], list[Contact]] = {}
         for contact in line.contacts_by_key.values():
             own = tuple(sorted(contact.skills.items()))
@@ -117,7 +117,7 @@ def expiring_findings(
 def closed_queue_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
     """Yield one finding per closed queue in which contacts wait for the opening."""
     waiting: dict[QueueId, list[Contact]] = {}
-    for line in state.index.lines_awaiting_opening.values():
+    for line in state.index.lines.awaiting_opening.values():
         if line.contacts_by_key:
             waiting.setdefault(line.queue_id, []).extend(line.contacts_by_key.values())
     for queue_id, contacts in waiting.items():
@@ -137,7 +137,7 @@ def closed_queue_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
 def overflow_limit_findings(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding]:
     """Yield one finding per queue whose contacts have reached ``overflow_count_max`` and so wait without limit."""
     found: dict[QueueId, list[Contact]] = {}
-    for line in state.index.all_lines():
+    for line in state.index.qualification.all_lines():
         if state.queue_policy(line.queue_id).overflow_to is None:
             continue
         for contact in line.contacts_by_key.values():

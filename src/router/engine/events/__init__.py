@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events import agents, assignments, callbacks, contacts, offers, workspace
-from router.engine.state.state import RoutingState
+from router.engine.routing_state import RoutingState
 from router.model.events import Event
 
 EVENT_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import AGENT_STATE_CHANGES, AGENT_TRANSITIONS, EventTransitions
 from router.model.errors import IllegalTransition
@@ -43,14 +43,14 @@ def _updated(state: RoutingState, event: AgentUpdated) -> None:
     agent.channel_max = event.channel_max
     agent.attributes = event.attributes
     agent.queue_ranks = event.queue_ranks
-    state.index.update_limits(agent)
-    state.index.assign_group(agent)
+    state.index.agents.update_limits(agent)
+    state.index.agents.assign_group(agent)
 
 
 def _removed(state: RoutingState, event: AgentRemoved) -> None:
     agent = state.agents.pop(event.agent_id)
     assert not agent.offers and not agent.assignments
-    state.index.remove_agent(agent)
+    state.index.agents.remove(agent)
     if (
         len(state.agent_log) > 2 * len(state.agents) + _REMOVED_AGENTS_SLACK
         and state.incremental_snapshot is None
@@ -72,24 +72,24 @@ def _state_changed(state: RoutingState, event: AgentStateChanged) -> None:
     if event.return_at_ms is not None:
         state.timers.add(event.return_at_ms, TimerKind.RETURN, event.agent_id)
     if event.state is AgentState.READY:
-        state.index.move_to_idle_end(agent)
+        state.index.agents.move_to_idle_end(agent)
     else:
         agent.idle_since_ms = None
-    state.index.refresh_open_channels(agent)
+    state.index.agents.refresh_open_channels(agent)
 
 
 def _next_state_set(state: RoutingState, event: AgentNextStateSet) -> None:
     agent = state.agents[event.agent_id]
     agent.next_state = event.state
     agent.next_reason = event.reason
-    state.index.refresh_open_channels(agent)
+    state.index.agents.refresh_open_channels(agent)
 
 
 def _channels_set(state: RoutingState, event: AgentChannelsSet) -> None:
     agent = state.agents[event.agent_id]
     agent.paused = event.paused
-    agent.closed_channel_bits = rate_caps.paused_channel_bits(agent, state.index.channels)
-    state.index.refresh_open_channels(agent)
+    agent.closed_channel_bits = rate_caps.paused_channel_bits(agent, state.index.channels.by_name)
+    state.index.agents.refresh_open_channels(agent)
 
 
 def _desktop_connected(state: RoutingState, event: DesktopConnected) -> None:
@@ -99,14 +99,14 @@ def _desktop_connected(state: RoutingState, event: DesktopConnected) -> None:
         event.session_id,
         None,
     )
-    state.index.refresh_open_channels(agent)
+    state.index.agents.refresh_open_channels(agent)
 
 
 def _desktop_lost(state: RoutingState, event: DesktopLost) -> None:
     agent = state.agents[event.agent_id]
     agent.presence, agent.grace_until_ms = Presence.LOST, event.grace_until_ms
     state.timers.add(event.grace_until_ms, TimerKind.GRACE, event.agent_id)
-    state.index.refresh_open_channels(agent)
+    state.index.agents.refresh_open_channels(agent)
 
 
 AGENT_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from router.engine.events.contact_state import change_state, record_owner_accept
 from router.engine.events.contacts import start_assignment
+from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment, Offer
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import record_handling
@@ -89,7 +89,7 @@ def _hold_capacity(state: RoutingState, assignment: Assignment, *, holds: bool) 
     if assignment.holds_capacity is holds:
         return
     assignment.holds_capacity = holds
-    change = state.index.take_capacity if holds else state.index.release_capacity
+    change = state.index.agents.take_capacity if holds else state.index.agents.release_capacity
     change(state.agents[assignment.agent_id], assignment.channel, assignment.units)
 
 
@@ -103,7 +103,7 @@ def _wrap_up_started(state: RoutingState, event: WrapUpStarted) -> None:
         assignment.parked_until_ms = None
     state.timers.add(deadline_ms, _WRAP_UP, assignment_id)
     # A parked assignment holds no capacity: its wrap-up takes it again where wrap-up on this channel holds capacity.
-    channel = state.index.channels.get(assignment.channel)
+    channel = state.index.channels.by_name.get(assignment.channel)
     if (
         channel is not None
         and channel.policy.wrap_up_holds_capacity is not assignment.holds_capacity
@@ -126,11 +126,11 @@ def _completed(state: RoutingState, event: AssignmentCompleted) -> None:
     assignment.state = _COMPLETED[assignment.state]
     agent = state.agents[assignment.agent_id]
     del agent.assignments[assignment_id]
-    index.move_to_idle_end(agent)
+    index.agents.move_to_idle_end(agent)
     if assignment.holds_capacity:
         if not assignment.was_parked:  # The time that the customer was silent is not handling time.
             record_handling(state, assignment)
-        index.release_capacity(agent, assignment.channel, assignment.units)
+        index.agents.release_capacity(agent, assignment.channel, assignment.units)
 
 
 def add_participant(
@@ -148,7 +148,7 @@ def add_participant(
     ended_offers = contact.ended_offers or {}
     ended_offers[assignment_id] = (OfferState.ACCEPTED, state.seq, agent.agent_id)
     contact.ended_offers = ended_offers
-    state.index.move_to_idle_end(agent)
+    state.index.agents.move_to_idle_end(agent)
 
 
 def _participant_added(state: RoutingState, event: ParticipantAdded) -> None:
@@ -159,7 +159,7 @@ def _participant_added(state: RoutingState, event: ParticipantAdded) -> None:
     add_participant(
         state, contact, event.assignment_id, agent, event.units, AssignmentRole.PARTICIPANT
     )
-    state.index.take_capacity(agent, contact.channel, event.units)
+    state.index.agents.take_capacity(agent, contact.channel, event.units)
 
 
 def _participant_joined(state: RoutingState, event: ParticipantJoined) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import CallbackState, Contact
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
@@ -37,7 +37,7 @@ def _requested(state: RoutingState, event: CallbackRequested) -> None:
     contact.callback = CallbackState(
         mode=event.mode, place=event.queue_position, expires_at_ms=event.expires_at_ms
     )
-    state.index.leave_line(contact)
+    state.index.contacts.leave_line(contact)
     contact.channel = event.channel
     contact.ttl_at_ms = event.expires_at_ms
     contact.wait_until_ms = None
@@ -49,7 +49,7 @@ def _scheduled(state: RoutingState, event: CallbackScheduled) -> None:
     contact = state.contacts[event.contact_id]
     callback = _callback_of(contact)
     change_state(state, contact, _CALLBACK_CHANGES[CallbackScheduled])
-    state.index.leave_line(contact)
+    state.index.contacts.leave_line(contact)
     contact.waiting_for_opening = False
     callback.phase = CallbackPhase.SCHEDULED
     callback.scheduled_at_ms = event.due_at_ms
@@ -63,9 +63,9 @@ def _due(state: RoutingState, event: CallbackDialRequested) -> None:
     callback.attempts = event.attempt
     callback.phase = CallbackPhase.DIALLING
     if event.for_agent_id is not None:
-        state.index.leave_line(contact)
+        state.index.contacts.leave_line(contact)
         callback.for_agent_id = event.for_agent_id
-        state.index.dialling_contacts[event.for_agent_id] = contact.contact_id
+        state.index.contacts.dialling[event.for_agent_id] = contact.contact_id
     _set_due_time(state, contact, callback, event.deadline_ms)
 
 
@@ -119,11 +119,11 @@ def stop_dialling(state: RoutingState, contact: Contact) -> None:
         return
     index, agent_id = state.index, callback.for_agent_id
     callback.for_agent_id = None
-    if index.dialling_contacts.pop(agent_id, None) is None:
+    if index.contacts.dialling.pop(agent_id, None) is None:
         return
     agent = state.agents.get(agent_id)
     if agent is not None and agent.open_channel_bits:
-        index.freed_agents[agent_id] = agent
+        index.agents.freed[agent_id] = agent
 
 
 def return_to_waiting(state: RoutingState, contact: Contact, queued_at_ms: int | None) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import EventTransitions
 from router.model.states import ContactState, OfferState
@@ -51,7 +51,7 @@ def place_in_line(state: RoutingState, contact: Contact) -> None:
 
     The timers are added again because those that do not apply to an offered contact may have been discarded meanwhile.
     """
-    state.index.enqueue(contact)
+    state.index.contacts.enqueue(contact)
     name, add = contact.contact_id, state.timers.add
     if contact.ttl_at_ms is not None:
         add(contact.ttl_at_ms, _TTL, name)

@@ -11,11 +11,11 @@ from router.engine.events.contact_state import (
     record_owner_accept,
     start_cool_down,
 )
+from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import Assignment, IdempotencyRecord, Offer
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import (
@@ -74,7 +74,7 @@ def queue_in_line(state: RoutingState, event: ContactQueued, line: WaitingLine) 
     """
     contact = _add_contact(state, event)
     contact_id = contact.contact_id
-    is_agent_free = state.index.enqueue_arriving(contact, line)
+    is_agent_free = state.index.contacts.enqueue_arriving(contact, line)
     if event.ttl_at_ms is not None:
         state.timers.add(event.ttl_at_ms, _TTL, contact_id)
     if event.wait_until_ms is not None:
@@ -164,7 +164,7 @@ def _updated(state: RoutingState, event: ContactUpdated) -> None:
     if contact.waiting_line is not None:
         # Also while offered: the contact must return to the line of its new requirement.
         waits = contact.order_key != 0
-        state.index.leave_line(contact)
+        state.index.contacts.leave_line(contact)
         if waits:
             place_in_line(state, contact)
 
@@ -221,16 +221,17 @@ def _assigned(state: RoutingState, event: ContactAssigned) -> None:
     record_answer(state, contact)
     record_owner_accept(contact)
     change_state(state, contact, _ASSIGNED)
-    state.index.leave_line(contact)
+    state.index.contacts.leave_line(contact)
     if contact.callback is not None:
         callbacks.take_callback(state, contact)
     contact.offers_made += 1
     agent = state.agents[event.agent_id]
     assign_owner(state, contact, event.assignment_id, agent, event.units)
-    if state.index.has_caps:
-        rate_caps.record_contact_taken(state, agent, contact.channel)
-    state.index.take_capacity(agent, contact.channel, event.units)
-    state.index.move_to_idle_end(agent)
+    if state.index.channels.has_caps:
+        assert state.policy is not None
+        rate_caps.record_contact_taken(agent, state.policy, contact.channel, state.at_ms)
+    state.index.agents.take_capacity(agent, contact.channel, event.units)
+    state.index.agents.move_to_idle_end(agent)
 
 
 def assign_owner(
@@ -305,7 +306,7 @@ def _ended(
     contact.reason = event.reason
     contact.ended_seq = state.seq
     if contact.waiting_line is not None:
-        state.index.leave_line(contact)
+        state.index.contacts.leave_line(contact)
     if contact.callback is not None:
         callbacks.end_callback(state, contact)
     _drop_expired(state, event.contact_id)

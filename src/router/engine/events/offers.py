@@ -14,11 +14,11 @@ from router.engine.events.contact_state import (
     start_cool_down,
 )
 from router.engine.events.contacts import assign_owner
+from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Offer
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import CONTACT_TRANSITIONS, OFFER_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import record_answer
@@ -72,12 +72,12 @@ def _made(state: RoutingState, event: OfferMade) -> None:
     contact.pending_offer_ids = offers = (*contact.pending_offer_ids, offer_id)
     contact.offers_made += 1
     if contact.order_key and line is not None and len(offers) >= line.broadcast:
-        index.dequeue(contact)
+        index.contacts.dequeue(contact)
     state.offers[offer_id] = offer
     agent = state.agents[event.agent_id]
     agent.offers[offer_id] = offer
     agent.last_offer_seq = state.seq
-    index.take_capacity(agent, channel, units)
+    index.agents.take_capacity(agent, channel, units)
     state.timers.add(event.deadline_ms, _OFFER, offer_id)
 
 
@@ -88,21 +88,22 @@ def _accepted(state: RoutingState, event: OfferAccepted) -> None:
     if event.role is not _OWNER:
         change_state(state, contact, _CONTACT_ACCEPTED)
         add_participant(state, contact, offer_id, agent, offer.units, event.role, offer)
-        if index.has_caps:
+        if index.channels.has_caps:
             # A consult does not count towards the rate caps, and the offer no longer does.
-            index.refresh_open_channels(agent)
+            index.agents.refresh_open_channels(agent)
         return
     record_answer(state, contact, offer.made_at_ms)
     if contact.assignment_id is not None:
         record_owner_accept(contact)
     change_state(state, contact, _CONTACT_ACCEPTED)
     if contact.waiting_line is not None:
-        index.leave_line(contact)
+        index.contacts.leave_line(contact)
     assign_owner(state, contact, offer_id, agent, offer.units, offer)
-    index.move_to_idle_end(agent)
-    if index.has_caps:
-        rate_caps.record_contact_taken(state, agent, offer.channel)
-        index.refresh_open_channels(agent)
+    index.agents.move_to_idle_end(agent)
+    if index.channels.has_caps:
+        assert state.policy is not None
+        rate_caps.record_contact_taken(agent, state.policy, offer.channel, state.at_ms)
+        index.agents.refresh_open_channels(agent)
 
 
 def _unaccepted(state: RoutingState, event: OfferDeclined | OfferExpired | OfferRescinded) -> None:
@@ -114,7 +115,7 @@ def _unaccepted(state: RoutingState, event: OfferDeclined | OfferExpired | Offer
     contact.ended_offers = ended_offers
     if not isinstance(event, OfferRescinded):
         start_cool_down(contact, event.agent_id, event.cool_down_until_ms, state.at_ms)
-    state.index.release_capacity(agent, offer.channel, offer.units)
+    state.index.agents.release_capacity(agent, offer.channel, offer.units)
     if contact.state is _OFFERED and contact.pending_offer_ids:
         # Broadcast: one offer fewer is pending, so another agent may be offered it, after the cool-down this one, too.
         place_in_line(state, contact)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events.contact_state import change_queue, place_in_line
+from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.contact import Contact
 from router.engine.state.records import EntryRuleCounts, QueueHours
-from router.engine.state.state import RoutingState
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import QUEUE_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
@@ -121,7 +121,7 @@ def _queue_closed(state: RoutingState, event: QueueClosed) -> None:
             contact.waiting_for_opening = True
             contact.wait_until_ms = contact.step_until_ms = None
             if contact.order_key:
-                state.index.enqueue(contact)
+                state.index.contacts.enqueue(contact)
 
 
 def _change_opening(
@@ -150,7 +150,7 @@ def _waiting_contacts(state: RoutingState, queue_id: QueueId) -> list[Contact]:
     """Return the contacts that wait in the queue, and those that are offered and may return to it."""
     found = {
         contact.contact_id: contact
-        for line in state.index.lines_by_queue.get(queue_id, ())
+        for line in state.index.lines.by_queue.get(queue_id, ())
         for contact in line.contacts_by_key.values()
     }
     for offer in state.offers.values():

@@ -1,26 +1,38 @@
 """Index of agents: the group of each agent, its capacity state and its open channels.
 
-This part of the index knows nothing of waiting contacts. It reports agents with more open channels, and agents who may have
-become unavailable for contacts reserved for them; matching then looks for contacts.
+This part of the index knows nothing of waiting contacts. It reports agents with more open channels (``freed``), and agents who
+may have become unavailable for contacts reserved for them (``unavailable``); matching then looks for contacts.
 """
 
+from collections.abc import Iterable
 from heapq import merge
 from typing import Final
 
-from router.engine.index.contacts import ContactIndex
-from router.engine.state import capacity as interrupts
-from router.engine.state import rate_caps as caps
+from router.engine.index.qualification import QualificationIndex
 from router.engine.state.agent import (
     SCANNED_GROUPS_MAX,
     Agent,
     AgentGroup,
     AgentGroupKey,
+    IdleOrder,
     agent_group_key,
 )
-from router.engine.state.capacity import NO_CAPACITY, CapacityKey, CapacityState
+from router.engine.state.capacity import (
+    NO_CAPACITY,
+    CapacityKey,
+    CapacityState,
+    fits_one_more,
+    occupied_and_interrupted,
+)
+from router.engine.state.channels import ChannelTable
+from router.engine.state.rate_caps import capped_channels, paused_channel_bits
 from router.engine.state.records import Assignment, Offer
+from router.engine.state.timers import Timers
+from router.engine.state.workspace import WorkspaceRecords
 from router.model.ids import AgentId
+from router.model.policy import Policy
 from router.model.states import AgentState, Presence
+from router.policy.facts import RankedAttributes, ranked_attributes
 
 # Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _LOST: Final = Presence.LOST
@@ -30,98 +42,224 @@ _READY: Final = AgentState.READY
 _CAPACITY_STATES_MAX: Final = 10_000
 
 
-class AgentIndex(ContactIndex):
-    """Groups, capacity and open channels of agents."""
+class AgentIndex:
+    """Groups, capacity and open channels of the agents of a workspace."""
 
+    def __init__(
+        self,
+        records: WorkspaceRecords,
+        timers: Timers,
+        channels: ChannelTable,
+        qualification: QualificationIndex,
+    ) -> None:
+        self._records = records
+        self._timers = timers
+        self._channels = channels
+        self._qualification = qualification
+        self._ranked_attributes: RankedAttributes = {}
+        self.capacity_states: dict[CapacityKey, CapacityState] = {}
+        """Capacity states by key; unused ones are kept up to a limit."""
+        self.open_group_bits: list[int] = []
+        """By channel: bits of the groups with an agent who has that channel open."""
+        self.has_global_idle_order = False
+        """Whether there are more agent groups than are compared one by one; only then a global idle order is kept."""
+        self.global_idle_orders: list[IdleOrder] = []
+        """By channel: all agents with that channel open, longest idle first."""
+        self.freed: dict[AgentId, Agent] = {}
+        """Agents with more open channels than before; matching empties it."""
+        self.unavailable: dict[AgentId, Agent | None] = {}
+        """Agents with contacts reserved for them that may have become unavailable; matching empties it."""
+
+    def rebuild(self, policy: Policy) -> None:
+        """Assign every agent to groups and capacity states again; channels and qualification must have adopted the policy."""
+        self._ranked_attributes = ranked_attributes(policy)
+        self.capacity_states = {}
+        self.has_global_idle_order = False
+        self.open_group_bits = [0] * len(self._channels.by_index)
+        self.global_idle_orders = [IdleOrder(channel.index) for channel in self._channels.by_index]
+        self.freed.clear()
+        self.unavailable.clear()
+        for agent in sorted(self._records.agents.values(), key=_idle_number):
+            self._rebuild_capacity(agent)
+            agent.group, agent.open_channel_bits, agent.is_counted_ready = None, 0, False
+            self.assign_group(agent)
+
+    # --- groups -------------------------------------------------------------------------------------
     def assign_group(self, agent: Agent) -> None:
         """Assign a new or changed agent to its group and update its open channels."""
-        key = agent_group_key(agent, self.qualification, self._ordering_attributes)
-        profile = self.groups.get(key) or self._make_group(key)
-        if agent.group is not profile:
+        qualification = self._qualification
+        key = agent_group_key(agent, qualification.conditions, self._ranked_attributes)
+        group = qualification.groups.get(key) or self._make_group(key)
+        if agent.group is not group:
             self._note_unavailable(agent)
-            self.leave_group(agent)
-            agent.group = profile
-            profile.agent_count += 1
+            self._leave_group(agent)
+            agent.group = group
+            group.agent_count += 1
         self.refresh_open_channels(agent)
         if agent.open_channel_bits:
-            self.freed_agents[agent.agent_id] = (
-                agent  # The agent may qualify for more lines than before.
-            )
+            # The agent may qualify for more lines than before.
+            self.freed[agent.agent_id] = agent
 
-    def leave_group(self, agent: Agent) -> None:
-        """Remove the agent from its group and from all idle orders."""
-        profile = agent.group
-        if profile is None:
+    def remove(self, agent: Agent) -> None:
+        """Remove a deregistered agent from the index."""
+        self._leave_group(agent)
+        self._release_capacity_state(agent.capacity)
+
+    def set_declared_skills(self, skills: frozenset[str]) -> None:
+        """Set the declared skills; agents who then qualify for other lines are matched again."""
+        for group in self._qualification.set_declared_skills(skills):
+            for order in group.idle_orders:
+                self.free(order)
+
+    def free(self, agents: Iterable[Agent]) -> None:
+        """Have these agents matched again."""
+        self.freed.update((agent.agent_id, agent) for agent in agents)
+
+    def _leave_group(self, agent: Agent) -> None:
+        group = agent.group
+        if group is None:
             return
         self._set_open_channels(agent, 0)
         if agent.is_counted_ready:
             self._count_ready(agent, ready=False)
         agent.group = None
-        self.freed_agents.pop(agent.agent_id, None)
-        profile.agent_count -= 1
-        if not profile.agent_count:
-            del self.groups[profile.key]
-            self.group_qualification.remove(profile)
-            self.groups_by_index[profile.index] = None
-            self._free_group_indexes.append(profile.index)
-            for line in self.all_lines():
-                line.group_mask &= ~profile.bit
-                line.cached_group_mask, line.cached_groups = 0, []
+        self.freed.pop(agent.agent_id, None)
+        group.agent_count -= 1
+        if not group.agent_count:
+            self._qualification.drop_group(group)
 
     def _make_group(self, key: AgentGroupKey) -> AgentGroup:
-        index = (
-            self._free_group_indexes.pop()
-            if self._free_group_indexes
-            else len(self.groups_by_index)
-        )
-        profile = AgentGroup(
+        qualification = self._qualification
+        group = AgentGroup(
             key,
-            index=index,
-            channel_count=len(self.channel_list),
-            declared_skills=self._declared_skills,
-            qualification=self.qualification,
+            index=qualification.new_group_index(),
+            channel_count=len(self._channels.by_index),
+            declared_skills=qualification.declared_skills,
+            qualification=qualification.conditions,
         )
-        if index == len(self.groups_by_index):
-            self.groups_by_index.append(profile)
-        else:
-            self.groups_by_index[index] = profile
-        self.groups[key] = profile
-        self.group_qualification.add(profile)
-        for line in self.all_lines():
-            if line.reserved_for is None or line.waiting_for_opening:
-                self._update_qualification(profile, line)
-        if not self.has_global_idle_order and len(self.groups) > SCANNED_GROUPS_MAX:
-            self._build_global_idle_order()
-        return profile
+        qualification.add_group(group)
+        if not self.has_global_idle_order and len(qualification.groups) > SCANNED_GROUPS_MAX:
+            self._build_global_idle_orders()
+        return group
 
-    def _build_global_idle_order(self) -> None:
-        """Build the idle order over all groups, which is kept from now on."""
+    def _build_global_idle_orders(self) -> None:
+        """Build the idle orders over all groups, which are kept from now on."""
         self.has_global_idle_order = True
+        groups = self._qualification.groups.values()
         for i, order in enumerate(self.global_idle_orders):
-            for agent in merge(*(one.idle_orders[i] for one in self.groups.values()), key=_idle_no):
+            for agent in merge(*(group.idle_orders[i] for group in groups), key=_idle_number):
                 order.add(agent)
+
+    # --- capacity -----------------------------------------------------------------------------------
+    def take_capacity(self, agent: Agent, channel: str, units: int) -> None:
+        """Use capacity for one item."""
+        before = agent.capacity
+        capacity = before.after_take.get((channel, units)) or self._adjacent(
+            before, channel, units, 1
+        )
+        # ``_set_capacity``, inlined.
+        capacity.agent_count += 1
+        agent.capacity = capacity
+        before.agent_count -= 1
+        if not before.agent_count and len(self.capacity_states) > _CAPACITY_STATES_MAX:
+            self._discard_capacity_state(before)
+        if self._channels.needs_full_refresh:
+            self.refresh_open_channels(agent)
+            return
+        open_bits = agent.open_channel_bits
+        if open_bits & ~capacity.open_channel_bits:  # One more item can only close channels.
+            self._set_open_channels(agent, open_bits & capacity.open_channel_bits)
+
+    def release_capacity(self, agent: Agent, channel: str, units: int) -> None:
+        """Release the capacity of one item."""
+        before = agent.capacity
+        capacity = before.after_release.get((channel, units)) or self._adjacent(
+            before, channel, units, -1
+        )
+        # ``_set_capacity``, inlined.
+        capacity.agent_count += 1
+        agent.capacity = capacity
+        before.agent_count -= 1
+        if not before.agent_count and len(self.capacity_states) > _CAPACITY_STATES_MAX:
+            self._discard_capacity_state(before)
+        if self._channels.needs_full_refresh:
+            self.refresh_open_channels(agent)
+            return
+        open_bits = self._allowed_channels(agent)
+        if open_bits != agent.open_channel_bits:
+            self._set_open_channels(agent, open_bits)
+            self.freed[agent.agent_id] = agent  # One item less can only open channels.
 
     def update_limits(self, agent: Agent) -> None:
         """Update the capacity limits from the agent's record and the policy; the items stay."""
-        if self._state.policy is None:
+        if self._records.policy is None:
             return
-        hands = agent.capacity
-        none = (0,) * len(self.channel_list)
-        self._set_capacity(
-            agent, self._capacity_with(agent, hands.item_counts or none, hands.unit_loads or none)
-        )
+        capacity = agent.capacity
+        none = (0,) * len(self._channels.by_index)
+        counts, loads = capacity.item_counts or none, capacity.unit_loads or none
+        self._set_capacity(agent, self._capacity_with(agent, counts, loads))
+
+    def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
+        """Return whether the agent's items of this channel use no capacity because another channel interrupts it."""
+        if not self._channels.has_interrupts:
+            return False
+        interrupted = self._records.agents[agent_id].capacity.interrupted_bits
+        return bool(interrupted & self._channels.by_name[channel].bit)
+
+    def has_capacity(self, agent: Agent, channel: str, *, released: int = 0) -> bool:
+        """Return whether one more item fits after ``released`` pending offers of that channel have ended."""
+        wanted, capacity = self._channels.by_name[channel], agent.capacity
+        counts = list(capacity.item_counts)
+        counts[wanted.index] -= released
+        if self._channels.has_interrupts:
+            loads = list(capacity.unit_loads)
+            loads[wanted.index] -= released * wanted.units
+            occupied, interrupted = occupied_and_interrupted(self._channels.by_index, counts)
+            return fits_one_more(
+                capacity, wanted, counts, loads, occupied=occupied, interrupted=interrupted
+            )
+        used = capacity.units_used - released * wanted.units
+        if (
+            used + wanted.units > capacity.units
+            or counts[wanted.index] >= capacity.item_limits[wanted.index]
+        ):
+            return False
+        return not any(count and wanted.blocked_by >> i & 1 for i, count in enumerate(counts))
+
+    def recompute_capacity(self, *, caps_changed: bool) -> None:
+        """Recompute every capacity state after channels or units have changed, and the rate caps if they have changed."""
+        for agent in self.recompute_capacity_states():
+            self.refresh_open_channels(agent)
+        if caps_changed:
+            for agent in self._records.agents.values():
+                agent.cap_opens_at_ms = None
+                agent.closed_channel_bits = paused_channel_bits(agent, self._channels.by_name)
+                self.refresh_open_channels(agent)
+
+    def recompute_capacity_states(self) -> list[Agent]:
+        """Recompute all capacity states; return the agents with a channel that may open or close, longest idle first."""
+        changed: set[CapacityState] = set()
+        for capacity in self.capacity_states.values():
+            before = capacity.open_channel_bits
+            self._recompute(capacity)
+            if capacity.open_channel_bits != before and capacity.agent_count:
+                changed.add(capacity)
+        if not changed:
+            return []
+        found = [agent for agent in self._records.agents.values() if agent.capacity in changed]
+        return sorted(found, key=_idle_number)
 
     def _rebuild_capacity(self, agent: Agent) -> None:
-        counts = [0] * len(self.channel_list)
-        loads = [0] * len(self.channel_list)
+        counts = [0] * len(self._channels.by_index)
+        loads = [0] * len(self._channels.by_index)
         for item in capacity_items(agent):
-            i = self.channels[item.channel].index
+            i = self._channels.by_name[item.channel].index
             counts[i] += 1
             loads[i] += item.units
         agent.capacity = NO_CAPACITY
         self._set_capacity(agent, self._capacity_with(agent, tuple(counts), tuple(loads)))
         agent.cap_opens_at_ms = None
-        agent.closed_channel_bits = caps.paused_channel_bits(agent, self.channels)
+        agent.closed_channel_bits = paused_channel_bits(agent, self._channels.by_name)
 
     def _capacity_with(
         self, agent: Agent, counts: tuple[int, ...], loads: tuple[int, ...]
@@ -131,29 +269,34 @@ class AgentIndex(ContactIndex):
         return self._capacity_for_key((agent.units_override, limits, counts, loads))
 
     def _capacity_for_key(self, key: CapacityKey) -> CapacityState:
-        hands = self.capacity_states.get(key)
-        if hands is None:
-            hands = self.capacity_states[key] = CapacityState(key)
-            self._recompute(hands)
-        return hands
+        capacity = self.capacity_states.get(key)
+        if capacity is None:
+            capacity = self.capacity_states[key] = CapacityState(key)
+            self._recompute(capacity)
+        return capacity
+
+    def _adjacent(
+        self, capacity: CapacityState, channel: str, units: int, step: int
+    ) -> CapacityState:
+        """Return the capacity state with one such item more (``step`` 1) or less (-1)."""
+        units_override, limits, counts, loads = capacity.key
+        i = self._channels.by_name[channel].index
+        other = self._capacity_for_key(
+            (
+                units_override,
+                limits,
+                (*counts[:i], counts[i] + step, *counts[i + 1 :]),
+                (*loads[:i], loads[i] + step * units, *loads[i + 1 :]),
+            )
+        )
+        fewer, more = (capacity, other) if step > 0 else (other, capacity)
+        fewer.after_take[channel, units], more.after_release[channel, units] = more, fewer
+        return other
 
     def _recompute(self, capacity: CapacityState) -> None:
-        policy = self._state.policy
+        policy, channels = self._records.policy, self._channels
         units = 0 if policy is None else policy.agents.units
-        capacity.recompute(units, self.channel_list, has_interrupts=self.has_interrupts)
-
-    def recompute_all(self) -> list[Agent]:
-        """Recompute all capacity states; return the agents with a channel that may open or close, longest idle first."""
-        changed: set[CapacityState] = set()
-        for hands in self.capacity_states.values():
-            before = hands.open_channel_bits
-            self._recompute(hands)
-            if hands.open_channel_bits != before and hands.agent_count:
-                changed.add(hands)
-        if not changed:
-            return []
-        found = [agent for agent in self._state.agents.values() if agent.capacity in changed]
-        return sorted(found, key=_idle_no)
+        capacity.recompute(units, channels.by_index, has_interrupts=channels.has_interrupts)
 
     def _set_capacity(self, agent: Agent, capacity: CapacityState) -> None:
         """Set the agent's capacity state and count it there."""
@@ -174,121 +317,45 @@ class AgentIndex(ContactIndex):
             del self.capacity_states[capacity.key]
             capacity.unlink()
 
-    def remove_agent(self, agent: Agent) -> None:
-        """Remove a deregistered agent from the index."""
-        self.leave_group(agent)
-        self._release_capacity_state(agent.capacity)
-
-    def _adjacent_capacity(
-        self, capacity: CapacityState, channel: str, units: int, step: int
-    ) -> CapacityState:
-        """Return the capacity state with one such item more (``step`` 1) or less (-1)."""
-        own_units, limits, counts, loads = capacity.key
-        i = self.channels[channel].index
-        other = self._capacity_for_key(
-            (
-                own_units,
-                limits,
-                (*counts[:i], counts[i] + step, *counts[i + 1 :]),
-                (*loads[:i], loads[i] + step * units, *loads[i + 1 :]),
-            )
-        )
-        fewer, more = (capacity, other) if step > 0 else (other, capacity)
-        fewer.after_take[channel, units], more.after_release[channel, units] = more, fewer
-        return other
-
-    def take_capacity(self, agent: Agent, channel: str, units: int) -> None:
-        """Use capacity for one item."""
-        before = agent.capacity
-        hands = before.after_take.get((channel, units)) or self._adjacent_capacity(
-            before, channel, units, 1
-        )
-        # ``_set_capacity``, inlined.
-        hands.agent_count += 1
-        agent.capacity = hands
-        before.agent_count -= 1
-        if not before.agent_count and len(self.capacity_states) > _CAPACITY_STATES_MAX:
-            self._discard_capacity_state(before)
-        if self.needs_full_refresh:
-            self.refresh_open_channels(agent)
-            return
-        room = agent.open_channel_bits
-        if room & ~hands.open_channel_bits:  # One more item can only close channels.
-            self._set_open_channels(agent, room & hands.open_channel_bits)
-
-    def release_capacity(self, agent: Agent, channel: str, units: int) -> None:
-        """Release the capacity of one item."""
-        before = agent.capacity
-        hands = before.after_release.get((channel, units)) or self._adjacent_capacity(
-            before, channel, units, -1
-        )
-        # ``_set_capacity``, inlined.
-        hands.agent_count += 1
-        agent.capacity = hands
-        before.agent_count -= 1
-        if not before.agent_count and len(self.capacity_states) > _CAPACITY_STATES_MAX:
-            self._discard_capacity_state(before)
-        if self.needs_full_refresh:
-            self.refresh_open_channels(agent)
-            return
-        room, after = agent.open_channel_bits, self.compute_open_channels(agent)
-        if after != room:
-            self._set_open_channels(agent, after)
-            self.freed_agents[agent.agent_id] = agent  # One item less can only open channels.
-
-    def is_interrupted(self, agent_id: AgentId, channel: str) -> bool:
-        """Return whether the agent's items of this channel use no capacity because another channel interrupts it."""
-        if not self.has_interrupts:
-            return False
-        return bool(
-            self._state.agents[agent_id].capacity.interrupted_bits & self.channels[channel].bit
-        )
-
-    def has_capacity(self, agent: Agent, channel: str, *, released: int = 0) -> bool:
-        """Return whether one more item fits, after ``without`` pending ones of that channel have been released."""
-        wanted, hands = self.channels[channel], agent.capacity
-        counts = list(hands.item_counts)
-        counts[wanted.index] -= released
-        if self.has_interrupts:
-            loads = list(hands.unit_loads)
-            loads[wanted.index] -= released * wanted.units
-            held, interrupted = interrupts.occupied_and_interrupted(self.channel_list, counts)
-            return interrupts.fits_one_more(
-                hands, wanted, counts, loads, occupied=held, interrupted=interrupted
-            )
-        used = hands.units_used - released * wanted.units
-        if (
-            used + wanted.units > hands.units
-            or counts[wanted.index] >= hands.item_limits[wanted.index]
-        ):
-            return False
-        return not any(count and wanted.blocked_by >> i & 1 for i, count in enumerate(counts))
-
+    # --- open channels ------------------------------------------------------------------------------
     def move_to_idle_end(self, agent: Agent) -> None:
         """Move the agent to the end of the idle order, because it has just been busy or become READY."""
-        state = self._state
-        room = agent.open_channel_bits
-        if room:
+        records = self._records
+        open_bits = agent.open_channel_bits
+        if open_bits:
             self._set_open_channels(agent, 0)
-        state.idle_counter += 1
-        agent.idle_number = state.idle_counter
-        agent.idle_since_ms = state.at_ms
-        if room:
-            self._set_open_channels(agent, room)
+        records.idle_counter += 1
+        agent.idle_number = records.idle_counter
+        agent.idle_since_ms = records.at_ms
+        if open_bits:
+            self._set_open_channels(agent, open_bits)
 
     def refresh_open_channels(self, agent: Agent) -> None:
         """Recompute the channels on which the agent can be offered an item."""
         ready = agent.state is _READY
         if ready is not agent.is_counted_ready:
             self._count_ready(agent, ready=ready)
-        if self.has_caps:
-            caps.update_closed_channels(self._state, agent)
+        if self._channels.has_caps:
+            self._update_closed_channels(agent)
         before = agent.open_channel_bits
-        after = self.compute_open_channels(agent)
+        after = self._allowed_channels(agent)
         if after != before:
             self._set_open_channels(agent, after)
             if after & ~before:
-                self.freed_agents[agent.agent_id] = agent
+                self.freed[agent.agent_id] = agent
+
+    def _update_closed_channels(self, agent: Agent) -> None:
+        """Update the channels closed to the agent, and set a timer for the first one that time opens."""
+        policy = self._records.policy
+        assert policy is not None
+        capped, opens_at_ms = capped_channels(
+            agent, policy, self._channels.by_index, self._records.at_ms
+        )
+        agent.closed_channel_bits = paused_channel_bits(agent, self._channels.by_name) | capped
+        if opens_at_ms != agent.cap_opens_at_ms:
+            agent.cap_opens_at_ms = opens_at_ms
+            if opens_at_ms is not None:
+                self._timers.add_cap(opens_at_ms, agent.agent_id)
 
     def _count_ready(self, agent: Agent, *, ready: bool) -> None:
         assert agent.group is not None
@@ -298,28 +365,28 @@ class AgentIndex(ContactIndex):
             self._note_unavailable(agent)
 
     def _note_unavailable(self, agent: Agent) -> None:
-        if agent.agent_id in self.reserved_lines:
-            self.unavailable_agents[agent.agent_id] = agent
+        if agent.agent_id in self._qualification.reserved_lines:
+            self.unavailable[agent.agent_id] = agent
 
-    def compute_open_channels(self, agent: Agent) -> int:
+    def _allowed_channels(self, agent: Agent) -> int:
         """Return the bits of the channels that state, presence and capacity allow."""
         if agent.state is not _READY or agent.next_state is not None or agent.presence is _LOST:
             return 0
         return agent.capacity.open_channel_bits & ~agent.closed_channel_bits
 
     def _set_open_channels(self, agent: Agent, open_bits: int) -> None:
-        profile = agent.group
-        assert profile is not None
+        group = agent.group
+        assert group is not None
         changed = agent.open_channel_bits ^ open_bits
         agent.open_channel_bits = open_bits
         while changed:
             bit = changed & -changed
             changed ^= bit
             i = bit.bit_length() - 1
-            order = profile.idle_orders[i]
+            order = group.idle_orders[i]
             if open_bits & bit:
                 if not order.size:
-                    self.open_group_bits[i] |= profile.bit
+                    self.open_group_bits[i] |= group.bit
                 order.add(agent)
                 if self.has_global_idle_order:
                     self.global_idle_orders[i].add(agent)
@@ -329,7 +396,7 @@ class AgentIndex(ContactIndex):
                 if self.has_global_idle_order:
                     self.global_idle_orders[i].size -= 1
                 if not order.size:
-                    self.open_group_bits[i] ^= profile.bit
+                    self.open_group_bits[i] ^= group.bit
 
 
 def capacity_items(agent: Agent) -> list[Offer | Assignment]:
@@ -339,5 +406,5 @@ def capacity_items(agent: Agent) -> list[Offer | Assignment]:
     return items
 
 
-def _idle_no(agent: Agent) -> int:
+def _idle_number(agent: Agent) -> int:
     return agent.idle_number

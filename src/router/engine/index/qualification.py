@@ -1,22 +1,175 @@
-"""Qualification masks: for each skill level, queue and channel the bits of the agent groups that have it.
+"""Qualification: which agent groups qualify for which waiting lines, as bit masks.
 
-The groups that qualify for a waiting line are the intersection of a few masks, so the groups need not be checked one by one.
-A mask is computed on first use and then updated as groups are added and removed.
+Every line and every group has a bit. ``AgentGroup.line_mask`` holds the lines that a group qualifies for and
+``WaitingLine.group_mask`` the groups that qualify for a line; both are updated together here and nowhere else.
+
+For a new line the masks are computed from ``GroupMasks``: for each skill level, queue and channel the bits of the groups that
+have it, so that the groups need not be checked one by one. For a new group each line is checked.
+
+Lines that are reserved for certain agents are not part of the relation. They are listed by agent instead, and whether such an
+agent qualifies is checked when the line is used.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
-from router.engine.state.agent import AgentGroup
+from router.engine.state.agent import AgentGroup, AgentGroupKey
 from router.engine.state.contact import WaitingLine
-from router.model.ids import QueueId
+from router.model.ids import AgentId, QueueId
+from router.model.policy import Policy
+from router.policy.facts import AgentConditions
 
 # Number of (skill, level) pairs whose mask is cached.
 _SKILLS_MAX: Final = 10_000
+_NO_POLICY: Final = Policy(channels={}, queues={})
 
 
-class GroupQualification:
-    """Agent groups by skill level, queue and barred channel."""
+class QualificationIndex:
+    """Waiting lines and agent groups, and the relation between them."""
+
+    def __init__(self) -> None:
+        self.conditions = AgentConditions(_NO_POLICY)
+        """Compiled attribute conditions of the queues."""
+        self.declared_skills: frozenset[str] = frozenset()
+        self.lines_by_index: list[WaitingLine | None] = []
+        self.reserved_lines: dict[AgentId, list[WaitingLine]] = {}
+        self.groups: dict[AgentGroupKey, AgentGroup] = {}
+        self.groups_by_index: list[AgentGroup | None] = []
+        self._free_line_indexes: list[int] = []
+        self._free_group_indexes: list[int] = []
+        self._masks = GroupMasks()
+
+    def reset(self, policy: Policy) -> None:
+        """Drop all lines and groups, and adopt the skills and conditions of a policy."""
+        self.conditions = AgentConditions(policy)
+        self.declared_skills = frozenset(policy.skills)
+        self.lines_by_index, self._free_line_indexes = [], []
+        self.reserved_lines = {}
+        self.groups, self.groups_by_index, self._free_group_indexes = {}, [], []
+        self._masks = GroupMasks()
+
+    # --- lines --------------------------------------------------------------------------------------
+    def all_lines(self) -> list[WaitingLine]:
+        """Return every line, including those of contacts that wait for their queue to open."""
+        return [line for line in self.lines_by_index if line is not None]
+
+    def new_line_index(self) -> int:
+        """Return a free index for a line; ``add_line`` must follow."""
+        if self._free_line_indexes:
+            return self._free_line_indexes.pop()
+        self.lines_by_index.append(None)
+        return len(self.lines_by_index) - 1
+
+    def add_line(self, line: WaitingLine) -> None:
+        """Add a new line at its index."""
+        self.lines_by_index[line.index] = line
+        if line.reserved_for is None or line.waiting_for_opening:
+            self.update_lines((line,))
+            return
+        for agent_id in line.reserved_for:
+            self.reserved_lines.setdefault(agent_id, []).append(line)
+
+    def drop_line(self, line: WaitingLine) -> None:
+        """Remove a line; its index becomes free."""
+        for group in self.groups_in(line.group_mask):
+            group.line_mask &= ~line.bit
+        self.lines_by_index[line.index] = None
+        self._free_line_indexes.append(line.index)
+        if line.waiting_for_opening or line.reserved_for is None:
+            return
+        for agent_id in line.reserved_for:
+            lines = self.reserved_lines[agent_id]
+            lines.remove(line)
+            if not lines:
+                del self.reserved_lines[agent_id]
+
+    def update_lines(self, lines: Iterable[WaitingLine]) -> None:
+        """Update which groups qualify for lines that are new or have another requirement."""
+        toggled: dict[int, int] = {}
+        for line in lines:
+            before, after = line.group_mask, self._masks.groups_for(line)
+            if before != after:
+                line.group_mask = after
+                # Most of very many lines change for the same groups: visit each set of groups once.
+                toggled[before ^ after] = toggled.get(before ^ after, 0) | line.bit
+        for changed, bits in toggled.items():
+            for group in self.groups_in(changed):
+                group.line_mask ^= bits
+
+    # --- groups -------------------------------------------------------------------------------------
+    def new_group_index(self) -> int:
+        """Return a free index for a group; ``add_group`` must follow."""
+        if self._free_group_indexes:
+            return self._free_group_indexes.pop()
+        self.groups_by_index.append(None)
+        return len(self.groups_by_index) - 1
+
+    def add_group(self, group: AgentGroup) -> None:
+        """Add a new group at its index."""
+        self.groups_by_index[group.index] = group
+        self.groups[group.key] = group
+        self._masks.add(group)
+        for line in self._related_lines():
+            _relate(group, line)
+
+    def drop_group(self, group: AgentGroup) -> None:
+        """Remove a group that has no agents left; its index becomes free."""
+        del self.groups[group.key]
+        self._masks.remove(group)
+        self.groups_by_index[group.index] = None
+        self._free_group_indexes.append(group.index)
+        for line in self.all_lines():
+            line.group_mask &= ~group.bit
+            line.cached_group_mask, line.cached_groups = 0, []
+
+    def set_declared_skills(self, skills: frozenset[str]) -> list[AgentGroup]:
+        """Set the skills that the policy declares; return the groups for which that makes a difference."""
+        self.declared_skills = skills
+        self._masks.clear_skill_masks()
+        lines = self._related_lines()
+        changed = [group for group in self.groups.values() if group.set_declared_skills(skills)]
+        for group in changed:
+            for line in lines:
+                _relate(group, line)
+        return changed
+
+    def groups_in(self, mask: int) -> list[AgentGroup]:
+        """Return the agent groups of a mask."""
+        found: list[AgentGroup] = []
+        groups = self.groups_by_index
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            group = groups[bit.bit_length() - 1]
+            assert group is not None
+            found.append(group)
+        return found
+
+    def open_groups(self, line: WaitingLine, mask: int) -> list[AgentGroup]:
+        """Return the agent groups of a mask; the last result is cached on the line, since it rarely changes."""
+        if mask != line.cached_group_mask:
+            line.cached_group_mask, line.cached_groups = mask, self.groups_in(mask)
+        return line.cached_groups
+
+    def _related_lines(self) -> list[WaitingLine]:
+        return [
+            line
+            for line in self.lines_by_index
+            if line is not None and (line.reserved_for is None or line.waiting_for_opening)
+        ]
+
+
+def _relate(group: AgentGroup, line: WaitingLine) -> None:
+    if group.qualifies_for(line):
+        group.line_mask |= line.bit
+        line.group_mask |= group.bit
+    else:
+        group.line_mask &= ~line.bit
+        line.group_mask &= ~group.bit
+
+
+class GroupMasks:
+    """Bits of the agent groups by skill level, queue and barred channel; computed on first use, then updated."""
 
     def __init__(self) -> None:
         self._groups: dict[int, AgentGroup] = {}
@@ -45,11 +198,11 @@ class GroupQualification:
     def groups_for(self, line: WaitingLine) -> int:
         """Return the bits of the groups that qualify for the line; the same answer as ``AgentGroup.qualifies_for``."""
         if line.queue.agents_when is not None:
-            return self._bits(profile.qualifies_for(line) for profile in self._groups.values())
+            return self._bits(group.qualifies_for(line) for group in self._groups.values())
         found = 0
-        for needs in (line.requirement, *line.alternatives):
+        for requirement in (line.requirement, *line.alternatives):
             mask = self._all_groups
-            for skill, level in needs:
+            for skill, level in requirement:
                 mask &= self._with_skill(skill, level)
             found |= mask
         return found & self._with_queue(line.queue_id) & ~self._without_channel(line.channel)
@@ -62,39 +215,37 @@ class GroupQualification:
         if mask is None:
             if len(self._masks_by_skill) >= _SKILLS_MAX:
                 self._masks_by_skill.clear()
-            profiles = self._groups.values()
-            mask = self._bits(profile.skills.get(skill, 0) >= level for profile in profiles)
+            groups = self._groups.values()
+            mask = self._bits(group.skills.get(skill, 0) >= level for group in groups)
             self._masks_by_skill[skill, level] = mask
         return mask
 
     def _with_queue(self, queue_id: QueueId) -> int:
         mask = self._masks_by_queue.get(queue_id)
         if mask is None:
-            mask = self._bits(_serves_queue(profile, queue_id) for profile in self._groups.values())
+            mask = self._bits(_serves_queue(group, queue_id) for group in self._groups.values())
             self._masks_by_queue[queue_id] = mask
         return mask
 
     def _without_channel(self, channel: str) -> int:
         mask = self._masks_by_barred_channel.get(channel)
         if mask is None:
-            mask = self._bits(
-                channel in profile.barred_channels for profile in self._groups.values()
-            )
+            mask = self._bits(channel in group.barred_channels for group in self._groups.values())
             self._masks_by_barred_channel[channel] = mask
         return mask
 
-    def _update_masks(self, profile: AgentGroup, *, is_there: bool) -> None:
-        bit, skills = profile.bit, profile.skills
+    def _update_masks(self, group: AgentGroup, *, is_there: bool) -> None:
+        bit, skills = group.bit, group.skills
         for (skill, level), mask in self._masks_by_skill.items():
             has = is_there and skills.get(skill, 0) >= level
             self._masks_by_skill[skill, level] = mask | bit if has else mask & ~bit
         for queue_id, mask in self._masks_by_queue.items():
-            has = is_there and _serves_queue(profile, queue_id)
+            has = is_there and _serves_queue(group, queue_id)
             self._masks_by_queue[queue_id] = mask | bit if has else mask & ~bit
         for channel, mask in self._masks_by_barred_channel.items():
-            has = is_there and channel in profile.barred_channels
+            has = is_there and channel in group.barred_channels
             self._masks_by_barred_channel[channel] = mask | bit if has else mask & ~bit
 
 
-def _serves_queue(profile: AgentGroup, queue_id: QueueId) -> bool:
-    return profile.queues is None or queue_id in profile.queues
+def _serves_queue(group: AgentGroup, queue_id: QueueId) -> bool:
+    return group.queues is None or queue_id in group.queues

@@ -5,12 +5,12 @@ path. The ``why`` queries explain decisions with it, and a property test compare
 contact exactly where this module finds no unmet condition.
 """
 
+from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps as caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import RequirementKey
-from router.engine.state.state import RoutingState
 from router.model.policy import Policy
 from router.model.states import AgentState, ContactState, Presence
 from router.model.views import UnmetCondition
@@ -47,7 +47,7 @@ def unmet_qualification(
     if agent.queues is not None and contact.queue_id not in agent.queues:
         found.append(UnmetCondition(code="queue"))
     if state.queue_policy(contact.queue_id).agents_when is not None:
-        qualification = state.index.qualification
+        qualification = state.index.qualification.conditions
         if not qualification.accepts(
             contact.queue_id, qualification.attribute_key(agent.attributes)
         ):
@@ -105,7 +105,7 @@ def unmet_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Unme
     by one more item of this channel, uses no units and blocks no channel.
     """
     found: list[UnmetCondition] = []
-    channels = state.index.channels
+    channels = state.index.channels.by_name
     wanted = channels.get(channel)
     if wanted is None:
         return [UnmetCondition(code="channel", channel=channel)]
@@ -148,7 +148,7 @@ def unmet_channel_limits(
     found: list[UnmetCondition] = []
     if channel in agent.paused:
         found.append(UnmetCondition(code="paused", channel=channel))
-    if state.policy is None or not state.index.has_caps:
+    if state.policy is None or not state.index.channels.has_caps:
         return found
     for scope, cap in caps.cap_scopes(state.policy, channel):
         pending = caps.pending_offers_in(agent, scope)
@@ -189,9 +189,9 @@ def _unmet_pair_conditions(
 
 def _unmet_dialling(state: RoutingState, agent: Agent, contact: Contact) -> list[UnmetCondition]:
     """Return ``dialling`` if another customer is being called on behalf of the agent: at most one at a time."""
-    if not state.index.is_dialling_for(agent.agent_id, contact):
+    if not state.index.contacts.is_dialling_for(agent.agent_id, contact):
         return []
-    other = state.contacts[state.index.dialling_contacts[agent.agent_id]].callback
+    other = state.contacts[state.index.contacts.dialling[agent.agent_id]].callback
     return [UnmetCondition(code="dialling", until_ms=None if other is None else other.due_at_ms)]
 
 

@@ -29,7 +29,7 @@ def is_excluded(index: RoutingIndex, contact: Contact, agent: Agent, at_ms: int)
     """
     if contact.cool_downs and contact.cool_downs.get(agent.agent_id, 0) > at_ms:
         return True
-    if contact.callback is not None and index.is_dialling_for(agent.agent_id, contact):
+    if contact.callback is not None and index.contacts.is_dialling_for(agent.agent_id, contact):
         return True
     offers = agent.offers
     return any(offer_id in offers for offer_id in contact.pending_offer_ids)
@@ -48,18 +48,18 @@ def next_contact(
     assert group is not None
     if group.queue_ranks:
         return _next_by_queue_rank(index, agent, group, at_ms)
-    mask = group.line_mask & index.occupied_line_bits
+    mask = group.line_mask & index.lines.occupied_bits
     best: WaitingLine | None = None
     best_key = 0
-    if mask and agent.open_channel_bits != index.all_channel_bits:
+    if mask and agent.open_channel_bits != index.channels.all_bits:
         mask &= _lines_with_capacity(index, agent)
     if mask:
         if mask.bit_count() > _FEW_LINES_MAX:
             best, best_key = _first_by_line_heads(index, mask, agent, at_ms)
         else:
             best, best_key = _first_in_few_lines(index, mask, agent, at_ms)
-    if index.reserved_lines:
-        for line in index.reserved_lines.get(agent.agent_id, ()):
+    if index.qualification.reserved_lines:
+        for line in index.qualification.reserved_lines.get(agent.agent_id, ()):
             if (
                 line.head_rank
                 and agent.open_channel_bits >> line.channel_index & 1
@@ -74,7 +74,7 @@ def next_contact(
 def _lines_with_capacity(index: RoutingIndex, agent: Agent) -> int:
     """Return the bit set of the lines whose channel the agent has free capacity for."""
     open_channels, reachable = agent.open_channel_bits, 0
-    for i, lines in enumerate(index.line_bits_by_channel):
+    for i, lines in enumerate(index.lines.bits_by_channel):
         if open_channels >> i & 1:
             reachable |= lines
     return reachable
@@ -89,11 +89,11 @@ def _next_by_queue_rank(
     """
     ranks = group.queue_ranks
     lines = _lines_in(
-        index, group.line_mask & index.occupied_line_bits & _lines_with_capacity(index, agent)
+        index, group.line_mask & index.lines.occupied_bits & _lines_with_capacity(index, agent)
     )
     lines += [
         line
-        for line in index.reserved_lines.get(agent.agent_id, ())
+        for line in index.qualification.reserved_lines.get(agent.agent_id, ())
         if line.head_rank
         and agent.open_channel_bits >> line.channel_index & 1
         and group.qualifies_for(line)
@@ -112,7 +112,7 @@ def _next_by_queue_rank(
     for strict, rank, head, place in places:
         if best is not None and (strict, rank, head) > best:
             break
-        line = index.lines_by_index[place]
+        line = index.qualification.lines_by_index[place]
         assert line is not None
         key = _first_eligible_position(index, line, agent, at_ms)
         # A contact behind the head may have a lower priority class.
@@ -128,7 +128,7 @@ def _lines_in(index: RoutingIndex, mask: int) -> list[WaitingLine]:
     while mask:
         bit = mask & -mask
         mask ^= bit
-        line = index.lines_by_index[bit.bit_length() - 1]
+        line = index.qualification.lines_by_index[bit.bit_length() - 1]
         assert line is not None
         lines.append(line)
     return lines
@@ -138,7 +138,7 @@ def _first_in_few_lines(
     index: RoutingIndex, mask: int, agent: Agent, at_ms: int
 ) -> tuple[WaitingLine | None, int]:
     """Return the line of the mask with the first contact for the agent and its position, comparing every line."""
-    by_index = index.lines_by_index
+    by_index = index.qualification.lines_by_index
     best: WaitingLine | None = None
     best_key = 0
     while mask:
@@ -164,10 +164,10 @@ def _first_by_line_heads(
 
     Where many lines fit, one of them is found after a few heads.
     """
-    by_index = index.lines_by_index
+    by_index = index.qualification.lines_by_index
     best: WaitingLine | None = None
     best_key = 0
-    for head, i in index.head_order:
+    for head, i in index.lines.head_order:
         if best_key and head > best_key:
             break
         line = by_index[i]
@@ -200,21 +200,27 @@ def choose_agent(
     """Return the agent that the selection rule of the line chooses among those who can take the contact now."""
     if line.reserved_for is not None:
         return _first_preferred_agent(index, line, line.reserved_for, contact, at_ms)
-    mask = index.open_group_bits[line.channel_index] & line.group_mask
+    mask = index.agents.open_group_bits[line.channel_index] & line.group_mask
     if not mask:
         return None
     apart: frozenset[str] | None = None
     if contact.cool_downs or contact.pending_offer_ids or contact.callback:
-        apart = frozenset(index.excluded_agents(contact, at_ms)) or None
+        apart = frozenset(index.contacts.excluded_agents(contact, at_ms)) or None
     if line.selection is _LONGEST_IDLE:
         if mask.bit_count() > SCANNED_GROUPS_MAX:
             agent = _longest_idle_qualified(index, line, apart)
             if agent is not None:
                 return agent
         if apart is None:
-            return longest_idle_unfiltered(index.open_groups(line, mask), line.channel_index)
+            return longest_idle_unfiltered(
+                index.qualification.open_groups(line, mask), line.channel_index
+            )
     return select_agent(
-        index.open_groups(line, mask), line, apart, contact.contact_id, index.draw_number
+        index.qualification.open_groups(line, mask),
+        line,
+        apart,
+        contact.contact_id,
+        index.contacts.draw_number,
     )
 
 
@@ -226,7 +232,7 @@ def _longest_idle_qualified(
     Where many agent groups qualify, one of their agents is found after a few; otherwise the caller compares the few groups.
     """
     bit = line.bit
-    for agent in index.global_idle_orders[line.channel_index].iter_front(_IDLE_SCAN_MAX):
+    for agent in index.agents.global_idle_orders[line.channel_index].iter_front(_IDLE_SCAN_MAX):
         group = agent.group
         if group is None or not group.line_mask & bit:
             continue
@@ -239,7 +245,7 @@ def _first_preferred_agent(
     index: RoutingIndex, line: WaitingLine, only: tuple[AgentId, ...], contact: Contact, at_ms: int
 ) -> Agent | None:
     """Return the first agent in the order of preference who can take the contact now."""
-    for agent in index.reserved_agents(line, only):
+    for agent in index.contacts.reserved_agents(line, only):
         if agent.open_channel_bits >> line.channel_index & 1 and not is_excluded(
             index, contact, agent, at_ms
         ):

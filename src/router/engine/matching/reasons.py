@@ -33,22 +33,22 @@ def count_other_candidates(
     if line.reserved_for is not None:
         return sum(
             other is not agent and _is_candidate(other, line, contact, at_ms)
-            for name in line.reserved_for
-            if (other := index.find_agent(name)) is not None
+            for other in index.contacts.registered_agents(line.reserved_for)
         )
-    mask = index.open_group_bits[i] & line.group_mask
+    mask = index.agents.open_group_bits[i] & line.group_mask
     if mask.bit_count() > _COUNTED_GROUPS_MAX:
         return UNCOUNTED
     count = 0
-    for group in index.open_groups(line, mask):
+    for group in index.qualification.open_groups(line, mask):
         count += group.idle_orders[i].size
     if count > 1 and (contact.cool_downs or contact.pending_offer_ids):
         count -= sum(
             other.open_channel_bits >> i & 1
             and other.group is not None
             and other.group.bit & mask != 0
-            for name in index.excluded_agents(contact, at_ms)
-            if (other := index.find_agent(name)) is not None
+            for other in index.contacts.registered_agents(
+                index.contacts.excluded_agents(contact, at_ms)
+            )
         )
     return count - 1
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from router.engine.commands import validation as checks
 from router.engine.commands.validation import admit_to_queue
+from router.engine.routing_state import RoutingState
 from router.engine.state.agent import AgentGroup
 from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.engine.state.records import RequirementKey, requirement_key
-from router.engine.state.state import RoutingState
 from router.engine.wait.estimate import expected_wait_of_new_contact, most_common_requirement
 from router.model.forecasts import ExpectedWait
 from router.model.ids import QueueId
@@ -106,7 +106,7 @@ def check_availability(
 
 
 def _available_agents_counter(state: RoutingState) -> Callable[[AgentGroup, str], int]:
-    channels = state.index.channels
+    channels = state.index.channels.by_name
     return lambda group, channel: len(group.idle_orders[channels[channel].index])
 
 
@@ -122,7 +122,7 @@ def _count_qualified_agents(
     return max(
         sum(
             count(group, channel)
-            for group in state.index.groups.values()
+            for group in state.index.qualification.groups.values()
             if any(
                 _is_qualified(group, queue_id, channel, requirement) for requirement in requirements
             )

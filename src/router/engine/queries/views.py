@@ -9,11 +9,12 @@ from copy import copy
 from msgspec import structs
 
 from router.engine.index.rebuild import RoutingIndex
+from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import Assignment, Offer, format_requirement
-from router.engine.state.state import RoutingState, conversation_roles
+from router.engine.state.workspace import conversation_roles
 from router.engine.wait.estimate import expected_wait, queue_expected_wait
 from router.model.forecasts import forecast_accuracy
 from router.model.ids import AgentId
@@ -51,7 +52,7 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
         reference=contact.reference,
         from_agent_id=offer.from_agent_id,
         role=offer.role,
-        interrupted=state.index.is_interrupted(offer.agent_id, offer.channel),
+        interrupted=state.index.agents.is_interrupted(offer.agent_id, offer.channel),
         match_trigger=offer.match_trigger,
         other_candidates=offer.other_candidates,
         selection_inputs=offer.selection_inputs or {},
@@ -61,7 +62,7 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
 def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentView:
     """Return the view of an assignment, with the attributes of its contact while the contact is kept."""
     contact = state.contacts.get(assignment.contact_id)
-    interrupted = assignment.holds_capacity and state.index.is_interrupted(
+    interrupted = assignment.holds_capacity and state.index.agents.is_interrupted(
         assignment.agent_id, assignment.channel
     )
     return AssignmentView(
@@ -203,7 +204,7 @@ def queue_position(state: RoutingState, contact: Contact) -> int | None:
     if not contact.order_key or contact.waiting_line is None:
         return None
     place = contact.waiting_line.rank_of(contact)
-    lines = state.index.lines_by_queue.get(contact.queue_id, ())
+    lines = state.index.lines.by_queue.get(contact.queue_id, ())
     ahead = sum(line.count_ahead(place) for line in lines)
     return ahead + 1
 
@@ -217,7 +218,7 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
         units=agent.capacity.units,
         units_used=agent.capacity.units_used,
         available_channels=tuple(
-            c.name for c in state.index.channel_list if agent.open_channel_bits & c.bit
+            c.name for c in state.index.channels.by_index if agent.open_channel_bits & c.bit
         ),
         skills=agent.skills,
         queues=agent.queues,
@@ -243,7 +244,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
     Agents are counted by agent group, so the cost grows with the number of free agents, not with the number of all agents.
     """
     tally = state.queue_counts(queue_id)
-    lines = state.index.lines_by_queue.get(queue_id, [])
+    lines = state.index.lines.by_queue.get(queue_id, [])
     heads = [first.queued_at_ms for line in lines if (first := line.earliest_contact()) is not None]
     index = state.index
     qualified = 0
@@ -251,7 +252,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
     for line in lines:
         qualified |= line.group_mask
         i = line.channel_index
-        by_channel[i] = by_channel.get(i, 0) | line.group_mask & index.open_group_bits[i]
+        by_channel[i] = by_channel.get(i, 0) | line.group_mask & index.agents.open_group_bits[i]
     hours = state.hours.get(queue_id)
     return QueueView(
         queue_id=queue_id,
@@ -262,7 +263,9 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
         offered=tally[ContactState.OFFERED],
         assigned=tally[ContactState.ASSIGNED],
         oldest_queued_at_ms=min(heads, default=None),
-        agents_ready=sum(profile.ready_count for profile in index.groups_in(qualified)),
+        agents_ready=sum(
+            profile.ready_count for profile in index.qualification.groups_in(qualified)
+        ),
         agents_available=_count_available_agents(index, by_channel),
         callbacks=tally[ContactState.CALLBACK_SCHEDULED],
     )
@@ -282,11 +285,11 @@ def _count_available_agents(index: RoutingIndex, by_channel: dict[int, int]) -> 
     """Return how many agents can take an item of one of these channels; each agent counts once."""
     if len(by_channel) == 1:
         ((i, mask),) = by_channel.items()
-        return sum(len(profile.idle_orders[i]) for profile in index.groups_in(mask))
+        return sum(len(profile.idle_orders[i]) for profile in index.qualification.groups_in(mask))
     names = {
         agent.agent_id
         for i, mask in by_channel.items()
-        for profile in index.groups_in(mask)
+        for profile in index.qualification.groups_in(mask)
         for agent in profile.idle_orders[i]
     }
     return len(names)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from router.engine.matching.eligibility import unmet_conditions, unmet_qualification
 from router.engine.queries.views import contact_view
+from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan, routing_criteria
-from router.engine.state.state import RoutingState
 from router.engine.wait.estimate import expected_wait
 from router.model.states import ContactState
 from router.model.views import AgentWhy, ChosenAgent, ContactWhy, StepWhy, UnmetCondition
@@ -172,17 +172,17 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
     asks = routing_criteria(contact)._replace(
         step=number, queue_id=plan[min(number, len(plan) - 1)].queue or contact.queue_id
     )
-    line = index.line_for_requirements(asks)
+    line = index.lines.line_for_requirements(asks)
     if line.reserved_for is None:
-        profiles = index.groups_in(line.group_mask)
+        profiles = index.qualification.groups_in(line.group_mask)
         qualified, ready = (
             sum(p.agent_count for p in profiles),
             sum(p.ready_count for p in profiles),
         )
     else:
-        there = list(index.reserved_agents(line, line.reserved_for))
+        there = list(index.contacts.reserved_agents(line, line.reserved_for))
         qualified, ready = len(there), sum(agent.is_counted_ready for agent in there)
-    index.drop_if_unused(line)
+    index.lines.drop_if_unused(line)
     is_now = number == contact.step
     return StepWhy(
         step=number,
@@ -190,7 +190,7 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
         qualified=qualified,
         ready=ready,
         until_ms=contact.step_until_ms if is_now else None,
-        priority_s=index.plan_stage(asks).added_priority_s,
+        priority_s=index.lines.plan_stage(asks).added_priority_s,
     )
 
 

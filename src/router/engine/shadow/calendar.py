@@ -17,9 +17,9 @@ from router.engine.commands.hours import (
 )
 from router.engine.events import EVENT_HANDLERS
 from router.engine.events.workspace import reset_day_counts
+from router.engine.routing_state import RoutingState
 from router.engine.shadow.dry_run import DryRunTransaction
 from router.engine.state.contact import Contact
-from router.engine.state.state import RoutingState
 from router.model.events import Event
 from router.model.events.workspace import DayStarted, QueueClosed, QueueOpened
 from router.model.ids import QueueId
@@ -124,7 +124,7 @@ class ShadowHours:
         found = [
             contact
             for queue_id in self._newly_closed
-            for line in self._state.index.lines_by_queue.get(queue_id, ())
+            for line in self._state.index.lines.by_queue.get(queue_id, ())
             for contact in line.contacts_by_key.values()
             if contact.state is ContactState.QUEUED and not contact.waiting_for_opening
         ]

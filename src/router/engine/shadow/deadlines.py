@@ -43,7 +43,7 @@ class ShadowDeadlines:
 
         The translation of the event may query which agents are available, so the caps must be open by then.
         """
-        if not self._state.index.has_caps:
+        if not self._state.index.channels.has_caps:
             return
         entry = self._timer_behind(event)
         if entry is not None:
@@ -58,7 +58,7 @@ class ShadowDeadlines:
         if self._overdue:
             self._end_overdue_waits(_ADVANCE_GRACE_MS if cause == ADVANCE_TIME_COMMAND else 0)
         self._shadow.leave_closed_queues()
-        if self._state.index.unavailable_agents:
+        if self._state.index.agents.unavailable:
             self._shadow.leave_unserved_steps()
 
     def _process_due_timers(self, before: TimerEntry | None) -> None:
@@ -71,11 +71,11 @@ class ShadowDeadlines:
             if kind == TimerKind.COOL_DOWN:
                 contact = state.contacts[subject]
                 if not contact.waiting_for_opening:
-                    state.index.contacts_to_match[subject] = contact
+                    state.index.contacts.to_match[subject] = contact
             elif kind == TimerKind.HOURS:
                 self._shadow.hours.process_due(subject)
             elif kind == TimerKind.CAP:
-                state.index.refresh_open_channels(state.agents[subject])
+                state.index.agents.refresh_open_channels(state.agents[subject])
             elif kind in _WAIT_TIMERS:
                 self._overdue[subject, kind] = due_ms
 

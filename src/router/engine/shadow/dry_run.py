@@ -3,10 +3,12 @@
 from typing import Final, TypeAlias
 
 from router.engine.commands.transaction import Transaction
-from router.engine.state.state import RoutingState
+from router.engine.routing_state import RoutingState
+from router.engine.state.contact import Contact, WaitingLine
 from router.model.events import (
     ContactExpired,
     ContactOverflowed,
+    ContactQueued,
     ContactRequeued,
     ContactStepEntered,
     Event,
@@ -30,6 +32,11 @@ class DryRunTransaction(Transaction):
     def emit(self, event: Event) -> None:
         """Collect the event."""
         self.events.append(event)
+
+    def emit_queued(self, event: ContactQueued, line: WaitingLine) -> Contact | None:
+        """Collect the event."""
+        self.events.append(event)
+        return None
 
     @property
     def first_transition(self) -> WaitTransition | None:

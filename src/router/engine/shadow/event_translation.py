@@ -218,7 +218,7 @@ def _translate_offer(shadow: ShadowState, event: OfferMade) -> Event:
     """Replace queue and capacity of the item by those of the shadow policy."""
     contact, units = (
         shadow.state.contacts[event.contact_id],
-        shadow.state.index.channels[event.channel].units,
+        shadow.state.index.channels.by_name[event.channel].units,
     )
     if units == event.units and contact.queue_id == event.queue_id:
         return event
@@ -227,7 +227,7 @@ def _translate_offer(shadow: ShadowState, event: OfferMade) -> Event:
 
 def _translate_assignment(shadow: ShadowState, event: ContactAssigned) -> Event:
     contact = shadow.state.contacts[event.contact_id]
-    units = shadow.state.index.channels[contact.channel].units
+    units = shadow.state.index.channels.by_name[contact.channel].units
     return msgspec.structs.replace(event, units=units, queue_id=contact.queue_id)
 
 

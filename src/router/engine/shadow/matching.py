@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from router.engine.matching.eligibility import unmet_conditions
 from router.engine.matching.match import choose_agent, next_contact
+from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.state import RoutingState
 from router.model.ids import AgentId, ContactId
 from router.model.shadow import DifferenceKind
 
@@ -97,14 +97,14 @@ class ShadowMatcher:
         """Start the next round; false if there is nothing to match."""
         index = self._state.index
         self.is_started, self._contacts = True, None
-        self._agents = sorted(index.freed_agents.values(), key=_idle_order)
-        index.freed_agents.clear()
-        return bool(self._agents or index.contacts_to_match)
+        self._agents = sorted(index.agents.freed.values(), key=_idle_order)
+        index.agents.freed.clear()
+        return bool(self._agents or index.contacts.to_match)
 
     def _round_contacts(self) -> list[Contact]:
         """Return the contacts of this round, which follow its agents."""
         if self._contacts is None:
-            seeking = self._state.index.contacts_to_match
+            seeking = self._state.index.contacts.to_match
             self._contacts = sorted(seeking.values(), key=_rank)
             seeking.clear()
         return self._contacts
@@ -221,13 +221,13 @@ class ShadowMatcher:
         out: list[Contact] = []
 
         def take_out(contact: Contact) -> None:
-            index.dequeue(contact)
+            index.contacts.dequeue(contact)
             out.append(contact)
 
         yield take_out
         for contact in out:
-            index.enqueue(contact)
-            index.contacts_to_match.pop(contact.contact_id, None)
+            index.contacts.enqueue(contact)
+            index.contacts.to_match.pop(contact.contact_id, None)
 
 
 def _idle_order(agent: Agent) -> int:

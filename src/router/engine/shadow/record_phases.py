@@ -8,7 +8,7 @@ together with the event before it, tell the phase.
 from typing import Final
 
 from router.engine.commands.rescind import has_open_work
-from router.engine.state.state import RoutingState
+from router.engine.routing_state import RoutingState
 from router.model.events import (
     AgentStateChanged,
     AssignmentCompleted,

@@ -19,7 +19,7 @@ import msgspec
 
 from router.engine.commands.submit import decide_enqueue
 from router.engine.events import apply
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.routing_state import RoutingState
 from router.engine.shadow.deadlines import ShadowDeadlines
 from router.engine.shadow.dry_run import DryRunTransaction
 from router.engine.shadow.event_translation import EVENT_TRANSLATIONS
@@ -28,8 +28,6 @@ from router.engine.shadow.record_phases import is_matcher_event, starts_command
 from router.engine.shadow.report import ShadowCounters
 from router.engine.shadow.state import ShadowState
 from router.engine.snapshots import full as snapshot
-from router.engine.state.state import RoutingState
-from router.engine.state.timers import Timers
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.events import (
     CallbackDialRequested,
@@ -66,7 +64,6 @@ class Shadow:
         """
         if live is None:
             live = RoutingState()
-            live.index, live.timers = RoutingIndex(live), Timers(live)
         self.counters = ShadowCounters() if counters is None else counters
         self._differences: list[Difference] = []
         self._cause_tag = ""
@@ -77,8 +74,8 @@ class Shadow:
         report = self.counters.report
         if counters is not None:
             # Differences of the state itself were reported by the earlier shadow.
-            live.index.freed_agents.clear()
-            live.index.contacts_to_match.clear()
+            live.index.agents.freed.clear()
+            live.index.contacts.to_match.clear()
         else:
             report.since_seq, report.since_ms = live.seq, live.at_ms
         report.as_of_seq, report.as_of_ms = live.seq, live.at_ms

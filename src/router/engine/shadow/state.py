@@ -19,13 +19,14 @@ from router.engine.commands.plan_steps import advance_absent_steps, resume_plan,
 from router.engine.commands.queue_moves import apply_at_closing
 from router.engine.commands.timers import fire_timer
 from router.engine.events import EVENT_HANDLERS
+from router.engine.routing_state import RoutingState
 from router.engine.shadow.calendar import ShadowDay, ShadowHours
 from router.engine.shadow.dry_run import DryRunTransaction, WaitTransition
 from router.engine.state import rate_caps as caps
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan
-from router.engine.state.state import DEFAULT_QUEUE_POLICY, RoutingState
 from router.engine.state.timers import TimerKind
+from router.engine.state.workspace import DEFAULT_QUEUE_POLICY
 from router.model.events import (
     ContactExpired,
     ContactOverflowed,
@@ -157,9 +158,9 @@ class ShadowState:
         index = self.state.index
         index.rebuild(self.state.policy)
         if not rebuild:
-            index.freed_agents.clear()
+            index.agents.freed.clear()
         for contact_id in self.excluded:
-            index.leave_line(self.state.contacts[contact_id])
+            index.contacts.leave_line(self.state.contacts[contact_id])
 
     def live_queue_policy(self, queue_id: QueueId) -> QueuePolicy:
         """Return a queue of the live policy, or the defaults if it has no queue of that name."""
@@ -245,7 +246,7 @@ class ShadowState:
             self.excluded.discard(contact_id)
             self.live_values.pop(contact_id, None)
         elif contact_id in self.excluded:
-            self.state.index.leave_line(contact)
+            self.state.index.contacts.leave_line(contact)
 
     # --- waits and steps that end under one policy alone --------------------------------------------------
     def own_transition(self, contact: Contact, *, closing: bool = False) -> WaitTransition | None:
@@ -311,7 +312,7 @@ class ShadowState:
                 DifferenceKind.EXPIRY, name, queue_id=there, why=("would_expire",)
             )
             self._exclude_contact(contact)
-            self.state.index.leave_line(contact)
+            self.state.index.contacts.leave_line(contact)
             return
         if isinstance(move, ContactRequeued):  # It stays in its queue under both policies.
             EVENT_HANDLERS[ContactRequeued](self.state, move)

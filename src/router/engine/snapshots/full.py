@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import (
@@ -23,8 +23,6 @@ from router.engine.state.records import (
     Offer,
     QueueHours,
 )
-from router.engine.state.state import RoutingState
-from router.engine.state.timers import Timers
 from router.engine.wait.statistics import WaitStatistics
 from router.model.policy import Policy
 from router.model.states import ContactState
@@ -160,7 +158,6 @@ def load(data: bytes) -> RoutingState:
             f"snapshot format {image.format} is not supported; this version reads format {SNAPSHOT_FORMAT}"
         )
     state = RoutingState()
-    state.index, state.timers = RoutingIndex(state), Timers(state)
     state.seq = image.seq
     state.at_ms = state.event_at_ms = image.at_ms
     state.policy, state.policy_version = image.policy, image.policy_version
@@ -209,6 +206,5 @@ def _derive(state: RoutingState) -> None:
         state.queue_counts(contact.queue_id)[contact.state] += 1
     if state.policy is not None:
         state.index.rebuild(state.policy)
-    state.index.freed_agents.clear()
-    state.index.unavailable_agents.clear()
+    state.index.discard_matching_work()
     state.timers.rebuild()

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Raw
 
 from router.engine.events.contacts import DEDUPE_DROPPED_PER_EVENT, ENDED_DROPPED_PER_EVENT
+from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import (
     ROW_GETTERS,
     SNAPSHOT_ENCODER,
@@ -30,7 +31,6 @@ from router.engine.snapshots.full import (
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment, IdempotencyRecord, Offer
-from router.engine.state.state import RoutingState
 from router.model.events import (
     ContactAbandoned,
     ContactCancelled,

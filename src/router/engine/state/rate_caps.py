@@ -4,15 +4,12 @@ A contact counts from its accept (or a supervisor's assign) until ``per_s`` late
 while it is pending. Only the latest ``most`` times are kept, since older ones cannot matter, and none where no cap is set.
 """
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import Final
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from router.engine.state.agent import Agent
-    from router.engine.state.channels import Channel
-    from router.engine.state.state import RoutingState
-    from router.model.policy import Policy, RateCapPolicy
+from router.engine.state.agent import Agent
+from router.engine.state.channels import Channel
+from router.model.policy import Policy, RateCapPolicy
 
 ALL_CHANNELS: Final = ""
 """Key of the cap over all channels together, where times are kept by channel."""
@@ -48,14 +45,13 @@ def pending_offers_in(agent: Agent, scope: str) -> int:
     return sum(offer.channel == scope for offer in agent.offers.values())
 
 
-def record_contact_taken(state: RoutingState, agent: Agent, channel: str) -> None:
-    """Record that the agent has taken a contact of this channel now."""
-    assert state.policy is not None
-    for scope, cap in cap_scopes(state.policy, channel):
+def record_contact_taken(agent: Agent, policy: Policy, channel: str, at_ms: int) -> None:
+    """Record that the agent has taken a contact of this channel."""
+    for scope, cap in cap_scopes(policy, channel):
         kept = agent.recent_contact_times.get(scope, ())
         agent.recent_contact_times = {
             **agent.recent_contact_times,
-            scope: (*kept, state.at_ms)[-cap.contacts_max :],
+            scope: (*kept, at_ms)[-cap.contacts_max :],
         }
 
 
@@ -81,32 +77,18 @@ def paused_channel_bits(agent: Agent, channels: dict[str, Channel]) -> int:
     return bits
 
 
-def update_closed_channels(state: RoutingState, agent: Agent) -> None:
-    """Update the channels closed to the agent, and set a timer for the first one that time opens. Needs a policy with caps."""
-    bits, until_ms = _capped_channels(state, agent)
-    agent.closed_channel_bits = paused_channel_bits(agent, state.index.channels) | bits
-    if until_ms != agent.cap_opens_at_ms:
-        agent.cap_opens_at_ms = until_ms
-        if until_ms is not None:
-            state.timers.add_cap(until_ms, agent.agent_id)
-
-
-def _capped_channels(state: RoutingState, agent: Agent) -> tuple[int, int | None]:
+def capped_channels(
+    agent: Agent, policy: Policy, channels: Sequence[Channel], at_ms: int
+) -> tuple[int, int | None]:
     """Return the bits of the channels whose cap is reached, and the earliest time at which one of them opens without an event."""
-    policy, channels = state.policy, state.index.channel_list
-    assert policy is not None
     bits, next_ms = 0, None
     capped = [(channel.name, channel.policy.rate_cap, channel.bit) for channel in channels]
     capped.append((ALL_CHANNELS, policy.agents.rate_cap, (1 << len(channels)) - 1))
     for scope, cap, mask in capped:
         if cap is None:
             continue
-        is_reached, until_ms = check_cap(
-            agent.recent_contact_times.get(scope, ()),
-            pending_offers_in(agent, scope),
-            cap,
-            state.at_ms,
-        )
+        times = agent.recent_contact_times.get(scope, ())
+        is_reached, until_ms = check_cap(times, pending_offers_in(agent, scope), cap, at_ms)
         if is_reached:
             bits |= mask
             if until_ms is not None and (next_ms is None or until_ms < next_ms):

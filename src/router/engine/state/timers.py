@@ -12,7 +12,7 @@ from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
-from router.engine.state.state import RoutingState
+from router.engine.state.workspace import WorkspaceRecords
 from router.model.states import AgentState, ContactState, Presence
 
 TimerEntry: TypeAlias = tuple[int, int, str, str]
@@ -62,8 +62,8 @@ _SWEEP_BATCH: Final = 4
 class Timers:
     """Pending deadlines of one workspace."""
 
-    def __init__(self, state: RoutingState) -> None:
-        self._state = state
+    def __init__(self, records: WorkspaceRecords) -> None:
+        self._records = records
         self.heap: list[TimerEntry] = []
         """The heap; always the same list object, because the engine reads its first entry before every command."""
         self._caps: list[tuple[int, str]] = []
@@ -82,7 +82,7 @@ class Timers:
 
     def add_cap(self, due_ms: int, agent_id: str) -> None:
         """Add the time at which a capped channel opens to an agent; no event records it, so a replay computes it as well."""
-        self.pop_opened_caps(self._state.at_ms)
+        self.pop_opened_caps(self._records.at_ms)
         heappush(self._caps, (due_ms, agent_id))
         self.add(due_ms, _CAP, agent_id)
 
@@ -115,21 +115,21 @@ class Timers:
 
     def rebuild(self) -> None:
         """Rebuild all deadlines from the records."""
-        state = self._state
+        records = self._records
         heap: list[TimerEntry] = [
-            (offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in state.offers.values()
+            (offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in records.offers.values()
         ]
         heap.extend(
             (work.wrap_up_deadline_ms, _WRAP_UP, work.assignment_id, "")
-            for work in state.assignments.values()
+            for work in records.assignments.values()
             if work.wrap_up_deadline_ms is not None
         )
         heap.extend(
             (work.parked_until_ms, _WRAP_UP, work.assignment_id, "")
-            for work in state.assignments.values()
+            for work in records.assignments.values()
             if work.parked_until_ms is not None
         )
-        for contact in state.contacts.values():
+        for contact in records.contacts.values():
             name = contact.contact_id
             if contact.state.is_terminal:
                 continue
@@ -145,16 +145,16 @@ class Timers:
                 heap.append((contact.step_until_ms, _STEP, name, ""))
             for agent_id, until_ms in (contact.cool_downs or {}).items():
                 heap.append((until_ms, _COOL_DOWN, name, agent_id))
-        for agent in state.agents.values():
+        for agent in records.agents.values():
             if agent.return_at_ms is not None:
                 heap.append((agent.return_at_ms, _RETURN, agent.agent_id, ""))
             if agent.grace_until_ms is not None:
                 heap.append((agent.grace_until_ms, _GRACE, agent.agent_id, ""))
             if agent.cap_opens_at_ms is not None:
                 heap.append((agent.cap_opens_at_ms, _CAP, agent.agent_id, ""))
-        if state.day_until_ms is not None:
-            heap.append((state.day_until_ms, _DAY, "", ""))
-        for queue_id, hours in state.hours.items():
+        if records.day_until_ms is not None:
+            heap.append((records.day_until_ms, _DAY, "", ""))
+        for queue_id, hours in records.hours.items():
             if hours.next_check_at_ms is not None:
                 heap.append((hours.next_check_at_ms, _HOURS, queue_id, ""))
         heap = [entry for entry in heap if self._is_current(entry)]
@@ -184,22 +184,22 @@ class Timers:
     def _is_current(self, entry: TimerEntry) -> bool:
         due, kind, subject, other = entry
         if kind == _OFFER:
-            offer = self._state.offers.get(subject)
+            offer = self._records.offers.get(subject)
             return offer is not None and offer.deadline_ms == due
         if kind == _WRAP_UP:
-            work = self._state.assignments.get(subject)
+            work = self._records.assignments.get(subject)
             return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
         if kind == _DAY:  # A timer of the workspace itself has no subject.
-            return self._state.day_until_ms == due
+            return self._records.day_until_ms == due
         if kind == _HOURS:
-            hours = self._state.hours.get(subject)
+            hours = self._records.hours.get(subject)
             return hours is not None and hours.next_check_at_ms == due
         if kind in _AGENT_KINDS:
             return self._is_current_for_agent(subject, kind, due)
         return self._is_current_for_contact(subject, kind, due, other)
 
     def _is_current_for_agent(self, agent_id: str, kind: int, due: int) -> bool:
-        agent = self._state.agents.get(agent_id)
+        agent = self._records.agents.get(agent_id)
         if agent is None:
             return False
         if kind == _RETURN:
@@ -209,7 +209,7 @@ class Timers:
         return agent.grace_until_ms == due and agent.presence is _LOST
 
     def _is_current_for_contact(self, contact_id: str, kind: int, due: int, other: str) -> bool:
-        contact = self._state.contacts.get(contact_id)
+        contact = self._records.contacts.get(contact_id)
         if contact is None or contact.state.is_terminal:
             return False
         if kind == _TTL:

@@ -20,9 +20,9 @@ from bisect import bisect_left
 from typing import Final
 
 from router.engine.index.rebuild import RoutingIndex
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, total_order_rank
 from router.engine.state.plan_stages import NO_PLAN, PlanStage, effective_plan, stage_requirement
-from router.engine.state.state import RoutingState
 from router.engine.wait.statistics import (
     ForecastKind,
     PendingForecast,
@@ -176,7 +176,7 @@ def most_common_requirement(
         )
     skills: dict[str, int] = {}
     most = 0
-    for line in state.index.lines_by_queue.get(queue_id, ()):
+    for line in state.index.lines.by_queue.get(queue_id, ()):
         waiting = len(line.contacts_by_key)
         if waiting > most and line.channel == channel and line.reserved_for is None:
             most, skills = waiting, dict(line.requirement)
@@ -194,7 +194,7 @@ def forecast_to_record(state: RoutingState, contact: Contact) -> PendingForecast
     """
     line, index = contact.waiting_line, state.index
     assert line is not None
-    if index.open_group_bits[line.channel_index] & line.group_mask:
+    if index.agents.open_group_bits[line.channel_index] & line.group_mask:
         return None
     if line.reserved_for is not None or line.waiting_for_opening:
         return None
@@ -264,11 +264,11 @@ def _queue_ahead(state: RoutingState, line: WaitingLine, key: int) -> QueueAhead
     """Return the contacts that rank before that key and compete for the agents of this waiting line."""
     found = QueueAhead()
     index, mask = state.index, line.group_mask
-    heads = index.head_order
+    heads = index.lines.head_order
     count = bisect_left(heads, (key, 0))
     stride = -(-count // _LINES_SAMPLED_MAX) if count > _LINES_SAMPLED_MAX else 1
     for place in range(0, count, stride):
-        other = index.lines_by_index[heads[place][1]]
+        other = index.qualification.lines_by_index[heads[place][1]]
         assert other is not None
         shared = other.group_mask & mask
         if not shared:
@@ -327,7 +327,7 @@ def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
     """Return the number of READY agents in these groups, extrapolated from a sample if there are very many groups."""
     count = mask.bit_count()
     if count <= _GROUPS_COUNTED_MAX:
-        ready, profiles = 0, index.groups_by_index
+        ready, profiles = 0, index.qualification.groups_by_index
         while mask:
             bit = mask & -mask
             mask ^= bit
@@ -336,7 +336,7 @@ def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
             ready += profile.ready_count
         return ready
     ready = looked_at = 0
-    for profile in index.groups.values():
+    for profile in index.qualification.groups.values():
         if profile.bit & mask:
             ready += profile.ready_count
             looked_at += 1
@@ -346,7 +346,7 @@ def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
 
 
 def _has_available_agent(index: RoutingIndex, line: WaitingLine) -> bool:
-    return bool(index.open_group_bits[line.channel_index] & line.group_mask)
+    return bool(index.agents.open_group_bits[line.channel_index] & line.group_mask)
 
 
 def _first_stage(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> PlanStage:
@@ -359,10 +359,10 @@ def _first_stage(state: RoutingState, queue_id: QueueId, skills: dict[str, int])
 def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
     """Return the waiting line of a requirement class, or a temporary one that is not part of the index."""
     index = state.index
-    line = index.lines.get(key)
+    line = index.lines.by_key.get(key)
     if line is not None:
         return line
-    channel = index.channels[key[1]]
+    channel = index.channels.by_name[key[1]]
     line = WaitingLine(
         key,
         index=0,
@@ -370,7 +370,7 @@ def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
         queue=state.queue_policy(key[0]),
         channel_policy=channel.policy,
     )
-    for profile in index.groups.values():
+    for profile in index.qualification.groups.values():
         if profile.qualifies_for(line):
             line.group_mask |= profile.bit
     return line

@@ -7,9 +7,9 @@ for every contact, so their most frequent case avoids calls.
 
 from typing import Final
 
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.state import RoutingState
 from router.engine.wait.estimate import forecast_to_record
 from router.engine.wait.statistics import WEIGHT_MAX
 from router.model.states import ContactState

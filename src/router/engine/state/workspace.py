@@ -1,4 +1,4 @@
-"""Records of one workspace: contacts, offers, assignments, agents, and the state that holds them.
+"""Records of one workspace: contacts, offers, assignments and agents, and queries about who takes part in a conversation.
 
 All records are plain mutable structs. Only the event handlers (``engine/events``) change them; commands, matching and queries
 read them.
@@ -6,14 +6,10 @@ read them.
 Each record has primary and derived fields. Primary fields are written to a snapshot and covered by the digest. Derived fields
 (marked as such) are recomputed from the primary ones after a restart: the position in a waiting line, used capacity, open
 channels. Derived fields stand last, because a snapshot stores a record as an array of its primary fields, in this order.
-
-Conversation members: queries about the owner of a contact and its other participants; read-only.
 """
 
-from __future__ import annotations
-
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
@@ -27,24 +23,12 @@ from router.engine.state.records import (
 from router.engine.wait.statistics import WaitStatistics
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import Policy, QueuePolicy
-from router.model.states import (
-    TERMINAL_CONTACT_STATES,
-    AssignmentRole,
-    ContactState,
-)
-
-if TYPE_CHECKING:
-    from router.engine.index.rebuild import RoutingIndex
-    from router.engine.snapshots.incremental import IncrementalSnapshot
-    from router.engine.state.timers import Timers
-    from router.policy.calendar import Calendar
+from router.model.states import TERMINAL_CONTACT_STATES, AssignmentRole, ContactState
+from router.policy.calendar import Calendar
 
 
-class RoutingState:
-    """State of one workspace; event handlers write it, everything else reads it."""
-
-    index: RoutingIndex
-    timers: Timers
+class WorkspaceRecords:
+    """All records of one workspace, without the index and the timers that are derived from them."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -84,8 +68,6 @@ class RoutingState:
         """Opening state of the queues that open and close."""
         self.calendars: dict[str, Calendar] = {}
         """Derived: calendars of the policy, compiled on first use."""
-        self.incremental_snapshot: IncrementalSnapshot | None = None
-        """Derived: the incremental snapshot in progress; it receives every event before the event is applied."""
         self.counts_by_queue: dict[QueueId, dict[ContactState, int]] = {}
         self.wait_statistics = WaitStatistics()
 
@@ -120,42 +102,44 @@ class RoutingState:
 DEFAULT_QUEUE_POLICY: Final = QueuePolicy()
 
 
-def conversation_roles(state: RoutingState, contact: Contact) -> dict[AgentId, AssignmentRole]:
+def conversation_roles(
+    records: WorkspaceRecords, contact: Contact
+) -> dict[AgentId, AssignmentRole]:
     """Return the role of each agent in the conversation, the owner first."""
     names = (contact.assignment_id or "", *contact.participant_assignment_ids)
-    return {state.assignments[name].agent_id: state.assignments[name].role for name in names}
+    return {records.assignments[name].agent_id: records.assignments[name].role for name in names}
 
 
 def conversation_roles_if_shared(
-    state: RoutingState, contact: Contact
+    records: WorkspaceRecords, contact: Contact
 ) -> dict[AgentId, AssignmentRole] | None:
     """Return the role of each agent in the conversation; None while the owner is alone in it."""
-    return conversation_roles(state, contact) if contact.participant_assignment_ids else None
+    return conversation_roles(records, contact) if contact.participant_assignment_ids else None
 
 
 def roles_under_new_owner(
-    state: RoutingState, contact: Contact, agent_id: AgentId
+    records: WorkspaceRecords, contact: Contact, agent_id: AgentId
 ) -> dict[AgentId, AssignmentRole]:
     """Return the roles as they will be once this agent has become the owner."""
-    others = conversation_roles(state, contact)
+    others = conversation_roles(records, contact)
     others.pop(contact.agent_id or "")
     others.pop(agent_id, None)
     return {agent_id: AssignmentRole.OWNER, **others}
 
 
 def participant_assignment(
-    state: RoutingState, contact: Contact, agent_id: AgentId
+    records: WorkspaceRecords, contact: Contact, agent_id: AgentId
 ) -> Assignment | None:
     """Return the agent's assignment in the conversation, if the agent takes part without owning it."""
     for name in contact.participant_assignment_ids:
-        if state.assignments[name].agent_id == agent_id:
-            return state.assignments[name]
+        if records.assignments[name].agent_id == agent_id:
+            return records.assignments[name]
     return None
 
 
-def active_consult(state: RoutingState, contact: Contact) -> Assignment | None:
+def active_consult(records: WorkspaceRecords, contact: Contact) -> Assignment | None:
     """Return the assignment of the consulted agent; a contact has at most one."""
     for name in contact.participant_assignment_ids:
-        if state.assignments[name].role is AssignmentRole.CONSULT:
-            return state.assignments[name]
+        if records.assignments[name].role is AssignmentRole.CONSULT:
+            return records.assignments[name]
     return None
