@@ -1,4 +1,4 @@
-"""The shapes and ranges of a policy document: what is out of range or misspelt is refused where it stands."""
+"""Types and ranges of a policy."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import pytest
 
 from router.model.policy import Policy
 
-GOOD: dict[str, Any] = {"channels": {"voice": {}}, "queues": {"support": {}}}
+MINIMAL: dict[str, Any] = {"channels": {"voice": {}}, "queues": {"support": {}}}
 
 
 def with_(path: str, value: Any) -> dict[str, Any]:
-    """The good document with one value set, the path given with dots."""
+    """Return a valid document with the value at a dotted path replaced."""
     document: dict[str, Any] = {"channels": {"voice": {}}, "queues": {"support": {}}}
     *parents, last = path.split(".")
     place = document
@@ -21,8 +21,8 @@ def with_(path: str, value: Any) -> dict[str, Any]:
     return document
 
 
-def test_a_channel_and_a_queue_are_enough() -> None:
-    policy = msgspec.convert(GOOD, Policy)
+def test_a_channel_and_a_queue_make_a_policy() -> None:
+    policy = msgspec.convert(MINIMAL, Policy)
     assert policy.queues["support"].cool_down_s == 30
     assert policy.channels["voice"].units == 100
     assert msgspec.convert(msgspec.to_builtins(policy), Policy) == policy
@@ -58,6 +58,6 @@ def test_a_channel_and_a_queue_are_enough() -> None:
         ("quues", {}),
     ],
 )
-def test_what_is_out_of_range_or_misspelt_is_refused(path: str, value: Any) -> None:
+def test_a_value_out_of_range_or_an_unknown_key_is_refused(path: str, value: Any) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(with_(path, value), Policy)

@@ -1,4 +1,4 @@
-"""What changed between two policies."""
+"""Differences between two policies."""
 
 import msgspec
 
@@ -12,12 +12,12 @@ BEFORE = Policy(
 )
 
 
-def test_the_same_policy_has_no_changes() -> None:
+def test_equal_policies_have_no_differences() -> None:
     written_out = msgspec.convert(msgspec.to_builtins(BEFORE), Policy)
     assert policy_diff(BEFORE, written_out) == []
 
 
-def test_added_removed_and_changed_places_are_named() -> None:
+def test_added_removed_and_changed_paths_are_reported() -> None:
     after = msgspec.structs.replace(
         BEFORE,
         queues={"b": QueuePolicy(wait_max_s=90), "c": QueuePolicy()},

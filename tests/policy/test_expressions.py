@@ -1,4 +1,4 @@
-"""Rule expressions: what they may say, what they are told to be wrong in, and that no text and no value hurts."""
+"""Rule expressions: evaluation, errors with their positions, and hostile texts."""
 
 import time
 from typing import Any
@@ -35,12 +35,12 @@ VALUES: dict[str, FactValue] = {
 }
 
 
-def said(text: str, without: str = "") -> bool | None:
-    program = compile_expression(text, contact_scope(POLICY))
-    return program.evaluate({name: value for name, value in VALUES.items() if name != without})
+def evaluate(text: str, without: str = "") -> bool | None:
+    expression = compile_expression(text, contact_scope(POLICY))
+    return expression.evaluate({name: value for name, value in VALUES.items() if name != without})
 
 
-def objection(text: str, scope: Any = None) -> tuple[int, str]:
+def error_in(text: str, scope: Any = None) -> tuple[int, str]:
     with pytest.raises(ExpressionError) as raised:
         compile_expression(text, scope or contact_scope(POLICY))
     return raised.value.offset, raised.value.message
@@ -67,8 +67,8 @@ def objection(text: str, scope: Any = None) -> tuple[int, str]:
         (" \n true \n", True),
     ],
 )
-def test_what_can_be_said(text: str, expected: bool) -> None:
-    assert said(text) is expected
+def test_an_expression_is_true_or_false(text: str, expected: bool) -> None:
+    assert evaluate(text) is expected
 
 
 @pytest.mark.parametrize(
@@ -82,22 +82,22 @@ def test_what_can_be_said(text: str, expected: bool) -> None:
         "[1][contact.age] == 1",
     ],
 )
-def test_what_goes_wrong_at_run_time_is_no_answer(text: str) -> None:
-    assert said(text) is None
+def test_a_failure_at_run_time_is_none(text: str) -> None:
+    assert evaluate(text) is None
 
 
-def test_a_missing_fact_is_no_answer_unless_the_other_side_decides() -> None:
-    assert said('contact.tier == "gold"', without="contact.tier") is None
-    assert said('contact.member || contact.tier == "gold"', without="contact.tier") is True
-    assert said('contact.age < 9 && contact.tier == "gold"', without="contact.tier") is False
+def test_a_missing_fact_is_none_unless_the_other_operand_decides() -> None:
+    assert evaluate('contact.tier == "gold"', without="contact.tier") is None
+    assert evaluate('contact.member || contact.tier == "gold"', without="contact.tier") is True
+    assert evaluate('contact.age < 9 && contact.tier == "gold"', without="contact.tier") is False
 
 
-def test_a_program_knows_what_it_asks_for() -> None:
+def test_an_expression_knows_its_variables() -> None:
     text = (
         'known.age && contact.age > 1 || contact.age < 9 && [1].exists(x, x == 1) || channel == ""'
     )
-    program = compile_expression(text, contact_scope(POLICY))
-    assert program.names == ("channel", "contact.age", "known.age")
+    expression = compile_expression(text, contact_scope(POLICY))
+    assert expression.names == ("channel", "contact.age", "known.age")
 
 
 @pytest.mark.parametrize(
@@ -145,23 +145,23 @@ def test_a_program_knows_what_it_asks_for() -> None:
         (" " * 1_001, 0, "longer than 1,000"),
     ],
 )  # fmt: skip
-def test_every_objection_has_its_place(text: str, offset: int, words: str) -> None:
-    found, message = objection(text)
+def test_an_error_has_its_offset(text: str, offset: int, words: str) -> None:
+    found, message = error_in(text)
     assert words in message
     assert found == offset
 
 
-def test_an_agents_expression_sees_agents_facts_only() -> None:
+def test_agents_when_uses_facts_of_agents_only() -> None:
     scope = agent_scope(POLICY)
     assert compile_expression("agent.desk > 2 || !known.desk", scope).names == (
         "agent.desk",
         "known.desk",
     )
     for text in ('contact.tier == "gold"', "queues.support.waiting > 1", 'channel == "voice"'):
-        assert "agent.FACT, known.FACT" in objection(text, scope)[1]
+        assert "agent.FACT, known.FACT" in error_in(text, scope)[1]
 
 
-def test_no_objection_repeats_a_value() -> None:
+def test_no_error_repeats_a_value() -> None:
     for text in (
         'contact.tier == "Jane Doe"',
         'contact.campaign == "jane@example.org',
@@ -170,7 +170,7 @@ def test_no_objection_repeats_a_value() -> None:
         'jane("Doe")',
         "contact.JaneDoe == 1",
     ):
-        assert "jane" not in objection(text)[1].lower()
+        assert "jane" not in error_in(text)[1].lower()
 
 
 HOSTILE = [
@@ -196,7 +196,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_text_is_refused_or_answered_at_once(text: str) -> None:
+def test_a_hostile_text_is_refused_or_evaluated_quickly(text: str) -> None:
     began = time.process_time()
     try:
         compile_expression(text, contact_scope(POLICY)).evaluate(VALUES)
@@ -205,9 +205,9 @@ def test_a_hostile_text_is_refused_or_answered_at_once(text: str) -> None:
     assert time.process_time() - began < 0.5
 
 
-def test_a_text_at_its_limit_is_taken() -> None:
+def test_a_text_at_the_length_limit_is_accepted() -> None:
     text = "contact.age > 1 //".ljust(EXPRESSION_LENGTH_MAX, "x")
-    assert said(text) is True
+    assert evaluate(text) is True
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_text_at_its_limit_is_taken() -> None:
         'contact.tier in ["silver"] || queues.support.waiting >= 21',
     ],
 )
-def test_the_second_reading_agrees(text: str) -> None:
+def test_the_reference_evaluator_agrees(text: str) -> None:
     for without in ("", "contact.tier", "contact.age", "contact.member"):
         facts = {name: value for name, value in VALUES.items() if name != without}
-        assert said(text, without) is holds(text, facts.get)
+        assert evaluate(text, without) is holds(text, facts.get)

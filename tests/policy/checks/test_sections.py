@@ -1,4 +1,4 @@
-"""Calendars in a policy document: what is refused, where, and in which words."""
+"""Checks of calendars and plans in a policy document."""
 
 import pytest
 
@@ -15,13 +15,13 @@ calendars:
 
 
 def problems(body: str, head: str = HEAD) -> list[tuple[str, str]]:
-    """(path, message) of everything that is found."""
+    """Return path and message of every problem."""
     with pytest.raises(PolicyInvalid) as caught:
         parse_policy(head + body)
     return [(problem.path, problem.message) for problem in caught.value.problems]
 
 
-def test_a_whole_calendar_is_read() -> None:
+def test_a_calendar_is_parsed() -> None:
     text = """
     zone: Europe/Zurich
     week:
@@ -65,25 +65,25 @@ def test_a_whole_calendar_is_read() -> None:
         ("    {zone: UTC, dates: {tomorrow: []}}", "dates.tomorrow", "must be a date such as"),
     ],
 )
-def test_what_is_wrong_in_a_calendar_is_told_at_its_place(body: str, path: str, words: str) -> None:
+def test_an_error_in_a_calendar_is_reported_at_its_path(body: str, path: str, words: str) -> None:
     found = problems(body)
     assert [one[0] for one in found] == [f"calendars.office.{path}"]
     assert words in found[0][1]
 
 
-def test_a_queue_names_a_calendar_that_is_there() -> None:
+def test_an_undeclared_calendar_is_reported() -> None:
     found = problems("    zone: UTC", HEAD.replace("hours: office", "hours: offices"))
     assert found == [("queues.support.hours", "no such calendar is declared; there is office")]
 
 
 @pytest.mark.parametrize("key", ["when_closed", "at_closing", "when_no_agents_ready"])
-def test_whoever_overflows_says_where_to(key: str) -> None:
+def test_an_overflow_requires_overflow_to(key: str) -> None:
     head = HEAD.replace("hours: office", f"hours: office, {key}: overflow")
     found = problems("    zone: UTC", head)
     assert found == [("queues.support.overflow_to", f"required by {key}: overflow")]
 
 
-def test_a_calendar_that_nobody_uses_is_odd() -> None:
+def test_an_unused_calendar_is_advice() -> None:
     _, advice = parse_policy_with_advice(
         HEAD.replace("hours: office", "wait_max_s: 60") + "    zone: UTC"
     )
@@ -92,10 +92,48 @@ def test_a_calendar_that_nobody_uses_is_odd() -> None:
     ]
 
 
-def test_overflow_to_is_used_by_any_of_the_ways_to_overflow() -> None:
+def test_overflow_to_is_used_by_any_kind_of_overflow() -> None:
     head = HEAD.replace(
         "{support: {hours: office}}",
         "{support: {hours: office, at_closing: overflow, overflow_to: night}, night: {}}",
     )
     _, advice = parse_policy_with_advice(head + "    zone: UTC")
     assert advice == []
+
+
+PLAN_HEAD = """
+channels: {voice: {}}
+skills: [german]
+queues: {support: {plan: slow}, other: {}}
+default_queue: support
+plans:
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "path", "message"),
+    [
+        (
+            "[{duration_s: 5}, {duration_s: 5}]",
+            "slow[1].duration_s",
+            "not allowed in the last step",
+        ),
+        ("[{}, {}]", "slow[0].duration_s", "required"),
+        ("[{duration_s: 5}, {prefer: [last]}]", "slow[1].prefer", "not allowed in the last step"),
+        ("[{queue: other}]", "slow[0].queue", "not allowed in the first step"),
+        ("[{duration_s: 5}, {queue: x}]", "slow[1].queue", "no such queue is declared"),
+        ("[{skills: {x: 1}}]", "slow[0].skills.x", "no such skill is declared"),
+        ("[{lower_levels: {x: 1}}]", "slow[0].lower_levels.x", "no such skill is declared"),
+        ("[{remove_skills: [x]}]", "slow[0].remove_skills[0]", "no such skill is declared"),
+    ],
+)
+def test_an_error_in_a_plan_is_reported_at_its_path(plan: str, path: str, message: str) -> None:
+    (found,) = problems(f"{PLAN_HEAD}  slow: {plan}\n", head="")
+    assert found[0] == f"plans.{path}"
+    assert found[1].startswith(message)
+
+
+def test_a_plan_that_leads_back_to_its_queue_is_reported() -> None:
+    text = PLAN_HEAD.replace("other: {}", "other: {overflow_to: support}")
+    found = problems(f"{text}  slow: [{{duration_s: 5}}, {{queue: other}}]\n", head="")
+    assert found == [("queues.support.plan", "its steps and overflows lead back to this queue")]

@@ -63,7 +63,9 @@ def _capacity_advice(policy: Policy, path: str, channel: ChannelPolicy) -> Itera
         and cap.contacts_max >= together.contacts_max
         and cap.window_s <= together.window_s
     ):
-        yield Problem(path=f"{path}.cap", message="never reached: agents.cap is reached first")
+        yield Problem(
+            path=f"{path}.rate_cap", message="never reached: agents.rate_cap is reached first"
+        )
 
 
 def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:

@@ -103,7 +103,7 @@ def _plan_step(
 ) -> Iterator[Problem]:
     named = [(f"{path}.skills.{skill}", skill) for skill in step.skills or {}]
     named += [(f"{path}.remove_skills[{i}]", skill) for i, skill in enumerate(step.remove_skills)]
-    named += [(f"{path}.levels.{skill}", skill) for skill in step.lower_levels]
+    named += [(f"{path}.lower_levels.{skill}", skill) for skill in step.lower_levels]
     for place, skill in named:
         if skill not in skills:
             yield unknown_name(place, "skill", skill, policy.skills)

@@ -1,0 +1,28 @@
+"""The union of all events."""
+
+from typing import get_args
+
+import msgspec
+
+from router.model import events
+from router.model.events import Event, agent, contact, workspace
+from tests.support.structs import tags_of
+
+
+def test_the_union_contains_every_event() -> None:
+    tags = tags_of(contact) | tags_of(agent) | tags_of(workspace)
+    assert {struct.__name__: struct.__struct_config__.tag for struct in get_args(Event)} == tags
+    assert len(set(tags.values())) == len(tags)
+
+
+def test_the_package_exports_every_event() -> None:
+    assert {struct.__name__ for struct in get_args(Event)} <= set(events.__all__)
+
+
+def test_fields_at_their_default_are_omitted() -> None:
+    event = contact.ContactPreferredAgentExpired(contact_id="c1", requirement="voice|support")
+    assert msgspec.to_builtins(event) == {
+        "type": "contact.preferred_agent_expired",
+        "contact_id": "c1",
+        "requirement": "voice|support",
+    }

@@ -1,0 +1,64 @@
+"""Serialization and tags of commands."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from router.model import commands
+from router.model.commands import Command
+from tests.support.structs import check_round_trip, tags_of
+
+COMMANDS: tuple[type[msgspec.Struct], ...] = get_args(Command)
+
+TAGS = {
+    "EnqueueContact": "contact.enqueue",
+    "UpdateContact": "contact.update",
+    "CancelContact": "contact.cancel",
+    "AbandonContact": "contact.abandon",
+    "EndContact": "contact.end",
+    "RequeueContact": "contact.requeue",
+    "TransferContact": "contact.transfer",
+    "AssignContact": "contact.assign",
+    "RequestCallback": "callback.request",
+    "ReportCallback": "callback.report",
+    "StartConsult": "consult.start",
+    "CompleteConsult": "consult.complete",
+    "CancelConsult": "consult.cancel",
+    "JoinConsult": "consult.join",
+    "LeaveContact": "contact.leave",
+    "HandOverContact": "contact.hand_over",
+    "AddParticipant": "participant.add",
+    "AcceptOffer": "offer.accept",
+    "DeclineOffer": "offer.decline",
+    "HoldAssignment": "assignment.hold",
+    "ResumeAssignment": "assignment.resume",
+    "ParkAssignment": "assignment.park",
+    "UnparkAssignment": "assignment.unpark",
+    "ParkContact": "contact.park",
+    "UnparkContact": "contact.unpark",
+    "ExtendWrapUp": "assignment.extend_wrap_up",
+    "CompleteAssignment": "assignment.complete",
+    "PutAgent": "agent.put",
+    "RemoveAgent": "agent.remove",
+    "SetAgentState": "agent.set_state",
+    "SetAgentChannels": "agent.set_channels",
+    "ConnectDesktop": "agent.connect_desktop",
+    "LoseDesktop": "agent.lose_desktop",
+    "PublishPolicy": "policy.publish",
+    "SetShadowPolicy": "policy.set_shadow",
+    "ClearShadowPolicy": "policy.clear_shadow",
+    "SetQueueOpen": "queue.set_open",
+    "AdvanceTime": "time.advance",
+}
+
+
+@pytest.mark.parametrize("struct", COMMANDS, ids=lambda struct: struct.__name__)
+def test_a_command_survives_serialization(struct: type[msgspec.Struct]) -> None:
+    check_round_trip(struct, Command)
+
+
+def test_every_command_is_in_the_union_and_has_its_tag() -> None:
+    assert tags_of(commands) == TAGS
+    assert {struct.__name__ for struct in COMMANDS} == TAGS.keys()
+    assert len(set(TAGS.values())) == len(TAGS)

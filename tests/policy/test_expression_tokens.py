@@ -1,0 +1,88 @@
+"""Tokens of rule expressions: the permitted subset and its limits."""
+
+import pytest
+
+from router.policy.expression_tokens import (
+    EXPRESSION_DEPTH_MAX,
+    EXPRESSION_LENGTH_MAX,
+    EXPRESSION_TOKENS_MAX,
+    PATTERN_LENGTH_MAX,
+    PATTERN_REPEAT_MAX,
+    ExpressionError,
+    tokenize,
+)
+
+
+def kinds(text: str) -> list[tuple[str, str]]:
+    return [(token.kind, token.text) for token in tokenize(text)]
+
+
+def error_in(text: str) -> ExpressionError:
+    with pytest.raises(ExpressionError) as caught:
+        tokenize(text)
+    return caught.value
+
+
+def test_names_joined_by_dots_are_one_path() -> None:
+    (token,) = tokenize("queues . support.waiting")
+    assert (token.kind, token.text) == ("path", "queues.support.waiting")
+    assert token.parts == ("queues", "support", "waiting")
+
+
+def test_a_name_before_a_bracket_is_a_call() -> None:
+    assert kinds('contact.tier.startsWith("g")') == [
+        ("path", "contact.tier"),
+        ("call", "startsWith"),
+        ("sign", "("),
+        ("text", '"g"'),
+        ("sign", ")"),
+    ]
+
+
+def test_comments_and_layout_are_ignored() -> None:
+    assert kinds("true // because\n && 1 < 2") == kinds("true&&1<2")
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "message"),
+    [
+        ("[1].exists(a, [2].all(b, true))", 18, "macros cannot be nested"),
+        (".tier", 0, "a name cannot begin with a dot"),
+        ("[1].tier", 3, "only a function call can follow"),
+        ("{}", 0, "maps and messages are not allowed in rules"),
+        ("now()", 0, "unknown function"),
+        ("x.matches(y)", 2, "matches requires a literal pattern"),
+    ],
+)
+def test_other_syntax_is_refused(text: str, offset: int, message: str) -> None:
+    error = error_in(text)
+    assert error.message.startswith(message)
+    assert error.offset == offset
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        ("true".ljust(EXPRESSION_LENGTH_MAX), "true".ljust(EXPRESSION_LENGTH_MAX + 1)),
+        (
+            "!" * (EXPRESSION_TOKENS_MAX - 1) + "true",
+            "!" * EXPRESSION_TOKENS_MAX + "true",
+        ),
+        (
+            "(" * EXPRESSION_DEPTH_MAX + "true" + ")" * EXPRESSION_DEPTH_MAX,
+            "(" * (EXPRESSION_DEPTH_MAX + 1) + "true" + ")" * (EXPRESSION_DEPTH_MAX + 1),
+        ),
+        (
+            f'matches("{"a" * (PATTERN_LENGTH_MAX - 2)}")',
+            f'matches("{"a" * (PATTERN_LENGTH_MAX - 1)}")',
+        ),
+        (
+            f'matches("a{{{PATTERN_REPEAT_MAX}}}")',
+            f'matches("a{{{PATTERN_REPEAT_MAX + 1}}}")',
+        ),
+    ],
+    ids=["length", "tokens", "depth", "pattern length", "pattern repetitions"],
+)
+def test_each_limit_is_inclusive(allowed: str, refused: str) -> None:
+    assert tokenize(allowed)
+    error_in(refused)
