@@ -39,9 +39,9 @@ class EngineWithStats(ContactCentre):
             assert flow.entered == (
                 queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
             )
-        pages = self.meters._book.pages
-        assert len(pages.offers) == view.offers_pending
-        assert len(pages.assignments) == view.assignments_open
+        snapshot = self.meters._state.snapshot
+        assert len(snapshot.offers) == view.offers_pending
+        assert len(snapshot.assignments) == view.assignments_open
         self.meters = WorkspaceStats.restore(self.meters.snapshot())
 
     def a_replay_gives_the_same_state(self) -> None:

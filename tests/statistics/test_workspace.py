@@ -348,10 +348,10 @@ def test_bytes_that_are_not_a_snapshot_are_refused(data: bytes) -> None:
 
 
 def test_a_snapshot_of_another_format_is_refused() -> None:
-    pages = msgspec.msgpack.decode(WorkspaceStats().snapshot())
-    pages[0] = 99
+    snapshot = msgspec.msgpack.decode(WorkspaceStats().snapshot())
+    snapshot[0] = 99
     with pytest.raises(ValueError, match="format 99"):
-        WorkspaceStats.restore(msgspec.msgpack.encode(pages))
+        WorkspaceStats.restore(msgspec.msgpack.encode(snapshot))
 
 
 def test_views_encode_as_json_objects() -> None:
@@ -390,8 +390,8 @@ def test_counts_agree_with_a_recount_and_no_live_records_remain(seed: int, steps
     assert_agreement(day)
     day.finish()
     assert_agreement(day)
-    pages = day.history.workspace_stats()._book.pages
-    assert (pages.contacts, pages.offers, pages.assignments) == ({}, {}, {})
+    snapshot = day.history.workspace_stats()._state.snapshot
+    assert (snapshot.contacts, snapshot.offers, snapshot.assignments) == ({}, {}, {})
 
 
 def assert_agreement(day: RandomHistory) -> None:

@@ -21,154 +21,130 @@ from router.model.events import (
     WrapUpStarted,
 )
 from router.model.states import AssignmentRole
-from router.statistics.contact_events import record_answer, start_assignment
-from router.statistics.state import (
+from router.statistics.contact_events import CONTACT_HANDLERS, end_wait, start_assignment
+from router.statistics.live import (
     ASSIGNED,
     OFFERED,
     QUEUED,
     AssignmentPhase,
-    EntryRuleCounters,
     LiveOffer,
-    StatsState,
+    StatsTarget,
+    update_agent,
 )
 
-_TALKING, _ON_HOLD, _WRAP_UP = (
-    AssignmentPhase.TALKING,
-    AssignmentPhase.ON_HOLD,
-    AssignmentPhase.WRAP_UP,
-)
-_PARKED = AssignmentPhase.PARKED
+_PARKED: Final = AssignmentPhase.PARKED
 
 
-def _offer_made(book: StatsState, e: OfferMade, at_ms: int) -> None:
-    book.offers[e.offer_id] = LiveOffer(e.queue_id, e.channel)
-    contact = book.contacts[e.contact_id]
+def _offer_made(target: StatsTarget, event: OfferMade, at_ms: int) -> None:
+    target.offers[event.offer_id] = LiveOffer(event.queue_id, event.channel)
+    contact = target.contacts[event.contact_id]
     if contact.state == QUEUED:
         contact.state = OFFERED
-        book.queue(contact.queue_id).move_contact(QUEUED, OFFERED, at_ms)
-    for place in book.counters_for(e.queue_id, e.channel):
-        place.offers.made += 1
-    book.agent(e.agent_id).offers.made += 1
+        target.move_contact(contact.queue_id, QUEUED, OFFERED, at_ms)
+    target.counters_for(event.contact_id, event.queue_id, event.channel).offers.made += 1
+    target.agent(event.agent_id).offers.made += 1
 
 
-def _offer_accepted(book: StatsState, e: OfferAccepted, at_ms: int) -> None:
-    offer = book.offers.pop(e.offer_id)
-    places = book.counters_for(offer.queue_id, offer.channel)
-    for place in places:
-        place.offers.accepted += 1
-    book.agent(e.agent_id).offers.accepted += 1
-    contact = book.contacts[e.contact_id]
-    if e.role is not AssignmentRole.OWNER:
-        start_assignment(book, contact, e.offer_id, e.agent_id, at_ms=at_ms, is_secondary=True)
-        return
-    if contact.state != ASSIGNED:
-        record_answer(book, contact, at_ms)
-    else:
-        for place in places:
-            place.handling.transferred += 1
-        if e.from_agent_id is not None:
-            book.agent(e.from_agent_id).handling.transferred += 1
-    start_assignment(book, contact, e.offer_id, e.agent_id, at_ms=at_ms)
+def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> None:
+    offer = target.offers.pop(event.offer_id)
+    counters = target.counters_for(event.contact_id, offer.queue_id, offer.channel)
+    counters.offers.accepted += 1
+    target.agent(event.agent_id).offers.accepted += 1
+    contact = target.contacts[event.contact_id]
+    is_secondary = event.role is not AssignmentRole.OWNER
+    if not is_secondary:
+        if contact.state != ASSIGNED:
+            end_wait(target, event.contact_id, contact, event.agent_id, at_ms)
+        else:
+            counters.handling.transferred += 1
+            if event.from_agent_id is not None:
+                target.agent(event.from_agent_id).handling.transferred += 1
+    start_assignment(
+        target, event.contact_id, event.offer_id, event.agent_id, at_ms, is_secondary=is_secondary
+    )
 
 
-def _offer_declined(book: StatsState, e: OfferDeclined, at_ms: int) -> None:
-    offer = book.offers.pop(e.offer_id)
-    for place in book.counters_for(offer.queue_id, offer.channel):
-        place.offers.declined += 1
-    book.agent(e.agent_id).offers.declined += 1
+def _offer_declined(target: StatsTarget, event: OfferDeclined, at_ms: int) -> None:
+    offer = target.offers.pop(event.offer_id)
+    target.counters_for(event.contact_id, offer.queue_id, offer.channel).offers.declined += 1
+    target.agent(event.agent_id).offers.declined += 1
 
 
-def _offer_expired(book: StatsState, e: OfferExpired, at_ms: int) -> None:
-    offer = book.offers.pop(e.offer_id)
-    for place in book.counters_for(offer.queue_id, offer.channel):
-        place.offers.expired += 1
-    book.agent(e.agent_id).offers.expired += 1
+def _offer_expired(target: StatsTarget, event: OfferExpired, at_ms: int) -> None:
+    offer = target.offers.pop(event.offer_id)
+    target.counters_for(event.contact_id, offer.queue_id, offer.channel).offers.expired += 1
+    target.agent(event.agent_id).offers.expired += 1
 
 
-def _offer_rescinded(book: StatsState, e: OfferRescinded, at_ms: int) -> None:
-    offer = book.offers.pop(e.offer_id)
-    for place in book.counters_for(offer.queue_id, offer.channel):
-        place.offers.rescinded += 1
-    book.agent(e.agent_id).offers.rescinded += 1
+def _offer_rescinded(target: StatsTarget, event: OfferRescinded, at_ms: int) -> None:
+    offer = target.offers.pop(event.offer_id)
+    target.counters_for(event.contact_id, offer.queue_id, offer.channel).offers.rescinded += 1
+    target.agent(event.agent_id).offers.rescinded += 1
 
 
-def _held(book: StatsState, e: AssignmentHeld, at_ms: int) -> None:
-    book.work[e.assignment_id].enter_phase(_ON_HOLD, at_ms)
+def _held(target: StatsTarget, event: AssignmentHeld, at_ms: int) -> None:
+    target.assignments[event.assignment_id].enter_phase(AssignmentPhase.ON_HOLD, at_ms)
 
 
-def _resumed(book: StatsState, e: AssignmentResumed, at_ms: int) -> None:
-    book.work[e.assignment_id].enter_phase(_TALKING, at_ms)
+def _resumed(target: StatsTarget, event: AssignmentResumed, at_ms: int) -> None:
+    target.assignments[event.assignment_id].enter_phase(AssignmentPhase.TALKING, at_ms)
 
 
-def _parked(book: StatsState, e: AssignmentParked, at_ms: int) -> None:
-    book.work[e.assignment_id].enter_phase(_PARKED, at_ms)
-    _count_parked(book, e.agent_id, 1, at_ms)
+def _parked(target: StatsTarget, event: AssignmentParked, at_ms: int) -> None:
+    target.assignments[event.assignment_id].enter_phase(_PARKED, at_ms)
+    _count_parked(target, event.agent_id, 1, at_ms)
 
 
-def _unparked(book: StatsState, e: AssignmentUnparked, at_ms: int) -> None:
-    book.work[e.assignment_id].enter_phase(_TALKING, at_ms)
-    _count_parked(book, e.agent_id, -1, at_ms)
+def _unparked(target: StatsTarget, event: AssignmentUnparked, at_ms: int) -> None:
+    target.assignments[event.assignment_id].enter_phase(AssignmentPhase.TALKING, at_ms)
+    _count_parked(target, event.agent_id, -1, at_ms)
 
 
-def _count_parked(book: StatsState, agent_id: str, change: int, at_ms: int) -> None:
+def _count_parked(target: StatsTarget, agent_id: str, change: int, at_ms: int) -> None:
     """Count a parked assignment, which does not keep the agent busy."""
-    agent = book.agent(agent_id)
-    agent.parked += change
-    book.update_agent(agent, at_ms, state=agent.state, work=-change)
+    target.agent(agent_id).parked += change
+    update_agent(target, agent_id, at_ms, work=-change)
 
 
-def _wrap_up_started(book: StatsState, e: WrapUpStarted, at_ms: int) -> None:
-    work = book.work[e.assignment_id]
-    if work.phase is _PARKED:
-        _count_parked(book, e.agent_id, -1, at_ms)
-    work.enter_phase(_WRAP_UP, at_ms)
+def _wrap_up_started(target: StatsTarget, event: WrapUpStarted, at_ms: int) -> None:
+    assignment = target.assignments[event.assignment_id]
+    if assignment.phase is _PARKED:
+        _count_parked(target, event.agent_id, -1, at_ms)
+    assignment.enter_phase(AssignmentPhase.WRAP_UP, at_ms)
 
 
-def _completed(book: StatsState, e: AssignmentCompleted, at_ms: int) -> None:
-    work = book.work.pop(e.assignment_id)
-    work.enter_phase(work.phase, at_ms)
-    for place in book.counters_for(work.queue_id, work.channel):
-        count = place.handling.add_secondary if work.is_secondary else place.handling.add_assignment
-        count(work.talk_ms, work.hold_ms, work.wrap_up_ms, work.parked_ms)
-    agent = book.agent(e.agent_id)
-    agent.handling.add_assignment(work.talk_ms, work.hold_ms, work.wrap_up_ms, work.parked_ms)
-    if work.phase is _PARKED:
+def _completed(target: StatsTarget, event: AssignmentCompleted, at_ms: int) -> None:
+    done = target.assignments.pop(event.assignment_id)
+    done.enter_phase(done.phase, at_ms)
+    handling = target.counters_for(event.contact_id, done.queue_id, done.channel).handling
+    count = handling.add_secondary if done.is_secondary else handling.add_assignment
+    count(done.talk_ms, done.hold_ms, done.wrap_up_ms, done.parked_ms)
+    agent = target.agent(event.agent_id)
+    agent.handling.add_assignment(done.talk_ms, done.hold_ms, done.wrap_up_ms, done.parked_ms)
+    if done.phase is _PARKED:
         agent.parked -= 1
     else:
-        book.update_agent(agent, at_ms, state=agent.state, work=-1)
+        update_agent(target, event.agent_id, at_ms, work=-1)
 
 
-def _agent_updated(book: StatsState, e: AgentUpdated, at_ms: int) -> None:
-    book.agent(e.agent_id)
+def _agent_updated(target: StatsTarget, event: AgentUpdated, at_ms: int) -> None:
+    target.agent(event.agent_id)
 
 
-def _agent_state_changed(book: StatsState, e: AgentStateChanged, at_ms: int) -> None:
-    book.update_agent(book.agent(e.agent_id), at_ms, state=e.state, work=0)
+def _agent_state_changed(target: StatsTarget, event: AgentStateChanged, at_ms: int) -> None:
+    update_agent(target, event.agent_id, at_ms, state=event.state)
 
 
-def _agent_removed(book: StatsState, e: AgentRemoved, at_ms: int) -> None:
-    agent = book.agents.pop(e.agent_id)
-    workforce = book.pages.workforce
-    workforce.advance(at_ms)
-    workforce.agents_by_activity[agent.activity] -= 1
+def _agent_removed(target: StatsTarget, event: AgentRemoved, at_ms: int) -> None:
+    target.remove_agent(event.agent_id, at_ms)
 
 
-def _policy_published(book: StatsState, e: PolicyPublished, at_ms: int) -> None:
-    """Apply new service-level targets to later events, and remove the queues that are gone."""
-    for queue_id, policy in e.policy.queues.items():
-        queue = book.queue(queue_id)
-        queue.threshold_ms = policy.service_level.threshold_s * 1000
-        queue.short_abandon_ms = policy.service_level.short_abandon_s * 1000
-        queue.target = policy.service_level.target
-    book.pages.rules = {rule.name: EntryRuleCounters() for rule in e.policy.entry}
-    gone = [queue_id for queue_id in book.queues if queue_id not in e.policy.queues]
-    for queue_id in gone:
-        # A removed queue with contacts in conversation stays until the next policy.
-        if not any(book.queues[queue_id].contacts_by_state):
-            book.remove_queue(queue_id)
+def _policy_published(target: StatsTarget, event: PolicyPublished, at_ms: int) -> None:
+    target.apply_policy(event.policy)
 
 
-AGENT_HANDLERS: Final[dict[type, Callable[[StatsState, Any, int], None]]] = {
+EVENT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
+    **CONTACT_HANDLERS,
     OfferMade: _offer_made,
     OfferAccepted: _offer_accepted,
     OfferDeclined: _offer_declined,
@@ -185,3 +161,4 @@ AGENT_HANDLERS: Final[dict[type, Callable[[StatsState, Any, int], None]]] = {
     AgentRemoved: _agent_removed,
     PolicyPublished: _policy_published,
 }
+"""Handlers of all events that count, with those of the contact events."""

@@ -19,179 +19,226 @@ from router.model.events.contact import (
     ContactQueued,
     ContactRequeued,
 )
-from router.statistics.state import (
+from router.statistics.live import (
     ASSIGNED,
     CALLBACK,
     QUEUED,
     LiveAssignment,
     LiveContact,
-    StatsState,
+    LostOutcome,
+    StatsTarget,
+    update_agent,
 )
 
 _TRANSFERS: Final = frozenset({"consult", "hand_over"})
 
 
-def _queued(book: StatsState, e: ContactQueued, at_ms: int) -> None:
-    book.contacts[e.contact_id] = LiveContact(e.queue_id, e.channel, at_ms)
-    book.queue(e.queue_id).move_contact(None, QUEUED, at_ms)
-    for place in book.counters_for(e.queue_id, e.channel):
-        place.flow.submitted += 1
-        place.flow.entered += 1
-    if e.rule is not None and e.rule in book.pages.rules:
-        book.pages.rules[e.rule].matched += 1
-    for name in e.failed_rules:
-        if name in book.pages.rules:
-            book.pages.rules[name].failed += 1
+def _queued(target: StatsTarget, event: ContactQueued, at_ms: int) -> None:
+    if event.rule is not None or event.failed_rules:
+        target.record_entry_rules(event)
+    target.contacts[event.contact_id] = LiveContact(event.queue_id, event.channel, at_ms)
+    target.move_contact(event.queue_id, None, QUEUED, at_ms)
+    flow = target.counters_for(event.contact_id, event.queue_id, event.channel).flow
+    flow.submitted += 1
+    flow.entered += 1
 
 
-def _requeued(book: StatsState, e: ContactRequeued, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
+def _requeued(target: StatsTarget, event: ContactRequeued, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
     before, old_queue_id = contact.state, contact.queue_id
     contact.state = QUEUED
     if before == ASSIGNED:
-        _start_new_wait(book, contact, e, at_ms)
-    elif old_queue_id != e.queue_id:
-        contact.queue_id = e.queue_id
-        for place in book.counters_for(old_queue_id, contact.channel):
-            place.flow.moved_out += 1
-        for place in book.counters_for(e.queue_id, contact.channel):
-            place.flow.moved_in += 1
-            place.flow.entered += 1
-    _move_to_queue(book, old_queue_id, e.queue_id, before, at_ms)
+        _start_new_wait(target, contact, event, at_ms)
+    elif old_queue_id != event.queue_id:
+        contact.queue_id = event.queue_id
+        target.counters_for(event.contact_id, old_queue_id, contact.channel).flow.moved_out += 1
+        flow = target.counters_for(event.contact_id, event.queue_id, contact.channel).flow
+        flow.moved_in += 1
+        flow.entered += 1
+    _move_to_queue(target, old_queue_id, event.queue_id, before, at_ms)
 
 
-def _start_new_wait(book: StatsState, contact: LiveContact, e: ContactRequeued, at_ms: int) -> None:
+def _start_new_wait(
+    target: StatsTarget, contact: LiveContact, event: ContactRequeued, at_ms: int
+) -> None:
     """Start a new wait of a contact that was assigned."""
-    is_transfer = e.reason == "transferred"
+    is_transfer = event.reason == "transferred"
     if is_transfer:
-        for place in book.counters_for(contact.queue_id, contact.channel):
-            place.handling.transferred += 1
-        if e.agent_id is not None:
-            book.agent(e.agent_id).handling.transferred += 1
-    contact.queue_id = e.queue_id
+        old = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
+        old.handling.transferred += 1
+        if event.agent_id is not None:
+            target.agent(event.agent_id).handling.transferred += 1
+    contact.queue_id = event.queue_id
     contact.waiting_since_ms = at_ms
-    for place in book.counters_for(e.queue_id, contact.channel):
-        place.flow.entered += 1
-        if is_transfer:
-            place.flow.transferred_in += 1
-        else:
-            place.flow.requeued += 1
+    flow = target.counters_for(event.contact_id, event.queue_id, contact.channel).flow
+    flow.entered += 1
+    if is_transfer:
+        flow.transferred_in += 1
+    else:
+        flow.requeued += 1
 
 
-def _overflowed(book: StatsState, e: ContactOverflowed, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
+def _overflowed(target: StatsTarget, event: ContactOverflowed, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
     before = contact.state
-    contact.queue_id = e.queue_id
+    contact.queue_id = event.queue_id
     contact.state = QUEUED
-    for place in book.counters_for(e.from_queue_id, contact.channel):
-        place.flow.overflowed_out += 1
-    for place in book.counters_for(e.queue_id, contact.channel):
-        place.flow.overflowed_in += 1
-        place.flow.entered += 1
-    _move_to_queue(book, e.from_queue_id, e.queue_id, before, at_ms)
+    old = target.counters_for(event.contact_id, event.from_queue_id, contact.channel)
+    old.flow.overflowed_out += 1
+    flow = target.counters_for(event.contact_id, event.queue_id, contact.channel).flow
+    flow.overflowed_in += 1
+    flow.entered += 1
+    _move_to_queue(target, event.from_queue_id, event.queue_id, before, at_ms)
 
 
 def _move_to_queue(
-    book: StatsState, old_queue_id: str, queue_id: str, before: int, at_ms: int
+    target: StatsTarget, old_queue_id: str, queue_id: str, before: int, at_ms: int
 ) -> None:
     if old_queue_id == queue_id:
-        book.queue(queue_id).move_contact(before, QUEUED, at_ms)
+        target.move_contact(queue_id, before, QUEUED, at_ms)
     else:
-        book.queue(old_queue_id).move_contact(before, None, at_ms)
-        book.queue(queue_id).move_contact(None, QUEUED, at_ms)
+        target.move_contact(old_queue_id, before, None, at_ms)
+        target.move_contact(queue_id, None, QUEUED, at_ms)
 
 
-def _assigned(book: StatsState, e: ContactAssigned, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
+def _assigned(target: StatsTarget, event: ContactAssigned, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
     if contact.state != ASSIGNED:
-        record_answer(book, contact, at_ms)
-    start_assignment(book, contact, e.assignment_id, e.agent_id, at_ms=at_ms)
+        end_wait(target, event.contact_id, contact, event.agent_id, at_ms)
+    start_assignment(
+        target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=False
+    )
 
 
-def record_answer(book: StatsState, contact: LiveContact, at_ms: int) -> None:
+def end_wait(
+    target: StatsTarget, contact_id: str, contact: LiveContact, agent_id: str, at_ms: int
+) -> None:
     """End the wait of a contact that an agent accepted."""
-    queue = book.queue(contact.queue_id)
-    wait_ms = at_ms - contact.waiting_since_ms
-    queue.move_contact(contact.state, ASSIGNED, at_ms)
+    target.move_contact(contact.queue_id, contact.state, ASSIGNED, at_ms)
     contact.state = ASSIGNED
     if contact.is_callback:
-        for place in book.counters_for(contact.queue_id, contact.channel):
-            place.flow.called_back += 1
-        return
-    queue.waits.add(wait_ms)
-    book.pages.waits.add(wait_ms)
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.service.record_answer(wait_ms, queue.threshold_ms)
-        place.waits.answered_ms += wait_ms
+        target.counters_for(contact_id, contact.queue_id, contact.channel).flow.called_back += 1
+    else:
+        target.record_answer(contact_id, contact, agent_id, at_ms - contact.waiting_since_ms)
 
 
 def start_assignment(
-    book: StatsState,
-    contact: LiveContact,
+    target: StatsTarget,
+    contact_id: str,
     assignment_id: str,
     agent_id: str,
-    *,
     at_ms: int,
-    is_secondary: bool = False,
+    *,
+    is_secondary: bool,
 ) -> None:
     """Start an assignment, in the talking phase."""
-    work = LiveAssignment(
+    contact = target.contacts[contact_id]
+    target.assignments[assignment_id] = LiveAssignment(
         agent_id, contact.queue_id, contact.channel, at_ms, is_secondary=is_secondary
     )
-    book.work[assignment_id] = work
-    agent = book.agent(agent_id)
-    book.update_agent(agent, at_ms, state=agent.state, work=1)
+    update_agent(target, agent_id, at_ms, work=1)
 
 
-def _participant_added(book: StatsState, e: ParticipantAdded, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
-    start_assignment(book, contact, e.assignment_id, e.agent_id, at_ms=at_ms, is_secondary=True)
+def _participant_added(target: StatsTarget, event: ParticipantAdded, at_ms: int) -> None:
+    start_assignment(
+        target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=True
+    )
 
 
-def _handed_over(book: StatsState, e: ContactHandedOver, at_ms: int) -> None:
+def _handed_over(target: StatsTarget, event: ContactHandedOver, at_ms: int) -> None:
     """Make a participant's assignment the owner's; counts as a transfer if the previous owner passed the contact on."""
-    book.work[e.assignment_id].is_secondary = False
-    if e.reason not in _TRANSFERS:
+    target.assignments[event.assignment_id].is_secondary = False
+    if event.reason not in _TRANSFERS:
         return
-    contact = book.contacts[e.contact_id]
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.handling.transferred += 1
-    book.agent(e.from_agent_id).handling.transferred += 1
+    contact = target.contacts[event.contact_id]
+    counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
+    counters.handling.transferred += 1
+    target.agent(event.from_agent_id).handling.transferred += 1
 
 
-def _abandoned(book: StatsState, e: ContactAbandoned, at_ms: int) -> None:
-    contact = book.contacts.pop(e.contact_id)
-    queue = book.queue(contact.queue_id)
-    queue.move_contact(contact.state, None, at_ms)
-    wait_ms = at_ms - contact.waiting_since_ms
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.service.record_abandon(wait_ms, queue.threshold_ms, queue.short_abandon_ms)
-        place.waits.abandoned_ms += wait_ms
+def _abandoned(target: StatsTarget, event: ContactAbandoned, at_ms: int) -> None:
+    _lose(target, event.contact_id, LostOutcome.ABANDONED, at_ms)
 
 
-def _cancelled(book: StatsState, e: ContactCancelled, at_ms: int) -> None:
-    contact = book.contacts.pop(e.contact_id)
-    book.queue(contact.queue_id).move_contact(contact.state, None, at_ms)
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.flow.cancelled += 1
+def _cancelled(target: StatsTarget, event: ContactCancelled, at_ms: int) -> None:
+    _lose(target, event.contact_id, LostOutcome.CANCELLED, at_ms)
 
 
-def _expired(book: StatsState, e: ContactExpired, at_ms: int) -> None:
-    contact = book.contacts.pop(e.contact_id)
-    book.queue(contact.queue_id).move_contact(contact.state, None, at_ms)
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.flow.expired += 1
-        if contact.is_callback:
-            place.callbacks.given_up += 1
+def _expired(target: StatsTarget, event: ContactExpired, at_ms: int) -> None:
+    contact = _lose(target, event.contact_id, LostOutcome.EXPIRED, at_ms)
+    if contact.is_callback:
+        counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
+        counters.callbacks.given_up += 1
 
 
-def _ended(book: StatsState, e: ContactEnded, at_ms: int) -> None:
-    contact = book.contacts.pop(e.contact_id)
-    book.queue(contact.queue_id).move_contact(contact.state, None, at_ms)
-    book.pages.ended += 1
+def _lose(target: StatsTarget, contact_id: str, outcome: LostOutcome, at_ms: int) -> LiveContact:
+    """End a contact without an answer."""
+    contact = target.contacts.pop(contact_id)
+    target.move_contact(contact.queue_id, contact.state, None, at_ms)
+    target.record_lost(contact_id, contact, outcome, at_ms - contact.waiting_since_ms)
+    return contact
 
 
-CONTACT_HANDLERS: Final[dict[type, Callable[[StatsState, Any, int], None]]] = {
+def _ended(target: StatsTarget, event: ContactEnded, at_ms: int) -> None:
+    contact = target.contacts.pop(event.contact_id)
+    target.move_contact(contact.queue_id, contact.state, None, at_ms)
+    target.record_end()
+
+
+def _callback_requested(target: StatsTarget, event: CallbackRequested, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
+    contact.is_callback = True
+    contact.channel = event.channel
+    _set_state(target, contact, QUEUED, at_ms)
+    counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
+    counters.callbacks.requested += 1
+
+
+def _callback_scheduled(target: StatsTarget, event: CallbackScheduled, at_ms: int) -> None:
+    _set_state(target, target.contacts[event.contact_id], CALLBACK, at_ms)
+
+
+def _dial_requested(target: StatsTarget, event: CallbackDialRequested, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
+    if contact.state != ASSIGNED:
+        _set_state(target, contact, CALLBACK, at_ms)
+    counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
+    counters.callbacks.dialled += 1
+
+
+def _callback_connected(target: StatsTarget, event: CallbackConnected, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
+    contact.is_callback = False
+    counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
+    counters.callbacks.connected += 1
+    if contact.state == ASSIGNED:
+        return
+    # The customer is on the line now: a new wait begins.
+    counters.flow.called_back += 1
+    target.move_contact(contact.queue_id, contact.state, None, at_ms)
+    contact.queue_id, contact.state, contact.waiting_since_ms = event.queue_id, QUEUED, at_ms
+    target.move_contact(contact.queue_id, None, QUEUED, at_ms)
+    target.counters_for(event.contact_id, contact.queue_id, contact.channel).flow.entered += 1
+
+
+def _callback_failed(target: StatsTarget, event: CallbackFailed, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
+    counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
+    counters.callbacks.failed += 1
+    if contact.state == ASSIGNED:
+        counters.flow.entered += 1
+        counters.flow.requeued += 1
+        contact.waiting_since_ms = at_ms
+    _set_state(target, contact, CALLBACK, at_ms)
+
+
+def _set_state(target: StatsTarget, contact: LiveContact, state: int, at_ms: int) -> None:
+    if contact.state != state:
+        target.move_contact(contact.queue_id, contact.state, state, at_ms)
+        contact.state = state
+
+
+CONTACT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
     ContactQueued: _queued,
     ContactRequeued: _requeued,
     ContactOverflowed: _overflowed,
@@ -202,68 +249,6 @@ CONTACT_HANDLERS: Final[dict[type, Callable[[StatsState, Any, int], None]]] = {
     ContactCancelled: _cancelled,
     ContactExpired: _expired,
     ContactEnded: _ended,
-}
-
-
-def _callback_requested(book: StatsState, e: CallbackRequested, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
-    contact.is_callback = True
-    contact.channel = e.channel
-    _set_state(book, contact, QUEUED, at_ms)
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.callbacks.requested += 1
-
-
-def _callback_scheduled(book: StatsState, e: CallbackScheduled, at_ms: int) -> None:
-    _set_state(book, book.contacts[e.contact_id], CALLBACK, at_ms)
-
-
-def _dial_requested(book: StatsState, e: CallbackDialRequested, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
-    if contact.state != ASSIGNED:
-        _set_state(book, contact, CALLBACK, at_ms)
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.callbacks.dialled += 1
-
-
-def _callback_connected(book: StatsState, e: CallbackConnected, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
-    contact.is_callback = False
-    places = book.counters_for(contact.queue_id, contact.channel)
-    for place in places:
-        place.callbacks.connected += 1
-    if contact.state == ASSIGNED:
-        return
-    # The customer is on the line now: a new wait begins.
-    for place in places:
-        place.flow.called_back += 1
-    book.queue(contact.queue_id).move_contact(contact.state, None, at_ms)
-    contact.queue_id, contact.state, contact.waiting_since_ms = e.queue_id, QUEUED, at_ms
-    book.queue(contact.queue_id).move_contact(None, QUEUED, at_ms)
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.flow.entered += 1
-
-
-def _callback_failed(book: StatsState, e: CallbackFailed, at_ms: int) -> None:
-    contact = book.contacts[e.contact_id]
-    taken_away = contact.state == ASSIGNED
-    for place in book.counters_for(contact.queue_id, contact.channel):
-        place.callbacks.failed += 1
-        if taken_away:
-            place.flow.entered += 1
-            place.flow.requeued += 1
-    if taken_away:
-        contact.waiting_since_ms = at_ms
-    _set_state(book, contact, CALLBACK, at_ms)
-
-
-def _set_state(book: StatsState, contact: LiveContact, state: int, at_ms: int) -> None:
-    if contact.state != state:
-        book.queue(contact.queue_id).move_contact(contact.state, state, at_ms)
-        contact.state = state
-
-
-CALLBACK_HANDLERS: Final[dict[type, Callable[[StatsState, Any, int], None]]] = {
     CallbackRequested: _callback_requested,
     CallbackScheduled: _callback_scheduled,
     CallbackDialRequested: _dial_requested,

@@ -82,18 +82,25 @@ def service_level(
     counts: ServiceLevelCounts, formula: ServiceLevelFormula = ServiceLevelFormula.EXCLUDE_SHORT
 ) -> float | None:
     """Return the service level, 0 to 1; none if no contact counts."""
+    return ratio(*service_level_ratio(counts, formula))
+
+
+def service_level_ratio(
+    counts: ServiceLevelCounts, formula: ServiceLevelFormula
+) -> tuple[int, int]:
+    """Return numerator and denominator of a service level, for estimates over several samples."""
     both = counts.answered + counts.abandoned
     match formula:
         case ServiceLevelFormula.EXCLUDE_SHORT:
-            return ratio(counts.answered_within, both - counts.abandoned_short)
+            return counts.answered_within, both - counts.abandoned_short
         case ServiceLevelFormula.EXCLUDE_EARLY:
-            return ratio(counts.answered_within, both - counts.abandoned_early)
+            return counts.answered_within, both - counts.abandoned_early
         case ServiceLevelFormula.OF_OFFERED:
-            return ratio(counts.answered_within, both)
+            return counts.answered_within, both
         case ServiceLevelFormula.OF_ANSWERED:
-            return ratio(counts.answered_within, counts.answered)
+            return counts.answered_within, counts.answered
         case ServiceLevelFormula.EARLY_IS_GOOD:
-            return ratio(counts.answered_within + counts.abandoned_early, both)
+            return counts.answered_within + counts.abandoned_early, both
 
 
 # 100 ms to 22 hours, plus one bucket for longer waits. Whole milliseconds, so that rounding is the same on every machine.

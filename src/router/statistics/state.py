@@ -1,108 +1,32 @@
-"""State of the statistics: counters of queues and agents, and records of live contacts, offers and assignments.
-
-A record is removed with the last event of its contact, offer or assignment.
+"""State of the live statistics: counters of queues, the content of a snapshot, and the target of the event handlers.
 
 Each event counts for its channel, its queue and the running interval. To keep events cheap, they are added once to pending
 counters of their queue and channel, and ``flush`` copies these into all places that they belong to. It must run before the
 state is read, and before a queue or an interval begins or ends.
 """
 
-from enum import IntEnum
 from typing import Final
 
 from msgspec import Struct, field
 
-from router.model.states import AgentState
-from router.statistics.counters import ContactCounters, HandlingCounts, OfferCounts, add_to_all
+from router.model.events import ContactQueued
+from router.model.policy import Policy
+from router.statistics.counters import ContactCounters, add_to_all
 from router.statistics.intervals import IntervalSeries
-from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime, activity_of
+from router.statistics.live import (
+    CALLBACK,
+    OFFERED,
+    QUEUED,
+    AgentCounters,
+    LiveAssignment,
+    LiveContact,
+    LiveOffer,
+    LostOutcome,
+)
+from router.statistics.occupancy import AgentActivity, WorkforceTime
 from router.statistics.service_level import WaitHistogram
 
-# States of a live contact. Plain integers, because a snapshot may contain a million of them.
-QUEUED, OFFERED, ASSIGNED, CALLBACK = 0, 1, 2, 3
-
-
-class AssignmentPhase(IntEnum):
-    """Phase of an open assignment."""
-
-    TALKING = 0
-    ON_HOLD = 1
-    WRAP_UP = 2
-    PARKED = 3
-
-
-_TALKING, _ON_HOLD, _PARKED = (
-    AssignmentPhase.TALKING,
-    AssignmentPhase.ON_HOLD,
-    AssignmentPhase.PARKED,
-)
-
-
-class LiveContact(Struct, array_like=True, gc=False):
-    """Contact that has not ended."""
-
-    queue_id: str
-    channel: str
-    waiting_since_ms: int
-    """Start of the present wait."""
-    state: int = QUEUED
-    is_callback: bool = False
-    """Whether the customer is not on the line, so that the wait counts as that of a callback."""
-
-
-class LiveOffer(Struct, array_like=True, gc=False):
-    """Pending offer with the queue and channel to count its end for; its contact may have ended by then."""
-
-    queue_id: str
-    channel: str
-
-
-class LiveAssignment(Struct, array_like=True, gc=False):
-    """Assignment that is not completed."""
-
-    agent_id: str
-    queue_id: str
-    channel: str
-    since_ms: int
-    """Start of the present phase."""
-    talk_ms: int = 0
-    hold_ms: int = 0
-    wrap_up_ms: int = 0
-    phase: AssignmentPhase = _TALKING
-    is_secondary: bool = False
-    """Whether the agent is beside the owner: consulted, or a participant."""
-    parked_ms: int = 0
-
-    def enter_phase(self, phase: AssignmentPhase, at_ms: int) -> None:
-        """End the present phase and start another one, or the same again."""
-        duration_ms = at_ms - self.since_ms
-        if self.phase is _TALKING:
-            self.talk_ms += duration_ms
-        elif self.phase is _ON_HOLD:
-            self.hold_ms += duration_ms
-        elif self.phase is _PARKED:
-            self.parked_ms += duration_ms
-        else:
-            self.wrap_up_ms += duration_ms
-        self.since_ms = at_ms
-        self.phase = phase
-
-
-class AgentCounters(Struct, array_like=True):
-    """Counters of an agent, and the present activity."""
-
-    state: AgentState = AgentState.OFFLINE
-    assignments: int = 0
-    """Open assignments without the parked ones."""
-    activity: AgentActivity = AgentActivity.OFFLINE
-    """Present activity, derived from the two fields above."""
-    since_ms: int = 0
-    """Start of the present activity."""
-    time: WorkTime = field(default_factory=WorkTime)
-    offers: OfferCounts = field(default_factory=OfferCounts)
-    handling: HandlingCounts = field(default_factory=HandlingCounts)
-    parked: int = 0
-    """Parked assignments."""
+FORMAT: Final = 1
 
 
 class QueueCounters(Struct, array_like=True):
@@ -124,20 +48,6 @@ class QueueCounters(Struct, array_like=True):
         """Extend snapshots older than callbacks, which have only three states."""
         if len(self.contacts_by_state) == CALLBACK:
             self.contacts_by_state.append(0)
-
-    def move_contact(self, before: int | None, after: int | None, at_ms: int) -> None:
-        """Move a contact from one state to another; none: from or to outside the queue."""
-        heads = self.contacts_by_state
-        if at_ms != self.since_ms:
-            self.waiting_contact_ms += (heads[QUEUED] + heads[OFFERED]) * (at_ms - self.since_ms)
-            self.since_ms = at_ms
-        if before is not None:
-            heads[before] -= 1
-        if after is not None:
-            heads[after] += 1
-
-
-FORMAT: Final = 1
 
 
 class EntryRuleCounters(Struct, array_like=True):
@@ -170,107 +80,177 @@ class StatsSnapshot(Struct, array_like=True):
 
 
 class StatsState:
-    """Snapshot content with pending counters and the operations of the event handlers."""
+    """Snapshot content with pending counters; the target of the event handlers in a live workspace."""
 
     __slots__ = (
-        "_sheets",
+        "_pending",
         "agents",
+        "assignments",
         "contacts",
         "interval_end_ms",
         "offers",
-        "pages",
         "queues",
-        "work",
+        "snapshot",
     )
 
-    def __init__(self, pages: StatsSnapshot) -> None:
-        self.pages = pages
-        self.queues = pages.queues
-        self.contacts = pages.contacts
-        self.offers = pages.offers
-        self.work = pages.assignments
-        self.agents = pages.agents
-        self.interval_end_ms = pages.series.end_ms()
-        self._sheets: dict[str, dict[str, tuple[ContactCounters, ...]]] = {}
-        """Pending counters since the last ``flush``, by queue and channel."""
+    def __init__(self, snapshot: StatsSnapshot) -> None:
+        self.snapshot = snapshot
+        self.queues = snapshot.queues
+        self.contacts = snapshot.contacts
+        self.offers = snapshot.offers
+        self.assignments = snapshot.assignments
+        self.agents = snapshot.agents
+        self.interval_end_ms = snapshot.series.end_ms()
+        self._pending: dict[str, dict[str, ContactCounters]] = {}
+        """Counters since the last ``flush``, by queue and channel."""
 
-    def counters_for(self, queue_id: str, channel: str) -> tuple[ContactCounters, ...]:
-        """Return the pending counters of a queue and channel, which ``flush`` copies to all places they belong to."""
+    # --- pending counters --------------------------------------------------------------------------------------------
+
+    def counters_for(self, contact_id: str, queue_id: str, channel: str) -> ContactCounters:
+        """Return the pending counters of a queue and channel."""
         try:
-            return self._sheets[queue_id][channel]
+            return self._pending[queue_id][channel]
         except KeyError:
-            return self._open_pending(queue_id, channel)
-
-    def _open_pending(self, queue_id: str, channel: str) -> tuple[ContactCounters, ...]:
-        self._all_counters(queue_id, channel)
-        sheet = self._sheets.setdefault(queue_id, {})[channel] = (ContactCounters(),)
-        return sheet
+            # Creates the counters in the snapshot now, so that they exist even if nothing else is counted.
+            self._all_counters(queue_id, channel)
+            pending = self._pending.setdefault(queue_id, {})[channel] = ContactCounters()
+            return pending
 
     def _all_counters(self, queue_id: str, channel: str) -> list[ContactCounters]:
         """Return the counters of a queue and channel in the snapshot: of the channel, the running interval and the queue."""
-        pages = self.pages
-        places = [pages.channels.setdefault(channel, ContactCounters())]
-        places.append(pages.series.running_counters(queue_id, channel))
-        queue = pages.queues.get(queue_id)
+        snapshot = self.snapshot
+        found = [snapshot.channels.setdefault(channel, ContactCounters())]
+        found.append(snapshot.series.running_counters(queue_id, channel))
+        queue = snapshot.queues.get(queue_id)
         if queue is not None:
-            places.append(queue.channels.setdefault(channel, ContactCounters()))
-        return places
+            found.append(queue.channels.setdefault(channel, ContactCounters()))
+        return found
 
     def flush(self) -> None:
         """Add the pending counters to the snapshot content.
 
         O(pairs of queue and channel with an event since the last call).
         """
-        for queue_id, sheets in self._sheets.items():
-            for channel, (sheet,) in sheets.items():
-                add_to_all(sheet, self._all_counters(queue_id, channel))
-        self._sheets.clear()
-
-    def queue(self, queue_id: str) -> QueueCounters:
-        """Return the counters of a queue, creating them if needed."""
-        queue = self.queues.get(queue_id)
-        if queue is None:
-            self.flush()
-            at_ms = self.pages.at_ms
-            queue = self.queues[queue_id] = QueueCounters(since_ms=at_ms, opened_at_ms=at_ms)
-        return queue
-
-    def remove_queue(self, queue_id: str) -> None:
-        """Remove a queue; the workspace totals keep its counts."""
-        self.flush()
-        del self.queues[queue_id]
-
-    def agent(self, agent_id: str) -> AgentCounters:
-        """Return the counters of an agent, creating them if needed."""
-        agent = self.agents.get(agent_id)
-        if agent is None:
-            agent = self.agents[agent_id] = AgentCounters(since_ms=self.pages.at_ms)
-            self.pages.workforce.agents_by_activity[agent.activity] += 1
-        return agent
-
-    def update_agent(
-        self, agent: AgentCounters, at_ms: int, *, state: AgentState, work: int
-    ) -> None:
-        """Change an agent's state or number of assignments, and add the time of an activity that ends."""
-        before = agent.activity
-        agent.state = state
-        agent.assignments += work
-        after = activity_of(state, agent.assignments)
-        if before is after:
-            return
-        agent.activity = after
-        agent.time.add(before, at_ms - agent.since_ms)
-        agent.since_ms = at_ms
-        workforce = self.pages.workforce
-        workforce.advance(at_ms)
-        workforce.agents_by_activity[before] -= 1
-        workforce.agents_by_activity[after] += 1
+        for queue_id, channels in self._pending.items():
+            for channel, pending in channels.items():
+                add_to_all(pending, self._all_counters(queue_id, channel))
+        self._pending.clear()
 
     def start_interval(self, at_ms: int) -> None:
         """Close the running interval and start the one that contains ``at_ms``."""
         self.flush()
-        series = self.pages.series
+        series = self.snapshot.series
         if not series.intervals:
-            self.pages.workforce.since_ms = at_ms
-        series.advance(at_ms, self.pages.workforce)
+            self.snapshot.workforce.since_ms = at_ms
+        series.advance(at_ms, self.snapshot.workforce)
         self.interval_end_ms = series.end_ms()
+
+    # --- contacts ----------------------------------------------------------------------------------------------------
+
+    def queue(self, queue_id: str) -> QueueCounters:
+        """Return the counters of a queue, creating them if needed."""
+        try:
+            return self.queues[queue_id]
+        except KeyError:
+            self.flush()
+            at_ms = self.snapshot.at_ms
+            queue = self.queues[queue_id] = QueueCounters(since_ms=at_ms, opened_at_ms=at_ms)
+            return queue
+
+    def move_contact(
+        self, queue_id: str, before: int | None, after: int | None, at_ms: int
+    ) -> None:
+        """Count a contact of a queue that changes its state; none: from or to outside the queue."""
+        queue = self.queue(queue_id)
+        numbers = queue.contacts_by_state
+        if at_ms != queue.since_ms:
+            waiting = numbers[QUEUED] + numbers[OFFERED]
+            queue.waiting_contact_ms += waiting * (at_ms - queue.since_ms)
+            queue.since_ms = at_ms
+        if before is not None:
+            numbers[before] -= 1
+        if after is not None:
+            numbers[after] += 1
+
+    def record_entry_rules(self, event: ContactQueued) -> None:
+        """Count the entry rules that matched or failed for a new contact."""
+        rules = self.snapshot.rules
+        if event.rule is not None and event.rule in rules:
+            rules[event.rule].matched += 1
+        for name in event.failed_rules:
+            if name in rules:
+                rules[name].failed += 1
+
+    def record_answer(
+        self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int
+    ) -> None:
+        """Count an answer in the queue in which the contact waits."""
+        queue = self.queue(contact.queue_id)
+        queue.waits.add(wait_ms)
+        self.snapshot.waits.add(wait_ms)
+        counters = self.counters_for(contact_id, contact.queue_id, contact.channel)
+        counters.service.record_answer(wait_ms, queue.threshold_ms)
+        counters.waits.answered_ms += wait_ms
+
+    def record_lost(
+        self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int
+    ) -> None:
+        """Count a contact that ended without an answer, in the queue in which it waits."""
+        counters = self.counters_for(contact_id, contact.queue_id, contact.channel)
+        if outcome is LostOutcome.ABANDONED:
+            queue = self.queue(contact.queue_id)
+            counters.service.record_abandon(wait_ms, queue.threshold_ms, queue.short_abandon_ms)
+            counters.waits.abandoned_ms += wait_ms
+        elif outcome is LostOutcome.CANCELLED:
+            counters.flow.cancelled += 1
+        else:
+            counters.flow.expired += 1
+
+    def record_end(self) -> None:
+        """Count a contact whose conversation ended."""
+        self.snapshot.ended += 1
+
+    # --- agents ------------------------------------------------------------------------------------------------------
+
+    def agent(self, agent_id: str) -> AgentCounters:
+        """Return the counters of an agent, creating them if needed."""
+        try:
+            return self.agents[agent_id]
+        except KeyError:
+            agent = self.agents[agent_id] = AgentCounters(since_ms=self.snapshot.at_ms)
+            self.snapshot.workforce.agents_by_activity[agent.activity] += 1
+            return agent
+
+    def record_activity(
+        self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int
+    ) -> None:
+        """Move an agent from one activity to another in the totals."""
+        workforce = self.snapshot.workforce
+        workforce.advance(at_ms)
+        workforce.agents_by_activity[before] -= 1
+        workforce.agents_by_activity[after] += 1
+
+    def remove_agent(self, agent_id: str, at_ms: int) -> None:
+        """Remove an agent; the totals keep the agent's time."""
+        agent = self.agents.pop(agent_id)
+        workforce = self.snapshot.workforce
+        workforce.advance(at_ms)
+        workforce.agents_by_activity[agent.activity] -= 1
+
+    # --- policy ------------------------------------------------------------------------------------------------------
+
+    def apply_policy(self, policy: Policy) -> None:
+        """Apply targets and entry rules to later events, and remove queues that are gone and empty."""
+        for queue_id, queue_policy in policy.queues.items():
+            queue = self.queue(queue_id)
+            level = queue_policy.service_level
+            queue.threshold_ms = level.threshold_s * 1000
+            queue.short_abandon_ms = level.short_abandon_s * 1000
+            queue.target = level.target
+        self.snapshot.rules = {rule.name: EntryRuleCounters() for rule in policy.entry}
+        gone = [queue_id for queue_id in self.queues if queue_id not in policy.queues]
+        for queue_id in gone:
+            # A removed queue with contacts in conversation stays until the next policy.
+            if not any(self.queues[queue_id].contacts_by_state):
+                self.flush()
+                del self.queues[queue_id]

@@ -22,6 +22,7 @@ from router.statistics.counters import (
     sum_counters,
     transfer_rate,
 )
+from router.statistics.live import AgentCounters
 from router.statistics.occupancy import WorkTime, occupancy, utilisation
 from router.statistics.service_level import (
     ServiceLevelCounts,
@@ -34,7 +35,7 @@ from router.statistics.service_level import (
     ratio,
     service_level,
 )
-from router.statistics.state import AgentCounters, QueueCounters
+from router.statistics.state import QueueCounters
 
 
 class _StatsView(Struct, frozen=True, kw_only=True):

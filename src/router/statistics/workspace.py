@@ -4,30 +4,19 @@ A live router, a replay and the simulator use the same code, so that their stati
 Contacts, offers and assignments are forgotten after their last event; the history is a day of intervals.
 """
 
-from collections.abc import Callable
 from copy import copy
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from router.model.events import Event
 from router.model.views import WorkspaceCounts
-from router.statistics import agent_events as fold_agents
-from router.statistics import contact_events as fold_callbacks
-from router.statistics import contact_events as fold_contacts
+from router.statistics.agent_events import EVENT_HANDLERS
 from router.statistics.counters import ContactCounters, sum_counters
+from router.statistics.live import ASSIGNED, CALLBACK, OFFERED, QUEUED
 from router.statistics.occupancy import AgentActivity, WorkforceTime, occupancy, utilisation
 from router.statistics.service_level import WaitHistogram
-from router.statistics.state import (
-    ASSIGNED,
-    CALLBACK,
-    FORMAT,
-    OFFERED,
-    QUEUED,
-    EntryRuleCounters,
-    StatsSnapshot,
-    StatsState,
-)
+from router.statistics.state import FORMAT, EntryRuleCounters, StatsSnapshot, StatsState
 from router.statistics.views import (
     AgentStatsView,
     IntervalStatsView,
@@ -39,11 +28,6 @@ from router.statistics.views import (
     wait_stats,
 )
 
-_HANDLERS: Final[dict[type, Callable[[StatsState, Any, int], None]]] = {
-    **fold_contacts.CONTACT_HANDLERS,
-    **fold_agents.AGENT_HANDLERS,
-    **fold_callbacks.CALLBACK_HANDLERS,
-}
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
@@ -51,21 +35,22 @@ class WorkspaceStats:
     """Statistics of one workspace."""
 
     def __init__(self) -> None:
-        self._book = StatsState(StatsSnapshot())
+        self._state = StatsState(StatsSnapshot())
 
     # --- events ------------------------------------------------------------------------------------------------------
+
     def apply(self, event: Event, seq: int, at_ms: int) -> None:
         """Count an event. Each event is applied once and in order, and ``at_ms`` never decreases."""
-        book = self._book
-        pages = book.pages
-        assert seq > pages.seq and at_ms >= pages.at_ms, "events come once and in order"
-        pages.seq = seq
-        pages.at_ms = at_ms
-        if at_ms >= book.interval_end_ms:
-            book.start_interval(at_ms)
-        handler = _HANDLERS.get(type(event))
+        state = self._state
+        snapshot = state.snapshot
+        assert seq > snapshot.seq and at_ms >= snapshot.at_ms, "events come once and in order"
+        snapshot.seq = seq
+        snapshot.at_ms = at_ms
+        if at_ms >= state.interval_end_ms:
+            state.start_interval(at_ms)
+        handler = EVENT_HANDLERS.get(type(event))
         if handler is not None:
-            handler(book, event, at_ms)
+            handler(state, event, at_ms)
 
     def snapshot(self) -> bytes:
         """Return the statistics as bytes; the same events give the same bytes."""
@@ -75,33 +60,36 @@ class WorkspaceStats:
     def restore(cls, snapshot: bytes) -> "WorkspaceStats":
         """Restore statistics from a snapshot. Raises ``ValueError`` for bytes that are not a snapshot of this format."""
         try:
-            pages = msgspec.msgpack.decode(snapshot, type=StatsSnapshot)
+            content = msgspec.msgpack.decode(snapshot, type=StatsSnapshot)
         except msgspec.DecodeError:
             raise ValueError("not a snapshot of statistics") from None
-        if pages.format != FORMAT:
-            raise ValueError(f"snapshot of statistics has format {pages.format}, expected {FORMAT}")
-        meters = cls()
-        meters._book = StatsState(pages)
-        return meters
+        if content.format != FORMAT:
+            raise ValueError(
+                f"snapshot of statistics has format {content.format}, expected {FORMAT}"
+            )
+        stats = cls()
+        stats._state = StatsState(content)
+        return stats
 
-    # --- queries -------------------------------------------------------------------------------------------------------
+    # --- queries -----------------------------------------------------------------------------------------------------
+
     @property
     def seq(self) -> int:
         """The sequence number of the last applied event."""
-        return self._book.pages.seq
+        return self._state.snapshot.seq
 
     @property
     def at_ms(self) -> int:
         """The time of the last applied event."""
-        return self._book.pages.at_ms
+        return self._state.snapshot.at_ms
 
     def queue_ids(self) -> list[str]:
         """Return the ids of the queues that have statistics."""
-        return list(self._book.queues)
+        return list(self._state.queues)
 
     def agent_ids(self) -> list[str]:
         """Return the ids of the agents that have statistics."""
-        return list(self._book.agents)
+        return list(self._state.agents)
 
     def queue_stats(self, queue_id: str, now_ms: int) -> QueueStatsView | None:
         """Return the statistics of a queue; none for an unknown queue."""
@@ -110,31 +98,31 @@ class WorkspaceStats:
 
     def agent_stats(self, agent_id: str, now_ms: int) -> AgentStatsView | None:
         """Return the statistics of an agent; none for an unknown agent."""
-        agent = self._book.agents.get(agent_id)
+        agent = self._state.agents.get(agent_id)
         return None if agent is None else agent_stats(agent_id, agent, now_ms)
 
     def workspace_stats(self, now_ms: int) -> WorkspaceStatsView:
         """Return the statistics of the workspace; O(channels + queues), independent of contacts and agents."""
-        pages = self._flushed()
+        snapshot = self._flushed()
         workforce = self._workforce(now_ms)
         return WorkspaceStatsView(
-            as_of_seq=pages.seq,
+            as_of_seq=snapshot.seq,
             at_ms=now_ms,
             counts=self.counts(),
-            contacts=contact_stats(sum_counters(pages.channels.values())),
-            waits=wait_stats(pages.waits),
+            contacts=contact_stats(sum_counters(snapshot.channels.values())),
+            waits=wait_stats(snapshot.waits),
             agents_by_activity={
                 doing.name.lower(): workforce.agents_by_activity[doing] for doing in AgentActivity
             },
             time=workforce.time,
             occupancy=occupancy(workforce.time),
             utilisation=utilisation(workforce.time),
-            channels={name: contact_stats(tally) for name, tally in pages.channels.items()},
+            channels={name: contact_stats(tally) for name, tally in snapshot.channels.items()},
         )
 
     def wait_histogram(self, queue_id: str) -> WaitHistogram | None:
         """Return a copy of the histogram of waits of a queue; none for an unknown queue."""
-        queue = self._book.queues.get(queue_id)
+        queue = self._state.queues.get(queue_id)
         if queue is None:
             return None
         waits = copy(queue.waits)
@@ -143,20 +131,20 @@ class WorkspaceStats:
 
     def entry_rules(self) -> dict[str, EntryRuleCounters]:
         """Return copies of the counters of the entry rules of the policy in force, by rule name."""
-        return {name: copy(meter) for name, meter in self._book.pages.rules.items()}
+        return {name: copy(meter) for name, meter in self._state.snapshot.rules.items()}
 
     def counts(self) -> WorkspaceCounts:
         """Return the number of contacts by state; ``submitted`` is the sum of the others."""
-        pages = self._flushed()
-        tallies = pages.channels.values()
-        heads = [queue.contacts_by_state for queue in pages.queues.values()]
+        snapshot = self._flushed()
+        tallies = snapshot.channels.values()
+        heads = [queue.contacts_by_state for queue in snapshot.queues.values()]
         return WorkspaceCounts(
             submitted=sum(tally.flow.submitted for tally in tallies),
             queued=sum(head[QUEUED] for head in heads),
             offered=sum(head[OFFERED] for head in heads),
             assigned=sum(head[ASSIGNED] for head in heads),
             callback_scheduled=sum(head[CALLBACK] for head in heads),
-            ended=pages.ended,
+            ended=snapshot.ended,
             abandoned=sum(tally.service.abandoned for tally in tallies),
             cancelled=sum(tally.flow.cancelled for tally in tallies),
             expired=sum(tally.flow.expired for tally in tallies),
@@ -164,9 +152,9 @@ class WorkspaceStats:
 
     def intervals(self, queue_id: str | None = None) -> list[IntervalStatsView]:
         """Return the last day by quarters of an hour, of one queue or of the workspace; the last one is running."""
-        pages = self._flushed()
+        snapshot = self._flushed()
         found = []
-        for interval in pages.series.intervals:
+        for interval in snapshot.series.intervals:
             if queue_id is not None:
                 tallies = interval.cells.get(queue_id, {}).values()
                 found.append(_interval(interval.start_ms, sum_counters(tallies), None))
@@ -175,19 +163,19 @@ class WorkspaceStats:
                 tally for cells in interval.cells.values() for tally in cells.values()
             )
             time = interval.time
-            if interval is pages.series.intervals[-1]:
-                time = pages.series.running_time(self._workforce(pages.at_ms).time)
+            if interval is snapshot.series.intervals[-1]:
+                time = snapshot.series.running_time(self._workforce(snapshot.at_ms).time)
             found.append(_interval(interval.start_ms, whole, occupancy(time)))
         return found
 
     def _flushed(self) -> StatsSnapshot:
         """Return the snapshot content with all pending counters added."""
-        self._book.flush()
-        return self._book.pages
+        self._state.flush()
+        return self._state.snapshot
 
     def _workforce(self, now_ms: int) -> WorkforceTime:
         """Return a copy of the time of all agents, with present activities counted up to now."""
-        workforce = copy(self._book.pages.workforce)
+        workforce = copy(self._state.snapshot.workforce)
         workforce.time = copy(workforce.time)
         workforce.advance(max(now_ms, workforce.since_ms))
         return workforce

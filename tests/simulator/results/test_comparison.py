@@ -297,7 +297,7 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     found = json.loads(comparison.to_json())
     assert [one["name"] for one in found["policies"]] == ["longest_idle", "spare_the_few"]
     assert all(one["report"]["speed"] is None for one in found["policies"])
-    assert set(found["policies"][1]["differences"]) == set(found["policies"][0]["figures"])
+    assert set(found["policies"][1]["differences"]) == set(found["policies"][0]["stats"])
     spoken = json.loads(comparison.to_json(with_speed=True))
     assert all(one["report"]["speed"] for one in spoken["policies"])
 

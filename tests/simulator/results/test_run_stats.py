@@ -1,9 +1,13 @@
 """Statistics of small days computed by hand, and agreement with the statistics of a live router."""
 
+from collections import Counter
+
 import pytest
 from msgspec.structs import replace
 
 from router.model.commands import Command
+from router.model.events import AssignmentCompleted, OfferAccepted
+from router.model.events.contact import ContactAbandoned, ContactExpired, ContactQueued
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.results import Outcome
 from router.simulator import workload
@@ -14,7 +18,7 @@ from router.simulator.results.run_stats import RunStats, TimeIntegral
 from router.simulator.workload import SMALL_CENTRE
 from router.simulator.world import World
 from router.statistics.workspace import WorkspaceStats
-from tests.support.simulated_days import SimulatedRun, a_contact, a_day, an_agent
+from tests.support.simulated_days import EventRecorder, SimulatedRun, a_contact, a_day, an_agent
 
 
 def report_of(day: Day) -> SimulationReport:
@@ -91,7 +95,7 @@ def test_wrap_up_and_work_after_the_shift_count_as_occupied() -> None:
     sums = BatchSums().add_batches(lived.stats, range(1))
     assert sums.handling_ms == {"agents": 90_000}
     assert sums.on_duty_ms == {"agents": 100_000}
-    assert sums.total.wrap_up_ms == 30_000
+    assert sums.total.counters.handling.wrap_up_ms == 30_000
 
 
 def test_a_time_integral_is_split_at_batch_boundaries() -> None:
@@ -136,6 +140,48 @@ class LiveStatsListener:
             self.stats.apply(event, outcome.first_seq + n, outcome.at_ms)
 
 
+def test_counts_agree_with_a_recount_from_the_events() -> None:
+    day = workload.draw_day(
+        workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0
+    )
+    stats, recorder = RunStats(day), EventRecorder()
+    World(day, listeners=(stats, recorder)).run()
+    stats.close()
+    queued: dict[str, tuple[str, int]] = {}
+    waits: dict[str, list[int]] = {}
+    lost: Counter[type] = Counter()
+    open_work: dict[str, dict[str, int]] = {}
+    busy_ms = 0
+    for at_ms, event in recorder.events:
+        match event:
+            case ContactQueued():
+                queued[event.contact_id] = (event.queue_id, at_ms)
+            case OfferAccepted():
+                queue_id, since_ms = queued[event.contact_id]
+                waits.setdefault(queue_id, []).append(at_ms - since_ms)
+                open_work.setdefault(event.agent_id, {})[event.offer_id] = at_ms
+            case AssignmentCompleted():
+                work = open_work[event.agent_id]
+                since_ms = work.pop(event.assignment_id)
+                # Simultaneous chats count once: the time since the first of them began, when the last one ends.
+                if work:
+                    first = min(work, key=lambda assignment_id: work[assignment_id])
+                    work[first] = min(work[first], since_ms)
+                else:
+                    busy_ms += at_ms - since_ms
+            case ContactAbandoned() | ContactExpired():
+                lost[type(event)] += 1
+    sums = BatchSums().add_batches(stats, range(1))
+    assert {name: sorted(one.waits) for name, one in sums.queues.items()} == {
+        name: sorted(found) for name, found in waits.items()
+    }
+    assert lost[ContactAbandoned] == sums.total.abandoned
+    assert lost[ContactExpired] == sums.total.expired
+    assert min(sums.total.abandoned, sums.total.declined, sums.total.missed) > 0
+    # Work after the window does not count.
+    assert 0 <= busy_ms - sum(sums.handling_ms.values()) < 16 * 600_000
+
+
 def test_the_live_statistics_agree() -> None:
     def drawn() -> Day:
         return workload.draw_day(
@@ -154,7 +200,7 @@ def test_the_live_statistics_agree() -> None:
     figures = live.stats.workspace_stats(world.engine.at_ms)
     assert figures.contacts.service.answered == sums.total.answered > 900
     assert figures.contacts.service.abandoned == sums.total.abandoned
-    assert figures.contacts.asa_ms == round(sums.total.wait_answered_ms / sums.total.answered)
+    assert figures.contacts.asa_ms == round(sum(sums.total.waits) / sums.total.answered)
     assert figures.contacts.offers.expired == sums.total.missed
     assert figures.contacts.offers.declined == sums.total.declined
     assert figures.time.busy_ms == sum(sums.handling_ms.values())

@@ -9,11 +9,9 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from router.model.commands import Command
-from router.model.results import Outcome
-from router.simulator.day import Day, PlannedContact
+from router.simulator.day import Day
 from router.simulator.results.estimates import BatchSums, gini, percentile, ratios
-from router.simulator.results.run_stats import RunCounts, RunStats, TimeIntegral
+from router.simulator.results.run_stats import RunStats
 from router.statistics.service_level import ratio, service_level
 
 _HALF_HOUR_MS: Final = 1_800_000
@@ -43,37 +41,6 @@ class DayProfile(Struct, frozen=True, kw_only=True):
     """Gini coefficient of the agents' time with open work; with replications, the mean over them."""
 
 
-class _WindowedRunStats(RunStats):
-    """Run statistics that stop at the end of the day's window, which may lie within the last interval."""
-
-    def __init__(self, day: Day, *, end_ms: int) -> None:
-        super().__init__(day)
-        self._end_ms = end_ms
-        self._last: list[tuple[TimeIntegral, int]] | None = None
-
-    def on_outcome(self, command: Command, outcome: Outcome) -> None:
-        """Count the events of an outcome."""
-        if self._last is None and outcome.at_ms >= self._end_ms:
-            self._last = self._stopped()
-        super().on_outcome(command, outcome)
-
-    def close(self) -> None:
-        """Close the statistics and undo what the time integrals gained after the end of the window."""
-        last = self._stopped() if self._last is None else self._last
-        super().close()
-        for area, by_then in last:
-            area.by_batch[-1] = by_then
-
-    def _counts_of(self, plan: PlannedContact) -> RunCounts | None:
-        return super()._counts_of(plan) if plan.at_ms < self._end_ms else None
-
-    def _stopped(self) -> list[tuple[TimeIntegral, int]]:
-        areas = [*self.handling.values(), *self.on_duty.values()]
-        for area in areas:
-            area.change(self._end_ms, 0)
-        return [(area, area.by_batch[-1]) for area in areas]
-
-
 class DayProfileRecorder:
     """Factory of one listener per replication, and their common day profile after the last one."""
 
@@ -87,7 +54,7 @@ class DayProfileRecorder:
     def __call__(self, day: Day) -> RunStats:
         """Return a listener for one run of this day."""
         self._finish_run()
-        self._stats = _WindowedRunStats(_split_into_intervals(day), end_ms=day.window_to_ms)
+        self._stats = RunStats(_split_into_intervals(day), end_ms=day.window_to_ms)
         self._from_ms = self._stats.cuts[0]
         self._width_ms = self._stats.cuts[1] - self._stats.cuts[0]
         return self._stats

@@ -19,6 +19,14 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from router.simulator.results.run_stats import RunCounts, RunStats, TimeIntegral
+from router.statistics.service_level import ServiceLevelFormula, service_level_ratio
+
+SERVICE_LEVELS: Final = (
+    ("service_level", ServiceLevelFormula.EXCLUDE_SHORT),
+    ("service_level_of_offered", ServiceLevelFormula.OF_OFFERED),
+    ("service_level_exclude_early", ServiceLevelFormula.EXCLUDE_EARLY),
+)
+"""Service levels in the report, by name."""
 
 
 class BatchSums:
@@ -66,26 +74,21 @@ def percentile(waits: Sequence[int], share: float) -> int | None:
     return waits[max(0, rank - 1)]
 
 
-def admitted(tally: RunCounts) -> int:
-    """Return the number of admitted contacts that were answered or have ended."""
-    return tally.answered + tally.abandoned + tally.expired + tally.cancelled
-
-
 Ratio: TypeAlias = tuple[float, float]
 """Numerator and denominator of a sample."""
 
 
 def ratios(sums: BatchSums) -> dict[str, Ratio]:
     """Return all statistics that are ratios of two sums, by name."""
-    found = dict(_of_tally("", sums.total))
+    found = dict(_of_counts("", sums.total))
     waiting_ms = sum(sums.waiting_ms.values())
     found["mean_waiting"] = (waiting_ms, sums.window_ms)
     handling, on_duty = sum(sums.handling_ms.values()), sum(sums.on_duty_ms.values())
     found["occupancy"] = (handling, on_duty)
     for name, tally in sorted(sums.queues.items()):
-        found.update(_of_tally(f"queues.{name}.", tally))
+        found.update(_of_counts(f"queues.{name}.", tally))
     for name, tally in sorted(sums.streams.items()):
-        found.update(_of_tally(f"streams.{name}.", tally))
+        found.update(_of_counts(f"streams.{name}.", tally))
     for name in sorted(sums.on_duty_ms):
         place = f"agent_groups.{name}."
         found[f"{place}occupancy"] = (sums.handling_ms[name], sums.on_duty_ms[name])
@@ -94,20 +97,17 @@ def ratios(sums: BatchSums) -> dict[str, Ratio]:
     return found
 
 
-def _of_tally(place: str, tally: RunCounts) -> Iterator[tuple[str, Ratio]]:
-    came, let_in = tally.contacts, admitted(tally)
-    served = tally.answered
-    yield f"{place}p_wait", (tally.waited, let_in)
-    yield f"{place}mean_wait_answered_s", (tally.wait_answered_ms / 1000, served)
-    yield f"{place}mean_wait_all_s", (tally.wait_all_ms / 1000, let_in)
-    yield f"{place}abandoned_share", (tally.abandoned, came)
-    yield f"{place}blocked_share", (tally.blocked, came)
-    counts = tally.service
-    both, within = counts.answered + counts.abandoned, counts.answered_within
-    yield f"{place}service_level", (within, both - counts.abandoned_short)
-    yield f"{place}service_level_of_offered", (within, both)
-    yield f"{place}service_level_exclude_early", (within, both - counts.abandoned_early)
-    yield f"{place}mean_handle_s", (tally.handle_ms / 1000, served)
+def _of_counts(path: str, counts: RunCounts) -> Iterator[tuple[str, Ratio]]:
+    counters = counts.counters
+    handling = counters.handling
+    yield f"{path}p_wait", (counts.waited, counts.admitted)
+    yield f"{path}mean_wait_answered_s", (counters.waits.answered_ms / 1000, counts.answered)
+    yield f"{path}mean_wait_all_s", (counts.wait_all_ms / 1000, counts.admitted)
+    yield f"{path}abandoned_share", (counts.abandoned, counts.contacts)
+    yield f"{path}blocked_share", (counts.blocked, counts.contacts)
+    for name, formula in SERVICE_LEVELS:
+        yield f"{path}{name}", service_level_ratio(counters.service, formula)
+    yield f"{path}mean_handle_s", ((handling.talk_ms + handling.hold_ms) / 1000, handling.handled)
 
 
 _Z: Final = 1.959963984540054

@@ -1,0 +1,181 @@
+"""Live records of contacts, offers, assignments and agents, and the target that the event handlers write to.
+
+A record exists until the last event of its contact, offer or assignment. The handlers of ``contact_events`` and ``agent_events``
+are the only code that interprets events for statistics. They keep these records up to date and report every change that counts to
+a ``StatsTarget``. Two targets exist: the statistics of a live workspace (by queue, channel and interval), and those of a simulated
+run (by arrival). Both therefore agree on when a wait starts and ends, what is handle time, and when an agent is busy.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from router.model.events import ContactQueued
+from router.model.policy import Policy
+from router.model.states import AgentState
+from router.statistics.counters import ContactCounters, HandlingCounts, OfferCounts
+from router.statistics.occupancy import AgentActivity, WorkTime, activity_of
+
+# States of a live contact. Plain integers, because a snapshot may contain a million of them.
+QUEUED, OFFERED, ASSIGNED, CALLBACK = 0, 1, 2, 3
+
+
+class AssignmentPhase(IntEnum):
+    """Phase of an open assignment."""
+
+    TALKING = 0
+    ON_HOLD = 1
+    WRAP_UP = 2
+    PARKED = 3
+
+
+_TALKING, _ON_HOLD, _PARKED = (
+    AssignmentPhase.TALKING,
+    AssignmentPhase.ON_HOLD,
+    AssignmentPhase.PARKED,
+)
+
+
+class LiveContact(Struct, array_like=True, gc=False):
+    """Contact that has not ended."""
+
+    queue_id: str
+    channel: str
+    waiting_since_ms: int
+    """Start of the present wait."""
+    state: int = QUEUED
+    is_callback: bool = False
+    """Whether the customer is not on the line, so that the wait counts as that of a callback."""
+
+
+class LiveOffer(Struct, array_like=True, gc=False):
+    """Pending offer with the queue and channel to count its end for; its contact may have ended by then."""
+
+    queue_id: str
+    channel: str
+
+
+class LiveAssignment(Struct, array_like=True, gc=False):
+    """Assignment that is not completed."""
+
+    agent_id: str
+    queue_id: str
+    channel: str
+    since_ms: int
+    """Start of the present phase."""
+    talk_ms: int = 0
+    hold_ms: int = 0
+    wrap_up_ms: int = 0
+    phase: AssignmentPhase = _TALKING
+    is_secondary: bool = False
+    """Whether the agent is beside the owner: consulted, or a participant."""
+    parked_ms: int = 0
+
+    def enter_phase(self, phase: AssignmentPhase, at_ms: int) -> None:
+        """End the present phase and start another one, or the same again."""
+        duration_ms = at_ms - self.since_ms
+        if self.phase is _TALKING:
+            self.talk_ms += duration_ms
+        elif self.phase is _ON_HOLD:
+            self.hold_ms += duration_ms
+        elif self.phase is _PARKED:
+            self.parked_ms += duration_ms
+        else:
+            self.wrap_up_ms += duration_ms
+        self.since_ms = at_ms
+        self.phase = phase
+
+
+class AgentCounters(Struct, array_like=True):
+    """Counters of an agent, and the present activity."""
+
+    state: AgentState = AgentState.OFFLINE
+    assignments: int = 0
+    """Open assignments without the parked ones."""
+    activity: AgentActivity = AgentActivity.OFFLINE
+    """Present activity, derived from the two fields above."""
+    since_ms: int = 0
+    """Start of the present activity."""
+    time: WorkTime = field(default_factory=WorkTime)
+    offers: OfferCounts = field(default_factory=OfferCounts)
+    handling: HandlingCounts = field(default_factory=HandlingCounts)
+    parked: int = 0
+    """Parked assignments."""
+
+
+class LostOutcome(StrEnum):
+    """End of a contact without an answer."""
+
+    ABANDONED = "abandoned"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class StatsTarget(Protocol):
+    """Statistics that the event handlers update."""
+
+    contacts: dict[str, LiveContact]
+    offers: dict[str, LiveOffer]
+    assignments: dict[str, LiveAssignment]
+
+    def agent(self, agent_id: str) -> AgentCounters:
+        """Return the counters of an agent, creating them if needed."""
+
+    def counters_for(self, contact_id: str, queue_id: str, channel: str) -> ContactCounters:
+        """Return the counters in which an event of this contact, queue and channel counts."""
+
+    def move_contact(
+        self, queue_id: str, before: int | None, after: int | None, at_ms: int
+    ) -> None:
+        """Count a contact of a queue that changes its state; none: from or to outside the queue."""
+
+    def record_entry_rules(self, event: ContactQueued) -> None:
+        """Count the entry rules that matched or failed for a new contact."""
+
+    def record_answer(
+        self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int
+    ) -> None:
+        """Count the end of a wait by an answer; never called for the wait of a callback."""
+
+    def record_lost(
+        self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int
+    ) -> None:
+        """Count a contact that ended without an answer."""
+
+    def record_end(self) -> None:
+        """Count a contact whose conversation ended."""
+
+    def record_activity(
+        self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int
+    ) -> None:
+        """Count an agent whose activity changes."""
+
+    def remove_agent(self, agent_id: str, at_ms: int) -> None:
+        """Remove an agent."""
+
+    def apply_policy(self, policy: Policy) -> None:
+        """Apply the service-level targets and entry rules of a policy to later events."""
+
+
+def update_agent(
+    target: StatsTarget,
+    agent_id: str,
+    at_ms: int,
+    *,
+    state: AgentState | None = None,
+    work: int = 0,
+) -> None:
+    """Change an agent's state (none: unchanged) or number of assignments, and add the time of an activity that ends."""
+    agent = target.agent(agent_id)
+    before = agent.activity
+    if state is not None:
+        agent.state = state
+    agent.assignments += work
+    after = activity_of(agent.state, agent.assignments)
+    if before is after:
+        return
+    agent.activity = after
+    agent.time.add(before, at_ms - agent.since_ms)
+    agent.since_ms = at_ms
+    target.record_activity(agent_id, before, after, at_ms)
