@@ -62,7 +62,7 @@ class App:
             raise SettingsInvalid("python -O disables the checks of invariants; run without -O")
         check_transport_security(settings.server)
         self.settings = settings
-        self.condition = Readiness()
+        self.readiness = Readiness()
         self.is_first_start = False
         self.failure: asyncio.Future[None] | None = None
         self._process = ProcessMetrics()
@@ -118,10 +118,8 @@ class App:
             self._writer_task = self._start_task(self._writer.run(), name="writer")
             await self._publish_seed_policies()
             shadows = await self._start_shadows()
-            meters = {
-                name: _workspace_stats(self._writer, name) for name in self._writer.workspaces
-            }
-            backend = Services(
+            stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
+            services = Services(
                 settings=self.settings,
                 authenticator=authenticator,
                 tickets=TicketStore(
@@ -132,34 +130,34 @@ class App:
                 publisher=self._writer.publisher,
                 journal=self._journal,
                 shadow_runner=shadows,
-                stats=meters,
-                readiness=self.condition,
+                stats=stats,
+                readiness=self.readiness,
                 process_metrics=self._process,
             )
-            await self._start_servers(backend)
+            await self._start_servers(services)
         except BaseException:
             await self._abandon_start()
             raise
-        self.condition.ready = True
+        self.readiness.ready = True
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
-    async def _start_servers(self, backend: Services) -> None:
+    async def _start_servers(self, services: Services) -> None:
         self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets)
-        sockets = WebSocketEndpoints(backend, self._hub)
+        sockets = WebSocketEndpoints(services, self._hub)
 
         self._server = PublicServer(
-            backend,
+            services,
             add_websockets=sockets.add_to,
             asyncapi_document=asyncapi_document,
             refuse_early=sockets.refuse_early,
         )
-        exposition = MetricsPage(
+        page = MetricsPage(
             self._process,
-            backend.stats,
+            services.stats,
             label_sets_max=self.settings.telemetry.label_sets_max,
             forecasts=self._query_forecasts,
         )
-        self._admin = MetricsServer(self.settings.telemetry, exposition)
+        self._admin = MetricsServer(self.settings.telemetry, page)
         self._add_gauges(sockets)
         interval_ms = self.settings.telemetry.loop_lag_interval_ms
         self._start_task(measure_loop_lag(self._process, interval_ms), name="loop lag")
@@ -231,7 +229,7 @@ class App:
         gauge(
             "router_ready",
             "1: ready to serve.",
-            lambda: float(self.condition.ready and not self.condition.stopping),
+            lambda: float(self.readiness.ready and not self.readiness.stopping),
         )
         is_durable = self.settings.journal.backend is JournalBackend.SQLITE
         gauge(
@@ -299,7 +297,7 @@ class App:
         _log.info("stopped at once", action="stopped_at_once")
 
     def _mark_stopping(self) -> None:
-        self.condition.stopping = True
+        self.readiness.stopping = True
         if self.failure is not None and not self.failure.done():
             self.failure.cancel()
 
@@ -339,7 +337,7 @@ class App:
             task=task.get_name(),
             exc_info=error,
         )
-        self.condition.stopping = True
+        self.readiness.stopping = True
         if self.failure is not None and not self.failure.done():
             self.failure.set_exception(error)
 
@@ -350,10 +348,10 @@ class _RestorableStats:
     def __init__(self) -> None:
         self._replace(WorkspaceStats())
 
-    def _replace(self, meters: WorkspaceStats) -> None:
-        self.stats = meters
+    def _replace(self, stats: WorkspaceStats) -> None:
+        self.stats = stats
         # The bound method itself, without an indirection, as it is called for every event.
-        self.apply: Callable[[Event, int, int], None] = meters.apply
+        self.apply: Callable[[Event, int, int], None] = stats.apply
 
     def snapshot(self) -> bytes:
         """Return the serialised statistics."""

@@ -98,7 +98,7 @@ async def test_a_failing_journal_ends_the_app_with_an_error(tmp_path: Path) -> N
     assert app.failure is not None
     with pytest.raises(JournalUnavailable):
         await app.failure
-    assert app.condition.stopping
+    assert app.readiness.stopping
     await app.stop_immediately()
 
 

@@ -288,7 +288,7 @@ async def test_a_waiting_submit_is_answered_during_shutdown(tmp_path: Path) -> N
         connection.submit()
         await journal.committing.wait()
         stopping = asyncio.create_task(app.stop())
-        await until(lambda: app.condition.stopping)
+        await until(lambda: app.readiness.stopping)
         journal.may_commit.set()
         assert await connection.status() == 201
         assert await connection.end() == b""
