@@ -14,6 +14,7 @@ from tests.support.builders import (
     published,
     ready,
 )
+from tests.support.engine_worlds import accept
 from tests.support.world import World, a_world
 
 OFFERS_RUN_ON = AgentsPolicy(rescind_when_not_ready=False)
@@ -58,3 +59,15 @@ def test_a_conversation_of_a_removed_queue_is_requeued_in_the_drain_queue() -> N
     (requeued, *_) = world.done(c.RequeueContact(contact_id="c1"))
     assert isinstance(requeued, e.ContactRequeued)
     assert requeued.queue_id == "support"
+
+
+def test_a_supervisor_releases_an_agent_whose_contact_never_ended() -> None:
+    """Lesson A7."""
+    world = a_world(None, an_agent(), ready(), a_contact())
+    accept(world, "c1", "ada")
+    world.later(86_400)
+    world.done(c.EndContact(contact_id="c1", reason="supervisor"))
+    view = world.engine.agent("ada")
+    assert (
+        view is not None and view.assignments == () and view.available_channels == ("voice", "chat")
+    )

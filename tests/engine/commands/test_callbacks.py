@@ -11,6 +11,7 @@ from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
 from router.model.commands import CallbackFields
+from router.model.events import OfferMade
 from router.model.policy import (
     CallbackMode,
     CallbackPolicy,
@@ -33,6 +34,7 @@ from tests.support.builders import (
     published,
     ready,
 )
+from tests.support.engine_worlds import calls
 from tests.support.world import World, a_world
 
 FIRST = CallbackMode.CUSTOMER_FIRST
@@ -568,3 +570,29 @@ def test_a_restart_during_a_call_keeps_the_call_and_its_deadline(
     failed = only(e.CallbackFailed, world.later(25))
     assert failed.contact_id == "c1"
     assert state_of(world, "c2") == (ContactState.CALLBACK_SCHEDULED, CallbackPhase.DIALLING)
+
+
+def test_a_callback_is_served_in_the_order_of_the_original_call() -> None:
+    """Lesson F3: a customer who hangs up for a callback keeps the position, and later contacts do not overtake."""
+    orders = []
+    for as_callback in (False, True):
+        world = calls()
+        for n in (1, 2, 3):
+            world.done(a_contact(f"c{n}"))
+            world.later(1)
+        if as_callback:
+            world.done(c.RequestCallback(contact_id="c2"))
+        world.done(a_contact("c4", priority_s=-5))
+        served = []
+        world.done(an_agent())
+        for event in world.done(ready()):
+            served += [event.contact_id] if isinstance(event, OfferMade) else []
+        while len(served) < 4:
+            contact_id = served[-1]
+            world.done(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id="ada"))
+            if as_callback and contact_id == "c2":
+                world.done(c.ReportCallback(contact_id="c2", outcome=CallbackOutcome.CONNECTED))
+            events = world.done(c.EndContact(contact_id=contact_id, agent_id="ada"))
+            served += [event.contact_id for event in events if isinstance(event, OfferMade)]
+        orders.append(served)
+    assert orders == [["c1", "c2", "c3", "c4"]] * 2

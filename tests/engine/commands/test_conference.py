@@ -1,4 +1,4 @@
-"""Consults and conferences: cases that no scenario covers, and that the checks and invariants detect inconsistencies."""
+"""Conferences and hand-overs: cases that no scenario covers, and that the invariants detect inconsistencies."""
 
 from typing import Any
 
@@ -9,133 +9,19 @@ from router.model import commands as c
 from router.model import events as e
 from router.model.policy import LostDesktopAction
 from router.model.results import Done, RefusalCode
-from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
+from router.model.states import AssignmentRole, AssignmentState
 from tests.support.builders import (
-    a_channel,
     a_contact,
     a_policy,
     a_queue,
     an_agent,
-    not_ready,
-    offline,
     published,
     ready,
 )
-from tests.support.world import World, a_world
+from tests.support.engine_worlds import a_consult, a_talk, assignment_state_of, consult, roles
+from tests.support.world import a_world
 
 OWNER, CONSULT, PARTICIPANT = AssignmentRole
-
-
-def a_talk(*others: str, wrap_up_s: int = 10, **channel: Any) -> World:
-    """Return a world in which ``ada`` has the voice contact ``c1`` and the others are ready and free."""
-    voice = a_channel(wrap_up_s=wrap_up_s, **channel)
-    policy = a_policy(channels={"voice": voice, "chat": a_channel(units=30, per_agent_max=3)})
-    world = a_world(policy, an_agent("ada"), ready("ada"), a_contact("c1"))
-    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
-    for name in others or ("bob",):
-        world.done_all(an_agent(name), ready(name))
-    return world
-
-
-def consult(agent_id: str = "bob", **changes: Any) -> c.StartConsult:
-    return c.StartConsult(contact_id="c1", to_agent_id=agent_id, **changes)
-
-
-def a_consult(*others: str, **settings: Any) -> World:
-    """Return the same world with a running consult of ``bob``."""
-    world = a_talk(*others, **settings)
-    world.done(consult())
-    world.done(c.AcceptOffer(offer_id="c1.2", agent_id="bob"))
-    return world
-
-
-def roles(world: World) -> dict[str, AssignmentRole]:
-    view = world.engine.contact("c1")
-    assert view is not None and view.agent_id is not None
-    return {view.agent_id: OWNER} | {one.agent_id: one.role for one in view.participants}
-
-
-def state_of(world: World, agent_id: str) -> AssignmentState | None:
-    view = world.engine.agent(agent_id)
-    assert view is not None
-    return view.assignments[0].state if view.assignments else None
-
-
-def test_a_consult_uses_capacity_from_the_offer_on() -> None:
-    world = a_talk("bob")
-    world.done(consult())
-    world.done(a_contact("c2"))
-    assert world.engine.agent("bob").units_used == 100  # type: ignore[union-attr]
-    assert world.engine.contact("c2").state is ContactState.QUEUED  # type: ignore[union-attr]
-    events = world.done(c.CancelConsult(contact_id="c1", agent_id="ada"))
-    assert isinstance(events[-1], e.OfferMade) and events[-1].contact_id == "c2"
-
-
-@pytest.mark.parametrize("command", [not_ready("bob"), offline("bob")])
-def test_an_agent_who_is_away_cannot_be_consulted(command: c.Command) -> None:
-    world = a_talk("bob")
-    world.done(command)
-    assert world.refused(consult()).code is RefusalCode.AGENT_UNAVAILABLE
-    world.done(ready("bob"))
-    world.done(consult())
-    events = world.done(command)
-    gone = next(event for event in events if isinstance(event, e.OfferRescinded))
-    assert (gone.reason, gone.from_agent_id) == ("agent_not_ready", "ada")
-
-
-def test_the_owner_and_participants_cannot_be_consulted() -> None:
-    world = a_talk("bob", "cy")
-    assert world.refused(consult("ada")).code is RefusalCode.AGENT_UNAVAILABLE
-    world.done(c.AddParticipant(contact_id="c1", agent_id="bob"))
-    assert world.refused(consult("bob")).code is RefusalCode.AGENT_UNAVAILABLE
-    transfer = c.TransferContact(contact_id="c1", to_agent_id="bob")
-    assert world.refused(transfer).code is RefusalCode.AGENT_UNAVAILABLE
-    lacks = {lack.code for lack in world.engine.why_agent("c1", "bob").unmet_conditions}  # type: ignore[union-attr]
-    assert "participant" in lacks
-
-
-def test_a_consult_of_a_queue_uses_its_selection_rule_and_requirement() -> None:
-    world = a_talk("bob", "cy", "dee")
-    policy = world.engine.policy
-    assert policy is not None
-    queues = {
-        "support": policy.queues["support"],
-        "tax": a_queue(requires={"billing": 3}, selection="highest_proficiency"),
-    }
-    world.done(published(a_policy(channels=policy.channels, queues=queues)))
-    ask = c.StartConsult(contact_id="c1", to_queue_id="tax")
-    assert world.refused(ask).code is RefusalCode.AGENT_UNAVAILABLE
-    world.done_all(
-        an_agent("bob", skills={"billing": 2}),
-        an_agent("cy", skills={"billing": 4}),
-        an_agent("dee", skills={"billing": 9}, queues=("tax",)),
-    )
-    (made,) = world.done(ask)
-    assert isinstance(made, e.OfferMade)
-    assert (made.agent_id, made.queue_id, made.role) == ("dee", "support", CONSULT)
-
-
-def test_a_hold_set_by_the_owner_remains_after_the_consult() -> None:
-    world = a_talk("bob")
-    world.done(c.HoldAssignment(assignment_id="c1.1", agent_id="ada"))
-    world.done(consult())
-    world.done(c.AcceptOffer(offer_id="c1.2", agent_id="bob"))
-    world.done(c.CancelConsult(contact_id="c1"))
-    assert state_of(world, "ada") is AssignmentState.ON_HOLD
-
-
-def test_an_owner_who_resumed_during_the_consult_stays_with_the_customer() -> None:
-    world = a_consult()
-    assert state_of(world, "ada") is AssignmentState.ON_HOLD
-    world.done(c.ResumeAssignment(assignment_id="c1.1", agent_id="ada"))
-    world.done(c.HoldAssignment(assignment_id="c1.1", agent_id="ada"))
-    world.done(c.LeaveContact(contact_id="c1", agent_id="bob"))
-    assert state_of(world, "ada") is AssignmentState.ON_HOLD
-
-
-def test_without_consult_holds_the_customer_stays_on_the_line() -> None:
-    world = a_consult(hold_during_consult=False)
-    assert state_of(world, "ada") is AssignmentState.ACTIVE
 
 
 def test_a_repeated_accept_gets_the_first_answer_whatever_happened_since() -> None:
@@ -190,8 +76,8 @@ def test_the_owner_who_completes_ends_the_conversation_for_all() -> None:
     world = a_consult("bob", "cy")
     world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
     world.done(c.CompleteAssignment(assignment_id="c1.1", agent_id="ada"))
-    assert state_of(world, "ada") is None and state_of(world, "bob") is None
-    assert state_of(world, "cy") is AssignmentState.WRAP_UP
+    assert assignment_state_of(world, "ada") is None and assignment_state_of(world, "bob") is None
+    assert assignment_state_of(world, "cy") is AssignmentState.WRAP_UP
 
 
 def test_a_transfer_to_an_agent_keeps_the_participants() -> None:
@@ -211,8 +97,8 @@ def test_a_transfer_to_a_queue_removes_all_participants_in_one_transaction() -> 
     world.done(c.TransferContact(contact_id="c1", to_queue_id="support", agent_id="ada"))
     contact = world.engine.contact("c1")
     assert contact is not None and contact.participants == ()
-    assert state_of(world, "bob") is None, "a consult has no wrap-up"
-    assert state_of(world, "cy") is AssignmentState.WRAP_UP
+    assert assignment_state_of(world, "bob") is None, "a consult has no wrap-up"
+    assert assignment_state_of(world, "cy") is AssignmentState.WRAP_UP
 
 
 def test_a_supervisors_assign_ends_the_consult_and_keeps_the_participants() -> None:
@@ -220,7 +106,7 @@ def test_a_supervisors_assign_ends_the_consult_and_keeps_the_participants() -> N
     world.done(c.AddParticipant(contact_id="c1", agent_id="cy"))
     world.done(c.AssignContact(contact_id="c1", agent_id="dee"))
     assert roles(world) == {"dee": OWNER, "cy": PARTICIPANT}
-    assert state_of(world, "bob") is None
+    assert assignment_state_of(world, "bob") is None
 
 
 def test_an_agent_with_a_pending_consult_can_be_added_at_once() -> None:
@@ -250,14 +136,6 @@ def test_an_added_participant_needs_capacity_but_no_skill() -> None:
         world.refused(c.AddParticipant(contact_id="c1", agent_id="cy")).code
         is RefusalCode.INVALID_AGENT_STATE
     )
-
-
-def test_a_next_state_waits_for_the_end_of_the_consult() -> None:
-    world = a_consult()
-    world.done(c.SetAgentState(agent_id="bob", state=AgentState.OFFLINE, after_work=True))
-    events = world.done(c.CancelConsult(contact_id="c1"))
-    assert isinstance(events[-1], e.AgentStateChanged)
-    assert (events[-1].agent_id, events[-1].state) == ("bob", AgentState.OFFLINE)
 
 
 def test_a_kept_contact_stays_with_an_owner_whose_desktop_is_gone() -> None:
@@ -291,13 +169,6 @@ def test_a_restored_engine_continues_consults_and_conferences() -> None:
     world.done(c.CompleteConsult(contact_id="c1"))
     world.engine = world.replayed()
     assert roles(world) == {"bob": OWNER, "cy": PARTICIPANT}
-
-
-def test_a_completed_consult_changes_the_owner_in_one_event() -> None:
-    """Check invariant I17."""
-    world = a_consult()
-    events = world.done(c.CompleteConsult(contact_id="c1", agent_id="ada"))
-    assert [type(event) for event in events] == [e.ContactHandedOver, e.WrapUpStarted]
 
 
 @pytest.mark.parametrize(

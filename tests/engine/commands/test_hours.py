@@ -7,10 +7,13 @@ import pytest
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
+from router.model.commands import CallbackFields
 from router.model.diagnosis import FindingCode
+from router.model.events import OfferMade
 from router.model.policy import (
     AtClosing,
     CalendarPolicy,
+    ChannelPolicy,
     Policy,
     QueuePolicy,
     StepPolicy,
@@ -31,6 +34,7 @@ from tests.support.builders import (
     ready,
 )
 from tests.support.checks.views import compare_views
+from tests.support.engine_worlds import calls
 from tests.support.world import World, a_world
 
 HOUR_MS = 3_600_000
@@ -363,3 +367,26 @@ def test_a_new_policy_does_not_advance_plans_while_the_queue_is_closed() -> None
     assert not [event for event in events if isinstance(event, e.ContactStepEntered)]
     events = world.done(c.SetQueueOpen(queue_id="support", is_open=True))
     assert [event.step for event in events if isinstance(event, e.ContactStepEntered)] == [1]
+
+
+def test_callbacks_parking_and_opening_hours_work_together() -> None:
+    """Lesson F9: features that other routers add by plug-ins are configured in the policy."""
+    keys = QueuePolicy.__struct_fields__ + ChannelPolicy.__struct_fields__
+    assert {
+        "callback",
+        "hours",
+        "park_max_s",
+        "unpark_when_not_ready",
+        "interrupts",
+        "rate_cap",
+    } <= set(keys)
+    world = calls()
+    world.done(a_contact("c1"))
+    world.done(
+        c.RequestCallback(contact_id="c1", callback=CallbackFields(at_ms=world.at_ms + 60_000))
+    )
+    world.done_all(an_agent(), ready())
+    view = world.engine.contact("c1")
+    assert view is not None and view.state is ContactState.CALLBACK_SCHEDULED
+    made = [event for event in world.later(60) if isinstance(event, OfferMade)]
+    assert [event.contact_id for event in made] == ["c1"]

@@ -5,7 +5,8 @@ from router.model import commands as c
 from router.model.events import ContactOverflowed, ContactStepEntered, OfferMade
 from router.model.policy import PreferredAgentKind, QueuePolicy, SkipIf, StepPolicy
 from router.model.states import AgentState
-from tests.support.builders import a_contact, a_policy, a_queue, an_agent, ready
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, offline, ready
+from tests.support.engine_worlds import accept, offers_of, with_agents
 from tests.support.world import World, a_world
 
 
@@ -134,3 +135,35 @@ def test_an_update_of_the_preferred_agents_counts_at_once() -> None:
     world.done(c.UpdateContact(contact_id="c1", preferred_agents=("bob",)))
     made = world.done(c.EndContact(contact_id="xbob", agent_id="bob"))[-1]
     assert isinstance(made, OfferMade) and (made.contact_id, made.reason) == ("c1", "preferred")
+
+
+def _sticky(**step: object) -> World:
+    first = StepPolicy(duration_s=60, prefer=("last",), **step)  # type: ignore[arg-type]
+    policy = a_policy(
+        queues={"support": a_queue(plan="sticky", cool_down_s=0)},
+        plans={"sticky": (first, StepPolicy())},
+    )
+    world = with_agents(World(policy), ("ada", "bob"))
+    world.done(a_contact("c1"))
+    (owner,) = offers_of(world, "c1")
+    assert owner == "ada"
+    accept(world, "c1", "ada")
+    world.done(c.EndContact(contact_id="c1", agent_id="ada"))
+    return world
+
+
+def test_a_returning_customer_is_not_reserved_for_an_agent_who_is_away() -> None:
+    """Lesson D1: the previous agent is preferred for a time, and not at all while absent."""
+    world = _sticky()
+    world.done_all(offline("ada"), a_contact("c2", continues_contact_id="c1"))
+    assert list(offers_of(world, "c2")) == ["bob"]
+
+
+def test_one_customer_on_another_channel_gets_the_same_agent() -> None:
+    """Lesson F5: a contact that continues another prefers its agent on any channel."""
+    world = _sticky()
+    world.done(a_contact("c2", channel="chat", continues_contact_id="c1"))
+    assert list(offers_of(world, "c2")) == ["ada"]
+    accept(world, "c2", "ada")
+    world.done(a_contact("c3", channel="chat", continues_contact_id="c2"))
+    assert list(offers_of(world, "c3")) == ["ada"]

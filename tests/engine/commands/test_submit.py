@@ -23,7 +23,7 @@ from tests.support.builders import (
     ready,
 )
 from tests.support.checks.views import compare_views
-from tests.support.world import World
+from tests.support.world import World, a_world
 
 FACTS = {
     "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
@@ -326,3 +326,25 @@ def test_the_doctor_finds_a_rule_that_never_matched_after_enough_contacts() -> N
     assert FindingCode.RULE_NEVER_MATCHED not in codes(engine)
     engine.handle(comes("c999", age=20), START_MS)
     assert finding(engine, FindingCode.RULE_NEVER_MATCHED).subject == "rule0"
+
+
+def test_a_contact_without_a_queue_is_refused_with_a_reason() -> None:
+    """Lesson D4."""
+    world = a_world(a_policy(default_queue=None))
+    assert world.refused(a_contact(queue_id=None)).code is RefusalCode.NO_MATCHING_QUEUE
+    world.done(published(a_policy(default_queue="support")))
+    world.done(a_contact(queue_id=None))
+    view = world.engine.contact("c1")
+    assert view is not None and view.queue_id == "support"
+
+
+def test_the_same_key_gives_the_same_answer_and_another_payload_is_refused() -> None:
+    world = a_world(None)
+    first = a_contact("c1", dedupe_key=b"k", fingerprint=b"f")
+    done = world.do(first).result
+    again = world.do(a_contact("c2", dedupe_key=b"k", fingerprint=b"f")).result
+    assert (getattr(again, "subject", ""), getattr(again, "replayed", None)) == ("c1", True)
+    assert getattr(again, "seq", 0) == getattr(done, "seq", -1)
+    other = world.refused(a_contact("c3", dedupe_key=b"k", fingerprint=b"g"))
+    assert other.code is RefusalCode.IDEMPOTENCY_KEY_REUSED
+    assert world.engine.contact("c2") is None and world.engine.contact("c3") is None

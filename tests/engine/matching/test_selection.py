@@ -24,11 +24,14 @@ from tests.support.builders import (
     START_MS,
     a_contact,
     a_policy,
+    a_policy_with_queue,
     a_queue,
     an_agent,
+    not_ready,
     published,
     ready,
 )
+from tests.support.engine_worlds import accept, names, offers_of, with_agents
 from tests.support.world import World
 
 FACTS = {
@@ -416,3 +419,33 @@ def test_the_other_candidates_of_a_reserved_contact_are_counted() -> None:
     )
     assert taker(world, "c1") == "bob"
     assert (chosen(world, "c1").reason, chosen(world, "c1").other_candidates) == ("preferred", 1)
+
+
+@pytest.mark.parametrize("selection", [Selection.LONGEST_IDLE, Selection.ROUND_ROBIN])
+def test_the_load_is_spread_evenly(selection: Selection) -> None:
+    """Lesson C3."""
+    world = with_agents(World(a_policy_with_queue(selection=selection)), names(4))
+    served = dict.fromkeys(names(4), 0)
+    for number in range(40):
+        world.done(a_contact(f"c{number}"))
+        (agent_id,) = offers_of(world, f"c{number}")
+        accept(world, f"c{number}", agent_id)
+        served[agent_id] += 1
+        world.later(1)
+        world.done(c.EndContact(contact_id=f"c{number}", agent_id=agent_id))
+    assert set(served.values()) == {10}
+
+
+def test_the_least_occupied_available_agent_gets_the_contact() -> None:
+    """Lesson F6: selection by availability and workload."""
+    world = with_agents(
+        World(a_policy_with_queue(selection=Selection.LEAST_OCCUPIED)), ("ada", "bob", "cy")
+    )
+    world.done(not_ready("cy"))
+    taken = []
+    for number in range(4):
+        world.done(a_contact(f"c{number}", channel="chat"))
+        (agent_id,) = offers_of(world, f"c{number}")
+        accept(world, f"c{number}", agent_id)
+        taken.append(agent_id)
+    assert sorted(taken) == ["ada", "ada", "bob", "bob"]

@@ -9,6 +9,7 @@ from router.model.policy import AtClosing, CallbackMode, CallbackPolicy, QueuePo
 from router.model.states import CallbackOutcome
 from tests.support.builders import a_contact, a_policy, an_agent, ready
 from tests.support.checks.views import compare_views
+from tests.support.engine_worlds import chats, taken
 from tests.support.world import World, a_world
 
 
@@ -107,3 +108,19 @@ def test_a_callback_behind_one_that_is_being_dialled_has_an_expected_wait() -> N
     world.done(c.ReportCallback(contact_id="c1", outcome=CallbackOutcome.NO_ANSWER))
     view = world.engine.contact("c2")
     assert view is not None and view.state == "callback_scheduled"
+
+
+def test_a_chat_has_an_expected_wait() -> None:
+    """Lesson F4: the expected wait is an interval for the individual contact, on any channel."""
+    world = chats()
+    world.done_all(an_agent("ada"), ready("ada"))
+    for n in (1, 2):
+        taken(world, f"c{n}", "ada")
+    world.done_all(a_contact("c3", channel="chat"), a_contact("c4", channel="chat"))
+    waits = []
+    for name in ("c3", "c4"):
+        view = world.engine.contact(name)
+        assert view is not None and view.expected_wait is not None
+        assert view.expected_wait.interval_90 is not None
+        waits.append(view.expected_wait.p50_ms or 0)
+    assert 0 < waits[0] < waits[1]
