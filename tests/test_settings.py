@@ -1,4 +1,4 @@
-"""Settings: where they come from, which wins, and that a slip names its place."""
+"""Settings: sources and their precedence, and errors with the path of the key."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from router.settings import JournalBackend, Settings, load_settings, settings_fr
 CONFIG = Path(__file__).parents[1] / "config" / "router.yaml"
 
 
-def test_flags_win_over_the_environment_the_environment_over_the_file(tmp_path: Path) -> None:
+def test_flags_override_the_environment_and_the_environment_the_file(tmp_path: Path) -> None:
     file = tmp_path / "router.yaml"
     file.write_text("server: {port: 1, host: localhost}\njournal: {path: a}\n")
     environment = {"ROUTER__SERVER__PORT": "2", "ROUTER__JOURNAL__PATH": "b", "PATH": "x"}
@@ -21,7 +21,7 @@ def test_flags_win_over_the_environment_the_environment_over_the_file(tmp_path: 
     assert (found.server.port, found.server.host, found.journal.path) == (3, "localhost", "b")
 
 
-def test_text_in_the_environment_stays_text_and_lists_are_read_as_yaml() -> None:
+def test_environment_variables_are_text_or_yaml_by_the_type_of_the_setting() -> None:
     environment = {
         "ROUTER__JOURNAL__PATH": "123",
         "ROUTER__JOURNAL__BACKEND": "memory",
@@ -36,7 +36,7 @@ def test_text_in_the_environment_stays_text_and_lists_are_read_as_yaml() -> None
 
 
 @pytest.mark.parametrize(
-    ("tree", "place"),
+    ("tree", "path"),
     [
         ({"jurnal": {}}, "`$.jurnal`; did you mean `journal`?"),
         ({"journal": {"pth": "x"}}, "`$.journal.pth`; did you mean `path`?"),
@@ -48,14 +48,14 @@ def test_text_in_the_environment_stays_text_and_lists_are_read_as_yaml() -> None
         ({"auth": {"lifetime_s_max": 10**9}}, "$.auth.lifetime_s_max"),
     ],
 )
-def test_a_slip_names_its_place(tree: dict[str, object], place: str) -> None:
+def test_an_error_names_the_path(tree: dict[str, object], path: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         settings_from(tree)
-    assert place in str(caught.value)
+    assert path in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "edge: !!python/object:os.system {}", "\x00"])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["a: [", "- 1", "server: !!python/object:os.system {}", "\x00"])
+def test_a_file_must_be_a_mapping(tmp_path: Path, text: str) -> None:
     file = tmp_path / "router.yaml"
     file.write_text(text)
     with pytest.raises(SettingsInvalid, match=r"router\.yaml"):
@@ -67,16 +67,16 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_settings(tmp_path / "nothing.yaml")
 
 
-def test_a_value_in_the_place_of_a_group_is_refused() -> None:
+def test_a_value_in_place_of_a_section_is_refused() -> None:
     with pytest.raises(SettingsInvalid, match="ROUTER__SERVER__PORT__X"):
         load_settings(environment={"ROUTER__SERVER__PORT": "1", "ROUTER__SERVER__PORT__X": "2"})
 
 
-def test_the_example_file_names_every_setting_with_its_default() -> None:
+def test_the_example_file_has_every_setting_with_its_default() -> None:
     assert load_settings(CONFIG) == Settings()
     written = CONFIG.read_text()
-    for room in msgspec.structs.fields(Settings):
-        kind = room.type
+    for section in msgspec.structs.fields(Settings):
+        kind = section.type
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             for field in msgspec.structs.fields(kind):
-                assert f"{field.name}:" in written, f"{room.name}.{field.name}"
+                assert f"{field.name}:" in written, f"{section.name}.{field.name}"

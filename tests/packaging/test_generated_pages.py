@@ -1,4 +1,4 @@
-"""The generated pages and files are what ``docs/generate.py`` makes of the code."""
+"""Generated pages and files equal the output of ``docs/generate.py``."""
 
 import runpy
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_page_is_not_stale() -> None:
+def test_the_settings_page_is_up_to_date() -> None:
     generate = runpy.run_path(str(DOCS / "generate.py"))
     assert (DOCS / "settings.md").read_text() == generate["settings_page"]()
 
 
-def test_the_example_file_is_not_stale() -> None:
+def test_the_example_file_is_up_to_date() -> None:
     generate = runpy.run_path(str(DOCS / "generate.py"))
     assert (DOCS.parent / "config" / "router.yaml").read_text() == generate["settings_example"]()
 
 
-def test_the_tables_of_the_api_page_are_not_stale() -> None:
+def test_the_tables_of_the_api_page_are_up_to_date() -> None:
     generate = runpy.run_path(str(DOCS / "generate.py"))
     assert (DOCS / "http-api.md").read_text() == generate["api_page"]()

@@ -1,4 +1,4 @@
-"""The page about the policy names every key that there is."""
+"""Reference pages of the policy: every key, selection, fact and function is documented."""
 
 from pathlib import Path
 
@@ -49,18 +49,18 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
 
 
 @pytest.mark.parametrize("struct", PREFIXES)
-def test_every_key_has_its_row(struct: type[msgspec.Struct]) -> None:
+def test_every_policy_key_has_a_row(struct: type[msgspec.Struct]) -> None:
     for field in struct.__struct_fields__:
         place = f"{PREFIXES[struct]}{field}"
         assert f"| `{place}` |" in PAGE or f"| `{place}." in PAGE, place
 
 
 @pytest.mark.parametrize("selection", Selection)
-def test_every_selection_is_named(selection: Selection) -> None:
+def test_every_selection_is_documented(selection: Selection) -> None:
     assert f"`{selection}`" in PAGE
 
 
 @pytest.mark.parametrize("name", sorted({*QUEUE_FACTS, *FUNCTIONS}))
-def test_the_page_about_rules_names_what_can_be_said(name: str) -> None:
+def test_every_fact_and_function_of_expressions_is_documented(name: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
     assert f".{name}`" in page if name in QUEUE_FACTS else name in page

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: required structure of AsyncAPI 3.0, and schemas that real frames satisfy."""
+"""AsyncAPI document: structure required by AsyncAPI 3.0, and schemas that frames satisfy."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def at(pointer: str) -> Any:
     return node
 
 
-def test_it_has_what_asyncapi_3_requires() -> None:
+def test_the_document_has_the_required_structure() -> None:
     assert re.fullmatch(r"3\.0\.\d+", DOCUMENT["asyncapi"])
     assert {"title", "version"} <= DOCUMENT["info"].keys()
     for server in DOCUMENT["servers"].values():
@@ -53,25 +53,26 @@ def test_it_has_what_asyncapi_3_requires() -> None:
         assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     references = list(every_ref(DOCUMENT))
     assert len(references) > 100
     for reference in references:
         assert at(reference) is not None
 
 
-def test_every_path_and_every_frame_is_there() -> None:
+def test_every_endpoint_and_frame_is_documented() -> None:
     assert {channel["address"] for channel in DOCUMENT["channels"].values()} == {
         "/v1/desktop",
         "/v1/gateway",
         "/v1/supervisor",
     }
-    for door in Endpoint:
+    for endpoint in Endpoint:
         received = {
-            ref.rpartition("/")[2] for ref in every_ref(DOCUMENT["operations"][f"receive_{door}"])
+            ref.rpartition("/")[2]
+            for ref in every_ref(DOCUMENT["operations"][f"receive_{endpoint}"])
         }
-        tags = {kind.__struct_config__.tag for kind in get_args(door.client_frames)}
-        assert received - {str(door)} == tags - {str(door)}
+        tags = {kind.__struct_config__.tag for kind in get_args(endpoint.client_frames)}
+        assert received - {str(endpoint)} == tags - {str(endpoint)}
 
 
 def schema_of(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Frames and bytes: two codecs, one meaning, and never a word of the sender in an error."""
+"""Encoding and decoding of frames; errors never repeat what was sent."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def an_offer_frame() -> f.EventFrame:
 
 
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
-def test_a_frame_comes_back_as_it_went(subprotocol: str) -> None:
+def test_a_frame_survives_both_encodings(subprotocol: str) -> None:
     frame = an_offer_frame()
     assert (
         FrameDecoder(f.ServerFrame, subprotocol).decode(frame_encoder(subprotocol).encode(frame))
@@ -51,7 +51,7 @@ def test_a_frame_comes_back_as_it_went(subprotocol: str) -> None:
     )
 
 
-def test_both_codecs_say_the_same() -> None:
+def test_json_and_messagepack_carry_the_same_content() -> None:
     frame = an_offer_frame()
     as_json = msgspec.json.decode(frame_encoder(JSON).encode(frame))
     as_msgpack = msgpack.unpackb(frame_encoder(MSGPACK).encode(frame))
@@ -60,7 +60,7 @@ def test_both_codecs_say_the_same() -> None:
     assert as_json["event"]["type"] == "offer.made"
 
 
-def test_another_implementation_s_msgpack_is_understood() -> None:
+def test_messagepack_of_another_implementation_is_decoded() -> None:
     data = msgpack.packb({"type": "accept", "id": "1", "offer_id": "c1.1"})
     assert FrameDecoder(Endpoint.DESKTOP.client_frames, MSGPACK).decode(data) == f.AcceptFrame(
         id="1", offer_id="c1.1"
@@ -81,18 +81,18 @@ BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
-@pytest.mark.parametrize("door", Endpoint)
+@pytest.mark.parametrize("endpoint", Endpoint)
 @pytest.mark.parametrize("bad", BAD)
 def test_an_error_never_repeats_what_was_sent(
-    subprotocol: str, door: Endpoint, bad: dict[str, Any]
+    subprotocol: str, endpoint: Endpoint, bad: dict[str, Any]
 ) -> None:
     with pytest.raises(MalformedFrame) as error:
-        FrameDecoder(door.client_frames, subprotocol).decode(PACK[subprotocol](bad))
+        FrameDecoder(endpoint.client_frames, subprotocol).decode(PACK[subprotocol](bad))
     assert CANARY not in str(error.value)
     assert str(error.value)
 
 
-def test_an_attribute_s_key_is_not_repeated_either() -> None:
+def test_an_error_does_not_repeat_the_key_of_an_attribute() -> None:
     frame = {
         "type": "submit",
         "id": "1",
@@ -117,7 +117,7 @@ def test_an_attribute_s_key_is_not_repeated_either() -> None:
         b"1e400",
     ],
 )
-def test_hostile_json_is_a_bad_frame(data: bytes) -> None:
+def test_hostile_json_is_malformed(data: bytes) -> None:
     decoder = FrameDecoder(Endpoint.DESKTOP.client_frames, JSON)
     with pytest.raises(MalformedFrame):
         decoder.decode(data)
@@ -127,7 +127,7 @@ def test_hostile_json_is_a_bad_frame(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\xc1", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff", b"\xc7"]
 )
-def test_hostile_msgpack_is_a_bad_frame(data: bytes) -> None:
+def test_hostile_messagepack_is_malformed(data: bytes) -> None:
     decoder = FrameDecoder(Endpoint.DESKTOP.client_frames, MSGPACK)
     with pytest.raises(MalformedFrame):
         decoder.decode(data)
@@ -135,33 +135,33 @@ def test_hostile_msgpack_is_a_bad_frame(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(SUBPROTOCOLS), st.sampled_from(list(Endpoint)))
-def test_any_bytes_are_a_frame_or_a_bad_frame(
-    data: bytes, subprotocol: str, door: Endpoint
+def test_any_bytes_are_a_frame_or_malformed(
+    data: bytes, subprotocol: str, endpoint: Endpoint
 ) -> None:
-    decoder = FrameDecoder(door.client_frames, subprotocol)
+    decoder = FrameDecoder(endpoint.client_frames, subprotocol)
     try:
         decoder.decode(data)
     except MalformedFrame:
         decoder.frame_id(data)
 
 
-def test_the_id_of_a_bad_frame_is_found_where_it_has_one() -> None:
+def test_the_id_of_a_malformed_frame_is_read_if_possible() -> None:
     decoder = FrameDecoder(Endpoint.DESKTOP.client_frames, JSON)
     assert decoder.frame_id(b'{"type":"nonsense","id":"17"}') == "17"
     assert decoder.frame_id(b'{"type":"accept"}') is None
     assert decoder.frame_id(b'{"type":"accept","id":' + b'"' + b"x" * 65 + b'"}') is None
 
 
-@pytest.mark.parametrize("door", Endpoint)
-def test_a_door_does_not_understand_what_is_said_at_another(door: Endpoint) -> None:
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_an_endpoint_refuses_frames_of_others(endpoint: Endpoint) -> None:
     asks = {
         Endpoint.DESKTOP: b'{"type":"accept","id":"1","offer_id":"o"}',
         Endpoint.GATEWAY: b'{"type":"abandon","id":"1","contact_id":"c"}',
         Endpoint.SUPERVISOR: b'{"type":"assign","id":"1","contact_id":"c","agent_id":"a"}',
     }
     for kind, data in asks.items():
-        decoder = FrameDecoder(door.client_frames, JSON)
-        if kind is door:
+        decoder = FrameDecoder(endpoint.client_frames, JSON)
+        if kind is endpoint:
             decoder.decode(data)
         else:
             with pytest.raises(MalformedFrame):

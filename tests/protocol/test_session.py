@@ -1,4 +1,4 @@
-"""The session machine: no loop, no sockets, time is a number."""
+"""Session state machine, without an event loop or sockets; time is a number."""
 
 from typing import Any
 
@@ -30,13 +30,13 @@ READY = f.SetStateFrame(id="1", state=AgentState.READY)
 
 def a_session(
     *,
-    door: Endpoint = Endpoint.DESKTOP,
+    endpoint: Endpoint = Endpoint.DESKTOP,
     identity: SessionIdentity | None = None,
     per_s: float = 20,
     burst: int = 40,
 ) -> Session:
     return Session(
-        door, now_ms=0, rate_limiter=FrameRateLimiter(per_s, burst, now_ms=0), identity=identity
+        endpoint, now_ms=0, rate_limiter=FrameRateLimiter(per_s, burst, now_ms=0), identity=identity
     )
 
 
@@ -64,7 +64,7 @@ def the_error(effects: list[Effect]) -> f.ErrorFrame:
 # --- hello ----------------------------------------------------------------------------------------
 
 
-def test_a_hello_with_a_token_is_verified_and_then_the_state_follows() -> None:
+def test_the_state_is_sent_after_a_hello_with_a_valid_token() -> None:
     session = a_session()
     assert session.receive(f.HelloFrame(token="t", resume="g:7"), 100) == [
         Authenticate(token="t", ticket=None)
@@ -75,22 +75,22 @@ def test_a_hello_with_a_token_is_verified_and_then_the_state_follows() -> None:
     assert session.receive(READY, 200) == [ExecuteCommand(READY)]
 
 
-def test_a_header_s_credential_needs_a_hello_without_a_token() -> None:
+def test_with_a_credential_in_the_header_hello_has_no_token() -> None:
     session = a_session(identity=ADA)
     assert session.receive(f.HelloFrame(resume="g:7"), 100) == [StartStream("g:7")]
 
 
 @pytest.mark.parametrize("hello", [f.HelloFrame(token="t"), f.HelloFrame(ticket="t")])
-def test_a_second_proof_beside_the_header_s_closes(hello: f.HelloFrame) -> None:
+def test_a_second_credential_closes(hello: f.HelloFrame) -> None:
     assert the_close(a_session(identity=ADA).receive(hello, 1)) is CloseCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("hello", [f.HelloFrame(), f.HelloFrame(token="a", ticket="b")])
-def test_a_hello_needs_exactly_one_proof(hello: f.HelloFrame) -> None:
+def test_hello_needs_exactly_one_credential(hello: f.HelloFrame) -> None:
     assert the_close(a_session().receive(hello, 1)) is CloseCode.UNAUTHENTICATED
 
 
-def test_a_bad_proof_closes_for_good() -> None:
+def test_an_invalid_credential_closes_permanently() -> None:
     session = a_session()
     session.receive(f.HelloFrame(token="t"), 1)
     assert the_close(session.authentication_failed()) is CloseCode.UNAUTHENTICATED
@@ -109,7 +109,7 @@ def test_a_command_before_the_welcome_closes() -> None:
     assert the_close(session.receive(READY, 2)) is CloseCode.UNAUTHENTICATED
 
 
-def test_no_hello_in_time_closes() -> None:
+def test_a_missing_hello_closes_at_the_timeout() -> None:
     session = a_session()
     assert session.deadline_ms() == 5_000
     assert session.tick(4_999) == []
@@ -117,13 +117,13 @@ def test_no_hello_in_time_closes() -> None:
     assert session.deadline_ms() is None
 
 
-def test_a_hello_that_comes_too_late_is_not_looked_at() -> None:
+def test_a_late_hello_is_not_processed() -> None:
     assert (
         the_close(a_session().receive(f.HelloFrame(token="t"), 5_001)) is CloseCode.UNAUTHENTICATED
     )
 
 
-def test_a_slow_verification_counts_against_the_time_for_hello() -> None:
+def test_the_timeout_of_hello_includes_the_verification() -> None:
     session = a_session()
     session.receive(f.HelloFrame(token="t"), 100)
     assert the_close(session.tick(5_000)) is CloseCode.UNAUTHENTICATED
@@ -135,10 +135,10 @@ def test_a_second_hello_closes() -> None:
     assert the_close(session.receive(f.HelloFrame(token="t"), 20)) is CloseCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize("door", Endpoint)
+@pytest.mark.parametrize("endpoint", Endpoint)
 @pytest.mark.parametrize("role", ["agent", "gateway", "supervisor", "admin", "auditor"])
-def test_each_door_is_for_its_roles_alone(door: Endpoint, role: str) -> None:
-    session = a_session(door=door)
+def test_each_endpoint_accepts_its_roles_only(endpoint: Endpoint, role: str) -> None:
+    session = a_session(endpoint=endpoint)
     session.receive(f.HelloFrame(token="t"), 1)
     identity = SessionIdentity(subject="x", role=role, workspace="default", expires_at_ms=9_999)
     effects = session.authenticated(identity, 2)
@@ -147,16 +147,16 @@ def test_each_door_is_for_its_roles_alone(door: Endpoint, role: str) -> None:
         Endpoint.GATEWAY: {"gateway"},
         Endpoint.SUPERVISOR: {"supervisor", "admin"},
     }
-    if role in allowed[door]:
+    if role in allowed[endpoint]:
         assert effects == [StartStream(None)]
     else:
         assert the_close(effects) is CloseCode.FORBIDDEN
 
 
-# --- frames that are none ---------------------------------------------------------------------------
+# --- malformed frames ---------------------------------------------------------------------------
 
 
-def test_frames_that_do_not_parse_are_answered_and_the_sixth_in_a_row_closes() -> None:
+def test_malformed_frames_are_answered_and_the_sixth_in_a_row_closes() -> None:
     session = a_live_session()
     for _ in range(5):
         error = the_error(session.receive_malformed("not well-formed", "7", 100))
@@ -166,7 +166,7 @@ def test_frames_that_do_not_parse_are_answered_and_the_sixth_in_a_row_closes() -
     )
 
 
-def test_a_good_frame_forgives_the_bad_ones_before_it() -> None:
+def test_a_valid_frame_resets_the_count_of_malformed_frames() -> None:
     session = a_live_session(per_s=1000, burst=1000)
     for _ in range(4):
         for _ in range(5):
@@ -178,7 +178,7 @@ def test_a_good_frame_forgives_the_bad_ones_before_it() -> None:
     assert session.phase is SessionPhase.LIVE
 
 
-def test_a_malformed_hello_is_told_why_and_closed() -> None:
+def test_a_malformed_hello_is_answered_and_closes() -> None:
     effects = a_session().receive_malformed("not well-formed", None, 1)
     assert the_error(effects).code == "malformed"
     assert the_close(effects) is CloseCode.BAD_MESSAGE
@@ -187,7 +187,7 @@ def test_a_malformed_hello_is_told_why_and_closed() -> None:
 # --- identity ---------------------------------------------------------------------------------------
 
 
-def test_a_refresh_moves_the_end_of_the_connection() -> None:
+def test_a_refresh_extends_the_session() -> None:
     session = a_live_session()
     assert session.receive(f.RefreshFrame(id="9", token="t"), 20) == [Reauthenticate("9", "t")]
     later = SessionIdentity(
@@ -198,7 +198,7 @@ def test_a_refresh_moves_the_end_of_the_connection() -> None:
     assert session.tick(3_600_001) == []
 
 
-def test_a_bad_refresh_leaves_the_old_credential_in_force() -> None:
+def test_an_invalid_refresh_keeps_the_old_credential() -> None:
     session = a_live_session()
     assert the_error(session.refreshed("9", None, 30)).code == "unauthenticated"
     assert session.phase is SessionPhase.LIVE
@@ -213,7 +213,7 @@ def test_a_bad_refresh_leaves_the_old_credential_in_force() -> None:
         SessionIdentity(subject="ada", role="agent", workspace="other", expires_at_ms=9_000_000),
     ],
 )
-def test_nobody_becomes_somebody_else(other: SessionIdentity) -> None:
+def test_a_refresh_cannot_change_the_identity(other: SessionIdentity) -> None:
     session = a_live_session()
     effects = session.refreshed("9", other, 30)
     assert the_error(effects).code == "forbidden"
@@ -221,29 +221,29 @@ def test_nobody_becomes_somebody_else(other: SessionIdentity) -> None:
     assert session.identity == ADA
 
 
-def test_a_connection_ends_with_its_credential_and_may_come_back() -> None:
+def test_a_session_closes_when_its_credential_expires() -> None:
     session = a_live_session()
     assert session.tick(3_599_999) == []
     assert the_close(session.tick(3_600_000)) is CloseCode.TOKEN_EXPIRED
     assert may_reconnect(CloseCode.TOKEN_EXPIRED)
 
 
-def test_a_command_after_the_end_of_the_credential_is_not_carried_out() -> None:
+def test_a_command_after_the_expiry_is_not_executed() -> None:
     assert the_close(a_live_session().receive(READY, 3_600_000)) is CloseCode.TOKEN_EXPIRED
 
 
-def test_an_expired_credential_does_not_come_in() -> None:
+def test_an_expired_credential_is_refused() -> None:
     session = a_session()
     session.receive(f.HelloFrame(token="t"), 1)
     old = SessionIdentity(subject="ada", role="agent", workspace="default", expires_at_ms=1)
     assert the_close(session.authenticated(old, 2)) is CloseCode.TOKEN_EXPIRED
 
 
-# --- budget -----------------------------------------------------------------------------------------
+# --- rate limit -----------------------------------------------------------------------------------------
 
 
-def test_a_burst_is_served_then_one_warning_then_the_close() -> None:
-    session = a_live_session(burst=10)  # Hello has cost one of them.
+def test_beyond_the_burst_one_warning_precedes_the_close() -> None:
+    session = a_live_session(burst=10)  # Hello used one token.
     for _ in range(9):
         assert session.receive(READY, 10) == [ExecuteCommand(READY)]
     error = the_error(session.receive(READY, 10))
@@ -254,7 +254,7 @@ def test_a_burst_is_served_then_one_warning_then_the_close() -> None:
     assert may_reconnect(CloseCode.RATE_LIMITED)
 
 
-def test_a_client_that_heeds_the_warning_goes_on() -> None:
+def test_a_client_that_waits_after_the_warning_continues() -> None:
     session = a_live_session(burst=4)
     for _ in range(3):
         session.receive(READY, 10)
@@ -262,7 +262,7 @@ def test_a_client_that_heeds_the_warning_goes_on() -> None:
     assert wait_ms is not None
     now_ms = 10 + wait_ms
     assert session.receive(READY, now_ms) == [ExecuteCommand(READY)]
-    # Long after, the bucket is full again and a new breach is a first one.
+    # Later the bucket is full again, and the next excess is a first one.
     now_ms += 10_000
     session.receive(READY, now_ms)
     for _ in range(3):
@@ -270,13 +270,13 @@ def test_a_client_that_heeds_the_warning_goes_on() -> None:
     assert the_error(session.receive(READY, now_ms)).code == "rate_limited"
 
 
-def test_steady_work_at_the_rate_is_never_warned() -> None:
+def test_a_steady_rate_at_the_limit_is_accepted() -> None:
     session = a_live_session()
     for step in range(2_000):
         assert session.receive(READY, 1_000 + step * 50) == [ExecuteCommand(READY)]
 
 
-def test_websocket_pings_cost_what_frames_cost() -> None:
+def test_websocket_pings_count_as_frames() -> None:
     session = a_live_session(burst=3)
     assert session.receive_control(10) == []
     assert session.receive_control(10) == []
@@ -284,11 +284,11 @@ def test_websocket_pings_cost_what_frames_cost() -> None:
     assert the_close(session.receive_control(10)) is CloseCode.RATE_LIMITED
 
 
-def test_a_heartbeat_is_answered_without_the_writer() -> None:
+def test_a_heartbeat_is_answered_by_the_session() -> None:
     assert a_live_session().receive(f.PingFrame(id="5"), 20) == [SendPong("5")]
 
 
-def test_nothing_is_done_after_the_close() -> None:
+def test_nothing_has_an_effect_after_the_close() -> None:
     session = a_live_session()
     session.mark_closed()
     assert session.receive(READY, 20) == []
@@ -322,17 +322,7 @@ def test_nothing_is_done_after_the_close() -> None:
         ("abc:41:41", None),
     ],
 )
-def test_only_a_position_that_this_history_has_is_resumed_from(
+def test_only_a_position_of_the_present_history_is_accepted(
     resume: str | None, after: int | None
 ) -> None:
     assert resume_position(resume, history_id="abc", seq=42) == after
-
-
-@pytest.mark.parametrize("code", [None, 1001, 1006, 1011, 1012, 1013, 4401, 4408, 4410, 4429])
-def test_these_closes_say_come_back(code: int | None) -> None:
-    assert may_reconnect(code)
-
-
-@pytest.mark.parametrize("code", [1002, 1003, 1007, 1009, 4500, 4501, 4503, 4509])
-def test_these_closes_say_stay_away(code: int) -> None:
-    assert not may_reconnect(code)

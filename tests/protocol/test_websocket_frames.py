@@ -1,4 +1,4 @@
-"""The framing against a client of the other implementation: every cut of the bytes, every rule that a client may break."""
+"""WebSocket framing compared with another implementation: partial reads, fragments and protocol violations."""
 
 from itertools import pairwise
 
@@ -48,7 +48,7 @@ def test_a_message_of_any_length_is_read_as_it_was_sent(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [5, 200, 66_000])
-def test_a_message_may_come_in_any_two_pieces(size: int) -> None:
+def test_a_message_may_arrive_in_two_parts(size: int) -> None:
     data = sent(TEXT, b"x" * size) + sent(PING, b"y")
     for cut in {*range(min(len(data), 300)), len(data) - 8, len(data) - 1}:
         messages, _ = fed(data, cut=cut)
@@ -62,7 +62,7 @@ _MESSAGES = st.lists(
 
 
 @given(_MESSAGES, st.lists(st.integers(0, 4_000), max_size=8))
-def test_fragments_and_cuts_change_nothing(
+def test_fragments_and_partial_reads_do_not_change_messages(
     said: list[tuple[int, list[bytes]]], cuts: list[int]
 ) -> None:
     data = b""
@@ -79,7 +79,7 @@ def test_fragments_and_cuts_change_nothing(
     assert whole == [(opcode, b"".join(pieces)) for opcode, pieces in said]
 
 
-def test_what_came_whole_before_the_break_counts_and_nothing_after_it() -> None:
+def test_messages_before_a_violation_are_delivered_and_none_after() -> None:
     reader = FrameReader(BYTES_MAX)
     assert reader.feed(sent(TEXT, b"a") + b"\x83\x80" + sent(TEXT, b"b")) == [(TEXT, b"a")]
     assert reader.violation is not None
@@ -98,37 +98,37 @@ def test_what_came_whole_before_the_break_counts_and_nothing_after_it() -> None:
         pytest.param(b"\x89\xfe\x00\x7e", id="a long ping"),
     ],
 )
-def test_what_a_client_must_not_send_is_a_protocol_error(data: bytes) -> None:
+def test_an_invalid_frame_is_a_protocol_error(data: bytes) -> None:
     assert broken_by(data) is CloseCode.PROTOCOL_ERROR
 
 
-def test_a_second_beginning_inside_a_message_is_a_protocol_error() -> None:
+def test_a_new_message_within_a_fragmented_one_is_a_protocol_error() -> None:
     assert broken_by(sent(TEXT, b"a", fin=False) + sent(TEXT, b"b")) is CloseCode.PROTOCOL_ERROR
 
 
-def test_a_message_too_big_is_refused_by_its_head_before_its_bytes_come() -> None:
+def test_a_message_too_big_is_refused_before_its_payload_arrives() -> None:
     head = sent(BINARY, b"x" * (BYTES_MAX + 1))[:14]
     assert broken_by(head) is CloseCode.TOO_BIG
 
 
-def test_a_message_too_big_in_pieces_is_refused_too() -> None:
+def test_a_fragmented_message_too_big_is_refused() -> None:
     half = b"x" * (BYTES_MAX // 2 + 1)
     assert broken_by(sent(BINARY, half, fin=False) + sent(0, half)) is CloseCode.TOO_BIG
 
 
-def test_a_message_in_thousands_of_pieces_is_refused() -> None:
+def test_the_number_of_fragments_is_limited() -> None:
     data = sent(TEXT, b"", fin=False) + sent(0, b"", fin=False) * 2_000
     assert broken_by(data) is CloseCode.TOO_BIG
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_a_frame_is_what_the_other_implementation_makes(opcode: int, size: int) -> None:
+def test_a_frame_equals_that_of_another_implementation(opcode: int, size: int) -> None:
     payload = b"x" * size
     assert encode_frame(opcode, payload) == Frame(Opcode(opcode), payload).serialize(mask=False)
 
 
-def test_a_close_frame_is_understood_by_the_other_implementation() -> None:
+def test_a_close_frame_is_parsed_by_another_implementation() -> None:
     client = Protocol(CLIENT)
     client.receive_data(encode_close_frame(CloseCode.TOO_BIG, "é" * 100))
     assert client.close_rcvd is not None
@@ -147,8 +147,6 @@ def test_a_close_frame_is_understood_by_the_other_implementation() -> None:
         ((1000).to_bytes(2, "big") + b"\xff", 1007),
     ],
 )
-def test_a_close_is_answered_with_its_own_code_where_it_means_something(
-    said: bytes, answered: int | None
-) -> None:
+def test_a_close_is_answered_with_its_code_if_valid(said: bytes, answered: int | None) -> None:
     payload = encode_close_reply(said)[2:]
     assert (int.from_bytes(payload, "big") if payload else None) == answered
