@@ -36,8 +36,8 @@ from router.engine.queries.availability import check_availability
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots import full as snapshot
 from router.engine.snapshots.incremental import IncrementalSnapshot
+from router.engine.state.wait_statistics import PendingForecast
 from router.engine.wait.estimate import queue_expected_wait_ms
-from router.engine.wait.statistics import PendingForecast
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event

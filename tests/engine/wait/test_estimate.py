@@ -1,13 +1,11 @@
 """Wait estimates against values computed by hand: contacts ahead, eligible agents, entry rules, and cost."""
 
-import random
 from time import process_time
 
 import pytest
 
 from router.engine.engine import Engine
 from router.engine.wait.estimate import queue_expected_wait_ms
-from router.engine.wait.statistics import Calibration
 from router.model import commands as c
 from router.model.forecasts import ExpectedWait
 from router.model.results import RefusalCode, Refused
@@ -137,23 +135,6 @@ def test_an_estimate_for_an_invalid_submit_is_refused(
 def test_without_a_policy_there_is_no_queue() -> None:
     found = Engine().expected_wait("support")
     assert isinstance(found, Refused) and found.code is RefusalCode.NO_MATCHING_QUEUE
-
-
-def test_answers_that_take_twice_as_long_double_the_forecast() -> None:
-    calibration = Calibration()
-    dice = random.Random(4)
-    for _ in range(3_000):
-        calibration.record_answer(60_000, 3.0, round(dice.gammavariate(3.0, 40_000)))
-    inside_50 = inside_90 = 0
-    for _ in range(2_000):
-        wait_ms = dice.gammavariate(3.0, 40_000)
-        low, low_50, _, high_50, _, high = calibration.quantiles_ms(60_000, 3.0)
-        inside_50 += low_50 <= wait_ms <= high_50
-        inside_90 += low <= wait_ms <= high
-        calibration.record_answer(60_000, 3.0, round(wait_ms))
-    assert calibration.factor_millionths == pytest.approx(2_000_000, rel=0.1)
-    assert inside_50 / 2_000 == pytest.approx(0.5, abs=0.04)
-    assert inside_90 / 2_000 == pytest.approx(0.9, abs=0.03)
 
 
 def test_entry_rules_use_the_median_of_the_most_common_requirement() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from router.engine.engine import Engine
-from router.engine.wait.statistics import FORECASTS_PER_SECOND_MAX
+from router.engine.state.wait_statistics import FORECASTS_PER_SECOND_MAX
 from router.model import commands as c
 from router.model.forecasts import ForecastCounts
 from tests.engine.wait.engine_at_time import EngineAtTime, handled

@@ -23,7 +23,7 @@ from router.engine.state.records import (
     Offer,
     QueueHours,
 )
-from router.engine.wait.statistics import WaitStatistics
+from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
 from router.model.states import ContactState
 

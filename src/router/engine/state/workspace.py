@@ -20,7 +20,7 @@ from router.engine.state.records import (
     Offer,
     QueueHours,
 )
-from router.engine.wait.statistics import WaitStatistics
+from router.engine.state.wait_statistics import WaitStatistics
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import Policy, QueuePolicy
 from router.model.states import TERMINAL_CONTACT_STATES, AssignmentRole, ContactState

@@ -1,1 +1,1 @@
-"""Wait estimates: when a contact will be answered, and the statistics from which this is estimated."""
+"""Wait estimates: when a contact will be answered, and what events teach about it."""

@@ -2,7 +2,7 @@
 
 **Theory of operation.** The estimate considers the contacts that rank before this one, weighted by the share of their eligible
 agents who may also take this contact, and the READY agents who may take it. Work ahead is measured in agent time: on a channel
-of which an agent may have three contacts at once, a contact counts as a third of its mean handling time. ``statistics.py``
+of which an agent may have three contacts at once, a contact counts as a third of its mean handling time. ``wait_statistics.py``
 supplies the mean handling and ring times, the customers' abandon rate, the distribution of the time until the contact's turn,
 and the calibration of its quantiles.
 
@@ -23,7 +23,7 @@ from router.engine.index.rebuild import RoutingIndex
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, total_order_rank
 from router.engine.state.plan_stages import NO_PLAN, PlanStage, effective_plan, stage_requirement
-from router.engine.wait.statistics import (
+from router.engine.state.wait_statistics import (
     ForecastKind,
     PendingForecast,
     forecast_kind,

@@ -10,8 +10,8 @@ from typing import Final
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
+from router.engine.state.wait_statistics import WEIGHT_MAX
 from router.engine.wait.estimate import forecast_to_record
-from router.engine.wait.statistics import WEIGHT_MAX
 from router.model.states import ContactState
 
 # Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.

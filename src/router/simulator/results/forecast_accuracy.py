@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from router.engine.engine import Engine
-from router.engine.wait.statistics import UNCALIBRATED
+from router.engine.state.wait_statistics import UNCALIBRATED
 from router.model.commands import Command
 from router.model.events import (
     CallbackRequested,

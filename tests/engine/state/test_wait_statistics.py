@@ -1,10 +1,16 @@
-"""Distribution of the time until a contact's turn, against tabulated values and explicit sums."""
+"""Wait statistics: the distribution of the time until a turn against tabulated values, and the calibration."""
 
+import random
 from math import sqrt
 
 import pytest
 
-from router.engine.wait.statistics import gamma_quantile, normal_score, time_until_turn
+from router.engine.state.wait_statistics import (
+    Calibration,
+    gamma_quantile,
+    normal_score,
+    time_until_turn,
+)
 
 # Quantiles of the gamma distribution with scale 1: half of the tabulated chi-square quantiles with twice as many degrees of
 # freedom (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.4).
@@ -61,3 +67,20 @@ def test_half_a_contact_ahead_counts_half_its_term() -> None:
 def test_a_million_contacts_ahead_need_few_steps() -> None:
     mean, _ = time_until_turn(1_000_000, 1.0, 0.0)
     assert mean == pytest.approx(1_000_001)
+
+
+def test_answers_that_take_twice_as_long_double_the_forecast() -> None:
+    calibration = Calibration()
+    dice = random.Random(4)
+    for _ in range(3_000):
+        calibration.record_answer(60_000, 3.0, round(dice.gammavariate(3.0, 40_000)))
+    inside_50 = inside_90 = 0
+    for _ in range(2_000):
+        wait_ms = dice.gammavariate(3.0, 40_000)
+        low, low_50, _, high_50, _, high = calibration.quantiles_ms(60_000, 3.0)
+        inside_50 += low_50 <= wait_ms <= high_50
+        inside_90 += low <= wait_ms <= high
+        calibration.record_answer(60_000, 3.0, round(wait_ms))
+    assert calibration.factor_millionths == pytest.approx(2_000_000, rel=0.1)
+    assert inside_50 / 2_000 == pytest.approx(0.5, abs=0.04)
+    assert inside_90 / 2_000 == pytest.approx(0.9, abs=0.03)

@@ -1,9 +1,9 @@
 """Statistics for wait estimates: handling times, patience, the distribution of waits, and the accuracy of earlier forecasts.
 
 **Theory of operation.** The statistics are part of the workspace's state, because an entry rule may decide by an expected wait:
-the same state must give the same estimate. Therefore only events change them (``learning.py``), a snapshot contains them, and
-every figure is an integer. Means are exponentially weighted: a new sample counts for 1/128 once there are 128 samples, and for
-more before.
+the same state must give the same estimate. Therefore only events change them (``engine.wait.learning``), a snapshot contains
+them, and every figure is an integer. Means are exponentially weighted: a new sample counts for 1/128 once there are 128
+samples, and for more before.
 
 **Moments of the time until a contact's turn.** With n agents whose contacts take h on average, k contacts ahead and an abandon
 rate θ of each contact ahead, the queue ahead is a pure death process: while i contacts are ahead, the next one leaves after 1 /
