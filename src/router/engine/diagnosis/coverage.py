@@ -272,7 +272,7 @@ class SkillCoverage:
         )
         if is_skilled:
             return found
-        lacking = (
+        unmet_by_queue = (
             (
                 *(
                     ()
@@ -283,7 +283,7 @@ class SkillCoverage:
             )
             for name in served
         )
-        return found + min(lacking, key=lambda unmet: (len(unmet), str(unmet)))
+        return found + min(unmet_by_queue, key=lambda unmet: (len(unmet), str(unmet)))
 
     # --- channels ---------------------------------------------------------------------------------
     @staticmethod

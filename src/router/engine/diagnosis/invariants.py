@@ -97,9 +97,9 @@ def _offers(state: RoutingState) -> Iterator[str]:
 def _capacity(state: RoutingState) -> Iterator[str]:
     """Check I14: the capacity index equals the sum of the uninterrupted items; open channels obey the eligibility rules."""
     holders = Counter(agent.capacity for agent in state.agents.values())
-    for hands in state.index.agents.capacity_states.values():
-        if hands.agent_count != holders[hands]:
-            yield f"I14 {holders[hands]} agents are in a capacity state that counts {hands.agent_count}"
+    for capacity in state.index.agents.capacity_states.values():
+        if capacity.agent_count != holders[capacity]:
+            yield f"I14 {holders[capacity]} agents are in a capacity state that counts {capacity.agent_count}"
     for agent in state.agents.values():
         items = capacity_items(agent)
         using = [item for item in items if not _is_interrupted(state, item.channel, items)]

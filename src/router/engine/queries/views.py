@@ -188,9 +188,11 @@ def contact_detail_view(state: RoutingState, contact: Contact) -> ContactView:
 def _requirement_text(state: RoutingState, contact: Contact) -> str:
     if state.policy is None:
         return format_requirement(contact.queue_id, contact.channel, ())
-    needs, also = contact_requirement(state.policy, contact)
-    only = exclusive_agents_of(state.policy, contact)
-    return format_requirement(contact.queue_id, contact.channel, needs, only, also)
+    requirement, alternatives = contact_requirement(state.policy, contact)
+    reserved_for = exclusive_agents_of(state.policy, contact)
+    return format_requirement(
+        contact.queue_id, contact.channel, requirement, reserved_for, alternatives
+    )
 
 
 def plan_name(state: RoutingState, contact: Contact) -> str | None:
@@ -263,9 +265,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
         offered=tally[ContactState.OFFERED],
         assigned=tally[ContactState.ASSIGNED],
         oldest_queued_at_ms=min(heads, default=None),
-        agents_ready=sum(
-            profile.ready_count for profile in index.qualification.groups_in(qualified)
-        ),
+        agents_ready=sum(group.ready_count for group in index.qualification.groups_in(qualified)),
         agents_available=_count_available_agents(index, by_channel),
         callbacks=tally[ContactState.CALLBACK_SCHEDULED],
     )
@@ -285,12 +285,12 @@ def _count_available_agents(index: RoutingIndex, by_channel: dict[int, int]) -> 
     """Return how many agents can take an item of one of these channels; each agent counts once."""
     if len(by_channel) == 1:
         ((i, mask),) = by_channel.items()
-        return sum(len(profile.idle_orders[i]) for profile in index.qualification.groups_in(mask))
+        return sum(len(group.idle_orders[i]) for group in index.qualification.groups_in(mask))
     names = {
         agent.agent_id
         for i, mask in by_channel.items()
-        for profile in index.qualification.groups_in(mask)
-        for agent in profile.idle_orders[i]
+        for group in index.qualification.groups_in(mask)
+        for agent in group.idle_orders[i]
     }
     return len(names)
 

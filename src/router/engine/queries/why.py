@@ -49,7 +49,7 @@ def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         )
     able: list[AgentWhy] = []
     unable: list[AgentWhy] = []
-    lacking: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for agent_id in sorted(state.agents):
         agent = state.agents[agent_id]
         answer = explain_agent(state, contact, agent)
@@ -57,7 +57,7 @@ def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
             unable.append(answer)
             continue
         able.append(answer)
-        lacking.update({lack.code for lack in answer.unmet_conditions})
+        counts.update({condition.code for condition in answer.unmet_conditions})
     change = _next_change(state, contact, able)
     return ContactWhy(
         contact_id=contact.contact_id,
@@ -69,7 +69,7 @@ def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
         expected_wait=expected_wait(state, contact) if _is_waiting(contact) else None,
         eligible_now=tuple(a.agent_id for a in able if a.eligible_now),
         qualified=len(able),
-        unmet_conditions=dict(sorted(lacking.items())),
+        unmet_conditions=dict(sorted(counts.items())),
         agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
         next_change_at_ms=None if change is None else change[0],
         next_change=None if change is None else change[1],
@@ -153,9 +153,9 @@ def _next_change(
     moments += [(state.offers[o].deadline_ms, "offer_timeout") for o in contact.pending_offer_ids]
     for answer in able:
         moments += [
-            (lack.until_ms, lack.code)
-            for lack in answer.unmet_conditions
-            if lack.until_ms is not None and lack.code != "closed"
+            (condition.until_ms, condition.code)
+            for condition in answer.unmet_conditions
+            if condition.until_ms is not None and condition.code != "closed"
         ]
     return min((m for m in moments if m[0] > state.at_ms), default=None)
 
@@ -174,10 +174,10 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
     )
     line = index.lines.line_for_requirements(asks)
     if line.reserved_for is None:
-        profiles = index.qualification.groups_in(line.group_mask)
+        groups = index.qualification.groups_in(line.group_mask)
         qualified, ready = (
-            sum(p.agent_count for p in profiles),
-            sum(p.ready_count for p in profiles),
+            sum(group.agent_count for group in groups),
+            sum(group.ready_count for group in groups),
         )
     else:
         there = list(index.contacts.reserved_agents(line, line.reserved_for))

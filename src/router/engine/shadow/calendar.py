@@ -160,9 +160,9 @@ class ShadowHours:
     def _hours_events(self, queue_id: QueueId, now: OpeningState) -> list[Event]:
         if not (now.is_open or self._state.is_closed(queue_id)):
             self._newly_closed.add(queue_id)
-        deciding = DryRunTransaction(self._state)
-        apply_opening(deciding, queue_id, now)
-        return deciding.events
+        dry_run = DryRunTransaction(self._state)
+        apply_opening(dry_run, queue_id, now)
+        return dry_run.events
 
 
 def _calendar_of(policy: Policy, queue_id: QueueId) -> CalendarPolicy | None:

@@ -69,6 +69,7 @@ def _translate_update(shadow: ShadowState, event: ContactUpdated) -> Event:
 
 
 def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | None:
+    """Translate a return to waiting: to the contact's former place, with a reservation, or to a queue chosen by a person."""
     state = shadow.state
     contact = state.contacts[event.contact_id]
     if event.reason == REASON_STAYS:
@@ -87,8 +88,8 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
             step_until_ms=contact.step_until_ms,
         )
     reserved, queue_id = _reservation(shadow, event), contact.queue_id
-    by_hand = reserved is None and event.reason not in _SAME_QUEUE_REASONS
-    if by_hand:
+    is_manual = reserved is None and event.reason not in _SAME_QUEUE_REASONS
+    if is_manual:
         queue_id = _queue_after_manual_move(shadow, contact, event.queue_id)
     if queue_id != event.queue_id or event.contact_id in shadow.live_values:
         shadow.set_live_queue(contact, event.queue_id)
@@ -99,20 +100,20 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
     owner = None
     if event.agent_id is not None and contact.assignment_id is not None:
         owner = state.assignments[contact.assignment_id]
-    deciding = DryRunTransaction(state)
+    dry_run = DryRunTransaction(state)
     requeue(
-        deciding,
+        dry_run,
         contact,
         queue_id,
         event.reason,
         owner=owner,
         cool_down_until_ms=_cool_down_until_ms(shadow, queue_id)
-        if owner is not None and by_hand
+        if owner is not None and is_manual
         else None,
         reservation=reserved,
         queued_at_ms=event.queued_at_ms,
     )
-    return deciding.events[0]
+    return dry_run.events[0]
 
 
 def _reservation(shadow: ShadowState, event: ContactRequeued) -> Reservation | None:
@@ -233,7 +234,7 @@ def _translate_assignment(shadow: ShadowState, event: ContactAssigned) -> Event:
 
 def _translate_publication(shadow: ShadowState, event: PolicyPublished) -> Event | None:
     """Record the new live policy; the shadow policy stays in force here."""
-    shadow.policy_in_force = event.policy
+    shadow.live_policy = event.policy
     shadow.day.on_live_policy(event.policy)
     shadow.hours.on_live_policy(event.policy)
     shadow.state.policy_version = event.version

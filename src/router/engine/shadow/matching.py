@@ -64,12 +64,12 @@ class ShadowMatcher:
         if not contact.order_key:
             # Broadcast to one more agent in reality; here it already has the intended number of offers.
             return OfferVerdict(kind=DifferenceKind.NOT_ELIGIBLE, why=("broadcast",))
-        lacking = unmet_conditions(state, agent, contact, state.at_ms)
-        if lacking:
+        unmet = unmet_conditions(state, agent, contact, state.at_ms)
+        if unmet:
             return OfferVerdict(
                 kind=DifferenceKind.NOT_ELIGIBLE,
                 agent_id=self._best_agent_id(contact),
-                why=tuple(dict.fromkeys(one.code for one in lacking)),
+                why=tuple(dict.fromkeys(one.code for one in unmet)),
             )
         return turn or self._judge_by_position(contact, agent)
 

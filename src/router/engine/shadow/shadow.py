@@ -141,8 +141,8 @@ class Shadow:
 
     def _apply_event(self, event: Event, later: Sequence[Event]) -> None:
         state = self._state.state
-        as_followed = EVENT_TRANSLATIONS.get(type(event))
-        translated = event if as_followed is None else as_followed(self._state, event)
+        translate = EVENT_TRANSLATIONS.get(type(event))
+        translated = event if translate is None else translate(self._state, event)
         if type(event) is ContactQueued:
             translated = self._translate_submit(event, _callback_of_submit(event, later))
         if translated is None:
@@ -176,23 +176,17 @@ class Shadow:
 
     # --- submits ------------------------------------------------------------------------------------
     def _translate_submit(self, event: ContactQueued, callback: CallbackFields | None) -> Event:
-        at = self._state
+        """Return what the shadow policy makes of a submit, and report how that differs from reality."""
+        shadow = self._state
         self.counters.count_submit(event.queue_id)
+        requested = event if event.original_request is None else event.original_request
         command = EnqueueContact(
             contact_id=event.contact_id,
             channel=event.channel,
-            queue_id=event.queue_id
-            if event.original_request is None
-            else event.original_request.queue_id,
-            skills=event.skills
-            if event.original_request is None
-            else event.original_request.skills,
-            priority_s=event.priority_s
-            if event.original_request is None
-            else event.original_request.priority_s,
-            priority_class=event.priority_class
-            if event.original_request is None
-            else event.original_request.priority_class,
+            queue_id=requested.queue_id,
+            skills=requested.skills,
+            priority_s=requested.priority_s,
+            priority_class=requested.priority_class,
             attributes=event.attributes,
             preferred_agents=event.preferred_agents,
             gateway_id=event.gateway_id,
@@ -202,7 +196,7 @@ class Shadow:
             callback=callback,
         )
         translated = decide_enqueue(
-            DryRunTransaction(at.state), at.policy, command, event.last_agent_id
+            DryRunTransaction(shadow.state), shadow.policy, command, event.last_agent_id
         )
         if isinstance(translated, Refused):
             self._add_difference(
@@ -212,8 +206,8 @@ class Shadow:
                 why=(translated.code.name.lower(),),
                 of_this_event=True,
             )
-            return at.exclude(event)
-        for kind in at.entry_differences(event, translated):
+            return shadow.exclude(event)
+        for kind in shadow.entry_differences(event, translated):
             self._add_difference(
                 kind,
                 event.contact_id,
@@ -221,7 +215,7 @@ class Shadow:
                 shadow_queue_id=translated.queue_id,
                 of_this_event=True,
             )
-        at.record_live_values(event, translated)
+        shadow.record_live_values(event, translated)
         return msgspec.structs.replace(translated, ttl_at_ms=event.ttl_at_ms)
 
     # --- matching -----------------------------------------------------------------------------------
@@ -258,14 +252,14 @@ class Shadow:
     def _finish_rounds(self) -> None:
         """Finish the rounds of the matcher: end overdue waits, and report pairs that only the shadow would have made."""
         self._deadlines.process_due(self._cause_tag)
-        owed = self._state.reported_sooner
-        leftovers = self._matcher.finish_rounds()
+        reported = self._state.reported_sooner
+        pairs = self._matcher.finish_rounds()
         for contact in self._matcher.take_unserved_contacts():
             self._state.leave_unserved_step(contact)
-        for contact, agent in leftovers:
-            if contact.contact_id in owed:
+        for contact, agent in pairs:
+            if contact.contact_id in reported:
                 continue
-            owed.add(contact.contact_id)
+            reported.add(contact.contact_id)
             self._add_difference(
                 DifferenceKind.SOONER,
                 contact.contact_id,

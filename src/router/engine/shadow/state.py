@@ -69,10 +69,12 @@ class _LiveContact(Struct):
 class ShadowState:
     """The routing state under the shadow policy, with the values of the live state that differ."""
 
-    def __init__(self, state: RoutingState, policy: Policy, note: _DifferenceReporter) -> None:
+    def __init__(
+        self, state: RoutingState, policy: Policy, report_difference: _DifferenceReporter
+    ) -> None:
         self.state = state
         self.policy = policy
-        self.policy_in_force: Policy | None = state.policy
+        self.live_policy: Policy | None = state.policy
         self.day = ShadowDay(state, policy)
         self.hours = ShadowHours(state, policy)
         self.returned_contacts: set[ContactId] = set()
@@ -81,7 +83,7 @@ class ShadowState:
         """Live contacts that the shadow policy would not have admitted."""
         self.reported_sooner: set[ContactId] = set()
         """Waiting contacts that the shadow would already have matched; reported once per wait."""
-        self.report_difference = note
+        self.report_difference = report_difference
         self.live_values: dict[ContactId, _LiveContact] = {}
         """Live values of the contacts whose values differ here."""
 
@@ -96,12 +98,12 @@ class ShadowState:
                 self._exclude_contact(contact)
             elif contact.state is not ContactState.ASSIGNED:
                 contact.wait_until_ms = self._own_wait_until_ms(contact)
-        self.day.begin(self.policy_in_force)
+        self.day.begin(self.live_policy)
         self.apply_policy(rebuild=True)
         assert state.policy is not None
         for agent in state.agents.values():
             caps.drop_unused_times(agent, state.policy)
-        self.hours.begin(self.policy_in_force)
+        self.hours.begin(self.live_policy)
         for contact in list(state.contacts.values()):
             if contact.state in _WAITING_STATES and contact.contact_id not in self.excluded:
                 self._enter_own_plan(contact)
@@ -112,14 +114,14 @@ class ShadowState:
         plan = effective_plan(self.policy, contact.queue_id, contact.plan)
         before = (
             ()
-            if self.policy_in_force is None
-            else effective_plan(self.policy_in_force, contact.queue_id, contact.plan)
+            if self.live_policy is None
+            else effective_plan(self.live_policy, contact.queue_id, contact.plan)
         )
         if plan == before or contact.waiting_for_opening:
             return
-        deciding = DryRunTransaction(self.state)
-        resume_plan(deciding, contact, plan, "policy")
-        for event in deciding.events:
+        dry_run = DryRunTransaction(self.state)
+        resume_plan(dry_run, contact, plan, "policy")
+        for event in dry_run.events:
             EVENT_HANDLERS[type(event)](self.state, event)
 
     def _is_routable(self, contact: Contact) -> bool:
@@ -145,9 +147,9 @@ class ShadowState:
         """
         channels = dict(self.policy.channels)
         retention = self.policy.retention
-        if self.policy_in_force is not None:
-            retention = self.policy_in_force.retention
-            for name, channel in self.policy_in_force.channels.items():
+        if self.live_policy is not None:
+            retention = self.live_policy.retention
+            for name, channel in self.live_policy.channels.items():
                 channels.setdefault(name, channel)
         before = self.state.policy
         self.state.policy = msgspec.structs.replace(
@@ -166,14 +168,14 @@ class ShadowState:
         """Return a queue of the live policy, or the defaults if it has no queue of that name."""
         return (
             DEFAULT_QUEUE_POLICY
-            if self.policy_in_force is None
-            else self.policy_in_force.queues.get(queue_id, DEFAULT_QUEUE_POLICY)
+            if self.live_policy is None
+            else self.live_policy.queues.get(queue_id, DEFAULT_QUEUE_POLICY)
         )
 
     @property
     def live_queues(self) -> dict[QueueId, QueuePolicy]:
         """Queues of the live policy."""
-        return {} if self.policy_in_force is None else self.policy_in_force.queues
+        return {} if self.live_policy is None else self.live_policy.queues
 
     # --- contacts whose values differ from reality -----------------------------------------------------
     def exclude(self, event: ContactQueued) -> ContactQueued:
@@ -256,17 +258,17 @@ class ShadowState:
         """
         if contact.contact_id in self.excluded or contact.state is not ContactState.QUEUED:
             return None
-        due, deciding = self.overdue_wait(contact), DryRunTransaction(self.state)
+        due, dry_run = self.overdue_wait(contact), DryRunTransaction(self.state)
         if contact.waiting_for_opening:
             return None
         if closing:
             if self.state.is_closed(contact.queue_id):
-                apply_at_closing(deciding, contact)
+                apply_at_closing(dry_run, contact)
         elif due is not None:
-            fire_timer(deciding, (*due, contact.contact_id, ""))
+            fire_timer(dry_run, (*due, contact.contact_id, ""))
         else:
-            skip_absent_step(deciding, contact)
-        return deciding.first_transition
+            skip_absent_step(dry_run, contact)
+        return dry_run.first_transition
 
     def overdue_wait(self, contact: Contact) -> tuple[int, TimerKind] | None:
         """Return the time and kind of the contact's first overdue deadline, of its maximum wait and its plan step."""
@@ -290,39 +292,41 @@ class ShadowState:
 
     def leave_unserved_step(self, contact: Contact) -> None:
         """End the contact's step here if no agent serves it."""
-        deciding = DryRunTransaction(self.state)
-        skip_absent_step(deciding, contact)
-        self._apply_own_transition(contact, deciding.first_transition)
+        dry_run = DryRunTransaction(self.state)
+        skip_absent_step(dry_run, contact)
+        self._apply_own_transition(contact, dry_run.first_transition)
 
     def leave_unserved_steps(self) -> None:
         """End all steps that no agent serves any more, here alone."""
-        deciding = DryRunTransaction(self.state)
-        advance_absent_steps(deciding)
-        for event in deciding.events:
+        dry_run = DryRunTransaction(self.state)
+        advance_absent_steps(dry_run)
+        for event in dry_run.events:
             if isinstance(event, ContactOverflowed | ContactStepEntered):
                 self._apply_own_transition(self.state.contacts[event.contact_id], event)
 
-    def _apply_own_transition(self, contact: Contact, move: WaitTransition | None) -> None:
+    def _apply_own_transition(self, contact: Contact, transition: WaitTransition | None) -> None:
         """Apply and report a transition that is not an event of the history and so has no sequence number."""
-        if move is None:
+        if transition is None:
             return
         there, name = self.live_queue_id(contact), contact.contact_id
-        if isinstance(move, ContactExpired):
+        if isinstance(transition, ContactExpired):
             self.report_difference(
                 DifferenceKind.EXPIRY, name, queue_id=there, why=("would_expire",)
             )
             self._exclude_contact(contact)
             self.state.index.contacts.leave_line(contact)
             return
-        if isinstance(move, ContactRequeued):  # It stays in its queue under both policies.
-            EVENT_HANDLERS[ContactRequeued](self.state, move)
+        if isinstance(transition, ContactRequeued):  # It stays in its queue under both policies.
+            EVENT_HANDLERS[ContactRequeued](self.state, transition)
             return
         kind, why = DifferenceKind.STEP, ("would_go_on",)
-        if isinstance(move, ContactOverflowed):
+        if isinstance(transition, ContactOverflowed):
             kind, why = DifferenceKind.OVERFLOW, ("would_overflow",)
             self.set_live_queue(contact, there)
-        self.report_difference(kind, name, queue_id=there, shadow_queue_id=move.queue_id, why=why)
-        EVENT_HANDLERS[type(move)](self.state, move)
+        self.report_difference(
+            kind, name, queue_id=there, shadow_queue_id=transition.queue_id, why=why
+        )
+        EVENT_HANDLERS[type(transition)](self.state, transition)
 
     def expire(self, contact: Contact) -> None:
         """Exclude a contact that would have expired under the shadow policy."""

@@ -79,8 +79,8 @@ def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
     line, place = contact.waiting_line, contact.waiting_line.rank_of(contact)
     if line.reserved_for is not None:
         # The reservation expires; after that any qualified agent may take the contact.
-        queue_id, channel, needs, _, also, selection = line.key
-        line = _waiting_line(state, (queue_id, channel, needs, None, also, selection))
+        queue_id, channel, requirement, _, alternatives, selection = line.key
+        line = _waiting_line(state, (queue_id, channel, requirement, None, alternatives, selection))
     elif (
         not contact.cool_downs
         and contact.callback is None
@@ -327,18 +327,18 @@ def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
     """Return the number of READY agents in these groups, extrapolated from a sample if there are very many groups."""
     count = mask.bit_count()
     if count <= _GROUPS_COUNTED_MAX:
-        ready, profiles = 0, index.qualification.groups_by_index
+        ready, groups = 0, index.qualification.groups_by_index
         while mask:
             bit = mask & -mask
             mask ^= bit
-            profile = profiles[bit.bit_length() - 1]
-            assert profile is not None
-            ready += profile.ready_count
+            group = groups[bit.bit_length() - 1]
+            assert group is not None
+            ready += group.ready_count
         return ready
     ready = looked_at = 0
-    for profile in index.qualification.groups.values():
-        if profile.bit & mask:
-            ready += profile.ready_count
+    for group in index.qualification.groups.values():
+        if group.bit & mask:
+            ready += group.ready_count
             looked_at += 1
             if looked_at == _GROUPS_COUNTED_MAX:
                 break
@@ -370,7 +370,7 @@ def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
         queue=state.queue_policy(key[0]),
         channel_policy=channel.policy,
     )
-    for profile in index.qualification.groups.values():
-        if profile.qualifies_for(line):
-            line.group_mask |= profile.bit
+    for group in index.qualification.groups.values():
+        if group.qualifies_for(line):
+            line.group_mask |= group.bit
     return line
