@@ -5,10 +5,35 @@ from typing import Any
 
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import CallbackMode, CallbackPolicy
+from router.model.policy import (
+    CallbackMode,
+    CallbackPolicy,
+    EntryRule,
+    FactPolicy,
+    FactType,
+    Policy,
+    Selection,
+)
 from router.model.states import AgentState, AssignmentRole, AssignmentState
+from router.model.views import ChosenAgent
 from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, ready
 from tests.support.world import World, a_world
+
+# Facts of agents that selection rules use.
+SELECTION_FACTS = {
+    "years": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "native": FactPolicy(type=FactType.BOOL, applies_to="agent"),
+    "grade": FactPolicy(
+        type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"
+    ),
+}
+# Facts of contacts and agents that entry rules use.
+RULE_FACTS = {
+    "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
+    "age": FactPolicy(type=FactType.INT),
+    "desk": FactPolicy(type=FactType.INT, applies_to="agent"),
+    "site": FactPolicy(type=FactType.IDENT, applies_to="agent"),
+}
 
 
 def names(count: int) -> list[str]:
@@ -107,3 +132,64 @@ def assignment_state_of(world: World, agent_id: str) -> AssignmentState | None:
     view = world.engine.agent(agent_id)
     assert view is not None
     return view.assignments[0].state if view.assignments else None
+
+
+def choosing(selection: Selection, *, whole: dict[str, Any] | None = None, **queue: Any) -> Policy:
+    """Return a policy whose queue has this selection rule."""
+    queues = {"support": a_queue(selection=selection, **queue)}
+    return a_policy(queues=queues, facts=SELECTION_FACTS, **(whole or {}))
+
+
+def staffed(policy: Policy, *agents: c.PutAgent) -> World:
+    """Return a world with agents who became ready in this order."""
+    world = World(policy)
+    for agent in agents:
+        world.done_all(agent, ready(agent.agent_id))
+    return world
+
+
+def taker(world: World, contact_id: str) -> str:
+    """Return the agent that is offered a new contact."""
+    (made,) = [one for one in world.done(a_contact(contact_id)) if isinstance(one, e.OfferMade)]
+    return made.agent_id
+
+
+def serve(world: World, contact_id: str) -> str:
+    """Serve a new contact from its offer to its end and return its agent."""
+    agent_id = taker(world, contact_id)
+    world.done(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id=agent_id))
+    world.done(c.CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id))
+    return agent_id
+
+
+def chosen(world: World, contact_id: str) -> ChosenAgent:
+    why = world.engine.why(contact_id)
+    assert why is not None
+    (one,) = why.chosen
+    return one
+
+
+def with_rules(*whens: str, **changes: Any) -> Policy:
+    rules = tuple(
+        EntryRule(name=f"rule{place}", when=when, queue="vip") for place, when in enumerate(whens)
+    )
+    queues = {"support": a_queue(), "vip": a_queue()}
+    return a_policy(
+        **{
+            "queues": queues,
+            "facts": RULE_FACTS,
+            "entry": rules,
+            "default_queue": "support",
+            **changes,
+        }
+    )
+
+
+def comes(contact_id: str = "c1", **attributes: Any) -> c.EnqueueContact:
+    return a_contact(contact_id, queue_id=None, attributes=attributes)
+
+
+def queued(world: World, command: c.EnqueueContact) -> e.ContactQueued:
+    event = world.done(command)[0]
+    assert isinstance(event, e.ContactQueued)
+    return event

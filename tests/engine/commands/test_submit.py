@@ -4,15 +4,14 @@ from typing import Any, NoReturn
 
 import pytest
 
-from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
 from router.model.diagnosis import FindingCode, Severity
-from router.model.policy import EntryRule, FactPolicy, FactType, Policy
+from router.model.policy import FactPolicy, FactType, Policy
 from router.model.results import Done, RefusalCode, Refused
 from router.policy.entry_rules import EntryRuleClassifier
-from router.policy.expressions import EXPRESSION_CACHE_ENTRIES_MAX, QUEUE_FACTS, CompiledExpression
+from router.policy.expressions import EXPRESSION_CACHE_ENTRIES_MAX, CompiledExpression
 from tests.support.builders import (
     START_MS,
     a_contact,
@@ -23,34 +22,8 @@ from tests.support.builders import (
     ready,
 )
 from tests.support.checks.views import compare_views
+from tests.support.engine_worlds import RULE_FACTS, comes, queued, with_rules
 from tests.support.world import World, a_world
-
-FACTS = {
-    "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
-    "age": FactPolicy(type=FactType.INT),
-    "desk": FactPolicy(type=FactType.INT, applies_to="agent"),
-    "site": FactPolicy(type=FactType.IDENT, applies_to="agent"),
-}
-
-
-def with_rules(*whens: str, **changes: Any) -> Policy:
-    rules = tuple(
-        EntryRule(name=f"rule{place}", when=when, queue="vip") for place, when in enumerate(whens)
-    )
-    queues = {"support": a_queue(), "vip": a_queue()}
-    return a_policy(
-        **{"queues": queues, "facts": FACTS, "entry": rules, "default_queue": "support", **changes}
-    )
-
-
-def comes(contact_id: str = "c1", **attributes: Any) -> c.EnqueueContact:
-    return a_contact(contact_id, queue_id=None, attributes=attributes)
-
-
-def queued(world: World, command: c.EnqueueContact) -> e.ContactQueued:
-    event = world.done(command)[0]
-    assert isinstance(event, e.ContactQueued)
-    return event
 
 
 # --- which rule ---------------------------------------------------------------------------------------------
@@ -80,44 +53,6 @@ def test_a_named_queue_evaluates_no_rule() -> None:
     event = queued(world, a_contact(queue_id="support"))
     assert (event.rule, event.failed_rules, event.default_queue_used) == (None, (), False)
     assert world.engine.rules().classified == 0
-
-
-def test_rules_see_the_queues_as_they_are() -> None:
-    world = World(with_rules("queues.support.waiting >= 2 && queues.support.oldest_wait_s > 5"))
-    for name in ("c1", "c2"):
-        assert queued(world, comes(name)).queue_id == "support"
-    world.later(5)
-    assert queued(world, comes("c3")).queue_id == "support"
-    world.later(1)
-    assert queued(world, comes("c4")).queue_id == "vip"
-
-
-def test_rules_read_the_ready_agents_of_the_channel() -> None:
-    world = World(with_rules("queues.support.agents_free == 0 && queues.support.agents_ready > 0"))
-    assert queued(world, comes("c1")).default_queue_used
-    world.done_all(an_agent("ada"), ready("ada"))
-    assert queued(world, comes("c2")).rule == "rule0"
-    world.done_all(an_agent("bob", channel_max={"voice": 0}), ready("bob"))
-    assert queued(world, comes("c3")).rule == "rule0"
-    world.done_all(an_agent("cy"), ready("cy"), an_agent("dee"), ready("dee"))
-    world.done_all(an_agent("eve"), ready("eve"))
-    assert queued(world, comes("c4")).default_queue_used
-
-
-def test_every_fact_of_a_queue_can_be_queried() -> None:
-    assert QUEUE_FACT_READERS.keys() == QUEUE_FACTS.keys()
-    world = World(with_rules())
-    for name, kind in QUEUE_FACTS.items():
-        value = world.engine.queue_fact("support", "voice", name)
-        assert value is None or type(value) is {"bool": bool, "int": int, "string": str}[kind]
-
-
-def test_querying_a_queue_changes_nothing() -> None:
-    world = World(with_rules())
-    before = world.engine.digest()
-    for name in QUEUE_FACTS:
-        world.engine.queue_fact("vip", "chat", name)
-    assert world.engine.digest() == before and world.engine.check_invariants() == []
 
 
 # --- cache of results ---------------------------------------------------------------------------------------
@@ -232,7 +167,7 @@ def test_a_new_policy_rescinds_offers_whose_agents_no_longer_match() -> None:
 def test_a_value_that_the_policy_no_longer_allows_counts_as_missing() -> None:
     world = World(with_condition("agent.desk > 2"))
     world.done_all(an_agent("ada", attributes={"desk": 3}), ready("ada"))
-    facts = {**FACTS, "desk": FactPolicy(type=FactType.IDENT, applies_to="agent")}
+    facts = {**RULE_FACTS, "desk": FactPolicy(type=FactType.IDENT, applies_to="agent")}
     queues = {"support": a_queue(), "vip": a_queue(agents_when='!known.desk || agent.desk == "x"')}
     world.done(published(with_rules(queues=queues, facts=facts)))
     events = world.done(a_contact("c1", queue_id="vip"))

@@ -1,7 +1,6 @@
 """Selection rules: fewest contacts today, weighted random and by attributes; and what is recorded of the selection."""
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
@@ -13,13 +12,10 @@ from router.model.policy import (
     Direction,
     FactPolicy,
     FactType,
-    Policy,
     QueuePolicy,
     Selection,
     StepPolicy,
 )
-from router.model.states import MatchTrigger
-from router.model.views import ChosenAgent
 from tests.support.builders import (
     START_MS,
     a_contact,
@@ -31,51 +27,19 @@ from tests.support.builders import (
     published,
     ready,
 )
-from tests.support.engine_worlds import accept, names, offers_of, with_agents
+from tests.support.engine_worlds import (
+    SELECTION_FACTS,
+    accept,
+    choosing,
+    chosen,
+    names,
+    offers_of,
+    serve,
+    staffed,
+    taker,
+    with_agents,
+)
 from tests.support.world import World
-
-FACTS = {
-    "years": FactPolicy(type=FactType.INT, applies_to="agent"),
-    "native": FactPolicy(type=FactType.BOOL, applies_to="agent"),
-    "grade": FactPolicy(
-        type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"
-    ),
-}
-
-
-def choosing(selection: Selection, *, whole: dict[str, Any] | None = None, **queue: Any) -> Policy:
-    """Return a policy whose queue has this selection rule."""
-    queues = {"support": a_queue(selection=selection, **queue)}
-    return a_policy(queues=queues, facts=FACTS, **(whole or {}))
-
-
-def staffed(policy: Policy, *agents: c.PutAgent) -> World:
-    """Return a world with agents who became ready in this order."""
-    world = World(policy)
-    for agent in agents:
-        world.done_all(agent, ready(agent.agent_id))
-    return world
-
-
-def taker(world: World, contact_id: str) -> str:
-    """Return the agent that is offered a new contact."""
-    (made,) = [one for one in world.done(a_contact(contact_id)) if isinstance(one, e.OfferMade)]
-    return made.agent_id
-
-
-def serve(world: World, contact_id: str) -> str:
-    """Serve a new contact from its offer to its end and return its agent."""
-    agent_id = taker(world, contact_id)
-    world.done(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id=agent_id))
-    world.done(c.CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id))
-    return agent_id
-
-
-def chosen(world: World, contact_id: str) -> ChosenAgent:
-    why = world.engine.why(contact_id)
-    assert why is not None
-    (one,) = why.chosen
-    return one
 
 
 def began(events: list[e.Event]) -> list[str]:
@@ -273,87 +237,6 @@ def test_a_value_older_than_the_declaration_of_the_attribute_is_missing() -> Non
 
 
 # --- what is recorded ---------------------------------------------------------------------------------------
-def test_the_selection_is_recorded_with_the_assignment_and_shown_in_the_views() -> None:
-    world = staffed(
-        choosing(Selection.HIGHEST_PROFICIENCY),
-        an_agent("ada", skills={"english": 3}),
-        an_agent("bob", skills={"english": 7}),
-        an_agent("cy", skills={"english": 5}),
-    )
-    world.done(a_contact("c1", skills={"english": 2}))
-    expected = ChosenAgent(
-        agent_id="bob",
-        reason="highest_proficiency",
-        at_ms=world.at_ms,
-        match_trigger=MatchTrigger.CONTACT,
-        other_candidates=2,
-        selection_inputs={"levels": 7},
-    )
-    assert chosen(world, "c1") == expected
-    view = world.engine.agent("bob")
-    assert view is not None
-    assert (view.offers[0].match_trigger, view.offers[0].other_candidates) == (
-        MatchTrigger.CONTACT,
-        2,
-    )
-    assert view.offers[0].selection_inputs == {"levels": 7}
-    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="bob"))
-    assert chosen(world, "c1") == expected
-    view = world.engine.agent("bob")
-    assert view is not None
-    work = view.assignments[0]
-    assert (work.reason, work.match_trigger, work.other_candidates) == (
-        "highest_proficiency",
-        MatchTrigger.CONTACT,
-        2,
-    )
-    assert work.selection_inputs == {"levels": 7}
-
-
-def test_transfers_and_supervisor_assignments_have_no_match_trigger() -> None:
-    world = staffed(choosing(Selection.LONGEST_IDLE), an_agent("ada"), an_agent("bob"))
-    world.done(a_contact("c1"))
-    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
-    world.done(c.TransferContact(contact_id="c1", to_agent_id="bob", agent_id="ada"))
-    why = world.engine.why("c1")
-    assert why is not None
-    assert [(one.agent_id, one.reason, one.match_trigger) for one in why.chosen] == [
-        ("ada", "longest_idle", MatchTrigger.CONTACT),
-        ("bob", "transfer", None),
-    ]
-    world.done(c.DeclineOffer(offer_id="c1.2", agent_id="bob"))
-    world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
-    assert (chosen(world, "c1").reason, chosen(world, "c1").match_trigger) == ("supervisor", None)
-
-
-def test_agents_in_cool_down_or_with_an_offer_of_the_contact_are_not_candidates() -> None:
-    world = staffed(
-        choosing(Selection.LONGEST_IDLE, broadcast=2),
-        *(an_agent(name, units=300, channel_max={"voice": 3}) for name in ("ada", "bob", "cy")),
-    )
-    events = world.done(a_contact("c1"))
-    assert [one.other_candidates for one in events if isinstance(one, e.OfferMade)] == [2, 1]
-    events = world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
-    assert [one.other_candidates for one in events if isinstance(one, e.OfferMade)] == [0]
-
-
-def test_candidates_of_very_many_agent_groups_are_not_counted() -> None:
-    names = [f"s{n}" for n in range(20)]
-    engine = Engine()
-    engine.handle(published(a_policy(skills=tuple(names))), START_MS)
-    for name in names:
-        engine.handle(an_agent(name, skills={name: 1}), START_MS)
-        engine.handle(ready(name), START_MS)
-    (made,) = [
-        one for one in engine.handle(a_contact(), START_MS).events if isinstance(one, e.OfferMade)
-    ]
-    assert made.other_candidates == -1
-
-
-def test_defaults_are_omitted_from_the_journal() -> None:
-    world = staffed(choosing(Selection.LONGEST_IDLE), an_agent())
-    (made,) = [one for one in world.done(a_contact()) if isinstance(one, e.OfferMade)]
-    assert (made.other_candidates, made.selection_inputs) == (0, None)
 
 
 def test_a_queue_policy_without_the_newer_keys_is_unchanged() -> None:
@@ -398,27 +281,15 @@ def test_a_plan_step_may_select_by_attributes_or_by_contacts_of_the_day() -> Non
     plan = (StepPolicy(duration_s=10, selection=facts), StepPolicy(selection=day))
     queue = a_queue(plan="two", order_by=(AttributeOrder(fact="years"),))
     world = staffed(
-        a_policy(queues={"support": queue}, facts=FACTS, plans={"two": plan}),
+        a_policy(queues={"support": queue}, facts=SELECTION_FACTS, plans={"two": plan}),
         an_agent("ada", attributes={"years": 9}),
         an_agent("bob", attributes={"years": 1}),
     )
     assert world.engine.agent("ada").contacts_today == 0  # type: ignore[union-attr]
     assert serve(world, "c1") == "bob"
     assert world.engine.agent("bob").contacts_today == 1  # type: ignore[union-attr]
-    world.done(published(a_policy(facts=FACTS)))
+    world.done(published(a_policy(facts=SELECTION_FACTS)))
     assert world.engine.agent("bob").contacts_today is None  # type: ignore[union-attr]
-
-
-def test_the_other_candidates_of_a_reserved_contact_are_counted() -> None:
-    plan = (StepPolicy(duration_s=10, prefer_agents=("bob", "ada")), StepPolicy())
-    world = staffed(
-        a_policy(queues={"support": a_queue(plan="kept")}, plans={"kept": plan}),
-        an_agent("ada"),
-        an_agent("bob"),
-        an_agent("cy"),
-    )
-    assert taker(world, "c1") == "bob"
-    assert (chosen(world, "c1").reason, chosen(world, "c1").other_candidates) == ("preferred", 1)
 
 
 @pytest.mark.parametrize("selection", [Selection.LONGEST_IDLE, Selection.ROUND_ROBIN])

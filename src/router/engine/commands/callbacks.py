@@ -114,9 +114,7 @@ def convert_to_callback(tx: Transaction, contact: Contact, terms: CallbackFields
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             channel=channel,
-            requirement=tx.state.index.lines.line_for_requirements(
-                routing_criteria(contact)._replace(channel=channel)
-            ).requirement_text,
+            requirement=tx.requirement_text(routing_criteria(contact)._replace(channel=channel)),
             mode=terms.mode or offered.mode,
             queue_position=offered.queue_position,
             expires_at_ms=None if expires_s is None else begins_ms + 1000 * expires_s,
@@ -177,9 +175,7 @@ def _emit_connected(
             contact_id=contact.contact_id,
             attempt=callback.attempts,
             queue_id=contact.queue_id,
-            requirement=tx.state.index.lines.line_for_requirements(
-                routing_criteria(contact)
-            ).requirement_text,
+            requirement=tx.requirement_text(routing_criteria(contact)),
             outcome=str(outcome),
             # Also if the queue has closed meanwhile: the customer is on the line and continues to be offered.
             wait_until_ms=None if owned else tx.wait_max_until_ms(contact.queue_id),

@@ -104,9 +104,9 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     tx.emit(
         ContactUpdated(
             contact_id=contact.contact_id,
-            requirement=state.index.lines.line_for_requirements(
+            requirement=tx.requirement_text(
                 routing_criteria(contact)._replace(skills=skills, preferred_agents=preferred_agents)
-            ).requirement_text,
+            ),
             skills=skills,
             priority_s=priority_s,
             priority_class=priority_class,

@@ -3,13 +3,13 @@
 Theory of operation
 -------------------
 Matching runs at the end of every command and stops when no waiting contact is left that some agent could take. It never
-scans all contacts or agents; the index keeps two work lists instead. ``freed_agents`` are the agents who gained capacity
+scans all contacts or agents; the index keeps work lists instead. ``index.agents.freed`` holds the agents who gained capacity
 since the last round: each takes the first contact, in the total order of waiting contacts, that the agent may take.
-``contacts_to_match`` are the contacts that started to wait: each is given the agent that the selection rule of its queue
-chooses. A pair that has not changed since the last round was examined then and need not be examined again.
+``index.contacts.to_match`` holds the contacts that started to wait: each is given the agent that the selection rule of its
+queue chooses. A pair that has not changed since the last round was examined then and need not be examined again.
 
-A third list, ``unavailable_agents``, holds agents who left although a step of some plan reserves contacts for them: such a
-step ends at once when no other agent is there for it.
+A third list, ``index.agents.unavailable``, holds agents who left although a step of some plan reserves contacts for them:
+such a step ends at once when no other agent is there for it.
 
 Freed agents are served in idle order and contacts in the total order, so the result does not depend on the order of the
 lists. Both orders are total; ties cannot occur.
@@ -22,20 +22,17 @@ from router.engine.commands.plan_steps import advance_absent_steps, skip_absent_
 from router.engine.commands.transaction import Transaction
 from router.engine.index.contacts import calls_customer_first
 from router.engine.index.rebuild import RoutingIndex
-from router.engine.matching.match import (
-    _LONGEST_IDLE,
-    choose_agent,
-    next_contact,
-)
+from router.engine.matching.match import choose_agent, next_contact
 from router.engine.matching.reasons import count_other_candidates, selection_inputs
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
-from router.model.policy import FactValue
+from router.model.policy import FactValue, Selection
 from router.model.states import MatchTrigger
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _AGENT: Final = MatchTrigger.AGENT
 _CONTACT: Final = MatchTrigger.CONTACT
+_LONGEST_IDLE: Final = Selection.LONGEST_IDLE
 
 
 def match_all(tx: Transaction) -> None:

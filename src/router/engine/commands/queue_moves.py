@@ -33,7 +33,7 @@ def requeue(
     queued_at_ms: int | None = None,
 ) -> None:
     """Start a new wait: the plan starts over when the reservation ends; in another queue that queue's plan applies."""
-    state, at_ms = tx.state, tx.at_ms
+    at_ms = tx.at_ms
     plan = contact.plan if queue_id == contact.queue_id else None
     until_ms = None if reservation is None else at_ms + reservation.duration_ms
     criteria = routing_criteria(contact)._replace(
@@ -49,9 +49,7 @@ def requeue(
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=queue_id,
-            requirement=state.index.lines.line_for_requirements(
-                criteria._replace(step=number)
-            ).requirement_text,
+            requirement=tx.requirement_text(criteria._replace(step=number)),
             reason=reason,
             queued_seq=contact.queued_seq,
             wait_until_ms=tx.contact_wait_until_ms(contact, queue_id),
@@ -85,7 +83,7 @@ def requeue_at_place(
         ContactRequeued(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
-            requirement=tx.state.index.lines.line_for_requirements(criteria).requirement_text,
+            requirement=tx.requirement_text(criteria),
             reason=reason,
             queued_seq=contact.queued_seq,
             wait_until_ms=wait_until_ms,

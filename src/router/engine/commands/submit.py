@@ -293,7 +293,7 @@ def _event_as_requested(
         contact_id=command.contact_id,
         channel=command.channel,
         queue_id=criteria.queue_id,
-        requirement=state.index.lines.line_for_requirements(criteria).requirement_text,
+        requirement=tx.requirement_text(criteria),
         policy_version=state.policy_version,
         skills=criteria.skills,
         priority_s=command.priority_s,

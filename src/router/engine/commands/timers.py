@@ -76,9 +76,9 @@ def _expire_preference(tx: Transaction, contact_id: str) -> None:
     tx.emit(
         ContactPreferredAgentExpired(
             contact_id=contact.contact_id,
-            requirement=tx.state.index.lines.line_for_requirements(
+            requirement=tx.requirement_text(
                 routing_criteria(contact)._replace(reserved_agent_id=None)
-            ).requirement_text,
+            ),
             gateway_id=contact.gateway_id,
         )
     )

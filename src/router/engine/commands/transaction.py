@@ -4,6 +4,7 @@ from router.engine.events import EVENT_HANDLERS
 from router.engine.events.contacts import queue_in_line
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine
+from router.engine.state.plan_stages import RoutingCriteria
 from router.model.events import ContactQueued, Event
 from router.model.ids import QueueId
 from router.model.results import Done, RefusalCode, Refused
@@ -56,6 +57,10 @@ class Transaction:
         if contact.awaits_customer:
             return None
         return self.wait_until_ms(queue_id)
+
+    def requirement_text(self, criteria: RoutingCriteria) -> str:
+        """Return the text of the requirement class that events name; its waiting line is created if necessary."""
+        return self.state.index.lines.line_for_requirements(criteria).requirement_text
 
     def done(self, subject: str, state: str) -> Done:
         """Return the answer to a command that was carried out, with the sequence number of the last event."""
