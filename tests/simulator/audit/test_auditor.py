@@ -38,7 +38,8 @@ from router.model.policy import (
 )
 from router.model.results import Done, Outcome
 from router.model.states import AgentState, MatchTrigger
-from router.simulator.audit.auditor import VIOLATIONS_MAX, Auditor
+from router.simulator.audit.auditor import Auditor
+from router.simulator.audit.state import VIOLATIONS_MAX
 
 POLICY = Policy(
     channels={

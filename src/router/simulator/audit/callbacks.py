@@ -7,21 +7,17 @@ from collections.abc import Callable
 
 from router.model import events as ev
 from router.model.policy import CallbackMode
-from router.simulator.audit.state import AuditAgent, AuditContact, AuditState
+from router.simulator.audit.offers import OfferAudit
+from router.simulator.audit.state import AuditState
 
 
 class CallbackAudit:
     """Handlers of callback events; they update the audit state and check each attempt."""
 
-    def __init__(
-        self,
-        state: AuditState,
-        check: Callable[[object, str], None],
-        check_selection: Callable[[AuditAgent, AuditContact], None],
-    ) -> None:
+    def __init__(self, state: AuditState, offers: OfferAudit) -> None:
         self._state = state
-        self._check = check
-        self._check_selection = check_selection
+        self._log = state.log
+        self._offers = offers
         self.handlers: dict[type, Callable[..., None]] = {
             ev.CallbackRequested: self._requested,
             ev.CallbackScheduled: self._scheduled,
@@ -30,19 +26,14 @@ class CallbackAudit:
             ev.CallbackFailed: self._failed,
         }
 
-    def _contact(self, contact_id: str) -> AuditContact | None:
-        contact = self._state.contacts.get(contact_id)
-        self._check(contact is not None, f"{contact_id} is not a live contact")
-        return contact
-
     def _requested(self, event: ev.CallbackRequested) -> None:
-        contact = self._contact(event.contact_id)
+        contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
-        self._check(
+        self._log.check(
             contact.owner is None, f"{event.contact_id} becomes a callback but has an owner"
         )
-        self._check(
+        self._log.check(
             not contact.offers, f"{event.contact_id} becomes a callback with a pending offer"
         )
         self._state.remove_from_line(contact)
@@ -53,37 +44,39 @@ class CallbackAudit:
         self._state.update_line(contact)
 
     def _scheduled(self, event: ev.CallbackScheduled) -> None:
-        contact = self._contact(event.contact_id)
+        contact = self._state.live_contact(event.contact_id)
         if contact is not None:
             contact.is_off_the_line, contact.waiting_for_opening = True, False
             self._state.update_line(contact)
 
     def _due(self, event: ev.CallbackDialRequested) -> None:
-        contact = self._contact(event.contact_id)
+        contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
         if event.for_agent_id is None:
             owned = contact.owner == event.agent_id
-            self._check(owned, f"{event.contact_id} is called for an agent who is not its owner")
+            self._log.check(
+                owned, f"{event.contact_id} is called for an agent who is not its owner"
+            )
             return
         agent = self._state.agents[event.for_agent_id]
         name = f"{contact.contact_id} is called for {agent.agent_id}"
-        self._check(contact.is_customer_first, f"{name}: its mode is agent first")
-        self._check(self._state.accepts_offers(agent), f"{name}, who is not ready")
-        self._check(
+        self._log.check(contact.is_customer_first, f"{name}: its mode is agent first")
+        self._log.check(self._state.accepts_offers(agent), f"{name}, who is not ready")
+        self._log.check(
             contact.channel in self._state.channels_with_capacity(agent),
             f"{name}, who has no free capacity",
         )
-        self._check_selection(agent, contact)
+        self._offers.check_selection(agent, contact)
         self._state.dialling[agent.agent_id] = contact.contact_id
         contact.is_off_the_line = True
         self._state.update_line(contact)
 
     def _connected(self, event: ev.CallbackConnected) -> None:
-        contact = self._contact(event.contact_id)
+        contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
-        self._check(
+        self._log.check(
             contact.owner == event.agent_id, f"{event.contact_id} is connected to another agent"
         )
         self._state.end_call(contact)
@@ -93,10 +86,10 @@ class CallbackAudit:
         self._state.update_line(contact)
 
     def _failed(self, event: ev.CallbackFailed) -> None:
-        contact = self._contact(event.contact_id)
+        contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
-        self._check(
+        self._log.check(
             contact.owner == event.agent_id,
             f"the failed attempt of {event.contact_id} names another owner",
         )

@@ -4,43 +4,61 @@ Written from ``docs/routing.md``. The rules are implemented a second time, becau
 errors from the audit. Clarity goes before speed: a check walks the waiting lines instead of keeping an index.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct, field
 from sortedcontainers import SortedDict
 
-from router.engine.state.plan_stages import (
-    RoutingCriteria,
-    effective_plan,
-    exclusive_agents,
-    stage_requirement,
-)
 from router.model.policy import (
     QUEUE_RANK_DEFAULT,
     ChannelPolicy,
     CrossQueueOrder,
+    FactValue,
     Policy,
     QueueOrder,
     QueuePolicy,
     RateCapPolicy,
 )
 from router.model.states import AgentState
-
-LineRank: TypeAlias = tuple[int, int, int, int]
-"""Position in line: priority class (negated), 1 in LIFO queues else 0, time in ms, sequence number. The smallest is first."""
+from router.policy.facts import AgentConditions
+from router.simulator.audit.requirements import (
+    AuditRequirement,
+    LineRank,
+    SkillLevels,
+    StepEffect,
+    plan_in_force,
+    step_effect,
+)
 
 _NO_CHANNEL: Final = ChannelPolicy()
 _NO_QUEUE: Final = QueuePolicy()
 
 
-class AuditRequirement(Struct, frozen=True, kw_only=True):
-    """Requirement class: contacts that exactly the same agents are qualified for."""
+# The most violations kept as text; further ones are only counted.
+VIOLATIONS_MAX: Final = 50
 
-    queue_id: str
-    channel: str
-    skills: tuple[tuple[str, int], ...]
-    earlier_skills: tuple[tuple[tuple[str, int], ...], ...] = ()
-    """Requirements of earlier plan steps whose agents stay qualified."""
+
+class AuditLog:
+    """Checks made, violations found, and the position in the history that they refer to."""
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.violation_count = 0
+        self.checks = 0
+        self.seq = 0
+        self.at_ms = 0
+
+    def check(self, holds: object, violation: str) -> None:
+        """Make a check, and report a violation unless it holds."""
+        self.checks += 1
+        if not holds:
+            self.report(violation)
+
+    def report(self, violation: str) -> None:
+        """Report a violation at the present position."""
+        self.violation_count += 1
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(f"at {self.at_ms} ms, event {self.seq}: {violation}")
 
 
 class AuditContact(Struct, kw_only=True):
@@ -101,6 +119,7 @@ class AuditAgent(Struct, kw_only=True):
     own_units: int | None
     channel_max: dict[str, int]
     queue_ranks: dict[str, int] = field(default_factory=dict)
+    attributes: dict[str, FactValue] = field(default_factory=dict)
     state: AgentState = AgentState.OFFLINE
     next_state: AgentState | None = None
     desktop_lost: bool = False
@@ -116,7 +135,10 @@ class AuditState:
     """State that results from the events of a run."""
 
     def __init__(self) -> None:
+        self.log = AuditLog()
         self.policy: Policy | None = None
+        self._order = CrossQueueOrder.PRIORITY_AND_AGE
+        self._conditions: AgentConditions | None = None
         self.contacts: dict[str, AuditContact] = {}
         self.agents: dict[str, AuditAgent] = {}
         self.lines: dict[AuditRequirement, SortedDict[LineRank, AuditContact]] = {}
@@ -124,6 +146,21 @@ class AuditState:
         self.dialling: dict[str, str] = {}
         """Contact id of the running customer-first attempt, by agent."""
         self._qualified: dict[tuple[str, AuditRequirement], bool] = {}
+
+    # --- checks ------------------------------------------------------------------------------------------------------
+
+    def live_contact(self, contact_id: str) -> AuditContact | None:
+        """Return a live contact; none is a violation."""
+        contact = self.contacts.get(contact_id)
+        self.log.check(contact is not None, f"{contact_id} is not a live contact")
+        return contact
+
+    def check_wait(self, contact: AuditContact, waited_ms: int) -> None:
+        """Check the wait that an event states."""
+        self.log.check(
+            waited_ms == self.log.at_ms - contact.queued_at_ms,
+            f"{contact.contact_id} has a wrong wait of {waited_ms} ms",
+        )
 
     # --- policy ------------------------------------------------------------------------------------------------------
 
@@ -138,6 +175,8 @@ class AuditState:
     def apply_policy(self, policy: Policy) -> None:
         """Put a policy into force and recompute the position and eligibility of every contact."""
         self.policy = policy
+        self._order = policy.cross_queue_order
+        self._conditions = AgentConditions(policy)
         self.clear_caches()
         for agent in self.agents.values():
             agent.accepted_at_ms = {
@@ -161,40 +200,35 @@ class AuditState:
     def add_to_line(self, contact: AuditContact) -> None:
         """Insert a contact into its waiting line."""
         queue = self.queue(contact.queue_id)
-        plan = effective_plan(self.policy, contact.queue_id, contact.plan) if self.policy else ()
-        stage = stage_requirement(queue, plan, contact.step, contact.skills)
-        asks = RoutingCriteria(
-            contact.queue_id,
-            contact.channel,
+        plan = plan_in_force(self.policy, contact.queue_id, contact.plan) if self.policy else ()
+        effect = step_effect(
+            queue,
+            plan,
+            contact.step,
             contact.skills,
-            step=contact.step,
-            preferred_agents=contact.named_agents,
+            named_agents=contact.named_agents,
             last_agent_id=contact.last_agent_id,
         )
-        contact.allowed_agents = exclusive_agents(plan, asks)
+        contact.allowed_agents = effect.reserved_for
         contact.requirement = AuditRequirement(
-            queue_id=contact.queue_id,
-            channel=contact.channel,
-            skills=stage.requirement,
-            earlier_skills=stage.alternatives,
+            queue_id=contact.queue_id, channel=contact.channel, alternatives=effect.alternatives
         )
-        credit_ms = 1000 * (contact.priority_s + queue.priority_s + stage.added_priority_s)
-        strict = -max(contact.priority_class, queue.priority_class, stage.priority_class)
-        if queue.order is QueueOrder.LIFO:
-            newest = -(contact.queued_at_ms + credit_ms)
-            contact.rank = (strict, 1, newest, -contact.queued_seq)
-        else:
-            due_ms = contact.queued_at_ms - credit_ms
-            if (
-                self.policy is not None
-                and self.policy.cross_queue_order is CrossQueueOrder.SERVICE_LEVEL_RISK
-            ):
-                due_ms += 1000 * queue.service_level.threshold_s
-            contact.rank = (strict, 0, due_ms, contact.queued_seq)
+        contact.rank = self._rank(contact, queue, effect)
         line = self.lines.get(contact.requirement)
         if line is None:
             line = self.lines[contact.requirement] = SortedDict()
         line[contact.rank] = contact
+
+    def _rank(self, contact: AuditContact, queue: QueuePolicy, effect: StepEffect) -> LineRank:
+        """Return the position of a contact in the total order of waiting contacts."""
+        credit_ms = 1000 * (contact.priority_s + queue.priority_s + effect.added_priority_s)
+        negated_class = -max(contact.priority_class, queue.priority_class, effect.priority_class)
+        if queue.order is QueueOrder.LIFO:
+            return negated_class, 1, -(contact.queued_at_ms + credit_ms), -contact.queued_seq
+        due_ms = contact.queued_at_ms - credit_ms
+        if self._order is CrossQueueOrder.SERVICE_LEVEL_RISK:
+            due_ms += 1000 * queue.service_level.threshold_s
+        return negated_class, 0, due_ms, contact.queued_seq
 
     def remove_from_line(self, contact: AuditContact) -> None:
         """Remove a contact from its waiting line, if it is in one."""
@@ -288,19 +322,27 @@ class AuditState:
 
     # --- eligibility -------------------------------------------------------------------------------------------------
 
-    def is_qualified(self, agent: AuditAgent, kind: AuditRequirement) -> bool:
-        """Return whether queue, skills and channel of the agent fit; cached until a record or the policy changes."""
-        known = self._qualified.get((agent.agent_id, kind))
+    def is_qualified(self, agent: AuditAgent, requirement: AuditRequirement) -> bool:
+        """Return whether the agent qualifies for a requirement class; cached until a record or the policy changes."""
+        known = self._qualified.get((agent.agent_id, requirement))
         if known is None:
             known = (
-                (agent.queues is None or kind.queue_id in agent.queues)
-                and any(self._has(agent, skills) for skills in (kind.skills, *kind.earlier_skills))
-                and agent.channel_max.get(kind.channel, 1) > 0
+                (agent.queues is None or requirement.queue_id in agent.queues)
+                and any(self._has(agent, levels) for levels in requirement.alternatives)
+                and agent.channel_max.get(requirement.channel, 1) > 0
+                and self._meets_condition(agent, requirement.queue_id)
             )
-            self._qualified[agent.agent_id, kind] = known
+            self._qualified[agent.agent_id, requirement] = known
         return known
 
-    def _has(self, agent: AuditAgent, skills: tuple[tuple[str, int], ...]) -> bool:
+    def _meets_condition(self, agent: AuditAgent, queue_id: str) -> bool:
+        """Return whether the queue's ``agents_when`` holds for the agent."""
+        if self._conditions is None:
+            return True
+        key = self._conditions.attribute_key(agent.attributes)
+        return self._conditions.accepts(queue_id, key)
+
+    def _has(self, agent: AuditAgent, skills: SkillLevels) -> bool:
         declared = self.policy.skills if self.policy else ()
         return all(s in declared and agent.skills.get(s, 0) >= n for s, n in skills)
 
