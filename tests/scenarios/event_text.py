@@ -3,7 +3,7 @@
 from router.model import commands as c
 from router.model import events as e
 from router.model.states import AssignmentRole
-from tests.scenarios.story import clock
+from tests.scenarios.grammar import clock
 from tests.support.builders import START_MS
 
 
@@ -40,8 +40,8 @@ class EventDescriber:
             case e.OfferExpired():
                 return f"offer {event.contact_id} to {event.agent_id} expired"
             case e.OfferRescinded():
-                told = f"offer {event.contact_id} to {event.agent_id} rescinded"
-                return with_reason(told, event.reason)
+                text = f"offer {event.contact_id} to {event.agent_id} rescinded"
+                return with_reason(text, event.reason)
             case e.PolicyPublished():
                 return "policy published"
             case e.DayStarted():
@@ -53,10 +53,10 @@ class EventDescriber:
 
     def _of_queue(self, event: e.QueueOpened | e.QueueClosed) -> str:
         is_open = isinstance(event, e.QueueOpened)
-        told = f"queue {event.queue_id} {'open' if is_open else 'closed'}"
+        text = f"queue {event.queue_id} {'open' if is_open else 'closed'}"
         if event.until_ms is not None:
-            told = f"{told} until {self.time_of(event.until_ms)}"
-        return told if event.reason == "hours" else f"{told} ({event.reason})"
+            text = f"{text} until {self.time_of(event.until_ms)}"
+        return text if event.reason == "hours" else f"{text} ({event.reason})"
 
     def _of_contact(self, event: e.Event, at_ms: int) -> str | None:
         match event:
@@ -78,8 +78,8 @@ class EventDescriber:
                 waiting = f"waiting {(at_ms - queued_at_ms) // 1000}s"
                 return f"contact {event.contact_id} queued{where}, {waiting}{kept}"
             case e.ContactHandedOver():
-                told = f"contact {event.contact_id} passes from {event.from_agent_id}"
-                return with_reason(f"{told} to {event.agent_id}", event.reason)
+                text = f"contact {event.contact_id} passes from {event.from_agent_id}"
+                return with_reason(f"{text} to {event.agent_id}", event.reason)
             case e.ParticipantAdded() | e.ParticipantJoined():
                 return f"{event.agent_id} takes part in {event.contact_id}"
             case e.ParticipantLeft():
@@ -88,8 +88,8 @@ class EventDescriber:
                 queued_at_ms, _ = self._queued[event.contact_id]
                 self._queued[event.contact_id] = queued_at_ms, event.queue_id
                 way = f"from {event.from_queue_id} to {event.queue_id}"
-                told = f"contact {event.contact_id} overflows {way}"
-                return with_reason(told, event.reason) if event.reason == "closed" else told
+                text = f"contact {event.contact_id} overflows {way}"
+                return with_reason(text, event.reason) if event.reason == "closed" else text
             case e.ContactStepEntered():
                 over_ms = event.step_until_ms
                 ends = "" if over_ms is None else f" until {self.time_of(over_ms)}"
@@ -147,8 +147,8 @@ class EventDescriber:
                 return f"contact {event.contact_id} off hold"
             case e.AssignmentParked():
                 ends_ms = event.until_ms
-                told = f"contact {event.contact_id} parked"
-                return told if ends_ms is None else f"{told} until {self.time_of(ends_ms)}"
+                text = f"contact {event.contact_id} parked"
+                return text if ends_ms is None else f"{text} until {self.time_of(ends_ms)}"
             case e.AssignmentUnparked():
                 return f"contact {event.contact_id} no longer parked"
             case e.AgentChannelsSet():
@@ -165,9 +165,9 @@ class EventDescriber:
                     f"{event.agent_id} is done with {event.contact_id}", event.reason
                 )
             case e.AgentStateChanged():
-                told = with_reason(f"agent {event.agent_id} {event.state}", event.reason)
+                text = with_reason(f"agent {event.agent_id} {event.state}", event.reason)
                 back = event.return_at_ms
-                return told if back is None else f"{told}, back at {self.time_of(back)}"
+                return text if back is None else f"{text}, back at {self.time_of(back)}"
             case e.AgentNextStateSet() if event.state is not None:
                 return with_reason(f"agent {event.agent_id} next {event.state}", event.reason)
             case e.AgentNextStateSet():

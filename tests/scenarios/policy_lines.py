@@ -41,7 +41,7 @@ from router.model.policy import (
     WhenFull,
     WhenNoAgentsReady,
 )
-from tests.scenarios.story import seconds_of, words_and_settings
+from tests.scenarios.grammar import seconds_of, words_and_settings
 
 Reader = Callable[[str], Any]
 KINDS: Final = (

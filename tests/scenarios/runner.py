@@ -10,42 +10,42 @@ from router.model.policy import CallbackMode
 from router.model.results import Outcome, Refused
 from router.model.states import AgentState, CallbackOutcome, OfferState
 from tests.scenarios.event_text import EventDescriber, is_implied
-from tests.scenarios.policy_lines import KINDS, Draft, fact_value, levels, names, signed_seconds
-from tests.scenarios.story import (
-    Story,
-    StoryStep,
+from tests.scenarios.grammar import (
+    Scenario,
+    ScenarioStep,
     clock,
     seconds_of,
     time_of_day,
     words_and_settings,
 )
+from tests.scenarios.policy_lines import KINDS, Draft, fact_value, levels, names, signed_seconds
 from tests.support.builders import START_MS
 from tests.support.world import World
 
 
-class StoryDiffers(AssertionError):
+class ScenarioDiffers(AssertionError):
     """The outcome is not what the scenario says; the message is the scenario's text with the line marked."""
 
 
 class Runner:
     """Runs one scenario."""
 
-    def __init__(self, story: Story) -> None:
-        self._story = story
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
         self._world = World()
-        self._start_ms = story.start_ms or START_MS
+        self._start_ms = scenario.start_ms or START_MS
         self._world.at_ms = self._start_ms
-        self._teller = EventDescriber(self._start_ms)
+        self._describer = EventDescriber(self._start_ms)
         self._draft = Draft()
-        self._draft.declare(story.text)
+        self._draft.declare(scenario.text)
         self._in_force = deepcopy(self._draft)
 
     def play(self) -> None:
-        """Run the scenario from the first to the last line. Raises StoryDiffers at the first difference."""
-        for place, step in enumerate(self._story.steps):
-            told, repeated = self._advance_to(step)
+        """Run the scenario from the first to the last line. Raises ScenarioDiffers at the first difference."""
+        for place, step in enumerate(self._scenario.steps):
+            lines, implied = self._advance_to(step)
             kind = (step.command or "").split(" ")[0]
-            following = self._story.steps[place + 1 :]
+            following = self._scenario.steps[place + 1 :]
             if kind in KINDS:
                 self._read_policy(step)
                 more = bool(following) and following[0].at_s == step.at_s
@@ -55,45 +55,45 @@ class Runner:
                     and not step.expected
                 ):
                     continue
-                more_told, more_repeated = self._publish(step)
+                more_lines, more_implied = self._publish(step)
             elif step.command is not None:
-                more_told, more_repeated = self._carry_out(step)
+                more_lines, more_implied = self._execute_line(step)
             else:
-                more_told, more_repeated = [], []
-            self._compare(step, told + more_told, repeated + more_repeated)
+                more_lines, more_implied = [], []
+            self._compare(step, lines + more_lines, implied + more_implied)
 
     # --- time ---------------------------------------------------------------------------------------------------------
-    def _advance_to(self, step: StoryStep) -> tuple[list[str], list[str]]:
+    def _advance_to(self, step: ScenarioStep) -> tuple[list[str], list[str]]:
         """Advance the time to the step and return what happens then; before it, nothing unexpected may happen."""
         at_ms = self._start_ms + step.at_s * 1000
         while (due_ms := self._world.engine.next_deadline_ms()) is not None and due_ms < at_ms:
             events = self._world.later((due_ms - self._world.at_ms) / 1000)
-            told = [text for event in events if (text := self._teller.describe(event, due_ms))]
-            if told:
+            lines = [text for event in events if (text := self._describer.describe(event, due_ms))]
+            if lines:
                 when = clock((due_ms - self._start_ms) // 1000)
-                self._differs(step, "\n".join(f"before it, at {when}: {text}" for text in told))
+                self._differs(step, "\n".join(f"before it, at {when}: {text}" for text in lines))
         events = self._world.later((at_ms - self._world.at_ms) / 1000)
         return self._describe_all(events, None)
 
     def _describe_all(
         self, events: list[e.Event], command: c.Command | None
     ) -> tuple[list[str], list[str]]:
-        told: list[str] = []
-        repeated: list[str] = []
+        lines: list[str] = []
+        implied: list[str] = []
         for event in events:
-            text = self._teller.describe(event, self._world.at_ms)
+            text = self._describer.describe(event, self._world.at_ms)
             if text is not None:
-                (repeated if is_implied(event, command) else told).append(text)
-        return told, repeated
+                (implied if is_implied(event, command) else lines).append(text)
+        return lines, implied
 
     # --- policy -------------------------------------------------------------------------------------------------------
-    def _read_policy(self, step: StoryStep) -> None:
+    def _read_policy(self, step: ScenarioStep) -> None:
         try:
             self._draft.read(step.command or "")
         except (ValueError, KeyError) as error:
             self._differs(step, str(error))
 
-    def _publish(self, step: StoryStep) -> tuple[list[str], list[str]]:
+    def _publish(self, step: ScenarioStep) -> tuple[list[str], list[str]]:
         drain_to, self._draft.drain_to = self._draft.drain_to, {}
         version = self._world.engine.policy_version
         command = c.PublishPolicy(policy=self._draft.policy(), drain_to=drain_to)
@@ -103,25 +103,25 @@ class Runner:
         self._in_force = deepcopy(self._draft)
         return answer
 
-    def _execute(self, step: StoryStep, command: c.Command) -> tuple[list[str], list[str]]:
+    def _execute(self, step: ScenarioStep, command: c.Command) -> tuple[list[str], list[str]]:
         outcome: Outcome = self._world.do(command)
-        told, repeated = self._describe_all(outcome.events, command)
+        lines, implied = self._describe_all(outcome.events, command)
         if isinstance(outcome.result, Refused):
-            told.append(f"refused ({outcome.result.code.name.lower()})")
-        return told, repeated
+            lines.append(f"refused ({outcome.result.code.name.lower()})")
+        return lines, implied
 
     # --- commands -----------------------------------------------------------------------------------------------------
-    def _carry_out(self, step: StoryStep) -> tuple[list[str], list[str]]:
-        told: list[str] = []
-        repeated: list[str] = []
+    def _execute_line(self, step: ScenarioStep) -> tuple[list[str], list[str]]:
+        lines: list[str] = []
+        implied: list[str] = []
         try:
             for command in self._commands(step.command or ""):
-                more_told, more_repeated = self._execute(step, command)
-                told += more_told
-                repeated += more_repeated
+                more_lines, more_implied = self._execute(step, command)
+                lines += more_lines
+                implied += more_implied
         except (ValueError, KeyError) as error:
             self._differs(step, str(error))
-        return told, repeated
+        return lines, implied
 
     def _commands(self, text: str) -> list[c.Command]:
         reason = None
@@ -351,25 +351,25 @@ class Runner:
         return (live or sorted(found, key=lambda one: int(one.rpartition(".")[2])))[-1]
 
     # --- comparison ---------------------------------------------------------------------------------------------------
-    def _compare(self, step: StoryStep, told: list[str], repeated: list[str]) -> None:
+    def _compare(self, step: ScenarioStep, lines: list[str], implied: list[str]) -> None:
         """Compare the expected lines with the events of the step, in any order; no other event may occur."""
-        left, may = list(told), list(repeated)
+        missing, optional = list(lines), list(implied)
         for line in step.expected:
             if line.text.startswith("waiting in "):
                 self._compare_waiting(step, line.text)
             elif line.text.startswith("wait of "):
                 self._compare_wait_of(step, line.text)
-            elif line.text in left:
-                left.remove(line.text)
-            elif line.text in may:
-                may.remove(line.text)
+            elif line.text in missing:
+                missing.remove(line.text)
+            elif line.text in optional:
+                optional.remove(line.text)
             else:
-                happened = "\n".join(f"instead: {text}" for text in left) or "no event occurred"
-                raise StoryDiffers(self._story.with_mark(line, happened))
-        if left:
-            self._differs(step, "\n".join(f"also happened: {text}" for text in left))
+                happened = "\n".join(f"instead: {text}" for text in missing) or "no event occurred"
+                raise ScenarioDiffers(self._scenario.with_mark(line, happened))
+        if missing:
+            self._differs(step, "\n".join(f"also happened: {text}" for text in missing))
 
-    def _compare_waiting(self, step: StoryStep, text: str) -> None:
+    def _compare_waiting(self, step: ScenarioStep, text: str) -> None:
         """Compare ``waiting in support: c2 c1`` with the contacts that wait, next one first."""
         queue_id, _, wanted = text.removeprefix("waiting in ").partition(":")
         reference = self._world.reference
@@ -383,24 +383,24 @@ class Runner:
         if line != wanted.split():
             self._differs(step, f"waiting in {queue_id} are: {' '.join(line)}")
 
-    def _compare_wait_of(self, step: StoryStep, text: str) -> None:
+    def _compare_wait_of(self, step: ScenarioStep, text: str) -> None:
         """Compare ``wait of c1: 46s to 112s, median 74s`` with the estimate of a waiting contact, or with the reason for none."""
         contact_id, _, wanted = text.removeprefix("wait of ").partition(": ")
         view = self._world.engine.contact(contact_id)
         found = None if view is None else view.expected_wait
         if found is None or found.interval_50 is None or found.p50_ms is None:
-            said = "unknown" if found is None else found.reason
+            shown = "unknown" if found is None else found.reason
         else:
             half = found.interval_50
             low, high, middle = (
                 round(ms / 1000) for ms in (half.low_ms, half.high_ms, found.p50_ms)
             )
-            said = f"{low}s to {high}s, median {middle}s"
-        if said != wanted:
-            self._differs(step, f"the wait of {contact_id} is: {said}")
+            shown = f"{low}s to {high}s, median {middle}s"
+        if shown != wanted:
+            self._differs(step, f"the wait of {contact_id} is: {shown}")
 
-    def _differs(self, step: StoryStep, complaint: str) -> NoReturn:
-        raise StoryDiffers(self._story.with_mark(step.line, complaint))
+    def _differs(self, step: ScenarioStep, complaint: str) -> NoReturn:
+        raise ScenarioDiffers(self._scenario.with_mark(step.line, complaint))
 
 
 def _turn(verb: str, queue_id: str, rest: list[str]) -> c.SetQueueOpen:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.runner import Runner, StoryDiffers
-from tests.scenarios.story import StoryError, parse
+from tests.scenarios.grammar import ScenarioError, parse
+from tests.scenarios.runner import Runner, ScenarioDiffers
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.scenario"))
@@ -16,7 +16,7 @@ def test_scenario(path: Path) -> None:
     complaint = None
     try:
         Runner(parse(path)).play()
-    except StoryDiffers as difference:
+    except ScenarioDiffers as difference:
         complaint = str(difference)
     if complaint is not None:
         pytest.fail(complaint, pytrace=False)
@@ -29,7 +29,7 @@ def test_titles_are_unique_sentences() -> None:
     assert all(title.endswith(".") for title in titles)
 
 
-def a_story(tmp_path: Path, text: str) -> Runner:
+def a_scenario(tmp_path: Path, text: str) -> Runner:
     path = tmp_path / "some.scenario"
     path.write_text(text, encoding="utf-8")
     return Runner(parse(path))
@@ -71,9 +71,9 @@ GOOD = """# The offer is not answered.
 def test_a_difference_is_shown_in_the_scenarios_own_text(
     tmp_path: Path, said: str, instead: str, marked: str, complaint: str
 ) -> None:
-    a_story(tmp_path, GOOD).play()
-    with pytest.raises(StoryDiffers) as caught:
-        a_story(tmp_path, GOOD.replace(said, instead)).play()
+    a_scenario(tmp_path, GOOD).play()
+    with pytest.raises(ScenarioDiffers) as caught:
+        a_scenario(tmp_path, GOOD.replace(said, instead)).play()
     lines = str(caught.value).splitlines()
     # A refused command is shown at the line that expects an event of it.
     place = next(number for number, line in enumerate(lines) if line.startswith(">>"))
@@ -94,5 +94,5 @@ def test_a_difference_is_shown_in_the_scenarios_own_text(
 def test_an_invalid_scenario_is_rejected_with_its_line(
     tmp_path: Path, text: str, complaint: str
 ) -> None:
-    with pytest.raises(StoryError, match=complaint):
-        a_story(tmp_path, text)
+    with pytest.raises(ScenarioError, match=complaint):
+        a_scenario(tmp_path, text)

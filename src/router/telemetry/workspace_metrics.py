@@ -119,7 +119,7 @@ def take_sample(
     workspace: str,
     stats: WorkspaceStats,
     now_ms: int,
-    cap: LabelLimit,
+    labels: LabelLimit,
     forecasts: "Mapping[str, QueueForecasts] | None" = None,
 ) -> WorkspaceSample:
     """Return the workspace's present numbers.
@@ -129,15 +129,15 @@ def take_sample(
     """
     queues: dict[str, QueueSample] = {}
     for queue_id in stats.queue_ids():
-        taken = _queue_sample(stats, queue_id, now_ms)
+        sample = _queue_sample(stats, queue_id, now_ms)
         queue_forecasts = forecasts.get(queue_id) if forecasts else None
         if queue_forecasts is not None:
-            taken.forecasts, taken.expected_wait_ms = queue_forecasts
-        label = cap.label(workspace, queue_id)
+            sample.forecasts, sample.expected_wait_ms = queue_forecasts
+        label = labels.label(workspace, queue_id)
         if label in queues:
-            queues[label].add(taken)
+            queues[label].add(sample)
         else:
-            queues[label] = taken
+            queues[label] = sample
     totals = stats.workspace_stats(now_ms)
     return WorkspaceSample(
         workspace=workspace,
@@ -145,31 +145,31 @@ def take_sample(
         counts=totals.counts,
         agents=totals.agents_by_activity,
         queues=queues,
-        rules=_rule_samples(stats, cap.count_max),
+        rules=_rule_samples(stats, labels.count_max),
     )
 
 
-def _rule_samples(stats: WorkspaceStats, cap: int) -> dict[str, EntryRuleCounters]:
+def _rule_samples(stats: WorkspaceStats, rules_max: int) -> dict[str, EntryRuleCounters]:
     """Return the counts of the first rules by name; a policy may declare more rules than a page should have labels."""
     found: dict[str, EntryRuleCounters] = {}
-    for place, (name, meter) in enumerate(stats.entry_rules().items()):
-        label = name if place < cap else OTHER
-        one = found.setdefault(label, EntryRuleCounters())
-        one.matched += meter.matched
-        one.failed += meter.failed
+    for place, (name, counters) in enumerate(stats.entry_rules().items()):
+        label = name if place < rules_max else OTHER
+        total = found.setdefault(label, EntryRuleCounters())
+        total.matched += counters.matched
+        total.failed += counters.failed
     return found
 
 
 def _queue_sample(stats: WorkspaceStats, queue_id: str, now_ms: int) -> QueueSample:
-    figures = stats.queue_stats(queue_id, now_ms)
+    queue = stats.queue_stats(queue_id, now_ms)
     waits = stats.wait_histogram(queue_id) or WaitHistogram()
-    assert figures is not None
-    flow, service = figures.contacts.flow, figures.contacts.service
+    assert queue is not None
+    flow, service = queue.contacts.flow, queue.contacts.service
     return QueueSample(
-        waiting=figures.waiting,
-        offered=figures.offered,
-        assigned=figures.assigned,
-        callbacks=figures.callbacks,
+        waiting=queue.waiting,
+        offered=queue.offered,
+        assigned=queue.assigned,
+        callbacks=queue.callbacks,
         submitted=flow.submitted,
         answered=service.answered,
         answered_within=service.answered_within,
@@ -179,8 +179,8 @@ def _queue_sample(stats: WorkspaceStats, queue_id: str, now_ms: int) -> QueueSam
         expired=flow.expired,
         overflowed=flow.overflowed_out,
         called_back=flow.called_back,
-        callback_attempts=figures.contacts.callbacks,
-        offers=figures.contacts.offers,
+        callback_attempts=queue.contacts.callbacks,
+        offers=queue.contacts.offers,
         wait_buckets=waits.buckets,
         wait_sum_ms=waits.sum_ms,
     )
@@ -193,9 +193,9 @@ def metric_families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
     yield from _queue_families(samples)
     yield from _rule_families(samples)
     yield from forecast_families(
-        ((one.workspace, queue), taken.forecasts, taken.expected_wait_ms)
-        for one in samples
-        for queue, taken in one.queues.items()
+        ((workspace.workspace, queue_id), queue.forecasts, queue.expected_wait_ms)
+        for workspace in samples
+        for queue_id, queue in workspace.queues.items()
     )
 
 
@@ -215,16 +215,16 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     seq = GaugeMetricFamily(
         "router_event_seq", "Sequence number of the newest durable event.", labels=("workspace",)
     )
-    for one in samples:
-        counts = one.counts
-        submitted.add_metric((one.workspace,), counts.submitted)
+    for sample in samples:
+        counts = sample.counts
+        submitted.add_metric((sample.workspace,), counts.submitted)
         for end in ("ended", "abandoned", "cancelled", "expired"):
-            ended.add_metric((one.workspace, end), getattr(counts, end))
+            ended.add_metric((sample.workspace, end), getattr(counts, end))
         for state in ("queued", "offered", "assigned", "callback_scheduled"):
-            live.add_metric((one.workspace, state), getattr(counts, state))
-        for activity, count in one.agents.items():
-            agents.add_metric((one.workspace, activity), count)
-        seq.add_metric((one.workspace,), one.seq)
+            live.add_metric((sample.workspace, state), getattr(counts, state))
+        for activity, count in sample.agents.items():
+            agents.add_metric((sample.workspace, activity), count)
+        seq.add_metric((sample.workspace,), sample.seq)
     yield from (submitted, ended, live, agents, seq)
 
 
@@ -234,10 +234,10 @@ def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         "Contacts that an entry rule matched, or failed for, under the policy in force.",
         labels=("workspace", "rule", "outcome"),
     )
-    for one in samples:
-        for name, meter in one.rules.items():
-            rules.add_metric((one.workspace, name, "matched"), meter.matched)
-            rules.add_metric((one.workspace, name, "failed"), meter.failed)
+    for sample in samples:
+        for name, counters in sample.rules.items():
+            rules.add_metric((sample.workspace, name, "matched"), counters.matched)
+            rules.add_metric((sample.workspace, name, "failed"), counters.failed)
     yield rules
 
 
@@ -265,24 +265,28 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         "Share answered within the threshold: within / (answered + abandoned - abandoned short).",
         labels=by_queue,
     )
-    for workspace, queue, one in (
-        (taken.workspace, queue, one) for taken in samples for queue, one in taken.queues.items()
+    for workspace, queue_id, queue in (
+        (sample.workspace, queue_id, queue)
+        for sample in samples
+        for queue_id, queue in sample.queues.items()
     ):
-        place = (workspace, queue)
+        labels = (workspace, queue_id)
         for outcome in _OUTCOMES:
-            contacts.add_metric((*place, outcome), getattr(one, outcome))
+            contacts.add_metric((*labels, outcome), getattr(queue, outcome))
         for state in ("waiting", "offered", "assigned", "callbacks"):
-            live.add_metric((*place, state), getattr(one, state))
+            live.add_metric((*labels, state), getattr(queue, state))
         for outcome in CallbackCounts.__struct_fields__:
-            callbacks.add_metric((*place, outcome), getattr(one.callback_attempts, outcome))
+            callbacks.add_metric((*labels, outcome), getattr(queue.callback_attempts, outcome))
         for end in _OFFER_ENDS:
-            offers.add_metric((*place, end), getattr(one.offers, end))
+            offers.add_metric((*labels, end), getattr(queue.offers, end))
         waits.add_metric(
-            place, buckets=_cumulative_buckets(one.wait_buckets), sum_value=one.wait_sum_ms / 1000
+            labels,
+            buckets=_cumulative_buckets(queue.wait_buckets),
+            sum_value=queue.wait_sum_ms / 1000,
         )
-        counting = one.answered + one.abandoned - one.abandoned_short
-        if counting:
-            level.add_metric(place, one.answered_within / counting)
+        counted = queue.answered + queue.abandoned - queue.abandoned_short
+        if counted:
+            level.add_metric(labels, queue.answered_within / counted)
     yield from (contacts, live, callbacks, offers, waits, level)
 
 

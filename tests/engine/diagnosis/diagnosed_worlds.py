@@ -23,14 +23,14 @@ def plain(**changes: Any) -> Policy:
 PLAIN = plain()
 
 
-def a_world(policy: Policy, *asked: c.Command) -> World:
+def a_world(policy: Policy, *commands: c.Command) -> World:
     world = World(policy)
-    world.done_all(*asked)
+    world.done_all(*commands)
     return world
 
 
-def diagnosis_of(policy: Policy, *asked: c.Command, at_ms: int | None = None) -> Diagnosis:
-    return a_world(policy, *asked).engine.diagnose(at_ms=at_ms)
+def diagnosis_of(policy: Policy, *commands: c.Command, at_ms: int | None = None) -> Diagnosis:
+    return a_world(policy, *commands).engine.diagnose(at_ms=at_ms)
 
 
 def the_finding(diagnosis: Diagnosis, code: FindingCode) -> Finding:

@@ -133,8 +133,8 @@ def test_a_step_that_prefers_undefined_agents_is_found() -> None:
 
 def test_a_contact_whose_later_step_can_be_taken_is_not_reported() -> None:
     policy = with_plan(StepPolicy(duration_s=60), StepPolicy(lower_levels={"german": 3}))
-    asked = (an_agent("ada", skills={"german": 3}), a_contact("c1", skills={"german": 9}))
-    found = codes(diagnosis_of(policy, *asked))
+    commands = (an_agent("ada", skills={"german": 3}), a_contact("c1", skills={"german": 9}))
+    found = codes(diagnosis_of(policy, *commands))
     assert FindingCode.CONTACTS_NO_AGENT_QUALIFIED not in found
-    found = codes(diagnosis_of(policy, asked[0], a_contact("c1", skills={"loans": 1})))
+    found = codes(diagnosis_of(policy, commands[0], a_contact("c1", skills={"loans": 1})))
     assert FindingCode.CONTACTS_NO_AGENT_QUALIFIED in found

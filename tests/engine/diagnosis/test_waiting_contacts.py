@@ -74,11 +74,11 @@ def test_a_contact_that_overflows_in_time_is_only_a_warning() -> None:
         "sales": a_queue(),
     }
     policy = plain(skills=("german",), queues=queues)
-    asked = (an_agent(), ready(), a_contact())
-    finding = the_finding(diagnosis_of(policy, *asked), FindingCode.CONTACTS_NO_AGENT_QUALIFIED)
+    commands = (an_agent(), ready(), a_contact())
+    finding = the_finding(diagnosis_of(policy, *commands), FindingCode.CONTACTS_NO_AGENT_QUALIFIED)
     assert finding.severity is Severity.WARNING
-    asked = (an_agent(), ready(), a_contact(ttl_s=30))
-    finding = the_finding(diagnosis_of(policy, *asked), FindingCode.CONTACTS_NO_AGENT_QUALIFIED)
+    commands = (an_agent(), ready(), a_contact(ttl_s=30))
+    finding = the_finding(diagnosis_of(policy, *commands), FindingCode.CONTACTS_NO_AGENT_QUALIFIED)
     assert finding.severity is Severity.ERROR
 
 

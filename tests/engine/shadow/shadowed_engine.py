@@ -22,7 +22,7 @@ class ShadowedEngine:
     def __init__(self, live: Policy, shadow: Policy, *commands: c.Command) -> None:
         self.world = World(live)
         self.shadow = Shadow(shadow)
-        self._heard = 0
+        self._applied_count = 0
         self.do(*commands)
 
     def do(self, *commands: c.Command) -> list[Difference]:
@@ -42,9 +42,9 @@ class ShadowedEngine:
 
     def _compare(self) -> list[Difference]:
         found: list[Difference] = []
-        for first_seq, at_ms, events in self.world.records[self._heard :]:
+        for first_seq, at_ms, events in self.world.records[self._applied_count :]:
             found += self.shadow.apply_record(events, first_seq, at_ms)
-        self._heard = len(self.world.records)
+        self._applied_count = len(self.world.records)
         return found
 
     @property
@@ -63,7 +63,7 @@ def accepted(contact_id: str, agent_id: str, number: int = 1) -> c.Command:
     return c.AcceptOffer(offer_id=f"{contact_id}.{number}", agent_id=agent_id)
 
 
-def after(beside: ShadowedEngine, seconds: float) -> list[Difference]:
+def after(shadowed: ShadowedEngine, seconds: float) -> list[Difference]:
     """Advance the time; a record then shows it to the shadow."""
-    found = beside.later(seconds)
-    return found + beside.do(an_agent("eve"))
+    found = shadowed.later(seconds)
+    return found + shadowed.do(an_agent("eve"))

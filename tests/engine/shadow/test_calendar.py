@@ -25,31 +25,31 @@ def test_a_shadow_counts_its_own_days_until_the_live_policy_has_the_same_zone() 
     def counting(zone: str) -> Policy:
         return a_policy(queues={"support": a_queue(selection=Selection.FEWEST_TODAY)}, zone=zone)
 
-    def given(beside: ShadowedEngine) -> tuple[str | None, list[int]]:
-        state = beside.shadow.state
+    def given(shadowed: ShadowedEngine) -> tuple[str | None, list[int]]:
+        state = shadowed.shadow.state
         return state.day, [agent.contacts_today for agent in state.agents.values()]
 
     # It is 09:00 UTC: one hour to midnight in the live zone, fifteen in the shadow's.
     mine, live = counting("Pacific/Kiritimati"), counting("UTC")
-    beside = ShadowedEngine(live, mine, *two_ready(), a_contact("c1"), accepted("c1", "ada"))
-    assert given(beside) == ("2026-01-05", [1, 0])
-    beside.later(3_599)
-    beside.do(a_contact("c2"), accepted("c2", "bob"))
-    assert given(beside) == ("2026-01-05", [1, 1])
-    beside.later(1)
-    beside.do(c.EndContact(contact_id="c1", agent_id="ada"))
-    assert given(beside) == ("2026-01-06", [0, 0])
-    beside.do(a_contact("c3"), accepted("c3", "ada"))
-    assert given(beside) == ("2026-01-06", [1, 0])
+    shadowed = ShadowedEngine(live, mine, *two_ready(), a_contact("c1"), accepted("c1", "ada"))
+    assert given(shadowed) == ("2026-01-05", [1, 0])
+    shadowed.later(3_599)
+    shadowed.do(a_contact("c2"), accepted("c2", "bob"))
+    assert given(shadowed) == ("2026-01-05", [1, 1])
+    shadowed.later(1)
+    shadowed.do(c.EndContact(contact_id="c1", agent_id="ada"))
+    assert given(shadowed) == ("2026-01-06", [0, 0])
+    shadowed.do(a_contact("c3"), accepted("c3", "ada"))
+    assert given(shadowed) == ("2026-01-06", [1, 0])
     # From here on the live day applies, and it starts now.
-    beside.do(published(mine))
-    assert given(beside) == ("2026-01-06", [0, 0])
-    beside.later(24 * 3_600)
-    assert given(beside)[0] == beside.world.reference.day == "2026-01-07"
-    beside.do(published(a_policy()))
-    beside.later(24 * 3_600)
-    beside.do(not_ready("bob"))
-    assert [beside.world.reference.day, given(beside)[0]] == [None, "2026-01-08"]
+    shadowed.do(published(mine))
+    assert given(shadowed) == ("2026-01-06", [0, 0])
+    shadowed.later(24 * 3_600)
+    assert given(shadowed)[0] == shadowed.world.reference.day == "2026-01-07"
+    shadowed.do(published(a_policy()))
+    shadowed.later(24 * 3_600)
+    shadowed.do(not_ready("bob"))
+    assert [shadowed.world.reference.day, given(shadowed)[0]] == [None, "2026-01-08"]
 
 
 def by_table(until: str, **queue: Any) -> Policy:
@@ -63,45 +63,45 @@ def by_table(until: str, **queue: Any) -> Policy:
 
 def test_a_queue_that_closes_earlier_under_the_shadow_policy_moves_its_contacts_out() -> None:
     live, shadow = by_table("12:00"), by_table("11:00", at_closing=AtClosing.EXPIRE)
-    beside = ShadowedEngine(live, shadow, a_contact("c1"))
-    assert beside.later(7_199) == []
-    beside.later(1)
-    told = beside.do(an_agent("ada"))
-    assert [(one.kind, one.contact_id, one.why) for one in told] == [
+    shadowed = ShadowedEngine(live, shadow, a_contact("c1"))
+    assert shadowed.later(7_199) == []
+    shadowed.later(1)
+    found = shadowed.do(an_agent("ada"))
+    assert [(one.kind, one.contact_id, one.why) for one in found] == [
         (K.EXPIRY, "c1", ("would_expire",))
     ]
-    told = beside.do(a_contact("c2"))
-    assert [(one.kind, one.why) for one in told] == [(K.REFUSED, ("queue_closed",))]
+    found = shadowed.do(a_contact("c2"))
+    assert [(one.kind, one.why) for one in found] == [(K.REFUSED, ("queue_closed",))]
     # Both are open again the next day.
-    beside.later(22 * 3_600)
-    assert beside.do(a_contact("c3")) == []
+    shadowed.later(22 * 3_600)
+    assert shadowed.do(a_contact("c3")) == []
 
 
 def test_a_queue_that_closes_in_reality_alone_keeps_its_contacts_here() -> None:
-    beside = ShadowedEngine(
+    shadowed = ShadowedEngine(
         by_table("11:00", at_closing=AtClosing.EXPIRE), by_table("12:00"), a_contact("c1")
     )
-    told = beside.later(7_200)
-    assert [(one.kind, one.why) for one in told] == [(K.EXPIRY, ("would_stay",))]
-    assert [one.kind for one in beside.do(a_contact("c2"))] == [K.TAKEN]
+    found = shadowed.later(7_200)
+    assert [(one.kind, one.why) for one in found] == [(K.EXPIRY, ("would_stay",))]
+    assert [one.kind for one in shadowed.do(a_contact("c2"))] == [K.TAKEN]
 
 
 def test_with_the_same_calendar_the_shadow_decides_about_waiting_contacts() -> None:
-    beside = ShadowedEngine(
+    shadowed = ShadowedEngine(
         by_table("11:00", at_closing=AtClosing.SERVE),
         by_table("11:00", at_closing=AtClosing.EXPIRE),
         a_contact("c1"),
     )
-    assert [(one.kind, one.why) for one in beside.later(7_200)] == [(K.EXPIRY, ("would_expire",))]
+    assert [(one.kind, one.why) for one in shadowed.later(7_200)] == [(K.EXPIRY, ("would_expire",))]
 
 
 def test_a_supervisors_override_applies_to_both_policies_until_it_ends() -> None:
-    beside = ShadowedEngine(a_policy(), by_table("12:00"))
-    beside.do(c.SetQueueOpen(queue_id="support", is_open=False))
-    assert [one.kind for one in beside.do(a_contact("c1"))] == []
-    assert beside.shadow.state.is_closed("support")
-    beside.do(c.SetQueueOpen(queue_id="support", is_open=None))
-    assert not beside.shadow.state.is_closed("support")
-    beside.later(3 * 3_600)
-    beside.do(an_agent("ada"))
-    assert beside.shadow.state.is_closed("support")
+    shadowed = ShadowedEngine(a_policy(), by_table("12:00"))
+    shadowed.do(c.SetQueueOpen(queue_id="support", is_open=False))
+    assert [one.kind for one in shadowed.do(a_contact("c1"))] == []
+    assert shadowed.shadow.state.is_closed("support")
+    shadowed.do(c.SetQueueOpen(queue_id="support", is_open=None))
+    assert not shadowed.shadow.state.is_closed("support")
+    shadowed.later(3 * 3_600)
+    shadowed.do(an_agent("ada"))
+    assert shadowed.shadow.state.is_closed("support")

@@ -42,12 +42,12 @@ def test_plans_continue_under_their_own_policy() -> None:
         queues={"support": needs},
         plans={"wider": (StepPolicy(duration_s=60), StepPolicy(remove_skills=("german",)))},
     )
-    beside = ShadowedEngine(live, slower, an_agent(), ready(), a_contact())
-    step, offer = after(beside, 10)
+    shadowed = ShadowedEngine(live, slower, an_agent(), ready(), a_contact())
+    step, offer = after(shadowed, 10)
     assert (step.kind, step.why) == (K.STEP, ("would_stay",))
     assert (offer.kind, offer.why) == (K.NOT_ELIGIBLE, ("skill",))
-    beside = ShadowedEngine(slower, live, an_agent(), ready(), a_contact())
-    step, offer = after(beside, 10)
+    shadowed = ShadowedEngine(slower, live, an_agent(), ready(), a_contact())
+    step, offer = after(shadowed, 10)
     assert (step.kind, step.why) == (K.STEP, ("would_go_on",))
     assert (offer.kind, offer.shadow_agent_id) == (K.SOONER, "ada")
 
@@ -59,15 +59,15 @@ def test_a_rate_cap_of_the_shadow_opens_without_an_event() -> None:
             units=30, per_agent_max=3, rate_cap=RateCapPolicy(contacts_max=1, window_s=60)
         )
     }
-    beside = ShadowedEngine(a_policy(), a_policy(channels=capped), an_agent("ada"), ready("ada"))
-    assert beside.do(a_contact("c1", channel="chat"), accepted("c1", "ada")) == []
-    told = beside.do(
+    shadowed = ShadowedEngine(a_policy(), a_policy(channels=capped), an_agent("ada"), ready("ada"))
+    assert shadowed.do(a_contact("c1", channel="chat"), accepted("c1", "ada")) == []
+    found = shadowed.do(
         a_contact("c2", channel="chat"), c.DeclineOffer(offer_id="c2.1", agent_id="ada")
     )
-    assert [(one.kind, one.why) for one in told] == [(K.NOT_ELIGIBLE, ("rate_cap",))]
-    beside.do(c.AbandonContact(contact_id="c2"))
-    beside.later(59)
-    assert beside.do(a_contact("c3", channel="chat"))[0].kind is K.NOT_ELIGIBLE
-    beside.do(c.AbandonContact(contact_id="c3"))
-    beside.later(1)
-    assert beside.do(a_contact("c4", channel="chat")) == []
+    assert [(one.kind, one.why) for one in found] == [(K.NOT_ELIGIBLE, ("rate_cap",))]
+    shadowed.do(c.AbandonContact(contact_id="c2"))
+    shadowed.later(59)
+    assert shadowed.do(a_contact("c3", channel="chat"))[0].kind is K.NOT_ELIGIBLE
+    shadowed.do(c.AbandonContact(contact_id="c3"))
+    shadowed.later(1)
+    assert shadowed.do(a_contact("c4", channel="chat")) == []

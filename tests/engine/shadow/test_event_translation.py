@@ -31,14 +31,14 @@ def test_the_shadows_entry_rules_classify_contacts_that_name_no_queue() -> None:
         skills={"english": 2},
     )
     shadow = a_policy(queues=queues, facts=facts, default_queue="support", entry=(card,))
-    beside = ShadowedEngine(live, shadow)
+    shadowed = ShadowedEngine(live, shadow)
     asked = {"queue_id": None, "attributes": {"topic": "card"}}
-    found = beside.do(a_contact("c1", **asked))
+    found = shadowed.do(a_contact("c1", **asked))
     assert [one.kind for one in found] == [K.QUEUE, K.REQUIREMENT, K.PRIORITY]
     assert {one.queue_id for one in found} == {"support"}
     assert {one.shadow_queue_id for one in found} == {"cards"}
-    assert beside.do(a_contact("c2", attributes={"topic": "card"})) == [], "it named its queue"
-    assert beside.do(a_contact("c3", queue_id=None, attributes={"topic": "loan"})) == []
+    assert shadowed.do(a_contact("c2", attributes={"topic": "card"})) == [], "it named its queue"
+    assert shadowed.do(a_contact("c3", queue_id=None, attributes={"topic": "loan"})) == []
     # The other way round: skills added by the live rule are not taken for the contact's own.
     other = ShadowedEngine(shadow, live)
     other.do(a_contact("c1", **asked))
@@ -54,27 +54,27 @@ def test_the_shadows_entry_rules_classify_contacts_that_name_no_queue() -> None:
 def test_an_item_uses_the_capacity_of_the_shadow_policy() -> None:
     channels = {"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}
     heavier = channels | {"chat": a_channel(units=60, per_agent_max=3)}
-    beside = ShadowedEngine(
+    shadowed = ShadowedEngine(
         a_policy(channels=channels), a_policy(channels=heavier), an_agent(), ready()
     )
-    beside.do(a_contact("c1", channel="chat"), accepted("c1", "ada"))
-    assert beside.world.engine.agent("ada").units_used == 30  # type: ignore[union-attr]
-    assert beside.shadow.state.agents["ada"].capacity.units_used == 60
-    (found,) = beside.do(a_contact("c2", channel="chat"))
+    shadowed.do(a_contact("c1", channel="chat"), accepted("c1", "ada"))
+    assert shadowed.world.engine.agent("ada").units_used == 30  # type: ignore[union-attr]
+    assert shadowed.shadow.state.agents["ada"].capacity.units_used == 60
+    (found,) = shadowed.do(a_contact("c2", channel="chat"))
     assert (found.kind, found.why) == (K.NOT_ELIGIBLE, ("capacity",))
 
 
 def test_a_declined_contact_keeps_its_queue_and_cools_down_as_the_shadow_says() -> None:
-    beside = ShadowedEngine(
+    shadowed = ShadowedEngine(
         a_policy_with_queue(cool_down_s=5), a_policy_with_queue(cool_down_s=60), *two_ready()
     )
-    beside.do(a_contact("c1"), c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
-    state = beside.shadow.state
+    shadowed.do(a_contact("c1"), c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    state = shadowed.shadow.state
     assert state.contacts["c1"].cool_downs == {"ada": state.at_ms + 60_000}
 
 
 def test_a_contact_moved_by_a_supervisor_follows_in_both() -> None:
     queues = {"support": a_queue(), "sales": a_queue(requires={"german": 1})}
-    beside = ShadowedEngine(a_policy(queues=queues), a_policy(queues=queues), a_contact("c1"))
-    assert beside.do(c.RequeueContact(contact_id="c1", queue_id="sales")) == []
-    assert beside.shadow.state.contacts["c1"].queue_id == "sales"
+    shadowed = ShadowedEngine(a_policy(queues=queues), a_policy(queues=queues), a_contact("c1"))
+    assert shadowed.do(c.RequeueContact(contact_id="c1", queue_id="sales")) == []
+    assert shadowed.shadow.state.contacts["c1"].queue_id == "sales"

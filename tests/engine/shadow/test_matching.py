@@ -24,56 +24,56 @@ from tests.support.world import World
 
 
 def test_another_selection_chooses_another_agent() -> None:
-    beside = ShadowedEngine(
+    shadowed = ShadowedEngine(
         a_policy(),
         a_policy_with_queue(selection=Selection.LEAST_FLEXIBLE),
         *two_ready(ada={"german": 3}),
     )
-    (found,) = beside.do(a_contact())
+    (found,) = shadowed.do(a_contact())
     assert (found.kind, found.agent_id, found.shadow_agent_id) == (K.OTHER_AGENT, "ada", "bob")
     assert found.contact_id == "c1" and found.queue_id == "support"
-    assert found.seq == beside.world.engine.seq
-    report = beside.shadow.report()
+    assert found.seq == shadowed.world.engine.seq
+    report = shadowed.shadow.report()
     assert (report.submits, report.offers, report.same) == (1, 1, 0)
     assert report.queues["support"].differences == {"other_agent": 1}
     assert report.examples["other_agent"] == (found,)
     # Bob is free in reality: the next contact goes to bob under both policies.
-    assert beside.do(a_contact("c2")) == []
-    assert beside.shadow.report().same == 1
+    assert shadowed.do(a_contact("c2")) == []
+    assert shadowed.shadow.report().same == 1
 
 
 def test_another_priority_gives_the_agent_another_contact() -> None:
     live = a_policy(queues={"support": a_queue(), "sales": a_queue()})
     shadow = a_policy(queues={"support": a_queue(), "sales": a_queue(priority_s=60)})
-    beside = ShadowedEngine(live, shadow)
-    assert beside.do(a_contact("c1")) == []
-    beside.world.later(1)
-    (rank,) = beside.do(a_contact("c2", queue_id="sales"))
+    shadowed = ShadowedEngine(live, shadow)
+    assert shadowed.do(a_contact("c1")) == []
+    shadowed.world.later(1)
+    (rank,) = shadowed.do(a_contact("c2", queue_id="sales"))
     assert (rank.kind, rank.queue_id) == (K.PRIORITY, "sales")
-    beside.do(an_agent())
-    (found,) = beside.do(ready())
+    shadowed.do(an_agent())
+    (found,) = shadowed.do(ready())
     assert (found.kind, found.contact_id, found.agent_id) == (K.OTHER_CONTACT, "c1", "ada")
     assert found.shadow_contact_id == "c2"
 
 
 def test_an_ineligible_agent_is_reported_with_the_unmet_conditions() -> None:
-    beside = ShadowedEngine(
+    shadowed = ShadowedEngine(
         a_policy(), a_policy_with_queue(requires={"english": 3}), *two_ready(bob={"english": 5})
     )
-    needs, found = beside.do(a_contact())
+    needs, found = shadowed.do(a_contact())
     assert needs.kind is K.REQUIREMENT
     assert (found.kind, found.agent_id) == (K.NOT_ELIGIBLE, "ada")
     assert (found.why, found.shadow_agent_id) == (("skill",), "bob")
 
 
 def test_a_pair_that_only_the_shadow_would_have_made_is_reported_once() -> None:
-    beside = ShadowedEngine(a_policy_with_queue(requires={"german": 3}), a_policy(), *two_ready())
-    needs, found = beside.do(a_contact())
+    shadowed = ShadowedEngine(a_policy_with_queue(requires={"german": 3}), a_policy(), *two_ready())
+    needs, found = shadowed.do(a_contact())
     assert needs.kind is K.REQUIREMENT
     assert (found.kind, found.contact_id, found.agent_id) == (K.SOONER, "c1", None)
     assert found.shadow_agent_id == "ada"
-    assert beside.do(not_ready("bob"), ready("bob")) == []
-    assert beside.counts == {"requirement": 1, "sooner": 1}
+    assert shadowed.do(not_ready("bob"), ready("bob")) == []
+    assert shadowed.counts == {"requirement": 1, "sooner": 1}
 
 
 def test_a_customer_who_is_called_first_would_be_called_for_another_agent() -> None:
@@ -81,17 +81,17 @@ def test_a_customer_who_is_called_first_would_be_called_for_another_agent() -> N
         callback = CallbackPolicy(mode=CallbackMode.CUSTOMER_FIRST)
         return a_policy_with_queue(callback=callback, selection=selection)
 
-    beside = ShadowedEngine(
+    shadowed = ShadowedEngine(
         calling(Selection.LONGEST_IDLE),
         calling(Selection.HIGHEST_PROFICIENCY),
         *two_ready(ada={"english": 1}, bob={"english": 5}),
     )
-    told = beside.do(a_contact("c1", skills={"english": 1}, callback=CallbackFields()))
-    assert [(one.kind, one.agent_id, one.shadow_agent_id) for one in told] == [
+    found = shadowed.do(a_contact("c1", skills={"english": 1}, callback=CallbackFields()))
+    assert [(one.kind, one.agent_id, one.shadow_agent_id) for one in found] == [
         (K.OTHER_AGENT, "ada", "bob")
     ]
     done = c.ReportCallback(contact_id="c1", attempt=1, outcome=CallbackOutcome.CONNECTED)
-    assert {one.kind for one in beside.do(done)} <= {K.OTHER_AGENT}
+    assert {one.kind for one in shadowed.do(done)} <= {K.OTHER_AGENT}
 
 
 def test_the_present_state_is_compared_without_a_further_event() -> None:

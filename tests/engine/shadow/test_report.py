@@ -13,9 +13,9 @@ def a_difference(number: int = 1, queue_id: str = "support") -> Difference:
 
 
 def test_examples_are_bounded_and_totals_are_not() -> None:
-    beside = ShadowedEngine(a_policy_with_queue(requires={"german": 1}), a_policy())
-    beside.do(*(a_contact(f"c{number}") for number in range(120)))
-    report = beside.shadow.report()
+    shadowed = ShadowedEngine(a_policy_with_queue(requires={"german": 1}), a_policy())
+    shadowed.do(*(a_contact(f"c{number}") for number in range(120)))
+    report = shadowed.shadow.report()
     assert report.differences == {"requirement": 120}
     assert [one.contact_id for one in report.examples["requirement"]][:1] == ["c20"]
     assert len(report.examples["requirement"]) == 100

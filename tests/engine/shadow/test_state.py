@@ -18,26 +18,26 @@ from tests.support.world import World
 
 def test_a_contact_that_the_shadow_would_refuse_is_excluded() -> None:
     live = a_policy(queues={"support": a_queue(), "sales": a_queue()})
-    beside = ShadowedEngine(live, a_policy(), *two_ready())
-    (found,) = beside.do(a_contact("c1", queue_id="sales"))
+    shadowed = ShadowedEngine(live, a_policy(), *two_ready())
+    (found,) = shadowed.do(a_contact("c1", queue_id="sales"))
     assert (found.kind, found.why) == (K.REFUSED, ("unknown_queue",))
-    report = beside.shadow.report()
+    report = shadowed.shadow.report()
     assert (report.offers, report.not_judged) == (1, 1)
-    assert beside.do(accepted("c1", "ada"), a_contact("c2")) == []
-    assert beside.shadow.report().same == 1, "ada is busy with it: bob under both"
+    assert shadowed.do(accepted("c1", "ada"), a_contact("c2")) == []
+    assert shadowed.shadow.report().same == 1, "ada is busy with it: bob under both"
     # A supervisor moves it to a queue that the shadow has.
-    assert beside.do(c.RequeueContact(contact_id="c1", queue_id="support")) == []
-    assert beside.shadow.state.contacts["c1"].queue_id == "support"
+    assert shadowed.do(c.RequeueContact(contact_id="c1", queue_id="support")) == []
+    assert shadowed.shadow.state.contacts["c1"].queue_id == "support"
 
 
 def test_work_of_a_channel_that_the_shadow_lacks_keeps_its_agent_busy() -> None:
     shadow = a_policy(channels={"voice": a_channel()})
-    beside = ShadowedEngine(a_policy(), shadow, an_agent(), ready())
-    (found,) = beside.do(a_contact("c1", channel="chat"))
+    shadowed = ShadowedEngine(a_policy(), shadow, an_agent(), ready())
+    (found,) = shadowed.do(a_contact("c1", channel="chat"))
     assert (found.kind, found.why) == (K.REFUSED, ("unknown_channel",))
-    assert beside.do(accepted("c1", "ada"), a_contact("c2")) == []
-    beside.do(c.EndContact(contact_id="c1", agent_id="ada"))
-    assert beside.shadow.report().same == 1
+    assert shadowed.do(accepted("c1", "ada"), a_contact("c2")) == []
+    shadowed.do(c.EndContact(contact_id="c1", agent_id="ada"))
+    assert shadowed.shadow.report().same == 1
 
 
 def test_a_shadow_started_from_a_state_excludes_contacts_it_would_not_have() -> None:

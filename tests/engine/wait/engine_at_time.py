@@ -58,8 +58,8 @@ class EngineAtTime:
         return self.engine.forecasts()[queue_id][0]
 
 
-def handled(centre: EngineAtTime, contact_id: str, took_s: float, rang_s: float = 0.0) -> None:
+def handled(timed: EngineAtTime, contact_id: str, took_s: float, rang_s: float = 0.0) -> None:
     """Take one contact from its submit to the end of its work, with the only agent."""
-    centre.do(a_contact(contact_id))
-    centre.do(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id="ada"), after_s=rang_s)
-    centre.do(c.EndContact(contact_id=contact_id), after_s=took_s)
+    timed.do(a_contact(contact_id))
+    timed.do(c.AcceptOffer(offer_id=f"{contact_id}.1", agent_id="ada"), after_s=rang_s)
+    timed.do(c.EndContact(contact_id=contact_id), after_s=took_s)

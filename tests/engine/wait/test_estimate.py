@@ -28,10 +28,10 @@ def test_the_estimate_is_the_erlang_distribution_of_the_contacts_ahead() -> None
     Variance: 4 x 150^2, plus a fifth of the mean for the uncertainty of the rate: shape 600^2 / (90000 + 14400) = 3.448. The
     median is 544 s, the quartiles are 364 s and 775 s (Wilson and Hilferty).
     """
-    centre = EngineAtTime()
-    centre.busy("ada", "bob")
-    centre.waiting("c1", "c2", "c3", "c4")
-    found = centre.expected("c4")
+    timed = EngineAtTime()
+    timed.busy("ada", "bob")
+    timed.waiting("c1", "c2", "c3", "c4")
+    found = timed.expected("c4")
     assert (found.ahead, found.agents, found.reason) == (3, 2, None)
     assert found.interval_50 is not None and found.interval_90 is not None
     assert found.p50_ms == pytest.approx(543_900, abs=500)
@@ -42,72 +42,72 @@ def test_the_estimate_is_the_erlang_distribution_of_the_contacts_ahead() -> None
 
 
 def test_a_lower_rank_means_a_longer_wait() -> None:
-    centre = EngineAtTime()
-    centre.busy("ada")
-    centre.waiting(*(f"c{n}" for n in range(6)))
-    medians = [centre.expected(f"c{n}").p50_ms or 0 for n in range(6)]
+    timed = EngineAtTime()
+    timed.busy("ada")
+    timed.waiting(*(f"c{n}" for n in range(6)))
+    medians = [timed.expected(f"c{n}").p50_ms or 0 for n in range(6)]
     assert medians == sorted(medians) and len(set(medians)) == 6
 
 
 def test_priority_and_more_agents_shorten_the_wait() -> None:
-    centre = EngineAtTime()
-    centre.busy("ada")
-    centre.waiting(*(f"c{n}" for n in range(6)))
-    plain, vip = centre.expected_of_new(), centre.expected_of_new(priority_s=60)
+    timed = EngineAtTime()
+    timed.busy("ada")
+    timed.waiting(*(f"c{n}" for n in range(6)))
+    plain, vip = timed.expected_of_new(), timed.expected_of_new(priority_s=60)
     assert (plain.ahead, vip.ahead) == (6, 0)
     assert vip.p50_ms is not None and plain.p50_ms is not None and vip.p50_ms < plain.p50_ms
-    assert centre.expected_of_new(priority_class=1).ahead == 0
-    centre.do(an_agent("bob"))
-    assert centre.expected_of_new().p50_ms == plain.p50_ms, "not ready yet"
-    centre.do(c.RequeueContact(contact_id="of-ada"), not_ready("ada"), ready("bob"))
-    centre.do(c.AcceptOffer(offer_id="of-ada.2", agent_id="bob"), an_agent("cy"), ready("cy"))
-    assert (centre.expected_of_new().p50_ms or 0) < plain.p50_ms
+    assert timed.expected_of_new(priority_class=1).ahead == 0
+    timed.do(an_agent("bob"))
+    assert timed.expected_of_new().p50_ms == plain.p50_ms, "not ready yet"
+    timed.do(c.RequeueContact(contact_id="of-ada"), not_ready("ada"), ready("bob"))
+    timed.do(c.AcceptOffer(offer_id="of-ada.2", agent_id="bob"), an_agent("cy"), ready("cy"))
+    assert (timed.expected_of_new().p50_ms or 0) < plain.p50_ms
 
 
 def test_a_line_counts_by_the_share_of_its_agents_who_compete() -> None:
     queues = {"support": a_queue(requires={"english": 1}), "sales": a_queue()}
-    centre = EngineAtTime(a_policy(queues=queues))
-    centre.busy("ada", skills={"english": 5})
-    centre.busy("bob", "cy", "dee", queue_id="sales")
-    centre.do(*(a_contact(f"s{n}", queue_id="sales") for n in range(8)))
-    found = centre.expected_of_new("support")
+    timed = EngineAtTime(a_policy(queues=queues))
+    timed.busy("ada", skills={"english": 5})
+    timed.busy("bob", "cy", "dee", queue_id="sales")
+    timed.do(*(a_contact(f"s{n}", queue_id="sales") for n in range(8)))
+    found = timed.expected_of_new("support")
     assert (found.ahead, found.agents) == (2.0, 1), "a quarter of eight"
-    assert centre.expected_of_new("sales").ahead == 8
+    assert timed.expected_of_new("sales").ahead == 8
 
 
 def test_three_concurrent_chats_are_handled_three_times_as_fast() -> None:
     policy = a_policy(channels={"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)})
-    centre = EngineAtTime(policy)
-    centre.busy("ada")
+    timed = EngineAtTime(policy)
+    timed.busy("ada")
     voice, chat = (
-        centre.expected_of_new(channel="voice").p50_ms,
-        centre.expected_of_new(channel="chat").p50_ms,
+        timed.expected_of_new(channel="voice").p50_ms,
+        timed.expected_of_new(channel="chat").p50_ms,
     )
     assert voice is not None and chat is not None
     assert voice == pytest.approx(3 * chat, rel=0.01)
 
 
 def test_a_free_agent_means_no_wait_and_no_agent_means_no_estimate() -> None:
-    centre = EngineAtTime(a_policy_with_queue(requires={"english": 3}))
-    assert centre.expected_of_new() == ExpectedWait(reason="no_agent_qualified")
-    centre.do(an_agent("ada", skills={"english": 3}))
-    assert centre.expected_of_new() == ExpectedWait(reason="no_agent_ready")
-    centre.waiting("c1")
-    assert centre.expected("c1") == ExpectedWait(reason="no_agent_ready")
-    centre.do(c.CancelContact(contact_id="c1"), ready("ada"))
-    now = centre.expected_of_new()
+    timed = EngineAtTime(a_policy_with_queue(requires={"english": 3}))
+    assert timed.expected_of_new() == ExpectedWait(reason="no_agent_qualified")
+    timed.do(an_agent("ada", skills={"english": 3}))
+    assert timed.expected_of_new() == ExpectedWait(reason="no_agent_ready")
+    timed.waiting("c1")
+    assert timed.expected("c1") == ExpectedWait(reason="no_agent_ready")
+    timed.do(c.CancelContact(contact_id="c1"), ready("ada"))
+    now = timed.expected_of_new()
     assert (now.p50_ms, now.p90_ms, now.reason) == (0, 0, None)
-    assert centre.expected_of_new(skills={"english": 4}).reason == "no_agent_qualified"
+    assert timed.expected_of_new(skills={"english": 4}).reason == "no_agent_qualified"
 
 
 def test_an_estimate_changes_no_state() -> None:
-    centre = EngineAtTime()
-    centre.busy("ada")
-    before, lines = centre.engine.snapshot(), len(centre.engine._state.index.lines.by_key)
+    timed = EngineAtTime()
+    timed.busy("ada")
+    before, lines = timed.engine.snapshot(), len(timed.engine._state.index.lines.by_key)
     for level in range(1, 11):
-        centre.expected_of_new(skills={"english": level})
-    assert centre.engine.snapshot() == before
-    assert len(centre.engine._state.index.lines.by_key) == lines
+        timed.expected_of_new(skills={"english": level})
+    assert timed.engine.snapshot() == before
+    assert len(timed.engine._state.index.lines.by_key) == lines
 
 
 @pytest.mark.parametrize(
@@ -138,30 +138,30 @@ def test_without_a_policy_there_is_no_queue() -> None:
 
 
 def test_entry_rules_use_the_median_of_the_most_common_requirement() -> None:
-    centre = EngineAtTime()
-    state = centre.engine._state
+    timed = EngineAtTime()
+    state = timed.engine._state
     assert queue_expected_wait_ms(state, "support") is None, "no agent is ready"
     assert queue_expected_wait_ms(state, "nothing") is None
     assert queue_expected_wait_ms(state, "support", "pigeon") is None
-    centre.busy("ada")
-    assert queue_expected_wait_ms(state, "support", "voice") == centre.expected_of_new().p50_ms
-    centre.do(an_agent("bob"), ready("bob"))
+    timed.busy("ada")
+    assert queue_expected_wait_ms(state, "support", "voice") == timed.expected_of_new().p50_ms
+    timed.do(an_agent("bob"), ready("bob"))
     assert queue_expected_wait_ms(state, "support") == 0
 
 
 @pytest.mark.parametrize("classes", [1, 2_000])
 def test_the_cost_of_an_estimate_hardly_grows_with_the_waiting_contacts(classes: int) -> None:
     """Fifty thousand contacts wait; the cost grows with a search, not with a scan. The bound is generous for shared machines."""
-    centre = EngineAtTime(a_policy(skills=tuple(f"s{n}" for n in range(classes))))
+    timed = EngineAtTime(a_policy(skills=tuple(f"s{n}" for n in range(classes))))
     for number in range(20):
-        centre.busy(f"agent{number:02}", skills={f"s{n}": 5 for n in range(min(classes, 30))})
+        timed.busy(f"agent{number:02}", skills={f"s{n}": 5 for n in range(min(classes, 30))})
     for number in range(50_000):
-        centre.engine.handle(
+        timed.engine.handle(
             a_contact(f"c{number}", skills={f"s{number % classes}": 1}, priority_s=number % 50),
-            centre.at_ms + number,
+            timed.at_ms + number,
         )
-    centre.expected_of_new()
+    timed.expected_of_new()
     began = process_time()
     for _ in range(20):
-        centre.expected_of_new(skills={"s0": 1}, priority_s=20)
+        timed.expected_of_new(skills={"s0": 1}, priority_s=20)
     assert (process_time() - began) / 20 < 0.02

@@ -97,23 +97,23 @@ def _members(
     """
     if contact is None or not contact.participant_assignment_ids:
         return {}
-    is_in_it = assignment.assignment_id in (
+    takes_part = assignment.assignment_id in (
         contact.assignment_id,
         *contact.participant_assignment_ids,
     )
-    return conversation_roles(state, contact) if is_in_it else {}
+    return conversation_roles(state, contact) if takes_part else {}
 
 
 def _participants(state: RoutingState, contact: Contact) -> tuple[ParticipantView, ...]:
-    works = [state.assignments[name] for name in contact.participant_assignment_ids]
+    assignments = [state.assignments[name] for name in contact.participant_assignment_ids]
     return tuple(
         ParticipantView(
-            agent_id=work.agent_id,
-            assignment_id=work.assignment_id,
-            role=work.role,
-            since_ms=work.started_at_ms,
+            agent_id=assignment.agent_id,
+            assignment_id=assignment.assignment_id,
+            role=assignment.role,
+            since_ms=assignment.started_at_ms,
         )
-        for work in works
+        for assignment in assignments
     )
 
 

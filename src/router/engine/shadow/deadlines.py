@@ -32,9 +32,9 @@ _WAIT_TIMERS: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
 class ShadowDeadlines:
     """The timers of one shadow."""
 
-    def __init__(self, at: ShadowState) -> None:
-        self._shadow = at
-        self._state = at.state
+    def __init__(self, shadow: ShadowState) -> None:
+        self._shadow = shadow
+        self._state = shadow.state
         self._overdue: dict[tuple[ContactId, int], int] = {}
         """When waits and plan steps ended that have ended here but not in reality, by contact and kind of timer."""
 

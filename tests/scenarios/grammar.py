@@ -16,12 +16,12 @@ DURATION: Final = re.compile(r"^(\d+)(s|min|h)?$")
 FACTORS: Final = {"s": 1, "min": 60, "h": 3_600}
 
 
-class StoryError(Exception):
+class ScenarioError(Exception):
     """The text is not a valid scenario; the message names the file, the line and the error."""
 
 
 @dataclass(frozen=True)
-class StoryLine:
+class ScenarioLine:
     """One line that is not a comment."""
 
     number: int
@@ -29,22 +29,22 @@ class StoryLine:
 
 
 @dataclass
-class StoryStep:
+class ScenarioStep:
     """A command at one time (none: time passes), and the lines that are expected to follow."""
 
     at_s: int
-    line: StoryLine
+    line: ScenarioLine
     command: str | None
-    expected: list[StoryLine] = field(default_factory=list)
+    expected: list[ScenarioLine] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Story:
+class Scenario:
     """One scenario file."""
 
     name: str
     text: str
-    steps: tuple[StoryStep, ...]
+    steps: tuple[ScenarioStep, ...]
     start_ms: int | None = None
     """Epoch time of 00:00, if the scenario sets it."""
 
@@ -53,7 +53,7 @@ class Story:
         """The first comment."""
         return self.text.partition("\n")[0].removeprefix("#").strip()
 
-    def with_mark(self, line: StoryLine, complaint: str) -> str:
+    def with_mark(self, line: ScenarioLine, complaint: str) -> str:
         """Return the whole scenario with the line that differs marked and the complaint below it."""
         shown = []
         for number, text in enumerate(self.text.splitlines(), start=1):
@@ -86,48 +86,50 @@ def seconds_of(text: str) -> int:
     return int(match[1]) * FACTORS[match[2] or "s"]
 
 
-def parse(path: Path) -> Story:
-    """Return the scenario of a file. Raises StoryError if a line cannot be read or times decrease."""
+def parse(path: Path) -> Scenario:
+    """Return the scenario of a file. Raises ScenarioError if a line cannot be read or times decrease."""
     text = path.read_text(encoding="utf-8")
     if not text.startswith("# "):
-        raise StoryError(f"{path.name}:1: a scenario starts with a comment that says what it shows")
-    steps: list[StoryStep] = []
+        raise ScenarioError(
+            f"{path.name}:1: a scenario starts with a comment that says what it shows"
+        )
+    steps: list[ScenarioStep] = []
     for number, raw in enumerate(text.splitlines(), start=1):
         content = raw.split(" #")[0].strip() if not raw.startswith("#") else ""
         if content:
-            _read_line(path.name, StoryLine(number, content), steps)
+            _read_line(path.name, ScenarioLine(number, content), steps)
     start_ms = None
     if steps and steps[0].command is not None and steps[0].command.startswith("it is "):
         start_ms = _moment(path.name, steps[0].line, steps.pop(0).command or "")
-    return Story(path.name, text, tuple(steps), start_ms)
+    return Scenario(path.name, text, tuple(steps), start_ms)
 
 
-def _moment(name: str, line: StoryLine, command: str) -> int:
+def _moment(name: str, line: ScenarioLine, command: str) -> int:
     """Return ``it is 2026-03-06 16:58 Europe/Zurich`` in epoch milliseconds."""
     match = MOMENT.match(command)
     if match is None:
-        raise StoryError(f"{name}:{line.number}: write it is 2026-03-06 16:58 Europe/Zurich")
+        raise ScenarioError(f"{name}:{line.number}: write it is 2026-03-06 16:58 Europe/Zurich")
     moment = datetime.fromisoformat(f"{match[1]}T{match[2]}").replace(tzinfo=ZoneInfo(match[3]))
     return round(moment.timestamp() * 1000)
 
 
-def _read_line(name: str, line: StoryLine, steps: list[StoryStep]) -> None:
+def _read_line(name: str, line: ScenarioLine, steps: list[ScenarioStep]) -> None:
     match = TIME.match(line.text)
     if match is None and not line.text.startswith(">"):
-        raise StoryError(f"{name}:{line.number}: a line starts with a time (00:05) or with >")
+        raise ScenarioError(f"{name}:{line.number}: a line starts with a time (00:05) or with >")
     if match is None:
         if not steps:
-            raise StoryError(f"{name}:{line.number}: no command precedes this expected line")
-        steps[-1].expected.append(StoryLine(line.number, line.text[1:].strip()))
+            raise ScenarioError(f"{name}:{line.number}: no command precedes this expected line")
+        steps[-1].expected.append(ScenarioLine(line.number, line.text[1:].strip()))
         return
     at_s = int(match[1] or 0) * 3_600 + int(match[2]) * 60 + int(match[3])
     if steps and at_s < steps[-1].at_s:
-        raise StoryError(f"{name}:{line.number}: the time is before that of the line above")
+        raise ScenarioError(f"{name}:{line.number}: the time is before that of the line above")
     if match[4].startswith(">"):
-        expected = [StoryLine(line.number, match[4][1:].strip())]
-        steps.append(StoryStep(at_s, line, None, expected))
+        expected = [ScenarioLine(line.number, match[4][1:].strip())]
+        steps.append(ScenarioStep(at_s, line, None, expected))
     else:
-        steps.append(StoryStep(at_s, line, match[4]))
+        steps.append(ScenarioStep(at_s, line, match[4]))
 
 
 def words_and_settings(text: str) -> tuple[list[str], dict[str, str]]:
