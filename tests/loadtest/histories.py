@@ -13,7 +13,7 @@ POLICY = Policy(
 )
 
 
-def a_book(*contact_ids: str, channel: str = "voice") -> ContactTracker:
+def a_tracker(*contact_ids: str, channel: str = "voice") -> ContactTracker:
     """Return a tracker of contacts that were submitted and accepted."""
     plans = [
         PlannedContact(
@@ -21,21 +21,21 @@ def a_book(*contact_ids: str, channel: str = "voice") -> ContactTracker:
         )
         for n, _ in enumerate(contact_ids)
     ]
-    book = ContactTracker(plans)
-    for visit, contact_id in zip(book.contacts, contact_ids, strict=True):
-        book.record_submit(visit, at_s=0.0, lateness_s=0.0)
-        book.record_contact_id(visit, contact_id)
-    return book
+    tracker = ContactTracker(plans)
+    for contact, contact_id in zip(tracker.contacts, contact_ids, strict=True):
+        tracker.record_submit(contact, at_s=0.0, lateness_s=0.0)
+        tracker.record_contact_id(contact, contact_id)
+    return tracker
 
 
 def ended(
-    book: ContactTracker, *contact_ids: str, state: ContactState = ContactState.ENDED
+    tracker: ContactTracker, *contact_ids: str, state: ContactState = ContactState.ENDED
 ) -> None:
     """Record the terminal state published to the gateway."""
     for contact_id in contact_ids:
-        visit = book.by_contact_id(contact_id)
-        assert visit is not None
-        book.record_end(visit, state)
+        contact = tracker.by_contact_id(contact_id)
+        assert contact is not None
+        tracker.record_end(contact, state)
 
 
 def recorded(*events: ev.Event, first_seq: int = 1) -> list[RecordedEvent]:
@@ -43,24 +43,24 @@ def recorded(*events: ev.Event, first_seq: int = 1) -> list[RecordedEvent]:
     return [RecordedEvent(seq, 1000 + seq, event) for seq, event in enumerate(events, first_seq)]
 
 
-def queued(book: ContactTracker, contact_id: str) -> ev.ContactQueued:
+def queued(tracker: ContactTracker, contact_id: str) -> ev.ContactQueued:
     """Return the event of the contact's admission."""
-    visit = book.by_contact_id(contact_id)
-    assert visit is not None
+    contact = tracker.by_contact_id(contact_id)
+    assert contact is not None
     return ev.ContactQueued(
         contact_id=contact_id,
-        channel=visit.plan.channel,
+        channel=contact.plan.channel,
         queue_id="calls",
         requirement="",
         policy_version=1,
-        reference=visit.reference,
+        reference=contact.reference,
     )
 
 
-def life(book: ContactTracker, contact_id: str, agent_id: str = "ada") -> list[ev.Event]:
+def life(tracker: ContactTracker, contact_id: str, agent_id: str = "ada") -> list[ev.Event]:
     """Return all events from the submit to the completed assignment."""
     return [
-        queued(book, contact_id),
+        queued(tracker, contact_id),
         offer(contact_id, agent_id),
         accept(contact_id, agent_id),
         end(contact_id, agent_id),

@@ -5,7 +5,7 @@ from router.model.states import ContactState
 from router.simulator.day import PlannedAgent
 from tests.loadtest.histories import (
     POLICY,
-    a_book,
+    a_tracker,
     accept,
     completed,
     end,
@@ -22,12 +22,12 @@ def failed(checks: list[RunCheck]) -> list[str]:
 
 
 def test_a_correct_history_passes_all_checks() -> None:
-    book = a_book("c1", "c2")
-    ended(book, "c1", "c2")
-    history = recorded(*life(book, "c1"), *life(book, "c2"))
+    tracker = a_tracker("c1", "c2")
+    ended(tracker, "c1", "c2")
+    history = recorded(*life(tracker, "c1"), *life(tracker, "c2"))
     agents = (PlannedAgent(agent_id="ada"),)
     checks = [
-        *check_contacts(book, history),
+        *check_contacts(tracker, history),
         check_agents(agents, POLICY, history),
         check_offers(history),
     ]
@@ -35,62 +35,67 @@ def test_a_correct_history_passes_all_checks() -> None:
 
 
 def test_an_acknowledged_contact_that_is_not_recorded_is_detected() -> None:
-    book = a_book("c1", "c2")
-    ended(book, "c1", "c2")
+    tracker = a_tracker("c1", "c2")
+    ended(tracker, "c1", "c2")
     assert "every acknowledged contact was recorded once" in failed(
-        list(check_contacts(book, recorded(*life(book, "c1"))))
+        list(check_contacts(tracker, recorded(*life(tracker, "c1"))))
     )
 
 
 def test_a_contact_recorded_twice_is_detected() -> None:
-    book = a_book("c1")
-    ended(book, "c1")
-    history = recorded(queued(book, "c1"), *life(book, "c1"))
+    tracker = a_tracker("c1")
+    ended(tracker, "c1")
+    history = recorded(queued(tracker, "c1"), *life(tracker, "c1"))
     assert "every acknowledged contact was recorded once" in failed(
-        list(check_contacts(book, history))
+        list(check_contacts(tracker, history))
     )
 
 
 def test_two_ends_and_a_missing_end_are_detected() -> None:
-    book = a_book("c1")
-    ended(book, "c1")
+    tracker = a_tracker("c1")
+    ended(tracker, "c1")
     name = "every contact is in exactly one terminal state"
-    twice = recorded(*life(book, "c1"), end("c1"))
-    never = recorded(queued(book, "c1"), offer("c1"), accept("c1"))
-    assert name in failed(list(check_contacts(book, twice)))
-    assert name in failed(list(check_contacts(book, never)))
+    twice = recorded(*life(tracker, "c1"), end("c1"))
+    never = recorded(queued(tracker, "c1"), offer("c1"), accept("c1"))
+    assert name in failed(list(check_contacts(tracker, twice)))
+    assert name in failed(list(check_contacts(tracker, never)))
 
 
 def test_a_different_terminal_state_at_the_gateway_is_detected() -> None:
-    book = a_book("c1")
-    ended(book, "c1", state=ContactState.ABANDONED)
-    assert failed(list(check_contacts(book, recorded(*life(book, "c1"))))) == [
+    tracker = a_tracker("c1")
+    ended(tracker, "c1", state=ContactState.ABANDONED)
+    assert failed(list(check_contacts(tracker, recorded(*life(tracker, "c1"))))) == [
         "the gateway received the end that is recorded"
     ]
 
 
 def test_two_calls_at_once_are_detected() -> None:
-    book = a_book("c1", "c2")
+    tracker = a_tracker("c1", "c2")
     history = recorded(
-        queued(book, "c1"), queued(book, "c2"), accept("c1"), accept("c2"), end("c1"), end("c2")
+        queued(tracker, "c1"),
+        queued(tracker, "c2"),
+        accept("c1"),
+        accept("c2"),
+        end("c1"),
+        end("c2"),
     )
     check = check_agents((), POLICY, history)
     assert not check.holds
     assert "voice 2" in check.detail
-    assert check_agents((), POLICY, recorded(*life(book, "c1"), *life(book, "c2"))).holds
+    assert check_agents((), POLICY, recorded(*life(tracker, "c1"), *life(tracker, "c2"))).holds
 
 
 def test_simultaneous_chats_are_allowed_up_to_the_limit_of_channel_and_agent() -> None:
-    book = a_book("c1", "c2", channel="chat")
-    history = recorded(queued(book, "c1"), queued(book, "c2"), accept("c1"), accept("c2"))
+    tracker = a_tracker("c1", "c2", channel="chat")
+    history = recorded(queued(tracker, "c1"), queued(tracker, "c2"), accept("c1"), accept("c2"))
     assert check_agents((), POLICY, history).holds
     strict = PlannedAgent(agent_id="ada", channel_max={"chat": 1})
     assert not check_agents((strict,), POLICY, history).holds
 
 
 def test_an_offer_without_end_and_an_assignment_without_completion_are_detected() -> None:
-    book = a_book("c1")
-    assert not check_offers(recorded(queued(book, "c1"), offer("c1"))).holds
-    assert not check_offers(recorded(queued(book, "c1"), offer("c1"), accept("c1"))).holds
-    twice = recorded(*life(book, "c1"), completed("c1"))
+    tracker = a_tracker("c1")
+    assert not check_offers(recorded(queued(tracker, "c1"), offer("c1"))).holds
+    assert not check_offers(recorded(queued(tracker, "c1"), offer("c1"), accept("c1"))).holds
+    twice = recorded(*life(tracker, "c1"), completed("c1"))
     assert not check_offers(twice).holds

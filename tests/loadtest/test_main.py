@@ -69,7 +69,7 @@ name: stranded
 duration_s: 60
 streams:
   calls: {arrivals: {every_s: 10}, handle: {dist: constant, value_s: 15}}
-stranded: {arrivals: {every_s: 15}, handle: {dist: constant, value_s: 15}, skills: {welsh: 1}}
+  stranded: {arrivals: {every_s: 15}, handle: {dist: constant, value_s: 15}, skills: {welsh: 1}}
 agent_groups:
   desk: {count: 3, skills: {english: 1}}
 policy:
@@ -77,7 +77,7 @@ policy:
   skills: [english, welsh]
   queues:
     calls: {}
-stranded: {length_max: 2}
+    stranded: {length_max: 2}
 """
 
 

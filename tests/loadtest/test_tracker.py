@@ -17,30 +17,30 @@ def test_references_of_two_runs_are_distinct() -> None:
 
 
 async def test_all_contacts_have_ended_once_every_planned_one_was_submitted_and_ended() -> None:
-    book = ContactTracker([a_plan(0), a_plan(1), a_plan(2)])
-    first, second, third = book.contacts
-    book.record_submit(first, at_s=0.0, lateness_s=0.0)
-    book.record_contact_id(first, "c1")
-    book.record_end(first, ContactState.ENDED)
-    assert not book.all_ended.is_set()  # Two are not submitted yet.
-    book.record_submit(second, at_s=1.0, lateness_s=0.0)
-    book.record_submit(third, at_s=1.0, lateness_s=0.0)
-    book.record_blocked(second)
-    assert not book.all_ended.is_set()
-    book.record_contact_id(third, "c3")
-    book.record_end(third, ContactState.ABANDONED)
-    book.record_end(third, ContactState.ENDED)  # The first terminal state counts.
-    assert book.all_ended.is_set()
+    tracker = ContactTracker([a_plan(0), a_plan(1), a_plan(2)])
+    first, second, third = tracker.contacts
+    tracker.record_submit(first, at_s=0.0, lateness_s=0.0)
+    tracker.record_contact_id(first, "c1")
+    tracker.record_end(first, ContactState.ENDED)
+    assert not tracker.all_ended.is_set()  # Two are not submitted yet.
+    tracker.record_submit(second, at_s=1.0, lateness_s=0.0)
+    tracker.record_submit(third, at_s=1.0, lateness_s=0.0)
+    tracker.record_blocked(second)
+    assert not tracker.all_ended.is_set()
+    tracker.record_contact_id(third, "c3")
+    tracker.record_end(third, ContactState.ABANDONED)
+    tracker.record_end(third, ContactState.ENDED)  # The first terminal state counts.
+    assert tracker.all_ended.is_set()
     assert third.terminal_state is ContactState.ABANDONED
-    assert list(book.open_contacts()) == []
+    assert list(tracker.open_contacts()) == []
 
 
 def test_only_the_first_offer_of_a_contact_that_did_not_wait_is_latency() -> None:
-    book = ContactTracker([a_plan(0), a_plan(1)])
-    prompt, late = book.contacts
-    for visit in book.contacts:
-        book.record_submit(visit, at_s=10.0, lateness_s=0.0)
-    book.record_offer(late, at_s=10.5, waited_ms=490)
-    book.record_offer(prompt, at_s=10.003, waited_ms=0)
-    book.record_offer(prompt, at_s=11.0, waited_ms=0)
-    assert [round(s, 6) for s in book.latencies_s] == [0.003]
+    tracker = ContactTracker([a_plan(0), a_plan(1)])
+    prompt, late = tracker.contacts
+    for contact in tracker.contacts:
+        tracker.record_submit(contact, at_s=10.0, lateness_s=0.0)
+    tracker.record_offer(late, at_s=10.5, waited_ms=490)
+    tracker.record_offer(prompt, at_s=10.003, waited_ms=0)
+    tracker.record_offer(prompt, at_s=11.0, waited_ms=0)
+    assert [round(s, 6) for s in tracker.latencies_s] == [0.003]

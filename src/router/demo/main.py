@@ -209,7 +209,7 @@ async def _follow_events(session: LoadTestSession, console: Console) -> None:
     """Print events as they happen until the task is cancelled."""
 
     def print_event(at_ms: int, sentence: str) -> None:
-        console.print(Text(f"{time_of_day(at_ms, session)}  {sentence}"), soft_wrap=True)
+        console.print(Text(f"{time_of_day(at_ms)}  {sentence}"), soft_wrap=True)
 
     session.monitor.on_sentence = print_event
     try:

@@ -55,7 +55,7 @@ def status_line(session: LoadTestSession) -> str:
     levels = monitor.service_level_counts
     waiting = sum(view.waiting for view in monitor.supervisor.workspace.queues.values())
     return (
-        f"{time_of_day(session.clock.now_ms, session)}  "
+        f"{time_of_day(session.clock.now_ms)}  "
         f"submitted {tracker.submitted_count:,} of {len(tracker.contacts):,}  "
         f"waiting {waiting:,}  ready {counts['ready']}  busy {counts['busy']}  "
         f"answered {levels.answered:,}  abandoned {levels.abandoned:,}  "
@@ -75,7 +75,7 @@ def _summary_table(session: LoadTestSession) -> Table:
         table.add_column(style="dim")
         table.add_column(justify="right")
     table.add_row(
-        *("time of day", time_of_day(session.clock.now_ms, session)),
+        *("time of day", time_of_day(session.clock.now_ms)),
         *("speed", f"{session.clock.speed:g}×"),
         *("submitted", f"{session.tracker.submitted_count:,} of {len(session.tracker.contacts):,}"),
         *("submit → offer", _median_latency(session)),
@@ -117,12 +117,12 @@ def _queue_table(session: LoadTestSession) -> Table:
 
 def _recent_events(session: LoadTestSession) -> Text:
     lines = list(session.monitor.recent)[-_RECENT_EVENTS_SHOWN:]
-    shown_lines = [f"{time_of_day(at_ms, session)}  {sentence}" for at_ms, sentence in lines]
+    shown_lines = [f"{time_of_day(at_ms)}  {sentence}" for at_ms, sentence in lines]
     shown_lines += [""] * (_RECENT_EVENTS_SHOWN - len(shown_lines))
     return Text("\n".join(shown_lines), style="dim")
 
 
-def time_of_day(day_ms: int, session: LoadTestSession) -> str:
+def time_of_day(day_ms: int) -> str:
     """Return a time of the day as ``hh:mm:ss``; for a generated day this is the time since its start."""
     return f"{day_ms // 3_600_000 % 24:02d}:{day_ms // 60_000 % 60:02d}:{day_ms // 1000 % 60:02d}"
 
