@@ -38,9 +38,7 @@ def _agents_ready(state: RoutingState, queue_id: QueueId, channel: str) -> int:
     Only the queue's requirement counts; changes by a plan are ignored.
     """
     line = state.index.lines.queue_default_line(queue_id, channel)
-    return sum(
-        profile.ready_count for profile in state.index.qualification.groups_in(line.group_mask)
-    )
+    return sum(group.ready_count for group in state.index.qualification.groups_in(line.group_mask))
 
 
 def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
@@ -49,7 +47,7 @@ def _agents_free(state: RoutingState, queue_id: QueueId, channel: str) -> int:
     line = index.lines.queue_default_line(queue_id, channel)
     i = line.channel_index
     free = line.group_mask & index.agents.open_group_bits[i]
-    return sum(len(profile.idle_orders[i]) for profile in index.qualification.groups_in(free))
+    return sum(len(group.idle_orders[i]) for group in index.qualification.groups_in(free))
 
 
 def _expected_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int | None:

@@ -6,7 +6,7 @@ contact exactly where this module finds no unmet condition.
 """
 
 from router.engine.routing_state import RoutingState
-from router.engine.state import rate_caps as caps
+from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
@@ -128,16 +128,18 @@ def unmet_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Unme
                 code="capacity", has=units - used, needs=wanted.units, items=tuple(using)
             )
         )
-    same = tuple(item for item, (name, _) in items.items() if name == channel)
+    same_channel = tuple(item for item, (name, _) in items.items() if name == channel)
     most = agent.channel_max.get(channel, wanted.policy.per_agent_max)
-    if most and len(same) >= most:
-        found.append(UnmetCondition(code="channel_max", channel=channel, has=most, items=same))
+    if most and len(same_channel) >= most:
+        found.append(
+            UnmetCondition(code="channel_max", channel=channel, has=most, items=same_channel)
+        )
     blocking = tuple(item for item in using if channel in channels[items[item][0]].policy.blocks)
     if blocking:
         found.append(UnmetCondition(code="blocked", channel=channel, items=blocking))
-    by = tuple(item for item, names in interrupting.items() if channel in names)
-    if by:
-        found.append(UnmetCondition(code="interrupted", channel=channel, items=by))
+    interrupted_by = tuple(item for item, names in interrupting.items() if channel in names)
+    if interrupted_by:
+        found.append(UnmetCondition(code="interrupted", channel=channel, items=interrupted_by))
     return found
 
 
@@ -150,9 +152,9 @@ def unmet_channel_limits(
         found.append(UnmetCondition(code="paused", channel=channel))
     if state.policy is None or not state.index.channels.has_caps:
         return found
-    for scope, cap in caps.cap_scopes(state.policy, channel):
-        pending = caps.pending_offers_in(agent, scope)
-        is_reached, until_ms = caps.check_cap(
+    for scope, cap in rate_caps.cap_scopes(state.policy, channel):
+        pending = rate_caps.pending_offers_in(agent, scope)
+        is_reached, until_ms = rate_caps.check_cap(
             agent.recent_contact_times.get(scope, ()), pending, cap, at_ms
         )
         if is_reached:
@@ -177,10 +179,10 @@ def _unmet_pair_conditions(
         found.append(UnmetCondition(code="owner"))
     if any(name in agent.assignments for name in contact.participant_assignment_ids):
         found.append(UnmetCondition(code="participant"))
-    only = None
+    exclusive = None
     if state.policy is not None and contact.state is not ContactState.ASSIGNED:
-        only = exclusive_agents_of(state.policy, contact)
-    if only is not None and agent.agent_id not in only:
+        exclusive = exclusive_agents_of(state.policy, contact)
+    if exclusive is not None and agent.agent_id not in exclusive:
         reserved = contact.preferred_agent_id is not None
         ends_at_ms = contact.preferred_until_ms if reserved else contact.step_until_ms
         found.append(UnmetCondition(code="preferred", until_ms=ends_at_ms))
@@ -197,9 +199,9 @@ def _unmet_dialling(state: RoutingState, agent: Agent, contact: Contact) -> list
 
 def is_available_now(state: RoutingState, agent: Agent, channel: str) -> bool:
     """Return whether the agent is ready, present and has capacity on an open channel, regardless of skills and queues."""
-    barred = agent.channel_max.get(channel) == 0
+    is_disabled = agent.channel_max.get(channel) == 0
     return not (
-        barred
+        is_disabled
         or unmet_readiness(agent)
         or unmet_capacity(state, agent, channel)
         or unmet_channel_limits(state, agent, channel, state.at_ms)

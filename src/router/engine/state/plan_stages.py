@@ -81,21 +81,31 @@ def stage_requirement(
     queue: QueuePolicy, plan: tuple[StepPolicy, ...], step: int, skills: dict[str, int]
 ) -> PlanStage:
     """Return the requirement in a step; beyond the end of the plan, that of its last step."""
-    asked = dict(requirement_key(queue, skills))
-    also: list[dict[str, int]] = []
+    requirement = dict(requirement_key(queue, skills))
+    alternatives: list[dict[str, int]] = []
     selection: Selection | None = None
-    raised_s = raised_class = 0
-    for number, one in enumerate(plan[: step + 1]):
-        before, asked = asked, _apply_step(asked, one)
-        if not one.keep_earlier_agents:
-            also = []
+    added_priority_s = priority_class = 0
+    for number, plan_step in enumerate(plan[: step + 1]):
+        before, requirement = requirement, _apply_step(requirement, plan_step)
+        if not plan_step.keep_earlier_agents:
+            alternatives = []
         elif number:
-            also.append(before)
-        selection = one.selection or selection
-        raised_s += one.add_priority_s
-        raised_class = max(raised_class, one.priority_class)
-    kept = {_sorted_requirement(needs): None for needs in also if not _is_weaker(asked, needs)}
-    return PlanStage(_sorted_requirement(asked), tuple(kept), selection, raised_s, raised_class)
+            alternatives.append(before)
+        selection = plan_step.selection or selection
+        added_priority_s += plan_step.add_priority_s
+        priority_class = max(priority_class, plan_step.priority_class)
+    distinct = {
+        _sorted_requirement(other): None
+        for other in alternatives
+        if not _is_weaker(requirement, other)
+    }
+    return PlanStage(
+        _sorted_requirement(requirement),
+        tuple(distinct),
+        selection,
+        added_priority_s,
+        priority_class,
+    )
 
 
 def _apply_step(requirement: dict[str, int], step: StepPolicy) -> dict[str, int]:
@@ -128,13 +138,13 @@ def exclusive_agents(
     step = plan[min(criteria.step, len(plan) - 1)]
     if not step.prefer and not step.prefer_agents:
         return None
-    wanted: list[AgentId] = []
+    preferred: list[AgentId] = []
     for kind in step.prefer:
         if kind is PreferredAgentKind.NAMED:
-            wanted += criteria.preferred_agents
+            preferred += criteria.preferred_agents
         elif criteria.last_agent_id is not None:
-            wanted.append(criteria.last_agent_id)
-    return tuple(dict.fromkeys([*wanted, *step.prefer_agents]))
+            preferred.append(criteria.last_agent_id)
+    return tuple(dict.fromkeys([*preferred, *step.prefer_agents]))
 
 
 def skip_condition(step: StepPolicy) -> SkipIf:
