@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 from msgspec import structs
 
-from router.journal.port import Journal, Position, Record, WorkspaceHistory
-from router.journal.record_codec import encode_body
+from router.journal.port import Journal, JournalOutdated, Position, Record, WorkspaceHistory
+from router.journal.record_codec import FORMAT, encode_body
 from router.model.errors import (
     JournalCorrupt,
     JournalLocked,
@@ -47,8 +47,8 @@ class JournalStorage(Protocol):
         """Change one bit of the newest snapshot."""
         ...
 
-    def set_newer_format(self) -> None:
-        """Mark the storage as written by a later version."""
+    def set_format(self, version: int) -> None:
+        """Mark the storage as written in another format."""
         ...
 
     def fingerprint(self) -> bytes:
@@ -206,9 +206,19 @@ class JournalContract:
         self, storage: JournalStorage
     ) -> None:
         await (await filled_journal(storage, records(3))).close()
-        storage.set_newer_format()
+        storage.set_format(FORMAT + 1)
         before = storage.fingerprint()
         with pytest.raises(JournalTooNew):
+            await storage.journal().open()
+        assert storage.fingerprint() == before
+
+    async def test_an_older_format_is_rejected_and_left_unchanged(
+        self, storage: JournalStorage
+    ) -> None:
+        await (await filled_journal(storage, records(3))).close()
+        storage.set_format(FORMAT - 1)
+        before = storage.fingerprint()
+        with pytest.raises(JournalOutdated):
             await storage.journal().open()
         assert storage.fingerprint() == before
 

@@ -1,13 +1,19 @@
 """Encoding and decoding of records: exact, or rejected."""
 
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.journal import record_codec as codec
 from router.journal.port import Record
 from router.journal.record_codec import (
+    FORMAT,
+    UPCASTERS,
     DamagedRecord,
     decode_envelope,
     decode_record,
@@ -51,7 +57,7 @@ def test_every_event_type_has_a_unique_tag() -> None:
 def test_the_envelope_is_readable_without_decoding_its_body() -> None:
     envelope = decode_envelope(sealed(a_record(41, events=3)))
     assert (envelope.format_version, envelope.seq, envelope.count, envelope.last_seq) == (
-        1,
+        FORMAT,
         41,
         3,
         43,
@@ -115,16 +121,38 @@ class TestOlderFormats:
         def renamed(old: dict[str, object]) -> dict[str, object]:
             return {**old, "actor": old["who"]}
 
-        steps = {1: renamed, 2: lambda old: old}
-        assert decode_record(decode_envelope(data), upcasters=steps, current=3) == record
+        steps = {FORMAT: renamed, FORMAT + 1: lambda old: old}
+        decoded = decode_record(decode_envelope(data), upcasters=steps, current=FORMAT + 2)
+        assert decoded == record
 
     def test_a_format_without_a_converter_is_rejected(self) -> None:
         with pytest.raises(DamagedRecord):
-            decode_record(decode_envelope(sealed(a_record(1))), upcasters={}, current=2)
+            decode_record(decode_envelope(sealed(a_record(1))), upcasters={}, current=FORMAT + 1)
 
     def test_a_newer_body_is_rejected(self) -> None:
-        with pytest.raises(DamagedRecord, match="format 1"):
-            decode_record(decode_envelope(sealed(a_record(1))), current=0)
+        with pytest.raises(DamagedRecord, match=f"format {FORMAT}"):
+            decode_record(decode_envelope(sealed(a_record(1))), current=FORMAT - 1)
 
     def test_every_older_format_has_a_converter(self) -> None:
-        assert sorted(codec.UPCASTERS) == list(range(1, codec.FORMAT))
+        assert sorted(UPCASTERS) == list(range(1, FORMAT))
+
+
+def names(kind: Any, path: str) -> Iterator[str]:
+    """Return the names that a type has in the journal: tags, fields, and values of enumerations, each with its place."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        yield from (f"{path}={member.value}" for member in kind)
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        place = kind.__struct_config__.tag or path
+        hints = get_type_hints(kind)
+        for field in msgspec.structs.fields(kind):
+            yield f"{place}/{field.encode_name}"
+            yield from names(hints[field.name], f"{place}/{field.encode_name}")
+    else:
+        for inner in get_args(kind):
+            yield from names(inner, path)
+
+
+def test_the_names_of_the_current_format_do_not_change() -> None:
+    """A field, tag or value may be added; a rename or a removal needs a new format and a converter."""
+    path = Path(__file__).parent / "golden" / f"format_{FORMAT}_names.txt"
+    assert set(path.read_text().splitlines()) - set(names(Record, "record")) == set()

@@ -83,8 +83,8 @@ class SqliteJournalStorage:
             )
         )
 
-    def set_newer_format(self) -> None:
-        self.change(lambda connection: connection.execute("PRAGMA user_version = 99"))
+    def set_format(self, version: int) -> None:
+        self.change(lambda connection: connection.execute(f"PRAGMA user_version = {version}"))
 
     def fingerprint(self) -> bytes:
         return b"".join(

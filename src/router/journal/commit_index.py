@@ -53,14 +53,14 @@ class WorkspaceTail(Struct, kw_only=True):
     @classmethod
     def empty(cls, number: int, workspace: WorkspaceId, history_id: str) -> "WorkspaceTail":
         """Return the tail of a workspace without records."""
-        lane = cls(
+        tail = cls(
             number=number,
             workspace=workspace,
             history_id=history_id,
             chain=initial_chain(workspace),
         )
-        lane.digest = lane.compute_digest()
-        return lane
+        tail.digest = tail.compute_digest()
+        return tail
 
     def compute_digest(self) -> int:
         """Return a digest over everything that the commit index authenticates about this workspace."""
@@ -93,8 +93,8 @@ class CommitIndex(Struct, kw_only=True):
     @classmethod
     def create(cls, root: bytes) -> tuple["CommitIndex", tuple[int, int, bytes]]:
         """Return the commit index of a new journal and its row 0; the random ``root`` makes the chain unique to the journal."""
-        ledger = cls(number=-1, chain=root, digests=0)
-        return ledger, ledger.append_row(at_ms=0, count=0)
+        index = cls(number=-1, chain=root, digests=0)
+        return index, index.append_row(at_ms=0, count=0)
 
 
 class TailUpdate(Struct, frozen=True, gc=False):
@@ -130,28 +130,28 @@ class CommitBuilder:
         moved: dict[int, WorkspaceTail] = {}
         size = 0
         for workspace, record in batch:
-            lane = self._tails[workspace]
-            first_seq, count, previous = record.first_seq, len(record.events), lane.chain
-            assert first_seq == lane.last_seq + 1 and count, "the sequence numbers have a gap"
+            tail = self._tails[workspace]
+            first_seq, count, previous = record.first_seq, len(record.events), tail.chain
+            assert first_seq == tail.last_seq + 1 and count, "the sequence numbers have a gap"
             body = encode_body(record)
             size += len(body)
             envelope = encode_envelope(
                 seq=first_seq, at_ms=record.at_ms, count=count, previous=previous, body=body
             )
-            values += (lane.number, first_seq, envelope)
-            lane.last_seq = first_seq + count - 1
-            lane.chain = next_chain(previous, body)
-            moved[lane.number] = lane
-        for lane in moved.values():
+            values += (tail.number, first_seq, envelope)
+            tail.last_seq = first_seq + count - 1
+            tail.chain = next_chain(previous, body)
+            moved[tail.number] = tail
+        for tail in moved.values():
             # Exchange the old digest for the new one: workspaces without new records need no work.
-            self._commit_index.digests ^= lane.digest
-            lane.digest = lane.compute_digest()
-            self._commit_index.digests ^= lane.digest
+            self._commit_index.digests ^= tail.digest
+            tail.digest = tail.compute_digest()
+            self._commit_index.digests ^= tail.digest
         values += self._commit_index.append_row(at_ms=batch[-1][1].at_ms, count=len(batch))
         return PreparedCommit(
             values,
             self._commit_index.mark,
-            [TailUpdate(lane.workspace, lane.last_seq, lane.chain) for lane in moved.values()],
+            [TailUpdate(tail.workspace, tail.last_seq, tail.chain) for tail in moved.values()],
             _COMMIT_WAL_BYTES + int(size * _RECORD_WAL_SHARE),
         )
 
@@ -160,8 +160,8 @@ class CommitBuilder:
     ) -> tuple[WorkspaceTail, PreparedCommit]:
         """Add a workspace and return its tail and the commit that records it."""
         assert workspace not in self._tails
-        number = max((lane.number for lane in self._tails.values()), default=0) + 1
-        lane = self._tails[workspace] = WorkspaceTail.empty(number, workspace, history_id)
-        self._commit_index.digests ^= lane.digest
+        number = max((tail.number for tail in self._tails.values()), default=0) + 1
+        tail = self._tails[workspace] = WorkspaceTail.empty(number, workspace, history_id)
+        self._commit_index.digests ^= tail.digest
         values: list[int | bytes] = [*self._commit_index.append_row(at_ms=0, count=0)]
-        return lane, PreparedCommit(values, self._commit_index.mark, [], _COMMIT_WAL_BYTES)
+        return tail, PreparedCommit(values, self._commit_index.mark, [], _COMMIT_WAL_BYTES)

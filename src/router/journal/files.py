@@ -33,6 +33,16 @@ class JournalPaths(Struct, frozen=True):
         """Return the path of the file that reserves disk space for a clean shutdown on a full disk."""
         return self.database.with_name(self.database.name + ".reserved")
 
+    @property
+    def migration(self) -> Path:
+        """Return the path of the working directory of a migration."""
+        return self.database.with_name(self.database.name + ".migrating")
+
+    @property
+    def migration_marker(self) -> Path:
+        """Return the path of the file that exists while only the swap of a migration remains to be done."""
+        return self.migration / "ready.json"
+
 
 def prepare_directory(directory: Path) -> None:
     """Create the directory with mode 0700 where it is missing; an existing one keeps its mode."""

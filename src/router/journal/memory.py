@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
+from router.journal.port import JournalOutdated, Position, Record, Snapshot, WorkspaceHistory
 from router.journal.record_codec import (
     FORMAT,
     ChainVerifier,
@@ -67,12 +67,16 @@ class MemoryJournal:
         """Take the lock, verify every record, and return all histories."""
         if self._storage.format > FORMAT:
             raise JournalTooNew(
-                f"format {self._storage.format}; this version reads formats 1 to {FORMAT}"
+                f"format {self._storage.format}; this version reads format {FORMAT}"
+            )
+        if self._storage.format < FORMAT:
+            raise JournalOutdated(
+                f"format {self._storage.format}; this version reads format {FORMAT}"
             )
         if self._storage.owner is not None:
             raise JournalLocked("another journal object has opened this storage")
         histories = [
-            _verify_workspace(name, lane) for name, lane in self._storage.workspaces.items()
+            _verify_workspace(name, stored) for name, stored in self._storage.workspaces.items()
         ]
         self._storage.owner = self
         return histories
@@ -81,11 +85,11 @@ class MemoryJournal:
         """Start the history of a new workspace under a new random history id."""
         self._check_open()
         assert workspace not in self._storage.workspaces
-        lane = MemoryWorkspace(history_id=secrets.token_hex(16), chain=initial_chain(workspace))
-        self._storage.workspaces[workspace] = lane
+        stored = MemoryWorkspace(history_id=secrets.token_hex(16), chain=initial_chain(workspace))
+        self._storage.workspaces[workspace] = stored
         return WorkspaceHistory(
             workspace=workspace,
-            history_id=lane.history_id,
+            history_id=stored.history_id,
             last_position=Position(0, 0),
             snapshot=None,
         )
@@ -108,8 +112,8 @@ class MemoryJournal:
         """Append the whole batch."""
         self._check_open()
         for workspace, record in batch:
-            lane = self._storage.workspaces[workspace]
-            assert record.first_seq == lane.last_seq + 1 and record.events, (
+            stored = self._storage.workspaces[workspace]
+            assert record.first_seq == stored.last_seq + 1 and record.events, (
                 "the sequence numbers have a gap"
             )
             body = encode_body(record)
@@ -117,12 +121,12 @@ class MemoryJournal:
                 seq=record.first_seq,
                 at_ms=record.at_ms,
                 count=len(record.events),
-                previous=lane.chain,
+                previous=stored.chain,
                 body=body,
             )
-            lane.rows.append((record.first_seq, data))
-            lane.last_seq = record.last_seq
-            lane.chain = next_chain(lane.chain, body)
+            stored.rows.append((record.first_seq, data))
+            stored.last_seq = record.last_seq
+            stored.chain = next_chain(stored.chain, body)
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
         """Store a snapshot; the previous one is retained as a fallback."""
@@ -147,49 +151,49 @@ class MemoryJournal:
             raise JournalUnavailable("the journal is not open")
 
 
-def _verify_workspace(workspace: WorkspaceId, lane: MemoryWorkspace) -> WorkspaceHistory:
+def _verify_workspace(workspace: WorkspaceId, stored: MemoryWorkspace) -> WorkspaceHistory:
     whole = [
-        snapshot for snapshot, digest in lane.snapshots if _snapshot_checksum(snapshot) == digest
+        snapshot for snapshot, digest in stored.snapshots if _snapshot_checksum(snapshot) == digest
     ]
     snapshot = whole[-1] if whole else None
-    walk = ChainVerifier.from_start(workspace)
-    for key, data in lane.rows:
-        walk.verify(key, data)
-    walk.check_end(last_seq=lane.last_seq, chain=lane.chain)
+    verifier = ChainVerifier.from_start(workspace)
+    for key, data in stored.rows:
+        verifier.verify(key, data)
+    verifier.check_end(last_seq=stored.last_seq, chain=stored.chain)
     return WorkspaceHistory(
         workspace=workspace,
-        history_id=lane.history_id,
-        last_position=_last_position(workspace, lane),
+        history_id=stored.history_id,
+        last_position=_last_position(workspace, stored),
         snapshot=snapshot,
     )
 
 
-def _last_position(workspace: WorkspaceId, lane: MemoryWorkspace) -> Position:
-    if not lane.rows:
+def _last_position(workspace: WorkspaceId, stored: MemoryWorkspace) -> Position:
+    if not stored.rows:
         return Position(0, 0)
     try:
-        return Position(decode_record(decode_envelope(lane.rows[-1][1])).epoch, lane.last_seq)
+        return Position(decode_record(decode_envelope(stored.rows[-1][1])).epoch, stored.last_seq)
     except DamagedRecord as error:
-        raise corrupt_record(workspace, lane.rows[-1][0], str(error)) from error
+        raise corrupt_record(workspace, stored.rows[-1][0], str(error)) from error
 
 
 def _iterate_records(
-    workspace: WorkspaceId, lane: MemoryWorkspace, after_seq: int, limit: int | None
+    workspace: WorkspaceId, stored: MemoryWorkspace, after_seq: int, limit: int | None
 ) -> Iterator[Record]:
-    if after_seq >= lane.last_seq or limit == 0:
+    if after_seq >= stored.last_seq or limit == 0:
         return
     # The record that contains an event is the last one that starts at or before it.
-    first = max(bisect.bisect_right(lane.rows, after_seq + 1, key=lambda row: row[0]) - 1, 0)
-    if not lane.rows:
+    first = max(bisect.bisect_right(stored.rows, after_seq + 1, key=lambda row: row[0]) - 1, 0)
+    if not stored.rows:
         raise JournalCorrupt(f"workspace {workspace}: the records are missing")
-    walk = ChainVerifier.from_start(workspace)
+    verifier = ChainVerifier.from_start(workspace)
     if first > 0:
-        walk = ChainVerifier(workspace, next_seq=lane.rows[first][0], chain=None)
+        verifier = ChainVerifier(workspace, next_seq=stored.rows[first][0], chain=None)
     last = None if limit is None else first + limit
-    for key, data in lane.rows[first:last]:
-        yield walk.verify_and_decode(key, data)
-    if last is None or last >= len(lane.rows):
-        walk.check_end(last_seq=lane.last_seq, chain=lane.chain)
+    for key, data in stored.rows[first:last]:
+        yield verifier.verify_and_decode(key, data)
+    if last is None or last >= len(stored.rows):
+        verifier.check_end(last_seq=stored.last_seq, chain=stored.chain)
 
 
 def _snapshot_checksum(snapshot: Snapshot) -> bytes:

@@ -11,7 +11,7 @@ Every backend guarantees the following; the contract suite (``tests/contracts/jo
 3. A record that is missing, torn or altered is detected at ``open`` and raises ``JournalCorrupt``; the history is never
    silently shorter.
 4. Only one process can open a journal: a second one gets ``JournalLocked`` and changes nothing.
-5. A journal of a newer format raises ``JournalTooNew`` and is left unchanged.
+5. A journal of a newer format raises ``JournalTooNew``, one of an older format ``JournalOutdated``; both are left unchanged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from router.model.errors import JournalError
 from router.model.events import Event
 from router.model.ids import WorkspaceId
+
+
+class JournalOutdated(JournalError):
+    """The journal has an older format; ``router journal migrate`` converts it once."""
 
 
 class Position(Struct, frozen=True, order=True, gc=False):
@@ -75,7 +80,7 @@ class Journal(Protocol):
     async def open(self) -> Sequence[WorkspaceHistory]:
         """Take the lock, verify every record since the newest intact snapshot, and return all histories.
 
-        Raises JournalLocked, JournalTooNew, JournalCorrupt or JournalUnavailable.
+        Raises JournalLocked, JournalTooNew, JournalOutdated, JournalCorrupt or JournalUnavailable.
         """
         ...
 

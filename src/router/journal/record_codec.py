@@ -11,8 +11,9 @@ BLAKE2b-128(previous chain ‖ body); it links each record to all earlier ones a
 ``ChainVerifier`` checks the chain: a backend passes the stored rows of one workspace in order, and the verifier returns their
 records or raises ``JournalCorrupt`` naming workspace and seq.
 
-Bodies of older formats are converted by ``UPCASTERS``, one format at a time, before they are decoded. Reading never rewrites
-a body: the chain covers exactly the bytes that were acknowledged.
+Bodies of older formats are converted by ``UPCASTERS``, one format at a time, before they are decoded. Reading never rewrites a
+body: the chain covers exactly the bytes that were acknowledged. A file of an older format is converted as a whole, once, by
+``router journal migrate`` (``sqlite/migration.py``).
 """
 
 import struct
@@ -24,11 +25,12 @@ import msgspec
 from crc32c import crc32c
 from msgspec import Struct
 
+from router.journal.format_1 import to_format_2
 from router.journal.port import Record
 from router.model.errors import JournalCorrupt
 from router.model.ids import WorkspaceId
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Format version written by this release: of bodies, envelopes and the file as a whole."""
 
 CHAIN_BYTES: Final = 16
@@ -37,8 +39,8 @@ _HEADER: Final = struct.Struct(">IHIQq16s")
 _CRC: Final = struct.Struct(">I")
 _ENVELOPE_BYTES_MIN: Final = _HEADER.size + _CRC.size
 
-# Converters from format n to n + 1, on plain MessagePack data. Format 1 is the first one.
-UPCASTERS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+# Converters from format n to n + 1, on plain MessagePack data.
+UPCASTERS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: to_format_2}
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
@@ -140,7 +142,14 @@ def _decode_body(
             plain = upcasters[version](plain)
         return msgspec.convert(plain, Record)
     # Foreign bytes may nest deeply or hold invalid text, for which msgspec raises no error of its own.
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise DamagedRecord("the body is not a record") from error
 
 

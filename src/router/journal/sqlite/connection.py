@@ -16,12 +16,13 @@ single inserts took 425 ms, one insert of 100 rows 6 ms.
 import ctypes
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from router.journal.commit_index import COMMIT_INDEX_WORKSPACE
+from router.journal.port import JournalOutdated
 from router.journal.record_codec import FORMAT
 from router.model.errors import (
     JournalCorrupt,
@@ -34,11 +35,11 @@ from router.model.errors import (
 APPLICATION_ID: Final = 0x43526A31  # "CRj1"
 
 TABLES: Final = (
-    "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, gen TEXT NOT NULL) STRICT",
+    "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, history_id TEXT NOT NULL) STRICT",
     "CREATE TABLE record (workspace INTEGER NOT NULL, first_seq INTEGER NOT NULL, envelope BLOB NOT NULL,"
     " PRIMARY KEY (workspace, first_seq)) STRICT, WITHOUT ROWID",
     "CREATE TABLE snapshot (workspace INTEGER NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
-    " core_bytes INTEGER NOT NULL, chain BLOB NOT NULL, sha256 BLOB NOT NULL,"
+    " engine_bytes INTEGER NOT NULL, chain BLOB NOT NULL, sha256 BLOB NOT NULL,"
     " PRIMARY KEY (workspace, seq)) STRICT, WITHOUT ROWID",
     "CREATE TABLE snapshot_part (workspace INTEGER NOT NULL, seq INTEGER NOT NULL, part INTEGER NOT NULL,"
     " data BLOB NOT NULL, PRIMARY KEY (workspace, seq, part)) STRICT",
@@ -65,7 +66,7 @@ PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
 # Rows in one INSERT. SQLite allows 32,766 parameters; each number of rows is a separate prepared statement.
 ROWS_PER_INSERT: Final = 512
 
-SELECT_WORKSPACES: Final = "SELECT number, name, gen FROM workspace ORDER BY number"
+SELECT_WORKSPACES: Final = "SELECT number, name, history_id FROM workspace ORDER BY number"
 SELECT_NEWEST: Final = (
     "SELECT first_seq, envelope FROM record WHERE workspace = ? ORDER BY first_seq DESC LIMIT 1"
 )
@@ -85,9 +86,9 @@ DELETE_COMMIT_INDEX_BELOW: Final = (
     f"DELETE FROM record WHERE workspace = {COMMIT_INDEX_WORKSPACE} AND first_seq < ?"
 )
 INSERT_WORKSPACE: Final = "INSERT INTO workspace VALUES (?, ?, ?)"
-UPDATE_HISTORY_ID: Final = "UPDATE workspace SET gen = ? WHERE number = ?"
+UPDATE_HISTORY_ID: Final = "UPDATE workspace SET history_id = ? WHERE number = ?"
 
-SELECT_SNAPSHOTS: Final = "SELECT seq, at_ms, core_bytes, chain, sha256 FROM snapshot WHERE workspace = ? ORDER BY seq DESC"
+SELECT_SNAPSHOTS: Final = "SELECT seq, at_ms, engine_bytes, chain, sha256 FROM snapshot WHERE workspace = ? ORDER BY seq DESC"
 SELECT_PARTS: Final = "SELECT data FROM snapshot_part WHERE workspace = ? AND seq = ? ORDER BY part"
 INSERT_SNAPSHOT: Final = "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_PART: Final = "INSERT INTO snapshot_part VALUES (?, ?, ?, ?)"
@@ -115,16 +116,36 @@ def insert_records_sql(rows: int) -> str:
     return "INSERT INTO record VALUES " + ",".join(("(?,?,?)",) * rows)
 
 
-def check_not_newer(path: Path) -> None:
-    """Check the format in the file header before SQLite opens, and thereby modifies, the file. Raises JournalTooNew."""
+def check_format(path: Path) -> None:
+    """Check the format in the file header before SQLite opens, and thereby modifies, the file.
+
+    Raises JournalTooNew or JournalOutdated.
+    """
+    version = file_format(path)
+    if version is not None:
+        _check_version(path, version)
+
+
+def file_format(path: Path) -> int | None:
+    """Return the format in the header of a journal file; None where the file is not a journal or not complete."""
     with path.open("rb") as file:
         header = file.read(_SQLITE_HEADER_BYTES)
     if len(header) < _SQLITE_HEADER_BYTES:
-        return
+        return None
     (application,) = struct.unpack_from(">I", header, _APPLICATION_ID_OFFSET)
     (version,) = struct.unpack_from(">i", header, _USER_VERSION_OFFSET)
-    if application == APPLICATION_ID and version > FORMAT:
-        raise JournalTooNew(f"{path}: format {version}; this version reads formats 1 to {FORMAT}")
+    return int(version) if application == APPLICATION_ID else None
+
+
+def _check_version(path: Path | None, version: int) -> None:
+    place = "" if path is None else f"{path}: "
+    if version > FORMAT:
+        raise JournalTooNew(f"{place}format {version}; this version reads format {FORMAT}")
+    if 1 <= version < FORMAT:
+        raise JournalOutdated(
+            f"{place}format {version}, this version reads format {FORMAT}; "
+            "stop the router and run `router journal migrate` once"
+        )
 
 
 def open_connection(path: Path) -> sqlite3.Connection:
@@ -169,21 +190,22 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(table)
 
 
-def check_schema(connection: sqlite3.Connection) -> None:
+def check_schema(
+    connection: sqlite3.Connection, *, version: int = FORMAT, tables: Sequence[str] = TABLES
+) -> None:
     """Check that the file is a journal of this format with exactly the expected tables.
 
-    Raises JournalTooNew or JournalCorrupt.
+    Raises JournalTooNew, JournalOutdated or JournalCorrupt.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (found_version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise JournalCorrupt("the file is not a journal: the application id differs")
-    if version > FORMAT:
-        raise JournalTooNew(f"format {version}; this version reads formats 1 to {FORMAT}")
-    if version != FORMAT:
-        raise JournalCorrupt(f"format {version} does not exist")
+    if found_version != version:
+        _check_version(None, found_version)
+        raise JournalCorrupt(f"format {found_version} does not exist")
     found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    if sorted(sql for (sql,) in found) != sorted(TABLES):
+    if sorted(sql for (sql,) in found) != sorted(tables):
         raise JournalCorrupt("the tables differ from those of this format")
 
 

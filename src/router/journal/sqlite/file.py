@@ -26,7 +26,7 @@ from router.journal.files import (
     restrict_to_owner,
 )
 from router.journal.highwater import HighWaterFile, HighWaterMark
-from router.journal.port import Record, Snapshot, WorkspaceHistory
+from router.journal.port import JournalOutdated, Record, Snapshot, WorkspaceHistory
 from router.journal.record_codec import CHAIN_BYTES, ChainVerifier
 from router.journal.sqlite.connection import (
     DELETE_COMMIT_INDEX_BELOW,
@@ -35,7 +35,7 @@ from router.journal.sqlite.connection import (
     SELECT_CONTAINING,
     SELECT_FROM,
     DiskFull,
-    check_not_newer,
+    check_format,
     check_schema,
     create_tables,
     has_no_tables,
@@ -125,7 +125,7 @@ class SqliteJournalFile:
     def new_commit_builder(self) -> CommitBuilder:
         """Return the commit builder of this file, starting at its end; call once, after ``open``."""
         return CommitBuilder(
-            self._commit_index, {name: copy(lane) for name, lane in self._tails.items()}
+            self._commit_index, {name: copy(tail) for name, tail in self._tails.items()}
         )
 
     def _lock(self) -> HighWaterMark:
@@ -133,8 +133,9 @@ class SqliteJournalFile:
         prepare_directory(self._paths.database.parent)
         exists = check_regular_file(self._paths.database)
         has_mark = check_regular_file(self._paths.high_water)
+        self._check_migration()
         if exists:
-            check_not_newer(self._paths.database)
+            check_format(self._paths.database)
         if not has_mark:
             if exists:
                 raise JournalCorrupt(
@@ -149,6 +150,12 @@ class SqliteJournalFile:
             )
         return mark
 
+    def _check_migration(self) -> None:
+        if self._paths.migration_marker.exists():
+            raise JournalOutdated(
+                f"{self._paths.database}: a migration was interrupted; run `router journal migrate` again"
+            )
+
     def _connect(self) -> sqlite3.Connection:
         for path in (self._paths.database, self._paths.high_water):
             restrict_to_owner(path)
@@ -157,7 +164,7 @@ class SqliteJournalFile:
 
     def _create(self, connection: sqlite3.Connection) -> HighWaterMark:
         """Create a new journal. Its mark names commit 0 until a workspace is added, so an interrupted creation can restart."""
-        ledger, row = CommitIndex.create(secrets.token_bytes(CHAIN_BYTES))
+        index, row = CommitIndex.create(secrets.token_bytes(CHAIN_BYTES))
         connection.execute("BEGIN IMMEDIATE")
         create_tables(connection)
         connection.execute(insert_records_sql(1), row)
@@ -166,8 +173,8 @@ class SqliteJournalFile:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         fsync_directory(self._paths.database.parent)
         assert self._high_water is not None
-        self._high_water.write_both(ledger.mark)
-        return ledger.mark
+        self._high_water.write_both(index.mark)
+        return index.mark
 
     def accept_history_loss(self) -> list[HistoryLoss]:
         """Repair a journal that does not open, keeping its intact records, and close it."""
@@ -179,8 +186,9 @@ class SqliteJournalFile:
 
     def _accept_history_loss(self) -> list[HistoryLoss]:
         exists = check_regular_file(self._paths.database)
+        self._check_migration()
         if exists:
-            check_not_newer(self._paths.database)
+            check_format(self._paths.database)
         if not check_regular_file(self._paths.high_water):
             HighWaterFile.create(self._paths.high_water, HighWaterMark(0, b"\0" * CHAIN_BYTES))
         self._high_water = HighWaterFile.open_locked(self._paths.high_water)
@@ -275,8 +283,8 @@ class SqliteJournalFile:
             _after_commit()
         self._advance_mark(commit.mark)
         for end in commit.tail_updates:
-            lane = self._tails[end.workspace]
-            lane.last_seq, lane.chain = end.last_seq, end.chain
+            tail = self._tails[end.workspace]
+            tail.last_seq, tail.chain = end.last_seq, end.chain
         self.wal_bytes += commit.wal_bytes
 
     def _advance_mark(self, mark: HighWaterMark) -> None:
@@ -301,16 +309,16 @@ class SqliteJournalFile:
     def read(self, workspace: WorkspaceId, after_seq: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records with events after ``after_seq``, with the chain between them verified."""
         self.check_usable()
-        lane = self._tails[workspace]
-        if after_seq >= lane.last_seq or limit < 1:
+        tail = self._tails[workspace]
+        if after_seq >= tail.last_seq or limit < 1:
             return []
         with translate_errors(opening=True):
             holding = self._open_connection.execute(
-                SELECT_CONTAINING, (lane.number, after_seq + 1)
+                SELECT_CONTAINING, (tail.number, after_seq + 1)
             ).fetchone()
             first = holding[0] if holding is not None and isinstance(holding[0], int) else 1
             rows = self._open_connection.execute(
-                SELECT_FROM, (lane.number, first, limit)
+                SELECT_FROM, (tail.number, first, limit)
             ).fetchall()
         verifier = ChainVerifier.from_start(workspace)
         if first != 1:
@@ -319,7 +327,7 @@ class SqliteJournalFile:
         if not records or records[0].last_seq <= after_seq:
             raise verifier.corruption("a record is missing")
         if len(records) < limit:
-            verifier.check_end(last_seq=lane.last_seq, chain=lane.chain)
+            verifier.check_end(last_seq=tail.last_seq, chain=tail.chain)
         return records
 
     def sync_mark(self) -> None:
@@ -352,9 +360,9 @@ class SqliteJournalFile:
 
     def write_snapshot_header(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
         """Write the header, which makes the snapshot valid."""
-        lane = self._tails[workspace]
-        chain = chain_at(self._open_connection, lane, snapshot.seq)
-        insert_snapshot_header(self._open_connection, lane.number, snapshot, chain)
+        tail = self._tails[workspace]
+        chain = chain_at(self._open_connection, tail, snapshot.seq)
+        insert_snapshot_header(self._open_connection, tail.number, snapshot, chain)
 
     @property
     def _open_connection(self) -> sqlite3.Connection:

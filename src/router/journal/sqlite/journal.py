@@ -90,14 +90,21 @@ class SqliteJournal:
         finally:
             self._stop_thread()
 
-    async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
-        """Start the history of a new workspace under a new random history id."""
-        lane, commit = self._open_commit_builder.add_workspace(workspace, new_history_id())
+    async def create_workspace(
+        self, workspace: WorkspaceId, *, history_id: str | None = None
+    ) -> WorkspaceHistory:
+        """Start the history of a new workspace under a new random history id.
+
+        ``history_id`` continues the history of another journal; for migration only.
+        """
+        tail, commit = self._open_commit_builder.add_workspace(
+            workspace, new_history_id() if history_id is None else history_id
+        )
         # The tail of the commit builder runs ahead of the disk, so the file gets its own copy.
-        await self._run_guarded(partial(self._file.add_workspace, copy(lane), commit))
+        await self._run_guarded(partial(self._file.add_workspace, copy(tail), commit))
         return WorkspaceHistory(
             workspace=workspace,
-            history_id=lane.history_id,
+            history_id=tail.history_id,
             last_position=Position(0, 0),
             snapshot=None,
         )

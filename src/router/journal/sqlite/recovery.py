@@ -46,16 +46,16 @@ from router.model.ids import WorkspaceId
 
 def read_commit_index(connection: sqlite3.Connection, mark: HighWaterMark) -> CommitIndex:
     """Return the newest row, after verifying the chain from the commit of the mark to it. Raises JournalCorrupt."""
-    walked: CommitIndex | None = None
+    verified: CommitIndex | None = None
     rows = connection.execute(SELECT_FROM, (COMMIT_INDEX_WORKSPACE, mark.number, -1))
     for key, data in rows:
-        walked = _verify_index_row(walked, key, data, mark)
-    if walked is None:
+        verified = _verify_index_row(verified, key, data, mark)
+    if verified is None:
         newest = newest_commit_number(connection)
         raise JournalCorrupt(
             f"the journal is shorter than it was: it ends at commit {newest}, but commit {mark.number} was acknowledged"
         )
-    return walked
+    return verified
 
 
 def newest_commit_number(connection: sqlite3.Connection) -> int:
@@ -65,20 +65,20 @@ def newest_commit_number(connection: sqlite3.Connection) -> int:
 
 
 def _verify_index_row(
-    walked: CommitIndex | None, key: object, data: object, mark: HighWaterMark
+    verified: CommitIndex | None, key: object, data: object, mark: HighWaterMark
 ) -> CommitIndex:
     try:
         envelope = decode_envelope(data)
     except DamagedRecord as error:
         raise JournalCorrupt(f"commit index, commit {key}: {error}") from error
-    expected = mark.number if walked is None else walked.number + 1
+    expected = mark.number if verified is None else verified.number + 1
     if key != expected or envelope.seq != expected or len(envelope.body) != _DIGEST_BYTES:
         raise JournalCorrupt(f"commit index, commit {expected}: a row is missing or out of order")
-    if walked is None and envelope.chain != mark.chain:
+    if verified is None and envelope.chain != mark.chain:
         raise JournalCorrupt(
             f"commit index, commit {expected}: not the commit named by the high-water mark; this is another history"
         )
-    if walked is not None and envelope.previous_chain != walked.chain:
+    if verified is not None and envelope.previous_chain != verified.chain:
         raise JournalCorrupt(f"commit index, commit {expected}: the chain is broken")
     return CommitIndex(number=expected, chain=envelope.chain, digests=int.from_bytes(envelope.body))
 
@@ -106,29 +106,29 @@ class HistoryLoss(Struct, frozen=True, kw_only=True):
 
 def recover_journal(connection: sqlite3.Connection, mark: HighWaterMark) -> RecoveredJournal:
     """Verify everything since the newest intact snapshots and delete damaged snapshots. Raises JournalCorrupt."""
-    ledger = read_commit_index(connection, mark)
-    lanes = {lane.workspace: lane for lane in _load_tails(connection)}
+    index = read_commit_index(connection, mark)
+    tails = {tail.workspace: tail for tail in _load_tails(connection)}
     tokens = 0
-    for lane in lanes.values():
-        _load_tail_end(connection, lane)
-        tokens ^= lane.digest
-    if tokens != ledger.digests:
+    for tail in tails.values():
+        _load_tail_end(connection, tail)
+        tokens ^= tail.digest
+    if tokens != index.digests:
         raise JournalCorrupt(
-            f"commit {ledger.number}: the ends of the workspaces do not match the commit index"
+            f"commit {index.number}: the ends of the workspaces do not match the commit index"
         )
     broken: list[tuple[int, int]] = []
-    histories = [_verify_tail(connection, lane, broken) for lane in lanes.values()]
+    histories = [_verify_tail(connection, tail, broken) for tail in tails.values()]
     connection.execute("BEGIN IMMEDIATE")
     delete_broken_snapshots(connection, broken)
     connection.execute("COMMIT")
-    return RecoveredJournal(commit_index=ledger, tails=lanes, histories=histories)
+    return RecoveredJournal(commit_index=index, tails=tails, histories=histories)
 
 
 def _load_tails(connection: sqlite3.Connection) -> Iterator[WorkspaceTail]:
-    for number, name, gen in connection.execute(SELECT_WORKSPACES).fetchall():
-        if not (isinstance(number, int) and isinstance(name, str) and isinstance(gen, str)):
+    for number, name, history_id in connection.execute(SELECT_WORKSPACES).fetchall():
+        if not (isinstance(number, int) and isinstance(name, str) and isinstance(history_id, str)):
             raise JournalCorrupt("the workspace table is damaged")
-        yield WorkspaceTail.empty(number, name, gen)
+        yield WorkspaceTail.empty(number, name, history_id)
 
 
 def _load_tail_end(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
@@ -211,25 +211,25 @@ def salvage(
     losses = []
     tokens = 0
     connection.execute("BEGIN IMMEDIATE")
-    for lane in list(_load_tails_for_salvage(connection)):
-        loss = _truncate_at_damage(connection, lane, new_history_id())
+    for tail in list(_load_tails_for_salvage(connection)):
+        loss = _truncate_at_damage(connection, tail, new_history_id())
         losses.append(loss)
-        tokens ^= lane.digest
+        tokens ^= tail.digest
     # Higher than any acknowledged commit, so that no number is used twice.
     number = max(newest_commit_number(connection), mark.number if mark is not None else 0)
-    ledger = CommitIndex(number=number, chain=mark.chain if mark else b"\0" * 16, digests=tokens)
-    row = ledger.append_row(at_ms=0, count=0)
+    index = CommitIndex(number=number, chain=mark.chain if mark else b"\0" * 16, digests=tokens)
+    row = index.append_row(at_ms=0, count=0)
     connection.execute(DELETE_FROM, (COMMIT_INDEX_WORKSPACE, 0))
     connection.execute(insert_records_sql(1), row)
     connection.execute("COMMIT")
-    return ledger.mark, losses
+    return index.mark, losses
 
 
 def _load_tails_for_salvage(connection: sqlite3.Connection) -> Iterator[WorkspaceTail]:
     known = []
-    for number, name, gen in connection.execute(SELECT_WORKSPACES).fetchall():
+    for number, name, history_id in connection.execute(SELECT_WORKSPACES).fetchall():
         known.append(number)
-        yield WorkspaceTail.empty(number, name, gen)
+        yield WorkspaceTail.empty(number, name, history_id)
     for (number,) in connection.execute("SELECT DISTINCT workspace FROM record").fetchall():
         # Records of a workspace without a name cannot be kept: their chain starts from the name.
         if number != COMMIT_INDEX_WORKSPACE and number not in known:

@@ -75,19 +75,20 @@ def load_snapshots(
     connection: sqlite3.Connection, workspace: int
 ) -> Iterator[StoredSnapshot | int]:
     """Iterate over the snapshots of a workspace, newest first; a damaged one is represented by its sequence number."""
-    for seq, at_ms, core_bytes, chain, digest in connection.execute(
+    for seq, at_ms, engine_bytes, chain, digest in connection.execute(
         SELECT_SNAPSHOTS, (workspace,)
     ).fetchall():
         parts = connection.execute(SELECT_PARTS, (workspace, seq)).fetchall()
         data = b"".join(part for (part,) in parts if isinstance(part, bytes))
-        if not isinstance(core_bytes, int) or not isinstance(chain, bytes):
+        if not isinstance(engine_bytes, int) or not isinstance(chain, bytes):
             yield seq
             continue
         snapshot = Snapshot(
-            seq=seq, at_ms=at_ms, engine_state=data[:core_bytes], stats_state=data[core_bytes:]
+            seq=seq, at_ms=at_ms, engine_state=data[:engine_bytes], stats_state=data[engine_bytes:]
         )
         is_intact = (
-            0 <= core_bytes <= len(data) and _snapshot_digest(workspace, snapshot, chain) == digest
+            0 <= engine_bytes <= len(data)
+            and _snapshot_digest(workspace, snapshot, chain) == digest
         )
         yield StoredSnapshot(snapshot, chain) if is_intact else seq
 
