@@ -332,15 +332,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _set_value(tree: dict[str, Any], keys: list[str], value: Any, *, source: str) -> None:
     """Set the value of a nested key. The tree stays plain data; it is validated as a whole later."""
-    place = tree
+    node = tree
     for key in keys[:-1]:
-        deeper = place.setdefault(key, {})
-        if deeper is None:
-            deeper = place[key] = {}
-        if not isinstance(deeper, dict):
-            raise SettingsInvalid(f"{source}: {_setting_path(keys)} is not a group of settings")
-        place = deeper
-    place[keys[-1]] = value
+        child = node.setdefault(key, {})
+        if child is None:
+            child = node[key] = {}
+        if not isinstance(child, dict):
+            raise SettingsInvalid(f"{source}: {_setting_path(keys)} is not a section")
+        node = child
+    node[keys[-1]] = value
 
 
 def _parsed(text: str, keys: list[str]) -> Any:
@@ -375,14 +375,14 @@ _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `\
 
 def _explain(text: str) -> str:
     """Return a message with the full path of an unknown key; msgspec names only its section."""
-    found = _UNKNOWN.match(text)
-    if found is None:
+    match = _UNKNOWN.match(text)
+    if match is None:
         return text if " - at " in text else f"{text} - at `$`"
-    key, group = found.group(1), found.group(2) or ""
+    key, section = match.group(1), match.group(2) or ""
     kind: Any = Settings
-    for part in filter(None, group.split(".")):
+    for part in filter(None, section.split(".")):
         kind = typing.get_type_hints(kind).get(part) if isinstance(kind, type) else None
     known = list(getattr(kind, "__struct_fields__", ()))
     near = difflib.get_close_matches(key, known, n=1)
-    place = f"$.{group}.{key}" if group else f"$.{key}"
-    return f"unknown setting `{place}`" + (f"; did you mean `{near[0]}`?" if near else "")
+    path = f"$.{section}.{key}" if section else f"$.{key}"
+    return f"unknown setting `{path}`" + (f"; did you mean `{near[0]}`?" if near else "")

@@ -36,8 +36,10 @@ class Problem(Struct, frozen=True, kw_only=True):
     column: int = 0
 
     def __str__(self) -> str:
-        place = f"{self.line}:{self.column}: " if self.line else ""
-        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+        position = f"{self.line}:{self.column}: " if self.line else ""
+        return (
+            f"{position}{self.path}: {self.message}" if self.path else f"{position}{self.message}"
+        )
 
 
 class ExpressionProblem(Problem, frozen=True, kw_only=True):

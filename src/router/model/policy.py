@@ -455,8 +455,8 @@ class Policy(_PolicyStruct, frozen=True, kw_only=True):
 
 def selections_of(policy: Policy) -> frozenset[Selection]:
     """Return all selections of a policy's queues and plans."""
-    found = {queue.selection for queue in policy.queues.values()}
-    return frozenset(found | selections_of_plans(policy))
+    of_queues = {queue.selection for queue in policy.queues.values()}
+    return frozenset(of_queues | selections_of_plans(policy))
 
 
 def selections_of_plans(policy: Policy) -> frozenset[Selection]:

@@ -56,7 +56,7 @@ def load_zone(name: str) -> ZoneInfo | None:
         return None
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # KeyError: not found; OSError: a folder of zones.
+    except (ValueError, OSError, KeyError):  # KeyError: not found; OSError: a directory of zones.
         return None
 
 
@@ -116,8 +116,8 @@ class Calendar:
 
     def intervals_on(self, ordinal: int) -> tuple[Interval, ...]:
         """Return the intervals ``[start, end)`` in epoch milliseconds that begin on a date, given as its ordinal."""
-        found = self._days.get(ordinal)
-        if found is None:
+        intervals = self._days.get(ordinal)
+        if intervals is None:
             if len(self._days) >= _DAYS_KEPT_MAX:
                 self._days.clear()
             day = date.fromordinal(ordinal)
@@ -126,8 +126,10 @@ class Calendar:
                 for start, end in self.spans_on(day)
             )
             # A span inside a skipped hour is empty.
-            found = self._days[ordinal] = tuple(one for one in moments if one[0] < one[1])
-        return found
+            intervals = self._days[ordinal] = tuple(
+                interval for interval in moments if interval[0] < interval[1]
+            )
+        return intervals
 
     def never_changes_after(self, day: date) -> bool:
         """Return whether the calendar is permanently open or permanently closed from a date on."""

@@ -151,10 +151,10 @@ def rule_conditions(when: EntryCondition | str, *, with_channel: bool = True) ->
     """Return the conditions of a rule. Layout and comments of an expression are ignored."""
     if isinstance(when, str):
         try:
-            words = tuple(token.text for token in tokenize(when))
+            texts = tuple(token.text for token in tokenize(when))
         except ExpressionError:
-            words = (when,)  # The error of the expression is reported by another check.
-        return frozenset() if words == ("true",) else frozenset({("expression", tuple, words)})
+            texts = (when,)  # The error of the expression is reported by another check.
+        return frozenset() if texts == ("true",) else frozenset({("expression", tuple, texts)})
     lines: list[tuple[str, type, object]] = [
         (f"attributes.{name}", type(value), value) for name, value in when.attributes.items()
     ]
@@ -172,10 +172,10 @@ def unreachable_rules(policy: Policy) -> Iterator[tuple[EntryRule, list[str]]]:
     """Yield the rules that are never reached, in the document's order, with the names of the earlier rules that cover them."""
     earlier: list[tuple[EntryRule, RuleConditions]] = []
     for rule in policy.entry:
-        asked = rule_conditions(rule.when, with_channel=False)
+        conditions = rule_conditions(rule.when, with_channel=False)
         by_channel: dict[str, str] = {}
-        for before, weaker in earlier:
-            if weaker <= asked:
+        for before, required in earlier:
+            if required <= conditions:
                 channel = required_channel(before.when)
                 for name in policy.channels if channel is None else (channel,):
                     by_channel.setdefault(name, before.name)
@@ -184,7 +184,7 @@ def unreachable_rules(policy: Policy) -> Iterator[tuple[EntryRule, list[str]]]:
         if all(name in by_channel for name in channels):
             yield rule, list(dict.fromkeys(by_channel[name] for name in channels))
         else:
-            earlier.append((rule, asked))
+            earlier.append((rule, conditions))
 
 
 _PYTHON_TYPES: Final = {VariableType.BOOL: bool, VariableType.INT: int, VariableType.STRING: str}
@@ -236,9 +236,9 @@ def sample_error(policy: Policy, sample: SampleContact) -> tuple[str, str] | Non
     """Return the first error of a sample as (field, reason), if any. Contains no value of the sample."""
     if sample.channel not in policy.channels:
         return "channel", "the policy declares no such channel"
-    found = check_attributes(policy, sample.attributes)
-    if found is not None:
-        return found
+    error = check_attributes(policy, sample.attributes)
+    if error is not None:
+        return error
     for queue_id, facts in sample.queues.items():
         if queue_id not in policy.queues:
             return "queues", "the policy declares no such queue"
@@ -270,14 +270,14 @@ def try_entry_rules(
             rules.append(RuleTrial(name=rule.name, outcome=RuleOutcome.NOT_EVALUATED))
             continue
         is_over = rule is decided.rule
-        asked = RuleOutcome.DECIDES if is_over else RuleOutcome.NO_MATCH
+        outcome = RuleOutcome.DECIDES if is_over else RuleOutcome.NO_MATCH
         if rule.name in decided.failed:
-            asked = RuleOutcome.FAILED
+            outcome = RuleOutcome.FAILED
         values = _values(policy, rule, sample, value_of)
         rules.append(
             RuleTrial(
                 name=rule.name,
-                outcome=asked,
+                outcome=outcome,
                 facts={name: value for name, value in values.items() if value is not None},
                 missing=tuple(name for name, value in values.items() if value is None),
             )

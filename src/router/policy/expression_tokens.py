@@ -75,14 +75,14 @@ def tokenize(text: str) -> tuple[Token, ...]:
         raise ExpressionError(0, f"longer than {EXPRESSION_LENGTH_MAX:,} characters")
     if not text.strip():
         raise ExpressionError(0, "empty; an expression such as `true` is required")
-    found = _join_paths(_scan(text))
-    _check_brackets(found)
-    _check_patterns(found)
-    return tuple(found)
+    tokens = _join_paths(_scan(text))
+    _check_brackets(tokens)
+    _check_patterns(tokens)
+    return tuple(tokens)
 
 
 def _scan(text: str) -> list[Token]:
-    found: list[Token] = []
+    tokens: list[Token] = []
     offset = 0
     while offset < len(text):
         match = _TOKEN.match(text, offset)
@@ -90,13 +90,13 @@ def _scan(text: str) -> list[Token]:
             raise ExpressionError(offset, _not_allowed(text[offset]))
         kind = match.lastgroup or ""
         if kind != "space":
-            found.append(Token(kind, match.group(), offset))
-            if len(found) > EXPRESSION_TOKENS_MAX:
+            tokens.append(Token(kind, match.group(), offset))
+            if len(tokens) > EXPRESSION_TOKENS_MAX:
                 raise ExpressionError(
                     offset, f"more than {EXPRESSION_TOKENS_MAX} tokens: split the rule"
                 )
         offset = match.end()
-    return found
+    return tokens
 
 
 def _not_allowed(character: str) -> str:
@@ -109,7 +109,7 @@ def _not_allowed(character: str) -> str:
 
 def _join_paths(pieces: list[Token]) -> list[Token]:
     """Join dotted names into paths and mark names before a bracket as calls."""
-    found: list[Token] = []
+    tokens: list[Token] = []
     i = 0
     while i < len(pieces):
         piece = pieces[i]
@@ -122,22 +122,22 @@ def _join_paths(pieces: list[Token]) -> list[Token]:
             i += 1
             continue
         if piece.kind != "name":
-            found.append(piece)
+            tokens.append(piece)
             i += 1
             continue
         if piece.text in _KEYWORDS:
-            found.append(Token("word", piece.text, piece.offset))
+            tokens.append(Token("word", piece.text, piece.offset))
             i += 1
             continue
-        i = _path(pieces, i, found)
-    return found
+        i = _path(pieces, i, tokens)
+    return tokens
 
 
 def _is_call(pieces: list[Token], i: int) -> bool:
     return i + 1 < len(pieces) and pieces[i].kind == "name" and pieces[i + 1].text == "("
 
 
-def _path(pieces: list[Token], i: int, found: list[Token]) -> int:
+def _path(pieces: list[Token], i: int, tokens: list[Token]) -> int:
     """Append the path or call that begins at ``i`` and return the index after it."""
     first = i
     parts: list[str] = []
@@ -149,28 +149,28 @@ def _path(pieces: list[Token], i: int, found: list[Token]) -> int:
                     name.offset, "unknown function; allowed are " + ", ".join(sorted(FUNCTIONS))
                 )
             if parts:
-                found.append(
+                tokens.append(
                     Token("path", ".".join(parts), pieces[first].offset, parts=tuple(parts))
                 )
-            found.append(Token("call", name.text, name.offset))
+            tokens.append(Token("call", name.text, name.offset))
             return i + 1
         parts.append(name.text)
         if i + 2 >= len(pieces) or pieces[i + 1].text != "." or pieces[i + 2].kind != "name":
-            found.append(Token("path", ".".join(parts), pieces[first].offset, parts=tuple(parts)))
+            tokens.append(Token("path", ".".join(parts), pieces[first].offset, parts=tuple(parts)))
             return i + 1
         i += 2
 
 
-def _check_brackets(found: Sequence[Token]) -> None:
+def _check_brackets(tokens: Sequence[Token]) -> None:
     """Limit the depth of brackets, and refuse macros within macros, whose costs multiply."""
     macros: list[bool] = []
-    for i, token in enumerate(found):
+    for i, token in enumerate(tokens):
         if token.kind != "sign":
             continue
         if token.text in "([":
-            is_macro = i > 0 and found[i - 1].kind == "call" and found[i - 1].text in MACROS
+            is_macro = i > 0 and tokens[i - 1].kind == "call" and tokens[i - 1].text in MACROS
             if is_macro and any(macros):
-                raise ExpressionError(found[i - 1].offset, "macros cannot be nested")
+                raise ExpressionError(tokens[i - 1].offset, "macros cannot be nested")
             macros.append(is_macro)
             if len(macros) > EXPRESSION_DEPTH_MAX:
                 raise ExpressionError(
@@ -180,12 +180,12 @@ def _check_brackets(found: Sequence[Token]) -> None:
             macros.pop()
 
 
-def _check_patterns(found: Sequence[Token]) -> None:
+def _check_patterns(tokens: Sequence[Token]) -> None:
     """Check that the pattern of ``matches`` is a literal within the limits."""
-    for i, token in enumerate(found):
+    for i, token in enumerate(tokens):
         if token.kind != "call" or token.text != "matches":
             continue
-        inside = found[i + 2 : i + 4]
+        inside = tokens[i + 2 : i + 4]
         if len(inside) < 2 or inside[0].kind != "text" or inside[1].text != ")":
             raise ExpressionError(token.offset, "matches requires a literal pattern")
         pattern = inside[0]

@@ -96,18 +96,18 @@ class VariableScope(Struct, frozen=True):
     queues: Collection[str]
     """Queues whose facts are available; empty for ``agent``."""
 
-    def variables(self, found: Sequence[Token]) -> tuple[Variable, ...]:
+    def variables(self, tokens: Sequence[Token]) -> tuple[Variable, ...]:
         """Return the variables used by the tokens, each once, sorted by text.
 
         Raises:
             ExpressionError: A name is not declared.
         """
-        bound = _macro_variables(found)
+        bound = _macro_variables(tokens)
         variables: dict[str, Variable] = {}
-        for token in found:
+        for token in tokens:
             if token.kind == "path" and not (len(token.parts) == 1 and token.parts[0] in bound):
                 variables.setdefault(token.text, self._variable(token))
-        return tuple(sorted(variables.values(), key=lambda one: one.text))
+        return tuple(sorted(variables.values(), key=lambda variable: variable.text))
 
     def _variable(self, token: Token) -> Variable:
         match token.parts:
@@ -158,16 +158,16 @@ def _facts_of(policy: Policy, of: str) -> dict[str, FactPolicy]:
     return {name: fact for name, fact in policy.facts.items() if fact.applies_to == of}
 
 
-def _macro_variables(found: Sequence[Token]) -> frozenset[str]:
+def _macro_variables(tokens: Sequence[Token]) -> frozenset[str]:
     """Return the names that macros bind to the items of a list: ``x`` in ``[1, 2].exists(x, x > 1)``."""
     return frozenset(
-        found[i + 2].text
-        for i, token in enumerate(found[:-3])
+        tokens[i + 2].text
+        for i, token in enumerate(tokens[:-3])
         if token.kind == "call"
-        and found[i + 1].text == "("
-        and found[i + 2].kind == "path"
-        and len(found[i + 2].parts) == 1
-        and found[i + 3].text == ","
+        and tokens[i + 1].text == "("
+        and tokens[i + 2].kind == "path"
+        and len(tokens[i + 2].parts) == 1
+        and tokens[i + 3].text == ","
     )
 
 
@@ -177,7 +177,7 @@ def _unknown_variable(
     """Return the error of an undeclared name. A name in lower case is repeated: it is no value."""
     shown = f": {root}.{name}" if len(name) <= _NAME_SHOWN_MAX and name.islower() else ""
     message = f"no such {what} is declared{shown}"
-    if any(one.startswith(f"{name}-") for one in declared):
+    if any(other.startswith(f"{name}-") for other in declared):
         return ExpressionError(
             token.offset, f"{message}; names with - cannot be used in expressions"
         )
@@ -188,30 +188,30 @@ def _unknown_variable(
 
 
 def undeclared_enum_values(
-    scope: VariableScope, found: Sequence[Token]
+    scope: VariableScope, tokens: Sequence[Token]
 ) -> Iterator[ExpressionError]:
     """Yield the strings that an enum is compared with although they are none of its values."""
-    for i, token in enumerate(found):
+    for i, token in enumerate(tokens):
         fact = None
         if token.kind == "path" and len(token.parts) == 2 and token.parts[0] == scope.root:
             fact = scope.facts.get(token.parts[1])
         if fact is None or fact.type is not FactType.ENUM:
             continue
-        for text in _compared_literals(found, i):
+        for text in _compared_literals(tokens, i):
             if "\\" not in text.text and text.text[1:-1] not in fact.values:
                 yield ExpressionError(
                     text.offset, f"must be one of the declared values of {token.text}"
                 )
 
 
-def _compared_literals(found: Sequence[Token], i: int) -> Iterator[Token]:
-    after = found[i + 1] if i + 1 < len(found) else None
-    if after is not None and after.text in ("==", "!=") and i + 2 < len(found):
-        yield from (found[i + 2],) if _is_plain(found[i + 2]) else ()
-    if i >= 2 and found[i - 1].text in ("==", "!=") and _is_plain(found[i - 2]):
-        yield found[i - 2]
-    if after is not None and after.text == "in" and i + 2 < len(found):
-        for token in found[i + 3 :] if found[i + 2].text == "[" else ():
+def _compared_literals(tokens: Sequence[Token], i: int) -> Iterator[Token]:
+    after = tokens[i + 1] if i + 1 < len(tokens) else None
+    if after is not None and after.text in ("==", "!=") and i + 2 < len(tokens):
+        yield from (tokens[i + 2],) if _is_plain(tokens[i + 2]) else ()
+    if i >= 2 and tokens[i - 1].text in ("==", "!=") and _is_plain(tokens[i - 2]):
+        yield tokens[i - 2]
+    if after is not None and after.text == "in" and i + 2 < len(tokens):
+        for token in tokens[i + 3 :] if tokens[i + 2].text == "[" else ():
             if token.text == "]":
                 break
             if _is_plain(token):
@@ -258,14 +258,14 @@ def compile_expression(text: str, scope: VariableScope) -> CompiledExpression:
     Raises:
         ExpressionError: The first error in the text.
     """
-    found = tokenize(text)
-    variables = scope.variables(found)
-    for error in undeclared_enum_values(scope, found):
+    tokens = tokenize(text)
+    variables = scope.variables(tokens)
+    for error in undeclared_enum_values(scope, tokens):
         raise error
     key = (text, variables)
     program = _expression_cache.get(key)
     if program is None:
-        _compile_patterns(found)
+        _compile_patterns(tokens)
         program = CompiledExpression(text, variables, _compile(text, variables))
         if len(_expression_cache) >= _EXPRESSION_CACHE_MAX:
             _expression_cache.clear()
@@ -307,9 +307,9 @@ def _compile(text: str, variables: tuple[Variable, ...]) -> cel.Expression:
     return expression
 
 
-def _compile_patterns(found: Sequence[Token]) -> None:
+def _compile_patterns(tokens: Sequence[Token]) -> None:
     """Check that the patterns of ``matches`` are valid regular expressions, which would otherwise fail on every evaluation."""
-    for call, _, pattern in zip(found, found[1:], found[2:], strict=False):
+    for call, _, pattern in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if call.kind == "call" and call.text == "matches":
             try:
                 probe = _environment(()).compile(f'"".matches({pattern.text})')
@@ -322,29 +322,29 @@ def _compile_patterns(found: Sequence[Token]) -> None:
 
 def _translate_error(text: str, message: str) -> ExpressionError:
     """Convert the library's first error to a message of our own: the library's texts repeat the expression."""
-    places = _POSITION.findall(message)
-    if "recursion" in message or not places:
+    positions = _POSITION.findall(message)
+    if "recursion" in message or not positions:
         return ExpressionError(
             0, "nested too deeply, or too many terms in a row: group them with brackets"
         )
-    line, column, complaint = places[0]
+    line, column, reason = positions[0]
     offset = _offset(text, int(line), int(column))
-    overload = _OVERLOAD.search(complaint)
+    overload = _OVERLOAD.search(reason)
     if overload is not None:
         name, kinds = overload.groups()
         operator = _OPERATORS.get(name, name.strip("_"))
         return ExpressionError(offset, f"`{operator}` cannot be applied to {kinds}")
-    if "undeclared reference" in complaint:
+    if "undeclared reference" in reason:
         return ExpressionError(offset, "unknown name")
-    if "int literal" in complaint:
+    if "int literal" in reason:
         return ExpressionError(offset, "a number must fit into 64 bits")
-    if "<EOF>" in complaint.partition("expecting")[0]:
+    if "<EOF>" in reason.partition("expecting")[0]:
         return ExpressionError(offset, "the expression is incomplete")
     return ExpressionError(offset, "syntax error")
 
 
 def _offset(text: str, line: int, column: int) -> int:
-    before = sum(len(one) + 1 for one in text.split("\n")[: max(0, line - 1)])
+    before = sum(len(row) + 1 for row in text.split("\n")[: max(0, line - 1)])
     return min(len(text), before + max(0, column - 1))
 
 

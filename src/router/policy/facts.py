@@ -82,9 +82,9 @@ def check_attributes(
         fact = facts.get(name)
         if fact is None or fact.applies_to != applies_to:
             return "attributes", UNDECLARED_FACT
-        objection = fact_value_error(fact, value)
-        if objection is not None:
-            return f"attributes.{name}", objection
+        error = fact_value_error(fact, value)
+        if error is not None:
+            return f"attributes.{name}", error
     return None
 
 
@@ -148,7 +148,7 @@ class AgentConditions:
             for memo in self._conditions.values()
             for variable in memo.expression.variables
         }
-        self._indexes = {name: place for place, name in enumerate(sorted(mentioned))}
+        self._indexes = {name: index for index, name in enumerate(sorted(mentioned))}
 
     def attribute_key(self, attributes: Mapping[str, FactValue]) -> AttributeKey:
         """Return the values of the facts that conditions use. A value that the policy no longer allows counts as missing."""
@@ -194,7 +194,7 @@ def ranked_attributes(policy: Policy) -> RankedAttributes:
 
 
 def attribute_ranks(facts: RankedAttributes, attributes: dict[str, FactValue]) -> AttributeRanks:
-    """Return the agent's values of these attributes as whole numbers, without those that are missing."""
+    """Return the agent's values of these attributes as integers, without those that are missing."""
     return tuple(
         (name, _rank(fact, attributes[name]))
         for name, fact in facts.items()

@@ -28,7 +28,7 @@ _RESTRICTED_TO: Final = {
 
 def asyncapi_document() -> dict[str, Any]:
     """Return the document as plain data."""
-    kinds = {kind for door in Endpoint for kind in get_args(door.client_frames)} | set(
+    kinds = {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} | set(
         get_args(ServerFrame)
     )
     ordered = sorted(kinds, key=_schema_name)
@@ -51,10 +51,10 @@ def asyncapi_document() -> dict[str, Any]:
                 "security": [{"$ref": "#/components/securitySchemes/bearer"}],
             }
         },
-        "channels": {str(door): _channel(door) for door in Endpoint},
+        "channels": {str(endpoint): _channel(endpoint) for endpoint in Endpoint},
         "operations": {
-            f"{verb}_{door}": _operation(door, verb)
-            for door in Endpoint
+            f"{verb}_{endpoint}": _operation(endpoint, verb)
+            for endpoint in Endpoint
             for verb in ("receive", "send")
         },
         "components": {

@@ -33,9 +33,9 @@ def redacted_error(error: msgspec.ValidationError) -> str:
         return "Object contains unknown field"  # The rest is the sender's text.
     if text.startswith(_SAFE_PREFIXES):
         return text
-    place = _PATH.search(text)
-    head = "Invalid enum value" if text.startswith("Invalid enum value") else "Invalid value"
-    return head + (place.group() if place else "")
+    path = _PATH.search(text)
+    prefix = "Invalid enum value" if text.startswith("Invalid enum value") else "Invalid value"
+    return prefix + (path.group() if path else "")
 
 
 class FrameDecoder:
@@ -64,10 +64,10 @@ class FrameDecoder:
     def frame_id(self, data: bytes | str) -> str | None:
         """Return the ``id`` of an invalid frame, if it can be read, so that the error can refer to it."""
         try:
-            found: _FrameWithId = self._decode_id(data)
+            frame: _FrameWithId = self._decode_id(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return found.id
+        return frame.id
 
 
 class _FrameWithId(msgspec.Struct):

@@ -31,9 +31,7 @@ from router.policy.checks.sections import (
     unknown_name,
 )
 from router.policy.entry_rules import RuleConditions, entry_expression_error, rule_conditions
-from router.policy.expression_tokens import (
-    ExpressionError,
-)
+from router.policy.expression_tokens import ExpressionError
 from router.policy.facts import (
     PERSONAL_NAME_MESSAGE,
     PERSONAL_VALUE_MESSAGE,
@@ -46,7 +44,6 @@ from router.policy.facts import (
 # Expressions in one policy, of entry rules and queues together.
 EXPRESSIONS_MAX: Final = 200
 _CYCLE_SHOWN_MAX: Final = 10
-_INTERRUPT_CYCLE_SHOWN_MAX: Final = 10
 
 
 def policy_problems(policy: Policy) -> list[Problem]:
@@ -149,8 +146,8 @@ def _queue(
     if queue.hours is not None and queue.hours not in policy.calendars:
         yield unknown_name(f"{path}.hours", "calendar", queue.hours, policy.calendars)
     if queue.agents_when is not None:
-        objection = agents_when_error(queue.agents_when, policy)
-        yield from _expression(f"{path}.agents_when", queue.agents_when, objection)
+        error = agents_when_error(queue.agents_when, policy)
+        yield from _expression(f"{path}.agents_when", queue.agents_when, error)
     yield from _selection(policy, path, queue)
 
 
@@ -200,23 +197,23 @@ def _overflow_cycles(policy: Policy) -> Iterator[Problem]:
     """Yield one problem for each cycle of overflows. Each queue has at most one target, so a linear walk finds them all."""
     done: set[str] = set()
     for start in policy.queues:
-        trail: dict[str, None] = {}
+        walked: dict[str, None] = {}
         name: str | None = start
-        while name is not None and name in policy.queues and name not in done and name not in trail:
-            trail[name] = None
+        while name in policy.queues and name not in done and name not in walked:
+            walked[name] = None
             name = policy.queues[name].overflow_to
-        done.update(trail)
-        if name is not None and name in trail:
-            cycle = list(trail)[list(trail).index(name) :]
-            yield Problem(path=f"queues.{name}.overflow_to", message=_overflow_cycle_message(cycle))
+        done.update(walked)
+        if name is not None and name in walked:
+            cycle = list(walked)[list(walked).index(name) :]
+            message = f"cycle of overflows: {_cycle_text(cycle)}"
+            if len(cycle) == 1:
+                message = "a queue cannot overflow to itself"
+            yield Problem(path=f"queues.{name}.overflow_to", message=message)
 
 
-def _overflow_cycle_message(cycle: list[str]) -> str:
-    if len(cycle) == 1:
-        return "a queue cannot overflow to itself"
-    shown = cycle[:_CYCLE_SHOWN_MAX]
-    dots = ["…"] if len(cycle) > _CYCLE_SHOWN_MAX else []
-    return "cycle of overflows: " + " → ".join([*shown, *dots, cycle[0]])
+def _cycle_text(cycle: list[str]) -> str:
+    ellipsis = ["…"] if len(cycle) > _CYCLE_SHOWN_MAX else []
+    return " → ".join([*cycle[:_CYCLE_SHOWN_MAX], *ellipsis, cycle[0]])
 
 
 def _entry_rule(
@@ -234,13 +231,13 @@ def _entry_rule(
             yield unknown_name(f"{path}.skills.{skill}", "skill", skill, policy.skills)
 
 
-def _expression(path: str, text: str, objection: ExpressionError | None) -> Iterator[Problem]:
-    if objection is not None:
-        before = text[: objection.offset]
+def _expression(path: str, text: str, error: ExpressionError | None) -> Iterator[Problem]:
+    if error is not None:
+        before = text[: error.offset]
         yield ExpressionProblem(
             path=path,
-            message=objection.message,
-            offset=objection.offset,
+            message=error.message,
+            offset=error.offset,
             expression_line=before.count("\n") + 1,
             expression_column=len(before) - before.rfind("\n"),
         )
@@ -259,18 +256,18 @@ def _condition_problems(policy: Policy, path: str, when: EntryCondition) -> Iter
             yield Problem(
                 path=here, message="a fact of agents; entry rules can use facts of contacts only"
             )
-        elif (objection := fact_value_error(fact, value)) is not None:
-            yield Problem(path=here, message=objection)
+        elif (error := fact_value_error(fact, value)) is not None:
+            yield Problem(path=here, message=error)
 
 
 def _unreachable_rules(policy: Policy) -> Iterator[Problem]:
     """Yield the entry rules whose conditions include all conditions of an earlier rule: they never decide."""
     earlier: list[tuple[str, RuleConditions]] = []
     for index, rule in enumerate(policy.entry):
-        asked = rule_conditions(rule.when)
-        before = next((name for name, weaker in earlier if weaker <= asked), None)
+        conditions = rule_conditions(rule.when)
+        before = next((name for name, required in earlier if required <= conditions), None)
         if before is None:
-            earlier.append((rule.name, asked))
+            earlier.append((rule.name, conditions))
         else:
             yield Problem(
                 path=f"entry[{index}].when",
@@ -287,30 +284,21 @@ def interrupt_cycles(policy: Policy) -> Iterator[Problem]:
 
 
 def _walk_interrupts(policy: Policy, start: str, done: set[str]) -> Iterator[Problem]:
-    """Walk depth first without recursion; ``trail`` is the path from the start to the current channel."""
-    trail = [start]
-    ways = [iter(policy.channels[start].interrupts)]
-    while trail:
-        following = next(ways[-1], None)
-        if following is None:
-            done.add(trail.pop())
-            ways.pop()
-        elif following in trail:
-            cycle = trail[trail.index(following) :]
-            index = policy.channels[trail[-1]].interrupts.index(following)
-            yield Problem(
-                path=f"channels.{trail[-1]}.interrupts[{index}]",
-                message=_interrupt_cycle_message(cycle),
-            )
-        elif following in policy.channels and following not in done:
-            trail.append(following)
-            ways.append(iter(policy.channels[following].interrupts))
-
-
-def _interrupt_cycle_message(cycle: list[str]) -> str:
-    if len(cycle) == 1:
-        return "a channel cannot interrupt itself"
-    dots = ["…"] if len(cycle) > _INTERRUPT_CYCLE_SHOWN_MAX else []
-    return "cycle of interruptions: " + " → ".join(
-        [*cycle[:_INTERRUPT_CYCLE_SHOWN_MAX], *dots, cycle[0]]
-    )
+    """Walk depth first without recursion; ``walked`` is the path from the start to the current channel."""
+    walked = [start]
+    pending = [iter(policy.channels[start].interrupts)]
+    while walked:
+        target = next(pending[-1], None)
+        if target is None:
+            done.add(walked.pop())
+            pending.pop()
+        elif target in walked:
+            cycle = walked[walked.index(target) :]
+            index = policy.channels[walked[-1]].interrupts.index(target)
+            message = f"cycle of interruptions: {_cycle_text(cycle)}"
+            if len(cycle) == 1:
+                message = "a channel cannot interrupt itself"
+            yield Problem(path=f"channels.{walked[-1]}.interrupts[{index}]", message=message)
+        elif target in policy.channels and target not in done:
+            walked.append(target)
+            pending.append(iter(policy.channels[target].interrupts))

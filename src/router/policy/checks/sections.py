@@ -14,7 +14,7 @@ from router.model.policy import CalendarPolicy, Policy, QueuePolicy, StepPolicy
 from router.policy.calendar import holiday_table, load_zone, span_minutes
 
 # Suggestions compare with every declared name, so they are made for short lists only.
-_SUGGEST_FROM_MAX: Final = 500
+_SUGGESTION_NAMES_MAX: Final = 500
 
 
 def duplicate_names(path: str, names: Iterable[str], *, suffix: str = "") -> Iterator[Problem]:
@@ -28,7 +28,7 @@ def duplicate_names(path: str, names: Iterable[str], *, suffix: str = "") -> Ite
 
 def unknown_name(path: str, noun: str, name: str, declared: Collection[str]) -> Problem:
     """Return the problem of an undeclared name, with the most similar declared one as a suggestion."""
-    close = get_close_matches(name, declared, n=1) if len(declared) <= _SUGGEST_FROM_MAX else []
+    close = get_close_matches(name, declared, n=1) if len(declared) <= _SUGGESTION_NAMES_MAX else []
     hint = f"; there is {close[0]}" if close else ""
     return Problem(path=path, message=f"no such {noun} is declared{hint}")
 
@@ -67,11 +67,11 @@ def _span_problems(path: str, spans: tuple[str, ...]) -> Iterator[Problem]:
     last = -1
     for index, span in enumerate(spans):
         start, end = span_minutes(span)
-        here = f"{path}[{index}]"
+        span_path = f"{path}[{index}]"
         if span[:5] == span[6:]:
-            yield Problem(path=here, message="an empty span; the whole day is 00:00-24:00")
+            yield Problem(path=span_path, message="an empty span; the whole day is 00:00-24:00")
         elif start < last:
-            yield Problem(path=here, message="begins before the end of the span before it")
+            yield Problem(path=span_path, message="begins before the end of the span before it")
         last = max(last, end)
 
 
@@ -104,9 +104,9 @@ def _plan_step(
     named = [(f"{path}.skills.{skill}", skill) for skill in step.skills or {}]
     named += [(f"{path}.remove_skills[{i}]", skill) for i, skill in enumerate(step.remove_skills)]
     named += [(f"{path}.lower_levels.{skill}", skill) for skill in step.lower_levels]
-    for place, skill in named:
+    for skill_path, skill in named:
         if skill not in skills:
-            yield unknown_name(place, "skill", skill, policy.skills)
+            yield unknown_name(skill_path, "skill", skill, policy.skills)
     yield from duplicate_names(f"{path}.prefer", step.prefer)
     yield from duplicate_names(f"{path}.prefer_agents", step.prefer_agents)
     if step.queue is not None and step.queue not in policy.queues:
@@ -141,12 +141,12 @@ def _plan_cycles(policy: Policy) -> Iterator[Problem]:
         if queue.plan is None or all(to == queue.overflow_to for to in move_targets(policy, queue)):
             continue
         seen: set[str] = set()
-        ahead = move_targets(policy, queue)
-        while ahead:
-            target = ahead.pop()
+        pending = move_targets(policy, queue)
+        while pending:
+            target = pending.pop()
             if target not in seen and target in policy.queues:
                 seen.add(target)
-                ahead += move_targets(policy, policy.queues[target])
+                pending += move_targets(policy, policy.queues[target])
         if name in seen:
             yield Problem(
                 path=f"queues.{name}.plan",

@@ -49,12 +49,14 @@ def convert_policy(root: Node) -> ConversionResult:
         return ConversionResult(policy=msgspec.convert(root.to_builtins(), Policy))
     except msgspec.ValidationError:
         pass
-    walk = _Converter()
-    saved = walk.convert(root, Policy, "")
-    if saved is _INVALID:
-        saved = Policy(channels={}, queues={})
-    assert walk.problems, "the walk must find what the conversion found"
-    return ConversionResult(policy=saved, problems=walk.problems, kept_indexes=walk.kept_indexes)
+    converter = _Converter()
+    policy = converter.convert(root, Policy, "")
+    if policy is _INVALID:
+        policy = Policy(channels={}, queues={})
+    assert converter.problems, "the conversion by parts must find the error"
+    return ConversionResult(
+        policy=policy, problems=converter.problems, kept_indexes=converter.kept_indexes
+    )
 
 
 class _Converter:
@@ -67,7 +69,7 @@ class _Converter:
     def convert(self, node: Node, annotation: Any, path: str) -> Any:
         """Convert a node; return the value, or the marker of an invalid one."""
         kind, inner = _annotation_kind(annotation)
-        found = len(self.problems)
+        problem_count = len(self.problems)
         if kind in ("struct or text", "struct or null"):
             if isinstance(node.value, str if kind == "struct or text" else NoneType):
                 return self._scalar(node, annotation, path)
@@ -81,7 +83,7 @@ class _Converter:
                 value = self._list(node, inner, path)
             case _:
                 return self._scalar(node, annotation, path)
-        if value is not _INVALID and len(self.problems) == found:
+        if value is not _INVALID and len(self.problems) == problem_count:
             # All parts are valid; constraints on the whole, such as its length, remain to be checked.
             self._scalar(node, annotation, path)
         return value
@@ -97,21 +99,23 @@ class _Converter:
         types = _fields(cls)
         self._unknown_keys(node.value, types, path)
         values = {}
-        broken = False
+        is_incomplete = False
         for field in msgspec.structs.fields(cls):
             entry = node.value.get(field.name)
             if entry is not None:
-                found = len(self.problems)
+                problem_count = len(self.problems)
                 value = self.convert(entry, types[field.name], child_path(path, field.name))
                 # Without its invalid conditions a rule would match every contact, so it is dropped.
-                broken = broken or (field.name == "when" and len(self.problems) > found)
+                is_incomplete = is_incomplete or (
+                    field.name == "when" and len(self.problems) > problem_count
+                )
                 if value is not _INVALID:
                     values[field.name] = value
                     continue
             elif field.required:
                 self._add_problem(node, child_path(path, field.name), "is missing")
-            broken = broken or field.required
-        if not broken:
+            is_incomplete = is_incomplete or field.required
+        if not is_incomplete:
             return cls(**values)
         return Policy(**{"channels": {}, "queues": {}, **values}) if cls is Policy else _INVALID
 

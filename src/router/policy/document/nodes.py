@@ -58,19 +58,19 @@ def position_within(source: ScalarSource, value: str, offset: int) -> tuple[int,
     order of the value. So they are searched one after the other.
     """
     document, start, style = source
-    place = start
+    position = start
     if style in ("|", ">"):
-        place = document.find("\n", start) + 1
+        position = document.find("\n", start) + 1
     elif style:
-        place += 1
-    last = place
+        position += 1
+    last = position
     for character in value[: offset + 1]:
         if character.isspace():
             continue
-        found = document.find(character, place)
-        if found < 0:
+        index = document.find(character, position)
+        if index < 0:
             break
-        last, place = found, found + 1
+        last, position = index, index + 1
     if offset >= len(value.rstrip()):
         last += 1  # The position after the last character, for an incomplete expression.
     line_start = document.rfind("\n", 0, last) + 1

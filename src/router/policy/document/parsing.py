@@ -37,15 +37,13 @@ def parse_policy_with_advice(text: str | bytes) -> tuple[Policy, list[Problem]]:
         PolicyInvalid: The document has errors; the exception lists all of them.
     """
     root, problems = parse_nodes(text)
-    reading = convert_policy(root)
-    problems = _first_per_position([*problems, *reading.problems])
-    problems += _cross_references(reading, root, problems)
+    result = convert_policy(root)
+    problems = _first_per_position([*problems, *result.problems])
+    problems += _cross_references(result, root, problems)
     if problems:
         problems.sort(key=lambda problem: (problem.line, problem.column))
         raise PolicyInvalid(problems[:PROBLEM_COUNT_MAX])
-    return reading.policy, [
-        _with_position(advice, root) for advice in policy_advice(reading.policy)
-    ]
+    return result.policy, [_with_position(advice, root) for advice in policy_advice(result.policy)]
 
 
 def _first_per_position(problems: list[Problem]) -> list[Problem]:
@@ -53,22 +51,23 @@ def _first_per_position(problems: list[Problem]) -> list[Problem]:
     return list({(p.line, p.column, p.path): p for p in reversed(problems)}.values())[::-1]
 
 
-def _cross_references(reading: ConversionResult, root: Node, known: list[Problem]) -> list[Problem]:
+def _cross_references(result: ConversionResult, root: Node, known: list[Problem]) -> list[Problem]:
     """Return the problems of the consistency checks, without those that only follow from known problems."""
-    broken = {problem.path for problem in known}
-    if broken & {"", *_DECLARING} or len(known) >= PROBLEM_COUNT_MAX:
+    invalid_paths = {problem.path for problem in known}
+    if invalid_paths & {"", *_DECLARING} or len(known) >= PROBLEM_COUNT_MAX:
         return []
-    policy = reading.policy
+    policy = result.policy
     if known:
-        policy = _with_broken_calendars(_without_broken_facts(policy, root), root)
+        policy = _with_default_calendars(_without_invalid_facts(policy, root), root)
     checked = policy_problems(policy)
-    if _broken_facts(policy, root):
+    if _invalid_facts(policy, root):
         # Expressions may refer to facts that could not be read; they are checked once those are valid.
-        checked = [found for found in checked if not isinstance(found, ExpressionProblem)]
+        checked = [problem for problem in checked if not isinstance(problem, ExpressionProblem)]
     problems = [
-        _with_position(_with_document_index(found, reading.kept_indexes), root) for found in checked
+        _with_position(_with_document_index(problem, result.kept_indexes), root)
+        for problem in checked
     ]
-    return [problem for problem in problems if not _is_below(problem.path, broken)]
+    return [problem for problem in problems if not _is_below(problem.path, invalid_paths)]
 
 
 def _with_document_index(problem: Problem, kept: dict[str, list[int]]) -> Problem:
@@ -80,29 +79,29 @@ def _with_document_index(problem: Problem, kept: dict[str, list[int]]) -> Proble
     return problem
 
 
-def _without_broken_facts(policy: Policy, root: Node) -> Policy:
+def _without_invalid_facts(policy: Policy, root: Node) -> Policy:
     """Remove references to facts whose declaration could not be read."""
-    bad = _broken_facts(policy, root)
+    invalid = _invalid_facts(policy, root)
     for rule in policy.entry:
         if isinstance(rule.when, EntryCondition):
-            for name in bad & rule.when.attributes.keys():
+            for name in invalid & rule.when.attributes.keys():
                 del rule.when.attributes[name]
     for name, queue in policy.queues.items():
-        if bad & {queue.weight_fact, *(step.fact for step in queue.order_by)}:
+        if invalid & {queue.weight_fact, *(step.fact for step in queue.order_by)}:
             policy.queues[name] = msgspec.structs.replace(
                 queue, selection=Selection.LONGEST_IDLE, order_by=(), weight_fact=None
             )
     return policy
 
 
-def _broken_facts(policy: Policy, root: Node) -> set[str]:
+def _invalid_facts(policy: Policy, root: Node) -> set[str]:
     assert isinstance(root.value, dict)
     facts = root.value.get("facts")
     declared = facts.value if facts is not None and isinstance(facts.value, dict) else {}
     return declared.keys() - policy.facts.keys()
 
 
-def _with_broken_calendars(policy: Policy, root: Node) -> Policy:
+def _with_default_calendars(policy: Policy, root: Node) -> Policy:
     """Add a default calendar for each calendar whose declaration could not be read, so that references to it are valid."""
     assert isinstance(root.value, dict)
     calendars = root.value.get("calendars")
@@ -112,8 +111,10 @@ def _with_broken_calendars(policy: Policy, root: Node) -> Policy:
     return policy
 
 
-def _is_below(path: str, broken: set[str]) -> bool:
-    return any(path == place or path.startswith((f"{place}.", f"{place}[")) for place in broken)
+def _is_below(path: str, invalid_paths: set[str]) -> bool:
+    return any(
+        path == other or path.startswith((f"{other}.", f"{other}[")) for other in invalid_paths
+    )
 
 
 def _with_position(problem: Problem, root: Node) -> Problem:
