@@ -1,13 +1,19 @@
-"""Process metrics: requests, values read on demand, and the delay of the event loop."""
+"""Process metrics: requests, values read on demand, the delay of the event loop, and commit times."""
 
 import asyncio
 import time
 
 import pytest
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
 from router import __version__
-from router.telemetry.process_metrics import ProcessMetrics, measure_loop_lag
+from router.journal.memory import MemoryJournal
+from router.journal.port import Journal
+from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
+from tests.contracts.journal_contract import JournalContract
+from tests.contracts.test_memory_journal import MemoryJournalStorage
+from tests.support.journal_records import a_record
 
 
 def page(metrics: ProcessMetrics) -> str:
@@ -60,3 +66,32 @@ async def test_the_delay_of_a_blocked_loop_is_observed() -> None:
     value = metrics.registry.get_sample_value
     observed = value("router_loop_lag_seconds_count") or 0
     assert observed - (value("router_loop_lag_seconds_bucket", {"le": "0.01"}) or 0) >= 1
+
+
+# --- the timed journal ---------------------------------------------------------------------------------------------
+def a_histogram(registry: CollectorRegistry) -> Histogram:
+    return Histogram("commit_seconds", "Commits.", registry=registry)
+
+
+class TimedStorage(MemoryJournalStorage):
+    """The storage of an in-memory journal, opened through a timed journal."""
+
+    def journal(self) -> Journal:  # type: ignore[override]
+        return TimedJournal(super().journal(), a_histogram(CollectorRegistry()))
+
+
+class TestTimedJournal(JournalContract):
+    @pytest.fixture
+    def storage(self) -> TimedStorage:
+        return TimedStorage()
+
+
+async def test_each_commit_is_observed_once() -> None:
+    registry = CollectorRegistry()
+    journal = TimedJournal(MemoryJournal(), a_histogram(registry))
+    await journal.open()
+    await journal.create_workspace("main")
+    await journal.append([("main", a_record(1))])
+    await journal.append([("main", a_record(2)), ("main", a_record(3))])
+    assert registry.get_sample_value("commit_seconds_count") == 2
+    await journal.close()

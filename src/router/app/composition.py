@@ -36,10 +36,9 @@ from router.server.ws.hub import Hub
 from router.settings import JournalBackend, PolicySettings, Settings
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.page import MetricsPage
-from router.telemetry.process_metrics import ProcessMetrics, measure_loop_lag
+from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
 from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
 from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics
-from router.telemetry.timed_journal import TimedJournal
 
 FIRST_TOKEN_LIFETIME_S: Final = 3600
 

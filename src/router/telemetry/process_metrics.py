@@ -1,10 +1,12 @@
 """Process metrics: requests, refusals, sockets, event loop delay and commit times. They start at zero with the process.
 
-Metrics of contacts, offers and agents are not here: they are computed from events (``workspace_metrics.py``).
+Commit times are observed by ``TimedJournal``, which wraps the journal. Metrics of contacts, offers and agents are not here:
+they are computed from events (``workspace_metrics.py``).
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -12,6 +14,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from router import __version__
+from router.journal.port import Journal, Record, Snapshot, WorkspaceHistory
+from router.model.ids import WorkspaceId
 
 _REQUEST_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
@@ -110,3 +114,45 @@ async def measure_loop_lag(metrics: ProcessMetrics, interval_ms: int) -> None:
         due_s = loop.time() + interval_s
         await asyncio.sleep(interval_s)
         metrics.loop_lag_seconds.observe(max(0.0, loop.time() - due_s))
+
+
+class TimedJournal:
+    """A ``Journal`` that wraps another one and observes its commit times."""
+
+    def __init__(self, journal: Journal, seconds: Histogram) -> None:
+        self._journal = journal
+        self._seconds = seconds
+
+    async def open(self) -> Sequence[WorkspaceHistory]:
+        """Delegate."""
+        return await self._journal.open()
+
+    async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
+        """Delegate."""
+        return await self._journal.create_workspace(workspace)
+
+    def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
+        """Delegate."""
+        return self._journal.replay(workspace, after_seq=after_seq)
+
+    async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
+        """Delegate."""
+        return await self._journal.read(workspace, after_seq=after_seq, limit=limit)
+
+    async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
+        """Delegate, and observe the duration."""
+        began_s = time.perf_counter()
+        await self._journal.append(batch)
+        self._seconds.observe(time.perf_counter() - began_s)
+
+    async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
+        """Delegate."""
+        await self._journal.save_snapshot(workspace, snapshot)
+
+    async def run_maintenance(self) -> None:
+        """Delegate."""
+        await self._journal.run_maintenance()
+
+    async def close(self) -> None:
+        """Delegate."""
+        await self._journal.close()
