@@ -14,8 +14,8 @@ and several pages; the connection counts as established after the last page.
 
 *Reading.* The connection's reader applies each frame to the local state (``on_frame``) and appends it to a bounded buffer from
 which ``events`` delivers. If the buffer is full, the event is neither applied nor counted as received and the connection is
-aborted; the runner reconnects when half of the buffer has been read, and resumes with that event. A slow reader therefore
-bounds memory on both sides and loses nothing.
+aborted; the runner reconnects when half of the buffer has been read, and resumes with that event. Memory is therefore bounded
+on both sides, and a slow reader loses no event.
 
 *Commands.* ``request`` sends a frame with an id of its own and waits for the ``ok``, ``pong`` or ``error`` frame with that id. If
 the connection is lost in between, the outcome is unknown and the caller must be told so; a command is never sent twice by this
@@ -58,6 +58,7 @@ COMMANDS_IN_FLIGHT_MAX: Final = 1_000
 # HTTP status codes of the handshake after which another attempt would fail in the same way.
 _PERMANENT_HTTP_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 426})
 
+# Frames that change the local state.
 ReceivedUpdate = f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
 
 

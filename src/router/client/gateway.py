@@ -46,11 +46,18 @@ class GatewayClient(ContactCommands):
         reference: str | None = None,
         callback: CallbackFields | None = None,
         preferred_agents: tuple[str, ...] = (),
-        continues: str | None = None,
+        continues_contact_id: str | None = None,
         idempotency_key: str | None = None,
         retry_until_acknowledged: bool = False,
     ) -> f.OkFrame:
         """Submit a contact; ``subject`` of the answer is the contact's id.
+
+        ``queue_id``: the queue; None lets the entry rules of the policy choose. ``skills``: required levels (1 to 10), in
+        addition to those of the queue. ``priority_s``: head start in seconds of waiting time. ``priority_class``: contacts of
+        a higher class go first in any case. ``attributes``: values of facts that the policy declares. ``ttl_s``: seconds after
+        which the contact expires if it is still waiting. ``reference``: the gateway's own id, repeated in events and views.
+        ``callback``: the customer is not on the line and is to be called. ``preferred_agents``, ``continues_contact_id``: named
+        agents, and an earlier contact of the customer whose agent counts as the last one, for plan steps that prefer them.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
         with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary.
@@ -66,7 +73,7 @@ class GatewayClient(ContactCommands):
             reference=reference,
             callback=callback,
             preferred_agents=preferred_agents,
-            continues_contact_id=continues,
+            continues_contact_id=continues_contact_id,
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:

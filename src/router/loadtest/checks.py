@@ -56,13 +56,13 @@ def check_feed(monitor: FeedMonitor, history: Sequence[RecordedEvent]) -> Iterat
     expected = monitor.first_seq
     holes = falls = 0
     before_ms = 0
-    received_hash = EventFeedHash()
+    recorded_hash = EventFeedHash()
     for recorded in history:
         holes += recorded.seq != expected
         falls += recorded.at_ms < before_ms
         expected, before_ms = recorded.seq + 1, recorded.at_ms
         if recorded.seq <= monitor.last_seq:
-            received_hash.add(recorded.seq, recorded.at_ms, recorded.event)
+            recorded_hash.add(recorded.seq, recorded.at_ms, recorded.event)
     yield RunCheck(
         name="the recorded history has no gap and its times never decrease",
         holds=not holes and not falls and expected > monitor.last_seq,
@@ -74,7 +74,7 @@ def check_feed(monitor: FeedMonitor, history: Sequence[RecordedEvent]) -> Iterat
         detail=f"up to event {monitor.last_seq:,}, {monitor.gap_count} gaps, {monitor.resync_count} resyncs",
     )
     if not monitor.resync_count:
-        same = received_hash.hexdigest() == monitor.feed_hash.hexdigest()
+        same = recorded_hash.hexdigest() == monitor.feed_hash.hexdigest()
         yield RunCheck(
             name="the live feed equals the recorded history",
             holds=same,
