@@ -12,6 +12,9 @@ RouterError
 └── Stopping              the process drains: the caller should use another node
 
 A broken invariant is not among them: ``IllegalTransition`` and ``AssertionError`` are never caught; the process ends.
+
+Texts of errors name the field or path and the limit. They never repeat a value that a client or a document contains, because
+they are logged and returned to other clients.
 """
 
 from collections.abc import Sequence

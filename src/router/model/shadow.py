@@ -1,4 +1,9 @@
-"""Report of a shadow policy: the decisions in which it differs from the policy in force."""
+"""Report of a shadow policy: the decisions in which it differs from the policy in force.
+
+A shadow policy decides on the same events as the policy in force and changes nothing. Each of its decisions is compared with
+what has happened: the queue, requirement and priority of a submit; the agent and the time of an offer; overflows, steps of
+plans and expiries. The report counts the differences and keeps the latest ones of each kind as examples.
+"""
 
 from enum import StrEnum
 
