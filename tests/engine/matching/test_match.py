@@ -26,7 +26,7 @@ from tests.support.builders import (
     published,
     ready,
 )
-from tests.support.engine_worlds import accept, kinds, names, offers_of, with_agents
+from tests.support.engine_worlds import accept, names, offers_of
 from tests.support.world import World, a_world
 
 LIFO = QueuePolicy(order=QueueOrder.LIFO)
@@ -219,14 +219,6 @@ def test_why_reports_the_match_trigger_and_the_queue_rank() -> None:
     assert chosen.selection_inputs == {"queue_rank": 1}
 
 
-def test_an_unavailable_agent_does_not_block_routing() -> None:
-    """Lesson A3."""
-    world = with_agents(World(a_policy()), ("ada", "bob", "cy"))
-    world.done_all(not_ready("ada"), not_ready("cy"))
-    world.done_all(a_contact("c1"))
-    assert list(offers_of(world, "c1")) == ["bob"]
-
-
 def test_of_equal_contacts_one_is_always_first() -> None:
     """Lesson A6."""
     world = a_world(None, *(a_contact(f"c{number}") for number in range(10)))
@@ -237,32 +229,6 @@ def test_of_equal_contacts_one_is_always_first() -> None:
         events = world.done_all(an_agent(agent_id), ready(agent_id))
         taken += [one.contact_id for one in events if isinstance(one, e.OfferMade)]
     assert taken == [f"c{number}" for number in range(10)]
-
-
-def test_freed_capacity_goes_to_the_oldest_contact() -> None:
-    """Lesson C1."""
-    world = a_world(None, an_agent(), ready())
-    world.done_all(*(a_contact(f"c{number}", channel="chat") for number in range(1, 4)))
-    for number in range(1, 4):
-        accept(world, f"c{number}", "ada")
-    world.done_all(a_contact("c4", channel="chat"), a_contact("c5", channel="chat"))
-    events = world.done(c.EndContact(contact_id="c2", agent_id="ada"))
-    assert [one.contact_id for one in events if isinstance(one, e.OfferMade)] == ["c4"]
-
-
-def test_an_agent_who_becomes_ready_gets_a_contact_in_the_same_transaction() -> None:
-    """Lesson C2."""
-    world = a_world(None, a_contact(), an_agent())
-    events = world.done(ready())
-    assert kinds(events) == ["AgentStateChanged", "OfferMade"]
-
-
-def test_a_hundred_contacts_that_no_agent_can_take_block_no_other_contact() -> None:
-    """Lesson C6."""
-    world = a_world(None, an_agent(), ready())
-    world.done_all(*(a_contact(f"c{n}", skills={"german": 9}, priority_s=600) for n in range(100)))
-    world.done(a_contact("last", priority_s=-600))
-    assert list(offers_of(world, "last")) == ["ada"]
 
 
 def test_an_agent_of_two_queues_serves_the_one_that_has_waited_longest() -> None:

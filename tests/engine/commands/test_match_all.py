@@ -1,0 +1,77 @@
+"""Matching after every command: freed agents, arriving contacts, and contacts that no agent can take."""
+
+from router.model import commands as c
+from router.model import events as e
+from router.model.states import ContactState
+from tests.support.builders import (
+    a_contact,
+    a_policy,
+    a_policy_with_queue,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
+from tests.support.engine_worlds import accept, kinds, offers_of, with_agents
+from tests.support.world import World, a_world
+
+
+def test_an_unavailable_agent_does_not_block_routing() -> None:
+    """Lesson A3."""
+    world = with_agents(World(a_policy()), ("ada", "bob", "cy"))
+    world.done_all(not_ready("ada"), not_ready("cy"))
+    world.done_all(a_contact("c1"))
+    assert list(offers_of(world, "c1")) == ["bob"]
+
+
+def test_freed_capacity_goes_to_the_oldest_contact() -> None:
+    """Lesson C1."""
+    world = a_world(None, an_agent(), ready())
+    world.done_all(*(a_contact(f"c{number}", channel="chat") for number in range(1, 4)))
+    for number in range(1, 4):
+        accept(world, f"c{number}", "ada")
+    world.done_all(a_contact("c4", channel="chat"), a_contact("c5", channel="chat"))
+    events = world.done(c.EndContact(contact_id="c2", agent_id="ada"))
+    assert [one.contact_id for one in events if isinstance(one, e.OfferMade)] == ["c4"]
+
+
+def test_an_agent_who_becomes_ready_gets_a_contact_in_the_same_transaction() -> None:
+    """Lesson C2."""
+    world = a_world(None, a_contact(), an_agent())
+    events = world.done(ready())
+    assert kinds(events) == ["AgentStateChanged", "OfferMade"]
+
+
+def test_a_hundred_contacts_that_no_agent_can_take_block_no_other_contact() -> None:
+    """Lesson C6."""
+    world = a_world(None, an_agent(), ready())
+    world.done_all(*(a_contact(f"c{n}", skills={"german": 9}, priority_s=600) for n in range(100)))
+    world.done(a_contact("last", priority_s=-600))
+    assert list(offers_of(world, "last")) == ["ada"]
+
+
+def test_agents_freed_in_one_transaction_take_contacts_in_idle_order() -> None:
+    needs_german = a_policy_with_queue(requires={"german": 1})
+    world = with_agents(a_world(needs_german), ("bob", "ada"))
+    world.done_all(a_contact("c1"), a_contact("c2"))
+    events = world.done(published(a_policy_with_queue()))
+    made = [(one.contact_id, one.agent_id) for one in events if isinstance(one, e.OfferMade)]
+    assert made == [("c1", "bob"), ("c2", "ada")]
+
+
+def test_an_arriving_contact_is_offered_without_entering_its_line() -> None:
+    world = with_agents(a_world(), ("ada",))
+    world.done(a_contact("c1"))
+    contacts = world.engine._state.contacts
+    assert (contacts["c1"].state, contacts["c1"].order_key) == (ContactState.OFFERED, 0)
+    world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    assert contacts["c1"].state is ContactState.QUEUED and contacts["c1"].order_key != 0
+
+
+def test_an_arriving_contact_of_a_broadcast_queue_waits_on_while_it_is_offered() -> None:
+    world = with_agents(a_world(a_policy_with_queue(broadcast=2)), ("ada",))
+    world.done(a_contact("c1"))
+    contact = world.engine._state.contacts["c1"]
+    assert contact.state is ContactState.OFFERED and contact.order_key != 0
+    with_agents(world, ("bob",))
+    assert set(offers_of(world, "c1")) == {"ada", "bob"} and contact.order_key == 0
