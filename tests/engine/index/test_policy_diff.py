@@ -104,7 +104,7 @@ def test_small_changes_give_the_indexes_of_a_fresh_start() -> None:
 def _lines(engine: Engine) -> dict[object, object]:
     """Return every line that is not empty: contacts, settings and qualified groups."""
     index = engine._state.index
-    profiles = {profile.bit: profile for profile in index.qualification.groups.values()}
+    groups = {group.bit: group for group in index.qualification.groups.values()}
     return {
         (line.key, line.waiting_for_opening): (
             {key: contact.contact_id for key, contact in line.contacts_by_key.items()},
@@ -113,7 +113,7 @@ def _lines(engine: Engine) -> dict[object, object]:
             line.first_key,
             sorted(line.individually_ranked),
             _goes_by(line),
-            sorted(str(p.key) for bit, p in profiles.items() if bit & line.group_mask),
+            sorted(str(p.key) for bit, p in groups.items() if bit & line.group_mask),
             line.bit & index.lines.occupied_bits != 0,
             (line.head_rank, line.index) in index.lines.head_order,
         )
@@ -129,27 +129,27 @@ def _agents(engine: Engine) -> tuple[dict[str, object], list[object], dict[objec
         {name: _in_hand(agent) for name, agent in state.agents.items()},
         [(c.name, c.bit, c.units, c.blocked_by, c.interrupts) for c in index.channels.by_index],
         {
-            (profile.key, i): (
+            (group.key, i): (
                 [agent.agent_id for agent in order],
                 order.size,
-                index.agents.open_group_bits[i] & profile.bit != 0,
+                index.agents.open_group_bits[i] & group.bit != 0,
             )
-            for profile in index.qualification.groups.values()
-            for i, order in enumerate(profile.idle_orders)
+            for group in index.qualification.groups.values()
+            for i, order in enumerate(group.idle_orders)
         },
     )
 
 
 def _in_hand(agent: Agent) -> tuple[object, ...]:
-    hands = agent.capacity
+    capacity = agent.capacity
     return (
-        hands.key,
+        capacity.key,
         (
-            hands.units,
-            hands.units_used,
-            hands.item_limits,
-            hands.interrupted_bits,
-            hands.open_channel_bits,
+            capacity.units,
+            capacity.units_used,
+            capacity.item_limits,
+            capacity.interrupted_bits,
+            capacity.open_channel_bits,
         ),
         (
             agent.open_channel_bits,
@@ -157,7 +157,7 @@ def _in_hand(agent: Agent) -> tuple[object, ...]:
             agent.cap_opens_at_ms,
             agent.is_counted_ready,
         ),
-        hands.agent_count,
+        capacity.agent_count,
     )
 
 

@@ -122,13 +122,13 @@ def test_unused_capacity_states_may_be_discarded_at_any_time(
             world.do(draws.next(world))
         engine = world.engine
         assert engine.check_invariants() == []
-        hands = engine._state.index.agents.capacity_states
-        held = [one for one in hands.values() if one.agent_count]
+        states = engine._state.index.agents.capacity_states
+        held = [one for one in states.values() if one.agent_count]
         assert sum(one.agent_count for one in held) == len(engine._state.agents)
-        assert len(hands) <= max(kept, len(held)) + 1
-        for one in hands.values():
+        assert len(states) <= max(kept, len(held)) + 1
+        for one in states.values():
             for other in (*one.after_take.values(), *one.after_release.values()):
-                assert hands[other.key] is other
+                assert states[other.key] is other
         with monkeypatch.context() as patched:
             patched.setattr(index_agents, "_CAPACITY_STATES_MAX", 10_000)
             twin = Engine()

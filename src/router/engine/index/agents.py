@@ -21,8 +21,6 @@ from router.engine.state.capacity import (
     NO_CAPACITY,
     CapacityKey,
     CapacityState,
-    fits_one_more,
-    occupied_and_interrupted,
 )
 from router.engine.state.channels import ChannelTable
 from router.engine.state.rate_caps import capped_channels, paused_channel_bits
@@ -208,23 +206,8 @@ class AgentIndex:
 
     def has_capacity(self, agent: Agent, channel: str, *, released: int = 0) -> bool:
         """Return whether one more item fits after ``released`` pending offers of that channel have ended."""
-        wanted, capacity = self._channels.by_name[channel], agent.capacity
-        counts = list(capacity.item_counts)
-        counts[wanted.index] -= released
-        if self._channels.has_interrupts:
-            loads = list(capacity.unit_loads)
-            loads[wanted.index] -= released * wanted.units
-            occupied, interrupted = occupied_and_interrupted(self._channels.by_index, counts)
-            return fits_one_more(
-                capacity, wanted, counts, loads, occupied=occupied, interrupted=interrupted
-            )
-        used = capacity.units_used - released * wanted.units
-        if (
-            used + wanted.units > capacity.units
-            or counts[wanted.index] >= capacity.item_limits[wanted.index]
-        ):
-            return False
-        return not any(count and wanted.blocked_by >> i & 1 for i, count in enumerate(counts))
+        wanted = self._channels.by_name[channel]
+        return agent.capacity.fits_one_more(wanted, self._channels.by_index, released=released)
 
     def recompute_capacity(self, *, caps_changed: bool) -> None:
         """Recompute every capacity state after channels or units have changed, and the rate caps if they have changed."""
@@ -294,9 +277,9 @@ class AgentIndex:
         return other
 
     def _recompute(self, capacity: CapacityState) -> None:
-        policy, channels = self._records.policy, self._channels
+        policy = self._records.policy
         units = 0 if policy is None else policy.agents.units
-        capacity.recompute(units, channels.by_index, has_interrupts=channels.has_interrupts)
+        capacity.recompute(units, self._channels.by_index)
 
     def _set_capacity(self, agent: Agent, capacity: CapacityState) -> None:
         """Set the agent's capacity state and count it there."""

@@ -148,9 +148,9 @@ class IncrementalSnapshot:
         contacts_count = yield from _gather(self._contact_rows(), contacts)
         ended: list[bytes] = []
         yield from _gather(_slices(self._ended, _KEYS), ended)
-        hands = _AgentSections()
+        sections = _AgentSections()
         for some in self._agent_rows():
-            hands.add(some)
+            sections.add(some)
             yield
         dedupe: list[bytes] = []
         yield from _gather(self._dedupe_rows(), dedupe)
@@ -164,9 +164,9 @@ class IncrementalSnapshot:
             *self._leading,
             *(_array(contacts_count), *contacts),
             *(_array(len(self._ended)), *ended),
-            *(_array(hands.offers_count), *hands.offers),
-            *(_array(hands.works_count), *hands.works),
-            *(_array(hands.agents_count), *hands.agents),
+            *(_array(sections.offers_count), *sections.offers),
+            *(_array(sections.works_count), *sections.works),
+            *(_array(sections.agents_count), *sections.agents),
             *(_array(len(self._keys)), *dedupe),
             *self._trailing,
             *(_array(len(self._statistics) + 1 + len(self._statistics_tail)), *self._statistics),

@@ -1,4 +1,4 @@
-"""Agent groups: agents who qualify for the same waiting lines, with one idle order for each channel.
+"""Agents, and agent groups: agents who qualify for the same waiting lines, with one idle order for each channel.
 
 A group is keyed by everything that qualifies or ranks an agent: skills, queues, barred channels, attributes that conditions or
 orders use, queue ranks. Whether a group qualifies for a waiting line is decided once and kept as a bit, in ``line_mask`` of the
@@ -37,6 +37,69 @@ from router.policy.facts import (
     RankedAttributes,
     attribute_ranks,
 )
+
+
+class Agent(Struct, kw_only=True, array_like=True):
+    """An agent: record, presence, state and current work."""
+
+    agent_id: AgentId
+    skills: dict[str, int] = {}
+    queues: tuple[QueueId, ...] | None = None
+    units_override: int | None = None
+    channel_max: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
+    state: AgentState = AgentState.OFFLINE
+    reason: str | None = None
+    state_since_ms: int = 0
+    return_at_ms: int | None = None
+    presence: Presence = Presence.NONE
+    session_id: str | None = None
+    grace_until_ms: int | None = None
+    next_state: AgentState | None = None
+    next_reason: str | None = None
+    idle_number: int = 0
+    """Position in the idle order; a smaller number has been idle longer."""
+    idle_since_ms: int | None = None
+    last_offer_seq: int = 0
+    paused: tuple[str, ...] = ()
+    """Channels on which the agent currently accepts no new contacts."""
+    recent_contact_times: dict[str, tuple[int, ...]] = {}
+    """Times of the latest contacts taken, by capped channel (and ``ALL_CHANNELS``); no more of them than the cap needs."""
+    queue_ranks: dict[QueueId, int] = {}
+    contacts_today: int = 0
+    """Contacts taken since the workspace's day began; counted only while the policy needs a day."""
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    """Derived: pending offers."""
+    assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
+    """Derived: assignments that are not completed."""
+    capacity: CapacityState = NO_CAPACITY
+    """Derived: total and used capacity, one object shared by all agents with the same values."""
+    closed_channel_bits: int = 0
+    """Derived: bits of the channels that are paused or whose rate cap is reached."""
+    cap_opens_at_ms: int | None = None
+    """Derived: earliest time at which a capped channel opens without any event; None: no such time."""
+    open_channel_bits: int = 0
+    """Derived: bits of the channels on which the agent can be offered an item now."""
+    registration_number: int = 0
+    """Derived: running number of the agent's registration, starting at 1."""
+    is_counted_ready: bool = False
+    """Derived: whether the agent is included in the READY count of the agent group."""
+    group: AgentGroup | None = None
+    """Derived: group of agents who qualify for the same waiting lines."""
+
+
+QueueRanks: TypeAlias = tuple[tuple[QueueId, int], ...]
+AgentGroupKey: TypeAlias = tuple[
+    RequirementKey,
+    tuple[QueueId, ...] | None,
+    RequirementKey,
+    AttributeKey,
+    AttributeRanks,
+    QueueRanks,
+]
+
+# Up to this many groups are compared one by one; beyond it an idle order over all groups is kept as well.
+SCANNED_GROUPS_MAX: Final = 16
 
 
 class AgentGroup:
@@ -122,68 +185,16 @@ class AgentGroup:
         return sum(self.skills.get(skill, 0) for skill, _ in line.requirement)
 
 
-class Agent(Struct, kw_only=True, array_like=True):
-    """An agent: record, presence, state and current work."""
+def agent_group_key(
+    agent: Agent, qualification: AgentConditions, ordering: RankedAttributes
+) -> AgentGroupKey:
+    """Return the key that agents of the same group share."""
+    barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
+    facts = qualification.attribute_key(agent.attributes)
+    places = attribute_ranks(ordering, agent.attributes) if ordering else ()
+    ranks = tuple(sorted(agent.queue_ranks.items()))
+    return tuple(sorted(agent.skills.items())), agent.queues, barred, facts, places, ranks
 
-    agent_id: AgentId
-    skills: dict[str, int] = {}
-    queues: tuple[QueueId, ...] | None = None
-    units_override: int | None = None
-    channel_max: dict[str, int] = {}
-    attributes: dict[str, FactValue] = {}
-    state: AgentState = AgentState.OFFLINE
-    reason: str | None = None
-    state_since_ms: int = 0
-    return_at_ms: int | None = None
-    presence: Presence = Presence.NONE
-    session_id: str | None = None
-    grace_until_ms: int | None = None
-    next_state: AgentState | None = None
-    next_reason: str | None = None
-    idle_number: int = 0
-    """Position in the idle order; a smaller number has been idle longer."""
-    idle_since_ms: int | None = None
-    last_offer_seq: int = 0
-    paused: tuple[str, ...] = ()
-    """Channels on which the agent currently accepts no new contacts."""
-    recent_contact_times: dict[str, tuple[int, ...]] = {}
-    """Times of the latest contacts taken, by capped channel (and ``ALL_CHANNELS``); no more of them than the cap needs."""
-    queue_ranks: dict[QueueId, int] = {}
-    contacts_today: int = 0
-    """Contacts taken since the workspace's day began; counted only while the policy needs a day."""
-    offers: dict[OfferId, Offer] = field(default_factory=dict)
-    """Derived: pending offers."""
-    assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)
-    """Derived: assignments that are not completed."""
-    capacity: CapacityState = NO_CAPACITY
-    """Derived: total and used capacity, one object shared by all agents with the same values."""
-    closed_channel_bits: int = 0
-    """Derived: bits of the channels that are paused or whose rate cap is reached."""
-    cap_opens_at_ms: int | None = None
-    """Derived: earliest time at which a capped channel opens without any event; None: no such time."""
-    open_channel_bits: int = 0
-    """Derived: bits of the channels on which the agent can be offered an item now."""
-    registration_number: int = 0
-    """Derived: running number of the agent's registration, starting at 1."""
-    is_counted_ready: bool = False
-    """Derived: whether the agent is included in the READY count of the agent group."""
-    group: AgentGroup | None = None
-    """Derived: group of agents who qualify for the same waiting lines."""
-
-
-QueueRanks: TypeAlias = tuple[tuple[QueueId, int], ...]
-
-AgentGroupKey: TypeAlias = tuple[
-    RequirementKey,
-    tuple[QueueId, ...] | None,
-    RequirementKey,
-    AttributeKey,
-    AttributeRanks,
-    QueueRanks,
-]
-
-# Up to this many groups are compared one by one; beyond it an idle order over all groups is kept as well.
-SCANNED_GROUPS_MAX: Final = 16
 
 # Stale entries that an order may hold in addition to one for each current entry.
 _STALE_MAX: Final = 64
@@ -225,13 +236,13 @@ class IdleOrder:
 
     def add(self, agent: Agent) -> None:
         """Add an agent at its idle number; its open channels must already include this one."""
-        numbers, agents, back = self._appended_numbers, self._appended_agents, self._returned
+        numbers, agents, returned = self._appended_numbers, self._appended_agents, self._returned
         if not self.size:
             # All remaining entries are stale.
             numbers.clear()
             agents.clear()
-            if back:
-                back.clear()
+            if returned:
+                returned.clear()
         self.size += 1
         number = agent.idle_number
         if number >= self._last_number:
@@ -239,46 +250,46 @@ class IdleOrder:
             agents.append(agent)
             self._last_number = number
         else:
-            insort(back, (number, agent), key=_number)
-        if len(numbers) + len(back) > 2 * self.size + _STALE_MAX:
+            insort(returned, (number, agent), key=_number)
+        if len(numbers) + len(returned) > 2 * self.size + _STALE_MAX:
             self._compact()
 
     def _compact(self) -> None:
         # Keep each number once: an agent who has returned repeatedly has several entries.
         main = {entry[0]: entry[1] for entry in self._appended() if self._is_current(entry)}
-        back = {entry[0]: entry[1] for entry in self._returned if self._is_current(entry)}
+        returned = {entry[0]: entry[1] for entry in self._returned if self._is_current(entry)}
         self._appended_numbers, self._appended_agents = deque(main), deque(main.values())
-        self._returned = [entry for entry in back.items() if entry[0] not in main]
+        self._returned = [entry for entry in returned.items() if entry[0] not in main]
 
     def first(self) -> Agent:
         """Return the longest idle agent; the order must not be empty."""
-        numbers, agents, back = self._appended_numbers, self._appended_agents, self._returned
-        bit, profile = self._bit, self._group
+        numbers, agents, returned = self._appended_numbers, self._appended_agents, self._returned
+        bit, group = self._bit, self._group
         while numbers:
             agent = agents[0]
             # ``_is_current``, inlined.
             if (
                 agent.idle_number == numbers[0]
                 and agent.open_channel_bits & bit
-                and (profile is None or agent.group is profile)
+                and (group is None or agent.group is group)
             ):
-                if not back:
+                if not returned:
                     return agent
                 break
             numbers.popleft()
             agents.popleft()
         self._drop_stale_front()
-        if back and (not numbers or back[0][0] < numbers[0]):
-            return back[0][1]
+        if returned and (not numbers or returned[0][0] < numbers[0]):
+            return returned[0][1]
         return agents[0]
 
     def _drop_stale_front(self) -> None:
-        numbers, agents, back = self._appended_numbers, self._appended_agents, self._returned
+        numbers, agents, returned = self._appended_numbers, self._appended_agents, self._returned
         while numbers and not self._is_current((numbers[0], agents[0])):
             numbers.popleft()
             agents.popleft()
-        while back and not self._is_current(back[0]):
-            del back[0]
+        while returned and not self._is_current(returned[0]):
+            del returned[0]
 
     def iter_front(self, entries_max: int) -> Iterator[Agent]:
         """Yield the longest idle agents in order, examining at most ``entries_max`` entries, stale ones included."""
@@ -314,14 +325,3 @@ class IdleOrder:
 
 def _number(entry: tuple[int, Agent]) -> int:
     return entry[0]
-
-
-def agent_group_key(
-    agent: Agent, qualification: AgentConditions, ordering: RankedAttributes
-) -> AgentGroupKey:
-    """Return the key that agents of the same group share."""
-    barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
-    facts = qualification.attribute_key(agent.attributes)
-    places = attribute_ranks(ordering, agent.attributes) if ordering else ()
-    ranks = tuple(sorted(agent.queue_ranks.items()))
-    return tuple(sorted(agent.skills.items())), agent.queues, barred, facts, places, ranks

@@ -5,10 +5,8 @@ state and not for each agent. A policy that changes capacity therefore recompute
 with a channel that opens or closes. Taking or releasing an item moves an agent to the neighbouring state; the transitions are
 cached in ``after_take`` and ``after_release``.
 
-Interruption by channel: what an agent's items use while some of them have released their capacity.
-
-All items of a channel are interrupted, or none: it depends on which channels the agent has items of, not on their number. Used
-only where the policy has channels that interrupt others; elsewhere the sums in ``CapacityState`` are enough.
+A channel may interrupt others: while an agent has an item of it, the items of those channels use no capacity. All items of a
+channel are interrupted or none, because it depends on which channels the agent has items of and not on their number.
 """
 
 from __future__ import annotations
@@ -64,27 +62,46 @@ class CapacityState:
         self.after_release: dict[_Item, CapacityState] = {}
         """States with one item more or less, as far as they have been requested."""
 
-    def recompute(self, units: int, channels: Sequence[Channel], *, has_interrupts: bool) -> None:
+    def recompute(self, units: int, channels: Sequence[Channel]) -> None:
         """Recompute what fits; ``units`` is the policy's total, used unless the agent's record sets its own."""
-        own_units, own_limits = self.key[0], dict(self.key[1])
-        self.units = units if own_units is None else own_units
-        self.item_limits = [own_limits.get(c.name, c.policy.per_agent_max) for c in channels]
-        if has_interrupts:
-            recompute_interrupted(self, channels)
-            self.open_channel_bits = open_channels(self, channels)
-            return
-        self.interrupted_bits, self.units_used = 0, sum(self.unit_loads)
-        free, held = self.units - self.units_used, self._occupied_bits()
+        units_override, limits = self.key[0], dict(self.key[1])
+        self.units = units if units_override is None else units_override
+        self.item_limits = [limits.get(c.name, c.policy.per_agent_max) for c in channels]
+        occupied, interrupted = _occupied_and_interrupted(channels, self.item_counts)
+        self.interrupted_bits = interrupted
+        self.units_used = _units_in_use(self.unit_loads, interrupted)
         self.open_channel_bits = sum(
             channel.bit
-            for channel, count, limit in zip(
-                channels, self.item_counts, self.item_limits, strict=True
-            )
-            if channel.units <= free and count < limit and not held & channel.blocked_by
+            for channel in channels
+            if self._fits(channel, self.item_counts, self.unit_loads, occupied, interrupted)
         )
 
-    def _occupied_bits(self) -> int:
-        return sum(1 << i for i, count in enumerate(self.item_counts) if count)
+    def fits_one_more(
+        self, wanted: Channel, channels: Sequence[Channel], *, released: int = 0
+    ) -> bool:
+        """Return whether one more item of a channel fits after ``released`` pending offers of that channel have ended."""
+        counts, loads = list(self.item_counts), list(self.unit_loads)
+        counts[wanted.index] -= released
+        loads[wanted.index] -= released * wanted.units
+        occupied, interrupted = _occupied_and_interrupted(channels, counts)
+        return self._fits(wanted, counts, loads, occupied, interrupted)
+
+    def _fits(
+        self,
+        wanted: Channel,
+        counts: Sequence[int],
+        loads: Sequence[int],
+        occupied: int,
+        interrupted: int,
+    ) -> bool:
+        """Return whether one more item fits after it has interrupted what its channel interrupts."""
+        i = wanted.index
+        if interrupted & wanted.bit or counts[i] >= self.item_limits[i]:
+            return False  # An interrupted channel accepts no new item: it would be interrupted at once.
+        interrupted |= wanted.interrupts
+        if occupied & ~interrupted & wanted.blocked_by:
+            return False
+        return _units_in_use(loads, interrupted) + wanted.units <= self.units
 
     def unlink(self) -> None:
         """Unlink the state from its neighbours, so that the next agent with these values gets a new object."""
@@ -99,58 +116,19 @@ NO_CAPACITY: Final = CapacityState((None, (), (), ()))
 """State of an agent whose capacity has not been computed yet; its agents are not counted."""
 
 
-def occupied_and_interrupted(channels: Sequence[Channel], counts: Sequence[int]) -> tuple[int, int]:
+def _occupied_and_interrupted(
+    channels: Sequence[Channel], counts: Sequence[int]
+) -> tuple[int, int]:
     """Return the bits of the channels with items, and the bits of the channels that these interrupt."""
-    held = interrupted = 0
+    occupied = interrupted = 0
     for channel in channels:
         if counts[channel.index]:
-            held |= channel.bit
+            occupied |= channel.bit
             interrupted |= channel.interrupts
-    return held, interrupted
-
-
-def recompute_interrupted(capacity: CapacityState, channels: Sequence[Channel]) -> None:
-    """Recompute which channels are interrupted, and the units that the remaining items use."""
-    _, interrupted = occupied_and_interrupted(channels, capacity.item_counts)
-    capacity.interrupted_bits = interrupted
-    capacity.units_used = _units_in_use(capacity.unit_loads, interrupted)
-
-
-def open_channels(capacity: CapacityState, channels: Sequence[Channel]) -> int:
-    """Return the bits of the channels with capacity for one more item."""
-    held, interrupted = occupied_and_interrupted(channels, capacity.item_counts)
-    room = 0
-    for channel in channels:
-        if fits_one_more(
-            capacity,
-            channel,
-            capacity.item_counts,
-            capacity.unit_loads,
-            occupied=held,
-            interrupted=interrupted,
-        ):
-            room |= channel.bit
-    return room
-
-
-def fits_one_more(
-    capacity: CapacityState,
-    wanted: Channel,
-    item_counts: Sequence[int],
-    unit_loads: Sequence[int],
-    *,
-    occupied: int,
-    interrupted: int,
-) -> bool:
-    """Return whether one more item fits after it has interrupted what its channel interrupts."""
-    i = wanted.index
-    if interrupted & wanted.bit or item_counts[i] >= capacity.item_limits[i]:
-        return False  # An interrupted channel accepts no new item: it would be interrupted at once.
-    interrupted |= wanted.interrupts
-    if occupied & ~interrupted & wanted.blocked_by:
-        return False
-    return _units_in_use(unit_loads, interrupted) + wanted.units <= capacity.units
+    return occupied, interrupted
 
 
 def _units_in_use(loads: Sequence[int], interrupted: int) -> int:
+    if not interrupted:
+        return sum(loads)
     return sum(units for i, units in enumerate(loads) if not interrupted >> i & 1)

@@ -1,4 +1,8 @@
-"""Results of the entry rules since the policy took effect, counted from events, so that a restart loses nothing."""
+"""Plain records of the state: offers, assignments, opening hours, idempotency keys, rule counts and requirements.
+
+A snapshot stores offers, assignments, hours and idempotency records as arrays in the order of their fields. None of them
+refers to another object; contacts and agents, which do, have modules of their own.
+"""
 
 from __future__ import annotations
 
