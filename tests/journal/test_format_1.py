@@ -12,6 +12,9 @@ from router.journal.record_codec import decode_envelope, encode_body
 from router.model.events import Event
 from tests.support.golden_journal import extract
 
+OLD_KEY = "when_nobody"  # plain-words: a key of format 1
+OLD_VALUE = "nobody_free"  # plain-words: a value of format 1
+
 
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
@@ -75,8 +78,8 @@ def test_free_names_are_not_renamed() -> None:
 def test_policies_are_converted_along_their_structure() -> None:
     policy = {
         "channels": {"cap": {"units": 1, "cap": {"most": 2, "per_s": 60}, "unpark_away": "keep"}},
-        "queues": {"when_nobody": {"when_nobody": "wait", "selection": "by_facts"}},
-        "plans": {"levels": [{"for_s": 5, "levels": {"for_s": 1}, "skip_if": "nobody_free"}]},
+        "queues": {"cfg": {OLD_KEY: "wait", "selection": "by_facts"}},
+        "plans": {"levels": [{"for_s": 5, "levels": {"for_s": 1}, "skip_if": OLD_VALUE}]},
         "facts": {"of": {"of": "agent"}},
         "entry": [{"name": "cap", "strict_class": 1, "when": "fact('of') == 'cap'"}],
         "across_queues": "risk",
@@ -91,7 +94,7 @@ def test_policies_are_converted_along_their_structure() -> None:
                 "unpark_when_not_ready": "keep",
             }
         },
-        "queues": {"when_nobody": {"when_no_agents_ready": "wait", "selection": "by_attributes"}},
+        "queues": {"cfg": {"when_no_agents_ready": "wait", "selection": "by_attributes"}},
         "plans": {
             "levels": [{"duration_s": 5, "lower_levels": {"for_s": 1}, "skip_if": "no_agent_free"}]
         },

@@ -12,15 +12,11 @@ from router.journal.memory import MemoryJournal, MemoryStorage
 from router.journal.port import Record
 from router.model.errors import JournalUnavailable
 from router.model.ids import WorkspaceId
-from router.runtime import event_feed
+from router.runtime import subscription as subscription_module
 from router.runtime.cursors import CursorStore, FeedPosition, FileCursorStore, MemoryCursorStore
-from router.runtime.event_feed import (
-    EventFeed,
-    Subscription,
-    SubscriptionState,
-    UnknownPosition,
-)
+from router.runtime.event_feed import EventFeed, UnknownPosition
 from router.runtime.publisher import PublishedRecord, Publisher
+from router.runtime.subscription import Subscription, SubscriptionState
 from tests.support.builders import START_MS, a_contact, published
 from tests.support.journal_records import a_record
 from tests.support.manual_clock import ManualClock
@@ -371,7 +367,7 @@ class TestCursors:
         assert handler.seqs() == [1, 2, 3, 1, 2, 3]
 
     async def test_cursors_are_saved_while_running(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(event_feed, "SAVE_INTERVAL_S", 0.001)
+        monkeypatch.setattr(subscription_module, "SAVE_INTERVAL_S", 0.001)
         store = MemoryCursorStore()
         log = await Log().open("main")
         log.feed.subscribe_inline("test", Handler(), cursors=store)
@@ -384,7 +380,7 @@ class TestCursors:
     async def test_a_store_that_fails_is_counted_and_tried_again(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(event_feed, "SAVE_INTERVAL_S", 0.001)
+        monkeypatch.setattr(subscription_module, "SAVE_INTERVAL_S", 0.001)
         store, faults = MemoryCursorStore(), [OSError("no space")] * 2
         save = store.save
 

@@ -15,7 +15,7 @@ from router.model.events import ContactQueued, DesktopLost, OfferExpired, OfferM
 from router.model.ids import WorkspaceId
 from router.model.results import Done, Refused
 from router.runtime.command_queue import OVERLOAD_SUBMIT_COUNT
-from router.runtime.event_feed import PublishedRecord
+from router.runtime.publisher import PublishedRecord
 from router.runtime.writer import Reply, Writer, WriterLimits
 from tests.support.builders import (
     START_MS,

@@ -8,7 +8,7 @@ from router.journal.port import Journal, Record
 from router.model.commands import Command
 from router.model.ids import WorkspaceId
 from router.model.results import Done
-from router.runtime.event_feed import PublishedRecord
+from router.runtime.publisher import PublishedRecord
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Reply, Writer, WriterLimits
 from tests.support.manual_clock import CountingStats, ManualClock

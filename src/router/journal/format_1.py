@@ -79,9 +79,9 @@ class Shape(Struct, frozen=True, kw_only=True):
 _SELECTIONS: Final = {"by_facts": "by_attributes"}
 _QUEUE_POSITIONS: Final = {"at_due": "from_due_time"}
 _CONDITIONS: Final = {
-    "nobody_qualified": "no_agent_qualified",
-    "nobody_ready": "no_agent_ready",
-    "nobody_free": "no_agent_free",
+    "nobody_qualified": "no_agent_qualified",  # plain-words: a value of format 1
+    "nobody_ready": "no_agent_ready",  # plain-words: a value of format 1
+    "nobody_free": "no_agent_free",  # plain-words: a value of format 1
 }
 
 _RATE_CAP: Final = Shape(fields={"most": "contacts_max", "per_s": "window_s"})
@@ -94,7 +94,10 @@ _CALLBACK_POLICY: Final = Shape(
     values={"place": _QUEUE_POSITIONS},
 )
 _QUEUE: Final = Shape(
-    fields={"strict_class": "priority_class", "when_nobody": "when_no_agents_ready"},
+    fields={
+        "strict_class": "priority_class",
+        "when_nobody": "when_no_agents_ready",  # plain-words: a key of format 1
+    },
     values={"selection": _SELECTIONS},
     one={"callback": _CALLBACK_POLICY},
 )

@@ -22,7 +22,7 @@ from router.model.events import ShadowPolicyCleared, ShadowPolicySet
 from router.model.ids import WorkspaceId
 from router.model.results import RefusalCode
 from router.model.shadow import Difference, ShadowReport
-from router.runtime.event_feed import PublishedRecord
+from router.runtime.publisher import PublishedRecord
 from router.runtime.snapshots import join_parts
 from router.runtime.writer import Writer
 
