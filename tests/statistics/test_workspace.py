@@ -5,19 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.model.events import PolicyPublished
-from router.model.policy import QueuePolicy
-from router.model.states import AgentState
 from router.statistics.intervals import INTERVAL_MS, INTERVALS_MAX
 from router.statistics.views import QueueStatsView
-from router.statistics.workspace import WorkspaceStats
 from tests.support.event_history import (
-    MINUTE,
-    POLICY,
     SECOND,
     EventHistory,
     RandomHistory,
-    apply_all,
 )
 
 
@@ -53,121 +46,6 @@ def test_one_call_from_submit_to_wrap_up() -> None:
     assert agent.occupancy == 120 / 225
     assert agent.aht_ms == 120 * SECOND
     assert queue.mean_waiting == 5 / 225
-
-
-def test_the_present_activity_counts_up_to_now() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    day.after(10).submit("c1")
-    day.answer("c1")
-    day.after(30)
-    whole = day.workspace_stats().workspace_stats(day.now_ms)
-    assert (whole.time.idle_ms, whole.time.busy_ms) == (10_000, 30_000)
-    assert whole.occupancy == 0.75
-    assert whole.agents_by_activity == {"offline": 0, "not_ready": 0, "idle": 0, "busy": 1}
-
-
-def test_reading_changes_nothing() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    day.submit("c1")
-    meters = day.workspace_stats()
-    before = meters.snapshot()
-    meters.workspace_stats(day.now_ms + 5 * INTERVAL_MS)
-    meters.queue_stats("a", day.now_ms + MINUTE)
-    meters.agent_stats("ada", day.now_ms + MINUTE)
-    meters.intervals()
-    assert meters.snapshot() == before
-
-
-def test_the_returned_histogram_is_a_copy() -> None:
-    day = EventHistory()
-    day.submit("c1")
-    day.after(3).answer("c1")
-    meters = day.workspace_stats()
-    waits = meters.wait_histogram("a")
-    assert waits is not None and (waits.count, sum(waits.buckets)) == (1, 1)
-    waits.buckets[0] += 7
-    again = meters.wait_histogram("a")
-    assert again is not None and sum(again.buckets) == 1
-    assert meters.wait_histogram("nowhere") is None
-
-
-def test_two_simultaneous_chats_count_busy_time_once() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    day.submit("c1", channel="chat")
-    day.submit("c2", channel="chat")
-    one = day.answer("c1")
-    two = day.after(10).answer("c2")
-    day.after(10).end(one)
-    day.complete(one)
-    day.after(10).end(two)
-    day.complete(two)
-    agent = day.workspace_stats().agent_stats("ada", day.now_ms)
-    assert agent is not None
-    assert agent.time.busy_ms == 30 * SECOND
-    assert agent.handling.talk_ms == 40 * SECOND
-
-
-def test_parked_time_is_counted_separately_and_is_not_busy() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    day.after(10).submit("c1", channel="chat")
-    work = day.answer("c1")
-    day.after(20).park(work)
-    day.after(5).submit("c2", channel="chat")
-    other = day.answer("c2")
-    day.after(15).park(other)
-    day.after(40).unpark(work)
-    day.after(30).end(work)
-    day.complete(work)
-    day.after(50).end(other)
-    day.wrap_up(other)
-    day.after(6).complete(other)
-
-    agent = day.workspace_stats().agent_stats("ada", day.now_ms)
-    assert agent is not None
-    assert (agent.assignments, agent.parked) == (0, 0)
-    assert agent.time.busy_ms == (20 + 15 + 30 + 6) * SECOND
-    assert agent.time.idle_ms == (10 + 5 + 40 + 50) * SECOND
-    handling = agent.handling
-    assert (handling.talk_ms, handling.wrap_up_ms) == ((20 + 30 + 15) * SECOND, 6 * SECOND)
-    assert handling.parked_ms == (5 + 15 + 40 + 40 + 30 + 50) * SECOND
-    assert agent.aht_ms == (65 + 6) * SECOND // 2
-
-
-def test_completing_a_parked_assignment_leaves_the_agent_idle() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    day.submit("c1")
-    work = day.answer("c1")
-    day.after(7).park(work)
-    figures = day.workspace_stats().agent_stats("ada", day.now_ms)
-    assert figures is not None
-    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 1)
-    day.after(9).end(work)
-    day.complete(work)
-    figures = day.after(1).workspace_stats().agent_stats("ada", day.now_ms)
-    assert figures is not None
-    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 0)
-    assert (figures.time.busy_ms, figures.handling.parked_ms) == (7 * SECOND, 9 * SECOND)
-
-
-def test_an_agent_on_break_is_busy_until_open_work_is_done() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    day.submit("c1")
-    work = day.answer("c1")
-    day.after(10).turn("ada", AgentState.READY, AgentState.NOT_READY)
-    day.after(10).end(work)
-    day.complete(work)
-    day.after(40)
-    agent = day.workspace_stats().agent_stats("ada", day.now_ms)
-    assert agent is not None
-    assert (agent.time.busy_ms, agent.time.not_ready_ms) == (20_000, 40_000)
-    assert agent.occupancy == 1.0
-    assert agent.activity == "not_ready"
 
 
 def test_declines_and_rona_continue_the_wait_and_count_as_offers_only() -> None:
@@ -256,82 +134,6 @@ def test_a_broadcast_has_one_answer_and_rescinded_offers() -> None:
     assert (contacts.service.answered, contacts.offers.rescinded, contacts.offers.made) == (1, 2, 3)
 
 
-def test_a_new_target_applies_to_later_contacts() -> None:
-    day = EventHistory()
-    for contact_id in ("c1", "c2"):
-        day.submit(contact_id)
-    day.after(30).answer("c1")
-    queues = {**POLICY.queues, "a": POLICY.queues["b"]}
-    day.write(PolicyPublished(version=2, policy=msgspec.structs.replace(POLICY, queues=queues)))
-    day.answer("c2", "bob")
-    assert queue_of(day).contacts.service_level == 0.5
-    assert queue_of(day).threshold_ms == 60 * SECOND
-
-
-def test_a_removed_queue_stays_in_the_totals() -> None:
-    day = EventHistory()
-    day.submit("c1", "b")
-    work = day.after(5).answer("c1")
-    day.end(work)
-    day.wrap_up(work)
-    queues = {"a": POLICY.queues["a"], "c": QueuePolicy()}
-    day.write(PolicyPublished(version=2, policy=msgspec.structs.replace(POLICY, queues=queues)))
-    day.after(5).complete(work)
-    meters = day.workspace_stats()
-    assert meters.queue_stats("b", day.now_ms) is None
-    whole = meters.workspace_stats(day.now_ms)
-    assert whole.contacts.asa_ms == 5 * SECOND
-    assert whole.contacts.handling.handled == 1
-    assert set(meters.queue_ids()) == {"a", "c"}
-
-
-def test_the_time_of_a_removed_agent_stays_in_the_total() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    day.after(10).turn("ada", AgentState.READY, AgentState.OFFLINE)
-    day.remove("ada")
-    meters = day.workspace_stats()
-    assert meters.agent_ids() == []
-    whole = meters.workspace_stats(day.now_ms + 1000)
-    assert whole.time.idle_ms == 10 * SECOND
-    assert sum(whole.agents_by_activity.values()) == 0
-
-
-def test_activity_time_is_split_at_interval_boundaries() -> None:
-    day = EventHistory(start_ms=INTERVAL_MS * 1_000_000 + 5 * MINUTE)
-    day.agent("ada")
-    day.after(20 * 60).submit("c1")
-    work = day.answer("c1")
-    day.after(10 * 60).end(work)
-    day.complete(work)
-    first, second, third = day.workspace_stats().intervals()
-    assert (first.start_ms, second.start_ms) == (
-        day.start_ms - 5 * MINUTE,
-        day.start_ms + 10 * MINUTE,
-    )
-    assert first.occupancy == 0.0
-    assert second.occupancy == 5 / 15
-    assert third.occupancy == 1.0
-    assert (second.contacts.service.answered, third.contacts.handling.handled) == (1, 1)
-    by_queue = day.workspace_stats().intervals("a")
-    assert [interval.contacts.flow.submitted for interval in by_queue] == [0, 1, 0]
-
-
-def test_intervals_cover_one_day_after_any_gap() -> None:
-    day = EventHistory()
-    day.agent("ada")
-    for contact in range(3):
-        day.after(90 * 24 * 3600).submit(f"c{contact}")
-    meters = day.workspace_stats()
-    series = meters.intervals()
-    assert len(series) == INTERVALS_MAX
-    assert series[-1].start_ms + INTERVAL_MS > day.now_ms
-    assert {
-        one.start_ms - other.start_ms for one, other in zip(series[1:], series, strict=False)
-    } == {INTERVAL_MS}
-    assert meters.workspace_stats(day.now_ms).time.idle_ms == 3 * 90 * 24 * 3600 * SECOND
-
-
 def test_events_must_be_applied_once_and_in_order() -> None:
     day = EventHistory()
     meters = day.workspace_stats()
@@ -339,46 +141,6 @@ def test_events_must_be_applied_once_and_in_order() -> None:
         meters.apply(day.events[-1][0], 1, day.now_ms)
     with pytest.raises(AssertionError):
         meters.apply(day.events[-1][0], 99, day.now_ms - 1)
-
-
-@pytest.mark.parametrize("data", [b"", b"\xff", b"\x91\x01\x02", b"junk"])
-def test_bytes_that_are_not_a_snapshot_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="snapshot"):
-        WorkspaceStats.restore(data)
-
-
-def test_a_snapshot_of_another_format_is_refused() -> None:
-    snapshot = msgspec.msgpack.decode(WorkspaceStats().snapshot())
-    snapshot[0] = 99
-    with pytest.raises(ValueError, match="format 99"):
-        WorkspaceStats.restore(msgspec.msgpack.encode(snapshot))
-
-
-def test_views_encode_as_json_objects() -> None:
-    day = RandomHistory(seed=3)
-    for _ in range(50):
-        day.step()
-    meters = day.history.workspace_stats()
-    whole = msgspec.to_builtins(meters.workspace_stats(day.history.now_ms))
-    assert whole["contacts"]["service"]["answered"] > 0
-    assert whole["counts"]["submitted"] > 0
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**9), steps=st.integers(1, 120), share=st.floats(0, 1))
-def test_a_restored_snapshot_continues_like_the_original(
-    seed: int, steps: int, share: float
-) -> None:
-    day = RandomHistory(seed)
-    for _ in range(steps):
-        day.step()
-    events = day.history.events
-    cut = round(share * len(events))
-    first = WorkspaceStats()
-    apply_all(first, events[:cut], first_seq=1)
-    second = WorkspaceStats.restore(first.snapshot())
-    apply_all(second, events[cut:], first_seq=cut + 1)
-    assert second.snapshot() == day.history.workspace_stats().snapshot()
 
 
 @settings(max_examples=60, deadline=None)

@@ -20,7 +20,9 @@ from router.simulator.results.estimates import (
     AgentLoadReport,
     agent_load,
     confidence_interval,
+    gini,
     mean_agent_load,
+    percentile,
     t_quantile,
 )
 from tests.support.simulated_days import SimulatedRun, a_contact, a_day, an_agent
@@ -153,3 +155,36 @@ def test_fewest_today_distributes_contacts_more_evenly_than_first_grade() -> Non
         return load.contacts_gini
 
     assert gini_under(Selection.FEWEST_TODAY) < 0.01 < 0.4 < gini_under(Selection.BY_ATTRIBUTES)
+
+
+# --- balance of load -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("loads", "expected"),
+    [
+        ([5, 5, 5, 5], 0.0),
+        ([0, 0, 0, 8], 0.75),
+        ([1, 3], 0.25),
+        ([4, 1, 3, 2], 0.25),
+        ([0, 0], None),
+        ([], None),
+    ],
+)
+def test_gini_is_none_without_load_and_grows_with_inequality(
+    loads: list[int], expected: float | None
+) -> None:
+    assert gini(loads) == expected
+
+
+def test_gini_is_half_the_mean_absolute_difference_over_the_mean() -> None:
+    loads = [3, 1, 4, 1, 5, 9, 2, 6]
+    n, whole = len(loads), sum(loads)
+    pairs = sum(abs(x - y) for x in loads for y in loads)
+    assert gini(loads) == pytest.approx(pairs / (2 * n * whole))
+
+
+def test_a_percentile_is_the_nearest_rank() -> None:
+    waits = list(range(1, 101))
+    assert percentile(waits, 0.5) == 50
+    assert percentile(waits, 0.9) == 90
+    assert percentile([7], 0.95) == 7
+    assert percentile([], 0.5) is None

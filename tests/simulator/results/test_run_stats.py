@@ -12,7 +12,7 @@ from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.results import Outcome
 from router.simulator import workload
 from router.simulator.day import Day, PlannedContact, Shift
-from router.simulator.results.estimates import BatchSums, agent_load, percentile, ratios
+from router.simulator.results.estimates import BatchSums, agent_load, ratios
 from router.simulator.results.report import AuditResult, SimulationReport, build_report
 from router.simulator.results.run_stats import RunStats, TimeIntegral
 from router.simulator.workload import SMALL_CENTRE
@@ -115,14 +115,6 @@ def test_batches_add_up_to_the_whole() -> None:
     for name, (numerator, denominator) in whole.items():
         assert sum(part[name][0] for part in parts) == pytest.approx(numerator)
         assert sum(part[name][1] for part in parts) == pytest.approx(denominator)
-
-
-def test_a_percentile_is_the_nearest_rank() -> None:
-    waits = list(range(1, 101))
-    assert percentile(waits, 0.5) == 50
-    assert percentile(waits, 0.9) == 90
-    assert percentile([7], 0.95) == 7
-    assert percentile([], 0.5) is None
 
 
 class LiveStatsListener:

@@ -1,0 +1,58 @@
+"""Views of the statistics at one point in time."""
+
+import msgspec
+
+from router.statistics.intervals import INTERVAL_MS
+from tests.support.event_history import (
+    MINUTE,
+    EventHistory,
+    RandomHistory,
+)
+
+
+def test_the_present_activity_counts_up_to_now() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.after(10).submit("c1")
+    day.answer("c1")
+    day.after(30)
+    whole = day.workspace_stats().workspace_stats(day.now_ms)
+    assert (whole.time.idle_ms, whole.time.busy_ms) == (10_000, 30_000)
+    assert whole.occupancy == 0.75
+    assert whole.agents_by_activity == {"offline": 0, "not_ready": 0, "idle": 0, "busy": 1}
+
+
+def test_reading_changes_nothing() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.submit("c1")
+    meters = day.workspace_stats()
+    before = meters.snapshot()
+    meters.workspace_stats(day.now_ms + 5 * INTERVAL_MS)
+    meters.queue_stats("a", day.now_ms + MINUTE)
+    meters.agent_stats("ada", day.now_ms + MINUTE)
+    meters.intervals()
+    assert meters.snapshot() == before
+
+
+def test_the_returned_histogram_is_a_copy() -> None:
+    day = EventHistory()
+    day.submit("c1")
+    day.after(3).answer("c1")
+    meters = day.workspace_stats()
+    waits = meters.wait_histogram("a")
+    assert waits is not None and (waits.count, sum(waits.buckets)) == (1, 1)
+    waits.buckets[0] += 7
+    again = meters.wait_histogram("a")
+    assert again is not None and sum(again.buckets) == 1
+    assert meters.wait_histogram("nowhere") is None
+
+
+def test_views_encode_as_json_objects() -> None:
+    day = RandomHistory(seed=3)
+    for _ in range(50):
+        day.step()
+    meters = day.history.workspace_stats()
+    whole = msgspec.to_builtins(meters.workspace_stats(day.history.now_ms))
+    assert whole["contacts"]["service"]["answered"] > 0
+    assert whole["counts"]["submitted"] > 0
