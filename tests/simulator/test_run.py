@@ -11,11 +11,6 @@ from router.simulator.day import WorkloadInvalid
 from router.simulator.run import SimulationSpec, resolved_options, simulate
 from router.simulator.workload import SMALL_CENTRE
 
-KEYS = {
-    "contacts", "answered", "abandoned", "blocked", "mean_wait_answered_s", "mean_wait_all_s", "p50_wait_s",
-    "p90_wait_s", "p95_wait_s", "service_level", "occupancy", "queues", "agent_groups", "events", "digest",
-    "contacts_per_second",
-}  # fmt: skip
 POLICY = """\
 channels: {voice: {auto_accept: true, wrap_up_s: 5}, chat: {auto_accept: true, units: 50, per_agent_max: 2}}
 skills: [english, german, sales, support, billing, vip]

@@ -7,7 +7,7 @@ import pytest
 
 from router.simulator import workload
 from router.simulator import yaml_documents as documents
-from router.simulator.day import PlannedContact, WorkloadInvalid
+from router.simulator.day import PlannedContact
 from router.simulator.workload import SMALL_CENTRE, Workload
 
 TEXT = """\
@@ -118,50 +118,6 @@ def test_the_derived_policy_declares_every_queue_channel_and_skill() -> None:
     assert list(policy.queues) == ["calls"]
     assert list(policy.channels) == ["chat"]
     assert policy.skills == ("german",)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "place"),
-    [
-        ("mean_s: 180", "mean_s: -180", "day.yaml:6: .* at $.streams.calls.handle.mean_s"),
-        ("mean_s: 180", "men_s: 180", "day.yaml:6: .* at $.streams.calls.handle"),
-        ("exponential", "exponentail", "day.yaml:6: .* at $.streams.calls.handle.dist"),
-        (
-            "per_hour: 200",
-            "per_hour: 200, period_s: 9",
-            "day.yaml:5: .*at $.streams.calls.arrivals",
-        ),
-        ("per_hour: 200", "per_hour: 200, every_s: 9", "day.yaml:5: .*at $.streams.calls.arrivals"),
-        ("per_hour: 200", "per_day: 200", "day.yaml:5: .* at $.streams.calls.arrivals"),
-        ("count: 14", "count: many", "day.yaml:8: .* at $.agent_groups.all.count"),
-        ("count: 14", "count: 14, period_s: 9", "day.yaml:8: .* at $.agent_groups.all"),
-        ("name: by-hand", "name: By Hand", "day.yaml:1: .* at $.name"),
-        ("name: by-hand", "name: a\nname: b", "day.yaml:2: "),
-        ("duration_s: 36000", "duration_s: 10\nwarm_up_s: 10", r"day.yaml:1: .*warm_up_s.* at $"),
-        ("streams:", "colour: red\nstreams:", "day.yaml:.*unknown field `colour`"),
-    ],
-)
-def test_an_error_names_file_line_and_path(old: str, new: str, place: str) -> None:
-    with pytest.raises(WorkloadInvalid, match=place.replace("$", r"\$")):
-        parsed(TEXT.replace(old, new))
-
-
-def test_the_invalid_stream_of_several_is_named() -> None:
-    more = TEXT.replace(
-        "agent_groups:",
-        "  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: -1}\nagent_groups:",
-    )
-    with pytest.raises(WorkloadInvalid, match=r"day.yaml:9: .*\$\.streams\.chats\.handle\.value_s"):
-        parsed(more)
-
-
-def test_a_missing_file_and_invalid_yaml_are_reported(tmp_path: Path) -> None:
-    with pytest.raises(WorkloadInvalid, match="cannot be read"):
-        workload.load_workload(tmp_path / "nowhere.yaml")
-    broken = tmp_path / "broken.yaml"
-    broken.write_text("a: [1, 2\nb: 3\n")
-    with pytest.raises(WorkloadInvalid, match=r"broken.yaml:\d+: .*not YAML"):
-        workload.load_workload(broken)
 
 
 def test_the_example_centre_can_be_read() -> None:

@@ -10,19 +10,6 @@ from router.statistics.counters import (
     sum_counters,
     transfer_rate,
 )
-from router.statistics.service_level import (
-    ServiceLevelCounts,
-)
-
-
-def ten_contacts() -> ServiceLevelCounts:
-    """Threshold 20 s, short 5 s. Answered after 0, 20 and 20.001 s…; abandoned after 4.999, 5, 19.999 and 20 s."""
-    counts = ServiceLevelCounts()
-    for wait_ms in (0, 10_000, 20_000, 20_001, 60_000, 90_000):
-        counts.record_answer(wait_ms, 20_000)
-    for wait_ms in (4_999, 5_000, 19_999, 20_000):
-        counts.record_abandon(wait_ms, 20_000, 5_000)
-    return counts
 
 
 def test_aht_is_talk_hold_and_wrap_up_over_handled() -> None:

@@ -1,0 +1,87 @@
+"""Recorded logs: values read and derived, and errors with their location. All rows are invented."""
+
+from pathlib import Path
+
+import pytest
+
+from router.simulator.day import Shift, WorkloadInvalid
+from router.simulator.formats import parse_log, parse_logs
+from router.simulator.formats.recorded_log import (
+    RecordedLog,
+    day_from_log,
+    shifts_of,
+)
+
+VANAD = """\
+date_received,queue_name,agent_number,answered,consult,transfer,hangup
+2020-01-06 09:00:00,7,11,2020-01-06 09:00:05,,,2020-01-06 09:02:05
+2020-01-06 09:00:10,8,,,,,2020-01-06 09:00:40
+2020-01-06 09:01:00,8,12,2020-01-06 09:01:00,2020-01-06 09:01:30,2020-01-06 09:01:40,2020-01-06 09:09:00
+2020-01-06 09:03:00,7,,,,,2020-01-06 09:03:09
+2020-01-06 09:30:00,8,11,2020-01-06 09:30:10,,,2020-01-06 09:31:10
+"""
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.fixture
+def vanad(tmp_path: Path) -> RecordedLog:
+    return parse_log("vanad:" + write(tmp_path / "monday.csv", VANAD))
+
+
+def test_a_gap_of_exactly_ten_minutes_is_no_gap() -> None:
+    assert shifts_of([(0, 1_000), (601_000, 602_000)]) == (Shift(from_ms=0, to_ms=602_000),)
+    assert len(shifts_of([(0, 1_000), (601_001, 602_000)])) == 2
+
+
+CONTACTS_CSV = """\
+arrival,queue,handle_s,patience_s,channel,skills,priority_s,priority_class,stream,contact_id
+12.5,support,200,30.25,chat,english:3;billing,45,1,walk-in,first
+3,sales,100,,,,,,,
+"""
+AGENTS_CSV = """\
+agent_id,group,skills,queues,units,channel_max,queue_ranks,attributes,shifts
+ada,first-line,english:5;billing:2,support;sales,120,chat:2;voice:1,sales:1,years:-3;native:true;grade:7b,0-3600;5400-
+bob,,,,,,,,
+"""
+
+
+def test_a_source_must_have_a_known_format_and_an_existing_file(tmp_path: Path) -> None:
+    for source in ("nonsense", "csv:x", "vanad:"):
+        with pytest.raises(WorkloadInvalid, match="FORMAT:PATH"):
+            parse_log(source)
+    with pytest.raises(WorkloadInvalid, match="cannot be read"):
+        parse_log(f"vanad:{tmp_path / 'nowhere.csv'}")
+    (tmp_path / "x.csv.gz").write_bytes(b"not gzip")
+    with pytest.raises(WorkloadInvalid, match="cannot be read"):
+        parse_log(f"bank:{tmp_path / 'x.csv.gz'}")
+
+
+def test_contacts_and_agents_of_one_day_are_merged(tmp_path: Path) -> None:
+    log = parse_logs(
+        [
+            "contacts:" + write(tmp_path / "day.csv", CONTACTS_CSV),
+            "agents:" + write(tmp_path / "team.csv", AGENTS_CSV),
+            "agents:" + write(tmp_path / "more.csv", "agent_id,skills\nada,english:7;german:1\n"),
+        ]
+    )
+    assert [agent.agent_id for agent in log.agents] == ["ada", "bob"]
+    assert log.agents[0].skills == {"english": 7, "billing": 2, "german": 1}
+    assert len(log.agents[0].shifts) == 3
+    day = day_from_log(log, policy=None, behaviour_seed=1)
+    assert (day.start_ms, day.window_to_ms) == (0, 12_501)
+    assert day.policy.skills == ("english", "billing", "german")
+
+
+def test_a_day_requires_contacts_agents_and_unique_contact_ids(tmp_path: Path) -> None:
+    contacts = "contacts:" + write(tmp_path / "day.csv", CONTACTS_CSV)
+    agents = "agents:" + write(tmp_path / "team.csv", AGENTS_CSV)
+    with pytest.raises(WorkloadInvalid, match="no agents"):
+        day_from_log(parse_logs([contacts]), policy=None, behaviour_seed=1)
+    with pytest.raises(WorkloadInvalid, match="no contacts"):
+        day_from_log(parse_logs([agents]), policy=None, behaviour_seed=1)
+    with pytest.raises(WorkloadInvalid, match="contact id more than once"):
+        parse_logs([contacts, contacts])
