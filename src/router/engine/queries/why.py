@@ -47,30 +47,30 @@ def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
             rule=contact.entry_rule,
             failed_rules=contact.failed_rules,
         )
-    able: list[AgentWhy] = []
-    unable: list[AgentWhy] = []
+    qualified: list[AgentWhy] = []
+    unqualified: list[AgentWhy] = []
     counts: Counter[str] = Counter()
     for agent_id in sorted(state.agents):
         agent = state.agents[agent_id]
         answer = explain_agent(state, contact, agent)
         if unmet_qualification(state, agent, contact):
-            unable.append(answer)
+            unqualified.append(answer)
             continue
-        able.append(answer)
+        qualified.append(answer)
         counts.update({condition.code for condition in answer.unmet_conditions})
-    change = _next_change(state, contact, able)
+    change = _next_change(state, contact, qualified)
     return ContactWhy(
         contact_id=contact.contact_id,
         as_of_seq=state.seq,
         state=contact.state,
-        reason=_reason(contact, able),
+        reason=_reason(contact, qualified),
         requirement=view.requirement,
         position=view.position,
         expected_wait=expected_wait(state, contact) if _is_waiting(contact) else None,
-        eligible_now=tuple(a.agent_id for a in able if a.eligible_now),
-        qualified=len(able),
+        eligible_now=tuple(answer.agent_id for answer in qualified if answer.eligible_now),
+        qualified=len(qualified),
         unmet_conditions=dict(sorted(counts.items())),
-        agents=tuple((able + unable)[:_AGENTS_SHOWN_MAX]),
+        agents=tuple((qualified + unqualified)[:_AGENTS_SHOWN_MAX]),
         next_change_at_ms=None if change is None else change[0],
         next_change=None if change is None else change[1],
         chosen=tuple(_selection_records(state, contact)),
@@ -84,15 +84,15 @@ def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
 
 def _selection_records(state: RoutingState, contact: Contact) -> Iterator[ChosenAgent]:
     """Yield the agents who have the contact or an offer of it, each with the rule by which the agent was selected."""
-    work = state.assignments.get(contact.assignment_id or "")
-    if work is not None:
+    assignment = state.assignments.get(contact.assignment_id or "")
+    if assignment is not None:
         yield ChosenAgent(
-            agent_id=work.agent_id,
-            reason=work.reason,
-            at_ms=work.started_at_ms,
-            match_trigger=work.match_trigger,
-            other_candidates=work.other_candidates,
-            selection_inputs=work.selection_inputs or {},
+            agent_id=assignment.agent_id,
+            reason=assignment.reason,
+            at_ms=assignment.started_at_ms,
+            match_trigger=assignment.match_trigger,
+            other_candidates=assignment.other_candidates,
+            selection_inputs=assignment.selection_inputs or {},
         )
     for offer_id in contact.pending_offer_ids:
         offer = state.offers[offer_id]
@@ -110,14 +110,14 @@ def _is_waiting(contact: Contact) -> bool:
     return contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED
 
 
-def _reason(contact: Contact, able: list[AgentWhy]) -> str:
+def _reason(contact: Contact, qualified: list[AgentWhy]) -> str:
     if contact.state is ContactState.CALLBACK_SCHEDULED and contact.callback is not None:
         return f"callback_{contact.callback.phase}"
     if contact.state is not ContactState.QUEUED:
         return str(contact.state)
     if contact.waiting_for_opening:
         return "queue_closed"
-    return "waiting_for_agent" if able else "no_agent_qualified"
+    return "waiting_for_agent" if qualified else "no_agent_qualified"
 
 
 def _is_overflow_impossible(state: RoutingState, contact: Contact) -> bool:
@@ -132,32 +132,35 @@ def is_overflow_limit_reached(state: RoutingState, contact: Contact) -> bool:
 
 
 def _next_change(
-    state: RoutingState, contact: Contact, able: list[AgentWhy]
+    state: RoutingState, contact: Contact, qualified: list[AgentWhy]
 ) -> tuple[int, str] | None:
     """Return the next point in time at which a deadline changes something for this contact, and the kind of that deadline."""
-    moments: list[tuple[int, str]] = []
+    deadlines: list[tuple[int, str]] = []
     hours = state.hours.get(contact.queue_id) if contact.waiting_for_opening else None
     if hours is not None and hours.changes_at_ms is not None:
-        moments.append((hours.changes_at_ms, "opening"))
+        deadlines.append((hours.changes_at_ms, "opening"))
     if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None:
-        moments.append((contact.ttl_at_ms, "callback_expired" if contact.callback else "ttl"))
+        deadlines.append((contact.ttl_at_ms, "callback_expired" if contact.callback else "ttl"))
     if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None:
         overflow = state.queue_policy(contact.queue_id).overflow_to
-        moments.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
+        deadlines.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
     if contact.callback is not None and contact.callback.due_at_ms is not None:
-        moments.append((contact.callback.due_at_ms, "callback"))
+        deadlines.append((contact.callback.due_at_ms, "callback"))
     if contact.preferred_until_ms is not None:
-        moments.append((contact.preferred_until_ms, "preferred"))
+        deadlines.append((contact.preferred_until_ms, "preferred"))
     if contact.state is ContactState.QUEUED and contact.step_until_ms is not None:
-        moments.append((contact.step_until_ms, "step"))
-    moments += [(state.offers[o].deadline_ms, "offer_timeout") for o in contact.pending_offer_ids]
-    for answer in able:
-        moments += [
+        deadlines.append((contact.step_until_ms, "step"))
+    deadlines += [
+        (state.offers[offer_id].deadline_ms, "offer_timeout")
+        for offer_id in contact.pending_offer_ids
+    ]
+    for answer in qualified:
+        deadlines += [
             (condition.until_ms, condition.code)
             for condition in answer.unmet_conditions
             if condition.until_ms is not None and condition.code != "closed"
         ]
-    return min((m for m in moments if m[0] > state.at_ms), default=None)
+    return min((deadline for deadline in deadlines if deadline[0] > state.at_ms), default=None)
 
 
 def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy | None:
@@ -169,10 +172,10 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
     if not plan:
         return None
     index = state.index
-    asks = routing_criteria(contact)._replace(
+    criteria = routing_criteria(contact)._replace(
         step=number, queue_id=plan[min(number, len(plan) - 1)].queue or contact.queue_id
     )
-    line = index.lines.line_for_requirements(asks)
+    line = index.lines.line_for_requirements(criteria)
     if line.reserved_for is None:
         groups = index.qualification.groups_in(line.group_mask)
         qualified, ready = (
@@ -180,17 +183,17 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
             sum(group.ready_count for group in groups),
         )
     else:
-        there = list(index.contacts.reserved_agents(line, line.reserved_for))
-        qualified, ready = len(there), sum(agent.is_counted_ready for agent in there)
+        agents = list(index.contacts.reserved_agents(line, line.reserved_for))
+        qualified, ready = len(agents), sum(agent.is_counted_ready for agent in agents)
     index.lines.drop_if_unused(line)
-    is_now = number == contact.step
+    is_present = number == contact.step
     return StepWhy(
         step=number,
         requirement=line.requirement_text,
         qualified=qualified,
         ready=ready,
-        until_ms=contact.step_until_ms if is_now else None,
-        priority_s=index.lines.plan_stage(asks).added_priority_s,
+        until_ms=contact.step_until_ms if is_present else None,
+        priority_s=index.lines.plan_stage(criteria).added_priority_s,
     )
 
 

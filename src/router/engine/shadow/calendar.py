@@ -129,7 +129,7 @@ class ShadowHours:
             if contact.state is ContactState.QUEUED and not contact.waiting_for_opening
         ]
         self._newly_closed.clear()
-        return sorted(found, key=_orig_seq)
+        return sorted(found, key=_queued_seq)
 
     def _compare_calendars(self, live: Policy | None) -> None:
         self._live_calendar_queues = frozenset(
@@ -170,5 +170,5 @@ def _calendar_of(policy: Policy, queue_id: QueueId) -> CalendarPolicy | None:
     return None if name is None else policy.calendars[name]
 
 
-def _orig_seq(contact: Contact) -> int:
+def _queued_seq(contact: Contact) -> int:
     return contact.queued_seq

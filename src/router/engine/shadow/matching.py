@@ -60,7 +60,7 @@ class ShadowMatcher:
     def judge_offer(self, contact: Contact, agent: Agent) -> OfferVerdict:
         """Return what the shadow would have done instead of this offer, just before it is made."""
         state = self._state
-        turn = self._advance_to_pair(contact, agent)
+        earlier = self._advance_to_pair(contact, agent)
         if not contact.order_key:
             # Broadcast to one more agent in reality; here it already has the intended number of offers.
             return OfferVerdict(kind=DifferenceKind.NOT_ELIGIBLE, why=("broadcast",))
@@ -71,7 +71,7 @@ class ShadowMatcher:
                 agent_id=self._best_agent_id(contact),
                 why=tuple(dict.fromkeys(one.code for one in unmet)),
             )
-        return turn or self._judge_by_position(contact, agent)
+        return earlier or self._judge_by_position(contact, agent)
 
     def _advance_to_pair(self, contact: Contact, agent: Agent) -> OfferVerdict | None:
         """Advance to the point of the round at which the pair was made.
@@ -80,18 +80,20 @@ class ShadowMatcher:
         """
         if not self.is_started:
             self._start_round()
-        before: OfferVerdict | None = None
+        verdict_before: OfferVerdict | None = None
         # A pair that is found neither in this round nor in the next one has no place in the shadow's rounds.
         for _ in range(2):
             place = _index_of(self._agents, agent)
-            before = self._skip_agents(place, contact) or before
+            verdict_before = self._skip_agents(place, contact) or verdict_before
             if self._agents:
-                return before
+                return verdict_before
             contacts = self._round_contacts()
-            before = self._skip_contacts(_index_of(contacts, contact), agent) or before
+            verdict_before = (
+                self._skip_contacts(_index_of(contacts, contact), agent) or verdict_before
+            )
             if self._contacts or not self._start_round():
                 break
-        return before
+        return verdict_before
 
     def _start_round(self) -> bool:
         """Start the next round; false if there is nothing to match."""
@@ -104,18 +106,18 @@ class ShadowMatcher:
     def _round_contacts(self) -> list[Contact]:
         """Return the contacts of this round, which follow its agents."""
         if self._contacts is None:
-            seeking = self._state.index.contacts.to_match
-            self._contacts = sorted(seeking.values(), key=_rank)
-            seeking.clear()
+            to_match = self._state.index.contacts.to_match
+            self._contacts = sorted(to_match.values(), key=_rank)
+            to_match.clear()
         return self._contacts
 
     def _skip_agents(self, count: int, wanted: Contact | None) -> OfferVerdict | None:
         """Skip these agents; return a verdict if one of them would have received the contact."""
         if not count:
             return None
-        passed, self._agents = self._agents[:count], self._agents[count:]
+        skipped, self._agents = self._agents[:count], self._agents[count:]
         verdict: OfferVerdict | None = None
-        for agent in passed[:_CANDIDATES_MAX]:
+        for agent in skipped[:_CANDIDATES_MAX]:
             found = self._best_contact(agent)
             if found is None:
                 continue
@@ -128,9 +130,9 @@ class ShadowMatcher:
         """Skip these contacts; return a verdict if one of them would have received the agent."""
         if not count or self._contacts is None:
             return None
-        passed, self._contacts = self._contacts[:count], self._contacts[count:]
+        skipped, self._contacts = self._contacts[:count], self._contacts[count:]
         verdict: OfferVerdict | None = None
-        for contact in passed[:_CANDIDATES_MAX]:
+        for contact in skipped[:_CANDIDATES_MAX]:
             chosen = self._best_agent_id(contact)
             if chosen is None:
                 if (
@@ -198,19 +200,19 @@ class ShadowMatcher:
     def _pairs(self, agents: list[Agent], contacts: list[Contact]) -> list[tuple[Contact, Agent]]:
         state = self._state
         pairs: list[tuple[Contact, Agent]] = []
-        taken: set[AgentId] = set()
+        matched: set[AgentId] = set()
         with self._removal_from_lines() as take_out:
             for agent in sorted(agents, key=_idle_order):
                 found = self._best_contact(agent)
                 if found is not None:
                     pairs.append((found, agent))
-                    taken.add(agent.agent_id)
+                    matched.add(agent.agent_id)
                     take_out(found)
             for contact in sorted(contacts, key=_rank):
                 chosen = self._best_agent_id(contact)
-                if chosen is not None and chosen not in taken:
+                if chosen is not None and chosen not in matched:
                     pairs.append((contact, state.agents[chosen]))
-                    taken.add(chosen)
+                    matched.add(chosen)
                     take_out(contact)
         return pairs
 

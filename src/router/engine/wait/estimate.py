@@ -163,23 +163,23 @@ def most_common_requirement(
     """
     assert state.policy is not None
     if channel is None:
-        paces = state.wait_statistics.handling.get(queue_id, {})
+        handling = state.wait_statistics.handling.get(queue_id, {})
         channels = state.policy.channels
         # The order of a mapping is not part of the state, so ties are broken by name.
         channel = max(
             channels,
             key=lambda name: (
-                paces[name].handled_count if name in paces else 0,
+                handling[name].handled_count if name in handling else 0,
                 channels[name].units,
                 name,
             ),
         )
     skills: dict[str, int] = {}
-    most = 0
+    longest = 0
     for line in state.index.lines.by_queue.get(queue_id, ()):
         waiting = len(line.contacts_by_key)
-        if waiting > most and line.channel == channel and line.reserved_for is None:
-            most, skills = waiting, dict(line.requirement)
+        if waiting > longest and line.channel == channel and line.reserved_for is None:
+            longest, skills = waiting, dict(line.requirement)
     return channel, skills
 
 
@@ -254,8 +254,8 @@ def _wait_distribution(
     """Return mean (ms) and gamma shape of the time until the contact's turn, before calibration."""
     own_ms = _agent_time_ms(state, line)[0]
     turn_ms = (ahead.work_ms + own_ms) / (ahead.contacts + 1)
-    leaving = ahead.abandon_rate / ahead.contacts if ahead.contacts else 0.0
-    mean_ms, variance = time_until_turn(ahead.contacts, agents / turn_ms, leaving)
+    abandon_rate = ahead.abandon_rate / ahead.contacts if ahead.contacts else 0.0
+    mean_ms, variance = time_until_turn(ahead.contacts, agents / turn_ms, abandon_rate)
     shape = mean_ms * mean_ms / (variance + _RATE_CV_SQUARED * mean_ms * mean_ms)
     return max(1, round(mean_ms)), shape
 
@@ -276,10 +276,10 @@ def _queue_ahead(state: RoutingState, line: WaitingLine, key: int) -> QueueAhead
         weight = float(other.count_ahead(key) * stride)
         if other.group_mask != mask:
             weight *= _shared_fraction(index, shared, other.group_mask)
-        cost_ms, leaving = _agent_time_ms(state, other)
+        cost_ms, abandon_rate = _agent_time_ms(state, other)
         found.contacts += weight
         found.work_ms += weight * cost_ms
-        found.abandon_rate += weight * leaving
+        found.abandon_rate += weight * abandon_rate
     return found
 
 
@@ -318,9 +318,9 @@ def _mean_ring_ms(state: RoutingState, line: WaitingLine) -> int:
 
 
 def _forecast_kind(contact: Contact, queue: QueuePolicy) -> ForecastKind:
-    strict = max(contact.priority_class, queue.priority_class, contact.plan_priority_class)
+    priority_class = max(contact.priority_class, queue.priority_class, contact.plan_priority_class)
     credit_s = contact.priority_s + queue.priority_s + contact.plan_priority_s
-    return forecast_kind(contact.queue_id, contact.channel, strict, credit_s)
+    return forecast_kind(contact.queue_id, contact.channel, priority_class, credit_s)
 
 
 def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
@@ -335,14 +335,14 @@ def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
             assert group is not None
             ready += group.ready_count
         return ready
-    ready = looked_at = 0
+    ready = counted = 0
     for group in index.qualification.groups.values():
         if group.bit & mask:
             ready += group.ready_count
-            looked_at += 1
-            if looked_at == _GROUPS_COUNTED_MAX:
+            counted += 1
+            if counted == _GROUPS_COUNTED_MAX:
                 break
-    return ready * count // looked_at if looked_at else 0
+    return ready * count // counted if counted else 0
 
 
 def _has_available_agent(index: RoutingIndex, line: WaitingLine) -> bool:
