@@ -1,14 +1,14 @@
-"""The core alone: whole lifecycles a second, their cost in microseconds, how flat that is, and memory per waiting contact.
+"""Engine without a shell: lifecycles per second, their cost in microseconds, its growth with size, and memory per waiting contact.
 
-A lifecycle is: submit, offer, accept, end of the conversation, end of the wrap-up; four commands and six events, which are encoded
-as for the journal. Two situations:
+A lifecycle consists of submit, offer, accept, end of the conversation and end of the wrap-up: four commands and six events, which
+are encoded as for the journal. Two situations:
 
-* ``backlog``: every agent is busy and many contacts wait. An agent who becomes free is offered the head of his line.
-* ``idle``: agents sit idle, contacts wait that none of them can take. A new contact is offered to the longest idle one.
+* ``backlog``: every agent is busy and many contacts wait. An agent who becomes free is offered the head of a line.
+* ``idle``: agents are idle, and the waiting contacts can be taken by none of them. A new contact is offered to the longest idle.
 
-Each is measured on a small centre and on a large one in the same process; their ratio is the flatness. The floor, measured in the
-same run, is to make and to encode the same six events with no routing at all. Times are the process's own CPU time (the core is
-one thread and waits for nothing), so a busy machine disturbs them less.
+Each is measured in a small and in a large centre in the same process; their ratio is the flatness. The floor, measured in the
+same run, is the cost of creating and encoding the same six events without any routing. Times are CPU time of the process (the
+engine is one thread and never waits), so a busy machine disturbs them less.
 
     python benchmarks/core/bench_core.py [--quick] [--json FILE] [--agents N --classes N --waiting N --lifecycles N]
 """
@@ -68,7 +68,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Centre:
-    """An engine with agents, classes of requirements and contacts that wait."""
+    """Engine with agents, requirement classes and waiting contacts."""
 
     def __init__(self, *, agents: int, classes: int, waiting: int, idle: bool) -> None:
         self.engine = Engine()
@@ -78,7 +78,7 @@ class Centre:
         self.classes = classes
         self.idle = idle
         names = tuple(f"s{n}" for n in range(classes))
-        # In the idle situation the contacts that wait ask for skills that nobody has.
+        # In the idle situation the waiting contacts require skills that no agent has.
         self.rare = tuple(f"r{n}" for n in range(classes)) if idle else names
         self.do(
             PublishPolicy(
@@ -97,7 +97,7 @@ class Centre:
             )
             self.do(SetAgentState(agent_id=agent_id, state=AgentState.READY))
         self.busy: list[tuple[str, str, str]] = []
-        """(agent, contact, skill) of everybody who talks."""
+        """(agent, contact, skill) of every conversation in progress."""
         if not idle:
             for n in range(agents):
                 self.submit(f"s{n % classes}")
@@ -113,7 +113,7 @@ class Centre:
         assert queue is not None and queue.waiting == waiting, (queue, waiting)
 
     def do(self, command: Command) -> list[Event]:
-        """One command, its events encoded as the journal does."""
+        """Carry out a command and encode its events as for the journal."""
         self.commands += 1
         if not self.commands % COMMANDS_PER_MS:
             self.at_ms += 1
@@ -123,7 +123,7 @@ class Centre:
         return outcome.events
 
     def enqueue(self, skill: str) -> list[Event]:
-        """A contact that asks for one skill."""
+        """Submit a contact that requires one skill."""
         self.submitted += 1
         return self.do(
             EnqueueContact(
@@ -132,18 +132,18 @@ class Centre:
         )
 
     def submit(self, skill: str) -> None:
-        """A contact whom somebody free takes at once."""
+        """Submit a contact that a free agent is offered at once."""
         self.accept(self.enqueue(skill), skill)
 
     def accept(self, events: list[Event], skill: str) -> None:
-        """The offer among these events is accepted."""
+        """Accept the offer among these events."""
         offer = events[-1]
         assert isinstance(offer, OfferMade)
         self.do(AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id))
         self.busy.append((offer.agent_id, offer.contact_id, skill))
 
     def lifecycles(self, count: int) -> float:
-        """So many of them; microseconds each."""
+        """Run lifecycles and return the microseconds of each."""
         return self._idle_lifecycles(count) if self.idle else self._backlog_lifecycles(count)
 
     def _idle_lifecycles(self, count: int) -> float:
@@ -166,19 +166,19 @@ class Centre:
         return (process_time() - began) / count * 1e6
 
     def finish(self, agent_id: str, contact_id: str) -> list[Event]:
-        """The conversation ends, then the wrap-up."""
+        """End the conversation, then the wrap-up."""
         self.do(EndContact(contact_id=contact_id, agent_id=agent_id))
         return self.do(CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id))
 
 
 def resident_bytes() -> int:
-    """Memory of this process, as the system sees it."""
+    """Return the resident memory of this process."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 
 
 def floor_us(count: int) -> float:
-    """Making and encoding the six events of a lifecycle, and nothing else."""
+    """Return the cost of creating and encoding the six events of a lifecycle."""
     encode = msgspec.msgpack.Encoder().encode
     began = process_time()
     for n in range(count):
@@ -226,12 +226,12 @@ def floor_us(count: int) -> float:
 
 
 def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, Any]:
-    """One situation at one size."""
+    """Measure one situation at one size."""
     began = perf_counter()
     centre = Centre(**size, idle=idle)
     setup_s = perf_counter() - began
     centre.lifecycles(min(lifecycles, 2_000))
-    # As the server does once it stands: what is there for good is no business of the collector's.
+    # As the server does after its start: permanent objects are excluded from garbage collection.
     freeze_and_resume_garbage_collection()
     pieces = [centre.lifecycles(lifecycles // CHUNKS) for _ in range(CHUNKS)]
     gc.unfreeze()
@@ -246,7 +246,7 @@ def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, A
 
 
 def result(rows: dict[str, dict[str, Any]], floors: list[float]) -> Result:
-    """The figures."""
+    """Return the measured values."""
     floor = min(floors)
     figures = []
     for name, row in rows.items():

@@ -1,8 +1,9 @@
-"""What a plan costs: a whole lifecycle that goes through three steps, against one without a plan, in the same process.
+"""Cost of a plan: a lifecycle through three steps, compared with one without a plan in the same process.
 
-Without a plan: submit, offer, accept, end, end of the wrap-up. With the plan the contact first asks for what nobody has; two steps
-later (a timer each) it asks for what the free agents have, is offered, and goes the same way. Both have the same agents free and as
-many other contacts waiting in vain. Times are the process's own CPU time; best of nine pieces, in turns.
+Without a plan: submit, offer, accept, end, end of the wrap-up. With the plan the contact first requires a skill that no agent
+has; two steps later (a timer each) it requires one that the free agents have, is offered, and continues in the same way. Both
+have the same free agents and the same number of other waiting contacts that no agent can take. Times are CPU time of the
+process: the best of nine alternating runs.
 
     python benchmarks/core/bench_steps.py [--quick] [--json FILE] [--agents N --classes N --waiting N --lifecycles N]
 """
@@ -45,7 +46,7 @@ PIECES = 9
 
 
 class Centre:
-    """Free agents, and contacts that wait for what nobody has."""
+    """Engine with free agents, and waiting contacts that no agent can take."""
 
     def __init__(self, *, agents: int, classes: int, waiting: int) -> None:
         self.engine = Engine()
@@ -78,14 +79,14 @@ class Centre:
             self.enqueue("plain", {f"s{n % classes}": 2, "never": 1})
 
     def do(self, command: Command) -> list[Event]:
-        """One command, a millisecond later."""
+        """Carry out a command one millisecond later."""
         self.at_ms += 1
         outcome = self.engine.handle(command, self.at_ms)
         assert not isinstance(outcome.result, Refused), outcome.result
         return outcome.events
 
     def enqueue(self, queue_id: str, skills: dict[str, int]) -> list[Event]:
-        """A new contact."""
+        """Submit a contact."""
         self.submitted += 1
         return self.do(
             EnqueueContact(
@@ -94,14 +95,14 @@ class Centre:
         )
 
     def plain(self, count: int) -> float:
-        """Lifecycles without a plan; microseconds each."""
+        """Run lifecycles without a plan and return the microseconds of each."""
         began = process_time()
         for n in range(count):
             self.finish(self.enqueue("plain", {f"s{n % self.classes}": 2}))
         return (process_time() - began) / count * 1e6
 
     def planned(self, count: int) -> float:
-        """Lifecycles through three steps; microseconds each."""
+        """Run lifecycles through three steps and return the microseconds of each."""
         began = process_time()
         for n in range(count):
             self.enqueue("planned", {f"s{n % self.classes}": 2, "rare": 9})
@@ -113,7 +114,7 @@ class Centre:
         return (process_time() - began) / count * 1e6
 
     def finish(self, events: list[Event]) -> None:
-        """The offer is accepted, the conversation ends, then the wrap-up."""
+        """Accept the offer, end the conversation, then the wrap-up."""
         offer = events[-1]
         assert isinstance(offer, OfferMade)
         ids = {"contact_id": offer.contact_id, "agent_id": offer.agent_id}

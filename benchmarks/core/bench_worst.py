@@ -1,9 +1,9 @@
-"""The worst single command: what one command, question or piece of a snapshot costs at most in a very large centre.
+"""Worst case: the longest time of a single command, query or piece of a snapshot in a very large centre.
 
-The router is one thread. While it works on one command everybody else waits, so what counts here is not the mean but the longest.
-A centre with 100,000 agents, 500 requirement classes and 1,000,000 waiting contacts is built; then commands of every kind that
-might depend on its size are timed one by one: at the front, in the middle and at the back of lines, in masses, and policy changes
-of every width. Times are CPU time of the process, the garbage collector's looks included: it is set as the server sets it.
+The router is one thread: while it processes one command, all others wait, so the maximum matters here and not the mean. The
+benchmark builds a centre with 100,000 agents, 500 requirement classes and 1,000,000 waiting contacts and times commands of every
+kind that might depend on its size, one by one: at the front, in the middle and at the back of lines, in large numbers, and policy
+changes of every extent. Times are CPU time of the process, including garbage collection, which is configured as in the server.
 
     python benchmarks/core/bench_worst.py [--quick] [--json FILE]
 """
@@ -57,19 +57,19 @@ SINGLE, MASS = 500, 10_000
 
 
 class Pauses:
-    """How long the garbage collector holds everybody up."""
+    """Pauses by garbage collection."""
 
     def __init__(self) -> None:
         self.longest_ms: dict[int, float] = {}
         self.looks: dict[int, int] = {}
         self._began = 0.0
-        gc.callbacks.append(self._heard)
+        gc.callbacks.append(self._on_collection)
 
     def end(self) -> None:
-        """What comes now does not count."""
-        gc.callbacks.remove(self._heard)
+        """Stop recording."""
+        gc.callbacks.remove(self._on_collection)
 
-    def _heard(self, phase: str, info: dict[str, int]) -> None:
+    def _on_collection(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
             self._began = perf_counter()
             return
@@ -80,7 +80,7 @@ class Pauses:
 
 
 class Centre:
-    """The large centre: everybody talks, and far more wait."""
+    """The large centre: all agents are busy, and far more contacts wait."""
 
     def __init__(self, *, agents: int, waiting: int) -> None:
         self.engine = Engine()
@@ -107,21 +107,21 @@ class Centre:
             self.waiting.setdefault((queue_id, skill), []).append(f"c{self.submitted}")
 
     def hire(self, agent_id: str, n: int, *, ready: bool = True) -> None:
-        """One of 25 kinds of agents."""
+        """Add an agent of one of 25 groups."""
         skills = {f"s{n % SKILLS}": 5, f"s{n * 7 % SKILLS}": 3}
         self.do(PutAgent(agent_id=agent_id, skills=skills))
         if ready:
             self.do(SetAgentState(agent_id=agent_id, state=AgentState.READY))
 
     def do(self, command: Command) -> Outcome:
-        """One command, a millisecond later."""
+        """Carry out a command one millisecond later."""
         self.at_ms += 1
         outcome = self.engine.handle(command, self.at_ms)
         assert not isinstance(outcome.result, Refused), outcome.result
         return outcome
 
     def enqueue(self, queue_id: str, skill: str) -> Outcome:
-        """A contact that asks for one skill."""
+        """Submit a contact that requires one skill."""
         self.submitted += 1
         return self.do(
             EnqueueContact(
@@ -133,7 +133,7 @@ class Centre:
         )
 
     def accept(self, outcome: Outcome) -> None:
-        """The offer of this step is accepted."""
+        """Accept the offer among these events."""
         offer = outcome.events[-1]
         assert isinstance(offer, OfferMade), outcome.events
         self.do(AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id))
@@ -141,32 +141,32 @@ class Centre:
 
 
 class Meter:
-    """Times what is done, one by one."""
+    """Records the duration of single operations by kind."""
 
     def __init__(self, centre: Centre) -> None:
         self.centre = centre
         self.times_ms: dict[str, list[float]] = {}
 
     def time(self, kind: str, act: Callable[[], Any]) -> Any:
-        """How long it takes counts for its kind."""
+        """Time an operation and record it for its kind."""
         began = process_time()
         found = act()
         self.times_ms.setdefault(kind, []).append((process_time() - began) * 1000)
         return found
 
     def do(self, kind: str, command: Command) -> Outcome:
-        """The same for a command."""
+        """Time a command."""
         outcome: Outcome = self.time(kind, lambda: self.centre.do(command))
         return outcome
 
 
 def lifecycles(meter: Meter, count: int) -> None:
-    """Contacts that come, and agents who are offered the next one, take it and finish it."""
+    """Time arriving contacts, and agents who are offered the next one, accept it and finish it."""
     centre = meter.centre
     shuffled = list(centre.busy)
     centre.random.shuffle(shuffled)
     centre.busy = deque(shuffled)
-    gc.freeze()  # These lists are this script's, not the router's.
+    gc.freeze()  # These lists belong to the benchmark and not to the router.
     for n in range(count):
         agent_id, contact_id = centre.busy.popleft()
         centre.submitted += 1
@@ -188,7 +188,7 @@ def lifecycles(meter: Meter, count: int) -> None:
 
 
 def still_waiting(centre: Centre, names: list[str]) -> list[str]:
-    """Those of them who still wait."""
+    """Return those contacts that still wait."""
     found = []
     for name in names:
         contact = centre.engine.contact(name)
@@ -198,7 +198,7 @@ def still_waiting(centre: Centre, names: list[str]) -> list[str]:
 
 
 def cancels(meter: Meter) -> None:
-    """From the front, the middle and the back of long lines, then very many anywhere."""
+    """Time cancellations at the front, in the middle and at the back of long lines, then a large number anywhere."""
     centre = meter.centre
     for line in list(centre.waiting.values())[::50]:
         names = still_waiting(centre, line)
@@ -211,15 +211,15 @@ def cancels(meter: Meter) -> None:
         ):
             for name in some:
                 meter.do(kind, CancelContact(contact_id=name))
-    everybody = [name for line in centre.waiting.values() for name in line]
-    names = still_waiting(centre, centre.random.sample(everybody, MASS + MASS // 10))[:MASS]
-    gc.freeze()  # The list of everybody is this script's, not the router's.
+    waiting = [name for line in centre.waiting.values() for name in line]
+    names = still_waiting(centre, centre.random.sample(waiting, MASS + MASS // 10))[:MASS]
+    gc.freeze()  # The list of waiting contacts belongs to the benchmark.
     for name in names:
         meter.do(f"one of {MASS:,} cancels", CancelContact(contact_id=name))
 
 
 def agents(meter: Meter) -> None:
-    """10,000 come at once; they ring all at once; records change."""
+    """Time 10,000 agents who become ready at once, their unanswered offers, and changes of their records."""
     centre = meter.centre
     for n in range(MASS):
         centre.hire(f"b{n}", n, ready=False)
@@ -228,7 +228,7 @@ def agents(meter: Meter) -> None:
         meter.do(f"one of {MASS:,} agents gets ready", state)
     centre.at_ms += 16_000
     left = MASS
-    while left > 0:  # Nobody has answered: redirection of all of them.
+    while left > 0:  # No agent answers: all of them become not ready.
         outcome = meter.do(f"time passes, {MASS:,} offers due", AdvanceTime())
         if not outcome.events:
             break
@@ -250,12 +250,12 @@ def agents(meter: Meter) -> None:
 
 
 def with_queues(policy: Policy, **changes: QueuePolicy) -> Policy:
-    """The policy with these queues in place of its own."""
+    """Return the policy with these queues."""
     return msgspec.structs.replace(policy, queues={**policy.queues, **changes})
 
 
 def policies(meter: Meter) -> None:
-    """Changes from none at all to everything."""
+    """Time changes of the policy, from none to all of it."""
     policy = meter.centre.policy
     voice = policy.channels["voice"]
     replace = msgspec.structs.replace
@@ -303,7 +303,7 @@ def policies(meter: Meter) -> None:
 
 
 def snapshots(meter: Meter, pauses: Pauses) -> bytes:
-    """The state as bytes: in pieces between commands, then at once."""
+    """Time snapshots: in pieces between commands, then at once."""
     centre = meter.centre
     image = meter.time("snapshot: it is begun", centre.engine.incremental_snapshot)
     n = 0
@@ -322,7 +322,7 @@ def snapshots(meter: Meter, pauses: Pauses) -> bytes:
     meter.time(
         "snapshot: its parts are put together beside the loop", lambda: b"".join(image.parts())
     )
-    pauses.end()  # What follows makes large tables: the looks at them count where they are made.
+    pauses.end()  # The following creates large tables: garbage collection counts where they are created.
     data: bytes = meter.time("snapshot in one go (by tools)", centre.engine.snapshot)
     return data
 
