@@ -4,10 +4,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 
-from router.cli import RouterCommandGroup
-from router.cli.journal import journal
+from tests.support.command_line import run_command
 from tests.support.golden_journal import SMALL, extract
 
 
@@ -17,8 +15,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
-    group = RouterCommandGroup("router", commands={"journal": journal})
-    result = CliRunner().invoke(group, ["journal", *arguments])
+    result = run_command("journal", *arguments)
     return result.exit_code, result.stdout, result.stderr
 
 
