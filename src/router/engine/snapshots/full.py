@@ -27,7 +27,7 @@ from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
 from router.model.states import ContactState
 
-SNAPSHOT_FORMAT: Final = 3
+SNAPSHOT_FORMAT: Final = 4
 
 DERIVED_FIELDS: Final[dict[type, frozenset[str]]] = {
     Contact: frozenset({"waiting_line", "order_key", "plan_priority_s", "plan_priority_class"}),
@@ -48,8 +48,8 @@ DERIVED_FIELDS: Final[dict[type, frozenset[str]]] = {
 
 
 def _primary(record: type[Struct]) -> tuple[str, ...]:
-    left_out = DERIVED_FIELDS.get(record, frozenset())
-    return tuple(name for name in record.__struct_fields__ if name not in left_out)
+    derived = DERIVED_FIELDS.get(record, frozenset())
+    return tuple(name for name in record.__struct_fields__ if name not in derived)
 
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {

@@ -59,7 +59,7 @@ _FieldGetters: TypeAlias = tuple[
     _FieldGetter | None, tuple[_FieldGetter, ...], tuple[_FieldGetter, ...], _FieldGetter | None
 ]
 _AGENT_FIELDS: Final = ("agent_id", "from_agent_id", "for_agent_id")
-_WORK_FIELDS: Final = ("assignment_id", "from_assignment_id")
+_ASSIGNMENT_FIELDS: Final = ("assignment_id", "from_assignment_id")
 _CONTACT_ROW: Final = ROW_GETTERS[Contact]
 
 
@@ -69,11 +69,11 @@ garbage collector does not visit: there may be as many as there are agents."""
 
 
 def _encode_agent(agent: Agent) -> _AgentRows:
-    offer_row, work_row = ROW_GETTERS[Offer], ROW_GETTERS[Assignment]
+    offer_row, assignment_row = ROW_GETTERS[Offer], ROW_GETTERS[Assignment]
     offers = [offer_row(offer) for offer in agent.offers.values()]
-    works = [work_row(work) for work in agent.assignments.values()]
+    assignments = [assignment_row(work) for work in agent.assignments.values()]
     row = Raw(SNAPSHOT_ENCODER.encode(ROW_GETTERS[Agent](agent)))
-    return row, _items(offers), len(offers), _items(works), len(works)
+    return row, _items(offers), len(offers), _items(assignments), len(assignments)
 
 
 class IncrementalSnapshot:
@@ -91,19 +91,19 @@ class IncrementalSnapshot:
         self.is_cancelled = False
         """Whether it was cancelled; there will be no result."""
         self.is_done = False
-        learned = state.wait_statistics
+        statistics = state.wait_statistics
         self._leading = [SNAPSHOT_ENCODER.encode(value) for value in leading_fields(state)]
         self._trailing = [SNAPSHOT_ENCODER.encode(value) for value in trailing_fields(state)]
         self._statistics = [
             SNAPSHOT_ENCODER.encode(value)
-            for value in (learned.handling, learned.forecast_counts, learned.calibrations)
+            for value in (statistics.handling, statistics.forecast_counts, statistics.calibrations)
         ]
         self._statistics_tail = [
             SNAPSHOT_ENCODER.encode(value)
-            for value in (learned.second, learned.forecasts_in_second)
+            for value in (statistics.second, statistics.forecasts_in_second)
         ]
         # Forecasts are never modified, so a copy of the table is enough; likewise for tables that only gain and lose entries.
-        self._pending = dict(learned.pending_forecasts)
+        self._pending = dict(statistics.pending_forecasts)
         self._ended = list(state.ended_contacts)
         self._keys = list(state.idempotency_order)
         self._contacts = _RecordLog(state.contact_log, state.seq)
@@ -149,15 +149,15 @@ class IncrementalSnapshot:
         ended: list[bytes] = []
         yield from _gather(_slices(self._ended, _KEYS), ended)
         sections = _AgentSections()
-        for some in self._agent_rows():
-            sections.add(some)
+        for rows in self._agent_rows():
+            sections.add(rows)
             yield
         dedupe: list[bytes] = []
         yield from _gather(self._dedupe_rows(), dedupe)
-        names = sorted(self._pending)
+        contact_ids = sorted(self._pending)
         pending: list[bytes] = []
-        for some_names in _slices(names, _KEYS):
-            pending.append(_map_items({name: self._pending[name] for name in some_names}))
+        for some_ids in _slices(contact_ids, _KEYS):
+            pending.append(_map_items({name: self._pending[name] for name in some_ids}))
             yield
         self._parts = [
             _array(len(self._leading) + 6 + len(self._trailing) + 1),
@@ -165,57 +165,55 @@ class IncrementalSnapshot:
             *(_array(contacts_count), *contacts),
             *(_array(len(self._ended)), *ended),
             *(_array(sections.offers_count), *sections.offers),
-            *(_array(sections.works_count), *sections.works),
+            *(_array(sections.assignments_count), *sections.assignments),
             *(_array(sections.agents_count), *sections.agents),
             *(_array(len(self._keys)), *dedupe),
             *self._trailing,
             *(_array(len(self._statistics) + 1 + len(self._statistics_tail)), *self._statistics),
-            *(_map(len(names)), *pending),
+            *(_map(len(contact_ids)), *pending),
             *self._statistics_tail,
         ]
 
     def _contact_rows(self) -> Iterator[list[Any]]:
-        contacts, early = self._state.contacts, self._early_contacts
-        for some in self._contacts.pieces():
+        known, early = self._state.contacts, self._early_contacts
+        for contacts in self._contacts.pieces():
             rows: list[Any] = []
-            for contact in some:
-                kept = early.pop(contact.queued_seq, None)
-                stands = contacts.get(contact.contact_id) is contact
-                if kept is not None:
-                    rows.append(Raw(kept))
-                elif stands:
+            for contact in contacts:
+                saved = early.pop(contact.queued_seq, None)
+                exists = known.get(contact.contact_id) is contact
+                if saved is not None:
+                    rows.append(Raw(saved))
+                elif exists:
                     rows.append(_CONTACT_ROW(contact))
-                if stands:
+                if exists:
                     self._contacts.retain(contact)
-            self._contacts.processed_up_to = some[-1].queued_seq
+            self._contacts.processed_up_to = contacts[-1].queued_seq
             yield rows
         self._contacts.compact()
 
     def _agent_rows(self) -> Iterator[list[_AgentRows]]:
-        agents, early = self._state.agents, self._early_agents
-        for some in self._agents.pieces():
-            found: list[_AgentRows] = []
-            for agent in some:
-                kept = early.pop(agent.registration_number, None)
-                stands = agents.get(agent.agent_id) is agent
-                if kept is not None:
-                    found.append(kept)
-                elif stands:
-                    found.append(_encode_agent(agent))
-                if stands:
+        known, early = self._state.agents, self._early_agents
+        for agents in self._agents.pieces():
+            rows: list[_AgentRows] = []
+            for agent in agents:
+                saved = early.pop(agent.registration_number, None)
+                exists = known.get(agent.agent_id) is agent
+                if saved is not None:
+                    rows.append(saved)
+                elif exists:
+                    rows.append(_encode_agent(agent))
+                if exists:
                     self._agents.retain(agent)
-            self._agents.processed_up_to = some[-1].registration_number
-            yield found
+            self._agents.processed_up_to = agents[-1].registration_number
+            yield rows
         self._agents.compact()
 
     def _dedupe_rows(self) -> Iterator[list[Any]]:
         known, row = self._state.idempotency_records, ROW_GETTERS[IdempotencyRecord]
         for keys in _slices(self._keys, _KEYS):
             yield [
-                (
-                    key,
-                    row(self._early_dedupe.get(key) or known[key]),
-                )  # A forgotten key was saved early.
+                # A key that has been dropped since was saved early.
+                (key, row(self._early_dedupe.get(key) or known[key]))
                 for key in keys
             ]
 
@@ -226,12 +224,12 @@ class IncrementalSnapshot:
         if kind in _CANCELLING_EVENTS:
             self.cancel()
             return
-        contact_id, agents, works, offer = _field_getters(kind)
+        contact_id, agents, assignments, offer = _field_getters(kind)
         if contact_id is not None:
             self._save_contact(contact_id(event))
         for agent_id in agents:
             self._save_agent(agent_id(event))
-        for assignment_id in works:
+        for assignment_id in assignments:
             work = self._state.assignments.get(assignment_id(event))
             if work is not None:
                 self._save_agent(work.agent_id)
@@ -302,17 +300,17 @@ class _AgentSections:
     def __init__(self) -> None:
         self.agents: list[bytes] = []
         self.offers: list[bytes] = []
-        self.works: list[bytes] = []
-        self.agents_count = self.offers_count = self.works_count = 0
+        self.assignments: list[bytes] = []
+        self.agents_count = self.offers_count = self.assignments_count = 0
 
-    def add(self, some: list[_AgentRows]) -> None:
+    def add(self, rows: list[_AgentRows]) -> None:
         """Append encoded agents."""
-        self.agents_count += len(some)
-        self.agents.append(_items([row for row, *_ in some]))
-        self.offers.append(b"".join([offers for _, offers, _, _, _ in some]))
-        self.works.append(b"".join([works for _, _, _, works, _ in some]))
-        self.offers_count += sum([count for _, _, count, _, _ in some])
-        self.works_count += sum([count for *_, count in some])
+        self.agents_count += len(rows)
+        self.agents.append(_items([row for row, *_ in rows]))
+        self.offers.append(b"".join([offers for _, offers, _, _, _ in rows]))
+        self.assignments.append(b"".join([assignments for _, _, _, assignments, _ in rows]))
+        self.offers_count += sum([count for _, _, count, _, _ in rows])
+        self.assignments_count += sum([count for *_, count in rows])
 
 
 _GETTERS_BY_EVENT: Final[dict[type, _FieldGetters]] = {}
@@ -326,7 +324,7 @@ def _field_getters(kind: type[Event]) -> _FieldGetters:
         known = _GETTERS_BY_EVENT[kind] = (
             attrgetter("contact_id") if "contact_id" in fields else None,
             tuple(attrgetter(name) for name in _AGENT_FIELDS if name in fields),
-            tuple(attrgetter(name) for name in _WORK_FIELDS if name in fields),
+            tuple(attrgetter(name) for name in _ASSIGNMENT_FIELDS if name in fields),
             attrgetter("offer_id") if "offer_id" in fields else None,
         )
     return known
