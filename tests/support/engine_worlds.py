@@ -193,3 +193,23 @@ def queued(world: World, command: c.EnqueueContact) -> e.ContactQueued:
     event = world.done(command)[0]
     assert isinstance(event, e.ContactQueued)
     return event
+
+
+def interrupting(**changes: object) -> Policy:
+    return a_policy(
+        channels={
+            "voice": a_channel(interrupts=("chat",)),
+            "chat": a_channel(units=50, per_agent_max=2, interrupts=("mail",)),
+            "mail": a_channel(units=20, per_agent_max=5),
+        },
+        **changes,
+    )
+
+
+def taken_by_ada(world: World, contact_id: str, channel: str = "voice") -> str:
+    """Submit a contact and accept it as ada; return the assignment's id."""
+    events = world.done(a_contact(contact_id, channel=channel))
+    (offer,) = (event for event in events if isinstance(event, e.OfferMade))
+    if not any(isinstance(event, e.OfferAccepted) for event in events):
+        world.done(c.AcceptOffer(offer_id=offer.offer_id, agent_id="ada"))
+    return offer.offer_id

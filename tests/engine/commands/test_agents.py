@@ -1,8 +1,9 @@
 """Records, states and desktops of agents."""
 
+from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import LostDesktopAction
+from router.model.policy import AgentsPolicy, LostDesktopAction
 from router.model.results import RefusalCode
 from router.model.states import AgentState, AssignmentState
 from tests.support.builders import (
@@ -12,6 +13,7 @@ from tests.support.builders import (
     an_agent,
     not_ready,
     offline,
+    published,
     ready,
 )
 from tests.support.engine_worlds import accept, offers_of, owner_of, state_of
@@ -136,3 +138,40 @@ def test_an_agent_removed_and_created_again_starts_afresh() -> None:
     world.done_all(ready(), a_contact("c2"))
     assert list(offers_of(world, "c2")) == ["ada"]
     assert world.engine.check_invariants() == []
+
+
+def test_paused_channels_are_independent_of_the_agent_state() -> None:
+    world = a_world(a_policy(), an_agent(), ready())
+    world.done(c.SetAgentChannels(agent_id="ada", paused=("voice", "chat", "voice")))
+    assert world.done(c.SetAgentChannels(agent_id="ada", paused=("chat", "voice"))) == []
+    world.done_all(offline(), ready(), an_agent(units=300))
+    view = world.engine.agent("ada")
+    assert view is not None and (view.paused, view.available_channels) == (("chat", "voice"), ())
+    unknown = world.refused(c.SetAgentChannels(agent_id="bob"))
+    assert unknown.code is RefusalCode.UNKNOWN_AGENT
+    restored = Engine.restore(world.engine.snapshot()).agent("ada")
+    assert restored == view
+
+
+def test_pending_offers_stay_if_the_policy_does_not_rescind_them() -> None:
+    policy = a_policy(agents=AgentsPolicy(rescind_when_not_ready=False))
+    world = a_world(policy, an_agent(), ready())
+    world.done(a_contact("c1"))
+    world.done(c.SetAgentChannels(agent_id="ada", paused=("voice",)))
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+
+
+def test_a_supervisor_assigns_a_contact_of_a_paused_channel() -> None:
+    world = a_world(a_policy(), an_agent(), ready())
+    world.done(c.SetAgentChannels(agent_id="ada", paused=("voice",)))
+    world.done(a_contact("c1"))
+    world.done(c.AssignContact(contact_id="c1", agent_id="ada"))
+
+
+def test_a_removed_channel_is_still_paused_when_it_returns() -> None:
+    world = a_world(a_policy(), an_agent(), ready())
+    world.done(c.SetAgentChannels(agent_id="ada", paused=("chat",)))
+    world.done(published(a_policy(channels={"voice": a_channel()})))
+    world.done(published(a_policy()))
+    view = world.engine.agent("ada")
+    assert view is not None and view.available_channels == ("voice",)
