@@ -1,21 +1,13 @@
 """Every start is a recovery: the durable state is restored exactly, and identically in every process (I1, I3, I30)."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from router.engine.engine import Engine
 from router.journal.memory import MemoryJournal, MemoryStorage
-from router.journal.sqlite.journal import SqliteJournal
-from router.model.commands import AcceptOffer, EndContact
-from router.model.errors import JournalCorrupt, JournalLocked
-from router.model.events import OfferMade
+from router.model.errors import JournalCorrupt
 from router.model.results import Done
-from router.runtime.offline import verify_journal_file
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer
 from tests.support.builders import (
@@ -23,39 +15,19 @@ from tests.support.builders import (
     a_contact,
     a_policy,
     an_agent,
-    not_ready,
     published,
     ready,
 )
 from tests.support.journal_records import a_snapshot
 from tests.support.manual_clock import CountingStats, ManualClock
-from tests.support.running_writer import NO_SNAPSHOTS, RecordedEvents, execute_done, running_writer
-from tests.support.sqlite_storage import SqliteJournalStorage
-
-
-async def run_workload(writer: Writer, clock: ManualClock, *, contacts: int = 30) -> str:
-    """Execute contacts, agents, accepts, expiries, wrap-ups and refusals; return the digest at the end."""
-    await writer.add_workspace("main")
-    await execute_done(writer, published(a_policy()))
-    for number in range(4):
-        await execute_done(writer, an_agent(f"a{number}", skills={"english": number + 1}))
-        await execute_done(writer, ready(f"a{number}"))
-    for number in range(contacts):
-        clock.advance(1_700)
-        reply = await execute_done(writer, a_contact(f"c{number}", priority_s=number % 5))
-        for event in reply.outcome.events:
-            if isinstance(event, OfferMade) and number % 3:
-                accept = AcceptOffer(offer_id=event.offer_id, agent_id=event.agent_id)
-                await execute_done(writer, accept)
-        if number % 4 == 3:
-            await writer.execute("main", EndContact(contact_id=f"c{number - 2}"), actor="a")
-            await writer.execute("main", not_ready("a1"), actor="a")
-            await execute_done(writer, ready("a1"))
-    return await digest_of(writer)
-
-
-async def digest_of(writer: Writer) -> str:
-    return (await writer.query("main", lambda engine: engine.digest())).value
+from tests.support.running_writer import (
+    NO_SNAPSHOTS,
+    RecordedEvents,
+    digest_of,
+    execute_done,
+    run_workload,
+    running_writer,
+)
 
 
 async def recovered(medium: MemoryStorage) -> Writer:
@@ -192,65 +164,3 @@ class TestAfterARestart:
         medium.workspaces["main"].snapshots.clear()
         with pytest.raises(JournalCorrupt, match="replay ends at seq 0"):
             await Writer(MemoryJournal(medium), new_engine=IncompleteEngine).recover()
-
-
-class TestVerifyFile:
-    async def test_an_intact_journal_verifies_and_is_left_unchanged(self, tmp_path: Path) -> None:
-        storage, clock = SqliteJournalStorage(tmp_path), ManualClock(START_MS)
-        async with running_writer(storage.journal(), clock=clock) as writer:
-            digest = await run_workload(writer, clock)
-            await writer.add_workspace("empty")
-        before = storage.fingerprint()
-        report = await verify_journal_file(storage.path)
-        assert report.ok, report
-        main, empty = report.workspaces
-        assert (main.digest, main.snapshot_digest, main.chain_ok) == (digest, digest, True)
-        assert (main.first_seq, main.last_seq) == (1, main.events)
-        assert (empty.records, empty.events, empty.snapshot_seq) == (0, 0, None)
-        assert storage.fingerprint() == before
-
-    async def test_records_before_the_snapshot_are_verified(self, tmp_path: Path) -> None:
-        storage, clock = SqliteJournalStorage(tmp_path), ManualClock(START_MS)
-        async with running_writer(storage.journal(), clock=clock) as writer:
-            await run_workload(writer, clock)
-        storage.flip_record(2)
-        report = await verify_journal_file(storage.path)
-        assert not report.ok
-        assert ["main, seq 2" in problem for problem in report.workspaces[0].problems] == [True]
-
-    async def test_a_journal_that_does_not_open_is_reported(self, tmp_path: Path) -> None:
-        storage, clock = SqliteJournalStorage(tmp_path), ManualClock(START_MS)
-        async with running_writer(storage.journal(), clock=clock) as writer:
-            await run_workload(writer, clock, contacts=2)
-        storage.high_water.unlink()
-        report = await verify_journal_file(storage.path)
-        assert (report.ok, len(report.problems)) == (False, 1)
-
-    async def test_a_journal_in_use_is_refused(self, tmp_path: Path) -> None:
-        storage, clock = SqliteJournalStorage(tmp_path), ManualClock(START_MS)
-        async with running_writer(storage.journal(), clock=clock):
-            with pytest.raises(JournalLocked):
-                await verify_journal_file(storage.path)
-
-
-async def test_the_digest_does_not_depend_on_the_hash_seed(
-    tmp_path: Path,
-) -> None:
-    path, clock = tmp_path / "journal.db", ManualClock(START_MS)
-    async with running_writer(SqliteJournal(path, reserved_bytes=0), clock=clock) as writer:
-        digest = await run_workload(writer, clock)
-    script = (
-        "import asyncio, sys; from pathlib import Path; from router.runtime.offline import verify_journal_file;"
-        "report = asyncio.run(verify_journal_file(Path(sys.argv[1])));"
-        "print(report.workspaces[0].digest, report.workspaces[0].snapshot_digest, report.ok)"
-    )
-    for seed in ("1", "4242"):
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", script, str(path)],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.split() == [digest, digest, "True"]

@@ -5,12 +5,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from router.journal.port import Journal, Record
-from router.model.commands import Command
+from router.model.commands import AcceptOffer, Command, EndContact
+from router.model.events import OfferMade
 from router.model.ids import WorkspaceId
 from router.model.results import Done
 from router.runtime.publisher import PublishedRecord
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Reply, Writer, WriterLimits
+from tests.support.builders import (
+    a_contact,
+    a_policy,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
 from tests.support.manual_clock import CountingStats, ManualClock
 
 # No automatic snapshots; tests of snapshots pass their own schedule.
@@ -66,3 +75,28 @@ class RecordedEvents:
             while len(self.records) < count:
                 self._more.clear()
                 await self._more.wait()
+
+
+async def run_workload(writer: Writer, clock: ManualClock, *, contacts: int = 30) -> str:
+    """Execute contacts, agents, accepts, expiries, wrap-ups and refusals; return the digest at the end."""
+    await writer.add_workspace("main")
+    await execute_done(writer, published(a_policy()))
+    for number in range(4):
+        await execute_done(writer, an_agent(f"a{number}", skills={"english": number + 1}))
+        await execute_done(writer, ready(f"a{number}"))
+    for number in range(contacts):
+        clock.advance(1_700)
+        reply = await execute_done(writer, a_contact(f"c{number}", priority_s=number % 5))
+        for event in reply.outcome.events:
+            if isinstance(event, OfferMade) and number % 3:
+                accept = AcceptOffer(offer_id=event.offer_id, agent_id=event.agent_id)
+                await execute_done(writer, accept)
+        if number % 4 == 3:
+            await writer.execute("main", EndContact(contact_id=f"c{number - 2}"), actor="a")
+            await writer.execute("main", not_ready("a1"), actor="a")
+            await execute_done(writer, ready("a1"))
+    return await digest_of(writer)
+
+
+async def digest_of(writer: Writer) -> str:
+    return (await writer.query("main", lambda engine: engine.digest())).value

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from router.journal.sqlite.connection import PRAGMAS
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalUnavailable
 from tests.contracts.journal_contract import filled_journal, open_and_close
@@ -65,28 +64,6 @@ async def test_other_sqlite_connections_are_locked_out(storage: SqliteJournalSto
     )
     assert done.stdout == "database is locked\n"
     await journal.append([("main", a_record(7))])
-    await journal.close()
-
-
-async def test_all_pragmas_are_applied(storage: SqliteJournalStorage) -> None:
-    journal = await filled_journal(storage, records(1))
-
-    def in_force() -> list[object]:
-        connection = journal._file._open_connection  # type: ignore[attr-defined]
-        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name, _, _ in PRAGMAS]
-
-    assert await journal._run_guarded(in_force) == [  # type: ignore[attr-defined]
-        "exclusive",
-        "wal",
-        2,
-        0,
-        1,
-        0,
-        0,
-        1,
-        2,
-    ]
-    assert not storage.path.with_name("journal.db-shm").exists()
     await journal.close()
 
 

@@ -1,6 +1,5 @@
 """Damage to journal files is detected or harmless: a history is never undetectedly shorter or different (F7–F10, F15)."""
 
-import asyncio
 import os
 import shutil
 import sqlite3
@@ -15,7 +14,6 @@ from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import (
     JournalCorrupt,
     JournalError,
-    JournalUnavailable,
 )
 from tests.contracts.journal_contract import filled_journal, open_and_close
 from tests.support.journal_records import a_record, a_snapshot, records
@@ -183,23 +181,6 @@ async def test_an_unrelated_database_is_rejected(storage: SqliteJournalStorage) 
         await storage.journal().open()
 
 
-async def test_an_incomplete_snapshot_is_ignored(storage: SqliteJournalStorage) -> None:
-    journal = await filled_journal(storage, [a_record(1), a_record(2)])
-    await journal.save_snapshot("main", a_snapshot(1))
-    await journal.close()
-    storage.change(
-        lambda connection: connection.execute(
-            "INSERT INTO snapshot_part VALUES (1, 2, 0, x'00112233')"
-        )
-    )
-    (history,) = await open_and_close(storage)
-    assert history.snapshot == a_snapshot(1)
-    left = (
-        sqlite3.connect(storage.path).execute("SELECT DISTINCT seq FROM snapshot_part").fetchall()
-    )
-    assert left == [(1,)]
-
-
 async def test_damage_before_the_snapshot_is_detected_when_read(
     storage: SqliteJournalStorage,
 ) -> None:
@@ -277,102 +258,3 @@ class TestAcceptHistoryLoss:
         (loss,) = await storage.journal().accept_history_loss()
         assert (loss.kept_seq, loss.dropped_records) == (written[-1].last_seq, 0)
         assert (await open_and_close(storage))[0].last_position.seq == written[-1].last_seq
-
-
-class TestFiles:
-    async def test_files_are_private_to_their_owner(self, storage: SqliteJournalStorage) -> None:
-        old = os.umask(0)
-        try:
-            journal = SqliteJournal(storage.path, reserved_bytes=4096)
-            await journal.open()
-            await journal.create_workspace("main")
-            names = {
-                path.name: path.stat().st_mode & 0o777 for path in storage.path.parent.iterdir()
-            }
-            await journal.close()
-        finally:
-            os.umask(old)
-        assert names == {
-            "journal.db": 0o600,
-            "journal.db-wal": 0o600,
-            "journal.db.hwm": 0o600,
-            "journal.db.reserved": 0o600,
-        }
-        assert storage.path.parent.stat().st_mode & 0o777 == 0o700
-
-    async def test_a_symbolic_link_is_rejected(
-        self, storage: SqliteJournalStorage, tmp_path: Path
-    ) -> None:
-        storage.path.parent.mkdir()
-        storage.path.symlink_to(tmp_path / "elsewhere.db")
-        with pytest.raises(JournalUnavailable, match="not a regular file"):
-            await storage.journal().open()
-        assert [path.name for path in storage.path.parent.iterdir()] == ["journal.db"]
-
-    async def test_a_file_in_place_of_the_directory_is_rejected(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("")
-        with pytest.raises(JournalUnavailable):
-            await SqliteJournal(tmp_path / "file" / "journal.db").open()
-
-    async def test_reserved_disk_space_is_allocated_and_kept(
-        self, storage: SqliteJournalStorage
-    ) -> None:
-        for _ in range(2):
-            journal = SqliteJournal(storage.path, reserved_bytes=1 << 20)
-            await journal.open()
-            await journal.close()
-            reserved = storage.path.with_name("journal.db.reserved").stat()
-            assert (reserved.st_size, reserved.st_blocks * 512 >= 1 << 20) == (1 << 20, True)
-
-    async def test_an_interrupted_creation_is_restarted(
-        self, storage: SqliteJournalStorage
-    ) -> None:
-        journal = storage.journal()
-        await journal.open()
-        await journal.close()
-        storage.path.write_bytes(b"")
-        assert await open_and_close(storage) == []
-
-
-class TestHousekeeping:
-    async def test_the_log_is_checkpointed_at_its_limit_and_when_idle(
-        self, storage: SqliteJournalStorage
-    ) -> None:
-        journal = SqliteJournal(
-            storage.path,
-            reserved_bytes=0,
-            checkpoint_bytes_max=200_000,
-            checkpoint_idle_ms=20,
-            high_water_interval_ms=5,
-        )
-        await journal.open()
-        await journal.create_workspace("main")
-        sizes = []
-        for record in records(300):
-            await journal.append([("main", record)])
-            sizes.append(storage.wal.stat().st_size)
-        # Overwritten, not extended: all records together would exceed a megabyte.
-        assert 100_000 < max(sizes) < 400_000
-        assert len(set(sizes)) < 100
-        loop, idle = asyncio.get_running_loop(), asyncio.Event()
-        checkpoint = journal._file.checkpoint
-
-        def checkpoint_and_notify() -> None:
-            checkpoint()
-            loop.call_soon_threadsafe(idle.set)
-
-        journal._file.checkpoint = checkpoint_and_notify  # type: ignore[method-assign]
-        maintenance = asyncio.create_task(journal.run_maintenance())
-        async with asyncio.timeout(10):
-            await idle.wait()
-        assert journal._file.wal_bytes == 0
-        await journal.close()
-        await maintenance
-
-    async def test_the_commit_index_does_not_grow(self, storage: SqliteJournalStorage) -> None:
-        journal = await filled_journal(storage, records(400))
-        await journal.close()
-        rows = sqlite3.connect(storage.path).execute(
-            "SELECT count(*) FROM record WHERE workspace = 0"
-        )
-        assert rows.fetchone()[0] <= 3
