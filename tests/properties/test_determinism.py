@@ -63,8 +63,8 @@ def test_a_restored_engine_continues_in_the_same_way(seed: int) -> None:
             twins[name] = catch_up(twin, world)
         outcome = world.do(workload.next(world))
         for name, twin in twins.items():
-            told = twin.handle(world.commands[-1][1], world.at_ms)
-            assert told == outcome, name
+            twin_outcome = twin.handle(world.commands[-1][1], world.at_ms)
+            assert twin_outcome == outcome, name
             assert twin.digest() == world.engine.digest(), name
             assert twin.next_deadline_ms() == world.engine.next_deadline_ms(), name
 

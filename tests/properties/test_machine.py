@@ -63,8 +63,8 @@ class ContactCentre(RuleBasedStateMachine):
 
     def _work(self, position: int) -> tuple[str, str]:
         reference = self.world.reference
-        works = [*reference.open_assignments(), *list(reference.assignments.values())[-1:]]
-        known = [*((one.assignment_id, one.agent_id) for one in works), ("nothing.1", "ada")]
+        assignments = [*reference.open_assignments(), *list(reference.assignments.values())[-1:]]
+        known = [*((one.assignment_id, one.agent_id) for one in assignments), ("nothing.1", "ada")]
         return known[position % len(known)]
 
     # --- time ---------------------------------------------------------------------------------------------------------

@@ -142,7 +142,12 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
         zone=ZONE,
     )
     theirs = replace(live, queues={"support": replace(support, selection=other)})
-    draw, world, judge, shadow = random.Random(seed), World(live), ReferenceModel(), Shadow(theirs)
+    draw, world, reference, shadow = (
+        random.Random(seed),
+        World(live),
+        ReferenceModel(),
+        Shadow(theirs),
+    )
     for number in range(5):
         skills = {"english": draw.randint(1, 5)} | ({"german": 2} if number % 2 else {})
         facts = {"years": draw.randint(1, 3), "grade": draw.choice(("junior", "senior"))}
@@ -170,19 +175,21 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
             for event in events:
                 if isinstance(event, e.PolicyPublished):
                     event = replace(event, policy=theirs)
-                elif judge.counts_days() and at_ms >= midnights[0]:
+                elif reference.counts_days() and at_ms >= midnights[0]:
                     # The live policy counts no days, so the history has no event for their start.
                     del midnights[0]
                     day = f"number {len(midnights)} before the last"
-                    judge.apply(e.DayStarted(day=day, until_ms=midnights[0]), at_ms)
-                    judge.seq -= 1
+                    reference.apply(e.DayStarted(day=day, until_ms=midnights[0]), at_ms)
+                    reference.seq -= 1
                 if isinstance(event, e.OfferMade):
                     offers += 1
                     if not any(isinstance(one, e.AssignmentCompleted) for one in events):
                         # No agent became free, so the contact was the trigger.
-                        choice = judge.selected_agent(judge.live_contact(event.contact_id), at_ms)
-                        expected += choice is not judge.agents[event.agent_id]
-                judge.apply(event, at_ms)
+                        choice = reference.selected_agent(
+                            reference.live_contact(event.contact_id), at_ms
+                        )
+                        expected += choice is not reference.agents[event.agent_id]
+                reference.apply(event, at_ms)
         heard = len(world.records)
     return shadow, expected, offers
 

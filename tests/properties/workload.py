@@ -251,10 +251,10 @@ class Workload:
         return c.DeclineOffer(offer_id=offer.offer_id, agent_id=offer.agent_id)
 
     def _finish(self, world: World) -> c.Command:
-        works = world.reference.open_assignments()
-        if not works:
+        assignments = world.reference.open_assignments()
+        if not assignments:
             return self._accept(world)
-        work = self._one(works)
+        work = self._one(assignments)
         ids = {"assignment_id": work.assignment_id, "agent_id": work.agent_id}
         if work.state is AssignmentState.WRAP_UP:
             if self._random.random() < 0.3:
@@ -270,11 +270,11 @@ class Workload:
         return c.EndContact(contact_id=work.contact_id, agent_id=work.agent_id)
 
     def _park(self, world: World) -> c.Command:
-        works = world.reference.open_assignments()
-        if not works:
+        assignments = world.reference.open_assignments()
+        if not assignments:
             return self._accept(world)
-        parked = [work for work in works if work.state is AssignmentState.PARKED]
-        work = self._one(parked if parked and self._random.random() < 0.5 else works)
+        parked = [work for work in assignments if work.state is AssignmentState.PARKED]
+        work = self._one(parked if parked and self._random.random() < 0.5 else assignments)
         ids = {"assignment_id": work.assignment_id, "agent_id": work.agent_id}
         ways: tuple[c.Command, ...] = (
             c.ParkAssignment(**ids),
@@ -364,8 +364,8 @@ class Workload:
         ]
         if not owned:
             return self._accept(world)
-        crowded = [one for one in owned if one.participants]
-        contact = self._one(crowded if crowded and self._random.random() < 0.7 else owned)
+        shared = [one for one in owned if one.participants]
+        contact = self._one(shared if shared and self._random.random() < 0.7 else owned)
         contact_id = contact.contact_id
         owner = self._one((None, None, world.reference.owner_of(contact), self._one(AGENTS)))
         agent_id = self._one(AGENTS)

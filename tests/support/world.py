@@ -1,7 +1,7 @@
 """Checked engine: one engine, the reference model beside it, and a check of both after every event and command.
 
-This module drives the engine and passes every event to the checks in ``judge_offers.py``, ``judge_answers.py``,
-``judge_rest.py`` and, for views, ``judge_views.py``.
+This module drives the engine and passes every event to the checks in ``checks/offers.py``, ``checks/answers.py``,
+``checks/idle_state.py`` and, for views, ``checks/views.py``.
 
 Invariants checked there and in the event model, by number:
 

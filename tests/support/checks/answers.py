@@ -1,6 +1,6 @@
 """Checks of answers: admission to a queue, refusals, and the winner of an offer (I10, I11, I13).
 
-Looks at commands and their outcomes; the choice of agents is checked in ``judge_offers.py``.
+Looks at commands and their outcomes; the choice of agents is checked in ``offers.py``.
 """
 
 from router.model import commands as c
@@ -21,9 +21,9 @@ class AnswerChecker(EngineChecker):
         assert reference.policy is not None
         queue = reference.policy.queues[event.queue_id]
         closed = event.queue_id in reference.closed_until
-        asked = self.commands[-1][1]
+        command = self.commands[-1][1]
         # A queue that offers callbacks admits them while closed, and while no agent is ready.
-        calls = queue.callback is not None and getattr(asked, "callback", None) is not None
+        calls = queue.callback is not None and getattr(command, "callback", None) is not None
         assert calls or not closed or queue.when_closed is WhenClosed.WAIT, (
             "a closed queue took a contact"
         )
@@ -138,8 +138,8 @@ class AnswerChecker(EngineChecker):
                 most = reference.channel(contact.channel).participants_max
                 assert reference.participant_count(contact) >= most
             case RefusalCode.INVALID_CONSULT_STATE:
-                asked = [offer.role for offer in reference.pending_offers_of(contact)]
-                assert reference.consults(contact) or AssignmentRole.CONSULT in asked
+                roles = [offer.role for offer in reference.pending_offers_of(contact)]
+                assert reference.consults(contact) or AssignmentRole.CONSULT in roles
 
     def _check_accept(self, command: c.AcceptOffer, outcome: Outcome) -> None:
         reference, answer = self.reference, outcome.result

@@ -31,7 +31,7 @@ class OfferChecker(EngineChecker):
         contact = reference.live_contact(due.contact_id)
         agent = reference.agents[due.for_agent_id or ""]
         assert due.channel == contact.channel and reference.calls_customer_first(contact)
-        assert reference.available_channels(agent, contact, self.at_ms), (
+        assert reference.is_eligible(agent, contact, self.at_ms), (
             "I12: dialled for an agent that is not eligible"
         )
         self._check_turn(agent, contact, before, turns, freed, None, exact=exact)
@@ -61,7 +61,7 @@ class OfferChecker(EngineChecker):
         raised_s, _ = reference.plan_priority(contact)
         queue_s = reference.queue_of(contact).priority_s
         assert made.effective_priority_s == contact.priority_s + queue_s + raised_s
-        assert reference.available_channels(agent, contact, at_ms), (
+        assert reference.is_eligible(agent, contact, at_ms), (
             "I12/I14: offered to an agent that is not eligible"
         )
         assert not reference.calls_customer_first(contact), (

@@ -86,10 +86,10 @@ def _compare_conversation(world: EngineChecker, work: AssignmentView) -> None:
     roles = dict(contact.participants)
     if contact.owner_assignment_id is not None:
         roles[contact.owner_assignment_id] = AssignmentRole.OWNER
-    told = {reference.assignments[name].agent_id: role for name, role in roles.items()}
+    expected = {reference.assignments[name].agent_id: role for name, role in roles.items()}
     if work.assignment_id in roles:
         assert work.role is roles[work.assignment_id]
-        assert work.members == (told if contact.participants else {})
+        assert work.members == (expected if contact.participants else {})
     else:
         assert not work.members, "an agent that has left still lists members"
     view = world.engine.contact(work.contact_id)
@@ -142,7 +142,7 @@ def _compare_waiting(world: EngineChecker, at_ms: int) -> None:
         for name, agent in reference.agents.items():
             one = engine.why_agent(contact.contact_id, name)
             assert one is not None
-            could = contact in in_line and reference.available_channels(agent, contact, at_ms)
+            could = contact in in_line and reference.is_eligible(agent, contact, at_ms)
             assert one.eligible_now == could, f"why says {one}, the reference model {could}"
             assert one.eligible_now == (not one.unmet_conditions)
 

@@ -1,7 +1,7 @@
 """Reference model of the routing rules: eligibility, order and selection, by looking at everything.
 
 Slow and obvious on purpose (lists, no index, no cache); written from docs/routing.md and from nothing else. It decides nothing
-itself: ``world.py`` compares the engine with it.
+itself: ``tests/support/world.py`` compares the engine with it.
 """
 
 from dataclasses import replace
@@ -115,8 +115,8 @@ class ReferenceModel(PlanQualification):
                 firsts: dict[object, int] = {}
                 for contact in self.waiting_in_order():
                     if contact.queue_id == queue_id:
-                        needs = tuple(sorted(self.requirement(contact).items()))
-                        line = (contact.channel, needs, contact.preferred_agent_id)
+                        requirement = tuple(sorted(self.requirement(contact).items()))
+                        line = (contact.channel, requirement, contact.preferred_agent_id)
                         firsts.setdefault(line, contact.queued_at_ms)
                 return (at_ms - min(firsts.values(), default=at_ms)) // 1000
         raise AssertionError(f"the reference model does not support {name}")
@@ -215,7 +215,7 @@ class ReferenceModel(PlanQualification):
             for one in self.contacts.values()
         )
 
-    def available_channels(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
+    def is_eligible(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
         """Return whether the agent is eligible for the contact now."""
         return (
             not contact.waiting_for_opening
@@ -303,23 +303,23 @@ class ReferenceModel(PlanQualification):
         return [
             self.agents[agent_id]
             for agent_id in sorted(self.agents)
-            if self.available_channels(self.agents[agent_id], contact, at_ms)
+            if self.is_eligible(self.agents[agent_id], contact, at_ms)
         ]
 
     def selected_agent(self, contact: RefContact, at_ms: int) -> RefAgent | None:
         """Return the agent that the queue's selection chooses."""
-        takers = self.candidates(contact, at_ms)
+        candidates = self.candidates(contact, at_ms)
         names = self.reserved_for(contact)
         if names is not None:
-            return min(takers, key=lambda agent: names.index(agent.agent_id), default=None)
-        if takers and self.selection(contact) is Selection.WEIGHTED_RANDOM:
+            return min(candidates, key=lambda agent: names.index(agent.agent_id), default=None)
+        if candidates and self.selection(contact) is Selection.WEIGHTED_RANDOM:
             tickets = [
                 agent
-                for agent in sorted(takers, key=lambda agent: agent.idle_number)
+                for agent in sorted(candidates, key=lambda agent: agent.idle_number)
                 for _ in range(self.weight(agent, contact))
             ]
             return tickets[self._draw_number(contact) % len(tickets)]
-        return min(takers, key=lambda agent: self._rank(agent, contact), default=None)
+        return min(candidates, key=lambda agent: self._rank(agent, contact), default=None)
 
     def consult_target(self, contact: RefContact, queue_id: str, at_ms: int) -> RefAgent | None:
         """Return the agent that a consult of a queue gets: as if the contact waited there alone."""
@@ -328,8 +328,8 @@ class ReferenceModel(PlanQualification):
 
     def participant_count(self, contact: RefContact) -> int:
         """Return the number of participants and consulted agents, pending consults included."""
-        asked = [o for o in self.pending_offers_of(contact) if o.role is AssignmentRole.CONSULT]
-        return len(contact.participants) + len(asked)
+        pending = [o for o in self.pending_offers_of(contact) if o.role is AssignmentRole.CONSULT]
+        return len(contact.participants) + len(pending)
 
     def successor(self, contact: RefContact) -> str | None:
         """Return the first participant that is available to take over from an owner with a lost desktop."""
@@ -400,9 +400,7 @@ class ReferenceModel(PlanQualification):
 
     def first_for(self, agent: RefAgent, at_ms: int) -> RefContact | None:
         """Return the contact that the agent must get next: by class, then queue rank, then total order."""
-        could = [
-            one for one in self.waiting_in_order() if self.available_channels(agent, one, at_ms)
-        ]
+        could = [one for one in self.waiting_in_order() if self.is_eligible(agent, one, at_ms)]
         return min(
             could,
             key=lambda one: (
@@ -416,7 +414,7 @@ class ReferenceModel(PlanQualification):
     def first_in_total_order_for(self, agent: RefAgent, at_ms: int) -> RefContact | None:
         """Return the first contact in the total order that the agent could take, queue ranks ignored."""
         return next(
-            (one for one in self.waiting_in_order() if self.available_channels(agent, one, at_ms)),
+            (one for one in self.waiting_in_order() if self.is_eligible(agent, one, at_ms)),
             None,
         )
 

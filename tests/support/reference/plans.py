@@ -1,6 +1,6 @@
-"""Attribute conditions of queues, evaluated on every call.
+"""Qualification in the reference model: attribute conditions of queues, and which agents qualify in each step of a plan.
 
-Plans of the reference model: which agents qualify in each step. Written from docs/routing.md.
+Written from docs/routing.md; everything is evaluated on every call.
 """
 
 from router.model.policy import PreferredAgentKind, Selection, SkipIf, StepPolicy
@@ -44,18 +44,18 @@ class PlanQualification(AttributeQualification):
 
     def requirement(self, contact: RefContact, steps: int | None = None) -> dict[str, int]:
         """Return the combined requirement of queue and contact, changed by this many steps (None: all so far)."""
-        needs = dict(self.queue_of(contact).requires)
+        requirement = dict(self.queue_of(contact).requires)
         for skill, level in contact.skills.items():
-            needs[skill] = max(level, needs.get(skill, 0))
+            requirement[skill] = max(level, requirement.get(skill, 0))
         for step in self.steps_so_far(contact)[:steps]:
             if step.skills is not None:
-                needs = dict(step.skills)
+                requirement = dict(step.skills)
             for skill in step.remove_skills:
-                needs.pop(skill, None)
+                requirement.pop(skill, None)
             for skill, level in step.lower_levels.items():
-                if needs.get(skill, 0) > level:
-                    needs[skill] = level
-        return needs
+                if requirement.get(skill, 0) > level:
+                    requirement[skill] = level
+        return requirement
 
     def has_required_skills(self, agent: RefAgent, contact: RefContact) -> bool:
         """Return whether the agent has the declared skills that this step, or an earlier one kept open, requires."""
@@ -69,11 +69,11 @@ class PlanQualification(AttributeQualification):
                 return False
         return False
 
-    def _has_skills(self, agent: RefAgent, needs: dict[str, int]) -> bool:
+    def _has_skills(self, agent: RefAgent, requirement: dict[str, int]) -> bool:
         assert self.policy is not None
         return all(
             skill in self.policy.skills and agent.skills.get(skill, 0) >= level
-            for skill, level in needs.items()
+            for skill, level in requirement.items()
         )
 
     def level_of(self, agent: RefAgent, skill: str) -> int:

@@ -1,7 +1,4 @@
-"""Records of the event model: contacts, offers, assignments and agents as plain data, and the events that end them.
-
-Record of a callback in the event model.
-"""
+"""Records of the event model: contacts, callbacks, offers, assignments and agents as plain data, and the events that end them."""
 
 from dataclasses import dataclass, field
 

@@ -1,6 +1,6 @@
 """Tables of the event model, lookups in them, and the changes that several events have in common.
 
-Which event changes what is written in ``fold.py``, ``fold_contacts.py`` and ``fold_work.py``.
+Which event changes what is written in ``event_model.py``, ``contact_events.py`` and ``work_events.py``.
 """
 
 from router.model.policy import AtClosing, ChannelPolicy, Policy, QueuePolicy, RateCapPolicy
@@ -33,12 +33,12 @@ class EventModelTables:
         self.day_until_ms = 0
         self._idle_counter = 0
 
-    def _check_members(self, contact: RefContact, told: dict[str, AssignmentRole] | None) -> None:
+    def _check_members(self, contact: RefContact, listed: dict[str, AssignmentRole] | None) -> None:
         """Check the members that an event lists; they may be left out while the owner is alone."""
         members = {self.assignments[n].agent_id: role for n, role in contact.participants.items()}
         members[self.owner_of(contact) or ""] = AssignmentRole.OWNER
-        assert told == members or (not told and len(members) == 1), (
-            f"the event lists {told}, but the members are {members}"
+        assert listed == members or (not listed and len(members) == 1), (
+            f"the event lists {listed}, but the members are {members}"
         )
 
     def _remove_owner(self, contact: RefContact, work_id: str | None, agent_id: str | None) -> None:

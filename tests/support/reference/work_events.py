@@ -181,8 +181,8 @@ class WorkEventModel(EventModelTables):
                 assert work.state is AssignmentState.WRAP_UP
                 work.wrap_up_deadline_ms = event.deadline_ms
             case e.AssignmentCompleted():
-                others = self.contacts[work.contact_id].participants
-                assert work.assignment_id not in others, (
+                participants = self.contacts[work.contact_id].participants
+                assert work.assignment_id not in participants, (
                     "I16: completed while the agent is in the conversation"
                 )
                 work.state = AssignmentState.COMPLETED
