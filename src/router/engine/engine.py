@@ -30,11 +30,10 @@ from router.engine.commands.transaction import SnapshotTransaction, Transaction
 from router.engine.diagnosis.doctor import diagnose
 from router.engine.diagnosis.invariants import broken_invariants
 from router.engine.events import apply
-from router.engine.queries import availability as newcomer
 from router.engine.queries import views, why
-from router.engine.queries.availability import check_availability
+from router.engine.queries.availability import check_availability, estimate_wait_of_new_contact
 from router.engine.routing_state import RoutingState
-from router.engine.snapshots import full as snapshot
+from router.engine.snapshots.full import dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
 from router.engine.state.wait_statistics import PendingForecast
 from router.engine.wait.estimate import queue_expected_wait_ms
@@ -149,7 +148,7 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """Return the state as bytes; equal states give equal bytes."""
-        return snapshot.dump(self._state)
+        return dump(self._state)
 
     def incremental_snapshot(self) -> IncrementalSnapshot:
         """Begin a snapshot of the present state that is built in pieces between commands. One at a time (asserted)."""
@@ -158,11 +157,11 @@ class Engine:
     @classmethod
     def restore(cls, data: bytes) -> "Engine":
         """Return an engine with exactly the state of a snapshot."""
-        return cls(snapshot.load(data))
+        return cls(load(data))
 
     def digest(self) -> str:
         """Return a hash of the state; equal for live, replayed and restored engines at the same ``seq``."""
-        return digest_of((snapshot.dump(self._state),))
+        return digest_of((dump(self._state),))
 
     def check_invariants(self) -> list[str]:
         """Return the broken invariants as sentences; empty if there are none.
@@ -267,7 +266,7 @@ class Engine:
         ``at_ms`` is the present time where that is later than the last command. Refused like a submit: an unknown queue,
         channel or skill, or a value out of range.
         """
-        return newcomer.estimate_wait_of_new_contact(
+        return estimate_wait_of_new_contact(
             self._state,
             queue_id,
             channel,
