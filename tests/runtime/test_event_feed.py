@@ -1,4 +1,4 @@
-"""Reads from any position of the event log, and waiting for events."""
+"""Reads from any position of the event log, complete or refused (I29), and waiting for events."""
 
 import asyncio
 

@@ -42,7 +42,7 @@ class CursorStore(Protocol):
         ...
 
     def save(self, subscription: str, cursors: Cursors) -> None:
-        """Store the cursors durably, replacing earlier ones. Raises OSError where the storage fails."""
+        """Store the cursors durably, replacing earlier ones. Raises OSError or RouterError where the storage fails."""
         ...
 
 

@@ -25,6 +25,7 @@ from typing import Final, Protocol, TypeAlias, cast
 from msgspec import Struct
 
 from router.journal.port import Record
+from router.model.errors import RouterError
 from router.model.ids import WorkspaceId
 from router.runtime.cursors import Cursors, CursorStore, FeedPosition
 from router.runtime.publisher import PublishedRecord, Publisher
@@ -243,7 +244,7 @@ class Subscription:
                 cursor.state = SubscriptionState.CATCHING_UP
             try:
                 records = await feed.read(workspace, self.position(workspace), limit=_READ_RECORDS)
-            except Exception as error:
+            except RouterError as error:
                 self._failed(cursor, error)
                 continue
             await self._deliver(cursor, records)
@@ -331,7 +332,7 @@ class Subscription:
             return
         try:
             await asyncio.to_thread(self._store.save, self.name, positions)
-        except Exception as error:
+        except (OSError, RouterError) as error:
             self._count_failure(error, None, SAVE_INTERVAL_S)
         else:
             self._saved = positions
