@@ -172,7 +172,7 @@ def test_a_restored_engine_continues_consults_and_conferences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("corrupt", "sentence"),
     [
         (
             lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ()),
@@ -189,11 +189,11 @@ def test_a_restored_engine_continues_consults_and_conferences() -> None:
         (lambda s: s.assignments["c1.2"].__setattr__("role", OWNER), "and its contact says"),
     ],
 )
-def test_a_membership_of_one_side_only_breaks_an_invariant(spoil: Any, sentence: str) -> None:
+def test_a_membership_of_one_side_only_breaks_an_invariant(corrupt: Any, sentence: str) -> None:
     """Check invariant I7."""
     world = a_consult()
     assert world.engine.check_invariants() == []
-    spoil(world.engine._state)
-    assert any(sentence in told for told in world.engine.check_invariants()), (
+    corrupt(world.engine._state)
+    assert any(sentence in problem for problem in world.engine.check_invariants()), (
         world.engine.check_invariants()
     )

@@ -48,8 +48,8 @@ def test_the_owner_and_participants_cannot_be_consulted() -> None:
     assert world.refused(consult("bob")).code is RefusalCode.AGENT_UNAVAILABLE
     transfer = c.TransferContact(contact_id="c1", to_agent_id="bob")
     assert world.refused(transfer).code is RefusalCode.AGENT_UNAVAILABLE
-    lacks = {lack.code for lack in world.engine.why_agent("c1", "bob").unmet_conditions}  # type: ignore[union-attr]
-    assert "participant" in lacks
+    codes = {condition.code for condition in world.engine.why_agent("c1", "bob").unmet_conditions}  # type: ignore[union-attr]
+    assert "participant" in codes
 
 
 def test_a_consult_of_a_queue_uses_its_selection_rule_and_requirement() -> None:

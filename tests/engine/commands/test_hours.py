@@ -134,8 +134,8 @@ def test_a_change_more_than_a_year_ahead_is_found_when_it_comes_near() -> None:
     policy = a_policy(queues={"support": QueuePolicy(hours="once")}, calendars={"once": calendar})
     world = World()
     assert turns(world.done(published(policy))) == [("QueueClosed", None, "hours")]
-    told = turns(world.later(400 * 24 * 3600))
-    assert [kind for kind, until, _ in told if until is not None] == ["QueueClosed"]
+    changes = turns(world.later(400 * 24 * 3600))
+    assert [kind for kind, until, _ in changes if until is not None] == ["QueueClosed"]
 
 
 def test_a_contact_waiting_for_the_opening_keeps_its_age_and_its_limit_counts_from_the_opening() -> (

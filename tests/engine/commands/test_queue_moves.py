@@ -10,7 +10,7 @@ from tests.support.builders import a_contact, a_policy, published
 from tests.support.world import a_world
 
 
-def chain(hops_max: int, **first: Any) -> Policy:
+def chain(overflow_count_max: int, **first: Any) -> Policy:
     """Return a policy with the overflow chain a → b → c → d, in which all queues but the last are closed."""
     names = ("a", "b", "c", "d")
     queues = {
@@ -22,7 +22,7 @@ def chain(hops_max: int, **first: Any) -> Policy:
     return a_policy(
         queues={**queues, "d": QueuePolicy()},
         calendars={"never": CalendarPolicy(zone="UTC")},
-        overflow_count_max=hops_max,
+        overflow_count_max=overflow_count_max,
     )
 
 

@@ -148,7 +148,9 @@ def test_only_agents_whose_attributes_match_get_a_contact() -> None:
     world.done_all(an_agent("bob"), ready("bob"), a_contact("c1", queue_id="vip"))
     for name in ("ada", "bob"):
         why = world.engine.why_agent("c1", name)
-        assert why is not None and [lack.code for lack in why.unmet_conditions] == ["attributes"]
+        assert why is not None and [condition.code for condition in why.unmet_conditions] == [
+            "attributes"
+        ]
     contact = world.engine.why("c1")
     assert contact is not None and contact.reason == "no_agent_qualified"
     (offer,) = world.done(an_agent("ada", attributes={"desk": 3}))[1:]
@@ -211,7 +213,7 @@ def test_the_doctor_finds_a_queue_whose_condition_no_agent_meets() -> None:
     world = World(with_condition("agent.desk > 2"))
     world.done_all(an_agent("ada", attributes={"desk": 1}), ready("ada"))
     found = finding(world, FindingCode.QUEUE_WITHOUT_AGENTS)
-    assert found.subject == "vip" and [lack.code for lack in found.unmet_conditions] == [
+    assert found.subject == "vip" and [condition.code for condition in found.unmet_conditions] == [
         "attributes"
     ]
     assert "no agent's attributes meet agents_when of the queue" in found.message
@@ -234,9 +236,9 @@ def test_the_doctor_finds_an_agent_whose_only_queue_excludes_the_agent() -> None
     world = World(with_condition("agent.desk > 2"))
     world.done_all(an_agent("ada", queues=("vip",)), an_agent("bob", attributes={"desk": 3}))
     found = finding(world, FindingCode.AGENTS_NEVER_ELIGIBLE)
-    assert found.agent_ids == ("ada",) and [lack.code for lack in found.unmet_conditions] == [
-        "attributes"
-    ]
+    assert found.agent_ids == ("ada",) and [
+        condition.code for condition in found.unmet_conditions
+    ] == ["attributes"]
 
 
 def an_engine(policy: Policy, *contacts: c.EnqueueContact) -> Engine:

@@ -1,4 +1,4 @@
-"""Tests of the serving order: newest first, due dates and queue ranks, where the random walk seldom looks."""
+"""Serving order and search: newest first, due dates, queue ranks, limits, and positions."""
 
 from typing import Any
 
@@ -136,7 +136,7 @@ def test_credit_counts_among_due_dates() -> None:
 QUEUES = {"support": a_queue(), "sales": a_queue(), "vip": a_queue(priority_class=2)}
 
 
-def liking(agent_id: str = "ada", **ranks: int) -> c.PutAgent:
+def ranking(agent_id: str = "ada", **ranks: int) -> c.PutAgent:
     return an_agent(agent_id, queue_ranks=ranks)
 
 
@@ -144,7 +144,7 @@ def test_a_preferred_queue_loses_its_advantage_behind_a_head_in_cool_down() -> N
     """The head of the preferred queue's line has a high class but is in cool-down; the contacts behind it have none."""
     queues = {"support": a_queue(priority_class=1), "sales": a_queue()}
     world = World(a_policy(queues=queues))
-    world.done_all(liking(sales=1), ready())
+    world.done_all(ranking(sales=1), ready())
     world.done_all(a_contact("s1", queue_id="sales", priority_class=2))
     world.done(c.DeclineOffer(offer_id="s1.1", agent_id="ada"))
     world.done(not_ready())
@@ -154,7 +154,7 @@ def test_a_preferred_queue_loses_its_advantage_behind_a_head_in_cool_down() -> N
 
 def test_an_unranked_queue_has_rank_five() -> None:
     world = World(a_policy(queues=QUEUES))
-    world.done_all(liking(support=6), a_contact("c1"), a_contact("s1", queue_id="sales"))
+    world.done_all(ranking(support=6), a_contact("c1"), a_contact("s1", queue_id="sales"))
     assert offers(world.done(ready())) == [("s1", "ada")]
 
 
@@ -163,7 +163,7 @@ def test_a_reserved_contact_follows_the_agents_queue_rank() -> None:
         "voice": ChannelPolicy(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=600)
     }
     world = World(a_policy(queues=QUEUES, channels=channels))
-    world.done_all(liking(sales=1), ready(), c.ConnectDesktop(agent_id="ada", session_id="s"))
+    world.done_all(ranking(sales=1), ready(), c.ConnectDesktop(agent_id="ada", session_id="s"))
     world.done(a_contact("c1"))
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     world.done(c.LoseDesktop(agent_id="ada", session_id="s"))
@@ -175,9 +175,9 @@ def test_a_reserved_contact_follows_the_agents_queue_rank() -> None:
 
 def test_queue_ranks_are_part_of_the_agents_record() -> None:
     world = World(a_policy(queues=QUEUES))
-    assert world.do(liking(sales=1)).events
-    assert not world.do(liking(sales=1)).events
-    assert world.do(liking(sales=2)).events
+    assert world.do(ranking(sales=1)).events
+    assert not world.do(ranking(sales=1)).events
+    assert world.do(ranking(sales=2)).events
     view = world.engine.agent("ada")
     assert view is not None and view.queue_ranks == {"sales": 2}
 
@@ -198,7 +198,7 @@ def test_invalid_queue_ranks_are_refused(ranks: dict[str, int], code: RefusalCod
 
 def test_a_rank_of_a_removed_queue_is_ignored() -> None:
     world = World(a_policy(queues=QUEUES))
-    world.done_all(liking(sales=1), ready())
+    world.done_all(ranking(sales=1), ready())
     world.done(published(a_policy()))
     assert offers(world.done(a_contact())) == [("c1", "ada")]
     (finding,) = [one for one in world.engine.diagnose().findings if one.subject == "sales"]
@@ -207,7 +207,7 @@ def test_a_rank_of_a_removed_queue_is_ignored() -> None:
 
 def test_why_reports_the_match_trigger_and_the_queue_rank() -> None:
     world = World(a_policy(queues=QUEUES))
-    world.done_all(liking(sales=1), a_contact("s1", queue_id="sales"), ready())
+    world.done_all(ranking(sales=1), a_contact("s1", queue_id="sales"), ready())
     why = world.engine.why("s1")
     assert why is not None
     (chosen,) = why.chosen
