@@ -60,8 +60,8 @@ class Workforce:
     def apply_level(self, level: StaffLevel) -> tuple[list[AgentId], list[AgentId]]:
         """Return the agents who join and the agents who leave to reach a staff level.
 
-        Agents off duty who are still finishing work join first. Idle agents leave before busy ones, and among these the one who
-        joined last leaves first.
+        Agents off duty who are still finishing work join first. Idle agents leave before busy ones, the last of the
+        group first.
         """
         group = self._groups[level.group]
         on_duty = [a for a in group if self._on_duty[a]]
@@ -70,7 +70,7 @@ class Workforce:
             away = [a for a in group if not self._on_duty[a]]
             away.sort(key=lambda a: self._state[a] is AgentState.OFFLINE)
             return away[:missing], []
-        on_duty.reverse()  # Last to join, first to leave.
+        on_duty.reverse()  # The last of the group leaves first.
         leaving = sorted(on_duty, key=lambda a: self._work[a] > 0)
         return [], leaving[:-missing]
 
