@@ -18,8 +18,8 @@ aborted; the runner reconnects when half of the buffer has been read, and resume
 on both sides, and a slow reader loses no event.
 
 *Commands.* ``request`` sends a frame with an id of its own and waits for the ``ok``, ``pong`` or ``error`` frame with that id. If
-the connection is lost in between, the outcome is unknown and the caller must be told so; a command is never sent twice by this
-class. At most ``COMMANDS_IN_FLIGHT_MAX`` commands are in flight, later ones wait.
+the connection is lost in between, the outcome is unknown and the caller gets ``OutcomeUnknown``; this class never sends a command
+twice. At most ``COMMANDS_IN_FLIGHT_MAX`` commands are in flight, later ones wait.
 
 *Heartbeat.* Beside the reader, one task per connection sends a ``ping`` each ``heartbeat_s`` seconds and aborts the connection
 if no answer arrives within half of that, and fetches a fresh token before the present one expires. The ``pong`` also advances

@@ -79,22 +79,19 @@ class LoadTestSession:
         self,
         *,
         day: Day,
-        tracker: ContactTracker,
-        clock: DayClock,
+        context: DriverContext,
         agents: Sequence[AgentDriver],
         customers: CustomerDriver,
         monitor: FeedMonitor,
-        workforce: Workforce,
-        tasks: TaskPool,
     ) -> None:
         self.day = day
-        self.tracker = tracker
-        self.clock = clock
+        self.tracker = context.tracker
+        self.clock = context.clock
         self.agents = {driver.agent.agent_id: driver for driver in agents}
         self.monitor = monitor
         self._customers = customers
-        self._workforce = workforce
-        self._tasks = tasks
+        self._workforce = context.workforce
+        self._tasks = context.tasks
         self._schedule_pending = True
         self.wall_s = 0.0
         """Wall-clock seconds that the day took, set when it is over."""
@@ -242,53 +239,65 @@ async def open_session(
         raise LoadTestFailed("the day has no contacts")
     day = structs.replace(day, contacts=tuple(contact.plan for contact in tracker.contacts))
     await _run_in_parallel([api.put_agent(agent) for agent in day.agents])
-    url, tokens = target.socket_url, target.token_factory
-    supervisor = SupervisorClient(
-        url, tokens("supervisor", target.supervisor_id), options=_CONNECTION_OPTIONS
-    )
-    gateway = GatewayClient(url, tokens("gateway", target.gateway_id), options=_CONNECTION_OPTIONS)
-    desktops = [
-        DesktopClient(url, tokens("agent", agent.agent_id), options=_CONNECTION_OPTIONS)
-        for agent in day.agents
-    ]
-    workforce = Workforce(day.agents)
-    async with _connected_clients([supervisor], [gateway, *desktops]), asyncio.TaskGroup() as group:
-        tasks = TaskPool(group)
+    clients = _Clients.of(target, day)
+    async with (
+        _connected_clients([clients.supervisor], [clients.gateway, *clients.desktops]),
+        asyncio.TaskGroup() as group,
+    ):
         context = DriverContext(
             tracker=tracker,
             clock=clock,
-            workforce=workforce,
+            workforce=Workforce(day.agents),
             policy=day.policy,
             rng=Random(day.behaviour_seed),
-            tasks=tasks,
+            tasks=TaskPool(group),
             accept_foreign_contacts=accept_foreign_contacts,
         )
-        drivers = [
-            AgentDriver(agent, desktop, context)
-            for agent, desktop in zip(day.agents, desktops, strict=True)
-        ]
         customers = CustomerDriver(
-            gateway, tracker=tracker, clock=clock, scaling=scaling, tasks=tasks
+            clients.gateway, tracker=tracker, clock=clock, scaling=scaling, tasks=context.tasks
         )
-        monitor = FeedMonitor(supervisor, tracker=tracker, clock=clock, policy=day.policy)
-        for listen in (
-            monitor.follow_events(),
-            customers.follow_events(),
-            *(driver.follow_events() for driver in drivers),
-        ):
-            tasks.start(listen)
-        yield LoadTestSession(
+        session = LoadTestSession(
             day=day,
-            tracker=tracker,
-            clock=clock,
-            agents=drivers,
+            context=context,
+            agents=[
+                AgentDriver(agent, desktop, context)
+                for agent, desktop in zip(day.agents, clients.desktops, strict=True)
+            ],
             customers=customers,
-            monitor=monitor,
-            workforce=workforce,
-            tasks=tasks,
+            monitor=FeedMonitor(
+                clients.supervisor, tracker=tracker, clock=clock, policy=day.policy
+            ),
         )
+        for work in (
+            session.monitor.follow_events(),
+            customers.follow_events(),
+            *(driver.follow_events() for driver in session.agents.values()),
+        ):
+            context.tasks.start(work)
+        yield session
         customers.cancel_patience_timers()
-        tasks.cancel_all()
+        context.tasks.cancel_all()
+
+
+class _Clients(Struct, frozen=True):
+    """All clients of a load test."""
+
+    supervisor: SupervisorClient
+    gateway: GatewayClient
+    desktops: list[DesktopClient]
+
+    @classmethod
+    def of(cls, target: RouterTarget, day: Day) -> "_Clients":
+        """Create the clients of a day, not connected yet; the desktops are in the order of the agents."""
+        url, tokens, options = target.socket_url, target.token_factory, _CONNECTION_OPTIONS
+        return cls(
+            SupervisorClient(url, tokens("supervisor", target.supervisor_id), options=options),
+            GatewayClient(url, tokens("gateway", target.gateway_id), options=options),
+            [
+                DesktopClient(url, tokens("agent", agent.agent_id), options=options)
+                for agent in day.agents
+            ],
+        )
 
 
 @asynccontextmanager
