@@ -1,8 +1,4 @@
-"""Frames of the WebSocket protocol, in both directions. JSON and MessagePack carry the same structs.
-
-A client's first frame is ``hello``, within five seconds. Every later frame of a client has an ``id`` that the client chooses
-and is answered by exactly one ``ok`` or ``error`` with that id. The server may add fields and frame types, which clients must
-ignore; the server refuses fields and frame types that it does not know.
+"""Client frames: the commands, queries and session frames that a client sends.
 
 A frame that changes something is a command and an id: its class names the command and declares those of the command's fields
 that a client may set, with the ranges that the server accepts. ``CommandFrame.to_command`` fills in the rest: the agent or
@@ -17,12 +13,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
-from router.model.events import Event
-from router.model.forecasts import ExpectedWait
 from router.model.ids import Ident, Name
 from router.model.policy import Attributes, CallbackMode, PriorityClass, PrioritySeconds, Skills
 from router.model.states import AgentState, CallbackOutcome
-from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
@@ -32,9 +25,6 @@ ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
 PreferredAgents: TypeAlias = Annotated[tuple[Ident, ...], Meta(max_length=32)]
 PausedChannels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=32)]
-
-
-# --- client to server ------------------------------------------------------------
 
 
 class _ClientFrame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -457,127 +447,4 @@ SupervisorFrame: TypeAlias = (
     | CallbackFrame
     | CallbackResultFrame
     | ExpectedWaitFrame
-)
-
-
-# --- server to client ------------------------------------------------------------
-
-
-class _ServerFrame(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """Base of server frames."""
-
-
-class WelcomeFrame(_ServerFrame, frozen=True, kw_only=True, tag="welcome"):
-    """Full state visible to this client, as of the event ``seq``; later events follow."""
-
-    role: str
-    workspace: str
-    history_id: str
-    epoch: int
-    seq: int
-    at_ms: int
-    heartbeat_s: int
-    session_id: str
-    state_page_count: int = 0
-    """Number of ``state_page`` frames that follow before the first event, with the rest of ``contacts`` and ``agents``."""
-    agent: AgentView | None = None
-    """Desktop: the agent, with offers and assignments."""
-    contacts: tuple[ContactView, ...] = ()
-    """Gateway: its live contacts."""
-    stats: WorkspaceView | None = None
-    """Supervisor: totals of the workspace."""
-    agents: tuple[AgentView, ...] = ()
-    """Supervisor: all agents."""
-
-
-class StatePageFrame(_ServerFrame, frozen=True, kw_only=True, tag="state_page"):
-    """Continuation of a welcome that is too long for one frame."""
-
-    contacts: tuple[ContactView, ...] = ()
-    agents: tuple[AgentView, ...] = ()
-
-
-class ResumedFrame(_ServerFrame, frozen=True, kw_only=True, tag="resumed"):
-    """Successful resume: the events after ``seq`` up to ``until_seq`` follow, then live events."""
-
-    role: str
-    workspace: str
-    history_id: str
-    epoch: int
-    seq: int
-    until_seq: int
-    heartbeat_s: int
-    session_id: str
-
-
-class EventFrame(_ServerFrame, frozen=True, kw_only=True, tag="event"):
-    """An event visible to this client. ``seq`` never decreases on a connection; it has gaps, since other events are not sent."""
-
-    seq: int
-    at_ms: int
-    event: Event
-
-
-class StatsFrame(_ServerFrame, frozen=True, kw_only=True, tag="stats"):
-    """Supervisor: statistics of queues that changed, at most once per ``stats_interval_ms``."""
-
-    seq: int
-    at_ms: int
-    queues: tuple[QueueView, ...]
-
-
-class OkFrame(_ServerFrame, frozen=True, kw_only=True, tag="ok"):
-    """The command of frame ``id`` was carried out and is durable."""
-
-    id: str
-    seq: int = 0
-    subject: str = ""
-    state: str = ""
-    replayed: bool = False
-    expected_wait: ExpectedWait | None = None
-    """Result of an ``expected_wait`` query."""
-
-
-class ErrorFrame(_ServerFrame, frozen=True, kw_only=True, tag="error", omit_defaults=True):
-    """The command of frame ``id`` failed. ``applied`` is ``no``, or ``unknown`` if the router cannot tell."""
-
-    code: str
-    title: str
-    id: str | None = None
-    detail: str = ""
-    field: str | None = None
-    state: str | None = None
-    allowed: tuple[str, ...] = ()
-    seq: int | None = None
-    temporary: bool = False
-    applied: str = "no"
-    retry_after_ms: int | None = None
-    opens_at_ms: int | None = None
-    """Next opening of a closed queue, if known."""
-
-
-class PongFrame(_ServerFrame, frozen=True, kw_only=True, tag="pong"):
-    """Response to ``ping``. All events up to ``seq`` that this client may see have been sent; it can resume from there."""
-
-    id: str
-    at_ms: int
-    seq: int = 0
-
-
-class ReconnectFrame(_ServerFrame, frozen=True, kw_only=True, tag="reconnect"):
-    """Request to reconnect after ``after_ms`` (already jittered), because the process is shutting down."""
-
-    after_ms: int
-
-
-ServerFrame: TypeAlias = (
-    WelcomeFrame
-    | StatePageFrame
-    | ResumedFrame
-    | EventFrame
-    | StatsFrame
-    | OkFrame
-    | ErrorFrame
-    | PongFrame
-    | ReconnectFrame
 )
