@@ -250,7 +250,7 @@ def holiday_table(policy: HolidaysPolicy) -> Callable[[int], Collection[date]]:
 
     try:
         holidays.country_holidays(policy.country, subdiv=policy.subdivision, expand=False)
-    except RuntimeError:  # NotImplementedError: an unsupported country or subdivision.
+    except RuntimeError:  # A subclass of it: the country or subdivision is not supported.
         raise ValueError("no such country or subdivision") from None
     return of_year
 
