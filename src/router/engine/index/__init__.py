@@ -1,1 +1,1 @@
-"""TODO package router.engine.index."""
+"""Routing index: finds the agents for a contact and the contacts for an agent without scanning."""

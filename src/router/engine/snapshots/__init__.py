@@ -1,1 +1,1 @@
-"""TODO package router.engine.snapshots."""
+"""Snapshots of a workspace: the state as bytes, in one go or in pieces."""

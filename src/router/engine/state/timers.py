@@ -8,10 +8,13 @@ so that no single command pays for a full clean-up. The heap is derived: after a
 Deadlines fire in the order of (due time, kind, id), which makes the order independent of how the heap was built.
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
 from router.engine.state.workspace import WorkspaceRecords
 from router.model.states import AgentState, ContactState, Presence
 
@@ -120,38 +123,16 @@ class Timers:
             (offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in records.offers.values()
         ]
         heap.extend(
-            (work.wrap_up_deadline_ms, _WRAP_UP, work.assignment_id, "")
+            (due_ms, _WRAP_UP, work.assignment_id, "")
             for work in records.assignments.values()
-            if work.wrap_up_deadline_ms is not None
-        )
-        heap.extend(
-            (work.parked_until_ms, _WRAP_UP, work.assignment_id, "")
-            for work in records.assignments.values()
-            if work.parked_until_ms is not None
+            for due_ms in (work.wrap_up_deadline_ms, work.parked_until_ms)
+            if due_ms is not None
         )
         for contact in records.contacts.values():
-            name = contact.contact_id
-            if contact.state.is_terminal:
-                continue
-            if contact.ttl_at_ms is not None:
-                heap.append((contact.ttl_at_ms, _TTL, name, ""))
-            if contact.wait_until_ms is not None:
-                heap.append((contact.wait_until_ms, _WAIT, name, ""))
-            if contact.preferred_until_ms is not None:
-                heap.append((contact.preferred_until_ms, _PREFERRED, name, ""))
-            if contact.callback is not None and contact.callback.due_at_ms is not None:
-                heap.append((contact.callback.due_at_ms, _CALLBACK, name, ""))
-            if contact.step_until_ms is not None:
-                heap.append((contact.step_until_ms, _STEP, name, ""))
-            for agent_id, until_ms in (contact.cool_downs or {}).items():
-                heap.append((until_ms, _COOL_DOWN, name, agent_id))
+            if not contact.state.is_terminal:
+                heap.extend(_contact_entries(contact))
         for agent in records.agents.values():
-            if agent.return_at_ms is not None:
-                heap.append((agent.return_at_ms, _RETURN, agent.agent_id, ""))
-            if agent.grace_until_ms is not None:
-                heap.append((agent.grace_until_ms, _GRACE, agent.agent_id, ""))
-            if agent.cap_opens_at_ms is not None:
-                heap.append((agent.cap_opens_at_ms, _CAP, agent.agent_id, ""))
+            heap.extend(_agent_entries(agent))
         if records.day_until_ms is not None:
             heap.append((records.day_until_ms, _DAY, "", ""))
         for queue_id, hours in records.hours.items():
@@ -225,19 +206,46 @@ class Timers:
         return contact.order_key != 0 and (contact.cool_downs or {}).get(other) == due
 
 
-def _remove_at(heap: list[TimerEntry], place: int) -> None:
+def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
+    name, callback = contact.contact_id, contact.callback
+    deadlines = (
+        (contact.ttl_at_ms, _TTL),
+        (contact.wait_until_ms, _WAIT),
+        (contact.preferred_until_ms, _PREFERRED),
+        (None if callback is None else callback.due_at_ms, _CALLBACK),
+        (contact.step_until_ms, _STEP),
+    )
+    for due_ms, kind in deadlines:
+        if due_ms is not None:
+            yield due_ms, kind, name, ""
+    for agent_id, until_ms in (contact.cool_downs or {}).items():
+        yield until_ms, _COOL_DOWN, name, agent_id
+
+
+def _agent_entries(agent: Agent) -> Iterator[TimerEntry]:
+    deadlines = (
+        (agent.return_at_ms, _RETURN),
+        (agent.grace_until_ms, _GRACE),
+        (agent.cap_opens_at_ms, _CAP),
+    )
+    for due_ms, kind in deadlines:
+        if due_ms is not None:
+            yield due_ms, kind, agent.agent_id, ""
+
+
+def _remove_at(heap: list[TimerEntry], index: int) -> None:
     """Remove the entry at an index: the last entry replaces it and is sifted up or down."""
     last = heap.pop()
-    if place == len(heap):
+    if index == len(heap):
         return
-    while place and last < heap[above := (place - 1) // 2]:
-        heap[place] = heap[above]
-        place = above
-    while (below := 2 * place + 1) < len(heap):
+    while index and last < heap[above := (index - 1) // 2]:
+        heap[index] = heap[above]
+        index = above
+    while (below := 2 * index + 1) < len(heap):
         if below + 1 < len(heap) and heap[below + 1] < heap[below]:
             below += 1
         if not heap[below] < last:
             break
-        heap[place] = heap[below]
-        place = below
-    heap[place] = last
+        heap[index] = heap[below]
+        index = below
+    heap[index] = last
