@@ -29,13 +29,13 @@ def test_a_callback_customer_does_not_abandon_and_is_served_in_order() -> None:
         a_contact("c3", 11, handle_s=10),
         policy=OFFERED,
     )
-    lived = SimulatedRun(day)
-    assert lived.of(ContactAbandoned) == []
-    assert lived.of(OfferAccepted) == [(0, "c1"), (60, "c2"), (90, "c3")]
-    assert lived.of(ContactEnded) == [(60, "c1"), (90, "c2"), (100, "c3")]
-    (tally,) = lived.stats.counts.values()
-    assert (tally.answered, tally.called_back, tally.abandoned) == (2, 1, 0)
-    assert lived.auditor.violations == []
+    simulated = SimulatedRun(day)
+    assert simulated.of(ContactAbandoned) == []
+    assert simulated.of(OfferAccepted) == [(0, "c1"), (60, "c2"), (90, "c3")]
+    assert simulated.of(ContactEnded) == [(60, "c1"), (90, "c2"), (100, "c3")]
+    (counts,) = simulated.stats.counts.values()
+    assert (counts.answered, counts.called_back, counts.abandoned) == (2, 1, 0)
+    assert simulated.auditor.violations == []
 
 
 def test_without_callbacks_in_the_policy_the_customer_abandons() -> None:
@@ -48,14 +48,14 @@ def test_without_callbacks_in_the_policy_the_customer_abandons() -> None:
 
 def test_a_customer_who_is_never_reached_expires_after_the_last_attempt() -> None:
     wish = PlannedCallback(after_ms=0, reached_share=0.0)
-    lived = SimulatedRun(
+    simulated = SimulatedRun(
         a_day(a_contact("c1", 0), a_contact("c2", 5, callback=wish), policy=OFFERED)
     )
-    assert lived.of(CallbackFailed) == [(80, "c2"), (130, "c2")]
-    assert lived.of(ContactExpired) == [(130, "c2")]
-    (tally,) = lived.stats.counts.values()
-    assert (tally.answered, tally.expired) == (1, 1)
-    assert lived.auditor.violations == []
+    assert simulated.of(CallbackFailed) == [(80, "c2"), (130, "c2")]
+    assert simulated.of(ContactExpired) == [(130, "c2")]
+    (counts,) = simulated.stats.counts.values()
+    assert (counts.answered, counts.expired) == (1, 1)
+    assert simulated.auditor.violations == []
 
 
 def test_customer_first_the_wait_starts_when_the_customer_is_on_the_line() -> None:
@@ -64,12 +64,12 @@ def test_customer_first_the_wait_starts_when_the_customer_is_on_the_line() -> No
         a_contact("c2", 10, handle_s=30, callback=WISH),
         policy=FIRST,
     )
-    lived = SimulatedRun(day)
-    assert lived.of(CallbackDialRequested) == [(60, "c2")]
-    assert lived.of(ContactEnded) == [(60, "c1"), (90, "c2")]
-    (tally,) = lived.stats.counts.values()
-    assert (tally.answered, tally.called_back, sum(tally.waits)) == (2, 0, 0)
-    assert lived.auditor.violations == []
+    simulated = SimulatedRun(day)
+    assert simulated.of(CallbackDialRequested) == [(60, "c2")]
+    assert simulated.of(ContactEnded) == [(60, "c1"), (90, "c2")]
+    (counts,) = simulated.stats.counts.values()
+    assert (counts.answered, counts.called_back, sum(counts.waits)) == (2, 0, 0)
+    assert simulated.auditor.violations == []
 
 
 @pytest.mark.parametrize("mode", CallbackMode)

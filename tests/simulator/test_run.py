@@ -80,10 +80,10 @@ def test_the_seed_and_all_drawn_options_are_returned() -> None:
 
 
 def test_progress_increases_from_zero_to_one() -> None:
-    heard: list[float] = []
-    simulate(small(replications=2, audit=False), progress=heard.append)
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+    live: list[float] = []
+    simulate(small(replications=2, audit=False), progress=live.append)
+    assert live == sorted(live)
+    assert live[-1] == 1.0
 
 
 @pytest.mark.parametrize(

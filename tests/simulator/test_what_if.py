@@ -98,7 +98,7 @@ def test_different_thresholds_give_a_note(tmp_path: Path) -> None:
 
 
 def test_progress_rises_over_all_runs() -> None:
-    heard: list[float] = []
-    what_if(SPEC, BOTH, progress=heard.append)
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+    live: list[float] = []
+    what_if(SPEC, BOTH, progress=live.append)
+    assert live == sorted(live)
+    assert live[-1] == 1.0

@@ -19,10 +19,12 @@ from tests.support.simulated_days import SimulatedRun, a_contact, a_day, a_polic
 
 
 def test_the_second_contact_is_answered_when_the_first_has_ended() -> None:
-    lived = SimulatedRun(a_day(a_contact("c1", 0, handle_s=60), a_contact("c2", 10, handle_s=30)))
-    assert lived.of(OfferAccepted) == [(0, "c1"), (60, "c2")]
-    assert lived.of(ContactEnded) == [(60, "c1"), (90, "c2")]
-    assert lived.auditor.violations == []
+    simulated = SimulatedRun(
+        a_day(a_contact("c1", 0, handle_s=60), a_contact("c2", 10, handle_s=30))
+    )
+    assert simulated.of(OfferAccepted) == [(0, "c1"), (60, "c2")]
+    assert simulated.of(ContactEnded) == [(60, "c1"), (90, "c2")]
+    assert simulated.auditor.violations == []
 
 
 def test_wrap_up_ends_by_the_engines_timer_before_the_next_contact() -> None:
@@ -30,27 +32,27 @@ def test_wrap_up_ends_by_the_engines_timer_before_the_next_contact() -> None:
         channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=15)},
         queues={"calls": QueuePolicy()},
     )
-    lived = SimulatedRun(a_day(a_contact("c1", 0), a_contact("c2", 10), policy=policy))
-    assert lived.of(AssignmentCompleted) == [(75, "c1"), (150, "c2")]
-    assert lived.of(OfferAccepted) == [(0, "c1"), (75, "c2")]
+    simulated = SimulatedRun(a_day(a_contact("c1", 0), a_contact("c2", 10), policy=policy))
+    assert simulated.of(AssignmentCompleted) == [(75, "c1"), (150, "c2")]
+    assert simulated.of(OfferAccepted) == [(0, "c1"), (75, "c2")]
 
 
 def test_a_customer_abandons_when_patience_ends() -> None:
-    lived = SimulatedRun(a_day(a_contact("c1", 0), a_contact("c2", 10, patience_ms=20_000)))
-    assert lived.of(ContactAbandoned) == [(30, "c2")]
-    assert lived.of(OfferAccepted) == [(0, "c1")]
+    simulated = SimulatedRun(a_day(a_contact("c1", 0), a_contact("c2", 10, patience_ms=20_000)))
+    assert simulated.of(ContactAbandoned) == [(30, "c2")]
+    assert simulated.of(OfferAccepted) == [(0, "c1")]
 
 
 def test_patience_has_no_effect_after_the_answer() -> None:
-    lived = SimulatedRun(a_day(a_contact("c1", 0, handle_s=100, patience_ms=20_000)))
-    assert lived.of(ContactEnded) == [(100, "c1")]
+    simulated = SimulatedRun(a_day(a_contact("c1", 0, handle_s=100, patience_ms=20_000)))
+    assert simulated.of(ContactEnded) == [(100, "c1")]
 
 
 def test_a_customer_whose_patience_ends_when_an_agent_becomes_free_is_answered() -> None:
-    lived = SimulatedRun(
+    simulated = SimulatedRun(
         a_day(a_contact("c1", 0, handle_s=30), a_contact("c2", 10, patience_ms=20_000))
     )
-    assert lived.of(OfferAccepted) == [(0, "c1"), (30, "c2")]
+    assert simulated.of(OfferAccepted) == [(0, "c1"), (30, "c2")]
 
 
 def test_the_same_holds_when_the_agent_becomes_free_after_wrap_up() -> None:
@@ -68,26 +70,26 @@ def test_the_same_holds_when_the_agent_becomes_free_after_wrap_up() -> None:
 
 def test_an_agent_finishes_the_contact_after_the_end_of_the_shift() -> None:
     ada = an_agent(shifts=(Shift(from_ms=0, to_ms=30_000),))
-    lived = SimulatedRun(a_day(a_contact("c1", 10), a_contact("c2", 20), agents=(ada,)))
-    states = [(at, e.state) for at, e in lived.events if isinstance(e, AgentStateChanged)]
+    simulated = SimulatedRun(a_day(a_contact("c1", 10), a_contact("c2", 20), agents=(ada,)))
+    states = [(at, e.state) for at, e in simulated.events if isinstance(e, AgentStateChanged)]
     assert states == [(0, AgentState.READY), (70_000, AgentState.OFFLINE)]
-    assert lived.world.unfinished == 1
-    assert lived.auditor.violations == []
+    assert simulated.world.unfinished == 1
+    assert simulated.auditor.violations == []
 
 
 def test_the_next_shift_serves_contacts_that_waited_through_the_gap() -> None:
     ada = an_agent(shifts=(Shift(from_ms=0, to_ms=5_000), Shift(from_ms=50_000)))
-    lived = SimulatedRun(a_day(a_contact("c1", 10), agents=(ada,)))
-    assert lived.of(OfferAccepted) == [(50, "c1")]
+    simulated = SimulatedRun(a_day(a_contact("c1", 10), agents=(ada,)))
+    assert simulated.of(OfferAccepted) == [(50, "c1")]
 
 
 def test_a_contact_that_finds_the_queue_full_is_blocked() -> None:
     day = a_day(
         a_contact("c1", 0), a_contact("c2", 1), a_contact("c3", 2), policy=a_policy(length_max=1)
     )
-    lived = SimulatedRun(day)
-    assert [contact for _, contact in lived.of(OfferAccepted)] == ["c1", "c2"]
-    assert sum(tally.blocked for tally in lived.stats.counts.values()) == 1
+    simulated = SimulatedRun(day)
+    assert [contact for _, contact in simulated.of(OfferAccepted)] == ["c1", "c2"]
+    assert sum(counts.blocked for counts in simulated.stats.counts.values()) == 1
 
 
 def test_at_a_lower_staff_level_idle_agents_leave_first_and_busy_ones_finish() -> None:
@@ -98,15 +100,15 @@ def test_at_a_lower_staff_level_idle_agents_leave_first_and_busy_ones_finish() -
         StaffLevel(at_ms=25_000, group="agents", count=2),
     )
     contacts = (a_contact("c1", 10), a_contact("c2", 11), a_contact("c3", 70))
-    lived = SimulatedRun(a_day(*contacts, agents=agents, levels=levels))
+    simulated = SimulatedRun(a_day(*contacts, agents=agents, levels=levels))
     off = [
         (at // 1000, e.agent_id)
-        for at, e in lived.events
+        for at, e in simulated.events
         if isinstance(e, AgentStateChanged) and e.state is AgentState.OFFLINE
     ]
     # a3 is idle and leaves at once; a2 would leave after the call, but the level rises before it ends.
     assert off == [(20, "a3")]
-    assert lived.auditor.violations == []
+    assert simulated.auditor.violations == []
 
 
 def a_ringing_policy(**queue: object) -> Policy:
@@ -119,13 +121,13 @@ def a_ringing_policy(**queue: object) -> Policy:
 def test_agents_answer_after_a_delay_without_automatic_accept() -> None:
     ada = an_agent(behaviour=AgentBehaviour(answer_mean_ms=2_000))
     contacts = [a_contact(f"c{n}", 100 * n, handle_s=1) for n in range(200)]
-    lived = SimulatedRun(
+    simulated = SimulatedRun(
         a_day(*contacts, agents=(ada,), policy=a_ringing_policy(), window_to_ms=20_000_000)
     )
-    waits = [w for tally in lived.stats.counts.values() for w in tally.waits]
+    waits = [w for counts in simulated.stats.counts.values() for w in counts.waits]
     assert len(waits) == 200
     assert sum(waits) / 200 == pytest.approx(2_000, rel=0.25)
-    assert lived.auditor.violations == []
+    assert simulated.auditor.violations == []
 
 
 def test_agents_decline_and_miss_offers_with_the_given_probabilities() -> None:
@@ -135,23 +137,25 @@ def test_agents_decline_and_miss_offers_with_the_given_probabilities() -> None:
     agents = tuple(an_agent(f"a{n}", behaviour=behaviour) for n in range(8))
     contacts = [a_contact(f"c{n}", 30 * n, handle_s=10) for n in range(1_000)]
     day = a_day(*contacts, agents=agents, policy=a_ringing_policy(), window_to_ms=40_000_000)
-    lived = SimulatedRun(day)
-    declined, expired = len(lived.of(OfferDeclined)), len(lived.of(OfferExpired))
+    simulated = SimulatedRun(day)
+    declined, expired = len(simulated.of(OfferDeclined)), len(simulated.of(OfferExpired))
     offers = declined + expired + 1_000
     assert declined / offers == pytest.approx(0.2, abs=0.04)
     assert expired / offers == pytest.approx(0.1, abs=0.03)
-    assert lived.world.unfinished == 0
-    assert lived.auditor.violations == []
+    assert simulated.world.unfinished == 0
+    assert simulated.auditor.violations == []
 
 
 def test_after_a_missed_offer_the_agent_goes_ready_again() -> None:
     behaviour = AgentBehaviour(no_answer_share=1.0, ready_again_ms=5_000)
     bob = an_agent("bob", shifts=(Shift(from_ms=60_000),))
     ada = an_agent(behaviour=behaviour)
-    lived = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada, bob), policy=a_ringing_policy()))
+    simulated = SimulatedRun(
+        a_day(a_contact("c1", 0), agents=(ada, bob), policy=a_ringing_policy())
+    )
     ready = [
         at // 1000
-        for at, e in lived.events
+        for at, e in simulated.events
         if isinstance(e, AgentStateChanged) and e.agent_id == "ada" and e.state == "ready"
     ]
     assert ready[:2] == [0, 25]
@@ -161,10 +165,10 @@ def test_the_automatic_return_of_the_policy_replaces_that_of_the_agent() -> None
     policy = a_ringing_policy(rona=RonaPolicy(return_after_s=7), cool_down_s=600)
     ada = an_agent(behaviour=AgentBehaviour(no_answer_share=1.0, ready_again_ms=1_000))
     bob = an_agent("bob", shifts=(Shift(from_ms=60_000),))
-    lived = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada, bob), policy=policy))
+    simulated = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada, bob), policy=policy))
     ready = [
         at // 1000
-        for at, e in lived.events
+        for at, e in simulated.events
         if isinstance(e, AgentStateChanged) and e.agent_id == "ada" and e.state == "ready"
     ]
     assert ready == [0, 27]
@@ -179,16 +183,16 @@ def test_a_contact_without_qualified_agents_stays_unfinished() -> None:
             skills=("german",),
         ),
     )
-    lived = SimulatedRun(day)
-    assert lived.world.unfinished == 1
-    assert lived.auditor.violations == []
+    simulated = SimulatedRun(day)
+    assert simulated.world.unfinished == 1
+    assert simulated.auditor.violations == []
 
 
 def test_a_run_ends_although_an_agent_never_answers() -> None:
     ada = an_agent(behaviour=AgentBehaviour(no_answer_share=1.0, ready_again_ms=3_600_000))
-    lived = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada,), policy=a_ringing_policy()))
-    assert lived.world.unfinished == 1
-    assert lived.of(OfferExpired)
+    simulated = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada,), policy=a_ringing_policy()))
+    assert simulated.world.unfinished == 1
+    assert simulated.of(OfferExpired)
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,14 @@ def a_conversation() -> World:
 
 def stats_of(world: World) -> tuple[ContactStatsView, dict[str, AgentStatsView]]:
     """Return the statistics of the queue and of each agent after all events."""
-    meters = WorkspaceStats()
+    stats = WorkspaceStats()
     for first_seq, at_ms, events in world.records:
         for seq, event in enumerate(events, first_seq):
-            meters.apply(event, seq, at_ms)
-    queue = meters.queue_stats("support", world.at_ms)
+            stats.apply(event, seq, at_ms)
+    queue = stats.queue_stats("support", world.at_ms)
     assert queue is not None
-    agents = {name: meters.agent_stats(name, world.at_ms) for name in meters.agent_ids()}
-    assert WorkspaceStats.restore(meters.snapshot()).snapshot() == meters.snapshot()
+    agents = {name: stats.agent_stats(name, world.at_ms) for name in stats.agent_ids()}
+    assert WorkspaceStats.restore(stats.snapshot()).snapshot() == stats.snapshot()
     return queue.contacts, {name: one for name, one in agents.items() if one is not None}
 
 

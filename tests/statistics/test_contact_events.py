@@ -154,12 +154,12 @@ def test_a_snapshot_older_than_callbacks_can_be_restored() -> None:
     assert QueueCounters(contacts_by_state=[1, 2, 3]).contacts_by_state == [1, 2, 3, 0]
     day = CallbackHistory()
     day.submit("c1")
-    meters = WorkspaceStats.restore(day.workspace_stats().snapshot())
+    stats = WorkspaceStats.restore(day.workspace_stats().snapshot())
     day.ask()
-    apply_all(meters, day.events[-1:], first_seq=len(day.events))
-    figures = meters.queue_stats("a", day.now_ms)
-    assert figures is not None
-    assert figures.contacts.callbacks.requested == 1
+    apply_all(stats, day.events[-1:], first_seq=len(day.events))
+    view = stats.queue_stats("a", day.now_ms)
+    assert view is not None
+    assert view.contacts.callbacks.requested == 1
 
 
 def test_the_reach_rate_is_none_without_outcomes() -> None:

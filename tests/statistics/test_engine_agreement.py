@@ -26,16 +26,16 @@ class EngineWithStats(ContactCentre):
         assert self.meters.seq == engine.seq
         assert self.meters.counts() == view.counts
         for queue in view.queues:
-            figures = self.meters.queue_stats(queue.queue_id, self.world.at_ms)
-            assert figures is not None
-            assert (figures.waiting, figures.offered, figures.assigned) == (
+            queue_view = self.meters.queue_stats(queue.queue_id, self.world.at_ms)
+            assert queue_view is not None
+            assert (queue_view.waiting, queue_view.offered, queue_view.assigned) == (
                 queue.waiting,
                 queue.offered,
                 queue.assigned,
             )
-            flow, service = figures.contacts.flow, figures.contacts.service
+            flow, service = queue_view.contacts.flow, queue_view.contacts.service
             gone = service.answered + service.abandoned + flow.cancelled + flow.expired
-            gone += flow.called_back + figures.callbacks
+            gone += flow.called_back + queue_view.callbacks
             assert flow.entered == (
                 queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
             )

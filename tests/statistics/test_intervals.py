@@ -33,11 +33,11 @@ def test_intervals_cover_one_day_after_any_gap() -> None:
     day.agent("ada")
     for contact in range(3):
         day.after(90 * 24 * 3600).submit(f"c{contact}")
-    meters = day.workspace_stats()
-    series = meters.intervals()
+    stats = day.workspace_stats()
+    series = stats.intervals()
     assert len(series) == INTERVALS_MAX
     assert series[-1].start_ms + INTERVAL_MS > day.now_ms
     assert {
         one.start_ms - other.start_ms for one, other in zip(series[1:], series, strict=False)
     } == {INTERVAL_MS}
-    assert meters.workspace_stats(day.now_ms).time.idle_ms == 3 * 90 * 24 * 3600 * SECOND
+    assert stats.workspace_stats(day.now_ms).time.idle_ms == 3 * 90 * 24 * 3600 * SECOND

@@ -57,15 +57,15 @@ def test_completing_a_parked_assignment_leaves_the_agent_idle() -> None:
     day.submit("c1")
     work = day.answer("c1")
     day.after(7).park(work)
-    figures = day.workspace_stats().agent_stats("ada", day.now_ms)
-    assert figures is not None
-    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 1)
+    view = day.workspace_stats().agent_stats("ada", day.now_ms)
+    assert view is not None
+    assert (view.activity, view.assignments, view.parked) == ("idle", 0, 1)
     day.after(9).end(work)
     day.complete(work)
-    figures = day.after(1).workspace_stats().agent_stats("ada", day.now_ms)
-    assert figures is not None
-    assert (figures.activity, figures.assignments, figures.parked) == ("idle", 0, 0)
-    assert (figures.time.busy_ms, figures.handling.parked_ms) == (7 * SECOND, 9 * SECOND)
+    view = day.after(1).workspace_stats().agent_stats("ada", day.now_ms)
+    assert view is not None
+    assert (view.activity, view.assignments, view.parked) == ("idle", 0, 0)
+    assert (view.time.busy_ms, view.handling.parked_ms) == (7 * SECOND, 9 * SECOND)
 
 
 def test_an_agent_on_break_is_busy_until_open_work_is_done() -> None:

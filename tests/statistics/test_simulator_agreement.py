@@ -60,7 +60,7 @@ def test_both_agree_on_parked_time() -> None:
     workload = parse_document(WORKLOAD, Workload, source="agreement")
     planned = draw_day(workload, policy=derived_policy(workload), seed=7, replication=0)
     first, second, third = islice(planned.contacts, 3)
-    own, heard = RunStats(planned), WorkspaceStatsListener()
+    run_stats, live = RunStats(planned), WorkspaceStatsListener()
     engine, now_ms = Engine(), third.at_ms
 
     def do(command: Command, after_s: int = 0) -> None:
@@ -68,11 +68,11 @@ def test_both_agree_on_parked_time() -> None:
         now_ms += 1000 * after_s
         outcome = engine.handle(command, now_ms)
         assert isinstance(outcome.result, Done), (command, outcome.result)
-        own.on_outcome(command, outcome)
-        heard.on_outcome(command, outcome)
+        run_stats.on_outcome(command, outcome)
+        live.on_outcome(command, outcome)
 
     def submit(plan: PlannedContact) -> None:  # The derived policy accepts automatically.
-        own.on_arrival(plan)
+        run_stats.on_arrival(plan)
         do(EnqueueContact(contact_id=plan.contact_id, channel=plan.channel, queue_id=plan.queue_id))
 
     def work(plan: PlannedContact) -> dict[str, str]:
@@ -91,26 +91,26 @@ def test_both_agree_on_parked_time() -> None:
     submit(third)
     do(ParkAssignment(**work(third)), after_s=11)
     do(CompleteAssignment(**work(third)), after_s=60)
-    own.close()
-    sums = BatchSums().add_batches(own, range(own.batches))
-    whole = heard.meters.workspace_stats(now_ms)
+    run_stats.close()
+    sums = BatchSums().add_batches(run_stats, range(run_stats.batches))
+    whole = live.meters.workspace_stats(now_ms)
     handling = whole.contacts.handling
     assert sums.total.counters.handling.talk_ms == handling.talk_ms == (20 + 30 + 7 + 11) * 1000
     assert handling.parked_ms == (30 + 50 + 50 + 7 + 100 + 60) * 1000
-    (busy,) = own.handling.values()
+    (busy,) = run_stats.handling.values()
     assert sum(busy.by_batch) == whole.time.busy_ms == (20 + 30 + 7 + 11) * 1000
 
 
 def test_both_agree_on_a_generated_day() -> None:
     workload = parse_document(WORKLOAD, Workload, source="agreement")
     planned = draw_day(workload, policy=derived_policy(workload), seed=7, replication=0)
-    own, heard = RunStats(planned), WorkspaceStatsListener()
-    world = World(planned, listeners=[own, heard])
+    run_stats, live = RunStats(planned), WorkspaceStatsListener()
+    world = World(planned, listeners=[run_stats, live])
     world.run()
-    own.close()
-    sums = BatchSums().add_batches(own, range(own.batches))
-    meters = heard.meters
-    whole = meters.workspace_stats(meters.at_ms)
+    run_stats.close()
+    sums = BatchSums().add_batches(run_stats, range(run_stats.batches))
+    stats = live.meters
+    whole = stats.workspace_stats(stats.at_ms)
     assert whole.counts.submitted > 300
     assert whole.counts.abandoned > 10
     assert whole.contacts.service == sums.total.service
@@ -118,10 +118,10 @@ def test_both_agree_on_a_generated_day() -> None:
     assert whole.contacts.handling.talk_ms + whole.contacts.handling.wrap_up_ms == (
         sums.total.counters.handling.talk_ms + sums.total.counters.handling.wrap_up_ms
     )
-    for queue_id, theirs in sums.queues.items():
-        figures = meters.queue_stats(queue_id, meters.at_ms)
-        assert figures is not None
-        assert figures.contacts.service == theirs.service
-        assert figures.waits.longest_ms == max(theirs.waits)
-        exact_ms = percentile(sorted(theirs.waits), 0.95)
-        assert exact_ms is not None and figures.waits.p95_ms == pytest.approx(exact_ms, rel=0.27)
+    for queue_id, queue_counts in sums.queues.items():
+        view = stats.queue_stats(queue_id, stats.at_ms)
+        assert view is not None
+        assert view.contacts.service == queue_counts.service
+        assert view.waits.longest_ms == max(queue_counts.waits)
+        exact_ms = percentile(sorted(queue_counts.waits), 0.95)
+        assert exact_ms is not None and view.waits.p95_ms == pytest.approx(exact_ms, rel=0.27)

@@ -46,12 +46,12 @@ def test_a_removed_queue_stays_in_the_totals() -> None:
     queues = {"a": POLICY.queues["a"], "c": QueuePolicy()}
     day.write(PolicyPublished(version=2, policy=msgspec.structs.replace(POLICY, queues=queues)))
     day.after(5).complete(work)
-    meters = day.workspace_stats()
-    assert meters.queue_stats("b", day.now_ms) is None
-    whole = meters.workspace_stats(day.now_ms)
+    stats = day.workspace_stats()
+    assert stats.queue_stats("b", day.now_ms) is None
+    whole = stats.workspace_stats(day.now_ms)
     assert whole.contacts.asa_ms == 5 * SECOND
     assert whole.contacts.handling.handled == 1
-    assert set(meters.queue_ids()) == {"a", "c"}
+    assert set(stats.queue_ids()) == {"a", "c"}
 
 
 def test_the_time_of_a_removed_agent_stays_in_the_total() -> None:
@@ -59,9 +59,9 @@ def test_the_time_of_a_removed_agent_stays_in_the_total() -> None:
     day.agent("ada")
     day.after(10).turn("ada", AgentState.READY, AgentState.OFFLINE)
     day.remove("ada")
-    meters = day.workspace_stats()
-    assert meters.agent_ids() == []
-    whole = meters.workspace_stats(day.now_ms + 1000)
+    stats = day.workspace_stats()
+    assert stats.agent_ids() == []
+    whole = stats.workspace_stats(day.now_ms + 1000)
     assert whole.time.idle_ms == 10 * SECOND
     assert sum(whole.agents_by_activity.values()) == 0
 

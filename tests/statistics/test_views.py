@@ -26,33 +26,33 @@ def test_reading_changes_nothing() -> None:
     day = EventHistory()
     day.agent("ada")
     day.submit("c1")
-    meters = day.workspace_stats()
-    before = meters.snapshot()
-    meters.workspace_stats(day.now_ms + 5 * INTERVAL_MS)
-    meters.queue_stats("a", day.now_ms + MINUTE)
-    meters.agent_stats("ada", day.now_ms + MINUTE)
-    meters.intervals()
-    assert meters.snapshot() == before
+    stats = day.workspace_stats()
+    before = stats.snapshot()
+    stats.workspace_stats(day.now_ms + 5 * INTERVAL_MS)
+    stats.queue_stats("a", day.now_ms + MINUTE)
+    stats.agent_stats("ada", day.now_ms + MINUTE)
+    stats.intervals()
+    assert stats.snapshot() == before
 
 
 def test_the_returned_histogram_is_a_copy() -> None:
     day = EventHistory()
     day.submit("c1")
     day.after(3).answer("c1")
-    meters = day.workspace_stats()
-    waits = meters.wait_histogram("a")
+    stats = day.workspace_stats()
+    waits = stats.wait_histogram("a")
     assert waits is not None and (waits.count, sum(waits.buckets)) == (1, 1)
     waits.buckets[0] += 7
-    again = meters.wait_histogram("a")
+    again = stats.wait_histogram("a")
     assert again is not None and sum(again.buckets) == 1
-    assert meters.wait_histogram("nowhere") is None
+    assert stats.wait_histogram("nowhere") is None
 
 
 def test_views_encode_as_json_objects() -> None:
     day = RandomHistory(seed=3)
     for _ in range(50):
         day.step()
-    meters = day.history.workspace_stats()
-    whole = msgspec.to_builtins(meters.workspace_stats(day.history.now_ms))
+    stats = day.history.workspace_stats()
+    whole = msgspec.to_builtins(stats.workspace_stats(day.history.now_ms))
     assert whole["contacts"]["service"]["answered"] > 0
     assert whole["counts"]["submitted"] > 0

@@ -77,10 +77,10 @@ def test_a_transfer_to_a_queue_starts_a_new_wait_there() -> None:
     assert there.asa_ms == 7 * SECOND
     assert (there.flow.entered, there.flow.submitted, there.flow.transferred_in) == (1, 0, 1)
     assert queue_of(day, "a").contacts.transfer_rate == 1.0
-    meters = day.workspace_stats()
-    ada = meters.agent_stats("ada", day.now_ms)
+    stats = day.workspace_stats()
+    ada = stats.agent_stats("ada", day.now_ms)
     assert ada is not None and ada.transfer_rate == 1.0
-    counts = meters.counts()
+    counts = stats.counts()
     assert (counts.submitted, counts.assigned) == (1, 1)
 
 
@@ -136,11 +136,11 @@ def test_a_broadcast_has_one_answer_and_rescinded_offers() -> None:
 
 def test_events_must_be_applied_once_and_in_order() -> None:
     day = EventHistory()
-    meters = day.workspace_stats()
+    stats = day.workspace_stats()
     with pytest.raises(AssertionError):
-        meters.apply(day.events[-1][0], 1, day.now_ms)
+        stats.apply(day.events[-1][0], 1, day.now_ms)
     with pytest.raises(AssertionError):
-        meters.apply(day.events[-1][0], 99, day.now_ms - 1)
+        stats.apply(day.events[-1][0], 99, day.now_ms - 1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,8 +157,8 @@ def test_counts_agree_with_a_recount_and_no_live_records_remain(seed: int, steps
 
 
 def assert_agreement(day: RandomHistory) -> None:
-    meters, now_ms = day.history.workspace_stats(), day.history.now_ms
-    counts = meters.counts()
+    stats, now_ms = day.history.workspace_stats(), day.history.now_ms
+    counts = stats.counts()
     assert counts.queued == len(day.waiting)
     assert counts.offered == len(day.offered)
     assert counts.assigned == len(day.talking)
@@ -166,7 +166,7 @@ def assert_agreement(day: RandomHistory) -> None:
     places = msgspec.structs.asdict(counts)
     assert places.pop("submitted") == sum(places.values())
     for queue_id, threshold_ms, short_ms in (("a", 20_000, 5_000), ("b", 60_000, 10_000)):
-        queue = meters.queue_stats(queue_id, now_ms)
+        queue = stats.queue_stats(queue_id, now_ms)
         assert queue is not None
         assert_flow_is_conserved(queue)
         answered = [wait for name, wait in day.answer_waits if name == queue_id]
@@ -178,14 +178,14 @@ def assert_agreement(day: RandomHistory) -> None:
         assert queue.waits.longest_ms == max(answered, default=0)
         if answered:
             assert queue.contacts.asa_ms == round(sum(answered) / len(answered))
-    whole = meters.workspace_stats(now_ms)
-    agents = [meters.agent_stats(agent_id, now_ms) for agent_id in meters.agent_ids()]
+    whole = stats.workspace_stats(now_ms)
+    agents = [stats.agent_stats(agent_id, now_ms) for agent_id in stats.agent_ids()]
     assert whole.time.busy_ms == sum(agent.time.busy_ms for agent in agents if agent)
     assert whole.time.idle_ms == sum(agent.time.idle_ms for agent in agents if agent)
     handled = sum(agent.handling.handled for agent in agents if agent)
     assert whole.contacts.handling.handled == handled
     if now_ms - day.history.start_ms < (INTERVALS_MAX - 1) * INTERVAL_MS:
-        by_time = sum(interval.contacts.flow.entered for interval in meters.intervals())
+        by_time = sum(interval.contacts.flow.entered for interval in stats.intervals())
         assert by_time == whole.contacts.flow.entered
 
 

@@ -43,7 +43,7 @@ class Case(Struct, frozen=True, kw_only=True):
 class Finding(Struct, frozen=True):
     """Expected value with its measurement."""
 
-    figure: ExpectedValue
+    value: ExpectedValue
     measured: ConfidenceInterval
 
     @property
@@ -53,15 +53,15 @@ class Finding(Struct, frozen=True):
         If the source has an interval too, the two half-widths are combined as independent errors.
         """
         half = (self.measured.high - self.measured.low) / 2
-        if self.figure.published is not None:
-            low, high = self.figure.published
+        if self.value.published is not None:
+            low, high = self.value.published
             half = (half**2 + ((high - low) / 2) ** 2) ** 0.5
-        return abs(self.measured.mean - self.figure.expected) / half
+        return abs(self.measured.mean - self.value.expected) / half
 
 
 def findings(case: Case, report: SimulationReport) -> list[Finding]:
     """Return every expected value of a case with its measurement."""
-    return [Finding(figure, report.intervals[figure.name]) for figure in case.expected_values]
+    return [Finding(value, report.intervals[value.name]) for value in case.expected_values]
 
 
 def _n_system_with_places(

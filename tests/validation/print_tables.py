@@ -8,11 +8,11 @@ from tests.validation.recorded_days import BANK, REFERENCE, VANAD
 
 def row(finding: Finding) -> str:
     """Return one line of a table."""
-    figure, measured = finding.figure, finding.measured
-    source = f" {list(figure.published)}" if figure.published else ""
+    value, measured = finding.value, finding.measured
+    source = f" {list(value.published)}" if value.published else ""
     inside = "yes" if finding.deviation <= 1 else f"no ({finding.deviation:.2f} half-widths)"
     return (
-        f"| `{figure.name}` | {figure.expected:.6g}{source} | {measured.mean:.6g} "
+        f"| `{value.name}` | {value.expected:.6g}{source} | {measured.mean:.6g} "
         f"| [{measured.low:.6g}, {measured.high:.6g}] | {inside} |"
     )
 
@@ -57,8 +57,10 @@ def recorded() -> None:
     print("| credit of a priority-2 caller | selections with a choice | agreed | share |")
     print("|---|---|---|---|")
     for credit_s in (0, 60, 90, 120):
-        picks = replayed_selections(BANK, credit_s=credit_s)
-        print(f"| {credit_s} s | {picks.total:,} | {picks.agreed:,} | {picks.share:.1%} |")
+        agreement = replayed_selections(BANK, credit_s=credit_s)
+        print(
+            f"| {credit_s} s | {agreement.total:,} | {agreement.agreed:,} | {agreement.share:.1%} |"
+        )
 
 
 if __name__ == "__main__":

@@ -33,4 +33,4 @@ def test_the_expected_values_of_the_n_system_follow_from_its_markov_chain(
     chain = solve(least_flexible=least_flexible)
     minutes = [60 * wait for wait in chain.wait]
     solved = [*minutes, *chain.lost, *chain.busy]
-    assert solved == pytest.approx([figure.expected for figure in case.expected_values], rel=1e-5)
+    assert solved == pytest.approx([value.expected for value in case.expected_values], rel=1e-5)

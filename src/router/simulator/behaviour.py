@@ -122,8 +122,8 @@ class CallbackCustomers:
         # Set before the command: its outcome may already contain the first attempt.
         self._off_the_line.add(contact_id)
         self._requested.add(contact_id)
-        wish = CallbackFields(mode=plan.callback.mode)
-        refused = self._handle(RequestCallback(contact_id=contact_id, callback=wish))
+        planned = CallbackFields(mode=plan.callback.mode)
+        refused = self._handle(RequestCallback(contact_id=contact_id, callback=planned))
         if refused is not None:
             self.forget(contact_id)
 
@@ -134,16 +134,16 @@ class CallbackCustomers:
 
     def _due(self, event: Event) -> None:
         assert isinstance(event, CallbackDialRequested)
-        wish = self._plans[event.contact_id].callback
-        assert wish is not None
+        planned = self._plans[event.contact_id].callback
+        assert planned is not None
         chance, delay = self._rng.random(), self._rng.random()
-        if chance < wish.reached_share:
+        if chance < planned.reached_share:
             report = ReportCallback(
                 contact_id=event.contact_id,
                 outcome=CallbackOutcome.CONNECTED,
                 attempt=event.attempt,
             )
-            self._schedule_call_end(round(-log(1.0 - delay) * wish.answer_mean_ms), report)
+            self._schedule_call_end(round(-log(1.0 - delay) * planned.answer_mean_ms), report)
 
     def _connected(self, event: Event) -> None:
         assert isinstance(event, CallbackConnected)

@@ -105,10 +105,10 @@ def simulate(
     """
     plan = _plan(spec)
     runs = _Replications(plan, audit=spec.audit, make_listener=make_listener)
-    began = perf_counter()
+    started_s = perf_counter()
     for replication in range(plan.replications):
         runs.run(replication, _part_of(progress, replication, plan.replications))
-    wall_s = perf_counter() - began
+    wall_s = perf_counter() - started_s
     report = runs.report()
     rate = round(report.contacts / wall_s, 1)
     speed = RunSpeed(
@@ -141,39 +141,39 @@ class _Replications:
     def run(self, replication: int, progress: Progress | None) -> None:
         """Run one replication and add its results."""
         day = self._plan.day(replication)
-        meter, auditor = RunStats(day), Auditor() if self._audit else None
+        stats, auditor = RunStats(day), Auditor() if self._audit else None
         engine = Engine()
         forecasts = ForecastStats(day, engine)
-        listeners: list[RunListener] = [meter, forecasts, self._digest]
+        listeners: list[RunListener] = [stats, forecasts, self._digest]
         if auditor is not None:
             listeners.append(auditor)
         if self._make_listener is not None:
             listeners.append(self._make_listener(day))
         world = World(day, listeners=listeners, engine=engine)
         world.run(progress)
-        meter.close()
+        stats.close()
         if auditor is not None:
             auditor.close(world.unfinished)
             self._checks += auditor.checks
             self._violations += auditor.violations
         self._unfinished += world.unfinished
         self._state_digest = world.engine.digest()
-        self._add_run(meter)
+        self._add_run(stats)
         for queue_id, sums in forecasts.sums.items():
             self._forecasts.setdefault(queue_id, ForecastSums()).add(sums)
 
-    def _add_run(self, meter: RunStats) -> None:
-        self._events += meter.events
-        self._agents = meter.agents_by_group
-        batches = range(meter.batches)
-        self._sums.add_batches(meter, batches)
-        load = agent_load(meter)
+    def _add_run(self, stats: RunStats) -> None:
+        self._events += stats.events
+        self._agents = stats.agents_by_group
+        batches = range(stats.batches)
+        self._sums.add_batches(stats, batches)
+        load = agent_load(stats)
         if load is not None:
             self._loads.append(load)
         if self._plan.replications > 1:
-            self._samples.append(BatchSums().add_batches(meter, batches))
-        elif meter.batches > 1:
-            self._samples = [BatchSums().add_batches(meter, (batch,)) for batch in batches]
+            self._samples.append(BatchSums().add_batches(stats, batches))
+        elif stats.batches > 1:
+            self._samples = [BatchSums().add_batches(stats, (batch,)) for batch in batches]
 
     def report(self) -> SimulationReport:
         """Return the report of all replications."""

@@ -91,8 +91,8 @@ class Arrivals(_Document, frozen=True, kw_only=True):
                 return tuple(r / hour_ms for r in rates)
             case None:
                 period_ms = (self.period_s or 0) * 1000
-                whole = sum(self.profile)
-                return tuple((self.per_day or 0) * p / whole / period_ms for p in self.profile)
+                total = sum(self.profile)
+                return tuple((self.per_day or 0) * p / total / period_ms for p in self.profile)
             case rate:
                 return (rate / hour_ms,)
 
@@ -278,10 +278,10 @@ def _arrival_times(
     rates = arrivals.rates_per_ms()
     period_ms = duration_ms if arrivals.period_s is None else arrivals.period_s * 1000
     for index, rate in enumerate(rates):
-        moment, end = index * period_ms, min((index + 1) * period_ms, duration_ms)
+        time_ms, end_ms = index * period_ms, min((index + 1) * period_ms, duration_ms)
         # A Poisson process is memoryless, so that it can restart at each change of rate.
-        while rate > 0 and (moment := moment + rng.expovariate(rate * factor)) < end:
-            yield moment
+        while rate > 0 and (time_ms := time_ms + rng.expovariate(rate * factor)) < end_ms:
+            yield time_ms
 
 
 def _contacts(
@@ -291,24 +291,24 @@ def _contacts(
     stream = workload.streams[name]
     handle_rng = random_generator(seed, replication, f"{name}/handle")
     patience_rng = random_generator(seed, replication, f"{name}/patience")
-    moments = _arrival_times(
+    arrival_times = _arrival_times(
         stream.arrivals,
         duration_ms=workload.duration_s * 1000,
         factor=factor,
         rng=random_generator(seed, replication, f"{name}/arrivals"),
     )
     callback_rng = random_generator(seed, replication, f"{name}/callbacks")
-    wish = _planned_callback(stream.callbacks)
+    callback = _planned_callback(stream.callbacks)
     period_ms = (stream.arrivals.period_s or 0) * 1000
-    for n, moment in enumerate(moments, start=1):
+    for n, time_ms in enumerate(arrival_times, start=1):
         handle, patience = stream.handle, stream.patience
         if isinstance(handle, tuple):
-            handle = handle[min(int(moment // period_ms), len(handle) - 1)]
+            handle = handle[min(int(time_ms // period_ms), len(handle) - 1)]
         if isinstance(patience, tuple):
-            patience = patience[min(int(moment // period_ms), len(patience) - 1)]
+            patience = patience[min(int(time_ms // period_ms), len(patience) - 1)]
         yield PlannedContact(
             contact_id=f"{name}-{n}",
-            at_ms=round(moment),
+            at_ms=round(time_ms),
             queue_id=stream.queue or name,
             handle_ms=to_ms(handle.draw(handle_rng)),
             patience_ms=None if patience is None else to_ms(patience.draw(patience_rng)),
@@ -316,7 +316,9 @@ def _contacts(
             skills=stream.skills,
             priority_s=stream.priority_s,
             priority_class=stream.priority_class,
-            callback=wish if wish and callback_rng.random() < _callback_share(stream) else None,
+            callback=callback
+            if callback and callback_rng.random() < _callback_share(stream)
+            else None,
             stream=name,
         )
 

@@ -144,22 +144,22 @@ class ContactCounters(Struct, array_like=True):
     callbacks: CallbackCounts = field(default_factory=CallbackCounts)
 
 
-def sum_counters(tallies: Iterable[ContactCounters]) -> ContactCounters:
+def sum_counters(many: Iterable[ContactCounters]) -> ContactCounters:
     """Return the sum of counters."""
-    whole = ContactCounters()
-    for tally in tallies:
+    total = ContactCounters()
+    for counters in many:
         for part in ContactCounters.__struct_fields__:
-            _add(getattr(whole, part), getattr(tally, part))
-    return whole
+            _add(getattr(total, part), getattr(counters, part))
+    return total
 
 
-def add_to_all(tally: ContactCounters, others: Iterable[ContactCounters]) -> None:
+def add_to_all(counters: ContactCounters, targets: Iterable[ContactCounters]) -> None:
     """Add counters to each of the others."""
-    for other in others:
+    for target in targets:
         for part in ContactCounters.__struct_fields__:
-            _add(getattr(other, part), getattr(tally, part))
+            _add(getattr(target, part), getattr(counters, part))
 
 
-def _add(whole: Struct, part: Struct) -> None:
-    for name in whole.__struct_fields__:
-        setattr(whole, name, getattr(whole, name) + getattr(part, name))
+def _add(total: Struct, part: Struct) -> None:
+    for name in total.__struct_fields__:
+        setattr(total, name, getattr(total, name) + getattr(part, name))

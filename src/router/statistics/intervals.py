@@ -75,13 +75,13 @@ class IntervalSeries(Struct, array_like=True):
         """Return the counters of a queue and channel in the running interval."""
         interval = self.intervals[-1]
         cells = interval.cells.setdefault(queue_id, {})
-        tally = cells.get(channel)
-        if tally is None:
-            tally = cells[channel] = ContactCounters()
+        counters = cells.get(channel)
+        if counters is None:
+            counters = cells[channel] = ContactCounters()
             interval.cell_count += 1
             self.cell_count += 1
             self.trim()
-        return tally
+        return counters
 
     def trim(self) -> None:
         """Drop the oldest intervals above the limits; the running interval always stays."""

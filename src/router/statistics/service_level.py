@@ -31,9 +31,9 @@ from typing import Final
 from msgspec import Struct, field
 
 
-def ratio(part: int, whole: int) -> float | None:
-    """Return ``part / whole``; none if ``whole`` is 0."""
-    return part / whole if whole else None
+def ratio(numerator: int, denominator: int) -> float | None:
+    """Return ``numerator / denominator``; none if the denominator is 0."""
+    return numerator / denominator if denominator else None
 
 
 class ServiceLevelFormula(StrEnum):

@@ -135,24 +135,24 @@ class IntervalStatsView(_StatsView, frozen=True, kw_only=True):
     """Occupancy of all agents; only for the workspace."""
 
 
-def contact_stats(tally: ContactCounters) -> ContactStatsView:
+def contact_stats(counters: ContactCounters) -> ContactStatsView:
     """Return the statistics of a set of counters."""
     return ContactStatsView(
-        flow=copy(tally.flow),
-        service=copy(tally.service),
-        offers=copy(tally.offers),
-        handling=copy(tally.handling),
-        callbacks=copy(tally.callbacks),
-        service_level=service_level(tally.service),
-        asa_ms=_whole(asa_ms(tally.waits, tally.service)),
-        mean_wait_ms=_whole(mean_wait_ms(tally.waits, tally.service)),
-        abandonment_rate=abandonment_rate(tally.service),
-        abandonment_rate_without_short=abandonment_rate_without_short(tally.service),
-        aht_ms=_whole(aht_ms(tally.handling)),
-        transfer_rate=transfer_rate(tally.handling),
-        rona_rate=rona_rate(tally.offers),
-        acceptance_rate=acceptance_rate(tally.offers),
-        reach_rate=reach_rate(tally.callbacks),
+        flow=copy(counters.flow),
+        service=copy(counters.service),
+        offers=copy(counters.offers),
+        handling=copy(counters.handling),
+        callbacks=copy(counters.callbacks),
+        service_level=service_level(counters.service),
+        asa_ms=_rounded(asa_ms(counters.waits, counters.service)),
+        mean_wait_ms=_rounded(mean_wait_ms(counters.waits, counters.service)),
+        abandonment_rate=abandonment_rate(counters.service),
+        abandonment_rate_without_short=abandonment_rate_without_short(counters.service),
+        aht_ms=_rounded(aht_ms(counters.handling)),
+        transfer_rate=transfer_rate(counters.handling),
+        rona_rate=rona_rate(counters.offers),
+        acceptance_rate=acceptance_rate(counters.offers),
+        reach_rate=reach_rate(counters.callbacks),
     )
 
 
@@ -182,7 +182,7 @@ def agent_stats(agent_id: str, agent: AgentCounters, now_ms: int) -> AgentStatsV
         utilisation=utilisation(time),
         offers=copy(agent.offers),
         handling=copy(agent.handling),
-        aht_ms=_whole(aht_ms(agent.handling)),
+        aht_ms=_rounded(aht_ms(agent.handling)),
         transfer_rate=transfer_rate(agent.handling),
         rona_rate=rona_rate(agent.offers),
     )
@@ -205,9 +205,9 @@ def queue_stats(queue_id: str, queue: QueueCounters, now_ms: int) -> QueueStatsV
         contacts=contact_stats(sum_counters(queue.channels.values())),
         waits=wait_stats(queue.waits),
         mean_waiting=ratio(area_ms, max(0, now_ms - queue.opened_at_ms)),
-        channels={name: contact_stats(tally) for name, tally in queue.channels.items()},
+        channels={name: contact_stats(counters) for name, counters in queue.channels.items()},
     )
 
 
-def _whole(value: float | None) -> int | None:
+def _rounded(value: float | None) -> int | None:
     return None if value is None else round(value)

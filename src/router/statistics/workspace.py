@@ -117,7 +117,9 @@ class WorkspaceStats:
             time=workforce.time,
             occupancy=occupancy(workforce.time),
             utilisation=utilisation(workforce.time),
-            channels={name: contact_stats(tally) for name, tally in snapshot.channels.items()},
+            channels={
+                name: contact_stats(counters) for name, counters in snapshot.channels.items()
+            },
         )
 
     def wait_histogram(self, queue_id: str) -> WaitHistogram | None:
@@ -131,23 +133,23 @@ class WorkspaceStats:
 
     def entry_rules(self) -> dict[str, EntryRuleCounters]:
         """Return copies of the counters of the entry rules of the policy in force, by rule name."""
-        return {name: copy(meter) for name, meter in self._state.snapshot.rules.items()}
+        return {name: copy(counters) for name, counters in self._state.snapshot.rules.items()}
 
     def counts(self) -> WorkspaceCounts:
         """Return the number of contacts by state; ``submitted`` is the sum of the others."""
         snapshot = self._flushed()
-        tallies = snapshot.channels.values()
-        heads = [queue.contacts_by_state for queue in snapshot.queues.values()]
+        channels = snapshot.channels.values()
+        by_state = [queue.contacts_by_state for queue in snapshot.queues.values()]
         return WorkspaceCounts(
-            submitted=sum(tally.flow.submitted for tally in tallies),
-            queued=sum(head[QUEUED] for head in heads),
-            offered=sum(head[OFFERED] for head in heads),
-            assigned=sum(head[ASSIGNED] for head in heads),
-            callback_scheduled=sum(head[CALLBACK] for head in heads),
+            submitted=sum(counters.flow.submitted for counters in channels),
+            queued=sum(states[QUEUED] for states in by_state),
+            offered=sum(states[OFFERED] for states in by_state),
+            assigned=sum(states[ASSIGNED] for states in by_state),
+            callback_scheduled=sum(states[CALLBACK] for states in by_state),
             ended=snapshot.ended,
-            abandoned=sum(tally.service.abandoned for tally in tallies),
-            cancelled=sum(tally.flow.cancelled for tally in tallies),
-            expired=sum(tally.flow.expired for tally in tallies),
+            abandoned=sum(counters.service.abandoned for counters in channels),
+            cancelled=sum(counters.flow.cancelled for counters in channels),
+            expired=sum(counters.flow.expired for counters in channels),
         )
 
     def intervals(self, queue_id: str | None = None) -> list[IntervalStatsView]:
@@ -156,16 +158,16 @@ class WorkspaceStats:
         found = []
         for interval in snapshot.series.intervals:
             if queue_id is not None:
-                tallies = interval.cells.get(queue_id, {}).values()
-                found.append(_interval(interval.start_ms, sum_counters(tallies), None))
+                channels = interval.cells.get(queue_id, {}).values()
+                found.append(_interval(interval.start_ms, sum_counters(channels), None))
                 continue
-            whole = sum_counters(
-                tally for cells in interval.cells.values() for tally in cells.values()
+            total = sum_counters(
+                counters for cells in interval.cells.values() for counters in cells.values()
             )
             time = interval.time
             if interval is snapshot.series.intervals[-1]:
                 time = snapshot.series.running_time(self._workforce(snapshot.at_ms).time)
-            found.append(_interval(interval.start_ms, whole, occupancy(time)))
+            found.append(_interval(interval.start_ms, total, occupancy(time)))
         return found
 
     def _flushed(self) -> StatsSnapshot:
@@ -181,5 +183,9 @@ class WorkspaceStats:
         return workforce
 
 
-def _interval(start_ms: int, tally: ContactCounters, share: float | None) -> IntervalStatsView:
-    return IntervalStatsView(start_ms=start_ms, contacts=contact_stats(tally), occupancy=share)
+def _interval(
+    start_ms: int, counters: ContactCounters, occupancy_share: float | None
+) -> IntervalStatsView:
+    return IntervalStatsView(
+        start_ms=start_ms, contacts=contact_stats(counters), occupancy=occupancy_share
+    )

@@ -28,8 +28,8 @@ SPEC = SimulationSpec(workload=str(DAY), audit=False)
 BOTH = (str(LONGEST_IDLE), str(SPARE_THE_FEW))
 
 
-def a_figure(name: str) -> StatRow:
-    (found,) = [figure for figure in STAT_ROWS if figure.name == name]
+def a_row(name: str) -> StatRow:
+    (found,) = [row for row in STAT_ROWS if row.name == name]
     return found
 
 
@@ -78,7 +78,7 @@ def test_a_value_that_one_policy_lacks_has_no_difference() -> None:
     _, other = compare_runs([trial, silent]).policies
     assert other.differences["p90_wait_s"] is None
     assert other.differences["answered"] == 0
-    assert format_difference(a_figure("p90_wait_s"), other.differences["p90_wait_s"]) == "–"
+    assert format_difference(a_row("p90_wait_s"), other.differences["p90_wait_s"]) == "–"
 
 
 def test_replications_give_every_difference_a_confidence_interval() -> None:
@@ -120,7 +120,7 @@ def test_paired_intervals_are_narrower_than_those_of_each_policy() -> None:
 def test_a_difference_is_formatted_with_sign_and_unit(
     name: str, value: float | None, shown: str
 ) -> None:
-    assert format_difference(a_figure(name), value) == shown
+    assert format_difference(a_row(name), value) == shown
 
 
 # --- output ---------------------------------------------------------------------------------------------------------
@@ -131,8 +131,8 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     assert [one["name"] for one in found["policies"]] == ["longest_idle", "spare_the_few"]
     assert all(one["report"]["speed"] is None for one in found["policies"])
     assert set(found["policies"][1]["differences"]) == set(found["policies"][0]["stats"])
-    spoken = json.loads(comparison.to_json(with_speed=True))
-    assert all(one["report"]["speed"] for one in spoken["policies"])
+    timed = json.loads(comparison.to_json(with_speed=True))
+    assert all(one["report"]["speed"] for one in timed["policies"])
 
 
 def test_the_table_has_every_policy_queue_and_difference() -> None:
@@ -151,7 +151,7 @@ def test_the_table_has_every_policy_queue_and_difference() -> None:
     assert "blocked" in shown
     assert "expired" not in shown  # Rows that are zero for all policies are omitted.
     difference = format_difference(
-        a_figure("abandoned"), comparison.policies[1].differences["abandoned"]
+        a_row("abandoned"), comparison.policies[1].differences["abandoned"]
     )
     assert difference in shown
 
@@ -160,6 +160,6 @@ def test_every_row_of_the_table_is_in_the_json() -> None:
     watch = DayProfileRecorder()
     report = simulate(SPEC, make_listener=watch)
     found = stats_of(PolicyRun(name="a", report=report, profile=watch.profile()))
-    assert {figure.name for figure in STAT_ROWS} <= set(found)
+    assert {row.name for row in STAT_ROWS} <= set(found)
     assert "queues.german.p95_wait_s" in found
     assert "agent_groups.english.occupancy" in found

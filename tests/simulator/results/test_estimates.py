@@ -99,10 +99,10 @@ def a_policy(**queue: object) -> Policy:
 def test_minimum_median_maximum_and_gini_of_a_small_day() -> None:
     """Use two contacts and three agents."""
     contacts = [a_contact(f"c{n}", 100 * n, handle_ms=10_000) for n in range(2)]
-    lived = SimulatedRun(
+    simulated = SimulatedRun(
         a_day(*contacts, agents=(an_agent("ada"), an_agent("bob"), an_agent("cy")))
     )
-    load = agent_load(lived.stats)
+    load = agent_load(simulated.stats)
     assert load == AgentLoadReport(
         agents=3, contacts_min=0, contacts_median=1, contacts_max=1, contacts_gini=0.333333333
     )
@@ -139,8 +139,8 @@ def test_every_selection_and_order_passes_the_audit(selection: Selection) -> Non
         )
         for n in range(400)
     ]
-    lived = SimulatedRun(a_day(*contacts, agents=agents, policy=policy))
-    assert lived.auditor.violations == [] and lived.auditor.checks > 1_000
+    simulated = SimulatedRun(a_day(*contacts, agents=agents, policy=policy))
+    assert simulated.auditor.violations == [] and simulated.auditor.checks > 1_000
 
 
 def test_fewest_today_distributes_contacts_more_evenly_than_first_grade() -> None:

@@ -22,18 +22,18 @@ from tests.support.simulated_days import EventRecorder, SimulatedRun, a_contact,
 
 
 def report_of(day: Day) -> SimulationReport:
-    lived = SimulatedRun(day)
+    simulated = SimulatedRun(day)
     return build_report(
         name="x",
         source=(),
         options={},
-        sums=BatchSums().add_batches(lived.stats, range(lived.stats.batches)),
+        sums=BatchSums().add_batches(simulated.stats, range(simulated.stats.batches)),
         samples=[],
         thresholds_s={20},
-        agents=lived.stats.agents_by_group,
-        load=agent_load(lived.stats),
-        unfinished=lived.world.unfinished,
-        events=lived.stats.events,
+        agents=simulated.stats.agents_by_group,
+        load=agent_load(simulated.stats),
+        unfinished=simulated.world.unfinished,
+        events=simulated.stats.events,
         digests=("", ""),
         audit=AuditResult(checks=0),
     )
@@ -76,8 +76,8 @@ def test_contacts_outside_the_window_are_served_but_not_counted() -> None:
         window_from_ms=100_000,
         window_to_ms=200_000,
     )
-    lived = SimulatedRun(day)
-    sums = BatchSums().add_batches(lived.stats, range(1))
+    simulated = SimulatedRun(day)
+    sums = BatchSums().add_batches(simulated.stats, range(1))
     assert sums.total.contacts == 1
     assert sums.handling_ms == {"agents": 60_000}
     assert sums.on_duty_ms == {"agents": 100_000}
@@ -89,10 +89,10 @@ def test_wrap_up_and_work_after_the_shift_count_as_occupied() -> None:
         queues={"calls": QueuePolicy()},
     )
     ada = an_agent(shifts=(Shift(from_ms=0, to_ms=20_000),))
-    lived = SimulatedRun(
+    simulated = SimulatedRun(
         a_day(a_contact("c1", 10), agents=(ada,), policy=policy, window_to_ms=200_000)
     )
-    sums = BatchSums().add_batches(lived.stats, range(1))
+    sums = BatchSums().add_batches(simulated.stats, range(1))
     assert sums.handling_ms == {"agents": 90_000}
     assert sums.on_duty_ms == {"agents": 100_000}
     assert sums.total.counters.handling.wrap_up_ms == 30_000
@@ -109,9 +109,9 @@ def test_a_time_integral_is_split_at_batch_boundaries() -> None:
 
 def test_batches_add_up_to_the_whole() -> None:
     contacts = [a_contact(f"c{n}", 7 * n, handle_s=6.5) for n in range(300)]
-    lived = SimulatedRun(a_day(*contacts, batches=6, window_to_ms=2_100_000))
-    whole = ratios(BatchSums().add_batches(lived.stats, range(6)))
-    parts = [ratios(BatchSums().add_batches(lived.stats, (n,))) for n in range(6)]
+    simulated = SimulatedRun(a_day(*contacts, batches=6, window_to_ms=2_100_000))
+    whole = ratios(BatchSums().add_batches(simulated.stats, range(6)))
+    parts = [ratios(BatchSums().add_batches(simulated.stats, (n,))) for n in range(6)]
     for name, (numerator, denominator) in whole.items():
         assert sum(part[name][0] for part in parts) == pytest.approx(numerator)
         assert sum(part[name][1] for part in parts) == pytest.approx(denominator)
@@ -184,16 +184,16 @@ def test_the_live_statistics_agree() -> None:
     first.run()
     # The window is the whole run, because the live statistics have no window.
     day = replace(drawn(), window_to_ms=first.engine.at_ms)
-    meter, live = RunStats(day), LiveStatsListener()
-    world = World(day, listeners=(meter, live))
+    run_stats, live = RunStats(day), LiveStatsListener()
+    world = World(day, listeners=(run_stats, live))
     world.run()
-    meter.close()
-    sums = BatchSums().add_batches(meter, range(1))
-    figures = live.stats.workspace_stats(world.engine.at_ms)
-    assert figures.contacts.service.answered == sums.total.answered > 900
-    assert figures.contacts.service.abandoned == sums.total.abandoned
-    assert figures.contacts.asa_ms == round(sum(sums.total.waits) / sums.total.answered)
-    assert figures.contacts.offers.expired == sums.total.missed
-    assert figures.contacts.offers.declined == sums.total.declined
-    assert figures.time.busy_ms == sum(sums.handling_ms.values())
-    assert figures.time.busy_ms + figures.time.idle_ms == sum(sums.on_duty_ms.values())
+    run_stats.close()
+    sums = BatchSums().add_batches(run_stats, range(1))
+    view = live.stats.workspace_stats(world.engine.at_ms)
+    assert view.contacts.service.answered == sums.total.answered > 900
+    assert view.contacts.service.abandoned == sums.total.abandoned
+    assert view.contacts.asa_ms == round(sum(sums.total.waits) / sums.total.answered)
+    assert view.contacts.offers.expired == sums.total.missed
+    assert view.contacts.offers.declined == sums.total.declined
+    assert view.time.busy_ms == sum(sums.handling_ms.values())
+    assert view.time.busy_ms + view.time.idle_ms == sum(sums.on_duty_ms.values())

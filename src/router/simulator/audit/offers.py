@@ -84,18 +84,18 @@ class OfferAudit:
     ) -> None:
         """Check that the agent may take the contact and that no contact the agent could take precedes it."""
         name = f"{contact.contact_id} for {agent.agent_id}"
-        place, kind = contact.rank, contact.requirement
-        if place is None or kind is None:
+        rank, requirement = contact.rank, contact.requirement
+        if rank is None or requirement is None:
             self._log.check(False, f"{name}: it is in no waiting line")
             return
         self._log.check(
-            self._state.is_qualified(agent, kind), f"{name}: the agent is not qualified"
+            self._state.is_qualified(agent, requirement), f"{name}: the agent is not qualified"
         )
         excluded = self._state.is_excluded(agent, contact, self._log.at_ms)
         self._log.check(not excluded, f"{name}: the agent is excluded")
         first = None
         if turn is not MatchTrigger.AGENT or not agent.queue_ranks:
-            first = self._state.first_eligible(agent, ranked_before=place, at_ms=self._log.at_ms)
+            first = self._state.first_eligible(agent, ranked_before=rank, at_ms=self._log.at_ms)
         # A callback attempt does not state the match trigger: either order is accepted.
         if agent.queue_ranks and (
             turn is MatchTrigger.AGENT or (turn is None and first is not None)

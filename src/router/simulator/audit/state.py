@@ -283,15 +283,15 @@ class AuditState:
         channels = self.channels_with_capacity(agent)
         if not channels:
             return None
-        for kind, line in self.lines.items():
+        for requirement, line in self.lines.items():
             if (
-                kind.channel not in channels
-                or self.is_channel_closed(agent, kind.channel, at_ms)
-                or not self.is_qualified(agent, kind)
+                requirement.channel not in channels
+                or self.is_channel_closed(agent, requirement.channel, at_ms)
+                or not self.is_qualified(agent, requirement)
             ):
                 continue
-            for place, contact in line.items():
-                if ranked_before is not None and place >= ranked_before:
+            for rank, contact in line.items():
+                if ranked_before is not None and rank >= ranked_before:
                     break
                 if not self.is_excluded(agent, contact, at_ms):
                     return contact  # type: ignore[no-any-return]
@@ -303,11 +303,11 @@ class AuditState:
         """Return a contact the agent could take now and that precedes the chosen one by the agent's queue ranks."""
         channels = self.channels_with_capacity(agent)
         chosen_key = self._preference_key(agent, chosen.queue_id, chosen.rank)
-        for kind, line in self.lines.items():
-            if kind.channel not in channels or not self.is_qualified(agent, kind):
+        for requirement, line in self.lines.items():
+            if requirement.channel not in channels or not self.is_qualified(agent, requirement):
                 continue
-            for place, contact in line.items():
-                if self._preference_key(agent, kind.queue_id, place) >= chosen_key:
+            for rank, contact in line.items():
+                if self._preference_key(agent, requirement.queue_id, rank) >= chosen_key:
                     break
                 if not self.is_excluded(agent, contact, at_ms):
                     return contact  # type: ignore[no-any-return]
@@ -315,10 +315,10 @@ class AuditState:
 
     @staticmethod
     def _preference_key(
-        agent: AuditAgent, queue_id: str, place: LineRank | None
+        agent: AuditAgent, queue_id: str, rank: LineRank | None
     ) -> tuple[int, int, LineRank]:
-        assert place is not None
-        return place[0], agent.queue_ranks.get(queue_id, QUEUE_RANK_DEFAULT), place
+        assert rank is not None
+        return rank[0], agent.queue_ranks.get(queue_id, QUEUE_RANK_DEFAULT), rank
 
     # --- eligibility -------------------------------------------------------------------------------------------------
 

@@ -60,11 +60,11 @@ class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read_contacts(path: Path) -> RecordedLog:
     """Read contacts. Raises ``WorkloadInvalid``."""
     contacts = []
-    for n, (place, row) in enumerate(_read(path, ContactRow, _contact_cells), start=1):
+    for n, (location, row) in enumerate(_read(path, ContactRow, _contact_cells), start=1):
         contacts.append(
             PlannedContact(
                 contact_id=row.contact_id or f"{_stem(path)}.{n}",
-                at_ms=_timestamp_ms(place, "arrival", row.arrival),
+                at_ms=_timestamp_ms(location, "arrival", row.arrival),
                 queue_id=row.queue,
                 handle_ms=to_ms(row.handle_s),
                 patience_ms=None if row.patience_s is None else to_ms(row.patience_s),
@@ -82,7 +82,7 @@ def read_contacts(path: Path) -> RecordedLog:
 def read_agents(path: Path) -> RecordedLog:
     """Read agents with their shifts. Raises ``WorkloadInvalid``."""
     agents = []
-    for place, row in _read(path, AgentRow, _agent_cells):
+    for location, row in _read(path, AgentRow, _agent_cells):
         agents.append(
             PlannedAgent(
                 agent_id=row.agent_id,
@@ -93,7 +93,7 @@ def read_agents(path: Path) -> RecordedLog:
                 channel_max=row.channel_max,
                 attributes=row.attributes,
                 queue_ranks=row.queue_ranks,
-                shifts=tuple(_shift(place, text) for text in row.shifts),
+                shifts=tuple(_shift(location, text) for text in row.shifts),
             )
         )
     if len({agent.agent_id for agent in agents}) < len(agents):
@@ -105,37 +105,37 @@ def _stem(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._:-]", "_", path.name.partition(".")[0])[:64]
 
 
-def _timestamp_ms(place: str, field: str, moment: float | str) -> int:
-    seconds = _seconds(moment)
+def _timestamp_ms(location: str, field: str, value: float | str) -> int:
+    seconds = _seconds(value)
     if seconds is None:
-        raise WorkloadInvalid(f"{place}, {field}: must be seconds or an ISO 8601 time")
+        raise WorkloadInvalid(f"{location}, {field}: must be seconds or an ISO 8601 time")
     if not 0 <= seconds < 2**40:
-        raise WorkloadInvalid(f"{place}, {field}: must be at least 0 and below 2**40 seconds")
+        raise WorkloadInvalid(f"{location}, {field}: must be at least 0 and below 2**40 seconds")
     return to_ms(seconds)
 
 
-def _seconds(moment: float | str) -> float | None:
-    if not isinstance(moment, str):
-        return moment
+def _seconds(value: float | str) -> float | None:
+    if not isinstance(value, str):
+        return value
     try:
-        return float(moment)
+        return float(value)
     except ValueError:
         pass
     try:
-        when = datetime.fromisoformat(moment)
+        when = datetime.fromisoformat(value)
     except ValueError:
         return None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def _shift(place: str, text: str) -> Shift:
+def _shift(location: str, text: str) -> Shift:
     start, mark, end = text.partition("/") if "/" in text else text.partition("-")
     if not mark:
-        raise WorkloadInvalid(f"{place}, shifts: a shift must be FROM-TO or FROM/TO")
-    from_ms = _timestamp_ms(place, "shifts", start)
-    to_ms_ = _timestamp_ms(place, "shifts", end) if end else None
+        raise WorkloadInvalid(f"{location}, shifts: a shift must be FROM-TO or FROM/TO")
+    from_ms = _timestamp_ms(location, "shifts", start)
+    to_ms_ = _timestamp_ms(location, "shifts", end) if end else None
     if to_ms_ is not None and to_ms_ <= from_ms:
-        raise WorkloadInvalid(f"{place}, shifts: a shift must end after it begins")
+        raise WorkloadInvalid(f"{location}, shifts: a shift must end after it begins")
     return Shift(from_ms=from_ms, to_ms=to_ms_)
 
 

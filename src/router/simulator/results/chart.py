@@ -199,28 +199,28 @@ def _draw_panel(panel: _Panel, top: float) -> list[str]:
     parts.append(f'<clipPath id="at{top:.0f}"><rect {area}/></clipPath>')
     parts.append(f'<g clip-path="url(#at{top:.0f})">')
     for index, line in enumerate(panel.lines):
-        places = [None if p is None else (x_of(p[0]), y_of(p[1])) for p in line]
-        parts += _curve(places, index, dots=panel.dots)
+        points = [None if p is None else (x_of(p[0]), y_of(p[1])) for p in line]
+        parts += _curve(points, index, dots=panel.dots)
     return [*parts, "</g>"]
 
 
-def _curve(places: _Line, index: int, *, dots: bool) -> list[str]:
+def _curve(points: _Line, index: int, *, dots: bool) -> list[str]:
     """Draw a curve in the colour of its policy, interrupted where values are missing."""
     colour, dash = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
     path, pen_down = [], False
-    for place in places:
-        if place is not None:
-            path.append(f"{'L' if pen_down else 'M'}{place[0]:.1f} {place[1]:.1f}")
-        pen_down = place is not None
+    for point in points:
+        if point is not None:
+            path.append(f"{'L' if pen_down else 'M'}{point[0]:.1f} {point[1]:.1f}")
+        pen_down = point is not None
     if not path:
         return []
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     found = [f'<path d="{" ".join(path)}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>']
     if dots:
         found += [
-            f'<circle cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="2.6" fill="{colour}"/>'
-            for place in places
-            if place is not None
+            f'<circle cx="{point[0]:.1f}" cy="{point[1]:.1f}" r="2.6" fill="{colour}"/>'
+            for point in points
+            if point is not None
         ]
     return found
 

@@ -108,8 +108,8 @@ def _intervals(trial: PolicyRun, first: PolicyRun) -> Iterator[tuple[str, Confid
     """Return confidence intervals of paired differences, without statistics that any replication lacks."""
     pairs = list(zip(trial.samples, first.samples, strict=True))
     for name in sorted(stats_of(trial)):
-        if pairs and all(name in mine and name in theirs for mine, theirs in pairs):
-            found = confidence_interval([(mine[name] - theirs[name], 1) for mine, theirs in pairs])
+        if pairs and all(name in own and name in base for own, base in pairs):
+            found = confidence_interval([(own[name] - base[name], 1) for own, base in pairs])
             if found is not None:
                 yield name, found
 
@@ -166,9 +166,9 @@ STAT_ROWS: Final = (
     *_PER_AGENT_ROWS,
 )
 _WHOLE_ONLY: Final = {"unfinished", "mean_wait_all_s", "p50_wait_s", "occupancy", "load_gini"} | {
-    figure.name for figure in _PER_AGENT_ROWS
+    row.name for row in _PER_AGENT_ROWS
 }
-_QUEUE_ROWS: Final = tuple(figure for figure in STAT_ROWS if figure.name not in _WHOLE_ONLY)
+_QUEUE_ROWS: Final = tuple(row for row in STAT_ROWS if row.name not in _WHOLE_ONLY)
 _GROUP_ROWS: Final = (
     StatRow("answered", "answered", StatUnit.COUNT, 0),
     StatRow("occupancy", "occupancy", StatUnit.SHARE, 0),
@@ -215,7 +215,7 @@ def render(comparison: Comparison) -> RenderableType:
     whole = _table(comparison, comparison.name)
     _add_rows(whole, comparison, "", STAT_ROWS)
     parts: list[RenderableType] = [whole]
-    for title, place, names, figures in (
+    for title, place, names, rows in (
         ("by queue", "queues", report.queues, _QUEUE_ROWS),
         ("by agent group", "agent_groups", report.agent_groups, _GROUP_ROWS),
     ):
@@ -223,7 +223,7 @@ def render(comparison: Comparison) -> RenderableType:
         for name in names:
             table.add_section()
             table.add_row(Text(name, style="bold"))
-            _add_rows(table, comparison, f"{place}.{name}.", figures, indent="  ")
+            _add_rows(table, comparison, f"{place}.{name}.", rows, indent="  ")
         parts.append(table)
     parts += [Text(f"note: {note}", style="yellow") for note in comparison.notes]
     if comparison.violations:
@@ -251,31 +251,31 @@ def _add_rows(
     table: Table,
     comparison: Comparison,
     place: str,
-    figures: Sequence[StatRow],
+    rows: Sequence[StatRow],
     indent: str = "",
 ) -> None:
     first, *others = comparison.policies
-    for figure in figures:
-        name = place + figure.name
-        if figure.only_if_any and not any(one.stats.get(name) for one in comparison.policies):
+    for row in rows:
+        name = place + row.name
+        if row.only_if_any and not any(one.stats.get(name) for one in comparison.policies):
             continue
         cells: list[Text] = [
-            Text(indent + figure.label),
-            Text(format_stat(figure, first.stats[name])),
+            Text(indent + row.label),
+            Text(format_stat(row, first.stats[name])),
         ]
         for one in others:
-            cells.append(Text(format_stat(figure, one.stats.get(name))))
-            cells.append(_difference(figure, one.differences.get(name)))
+            cells.append(Text(format_stat(row, one.stats.get(name))))
+            cells.append(_difference(row, one.differences.get(name)))
             if one.difference_intervals:
-                cells.append(Text(_interval(figure, one.difference_intervals.get(name))))
+                cells.append(Text(_interval(row, one.difference_intervals.get(name))))
         table.add_row(*cells)
 
 
-def format_stat(figure: StatRow, value: float | None) -> str:
+def format_stat(row: StatRow, value: float | None) -> str:
     """Format a value with its unit."""
     if value is None:
         return "–"
-    match figure.unit:
+    match row.unit:
         case StatUnit.COUNT:
             return f"{value:,.0f}"
         case StatUnit.SECONDS:
@@ -286,27 +286,27 @@ def format_stat(figure: StatRow, value: float | None) -> str:
             return f"{value:.3f}"
 
 
-def format_difference(figure: StatRow, value: float | None) -> str:
+def format_difference(row: StatRow, value: float | None) -> str:
     """Format a difference with sign and unit; differences of shares are in percentage points."""
     if value is None:
         return "–"
-    points = figure.unit is StatUnit.SHARE
-    size = f"{abs(value) * 100:.1f} pp" if points else format_stat(figure, abs(value))
+    points = row.unit is StatUnit.SHARE
+    size = f"{abs(value) * 100:.1f} pp" if points else format_stat(row, abs(value))
     if not any(digit in size for digit in "123456789"):
         return "0" if value == 0 else "≈ 0"
     return ("+" if value > 0 else "−") + size
 
 
-def _difference(figure: StatRow, value: float | None) -> Text:
-    text = format_difference(figure, value)
-    if figure.better_direction == 0 or not value or text == "≈ 0":
+def _difference(row: StatRow, value: float | None) -> Text:
+    text = format_difference(row, value)
+    if row.better_direction == 0 or not value or text == "≈ 0":
         return Text(text)
-    return Text(text, style="green" if value * figure.better_direction > 0 else "red")
+    return Text(text, style="green" if value * row.better_direction > 0 else "red")
 
 
-def _interval(figure: StatRow, found: ConfidenceInterval | None) -> str:
+def _interval(row: StatRow, found: ConfidenceInterval | None) -> str:
     return (
         ""
         if found is None
-        else f"[{format_difference(figure, found.low)}, {format_difference(figure, found.high)}]"
+        else f"[{format_difference(row, found.low)}, {format_difference(row, found.high)}]"
     )

@@ -86,39 +86,39 @@ class DayProfileRecorder:
 
     def _finish_run(self) -> None:
         """Close the latest run and add its intervals."""
-        meter, self._stats = self._stats, None
-        if meter is None:
+        stats, self._stats = self._stats, None
+        if stats is None:
             return
-        meter.close()
-        while len(self._intervals) < meter.batches:
+        stats.close()
+        while len(self._intervals) < stats.batches:
             self._intervals.append(BatchSums())
-        for index in range(meter.batches):
-            self._intervals[index].add_batches(meter, (index,))
-        whole = BatchSums().add_batches(meter, range(meter.batches))
-        on_duty = [agent for agent, duty_ms in sorted(whole.on_duty_ms.items()) if duty_ms > 0]
-        found = gini([whole.handling_ms[agent] for agent in on_duty])
+        for index in range(stats.batches):
+            self._intervals[index].add_batches(stats, (index,))
+        run_sums = BatchSums().add_batches(stats, range(stats.batches))
+        on_duty = [agent for agent, duty_ms in sorted(run_sums.on_duty_ms.items()) if duty_ms > 0]
+        found = gini([run_sums.handling_ms[agent] for agent in on_duty])
         if found is not None:
             self._ginis.append(found)
-        self._samples.append(_replication_stats(whole, found))
+        self._samples.append(_replication_stats(run_sums, found))
 
 
 def _replication_stats(sums: BatchSums, load_gini: float | None) -> dict[str, float]:
     """Return the statistics of one replication by name, without those of agent groups, which are single agents here."""
-    figures = {
+    values = {
         name: above / below
         for name, (above, below) in ratios(sums).items()
         if below and not name.startswith("agent_groups.")
     }
     if load_gini is not None:
-        figures["load_gini"] = load_gini
-    queues = {f"queues.{name}.": tally for name, tally in sums.queues.items()}
-    for place, tally in {"": sums.total, **queues}.items():
-        waits = sorted(tally.waits)
+        values["load_gini"] = load_gini
+    queues = {f"queues.{name}.": counts for name, counts in sums.queues.items()}
+    for path, counts in {"": sums.total, **queues}.items():
+        waits = sorted(counts.waits)
         for name, share in (("p50_wait_s", 0.5), ("p90_wait_s", 0.9), ("p95_wait_s", 0.95)):
             wait_ms = percentile(waits, share)
             if wait_ms is not None:
-                figures[place + name] = wait_ms / 1000
-    return figures
+                values[path + name] = wait_ms / 1000
+    return values
 
 
 def _split_into_intervals(day: Day) -> Day:

@@ -48,13 +48,13 @@ class BatchSums:
     def add_batches(self, stats: RunStats, batches: Iterable[int]) -> "BatchSums":
         """Add batches of a run and return self."""
         chosen = sorted(batches)
-        for (batch, stream, queue_id), tally in stats.counts.items():
+        for (batch, stream, queue_id), counts in stats.counts.items():
             if batch not in chosen:
                 continue
-            self.total.add(tally)
-            self.streams.setdefault(stream, RunCounts()).add(tally)
-            self.queues.setdefault(queue_id, RunCounts()).add(tally)
-            for group, count in tally.answered_by_group.items():
+            self.total.add(counts)
+            self.streams.setdefault(stream, RunCounts()).add(counts)
+            self.queues.setdefault(queue_id, RunCounts()).add(counts)
+            for group, count in counts.answered_by_group.items():
                 by_stream = self.groups.setdefault(group, {})
                 by_stream[stream] = by_stream.get(stream, 0) + count
         for name in ("waiting", "handling", "on_duty"):
@@ -85,15 +85,15 @@ def ratios(sums: BatchSums) -> dict[str, Ratio]:
     found["mean_waiting"] = (waiting_ms, sums.window_ms)
     handling, on_duty = sum(sums.handling_ms.values()), sum(sums.on_duty_ms.values())
     found["occupancy"] = (handling, on_duty)
-    for name, tally in sorted(sums.queues.items()):
-        found.update(_of_counts(f"queues.{name}.", tally))
-    for name, tally in sorted(sums.streams.items()):
-        found.update(_of_counts(f"streams.{name}.", tally))
+    for name, counts in sorted(sums.queues.items()):
+        found.update(_of_counts(f"queues.{name}.", counts))
+    for name, counts in sorted(sums.streams.items()):
+        found.update(_of_counts(f"streams.{name}.", counts))
     for name in sorted(sums.on_duty_ms):
-        place = f"agent_groups.{name}."
-        found[f"{place}occupancy"] = (sums.handling_ms[name], sums.on_duty_ms[name])
+        path = f"agent_groups.{name}."
+        found[f"{path}occupancy"] = (sums.handling_ms[name], sums.on_duty_ms[name])
         for stream, count in sorted(sums.groups.get(name, {}).items()):
-            found[f"{place}answered_per_hour.{stream}"] = (count * 3_600_000, sums.window_ms)
+            found[f"{path}answered_per_hour.{stream}"] = (count * 3_600_000, sums.window_ms)
     return found
 
 
@@ -169,13 +169,13 @@ class AgentLoadReport(Struct, frozen=True, kw_only=True):
 
 def agent_load(stats: RunStats) -> AgentLoadReport | None:
     """Return the contacts per agent of one run; none if no agent was on duty."""
-    counts = dict.fromkeys(sorted(stats.agents_seen_on_duty), 0)
-    for tally in stats.counts.values():
-        for agent_id, count in tally.answered_by_agent.items():
-            counts[agent_id] = counts.get(agent_id, 0) + count
-    if not counts:
+    by_agent = dict.fromkeys(sorted(stats.agents_seen_on_duty), 0)
+    for counts in stats.counts.values():
+        for agent_id, count in counts.answered_by_agent.items():
+            by_agent[agent_id] = by_agent.get(agent_id, 0) + count
+    if not by_agent:
         return None
-    found = list(counts.values())
+    found = list(by_agent.values())
     return AgentLoadReport(
         agents=len(found),
         contacts_min=min(found),
@@ -209,8 +209,8 @@ def gini(loads: Sequence[int]) -> float | None:
     With ``x`` in ascending order: ``sum((2 i - n - 1) x_i for i in 1..n) / (n sum(x))``, which is half the mean absolute difference
     over the mean. Source: A. Sen, "On Economic Inequality", 1973, 2.8.
     """
-    n, whole = len(loads), sum(loads)
-    if whole == 0:
+    n, total = len(loads), sum(loads)
+    if total == 0:
         return None
     weighted = sum((2 * i - n - 1) * x for i, x in enumerate(sorted(loads), start=1))
-    return round(weighted / (n * whole), 9)
+    return round(weighted / (n * total), 9)

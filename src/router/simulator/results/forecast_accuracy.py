@@ -70,10 +70,10 @@ class ForecastSums(Struct):
         """Add the sums of other runs."""
         self.answered += other.answered
         self.lost += other.lost
-        for way in ESTIMATORS:
-            mine, theirs = getattr(self, way), getattr(other, way)
+        for estimator in ESTIMATORS:
+            total, part = getattr(self, estimator), getattr(other, estimator)
             for name in EstimatorSums.__struct_fields__:
-                setattr(mine, name, getattr(mine, name) + getattr(theirs, name))
+                setattr(total, name, getattr(total, name) + getattr(part, name))
 
 
 class EstimatorReport(Struct, frozen=True, kw_only=True):
@@ -101,16 +101,16 @@ class ForecastReport(Struct, frozen=True, kw_only=True):
 
 def forecast_reports(sums: dict[str, ForecastSums]) -> dict[str, ForecastReport]:
     """Return the accuracy by queue, and of all queues as ``*``; queues without a compared forecast are omitted."""
-    whole = ForecastSums()
+    total = ForecastSums()
     for one in sums.values():
-        whole.add(one)
-    found = {"*": whole, **dict(sorted(sums.items()))}
+        total.add(one)
+    found = {"*": total, **dict(sorted(sums.items()))}
     return {name: _report(one) for name, one in found.items() if one.answered}
 
 
 def _report(sums: ForecastSums) -> ForecastReport:
-    def guess(way: str, *, has_intervals: bool = False) -> EstimatorReport:
-        one, n = getattr(sums, way), sums.answered
+    def estimator_report(estimator: str, *, has_intervals: bool = False) -> EstimatorReport:
+        one, n = getattr(sums, estimator), sums.answered
         return EstimatorReport(
             mean_error_s=round(one.error_ms / n / 1000, 3),
             bias_s=round(one.bias_ms / n / 1000, 3),
@@ -121,10 +121,10 @@ def _report(sums: ForecastSums) -> ForecastReport:
     return ForecastReport(
         answered=sums.answered,
         lost=sums.lost,
-        expected=guess("expected", has_intervals=True),
-        uncalibrated=guess("uncalibrated", has_intervals=True),
-        last_wait=guess("last_wait"),
-        last_hour=guess("last_hour"),
+        expected=estimator_report("expected", has_intervals=True),
+        uncalibrated=estimator_report("uncalibrated", has_intervals=True),
+        last_wait=estimator_report("last_wait"),
+        last_hour=estimator_report("last_hour"),
     )
 
 
@@ -199,8 +199,8 @@ class ForecastStats:
 
     def _queue_closed(self, queue_id: str) -> None:
         """Drop the contacts of a closed queue that no longer have a forecast."""
-        for contact_id, guessed in list(self._estimates.items()):
-            if guessed.queue_id == queue_id and self._engine.forecast(contact_id) is None:
+        for contact_id, estimates in list(self._estimates.items()):
+            if estimates.queue_id == queue_id and self._engine.forecast(contact_id) is None:
                 self._lost(contact_id)
 
     def _estimate(self, event: ContactQueued, at_ms: int) -> None:
@@ -225,21 +225,21 @@ class ForecastStats:
             return  # A transfer between agents is not an answer.
         queue_id, queued_at_ms = queued
         self._histories.setdefault(queue_id, _WaitHistory()).add(at_ms, at_ms - queued_at_ms)
-        guessed = self._estimates.pop(contact_id, None)
-        if guessed is None:
+        estimates = self._estimates.pop(contact_id, None)
+        if estimates is None:
             return
-        wait_ms = at_ms - guessed.at_ms
-        sums = self._sums(guessed.queue_id)
+        wait_ms = at_ms - estimates.at_ms
+        sums = self._sums(estimates.queue_id)
         sums.answered += 1
-        sums.expected.add_bounds(guessed.expected, wait_ms)
-        sums.uncalibrated.add_bounds(guessed.uncalibrated, wait_ms)
-        sums.last_wait.add(guessed.last_wait_ms, wait_ms)
-        sums.last_hour.add(guessed.last_hour_ms, wait_ms)
+        sums.expected.add_bounds(estimates.expected, wait_ms)
+        sums.uncalibrated.add_bounds(estimates.uncalibrated, wait_ms)
+        sums.last_wait.add(estimates.last_wait_ms, wait_ms)
+        sums.last_hour.add(estimates.last_hour_ms, wait_ms)
 
     def _lost(self, contact_id: str) -> None:
-        guessed = self._estimates.pop(contact_id, None)
-        if guessed is not None:
-            self._sums(guessed.queue_id).lost += 1
+        estimates = self._estimates.pop(contact_id, None)
+        if estimates is not None:
+            self._sums(estimates.queue_id).lost += 1
 
     def _sums(self, queue_id: str) -> ForecastSums:
         sums = self.sums.get(queue_id)

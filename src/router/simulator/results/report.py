@@ -148,19 +148,19 @@ class SimulationReport(Struct, frozen=True, kw_only=True):
 # --- building -------------------------------------------------------------------------------------------------------
 
 
-def part_report(tally: RunCounts) -> PartReport:
+def part_report(counts: RunCounts) -> PartReport:
     """Return the statistics of a queue or stream."""
-    waits = sorted(tally.waits)
-    named = {k: _divide(v) for k, v in ratios_of(tally).items()}
+    waits = sorted(counts.waits)
+    named = {k: _divide(v) for k, v in ratios_of(counts).items()}
     return PartReport(
-        contacts=tally.contacts,
-        answered=tally.answered,
-        abandoned=tally.abandoned,
-        blocked=tally.blocked,
-        expired=tally.expired,
-        called_back=tally.called_back,
-        declined_offers=tally.declined,
-        missed_offers=tally.missed,
+        contacts=counts.contacts,
+        answered=counts.answered,
+        abandoned=counts.abandoned,
+        blocked=counts.blocked,
+        expired=counts.expired,
+        called_back=counts.called_back,
+        declined_offers=counts.declined,
+        missed_offers=counts.missed,
         p_wait=named["p_wait"],
         mean_wait_answered_s=named["mean_wait_answered_s"],
         mean_wait_all_s=named["mean_wait_all_s"],
@@ -172,10 +172,10 @@ def part_report(tally: RunCounts) -> PartReport:
     )
 
 
-def ratios_of(tally: RunCounts) -> dict[str, Ratio]:
+def ratios_of(counts: RunCounts) -> dict[str, Ratio]:
     """Return the ratios of one set of counts."""
     sums = BatchSums()
-    sums.total.add(tally)
+    sums.total.add(counts)
     return ratios(sums)
 
 
@@ -260,7 +260,7 @@ def build_report(
 ) -> SimulationReport:
     """Build the report of one run or of several replications."""
     total = sums.total
-    whole = part_report(total)
+    summary = part_report(total)
     named = ratios(sums)
     return SimulationReport(
         name=name,
@@ -275,14 +275,14 @@ def build_report(
         cancelled=total.cancelled,
         called_back=total.called_back,
         unfinished=unfinished,
-        p_wait=whole.p_wait,
-        mean_wait_answered_s=whole.mean_wait_answered_s,
-        mean_wait_all_s=whole.mean_wait_all_s,
-        p50_wait_s=whole.p50_wait_s,
-        p90_wait_s=whole.p90_wait_s,
-        p95_wait_s=whole.p95_wait_s,
+        p_wait=summary.p_wait,
+        mean_wait_answered_s=summary.mean_wait_answered_s,
+        mean_wait_all_s=summary.mean_wait_all_s,
+        p50_wait_s=summary.p50_wait_s,
+        p90_wait_s=summary.p90_wait_s,
+        p95_wait_s=summary.p95_wait_s,
         service_level=service_level(sums, thresholds_s),
-        mean_handle_s=whole.mean_handle_s,
+        mean_handle_s=summary.mean_handle_s,
         mean_waiting=_divide(named["mean_waiting"]),
         occupancy=_divide(named["occupancy"]),
         queues={k: part_report(t) for k, t in sorted(sums.queues.items())},
@@ -393,10 +393,10 @@ def _forecasts_table(report: SimulationReport) -> Table:
         table.add_column(column, justify="left" if column == "expected wait" else "right")
     for name, one in report.forecasts.items():
         expected, plain = one.expected, one.uncalibrated
-        figures = (one.answered, expected.within_50, expected.within_90, expected.mean_error_s,
+        values = (one.answered, expected.within_50, expected.within_90, expected.mean_error_s,
                    expected.bias_s, plain.mean_error_s, plain.within_90,
                    one.last_wait.mean_error_s, one.last_hour.mean_error_s)  # fmt: skip
-        table.add_row("all queues" if name == "*" else name, *map(_shown, figures))
+        table.add_row("all queues" if name == "*" else name, *map(_shown, values))
     return table
 
 
