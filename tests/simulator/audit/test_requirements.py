@@ -60,9 +60,7 @@ def test_a_step_without_earlier_agents_has_its_own_requirement_only() -> None:
 
 
 @pytest.mark.parametrize(("own", "expected"), [(None, "queue"), ("own", "own"), ("removed", None)])
-def test_the_contacts_own_plan_precedes_that_of_the_queue(
-    own: str | None, expected: str
-) -> None:
+def test_the_contacts_own_plan_precedes_that_of_the_queue(own: str | None, expected: str) -> None:
     plans: dict[str, Any] = {
         "queue": (StepPolicy(add_priority_s=1),),
         "own": (StepPolicy(add_priority_s=2),),
