@@ -151,14 +151,14 @@ def _execute_command(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedCo
     outcome = workspace.engine.handle(queued.command, batch.at_ms)
     if outcome.events:
         batch.records.append((workspace.workspace, _build_record(workspace, queued, outcome)))
-    answer, command = outcome.result, queued.command
+    result, command = outcome.result, queued.command
     if (
-        type(answer) is Refused
+        type(result) is Refused
         and type(command) is EnqueueContact
         and batch.collects_refused_submits
     ):
         batch.refused_submits.append(
-            (len(batch.records), workspace.workspace, command, answer.code)
+            (len(batch.records), workspace.workspace, command, result.code)
         )
     if queued.reply is not None:
         batch.replies.append((queued.reply, Reply(outcome, workspace.epoch, workspace.history_id)))
@@ -176,8 +176,8 @@ def _execute_query(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedQuer
         # A query changes nothing, so its error concerns only its caller.
         queued.reply.set_exception(error)
         return
-    answered = QueryResult(value, engine.seq, batch.at_ms, workspace.epoch, workspace.history_id)
-    batch.replies.append((queued.reply, answered))
+    result = QueryResult(value, engine.seq, batch.at_ms, workspace.epoch, workspace.history_id)
+    batch.replies.append((queued.reply, result))
 
 
 def _build_record(workspace: WorkspaceRuntime, queued: QueuedCommand, outcome: Outcome) -> Record:

@@ -106,19 +106,19 @@ def _from_snapshot(
     new_stats: Callable[[WorkspaceId], StatsProjection],
 ) -> RecoveredWorkspace:
     snapshot = history.snapshot
-    meters = new_stats(history.workspace)
+    stats = new_stats(history.workspace)
     if snapshot is not None:
         try:
             engine = new_engine.restore(snapshot.engine_state)
-            meters.restore(snapshot.stats_state)
+            stats.restore(snapshot.stats_state)
         except (msgspec.MsgspecError, ValueError):
             # Written by a version with another state format: replay all records instead, which is slower.
-            meters = new_stats(history.workspace)
+            stats = new_stats(history.workspace)
         else:
             return RecoveredWorkspace(
-                engine=engine, stats=meters, snapshot_seq=snapshot.seq, replayed_events=0
+                engine=engine, stats=stats, snapshot_seq=snapshot.seq, replayed_events=0
             )
-    return RecoveredWorkspace(engine=new_engine(), stats=meters, snapshot_seq=0, replayed_events=0)
+    return RecoveredWorkspace(engine=new_engine(), stats=stats, snapshot_seq=0, replayed_events=0)
 
 
 def _apply_record(recovered: RecoveredWorkspace, record: Record) -> None:

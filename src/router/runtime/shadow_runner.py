@@ -70,7 +70,7 @@ class _WorkspaceShadow:
         self.not_before_s = 0.0
         """Earliest restart, on the clock of the event loop."""
         self.shadow: Shadow | None = None
-        self.book: ShadowCounters | None = None
+        self.counters: ShadowCounters | None = None
         self.backlog: deque[_Item] = deque()
         self.events_missed = 0
         self.restarts = 0
@@ -86,14 +86,14 @@ class _WorkspaceShadow:
 
     def report(self) -> ShadowReport:
         """Return the findings and the state of the shadow."""
-        report = ShadowReport() if self.book is None else self.book.report_copy()
+        report = ShadowReport() if self.counters is None else self.counters.report_copy()
         report.policy_seq = self.policy_seq
         report.events_missed, report.restarts = self.events_missed, self.restarts
         report.failure = self.failure
         if self.failure is not None:
             report.state = "stopped"
         elif self.shadow is None:
-            report.state = "starting" if self.book is None else "behind"
+            report.state = "starting" if self.counters is None else "behind"
         return report
 
 
@@ -122,9 +122,9 @@ class ShadowRunner:
         self._writer.feed.subscribe_inline("shadow", self._on_record)
         self._writer.on_refused_submit = self._on_refused_submit
         for workspace in self._writer.workspaces:
-            answered = await self._writer.query(workspace, lambda engine: engine.shadow_seq)
-            if answered.value and workspace not in self._shadows:
-                self._shadows[workspace] = _WorkspaceShadow(answered.value)
+            result = await self._writer.query(workspace, lambda engine: engine.shadow_seq)
+            if result.value and workspace not in self._shadows:
+                self._shadows[workspace] = _WorkspaceShadow(result.value)
         self._work.set()
 
     # --- the callbacks: quick, and they raise nothing -------------------------------------------------
@@ -206,12 +206,14 @@ class ShadowRunner:
             return
         data = await join_parts(image.parts)
         # Decoding a large state takes long, so it runs on a thread.
-        shadow = await asyncio.to_thread(Shadow.from_snapshot, data, policy, counters=follower.book)
-        if follower.book is None:
+        shadow = await asyncio.to_thread(
+            Shadow.from_snapshot, data, policy, counters=follower.counters
+        )
+        if follower.counters is None:
             self._notify(workspace, shadow.compare_current_state())
         else:
             follower.restarts += 1
-        follower.shadow, follower.book = shadow, shadow.counters
+        follower.shadow, follower.counters = shadow, shadow.counters
         while follower.backlog and _is_in_snapshot(follower.backlog[0], image.seq):
             follower.backlog.popleft()
 

@@ -118,16 +118,18 @@ class SnapshotScheduler:
         if now_ms - self._checked_at_ms >= self._schedule.idle_ms:
             # Only once per idle_ms, because this scans all workspaces.
             self._checked_at_ms = now_ms
-            self._due.extend(lane for lane in workspaces if self._is_due(lane, now_ms))
+            self._due.extend(
+                workspace for workspace in workspaces if self._is_due(workspace, now_ms)
+            )
         while self._requested:
-            lane, wanted = self._requested.popleft()
-            if not wanted.done():
-                self._start(self._deliver_image(lane, wanted, self._begin_image(lane)))
+            workspace, future = self._requested.popleft()
+            if not future.done():
+                self._start(self._deliver_image(workspace, future, self._begin_image(workspace)))
                 return
         while self._due:
-            lane = self._due.popleft()
-            if self._is_due(lane, now_ms):
-                self._start(self._save(lane))
+            workspace = self._due.popleft()
+            if self._is_due(workspace, now_ms):
+                self._start(self._save(workspace))
                 return
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -139,15 +141,15 @@ class SnapshotScheduler:
         self._is_stopping = True
         if self._task is not None:
             await self._task
-        for lane in workspaces:
-            if lane.events_since_snapshot:
-                await self._save(lane)
+        for workspace in workspaces:
+            if workspace.events_since_snapshot:
+                await self._save(workspace)
 
     async def cancel(self) -> None:
         """Cancel the image in progress and fail the requests; an incomplete snapshot is never used."""
-        for _, wanted in self._requested:
-            if not wanted.done():
-                wanted.set_exception(JournalUnavailable("the writer has ended"))
+        for _, future in self._requested:
+            if not future.done():
+                future.set_exception(JournalUnavailable("the writer has ended"))
         if self._task is not None and not self._task.done():
             self._task.cancel()
             with suppress(asyncio.CancelledError, JournalUnavailable):

@@ -146,7 +146,7 @@ class Writer:
         )
         engine = recovered.engine
         self.clock.raise_floor(engine.at_ms)
-        lane = WorkspaceRuntime(
+        runtime = WorkspaceRuntime(
             workspace=history.workspace,
             history_id=history.history_id,
             epoch=history.last_position.epoch + 1,
@@ -155,13 +155,13 @@ class Writer:
             events_since_snapshot=engine.seq - recovered.snapshot_seq,
             quiet_since_ms=self.clock.now_ms(),
         )
-        self._workspaces[history.workspace] = lane
-        self._wakeups.set(lane.workspace, engine.next_deadline_ms())
+        self._workspaces[history.workspace] = runtime
+        self._wakeups.set(runtime.workspace, engine.next_deadline_ms())
         # Sessions of the previous process are lost: their connections ended with it.
         for agent_id, session_id in engine.attached_sessions():
             lost = LoseDesktop(agent_id=agent_id, session_id=session_id)
             self._queue.put(
-                lane.workspace, QueuedCommand(lost, ROUTER_ACTOR, None), ignore_limit=True
+                runtime.workspace, QueuedCommand(lost, ROUTER_ACTOR, None), ignore_limit=True
             )
 
     async def stop(self) -> None:
@@ -330,13 +330,13 @@ class Writer:
         for count, (workspace, record) in enumerate(batch.records):
             if batch.refused_submits:
                 self._notify_refused_submits(batch, count)
-            lane = self._workspaces[workspace]
+            runtime = self._workspaces[workspace]
             self._snapshot_scheduler.count_events(
-                lane, events=len(record.events), at_ms=batch.at_ms
+                runtime, events=len(record.events), at_ms=batch.at_ms
             )
-            fold, seq = lane.stats.apply, record.first_seq
+            apply, seq = runtime.stats.apply, record.first_seq
             for event in record.events:
-                fold(event, seq, record.at_ms)
+                apply(event, seq, record.at_ms)
                 seq += 1
             self.publisher.publish(workspace, record)
         self._notify_refused_submits(batch, len(batch.records))
@@ -350,17 +350,17 @@ class Writer:
     def _complete_replies(self, batch: Batch) -> None:
         if _before_reply is not None and batch.records:
             _before_reply()
-        for reply, answer in batch.replies:
+        for reply, result in batch.replies:
             # The caller may have been cancelled.
             if not reply.done():
-                reply.set_result(answer)
+                reply.set_result(result)
         if _after_reply is not None and batch.records:
             _after_reply()
 
     def _fail_pending_replies(self, batch: Batch | None) -> None:
-        waiting = batch.pending_replies if batch is not None else []
-        waiting += [item.reply for item in self._queue.drain() if item.reply is not None]
-        for reply in waiting:
+        pending = batch.pending_replies if batch is not None else []
+        pending += [item.reply for item in self._queue.drain() if item.reply is not None]
+        for reply in pending:
             if not reply.done():
                 reply.set_exception(JournalUnavailable("the writer has ended"))
 
