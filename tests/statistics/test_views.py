@@ -2,7 +2,7 @@
 
 import msgspec
 
-from router.statistics.intervals import INTERVAL_MS
+from router.statistics.state import INTERVAL_MS
 from tests.support.event_history import (
     MINUTE,
     EventHistory,

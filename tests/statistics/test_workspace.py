@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.statistics.intervals import INTERVAL_MS, INTERVALS_MAX
+from router.statistics.state import INTERVAL_MS, INTERVALS_MAX
 from router.statistics.views import QueueStatsView
 from tests.support.event_history import (
     SECOND,

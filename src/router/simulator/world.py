@@ -58,31 +58,10 @@ from router.model.states import AgentState
 from router.simulator.behaviour import CallbackCustomers, Workforce
 from router.simulator.day import Day, PlannedAgent, PlannedContact, StaffLevel, WorkloadInvalid
 
-
-class HistoryDigest:
-    """Run listener that hashes all events. Two runs with the same digest took the same decisions at the same times."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=32)
-        self._encode = msgspec.msgpack.Encoder().encode
-
-    def on_arrival(self, plan: PlannedContact) -> None:
-        """Ignore the arrival; only events are hashed."""
-
-    def on_outcome(self, command: Command, outcome: Outcome) -> None:
-        """Add the events of an outcome to the hash."""
-        if outcome.events:
-            head = (outcome.first_seq, outcome.at_ms, outcome.events)
-            self._hash.update(self._encode(head))
-
-    def hexdigest(self) -> str:
-        """Return the hash as 64 hexadecimal digits."""
-        return self._hash.hexdigest()
-
-
 # A contact that still waits this long after the last arrival will not be served; the run ends and counts it as unfinished.
 GRACE_MS: Final = 7 * 86_400_000
 
+# Progress is reported after every so many steps.
 _PROGRESS_STEPS: Final = 2_000
 
 # A contact refused with one of these codes counts as blocked; any other refusal means that the policy does not fit the day.
@@ -129,7 +108,7 @@ class World:
         self._listeners = listeners
         self._contacts = iter(day.contacts)
         self._heap: list[tuple[int, int, int, object]] = []
-        self._pushed = 0
+        self._scheduled_count = 0
         self._plans: dict[str, PlannedContact] = {}
         self._answered: dict[str, str] = {}
         self._open_work = 0
@@ -175,7 +154,7 @@ class World:
 
         ``progress`` receives the completed share, 0 to 1. Raises ``WorkloadInvalid`` if the policy does not fit the day.
         """
-        self._open()
+        self._start()
         span_ms = max(1, self._day.window_to_ms - self._day.start_ms)
         while self._advance():
             self.step_count += 1
@@ -184,7 +163,7 @@ class World:
         if progress is not None:
             progress(1.0)
 
-    def _open(self) -> None:
+    def _start(self) -> None:
         """Publish the policy, create the agents, and schedule the shifts and the first arrival."""
         self._handle_or_raise(PublishPolicy(policy=self._day.policy))
         for agent in self._day.agents:
@@ -265,12 +244,14 @@ class World:
                 raise AssertionError(kind)
 
     def _schedule(self, at_ms: int, kind: _ScheduledKind, subject: object) -> None:
-        self._pushed += 1
-        heappush(self._heap, (max(at_ms, self.at_ms), kind, self._pushed, subject))
+        """Schedule an entry; entries of the same time and kind run in the order in which they were scheduled."""
+        self._scheduled_count += 1
+        heappush(self._heap, (max(at_ms, self.at_ms), kind, self._scheduled_count, subject))
 
     # --- commands -------------------------------------------------------------------------------------------------
 
     def _handle(self, command: Command) -> Refused | None:
+        """Send a command to the engine, notify the listeners, react to its events, and return a refusal."""
         outcome = self.engine.handle(command, self.at_ms)
         for listener in self._listeners:
             listener.on_outcome(command, outcome)
@@ -283,6 +264,7 @@ class World:
         return outcome.result if isinstance(outcome.result, Refused) else None
 
     def _handle_or_raise(self, command: Command) -> None:
+        """Handle a command that must succeed; a refusal means that the policy does not fit the day."""
         refused = self._handle(command)
         if refused is None:
             return
@@ -400,3 +382,24 @@ class World:
         if self._workforce.is_not_ready_on_shift(event.agent_id) and event.return_at_ms is None:
             delay_ms = self._workforce.behaviour(event.agent_id).ready_again_ms
             self._schedule(self.at_ms + delay_ms, _ScheduledKind.READY_AGAIN, event.agent_id)
+
+
+class HistoryDigest:
+    """Run listener that hashes all events. Two runs with the same digest took the same decisions at the same times."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=32)
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def on_arrival(self, plan: PlannedContact) -> None:
+        """Ignore the arrival; only events are hashed."""
+
+    def on_outcome(self, command: Command, outcome: Outcome) -> None:
+        """Add the events of an outcome to the hash."""
+        if outcome.events:
+            head = (outcome.first_seq, outcome.at_ms, outcome.events)
+            self._hash.update(self._encode(head))
+
+    def hexdigest(self) -> str:
+        """Return the hash as 64 hexadecimal digits."""
+        return self._hash.hexdigest()

@@ -23,9 +23,13 @@ class AgentActivity(IntEnum):
     """Activity of an agent."""
 
     OFFLINE = 0
+    """OFFLINE without open assignments; not counted in any time."""
     NOT_READY = 1
+    """NOT_READY without open assignments."""
     IDLE = 2
+    """READY without open assignments."""
     BUSY = 3
+    """At least one open assignment that is not parked."""
 
 
 # An attribute lookup on an enum costs more than the comparison; these constants are used on the hot path.
@@ -65,7 +69,9 @@ class WorkforceTime(Struct, array_like=True):
     agents_by_activity: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     """Number of agents by activity, indexed by its value."""
     time: WorkTime = field(default_factory=WorkTime)
+    """Sum of the agents' time by activity."""
     since_ms: int = 0
+    """Time up to which ``time`` is counted."""
 
     def advance(self, at_ms: int) -> None:
         """Add the time since the last call; no activity has changed meanwhile."""

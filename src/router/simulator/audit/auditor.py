@@ -247,9 +247,8 @@ class Auditor:
         )
         self._state.remove_from_line(contact)
         if contact.owner is not None:
-            contact.waiting_for_opening = (
-                False  # A contact that had an owner does not wait for the opening.
-            )
+            # A contact that had an owner does not wait for the opening.
+            contact.waiting_for_opening = False
         contact.owner = contact.assignment_id = None
         if event.queue_id != contact.queue_id or event.reason in ("transferred", "supervisor"):
             self._state.enter_queue(contact, event.queue_id)

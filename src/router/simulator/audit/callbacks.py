@@ -1,6 +1,8 @@
 """Callback checks of the auditor, written from ``docs/callbacks.md`` and independent of the engine.
 
-Tracks which customers are not connected, and checks that each customer-first attempt follows the rules for offers.
+A callback is in a waiting line while no attempt is running and no agreed time is awaited. A customer-first attempt is made for an
+agent, who must be the one that an offer would be made to; until its outcome is known, no other customer is dialled for that agent.
+An agent-first attempt is made for the owner. When the customer is connected, a customer-first callback is a waiting contact again.
 """
 
 from collections.abc import Callable
@@ -21,7 +23,7 @@ class CallbackAudit:
         self.handlers: dict[type, Callable[..., None]] = {
             ev.CallbackRequested: self._requested,
             ev.CallbackScheduled: self._scheduled,
-            ev.CallbackDialRequested: self._due,
+            ev.CallbackDialRequested: self._dial_requested,
             ev.CallbackConnected: self._connected,
             ev.CallbackFailed: self._failed,
         }
@@ -49,7 +51,7 @@ class CallbackAudit:
             contact.is_off_the_line, contact.waiting_for_opening = True, False
             self._state.update_line(contact)
 
-    def _due(self, event: ev.CallbackDialRequested) -> None:
+    def _dial_requested(self, event: ev.CallbackDialRequested) -> None:
         contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return

@@ -40,12 +40,10 @@ class OfferAudit:
     # --- offers --------------------------------------------------------------------------------------------------
 
     def _offer_made(self, event: ev.OfferMade) -> None:
-        contact, agent = (
-            self._state.live_contact(event.contact_id),
-            self._state.agents[event.agent_id],
-        )
+        contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
+        agent = self._state.agents[event.agent_id]
         self._log.check(event.offer_id not in self.offers, f"offer {event.offer_id} is made twice")
         self._log.check(
             event.deadline_ms > self._log.at_ms,
@@ -80,9 +78,13 @@ class OfferAudit:
         self._state.update_line(contact)
 
     def check_selection(
-        self, agent: AuditAgent, contact: AuditContact, turn: MatchTrigger | None = None
+        self, agent: AuditAgent, contact: AuditContact, trigger: MatchTrigger | None = None
     ) -> None:
-        """Check that the agent may take the contact and that no contact the agent could take precedes it."""
+        """Check that the agent may take the contact and that no contact the agent could take precedes it.
+
+        ``trigger`` decides the order: with ``AGENT``, the agent's queue ranks precede the order of the contacts. A callback
+        attempt does not state it; then either order is accepted.
+        """
         name = f"{contact.contact_id} for {agent.agent_id}"
         rank, requirement = contact.rank, contact.requirement
         if rank is None or requirement is None:
@@ -93,15 +95,13 @@ class OfferAudit:
         )
         excluded = self._state.is_excluded(agent, contact, self._log.at_ms)
         self._log.check(not excluded, f"{name}: the agent is excluded")
-        first = None
-        if turn is not MatchTrigger.AGENT or not agent.queue_ranks:
-            first = self._state.first_eligible(agent, ranked_before=rank, at_ms=self._log.at_ms)
-        # A callback attempt does not state the match trigger: either order is accepted.
-        if agent.queue_ranks and (
-            turn is MatchTrigger.AGENT or (turn is None and first is not None)
-        ):
-            first = self._state.first_preferred(agent, contact, self._log.at_ms)
-        self._log.check(first is None, f"{name}: {first and first.contact_id} precedes it")
+        before = None
+        if trigger is not MatchTrigger.AGENT or not agent.queue_ranks:
+            before = self._state.first_eligible(agent, ranked_before=rank, at_ms=self._log.at_ms)
+        by_queue_ranks = trigger is MatchTrigger.AGENT or (trigger is None and before is not None)
+        if agent.queue_ranks and by_queue_ranks:
+            before = self._state.first_preferred(agent, contact, self._log.at_ms)
+        self._log.check(before is None, f"{name}: {before and before.contact_id} precedes it")
 
     def _close_offer(self, offer_id: str) -> ev.OfferMade | None:
         offer = self.offers.pop(offer_id, None)
@@ -196,9 +196,10 @@ class OfferAudit:
         contact.last_agent_id = event.agent_id
 
     def _check_capacity(self, agent: AuditAgent, channel: str) -> None:
-        ledger = self._state
-        fits = ledger.units_used(agent) <= ledger.units(agent)
-        fits = fits and ledger.item_count(agent, channel) <= ledger.channel_max(agent, channel)
+        state = self._state
+        fits = state.units_used(agent) <= state.units(agent) and state.item_count(
+            agent, channel
+        ) <= state.channel_max(agent, channel)
         self._log.check(fits, f"{agent.agent_id} is above capacity")
 
     def _offer_ended(self, event: ev.OfferDeclined | ev.OfferExpired | ev.OfferRescinded) -> None:
