@@ -4,7 +4,9 @@ import pytest
 from msgspec import structs
 
 from router.model.events import (
+    AgentChannelsSet,
     AgentStateChanged,
+    AgentUpdated,
     ContactRequeued,
     OfferDeclined,
     OfferExpired,
@@ -169,3 +171,17 @@ def test_a_wrong_wait_is_found(history: HistoryWriter) -> None:
     history.write(history.queued("c1"), history.offered("c1"))
     history.write(history.accepted("c1", waited_ms=1_000), at_s=2)
     assert "c1 has a wrong wait of 1000 ms" in history.found()
+
+
+def test_a_contact_of_a_paused_channel_does_not_precede_by_queue_rank(
+    history: HistoryWriter,
+) -> None:
+    history.write(history.queued("c1"))
+    history.write(history.queued("c2", channel="chat", queue_id="chats"), at_s=1)
+    history.write(
+        AgentUpdated(agent_id="ada", queue_ranks={"chats": 1}),
+        AgentChannelsSet(agent_id="ada", paused=("chat",)),
+        AgentStateChanged(agent_id="ada", state=AgentState.READY, from_state=AgentState.OFFLINE),
+        history.offered("c1", waited_ms=1_000, match_trigger=MatchTrigger.AGENT),
+    )
+    assert history.found() == ""

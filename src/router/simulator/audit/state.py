@@ -304,7 +304,11 @@ class AuditState:
         channels = self.channels_with_capacity(agent)
         chosen_key = self._preference_key(agent, chosen.queue_id, chosen.rank)
         for requirement, line in self.lines.items():
-            if requirement.channel not in channels or not self.is_qualified(agent, requirement):
+            if (
+                requirement.channel not in channels
+                or self.is_channel_closed(agent, requirement.channel, at_ms)
+                or not self.is_qualified(agent, requirement)
+            ):
                 continue
             for rank, contact in line.items():
                 if self._preference_key(agent, requirement.queue_id, rank) >= chosen_key:
