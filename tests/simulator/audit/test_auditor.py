@@ -1,16 +1,30 @@
 """Violations of numbering, contacts and missed matches are found in hand-written histories, and none in a correct one."""
 
-import pytest
+from collections.abc import Callable
+from itertools import groupby
 
+import pytest
+from msgspec.structs import replace
+
+from router.model.commands import AdvanceTime
 from router.model.events import (
     ContactAbandoned,
+    ContactQueued,
     ContactRequeued,
+    Event,
+    OfferAccepted,
     OfferDeclined,
     OfferExpired,
+    OfferMade,
     WrapUpStarted,
 )
+from router.model.results import Done, Outcome
+from router.simulator.audit.auditor import Auditor
 from router.simulator.audit.state import VIOLATIONS_MAX
+from router.simulator.workload import SMALL_CENTRE, draw_day, load_workload
+from router.simulator.world import World
 from tests.support.audited_history import HistoryWriter, completed, ended
+from tests.support.simulated_days import EventRecorder
 
 
 @pytest.fixture
@@ -57,6 +71,11 @@ def test_decreasing_time_is_found(history: HistoryWriter) -> None:
     history.write(history.queued("c1"), at_s=9)
     history.write(history.queued("c2"), at_s=8)
     assert "time decreases" in history.found()
+
+
+def test_an_event_of_an_unknown_agent_is_found(history: HistoryWriter) -> None:
+    history.write(history.queued("c1"), history.offered("c1", "zoe"))
+    assert "agent zoe is unknown" in history.found()
 
 
 def test_a_missed_match_is_found(history: HistoryWriter) -> None:
@@ -113,3 +132,56 @@ def test_the_list_of_violations_is_bounded_and_all_are_counted(history: HistoryW
         history.write(ended("unknown"))
     assert len(history.auditor.violations) == VIOLATIONS_MAX
     assert history.auditor.violation_count == VIOLATIONS_MAX + 20
+
+
+def wrong_wait(event: Event) -> Event:
+    return replace(event, waited_ms=1) if isinstance(event, OfferAccepted) else event
+
+
+def accept_by_another_agent(event: Event) -> Event:
+    return replace(event, agent_id="all-round-2") if isinstance(event, OfferAccepted) else event
+
+
+def offer_to_an_unqualified_agent(event: Event) -> Event:
+    if isinstance(event, OfferMade) and event.queue_id == "sales":
+        return replace(event, agent_id="billing-1")
+    return event
+
+
+def lost_position(event: Event) -> Event:
+    return replace(event, queued_seq=1) if isinstance(event, ContactRequeued) else event
+
+
+def ignored_credit(event: Event) -> Event:
+    return replace(event, priority_s=3_600) if isinstance(event, ContactQueued) else event
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        wrong_wait,
+        accept_by_another_agent,
+        offer_to_an_unqualified_agent,
+        lost_position,
+        ignored_credit,
+    ],
+)
+def test_a_changed_event_of_a_simulated_day_is_found(change: Callable[[Event], Event]) -> None:
+    """The first three hours pass the audit; then one kind of event is changed."""
+    day = draw_day(load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0)
+    recorder = EventRecorder()
+    World(day, listeners=(recorder,)).run()
+    auditor, first_seq = Auditor(), 1
+    for at_ms, events in groupby(recorder.events, key=lambda recorded: recorded[0]):
+        found = [event for _, event in events]
+        if at_ms >= 3 * 3_600_000:
+            assert first_seq > 1_000 and auditor.violations == []
+            found = [change(event) for event in found]
+        outcome = Outcome(
+            result=Done(subject="", state=""), first_seq=first_seq, at_ms=at_ms, events=found
+        )
+        auditor.on_outcome(AdvanceTime(), outcome)
+        first_seq += len(found)
+        if auditor.violations:
+            return
+    pytest.fail("no violation was found")

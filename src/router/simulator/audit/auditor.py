@@ -127,7 +127,7 @@ class Auditor:
             return
         self._log.checks += 1
         for agent_id in self._ready:
-            agent = self._state.agents[agent_id]
+            agent = self._state.agent(agent_id)
             full = agent.channels_with_capacity is not None and not agent.channels_with_capacity
             if full or not self._state.accepts_offers(agent):
                 continue
@@ -168,13 +168,14 @@ class Auditor:
         self._state.clear_caches()
 
     def _agent_removed(self, event: ev.AgentRemoved) -> None:
-        agent = self._state.agents.pop(event.agent_id)
+        agent = self._state.agent(event.agent_id)
+        del self._state.agents[event.agent_id]
         self._ready.pop(event.agent_id, None)
         self._state.clear_caches()
         self._log.check(not agent.items, f"agent {event.agent_id} is removed with open work")
 
     def _agent_state(self, event: ev.AgentStateChanged) -> None:
-        agent = self._state.agents[event.agent_id]
+        agent = self._state.agent(event.agent_id)
         self._log.check(
             event.from_state is agent.state, f"agent {event.agent_id} was not {event.from_state}"
         )
@@ -188,16 +189,16 @@ class Auditor:
             self._ready.pop(event.agent_id, None)
 
     def _agent_next_state(self, event: ev.AgentNextStateSet) -> None:
-        self._state.agents[event.agent_id].next_state = event.state
+        self._state.agent(event.agent_id).next_state = event.state
 
     def _agent_channels(self, event: ev.AgentChannelsSet) -> None:
-        self._state.agents[event.agent_id].paused_channels = frozenset(event.paused)
+        self._state.agent(event.agent_id).paused_channels = frozenset(event.paused)
 
     def _desktop_connected(self, event: ev.DesktopConnected) -> None:
-        self._state.agents[event.agent_id].desktop_lost = False
+        self._state.agent(event.agent_id).desktop_lost = False
 
     def _desktop_lost(self, event: ev.DesktopLost) -> None:
-        self._state.agents[event.agent_id].desktop_lost = True
+        self._state.agent(event.agent_id).desktop_lost = True
 
     # --- contacts ------------------------------------------------------------------------------------------------
 

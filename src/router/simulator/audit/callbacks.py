@@ -61,7 +61,7 @@ class CallbackAudit:
                 owned, f"{event.contact_id} is called for an agent who is not its owner"
             )
             return
-        agent = self._state.agents[event.for_agent_id]
+        agent = self._state.agent(event.for_agent_id)
         name = f"{contact.contact_id} is called for {agent.agent_id}"
         self._log.check(contact.is_customer_first, f"{name}: its mode is agent first")
         self._log.check(self._state.accepts_offers(agent), f"{name}, who is not ready")

@@ -43,7 +43,7 @@ class OfferAudit:
         contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
-        agent = self._state.agents[event.agent_id]
+        agent = self._state.agent(event.agent_id)
         self._log.check(event.offer_id not in self.offers, f"offer {event.offer_id} is made twice")
         self._log.check(
             event.deadline_ms > self._log.at_ms,
@@ -141,7 +141,7 @@ class OfferAudit:
         contact.last_agent_id = agent_id
         self.assignments[assignment_id] = (contact.contact_id, agent_id)
         self._state.update_line(contact)
-        agent = self._state.agents[agent_id]
+        agent = self._state.agent(agent_id)
         self._state.record_accept(agent, assignment_id, self._log.at_ms)
         self._check_capacity(agent, contact.channel)
 
@@ -154,7 +154,7 @@ class OfferAudit:
         self._log.check(agent_id not in present, f"{agent_id} joins {contact.contact_id} twice")
         contact.participants[assignment_id] = agent_id
         self.assignments[assignment_id] = (contact.contact_id, agent_id)
-        self._check_capacity(self._state.agents[agent_id], contact.channel)
+        self._check_capacity(self._state.agent(agent_id), contact.channel)
 
     def _added(self, event: ev.ParticipantAdded) -> None:
         contact = self._state.live_contact(event.contact_id)
@@ -162,7 +162,7 @@ class OfferAudit:
             return
         units = self._state.channel(contact.channel).units
         item = CapacityItem(contact_id=event.contact_id, channel=contact.channel, units=units)
-        self._state.add_item(self._state.agents[event.agent_id], event.assignment_id, item)
+        self._state.add_item(self._state.agent(event.agent_id), event.assignment_id, item)
         self._add_participant(contact, event.agent_id, event.assignment_id)
 
     def _left(self, event: ev.ParticipantLeft) -> None:
@@ -206,7 +206,7 @@ class OfferAudit:
         offer = self._close_offer(event.offer_id)
         if offer is None:
             return
-        self._state.remove_item(self._state.agents[offer.agent_id], event.offer_id)
+        self._state.remove_item(self._state.agent(offer.agent_id), event.offer_id)
         if isinstance(event, ev.OfferExpired):
             early = self._log.at_ms < offer.deadline_ms
             self._log.check(not early, f"offer {event.offer_id} expires before its deadline")
@@ -231,7 +231,7 @@ class OfferAudit:
         )
         units = self._state.channel(contact.channel).units
         item = CapacityItem(contact_id=event.contact_id, channel=contact.channel, units=units)
-        self._state.add_item(self._state.agents[event.agent_id], event.assignment_id, item)
+        self._state.add_item(self._state.agent(event.agent_id), event.assignment_id, item)
         self._assign_owner(contact, event.agent_id, event.assignment_id)
 
     def _parked(self, event: ev.AssignmentParked | ev.AssignmentUnparked) -> None:
@@ -240,7 +240,7 @@ class OfferAudit:
             known == (event.contact_id, event.agent_id),
             f"{event.assignment_id} is parked or unparked but not open",
         )
-        agent = self._state.agents[event.agent_id]
+        agent = self._state.agent(event.agent_id)
         self._state.park(agent, event.assignment_id, parked=isinstance(event, ev.AssignmentParked))
 
     def _wrap_up(self, event: ev.WrapUpStarted) -> None:
@@ -249,7 +249,7 @@ class OfferAudit:
             known == (event.contact_id, event.agent_id),
             f"{event.assignment_id} starts wrap-up but is not open",
         )
-        self._state.wrap_up(self._state.agents[event.agent_id], event.assignment_id)
+        self._state.wrap_up(self._state.agent(event.agent_id), event.assignment_id)
 
     def _completed(self, event: ev.AssignmentCompleted) -> None:
         known = self.assignments.pop(event.assignment_id, None)
@@ -263,4 +263,4 @@ class OfferAudit:
             or event.assignment_id in contact.participants
         )
         self._log.check(not owned, f"{event.assignment_id} is completed while its contact is live")
-        self._state.remove_item(self._state.agents[event.agent_id], event.assignment_id)
+        self._state.remove_item(self._state.agent(event.agent_id), event.assignment_id)

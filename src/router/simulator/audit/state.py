@@ -155,6 +155,16 @@ class AuditState:
         self.log.check(contact is not None, f"{contact_id} is not a live contact")
         return contact
 
+    def agent(self, agent_id: str) -> AuditAgent:
+        """Return an agent; an unknown one is a violation, and is added without skills."""
+        agent = self.agents.get(agent_id)
+        if agent is None:
+            self.log.report(f"agent {agent_id} is unknown")
+            agent = self.agents[agent_id] = AuditAgent(
+                agent_id=agent_id, skills={}, queues=None, own_units=None, channel_max={}
+            )
+        return agent
+
     def check_wait(self, contact: AuditContact, waited_ms: int) -> None:
         """Check the wait that an event states."""
         self.log.check(
@@ -412,7 +422,9 @@ class AuditState:
 
     def record_accept(self, agent: AuditAgent, item_id: str, at_ms: int) -> None:
         """Record that an agent has accepted an offer; only the times that a cap needs are kept."""
-        item = agent.items[item_id]
+        item = agent.items.get(item_id)
+        if item is None:
+            return  # The agent does not have the offer, which is already reported.
         item.pending = False
         for scope in (item.channel, ""):
             cap = self._cap(scope)
