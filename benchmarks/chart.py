@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from benchmarks.figures import Figure, shown
+from benchmarks.figures import Figure, format_number
 from router.simulator.results import chart as svg
 
 _WIDTH: Final = 1100
@@ -99,7 +99,7 @@ def _row(top: float, bar: Bar, x: float, width: float) -> list[str]:
     label = bar.label
     if len(label) > _LABEL_SHOWN_MAX:
         label = label[: _LABEL_SHOWN_MAX - 1] + "…"
-    number = f"{shown(bar.value)} {bar.unit}"
+    number = f"{format_number(bar.value)} {bar.unit}"
     return [
         f"<g><title>{svg.xml_safe(bar.label)}: {svg.xml_safe(number)}</title>",
         svg.svg_text(_LEFT - 10, top + 12, label, anchor="end", size=12),

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.figures import Figure, FiguresInvalid, Header, Result, decode, load, shown
+from benchmarks.figures import Figure, FiguresInvalid, Header, Result, decode, format_number, load
 from benchmarks.report import read
 
 HERE: Final = Path(__file__).parent
@@ -40,7 +40,7 @@ SMALL: Final = 0.05
 Verdict = Literal["better", "worse", "machine", "moved", "other", "="]
 
 
-class Move(Struct, frozen=True, kw_only=True):
+class FigureChange(Struct, frozen=True, kw_only=True):
     """One figure before and after."""
 
     name: str
@@ -89,23 +89,25 @@ def _git(*arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def moves(before: dict[str, Result], after: dict[str, Result], noise: float) -> list[Move]:
+def figure_changes(
+    before: dict[str, Result], after: dict[str, Result], noise: float
+) -> list[FigureChange]:
     """Of every figure that both have, in the order of the runs."""
     found = []
     for name, old in before.items():
         if name not in after:
             continue
-        least = machine_move(old.header, after[name].header)
+        least = machine_change(old.header, after[name].header)
         new = {figure.id: figure for figure in after[name].figures}
         found += [
-            move(name, figure, new[figure.id], noise, least)
+            figure_change(name, figure, new[figure.id], noise, least)
             for figure in old.figures
             if figure.id in new
         ]
     return found
 
 
-def machine_move(before: Header | None, after: Header | None) -> float:
+def machine_change(before: Header | None, after: Header | None) -> float:
     """The share by which a fixed piece of Python was faster or slower; little where that is not known."""
     if before is None or after is None:
         return SMALL
@@ -113,14 +115,16 @@ def machine_move(before: Header | None, after: Header | None) -> float:
     return max(SMALL, ratio - 1, 1 / ratio - 1)
 
 
-def move(name: str, before: Figure, after: Figure, noise: float, least: float = SMALL) -> Move:
+def figure_change(
+    name: str, before: Figure, after: Figure, noise: float, least: float = SMALL
+) -> FigureChange:
     """How one figure moved, judged; ``least`` is noise whatever the repeats say."""
     ratio = _ratio(before.value, after.value)
     yardstick = None
     if before.floor is not None and after.floor is not None:
         yardstick = _ratio(before.floor, after.floor)
     noise = max(least, _spread(before, noise), _spread(after, noise))
-    return Move(
+    return FigureChange(
         name=name,
         before=before,
         after=after,
@@ -162,7 +166,7 @@ def _spread(figure: Figure, otherwise: float) -> float:
 # --- for people -----------------------------------------------------------------------------------
 
 
-def show(console: Console, found: list[Move], *, all_of_them: bool) -> None:
+def show(console: Console, found: list[FigureChange], *, all_of_them: bool) -> None:
     """The table of moves."""
     table = Table(title="What moved", title_justify="left")
     table.add_column("figure")
@@ -175,8 +179,8 @@ def show(console: Console, found: list[Move], *, all_of_them: bool) -> None:
             continue
         table.add_row(
             f"{one.name}: {one.after.title}",
-            f"{shown(one.before.value)} {one.before.unit}",
-            f"{shown(one.after.value)} {one.after.unit}",
+            f"{format_number(one.before.value)} {one.before.unit}",
+            f"{format_number(one.after.value)} {one.after.unit}",
             "" if one.ratio is None else f"{one.ratio:.2f}",
             "" if one.yardstick is None else f"{one.yardstick:.2f}",
             f"±{one.noise:.0%}",
@@ -252,7 +256,7 @@ def main() -> int:
     except FiguresInvalid as error:
         print(error, file=sys.stderr)
         return 2
-    found = moves(before, after, options.noise)
+    found = figure_changes(before, after, options.noise)
     console = Console() if sys.stdout.isatty() else Console(width=160)
     for line in machines(before, after):
         console.print(line, highlight=False)

@@ -7,7 +7,7 @@ Each ``benchmarks/*/bench_*.py`` takes ``--quick`` (a short form, for ``make ben
 
     options = parser(__doc__).parse_args()          # --quick and --json, more by add_argument
     …
-    finish(Result(name="bench_core", what="…", figures=[Figure(id="lifecycle_us", …)]), options)
+    finish(Result(name="bench_engine", what="…", figures=[Figure(id="lifecycle_us", …)]), options)
 
 ``finish`` prints a table and writes FILE. Pictures are SVG files that the script puts into the folder of FILE
 (``save_picture``); the result only names them. ``benchmarks/run.py`` adds the header (machine, commit, versions).
@@ -111,7 +111,7 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All figures of one script."""
 
     name: str
-    """The script's stem: ``bench_core``."""
+    """The script's stem: ``bench_engine``."""
     what: str
     """A sentence or two: what is measured, in what situation, against what."""
     figures: list[Figure]
@@ -192,7 +192,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def shown(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as people read it: three figures that count, thousands apart."""
     if value == 0 or abs(value) >= 1_000:
         return f"{value:,.0f}"
@@ -210,9 +210,9 @@ def table(result: Result) -> Table:
     table.add_column("limit")
     for figure in result.figures:
         sign = {True: " ✓", False: " ✗", None: ""}[figure.met]
-        target = "" if figure.target is None else shown(figure.target) + sign
-        floor = "" if figure.floor is None else shown(figure.floor)
-        value = f"{shown(figure.value)} {figure.unit}"
+        target = "" if figure.target is None else format_number(figure.target) + sign
+        floor = "" if figure.floor is None else format_number(figure.floor)
+        value = f"{format_number(figure.value)} {figure.unit}"
         table.add_row(figure.title, value, target, floor, figure.limit or "")
     return table
 

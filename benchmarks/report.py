@@ -10,7 +10,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.chart import against_targets
-from benchmarks.figures import Figure, FiguresInvalid, Header, Result, load, shown
+from benchmarks.figures import Figure, FiguresInvalid, Header, Result, format_number, load
 
 HERE: Final = Path(__file__).parent
 REPORT: Final = "report.md"
@@ -105,12 +105,12 @@ def _section(one: Result) -> list[str]:
     ]
     for figure in one.figures:
         ratio = figure.to_floor
-        spread = "–".join(map(shown, figure.spread)) if figure.spread else ""
+        spread = "–".join(map(format_number, figure.spread)) if figure.spread else ""
         cells = (
             _cell(figure.title),
             _with_unit(figure),
             _target(figure),
-            "" if figure.floor is None else shown(figure.floor),
+            "" if figure.floor is None else format_number(figure.floor),
             "" if ratio is None else f"{ratio:.2f}",
             spread,
             _cell(figure.limit or ""),
@@ -123,14 +123,14 @@ def _section(one: Result) -> list[str]:
 
 
 def _with_unit(figure: Figure) -> str:
-    return f"{shown(figure.value)} {figure.unit}".strip()
+    return f"{format_number(figure.value)} {figure.unit}".strip()
 
 
 def _target(figure: Figure) -> str:
     if figure.target is None:
         return ""
     sign = "≤" if figure.better == "lower" else "≥"
-    return f"{sign} {shown(figure.target)} {'met' if figure.met else '**missed**'}"
+    return f"{sign} {format_number(figure.target)} {'met' if figure.met else '**missed**'}"
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [--full] [--results DIR] [NAME ...]
 
-Names pick some: a folder (``core``) or a script (``bench_steps``). Without ``--full`` each runs in its short form. Results are
+Names pick some: a folder (``core``) or a script (``bench_plans``). Without ``--full`` each runs in its short form. Results are
 ``DIR/bench_*.json`` with a header (machine, disk, commit, versions), their pictures, and ``DIR/report.md``; DIR is
 ``benchmarks/results`` unless told. A script states what its short form may take as ``QUICK_BUDGET_S = 45``; one that takes twice as
 long is ended. A benchmark that fails makes the whole fail; the others still run. Exit: 0, 1 where one failed, 2 where none is
@@ -93,7 +93,7 @@ def measure(script: Path, results: Path, head: figures.Header) -> str | None:
     return wrong
 
 
-def forget_others(results: Path, chosen: list[Path]) -> None:
+def remove_stale_results(results: Path, chosen: list[Path]) -> None:
     """Results of scripts that are no more would stand in the report of a whole run."""
     stems = {one.stem for one in chosen}
     for file in results.glob("bench_*.json"):
@@ -106,7 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", help="core, journal, bench_steps …; none: all")
+    parser.add_argument("names", nargs="*", help="core, journal, bench_plans …; none: all")
     parser.add_argument("--full", action="store_true", help="the long form of each")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args()
@@ -117,7 +117,7 @@ def main() -> int:
         return 2
     options.results.mkdir(parents=True, exist_ok=True)
     if not options.names:
-        forget_others(options.results, chosen)
+        remove_stale_results(options.results, chosen)
     head = header("full" if options.full else "short")
     for name, value in report.header_rows(head):
         print(f"{name:24}{value}")

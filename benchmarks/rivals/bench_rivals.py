@@ -31,7 +31,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.chart import Bar, Panel, bars
 from benchmarks.figures import Figure, Result, finish, parser, save_picture
-from benchmarks.rivals.sides import LOAD_CPU, SIDES, NotInstalled, Side, connected, pin
+from benchmarks.rivals.sides import LOAD_CPU, SIDES, NotInstalled, Side, connected, pin_to_cpu
 
 QUICK_BUDGET_S: Final = 140
 RATE: Final = 80.0
@@ -188,7 +188,7 @@ def main() -> None:
     asked = options.parse_args()
     if asked.quick:
         asked.seconds, asked.rounds = min(asked.seconds, 2.0), 1
-    pin(LOAD_CPU)
+    pin_to_cpu(LOAD_CPU)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         rounds, left_out = runner.run(run(asked))
     by_key = {side.key: side for side in SIDES}

@@ -1,6 +1,6 @@
 """Rival: routing as Celery tasks over Redis; the worker reaches the agents' screens through Socket.IO's Redis manager.
 
-    celery -A celery_tasks worker --pool solo …    with REDIS_URL in the environment; celery_door.py is the Socket.IO server
+    celery -A celery_tasks worker --pool solo …    with REDIS_URL in the environment; celery_server.py is the Socket.IO server
 
 All routing runs in one worker, one task at a time: two would take the same agent. ``route`` gives a contact to whoever with its
 skill has been free longest, or lets it wait; ``agent_free`` gives an agent the oldest contact that waits for one of his skills. A

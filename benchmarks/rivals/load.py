@@ -59,7 +59,7 @@ def _nothing(*_: Any) -> None:
     pass
 
 
-def _itself(one: Connection) -> asyncio.BaseProtocol:
+def _identity(one: Connection) -> asyncio.BaseProtocol:
     """What loops want to be given: something that makes the protocol."""
     return cast(asyncio.BaseProtocol, one)
 
@@ -67,21 +67,21 @@ def _itself(one: Connection) -> asyncio.BaseProtocol:
 # --- the router's frames ------------------------------------------------------------------------------
 
 
-class _HeardEvent(msgspec.Struct):
+class _ReceivedEvent(msgspec.Struct):
     type: str
     contact_id: str = ""
     offer_id: str = ""
 
 
-class _Heard(msgspec.Struct):
+class _ReceivedFrame(msgspec.Struct):
     type: str
     id: str | None = None
     subject: str = ""
-    event: _HeardEvent | None = None
+    event: _ReceivedEvent | None = None
     code: str = ""
 
 
-_heard: Final = msgspec.msgpack.Decoder(_Heard).decode
+_heard: Final = msgspec.msgpack.Decoder(_ReceivedFrame).decode
 
 
 class RouterSocket(WebSocket):
@@ -93,9 +93,9 @@ class RouterSocket(WebSocket):
         self.failed: Callable[[str], None] = _nothing
 
     def opened(self) -> None:
-        self.say(_to_msgpack(f.HelloFrame()))
+        self.send(_to_msgpack(f.HelloFrame()))
 
-    def heard(self, payload: bytes) -> None:
+    def on_message(self, payload: bytes) -> None:
         frame = _heard(payload)
         if frame.type == "welcome":
             self.welcomed.set_result(None)
@@ -104,7 +104,7 @@ class RouterSocket(WebSocket):
         else:
             self.on_frame(frame)
 
-    def on_frame(self, frame: _Heard) -> None:
+    def on_frame(self, frame: _ReceivedFrame) -> None:
         """Neither the welcome nor an error."""
 
 
@@ -117,17 +117,17 @@ class RouterAgent(RouterSocket):
         self.ended: Callable[[str], None] = _nothing
 
     def ready(self) -> None:
-        self.say(_to_msgpack(f.SetStateFrame(id="r", state=AgentState.READY)))
+        self.send(_to_msgpack(f.SetStateFrame(id="r", state=AgentState.READY)))
 
-    def on_frame(self, frame: _Heard) -> None:
+    def on_frame(self, frame: _ReceivedFrame) -> None:
         event = frame.event
         if event is None:
             return
         if event.type == "offer.made":
             self.offered(event.contact_id)
-            self.say(_to_msgpack(f.AcceptFrame(id="a", offer_id=event.offer_id)))
+            self.send(_to_msgpack(f.AcceptFrame(id="a", offer_id=event.offer_id)))
         elif event.type == "offer.accepted":
-            self.say(_to_msgpack(f.EndFrame(id="e", contact_id=event.contact_id)))
+            self.send(_to_msgpack(f.EndFrame(id="e", contact_id=event.contact_id)))
         elif event.type == "assignment.completed":
             self.ended(event.contact_id)
 
@@ -141,9 +141,9 @@ class RouterGateway(RouterSocket):
 
     def submit(self, number: int, skill: str) -> None:
         contact = f.ContactFields(channel="voice", queue_id="support", skills={skill: 1})
-        self.say(_to_msgpack(f.SubmitFrame(id=str(number), contact=contact)))
+        self.send(_to_msgpack(f.SubmitFrame(id=str(number), contact=contact)))
 
-    def on_frame(self, frame: _Heard) -> None:
+    def on_frame(self, frame: _ReceivedFrame) -> None:
         if frame.type == "ok" and frame.id is not None:
             self.queued(int(frame.id), frame.subject)
 
@@ -161,7 +161,7 @@ class SocketIo(WebSocket):
         self._number = 0
         self.failed: Callable[[str], None] = _nothing
 
-    def heard(self, payload: bytes) -> None:
+    def on_message(self, payload: bytes) -> None:
         kind = payload[:2]
         if kind == b"42":
             name, data = _from_json(payload[2:])
@@ -170,9 +170,9 @@ class SocketIo(WebSocket):
             number, _, rest = payload[2:].partition(b"[")
             self._answers.pop(int(number))(*_from_json(b"[" + rest))
         elif payload == b"2":
-            self.say(b"3")
+            self.send(b"3")
         elif payload[:1] == b"0":
-            self.say(b"40" + _to_json(self._auth))
+            self.send(b"40" + _to_json(self._auth))
         elif kind == b"40":
             self.welcomed.set_result(None)
 
@@ -180,7 +180,7 @@ class SocketIo(WebSocket):
         """An event that the server acknowledges."""
         self._number += 1
         self._answers[self._number] = answered
-        self.say(b"42%d" % self._number + _to_json([name, data]))
+        self.send(b"42%d" % self._number + _to_json([name, data]))
 
     def on_event(self, name: str, data: Any) -> None:
         """Of the server."""
@@ -261,7 +261,7 @@ class Load:
         """Open all sockets and go ready."""
         loop = asyncio.get_running_loop()
         for one in self._sockets:
-            await loop.create_connection(partial(_itself, one), "127.0.0.1", port)
+            await loop.create_connection(partial(_identity, one), "127.0.0.1", port)
             await asyncio.wait_for(one.welcomed, 10)
         for agent in self._agents:
             agent.ready()

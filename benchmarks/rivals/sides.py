@@ -87,7 +87,7 @@ class Server:
                 env={**os.environ, **environment},
                 stdout=file,
                 stderr=file,
-                preexec_fn=lambda: pin(SERVER_CPU),
+                preexec_fn=lambda: pin_to_cpu(SERVER_CPU),
             )
         )
         return log
@@ -120,7 +120,7 @@ class Server:
         )
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The last of what each process wrote, for whoever looks for a fault."""
         return "\n".join(
             f"{log.name}: {log.read_text(errors='replace')[-1_000:]}" for log in self._logs
@@ -145,7 +145,7 @@ class Side(Struct, kw_only=True):
     """Starts its processes for so many agents; the port, and the load to connect."""
 
 
-def pin(cpu: int) -> None:
+def pin_to_cpu(cpu: int) -> None:
     """Keep this process on one CPU; where there is but one, on that."""
     os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
 
@@ -173,7 +173,7 @@ async def connected(side: Side, directory: Path, agents: int) -> AsyncIterator[t
             yield server, load
         except TimeoutError as error:
             raise RuntimeError(
-                f"{side.title}: {load.in_flight} contacts never ended\n{server.said()}"
+                f"{side.title}: {load.in_flight} contacts never ended\n{server.output()}"
             ) from error
 
 
@@ -262,7 +262,7 @@ async def _celery(server: Server, agents: int) -> tuple[int, Load]:
     lean = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
     worker = server.start("worker", [*celery, "worker", *lean, "-l", "warning"], environment)
     server.start("beat", [*celery, "beat", "-l", "warning"], environment)
-    log = server.start("door", [str(_PYTHON), str(HERE / "celery_door.py")], environment)
+    log = server.start("door", [str(_PYTHON), str(HERE / "celery_server.py")], environment)
     port = server.wait_for(log, _port)
     server.wait_for(worker, lambda line: 1 if "[queues]" in line else None)
     return port, _socket_io_load(agents)
@@ -286,7 +286,7 @@ def install_python() -> None:
         [sys.executable, "-m", "venv", "--clear", str(venv)],
         [str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted)],
     )  # fmt: skip
-    _once(wanted, venv / ".installed", commands)
+    _install_once(wanted, venv / ".installed", commands)
 
 
 def install_node() -> None:
@@ -305,10 +305,10 @@ def install_node() -> None:
     ]
     INSTALLED.mkdir(exist_ok=True)
     shutil.copy(wanted, INSTALLED / "package.json")
-    _once(wanted, INSTALLED / ".node-installed", ([*npm, "--silent"],))
+    _install_once(wanted, INSTALLED / ".node-installed", ([*npm, "--silent"],))
 
 
-def _once(wanted: Path, stamp: Path, commands: tuple[list[str], ...]) -> None:
+def _install_once(wanted: Path, stamp: Path, commands: tuple[list[str], ...]) -> None:
     state = hashlib.sha256(wanted.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == state:
         return

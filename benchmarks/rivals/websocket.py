@@ -25,7 +25,7 @@ class WebSocket(asyncio.Protocol):
     def opened(self) -> None:
         """The server has taken the upgrade."""
 
-    def heard(self, payload: bytes) -> None:
+    def on_message(self, payload: bytes) -> None:
         """A whole message."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,14 +73,14 @@ class WebSocket(asyncio.Protocol):
             payload = bytes(buffer[body : body + length])
             at = body + length
             if opcode in (_TEXT, _BINARY):
-                self.heard(payload)
+                self.on_message(payload)
             elif opcode == 9:
                 self._write(10, payload)
             elif opcode == 8:
                 self._transport.close()
         del buffer[:at]
 
-    def say(self, payload: bytes) -> None:
+    def send(self, payload: bytes) -> None:
         """Send a message."""
         self._write(self._opcode, payload)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from benchmarks.compare import Move, move, moves, only_in_one, results
+from benchmarks.compare import FigureChange, figure_change, figure_changes, only_in_one, results
 from benchmarks.figures import Figure, FiguresInvalid, Header, Result, save
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "compare.py"
@@ -36,8 +36,8 @@ def a_figure(value: float, **fields: Any) -> Figure:
     )
 
 
-def judged(before: Figure, after: Figure, noise: float = 0.2) -> Move:
-    return move("bench_x", before, after, noise)
+def judged(before: Figure, after: Figure, noise: float = 0.2) -> FigureChange:
+    return figure_change("bench_x", before, after, noise)
 
 
 def a_folder(
@@ -93,7 +93,7 @@ def test_how_far_the_machine_moved_between_the_runs_is_noise_too() -> None:
         old = {"bench_x": Result(name="bench_x", what="", figures=[a_figure(10)], header=before)}
         for value, verdict in ((15, "="), (17, "worse"), (6.5, "="), (6, "better")):
             new = Result(name="bench_x", what="", figures=[a_figure(value)], header=after)
-            assert moves(old, {"bench_x": new}, 0.2)[0].verdict == verdict
+            assert figure_changes(old, {"bench_x": new}, 0.2)[0].verdict == verdict
 
 
 def test_figures_of_another_size_are_not_judged() -> None:
@@ -108,7 +108,7 @@ def test_what_only_one_of_them_has_is_named() -> None:
         "bench_x": Result(name="bench_x", what="", figures=[a_figure(1)]),
         "bench_new": Result(name="bench_new", what="", figures=[a_figure(1)]),
     }
-    assert [one.before.id for one in moves(before, after, 0.2)] == ["t"]
+    assert [one.before.id for one in figure_changes(before, after, 0.2)] == ["t"]
     assert list(only_in_one(before, after)) == [
         "only before, of bench_x: gone",
         "only after: bench_new",

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from benchmarks import figures
-from benchmarks.figures import Figure, FiguresInvalid, Result, finish, load, parser, save, shown
+from benchmarks.figures import (
+    Figure,
+    FiguresInvalid,
+    Result,
+    finish,
+    format_number,
+    load,
+    parser,
+    save,
+)
 
 
 def a_figure(**fields: Any) -> Figure:
@@ -110,4 +119,4 @@ def test_without_a_file_no_picture_is_drawn() -> None:
 
 def test_numbers_are_shown_with_the_figures_that_count() -> None:
     values = (0, 0.12345, 12.345, 123.45, 12_345.6)
-    assert list(map(shown, values)) == ["0", "0.123", "12.3", "123", "12,346"]
+    assert list(map(format_number, values)) == ["0", "0.123", "12.3", "123", "12,346"]

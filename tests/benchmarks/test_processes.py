@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from benchmarks.edge import same_frames
-from benchmarks.edge.bench_processes import estimates
-from benchmarks.edge.bundles import (
+from benchmarks.server import same_frames
+from benchmarks.server.bench_processes import estimates
+from benchmarks.server.message_bundles import (
+    BundleConnection,
     BundleReader,
-    Gone,
-    Link,
-    Opened,
-    Posted,
-    Said,
-    bundle,
+    ClientMessage,
+    ClosedMessage,
+    HttpSubmitMessage,
+    OpenedMessage,
+    client_message,
     decode_downwards,
     decode_upwards,
-    said,
+    encode_bundle,
 )
-from benchmarks.edge.split import FedLoad, MeteredLoad, split_server
+from benchmarks.server.split import DirectLoad, MeteredLoad, split_server
 from router.protocol.codec import MSGPACK, frame_encoder
 from router.protocol.frames import AcceptFrame, ContactFields, OkFrame
 from router.protocol.session import Endpoint
@@ -33,7 +33,9 @@ encode = frame_encoder(MSGPACK).encode
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 64, 1000])
 def test_bundles_are_whole_however_the_bytes_are_cut(size: int) -> None:
-    bundles = [bundle([said(number, b"\x01" * number)]) for number in (0, 1, 300, 2)]
+    bundles = [
+        encode_bundle([client_message(number, b"\x01" * number)]) for number in (0, 1, 300, 2)
+    ]
     stream = b"".join(bundles)
     reader = BundleReader()
 
@@ -50,20 +52,20 @@ def test_what_an_edge_says_is_what_the_leader_reads() -> None:
     accept = AcceptFrame(id="a", offer_id="c.1")
     fields = ContactFields(channel="voice", reference="7")
 
-    data = bundle(
+    data = encode_bundle(
         [
-            Opened(3, "ada", Endpoint.DESKTOP),
-            said(3, encode(accept)),
-            Posted(4, "web", fields),
-            Gone(3),
+            OpenedMessage(3, "ada", Endpoint.DESKTOP),
+            client_message(3, encode(accept)),
+            HttpSubmitMessage(4, "web", fields),
+            ClosedMessage(3),
         ]
     )
 
     assert decode_upwards(data[4:]) == [
-        Opened(3, "ada", Endpoint.DESKTOP),
-        Said(3, accept),
-        Posted(4, "web", fields),
-        Gone(3),
+        OpenedMessage(3, "ada", Endpoint.DESKTOP),
+        ClientMessage(3, accept),
+        HttpSubmitMessage(4, "web", fields),
+        ClosedMessage(3),
     ]
 
 
@@ -81,15 +83,17 @@ class Wire(asyncio.Transport):
 def test_a_tick_is_one_bundle_and_what_several_hear_is_in_it_once() -> None:
     soon: list[Any] = []
     wire = Wire()
-    link = Link(FlushScheduler(soon.append), decode=decode_downwards, hear=print, lost=lambda: None)
+    link = BundleConnection(
+        FlushScheduler(soon.append), decode=decode_downwards, hear=print, lost=lambda: None
+    )
     link.connection_made(wire)
     event, ok, other = (OkFrame(id=id, seq=1, subject="s", state="x") for id in "eoo")
 
     for number, told in ((1, event), (2, event), (2, ok), (3, other)):
-        link.tell(number, told)
+        link.flush(number, told)
     for run in soon:
         run()
-    link.tell(1, event)
+    link.flush(1, event)
     soon[-1]()
 
     first, second = (decode_downwards(one[4:]) for one in wire.written)
@@ -109,14 +113,14 @@ async def test_split_it_sends_and_writes_what_the_router_does(edges: int) -> Non
 
 async def test_a_load_can_be_its_own_edges(tmp_path: Path) -> None:
     async with split_server(tmp_path / "fed", desktops=5, gateways=2, edges=0) as target:
-        load = FedLoad(target, 2)
+        load = DirectLoad(target, 2)
         await load.connect()
         for _ in range(20):
             load.submit(0)
         await load.settle()
         load.close()
 
-    assert (load.completed, load.acknowledged, load.wrong) == (20, 20, {})
+    assert (load.completed, load.acknowledged, load.error_counts) == (20, 20, {})
 
 
 async def test_an_edge_ends_with_its_clients_and_the_others_go_on(tmp_path: Path) -> None:
@@ -124,7 +128,7 @@ async def test_an_edge_ends_with_its_clients_and_the_others_go_on(tmp_path: Path
         edge = MeteredLoad(target)
         await edge.connect(ready=False)
         target.desktops, target.gateways = [("z", "z")], [("w", "w")]
-        fed = FedLoad(target, 1)
+        fed = DirectLoad(target, 1)
         await fed.connect()
 
         target.edges[0].stop()
@@ -134,7 +138,7 @@ async def test_an_edge_ends_with_its_clients_and_the_others_go_on(tmp_path: Path
 
         assert edge.errors.total() == 5, "four desktops and a gateway are lost"
         assert target.process.is_running and not target.edges[0].is_running
-        assert (fed.completed, fed.wrong) == (3, {})
+        assert (fed.completed, fed.error_counts) == (3, {})
         edge.close()
         fed.close()
 

@@ -85,7 +85,7 @@ class HeardBySocketIo:
         self, client: SocketIoAgent | SocketIoGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.said: list[bytes] = []
-        monkeypatch.setattr(client, "say", self.said.append)
+        monkeypatch.setattr(client, "send", self.said.append)
 
 
 async def test_an_agent_on_socket_io_accepts_ends_and_answers_pings(
@@ -96,17 +96,17 @@ async def test_an_agent_on_socket_io_accepts_ends_and_answers_pings(
     heard: list[str] = []
     agent.offered = lambda contact_id: heard.append(f"offered {contact_id}")
     agent.ended = lambda contact_id: heard.append(f"ended {contact_id}")
-    agent.heard(b'0{"sid":"x"}')
+    agent.on_message(b'0{"sid":"x"}')
     assert msgspec.json.decode(packets[-1][2:]) == {"agent": "d3", "skills": ["s3", "s4"]}
-    agent.heard(b'40{"sid":"y"}')
+    agent.on_message(b'40{"sid":"y"}')
     assert agent.welcomed.done()
-    agent.heard(b"2")
+    agent.on_message(b"2")
     assert packets[-1] == b"3"
-    agent.heard(b'42["offer",{"contact_id":"c","offer_id":"c.1"}]')
+    agent.on_message(b'42["offer",{"contact_id":"c","offer_id":"c.1"}]')
     assert packets[-1] == b'421["accept",{"offer_id":"c.1"}]'
-    agent.heard(b'431[{"ok":true}]')
+    agent.on_message(b'431[{"ok":true}]')
     assert packets[-1] == b'422["end",{"contact_id":"c"}]'
-    agent.heard(b'432[{"ok":true}]')
+    agent.on_message(b'432[{"ok":true}]')
     assert heard == ["offered c", "ended c"]
 
 
@@ -117,8 +117,8 @@ async def test_an_offer_that_expired_is_an_error_and_no_lifecycle(
     packets = HeardBySocketIo(agent, monkeypatch).said
     failed: list[str] = []
     agent.failed = failed.append
-    agent.heard(b'42["offer",{"contact_id":"c","offer_id":"c.1"}]')
-    agent.heard(b'431[{"ok":false,"error":"expired"}]')
+    agent.on_message(b'42["offer",{"contact_id":"c","offer_id":"c.1"}]')
+    agent.on_message(b'431[{"ok":false,"error":"expired"}]')
     assert failed == ["expired"] and len(packets) == 1
 
 
@@ -131,7 +131,7 @@ async def test_a_submit_is_paired_with_the_id_that_the_side_gives_it(
     gateway.queued = lambda number, contact_id: queued.append((number, contact_id))
     gateway.submit(41, "s7")
     assert packets == [b'421["submit",{"skill":"s7"}]']
-    gateway.heard(b'431[{"ok":true,"contact_id":"c"}]')
+    gateway.on_message(b'431[{"ok":true,"contact_id":"c"}]')
     assert queued == [(41, "c")]
 
 
@@ -189,7 +189,7 @@ def test_what_each_side_does_not_do_is_said() -> None:
     assert len(named) == 4
     for path in named:
         source = (README.parents[2] / path).read_text()
-        assert "does not do" in source or path.endswith("celery_door.py")
+        assert "does not do" in source or path.endswith("celery_server.py")
 
 
 @pytest.fixture
@@ -212,11 +212,11 @@ def test_what_was_installed_is_installed_anew_only_for_another_list(scratch: Pat
     command = ([sys.executable, "-c", f"open({str(log)!r}, 'a').write('x')"],)
     for text in ("a==1", "a==1", "a==2"):
         wanted.write_text(text)
-        sides._once(wanted, stamp, command)
+        sides._install_once(wanted, stamp, command)
     assert log.read_text() == "xx"
     wanted.write_text("a==3")
     with pytest.raises(sides.NotInstalled, match=r"failed: (?s:.*)ZeroDivisionError"):
-        sides._once(wanted, stamp, ([sys.executable, "-c", "1/0"],))
+        sides._install_once(wanted, stamp, ([sys.executable, "-c", "1/0"],))
     assert log.read_text() == "xx"
 
 

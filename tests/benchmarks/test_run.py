@@ -39,7 +39,7 @@ def is_alive(pid: int) -> bool:
 
 def test_there_are_benchmarks_and_no_two_of_one_name() -> None:
     stems = [one.stem for one in SCRIPTS]
-    assert {"bench_core", "bench_append", "bench_rules", "bench_edge"} <= set(stems)
+    assert {"bench_engine", "bench_append", "bench_rules", "bench_throughput"} <= set(stems)
     assert len(stems) == len(set(stems)), "results are files of these names"
 
 
@@ -59,9 +59,9 @@ def test_the_short_forms_fit_into_ten_minutes() -> None:
 
 def test_names_pick_folders_and_scripts() -> None:
     assert [one.stem for one in run.scripts(["bench_rules"])] == ["bench_rules"]
-    assert "bench_steps" in [one.stem for one in run.scripts(["core"])]
+    assert "bench_plans" in [one.stem for one in run.scripts(["engine"])]
     with pytest.raises(LookupError, match="nothing"):
-        run.scripts(["core", "nothing"])
+        run.scripts(["engine", "nothing"])
 
 
 def test_a_script_s_budget_is_what_its_source_says(tmp_path: Path) -> None:

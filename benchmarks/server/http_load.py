@@ -1,0 +1,136 @@
+"""Gateways that submit over HTTP: kept-alive connections, one request at a time on each, raw bytes.
+
+A contact that is due while all connections wait for answers waits here, and its latency counts from when it was due.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, cast
+
+import msgspec
+
+from benchmarks.server.histogram import Histogram
+from benchmarks.server.load import Load
+from benchmarks.server.raw_websocket import ReceivedFrame
+
+
+class _Receipt(msgspec.Struct):
+    contact_id: str = ""
+    code: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Receipt).decode
+
+
+class HttpGateway(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, pool: "HttpGateways", token: str) -> None:
+        self._pool = pool
+        self._head = (
+            "POST /v1/contacts HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Length: "
+        ).encode()
+        self._buffer = b""
+        self._reference = ""
+        self._asked_ns = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def post(self, reference: str) -> None:
+        """Submit a contact."""
+        self._reference, self._asked_ns = reference, time.perf_counter_ns()
+        body = b'{"channel":"voice","queue_id":"support","reference":"%b"}' % reference.encode()
+        self._transport.write(self._head + b"%d\r\n\r\n" % len(body) + body)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._buffer + data
+        head, found, body = data.partition(b"\r\n\r\n")
+        size = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]) if found else 0
+        if not found or len(body) < size:
+            self._buffer = data
+            return
+        self._buffer = b""
+        if self._pool.on_answer is not None:
+            self._pool.on_answer(head, body)
+        self._pool.requests.add(time.perf_counter_ns() - self._asked_ns)
+        self._pool.answered(self, int(head[9:12]), _decode(body), self._reference)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.lost(self)
+
+    def close(self) -> None:
+        """Pull the cable."""
+        self._transport.abort()
+
+
+class HttpGateways:
+    """The connections of all gateways."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._free: deque[HttpGateway] = deque()
+        self._due: deque[str] = deque()
+        self._connections: list[HttpGateway] = []
+        self.on_answer: Callable[[bytes, bytes], None] | None = None
+        """Told of each answer's head and body."""
+        self.statuses: dict[int, int] = {}
+        self.requests = Histogram()
+        """From request to answer, in ns."""
+        self.backlog_max = 0
+        """So many contacts have waited for a connection at the same time."""
+        self._closing = False
+
+    async def connect(self, connections: int) -> None:
+        """So many connections, shared evenly among the gateways."""
+        loop = asyncio.get_running_loop()
+        for number in range(connections):
+            token = self._load.target.gateways[number % len(self._load.target.gateways)][1]
+            await loop.create_connection(
+                lambda token=token: self._made(token),  # type: ignore[misc]
+                "127.0.0.1",
+                self._load.target.port,
+            )
+
+    def _made(self, token: str) -> HttpGateway:
+        gateway = HttpGateway(self, token)
+        self._connections.append(gateway)
+        self._free.append(gateway)
+        return gateway
+
+    def submit(self, due_ns: int) -> None:
+        """Submit a contact that was due at that time."""
+        reference = self._load.next_reference(due_ns)
+        if self._free:
+            self._free.popleft().post(reference)
+        else:
+            self._due.append(reference)
+            self.backlog_max = max(self.backlog_max, len(self._due))
+
+    def answered(self, gateway: HttpGateway, status: int, body: _Receipt, reference: str) -> None:
+        """An answer has come; the connection takes the next one."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        if self._due:
+            gateway.post(self._due.popleft())
+        else:
+            self._free.append(gateway)
+        if status == 201:
+            self._load.note_acknowledged(body.contact_id)
+        else:
+            self._load.on_gateway_frame(
+                ReceivedFrame(type="error", id=reference, code=f"{status} {body.code}")
+            )
+
+    def lost(self, gateway: HttpGateway) -> None:
+        """A connection has ended."""
+        if not self._closing:
+            self._load.errors["lost HTTP connection"] += 1
+
+    def close(self) -> None:
+        """Pull all cables."""
+        self._closing = True
+        for gateway in self._connections:
+            gateway.close()

@@ -1,0 +1,263 @@
+"""The two servers under test, each a process of its own on CPU 0: the router as it is delivered, and the null server.
+
+The router runs with the settings of a centre of that size: the defaults, but for the number of sockets (10,000 desktops and
+their gateways are more than the default of 10,000) and, where a benchmark only wants its desktops connected before it
+measures, the rate of upgrades. Agents are created over the API by several administrators, so that no rate stands in the way.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from router.server.auth.credentials import mint_token
+from router.settings import load_settings
+
+SERVER_CPU: Final = 0
+LOAD_CPU: Final = 1
+POLICY: Final = """\
+channels: {voice: {offer_timeout_s: 60}}
+queues: {support: {cool_down_s: 0}}
+"""
+_HERE: Final = Path(__file__).parent
+_ADMINISTRATORS: Final = 8
+_START_S: Final = 30
+_SERVE: Final = (
+    "import os, sys; from router.app import main_serve; from router.settings import load_settings; "
+    "sys.exit(main_serve(load_settings(environment=os.environ)))"
+)
+
+
+class Process:
+    """A server process on its own CPU, and what it has used."""
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], log: Path, *, cpu: int = SERVER_CPU
+    ) -> None:
+        self._log = log.open("w+")
+        self._process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=self._log,
+            stderr=self._log,
+            preexec_fn=lambda: pin(cpu),
+        )
+
+    def wait_for(self, find: Callable[[dict[str, Any]], int | None]) -> int:
+        """The port, once a line of the output names it."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            for line in self.log().splitlines():
+                try:
+                    port = find(json.loads(line))
+                except ValueError:
+                    continue
+                if port is not None:
+                    return port
+            time.sleep(0.05)
+        raise SystemExit(f"the server did not start: {self.log()[-2000:]}")
+
+    def log(self) -> str:
+        """What it has written so far."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def cpu_s(self) -> float:
+        """CPU time that the process has used, over all its threads."""
+        return _cpu_s(Path(f"/proc/{self._process.pid}/stat"))
+
+    def loop_cpu_s(self) -> float:
+        """Of it that of the main thread, which runs the loop; the rest is the journal's."""
+        pid = self._process.pid
+        return _cpu_s(Path(f"/proc/{pid}/task/{pid}/stat"))
+
+    def rss_bytes(self) -> int:
+        """Resident memory."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def is_running(self) -> bool:
+        """False once it has ended, whatever the reason."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+
+def _cpu_s(stat: Path) -> float:
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Target(Struct, kw_only=True):
+    """A server that can be connected to."""
+
+    name: str
+    process: Process
+    port: int
+    desktops: list[tuple[str, str]]
+    """Agent and token of each."""
+    gateways: list[tuple[str, str]]
+    administrators: list[str] = []
+    """Tokens."""
+    metrics_port: int = 0
+
+
+def machine_cpu_s() -> float:
+    """CPU time that the whole machine has used for anybody, and that was taken from it."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _iowait, interrupt, softirq, steal = map(int, fields)
+    used = user + nice + system + interrupt + softirq + steal
+    return used / os.sysconf("SC_CLK_TCK")
+
+
+def pin(cpu: int) -> None:
+    """Keep this process on one CPU; where there is but one, on that."""
+    os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
+
+
+def prepare(desktops: int) -> None:
+    """Pin the generator to its CPU, and see to it that so many sockets can be open. Raises SystemExit where they cannot."""
+    pin(LOAD_CPU)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = desktops + 1_000
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+        except (ValueError, OSError):
+            raise SystemExit(f"{wanted} open files are needed, {hard} allowed") from None
+
+
+def names(count: int) -> list[str]:
+    """Ids of agents, all of the same length."""
+    return [f"d{number:05d}" for number in range(count)]
+
+
+@asynccontextmanager
+async def router(
+    directory: Path,
+    *,
+    desktops: int,
+    gateways: int,
+    settings: dict[str, str] | None = None,
+    policy: str = POLICY,
+    fast_upgrades: bool = True,
+    command: list[str] | None = None,
+    record_of: Callable[[int], bytes] = lambda _: b"{}",
+) -> AsyncIterator[Target]:
+    """The router with so many agents, nobody connected yet.
+
+    ``settings``: further ones, by their environment names. ``record_of``: the record (JSON) of the agent with that number.
+    """
+    seed = journal_in(directory, "policy.yaml")
+    seed.write_text(policy)
+    environment = {
+        "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
+        "ROUTER__SERVER__PORT": "0",
+        "ROUTER__TELEMETRY__METRICS_PORT": "0",
+        "ROUTER__TELEMETRY__ACCESS_LOG": "false",
+        "ROUTER__POLICY__SEED_PATH": str(seed),
+        "ROUTER__SOCKETS__CONNECTIONS_MAX": "20000",
+        **({"ROUTER__SOCKETS__UPGRADES_PER_S": "100000"} if fast_upgrades else {}),
+        **(settings or {}),
+    }
+    process = Process(
+        command or [sys.executable, "-c", _SERVE], environment, directory / "server.log"
+    )
+    try:
+        port = process.wait_for(
+            lambda line: (
+                int(line["url"].rpartition(":")[2]) if line.get("action") == "started" else None
+            )
+        )
+        loaded = load_settings(environment=environment)
+
+        def tokens(role: str, subjects: Iterable[str]) -> list[tuple[str, str]]:
+            return [(one, mint_token(loaded, subject=one, role=role)) for one in subjects]
+
+        administrators = tokens("admin", (f"bench{n}" for n in range(_ADMINISTRATORS)))
+        target = Target(
+            name="router",
+            process=process,
+            port=port,
+            desktops=tokens("agent", names(desktops)),
+            gateways=tokens("gateway", (f"web{n}" for n in range(gateways))),
+            administrators=[token for _, token in administrators],
+        )
+        await _create_agents(target, record_of)
+        yield target
+    finally:
+        process.stop()
+
+
+@asynccontextmanager
+async def null_server(directory: Path, *, desktops: int, gateways: int) -> AsyncIterator[Target]:
+    """The server that does not route."""
+    command = [
+        sys.executable,
+        str(_HERE / "null_server.py"),
+        str(journal_in(directory, "journal.db")),
+    ]
+    process = Process(command, {}, directory / "server.log")
+    try:
+        yield Target(
+            name="null server",
+            process=process,
+            port=process.wait_for(lambda line: line.get("port")),
+            desktops=[(name, name) for name in names(desktops)],
+            gateways=[(f"web{n}", f"web{n}") for n in range(gateways)],
+        )
+    finally:
+        process.stop()
+
+
+def journal_in(directory: Path, name: str) -> Path:
+    """A path in a directory that there is from now on."""
+    directory.mkdir(exist_ok=True)
+    return directory / name
+
+
+async def _create_agents(target: Target, record_of: Callable[[int], bytes]) -> None:
+    agents = [(name, record_of(number)) for number, (name, _) in enumerate(target.desktops)]
+    count = len(target.administrators)
+    await asyncio.gather(
+        *(
+            _put_agents(target.port, token, agents[number::count])
+            for number, token in enumerate(target.administrators)
+        )
+    )
+
+
+async def _put_agents(port: int, token: str, agents: list[tuple[str, bytes]]) -> None:
+    """One kept-alive connection, some requests ahead of the answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for start in range(0, len(agents), 16):
+            some = agents[start : start + 16]
+            for agent, record in some:
+                head = (
+                    f"PUT /v1/agents/{agent} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+                    f"Content-Type: application/json\r\nContent-Length: {len(record)}\r\n\r\n"
+                )
+                writer.write(head.encode() + record)
+            for _ in some:
+                answer = await reader.readuntil(b"\r\n\r\n")
+                size = int(answer.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+                body = await reader.readexactly(size)
+                if b" 200 " not in answer.split(b"\r\n", 1)[0]:
+                    raise SystemExit(f"an agent could not be created: {body.decode()}")
+    finally:
+        writer.close()
