@@ -42,11 +42,11 @@ fast: $(STAMP)
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2
 
-format: $(STAMP)  ## rewrite the code in the house's format
+format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP)  ## write the generated pages of docs/ anew
+docs: $(STAMP)  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
 bench: $(STAMP)  ## run all benchmarks in their short form; figures and report in benchmarks/results
