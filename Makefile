@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test lint types arrows fast format docs bench clean
+.PHONY: help run check test lint types imports fast format docs bench clean
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml | $(BIN)/python
 run: $(VENV)/.runtime  ## start the router with a small generated centre and show what happens
 	$(BIN)/router demo $(ARGS)
 
-check: lint types arrows fast  ## format, lint, types, arrows, fast tests: under a minute
+check: lint types imports fast  ## format, lint, types, imports, fast tests: under a minute
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -33,11 +33,11 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-arrows: $(STAMP)
+imports: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 fast: $(STAMP)
-	$(BIN)/pytest -q -n 2 -m 'not slow' tests/model tests/engine tests/policy tests/statistics tests/protocol tests/journal tests/contracts tests/runtime tests/settings tests/telemetry tests/scenarios tests/architecture tests/benchmarks
+	$(BIN)/pytest -q -n 2 -m 'not slow' --ignore tests/acceptance --ignore tests/benchmarks --ignore tests/integration --ignore tests/properties --ignore tests/validation tests
 
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2

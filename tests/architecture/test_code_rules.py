@@ -36,6 +36,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "server/ws/write_buffer.py",
     "journal/thread.py",  # The exception of a job goes to the coroutine that waits for it.
     "runtime/batch.py",
+    "runtime/subscription.py",  # A failing subscriber is isolated, counted and restarted.
     "runtime/shadow_runner.py",  # A shadow that fails must not end the router.
 }
 # Wall time enters through the writer's clock; the others compare it with the expiry of a token or the time of a report.
