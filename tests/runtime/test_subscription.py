@@ -188,6 +188,28 @@ class TestFailures:
         (status,) = log.feed.statuses()
         assert (status.failures, status.skipped_records) == (2, 0)
 
+    async def test_an_unexpected_error_while_reading_loses_nothing(self) -> None:
+        log, handler = await Log(retained=1).open("main"), Handler()
+        for _ in range(5):
+            await log.append()
+        read, faults = log.journal.read, [KeyError("a defect")]
+
+        async def failing(*arguments: Any, **limits: Any) -> list[Record]:
+            if faults:
+                raise faults.pop()
+            return await read(*arguments, **limits)
+
+        log.journal.read = failing  # type: ignore[method-assign]
+        subscription = log.feed.subscribe_inline("test", handler, from_start=True)
+        (task,) = [cursor.task for cursor in subscription._cursors.values()]
+        assert task is not None
+        with pytest.raises(KeyError):
+            await task
+        await log.append()
+        assert handler.seqs() == []
+        await caught_up(log)
+        assert handler.seqs() == [1, 2, 3, 4, 5, 6]
+
     async def test_the_writer_goes_on_while_a_subscriber_fails(self) -> None:
         handler = Handler()
         handler.failures_left = 10**9

@@ -220,7 +220,8 @@ class Subscription:
             self._cursors[published.workspace] = cursor
         if cursor.task is not None or self._is_closed:
             return
-        if self._is_inline:
+        # Inline only where nothing is missing before this record.
+        if self._is_inline and cursor.seq >= record.first_seq - 1:
             try:
                 cast(InlineHandler, self._handler)(published)
             except Exception as error:
@@ -236,10 +237,19 @@ class Subscription:
 
     async def _run(self, cursor: _Cursor) -> None:
         """Deliver until nothing is missing, with a delay after each failure."""
+        try:
+            await self._catch_up(cursor)
+            # No await since the last look at the log: nothing can have been published in between.
+            cursor.state = SubscriptionState.LIVE
+        finally:
+            # After an unexpected error the next record starts another task, from the same cursor.
+            cursor.task = None
+
+    async def _catch_up(self, cursor: _Cursor) -> None:
         feed, workspace = self._feed, cursor.workspace
         while cursor.seq < feed.publisher.last_seq(workspace) and not self._is_closed:
             if cursor.failing:
-                await asyncio.sleep(self._feed.retry_delay_s(cursor.failing))
+                await asyncio.sleep(feed.retry_delay_s(cursor.failing))
             else:
                 cursor.state = SubscriptionState.CATCHING_UP
             try:
@@ -249,9 +259,6 @@ class Subscription:
                 continue
             await self._deliver(cursor, records)
             await asyncio.sleep(0)
-        # No await since the last look at the log: nothing can have been published in between.
-        cursor.state = SubscriptionState.LIVE
-        cursor.task = None
 
     async def _deliver(self, cursor: _Cursor, records: list[PublishedRecord]) -> None:
         """Deliver records up to the first failure."""
