@@ -33,13 +33,13 @@ def a_contact(
 
 
 def an_agent(agent_id: str = "ada", **changes: Any) -> PlannedAgent:
-    """An agent who is there all day."""
+    """Return an agent who is on duty all day."""
     fields: dict[str, Any] = {"agent_id": agent_id, "shifts": (Shift(from_ms=0),)}
     return PlannedAgent(**(fields | changes))
 
 
 def a_day(*contacts: PlannedContact, agents: tuple[PlannedAgent, ...] = (), **changes: Any) -> Day:
-    """A day with one agent, and a window around all that happens."""
+    """Return a day with one agent and a measured window of an hour."""
     fields: dict[str, Any] = {
         "name": "by-hand",
         "policy": a_policy(),
