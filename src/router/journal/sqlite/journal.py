@@ -3,7 +3,7 @@
 The event loop submits jobs to the journal thread and never blocks on the disk. The guarantees and the reason for each pragma
 are described in ``docs/journal.md``. The parts of the backend: ``connection`` (schema, pragmas, error translation),
 ``commit_index`` and ``highwater`` (detection of a missing end), ``recovery`` (opening and verification), ``snapshots``, and
-``file`` (everything that runs on the thread).
+``journal_file`` (everything that runs on the thread, with the ``fdatasync`` of each commit).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from router.journal.commit_index import CommitBuilder
 from router.journal.files import JournalPaths
 from router.journal.port import Position, Record, Snapshot, WorkspaceHistory
-from router.journal.sqlite.file import SqliteJournalFile, new_history_id
+from router.journal.sqlite.journal_file import SqliteJournalFile, new_history_id
 from router.journal.sqlite.recovery import HistoryLoss
 from router.journal.sqlite.snapshots import split_snapshot
 from router.journal.thread import JournalThread

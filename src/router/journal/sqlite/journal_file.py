@@ -263,7 +263,10 @@ class SqliteJournalFile:
             raise JournalUnavailable("the journal is not open")
 
     def commit(self, commit: PreparedCommit) -> None:
-        """Make a commit durable: on return it is on disk and the high-water mark names it."""
+        """Make a commit durable: on return it is on disk and the high-water mark names it.
+
+        SQLite makes one ``fdatasync`` of the write-ahead log per transaction (``synchronous=FULL``).
+        """
         connection = self._open_connection
         values = commit.values
         if _before_commit is not None:
