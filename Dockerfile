@@ -1,4 +1,4 @@
-# The router in a container. `docs/operating/container.md` says how to run it; tests/packaging holds this file to its word.
+# The router in a container. `docs/how-to/container.md` says how to run it; tests/packaging holds this file to its word.
 #
 #   docker build -t contact-router:0.1.0 .
 #   docker run -d --name router -p 127.0.0.1:8080:8080 -v router-data:/var/lib/router contact-router:0.1.0

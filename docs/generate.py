@@ -21,7 +21,7 @@ from router.server.auth.permissions import PERMISSIONS
 from router.settings import Settings
 
 DOCS: Final = Path(__file__).parent
-API_PAGE: Final = DOCS / "http-api.md"
+API_PAGE: Final = DOCS / "reference" / "http-api.md"
 EXAMPLE: Final = DOCS.parent / "config" / "router.yaml"
 _LINE_WIDTH: Final = 118
 
@@ -40,7 +40,7 @@ def field_docs(kind: type) -> dict[str, str]:
 
 
 def settings_page() -> str:
-    """Return the text of ``docs/settings.md``."""
+    """Return the text of ``docs/reference/settings.md``."""
     parts = [_PAGE_HEAD]
     parts += _table("", Settings, groups=False)
     for field in msgspec.structs.fields(Settings):
@@ -73,7 +73,7 @@ def settings_example() -> str:
 
 
 def api_page() -> str:
-    """Return the text of ``docs/http-api.md`` with its tables regenerated; its prose is kept."""
+    """Return the text of ``docs/reference/http-api.md`` with its tables regenerated; its prose is kept."""
     page = API_PAGE.read_text()
     for name, lines in (("problems", _problems()), ("operations", _operations())):
         begin, end = f"<!-- {name}: made by docs/generate.py -->", "<!-- end -->"
@@ -172,7 +172,7 @@ _EXAMPLE_HEAD: Final = """\
 
 def main() -> None:
     """Write all generated files."""
-    (DOCS / "settings.md").write_text(settings_page())
+    (DOCS / "reference" / "settings.md").write_text(settings_page())
     EXAMPLE.write_text(settings_example())
     API_PAGE.write_text(api_page())
     runpy.run_path(str(DOCS / "generate_state_machines.py"), run_name="__main__")

@@ -1,4 +1,4 @@
-"""Generate ``docs/state-machines.md`` from the transition tables of the engine. Run it after a change of the tables."""
+"""Generate ``docs/reference/state-machines.md`` from the transition tables of the engine. Run it after a change of the tables."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from router.engine.transitions import (
 )
 from router.model.states import ContactState
 
-PAGE: Final = Path(__file__).with_name("state-machines.md")
+PAGE: Final = Path(__file__).with_name("reference") / "state-machines.md"
 HEAD: Final = """# State machines
 
 Every legal change of state is a row of these tables; any other is rejected. This page is generated from

@@ -2,8 +2,8 @@
 
 Settings never change a routing decision, which only the policy does; so they are kept in a file and not in the journal. The
 sources in ascending precedence are the defaults here, the file, the environment (``ROUTER__JOURNAL__PATH``) and flags. An
-unknown key is an error that names its path. Each component receives its own section only. ``docs/settings.md`` is generated
-from the attribute docstrings.
+unknown key is an error that names its path. Each component receives its own section only. ``docs/reference/settings.md`` is
+generated from the attribute docstrings.
 """
 
 import difflib
@@ -86,7 +86,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     history_total_count_max: Count = 65_536
     """Limit of `history_record_count_max` over all workspaces."""
     shadow_backlog_count_max: Count = 10_000
-    """Records that may wait for the [shadow policy](shadow.md); beyond the limit it skips them, reports it and restarts."""
+    """Records that may wait for the shadow policy; beyond the limit it skips them, reports it and restarts."""
     stop_timeout_s: PositiveSeconds = 60
     """Maximum duration of an orderly stop. Acknowledged commands are on disk in any case."""
 

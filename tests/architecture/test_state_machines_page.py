@@ -1,4 +1,4 @@
-"""``docs/state-machines.md`` is generated from the transition tables; these tests fail when the page is stale."""
+"""``docs/reference/state-machines.md`` is generated from the transition tables; these tests fail when the page is stale."""
 
 import importlib.util
 from pathlib import Path
@@ -27,12 +27,12 @@ def load_generator() -> ModuleType:
 
 
 def test_the_page_matches_the_transition_tables() -> None:
-    page = (DOCS / "state-machines.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference" / "state-machines.md").read_text(encoding="utf-8")
     assert page == load_generator().page(), "run: python docs/generate_state_machines.py"
 
 
 def test_the_page_has_a_row_for_every_transition() -> None:
-    page = (DOCS / "state-machines.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference" / "state-machines.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| ") and "before" not in line]
     tables = (
         CONTACT_TRANSITIONS,

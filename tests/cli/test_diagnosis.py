@@ -12,7 +12,7 @@ from tests.support.builders import START_MS
 from tests.support.canned_http import CannedHandler
 from tests.support.command_line import run_command
 
-PAGE = Path(__file__).parents[2] / "docs" / "operating" / "doctor.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "doctor.md"
 
 
 def run_doctor(*arguments: str) -> Result:

@@ -1,4 +1,4 @@
-"""Lessons from other routers that involve the writer and a restart; the table is in ``docs/lessons.md``."""
+"""Lessons from other routers that involve the writer and a restart; the table is in ``docs/explanation/lessons.md``."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ PAGES: Final = sorted(
 
 _CODE: Final = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-# `src/router/engine/engine.py`, `tests/properties/`, `docs/routing.md`: paths as pages name them.
+# `src/router/engine/engine.py`, `tests/properties/`, `docs/reference/routing.md`: paths as pages name them.
 _NAMED: Final = re.compile(
     r"`((?:src|tests|docs|config|benchmarks|changes)/[\w./*-]*[\w/*])(?:::[\w]+)?`"
 )
@@ -89,13 +89,13 @@ def test_every_page_is_reachable_from_the_index() -> None:
 
 
 def _invariants() -> Iterator[tuple[str, list[Path]]]:
-    """Yield (number, test files named in its row) from docs/invariants.md."""
-    page = (REPOSITORY / "docs" / "invariants.md").read_text()
+    """Yield (number, test files named in its row) from docs/reference/invariants.md."""
+    page = (REPOSITORY / "docs" / "reference" / "invariants.md").read_text()
     named, found, _ = page.partition("\n## Not promised by this version")
     assert found
     for line in named.splitlines():
         if row := re.match(r"\| (I\d+) \|", line):
-            paths = re.findall(r"\]\(\.\./(tests/[\w/.]+)\)", line)
+            paths = re.findall(r"\]\(\.\./\.\./(tests/[\w/.]+)\)", line)
             yield row.group(1), [REPOSITORY / path for path in paths]
 
 
@@ -118,7 +118,7 @@ def test_every_invariant_has_a_row_with_a_test_that_names_it() -> None:
 
 
 def test_every_invariant_named_in_a_test_has_a_row() -> None:
-    page = (REPOSITORY / "docs" / "invariants.md").read_text()
+    page = (REPOSITORY / "docs" / "reference" / "invariants.md").read_text()
     rows = set(re.findall(r"^\| (I\d+) \|", page, re.MULTILINE))
     for path in (REPOSITORY / "tests").rglob("test_*.py"):
         if path != Path(__file__):

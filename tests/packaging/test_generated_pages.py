@@ -8,7 +8,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_settings_page_is_up_to_date() -> None:
     generate = runpy.run_path(str(DOCS / "generate.py"))
-    assert (DOCS / "settings.md").read_text() == generate["settings_page"]()
+    assert (DOCS / "reference" / "settings.md").read_text() == generate["settings_page"]()
 
 
 def test_the_example_file_is_up_to_date() -> None:
@@ -18,4 +18,4 @@ def test_the_example_file_is_up_to_date() -> None:
 
 def test_the_tables_of_the_api_page_are_up_to_date() -> None:
     generate = runpy.run_path(str(DOCS / "generate.py"))
-    assert (DOCS / "http-api.md").read_text() == generate["api_page"]()
+    assert (DOCS / "reference" / "http-api.md").read_text() == generate["api_page"]()

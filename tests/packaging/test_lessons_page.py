@@ -1,4 +1,4 @@
-"""Consistency of docs/lessons.md and the tests: each row lists exactly the tests whose docstrings name its number."""
+"""Consistency of docs/explanation/lessons.md and the tests: each row lists exactly the tests whose docstrings name its number."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 REPOSITORY: Final = Path(__file__).parents[2]
-PAGE: Final = REPOSITORY / "docs" / "lessons.md"
+PAGE: Final = REPOSITORY / "docs" / "explanation" / "lessons.md"
 GROUPS: Final = {"A": 16, "B": 9, "C": 9, "D": 5, "F": 9}
 _NAMED: Final = re.compile(r"\bLessons? ([A-F]\d+(?:(?:, | and )[A-F]\d+)*)")
 
@@ -31,7 +31,7 @@ def _rows() -> tuple[dict[str, set[tuple[str, str]]], set[str]]:
     rows: dict[str, set[tuple[str, str]]] = {}
     for line in held.splitlines():
         if row := re.match(r"\| ([A-F]\d+) \|", line):
-            links = re.findall(r"\[(\w+)\]\(\.\./(tests/[\w/.]+)\)", line)
+            links = re.findall(r"\[(\w+)\]\(\.\./\.\./(tests/[\w/.]+)\)", line)
             assert row.group(1) not in rows, f"{row.group(1)} has two rows"
             rows[row.group(1)] = {(path, name) for name, path in links}
     return rows, set(re.findall(r"^\| ([A-F]\d+) \|", rest, re.MULTILINE))

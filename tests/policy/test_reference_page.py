@@ -27,7 +27,7 @@ from router.model.policy import (
 from router.policy.expression_tokens import FUNCTIONS
 from router.policy.expressions import QUEUE_FACTS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "policy.md").read_text()
 PREFIXES: dict[type[msgspec.Struct], str] = {
     Policy: "",
     ChannelPolicy: "",
@@ -62,5 +62,5 @@ def test_every_selection_is_documented(selection: Selection) -> None:
 
 @pytest.mark.parametrize("name", sorted({*QUEUE_FACTS, *FUNCTIONS}))
 def test_every_fact_and_function_of_expressions_is_documented(name: str) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "rules.md").read_text()
     assert f".{name}`" in page if name in QUEUE_FACTS else name in page

@@ -1,6 +1,6 @@
 """Grammar of scenario files: lines with a time and a command, and lines that are expected to follow.
 
-The words of commands and expected lines are read elsewhere; ``docs/scenarios.md`` describes the language.
+The words of commands and expected lines are read elsewhere; ``docs/how-to/scenarios.md`` describes the language.
 """
 
 import re

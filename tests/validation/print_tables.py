@@ -1,4 +1,4 @@
-"""Run every case and print the tables of ``docs/validation.md``: ``python -m tests.validation.print_tables``."""
+"""Run every case and print the tables of ``docs/explanation/validation.md``: ``python -m tests.validation.print_tables``."""
 
 from router.simulator.run import SimulationSpec, simulate
 from tests.validation.bank_selections import replayed_selections

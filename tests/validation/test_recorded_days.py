@@ -51,7 +51,7 @@ def test_no_other_credit_explains_the_selections_of_the_bank_better() -> None:
 
 @pytest.mark.slow
 def test_the_early_first_policy_beats_first_come_first_served_on_the_overloaded_day() -> None:
-    """Check the results in docs/what-if.md: more answered in time, fewer abandoned, shorter waits, with the same agents."""
+    """Check the results in docs/how-to/what-if.md: more answered in time, fewer abandoned, shorter waits, with the same agents."""
     policies = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if" / "overloaded"
     log = f"vanad:{VANAD / '2014-06-25.csv'}"
     fifo, early = (

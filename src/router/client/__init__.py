@@ -1,7 +1,7 @@
 """WebSocket clients for agent desktops, channel gateways and supervisors.
 
 The clients speak the router's protocol over the `websockets` library, reconnect automatically and keep a local copy of the
-state that they may see, updated by events. See ``docs/client.md`` for usage.
+state that they may see, updated by events. See ``docs/reference/client.md`` for usage.
 """
 
 from router.client.desktop import DesktopClient

@@ -2,7 +2,7 @@
 
 Each table maps (state before, event type) to the state after. A pair that is not in a table is illegal: the event handlers
 look every transition up here and raise ``IllegalTransition`` where there is no entry, and the tests and
-``docs/state-machines.md`` are derived from the same tables. ``None`` as the state before means that the object does not
+``docs/reference/state-machines.md`` are derived from the same tables. ``None`` as the state before means that the object does not
 exist yet. Hold and wrap-up are states of the assignment, not of the contact.
 
 ``AgentStateChanged`` names its target state itself and is therefore in no table; ``AGENT_STATE_CHANGES`` lists the pairs of

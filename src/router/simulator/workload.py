@@ -1,7 +1,7 @@
 """Generated workloads: a YAML document with arrival streams and agent groups, from which days are drawn at random.
 
-``docs/workloads.md`` describes the document; all its structs reject unknown keys. ``day`` draws one replication. The same workload,
-seed and replication always give the same day.
+``docs/reference/workloads.md`` describes the document; all its structs reject unknown keys. ``day`` draws one replication.
+The same workload, seed and replication always give the same day.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Event model: the state that the published events describe, in plain dicts.
 
-Written from docs/routing.md and from nothing else. Raises AssertionError, with the number of the invariant, for an event that
-cannot follow the previous ones. It knows the state, not the routing rules: those are in ``matcher.py``.
+Written from docs/reference/routing.md and from nothing else. Raises AssertionError, with the number of the invariant, for an
+event that cannot follow the previous ones. It knows the state, not the routing rules: those are in ``matcher.py``.
 
 Every event enters here and is passed to ``contact_events.py`` or ``work_events.py``, which update the tables of ``tables.py``;
 events about queues, policies and days are applied here. These modules check I7, I8, I9, I11, I15, I16, I17, I18 and I42.

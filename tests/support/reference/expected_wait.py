@@ -1,6 +1,6 @@
 """Reference for expected waits: contacts ahead and agents available, by looking at every contact and every agent.
 
-Written from docs/expected-wait.md; the random walks compare ``ahead`` and ``agents`` of every expected wait with it.
+Written from docs/explanation/expected-wait.md; the random walks compare ``ahead`` and ``agents`` of every expected wait with it.
 """
 
 from fractions import Fraction

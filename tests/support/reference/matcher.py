@@ -1,7 +1,7 @@
 """Reference model of the routing rules: eligibility, order and selection, by looking at everything.
 
-Slow and obvious on purpose (lists, no index, no cache); written from docs/routing.md and from nothing else. It decides nothing
-itself: ``tests/support/world.py`` compares the engine with it.
+Slow and obvious on purpose (lists, no index, no cache); written from docs/reference/routing.md and from nothing else. It
+decides nothing itself: ``tests/support/world.py`` compares the engine with it.
 """
 
 from dataclasses import replace

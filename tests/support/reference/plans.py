@@ -1,6 +1,6 @@
 """Qualification in the reference model: attribute conditions of queues, and which agents qualify in each step of a plan.
 
-Written from docs/routing.md; everything is evaluated on every call.
+Written from docs/reference/routing.md; everything is evaluated on every call.
 """
 
 from router.model.policy import PreferredAgentKind, Selection, SkipIf, StepPolicy

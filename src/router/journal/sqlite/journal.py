@@ -1,7 +1,7 @@
 """The SQLite journal backend: one database file, one connection, one thread.
 
 The event loop submits jobs to the journal thread and never blocks on the disk. The guarantees and the reason for each pragma
-are described in ``docs/journal.md``. The parts of the backend: ``connection`` (schema, pragmas, error translation),
+are described in ``docs/reference/journal.md``. The parts of the backend: ``connection`` (schema, pragmas, error translation),
 ``commit_index`` and ``highwater`` (detection of a missing end), ``recovery`` (opening and verification), ``snapshots``, and
 ``journal_file`` (everything that runs on the thread, with the ``fdatasync`` of each commit).
 """

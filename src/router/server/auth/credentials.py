@@ -1,9 +1,9 @@
 """Authentication: verify bearer tokens (JWT, RFC 7519) and issue single-use tickets for browsers.
 
 A token is checked in a fixed order, each step before the next may use what it establishes: size, header, issuer, key and
-algorithm, signature and standard claims, lifetime, workspace. ``docs/security.md`` gives the reason for every check. All
-failures look the same to a client; only the metric ``router_auth_failures_total`` has the reason, so a client cannot use
-the server to find out which part of a forged token was right.
+algorithm, signature and standard claims, lifetime, workspace. ``docs/explanation/security.md`` gives the reason for every
+check. All failures look the same to a client; only the metric ``router_auth_failures_total`` has the reason, so a client
+cannot use the server to find out which part of a forged token was right.
 
 Verifying a signature is the most expensive step of a request. Verified credentials are therefore kept by the SHA-256 of
 their token, never by the token itself, in a bounded cache with least-recently-used eviction. Keys are read once at the

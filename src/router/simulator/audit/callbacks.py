@@ -1,4 +1,4 @@
-"""Callback checks of the auditor, written from ``docs/callbacks.md`` and independent of the engine.
+"""Callback checks of the auditor, written from ``docs/how-to/callbacks.md`` and independent of the engine.
 
 A callback is in a waiting line while no attempt is running and no agreed time is awaited. A customer-first attempt is made for an
 agent, who must be the one that an offer would be made to; until its outcome is known, no other customer is dialled for that agent.

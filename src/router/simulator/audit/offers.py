@@ -1,4 +1,4 @@
-"""Offer and assignment checks of the auditor, written from ``docs/routing.md`` and independent of the engine.
+"""Offer and assignment checks of the auditor, written from ``docs/reference/routing.md`` and independent of the engine.
 
 Checks who receives which contact, that each offer and each assignment ends once, that a contact has one owner at a time, and
 that no agent is above capacity.

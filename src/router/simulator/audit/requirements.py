@@ -1,4 +1,4 @@
-"""What a waiting contact requires in its plan step, read from the section "Plans" of ``docs/routing.md``.
+"""What a waiting contact requires in its plan step, read from the section "Plans" of ``docs/reference/routing.md``.
 
 A second implementation, independent of the engine. It lists the requirement of every step up to the present one. An agent qualifies
 with any of them, beginning with the latest step that does not keep earlier agents.

@@ -1,7 +1,7 @@
 """State of the auditor: waiting lines, contacts, agents and their capacity, derived from events and the policy.
 
-Written from ``docs/routing.md``. The rules are implemented a second time, because code shared with the engine would hide its own
-errors from the audit. Clarity goes before speed: a check walks the waiting lines instead of keeping an index.
+Written from ``docs/reference/routing.md``. The rules are implemented a second time, because code shared with the engine would
+hide its own errors from the audit. Clarity goes before speed: a check walks the waiting lines instead of keeping an index.
 """
 
 from typing import Final

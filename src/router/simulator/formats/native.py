@@ -1,8 +1,8 @@
 """Reader of the native log format: ``contacts:PATH`` and ``agents:PATH``, as CSV or JSON lines.
 
-Files end in ``.csv``, ``.csv.gz`` or ``.jsonl``. Both encodings have the same fields, listed in ``docs/workloads.md``. Times
-are either seconds from the beginning of the day or ISO 8601; a log uses only one of the two. Unknown columns and keys are
-rejected.
+Files end in ``.csv``, ``.csv.gz`` or ``.jsonl``. Both encodings have the same fields, listed in
+``docs/reference/workloads.md``. Times are either seconds from the beginning of the day or ISO 8601; a log uses only one of
+the two. Unknown columns and keys are rejected.
 """
 
 import re
