@@ -11,8 +11,8 @@ from router.model.results import Outcome
 from router.simulator import workload
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import PlannedContact
+from router.simulator.simulation import Simulation
 from router.simulator.workload import SMALL_CENTRE
-from router.simulator.world import World
 
 SEEDS = (1, 2, 3, 20_140_310, 20_140_625)
 
@@ -44,22 +44,22 @@ def test_a_day_passes_the_audit_and_can_be_replayed(seed: int) -> None:
         workload.load_workload(SMALL_CENTRE), policy=None, seed=seed, replication=0
     )
     journal, auditor = OutcomeRecorder(), Auditor()
-    world = World(day, listeners=(journal, auditor))
-    journal.engine = world.engine
-    world.run()
-    auditor.close(world.unfinished)
+    simulation = Simulation(day, listeners=(journal, auditor))
+    journal.engine = simulation.engine
+    simulation.run()
+    auditor.close(simulation.unfinished)
     assert auditor.violations == []
-    assert world.unfinished == 0
-    assert world.engine.check_invariants() == []
-    counts = world.engine.workspace().counts
+    assert simulation.unfinished == 0
+    assert simulation.engine.check_invariants() == []
+    counts = simulation.engine.workspace().counts
     assert counts.submitted == counts.ended + counts.abandoned + counts.expired + counts.cancelled
 
     replayed = Engine()
     for record in journal.records:
         replayed.replay(record.events, record.first_seq, record.at_ms)
-    assert replayed.digest() == world.engine.digest()
+    assert replayed.digest() == simulation.engine.digest()
     assert journal.snapshot
     restored = Engine.restore(journal.snapshot)
     for record in journal.records[journal.snapshot_after :]:
         restored.replay(record.events, record.first_seq, record.at_ms)
-    assert restored.digest() == world.engine.digest()
+    assert restored.digest() == simulation.engine.digest()

@@ -21,8 +21,8 @@ from router.model.states import AgentState
 from router.simulator.day import PlannedContact
 from router.simulator.results.estimates import BatchSums, percentile
 from router.simulator.results.run_stats import RunStats
+from router.simulator.simulation import Simulation
 from router.simulator.workload import Workload, derived_policy, draw_day
-from router.simulator.world import World
 from router.simulator.yaml_documents import parse_document
 from router.statistics.workspace import WorkspaceStats
 
@@ -105,8 +105,8 @@ def test_both_agree_on_a_generated_day() -> None:
     workload = parse_document(WORKLOAD, Workload, source="agreement")
     planned = draw_day(workload, policy=derived_policy(workload), seed=7, replication=0)
     run_stats, live = RunStats(planned), WorkspaceStatsListener()
-    world = World(planned, listeners=[run_stats, live])
-    world.run()
+    simulation = Simulation(planned, listeners=[run_stats, live])
+    simulation.run()
     run_stats.close()
     sums = BatchSums().add_batches(run_stats, range(run_stats.batches))
     stats = live.meters

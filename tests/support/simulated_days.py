@@ -9,7 +9,7 @@ from router.model.results import Outcome
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import Day, PlannedAgent, PlannedContact, Shift
 from router.simulator.results.run_stats import RunStats
-from router.simulator.world import World
+from router.simulator.simulation import Simulation
 
 
 def a_policy(**queue: Any) -> Policy:
@@ -80,7 +80,7 @@ class SimulatedRun(EventRecorder):
     def __init__(self, day: Day) -> None:
         super().__init__()
         self.stats, self.auditor = RunStats(day), Auditor()
-        self.world = World(day, listeners=(self, self.stats, self.auditor))
-        self.world.run()
+        self.simulation = Simulation(day, listeners=(self, self.stats, self.auditor))
+        self.simulation.run()
         self.stats.close()
-        self.auditor.close(self.world.unfinished)
+        self.auditor.close(self.simulation.unfinished)

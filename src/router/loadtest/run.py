@@ -33,7 +33,7 @@ from router.server.auth.credentials import mint_token
 from router.settings import Settings
 from router.simulator.day import Day
 from router.simulator.results.report import AuditResult
-from router.simulator.world import HistoryDigest
+from router.simulator.simulation import HistoryDigest
 
 ReportOptions = dict[str, str | int | float | bool | None]
 

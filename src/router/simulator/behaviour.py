@@ -1,8 +1,8 @@
 """Behaviour of simulated people: the workforce, and customers who are called back.
 
-The workforce knows which agents are on duty, which have work, and which join or leave when a staff level changes. It is independent
-of the engine: the world (or a load test) reports what happened and sends the resulting commands. Callback customers decide when to
-request a callback and whether to pick up, and what the gateway reports.
+The workforce knows which agents are on duty, which have work, and which join or leave when a staff level changes. It is
+independent of the engine: the simulation (or a load test) reports what happened and sends the resulting commands. Callback
+customers decide when to request a callback and whether to pick up, and what the gateway reports.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ _CALL_SEED_MASK: Final = 0x5EED_0F_CA115
 
 
 class CallbackCustomers:
-    """Customers of the world who have asked to be called back."""
+    """Simulated customers who have asked to be called back."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Plan of a simulated day: everything that happens independently of the router's decisions.
 
-``formats`` and ``workload`` produce a ``Day``, ``world`` runs it. Points in time are milliseconds on the day's own clock, durations
-are milliseconds.
+``formats`` and ``workload`` produce a ``Day``, ``simulation`` runs it. Points in time are milliseconds on the day's own clock,
+durations are milliseconds.
 """
 
 from collections.abc import Iterable

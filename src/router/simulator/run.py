@@ -30,8 +30,8 @@ from router.simulator.results.estimates import (
 from router.simulator.results.forecast_accuracy import ForecastStats, ForecastSums, forecast_reports
 from router.simulator.results.report import AuditResult, RunSpeed, SimulationReport, build_report
 from router.simulator.results.run_stats import RunStats
+from router.simulator.simulation import HistoryDigest, RunListener, Simulation
 from router.simulator.workload import Workload
-from router.simulator.world import HistoryDigest, RunListener, World
 
 Progress = Callable[[float], None]
 ListenerFactory = Callable[[Day], RunListener]
@@ -99,7 +99,7 @@ def simulate(
 ) -> SimulationReport:
     """Run a simulation and return its report.
 
-    ``progress`` receives the completed share, 0 to 1; ``watch`` makes an additional listener for each replication. Raises
+    ``progress`` receives the completed share, 0 to 1; ``make_listener`` makes an additional listener for each replication. Raises
     ``WorkloadInvalid`` (an invalid log or workload, or a policy that does not fit the day) and ``PolicyInvalid``. Violations found
     by the audit do not raise: check ``report.audit.violations``.
     """
@@ -149,15 +149,15 @@ class _Replications:
             listeners.append(auditor)
         if self._make_listener is not None:
             listeners.append(self._make_listener(day))
-        world = World(day, listeners=listeners, engine=engine)
-        world.run(progress)
+        simulation = Simulation(day, listeners=listeners, engine=engine)
+        simulation.run(progress)
         stats.close()
         if auditor is not None:
-            auditor.close(world.unfinished)
+            auditor.close(simulation.unfinished)
             self._checks += auditor.checks
             self._violations += auditor.violations
-        self._unfinished += world.unfinished
-        self._state_digest = world.engine.digest()
+        self._unfinished += simulation.unfinished
+        self._state_digest = simulation.engine.digest()
         self._add_run(stats)
         for queue_id, sums in forecasts.sums.items():
             self._forecasts.setdefault(queue_id, ForecastSums()).add(sums)

@@ -59,18 +59,18 @@ class PreparedComparison:
         """Run one policy after the other; ``progress`` receives the completed share, 0 to 1."""
         trials = []
         for index, (name, spec) in enumerate(self._specs.items()):
-            watch = DayProfileRecorder()
+            recorder = DayProfileRecorder()
             part = _part_of(progress, index, len(self._specs))
             try:
-                report = simulate(spec, progress=part, make_listener=watch)
+                report = simulate(spec, progress=part, make_listener=recorder)
             except WorkloadInvalid as error:
                 raise WorkloadInvalid(f"policy {name}: {error}") from error
-            samples = watch.samples()
+            samples = recorder.samples()
             trials.append(
                 PolicyRun(
                     name=name,
                     report=report,
-                    profile=watch.profile(),
+                    profile=recorder.profile(),
                     samples=samples if len(samples) > 1 else (),
                 )
             )

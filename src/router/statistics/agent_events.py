@@ -22,7 +22,7 @@ from router.model.events import (
 )
 from router.model.states import AssignmentRole
 from router.statistics.contact_events import CONTACT_HANDLERS, end_wait, start_assignment
-from router.statistics.live import (
+from router.statistics.open_records import (
     ASSIGNED,
     OFFERED,
     QUEUED,

@@ -19,7 +19,7 @@ from router.model.events.contact import (
     ContactQueued,
     ContactRequeued,
 )
-from router.statistics.live import (
+from router.statistics.open_records import (
     ASSIGNED,
     CALLBACK,
     QUEUED,

@@ -15,7 +15,8 @@ from msgspec import Struct, field
 from router.model.events import ContactQueued
 from router.model.policy import Policy
 from router.statistics.counters import ContactCounters, add_to_all
-from router.statistics.live import (
+from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime
+from router.statistics.open_records import (
     CALLBACK,
     OFFERED,
     QUEUED,
@@ -25,7 +26,6 @@ from router.statistics.live import (
     LiveOffer,
     LostOutcome,
 )
-from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime
 from router.statistics.service_level import WaitHistogram
 
 FORMAT: Final = 1

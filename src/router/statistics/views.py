@@ -22,8 +22,8 @@ from router.statistics.counters import (
     sum_counters,
     transfer_rate,
 )
-from router.statistics.live import AgentCounters
 from router.statistics.occupancy import WorkTime, occupancy, utilisation
+from router.statistics.open_records import AgentCounters
 from router.statistics.service_level import (
     ServiceLevelCounts,
     ServiceLevelFormula,

@@ -13,8 +13,8 @@ from router.model.events import Event
 from router.model.views import WorkspaceCounts
 from router.statistics.agent_events import EVENT_HANDLERS
 from router.statistics.counters import ContactCounters, sum_counters
-from router.statistics.live import ASSIGNED, CALLBACK, OFFERED, QUEUED
 from router.statistics.occupancy import AgentActivity, WorkforceTime, occupancy, utilisation
+from router.statistics.open_records import ASSIGNED, CALLBACK, OFFERED, QUEUED
 from router.statistics.service_level import WaitHistogram
 from router.statistics.state import FORMAT, EntryRuleCounters, StatsSnapshot, StatsState
 from router.statistics.views import (

@@ -21,8 +21,8 @@ from router.model.events import (
 from router.model.results import Done, Outcome
 from router.simulator.audit.auditor import Auditor
 from router.simulator.audit.state import VIOLATIONS_MAX
+from router.simulator.simulation import Simulation
 from router.simulator.workload import SMALL_CENTRE, draw_day, load_workload
-from router.simulator.world import World
 from tests.support.audited_history import HistoryWriter, completed, ended
 from tests.support.simulated_days import EventRecorder
 
@@ -170,7 +170,7 @@ def test_a_changed_event_of_a_simulated_day_is_found(change: Callable[[Event], E
     """The first three hours pass the audit; then one kind of event is changed."""
     day = draw_day(load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0)
     recorder = EventRecorder()
-    World(day, listeners=(recorder,)).run()
+    Simulation(day, listeners=(recorder,)).run()
     auditor, first_seq = Auditor(), 1
     for at_ms, events in groupby(recorder.events, key=lambda recorded: recorded[0]):
         found = [event for _, event in events]

@@ -24,8 +24,8 @@ from router.model.policy import (
 from router.model.results import Outcome
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import PlannedContact
+from router.simulator.simulation import Simulation
 from router.simulator.workload import Workload, derived_policy, draw_day
-from router.simulator.world import World
 from router.simulator.yaml_documents import parse_document
 from tests.support.audited_history import POLICY, HistoryWriter
 from tests.support.simulated_days import SimulatedRun, a_contact, a_day, an_agent
@@ -72,7 +72,7 @@ def test_interrupting_channels_and_caps_pass_the_audit(most: int | None) -> None
     voice = ChannelPolicy(interrupts=("chat",), auto_accept=True, rate_cap=cap)
     policy = replace(base, channels={"voice": voice, "chat": CHAT})
     auditor, offers = Auditor(), OfferCounter()
-    World(
+    Simulation(
         draw_day(workload, policy=policy, seed=3, replication=0), listeners=[auditor, offers]
     ).run()
     assert auditor.checks > 1_000

@@ -4,7 +4,7 @@ import pytest
 
 from router.simulator.day import PlannedAgent, Shift
 from router.simulator.results.day_profile import INTERVALS_MAX, DayProfileRecorder
-from router.simulator.world import World
+from router.simulator.simulation import Simulation
 from tests.support.simulated_days import a_contact, a_day, an_agent
 
 
@@ -19,28 +19,28 @@ def test_intervals_show_service_level_and_occupancy() -> None:
         agents=(an_agent("ada"), PlannedAgent(agent_id="bob", shifts=(shift,))),
         window_to_ms=3_600_000,
     )
-    watch = DayProfileRecorder()
-    World(day, listeners=(watch(day),)).run()
-    course = watch.profile()
-    assert (course.from_s, course.interval_s) == (0, 1800)
-    assert course.contacts == (2, 1)
-    assert course.service_level == (0.5, 1.0)
-    assert course.occupancy == (1.0, 0.5)
-    assert course.wait_quantiles_s[0] == 0
-    assert course.wait_quantiles_s[-1] == 1_200
-    assert course.load_gini == pytest.approx((2_700 - 900) / (2 * 3_600))
+    recorder = DayProfileRecorder()
+    Simulation(day, listeners=(recorder(day),)).run()
+    profile = recorder.profile()
+    assert (profile.from_s, profile.interval_s) == (0, 1800)
+    assert profile.contacts == (2, 1)
+    assert profile.service_level == (0.5, 1.0)
+    assert profile.occupancy == (1.0, 0.5)
+    assert profile.wait_quantiles_s[0] == 0
+    assert profile.wait_quantiles_s[-1] == 1_200
+    assert profile.load_gini == pytest.approx((2_700 - 900) / (2 * 3_600))
 
 
 def test_intervals_begin_at_the_half_hour_and_exclude_the_warm_up() -> None:
-    watch = DayProfileRecorder()
+    recorder = DayProfileRecorder()
     late = a_day(a_contact("c", 2_000), start_ms=1_900_000, window_from_ms=1_900_000)
-    World(late, listeners=(watch(late),)).run()
-    assert watch.profile().from_s == 1_800
-    watch = DayProfileRecorder()
+    Simulation(late, listeners=(recorder(late),)).run()
+    assert recorder.profile().from_s == 1_800
+    recorder = DayProfileRecorder()
     warm = a_day(a_contact("c1", 10), a_contact("c2", 700), window_from_ms=600_000)
-    World(warm, listeners=(watch(warm),)).run()
-    assert watch.profile().from_s == 600
-    assert sum(watch.profile().contacts) == 1
+    Simulation(warm, listeners=(recorder(warm),)).run()
+    assert recorder.profile().from_s == 600
+    assert sum(recorder.profile().contacts) == 1
 
 
 def test_arrivals_and_work_after_the_window_count_in_no_interval() -> None:
@@ -50,24 +50,24 @@ def test_arrivals_and_work_after_the_window_count_in_no_interval() -> None:
         a_contact("c2", 3_000, handle_s=60),
         window_to_ms=2_700_000,
     )
-    watch = DayProfileRecorder()
-    World(day, listeners=(watch(day),)).run()
-    assert watch.profile().contacts == (1, 0)
-    assert watch.profile().occupancy == (1.0, 0.0)
+    recorder = DayProfileRecorder()
+    Simulation(day, listeners=(recorder(day),)).run()
+    assert recorder.profile().contacts == (1, 0)
+    assert recorder.profile().occupancy == (1.0, 0.0)
     busy = a_day(a_contact("c1", 0, handle_s=10_000), window_to_ms=2_700_000)
-    watch = DayProfileRecorder()
-    World(busy, listeners=(watch(busy),)).run()
-    assert watch.profile().occupancy == (1.0, 1.0)
+    recorder = DayProfileRecorder()
+    Simulation(busy, listeners=(recorder(busy),)).run()
+    assert recorder.profile().occupancy == (1.0, 1.0)
     half = a_day(a_contact("c1", 0, handle_s=2_250), window_to_ms=2_700_000)
-    watch = DayProfileRecorder()
-    World(half, listeners=(watch(half),)).run()
-    assert watch.profile().occupancy == (1.0, 0.5)
+    recorder = DayProfileRecorder()
+    Simulation(half, listeners=(recorder(half),)).run()
+    assert recorder.profile().occupancy == (1.0, 0.5)
 
 
 def test_a_long_run_has_longer_intervals_but_not_more() -> None:
-    watch = DayProfileRecorder()
+    recorder = DayProfileRecorder()
     week = a_day(a_contact("c", 10), window_to_ms=7 * 86_400_000)
-    World(week, listeners=(watch(week),)).run()
-    course = watch.profile()
-    assert len(course.contacts) <= INTERVALS_MAX
-    assert course.interval_s == 4 * 1_800
+    Simulation(week, listeners=(recorder(week),)).run()
+    profile = recorder.profile()
+    assert len(profile.contacts) <= INTERVALS_MAX
+    assert profile.interval_s == 4 * 1_800

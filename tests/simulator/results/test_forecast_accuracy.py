@@ -10,7 +10,7 @@ from router.simulator.results.forecast_accuracy import (
     ForecastSums,
     forecast_reports,
 )
-from router.simulator.world import World
+from router.simulator.simulation import Simulation
 from tests.support.simulated_days import a_contact, a_day
 
 
@@ -25,7 +25,7 @@ def reports_of_a_small_day() -> dict[str, ForecastReport]:
     )
     engine = Engine()
     stats = ForecastStats(day, engine)
-    World(day, listeners=(stats,), engine=engine).run()
+    Simulation(day, listeners=(stats,), engine=engine).run()
     return forecast_reports(stats.sums)
 
 

@@ -15,8 +15,8 @@ from router.simulator.day import Day, PlannedContact, Shift
 from router.simulator.results.estimates import BatchSums, agent_load, ratios
 from router.simulator.results.report import AuditResult, SimulationReport, build_report
 from router.simulator.results.run_stats import RunStats, TimeIntegral
+from router.simulator.simulation import Simulation
 from router.simulator.workload import SMALL_CENTRE
-from router.simulator.world import World
 from router.statistics.workspace import WorkspaceStats
 from tests.support.simulated_days import EventRecorder, SimulatedRun, a_contact, a_day, an_agent
 
@@ -32,7 +32,7 @@ def report_of(day: Day) -> SimulationReport:
         thresholds_s={20},
         agents=simulated.stats.agents_by_group,
         load=agent_load(simulated.stats),
-        unfinished=simulated.world.unfinished,
+        unfinished=simulated.simulation.unfinished,
         events=simulated.stats.events,
         digests=("", ""),
         audit=AuditResult(checks=0),
@@ -137,7 +137,7 @@ def test_counts_agree_with_a_recount_from_the_events() -> None:
         workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0
     )
     stats, recorder = RunStats(day), EventRecorder()
-    World(day, listeners=(stats, recorder)).run()
+    Simulation(day, listeners=(stats, recorder)).run()
     stats.close()
     queued: dict[str, tuple[str, int]] = {}
     waits: dict[str, list[int]] = {}
@@ -180,16 +180,16 @@ def test_the_live_statistics_agree() -> None:
             workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0
         )
 
-    first = World(drawn())
+    first = Simulation(drawn())
     first.run()
     # The window is the whole run, because the live statistics have no window.
     day = replace(drawn(), window_to_ms=first.engine.at_ms)
     run_stats, live = RunStats(day), LiveStatsListener()
-    world = World(day, listeners=(run_stats, live))
-    world.run()
+    simulation = Simulation(day, listeners=(run_stats, live))
+    simulation.run()
     run_stats.close()
     sums = BatchSums().add_batches(run_stats, range(1))
-    view = live.stats.workspace_stats(world.engine.at_ms)
+    view = live.stats.workspace_stats(simulation.engine.at_ms)
     assert view.contacts.service.answered == sums.total.answered > 900
     assert view.contacts.service.abandoned == sums.total.abandoned
     assert view.contacts.asa_ms == round(sum(sums.total.waits) / sums.total.answered)

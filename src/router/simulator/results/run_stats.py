@@ -22,7 +22,8 @@ from router.model.results import Outcome, Refused
 from router.simulator.day import Day, PlannedContact
 from router.statistics.agent_events import EVENT_HANDLERS
 from router.statistics.counters import ContactCounters, add_to_all
-from router.statistics.live import (
+from router.statistics.occupancy import AgentActivity
+from router.statistics.open_records import (
     QUEUED,
     AgentCounters,
     LiveAssignment,
@@ -30,7 +31,6 @@ from router.statistics.live import (
     LiveOffer,
     LostOutcome,
 )
-from router.statistics.occupancy import AgentActivity
 from router.statistics.service_level import ServiceLevelCounts
 
 _BUSY: Final = AgentActivity.BUSY

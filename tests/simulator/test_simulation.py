@@ -14,7 +14,7 @@ from router.model.events import (
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RonaPolicy
 from router.model.states import AgentState
 from router.simulator.day import AgentBehaviour, Shift, StaffLevel, WorkloadInvalid
-from router.simulator.world import World
+from router.simulator.simulation import Simulation
 from tests.support.simulated_days import SimulatedRun, a_contact, a_day, a_policy, an_agent
 
 
@@ -73,7 +73,7 @@ def test_an_agent_finishes_the_contact_after_the_end_of_the_shift() -> None:
     simulated = SimulatedRun(a_day(a_contact("c1", 10), a_contact("c2", 20), agents=(ada,)))
     states = [(at, e.state) for at, e in simulated.events if isinstance(e, AgentStateChanged)]
     assert states == [(0, AgentState.READY), (70_000, AgentState.OFFLINE)]
-    assert simulated.world.unfinished == 1
+    assert simulated.simulation.unfinished == 1
     assert simulated.auditor.violations == []
 
 
@@ -142,7 +142,7 @@ def test_agents_decline_and_miss_offers_with_the_given_probabilities() -> None:
     offers = declined + expired + 1_000
     assert declined / offers == pytest.approx(0.2, abs=0.04)
     assert expired / offers == pytest.approx(0.1, abs=0.03)
-    assert simulated.world.unfinished == 0
+    assert simulated.simulation.unfinished == 0
     assert simulated.auditor.violations == []
 
 
@@ -184,14 +184,14 @@ def test_a_contact_without_qualified_agents_stays_unfinished() -> None:
         ),
     )
     simulated = SimulatedRun(day)
-    assert simulated.world.unfinished == 1
+    assert simulated.simulation.unfinished == 1
     assert simulated.auditor.violations == []
 
 
 def test_a_run_ends_although_an_agent_never_answers() -> None:
     ada = an_agent(behaviour=AgentBehaviour(no_answer_share=1.0, ready_again_ms=3_600_000))
     simulated = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada,), policy=a_ringing_policy()))
-    assert simulated.world.unfinished == 1
+    assert simulated.simulation.unfinished == 1
     assert simulated.of(OfferExpired)
 
 
@@ -207,4 +207,4 @@ def test_a_run_ends_although_an_agent_never_answers() -> None:
 )
 def test_a_policy_that_does_not_fit_the_day_is_refused(day: object) -> None:
     with pytest.raises(WorkloadInvalid, match="refused"):
-        World(day).run()  # type: ignore[arg-type]
+        Simulation(day).run()  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Discrete-event simulation of one day: customers and agents around one engine, in virtual time.
 
-Theory of operation. The world keeps the scheduled future (arrivals, ends of conversations, ends of patience, answers, shifts)
+Theory of operation. The simulation keeps the scheduled future (arrivals, ends of conversations, ends of patience, answers, shifts)
 in one heap ordered by time and kind, and jumps from one entry to the next. Between two entries it advances the engine to each
 deadline that the engine reports, so that no timer fires late. Each command's events schedule further entries: an accepted offer,
 for example, schedules the end of its conversation. Only one future arrival is in the heap at a time, so the contacts of a long
@@ -10,7 +10,7 @@ Within one millisecond the order is: the engine's timers, ends of conversations,
 patience, callback requests, ends of callback attempts. An agent who becomes free can therefore take a contact that arrives in the
 same millisecond, and a customer whose patience ends in it is still answered.
 
-The world makes no routing decision and keeps no statistics; listeners observe each outcome. Same day, same seed: same events.
+The simulation makes no routing decision and keeps no statistics; listeners observe each outcome. Same day, same seed: same events.
 """
 
 import hashlib
@@ -95,7 +95,7 @@ class _ScheduledKind(IntEnum):
     CALL_END = 9
 
 
-class World:
+class Simulation:
     """One run of one day; call ``run`` once, then read the listeners."""
 
     def __init__(
