@@ -42,7 +42,7 @@ MAY_CATCH_EVERYTHING: Final = {
 # Wall time enters through the writer's clock; the others compare it with the expiry of a token or the time of a report.
 MAY_READ_THE_CLOCK: Final = {
     "runtime/clock.py",
-    "telemetry/page.py",
+    "telemetry/metrics_page.py",
     "server/auth/credentials.py",
     "server/ws/connection.py",
     "client/reconnect.py",

@@ -35,7 +35,7 @@ from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
 from router.settings import JournalBackend, PolicySettings, Settings
 from router.statistics.workspace import WorkspaceStats
-from router.telemetry.page import MetricsPage
+from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
 from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
 from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics

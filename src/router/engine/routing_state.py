@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.index.routing_index import RoutingIndex
 from router.engine.state.timers import Timers
 from router.engine.state.workspace import WorkspaceRecords
 from router.model.events import Event

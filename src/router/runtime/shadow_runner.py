@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from router.engine.shadow import Shadow
-from router.engine.shadow.report import ShadowCounters
+from router.engine.shadow.counters import ShadowCounters
 from router.journal.port import Record
 from router.model.commands import EnqueueContact
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping

@@ -18,7 +18,7 @@ from router.server.http.middleware import Middleware
 from router.server.http.responses import SERVER_NAME
 from router.server.http.submit_handler import SubmitHandler
 from router.settings import ServerSettings, TelemetrySettings
-from router.telemetry.page import CONTENT_TYPE, MetricsPage
+from router.telemetry.metrics_page import CONTENT_TYPE, MetricsPage
 
 
 class PublicServer:

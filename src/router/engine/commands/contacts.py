@@ -10,7 +10,7 @@ from router.engine.commands.assignments import (
     release_assignment,
     release_participant,
 )
-from router.engine.commands.queue_moves import expire_waiting
+from router.engine.commands.overflow import expire_waiting
 from router.engine.commands.rescind import rescind_contact_offers, rescind_unqualified
 from router.engine.commands.transaction import (
     Transaction,

@@ -10,8 +10,8 @@ A supervisor may override the calendar of a queue for a time. Days are counted o
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from router.engine.commands.overflow import apply_at_closing
 from router.engine.commands.plan_steps import begin_plan
-from router.engine.commands.queue_moves import apply_at_closing
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact

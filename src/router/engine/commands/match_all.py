@@ -21,7 +21,7 @@ from router.engine.commands.offers import dial_for_agent, make_offer
 from router.engine.commands.plan_steps import advance_absent_steps, skip_absent_step
 from router.engine.commands.transaction import Transaction
 from router.engine.index.contacts import calls_customer_first
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.index.routing_index import RoutingIndex
 from router.engine.matching.match import choose_agent, next_contact
 from router.engine.matching.reasons import count_other_candidates, selection_inputs
 from router.engine.state.agent import Agent

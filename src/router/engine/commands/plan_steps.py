@@ -7,9 +7,9 @@ the plan is suspended. ``plan_stages`` says what each step requires.
 
 from typing import Final
 
+from router.engine.commands.admission import accepts_contacts, overflows_left
 from router.engine.commands.transaction import Transaction
-from router.engine.commands.validation import accepts_contacts, overflows_left
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.index.routing_index import RoutingIndex
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import (

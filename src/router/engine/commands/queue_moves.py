@@ -1,16 +1,14 @@
-"""Moves of waiting contacts: requeueing at the old age, overflow to another queue, and expiry of the wait."""
+"""Requeueing: a contact starts a new wait in the same or another queue, at its old age."""
 
 from typing import NamedTuple
 
-from router.engine.commands.plan_steps import first_plan_step, overflow_contact
+from router.engine.commands.plan_steps import first_plan_step
 from router.engine.commands.transaction import Transaction
-from router.engine.commands.validation import find_overflow_queue, overflows_left
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Assignment
-from router.model.events.contact import ContactExpired, ContactRequeued
+from router.model.events.contact import ContactRequeued
 from router.model.ids import AgentId, QueueId
-from router.model.policy import AtClosing
 
 
 class Reservation(NamedTuple):
@@ -96,72 +94,4 @@ def requeue_at_place(
             return_to_agent_id=contact.return_to_agent_id,
             return_to_sender_ms=contact.return_to_sender_ms,
         )
-    )
-
-
-def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
-    """Expire the contact; its offers have been rescinded before."""
-    tx.emit(
-        ContactExpired(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            waited_ms=tx.at_ms - contact.queued_at_ms,
-            reason=reason,
-            gateway_id=contact.gateway_id,
-        )
-    )
-
-
-def expire_wait_max(tx: Transaction, contact: Contact) -> None:
-    """End the longest wait of the queue: overflow to the next queue, or expire if none is configured.
-
-    If the overflow queue accepts no contacts now, the contact stays and waits without a limit rather than being lost.
-    """
-    queue = tx.state.queue_policy(contact.queue_id)
-    if queue.overflow_to is None:
-        expire_waiting(tx, contact, "wait_max")
-    elif not _try_overflow(tx, contact, "wait_max"):
-        _keep_without_limit(tx, contact)
-
-
-def apply_at_closing(tx: Transaction, contact: Contact) -> None:
-    """Apply ``at_closing`` of the queue to a waiting contact; if it cannot overflow, it stays."""
-    match tx.state.queue_policy(contact.queue_id).at_closing:
-        case AtClosing.EXPIRE:
-            expire_waiting(tx, contact, "closed")
-        case AtClosing.OVERFLOW:
-            _try_overflow(tx, contact, "closed")
-
-
-def apply_closing_after_requeue(tx: Transaction, contact: Contact) -> None:
-    """Apply ``at_closing`` to a contact that waits again after an offer, if its queue has closed meanwhile."""
-    if tx.state.is_closed(contact.queue_id) and not contact.waiting_for_opening:
-        apply_at_closing(tx, contact)
-
-
-def _try_overflow(tx: Transaction, contact: Contact, reason: str) -> bool:
-    state = tx.state
-    found = find_overflow_queue(state, contact.queue_id, overflows_left(state, contact))
-    if found is None:
-        return False
-    target, overflow_count = found
-    number, until_ms = contact.step, contact.step_until_ms
-    if contact.plan is None:
-        # In the target queue its plan applies from the first step.
-        moved = routing_criteria(contact)._replace(queue_id=target, step=0)
-        number, until_ms = first_plan_step(tx, moved, tx.at_ms)
-    overflow_contact(
-        tx, contact, target, number, until_ms, reason=reason, overflow_count=overflow_count
-    )
-    return True
-
-
-def _keep_without_limit(tx: Transaction, contact: Contact) -> None:
-    requeue_at_place(
-        tx,
-        contact,
-        "overflow_impossible",
-        wait_until_ms=None,
-        preferred_agent_id=contact.preferred_agent_id,
-        preferred_until_ms=contact.preferred_until_ms,
     )

@@ -7,7 +7,8 @@ that is set with ``after_work``, when no offers and assignments are left.
 from collections.abc import Set
 from typing import Final
 
-from router.engine.commands.queue_moves import apply_closing_after_requeue, requeue_at_place
+from router.engine.commands.overflow import apply_closing_after_requeue
+from router.engine.commands.queue_moves import requeue_at_place
 from router.engine.commands.transaction import Transaction
 from router.engine.matching.eligibility import is_qualified
 from router.engine.state.agent import Agent

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.engine.commands.admission import admit_to_queue
 from router.engine.commands.callbacks import callback_refusal, convert_to_callback
 from router.engine.commands.match_all import match_arriving_contact
 from router.engine.commands.plan_steps import first_plan_step
@@ -18,7 +19,6 @@ from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
 from router.engine.commands.validation import (
     PREFERRED_AGENTS_MAX,
-    admit_to_queue,
     too_many_preferred_agents,
     validate_attributes,
     validate_priority,

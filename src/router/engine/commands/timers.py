@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.engine.commands import agents, callbacks, contacts, hours, offers, parking, queue_moves
+from router.engine.commands import agents, callbacks, contacts, hours, offers, overflow, parking
 from router.engine.commands.assignments import complete_assignment
 from router.engine.commands.hours import start_day
 from router.engine.commands.plan_steps import expire_plan_step
@@ -65,7 +65,7 @@ def _expire_grace(tx: Transaction, agent_id: str) -> None:
 
 
 def _expire_wait(tx: Transaction, contact_id: str) -> None:
-    queue_moves.expire_wait_max(tx, tx.state.contacts[contact_id])
+    overflow.expire_wait_max(tx, tx.state.contacts[contact_id])
 
 
 def _expire_preference(tx: Transaction, contact_id: str) -> None:

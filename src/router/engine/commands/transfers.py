@@ -4,6 +4,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.commands import offers
+from router.engine.commands.admission import (
+    accepts_contacts,
+    find_overflow_queue,
+    overflows_left,
+    queue_closed_refusal,
+)
 from router.engine.commands.assignments import (
     complete_assignment,
     release_assignment,
@@ -21,12 +27,6 @@ from router.engine.commands.transaction import (
     unknown_contact,
     unknown_queue,
     wrong_contact_state,
-)
-from router.engine.commands.validation import (
-    accepts_contacts,
-    find_overflow_queue,
-    overflows_left,
-    queue_closed_refusal,
 )
 from router.engine.matching.eligibility import is_available_now
 from router.engine.state.agent import Agent

@@ -9,7 +9,7 @@ The functions only read the state; ``commands.match_all`` makes the offers.
 
 from typing import Final
 
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.index.routing_index import RoutingIndex
 from router.engine.matching.selection import longest_idle_unfiltered, select_agent
 from router.engine.state.agent import SCANNED_GROUPS_MAX, Agent, AgentGroup
 from router.engine.state.contact import Contact, WaitingLine, inverted_priority_class

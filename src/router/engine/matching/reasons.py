@@ -7,7 +7,7 @@ taking the first contact) nothing is computed.
 from collections.abc import Callable
 from typing import Final
 
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.index.routing_index import RoutingIndex
 from router.engine.matching.selection import selection_weight
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine

@@ -10,7 +10,7 @@ group, so the cost grows with the number of groups, not of agents, and the answe
 from collections.abc import Callable
 
 from router.engine.commands import validation as checks
-from router.engine.commands.validation import admit_to_queue
+from router.engine.commands.admission import admit_to_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import AgentGroup
 from router.engine.state.plan_stages import effective_plan, stage_requirement

@@ -8,7 +8,7 @@ from copy import copy
 
 from msgspec import structs
 
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import CallbackState, Contact

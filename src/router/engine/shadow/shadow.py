@@ -20,12 +20,12 @@ import msgspec
 from router.engine.commands.submit import decide_enqueue
 from router.engine.events import apply
 from router.engine.routing_state import RoutingState
+from router.engine.shadow.counters import ShadowCounters
 from router.engine.shadow.deadlines import ShadowDeadlines
 from router.engine.shadow.dry_run import DryRunTransaction
 from router.engine.shadow.event_translation import EVENT_TRANSLATIONS
 from router.engine.shadow.matching import ShadowMatcher
 from router.engine.shadow.record_phases import is_matcher_event, starts_command
-from router.engine.shadow.report import ShadowCounters
 from router.engine.shadow.state import ShadowState
 from router.engine.snapshots import full as snapshot
 from router.model.commands import CallbackFields, EnqueueContact

@@ -15,13 +15,13 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from router.engine.commands.overflow import apply_at_closing
 from router.engine.commands.plan_steps import advance_absent_steps, resume_plan, skip_absent_step
-from router.engine.commands.queue_moves import apply_at_closing
 from router.engine.commands.timers import fire_timer
 from router.engine.events import EVENT_HANDLERS
 from router.engine.routing_state import RoutingState
-from router.engine.shadow.calendar import ShadowDay, ShadowHours
 from router.engine.shadow.dry_run import DryRunTransaction, WaitTransition
+from router.engine.shadow.opening_hours import ShadowDay, ShadowHours
 from router.engine.state import rate_caps as caps
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan

@@ -19,7 +19,7 @@ who are reserved for one contact. Where such effects are regular, the calibratio
 from bisect import bisect_left
 from typing import Final
 
-from router.engine.index.rebuild import RoutingIndex
+from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, total_order_rank
 from router.engine.state.plan_stages import NO_PLAN, PlanStage, effective_plan, stage_requirement

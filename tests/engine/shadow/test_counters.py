@@ -1,6 +1,6 @@
 """Counters of a shadow: totals, bounded examples, and copies that later events do not change."""
 
-from router.engine.shadow.report import EXAMPLES_MAX, ShadowCounters
+from router.engine.shadow.counters import EXAMPLES_MAX, ShadowCounters
 from router.model.shadow import Difference, DifferenceKind
 from tests.engine.shadow.shadowed_engine import ShadowedEngine
 from tests.support.builders import a_contact, a_policy, a_policy_with_queue

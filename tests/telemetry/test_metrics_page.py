@@ -4,7 +4,7 @@ from router.engine.engine import Engine
 from router.model.commands import Command
 from router.model.forecasts import ForecastCounts
 from router.statistics.workspace import WorkspaceStats
-from router.telemetry.page import MetricsPage
+from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics
 from tests.support.builders import START_MS, a_contact, published
 
