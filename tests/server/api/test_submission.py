@@ -1,7 +1,10 @@
 """Idempotency keys and fingerprints of submits."""
 
+from typing import Any
+
+from router.model.commands import CallbackFields
 from router.protocol.frames import ContactFields
-from router.server.api.submission import enqueue_command
+from router.server.api.submission import enqueue_command, fingerprint_of
 from router.server.auth.credentials import Credential
 from router.server.auth.permissions import Role
 
@@ -31,3 +34,44 @@ def test_the_key_depends_on_the_client_and_the_fingerprint_on_the_payload() -> N
 def test_without_a_key_nothing_is_stored() -> None:
     command = enqueue_command(a_credential(), ContactFields(channel="voice"), None)
     assert command.dedupe_key is None and command.fingerprint is None
+
+
+def test_fingerprints_are_those_of_the_first_version() -> None:
+    """A retry after an upgrade finds its first result, so a renamed field must not change the fingerprint."""
+    assert (
+        fingerprint_of(ContactFields(channel="voice")).hex() == "c957571bf28fb66f4e26de2c04f6ef84"
+    )
+    fields = ContactFields(
+        channel="chat",
+        queue_id="cards",
+        skills={"b": 3, "a": 1},
+        priority_s=60,
+        priority_class=2,
+        attributes={"z": True, "tier": "gold", "n": 5},
+        ttl_s=30,
+        reference="r-1",
+        callback=CallbackFields(at_ms=1_700_000_000_000),
+        preferred_agents=("ada", "bob"),
+        continues_contact_id="c0",
+    )
+    assert fingerprint_of(fields).hex() == "b150429bedd1bbf4e6b4be0b87f42e10"
+
+
+def test_every_field_of_a_submit_is_in_the_fingerprint() -> None:
+    changed: dict[str, Any] = {
+        "queue_id": "q",
+        "skills": {"a": 1},
+        "priority_s": 1,
+        "priority_class": 1,
+        "attributes": {"a": 1},
+        "ttl_s": 1,
+        "reference": "r",
+        "callback": CallbackFields(),
+        "preferred_agents": ("a",),
+        "continues_contact_id": "c",
+    }
+    assert {"channel", *changed} == set(ContactFields.__struct_fields__)
+    plain = fingerprint_of(ContactFields(channel="voice"))
+    assert fingerprint_of(ContactFields(channel="chat")) != plain
+    for name, value in changed.items():
+        assert fingerprint_of(ContactFields(channel="voice", **{name: value})) != plain, name

@@ -144,7 +144,7 @@ def _check_version(path: Path | None, version: int) -> None:
     if 1 <= version < FORMAT:
         raise JournalOutdated(
             f"{place}format {version}, this version reads format {FORMAT}; "
-            "stop the router and run `router journal migrate` once"
+            f"stop the router and run `router journal migrate {path or 'FILE'}` once"
         )
 
 

@@ -153,7 +153,7 @@ class SqliteJournalFile:
     def _check_migration(self) -> None:
         if self._paths.migration_marker.exists():
             raise JournalOutdated(
-                f"{self._paths.database}: a migration was interrupted; run `router journal migrate` again"
+                f"a migration was interrupted; run `router journal migrate {self._paths.database}` again"
             )
 
     def _connect(self) -> sqlite3.Connection:

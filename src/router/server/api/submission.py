@@ -9,11 +9,10 @@ import hashlib
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from router.journal.port import Journal
-from router.model.commands import (
-    EnqueueContact,
-)
+from router.model.commands import CallbackFields, EnqueueContact
 from router.model.ids import WorkspaceId
 from router.protocol.frames import ContactFields
 from router.server.api.documents import ContactReceipt
@@ -27,6 +26,31 @@ _HASH_BYTES: Final = 16
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
+
+class _FingerprintFields(
+    Struct,
+    frozen=True,
+    rename={"priority_class": "strict_class", "continues_contact_id": "continues"},
+):
+    """Fields of a submit as they enter the fingerprint.
+
+    Fingerprints are stored in the journal, so names and order are those of the first version and must never change: a retry
+    after an upgrade would be refused as another payload.
+    """
+
+    channel: str
+    queue_id: str | None
+    skills: dict[str, int]
+    priority_s: int
+    priority_class: int
+    attributes: dict[str, str | int | bool]
+    ttl_s: int | None
+    reference: str | None
+    callback: CallbackFields | None
+    preferred_agents: tuple[str, ...]
+    continues_contact_id: str | None
+
+
 new_contact_id: Final = RandomIdGenerator(16).next_id
 """Return a fresh contact id: 128 random bits in hexadecimal."""
 
@@ -38,7 +62,7 @@ def enqueue_command(
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
         dedupe_key = _hash(credential.actor.encode(), idempotency_key.encode())
-        fingerprint = _hash(_encode(fields))
+        fingerprint = fingerprint_of(fields)
     return EnqueueContact(
         contact_id=new_contact_id(),
         channel=fields.channel,
@@ -55,6 +79,27 @@ def enqueue_command(
         callback=fields.callback,
         dedupe_key=dedupe_key,
         fingerprint=fingerprint,
+    )
+
+
+def fingerprint_of(fields: ContactFields) -> bytes:
+    """Return the hash of a payload that a retry with the same idempotency key must repeat."""
+    return _hash(
+        _encode(
+            _FingerprintFields(
+                fields.channel,
+                fields.queue_id,
+                fields.skills,
+                fields.priority_s,
+                fields.priority_class,
+                fields.attributes,
+                fields.ttl_s,
+                fields.reference,
+                fields.callback,
+                fields.preferred_agents,
+                fields.continues_contact_id,
+            )
+        )
     )
 
 
