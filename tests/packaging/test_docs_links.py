@@ -22,6 +22,12 @@ _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 _NAMED: Final = re.compile(
     r"`((?:src|tests|docs|config|benchmarks|changes)/[\w./*-]*[\w/*])(?:::[\w]+)?`"
 )
+# `engine/matching/match.py`, `server/api/`: modules and packages, named from the root of the package.
+_MODULE: Final = re.compile(
+    r"`((?:"
+    + "|".join(path.name for path in sorted((REPOSITORY / "src" / "router").iterdir()))
+    + r")/[\w./-]*)`"
+)
 _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -65,6 +71,13 @@ def test_every_link_points_to_an_existing_file_and_heading(page: Path) -> None:
 def test_every_file_named_in_a_page_exists(page: Path) -> None:
     named = set(_NAMED.findall(_prose(page)))
     assert not [path for path in sorted(named) if not any(REPOSITORY.glob(path.rstrip("/")))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_module_named_in_a_page_exists(page: Path) -> None:
+    roots = (REPOSITORY / "src" / "router", page.parent)
+    named = set(_MODULE.findall(_prose(page)))
+    assert not [path for path in sorted(named) if not any((root / path).exists() for root in roots)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
