@@ -1,4 +1,4 @@
-"""Random walks of the shadow: without differences under the live policy, and with exactly the expected ones under another."""
+"""Random walks of the shadow: without differences under the active policy, and with exactly the expected ones under another."""
 
 import random
 from hashlib import blake2b
@@ -176,7 +176,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
                 if isinstance(event, e.PolicyPublished):
                     event = replace(event, policy=theirs)
                 elif reference.counts_days() and at_ms >= midnights[0]:
-                    # The live policy counts no days, so the history has no event for their start.
+                    # The active policy counts no days, so the history has no event for their start.
                     del midnights[0]
                     day = f"number {len(midnights)} before the last"
                     reference.apply(e.DayStarted(day=day, until_ms=midnights[0]), at_ms)

@@ -89,7 +89,7 @@ async def test_a_shadow_can_be_set_replaced_and_cleared() -> None:
         await report_of(shadows)
         await execute_done(writer, a_contact())
         report = await report_of(shadows)
-        assert report.state == "following"
+        assert report.state == "active"
         assert report.policy_seq == reply.outcome.first_seq
         assert report.differences == {"not_eligible": 1, "requirement": 1}
         kinds = [one.kind for one in observer.differences]
@@ -132,7 +132,7 @@ async def test_a_shadow_that_cannot_keep_up_skips_events_and_restarts() -> None:
         commands = [a_contact(f"d{number}") for number in range(50)]
         await asyncio.gather(*(execute_done(writer, command) for command in commands))
         report = await report_of(shadows)
-        assert report.state == "following" and report.restarts >= 1
+        assert report.state == "active" and report.restarts >= 1
         assert report.events_missed == observer.missed > 0
         assert report.as_of_seq == writer.publisher.last_seq("main")
         assert report.submits < 51 and report.since_seq == before.since_seq
@@ -169,7 +169,7 @@ async def test_an_error_in_a_shadow_stops_only_the_shadow() -> None:
         await report_of(shadows)
         await execute_done(writer, a_contact("c3"))
         report = await report_of(shadows)
-        assert (report.state, report.failure, report.submits) == ("following", None, 1)
+        assert (report.state, report.failure, report.submits) == ("active", None, 1)
 
 
 async def test_the_shadow_policy_is_resumed_after_a_restart(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class Runner:
         command = c.PublishPolicy(policy=self._draft.policy(), drain_to=drain_to)
         answer = self._execute(step, command)
         if self._world.engine.policy_version == version:
-            self._draft = deepcopy(self._in_force)  # Refused: the former policy stays in force.
+            self._draft = deepcopy(self._in_force)  # Refused: the former policy stays active.
         self._in_force = deepcopy(self._draft)
         return answer
 

@@ -1,11 +1,12 @@
 """Recorded selections of the bank, compared with those of the engine: which call does an agent who becomes free get?
 
-Every call that queued is submitted at its ``q_start`` to the queue of its type, a priority-2 caller with the bank's credit, and
-leaves at its ``q_exit``. When the log shows that a waiting call was given to an agent, an agent becomes ready for that queue at
-that time, and the engine makes an offer. It agrees if it offers the same call or one at exactly the same position (same second
-less credit; the log is not more precise). If it disagrees, the offer is withdrawn and the real call is assigned, so that the
-waiting line always equals that of the bank. Only selections with two or more waiting calls of that type count. Within one
-second, selections come first, then callers who leave, then new callers, who were not yet available for selection.
+Every call that queued is submitted at its ``q_start`` to the queue of its type, a priority-2 caller with the bank's seconds of
+priority, and leaves at its ``q_exit``. When the log shows that a waiting call was given to an agent, an agent becomes ready for
+that queue at that time, and the engine makes an offer. It agrees if it offers the same call or one at exactly the same position
+(same second less the seconds of priority; the log is not more precise). If it disagrees, the offer is withdrawn and the real
+call is assigned, so that the waiting line always equals that of the bank. Only selections with two or more waiting calls of
+that type count. Within one second, selections come first, then callers who leave, then new callers, who were not yet available
+for selection.
 """
 
 from collections.abc import Sequence
@@ -90,8 +91,8 @@ class _Bank:
         return agreed
 
 
-def replayed_selections(path: Path, *, credit_s: int) -> SelectionAgreement:
-    """Compare all selections of a log. ``credit_s`` is the waiting credit of a priority-2 caller; 0: plain FIFO."""
+def replayed_selections(path: Path, *, priority_s: int) -> SelectionAgreement:
+    """Compare all selections of a log. ``priority_s`` is the priority in seconds of a priority-2 caller; 0: plain FIFO."""
     number = count(1)
     moments: list[tuple[int, int, int, BankCall]] = []
     for call in calls(path):
@@ -112,7 +113,7 @@ def replayed_selections(path: Path, *, credit_s: int) -> SelectionAgreement:
                     contact_id=contact_id,
                     channel="voice",
                     queue_id=call.queue_id,
-                    priority_s=credit_s if call.is_vip else 0,
+                    priority_s=priority_s if call.is_vip else 0,
                 )
             )
         elif kind == _LEAVE:

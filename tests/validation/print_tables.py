@@ -54,12 +54,14 @@ def recorded() -> None:
             flush=True,
         )
     print("\n### Bank\n")
-    print("| credit of a priority-2 caller | selections with a choice | agreed | share |")
+    print(
+        "| seconds of priority of a priority-2 caller | selections with a choice | agreed | share |"
+    )
     print("|---|---|---|---|")
-    for credit_s in (0, 60, 90, 120):
-        agreement = replayed_selections(BANK, credit_s=credit_s)
+    for priority_s in (0, 60, 90, 120):
+        agreement = replayed_selections(BANK, priority_s=priority_s)
         print(
-            f"| {credit_s} s | {agreement.total:,} | {agreement.agreed:,} | {agreement.share:.1%} |"
+            f"| {priority_s} s | {agreement.total:,} | {agreement.agreed:,} | {agreement.share:.1%} |"
         )
 
 

@@ -34,19 +34,22 @@ def test_a_vanad_day_is_read_completely() -> None:
     assert sum(c.handle_ms for c in served) / len(served) / 1000 == pytest.approx(254.6, abs=0.05)
 
 
-def test_the_waiting_credit_of_the_bank_explains_its_selections() -> None:
-    with_credit, fifo = (
-        replayed_selections(BANK, credit_s=90),
-        replayed_selections(BANK, credit_s=0),
+def test_the_priority_seconds_of_the_bank_explains_its_selections() -> None:
+    with_priority, fifo = (
+        replayed_selections(BANK, priority_s=90),
+        replayed_selections(BANK, priority_s=0),
     )
-    assert with_credit.total == fifo.total > 6_000
-    assert with_credit.share >= 0.87
+    assert with_priority.total == fifo.total > 6_000
+    assert with_priority.share >= 0.87
     assert fifo.share == pytest.approx(0.76, abs=0.01)
 
 
-def test_no_other_credit_explains_the_selections_of_the_bank_better() -> None:
-    shares = {credit: replayed_selections(BANK, credit_s=credit).share for credit in (60, 90, 120)}
-    assert max(shares, key=lambda credit: shares[credit]) == 90
+def test_no_other_priority_explains_the_selections_of_the_bank_better() -> None:
+    shares = {
+        priority_s: replayed_selections(BANK, priority_s=priority_s).share
+        for priority_s in (60, 90, 120)
+    }
+    assert max(shares, key=lambda priority_s: shares[priority_s]) == 90
 
 
 @pytest.mark.slow

@@ -246,7 +246,7 @@ class App:
             document = _read_seed_document(self.settings.policy)
             if document is None:
                 _log.warning(
-                    "no policy in force: contacts are refused until a policy is published",
+                    "no active policy: contacts are refused until a policy is published",
                     action="policy_missing",
                     workspace=workspace,
                 )

@@ -73,9 +73,9 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Timeouts and limits of a client."""
 
     connect_timeout_s: float = 30.0
-    """Longest wait for a connection, when the client is entered and for a command sent without a connection."""
+    """Maximum wait for a connection, when the client is entered and for a command sent without a connection."""
     command_timeout_s: float = 30.0
-    """Longest wait for the answer to a command; after it the outcome is unknown."""
+    """Maximum wait for the answer to a command; after it the outcome is unknown."""
     event_buffer_max: int = EVENT_BUFFER_MAX
     """Limit of buffered events that the application has not read; beyond it the connection is closed until half are read."""
     deliver_events: bool = True

@@ -173,12 +173,12 @@ class Engine:
     # --- queries: none of these changes the state -------------------------------------------------------------------
     @property
     def policy(self) -> Policy | None:
-        """The policy in force; None before the first publication."""
+        """The active policy; None before the first publication."""
         return self._state.policy
 
     @property
     def policy_version(self) -> int:
-        """The version of the policy in force: 1, 2, 3…; 0 before the first publication."""
+        """The version of the active policy: 1, 2, 3…; 0 before the first publication."""
         return self._state.policy_version
 
     @property
@@ -305,7 +305,7 @@ class Engine:
         return views.workspace_view(self._state)
 
     def rules(self) -> RulesView:
-        """Return the entry rules of the policy in force with the number of contacts that each has classified."""
+        """Return the entry rules of the active policy with the number of contacts that each has classified."""
         return views.rules_view(self._state)
 
     def queue_fact(self, queue_id: str, channel: str, name: str) -> FactValue | None:

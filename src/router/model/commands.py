@@ -362,7 +362,7 @@ class PublishPolicy(_Command, frozen=True, kw_only=True, tag="policy.publish"):
 
 
 class SetShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.set_shadow"):
-    """Run a shadow policy beside the one in force. It replaces an earlier shadow policy."""
+    """Run a shadow policy in parallel with the active policy. It replaces an earlier shadow policy."""
 
     policy: Policy
 

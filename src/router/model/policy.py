@@ -14,7 +14,7 @@ from router.model.ids import Ident, Name
 DAY_S: Final = 86_400
 Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=7 * DAY_S)]
 Proficiency: TypeAlias = Annotated[int, Meta(ge=1, le=10)]
-# Seconds of waiting that a contact is credited with. Negative: it ranks behind contacts of the same age.
+# Seconds of priority: a contact ranks as if it had waited that much longer. Negative: it ranks behind contacts of the same age.
 PrioritySeconds: TypeAlias = Annotated[int, Meta(ge=-DAY_S, le=DAY_S)]
 # A contact of a higher priority class is always served first, however long the others have waited.
 PriorityClass: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
@@ -285,7 +285,7 @@ class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
     prefer_agents: Annotated[tuple[Ident, ...], Meta(max_length=32)] = ()
     """Agents that the step reserves the contact for, in addition to those of ``prefer``."""
     add_priority_s: PrioritySeconds = 0
-    """Seconds added to the contact's credit from this step on; may be negative."""
+    """Seconds of priority added to the contact from this step on; may be negative."""
     priority_class: PriorityClass = 0
     """Minimum priority class from this step on."""
     queue: Name | None = None
@@ -322,7 +322,7 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     length_max: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     when_full: WhenFull = WhenFull.REFUSE
     wait_max_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
-    """Longest wait; then the contact overflows, or expires if there is no ``overflow_to``."""
+    """Maximum wait; then the contact overflows, or expires if there is no ``overflow_to``."""
     overflow_to: Name | None = None
     hours: Name | None = None
     """Calendar by which the queue opens and closes; none: always open, unless a supervisor closes it."""

@@ -1,6 +1,6 @@
-"""Report of a shadow policy: the decisions in which it differs from the policy in force.
+"""Report of a shadow policy: the decisions in which it differs from the active policy.
 
-A shadow policy decides on the same events as the policy in force and changes nothing. Each of its decisions is compared with
+A shadow policy decides on the same events as the active policy and changes nothing. Each of its decisions is compared with
 what has happened: the queue, requirement and priority of a submit; the agent and the time of an offer; overflows, steps of
 plans and expiries. The report counts the differences and keeps the latest ones of each kind as examples.
 """
@@ -38,7 +38,7 @@ class DifferenceKind(StrEnum):
     STEP = "step"
     """Only one of the policies enters another step of the contact's plan, or they choose different steps."""
     EXPIRY = "expiry"
-    """Only one of the policies lets the contact expire after its longest wait."""
+    """Only one of the policies lets the contact expire after its maximum wait."""
 
 
 class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,8 +73,8 @@ class ShadowQueue(Struct, kw_only=True):
 class ShadowReport(Struct, kw_only=True):
     """Totals and examples of a shadow policy."""
 
-    state: str = "following"
-    """``starting``, ``following``, ``behind`` (it has skipped events and restarts) or ``stopped`` (it failed)."""
+    state: str = "active"
+    """``starting``, ``active``, ``behind`` (it has skipped events and restarts) or ``stopped`` (it failed)."""
     policy_seq: int = 0
     """Event that set the policy."""
     since_seq: int = 0

@@ -317,7 +317,7 @@ class StepWhy(_View, frozen=True, kw_only=True):
     """READY agents among them, busy or free."""
     until_ms: int | None = None
     priority_s: int = 0
-    """Seconds that the plan has added to the contact's credit."""
+    """Seconds of priority that the plan has added to the contact."""
 
 
 class ContactWhy(_View, frozen=True, kw_only=True):
@@ -344,7 +344,7 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     chosen: tuple[ChosenAgent, ...] = ()
     """Agents that have an offer or assignment of the contact, with the reasons."""
     overflow_impossible: bool = False
-    """True if it has reached the limit of overflows; it stays in its queue without a longest wait."""
+    """True if it has reached the limit of overflows; it stays in its queue without a maximum wait."""
     step: StepWhy | None = None
     next_step: StepWhy | None = None
     """Next step of its plan."""
@@ -354,7 +354,7 @@ class ContactWhy(_View, frozen=True, kw_only=True):
 
 
 class RuleView(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """Counters of an entry rule since the policy came into force."""
+    """Counters of an entry rule since the policy was published."""
 
     name: str
     matched: int
@@ -364,7 +364,7 @@ class RuleView(_View, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class RulesView(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """Counters of the entry rules of the policy in force, in their order."""
+    """Counters of the entry rules of the active policy, in their order."""
 
     as_of_seq: int
     policy_version: int

@@ -223,7 +223,7 @@ def _is_plain(token: Token) -> bool:
 
 
 # Compiled expressions by text and variable types. A published document is compiled three times: by the API, by the engine's
-# check and by the policy in force.
+# check and by the active policy.
 _EXPRESSION_CACHE_MAX: Final = 4_096
 _expression_cache: dict[tuple[str, tuple[Variable, ...]], "CompiledExpression"] = {}
 

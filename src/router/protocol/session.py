@@ -336,7 +336,7 @@ class Session:
         return []
 
     def refreshed(self, id: str, identity: SessionIdentity | None, now_ms: int) -> list[Effect]:
-        """Report the outcome of ``Reauthenticate``; none: the token is invalid, and the old one stays in force."""
+        """Report the outcome of ``Reauthenticate``; none: the token is invalid, and the old one stays valid."""
         if self.phase is SessionPhase.CLOSING:
             return []
         if identity is None or identity.expires_at_ms <= now_ms:

@@ -36,7 +36,7 @@ RESTART_S: Final = 10.0
 
 
 class _RefusedSubmit(Struct, frozen=True):
-    """A submit refused by the live policy."""
+    """A submit refused by the active policy."""
 
     command: EnqueueContact
     code: RefusalCode

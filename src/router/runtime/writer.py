@@ -58,7 +58,7 @@ class WriterLimits(Struct, frozen=True, kw_only=True):
     queue_count_max: int = COUNT_MAX
     """Queued commands and queries of one workspace; four times as many for all workspaces together."""
     submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX
-    """Longest wait of the oldest queued submit, in an overloaded workspace, before further submits are refused."""
+    """Maximum wait of the oldest queued submit, in an overloaded workspace, before further submits are refused."""
     batch_count_max: int = 256
     """Commands and queries in one batch, and so in one commit."""
     batch_ms_max: int = 50

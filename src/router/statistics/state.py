@@ -133,7 +133,7 @@ class IntervalSeries(Struct, array_like=True):
 
 
 class EntryRuleCounters(Struct, array_like=True):
-    """Counters of an entry rule since its policy came into force."""
+    """Counters of an entry rule since its policy was published."""
 
     matched: int = 0
     failed: int = 0
@@ -158,7 +158,7 @@ class StatsSnapshot(Struct, array_like=True):
     workforce: WorkforceTime = field(default_factory=WorkforceTime)
     series: IntervalSeries = field(default_factory=IntervalSeries)
     rules: dict[str, EntryRuleCounters] = field(default_factory=dict)
-    """Counters of the entry rules of the policy in force, in policy order."""
+    """Counters of the entry rules of the active policy, in policy order."""
 
 
 class StatsState:

@@ -132,7 +132,7 @@ class WorkspaceStats:
         return waits
 
     def entry_rules(self) -> dict[str, EntryRuleCounters]:
-        """Return copies of the counters of the entry rules of the policy in force, by rule name."""
+        """Return copies of the counters of the entry rules of the active policy, by rule name."""
         return {name: copy(counters) for name, counters in self._state.snapshot.rules.items()}
 
     def counts(self) -> WorkspaceCounts:

@@ -50,7 +50,7 @@ class ShadowMetrics(Collector):
             "Events that the shadow skipped because it could not keep up.",
             labels=("workspace",),
         )
-        following = GaugeMetricFamily(
+        active = GaugeMetricFamily(
             "router_shadow_active",
             "1: the shadow is active; 0: it has stopped or is restarting.",
             labels=("workspace",),
@@ -68,8 +68,8 @@ class ShadowMetrics(Collector):
             for kind in DifferenceKind:
                 differences.add_metric((workspace, kind), report.differences.get(kind, 0))
             missed.add_metric((workspace,), report.events_missed)
-            following.add_metric((workspace,), float(report.state == "following"))
-        yield from (offers, differences, missed, following)
+            active.add_metric((workspace,), float(report.state == "active"))
+        yield from (offers, differences, missed, active)
 
 
 class ShadowLog:

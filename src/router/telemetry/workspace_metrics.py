@@ -90,7 +90,7 @@ class WorkspaceSample(Struct):
     agents: dict[str, int]
     queues: dict[str, QueueSample]
     rules: dict[str, EntryRuleCounters] = field(default_factory=dict)
-    """By entry rule of the policy in force; rules beyond the label limit are counted together."""
+    """By entry rule of the active policy; rules beyond the label limit are counted together."""
 
 
 class LabelLimit:
@@ -231,7 +231,7 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
 def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     rules = CounterMetricFamily(
         "router_entry_rule_contacts",
-        "Contacts that an entry rule matched, or failed for, under the policy in force.",
+        "Contacts that an entry rule matched, or failed for, under the active policy.",
         labels=("workspace", "rule", "outcome"),
     )
     for sample in samples:

@@ -1,4 +1,4 @@
-"""A second policy beside the one in force, over HTTP and with ``router shadow``, across restarts and from the journal."""
+"""A second policy in parallel with the active policy, over HTTP and with ``router shadow``, across restarts and offline."""
 
 import json
 import os
@@ -61,7 +61,7 @@ async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
         await admin.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         await admin.submit(queue_id=None)
         report = await admin.ok("GET", "/v1/shadow")
-        assert report["state"] == "following"
+        assert report["state"] == "active"
         assert report["policy_seq"] == stored.json["seq"]
         assert report["differences"] == {"queue": 1}
         assert report["queues"]["support"]["differences"] == {"queue": 1}
@@ -80,7 +80,7 @@ async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
     router.start()
     async with Api(router) as admin:
         report = await admin.ok("GET", "/v1/shadow")
-        assert report["state"] == "following" and report["policy_seq"] == stored.json["seq"]
+        assert report["state"] == "active" and report["policy_seq"] == stored.json["seq"]
         assert report["differences"] == {}, "counted from the start of the process"
         await admin.submit()
         report = await admin.ok("GET", "/v1/shadow")

@@ -143,7 +143,7 @@ def test_an_offered_contact_that_becomes_a_callback_frees_the_agent_and_is_offer
     assert view_of(world).requirement == "outbound/support"
 
 
-def test_a_callback_has_no_time_to_live_and_no_longest_wait() -> None:
+def test_a_callback_has_no_time_to_live_and_no_maximum_wait() -> None:
     world = a_centre(a_contact(ttl_s=20), asked(), queue={"wait_max_s": 10}, expires_after_s=3_600)
     world.later(3_599)
     assert state_of(world) == (ContactState.QUEUED, CallbackPhase.WAITING)
@@ -343,7 +343,7 @@ def test_a_connected_customer_who_hangs_up_has_abandoned() -> None:
     assert view_of(world).state is ContactState.ABANDONED
 
 
-def test_a_connected_customer_waits_no_longer_than_the_longest_wait_of_the_queue() -> None:
+def test_a_connected_customer_waits_no_longer_than_the_maximum_wait_of_the_queue() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST), an_agent(), queue={"wait_max_s": 20})
     world.later(50)
     world.done_all(ready(), not_ready(), reported("connected"))

@@ -84,7 +84,7 @@ def test_a_callback_survives_every_closing_and_is_called_at_the_opening(
     assert not view_of(world).waiting_for_opening
 
 
-def test_the_longest_wait_does_not_begin_for_a_callback_at_the_opening() -> None:
+def test_the_maximum_wait_does_not_begin_for_a_callback_at_the_opening() -> None:
     world = a_world(a_policy_of(wait_max_s=10), a_contact("c1"), asked())
     world.done_all(closing(), opening())
     assert view_of(world).wait_until_ms is None

@@ -42,7 +42,7 @@ def test_unknown_subjects_are_refused_by_their_kind(command: c.Command, code: Re
     assert a_world().refused(command).code is code
 
 
-def test_the_longest_wait_counts_from_now_and_not_in_a_closed_queue() -> None:
+def test_the_maximum_wait_counts_from_now_and_not_in_a_closed_queue() -> None:
     world = a_world(a_policy(queues={"support": a_queue(wait_max_s=60), "night": a_queue()}))
     tx = Transaction(world.engine._state, world.at_ms)
     assert tx.wait_until_ms("support") == world.at_ms + 60_000
@@ -52,7 +52,7 @@ def test_the_longest_wait_counts_from_now_and_not_in_a_closed_queue() -> None:
     assert tx.wait_max_until_ms("support") == world.at_ms + 60_000
 
 
-def test_a_callback_has_no_longest_wait_until_its_customer_is_on_the_line() -> None:
+def test_a_callback_has_no_maximum_wait_until_its_customer_is_on_the_line() -> None:
     world = a_world(a_policy_with_queue(wait_max_s=60, callback=CallbackPolicy()), a_contact())
     tx = Transaction(world.engine._state, world.at_ms)
     contact = world.engine._state.contacts["c1"]

@@ -66,8 +66,8 @@ def test_credit_is_a_head_start_in_either_order(queue: QueuePolicy) -> None:
 def test_extreme_credits_and_due_dates_do_not_change_the_class(at_ms: int) -> None:
     day_s = 86_400
     for queue in (LIFO, QueuePolicy()):
-        for credit_s in (-day_s, day_s):
-            key = total_order_rank(waiting(1, at_ms, priority_s=credit_s), queue, 7 * day_s * 1000)
+        for added_s in (-day_s, day_s):
+            key = total_order_rank(waiting(1, at_ms, priority_s=added_s), queue, 7 * day_s * 1000)
             assert key > 0 and inverted_priority_class(key) == 9
             assert key > total_order_rank(waiting(1, at_ms, priority_class=1), queue)
     assert inverted_priority_class(total_order_rank(waiting(1, at_ms, priority_class=9), LIFO)) == 0

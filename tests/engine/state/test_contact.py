@@ -72,12 +72,12 @@ def test_the_total_order_bit_by_bit() -> None:
         contact = a_contact_of_random_rank(random, seq, own_rank=0.5)
         for queue in QUEUES:
             strict = max(queue.priority_class, contact.priority_class, contact.plan_priority_class)
-            credit = 1000 * (queue.priority_s + contact.priority_s + contact.plan_priority_s)
+            priority_ms = 1000 * (queue.priority_s + contact.priority_s + contact.plan_priority_s)
             if queue.order is QueueOrder.LIFO:
-                newest = (1 << 54) - 1 - (contact.queued_at_ms + credit + (1 << 50))
+                newest = (1 << 54) - 1 - (contact.queued_at_ms + priority_ms + (1 << 50))
                 spelled_out = (1 << 54 | newest, (1 << 52) - 1 - seq)
             else:
-                spelled_out = (contact.queued_at_ms + 7_000 - credit + (1 << 50), seq)
+                spelled_out = (contact.queued_at_ms + 7_000 - priority_ms + (1 << 50), seq)
             place = ((9 - strict) << 55 | spelled_out[0]) << 52 | spelled_out[1]
             assert total_order_rank(contact, queue, 7_000) == place
 

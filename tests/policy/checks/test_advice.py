@@ -119,7 +119,7 @@ def test_keys_of_an_unused_selection_have_no_effect() -> None:
     ]
 
 
-def test_a_step_after_the_longest_wait_is_never_entered() -> None:
+def test_a_step_after_the_maximum_wait_is_never_entered() -> None:
     plan = (StepPolicy(duration_s=60), StepPolicy(duration_s=60), StepPolicy())
     queue = QueuePolicy(plan="slow", wait_max_s=90)
     policy = a_policy(queues={"support": queue}, plans={"slow": plan})

@@ -100,7 +100,7 @@ class PlanQualification(AttributeQualification):
         return names is None or agent.agent_id in names
 
     def plan_priority(self, contact: RefContact) -> tuple[int, int]:
-        """Return the credit and class that the contact's plan has added."""
+        """Return the seconds of priority and the class that the contact's plan has added."""
         steps = self.steps_so_far(contact)
         return (
             sum(step.add_priority_s for step in steps),
@@ -108,7 +108,7 @@ class PlanQualification(AttributeQualification):
         )
 
     def selection(self, contact: RefContact) -> Selection:
-        """Return the selection in force: the last one that a step has set, or the queue's."""
+        """Return the active selection: the last one that a step has set, or the queue's."""
         chosen = self.queue_of(contact).selection
         for step in self.steps_so_far(contact):
             chosen = step.selection or chosen

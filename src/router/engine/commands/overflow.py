@@ -1,4 +1,4 @@
-"""End of a wait in one queue: overflow to another queue after the longest wait or at closing, or expiry of the contact."""
+"""End of a wait in one queue: overflow to another queue after the maximum wait or at closing, or expiry of the contact."""
 
 from router.engine.commands.admission import find_overflow_queue, overflows_left
 from router.engine.commands.plan_steps import first_plan_step, overflow_contact
@@ -24,7 +24,7 @@ def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
 
 
 def expire_wait_max(tx: Transaction, contact: Contact) -> None:
-    """End the longest wait of the queue: overflow to the next queue, or expire if none is configured.
+    """Handle the end of the queue's maximum wait: overflow to the next queue, or expire if none is configured.
 
     If the overflow queue accepts no contacts now, the contact stays and waits without a limit rather than being lost.
     """

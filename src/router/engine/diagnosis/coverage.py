@@ -43,7 +43,7 @@ def final_requirement(
 
 
 class SkillCoverage:
-    """The agent groups of a workspace by skill, queue, attribute condition, channel and capacity, under the policy in force."""
+    """The agent groups of a workspace by skill, queue, attribute condition, channel and capacity, under the active policy."""
 
     def __init__(self, state: RoutingState, policy: Policy) -> None:
         self.policy = policy

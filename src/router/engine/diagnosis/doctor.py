@@ -79,7 +79,7 @@ def _invariant_findings(state: RoutingState, *, thorough: bool) -> Iterator[Find
 def _policy_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
     policy = state.policy
     if policy is None:
-        yield build_finding(FindingCode.NO_POLICY, Severity.ERROR, "no policy is in force")
+        yield build_finding(FindingCode.NO_POLICY, Severity.ERROR, "no policy is active")
         return
     coverage = SkillCoverage(state, policy)
     waiting = waiting_by_requirement(state, coverage, policy)
@@ -197,7 +197,7 @@ def _step_findings(
 
 
 def _rule_count_findings(state: RoutingState, policy: Policy) -> Iterator[Finding]:
-    """Yield findings from the counts since the policy came into force; a small number of contacts yields none."""
+    """Yield findings from the counts since the policy was published; a small number of contacts yields none."""
     counts = state.rule_counts
     classified = counts.classified
     covered = {rule.name for rule, _ in unreachable_rules(policy)}

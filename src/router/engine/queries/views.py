@@ -317,7 +317,7 @@ def workspace_view(state: RoutingState) -> WorkspaceView:
 
 
 def rules_view(state: RoutingState) -> RulesView:
-    """Return the entry rules of the policy in force, with how often each matched or failed under it."""
+    """Return the entry rules of the active policy, with how often each matched or failed under it."""
     counts = state.rule_counts
     entry = state.policy.entry if state.policy else ()
     return RulesView(

@@ -1,4 +1,4 @@
-"""Shadow policy: a second policy evaluated beside the one in force, without any effect.
+"""Shadow policy: a second policy evaluated in parallel with the active policy, without any effect.
 
 A shadow applies the events of the live workspace and reports what its own policy would have decided differently. It is always
 exactly one decision ahead of reality: which agents are busy, with what and since when is as in reality; where contacts wait,

@@ -233,7 +233,7 @@ def _translate_assignment(shadow: ShadowState, event: ContactAssigned) -> Event:
 
 
 def _translate_publication(shadow: ShadowState, event: PolicyPublished) -> Event | None:
-    """Record the new live policy; the shadow policy stays in force here."""
+    """Record the new active policy; the shadow policy stays."""
     shadow.live_policy = event.policy
     shadow.day.on_live_policy(event.policy)
     shadow.hours.on_live_policy(event.policy)

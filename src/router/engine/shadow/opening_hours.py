@@ -1,6 +1,6 @@
 """Calendar of a shadow: which day is counted, and which queues are open, under the shadow policy.
 
-**Days.** If the live policy counts by days of the same time zone, the live day is used. Otherwise the shadow has days of its
+**Days.** If the active policy counts by days of the same time zone, the live day is used. Otherwise the shadow has days of its
 own, which start without an event: the time zone is evaluated here, as the engine does for the live day.
 
 **Opening hours.** A queue whose calendar is the same in both policies opens and closes with the live queue, any other by the
@@ -46,7 +46,7 @@ class ShadowDay:
             self._start_day(self._zone)
 
     def on_live_policy(self, live: Policy | None) -> None:
-        """Choose between the live day and an own day under a new live policy."""
+        """Choose between the live day and an own day under a new active policy."""
         zone = live.zone if live is not None and needs_day_counts(live) else None
         self.follows_live_day = zone is not None and zone == self._zone
 
@@ -76,7 +76,7 @@ class ShadowHours:
         """Queues that have closed since ``take_contacts_to_move`` was last called."""
 
     def begin(self, live: Policy | None) -> None:
-        """Take over the live state. No contact is moved because of a calendar that was never in force."""
+        """Take over the live state. No contact is moved because of a calendar that was never active."""
         state, policy = self._state, self._policy
         state.calendars = {}
         state.hours = {name: h for name, h in state.hours.items() if name in policy.queues}
@@ -85,7 +85,7 @@ class ShadowHours:
         self._newly_closed.clear()
 
     def on_live_policy(self, live: Policy | None) -> None:
-        """Compare the calendars with those of a new live policy."""
+        """Compare the calendars with those of a new active policy."""
         self._compare_calendars(live)
         self._recompute()
 

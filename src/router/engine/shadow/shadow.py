@@ -155,7 +155,7 @@ class Shadow:
     def judge_refusal(
         self, command: EnqueueContact, code: RefusalCode, at_ms: int
     ) -> list[Difference]:
-        """Return the difference if the shadow would have taken a submit that the live policy refused."""
+        """Return the difference if the shadow would have taken a submit that the active policy refused."""
         if code in _REQUEST_REFUSALS:
             return []
         state = self._state.state

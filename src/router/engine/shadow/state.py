@@ -141,7 +141,7 @@ class ShadowState:
         return entered_ms + 1000 * here
 
     def apply_policy(self, *, rebuild: bool = False) -> None:
-        """Put the shadow policy in force, with the live policy's retention and its additional channels.
+        """Activate the shadow policy in the shadow state, with the active policy's retention and its additional channels.
 
         The index is rebuilt only if the set of channels changes, or always with ``rebuild``.
         """
@@ -165,7 +165,7 @@ class ShadowState:
             index.contacts.leave_line(self.state.contacts[contact_id])
 
     def live_queue_policy(self, queue_id: QueueId) -> QueuePolicy:
-        """Return a queue of the live policy, or the defaults if it has no queue of that name."""
+        """Return a queue of the active policy, or the defaults if it has no queue of that name."""
         return (
             DEFAULT_QUEUE_POLICY
             if self.live_policy is None
@@ -174,7 +174,7 @@ class ShadowState:
 
     @property
     def live_queues(self) -> dict[QueueId, QueuePolicy]:
-        """Queues of the live policy."""
+        """Queues of the active policy."""
         return {} if self.live_policy is None else self.live_policy.queues
 
     # --- contacts whose values differ from reality -----------------------------------------------------

@@ -24,7 +24,7 @@ class Channel:
 
 
 class ChannelTable:
-    """All channels of the policy in force; empty until there is one."""
+    """All channels of the active policy; empty until there is one."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Channel] = {}

@@ -6,9 +6,9 @@ that are reserved for certain agents have lines of their own, and so have contac
 
 The *rank* of a contact in the total order of the workspace is one integer; smaller is served first. From the most significant
 end it holds: priority class (higher class first), order of the queue (``fifo`` before ``lifo``), time, ``queued_seq``. In a
-``fifo`` queue the time is the submit time minus the priority credit, plus the threshold of the queue's service level where due
-dates are compared; earlier is served first. In a ``lifo`` queue it is the submit time plus the credit; later is served first.
-Every part is constant while a contact waits, so waiting never changes the order of two contacts.
+``fifo`` queue the time is the submit time minus the seconds of priority, plus the threshold of the queue's service level where
+due dates are compared; earlier is served first. In a ``lifo`` queue it is the submit time plus the seconds of priority; later
+is served first. Every part is constant while a contact waits, so waiting never changes the order of two contacts.
 
 A line sorts by *order key*, which leaves out the settings of the queue: the submit time, ``queued_seq`` and the contact's own
 priority. The rank is ``base_rank + order_key``, or ``base_rank - order_key`` for a newest-first queue, which is read from its
@@ -128,7 +128,7 @@ class Contact(Struct, array_like=True, gc=False):
     order_key: int = 0
     """Derived: its sort key within that line; 0: it is not in the line now."""
     plan_priority_s: int = 0
-    """Derived: priority credit added by its plan, in seconds."""
+    """Derived: seconds of priority added by its plan."""
     plan_priority_class: int = 0
     """Derived: the least priority class that its plan demands."""
 
@@ -143,7 +143,7 @@ class Contact(Struct, array_like=True, gc=False):
 _LIFO: Final = QueueOrder.LIFO
 _CLASS_MAX: Final = 9
 
-# Leaves space for a credit of days before the year 1970, and for times far beyond 2100.
+# Leaves space for days of priority before the year 1970, and for times far beyond 2100.
 _TIME_OFFSET: Final = 1 << 50
 SEQ_BITS: Final = 52
 _TIME_BITS: Final = 54

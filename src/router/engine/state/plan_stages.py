@@ -1,6 +1,6 @@
 """Requirement of a contact in each step of its routing plan. Pure arithmetic on requirements.
 
-The plan in force is the contact's own (set by the entry rule) or that of its queue. The requirement of a step is that of the
+The active plan is the contact's own (set by the entry rule) or that of its queue. The requirement of a step is that of the
 queue combined with the contact's own and changed by every step up to and including this one. Agents who were eligible in an
 earlier step stay eligible: where a step replaces the requirement instead of lowering it, the earlier requirement is kept as
 an alternative, unless the step says otherwise (``keep_earlier_agents``).

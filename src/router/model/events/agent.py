@@ -24,7 +24,7 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
     deadline_ms: int
     requirement: str
     effective_priority_s: int
-    """Effective priority in seconds of credit, including the queue's priority."""
+    """Effective priority in seconds, including the queue's."""
     policy_version: int
     reason: str
     """Why this agent was chosen: the queue's selection, ``preferred``, ``transfer`` or ``consult``."""

@@ -33,7 +33,7 @@ class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"
     requirement: str
     """Requirement class as text: channel, queue and skills with their levels."""
     policy_version: int
-    """Version of the policy in force."""
+    """Version of the active policy."""
     skills: dict[str, int] = {}
     """Skills required by the contact itself, in addition to those of its queue."""
     priority_s: int = 0
@@ -118,7 +118,7 @@ class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.reque
 class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):
     """The contact has moved from one queue to another by overflow and keeps its age.
 
-    Reasons: ``wait_max`` (the queue's longest wait was reached), ``closed`` (the queue closed).
+    Reasons: ``wait_max`` (the queue's maximum wait was reached), ``closed`` (the queue closed).
     """
 
     contact_id: ContactId
@@ -202,7 +202,7 @@ class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.canc
 class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expired"):
     """Terminal: the contact expired before an answer.
 
-    Reasons: ``ttl`` (time to live), ``wait_max`` (the queue's longest wait), ``closed`` (the queue closed); of a callback
+    Reasons: ``ttl`` (time to live), ``wait_max`` (the queue's maximum wait), ``closed`` (the queue closed); of a callback
     ``callback_expired`` (``expires_after_s``), ``callback_failed`` (the last attempt failed), ``callback_voicemail`` (a message
     was left on voicemail).
     """
@@ -237,7 +237,7 @@ class CallbackRequested(EventStruct, frozen=True, kw_only=True, tag="callback.re
     mode: CallbackMode
     queue_position: CallbackQueuePosition
     expires_at_ms: int | None = None
-    """When the callback expires; replaces the contact's time to live and its queue's longest wait."""
+    """When the callback expires; replaces the contact's time to live and its queue's maximum wait."""
     gateway_id: GatewayId = ""
 
 

@@ -28,7 +28,7 @@ class QueueOpened(EventStruct, frozen=True, kw_only=True, tag="queue.opened"):
     """Time of the next change, if known; none: not within a year."""
     reason: str = "hours"
     wait_until_ms: int | None = None
-    """When contacts that waited for the opening overflow or expire: their longest wait counts from this event."""
+    """When contacts that waited for the opening overflow or expire: their maximum wait counts from this event."""
 
 
 class QueueClosed(EventStruct, frozen=True, kw_only=True, tag="queue.closed"):
@@ -46,7 +46,7 @@ class QueueClosed(EventStruct, frozen=True, kw_only=True, tag="queue.closed"):
 
 
 class PolicyPublished(EventStruct, frozen=True, kw_only=True, tag="policy.published"):
-    """A policy has come into force."""
+    """A policy has become active."""
 
     version: int
     policy: Policy
@@ -64,7 +64,7 @@ class DayStarted(EventStruct, frozen=True, kw_only=True, tag="workspace.day_star
 
 
 class ShadowPolicySet(EventStruct, frozen=True, kw_only=True, tag="policy.shadow_set"):
-    """A shadow policy now runs beside the policy in force: it decides nothing; differences are counted."""
+    """A shadow policy now runs in parallel with the active policy: it decides nothing; differences are counted."""
 
     policy: Policy
 

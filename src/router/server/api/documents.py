@@ -113,7 +113,7 @@ class AgentRecord(_Request, frozen=True, kw_only=True):
     queue_ranks: Annotated[
         dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)
     ] = {}
-    """Preference among queues with contacts of equal strict class: 1 (first) to 9; default 5."""
+    """Preference among queues with contacts of equal priority class: 1 (first) to 9; default 5."""
 
 
 class AgentStateChange(_Request, frozen=True, kw_only=True):

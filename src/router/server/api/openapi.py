@@ -33,7 +33,7 @@ _REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     },
     "If-Match": {
-        "description": "ETag (version) of the policy to be replaced. If another version is in force: `policy_version_conflict`.",
+        "description": "ETag (version) of the policy to be replaced. If another version is active: `policy_version_conflict`.",
         "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
     },
 }

@@ -26,7 +26,7 @@ _OBJECTIONS: Final = {
 
 
 async def get_policy(request: ApiRequest) -> ApiResponse:
-    """Get the policy in force as JSON or, with ``Accept: application/yaml``, as YAML; the ETag is its version."""
+    """Get the active policy as JSON or, with ``Accept: application/yaml``, as YAML; the ETag is its version."""
     answered = await request.query_engine(lambda engine: (engine.policy, engine.policy_version))
     policy, version = answered.value
     if policy is None:
@@ -39,7 +39,7 @@ async def get_policy(request: ApiRequest) -> ApiResponse:
 
 
 async def put_policy(request: ApiRequest) -> ApiResponse:
-    """Publish a policy. With ``If-Match``, only if that version is in force."""
+    """Publish a policy. With ``If-Match``, only if that version is active."""
     expected_version = _expected_version(request.header("If-Match"))
     drain_to = _drain_to(request.query_params.drain_to)
     policy, _ = await parse_policy(request.body)
@@ -73,13 +73,13 @@ async def check_policy(request: ApiRequest) -> ApiResponse:
 
 
 async def list_rules(request: ApiRequest) -> ApiResponse:
-    """List the entry rules of the policy in force with the contacts each has matched or failed on."""
+    """List the entry rules of the active policy with their match and failure counts."""
     answered = await request.query_engine(lambda engine: engine.rules())
     return ApiResponse(body=answered.value)
 
 
 async def try_policy(request: ApiRequest) -> ApiResponse:
-    """Apply the entry rules in force to a sample contact. Queue facts that are not given are the current ones."""
+    """Apply the active entry rules to a sample contact. Queue facts that are not given are the current ones."""
     sample: SampleContact = request.body
 
     def evaluate(engine: Engine) -> EntryRuleTrial | tuple[str, str] | None:
@@ -146,7 +146,7 @@ _CATCH_UP_S: Final = 2.0
 
 
 async def put_shadow(request: ApiRequest) -> ApiResponse:
-    """Evaluate a policy in the shadow of the one in force: it has no effect, its differences are counted from now on."""
+    """Set the shadow policy: it is evaluated in parallel without effect. Counting starts again."""
     policy, _ = await parse_policy(request.body)
     effected = await request.execute(SetShadowPolicy(policy=policy))
     # Contacts submitted after this response are seen by the shadow.

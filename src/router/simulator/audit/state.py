@@ -183,7 +183,7 @@ class AuditState:
         return self.policy.channels.get(name, _NO_CHANNEL) if self.policy else _NO_CHANNEL
 
     def apply_policy(self, policy: Policy) -> None:
-        """Put a policy into force and recompute the position and eligibility of every contact."""
+        """Activate a policy and recompute the position and eligibility of every contact."""
         self.policy = policy
         self._order = policy.cross_queue_order
         self._conditions = AgentConditions(policy)

@@ -2,7 +2,7 @@
 
 Columns: ``vru_line, call_id, customer_id, priority, type, date, vru_entry, vru_exit, vru_time, q_start, q_exit, q_time, outcome,
 ser_start, ser_exit, ser_time, server``; times are H:MM:SS, ``0:00:00`` = none. Outcome ``AGENT`` was served, ``HANG`` abandoned,
-``PHANTOM`` is a recording artefact and is dropped. A caller of priority 2 starts with 90 seconds of waiting credit.
+``PHANTOM`` is a recording artefact and is dropped. A caller of priority 2 starts with 90 seconds of priority.
 
 Derived values: a contact arrives when its voice-menu part ends (``q_start``, or ``vru_exit`` without queueing). Callers who left in
 the menu did not request an agent and are dropped. Patience is the queue time of callers who abandoned. Handle times of abandoned

@@ -82,7 +82,7 @@ class RunCounts:
 
     @property
     def expired(self) -> int:
-        """The number of contacts whose longest wait or time to live was over."""
+        """The number of contacts whose maximum wait or time to live was over."""
         return self.counters.flow.expired
 
     @property
