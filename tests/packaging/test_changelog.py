@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from router.server.api.problems import PROBLEMS
+
 REPOSITORY: Final = Path(__file__).parents[2]
 SOURCES: Final = REPOSITORY / "src" / "router"
 # Parts of names that no source file spells as a word of its own.
@@ -87,3 +89,13 @@ def test_no_old_event_tag_problem_code_or_metric_is_left() -> None:
     ]
     assert len(old) >= 28
     assert not [name for name in old if f'"{name}"' in text]
+
+
+def test_the_new_titles_are_those_of_the_problems() -> None:
+    titles = {
+        cells[0].strip("`"): cells[-1]
+        for heading, _, cells in tables()
+        if heading.startswith("Codes") and len(cells) == 3 and cells[0] != "code"
+    }
+    assert len(titles) >= 40
+    assert titles == {code: PROBLEMS[code].title for code in titles}
