@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test lint types imports fast format docs bench clean
+.PHONY: help run check test test-long lint types imports fast format docs bench clean
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -41,6 +41,9 @@ fast: $(STAMP)
 
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2
+
+test-long: $(STAMP)  ## property tests with thousands of new random examples; an hour
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --timeout 3600 tests/properties
 
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
