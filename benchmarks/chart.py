@@ -1,6 +1,6 @@
-"""Pictures of figures: SVG bars, written by hand like the simulator's, so that the same figures give the same bytes.
+"""Bar charts of figures as SVG. Like the simulator's charts they are written directly: the same figures give the same bytes.
 
-No font, no script and no other file is needed; colours are told apart by nearly everybody, and every bar carries its number.
+A chart needs no font, script or other file. The colours are distinguishable with colour blindness, and every bar shows its number.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from router.simulator.results import chart as svg
 _WIDTH: Final = 1100
 _LEFT: Final = 430
 _RIGHT: Final = 130
-_ROW: Final = 24
-_GOOD, _BAD, _PLAIN, _YARDSTICK = "#0072b2", "#d55e00", "#0072b2", "#999999"
+_ROW_HEIGHT: Final = 24
+_GOOD, _BAD, _PLAIN = "#0072b2", "#d55e00", "#0072b2"
 _DECADES: Final = 1.0
-"""Against targets: from a tenth to ten times."""
+"""Half the width of the chart of targets: from a tenth to ten times the target."""
 _LABEL_SHOWN_MAX: Final = 62
 
 
 class Bar(Struct, frozen=True, kw_only=True):
-    """One row."""
+    """One bar with its label and value."""
 
     label: str
     value: float
@@ -32,14 +32,14 @@ class Bar(Struct, frozen=True, kw_only=True):
 
 
 class Panel(Struct, frozen=True, kw_only=True):
-    """Bars of one unit, on one scale from zero."""
+    """Bars of one unit on one scale that begins at zero."""
 
     title: str
     bars: tuple[Bar, ...]
 
 
 def bars(title: str, panels: Sequence[Panel]) -> bytes:
-    """Panels of bars, one below the other."""
+    """Return a chart of panels, one below the other."""
     parts: list[str] = []
     top = 60.0
     for panel in panels:
@@ -49,15 +49,15 @@ def bars(title: str, panels: Sequence[Panel]) -> bytes:
         for bar in panel.bars:
             width = (_WIDTH - _LEFT - _RIGHT) * max(0.0, bar.value) / longest
             parts += _row(top, bar, _LEFT, width)
-            top += _ROW
+            top += _ROW_HEIGHT
         top += 22
     return _document(title, top, parts)
 
 
-def against_targets(title: str, figures: Sequence[tuple[str, Figure]]) -> bytes:
-    """How far each figure is from its target, on a logarithmic scale; right of the line is better than asked for.
+def chart_of_targets(title: str, figures: Sequence[tuple[str, Figure]]) -> bytes:
+    """Return a chart of the distance of each figure from its target, on a logarithmic scale; better is to the right.
 
-    Takes pairs of a script's name and a figure with a target.
+    ``figures``: pairs of a script's name and a figure with a target.
     """
     middle = _LEFT + (_WIDTH - _LEFT - _RIGHT) / 2
     half = (_WIDTH - _LEFT - _RIGHT) / 2
@@ -73,19 +73,19 @@ def against_targets(title: str, figures: Sequence[tuple[str, Figure]]) -> bytes:
         label = f"{name.removeprefix('bench_')}: {figure.title}"
         bar = Bar(label=label, value=figure.value, unit=figure.unit, colour=colour)
         parts += _row(top, bar, middle if figure.met else middle - width, width)
-        top += _ROW
-    for tick, word in ((-1, "10×"), (-0.5, "3.2×"), (0, "target"), (0.5, "3.2×"), (1, "10×")):
+        top += _ROW_HEIGHT
+    for tick, label in ((-1, "10×"), (-0.5, "3.2×"), (0, "target"), (0.5, "3.2×"), (1, "10×")):
         x = middle + tick * half
         dash = "" if tick == 0 else ' stroke-dasharray="2 3"'
         parts.append(
             f'<line x1="{x:.1f}" y1="72" x2="{x:.1f}" y2="{top + 4:.1f}" stroke="{"#222" if tick == 0 else "#bbb"}"{dash}/>'
         )
-        parts.append(svg.svg_text(x, top + 20, word, anchor="middle", fill="#666"))
+        parts.append(svg.svg_text(x, top + 20, label, anchor="middle", fill="#666"))
     return _document(title, top + 34, parts)
 
 
 def _margin(figure: Figure) -> float:
-    """Decades by which the figure is better than its target."""
+    """Return by how many powers of ten the figure is better than its target."""
     assert figure.target is not None
     better, worse = figure.value, figure.target
     if figure.better == "lower":

@@ -1,17 +1,18 @@
-"""What moved between two runs of the benchmarks, and whether by more than the noise.
+"""Compare two runs of the benchmarks: which figures changed, and by more than the noise?
 
     python benchmarks/compare.py A B [--noise 0.2] [--all] [--strict]
 
-A and B are a folder of results, one results file, or a git revision, of which the committed reference results are taken
-(``benchmarks/results/reference``). Each figure is shown before and after with its ratio, beside it how its yardstick moved in
-the same runs. *Noise* is the greatest of the two spreads of the repeats (``--noise`` where there were none) and of how far the
-machine itself moved: a fixed piece of Python before each run. The verdict:
+A and B are a folder of results, one results file, or a git revision; of a revision the committed reference results are read
+(``benchmarks/results/reference``). The table shows each figure before and after, the ratio, and the ratio of its baseline in the
+same runs. *Noise* is the greatest of the two spreads of the repeats (``--noise`` without repeats) and the change of the machine's
+speed, measured by a fixed Python loop before each run. The verdict:
 
-* ``better``, ``worse``: moved by more than the noise, as it is and in yardsticks.
-* ``machine``: moved, but so did the yardstick: the machine was another one then.
-* ``other``: measured at another size, which the title shows; not judged.
+* ``better``, ``worse``: changed by more than the noise, both the value and the value divided by its baseline.
+* ``changed``: changed by more than the noise, but no direction is better.
+* ``machine``: changed, but the baseline changed too, so the machine was faster or slower.
+* ``other``: the title differs, so the size of the workload does; not judged.
 
-Exit: 0; 1 with ``--strict`` where something is worse; 2 where A or B cannot be read.
+Exit: 0; 1 with ``--strict`` if a figure is worse; 2 if A or B cannot be read.
 """
 
 import argparse
@@ -33,11 +34,11 @@ from benchmarks.report import read
 HERE: Final = Path(__file__).parent
 REFERENCE: Final = "benchmarks/results/reference"
 NOISE: Final = 0.2
-"""What figures without repeats wander by on a shared machine."""
-SMALL: Final = 0.05
-"""Repeats within one run agree better than two runs do."""
+"""Variation of figures without repeats on a shared machine."""
+NOISE_MIN: Final = 0.05
+"""Repeats within one run vary less than two runs do."""
 
-Verdict = Literal["better", "worse", "machine", "moved", "other", "="]
+Verdict = Literal["better", "worse", "machine", "changed", "other", "="]
 
 
 class FigureChange(Struct, frozen=True, kw_only=True):
@@ -47,15 +48,15 @@ class FigureChange(Struct, frozen=True, kw_only=True):
     before: Figure
     after: Figure
     ratio: float | None
-    """After / before; None where that says nothing."""
-    yardstick: float | None
-    """Likewise of the yardstick."""
+    """After / before; None if one of them is not positive."""
+    baseline_ratio: float | None
+    """The same ratio of the baseline."""
     noise: float
     verdict: Verdict
 
 
-def results(source: str) -> dict[str, Result]:
-    """By script. Raises FiguresInvalid with what to do about it."""
+def load_results(source: str) -> dict[str, Result]:
+    """Return the results in a folder, file or git revision by script. Raises FiguresInvalid."""
     path = Path(source)
     if path.is_dir():
         found = read(path)
@@ -63,13 +64,13 @@ def results(source: str) -> dict[str, Result]:
         found = [load(path)]
     else:
         found = list(_committed(source))
-    return {one.name: one for one in found}
+    return {result.name: result for result in found}
 
 
 def _committed(revision: str) -> Iterator[Result]:
     commit = _git("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")
     if commit is None:
-        raise FiguresInvalid(f"{revision!r} is no folder, no file and no git revision")
+        raise FiguresInvalid(f"{revision!r} is not a folder, a file or a git revision")
     listed = _git("ls-tree", "--name-only", commit.strip(), f"{REFERENCE}/") or ""
     files = [name for name in listed.splitlines() if name.endswith(".json")]
     if not files:
@@ -79,28 +80,28 @@ def _committed(revision: str) -> Iterator[Result]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says; None where it refuses."""
+    """Return the output of git; None if it exits with an error."""
     try:
         done = subprocess.run(
             ("git", *arguments), cwd=HERE.parent, capture_output=True, text=True, check=False
         )
     except OSError as error:
-        raise FiguresInvalid(f"git does not run: {error.strerror}") from error
+        raise FiguresInvalid(f"git cannot be run: {error.strerror}") from error
     return done.stdout if done.returncode == 0 else None
 
 
 def figure_changes(
     before: dict[str, Result], after: dict[str, Result], noise: float
 ) -> list[FigureChange]:
-    """Of every figure that both have, in the order of the runs."""
+    """Return the change of every figure that occurs in both runs."""
     found = []
     for name, old in before.items():
         if name not in after:
             continue
-        least = machine_change(old.header, after[name].header)
+        noise_min = machine_change(old.header, after[name].header)
         new = {figure.id: figure for figure in after[name].figures}
         found += [
-            figure_change(name, figure, new[figure.id], noise, least)
+            figure_change(name, figure, new[figure.id], noise, noise_min)
             for figure in old.figures
             if figure.id in new
         ]
@@ -108,48 +109,52 @@ def figure_changes(
 
 
 def machine_change(before: Header | None, after: Header | None) -> float:
-    """The share by which a fixed piece of Python was faster or slower; little where that is not known."""
+    """Return by which share a fixed Python loop was faster or slower, at least ``NOISE_MIN``."""
     if before is None or after is None:
-        return SMALL
-    ratio = _ratio(before.cpu_yardstick_ms, after.cpu_yardstick_ms) or 1.0
-    return max(SMALL, ratio - 1, 1 / ratio - 1)
+        return NOISE_MIN
+    ratio = _ratio(before.cpu_baseline_ms, after.cpu_baseline_ms) or 1.0
+    return max(NOISE_MIN, ratio - 1, 1 / ratio - 1)
 
 
 def figure_change(
-    name: str, before: Figure, after: Figure, noise: float, least: float = SMALL
+    name: str, before: Figure, after: Figure, noise: float, noise_min: float = NOISE_MIN
 ) -> FigureChange:
-    """How one figure moved, judged; ``least`` is noise whatever the repeats say."""
+    """Return the change of one figure with its verdict; ``noise``: for a figure without repeats."""
     ratio = _ratio(before.value, after.value)
-    yardstick = None
-    if before.floor is not None and after.floor is not None:
-        yardstick = _ratio(before.floor, after.floor)
-    noise = max(least, _spread(before, noise), _spread(after, noise))
+    baseline_ratio = None
+    if before.baseline is not None and after.baseline is not None:
+        baseline_ratio = _ratio(before.baseline, after.baseline)
+    noise = max(noise_min, _spread(before, noise), _spread(after, noise))
     return FigureChange(
         name=name,
         before=before,
         after=after,
         ratio=ratio,
-        yardstick=yardstick,
+        baseline_ratio=baseline_ratio,
         noise=noise,
-        verdict=_verdict(before, after, ratio, yardstick, noise),
+        verdict=_verdict(before, after, ratio, baseline_ratio, noise),
     )
 
 
 def _verdict(
-    before: Figure, after: Figure, ratio: float | None, yardstick: float | None, noise: float
+    before: Figure,
+    after: Figure,
+    ratio: float | None,
+    baseline_ratio: float | None,
+    noise: float,
 ) -> Verdict:
     if before.title != after.title or before.unit != after.unit:
         return "other"
     if ratio is None:
-        return "=" if before.value == after.value else "moved"
+        return "=" if before.value == after.value else "changed"
     if abs(log(ratio)) <= log(1 + noise):
         return "="
-    if yardstick is not None:
-        net = log(ratio / yardstick)
+    if baseline_ratio is not None:
+        net = log(ratio / baseline_ratio)
         if abs(net) <= log(1 + noise) or (net > 0) != (ratio > 1):
             return "machine"
     if after.better == "none":
-        return "moved"
+        return "changed"
     return "better" if (ratio > 1) == (after.better == "higher") else "worse"
 
 
@@ -157,113 +162,113 @@ def _ratio(before: float, after: float) -> float | None:
     return after / before if before > 0 and after > 0 else None
 
 
-def _spread(figure: Figure, otherwise: float) -> float:
+def _spread(figure: Figure, default: float) -> float:
     if figure.spread is None or figure.spread[0] <= 0:
-        return otherwise
+        return default
     return figure.spread[1] / figure.spread[0] - 1
 
 
-# --- for people -----------------------------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------------
 
 
-def show(console: Console, found: list[FigureChange], *, all_of_them: bool) -> None:
-    """The table of moves."""
-    table = Table(title="What moved", title_justify="left")
+def print_table(console: Console, found: list[FigureChange], *, include_unchanged: bool) -> None:
+    """Print the table of changes."""
+    table = Table(title="Changes", title_justify="left")
     table.add_column("figure")
-    for column in ("before", "after", "ratio", "yardstick", "noise", "verdict"):
+    for column in ("before", "after", "ratio", "baseline ratio", "noise", "verdict"):
         table.add_column(column, justify="right")
-    still = 0
-    for one in found:
-        if one.verdict == "=" and not all_of_them:
-            still += 1
+    unchanged = 0
+    for change in found:
+        if change.verdict == "=" and not include_unchanged:
+            unchanged += 1
             continue
         table.add_row(
-            f"{one.name}: {one.after.title}",
-            f"{format_number(one.before.value)} {one.before.unit}",
-            f"{format_number(one.after.value)} {one.after.unit}",
-            "" if one.ratio is None else f"{one.ratio:.2f}",
-            "" if one.yardstick is None else f"{one.yardstick:.2f}",
-            f"±{one.noise:.0%}",
-            one.verdict,
+            f"{change.name}: {change.after.title}",
+            f"{format_number(change.before.value)} {change.before.unit}",
+            f"{format_number(change.after.value)} {change.after.unit}",
+            "" if change.ratio is None else f"{change.ratio:.2f}",
+            "" if change.baseline_ratio is None else f"{change.baseline_ratio:.2f}",
+            f"±{change.noise:.0%}",
+            change.verdict,
         )
     if table.row_count:
         console.print(table)
-    if still:
-        console.print(f"{still} figures stayed within their noise (--all shows them)")
+    if unchanged:
+        console.print(f"{unchanged} figures changed by less than the noise (--all shows them)")
 
 
 def only_in_one(before: dict[str, Result], after: dict[str, Result]) -> Iterator[str]:
-    """What could not be compared."""
-    for place, here, there in (("before", before, after), ("after", after, before)):
-        alone = sorted(here.keys() - there.keys())
-        if alone:
-            yield f"only {place}: {', '.join(alone)}"
-        for name in sorted(here.keys() & there.keys()):
-            ids = {figure.id for figure in here[name].figures}
-            lone = sorted(ids - {figure.id for figure in there[name].figures})
-            if lone:
-                yield f"only {place}, of {name}: {', '.join(lone)}"
+    """Yield a line for scripts and figures that occur in one run only."""
+    for run, this, other in (("before", before, after), ("after", after, before)):
+        if scripts := sorted(this.keys() - other.keys()):
+            yield f"only {run}: {', '.join(scripts)}"
+        for name in sorted(this.keys() & other.keys()):
+            ids = {figure.id for figure in this[name].figures}
+            if unmatched := sorted(ids - {figure.id for figure in other[name].figures}):
+                yield f"only {run}, of {name}: {', '.join(unmatched)}"
 
 
-def machines(before: dict[str, Result], after: dict[str, Result]) -> Iterator[str]:
-    """Whether both are of one machine, and how fast it was each time."""
-    old = next((one.header for one in before.values() if one.header), None)
-    new = next((one.header for one in after.values() if one.header), None)
+def machine_lines(before: dict[str, Result], after: dict[str, Result]) -> Iterator[str]:
+    """Yield lines on the machines of both runs and their speeds."""
+    old = next((result.header for result in before.values() if result.header), None)
+    new = next((result.header for result in after.values() if result.header), None)
     if old is None or new is None:
-        yield "No header: whether both are of one machine cannot be said."
+        yield "No header: the machines of the two runs cannot be compared."
         return
-    yield f"before: {_described(old)}"
-    yield f"after:  {_described(new)}"
-    for what, a, b in (
-        ("fixed piece of Python", old.cpu_yardstick_ms, new.cpu_yardstick_ms),
+    yield f"before: {_description(old)}"
+    yield f"after:  {_description(new)}"
+    for label, a, b in (
+        ("fixed Python loop", old.cpu_baseline_ms, new.cpu_baseline_ms),
         ("4 KiB + fdatasync, p50", old.fsync_p50_ms, new.fsync_p50_ms),
         ("4 KiB + fdatasync, p99", old.fsync_p99_ms, new.fsync_p99_ms),
     ):
         ratio = _ratio(a, b)
-        yield f"machine: {what}: {a} → {b} ms" + (f" ({ratio:.2f})" if ratio else "")
-    for what, is_other in (
+        yield f"machine: {label}: {a} → {b} ms" + (f" ({ratio:.2f})" if ratio else "")
+    for label, differs in (
         ("machines", (old.cpu, old.cores, old.memory_gib) != (new.cpu, new.cores, new.memory_gib)),
         ("forms (short and full)", old.form != new.form),
         ("versions of Python", old.python != new.python),
     ):
-        if is_other:
-            yield f"NOTE: these are two {what}; the ratios say little."
+        if differs:
+            yield f"NOTE: the runs have different {label}; their ratios are of little value."
 
 
-def _described(header: Header) -> str:
+def _description(header: Header) -> str:
     return f"{header.commit}, {header.date}, {header.form}, {header.cpu}, {header.python}"
 
 
 def main() -> int:
-    """Compare and print."""
+    """Compare the two runs given on the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("before", metavar="A")
     parser.add_argument("after", metavar="B")
-    parser.add_argument("--noise", type=float, default=NOISE, help="of figures without repeats")
-    parser.add_argument("--all", action="store_true", help="also what did not move")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where something is worse")
+    parser.add_argument(
+        "--noise", type=float, default=NOISE, help="noise of figures without repeats, a share"
+    )
+    parser.add_argument("--all", action="store_true", help="also show unchanged figures")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a figure is worse")
     options = parser.parse_args()
     try:
         if options.noise < 0:
             raise FiguresInvalid("--noise is a share, 0.2 for 20 %")
-        before, after = results(options.before), results(options.after)
+        before, after = load_results(options.before), load_results(options.after)
         if not before.keys() & after.keys():
             raise FiguresInvalid(
-                f"nothing in common: {', '.join(before)} before, {', '.join(after)} after"
+                f"no script in common: {', '.join(before)} before, {', '.join(after)} after"
             )
     except FiguresInvalid as error:
         print(error, file=sys.stderr)
         return 2
     found = figure_changes(before, after, options.noise)
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    for line in machines(before, after):
+    for line in machine_lines(before, after):
         console.print(line, highlight=False)
-    show(console, found, all_of_them=options.all)
+    print_table(console, found, include_unchanged=options.all)
     for line in only_in_one(before, after):
         console.print(line, highlight=False)
-    return int(options.strict and any(one.verdict == "worse" for one in found))
+    return int(options.strict and any(change.verdict == "worse" for change in found))
 
 
 if __name__ == "__main__":

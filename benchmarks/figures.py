@@ -1,4 +1,4 @@
-"""What every benchmark gives back: figures with their unit, direction, target and yardstick, in one form for people and programs.
+"""The result format of all benchmarks: figures with unit, direction, target and baseline, printed as a table and written as JSON.
 
 Each ``benchmarks/*/bench_*.py`` takes ``--quick`` (a short form, for ``make bench``) and ``--json FILE``:
 
@@ -9,8 +9,8 @@ Each ``benchmarks/*/bench_*.py`` takes ``--quick`` (a short form, for ``make ben
     …
     finish(Result(name="bench_engine", what="…", figures=[Figure(id="lifecycle_us", …)]), options)
 
-``finish`` prints a table and writes FILE. Pictures are SVG files that the script puts into the folder of FILE
-(``save_picture``); the result only names them. ``benchmarks/run.py`` adds the header (machine, commit, versions).
+``finish`` prints a table and writes FILE. Pictures are SVG files that the script writes to the folder of FILE (``save_picture``);
+the result contains only their names. ``benchmarks/run.py`` adds the header (machine, commit, versions).
 """
 
 import argparse
@@ -27,50 +27,54 @@ from rich.console import Console
 from rich.table import Table
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_.]*")
+_FORMER_FIELDS: Final = {"floor": "baseline", "cpu_yardstick_ms": "cpu_baseline_ms"}
+"""Fields by the names that results of earlier commits have; ``compare.py`` reads those too."""
 
 
 class FiguresInvalid(Exception):
-    """A results file that cannot be read, or a result that breaks the contract; the text says where and why."""
+    """A results file cannot be read, or a result is invalid; the text says where and why."""
 
 
 class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One number, and all that is needed to read it."""
+    """One measured value, with what is needed to interpret it."""
 
     id: str
-    """Stable: what ``compare.py`` finds the same figure by. Lower case, digits, ``_`` and ``.``."""
+    """Stable: ``compare.py`` matches figures by it. Lower case, digits, ``_`` and ``.``."""
     title: str
-    """For people, with the size it was measured at, and nothing that differs between two runs of the same size: figures whose
-    titles differ are not compared."""
+    """Description with the size of the workload, the same in all runs of that size: figures with different titles are not
+    compared."""
     value: float
     unit: str
     """``µs``, ``ms``, ``/s``, ``MiB``, ``ratio`` …"""
     better: Literal["lower", "higher", "none"] = "none"
-    """``none``: it describes what was measured (a rate offered, a number of repeats)."""
+    """``none``: the value describes the workload (an offered rate, a number of repeats)."""
     target: float | None = None
-    """At most that (``lower``) or at least that (``higher``)."""
-    floor: float | None = None
-    """The yardstick in the same unit, measured in the same run: a bare write, a null server, the same events unrouted."""
+    """Upper limit if lower is better, lower limit if higher is better."""
+    baseline: float | None = None
+    """Comparison value in the same unit, measured in the same run: a bare write, a null server, the same events without routing."""
     limit: str | None = None
-    """What held the figure back or bounds its truth: ``load generator at 97 % of its core``. None: nothing known."""
+    """What limited the value or makes it uncertain: ``load generator at 97 % of its core``. None: nothing known."""
     spread: tuple[float, float] | None = None
-    """Within what the repeats lay, where there were some: a move within it is noise. Of a best-of: best and median."""
+    """Least and greatest of the repeats; a change within it is noise. If the best repeat counts: the best and the median."""
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Return whether the target is met; None without a target."""
         if self.target is None or self.better == "none":
             return None
         return self.value <= self.target if self.better == "lower" else self.value >= self.target
 
     @property
-    def to_floor(self) -> float | None:
-        """The value in yardsticks."""
-        return self.value / self.floor if self.floor else None
+    def baseline_ratio(self) -> float | None:
+        """Return the value divided by the baseline; None without a baseline."""
+        return self.value / self.baseline if self.baseline else None
 
     @classmethod
     def of_repeats(cls, values: Sequence[float], *, best: bool = False, **fields: Any) -> Self:
-        """The median of repeats with least and greatest; with ``best`` the one that neighbours on the machine disturbed least,
-        and the median beside it. One value has no spread.
+        """Return a figure of repeated measurements: the median, with the least and the greatest value as its spread.
+
+        ``best``: the best value (the one least disturbed by other processes), with the median as the other end of its spread.
+        One value has no spread.
         """
         if len(values) == 1:
             return cls(value=values[0], **fields)
@@ -83,12 +87,12 @@ class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where and of what a result is. ``run.py`` writes it."""
+    """Machine, commit and versions of a run; written by ``run.py``."""
 
     commit: str
-    """With a star: there were changes beside it."""
+    """With a star if there were uncommitted changes."""
     date: str
-    """Day and time in UTC, ISO 8601."""
+    """Date and time in UTC, ISO 8601."""
     cpu: str
     cores: int
     memory_gib: float
@@ -96,14 +100,14 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     python: str
     versions: dict[str, str]
     disk: str
-    """File system and place of the benchmarks' journals."""
+    """File system and directory of the benchmarks' journals."""
     fsync_p50_ms: float
-    """Of a 4 KiB write + ``fdatasync`` there, measured before the benchmarks."""
+    """A 4 KiB write + ``fdatasync`` there, measured before the benchmarks."""
     fsync_p99_ms: float
-    cpu_yardstick_ms: float
-    """One fixed piece of pure Python, before the benchmarks: how fast this machine was then."""
+    cpu_baseline_ms: float
+    """CPU time of a fixed Python loop before the benchmarks: the speed of the machine at that time."""
     load_before: float
-    """Load average of the last minute before the first benchmark: near 0 on an idle machine."""
+    """Load average of the minute before the first benchmark: near 0 on an idle machine."""
     form: Literal["short", "full"]
 
 
@@ -113,58 +117,73 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     """The script's stem: ``bench_engine``."""
     what: str
-    """A sentence or two: what is measured, in what situation, against what."""
+    """One or two sentences: what is measured, under which load, compared with what."""
     figures: list[Figure]
     details: dict[str, Any] = {}
-    """Whatever else a reader may want, in no form; not compared."""
+    """Further data in any form; not compared."""
     pictures: list[str] = []
-    """File names beside the results file."""
+    """Names of SVG files in the folder of the results file."""
     seconds: float | None = None
-    """How long the script took; written by ``run.py``."""
+    """Duration of the script; written by ``run.py``."""
     header: Header | None = None
 
     def check(self) -> None:
-        """Raises FiguresInvalid where this is no proper result."""
+        """Raise FiguresInvalid if the result is not valid."""
         if not self.figures:
             raise FiguresInvalid(f"{self.name}: no figures")
         seen: set[str] = set()
         for figure in self.figures:
-            at = f"{self.name}: figure {figure.id!r}"
+            subject = f"{self.name}: figure {figure.id!r}"
             if not _ID.fullmatch(figure.id):
-                raise FiguresInvalid(f"{at}: an id is lower case, digits, '_' and '.'")
+                raise FiguresInvalid(f"{subject}: an id is lower case, digits, '_' and '.'")
             if figure.id in seen:
-                raise FiguresInvalid(f"{at} is there twice")
+                raise FiguresInvalid(f"{subject} occurs twice")
             seen.add(figure.id)
             spread = figure.spread or ()
-            numbers = (figure.value, figure.target, figure.floor, *spread)
+            numbers = (figure.value, figure.target, figure.baseline, *spread)
             if not all(number is None or isfinite(number) for number in numbers):
-                raise FiguresInvalid(f"{at}: {numbers} is not finite")
+                raise FiguresInvalid(f"{subject}: {numbers} is not finite")
             if figure.target is not None and figure.better == "none":
-                raise FiguresInvalid(f"{at} has a target but no direction")
+                raise FiguresInvalid(f"{subject} has a target but no direction")
         for picture in self.pictures:
             if "/" in picture or not picture.endswith(".svg"):
-                raise FiguresInvalid(f"{self.name}: picture {picture!r} is no name of an SVG file")
+                raise FiguresInvalid(
+                    f"{self.name}: picture {picture!r} is not the name of an SVG file"
+                )
 
 
 def save(path: Path, result: Result) -> None:
-    """Write a results file, for programs and for people who look at differences. Raises FiguresInvalid."""
+    """Write a results file as indented JSON. Raises FiguresInvalid."""
     result.check()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 
 def decode(data: bytes | str, source: str) -> Result:
-    """A result from its JSON. Raises FiguresInvalid, which names ``source``."""
+    """Return the result in this JSON. Raises FiguresInvalid, which names ``source``."""
     try:
-        result = msgspec.json.decode(data, type=Result)
+        result = msgspec.convert(_rename_fields(msgspec.json.decode(data)), Result)
         result.check()
     except (msgspec.DecodeError, UnicodeDecodeError, FiguresInvalid) as error:
-        raise FiguresInvalid(f"{source} holds no figures: {error}") from error
+        raise FiguresInvalid(f"{source} contains no figures: {error}") from error
     return result
 
 
+def _rename_fields(found: Any) -> Any:
+    """Return decoded JSON with today's names of the fields of figures and headers."""
+    if not isinstance(found, dict):
+        return found
+    figures = found.get("figures")
+    for fields in (found.get("header"), *(figures if isinstance(figures, list) else ())):
+        if isinstance(fields, dict):
+            for former, name in _FORMER_FIELDS.items():
+                if former in fields:
+                    fields[name] = fields.pop(former)
+    return found
+
+
 def load(path: Path) -> Result:
-    """Read a results file. Raises FiguresInvalid."""
+    """Return the result in a file. Raises FiguresInvalid."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -173,7 +192,10 @@ def load(path: Path) -> Result:
 
 
 def save_picture(options: argparse.Namespace, name: str, svg: bytes | str) -> list[str]:
-    """Put a picture beside the results file; what to name in ``pictures``: nothing where no file is written."""
+    """Write a picture to the folder of the results file and return the list for ``Result.pictures``.
+
+    Without ``--json`` nothing is written and the list is empty.
+    """
     if options.json is None:
         return []
     options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -183,42 +205,42 @@ def save_picture(options: argparse.Namespace, name: str, svg: bytes | str) -> li
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """The options that every benchmark has; ``doc`` is the script's docstring."""
+    """Return a parser of the options that every benchmark has; ``doc`` is the script's docstring."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="the short form, for `make bench`")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")
+    parser.add_argument("--quick", action="store_true", help="run the short form, for `make bench`")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     return parser
 
 
 def format_number(value: float) -> str:
-    """A number as people read it: three figures that count, thousands apart."""
+    """Return the number with three significant digits and thousands separators."""
     if value == 0 or abs(value) >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def table(result: Result) -> Table:
-    """The figures for a terminal."""
+    """Return the figures as a table for the terminal."""
     table = Table(
         title=result.name, title_justify="left", caption=result.what, caption_justify="left"
     )
     table.add_column("figure")
-    for column in ("value", "target", "yardstick"):
+    for column in ("value", "target", "baseline"):
         table.add_column(column, justify="right")
     table.add_column("limit")
     for figure in result.figures:
-        sign = {True: " ✓", False: " ✗", None: ""}[figure.met]
-        target = "" if figure.target is None else format_number(figure.target) + sign
-        floor = "" if figure.floor is None else format_number(figure.floor)
+        mark = {True: " ✓", False: " ✗", None: ""}[figure.met]
+        target = "" if figure.target is None else format_number(figure.target) + mark
+        baseline = "" if figure.baseline is None else format_number(figure.baseline)
         value = f"{format_number(figure.value)} {figure.unit}"
-        table.add_row(figure.title, value, target, floor, figure.limit or "")
+        table.add_row(figure.title, value, target, baseline, figure.limit or "")
     return table
 
 
 def finish(result: Result, options: argparse.Namespace) -> None:
-    """Check, print, and write the file that ``--json`` names. Raises FiguresInvalid."""
+    """Check and print the result, and write it to the file of ``--json``. Raises FiguresInvalid."""
     result.check()
     Console(width=120).print(table(result))
     if options.json is not None:

@@ -1,4 +1,4 @@
-"""What a result belongs to: the machine, its disk and its speed at that time, the commit, Python and the libraries that matter."""
+"""The header of a result: the machine, its disk and its speed at that time, the commit, Python and the relevant libraries."""
 
 import os
 import platform
@@ -23,13 +23,13 @@ LIBRARIES: Final = (
     "crc32c",
     "cel-expr-python",
 )
-"""Those on the way of a contact."""
-_SYNCS: Final = 300
-_PIECES: Final = 9
+"""The libraries that process a contact."""
+_SYNC_COUNT: Final = 300
+_RUNS: Final = 9
 
 
 def header(form: Literal["short", "full"]) -> Header:
-    """Of this machine now; takes a second or two."""
+    """Return the header for this machine and commit; takes a second or two."""
     load_before = round(os.getloadavg()[0], 2)
     scratch = Path(tempfile.gettempdir())
     p50_ms, p99_ms = fsync_ms(scratch)
@@ -45,14 +45,14 @@ def header(form: Literal["short", "full"]) -> Header:
         disk=f"{file_system(scratch)} at {scratch}",
         fsync_p50_ms=p50_ms,
         fsync_p99_ms=p99_ms,
-        cpu_yardstick_ms=cpu_yardstick_ms(),
+        cpu_baseline_ms=cpu_baseline_ms(),
         load_before=load_before,
         form=form,
     )
 
 
 def commit() -> str:
-    """The commit that is measured; with a star where there are changes beside it, results left out."""
+    """Return the commit, with a star if there are uncommitted changes outside the results."""
     try:
         head = _git("rev-parse", "--short", "HEAD")
         paths = ("--", ":/", ":(exclude,top)benchmarks/results")
@@ -75,7 +75,7 @@ def _version(name: str) -> str:
 
 
 def cpu_model() -> str:
-    """As the processor calls itself."""
+    """Return the model name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -84,39 +84,39 @@ def cpu_model() -> str:
     return names[0] if names else platform.machine()
 
 
-def file_system(place: Path) -> str:
-    """The type of the file system that holds this place."""
+def file_system(directory: Path) -> str:
+    """Return the type of the file system that contains this directory."""
     try:
         mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     except OSError:
         return "unknown"
-    here = place.resolve()
-    found = [(len(at), kind) for _, at, kind, *_ in mounts if here.is_relative_to(at)]
+    absolute = directory.resolve()
+    found = [(len(at), kind) for _, at, kind, *_ in mounts if absolute.is_relative_to(at)]
     return max(found)[1] if found else "unknown"
 
 
 def fsync_ms(directory: Path) -> tuple[float, float]:
-    """Median and 99th percentile of a 4 KiB append + ``fdatasync``."""
+    """Return the median and the 99th percentile of a 4 KiB append + ``fdatasync``."""
     times = []
     with tempfile.NamedTemporaryFile(dir=directory) as file:
         page = bytes(4096)
-        for _ in range(_SYNCS):
-            began = perf_counter()
+        for _ in range(_SYNC_COUNT):
+            started = perf_counter()
             os.write(file.fileno(), page)
             os.fdatasync(file.fileno())
-            times.append((perf_counter() - began) * 1000)
+            times.append((perf_counter() - started) * 1000)
     times.sort()
-    return round(times[_SYNCS // 2], 3), round(times[_SYNCS * 99 // 100], 3)
+    return round(times[_SYNC_COUNT // 2], 3), round(times[_SYNC_COUNT * 99 // 100], 3)
 
 
-def cpu_yardstick_ms() -> float:
-    """CPU time of one fixed piece of pure Python, the best of nine: does the machine run as fast as the last time?"""
+def cpu_baseline_ms() -> float:
+    """Return the CPU time of a fixed Python loop, the best of nine runs: the current speed of the machine."""
     best = float("inf")
-    for _ in range(_PIECES):
-        began = process_time()
+    for _ in range(_RUNS):
+        started = process_time()
         seen: dict[str, int] = {}
         for number in range(50_000):
             key = f"k{number % 997}"
             seen[key] = seen.get(key, 0) + number
-        best = min(best, process_time() - began)
+        best = min(best, process_time() - started)
     return round(best * 1000, 2)

@@ -1,4 +1,4 @@
-"""The report of a folder of results: every figure against its target and its yardstick, as Markdown with pictures.
+"""Write the report of a folder of results: every figure with its target and baseline, as Markdown with pictures.
 
 python benchmarks/report.py [DIR]        writes DIR/report.md and DIR/targets.svg; DIR: benchmarks/results
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.chart import against_targets
+from benchmarks.chart import chart_of_targets
 from benchmarks.figures import Figure, FiguresInvalid, Header, Result, format_number, load
 
 HERE: Final = Path(__file__).parent
@@ -18,7 +18,7 @@ TARGETS: Final = "targets.svg"
 
 
 def header_rows(header: Header) -> list[tuple[str, str]]:
-    """What the figures belong to, for people."""
+    """Return the header as rows of a label and a text."""
     return [
         ("commit", header.commit),
         ("measured", header.date.replace("T", " ").replace("Z", " UTC")),
@@ -29,31 +29,34 @@ def header_rows(header: Header) -> list[tuple[str, str]]:
         ("libraries", ", ".join(f"{name} {value}" for name, value in header.versions.items())),
         ("disk", header.disk),
         ("4 KiB + fdatasync", f"p50 {header.fsync_p50_ms} ms, p99 {header.fsync_p99_ms} ms"),
-        ("fixed piece of Python", f"{header.cpu_yardstick_ms} ms"),
+        ("fixed Python loop", f"{header.cpu_baseline_ms} ms"),
         ("load average before", str(header.load_before)),
     ]
 
 
 def read(folder: Path) -> list[Result]:
-    """All results of a folder. Raises FiguresInvalid where one is broken or there are none."""
+    """Return all results in a folder. Raises FiguresInvalid if one is invalid or there are none."""
     if not folder.is_dir():
-        raise FiguresInvalid(f"{folder} is no folder")
+        raise FiguresInvalid(f"{folder} is not a folder")
     found = [load(path) for path in sorted(folder.glob("bench_*.json"))]
     if not found:
-        raise FiguresInvalid(f"{folder} holds no results (bench_*.json)")
+        raise FiguresInvalid(f"{folder} contains no results (bench_*.json)")
     return found
 
 
 def write(folder: Path, failed: Mapping[str, str]) -> Path:
-    """Write the report of what is there; ``failed`` says of scripts why they gave none. The page's path."""
+    """Write the report of a folder and return its path; ``failed`` maps scripts without a result to the reason."""
     found = [load(path) for path in sorted(folder.glob("bench_*.json"))]
     with_target = [
-        (one.name, figure) for one in found for figure in one.figures if figure.met is not None
+        (result.name, figure)
+        for result in found
+        for figure in result.figures
+        if figure.met is not None
     ]
     (folder / TARGETS).unlink(missing_ok=True)
     if with_target:
         (folder / TARGETS).write_bytes(
-            against_targets("Figures against their targets", with_target)
+            chart_of_targets("Figures compared with their targets", with_target)
         )
     page = folder / REPORT
     page.write_text(markdown(found, failed), encoding="utf-8")
@@ -61,63 +64,66 @@ def write(folder: Path, failed: Mapping[str, str]) -> Path:
 
 
 def markdown(found: Sequence[Result], failed: Mapping[str, str]) -> str:
-    """The page."""
+    """Return the report as Markdown."""
     lines = ["# Benchmark report", ""]
-    headers = [one.header for one in found if one.header is not None]
+    headers = [result.header for result in found if result.header is not None]
     runs = {header.date for header in headers}
     if headers:
         lines += ["| | |", "|---|---|"]
         lines += [f"| {name} | {_cell(value)} |" for name, value in header_rows(headers[-1])]
         lines.append("")
     if len(runs) > 1:
-        lines += [f"The results are of {len(runs)} runs; the table is of the last in the list.", ""]
-    for name, what in failed.items():
-        lines += [f"**{name} failed:** {_cell(what)}", ""]
+        lines += [
+            f"The results are from {len(runs)} runs; the table describes the last one in the list.",
+            "",
+        ]
+    for name, reason in failed.items():
+        lines += [f"**{name} failed:** {_cell(reason)}", ""]
     with_target = [
-        (one, figure) for one in found for figure in one.figures if figure.met is not None
+        (result, figure) for result in found for figure in result.figures if figure.met is not None
     ]
     if with_target:
-        missed = [(one, figure) for one, figure in with_target if not figure.met]
+        missed = [(result, figure) for result, figure in with_target if not figure.met]
         lines += [
-            "## Against the targets",
+            "## Comparison with the targets",
             "",
             f"{len(with_target) - len(missed)} of {len(with_target)} figures with a target meet it.",
             "",
-            f"![Figures against their targets]({TARGETS})",
+            f"![Figures compared with their targets]({TARGETS})",
             "",
         ]
         lines += [
-            f"* missed: {one.name}: {_cell(figure.title)}: {_with_unit(figure)}, target {_target(figure)}"
-            for one, figure in missed
+            f"* missed: {result.name}: {_cell(figure.title)}: {_with_unit(figure)}, target {_target(figure)}"
+            for result, figure in missed
         ]
         lines += [""] if missed else []
-    for one in found:
-        lines += _section(one)
+    for result in found:
+        lines += _section(result)
     return "\n".join(lines)
 
 
-def _section(one: Result) -> list[str]:
-    took = "" if one.seconds is None else f" ({one.seconds:.0f} s)"
-    lines = [f"## {one.name}{took}", "", one.what, ""]
+def _section(result: Result) -> list[str]:
+    duration = "" if result.seconds is None else f" ({result.seconds:.0f} s)"
+    lines = [f"## {result.name}{duration}", "", result.what, ""]
     lines += [
-        "| figure | value | target | yardstick | value / yardstick | spread of repeats | limit |",
+        "| figure | value | target | baseline | value / baseline | spread of repeats | limit |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]
-    for figure in one.figures:
-        ratio = figure.to_floor
+    for figure in result.figures:
+        ratio = figure.baseline_ratio
         spread = "–".join(map(format_number, figure.spread)) if figure.spread else ""
         cells = (
             _cell(figure.title),
             _with_unit(figure),
             _target(figure),
-            "" if figure.floor is None else format_number(figure.floor),
+            "" if figure.baseline is None else format_number(figure.baseline),
             "" if ratio is None else f"{ratio:.2f}",
             spread,
             _cell(figure.limit or ""),
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
-    for name in one.pictures:
+    for name in result.pictures:
         lines += [f"![{name.removesuffix('.svg')}]({name})", ""]
     return lines
 
@@ -138,7 +144,7 @@ def _cell(text: str) -> str:
 
 
 def main() -> int:
-    """Write the report anew."""
+    """Write the report of the folder given on the command line."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "results"
     if len(sys.argv) > 2 or folder.name.startswith("-"):
         print((__doc__ or "").strip())

@@ -6,7 +6,7 @@ are encoded as for the journal. Two situations:
 * ``backlog``: every agent is busy and many contacts wait. An agent who becomes free is offered the head of a line.
 * ``idle``: agents are idle, and the waiting contacts can be taken by none of them. A new contact is offered to the longest idle.
 
-Each is measured in a small and in a large centre in the same process; their ratio is the flatness. The floor, measured in the
+Each is measured in a small and in a large centre in the same process; their ratio is the flatness. The baseline, measured in the
 same run, is the cost of creating and encoding the same six events without any routing. Times are CPU time of the process (the
 engine is one thread and never waits), so a busy machine disturbs them less.
 
@@ -58,10 +58,9 @@ KIB_PER_WAITING_TARGET = 2.0
 
 START_MS = 1_767_603_600_000
 COMMANDS_PER_MS = 20
-"""The engine's clock runs as at 5,000 lifecycles a second: what is done so often a second costs what it costs there."""
-CHUNKS = 25
-"""A situation is measured in so many pieces. The best one, the least disturbed by neighbours on the machine, counts; median and
-worst are shown beside it."""
+"""The engine's clock advances as at 5,000 lifecycles a second, so that periodic work has its cost at that rate."""
+REPEATS = 25
+"""Repeats of each situation. The best one, least disturbed by other processes, counts; its spread reaches to the median."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -103,10 +102,10 @@ class BenchmarkWorkspace:
                 self.submit(f"s{n % classes}")
         gc.collect()
         before = resident_bytes()
-        began = process_time()
+        started = process_time()
         for n in range(waiting):
             self.enqueue(self.rare[n % classes])
-        self.fill_us = (process_time() - began) / max(1, waiting) * 1e6
+        self.fill_us = (process_time() - started) / max(1, waiting) * 1e6
         gc.collect()
         self.bytes_per_waiting = (resident_bytes() - before) / max(1, waiting)
         queue = self.engine.queue("q")
@@ -148,22 +147,22 @@ class BenchmarkWorkspace:
 
     def _idle_lifecycles(self, count: int) -> float:
         skills = [f"s{self.random.randrange(self.classes)}" for _ in range(count)]
-        began = process_time()
+        started = process_time()
         for skill in skills:
             self.submit(skill)
             agent_id, contact_id, _ = self.busy.pop()
             self.finish(agent_id, contact_id)
-        return (process_time() - began) / count * 1e6
+        return (process_time() - started) / count * 1e6
 
     def _backlog_lifecycles(self, count: int) -> float:
         self.random.shuffle(self.busy)
         count = min(count, len(self.busy))
-        taken, self.busy = self.busy[:count], self.busy[count:]
-        began = process_time()
-        for agent_id, contact_id, skill in taken:
+        ending, self.busy = self.busy[:count], self.busy[count:]
+        started = process_time()
+        for agent_id, contact_id, skill in ending:
             self.enqueue(skill)
             self.accept(self.finish(agent_id, contact_id), skill)
-        return (process_time() - began) / count * 1e6
+        return (process_time() - started) / count * 1e6
 
     def finish(self, agent_id: str, contact_id: str) -> list[Event]:
         """End the conversation, then the wrap-up."""
@@ -177,10 +176,10 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * 4096
 
 
-def floor_us(count: int) -> float:
+def baseline_us(count: int) -> float:
     """Return the cost of creating and encoding the six events of a lifecycle."""
     encode = msgspec.msgpack.Encoder().encode
-    began = process_time()
+    started = process_time()
     for n in range(count):
         c, a = f"c{n}", f"a{n}"
         o = f"{c}.1"
@@ -222,46 +221,46 @@ def floor_us(count: int) -> float:
             ]
         )
         encode([AssignmentCompleted(assignment_id=o, contact_id=c, agent_id=a, reason="finished")])
-    return (process_time() - began) / count * 1e6
+    return (process_time() - started) / count * 1e6
 
 
 def measure(size: dict[str, int], *, idle: bool, lifecycles: int) -> dict[str, Any]:
     """Measure one situation at one size."""
-    began = perf_counter()
-    centre = BenchmarkWorkspace(**size, idle=idle)
-    setup_s = perf_counter() - began
-    centre.lifecycles(min(lifecycles, 2_000))
+    started = perf_counter()
+    workspace = BenchmarkWorkspace(**size, idle=idle)
+    setup_s = perf_counter() - started
+    workspace.lifecycles(min(lifecycles, 2_000))
     # As the server does after its start: permanent objects are excluded from garbage collection.
     freeze_and_resume_garbage_collection()
-    pieces = [centre.lifecycles(lifecycles // CHUNKS) for _ in range(CHUNKS)]
+    repeats_us = [workspace.lifecycles(lifecycles // REPEATS) for _ in range(REPEATS)]
     gc.unfreeze()
     return {
         **size,
-        "pieces_us": [round(piece, 2) for piece in pieces],
-        "us_median": round(median(pieces), 2),
-        "us_per_waiting_submit": round(centre.fill_us, 2),
-        "bytes_per_waiting": round(centre.bytes_per_waiting),
+        "repeats_us": [round(repeat_us, 2) for repeat_us in repeats_us],
+        "us_median": round(median(repeats_us), 2),
+        "us_per_waiting_submit": round(workspace.fill_us, 2),
+        "bytes_per_waiting": round(workspace.bytes_per_waiting),
         "setup_s": round(setup_s, 1),
     }
 
 
-def result(rows: dict[str, dict[str, Any]], floors: list[float]) -> Result:
-    """Return the measured values."""
-    floor = min(floors)
+def result(rows: dict[str, dict[str, Any]], baselines: list[float]) -> Result:
+    """Return the figures of all situations."""
+    baseline = min(baselines)
     figures = []
     for name, row in rows.items():
         situation, _, _ = name.partition("_")
         size = f"{row['agents']:,} agents, {row['classes']:,} classes, {row['waiting']:,} waiting"
         figures.append(
             Figure.of_repeats(
-                row["pieces_us"],
+                row["repeats_us"],
                 best=True,
                 id=f"lifecycle_us.{name}",
                 title=f"A lifecycle, {situation}: {size}",
                 unit="µs",
                 better="lower",
                 target=LIFECYCLE_US_TARGET,
-                floor=floor,
+                baseline=baseline,
             )
         )
     for situation in ("backlog", "idle"):
@@ -270,7 +269,7 @@ def result(rows: dict[str, dict[str, Any]], floors: list[float]) -> Result:
             Figure(
                 id=f"flatness.{situation}",
                 title=f"Flatness, {situation}: large centre / small centre",
-                value=round(min(large["pieces_us"]) / min(small["pieces_us"]), 3),
+                value=round(min(large["repeats_us"]) / min(small["repeats_us"]), 3),
                 unit="ratio",
                 better="lower",
                 target=FLATNESS_TARGET,
@@ -297,38 +296,41 @@ def result(rows: dict[str, dict[str, Any]], floors: list[float]) -> Result:
         )
     return Result(
         name="bench_engine",
-        what="Whole lifecycles (submit, offer, accept, end, end of wrap-up: four commands, six events) through the core alone, "
-        "CPU time, in a small and a large centre. Yardstick: the same six events made and encoded, with no routing.",
+        what="Whole lifecycles (submit, offer, accept, end, end of wrap-up: four commands, six events) through the engine alone, "
+        "CPU time, in a small and a large centre. Baseline: the same six events created and encoded, without routing.",
         figures=figures,
-        details={"situations": rows, "floor_us": [round(floor, 2) for floor in floors]},
+        details={
+            "situations": rows,
+            "baseline_us": [round(repeat_us, 2) for repeat_us in baselines],
+        },
     )
 
 
 def main() -> None:
-    """Measure, and print a table or JSON."""
-    options = parser(__doc__)
-    options.add_argument("--agents", type=int, default=100_000)
-    options.add_argument("--classes", type=int, default=500)
-    options.add_argument("--waiting", type=int, default=1_000_000)
-    options.add_argument("--lifecycles", type=int, default=35_000)
-    asked = options.parse_args()
+    """Measure all situations and print the figures."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--agents", type=int, default=100_000)
+    arguments.add_argument("--classes", type=int, default=500)
+    arguments.add_argument("--waiting", type=int, default=1_000_000)
+    arguments.add_argument("--lifecycles", type=int, default=35_000)
+    options = arguments.parse_args()
     small = {"agents": 1_000, "classes": 10, "waiting": 10}
-    shrink = 10 if asked.quick else 1
+    divisor = 10 if options.quick else 1
     large = {
-        "agents": asked.agents // shrink,
-        "classes": asked.classes,
-        "waiting": asked.waiting // shrink,
+        "agents": options.agents // divisor,
+        "classes": options.classes,
+        "waiting": options.waiting // divisor,
     }
-    lifecycles = min(asked.lifecycles, 14_000) if asked.quick else asked.lifecycles
+    lifecycles = min(options.lifecycles, 14_000) if options.quick else options.lifecycles
     rows: dict[str, dict[str, Any]] = {}
     for situation in ("backlog", "idle"):
-        for which, size in (("small", small), ("large", large)):
-            rows[f"{situation}_{which}"] = measure(
+        for size_name, size in (("small", small), ("large", large)):
+            rows[f"{situation}_{size_name}"] = measure(
                 size, idle=situation == "idle", lifecycles=lifecycles
             )
             gc.collect()
-    floors = [floor_us(5_000) for _ in range(CHUNKS)]
-    finish(result(rows, floors), asked)
+    baselines = [baseline_us(5_000) for _ in range(REPEATS)]
+    finish(result(rows, baselines), options)
 
 
 if __name__ == "__main__":

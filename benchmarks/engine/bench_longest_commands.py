@@ -53,30 +53,30 @@ QUEUES = 20
 SKILLS = 25
 """Together 500 requirement classes."""
 TARGET_MS = 5.0
-SINGLE, MASS = 500, 10_000
+FEW, MANY = 500, 10_000
 
 
 class CollectorPauses:
-    """Pauses by garbage collection."""
+    """Records the pauses and the number of garbage collections by generation."""
 
     def __init__(self) -> None:
         self.longest_ms: dict[int, float] = {}
-        self.looks: dict[int, int] = {}
-        self._began = 0.0
+        self.collections: dict[int, int] = {}
+        self._started_s = 0.0
         gc.callbacks.append(self._on_collection)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Stop recording."""
         gc.callbacks.remove(self._on_collection)
 
     def _on_collection(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
-            self._began = perf_counter()
+            self._started_s = perf_counter()
             return
-        took_ms = (perf_counter() - self._began) * 1000
+        took_ms = (perf_counter() - self._started_s) * 1000
         generation = info["generation"]
         self.longest_ms[generation] = max(took_ms, self.longest_ms.get(generation, 0.0))
-        self.looks[generation] = self.looks.get(generation, 0) + 1
+        self.collections[generation] = self.collections.get(generation, 0) + 1
 
 
 class LargeWorkspace:
@@ -143,110 +143,112 @@ class LargeWorkspace:
 class LongestTimes:
     """Records the duration of single operations by kind."""
 
-    def __init__(self, centre: LargeWorkspace) -> None:
-        self.centre = centre
+    def __init__(self, workspace: LargeWorkspace) -> None:
+        self.workspace = workspace
         self.times_ms: dict[str, list[float]] = {}
 
-    def time(self, kind: str, act: Callable[[], Any]) -> Any:
+    def time(self, kind: str, operation: Callable[[], Any]) -> Any:
         """Time an operation and record it for its kind."""
-        began = process_time()
-        found = act()
-        self.times_ms.setdefault(kind, []).append((process_time() - began) * 1000)
+        started = process_time()
+        found = operation()
+        self.times_ms.setdefault(kind, []).append((process_time() - started) * 1000)
         return found
 
     def time_command(self, kind: str, command: Command) -> Outcome:
         """Time a command."""
-        outcome: Outcome = self.time(kind, lambda: self.centre.execute(command))
+        outcome: Outcome = self.time(kind, lambda: self.workspace.execute(command))
         return outcome
 
 
-def lifecycles(meter: LongestTimes, count: int) -> None:
+def lifecycles(recorder: LongestTimes, count: int) -> None:
     """Time arriving contacts, and agents who are offered the next one, accept it and finish it."""
-    centre = meter.centre
-    shuffled = list(centre.busy)
-    centre.random.shuffle(shuffled)
-    centre.busy = deque(shuffled)
+    workspace = recorder.workspace
+    shuffled = list(workspace.busy)
+    workspace.random.shuffle(shuffled)
+    workspace.busy = deque(shuffled)
     gc.freeze()  # These lists belong to the benchmark and not to the router.
     for n in range(count):
-        agent_id, contact_id = centre.busy.popleft()
-        centre.submitted += 1
-        meter.time_command(
+        agent_id, contact_id = workspace.busy.popleft()
+        workspace.submitted += 1
+        recorder.time_command(
             "submit",
             EnqueueContact(
-                contact_id=f"c{centre.submitted}",
+                contact_id=f"c{workspace.submitted}",
                 channel="voice",
                 queue_id=f"q{n % QUEUES}",
                 skills={f"s{n * 3 % SKILLS}": 2},
             ),
         )
-        meter.time_command("end", EndContact(contact_id=contact_id, agent_id=agent_id))
+        recorder.time_command("end", EndContact(contact_id=contact_id, agent_id=agent_id))
         done = CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id)
-        offer = meter.time_command("complete, offer the next", done).events[-1]
+        offer = recorder.time_command("complete, offer the next", done).events[-1]
         assert isinstance(offer, OfferMade)
-        meter.time_command("accept", AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id))
-        centre.busy.append((offer.agent_id, offer.contact_id))
+        recorder.time_command(
+            "accept", AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id)
+        )
+        workspace.busy.append((offer.agent_id, offer.contact_id))
 
 
-def still_waiting(centre: LargeWorkspace, names: list[str]) -> list[str]:
+def still_waiting(workspace: LargeWorkspace, names: list[str]) -> list[str]:
     """Return those contacts that still wait."""
     found = []
     for name in names:
-        contact = centre.engine.contact(name)
+        contact = workspace.engine.contact(name)
         if contact is not None and contact.state == "queued":
             found.append(name)
     return found
 
 
-def cancels(meter: LongestTimes) -> None:
+def cancels(recorder: LongestTimes) -> None:
     """Time cancellations at the front, in the middle and at the back of long lines, then a large number anywhere."""
-    centre = meter.centre
-    for line in list(centre.waiting.values())[::50]:
-        names = still_waiting(centre, line)
-        part = min(len(names) // 4, SINGLE // 10)
+    workspace = recorder.workspace
+    for line in list(workspace.waiting.values())[::50]:
+        names = still_waiting(workspace, line)
+        part = min(len(names) // 4, FEW // 10)
         middle = len(names) // 2
-        for kind, some in (
+        for kind, selected in (
             ("cancel the first of a line", names[:part]),
             ("cancel in the middle", names[middle : middle + part]),
             ("cancel the last of a line", names[-part:]),
         ):
-            for name in some:
-                meter.time_command(kind, CancelContact(contact_id=name))
-    waiting = [name for line in centre.waiting.values() for name in line]
-    names = still_waiting(centre, centre.random.sample(waiting, MASS + MASS // 10))[:MASS]
+            for name in selected:
+                recorder.time_command(kind, CancelContact(contact_id=name))
+    waiting = [name for line in workspace.waiting.values() for name in line]
+    names = still_waiting(workspace, workspace.random.sample(waiting, MANY + MANY // 10))[:MANY]
     gc.freeze()  # The list of waiting contacts belongs to the benchmark.
     for name in names:
-        meter.time_command(f"one of {MASS:,} cancels", CancelContact(contact_id=name))
+        recorder.time_command(f"one of {MANY:,} cancels", CancelContact(contact_id=name))
 
 
-def agents(meter: LongestTimes) -> None:
+def agents(recorder: LongestTimes) -> None:
     """Time 10,000 agents who become ready at once, their unanswered offers, and changes of their records."""
-    centre = meter.centre
-    for n in range(MASS):
-        centre.register_agents(f"b{n}", n, ready=False)
-    for n in range(MASS):
+    workspace = recorder.workspace
+    for n in range(MANY):
+        workspace.register_agents(f"b{n}", n, ready=False)
+    for n in range(MANY):
         state = SetAgentState(agent_id=f"b{n}", state=AgentState.READY)
-        meter.time_command(f"one of {MASS:,} agents gets ready", state)
-    centre.at_ms += 16_000
-    left = MASS
-    while left > 0:  # No agent answers: all of them become not ready.
-        outcome = meter.time_command(f"time passes, {MASS:,} offers due", AdvanceTime())
+        recorder.time_command(f"one of {MANY:,} agents gets ready", state)
+    workspace.at_ms += 16_000
+    remaining = MANY
+    while remaining > 0:  # No agent answers: all of them become not ready.
+        outcome = recorder.time_command(f"time passes, {MANY:,} offers due", AdvanceTime())
         if not outcome.events:
             break
-        left -= 1
-    for n in range(SINGLE):
+        remaining -= 1
+    for n in range(FEW):
         skills = {f"s{n * 3 % SKILLS}": 5, f"s{n * 3 * 7 % SKILLS}": 3}
-        meter.time_command("an agent's skills change", PutAgent(agent_id=f"b{n}", skills=skills))
-        own = {f"s{i}": 1 + (n >> i & 1) for i in range(10)}
-        meter.time_command("a new kind of agent", PutAgent(agent_id=f"n{n}", skills=own))
-    for n in range(SINGLE, 2 * SINGLE):
-        meter.time_command("an agent is removed", RemoveAgent(agent_id=f"b{n}"))
-    for n in range(SINGLE):
-        centre.submitted += 1
-        needs = {f"s{i}": 1 + (n >> i & 1) for i in range(1, 10)}
+        recorder.time_command("an agent's skills change", PutAgent(agent_id=f"b{n}", skills=skills))
+        distinct = {f"s{i}": 1 + (n >> i & 1) for i in range(10)}
+        recorder.time_command("a new kind of agent", PutAgent(agent_id=f"n{n}", skills=distinct))
+    for n in range(FEW, 2 * FEW):
+        recorder.time_command("an agent is removed", RemoveAgent(agent_id=f"b{n}"))
+    for n in range(FEW):
+        workspace.submitted += 1
+        required = {f"s{i}": 1 + (n >> i & 1) for i in range(1, 10)}
         new = EnqueueContact(
-            contact_id=f"c{centre.submitted}", channel="voice", queue_id="q0", skills=needs
+            contact_id=f"c{workspace.submitted}", channel="voice", queue_id="q0", skills=required
         )
-        meter.time_command("a contact of a new class", new)
+        recorder.time_command("a contact of a new class", new)
 
 
 def with_queues(policy: Policy, **changes: QueuePolicy) -> Policy:
@@ -254,9 +256,9 @@ def with_queues(policy: Policy, **changes: QueuePolicy) -> Policy:
     return msgspec.structs.replace(policy, queues={**policy.queues, **changes})
 
 
-def policies(meter: LongestTimes) -> None:
+def policies(recorder: LongestTimes) -> None:
     """Time changes of the policy, from none to all of it."""
-    policy = meter.centre.policy
+    policy = recorder.workspace.policy
     voice = policy.channels["voice"]
     replace = msgspec.structs.replace
     changes: Iterable[tuple[str, Policy]] = (
@@ -294,66 +296,66 @@ def policies(meter: LongestTimes) -> None:
         ),
     )
     for kind, changed in changes:
-        meter.time_command(kind, PublishPolicy(policy=changed))
+        recorder.time_command(kind, PublishPolicy(policy=changed))
         if kind != "policy: nothing changes":
-            meter.time_command("policy: the change is taken back", PublishPolicy(policy=policy))
+            recorder.time_command("policy: the change is taken back", PublishPolicy(policy=policy))
     removed = replace(policy, queues={k: q for k, q in policy.queues.items() if k != "q19"})
     drain = PublishPolicy(policy=removed, drain_to={"q19": "q0"})
-    meter.time_command("policy: a queue is removed, its contacts drained", drain)
+    recorder.time_command("policy: a queue is removed, its contacts drained", drain)
 
 
-def snapshots(meter: LongestTimes, pauses: CollectorPauses) -> bytes:
+def snapshots(recorder: LongestTimes, pauses: CollectorPauses) -> bytes:
     """Time snapshots: in pieces between commands, then at once."""
-    centre = meter.centre
-    image = meter.time("snapshot: it is begun", centre.engine.incremental_snapshot)
+    workspace = recorder.workspace
+    image = recorder.time("snapshot: it is begun", workspace.engine.incremental_snapshot)
     n = 0
-    while meter.time("snapshot: a piece of it", image.proceed):
+    while recorder.time("snapshot: a piece of it", image.proceed):
         n += 1
-        agent_id, contact_id = centre.busy.popleft()
-        meter.time_command(
+        agent_id, contact_id = workspace.busy.popleft()
+        recorder.time_command(
             "end, while a snapshot is made", EndContact(contact_id=contact_id, agent_id=agent_id)
         )
         done = CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id)
-        offer = meter.time_command("complete, while a snapshot is made", done).events[-1]
+        offer = recorder.time_command("complete, while a snapshot is made", done).events[-1]
         assert isinstance(offer, OfferMade)
         accept = AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id)
-        meter.time_command("accept, while a snapshot is made", accept)
-        centre.busy.append((offer.agent_id, offer.contact_id))
-    meter.time(
+        recorder.time_command("accept, while a snapshot is made", accept)
+        workspace.busy.append((offer.agent_id, offer.contact_id))
+    recorder.time(
         "snapshot: its parts are put together beside the loop", lambda: b"".join(image.parts())
     )
-    pauses.end()  # The following creates large tables: garbage collection counts where they are created.
-    data: bytes = meter.time("snapshot in one go (by tools)", centre.engine.snapshot)
+    pauses.close()  # The following creates large tables: garbage collection counts where they are created.
+    data: bytes = recorder.time("snapshot in one go (by tools)", workspace.engine.snapshot)
     return data
 
 
 def main() -> None:
-    """Measure, and print a table or JSON."""
+    """Measure all operations and print the figures."""
     options = parser(__doc__).parse_args()
     size = {"agents": 10_000, "waiting": 100_000} if options.quick else {}
     size = size or {"agents": 100_000, "waiting": 1_000_000}
     if options.quick:
-        global MASS
-        MASS = 2_000
-    centre = LargeWorkspace(**size)
+        global MANY
+        MANY = 2_000
+    workspace = LargeWorkspace(**size)
     freeze_and_resume_garbage_collection()
     pauses = CollectorPauses()
-    meter = LongestTimes(centre)
-    lifecycles(meter, 2 * SINGLE)
-    cancels(meter)
-    agents(meter)
-    data = snapshots(meter, pauses)
-    policies(meter)
-    meter.time("restore (at a start only)", lambda: Engine.restore(data))
-    finish(_result(meter, pauses, size, len(data)), options)
+    recorder = LongestTimes(workspace)
+    lifecycles(recorder, 2 * FEW)
+    cancels(recorder)
+    agents(recorder)
+    data = snapshots(recorder, pauses)
+    policies(recorder)
+    recorder.time("restore (at a start only)", lambda: Engine.restore(data))
+    finish(_result(recorder, pauses, size, len(data)), options)
 
 
 def _result(
-    meter: LongestTimes, pauses: CollectorPauses, size: dict[str, int], snapshot_bytes: int
+    recorder: LongestTimes, pauses: CollectorPauses, size: dict[str, int], snapshot_bytes: int
 ) -> Result:
     figures = []
-    off_the_path = ("restore", "snapshot in one go", "snapshot: its parts")
-    for kind, times in meter.times_ms.items():
+    without_target = ("restore", "snapshot in one go", "snapshot: its parts")
+    for kind, times in recorder.times_ms.items():
         name = "".join(c if c.isalnum() else "_" for c in kind.lower())
         figures.append(
             Figure(
@@ -362,14 +364,14 @@ def _result(
                 value=max(times),
                 unit="ms",
                 better="lower",
-                target=None if kind.startswith(off_the_path) else TARGET_MS,
+                target=None if kind.startswith(without_target) else TARGET_MS,
             )
         )
     for generation, longest in sorted(pauses.longest_ms.items()):
         figures.append(
             Figure(
                 id=f"collector.generation_{generation}",
-                title=f"the collector's longest look, generation {generation}",
+                title=f"longest garbage collection, generation {generation}",
                 value=longest,
                 unit="ms",
                 better="lower",
@@ -382,9 +384,11 @@ def _result(
         what=f"The longest single command, CPU time. {text}; a snapshot has {snapshot_bytes:,} bytes.",
         figures=figures,
         details={
-            "median_ms": {kind: round(median(times), 4) for kind, times in meter.times_ms.items()},
-            "times": {kind: len(times) for kind, times in meter.times_ms.items()},
-            "looks_of_the_collector": {str(n): looks for n, looks in pauses.looks.items()},
+            "median_ms": {
+                kind: round(median(times), 4) for kind, times in recorder.times_ms.items()
+            },
+            "times": {kind: len(times) for kind, times in recorder.times_ms.items()},
+            "garbage_collections": {str(n): count for n, count in pauses.collections.items()},
         },
     )
 

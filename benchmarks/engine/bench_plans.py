@@ -42,7 +42,7 @@ from benchmarks.figures import Figure, Result, finish, parser
 QUICK_BUDGET_S = 10
 RATIO_TARGET = 2.0
 START_MS = 1_767_603_600_000
-PIECES = 9
+REPEATS = 9
 
 
 class PlanWorkspace:
@@ -96,14 +96,14 @@ class PlanWorkspace:
 
     def plain(self, count: int) -> float:
         """Run lifecycles without a plan and return the microseconds of each."""
-        began = process_time()
+        started = process_time()
         for n in range(count):
             self.finish(self.enqueue("plain", {f"s{n % self.classes}": 2}))
-        return (process_time() - began) / count * 1e6
+        return (process_time() - started) / count * 1e6
 
     def planned(self, count: int) -> float:
         """Run lifecycles through three steps and return the microseconds of each."""
-        began = process_time()
+        started = process_time()
         for n in range(count):
             self.enqueue("planned", {f"s{n % self.classes}": 2, "rare": 9})
             for _ in range(2):
@@ -111,7 +111,7 @@ class PlanWorkspace:
                 events = self.execute(AdvanceTime())
                 assert isinstance(events[0], ContactStepEntered)
             self.finish(events)
-        return (process_time() - began) / count * 1e6
+        return (process_time() - started) / count * 1e6
 
     def finish(self, events: list[Event]) -> None:
         """Accept the offer, end the conversation, then the wrap-up."""
@@ -124,23 +124,25 @@ class PlanWorkspace:
 
 
 def main() -> None:
-    """Measure and print."""
-    options = parser(__doc__)
-    options.add_argument("--agents", type=int, default=1_000)
-    options.add_argument("--classes", type=int, default=50)
-    options.add_argument("--waiting", type=int, default=1_000)
-    options.add_argument("--lifecycles", type=int, default=9_000)
-    asked = options.parse_args()
-    centre = PlanWorkspace(agents=asked.agents, classes=asked.classes, waiting=asked.waiting)
-    centre.plain(500)
-    centre.planned(500)
+    """Measure both kinds of lifecycles in turns and print the figures."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--agents", type=int, default=1_000)
+    arguments.add_argument("--classes", type=int, default=50)
+    arguments.add_argument("--waiting", type=int, default=1_000)
+    arguments.add_argument("--lifecycles", type=int, default=9_000)
+    options = arguments.parse_args()
+    workspace = PlanWorkspace(
+        agents=options.agents, classes=options.classes, waiting=options.waiting
+    )
+    workspace.plain(500)
+    workspace.planned(500)
     gc.collect()
     gc.freeze()
-    lifecycles = min(asked.lifecycles, 4_500) if asked.quick else asked.lifecycles
-    share = max(1, lifecycles // PIECES)
-    pairs = [(centre.plain(share), centre.planned(share)) for _ in range(PIECES)]
-    plain, planned = [p for p, _ in pairs], [q for _, q in pairs]
-    size = f"{asked.agents:,} agents, {asked.classes:,} classes, {asked.waiting:,} waiting"
+    lifecycles = min(options.lifecycles, 4_500) if options.quick else options.lifecycles
+    per_repeat = max(1, lifecycles // REPEATS)
+    pairs = [(workspace.plain(per_repeat), workspace.planned(per_repeat)) for _ in range(REPEATS)]
+    plain, planned = (list(repeats) for repeats in zip(*pairs, strict=True))
+    size = f"{options.agents:,} agents, {options.classes:,} classes, {options.waiting:,} waiting"
     figures = [
         Figure.of_repeats(
             plain,
@@ -157,7 +159,7 @@ def main() -> None:
             title="A lifecycle through three steps, two timers more",
             unit="µs",
             better="lower",
-            floor=min(plain),
+            baseline=min(plain),
         ),
         Figure(
             id="ratio",
@@ -169,10 +171,10 @@ def main() -> None:
         ),
     ]
     what = (
-        "A lifecycle whose contact goes through three steps of a plan, against one without a plan, CPU time of the core, "
-        "in turns. Yardstick: the lifecycle without a plan."
+        "A lifecycle whose contact goes through three steps of a plan, against one without a plan, CPU time of the engine, "
+        "in turns. Baseline: the lifecycle without a plan."
     )
-    finish(Result(name="bench_plans", what=what, figures=figures), asked)
+    finish(Result(name="bench_plans", what=what, figures=figures), options)
 
 
 if __name__ == "__main__":

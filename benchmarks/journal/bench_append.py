@@ -1,8 +1,8 @@
-"""How fast the journal acknowledges, beside what the disk itself allows.
+"""Rate and acknowledgement time of the journal, compared with a plain file on the same disk.
 
-Every batch size runs twice in the same process on the same file system: the **floor** appends the same bytes to a plain file
+Every batch size runs twice in the same process on the same file system: the **baseline** appends the same bytes to a plain file
 and calls ``fdatasync``; the **journal** appends the same records through ``SqliteJournal``, as the writer does, one batch
-at a time. An acknowledgement is the time from handing the batch over to having it back, durable.
+at a time. The acknowledgement time lasts from the call of ``append`` until it returns, with the batch durable.
 
     python benchmarks/journal/bench_append.py [--quick] [--json FILE] [--seconds 2] [--directory DIR]
 """
@@ -29,16 +29,16 @@ from benchmarks.figures import Figure, Result, finish, parser
 
 QUICK_BUDGET_S = 20
 BATCHES = (1, 10, 100, 256)
-# The first commits warm caches and prepared statements.
+# The first commits fill caches and prepare statements.
 WARM_UP_COMMITS = 20
 
 Milliseconds: TypeAlias = Annotated[float, "ms"]
 
 
-class Figures(Struct, kw_only=True):
-    """One row."""
+class BatchTimes(Struct, kw_only=True):
+    """The measured times of one batch size, for the journal or the baseline."""
 
-    what: str
+    kind: str
     batch: int
     records_per_second: int
     p50_ms: Milliseconds
@@ -47,8 +47,8 @@ class Figures(Struct, kw_only=True):
     bytes_per_record: int
 
 
-def a_record(first_seq: int) -> Record:
-    """What one submit leaves when an agent is free: the contact and the offer."""
+def new_record(first_seq: int) -> Record:
+    """Return the record of a submit that is offered at once: the contact and the offer."""
     contact_id = f"01J{first_seq:023d}"
     queued = ContactQueued(
         contact_id=contact_id,
@@ -85,18 +85,18 @@ def a_record(first_seq: int) -> Record:
     )
 
 
-def figures(what: str, batch: int, times_s: list[float], record_bytes: int) -> Figures:
-    """The figures of one run, without its warm-up."""
-    kept = times_s[WARM_UP_COMMITS:]
-    ordered = sorted(kept)
+def batch_times(kind: str, batch: int, times_s: list[float], record_bytes: int) -> BatchTimes:
+    """Return the rate and the quantiles of one run without its warm-up."""
+    measured = times_s[WARM_UP_COMMITS:]
+    ordered = sorted(measured)
 
     def quantile_ms(share: float) -> float:
         return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000, 3)
 
-    return Figures(
-        what=what,
+    return BatchTimes(
+        kind=kind,
         batch=batch,
-        records_per_second=round(batch * len(kept) / sum(kept)),
+        records_per_second=round(batch * len(measured) / sum(measured)),
         p50_ms=quantile_ms(0.5),
         p99_ms=quantile_ms(0.99),
         max_ms=quantile_ms(1.0),
@@ -104,65 +104,65 @@ def figures(what: str, batch: int, times_s: list[float], record_bytes: int) -> F
     )
 
 
-def floor(directory: Path, batch: int, seconds: float) -> Figures:
-    """The same bytes, one ``write`` and one ``fdatasync`` a batch."""
-    record = a_record(1)
+def baseline(directory: Path, batch: int, seconds: float) -> BatchTimes:
+    """Append the same bytes to a plain file, one ``write`` and one ``fdatasync`` per batch."""
+    record = new_record(1)
     data = encode_envelope(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record))
     times: list[float] = []
-    descriptor = os.open(directory / f"floor-{batch}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    descriptor = os.open(directory / f"baseline-{batch}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
-        ends = time.perf_counter() + seconds
-        while time.perf_counter() < ends or len(times) <= WARM_UP_COMMITS:
+        ends_s = time.perf_counter() + seconds
+        while time.perf_counter() < ends_s or len(times) <= WARM_UP_COMMITS:
             started = time.perf_counter()
             os.write(descriptor, data * batch)
             os.fdatasync(descriptor)
             times.append(time.perf_counter() - started)
     finally:
         os.close(descriptor)
-    return figures("floor", batch, times, len(data))
+    return batch_times("baseline", batch, times, len(data))
 
 
-async def journal(directory: Path, batch: int, seconds: float) -> Figures:
-    """Batches through the journal, tended as under the writer."""
-    keeper = SqliteJournal(directory / f"journal-{batch}.db", reserved_bytes=0)
-    await keeper.open()
-    await keeper.create_workspace("main")
-    tending = asyncio.create_task(keeper.run_maintenance())
-    record = a_record(1)
+async def journal(directory: Path, batch: int, seconds: float) -> BatchTimes:
+    """Append batches through the journal, with its maintenance running as under the writer."""
+    sqlite = SqliteJournal(directory / f"journal-{batch}.db", reserved_bytes=0)
+    await sqlite.open()
+    await sqlite.create_workspace("main")
+    maintenance = asyncio.create_task(sqlite.run_maintenance())
+    record = new_record(1)
     size = len(
         encode_envelope(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record))
     )
     times: list[float] = []
     next_seq = 1
-    ends = time.perf_counter() + seconds
-    while time.perf_counter() < ends or len(times) <= WARM_UP_COMMITS:
-        records = [("main", a_record(next_seq + 2 * n)) for n in range(batch)]
+    ends_s = time.perf_counter() + seconds
+    while time.perf_counter() < ends_s or len(times) <= WARM_UP_COMMITS:
+        records = [("main", new_record(next_seq + 2 * n)) for n in range(batch)]
         next_seq += 2 * batch
         started = time.perf_counter()
-        await keeper.append(records)
+        await sqlite.append(records)
         times.append(time.perf_counter() - started)
-    await keeper.close()
-    await tending
-    return figures("journal", batch, times, size)
+    await sqlite.close()
+    await maintenance
+    return batch_times("journal", batch, times, size)
 
 
-async def measure(directory: Path, seconds: float) -> list[Figures]:
-    """All batch sizes, floor and journal in turn."""
+async def measure(directory: Path, seconds: float) -> list[BatchTimes]:
+    """Measure all batch sizes, the baseline and the journal in turns."""
     rows = []
     for batch in BATCHES:
-        rows.append(await asyncio.to_thread(floor, directory, batch, seconds))
+        rows.append(await asyncio.to_thread(baseline, directory, batch, seconds))
         rows.append(await journal(directory, batch, seconds))
     return rows
 
 
-def result(rows: list[Figures]) -> Result:
-    """The figures: the journal's, with the floor of the same batch size as yardstick."""
-    floors = {row.batch: row for row in rows if row.what == "floor"}
+def result(rows: list[BatchTimes]) -> Result:
+    """Return the figures of the journal, each with the baseline of the same batch size."""
+    baselines = {row.batch: row for row in rows if row.kind == "baseline"}
     figures = []
     for row in rows:
-        if row.what == "floor":
+        if row.kind == "baseline":
             continue
-        floor = floors[row.batch]
+        bare = baselines[row.batch]
         figures.append(
             Figure(
                 id=f"records_per_s.{row.batch}",
@@ -170,12 +170,12 @@ def result(rows: list[Figures]) -> Result:
                 value=row.records_per_second,
                 unit="/s",
                 better="higher",
-                floor=floor.records_per_second,
+                baseline=bare.records_per_second,
             )
         )
-        for share, value, bare in (
-            ("p50", row.p50_ms, floor.p50_ms),
-            ("p99", row.p99_ms, floor.p99_ms),
+        for share, value, bare_value in (
+            ("p50", row.p50_ms, bare.p50_ms),
+            ("p99", row.p99_ms, bare.p99_ms),
         ):
             figures.append(
                 Figure(
@@ -184,30 +184,30 @@ def result(rows: list[Figures]) -> Result:
                     value=value,
                     unit="ms",
                     better="lower",
-                    floor=bare,
+                    baseline=bare_value,
                 )
             )
     return Result(
         name="bench_append",
         what="Records through SqliteJournal (WAL, synchronous=FULL), one batch at a time as the writer does, until durable. "
-        "Yardstick: the same bytes appended to a plain file with fdatasync.",
+        "Baseline: the same bytes appended to a plain file with fdatasync.",
         figures=figures,
         details={"rows": msgspec.to_builtins(rows)},
     )
 
 
 def main() -> None:
-    """Records a second and time to acknowledgement, by batch size."""
-    options = parser(__doc__)
-    options.add_argument(
-        "--seconds", type=float, default=2.0, help="how long each of the eight runs"
+    """Measure records per second and acknowledgement times by batch size."""
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--seconds", type=float, default=2.0, help="duration of each of the eight runs"
     )
-    options.add_argument("--directory", type=Path, help="on the disk to measure")
-    asked = options.parse_args()
-    seconds = min(asked.seconds, 1.0) if asked.quick else asked.seconds
-    with tempfile.TemporaryDirectory(dir=asked.directory) as scratch:
+    arguments.add_argument("--directory", type=Path, help="directory on the disk to measure")
+    options = arguments.parse_args()
+    seconds = min(options.seconds, 1.0) if options.quick else options.seconds
+    with tempfile.TemporaryDirectory(dir=options.directory) as scratch:
         rows = uvloop.run(measure(Path(scratch), seconds))
-    finish(result(rows), asked)
+    finish(result(rows), options)
 
 
 if __name__ == "__main__":

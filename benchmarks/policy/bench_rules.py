@@ -1,9 +1,9 @@
-"""What it costs to classify a contact by ten CEL rules of which none but the last holds, in microseconds a contact.
+"""Cost of classifying a contact by ten CEL rules of which only the last matches, in microseconds per contact.
 
-* ``mapping``: the same conditions as mappings (``when: {attributes: …}``), the yardstick.
-* ``hit``: facts that were seen before; every outcome is remembered.
-* ``miss``: facts that were never seen; every expression is evaluated.
-* ``queue facts``: as a miss, with a waiting figure that is new every time in each of the ten.
+* ``mapping``: the same conditions as mappings (``when: {attributes: …}``); the baseline.
+* ``hit``: known facts, for which every result is cached.
+* ``miss``: new facts, for which every expression is evaluated.
+* ``queue facts``: like a miss; each of the ten expressions reads a queue's number of waiting contacts, which is always new.
 
     python benchmarks/policy/bench_rules.py [--quick] [--json FILE]
 """
@@ -29,15 +29,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
 
 QUICK_BUDGET_S = 5
-RULES = 10
-CHUNKS = 9
-"""Measured in so many pieces; the best one, the least disturbed by neighbours on the machine, counts."""
+RULE_COUNT = 10
+REPEATS = 9
+"""Number of repeats. The best one, least disturbed by other processes, counts."""
 
 
 def policy(when: Callable[[int], EntryCondition | str]) -> Policy:
-    """Ten rules."""
+    """Return a policy with ten entry rules; ``when`` gives the condition of each."""
     rules = tuple(
-        EntryRule(name=f"r{place}", when=when(place), queue="support") for place in range(RULES)
+        EntryRule(name=f"r{number}", when=when(number), queue="support")
+        for number in range(RULE_COUNT)
     )
     return Policy(
         channels={"voice": ChannelPolicy()},
@@ -50,40 +51,40 @@ def policy(when: Callable[[int], EntryCondition | str]) -> Policy:
     )
 
 
-def mapping(place: int) -> EntryCondition:
-    """A rule that asks for one value of a fact."""
-    return EntryCondition(channel="voice", attributes={"level": place})
+def mapping(number: int) -> EntryCondition:
+    """Return a condition on the channel and one fact, as a mapping."""
+    return EntryCondition(channel="voice", attributes={"level": number})
 
 
-def over_facts(place: int) -> str:
-    """The same, and that the customer is not a certain one."""
-    return f'channel == "voice" && contact.level == {place} && contact.customer != "nobody"'
+def over_facts(number: int) -> str:
+    """Return a condition on the channel and two facts, as an expression."""
+    return f'channel == "voice" && contact.level == {number} && contact.customer != "other"'
 
 
-def over_queues(place: int) -> str:
-    """The same for a queue that is not crowded."""
-    return f"contact.level == {place} && queues.support.waiting >= 0"
+def over_queues(number: int) -> str:
+    """Return a condition on a fact and the number of waiting contacts of a queue, as an expression."""
+    return f"contact.level == {number} && queues.support.waiting >= 0"
 
 
 def measure(rules: Policy, customers: Callable[[], str], contacts: int) -> list[float]:
-    """Microseconds a contact, of each piece."""
+    """Return the microseconds per contact of each repeat."""
     classifier = EntryRuleClassifier(rules)
     waiting = count()
-    pieces = []
-    for _ in range(CHUNKS):
-        began = process_time()
+    repeats_us = []
+    for _ in range(REPEATS):
+        started = process_time()
         for _ in range(contacts):
-            facts: dict[str, bool | int | str] = {"customer": customers(), "level": RULES - 1}
-            decided = classifier.classify("voice", facts, lambda queue_id, name: next(waiting))
-            assert decided.rule is not None
-        pieces.append((process_time() - began) / contacts * 1e6)
-    return pieces
+            facts: dict[str, bool | int | str] = {"customer": customers(), "level": RULE_COUNT - 1}
+            decision = classifier.classify("voice", facts, lambda queue_id, name: next(waiting))
+            assert decision.rule is not None
+        repeats_us.append((process_time() - started) / contacts * 1e6)
+    return repeats_us
 
 
 def main() -> None:
-    """Measure and print."""
-    asked = parser(__doc__).parse_args()
-    contacts = 500 if asked.quick else 5_000
+    """Measure all cases and print the figures."""
+    options = parser(__doc__).parse_args()
+    contacts = 500 if options.quick else 5_000
     numbers = count()
     cases = {
         "mapping": ("Rules as mappings", policy(mapping), lambda: "c"),
@@ -91,7 +92,7 @@ def main() -> None:
         "miss": ("Expressions, new facts", policy(over_facts), lambda: f"c-{next(numbers)}"),
         "queue_facts": ("Expressions over queue facts, new", policy(over_queues), lambda: "c"),
     }
-    found = {key: measure(rules, who, contacts) for key, (_, rules, who) in cases.items()}
+    found = {key: measure(rules, customer, contacts) for key, (_, rules, customer) in cases.items()}
     figures = [
         Figure.of_repeats(
             found[key],
@@ -100,15 +101,15 @@ def main() -> None:
             title=f"{title}: classify one contact",
             unit="µs",
             better="lower",
-            floor=None if key == "mapping" else min(found["mapping"]),
+            baseline=None if key == "mapping" else min(found["mapping"]),
         )
         for key, (title, _, _) in cases.items()
     ]
     what = (
-        f"Classifying a contact by {RULES} rules of which only the last holds, CPU time. Yardstick: the same rules as "
+        f"Classifying a contact by {RULE_COUNT} rules of which only the last matches, CPU time. Baseline: the same rules as "
         "mappings, which need no expression language."
     )
-    finish(Result(name="bench_rules", what=what, figures=figures), asked)
+    finish(Result(name="bench_rules", what=what, figures=figures), options)
 
 
 if __name__ == "__main__":

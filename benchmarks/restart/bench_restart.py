@@ -1,14 +1,14 @@
-"""How long does a start take when there is a lot to remember?
+"""Time from the start of the process until it is ready, with a large journal.
 
-A journal is written as the router would have: 1,000,000 whole lifecycles (submit, offer, accept, end: three records, five
-events each) and 100,000 contacts that still wait, by the engine, the meters and ``SqliteJournal`` themselves, in large batches.
-Then the real server process is started on it and timed until ``/readyz`` says so. Two starts:
+The script writes a journal with the engine, the statistics and ``SqliteJournal`` of the router, in large batches: 1,000,000
+lifecycles (submit, offer, accept, end: three records, five events each) and 100,000 contacts that still wait. Then it starts the
+server process on this journal and measures the time until ``/readyz`` returns 200. There are two starts:
 
-* **after a kill**: the newest snapshot is as old as the settings allow (``runtime.snapshot_event_count`` events ago), and all
-  events since are verified, decoded and replayed;
-* **after an orderly stop** of the first: a snapshot with nothing after it.
+* **after a kill**: the newest snapshot is as old as the settings allow (``runtime.snapshot_event_count`` events), and all events
+  after it are verified, decoded and replayed;
+* **after an orderly stop** of the first server: there are no events after the newest snapshot.
 
-``--quick``: a tenth of everything but the events since the snapshot.
+``--quick``: a tenth of everything except the events since the snapshot.
 
     python benchmarks/restart/bench_restart.py [--quick] [--lifecycles N] [--open N] [--json FILE]
 """
@@ -60,26 +60,26 @@ TARGET_S = 10.0
 SERVER_CPU, LOAD_CPU = 0, 1
 TAIL_EVENTS = RuntimeSettings().snapshot_event_count
 _BATCH_RECORDS = 5_000
-_STARTED_WITHIN_S = 120.0
+_START_TIMEOUT_S = 120.0
 _SERVE = (
     "import os, sys; from router.app import main_serve; from router.settings import load_settings; "
     "sys.exit(main_serve(load_settings(environment=os.environ)))"
 )
 
 
-class Builder:
-    """Writes the journal."""
+class JournalBuilder:
+    """Writes a journal from the events of an engine."""
 
     def __init__(self, journal: SqliteJournal, at_ms: int) -> None:
         self._journal = journal
-        self._engine, self._meters = Engine(), WorkspaceStats()
+        self._engine, self._stats = Engine(), WorkspaceStats()
         self._at_ms = at_ms
         self._batch: list[tuple[str, Record]] = []
         self._ids = count()
         self.events = 0
 
-    async def do(self, command: Command, actor: str = "gateway:web") -> list[Event]:
-        """Carry out a command as the writer does."""
+    async def execute(self, command: Command, actor: str = "gateway:web") -> list[Event]:
+        """Execute a command and append its record as the writer does; return its events."""
         outcome = self._engine.handle(command, self._at_ms)
         assert not isinstance(outcome.result, Refused), outcome.result
         events = outcome.events
@@ -89,10 +89,10 @@ class Builder:
             at_ms=self._at_ms,
             actor=actor,
             cause=str(type(command).__struct_config__.tag),
-            events=events,
+            events=tuple(events),
         )
         for seq, event in enumerate(events, start=outcome.first_seq):
-            self._meters.apply(event, seq, self._at_ms)
+            self._stats.apply(event, seq, self._at_ms)
         self.events += len(events)
         self._batch.append(("default", record))
         if len(self._batch) >= _BATCH_RECORDS:
@@ -100,50 +100,50 @@ class Builder:
         return events
 
     async def flush(self) -> None:
-        """Make durable what is under way."""
+        """Append the pending batch to the journal."""
         batch, self._batch = self._batch, []
         await self._journal.append(batch)
 
     async def prepare(self) -> None:
-        """Policy and agents."""
+        """Publish the policy and make the agents ready."""
         policy = Policy(
             channels={"voice": ChannelPolicy(wrap_up_s=0)},
             queues={"support": QueuePolicy()},
             skills=("english", "rare"),
         )
-        await self.do(PublishPolicy(policy=policy, expected_version=0), "admin:bench")
+        await self.execute(PublishPolicy(policy=policy, expected_version=0), "admin:bench")
         for number in range(AGENTS):
             agent_id = f"agent-{number:04}"
-            await self.do(PutAgent(agent_id=agent_id, skills={"english": 5}), "admin:bench")
+            await self.execute(PutAgent(agent_id=agent_id, skills={"english": 5}), "admin:bench")
             state = SetAgentState(agent_id=agent_id, state=AgentState.READY)
-            await self.do(state, f"agent:{agent_id}")
+            await self.execute(state, f"agent:{agent_id}")
 
-    async def wait(self, contacts: int) -> None:
-        """Contacts that nobody can take."""
+    async def submit_waiting(self, contacts: int) -> None:
+        """Submit contacts that no agent can take."""
         for _ in range(contacts):
-            await self.do(self._submit("rare"))
+            await self.execute(self._submit("rare"))
 
     async def lifecycles(self, number: int) -> None:
-        """Whole lifecycles, one after the other; a hundred a second of the centre's time."""
+        """Run whole lifecycles, one after the other, a hundred per second of the engine's time."""
         for _ in range(number):
             self._at_ms += 10
             submit = self._submit("english")
-            [offer] = [e for e in await self.do(submit) if isinstance(e, OfferMade)]
+            [offer] = [e for e in await self.execute(submit) if isinstance(e, OfferMade)]
             agent_id = offer.agent_id
             accept = AcceptOffer(offer_id=offer.offer_id, agent_id=agent_id)
-            await self.do(accept, f"agent:{agent_id}")
+            await self.execute(accept, f"agent:{agent_id}")
             end = EndContact(contact_id=submit.contact_id, agent_id=agent_id)
-            await self.do(end, f"agent:{agent_id}")
+            await self.execute(end, f"agent:{agent_id}")
 
     async def snapshot(self) -> int:
-        """Keep one; its size."""
+        """Save a snapshot and return its size in bytes."""
         await self.flush()
         engine = self._engine
         snapshot = Snapshot(
             seq=engine.seq,
             at_ms=engine.at_ms,
             engine_state=engine.snapshot(),
-            stats_state=self._meters.snapshot(),
+            stats_state=self._stats.snapshot(),
         )
         await self._journal.save_snapshot("default", snapshot)
         return len(snapshot.engine_state) + len(snapshot.stats_state)
@@ -162,32 +162,32 @@ class Builder:
 
 
 async def build(path: Path, *, lifecycles: int, open_contacts: int) -> dict[str, Any]:
-    """Write the journal; what is in it."""
-    began_s = perf_counter()
+    """Write the journal and return its contents in numbers."""
+    started_s = perf_counter()
     journal = SqliteJournal(path, reserved_bytes=0, checkpoint_bytes_max=256 << 20)
     await journal.open()
     await journal.create_workspace("default")
-    # An hour of the centre's time for every 360,000 lifecycles, ended just now.
-    builder = Builder(journal, int(time.time() * 1000) - lifecycles * 10)
+    # Each lifecycle takes 10 ms of the engine's time; the last one ends at the present.
+    builder = JournalBuilder(journal, int(time.time() * 1000) - lifecycles * 10)
     await builder.prepare()
     tail = min(lifecycles, TAIL_EVENTS // 5)
     await builder.lifecycles(lifecycles - tail)
-    await builder.wait(open_contacts)
+    await builder.submit_waiting(open_contacts)
     snapshot_bytes = await builder.snapshot()
     before_tail = builder.events
     await builder.lifecycles(tail)
     await builder.flush()
     await journal.close()
     return {
-        "build_s": round(perf_counter() - began_s, 1),
+        "build_s": round(perf_counter() - started_s, 1),
         "events": builder.events,
         "events_since_snapshot": builder.events - before_tail,
         "snapshot_mib": round(snapshot_bytes / 2**20, 1),
     }
 
 
-class Server:
-    """The router's process on the journal."""
+class RouterProcess:
+    """The process of the router, with this journal."""
 
     def __init__(self, path: Path, port: int) -> None:
         environment = {
@@ -208,13 +208,13 @@ class Server:
         )
 
     def ready_s(self) -> float:
-        """Seconds from the process's start until it takes work."""
-        began_s = perf_counter()
-        while perf_counter() - began_s < _STARTED_WITHIN_S and self._process.poll() is None:
+        """Wait until the server is ready and return the seconds since the start. Raises SystemExit if it ends."""
+        started_s = perf_counter()
+        while perf_counter() - started_s < _START_TIMEOUT_S and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(self._url, timeout=5) as response:
                     if response.status == 200:
-                        return perf_counter() - began_s
+                        return perf_counter() - started_s
             except (URLError, OSError):
                 pass
             time.sleep(0.01)
@@ -222,45 +222,45 @@ class Server:
         raise SystemExit(f"the server did not start: {self._log.read()[-2000:]}")
 
     def rss_mib(self) -> float:
-        """Resident memory."""
+        """Return the resident memory of the process."""
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-    def end(self, how: signal.Signals) -> None:
-        """``SIGTERM`` for an orderly end, ``SIGKILL`` for the other one."""
-        self._process.send_signal(how)
-        self._process.wait(_STARTED_WITHIN_S)
+    def stop(self, with_signal: signal.Signals) -> None:
+        """Send ``SIGTERM`` (orderly stop) or ``SIGKILL``, and wait for the end of the process."""
+        self._process.send_signal(with_signal)
+        self._process.wait(_START_TIMEOUT_S)
         self._log.close()
 
 
 def free_port() -> int:
-    """One that nobody has now."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    """Return a TCP port that is not in use."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def measure(path: Path, *, last: signal.Signals) -> tuple[float, float]:
-    """One start: seconds until ready, and MiB then."""
-    server = Server(path, free_port())
+def measure(path: Path, *, stop_signal: signal.Signals) -> tuple[float, float]:
+    """Start the server, stop it, and return the seconds until it was ready and its MiB of memory then."""
+    server = RouterProcess(path, free_port())
     try:
         return server.ready_s(), server.rss_mib()
     finally:
-        server.end(last)
+        server.stop(stop_signal)
 
 
 def run(options: argparse.Namespace) -> Result:
-    """Build, start, stop, start."""
-    share = 10 if options.quick else 1
-    lifecycles = options.lifecycles or LIFECYCLES // share
-    open_contacts = options.open or OPEN // share
+    """Write the journal and measure both starts."""
+    divisor = 10 if options.quick else 1
+    lifecycles = options.lifecycles or LIFECYCLES // divisor
+    open_contacts = options.open or OPEN // divisor
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         path = Path(directory) / "journal.db"
         details = asyncio.run(build(path, lifecycles=lifecycles, open_contacts=open_contacts))
         journal_mib = path.stat().st_size / 2**20
         gc.collect()
-        killed_s, rss_mib = measure(path, last=signal.SIGTERM)
-        stopped_s, _ = measure(path, last=signal.SIGKILL)
+        killed_s, rss_mib = measure(path, stop_signal=signal.SIGTERM)
+        stopped_s, _ = measure(path, stop_signal=signal.SIGKILL)
     size = f"{lifecycles:,} lifecycles, {open_contacts:,} open contacts"
     return Result(
         name="bench_restart",
@@ -295,14 +295,14 @@ def run(options: argparse.Namespace) -> Result:
 
 
 def main() -> None:
-    """Parse, pin, run, print."""
-    options = parser(__doc__)
-    options.add_argument("--lifecycles", type=int, default=0)
-    options.add_argument("--open", type=int, default=0, help="contacts that wait")
-    options.add_argument("--directory", type=Path, help="on the disk to measure")
-    parsed = options.parse_args()
+    """Parse the options, pin this process to its CPU, measure, print."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--lifecycles", type=int, default=0)
+    arguments.add_argument("--open", type=int, default=0, help="number of waiting contacts")
+    arguments.add_argument("--directory", type=Path, help="directory on the disk to measure")
+    options = arguments.parse_args()
     os.sched_setaffinity(0, {LOAD_CPU % (os.cpu_count() or 1)})
-    finish(run(parsed), parsed)
+    finish(run(options), options)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""The router beside what a user would pick instead: the same work, on the same core, in the same run.
+"""Comparison of the router with four alternatives: the same work, on the same core, in the same run.
 
-The work: contacts ask for one of ten skills, agents have two; whoever with the skill has been free longest is offered the oldest
-contact, accepts, and ends it at once. A lifecycle is submit → offer on the agent's screen → accept → end, each answered. The
-sides, told at length in ``README.md`` beside this file and in their own files:
+The work: contacts require one of ten skills, agents have two of them. The longest idle agent with the skill is offered the oldest
+contact, accepts, and ends it at once. A lifecycle is submit → offer on the agent's screen → accept → end, each answered. The sides
+are described in ``README.md`` in this folder and in their own files:
 
-* ``router``: with its journal on disk before anybody hears of a decision (synchronous FULL).
+* ``router``: every decision is in the journal on disk before it is published (synchronous FULL).
 * ``redis_list``: a Redis list for each skill and a dispatcher in Python with Socket.IO.
-* ``redis_list_synced``: the same with every write on disk before Redis answers it: as near to the router's promise as it gets.
-* ``celery``: Celery tasks over Redis, screens through Socket.IO's Redis manager.
-* ``bullmq``: BullMQ and Socket.IO in Node; left out where there is no node.
+* ``redis_list_synced``: the same, with every write on disk before Redis answers it; the closest to the router's durability.
+* ``celery``: Celery tasks over Redis; screens are reached through Socket.IO's Redis manager.
+* ``bullmq``: BullMQ and Socket.IO in Node; omitted if node is not installed.
 
-All server processes of a side, its Redis included, share CPU 0; the load has CPU 1. Throughput is measured with 100 contacts in
-flight (or half as many as agents), latency with contacts at one fixed rate for all, from the time at which each was due (no
-coordinated omission), and again at 1,000 a second for those who can. The load's own share of its core is shown: near 100 % it,
-not the server, is the limit.
+All server processes of a side, including its Redis, share CPU 0; the load has CPU 1. Throughput is measured with 100 contacts in
+flight (or half the number of agents). Latency is measured at one fixed rate for all sides, from the due time of each contact (no
+coordinated omission), and at 1,000 per second for the sides that can serve this rate. The load's share of its core is shown: near
+100 % the load is the bottleneck, not the server.
 
     python benchmarks/rivals/bench_rivals.py [--quick] [--json FILE] [--agents N …] [--side KEY …] [--rounds N]
 """
@@ -35,37 +35,39 @@ from benchmarks.rivals.sides import LOAD_CPU, SIDES, NotInstalled, Side, connect
 
 QUICK_BUDGET_S: Final = 140
 RATE: Final = 80.0
-"""A second, for all sides: what the slowest still serves."""
+"""Contacts per second for all sides; the slowest can serve it."""
 FAST_RATE: Final = 1_000.0
-ROOM: Final = 1.25
-"""A side is measured at a rate only if it can serve so many times as much; beyond that its line grows without end."""
+HEADROOM: Final = 1.25
+"""A side is measured at a rate only if its maximum is this multiple of it; otherwise its queue would grow."""
 OFFERS_MIN: Final = 400
-"""Latencies at least, for a 99th percentile that is more than one contact's bad luck."""
+"""Minimum number of latencies, for a significant 99th percentile."""
 LOAD_BUSY: Final = 0.9
 WINDOW_MAX: Final = 100
-"""In flight. With more, the slow sides work in waves longer than what is measured."""
+"""Contacts in flight. With more, a slow side would complete them in batches longer than the measurement."""
 
 
 async def measure(side: Side, directory: Path, agents: int, seconds: float) -> dict[str, Any]:
-    """One side with so many agents."""
+    """Measure one side with this number of agents."""
     async with connected(side, directory, agents) as (server, load):
         window = min(WINDOW_MAX, max(1, agents // 2))
         await load.warm_up(window)
-        cpu, own, count, began = (
+        cpu_s, load_cpu_s, count, started_s = (
             server.cpu_s(),
             time.process_time(),
             load.lifecycles,
             time.monotonic(),
         )
         rate = await load.closed_loop(seconds, window)
-        done = load.lifecycles - count
+        completed = load.lifecycles - count
         found: dict[str, Any] = {
             "lifecycles_per_s": round(rate, 1),
-            "server_cpu_us": round((server.cpu_s() - cpu) / done * 1e6, 1),
-            "load_share": round((time.process_time() - own) / (time.monotonic() - began), 3),
+            "server_cpu_us": round((server.cpu_s() - cpu_s) / completed * 1e6, 1),
+            "load_share": round(
+                (time.process_time() - load_cpu_s) / (time.monotonic() - started_s), 3
+            ),
         }
         for offered in (RATE, FAST_RATE):
-            if rate < ROOM * offered:
+            if rate < HEADROOM * offered:
                 continue
             latencies = await load.open_loop(max(2 * seconds, OFFERS_MIN / offered), offered)
             found[_key(offered)] = {
@@ -85,136 +87,138 @@ def _quantile_ms(ordered_ns: list[int], share: float) -> float:
 
 
 def figures(side: Side, agents: int, rounds: list[dict[str, Any]]) -> list[Figure]:
-    """Of one side with so many agents, over the rounds."""
-    at = f"{side.key}.{agents}"
-    who = f"{side.title}, {agents:,} agents"
+    """Return the figures of one side with this number of agents, over all rounds."""
+    suffix = f"{side.key}.{agents}"
+    subject = f"{side.title}, {agents:,} agents"
     limits = []
-    if max(one["load_share"] for one in rounds) > LOAD_BUSY:
+    if max(measured["load_share"] for measured in rounds) > LOAD_BUSY:
         limits.append("load at over 90 % of its core: a lower bound")
-    errors = sum(sum(one["errors"].values()) for one in rounds)
+    errors = sum(sum(measured["errors"].values()) for measured in rounds)
     if errors:
         limits.append(f"{errors} errors")
     limit = "; ".join(limits) or None
     too_slow = [
         f"too slow for latency at {offered:,.0f}/s"
         for offered in (RATE, FAST_RATE)
-        if not all(_key(offered) in one for one in rounds)
+        if not all(_key(offered) in measured for measured in rounds)
     ]
     found = [
         Figure.of_repeats(
-            [one["lifecycles_per_s"] for one in rounds],
-            id=f"lifecycles_per_s.{at}",
-            title=f"Lifecycles a second: {who}",
+            [measured["lifecycles_per_s"] for measured in rounds],
+            id=f"lifecycles_per_s.{suffix}",
+            title=f"Lifecycles a second: {subject}",
             unit="/s",
             better="higher" if side.key == "router" else "none",
             limit="; ".join([*limits, *too_slow]) or None,
         ),
         Figure.of_repeats(
-            [one["server_cpu_us"] for one in rounds],
-            id=f"server_cpu_us.{at}",
-            title=f"Server CPU a lifecycle: {who}",
+            [measured["server_cpu_us"] for measured in rounds],
+            id=f"server_cpu_us.{suffix}",
+            title=f"Server CPU a lifecycle: {subject}",
             unit="µs",
             better="lower" if side.key == "router" else "none",
             limit=limit,
         ),
     ]
     for offered in (RATE, FAST_RATE):
-        measured = [one[_key(offered)] for one in rounds if _key(offered) in one]
+        latencies = [measured[_key(offered)] for measured in rounds if _key(offered) in measured]
         found += [
             Figure.of_repeats(
-                [one[share] for one in measured],
-                id=f"submit_to_screen_{share}_ms.{offered:.0f}.{at}",
-                title=f"Submit → screen {share} at {offered:,.0f}/s: {who}",
+                [measured[share] for measured in latencies],
+                id=f"submit_to_screen_{share}_ms.{offered:.0f}.{suffix}",
+                title=f"Submit → screen {share} at {offered:,.0f}/s: {subject}",
                 unit="ms",
                 better="lower" if side.key == "router" else "none",
                 limit=limit,
             )
             for share in ("p50", "p99")
-            if measured
+            if latencies
         ]
     return found
 
 
 def picture(found: dict[tuple[str, int], list[Figure]]) -> bytes:
-    """All sides beside each other, a panel for each kind of figure and number of agents."""
+    """Return a chart of all sides, with a panel for each kind of figure and number of agents."""
     titles = {side.key: side.title for side in SIDES}
     panels: dict[str, list[Bar]] = {}
-    for (key, agents), all_of_them in found.items():
-        for figure in all_of_them:
-            what = f"{figure.title.partition(':')[0]}, {agents:,} agents"
+    for (key, agents), side_figures in found.items():
+        for figure in side_figures:
+            panel = f"{figure.title.partition(':')[0]}, {agents:,} agents"
             colour = "#0072b2" if key == "router" else "#999999"
             bar = Bar(label=titles[key], value=figure.value, unit=figure.unit, colour=colour)
-            panels.setdefault(what, []).append(bar)
+            panels.setdefault(panel, []).append(bar)
     return bars(
-        "The router and what a user would pick instead, one core each",
-        [Panel(title=what, bars=tuple(all_of_them)) for what, all_of_them in panels.items()],
+        "The router and four alternatives, one core each",
+        [Panel(title=panel, bars=tuple(panel_bars)) for panel, panel_bars in panels.items()],
     )
 
 
 async def run(options: argparse.Namespace) -> tuple[dict[tuple[str, int], list[dict[str, Any]]], dict[str, str]]:  # fmt: skip
-    """All rounds of all sides, in turns; and why a side was left out."""
+    """Measure all sides in turns; return the rounds, and the reasons for omitted sides."""
     sides = [side for side in SIDES if not options.side or side.key in options.side]
     found: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    left_out: dict[str, str] = {}
+    omitted: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for round_number in range(options.rounds):
             for agents in options.agents:
                 for side in sides:
-                    if side.key in left_out:
+                    if side.key in omitted:
                         continue
                     directory = Path(scratch) / f"{side.key}-{agents}-{round_number}"
                     try:
-                        one = await measure(side, directory, agents, options.seconds)
+                        measured = await measure(side, directory, agents, options.seconds)
                     except NotInstalled as error:
-                        left_out[side.key] = str(error)
+                        omitted[side.key] = str(error)
                         continue
-                    print(f"{side.title}, {agents:,} agents: {one}", flush=True)
-                    found.setdefault((side.key, agents), []).append(one)
-    return found, left_out
+                    print(f"{side.title}, {agents:,} agents: {measured}", flush=True)
+                    found.setdefault((side.key, agents), []).append(measured)
+    return found, omitted
 
 
 def main() -> None:
-    """Measure, print, draw."""
-    options = parser(__doc__)
-    options.add_argument("--agents", type=int, nargs="+", default=[200, 1_000])
-    options.add_argument("--side", nargs="+", choices=[side.key for side in SIDES], default=[])
-    options.add_argument(
+    """Measure all sides, print the figures, and write the chart."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--agents", type=int, nargs="+", default=[200, 1_000])
+    arguments.add_argument("--side", nargs="+", choices=[side.key for side in SIDES], default=[])
+    arguments.add_argument(
         "--seconds",
         type=float,
         default=5.0,
-        help="of throughput of each side; latency twice as long",
+        help="duration of the throughput measurement; latency twice as long",
     )
-    options.add_argument("--rounds", type=int, default=3, help="of all sides in turns")
-    asked = options.parse_args()
-    if asked.quick:
-        asked.seconds, asked.rounds = min(asked.seconds, 2.0), 1
+    arguments.add_argument(
+        "--rounds", type=int, default=3, help="number of rounds of all sides in turns"
+    )
+    options = arguments.parse_args()
+    if options.quick:
+        options.seconds, options.rounds = min(options.seconds, 2.0), 1
     pin_to_cpu(LOAD_CPU)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        rounds, left_out = runner.run(run(asked))
+        rounds, omitted = runner.run(run(options))
     by_key = {side.key: side for side in SIDES}
     found = {
-        (key, agents): figures(by_key[key], agents, all_of_them)
-        for (key, agents), all_of_them in rounds.items()
+        (key, agents): figures(by_key[key], agents, side_rounds)
+        for (key, agents), side_rounds in rounds.items()
     }
     what = (
-        "The same work by the router and by what a user would pick instead, all processes of a side on one core: submit, offer on "
-        "the agent's screen, accept, end; contacts by skill to the longest idle. The router's decisions are durable before anybody "
-        "hears of them; the rivals' are not, and they do much less (benchmarks/rivals/README.md)."
+        "The same work by the router and by four alternatives, all processes of a side on one core: submit, offer on the agent's "
+        "screen, accept, end; contacts by skill to the longest idle agent. The router's decisions are durable before they are "
+        "published; the rivals' are not, and they have far fewer functions (benchmarks/rivals/README.md)."
     )
-    for key, why in left_out.items():
-        what += f" LEFT OUT: {by_key[key].title}: {why}."
+    for key, reason in omitted.items():
+        what += f" OMITTED: {by_key[key].title}: {reason}."
     result = Result(
         name="bench_rivals",
         what=what,
-        figures=[figure for all_of_them in found.values() for figure in all_of_them],
+        figures=[figure for side_figures in found.values() for figure in side_figures],
         details={
             "rounds": {f"{key}.{agents}": rows for (key, agents), rows in rounds.items()},
-            "does_not_do": {side.key: side.without for side in SIDES},
-            "omitted": left_out,
+            "does_not_do": {side.key: side.limitations for side in SIDES},
+            "omitted": omitted,
         },
-        pictures=save_picture(asked, "rivals.svg", picture(found)),
+        pictures=save_picture(options, "rivals.svg", picture(found)),
     )
-    finish(result, asked)
+    finish(result, options)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 //
 //     node bullmq_socketio.cjs REDIS_PORT AGENTS       prints its port as one line of JSON
 //
-// One BullMQ queue for each skill, its worker with as many jobs at once as agents have the skill. A job waits for whoever with its
-// skill has been free longest, emits the offer, and is done when it is accepted; if it is not, the job fails and BullMQ tries it again.
-// Who is free is kept in memory: it is the cheapest, and the agents say it anew when they reconnect.
+// One BullMQ queue for each skill; the concurrency of its worker is the number of agents with the skill. A job waits for the longest
+// idle agent with its skill, emits the offer, and completes when it is accepted; otherwise the job fails and BullMQ repeats it.
+// Free agents are kept in memory: it is the cheapest, and agents report their state again when they reconnect.
 //
-// What it does not do: decisions are in no journal, only the jobs are in Redis, on disk up to a second later (appendfsync everysec);
-// conversations and agents' states are forgotten with the process; a contact tried again goes to the end of its line; contacts of two
+// What it does not do: there is no record of decisions, only the jobs are in Redis, on disk up to a second later (appendfsync everysec);
+// conversations and agents' states are lost with the process; a repeated contact goes to the end of its queue; contacts of two
 // skills are not served in the order of their arrival; a second process for a second core would need the free agents in Redis; no
 // priorities, levels, relaxation, plans, capacity, wrap-up, duplicate submits, authentication, resume of a lost connection,
 // audit or reports.
@@ -25,9 +25,9 @@ const concurrency = Math.max(1, Math.ceil((Number(process.argv[3]) * 2) / SKILLS
 const http = createServer();
 const io = new Server(http, { perMessageDeflate: false, transports: ["websocket"] });
 const queues = new Map();
-const free = new Map(SKILLS.map((skill) => [skill, new Map()])); // Agents by skill; a Map keeps who came first.
-const wanted = new Map(SKILLS.map((skill) => [skill, []])); // Jobs that wait for somebody with the skill.
-const pending = new Map(); // What to do when an offer is accepted.
+const free = new Map(SKILLS.map((skill) => [skill, new Map()])); // Agents by skill; a Map keeps the order of insertion.
+const wanted = new Map(SKILLS.map((skill) => [skill, []])); // Jobs that wait for an agent with the skill.
+const pending = new Map(); // Functions to call when an offer is accepted.
 
 function setFree(agent) {
   const waiting = agent.skills.map((skill) => wanted.get(skill)).filter((jobs) => jobs.length > 0);

@@ -1,8 +1,8 @@
-"""The Socket.IO server beside the Celery worker: takes submits and answers, and hands all routing to tasks.
+"""Socket.IO server of the Celery rival: receives submits and agents' commands, and starts tasks for all routing.
 
     python celery_server.py       with REDIS_URL in the environment; prints its port as one line of JSON
 
-Tasks are sent from the event loop itself: on one core a thread for it would only cost more.
+Tasks are sent from the event loop: on one core a thread for it would only add cost.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ redis: Redis
 async def connect(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> None:
     sessions[sid] = auth
     if "agent" in auth:
-        await server.enter_room(sid, auth["agent"])
+        await server.enter_room(sid, auth["agent"])  # plain-words: API of Socket.IO
         await redis.sadd(f"skills:{auth['agent']}", *auth["skills"])
 
 
@@ -80,9 +80,9 @@ async def end(sid: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 async def main() -> None:
-    """Serve."""
+    """Serve until the process is killed."""
     global redis
-    # Handlers wait for one of a few connections.
+    # Handlers share a small pool of connections.
     pool = BlockingConnectionPool.from_url(
         URL, decode_responses=True, max_connections=CONNECTIONS_MAX, timeout=None
     )

@@ -1,13 +1,13 @@
-"""Rival: routing as Celery tasks over Redis; the worker reaches the agents' screens through Socket.IO's Redis manager.
+"""Rival: routing as Celery tasks over Redis; the worker sends offers through Socket.IO's Redis manager.
 
     celery -A celery_tasks worker --pool solo …    with REDIS_URL in the environment; celery_server.py is the Socket.IO server
 
-All routing runs in one worker, one task at a time: two would take the same agent. ``route`` gives a contact to whoever with its
-skill has been free longest, or lets it wait; ``agent_free`` gives an agent the oldest contact that waits for one of his skills. A
-periodic task returns offers that nobody accepted.
+All routing runs in one worker, one task at a time: two could select the same agent. ``route`` offers a contact to the longest idle
+agent with its skill, or queues it; ``agent_free`` offers an agent the oldest waiting contact with one of their skills. A periodic
+task withdraws offers that were not accepted in time.
 
-What it does not do: a task is acknowledged before it runs, so that a worker that dies loses the contact it was at; decisions are
-on disk up to a second later (``appendfsync everysec``) and are not written down as such; a second worker for a second core would
+What it does not do: a task is acknowledged before it runs, so a worker that is killed loses the contact of the task; decisions are
+on disk up to a second later (``appendfsync everysec``) and there is no record of them; a second worker for a second core would
 need locks; no priorities, levels, relaxation, plans, capacity, wrap-up, duplicate submits, authentication, resume of a lost
 connection, audit or reports.
 """
@@ -36,7 +36,7 @@ screens = socketio.RedisManager(URL, write_only=True)
 
 @app.task
 def route(contact_id: str, skill: str, at: float) -> None:
-    """A new contact: to the longest idle, or into the line."""
+    """Offer a new contact to the longest idle agent, or queue it."""
     found = redis.zpopmin(f"free:{skill}")
     if not found:
         redis.rpush(f"waiting:{skill}", f"{at:.6f} {contact_id}")
@@ -48,7 +48,7 @@ def route(contact_id: str, skill: str, at: float) -> None:
 
 @app.task
 def agent_free(agent: str) -> None:
-    """Somebody is free: the oldest contact of his skills, or he is idle."""
+    """Offer a free agent the oldest contact with one of their skills, or mark the agent as idle."""
     skills = redis.smembers(f"skills:{agent}")
     with redis.pipeline(transaction=False) as pipe:
         for skill in skills:
@@ -71,14 +71,15 @@ def agent_free(agent: str) -> None:
 
 @app.task
 def expire() -> None:
-    """Offers that nobody accepted in time go back to the head of their line."""
+    """Return contacts with expired offers to the head of their queues."""
     for offer_id in redis.zrangebyscore("offers", 0, time.time()):
         if not redis.zrem("offers", offer_id):
-            continue  # Accepted at the last moment.
+            continue  # Accepted meanwhile.
         contact_id = offer_id.partition(".")[0]
         agent, skill, at = redis.hmget(f"contact:{contact_id}", "agent", "skill", "at")
         redis.lpush(f"waiting:{skill}", f"{float(at):.6f} {contact_id}")
-        screens.emit("not_ready", {"offer_id": offer_id}, room=agent)
+        expired = {"offer_id": offer_id}
+        screens.emit("not_ready", expired, room=agent)  # plain-words: API of Socket.IO
 
 
 def _offer(contact_id: str, agent: str, skill: str) -> None:
@@ -89,9 +90,9 @@ def _offer(contact_id: str, agent: str, skill: str) -> None:
         pipe.zadd("offers", {offer_id: time.time() + OFFER_TIMEOUT_S})
         pipe.execute()
     offer = {"offer_id": offer_id, "contact_id": contact_id, "skill": skill}
-    screens.emit("offer", offer, room=agent)
+    screens.emit("offer", offer, room=agent)  # plain-words: API of Socket.IO
 
 
 def _other(agent: str, skill: str) -> str:
-    """The skill of his that is not this one: agents here have two."""
-    return next(one for one in redis.smembers(f"skills:{agent}") if one != skill)
+    """Return the other skill of the agent, who has two."""
+    return next(other for other in redis.smembers(f"skills:{agent}") if other != skill)

@@ -1,14 +1,14 @@
-"""Rival: a Redis list for each skill, a dispatcher in Python, agents on Socket.IO. What many centres are built on at first.
+"""Rival: a Redis list for each skill, a dispatcher in Python, agents on Socket.IO; a common first design.
 
     python redis_socketio.py REDIS_URL       prints its port as one line of JSON
 
-A contact is pushed to the list of its skill. One dispatcher for each skill takes the oldest (``BRPOP``) and whoever with that
-skill has been free longest (``BZPOPMIN``), and emits the offer to him. ``free`` is the set of free agents that decides when two
-skills reach for the same one. An offer that is not accepted in time goes back to the head of its list, and the agent is not ready.
+A contact is pushed to the list of its skill. A dispatcher for each skill takes the oldest contact (``BRPOP``) and the longest idle
+agent with that skill (``BZPOPMIN``), and emits the offer. The set ``free`` decides when the dispatchers of two skills take the same
+agent. The contact of an offer that is not accepted in time returns to the head of its list, and the agent becomes not ready.
 
-What it does not do: a contact between ``BRPOP`` and the offer is lost if the process dies; decisions are on disk up to a second
-later (``appendfsync everysec``) and are not written down as such; agents' states are forgotten with the process; contacts of two
-skills are not served in the order of their arrival; no priorities, levels, relaxation, plans, capacity, wrap-up, duplicate
+What it does not do: a contact between ``BRPOP`` and the offer is lost if the process ends; decisions are on disk up to a second
+later (``appendfsync everysec``) and there is no record of them; agents' states are lost with the process; contacts of two skills
+are not served in the order of their arrival; no priorities, levels, relaxation, plans, capacity, wrap-up, duplicate
 submits, authentication, resume of a lost connection, audit or reports.
 """
 
@@ -31,7 +31,7 @@ SKILLS = 10
 
 server = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins=[])
 sessions: dict[str, dict[str, Any]] = {}
-"""By Socket.IO's id: what the agent said of himself."""
+"""By Socket.IO id: the fields sent by the agent when connecting."""
 screens: dict[str, str] = {}
 """The Socket.IO id of each agent."""
 redis: Redis
@@ -91,7 +91,7 @@ async def end(sid: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 async def free(auth: dict[str, Any]) -> None:
-    """He can be offered something."""
+    """Mark an agent as free for offers."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.sadd("free", auth["agent"])
         for skill in auth["skills"]:
@@ -100,7 +100,7 @@ async def free(auth: dict[str, Any]) -> None:
 
 
 async def not_free(agent: str, skills: list[str]) -> bool:
-    """Take him out of all; whether he was still in."""
+    """Mark an agent as not free; return whether the agent was free."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.srem("free", agent)
         for skill in skills:
@@ -110,7 +110,7 @@ async def not_free(agent: str, skills: list[str]) -> bool:
 
 
 async def dispatch(blocking: Redis, skill: str) -> None:
-    """The contacts of one skill, one after the other."""
+    """Offer the contacts of one skill, one after the other."""
     while True:
         _, contact_id = await blocking.brpop(f"waiting:{skill}")
         while True:
@@ -129,12 +129,12 @@ async def dispatch(blocking: Redis, skill: str) -> None:
 
 
 async def expire() -> None:
-    """Offers that nobody accepted in time."""
+    """Withdraw offers that were not accepted in time."""
     while True:
         await asyncio.sleep(1)
         for offer_id in await redis.zrangebyscore("offers", 0, time.time()):
             if not await redis.zrem("offers", offer_id):
-                continue  # Accepted at the last moment.
+                continue  # Accepted meanwhile.
             contact_id = offer_id.partition(".")[0]
             agent, skill = await redis.hmget(f"contact:{contact_id}", "agent", "skill")
             await redis.hset(f"contact:{contact_id}", "state", "queued")
@@ -144,7 +144,7 @@ async def expire() -> None:
 
 
 def pool(connections: int) -> BlockingConnectionPool:
-    """Connections that are waited for when all are in use."""
+    """Return a pool whose clients wait while all connections are in use."""
     return BlockingConnectionPool.from_url(
         sys.argv[1],
         decode_responses=True,
@@ -155,9 +155,9 @@ def pool(connections: int) -> BlockingConnectionPool:
 
 
 async def main() -> None:
-    """Serve."""
+    """Serve until the process is killed."""
     global redis
-    # Handlers wait for one of a few connections; the dispatchers, who block on theirs, have their own beside them.
+    # Handlers share a small pool; the dispatchers block their connections and have a pool of their own.
     redis = Redis(connection_pool=pool(CONNECTIONS_MAX))
     blocking = Redis(connection_pool=pool(2 * SKILLS))
     app = web.Application()

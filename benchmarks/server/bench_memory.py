@@ -1,13 +1,13 @@
-"""How much memory a desktop and a waiting contact take, as the operating system counts it: resident memory, before and after.
+"""Resident memory of the router per connected desktop and per waiting contact.
 
-* **An idle desktop**: the agents exist; then all desktops connect (MessagePack, token in the header), are welcomed, and say
-  nothing. Counted is all that the process takes for it: socket object, session, buffers, token, journaled event. Not counted is
-  what the kernel holds for a connection, which belongs to no process. The null server's connection is the yardstick.
-* **A waiting contact**: nobody is there to take it. Contacts are submitted over sockets until so many wait. Counted is
-  everything that grows with them, the core's records and indexes before all; what the process keeps anyway (the newest
-  records for those who resume) is filled by contacts before the counting begins.
+* **An idle desktop**: the agents exist; all desktops connect (MessagePack, token in the header), receive the welcome and send
+  nothing. The figure contains everything that the process allocates: socket object, session, buffers, token, journaled event. It
+  does not contain the kernel's memory for the connection. The baseline is a connection of the null server.
+* **A waiting contact**: no agent is ready. Contacts are submitted over sockets until the given number waits. The figure contains
+  everything that grows with them, mostly the engine's records and indexes. Buffers of constant size (the newest records, kept for
+  resume) are filled by contacts submitted before.
 
-Resident memory never quite shrinks, and allocators round up: differences of a per cent say nothing.
+Resident memory rarely shrinks, and allocators round up: differences of a per cent are not significant.
 
     python benchmarks/server/bench_memory.py [--quick] [--desktops 10000] [--contacts 100000] [--json FILE]
 """
@@ -31,47 +31,47 @@ QUICK_BUDGET_S = 25
 GATEWAYS: Final = 8
 IN_FLIGHT: Final = 512
 FIRST_CONTACTS: Final = 10_000
-REST_S: Final = 2.0
+PAUSE_S: Final = 2.0
 
 
-async def of_desktops(target: Target, errors: dict[str, int]) -> float:
-    """Bytes for each connection."""
+async def bytes_per_desktop(target: Target, errors: dict[str, int]) -> float:
+    """Return the bytes per connected desktop."""
     load = Load(target)
-    await asyncio.sleep(REST_S)
+    await asyncio.sleep(PAUSE_S)
     before = target.process.rss_bytes()
     await load.connect(ready=False)
-    await asyncio.sleep(REST_S)
+    await asyncio.sleep(PAUSE_S)
     grown = target.process.rss_bytes() - before
     load.close()
-    note(errors, load)
+    add_errors(errors, load)
     return grown / len(target.desktops)
 
 
-async def of_contacts(target: Target, contacts: int, errors: dict[str, int]) -> float:
-    """Bytes for each contact that waits."""
+async def bytes_per_contact(target: Target, contacts: int, errors: dict[str, int]) -> float:
+    """Return the bytes per waiting contact."""
     load = Load(target)
     await load.connect(ready=False)
     await submit_all(load, FIRST_CONTACTS)
-    await asyncio.sleep(REST_S)
+    await asyncio.sleep(PAUSE_S)
     before = target.process.rss_bytes()
     await submit_all(load, contacts)
-    await asyncio.sleep(REST_S)
+    await asyncio.sleep(PAUSE_S)
     grown = target.process.rss_bytes() - before
     load.close()
-    note(errors, load)
+    add_errors(errors, load)
     return grown / contacts
 
 
 async def submit_all(load: Load, count: int) -> None:
-    """Submit so many, a fixed number without an answer at a time; return when all are acknowledged."""
-    until = load.acknowledged + count
-    last = load.submitted + count
+    """Submit contacts, a fixed number of them unacknowledged, and wait until all are acknowledged."""
+    acknowledged_end = load.acknowledged + count
+    submitted_end = load.submitted + count
     done = asyncio.get_running_loop().create_future()
 
     def acknowledged() -> None:
-        if load.submitted < last:
+        if load.submitted < submitted_end:
             load.submit(time.perf_counter_ns())
-        elif load.acknowledged == until and not done.done():
+        elif load.acknowledged == acknowledged_end and not done.done():
             done.set_result(None)
 
     load.on_acknowledged = acknowledged
@@ -84,28 +84,28 @@ async def submit_all(load: Load, count: int) -> None:
     load.on_acknowledged = load.on_refused = lambda: None
 
 
-def note(errors: dict[str, int], load: Load) -> None:
-    """Keep what went wrong."""
-    for what, count in load.error_counts.items():
-        errors[what] = errors.get(what, 0) + count
+def add_errors(errors: dict[str, int], load: Load) -> None:
+    """Add the errors of a load."""
+    for kind, count in load.error_counts.items():
+        errors[kind] = errors.get(kind, 0) + count
 
 
 async def run(options: argparse.Namespace, errors: dict[str, int]) -> tuple[float, float, float]:
-    """The desktop, the null server's, the contact."""
+    """Return the bytes per desktop of the router and of the null server, and per waiting contact."""
     with tempfile.TemporaryDirectory() as directory:
         async with router(Path(directory, "idle"), desktops=options.desktops, gateways=1) as target:
-            desktop = await of_desktops(target, errors)
+            desktop = await bytes_per_desktop(target, errors)
         async with null_server(
             Path(directory, "null"), desktops=options.desktops, gateways=1
         ) as target:
-            null_desktop = await of_desktops(target, errors)
+            null_desktop = await bytes_per_desktop(target, errors)
         async with router(Path(directory, "waiting"), desktops=1, gateways=GATEWAYS) as target:
-            contact = await of_contacts(target, options.contacts, errors)
+            contact = await bytes_per_contact(target, options.contacts, errors)
     return desktop, null_desktop, contact
 
 
 def main() -> int:
-    """Parse, pin, run, print; 1 where anything was refused, lost or broken."""
+    """Parse the options, measure, print; return 1 if anything failed or was refused or lost."""
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
     arguments.add_argument("--contacts", type=int)
@@ -118,7 +118,7 @@ def main() -> int:
         desktop, null_desktop, contact = runner.run(run(options, errors))
     result = Result(
         name="bench_memory",
-        what="Resident memory of the router's process; yardstick: a connection of the null server",
+        what="Resident memory of the router's process; baseline: a connection of the null server",
         figures=[
             Figure(
                 id="desktop_kib",
@@ -127,7 +127,7 @@ def main() -> int:
                 unit="KiB",
                 better="lower",
                 target=20,
-                floor=null_desktop / 1024,
+                baseline=null_desktop / 1024,
             ),
             Figure(
                 id="contact_kib",

@@ -1,21 +1,21 @@
-"""What happens at three times what the router can carry: does it go on doing what it can, and say no to the rest?
+"""Behaviour under overload: with three times the load that it can process, does the router keep its rate and refuse the rest?
 
-First the peak: contacts in a closed loop, as many as the router completes. Then three times that, open loop, whether or not it
-answers, in three situations, with the router's default limits (only the number of sockets is raised to fit the desktops):
+First the script measures the peak: the rate of completed lifecycles in a closed loop. Then it offers three times that rate in an
+open loop, whether or not the router answers, with the default limits (only the number of sockets is raised), in three situations:
 
-* **HTTP**: eight gateways, `POST /v1/contacts` over kept-alive connections. What is refused must be refused by 429 or 503.
-* **sockets**: eight gateways over WebSockets. What is refused must be refused by an `error` that may be repeated (`busy`,
-  `rate_limited`). A socket that the router does not read from holds its gateway back; that is counted apart.
-* **one gateway hammers** three times the peak over one WebSocket, and comes back when it is closed, while four others submit
-  half the peak over sockets of their own: what is measured is what the four get.
+* **HTTP**: eight gateways, `POST /v1/contacts` over keep-alive connections. A refusal must be a 429 or 503.
+* **sockets**: eight gateways over WebSockets. A refusal must be an `error` that may be repeated (`busy`, `rate_limited`). Submits
+  that a gateway cannot send because the router does not read its socket are counted separately.
+* **one gateway floods** the router with three times the peak over one WebSocket, and reconnects when it is closed, while four other
+  gateways submit half the peak over their own sockets. The figures describe the service that these four get.
 
-What is neither refused nor completed when the flood ends waits somewhere, in the router, in the kernel or at the gateways: it
-must not be more than two seconds' work. Goodput is whole lifecycles a second (submitted, offered, accepted, ended), without the
-first two seconds. Nobody who has an acknowledgement may be lost: after the flood every acknowledged contact has to be completed.
-Agents accept and end at once and repeat what is refused as `busy`; how long their answers take, and how often they are refused,
-is measured: submits must not starve them, which we take to be so while the p99 of their answers stays within three times that at
-the peak. Memory is the process's, from two seconds after the beginning of the flood to its end, for each completed lifecycle,
-beside the same at the peak: ended contacts are remembered for a while, and refused ones must not be.
+Contacts that are neither refused nor completed at the end of the flood wait in the router, in the kernel or at the gateways; they
+must be no more than the router completes in two seconds. Goodput is the rate of whole lifecycles (submitted, offered, accepted,
+ended) without the first two seconds. No acknowledged contact may be lost: after the flood all of them must be completed.
+Agents accept and end at once and repeat commands refused as `busy`. The time of their answers and the number of refusals are
+measured, because submits must not starve agents: the p99 of their answers must stay within three times the p99 at the peak.
+Memory is the growth of the process per completed lifecycle from two seconds after the beginning of the flood to its end, compared
+with the same at the peak: ended contacts are kept for a while, refused ones must not be.
 
     python benchmarks/server/bench_overload.py [--quick] [--desktops 10000] [--seconds 20] [--only http,sockets,hammer]
         [--json FILE]
@@ -44,27 +44,27 @@ from router.protocol import frames as f
 
 QUICK_BUDGET_S = 90
 GATEWAYS: Final = 8
-POLITE: Final = 4
+OTHER_GATEWAYS: Final = 4
 HTTP_CONNECTIONS: Final = 2_000
-"""Of all gateways together: a hundred or two each, as a pool of a web application's workers would have."""
+"""For all gateways: some hundred each, like the connection pool of a web application."""
 OVERLOAD: Final = 3.0
 IN_FLIGHT: Final = 512
 WARM_UP_S: Final = 2.0
 UNSENT_BYTES_MAX: Final = 64 * 1024
-COME_BACK_S: Final = 1.0
+RECONNECT_DELAY_S: Final = 1.0
 BACKLOG_S_MAX: Final = 2.0
-"""Who waits longer than a second or two had better been refused."""
-ANSWERS_OF_PEAK_MAX: Final = 3.0
-"""Beyond it we call agents starved by submits: at the peak, 512 contacts are under way already."""
+"""A contact that would wait longer should be refused."""
+ANSWER_P99_RATIO_MAX: Final = 3.0
+"""Flood / peak. Agents with a greater ratio count as starved by submits; at the peak 512 contacts are in flight already."""
 SITUATIONS: Final = {
     "http": "HTTP",
     "sockets": "sockets",
-    "hammer": "one hammers",
+    "hammer": "one gateway floods",
 }
 
 
 class Peak(Struct, kw_only=True):
-    """What the router can carry."""
+    """The maximum rate of the router, with its memory growth and answer times."""
 
     per_s: float
     bytes_per_lifecycle: float
@@ -72,17 +72,19 @@ class Peak(Struct, kw_only=True):
 
 
 class Flood(Struct, kw_only=True):
-    """What came of one flood."""
+    """The measurements of one flood."""
 
     peak: Peak
     offered_per_s: float
     goodput_per_s: float
     backlog: int
-    """Neither refused nor completed when the flood ended, wherever they waited."""
+    """Contacts neither refused nor completed at the end of the flood."""
     refused: dict[str, int]
     agents_refused: dict[str, int]
-    held_back: int
+    unsent: int
+    """Submits that gateways could not send because the router did not read their sockets."""
     unknown: int
+    """Submits whose connection was closed before the answer."""
     lost: int
     answers: Histogram
     offers: Histogram
@@ -92,12 +94,12 @@ class Flood(Struct, kw_only=True):
     busy: float
     generator_busy: float
     errors: dict[str, int]
-    polite: "SocketGateways | None" = None
-    """Those who keep measure while another does not."""
+    others: "SocketGateways | None" = None
+    """The gateways beside the one that floods."""
 
 
 class SocketGateways:
-    """Gateways that submit over sockets, come back when they are closed, and do not queue what the router does not read."""
+    """Gateways that submit over WebSockets, reconnect when closed, and drop submits while the router does not read."""
 
     def __init__(self, load: Load, gateways: list[RawWebSocket]) -> None:
         self._load = load
@@ -105,65 +107,65 @@ class SocketGateways:
         self._pending: dict[int, dict[str, int]] = {}
         self.submitted = self.acknowledged = 0
         self.answers = Histogram()
-        """From when an acknowledged contact was due to its acknowledgement, in ns."""
-        self._turn = 0
-        self._returns: set[asyncio.Task[None]] = set()
-        self.held_back = self.closed = 0
-        for place in range(len(gateways)):
-            self._take(place)
+        """Time from an acknowledged contact's due time to its acknowledgement, in ns."""
+        self._current = 0
+        self._reconnecting: set[asyncio.Task[None]] = set()
+        self.unsent = self.closed = 0
+        for index in range(len(gateways)):
+            self._use(index)
 
     def submit(self, due_ns: int) -> None:
-        """Submit over the next socket, or not at all where that one is not read from or gone."""
-        place = self._turn = (self._turn + 1) % len(self._gateways)
-        gateway = self._gateways[place]
+        """Submit over the next socket; drop the contact if that socket is closed or not read by the router."""
+        index = self._current = (self._current + 1) % len(self._gateways)
+        gateway = self._gateways[index]
         if gateway.closing or gateway.unsent_bytes > UNSENT_BYTES_MAX:
-            self.held_back += 1
+            self.unsent += 1
             return
         reference = self._load.next_reference(due_ns)
-        self._pending[place][reference] = due_ns
+        self._pending[index][reference] = due_ns
         self.submitted += 1
         fields = f.ContactFields(channel="voice", queue_id="support", reference=reference)
         gateway.send(f.SubmitFrame(id=reference, contact=fields))
 
-    def _take(self, place: int) -> None:
-        gateway, pending = self._gateways[place], dict[str, int]()
-        self._pending[place] = pending
+    def _use(self, index: int) -> None:
+        gateway, pending = self._gateways[index], dict[str, int]()
+        self._pending[index] = pending
 
-        def hear(heard: Any) -> None:
-            due_ns = pending.pop(heard.id, None)
-            if heard.type == "ok" and due_ns is not None:
+        def on_frame(frame: Any) -> None:
+            due_ns = pending.pop(frame.id, None)
+            if frame.type == "ok" and due_ns is not None:
                 self.acknowledged += 1
                 self.answers.add(time.perf_counter_ns() - due_ns)
-            self._load.on_gateway_frame(heard)
+            self._load.on_gateway_frame(frame)
 
-        def lost(_: RawWebSocket) -> None:
+        def on_lost(_: RawWebSocket) -> None:
             gateway.closing = True
             self.closed += 1
-            # Offered ones are not unknown: they have their place, and the desktops complete them.
-            self._load.abort_all(pending)
-            task = asyncio.get_running_loop().create_task(self._come_back(place))
-            self._returns.add(task)
-            task.add_done_callback(self._returns.discard)
+            # Contacts already offered are not unknown: the desktops complete them.
+            self._load.mark_unknown(pending)
+            task = asyncio.get_running_loop().create_task(self._reconnect(index))
+            self._reconnecting.add(task)
+            task.add_done_callback(self._reconnecting.discard)
 
-        gateway.hear, gateway.on_lost = hear, lost
+        gateway.on_frame, gateway.on_lost = on_frame, on_lost
 
-    async def _come_back(self, place: int) -> None:
-        await asyncio.sleep(COME_BACK_S)
-        old = self._gateways[place]
-        gateway = RawWebSocket(old.path, old.name, old.token)
+    async def _reconnect(self, index: int) -> None:
+        await asyncio.sleep(RECONNECT_DELAY_S)
+        previous = self._gateways[index]
+        gateway = RawWebSocket(previous.path, previous.name, previous.token)
         await self._load.open(gateway)
         self._load.gateways.append(gateway)
-        self._gateways[place] = gateway
-        self._take(place)
+        self._gateways[index] = gateway
+        self._use(index)
 
-    async def end(self) -> None:
-        """Let those who are on their way back arrive."""
-        if self._returns:
-            await asyncio.wait(self._returns)
+    async def wait_until_connected(self) -> None:
+        """Wait until the gateways that are reconnecting are connected."""
+        if self._reconnecting:
+            await asyncio.wait(self._reconnecting)
 
 
 async def find_peak(load: Load, submit: Callable[[int], None], seconds: float) -> Peak:
-    """A closed loop, and the memory that a lifecycle leaves behind."""
+    """Measure the maximum rate, and the memory growth per lifecycle, in a closed loop."""
     await load.closed_loop(1.0, IN_FLIGHT, submit)
     load.answers = Histogram()
     before, count = load.target.process.rss_bytes(), load.completed
@@ -182,38 +184,38 @@ async def flood(
     arrivals: Sequence[tuple[float, Callable[[int], None]]],
     seconds: float,
     *,
-    held_back: Callable[[], int] = lambda: 0,
+    unsent: Callable[[], int] = lambda: 0,
 ) -> Flood:
-    """Each submit at its own rate, all at the same time."""
+    """Submit at all these rates (pairs of a rate and a function) at the same time, and measure."""
     load.answers, load.offers = Histogram(), Histogram()
-    # Those refused on the way to the peak are over and done with: the flood counts its own.
+    # Refusals while the peak was measured do not count.
     load.submitted -= load.refused.total()
     load.refused.clear()
     load.agents_refused.clear()
     load.acknowledged_ids, load.completed_early = set(), set()
     floods = asyncio.gather(
         *(
-            load.open_loop(poisson(rate, seconds, seed), submit, rest_s=0.001)
+            load.open_loop(poisson(rate, seconds, seed), submit, poll_s=0.001)
             for seed, (rate, submit) in enumerate(arrivals)
         )
     )
     await asyncio.sleep(WARM_UP_S)
     rss_before, count = load.target.process.rss_bytes(), load.completed
-    submitted, held = load.submitted, held_back()
+    submitted, unsent_before = load.submitted, unsent()
     rate = await load.timed(_end_of(floods))
     rss_after = load.target.process.rss_bytes()
-    asked = load.submitted - submitted + held_back() - held
+    offered = load.submitted - submitted + unsent() - unsent_before
     completed = load.completed - count
     refused, backlog = dict(load.refused), load.in_flight
-    await load.settle()
+    await load.wait_until_idle()
     return Flood(
         peak=peak,
-        offered_per_s=asked / (seconds - WARM_UP_S),
+        offered_per_s=offered / (seconds - WARM_UP_S),
         goodput_per_s=rate.per_s,
         backlog=backlog,
         refused=refused,
         agents_refused=dict(load.agents_refused),
-        held_back=held_back(),
+        unsent=unsent(),
         unknown=len(load.unknown),
         lost=len(load.acknowledged_ids),
         answers=load.answers,
@@ -232,7 +234,7 @@ async def _end_of(floods: "asyncio.Future[list[None]]") -> None:
 
 
 async def over_http(target: Target, options: argparse.Namespace) -> Flood:
-    """Eight gateways over HTTP."""
+    """Flood with eight gateways over HTTP."""
     load = Load(target)
     await load.connect()
     http = HttpGateways(load)
@@ -246,39 +248,35 @@ async def over_http(target: Target, options: argparse.Namespace) -> Flood:
 
 
 async def over_sockets(target: Target, options: argparse.Namespace) -> Flood:
-    """Eight gateways over sockets."""
+    """Flood with eight gateways over WebSockets."""
     load = Load(target)
     await load.connect()
     try:
         peak = await find_peak(load, load.submit, options.seconds / 4)
         gateways = SocketGateways(load, list(load.gateways))
         arrivals = [(OVERLOAD * peak.per_s, gateways.submit)]
-        found = await flood(
-            load, peak, arrivals, options.seconds, held_back=lambda: gateways.held_back
-        )
-        await gateways.end()
+        found = await flood(load, peak, arrivals, options.seconds, unsent=lambda: gateways.unsent)
+        await gateways.wait_until_connected()
         return found
     finally:
         load.close()
 
 
-async def one_hammers(target: Target, options: argparse.Namespace) -> Flood:
-    """One without measure, four with."""
+async def one_gateway_floods(target: Target, options: argparse.Namespace) -> Flood:
+    """Flood with one gateway, while four others submit at a moderate rate."""
     load = Load(target)
     await load.connect()
     try:
         peak = await find_peak(load, load.submit, options.seconds / 4)
-        polite = SocketGateways(load, load.gateways[:POLITE])
-        hammer = SocketGateways(load, load.gateways[POLITE : POLITE + 1])
-        arrivals = [(peak.per_s / 2, polite.submit), (OVERLOAD * peak.per_s, hammer.submit)]
-        found = await flood(
-            load, peak, arrivals, options.seconds, held_back=lambda: hammer.held_back
-        )
-        found.polite = polite
-        await hammer.end()
-        if polite.closed or polite.held_back:
-            load.errors["a polite gateway was closed"] += polite.closed
-            load.errors["a polite gateway was held back"] += polite.held_back
+        others = SocketGateways(load, load.gateways[:OTHER_GATEWAYS])
+        flooding = SocketGateways(load, load.gateways[OTHER_GATEWAYS : OTHER_GATEWAYS + 1])
+        arrivals = [(peak.per_s / 2, others.submit), (OVERLOAD * peak.per_s, flooding.submit)]
+        found = await flood(load, peak, arrivals, options.seconds, unsent=lambda: flooding.unsent)
+        found.others = others
+        await flooding.wait_until_connected()
+        if others.closed or others.unsent:
+            load.errors["another gateway was closed"] += others.closed
+            load.errors["another gateway could not send"] += others.unsent
             found.errors = dict(load.errors)
         return found
     finally:
@@ -286,8 +284,8 @@ async def one_hammers(target: Target, options: argparse.Namespace) -> Flood:
 
 
 async def run(options: argparse.Namespace) -> dict[str, Flood]:
-    """Each situation with a router of its own."""
-    ways = {"http": over_http, "sockets": over_sockets, "hammer": one_hammers}
+    """Measure each situation with a new router."""
+    ways = {"http": over_http, "sockets": over_sockets, "hammer": one_gateway_floods}
     found: dict[str, Flood] = {}
     for name in options.only.split(","):
         with tempfile.TemporaryDirectory() as directory:
@@ -296,20 +294,29 @@ async def run(options: argparse.Namespace) -> dict[str, Flood]:
             ) as target:
                 found[name] = await ways[name](target, options)
                 if not target.process.is_running:
-                    found[name].errors["the router ended"] = 1
+                    found[name].errors["the router process ended"] = 1
     return found
 
 
-def figures_of(name: str, one: Flood, desktops: int) -> list[Figure]:
-    """What one situation came to."""
+def figures_of(name: str, found: Flood, desktops: int) -> list[Figure]:
+    """Return the figures of one situation."""
     title = f"{SITUATIONS[name]}, {desktops:,} desktops"
-    limit = None if one.generator_busy < 0.9 else f"load generator {one.generator_busy:.0%} busy"
-    agents_refused, peak = sum(one.agents_refused.values()), one.peak
-    figures = [
+    if found.others is None:
+        figures = _goodput(name, title, found)
+    else:
+        figures = _service_of_others(name, title, found.others)
+    return [*figures, *_contacts(name, title, found), *_answers_and_memory(name, title, found)]
+
+
+def _goodput(name: str, title: str, found: Flood) -> list[Figure]:
+    limit = None
+    if found.generator_busy >= 0.9:
+        limit = f"load generator {found.generator_busy:.0%} busy"
+    return [
         Figure(
             id=f"{name}.goodput_of_peak",
             title=f"{title}: goodput / peak",
-            value=one.goodput_per_s / peak.per_s,
+            value=found.goodput_per_s / found.peak.per_s,
             unit="ratio",
             better="higher",
             target=0.8,
@@ -318,22 +325,47 @@ def figures_of(name: str, one: Flood, desktops: int) -> list[Figure]:
         Figure(
             id=f"{name}.goodput_per_s",
             title=f"{title}: lifecycles",
-            value=one.goodput_per_s,
+            value=found.goodput_per_s,
             unit="/s",
             better="higher",
-            floor=peak.per_s,
+            baseline=found.peak.per_s,
             limit=limit,
         ),
+    ]
+
+
+def _service_of_others(name: str, title: str, others: SocketGateways) -> list[Figure]:
+    return [
+        Figure(
+            id=f"{name}.polite_share",
+            title=f"{title}: acknowledged of what the four others submit",
+            value=others.acknowledged / others.submitted,
+            unit="share",
+            better="higher",
+            target=0.99,
+        ),
+        Figure(
+            id=f"{name}.polite_p99_ms",
+            title=f"{title}: contacts of the four others, due → acknowledged, p99",
+            value=others.answers.quantile(0.99) / 1e6,
+            unit="ms",
+            better="lower",
+        ),
+    ]
+
+
+def _contacts(name: str, title: str, found: Flood) -> list[Figure]:
+    return [
         Figure(
             id=f"{name}.offered_per_s",
             title=f"{title}: offered",
-            value=one.offered_per_s,
+            value=found.offered_per_s,
             unit="/s",
         ),
         Figure(
             id=f"{name}.lost",
             title=f"{title}: acknowledged and lost",
-            value=one.lost,
+            value=found.lost,
             unit="",
             better="lower",
             target=0,
@@ -341,7 +373,7 @@ def figures_of(name: str, one: Flood, desktops: int) -> list[Figure]:
         Figure(
             id=f"{name}.agents_refused",
             title=f"{title}: accepts and ends refused",
-            value=agents_refused,
+            value=sum(found.agents_refused.values()),
             unit="",
             better="lower",
             target=0,
@@ -349,74 +381,63 @@ def figures_of(name: str, one: Flood, desktops: int) -> list[Figure]:
         Figure(
             id=f"{name}.backlog_s",
             title=f"{title}: neither refused nor done at the end of the flood, in seconds of peak",
-            value=one.backlog / peak.per_s,
+            value=found.backlog / found.peak.per_s,
             unit="s",
             better="lower",
             target=BACKLOG_S_MAX,
         ),
+    ]
+
+
+def _answers_and_memory(name: str, title: str, found: Flood) -> list[Figure]:
+    peak = found.peak
+    return [
         Figure(
             id=f"{name}.answer_p99_of_peak",
             title=f"{title}: agents' answers, p99: in the flood / at the peak",
-            value=one.answers.quantile(0.99) / max(1, peak.answers.quantile(0.99)),
+            value=found.answers.quantile(0.99) / max(1, peak.answers.quantile(0.99)),
             unit="ratio",
             better="lower",
-            target=ANSWERS_OF_PEAK_MAX,
+            target=ANSWER_P99_RATIO_MAX,
         ),
         Figure(
             id=f"{name}.answer_p99_ms",
             title=f"{title}: agents' answers, p99",
-            value=one.answers.quantile(0.99) / 1e6,
+            value=found.answers.quantile(0.99) / 1e6,
             unit="ms",
             better="lower",
-            floor=peak.answers.quantile(0.99) / 1e6,
+            baseline=peak.answers.quantile(0.99) / 1e6,
         ),
         Figure(
             id=f"{name}.growth_bytes",
             title=f"{title}: memory left by a lifecycle",
-            value=one.bytes_per_lifecycle,
+            value=found.bytes_per_lifecycle,
             unit="B",
             better="lower",
-            floor=peak.bytes_per_lifecycle,
+            baseline=peak.bytes_per_lifecycle,
         ),
         Figure(
             id=f"{name}.rss_mib",
             title=f"{title}: memory at the end of the flood",
-            value=one.rss_after_mib,
+            value=found.rss_after_mib,
             unit="MiB",
             better="lower",
-            floor=one.rss_before_mib,
+            baseline=found.rss_before_mib,
         ),
     ]
-    if one.polite is not None:
-        figures[0] = Figure(
-            id=f"{name}.polite_share",
-            title=f"{title}: acknowledged of what the four submit",
-            value=one.polite.acknowledged / one.polite.submitted,
-            unit="share",
-            better="higher",
-            target=0.99,
-        )
-        figures[1] = Figure(
-            id=f"{name}.polite_p99_ms",
-            title=f"{title}: the four's contacts, due → acknowledged, p99",
-            value=one.polite.answers.quantile(0.99) / 1e6,
-            unit="ms",
-            better="lower",
-        )
-    return figures
 
 
-def show(name: str, one: Flood) -> None:
-    """What the figures do not say."""
-    peak = one.peak
+def show(name: str, found: Flood) -> None:
+    """Print what is not among the figures."""
+    peak = found.peak
     print(
-        f"{name}: offered {one.offered_per_s:,.0f}/s, peak {peak.per_s:,.0f}/s, goodput {one.goodput_per_s:,.0f}/s; "
-        f"refused {one.refused or 'none'}; held back {one.held_back:,}; agents refused {one.agents_refused or 'none'}; "
-        f"fate unknown {one.unknown}; lost {one.lost}\n"
-        f"   agents' answers p50/p99/max {_ms(one.answers)} ms (at the peak {_ms(peak.answers)}); "
-        f"due → offer {_ms(one.offers)} ms\n"
-        f"   memory {one.rss_before_mib:.0f} → {one.rss_after_mib:.0f} MiB; "
-        f"server {one.busy:.0%}, generator {one.generator_busy:.0%} busy; errors {one.errors or 'none'}"
+        f"{name}: offered {found.offered_per_s:,.0f}/s, peak {peak.per_s:,.0f}/s, goodput {found.goodput_per_s:,.0f}/s; "
+        f"refused {found.refused or 'none'}; unsent {found.unsent:,}; agents refused {found.agents_refused or 'none'}; "
+        f"unknown {found.unknown}; lost {found.lost}\n"
+        f"   agents' answers p50/p99/max {_ms(found.answers)} ms (at the peak {_ms(peak.answers)}); "
+        f"due → offer {_ms(found.offers)} ms\n"
+        f"   memory {found.rss_before_mib:.0f} → {found.rss_after_mib:.0f} MiB; "
+        f"server {found.busy:.0%}, generator {found.generator_busy:.0%} busy; errors {found.errors or 'none'}"
     )
 
 
@@ -425,40 +446,46 @@ def _ms(histogram: Histogram) -> str:
 
 
 def main() -> int:
-    """Parse, pin, run, print; 1 where anything broke, or anybody was lost."""
+    """Parse the options, measure, print; return 1 after an error or the loss of a contact."""
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
-    arguments.add_argument("--seconds", type=float, help="of a flood")
-    arguments.add_argument("--only", default=",".join(SITUATIONS))
+    arguments.add_argument("--seconds", type=float, help="duration of a flood")
+    arguments.add_argument(
+        "--only", default=",".join(SITUATIONS), help="situations, separated by commas"
+    )
     options = arguments.parse_args()
     options.desktops = options.desktops or (2_000 if options.quick else 10_000)
     options.seconds = options.seconds or (8.0 if options.quick else 20.0)
     prepare(options.desktops + HTTP_CONNECTIONS)
-    began = time.monotonic()
+    started_s = time.monotonic()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(run(options))
-    for name, one in found.items():
-        show(name, one)
+    for name, measured in found.items():
+        show(name, measured)
     result = Result(
         name="bench_overload",
         what=(
             f"{OVERLOAD:g} times the peak offered for {options.seconds:g} s, {options.desktops:,} desktops, default limits; "
-            "yardstick: the peak"
+            "baseline: the peak"
         ),
         figures=[
             figure
-            for name, one in found.items()
-            for figure in figures_of(name, one, options.desktops)
+            for name, measured in found.items()
+            for figure in figures_of(name, measured, options.desktops)
         ],
         details={
-            "refused": {name: one.refused for name, one in found.items()},
-            "held_back": {name: one.held_back for name, one in found.items()},
-            "errors": {name: one.errors for name, one in found.items()},
-            "seconds": round(time.monotonic() - began),
+            "refused": {name: measured.refused for name, measured in found.items()},
+            "unsent": {name: measured.unsent for name, measured in found.items()},
+            "errors": {name: measured.errors for name, measured in found.items()},
+            "seconds": round(time.monotonic() - started_s),
         },
     )
     finish(result, options)
-    broken = {name: one.errors for name, one in found.items() if one.errors or one.lost}
+    broken = {
+        name: measured.errors
+        for name, measured in found.items()
+        if measured.errors or measured.lost
+    }
     if broken:
         print(f"FAILED: {broken}", file=sys.stderr)
     return 1 if broken else 0

@@ -1,26 +1,26 @@
-"""One process, or edges beside a leader? What a lifecycle costs when other processes hold the sockets.
+"""Cost of a lifecycle in one process, compared with a leader process and edge processes that hold the sockets.
 
-The null server (no routing, the same frames and the same durable records) in one process, as the router is; and split into an edge
-process that holds sockets and speaks HTTP, and a leader that decides, journals and tells, with bundles of messages over a Unix
-socket between them. The same lifecycles, one after the other, a fresh server each time:
+The null server (no routing, the same frames and durable records as the router) runs in one process, as the router does, and split:
+an edge process holds the sockets and handles HTTP, a leader decides, commits and publishes, with bundles of messages over a Unix
+socket between them. The same lifecycles run with each arrangement, one after the other, with a new server each time:
 
   one        one process on CPU 0, the load on CPU 1
-  same core  leader and edge on CPU 0, the load on CPU 1: what the split costs where there are no more cores
-  two cores  the leader on CPU 0, the edge on CPU 1, which the load has to share with it
-  fed        the leader alone on CPU 0, its clients' messages straight from the load over four links: as fast as it could be
-             with as many cores for edges as it likes, and a little faster, for these clients answer at once and together
-  router     the router as it is, in one process: what the estimate for a split router is made from
+  same_core  leader and edge on CPU 0, the load on CPU 1: the cost of the split without further cores
+  two_cores  the leader on CPU 0, the edge and the load on CPU 1
+  fed        the leader alone on CPU 0; the load sends its clients' messages directly over four links. This is the leader's capacity
+             with any number of cores for edges, slightly overestimated, because these clients answer at once and together
+  router     the router in one process: from it the estimate for a split router is made
 
-The leader's CPU for a lifecycle bounds the rate of the whole; edges' CPU ÷ leader's CPU says how many edges keep one leader
-busy. The estimate for the router is its own CPU minus what the null server's leader saves: routing stays with the leader. So does
-whatever the router does for a submit over HTTP that the null server does not; *at best* all of that is the edges', and the leader's
-CPU is that of a submit by socket. An arrival is a desktop's upgrade, `hello` and `welcome`.
+The leader's CPU time per lifecycle limits the total rate; edges' CPU ÷ leader's CPU is the number of edges that saturate it.
+The estimate for the router is its CPU time minus what the null server's leader saves, because routing stays in the leader. So does
+the additional work of the router for a submit over HTTP; *at best* the edges do all of it, and the leader's CPU time is that of a
+submit over a WebSocket. Connecting a desktop consists of upgrade, `hello` and `welcome`.
 
-At 1,000 contacts a second (Poisson) latency counts from the submit, and the load rests a millisecond between two looks at its
-clock, so that an edge on the same CPU gets its turn: not comparable with `bench_latency.py`, only between the arrangements.
+At 1,000 contacts per second (Poisson) latency lasts from the submit, and the load sleeps for a millisecond between two checks of
+the clock, so that an edge on the same CPU can run. These latencies are comparable with each other, not with `bench_latency.py`.
 
-Not measured: back pressure and credentials between the processes, an edge that dies, JSON clients (whose frames an edge would have
-to encode anew), more than one edge on a core of its own. Each would cost the split, none the one process.
+Not measured: back-pressure and authentication between the processes, a failing edge, JSON clients (an edge would have to encode
+their frames again), several edges on cores of their own. Each would add cost to the split, none to the single process.
 
     python benchmarks/server/bench_processes.py [--quick] [--desktops 10000] [--seconds 4] [--rounds 3] [--json FILE]
 """
@@ -53,15 +53,15 @@ HTTP_CONNECTIONS: Final = 128
 IN_FLIGHT: Final = 512
 LINKS: Final = 4
 RATE: Final = 1_000
-REST_S: Final = 0.001
+POLL_S: Final = 0.001
 OTHERS_BUSY_MAX: Final = 0.2
 
 Values = dict[str, list[float]]
-"""What was measured, by figure: a value of each round."""
+"""The measured values of all rounds by figure."""
 
 
 class Arrangement:
-    """Which processes there are, and where."""
+    """The server processes of a measurement and their CPUs."""
 
     def __init__(
         self,
@@ -69,14 +69,14 @@ class Arrangement:
         new_load: Callable[[Any], MeteredLoad] = MeteredLoad,
         *,
         http: bool = True,
-        paced: bool = True,
-        **where: int,
+        with_fixed_rate: bool = True,
+        **server_options: int,
     ) -> None:
         self.server = server
         self.new_load = new_load
         self.http = http
-        self.paced = paced
-        self.where = where
+        self.with_fixed_rate = with_fixed_rate
+        self.server_options = server_options
 
 
 ARRANGEMENTS: Final = {
@@ -84,12 +84,12 @@ ARRANGEMENTS: Final = {
     "same_core": Arrangement(split_server, edge_cpu=SERVER_CPU),
     "two_cores": Arrangement(split_server, edge_cpu=LOAD_CPU),
     "fed": Arrangement(split_server, lambda to: DirectLoad(to, LINKS), http=False, edges=0),
-    "router": Arrangement(router, paced=False),
+    "router": Arrangement(router, with_fixed_rate=False),
 }
 
 
-async def arrive(load: MeteredLoad, name: str, values: Values) -> None:
-    """Everybody comes, then everybody goes ready."""
+async def connect(load: MeteredLoad, name: str, values: Values) -> None:
+    """Connect all clients and measure the CPU time; then make the agents ready."""
     before = load.cpu_s()
     await load.connect(ready=False)
     main_s, _, edges_s = (b - a for a, b in zip(before, load.cpu_s(), strict=True))
@@ -101,66 +101,66 @@ async def arrive(load: MeteredLoad, name: str, values: Values) -> None:
 async def saturate(
     load: MeteredLoad, name: str, seconds: float, values: Values, submit: Any = None
 ) -> None:
-    """As many lifecycles as it can."""
+    """Measure the maximum rate with a fixed number of contacts in flight."""
     rate = await load.closed_loop(seconds, IN_FLIGHT, submit)
-    spent = load.spent
-    for what, value in (
+    cpu_use = load.cpu_use
+    for quantity, value in (
         ("per_s", rate.per_s),
-        ("main_us", spent.main_us),
-        ("loop_us", spent.loop_us),
-        ("edges_us", spent.edges_us),
+        ("main_us", cpu_use.main_us),
+        ("loop_us", cpu_use.loop_us),
+        ("edges_us", cpu_use.edges_us),
         ("busy", rate.server_busy),
         ("generator_busy", rate.generator_busy),
-        # Edges are the server's, too.
-        ("others", rate.others_busy - spent.edges_us * rate.per_s / 1e6),
+        # The CPU time of edges belongs to the server.
+        ("others", rate.others_busy - cpu_use.edges_us * rate.per_s / 1e6),
     ):
-        values[f"{name}.{what}"].append(value)
+        values[f"{name}.{quantity}"].append(value)
 
 
-async def pace(load: MeteredLoad, name: str, seconds: float, values: Values) -> None:
-    """A thousand a second."""
+async def measure_at_rate(load: MeteredLoad, name: str, seconds: float, values: Values) -> None:
+    """Measure CPU time and latency at a fixed rate."""
 
     def submit(_: int) -> None:
         load.submit(time.perf_counter_ns())
 
     load.offers, load.answers = Histogram(), Histogram()
-    await load.timed(load.open_loop(poisson(RATE, seconds), submit, rest_s=REST_S))
-    await load.settle()
-    for what, value in (
-        ("main_us", load.spent.main_us),
-        ("edges_us", load.spent.edges_us),
+    await load.timed(load.open_loop(poisson(RATE, seconds), submit, poll_s=POLL_S))
+    await load.wait_until_idle()
+    for quantity, value in (
+        ("main_us", load.cpu_use.main_us),
+        ("edges_us", load.cpu_use.edges_us),
         ("p50_ms", load.offers.quantile(0.5) / 1e6),
         ("p99_ms", load.offers.quantile(0.99) / 1e6),
     ):
-        values[f"{name}.at_rate.{what}"].append(value)
+        values[f"{name}.at_rate.{quantity}"].append(value)
 
 
 async def one_round(name: str, options: argparse.Namespace, values: Values) -> Counter[str]:
-    """Start, connect, measure; what went wrong."""
+    """Measure one arrangement with a new server; return the errors."""
     arrangement = ARRANGEMENTS[name]
     with tempfile.TemporaryDirectory() as directory:
         async with arrangement.server(
             Path(directory, name),
             desktops=options.desktops,
             gateways=GATEWAYS,
-            **arrangement.where,
+            **arrangement.server_options,
         ) as target:
             load = arrangement.new_load(target)
-            await arrive(load, name, values)
+            await connect(load, name, values)
             await saturate(load, name, options.seconds, values)
             if arrangement.http:
                 pool = HttpGateways(load)
                 await pool.connect(HTTP_CONNECTIONS)
                 await saturate(load, f"{name}.http", options.seconds, values, pool.submit)
                 pool.close()
-            if arrangement.paced:
-                await pace(load, name, 2 * options.seconds, values)
+            if arrangement.with_fixed_rate:
+                await measure_at_rate(load, name, 2 * options.seconds, values)
             load.close()
     return load.error_counts
 
 
 async def run(options: argparse.Namespace) -> tuple[Values, Counter[str]]:
-    """All arrangements in turns, so often."""
+    """Measure all arrangements in turns, in several rounds."""
     values: Values = defaultdict(list)
     errors: Counter[str] = Counter()
     for _ in range(options.rounds):
@@ -169,76 +169,79 @@ async def run(options: argparse.Namespace) -> tuple[Values, Counter[str]]:
     return values, errors
 
 
-def estimates(middle: dict[str, float]) -> dict[str, float]:
-    """What the medians say of a router that is split likewise.
+def estimates(medians: dict[str, float]) -> dict[str, float]:
+    """Return estimates for a router that is split in the same way.
 
-    ``leader_us``: CPU for a lifecycle. ``times``: how many times the rate of the one process, with cores enough. ``edges``: how
-    many of those keep one leader busy. All that the router does more than the null server stays with the leader, but at best.
+    ``leader_us``: the leader's CPU time per lifecycle. ``times``: the rate divided by the single process's, with enough cores.
+    ``edges``: the number of edges that saturate one leader. The router's additional work, compared with the null server, stays in
+    the leader, except in the estimate *at best*.
     """
     found = {}
     for way in ("", ".http"):
-        ours = middle[f"router{way}.main_us"]
-        leader_us = ours - (middle[f"one{way}.main_us"] - middle[f"two_cores{way}.main_us"])
+        router_us = medians[f"router{way}.main_us"]
+        leader_us = router_us - (medians[f"one{way}.main_us"] - medians[f"two_cores{way}.main_us"])
         found[f"leader_us{way}"] = leader_us
-        found[f"times{way}"] = ours / leader_us
-        found[f"edges{way}"] = middle[f"two_cores{way}.edges_us"] / leader_us
-    found["times.http_at_best"] = middle["router.http.main_us"] / found["leader_us"]
+        found[f"times{way}"] = router_us / leader_us
+        found[f"edges{way}"] = medians[f"two_cores{way}.edges_us"] / leader_us
+    found["times.http_at_best"] = medians["router.http.main_us"] / found["leader_us"]
     return found
 
 
-_WHERE: Final = {
+_ARRANGEMENT_TITLES: Final = {
     "one": "one process",
     "same_core": "leader + edge on one core",
     "two_cores": "leader | edge + load",
     "fed": "leader | load as its edges",
     "router": "router in one process",
 }
-_WAYS: Final = {
+_WAY_TITLES: Final = {
     "": "by socket",
     ".http": "submits by HTTP",
-    ".arrival": "an arrival",
+    ".arrival": "connecting a desktop",
     ".at_rate": f"{RATE:,}/s",
 }
-_WHAT: Final = {
+_QUANTITIES: Final = {
     "per_s": ("lifecycles", "/s"),
-    "main_us": ("CPU, edges apart", "µs"),
+    "main_us": ("CPU without edges", "µs"),
     "edges_us": ("edge's CPU", "µs"),
     "p50_ms": ("submit → offer, p50", "ms"),
     "p99_ms": ("submit → offer, p99", "ms"),
 }
-_ESTIMATED: Final = {
+_ESTIMATES: Final = {
     "leader_us": ("leader's CPU", "µs"),
     "times": ("times the one process's rate", "×"),
-    "edges": ("edges to a leader", ""),
+    "edges": ("edges per leader", ""),
 }
 
 
 def figures_of(values: Values, size: str) -> list[Figure]:
-    """Rates, CPU, latencies, and what follows for the router."""
-    middle = {key: median(some) for key, some in values.items()}
-    others = max(some for key, some in middle.items() if key.endswith(".others"))
+    """Return rates, CPU times, latencies and the estimates for the router."""
+    medians = {key: median(repeats) for key, repeats in values.items()}
+    others = max(value for key, value in medians.items() if key.endswith(".others"))
     limit = None
     if others > OTHERS_BUSY_MAX:
         limit = f"machine not idle: others used {others:.0%} of a CPU"
     figures = []
-    for way, in_words in _WAYS.items():
-        for name, where in _WHERE.items():
-            for what, (title, unit) in _WHAT.items():
-                key = f"{name}{way}.{what}"
-                if middle.get(key):
+    for way, way_title in _WAY_TITLES.items():
+        for name, arrangement in _ARRANGEMENT_TITLES.items():
+            for quantity, (title, unit) in _QUANTITIES.items():
+                key = f"{name}{way}.{quantity}"
+                if medians.get(key):
                     figure = Figure.of_repeats(
                         values[key],
                         id=key,
-                        title=f"{in_words}: {where}: {title}, {size}",
+                        title=f"{way_title}: {arrangement}: {title}, {size}",
                         unit=unit,
                         better="higher" if unit == "/s" else "lower",
-                        floor=None if name == "one" else middle.get(f"one{way}.{what}") or None,
+                        baseline=None
+                        if name == "one"
+                        else medians.get(f"one{way}.{quantity}") or None,
                         limit=limit,
                     )
                     figures.append(figure)
-    for key, value in estimates(middle).items():
-        what, _, way = key.partition(".")
-        title, unit = _ESTIMATED[what]
+    for key, value in estimates(medians).items():
+        quantity, _, way = key.partition(".")
+        title, unit = _ESTIMATES[quantity]
         title = (
             f"estimate for a split router, {way.replace('_', ' ') or 'sockets'}: {title}, {size}"
         )
@@ -247,11 +250,13 @@ def figures_of(values: Values, size: str) -> list[Figure]:
 
 
 def main() -> int:
-    """Parse, pin, run, print; 1 where anything was refused, lost or broken."""
+    """Parse the options, measure, print; return 1 if anything failed or was refused or lost."""
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
     arguments.add_argument(
-        "--seconds", type=float, help="of a round at full load; twice at the rate"
+        "--seconds",
+        type=float,
+        help="duration of a round at full load; twice as long at the fixed rate",
     )
     arguments.add_argument("--rounds", type=int)
     options = arguments.parse_args()
@@ -266,7 +271,7 @@ def main() -> int:
         name="bench_processes",
         what=(
             f"The null server in one process, and as a leader with an edge process that holds the sockets: {size}, {IN_FLIGHT} "
-            f"contacts in flight or {RATE:,} a second, durable; yardstick: the one process"
+            f"contacts in flight or {RATE:,} a second, durable; baseline: the single process"
         ),
         figures=figures_of(values, size),
         details={"desktops": options.desktops, "errors": dict(errors), "values": dict(values)},

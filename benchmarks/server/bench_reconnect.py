@@ -1,24 +1,24 @@
-"""Storms: ten thousand desktops go ready within a second; ten thousand connections break at once and come back.
+"""Reconnect storm: ten thousand desktops become ready within a second; ten thousand connections are aborted and reconnect.
 
-Five hundred agents are served all the time: contacts are due at 300 a second (Poisson) and go to them alone, by a queue of their
-own. Ten thousand more desktops belong to another queue. All have connected under the router's default limits (upgrades a second
-and at once), refused ones coming back as the client does: full jitter, `random(0, min(30 s, 1 s × 2ⁿ))`, after any time
-that the router asked for. Each sends its `ping` every 20 s, as clients should; its answer moves the position to resume from.
+Five hundred agents stay connected and are served all the time: contacts are due at 300 per second (Poisson), in a queue that only
+these agents serve. Ten thousand further desktops belong to another queue. All connect under the router's default limits of
+upgrades; after a refusal they try again as the client does, with full jitter, `random(0, min(30 s, 1 s × 2ⁿ))`, after the time that
+the router asked for. Each sends a `ping` every 20 s, as clients should; the answer advances the position from which it can resume.
 
-1. *Before*: the latency of those served, from due to offer.
-2. **Ready**: the ten thousand say `set_state` ready, spread over one second. How long until all have their (durable) answers?
-3. **Reconnect**: the ten thousand cables are pulled at once. Each comes back with that backoff and `resume`.
-   How long until all are resumed (or welcomed anew, where more was missed than the router keeps; counted)?
+1. *Before*: the latency of the agents served, from due to offer.
+2. **Ready**: the ten thousand send `set_state` ready within a second. The time until all have their (durable) answers is measured.
+3. **Reconnect**: the ten thousand connections are aborted at once. Each desktop reconnects with backoff and `resume`. The time is
+   measured until all are resumed (or get a new welcome, if they missed more than the router keeps; this is counted).
 
-Meanwhile: what becomes of the latency of those who stayed, and the longest pause of the router's loop: a probe on a socket of its
-own sends a `ping` every 5 ms, which the router answers without writer or journal.
+During these phases the latency of the agents who stayed connected is measured, and the longest pause of the router's event loop: a
+probe on its own socket sends a `ping` every 5 ms, which the router answers without writer or journal.
 
-Those who stay, their gateways and the probe are this process; the ten thousand are another
-(`reconnecting_desktops.py`), which shares the load's CPU with a lower priority.
-Both say how late they were themselves: a latency is marked where who measured it was
-late by more than a quarter of it, the storm where its attempts began more than a second late (p99).
+The agents who stay, their gateways and the probe run in this process. The ten thousand run in another process
+(`reconnecting_desktops.py`) on the same CPU with a lower priority.
+Both measure their own lateness. A latency has a note if the process that measured it was late by more than a quarter of it; the
+reconnect time has one if its attempts began more than a second late (p99).
 
-The settings are the defaults, but for the number of sockets; `--history` sets the number of records kept for those who resume.
+The settings are the defaults except for the number of sockets; `--history` sets the number of records kept for resume.
 
     python benchmarks/server/bench_reconnect.py [--quick] [--desktops 10000] [--rate 300] [--history RECORDS] [--json FILE]
 """
@@ -38,8 +38,7 @@ from msgspec import Struct
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
 from benchmarks.server.histogram import Histogram
-from benchmarks.server.kernel_timer import KernelTimer
-from benchmarks.server.load import Load, poisson
+from benchmarks.server.load import KernelTimer, Load, poisson
 from benchmarks.server.raw_websocket import RawWebSocket, ReceivedFrame
 from benchmarks.server.reconnecting_desktops import (
     Instructions,
@@ -60,29 +59,29 @@ queues: {support: {cool_down_s: 0}, away: {cool_down_s: 0}}
 BEFORE_S: Final = 5.0
 PAUSE_S: Final = 3.0
 PROBE_S: Final = 0.005
-# Fewer a second than the limits let in.
+# A lower rate than the limit of upgrades per second.
 _UPGRADE_GAP_S: Final = 0.004
 _LATENESS_MS_MAX: Final = 1_000.0
 
 
 class MeasuredPhase(Struct):
-    """What was measured in one part of the time."""
+    """The measurements of one phase."""
 
     offers: Histogram
     pauses: Histogram
     lateness: Histogram
-    """Of this process: from due to sent."""
-    began_s: float
+    """Delay of this process, from due to sent."""
+    started_s: float
     server_s: float
-    """What the server had used of its CPU when it began; when it has ended, what it used meanwhile."""
+    """CPU time of the server: up to the start of the phase; after the end of the phase, during it."""
     seconds: float = 0.0
 
     def p99_ms(self) -> float:
-        """From due to offer."""
+        """Return the p99 from due to offer."""
         return self.offers.quantile(0.99) / 1e6
 
     def limit(self) -> str | None:
-        """What stands in the way of believing it."""
+        """Return a note if the load generator was too late for a valid latency."""
         late_ms = self.lateness.quantile(0.99) / 1e6
         return (
             f"load generator itself late, p99 {late_ms:.1f} ms"
@@ -91,13 +90,13 @@ class MeasuredPhase(Struct):
         )
 
 
-class Measurements(Struct, kw_only=True):
-    """All of it."""
+class StormMeasurements(Struct, kw_only=True):
+    """The measurements of all phases."""
 
     phases: dict[str, MeasuredPhase]
-    """``before``, ``ready``, ``calm``, ``storm``, ``after``: in this order."""
-    seconds: list[Histogram]
-    """Of the storm: due → offer, second by second."""
+    """``before``, ``ready``, ``calm``, ``storm``, ``after``, in this order."""
+    storm_seconds: list[Histogram]
+    """Due → offer for each second of the storm."""
     ready: PhaseReport
     storm: PhaseReport
     rss_mib: float
@@ -105,7 +104,7 @@ class Measurements(Struct, kw_only=True):
 
 
 class ConnectedAgents:
-    """Those who are served all the time, and what is measured of it."""
+    """The agents who stay connected and are served, with their measurements."""
 
     def __init__(self, target: Target) -> None:
         self.load = Load(target)
@@ -113,10 +112,10 @@ class ConnectedAgents:
         self.phases: dict[str, MeasuredPhase] = {}
         self._phase: MeasuredPhase | None = None
         self.pauses = Histogram()
-        self._asked_ns = 0
+        self._ping_sent_ns = 0
 
     async def connect(self) -> None:
-        """All who stay, and the probe."""
+        """Connect the agents, the gateways and the probe."""
         load = self.load
         for name, token in load.target.desktops:
             load.desktops.append(await load.connect_desktop(name, token))
@@ -124,10 +123,10 @@ class ConnectedAgents:
         await load.connect_gateways()
         await load.all_ready(load.desktops)
         self._probe = load.gateways.pop()
-        self._probe.hear = self._heard_by_probe
+        self._probe.on_frame = self._on_probe_frame
 
     def begin(self, name: str) -> None:
-        """From now on, everything counts for this part."""
+        """Begin a phase: measurements from now on belong to it."""
         self.end()
         offers, pauses, lateness = Histogram(), Histogram(), Histogram()
         self.load.offers, self.pauses, self.load.lateness = offers, pauses, lateness
@@ -136,87 +135,87 @@ class ConnectedAgents:
         self._phase = self.phases[name] = phase
 
     def end(self) -> None:
-        """The part is over."""
+        """End the phase."""
         phase, self._phase = self._phase, None
         if phase is not None:
-            phase.seconds = time.perf_counter() - phase.began_s
+            phase.seconds = time.perf_counter() - phase.started_s
             phase.server_s = self._target.process.cpu_s() - phase.server_s
 
     async def probe(self) -> None:
-        """Ask the loop whether it is there, for ever."""
+        """Send pings to the router until cancelled."""
         while True:
-            if not self._asked_ns:
-                self._asked_ns = time.perf_counter_ns()
+            if not self._ping_sent_ns:
+                self._ping_sent_ns = time.perf_counter_ns()
                 self._probe.send(f.PingFrame(id="p"))
             await asyncio.sleep(PROBE_S)
 
-    def _heard_by_probe(self, frame: ReceivedFrame) -> None:
+    def _on_probe_frame(self, frame: ReceivedFrame) -> None:
         if frame.type == "pong":
-            self.pauses.add(time.perf_counter_ns() - self._asked_ns)
-            self._asked_ns = 0
+            self.pauses.add(time.perf_counter_ns() - self._ping_sent_ns)
+            self._ping_sent_ns = 0
 
     async def submit(self, rate: float) -> None:
-        """Contacts that are due at so many a second (Poisson), for ever.
+        """Submit contacts at this rate (Poisson) until cancelled.
 
-        Exact without turning all the time, as ``Load.open_loop`` does: the crowd needs this CPU as well.
+        A kernel timer gives exact times without polling, because the reconnecting desktops need this CPU as well.
         """
-        alarm = KernelTimer()
-        began_ns = time.perf_counter_ns()
+        timer = KernelTimer()
+        started_ns = time.perf_counter_ns()
         try:
             for after_s in poisson(rate, 600):
-                due_ns = began_ns + int(after_s * 1e9)
+                due_ns = started_ns + int(after_s * 1e9)
                 if due_ns > time.perf_counter_ns():
-                    await alarm.sleep_until(due_ns)
+                    await timer.sleep_until(due_ns)
                 self.load.submit(due_ns)
         finally:
-            alarm.close()
+            timer.close()
 
-    async def record_each_second(self, into: list[Histogram]) -> None:
-        """Keep the offers of each second apart, for ever; together they are the phase's."""
+    async def record_each_second(self, seconds: list[Histogram]) -> None:
+        """Append a histogram of offers for each second until cancelled; their sum is that of the phase."""
         while True:
-            into.append(Histogram())
-            self.load.offers = into[-1]
+            seconds.append(Histogram())
+            self.load.offers = seconds[-1]
             await asyncio.sleep(1)
 
     def all_connections(self) -> list[RawWebSocket]:
-        """Who sends a ``ping`` now and then."""
+        """Return the connections that send a ``ping`` every 20 s."""
         return [*self.load.desktops]
 
 
 async def measure(
-    stayers: ConnectedAgents, crowd: ReconnectingProcess, options: argparse.Namespace
-) -> Measurements:
-    """Let it storm."""
-    load = stayers.load
-    beside: list[asyncio.Task[Any]] = [
-        asyncio.create_task(stayers.probe()),
-        asyncio.create_task(ping(stayers.all_connections)),
-        asyncio.create_task(stayers.submit(options.rate)),
+    agents: ConnectedAgents, desktops: ReconnectingProcess, options: argparse.Namespace
+) -> StormMeasurements:
+    """Run all phases and return their measurements."""
+    load = agents.load
+    background: list[asyncio.Task[Any]] = [
+        asyncio.create_task(agents.probe()),
+        asyncio.create_task(ping(agents.all_connections)),
+        asyncio.create_task(agents.submit(options.rate)),
     ]
-    seconds: list[Histogram] = []
+    storm_seconds: list[Histogram] = []
     try:
         await asyncio.sleep(2.0)
-        stayers.begin("before")
+        agents.begin("before")
         await asyncio.sleep(BEFORE_S)
-        stayers.begin("ready")
-        ready = await crowd.run_phase("ready")
-        stayers.begin("calm")
+        agents.begin("ready")
+        ready = await desktops.run_phase("ready")
+        agents.begin("calm")
         await asyncio.sleep(PAUSE_S)
-        stayers.begin("storm")
-        watching = asyncio.create_task(stayers.record_each_second(seconds))
-        storm = await crowd.run_phase("reconnect")
-        watching.cancel()
-        stayers.phases["storm"].offers = sum(seconds, Histogram())
-        stayers.begin("after")
+        agents.begin("storm")
+        recording = asyncio.create_task(agents.record_each_second(storm_seconds))
+        storm = await desktops.run_phase("reconnect")
+        recording.cancel()
+        agents.phases["storm"].offers = sum(storm_seconds, Histogram())
+        agents.begin("after")
         await asyncio.sleep(BEFORE_S / 2)
-        stayers.end()
+        agents.end()
     finally:
-        for task in beside:
+        for task in background:
             task.cancel()
-    await load.settle()
-    return Measurements(
-        phases=stayers.phases,
-        seconds=seconds,
+    await load.wait_until_idle()
+    return StormMeasurements(
+        phases=agents.phases,
+        storm_seconds=storm_seconds,
         ready=ready,
         storm=storm,
         rss_mib=load.target.process.rss_bytes() / 2**20,
@@ -224,10 +223,10 @@ async def measure(
     )
 
 
-async def run(options: argparse.Namespace) -> Measurements:
-    """One router."""
+async def run(options: argparse.Namespace) -> StormMeasurements:
+    """Run the router and all phases."""
 
-    def record_of(number: int) -> bytes:
+    def agent_record(number: int) -> bytes:
         return b'{"queues":["support"]}' if number < SERVED else b'{"queues":["away"]}'
 
     settings = {}
@@ -241,31 +240,33 @@ async def run(options: argparse.Namespace) -> Measurements:
             policy=POLICY,
             fast_upgrades=False,
             settings=settings,
-            record_of=record_of,
+            agent_record=agent_record,
         ) as target:
-            away = target.desktops[SERVED:]
+            reconnecting = target.desktops[SERVED:]
             target.desktops = target.desktops[:SERVED]
-            stayers = ConnectedAgents(target)
-            with ReconnectingProcess(Instructions(port=target.port, desktops=away)) as crowd:
-                await crowd.run_phase("connect")
-                await stayers.connect()
+            agents = ConnectedAgents(target)
+            with ReconnectingProcess(
+                Instructions(port=target.port, desktops=reconnecting)
+            ) as desktops:
+                await desktops.run_phase("connect")
+                await agents.connect()
                 try:
-                    return await measure(stayers, crowd, options)
+                    return await measure(agents, desktops, options)
                 finally:
-                    stayers.load.close()
+                    agents.load.close()
 
 
-def figures_of(found: Measurements, desktops: int) -> list[Figure]:
-    """What it came to."""
-    before, ready, storm = (found.phases[name] for name in ("before", "ready", "storm"))
-    before_ms = before.p99_ms()
+def figures_of(found: StormMeasurements, desktops: int) -> list[Figure]:
+    """Return the figures of all phases."""
+    return [
+        *_ready_figures(found, desktops),
+        *_reconnect_figures(found, desktops),
+        *_latency_figures(found),
+    ]
 
-    def limit_of(told: PhaseReport) -> str | None:
-        late_ms = told.late_p99_ms
-        return (
-            f"the crowd itself late, p99 {late_ms:.0f} ms" if late_ms > _LATENESS_MS_MAX else None
-        )
 
+def _ready_figures(found: StormMeasurements, desktops: int) -> list[Figure]:
+    before, ready = found.phases["before"], found.phases["ready"]
     return [
         Figure(
             id="ready_s",
@@ -273,8 +274,8 @@ def figures_of(found: Measurements, desktops: int) -> list[Figure]:
             value=found.ready.seconds,
             unit="s",
             better="lower",
-            floor=1.0,
-            limit=limit_of(found.ready),
+            baseline=1.0,
+            limit=_lateness_note(found.ready),
         ),
         Figure(
             id="ready.p99_ms",
@@ -282,7 +283,7 @@ def figures_of(found: Measurements, desktops: int) -> list[Figure]:
             value=ready.p99_ms(),
             unit="ms",
             better="lower",
-            floor=before_ms,
+            baseline=before.p99_ms(),
         ),
         Figure(
             id="ready.pause_ms",
@@ -290,16 +291,21 @@ def figures_of(found: Measurements, desktops: int) -> list[Figure]:
             value=ready.pauses.max / 1e6,
             unit="ms",
             better="lower",
-            floor=before.pauses.max / 1e6,
+            baseline=before.pauses.max / 1e6,
         ),
+    ]
+
+
+def _reconnect_figures(found: StormMeasurements, desktops: int) -> list[Figure]:
+    return [
         Figure(
             id="reconnect_s",
-            title=f"{desktops:,} cables pulled: all are back after",
+            title=f"{desktops:,} connections aborted: all are back after",
             value=found.storm.seconds,
             unit="s",
             better="lower",
             target=30,
-            limit=limit_of(found.storm),
+            limit=_lateness_note(found.storm),
         ),
         Figure(
             id="reconnect.resumed",
@@ -322,10 +328,16 @@ def figures_of(found: Measurements, desktops: int) -> list[Figure]:
             better="lower",
             target=0,
         ),
+    ]
+
+
+def _latency_figures(found: StormMeasurements) -> list[Figure]:
+    before, storm = found.phases["before"], found.phases["storm"]
+    return [
         Figure(
             id="reconnect.p99_of_before",
             title="  due → offer of those who stayed, p99: during / before",
-            value=storm.p99_ms() / before_ms,
+            value=storm.p99_ms() / before.p99_ms(),
             unit="ratio",
             better="lower",
             target=2,
@@ -337,7 +349,7 @@ def figures_of(found: Measurements, desktops: int) -> list[Figure]:
             value=storm.p99_ms(),
             unit="ms",
             better="lower",
-            floor=before_ms,
+            baseline=before.p99_ms(),
         ),
         Figure(
             id="reconnect.pause_ms",
@@ -345,23 +357,30 @@ def figures_of(found: Measurements, desktops: int) -> list[Figure]:
             value=storm.pauses.max / 1e6,
             unit="ms",
             better="lower",
-            floor=before.pauses.max / 1e6,
+            baseline=before.pauses.max / 1e6,
         ),
     ]
 
 
+def _lateness_note(report: PhaseReport) -> str | None:
+    late_ms = report.late_p99_ms
+    return (
+        f"load generator itself late, p99 {late_ms:.0f} ms" if late_ms > _LATENESS_MS_MAX else None
+    )
+
+
 def main() -> int:
-    """Parse, pin, run, print; 1 where anything was refused, lost or broken."""
+    """Parse the options, measure, print; return 1 if anything failed or was refused or lost."""
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
     arguments.add_argument("--rate", type=float, default=300.0)
     arguments.add_argument(
-        "--history", type=int, help="runtime.history_record_count_max; without: the default"
+        "--history", type=int, help="runtime.history_record_count_max; default: the router's"
     )
     options = arguments.parse_args()
     options.desktops = options.desktops or (3_000 if options.quick else 10_000)
     prepare(SERVED)
-    gc.disable()  # Its pauses would count as the router's.
+    gc.disable()  # Its pauses would be counted as pauses of the router.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(run(options))
     for name, phase in found.phases.items():
@@ -369,19 +388,20 @@ def main() -> int:
             f"{name:7} due → offer {_ms(phase.offers)} ms, pauses {_ms(phase.pauses)} ms, late {_ms(phase.lateness)} ms "
             f"(p50/p99/max), {phase.seconds:.1f} s, server {phase.server_s / phase.seconds:.0%} busy"
         )
-    print("storm, second by second:", *(_ms(one) for one in found.seconds))
-    for name, told in (("ready", found.ready), ("storm", found.storm)):
+    print("storm, each second:", *(_ms(histogram) for histogram in found.storm_seconds))
+    for name, report in (("ready", found.ready), ("storm", found.storm)):
         print(
-            f"crowd, {name}: {told.attempts:,} attempts, {told.late_p50_ms:.1f}/{told.late_p99_ms:.0f} ms late (p50/p99), "
-            f"{told.refused:,} told to come again, received {told.answers or '-'}, "
-            f"waited {told.waited_p99_ms:.0f}/{told.waited_max_ms:.0f} ms for a welcome (p99/max), busy {told.busy:.0%}"
+            f"reconnecting desktops, {name}: {report.attempts:,} attempts, "
+            f"{report.late_p50_ms:.1f}/{report.late_p99_ms:.0f} ms late (p50/p99), {report.refused:,} refused, "
+            f"answers {report.answers or '-'}, waited {report.waited_p99_ms:.0f}/{report.waited_max_ms:.0f} ms "
+            f"for a welcome (p99/max), busy {report.busy:.0%}"
         )
     print(f"memory {found.rss_mib:.0f} MiB")
     result = Result(
         name="bench_reconnect",
         what=(
             f"{options.desktops:,} desktops in a storm, {SERVED} others served at {options.rate:g} contacts/s; "
-            "yardstick: before the storm"
+            "baseline: before the storm"
         ),
         figures=figures_of(found, options.desktops),
         details={
@@ -390,7 +410,7 @@ def main() -> int:
             "late_p99_ms": {
                 name: phase.lateness.quantile(0.99) / 1e6 for name, phase in found.phases.items()
             },
-            "crowd": {"ready": found.ready, "storm": found.storm},
+            "reconnecting_desktops": {"ready": found.ready, "storm": found.storm},
         },
     )
     finish(result, options)

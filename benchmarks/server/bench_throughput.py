@@ -1,15 +1,15 @@
-"""How fast is the door: lifecycles a second over real sockets, 10,000 desktops connected, against a server that does not route.
+"""Lifecycles per second over real sockets with 10,000 connected desktops, compared with a server that does not route.
 
-A lifecycle is submit, offer, accept, end: three commands with durable answers, five events, eleven frames out. Contacts
-come from eight gateways, by WebSocket in the first situation and by `POST /v1/contacts` over kept-alive connections in the second;
-a fixed number is in flight, and each is offered to the desktop that has been idle longest, so all desktops get their turn.
-The servers run on CPU 0, all their desktops connected: the null server, the router, the null server again, so that a machine that
-changes its pace does it to both; each round is a measurement of its own, and the figure is the median of them. The generator
-has CPU 1. First, a few lifecycles through both show that they send the same frames and write the same records
-(`same_frames.py`); if not, nothing is measured.
+A lifecycle is submit, offer, accept, end: three commands with durable answers, five events, eleven frames sent. Contacts are
+submitted by eight gateways, over WebSockets or by `POST /v1/contacts` over keep-alive connections. A fixed number of contacts is in
+flight, and each is offered to the longest idle desktop, so all desktops take part.
+The servers run on CPU 0, one after the other: the null server, the router, the null server again, so that a change of the machine's
+speed affects both. Each round is a separate measurement, and the figure is the median of the rounds. The load generator has CPU 1.
+Before the measurement, `same_frames.py` checks with a few lifecycles that both send the same frames and write the same records;
+otherwise the script ends.
 
-Not measured: a network, TLS, clients on other machines, policies that cost more than one queue does (that is `core/`). The
-generator speaks from one process; its own share of the CPU says how many times faster it could go.
+Not measured: a network, TLS, clients on other machines, policies more expensive than one queue (see `benchmarks/engine/`). The
+generator is one process; its share of its CPU shows its headroom.
 
     python benchmarks/server/bench_throughput.py [--quick] [--desktops 10000] [--seconds 4] [--rounds 6] [--in-flight 512]
         [--json FILE]
@@ -37,20 +37,20 @@ from benchmarks.server.servers import Target, null_server, prepare, router
 QUICK_BUDGET_S = 65
 GATEWAYS: Final = 8
 HTTP_CONNECTIONS: Final = 128
-GENERATOR_TIMES: Final = 2.0
-"""So many times the server's rate the generator has to be able to do."""
+GENERATOR_HEADROOM_MIN: Final = 2.0
+"""Maximum rate of the generator as a multiple of the measured rate."""
 OTHERS_BUSY_MAX: Final = 0.2
 
 
 class RepeatedRates(Struct, kw_only=True):
-    """One situation."""
+    """The rates of all rounds with one way to submit."""
 
     router: list[Rate] = []
     null: list[Rate] = []
 
 
-class Measurements(Struct, kw_only=True):
-    """Everything."""
+class ThroughputMeasurements(Struct, kw_only=True):
+    """The rates by WebSocket and HTTP, and all errors."""
 
     socket: RepeatedRates
     http: RepeatedRates
@@ -58,9 +58,9 @@ class Measurements(Struct, kw_only=True):
 
 
 async def measure(
-    target: Target, options: argparse.Namespace, found: Measurements, rounds: int
+    target: Target, options: argparse.Namespace, found: ThroughputMeasurements, rounds: int
 ) -> None:
-    """Connect all desktops; so many rounds by socket and by HTTP in turns."""
+    """Connect all desktops; measure rounds by WebSocket and by HTTP in turns."""
     load = Load(target)
     await load.connect()
     pool = HttpGateways(load)
@@ -74,11 +74,12 @@ async def measure(
     found.errors += load.error_counts
 
 
-async def run(options: argparse.Namespace) -> Measurements:
-    """The null server before and after the router."""
-    if different := await differences():
-        raise SystemExit("the null server does not do the same:\n" + "\n".join(different))
-    found = Measurements(socket=RepeatedRates(), http=RepeatedRates(), errors=Counter())
+async def run(options: argparse.Namespace) -> ThroughputMeasurements:
+    """Measure the null server, the router, and the null server again. Raises SystemExit if their frames differ."""
+    if found_differences := await differences():
+        text = "\n".join(found_differences)
+        raise SystemExit(f"the null server does not send the same frames:\n{text}")
+    found = ThroughputMeasurements(socket=RepeatedRates(), http=RepeatedRates(), errors=Counter())
     half = max(1, options.rounds // 2)
     for number, (server, rounds) in enumerate(
         ((null_server, half), (router, options.rounds), (null_server, half))
@@ -92,33 +93,39 @@ async def run(options: argparse.Namespace) -> Measurements:
 
 
 def figures_of(name: str, title: str, rounds: RepeatedRates, target: float | None) -> list[Figure]:
-    """What one situation came to."""
+    """Return the figures of one way to submit."""
     limit = None
     others = median(rate.others_busy for rate in rounds.router)
     if others > OTHERS_BUSY_MAX:
         limit = f"machine not idle: others used {others:.0%} of a CPU"
-    if (times := min(rate.generator_times for rate in rounds.router)) < GENERATOR_TIMES:
-        limit = f"the load generator could do only {times:.1f} times this rate"
-    ours, null = ([rate.per_s for rate in rates] for rates in (rounds.router, rounds.null))
+    headroom = min(rate.generator_headroom for rate in rounds.router)
+    if headroom < GENERATOR_HEADROOM_MIN:
+        limit = f"the load generator can produce only {headroom:.1f} times this rate"
+    router_rates, null_rates = (
+        [rate.per_s for rate in rates] for rates in (rounds.router, rounds.null)
+    )
     return [
         Figure(
             id=f"{name}.of_null",
             title=f"{title}: router / null server",
-            value=median(ours) / median(null),
-            spread=(min(ours) / max(null), max(ours) / min(null)),
+            value=median(router_rates) / median(null_rates),
+            spread=(
+                min(router_rates) / max(null_rates),
+                max(router_rates) / min(null_rates),
+            ),
             unit="ratio",
             better="higher",
             target=0.7,
             limit=limit,
         ),
         Figure.of_repeats(
-            ours,
+            router_rates,
             id=f"{name}.lifecycles_per_s",
             title=f"{title}: lifecycles",
             unit="/s",
             better="higher",
             target=target,
-            floor=median(null),
+            baseline=median(null_rates),
             limit=limit,
         ),
         Figure.of_repeats(
@@ -127,28 +134,28 @@ def figures_of(name: str, title: str, rounds: RepeatedRates, target: float | Non
             title=f"{title}: server's CPU for a lifecycle",
             unit="µs",
             better="lower",
-            floor=median(rate.server_us for rate in rounds.null),
+            baseline=median(rate.server_us for rate in rounds.null),
         ),
         Figure.of_repeats(
-            [rate.generator_times for rate in rounds.router],
+            [rate.generator_headroom for rate in rounds.router],
             id=f"{name}.generator_times",
-            title=f"{title}: generator could do so many times the router's rate",
+            title=f"{title}: generator's maximum rate / router's rate",
             unit="×",
         ),
         Figure.of_repeats(
-            [rate.generator_times for rate in rounds.null],
+            [rate.generator_headroom for rate in rounds.null],
             id=f"{name}.generator_times_null",
-            title=f"{title}: and so many times the null server's",
+            title=f"{title}: generator's maximum rate / null server's rate",
             unit="×",
         ),
     ]
 
 
 def main() -> int:
-    """Parse, pin, run, print; 1 where anything was refused, lost or broken."""
+    """Parse the options, measure, print; return 1 if anything failed or was refused or lost."""
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int, default=10_000)
-    arguments.add_argument("--seconds", type=float, help="of a round")
+    arguments.add_argument("--seconds", type=float, help="duration of a round")
     arguments.add_argument("--rounds", type=int)
     arguments.add_argument("--in-flight", type=int, default=512)
     options = arguments.parse_args()
@@ -162,7 +169,7 @@ def main() -> int:
         name="bench_throughput",
         what=(
             f"Whole lifecycles with {options.desktops:,} connected desktops, {options.in_flight} contacts in flight, durable; "
-            "yardstick: the null server, before and after"
+            "baseline: the null server, before and after"
         ),
         figures=[
             *figures_of(

@@ -1,4 +1,4 @@
-"""Latency by percentile as a picture, as HdrHistogram draws it: each step to the right is ten times rarer."""
+"""Latency chart by percentile, with the scale of HdrHistogram: each step to the right is a ten times smaller share."""
 
 import math
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ _LOWEST_MS: Final = 0.1
 
 
 class Curve(Struct, frozen=True):
-    """One line of the picture."""
+    """A line of the chart."""
 
     name: str
     histogram: Histogram
 
 
 class Mark(Struct, frozen=True):
-    """A target: so many ms at that share."""
+    """A target: a latency at a percentile."""
 
     share: float
     ms: float
@@ -32,17 +32,17 @@ class Mark(Struct, frozen=True):
 
 
 def draw(path: Path, title: str, curves: Sequence[Curve], marks: Sequence[Mark]) -> None:
-    """Write the picture as SVG."""
-    rarest = max(curve.histogram.count for curve in curves)
-    nines = math.ceil(math.log10(max(10, rarest)))
+    """Write the chart as an SVG file."""
+    count_max = max(curve.histogram.count for curve in curves)
+    nines = math.ceil(math.log10(max(10, count_max)))
     top_ms = max(
         *(curve.histogram.max / 1e6 for curve in curves), *(mark.ms * 1.2 for mark in marks)
     )
     decades = math.log10(10 ** math.ceil(math.log10(top_ms)) / _LOWEST_MS)
 
     def x_of(share: float) -> float:
-        rarity = nines if share >= 1 else min(nines, -math.log10(1 - share))
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * rarity / nines
+        step = nines if share >= 1 else min(nines, -math.log10(1 - share))
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * step / nines
 
     def y_of(ms: float) -> float:
         height = math.log10(max(ms, _LOWEST_MS) / _LOWEST_MS) / decades
@@ -67,7 +67,7 @@ def draw(path: Path, title: str, curves: Sequence[Curve], marks: Sequence[Mark])
     parts.append(_text(_WIDTH / 2, _HEIGHT - 12, "share of contacts that were offered no later"))
     for number, curve in enumerate(curves):
         colour = _COLOURS[number % len(_COLOURS)]
-        points = _corners(curve.histogram)
+        points = _points(curve.histogram)
         line = " ".join(f"{x_of(share):.1f},{y_of(ms):.1f}" for share, ms in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         at = _LEFT + number * 250
@@ -83,15 +83,15 @@ def draw(path: Path, title: str, curves: Sequence[Curve], marks: Sequence[Mark])
     path.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
-def _corners(histogram: Histogram) -> list[tuple[float, float]]:
-    """The curve's points, as few as the eye can tell apart."""
+def _points(histogram: Histogram) -> list[tuple[float, float]]:
+    """Return the points of a curve, without those too close together to be visible."""
     found: list[tuple[float, float]] = []
-    before = -1.0
+    previous = -1.0
     for share, ns in histogram.points():
-        rarity = -math.log10(max(1 - share, 1e-12))
-        if rarity - before >= 0.01:
+        step = -math.log10(max(1 - share, 1e-12))
+        if step - previous >= 0.01:
             found.append((share, ns / 1e6))
-            before = rarity
+            previous = step
     return found
 
 
@@ -104,10 +104,10 @@ def _line(
 def _text(
     x: float,
     y: float,
-    words: str,
+    content: str,
     *,
     anchor: str = "middle",
     colour: str = "#333333",
     size: int = 12,
 ) -> str:
-    return svg.svg_text(x, y, words, anchor=anchor, size=size, fill=colour)
+    return svg.svg_text(x, y, content, anchor=anchor, size=size, fill=colour)

@@ -1,6 +1,6 @@
-"""Latencies in fixed log-linear buckets, as HdrHistogram keeps them: no sample is dropped, none takes memory of its own.
+"""Latency histogram with fixed log-linear buckets, like HdrHistogram: every sample is counted, and memory is constant.
 
-Each power of two is cut into 128 equal buckets, so a quantile is at most 0.8 % above the true one; a count is one list access.
+Each power of two has 128 equal buckets, so a quantile is at most 0.8 % above the exact one. Adding a value is O(1).
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Histogram:
         self.sum = 0
 
     def add(self, value: int) -> None:
-        """Count one. A negative one counts as 0."""
+        """Count a value; a negative one counts as 0."""
         if value < 0:
             value = 0
         shift = max(0, value.bit_length() - _SUB_BITS - 1)
@@ -31,34 +31,34 @@ class Histogram:
             self.max = value
 
     def __add__(self, other: "Histogram") -> "Histogram":
-        """Both together."""
+        """Return the histogram of the values of both."""
         both = Histogram()
         both._counts = [
-            mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)
+            left + right for left, right in zip(self._counts, other._counts, strict=True)
         ]
         both.count, both.sum = self.count + other.count, self.sum + other.sum
         both.max = max(self.max, other.max)
         return both
 
     def quantile(self, share: float) -> int:
-        """The upper end of the bucket in which that share of all values is reached; 0 where there is none."""
+        """Return the upper end of the bucket that contains this quantile; 0 without values."""
         wanted = max(1, -(-self.count * share // 1))
-        for upper, seen in self._cumulated():
+        for upper, seen in self._cumulative():
             if seen >= wanted:
                 return min(upper, self.max)
         return self.max
 
     def points(self) -> Iterator[tuple[float, int]]:
-        """The curve: for each bucket in use, the share of values up to its end, and that end."""
-        for upper, seen in self._cumulated():
+        """Yield, for each bucket with values, the share of values up to its upper end, and that end."""
+        for upper, seen in self._cumulative():
             yield seen / self.count, min(upper, self.max)
 
     @property
     def mean(self) -> float:
-        """The mean; 0 where there is none."""
+        """Return the mean; 0 without values."""
         return self.sum / self.count if self.count else 0.0
 
-    def _cumulated(self) -> Iterator[tuple[int, int]]:
+    def _cumulative(self) -> Iterator[tuple[int, int]]:
         seen = 0
         for index, count in enumerate(self._counts):
             if count:

@@ -1,6 +1,6 @@
-"""Gateways that submit over HTTP: kept-alive connections, one request at a time on each, raw bytes.
+"""Gateways that submit over HTTP: a pool of keep-alive connections with one request at a time on each.
 
-A contact that is due while all connections wait for answers waits here, and its latency counts from when it was due.
+A contact that is due while all connections wait for responses is queued; its latency still counts from its due time.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _decode: Final = msgspec.json.Decoder(_Receipt).decode
 
 
 class HttpGateway(asyncio.Protocol):
-    """One connection."""
+    """One keep-alive connection of a gateway."""
 
     def __init__(self, pool: "HttpGateways", token: str) -> None:
         self._pool = pool
@@ -35,14 +35,14 @@ class HttpGateway(asyncio.Protocol):
         ).encode()
         self._buffer = b""
         self._reference = ""
-        self._asked_ns = 0
+        self._sent_ns = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def post(self, reference: str) -> None:
         """Submit a contact."""
-        self._reference, self._asked_ns = reference, time.perf_counter_ns()
+        self._reference, self._sent_ns = reference, time.perf_counter_ns()
         body = b'{"channel":"voice","queue_id":"support","reference":"%b"}' % reference.encode()
         self._transport.write(self._head + b"%d\r\n\r\n" % len(body) + body)
 
@@ -54,83 +54,85 @@ class HttpGateway(asyncio.Protocol):
             self._buffer = data
             return
         self._buffer = b""
-        if self._pool.on_answer is not None:
-            self._pool.on_answer(head, body)
-        self._pool.requests.add(time.perf_counter_ns() - self._asked_ns)
-        self._pool.answered(self, int(head[9:12]), _decode(body), self._reference)
+        if self._pool.on_raw_response is not None:
+            self._pool.on_raw_response(head, body)
+        self._pool.requests.add(time.perf_counter_ns() - self._sent_ns)
+        self._pool.on_response(self, int(head[9:12]), _decode(body), self._reference)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.lost(self)
+        self._pool.on_connection_lost(self)
 
     def close(self) -> None:
-        """Pull the cable."""
+        """Abort the connection."""
         self._transport.abort()
 
 
 class HttpGateways:
-    """The connections of all gateways."""
+    """The connection pool of all gateways."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._free: deque[HttpGateway] = deque()
-        self._due: deque[str] = deque()
+        self._idle: deque[HttpGateway] = deque()
+        self._queued: deque[str] = deque()
         self._connections: list[HttpGateway] = []
-        self.on_answer: Callable[[bytes, bytes], None] | None = None
-        """Told of each answer's head and body."""
+        self.on_raw_response: Callable[[bytes, bytes], None] | None = None
+        """Called with the head and body of each response."""
         self.statuses: dict[int, int] = {}
         self.requests = Histogram()
-        """From request to answer, in ns."""
+        """From request to response, in ns."""
         self.backlog_max = 0
-        """So many contacts have waited for a connection at the same time."""
+        """Greatest number of contacts that waited for a connection."""
         self._closing = False
 
     async def connect(self, connections: int) -> None:
-        """So many connections, shared evenly among the gateways."""
+        """Open this number of connections, in equal parts for the gateways."""
         loop = asyncio.get_running_loop()
         for number in range(connections):
             token = self._load.target.gateways[number % len(self._load.target.gateways)][1]
             await loop.create_connection(
-                lambda token=token: self._made(token),  # type: ignore[misc]
+                lambda token=token: self._new_connection(token),  # type: ignore[misc]
                 "127.0.0.1",
                 self._load.target.port,
             )
 
-    def _made(self, token: str) -> HttpGateway:
+    def _new_connection(self, token: str) -> HttpGateway:
         gateway = HttpGateway(self, token)
         self._connections.append(gateway)
-        self._free.append(gateway)
+        self._idle.append(gateway)
         return gateway
 
     def submit(self, due_ns: int) -> None:
-        """Submit a contact that was due at that time."""
+        """Submit a contact that was due at this time, or queue it until a connection is idle."""
         reference = self._load.next_reference(due_ns)
-        if self._free:
-            self._free.popleft().post(reference)
+        if self._idle:
+            self._idle.popleft().post(reference)
         else:
-            self._due.append(reference)
-            self.backlog_max = max(self.backlog_max, len(self._due))
+            self._queued.append(reference)
+            self.backlog_max = max(self.backlog_max, len(self._queued))
 
-    def answered(self, gateway: HttpGateway, status: int, body: _Receipt, reference: str) -> None:
-        """An answer has come; the connection takes the next one."""
+    def on_response(
+        self, gateway: HttpGateway, status: int, body: _Receipt, reference: str
+    ) -> None:
+        """Record a response, and send the next queued contact on its connection."""
         self.statuses[status] = self.statuses.get(status, 0) + 1
-        if self._due:
-            gateway.post(self._due.popleft())
+        if self._queued:
+            gateway.post(self._queued.popleft())
         else:
-            self._free.append(gateway)
+            self._idle.append(gateway)
         if status == 201:
-            self._load.note_acknowledged(body.contact_id)
+            self._load.record_acknowledgement(body.contact_id)
         else:
             self._load.on_gateway_frame(
                 ReceivedFrame(type="error", id=reference, code=f"{status} {body.code}")
             )
 
-    def lost(self, gateway: HttpGateway) -> None:
-        """A connection has ended."""
+    def on_connection_lost(self, gateway: HttpGateway) -> None:
+        """Count a lost connection as an error, except after ``close``."""
         if not self._closing:
             self._load.errors["lost HTTP connection"] += 1
 
     def close(self) -> None:
-        """Pull all cables."""
+        """Abort all connections."""
         self._closing = True
         for gateway in self._connections:
             gateway.close()

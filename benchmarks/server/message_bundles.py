@@ -1,8 +1,9 @@
-"""What the processes of one server say to each other over a Unix socket: all messages of a loop tick in one write.
+"""Protocol between the processes of the split null server: all messages of a loop iteration in one write to a Unix socket.
 
-A bundle is four bytes of length and a MessagePack array, so that it is made and read by one call of the codec however many
-messages it holds. Upwards, from an edge to the leader, each message names the connection that it is about; a client's frame
-goes on as the bytes that it came in. Downwards one message may be for several connections, and is the frame that they get.
+A bundle consists of a length of four bytes and a MessagePack array, so that it is encoded and decoded by one call of the codec,
+independent of the number of messages. From an edge to the leader, each message contains the number of its connection; a client's
+frame is forwarded without being encoded again. From the leader to an edge, a message is a frame with the numbers of all connections
+that receive it.
 """
 
 import asyncio
@@ -20,62 +21,62 @@ LENGTH_BYTES: Final = 4
 
 
 class OpenedMessage(Struct, frozen=True, array_like=True, tag=0):
-    """Upwards: somebody has come."""
+    """Edge to leader: a client has connected."""
 
     number: int
-    """The connection; the edge counts them."""
+    """Number of the connection, assigned by the edge."""
     name: str
-    door: Endpoint
+    endpoint: Endpoint
 
 
 class ClientMessage(Struct, frozen=True, array_like=True, tag=1):
-    """Upwards: a client's frame."""
+    """Edge to leader: a client's frame."""
 
     number: int
-    ask: DesktopFrame | GatewayFrame
+    frame: DesktopFrame | GatewayFrame
 
 
 class ClosedMessage(Struct, frozen=True, array_like=True, tag=2):
-    """Upwards: the connection is no more."""
+    """Edge to leader: a connection was closed."""
 
     number: int
 
 
 class HttpSubmitMessage(Struct, frozen=True, array_like=True, tag=3):
-    """Upwards: a contact that was submitted over HTTP; the receipt goes to that number, once."""
+    """Edge to leader: a submit over HTTP; its receipt is sent to this number."""
 
     number: int
     name: str
     fields: ContactFields
 
 
-Upwards: TypeAlias = OpenedMessage | ClientMessage | ClosedMessage | HttpSubmitMessage
-decode_upwards: Final = msgspec.msgpack.Decoder(list[Upwards]).decode
-decode_downwards: Final = msgspec.msgpack.Decoder(list[tuple[list[int], Raw]]).decode
+EdgeMessage: TypeAlias = OpenedMessage | ClientMessage | ClosedMessage | HttpSubmitMessage
+decode_edge_messages: Final = msgspec.msgpack.Decoder(list[EdgeMessage]).decode
+decode_leader_messages: Final = msgspec.msgpack.Decoder(list[tuple[list[int], Raw]]).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def client_message(number: int, payload: bytes) -> tuple[int, int, Raw]:
-    """`Said`, of a frame that stays the bytes that it is."""
+    """Return a ``ClientMessage`` whose frame is already encoded."""
     return (1, number, Raw(payload))
 
 
 def encode_bundle(messages: list[Any]) -> bytes:
-    """As it goes over the socket."""
+    """Return the messages as a bundle with its length."""
     data = _encode(messages)
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
 class BundleReader:
-    """Bytes in, however they were cut; whole bundles out, without their lengths."""
+    """Splits a byte stream into bundles."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._incomplete = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The bundles that these bytes complete."""
-        if self._held:
-            data = self._held + data
+        """Return the bundles that these bytes complete, without their lengths."""
+        if self._incomplete:
+            data = self._incomplete + data
         found = []
         at, end = 0, len(data)
         while end - at >= LENGTH_BYTES:
@@ -85,62 +86,62 @@ class BundleReader:
                 break
             found.append(data[body:after])
             at = after
-        self._held = data[at:]
+        self._incomplete = data[at:]
         return found
 
 
 class BundleConnection(asyncio.Protocol):
-    """One end of the Unix socket between two processes."""
+    """One end of the Unix socket between an edge and the leader."""
 
     def __init__(
         self,
-        end_of_tick: FlushScheduler,
+        flush_scheduler: FlushScheduler,
         *,
         decode: Callable[[bytes], Any],
-        hear: Callable[[Any], None],
-        lost: Callable[[], None],
+        on_bundle: Callable[[Any], None],
+        on_lost: Callable[[], None],
     ) -> None:
-        """``hear`` is given what ``decode`` makes of each bundle, ``lost`` is called once at the end."""
-        self._call_soon = end_of_tick.schedule
+        """Create a connection; ``on_bundle`` is called with each decoded bundle, ``on_lost`` once when the connection is lost."""
+        self._schedule_flush = flush_scheduler.schedule
         self._decode = decode
-        self._hear = hear
-        self._on_lost = lost
+        self._on_bundle = on_bundle
+        self._on_lost = on_lost
         self._reader = BundleReader()
-        self._due: list[Any] = []
-        self._last: Any = None
+        self._unsent: list[Any] = []
+        self._last_frame: Any = None
         self.messages = self.bundles = 0
-        """Sent, so far."""
+        """Numbers sent."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's by class, only by what they can do.
+        # uvloop's transports have the methods of asyncio.Transport but are not subclasses of it.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        for one in self._reader.feed(data):
-            self._hear(self._decode(one))
+        for bundle in self._reader.feed(data):
+            self._on_bundle(self._decode(bundle))
 
-    def put(self, message: Any) -> None:
-        """Send it at the end of this tick."""
-        if not self._due:
-            self._call_soon(self._flush)
-        self._due.append(message)
+    def send(self, message: Any) -> None:
+        """Send a message at the end of this loop iteration."""
+        if not self._unsent:
+            self._schedule_flush(self._flush)
+        self._unsent.append(message)
 
-    def flush(self, number: int, told: Any) -> None:
-        """Downwards: send a frame to this connection. Told to several in a row, it goes over the socket once."""
-        if self._last is told:
-            self._due[-1][0].append(number)
+    def send_frame(self, number: int, frame: Any) -> None:
+        """Leader to edge: send a frame to a connection; the same frame for consecutive numbers is sent once."""
+        if self._last_frame is frame:
+            self._unsent[-1][0].append(number)
         else:
-            self._last = told
-            self.put(([number], told))
+            self._last_frame = frame
+            self.send(([number], frame))
 
     def _flush(self) -> None:
-        due, self._due, self._last = self._due, [], None
+        unsent, self._unsent, self._last_frame = self._unsent, [], None
         self.bundles += 1
-        self.messages += len(due)
-        self._transport.write(encode_bundle(due))
+        self.messages += len(unsent)
+        self._transport.write(encode_bundle(unsent))
 
     def close(self) -> None:
-        """End it."""
+        """Abort the connection."""
         self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

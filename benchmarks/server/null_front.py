@@ -1,8 +1,8 @@
-"""One edge process of the null server: holds sockets and speaks HTTP, and leaves everything else to the leader.
+"""Edge process of the split null server: holds the sockets and handles HTTP; everything else is done by the leader.
 
-It accepts, upgrades, frames and writes with the code that the null server uses in one process, several of them on one port
-(`SO_REUSEPORT`). A client's frame is decoded here, too, as a router's session, limits and permissions would need it, and
-goes on to the leader as it came. Ends with the leader.
+It accepts, upgrades, parses and writes with the same code as the null server in one process. Several edges listen on one port
+(`SO_REUSEPORT`). A client's frame is decoded here as well, as the sessions, rate limits and permissions of a router would require,
+and forwarded without being encoded again. The process ends when the leader does.
 
     python benchmarks/server/null_front.py SOCKET [PORT]      prints its port as one line of JSON
 """
@@ -27,7 +27,7 @@ from benchmarks.server.message_bundles import (
     HttpSubmitMessage,
     OpenedMessage,
     client_message,
-    decode_downwards,
+    decode_leader_messages,
 )
 from benchmarks.server.null_http import (
     TakenOverProtocol,
@@ -45,70 +45,75 @@ from router.server.api.documents import ContactReceipt
 from router.server.ws.websocket import WebSocket
 from router.server.ws.write_buffer import FlushScheduler, WriteBuffer
 
-_DECODE: Final = {door: FrameDecoder(door.client_frames, MSGPACK).decode for door in Endpoint}
+_DECODE: Final = {
+    endpoint: FrameDecoder(endpoint.client_frames, MSGPACK).decode for endpoint in Endpoint
+}
 _decode_receipt: Final = msgspec.msgpack.Decoder(ContactReceipt).decode
 
 
 class FrontClient:
-    """One socket."""
+    """The WebSocket of one client."""
 
     def __init__(
         self,
         edge: "NullFront",
         socket: WebSocket,
-        end_of_tick: FlushScheduler,
+        flush_scheduler: FlushScheduler,
         *,
         number: int,
-        door: Endpoint,
+        endpoint: Endpoint,
     ) -> None:
         self._edge = edge
         self._number = number
-        self._decode = _DECODE[door]
-        self._pong = socket.send_pong
-        self.outbox = WriteBuffer(
+        self._decode = _DECODE[endpoint]
+        self._send_pong = socket.send_pong
+        self.write_buffer = WriteBuffer(
             socket.transport,
-            schedule_flush=end_of_tick.schedule,
+            schedule_flush=flush_scheduler.schedule,
             count_max=100_000,
             bytes_max=64 << 20,
             on_overflow=socket.abort,
         )
 
     def on_message(self, opcode: int, payload: bytes) -> None:
-        """A message, or a ping."""
+        """Answer a ping; forward a message."""
         if opcode == PING:
-            self._pong(payload)
+            self._send_pong(payload)
         else:
-            self._decode(payload)  # What is no frame goes no further.
-            self._edge.link.put(client_message(self._number, payload))
+            self._decode(payload)  # An invalid frame is not forwarded.
+            self._edge.link.send(client_message(self._number, payload))
 
-    def lost(self) -> None:
-        """The connection is no more."""
-        self.outbox.close()
-        self._edge.forget(self._number)
-        self._edge.link.put(ClosedMessage(self._number))
+    def on_connection_lost(self) -> None:
+        """Tell the leader that the client has disconnected."""
+        self.write_buffer.close()
+        self._edge.remove(self._number)
+        self._edge.link.send(ClosedMessage(self._number))
 
     def close(self, code: CloseCode, text: str) -> None:
-        """What is no WebSocket does not come here."""
+        """Fail: the load sends no protocol errors."""
         raise AssertionError(f"{code}: {text}")
 
 
 class NullFront:
-    """A part of the desktops and gateways."""
+    """An edge with a part of the clients."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self._puts: dict[int, Callable[[bytes], None]] = {}
-        """Where whole frames for a socket go."""
-        self._posted: dict[int, Callable[[bytes], None]] = {}
-        """Where the answers to submits over HTTP go."""
+        self._writers: dict[int, Callable[[bytes], None]] = {}
+        """Functions that write a frame to a socket, by number."""
+        self._responders: dict[int, Callable[[bytes], None]] = {}
+        """Functions that write the response to an HTTP submit, by number."""
         self._ended = asyncio.Event()
-        self._end_of_tick = FlushScheduler(asyncio.get_running_loop().call_soon)
+        self._flush_scheduler = FlushScheduler(asyncio.get_running_loop().call_soon)
         self.link = BundleConnection(
-            self._end_of_tick, decode=decode_downwards, hear=self._told, lost=self._ended.set
+            self._flush_scheduler,
+            decode=decode_leader_messages,
+            on_bundle=self._on_messages,
+            on_lost=self._ended.set,
         )
 
     async def run(self, socket_path: str, port: int) -> None:
-        """Serve until the leader is gone."""
+        """Serve until the leader has ended."""
         await asyncio.get_running_loop().create_unix_connection(lambda: self.link, socket_path)
         app = web.Application()
         app.router.add_get("/v1/desktop", self._desktop_socket)
@@ -118,32 +123,32 @@ class NullFront:
         sys.stdout.flush()
         await self._ended.wait()
 
-    def _told(self, messages: list[tuple[list[int], Raw]]) -> None:
-        puts = self._puts
-        for numbers, told in messages:
-            payload = bytes(told)
-            whole = encode_frame(BINARY, payload)
+    def _on_messages(self, messages: list[tuple[list[int], Raw]]) -> None:
+        writers = self._writers
+        for numbers, message in messages:
+            payload = bytes(message)
+            frame = encode_frame(BINARY, payload)
             for number in numbers:
-                put = puts.get(number)
-                if put is not None:
-                    put(whole)
-                elif number in self._posted:
-                    self._answer(number, payload)
+                write = writers.get(number)
+                if write is not None:
+                    write(frame)
+                elif number in self._responders:
+                    self._respond(number, payload)
 
-    def _answer(self, number: int, payload: bytes) -> None:
-        self._posted.pop(number)(submit_response(_decode_receipt(payload)))
+    def _respond(self, number: int, payload: bytes) -> None:
+        self._responders.pop(number)(submit_response(_decode_receipt(payload)))
 
-    def forget(self, number: int) -> None:
-        """Nothing goes there any more."""
-        self._puts.pop(number, None)
+    def remove(self, number: int) -> None:
+        """Remove a connection."""
+        self._writers.pop(number, None)
 
-    async def _upgrade(self, request: web.Request, door: Endpoint) -> web.StreamResponse:
+    async def _upgrade(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         socket = await take_over_connection(request)
         number = next(self._numbers)
-        seat = FrontClient(self, socket, self._end_of_tick, number=number, door=door)
-        self._puts[number] = seat.outbox.put
-        self.link.put(OpenedMessage(number, subject_of(request), door))
-        socket.attach_owner(seat)
+        client = FrontClient(self, socket, self._flush_scheduler, number=number, endpoint=endpoint)
+        self._writers[number] = client.write_buffer.put
+        self.link.send(OpenedMessage(number, subject_of(request), endpoint))
+        socket.attach_owner(client)
         return TakenOverProtocol()
 
     def _desktop_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
@@ -152,11 +157,11 @@ class NullFront:
     def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
         return self._upgrade(request, Endpoint.GATEWAY)
 
-    def post_contact(self, name: str, body: bytes, say: Callable[[bytes], None]) -> None:
-        """A submit over HTTP: the leader gives the receipt."""
+    def post_contact(self, name: str, body: bytes, respond: Callable[[bytes], None]) -> None:
+        """Forward a submit over HTTP to the leader, which returns the receipt."""
         number = next(self._numbers)
-        self._posted[number] = say
-        self.link.put(HttpSubmitMessage(number, name, decode_contact(body)))
+        self._responders[number] = respond
+        self.link.send(HttpSubmitMessage(number, name, decode_contact(body)))
 
 
 async def _serve(socket_path: str, port: int) -> None:

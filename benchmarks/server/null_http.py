@@ -1,6 +1,6 @@
-"""The null server's door: upgrades by the HTTP library, submits over HTTP read without it, as in the router.
+"""HTTP front of the null server: upgrades are handled by aiohttp, submits by a parser of their own, as in the router.
 
-For one process that does everything (``null_server.py``) and for one that only holds connections (``null_front.py``).
+Used by the null server in one process (``null_server.py``) and by its edge processes (``null_front.py``).
 """
 
 import asyncio
@@ -20,63 +20,63 @@ from router.server.ws.websocket import WebSocket
 
 decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
 _encode: Final = msgspec.json.Encoder().encode
-_answers: Final = ResponseWriter(vary_by_origin=False)
+_writer: Final = ResponseWriter(vary_by_origin=False)
 
 
 class SubmitTarget(Protocol):
-    """Who takes submits."""
+    """Receiver of submits."""
 
-    def post_contact(self, name: str, body: bytes, say: Callable[[bytes], None]) -> None:
-        """A submit; ``say`` is given the whole answer, once it is durable."""
+    def post_contact(self, name: str, body: bytes, respond: Callable[[bytes], None]) -> None:
+        """Process a submit; ``respond`` is called with the whole response once the submit is durable."""
 
 
 class TakenOverProtocol(web.StreamResponse):
-    """The library's part of an upgraded connection is over."""
+    """Placeholder response: aiohttp no longer handles the upgraded connection."""
 
     @property
     def prepared(self) -> bool:
         return True
 
     async def prepare(self, request: web.BaseRequest) -> NoReturn:
-        raise ConnectionResetError("handed over")
+        raise ConnectionResetError("connection was taken over")
 
 
-class HttpConnection(web.RequestHandler):
-    """Whole submits are read here, upgrades by the library."""
+class NullHttpConnection(web.RequestHandler):
+    """Parses submits and passes all other requests to aiohttp."""
 
-    def __init__(self, submitting: SubmitTarget, manager: web.Server) -> None:
+    def __init__(self, submit_target: SubmitTarget, manager: web.Server) -> None:
         super().__init__(manager, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
-        self._submitting = submitting
+        self._submit_target = submit_target
 
     def data_received(self, data: bytes) -> None:
-        """One request in one piece, which is all that the load sends."""
+        """Handle one complete request; the load sends nothing else."""
         if not data.startswith(SUBMIT_REQUEST_LINE):
             super().data_received(data)
             return
         head, _, body = data.partition(HEAD_END)
-        name, size = (_rest_after(head, mark) for mark in (b"Bearer ", b"Content-Length: "))
+        name, size = (_value_after(head, prefix) for prefix in (b"Bearer ", b"Content-Length: "))
         assert len(body) == int(size)
-        self._submitting.post_contact(name.decode(), body, self._say)
+        self._submit_target.post_contact(name.decode(), body, self._respond)
 
-    def _say(self, data: bytes) -> None:
+    def _respond(self, data: bytes) -> None:
         if self.transport is not None:
             self.transport.write(data)
 
 
-def _rest_after(head: bytes, mark: bytes) -> bytes:
-    return head.partition(mark)[2].partition(b"\r\n")[0]
+def _value_after(head: bytes, prefix: bytes) -> bytes:
+    return head.partition(prefix)[2].partition(b"\r\n")[0]
 
 
 async def start_listening(
-    app: web.Application, submitting: SubmitTarget, port: int = 0, *, shared: bool = False
+    app: web.Application, submit_target: SubmitTarget, port: int = 0, *, shared: bool = False
 ) -> int:
-    """Serve, and where it is shared, beside other processes; on which port."""
+    """Listen and return the port; with ``shared`` several processes can listen on it."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     manager = runner.server
     assert manager is not None
     listener = await asyncio.get_running_loop().create_server(
-        lambda: HttpConnection(submitting, manager),
+        lambda: NullHttpConnection(submit_target, manager),
         "127.0.0.1",
         port,
         backlog=4096,
@@ -86,7 +86,7 @@ async def start_listening(
 
 
 async def take_over_connection(request: web.Request) -> WebSocket:
-    """The library answers the handshake, then the connection is ours, as in the router (`server/ws/endpoints.py`)."""
+    """Let aiohttp answer the handshake, then take over the transport, as the router does (`server/ws/endpoints.py`)."""
     ws = web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=65536, compress=False)
     ws.headers[hdrs.SERVER] = "contact-router"
     await ws.prepare(request)
@@ -100,11 +100,11 @@ async def take_over_connection(request: web.Request) -> WebSocket:
 
 
 def submit_response(receipt: ContactReceipt) -> bytes:
-    """The answer to a submit."""
+    """Return the HTTP response to a submit."""
     location = {"Location": f"/v1/contacts/{receipt.contact_id}"}
-    return _answers.response(201, _encode(receipt), new_request_id(), headers=location)
+    return _writer.response(201, _encode(receipt), new_request_id(), headers=location)
 
 
 def subject_of(request: web.Request) -> str:
-    """Whoever asks: the token is the name."""
+    """Return the subject of the request: the token itself."""
     return request.headers[hdrs.AUTHORIZATION].removeprefix("Bearer ")

@@ -1,10 +1,9 @@
-"""The null server without its doors: the same work and the same journal, for clients whose sockets edge processes hold.
+"""Leader of the split null server: the same work and the same journal, for clients whose sockets are held by edge processes.
 
-What an edge has done already is not done here: the HTTP of the upgrade, the framing, the write to each socket. What is left is
-what one process has to do for all: decide, encode, commit, tell. There is neither back pressure nor a credential between the
-processes.
+The edges handle HTTP, WebSocket framing and the writes to the sockets. The leader decides, encodes, commits and publishes. Between
+the processes there is no back-pressure and no authentication.
 
-    python benchmarks/server/null_leader.py JOURNAL SOCKET      prints one line of JSON once edges may come
+    python benchmarks/server/null_leader.py JOURNAL SOCKET      prints one line of JSON when edges can connect
 """
 
 import asyncio
@@ -19,9 +18,9 @@ from benchmarks.server.message_bundles import (
     BundleConnection,
     ClientMessage,
     ClosedMessage,
+    EdgeMessage,
     OpenedMessage,
-    Upwards,
-    decode_upwards,
+    decode_edge_messages,
 )
 from benchmarks.server.null_server import NullServer
 from router.protocol.session import Endpoint
@@ -29,80 +28,87 @@ from router.server.ws.write_buffer import FlushScheduler
 
 
 class RemoteClient:
-    """A client that an edge holds."""
+    """A client whose socket is held by an edge."""
 
-    __slots__ = ("_link", "_number", "door", "name")
+    __slots__ = ("_link", "_number", "endpoint", "name")
 
-    def __init__(self, link: BundleConnection, number: int, *, name: str, door: Endpoint) -> None:
+    def __init__(
+        self, link: BundleConnection, number: int, *, name: str, endpoint: Endpoint
+    ) -> None:
         self._link = link
         self._number = number
         self.name = name
-        self.door = door
+        self.endpoint = endpoint
 
-    def put(self, told: Any) -> None:
-        """Send a frame, not yet encoded: the bundle is, as a whole."""
-        self._link.flush(self._number, told)
+    def send(self, data: Any) -> None:
+        """Send a frame; it is encoded with its bundle."""
+        self._link.send_frame(self._number, data)
 
 
 class FrontConnection:
-    """One edge process, as the leader sees it."""
+    """The leader's connection to one edge process."""
 
-    def __init__(self, leader: "NullLeader", end_of_tick: FlushScheduler) -> None:
+    def __init__(self, leader: "NullLeader", flush_scheduler: FlushScheduler) -> None:
         self.link = BundleConnection(
-            end_of_tick, decode=decode_upwards, hear=self._hear, lost=self._lost
+            flush_scheduler,
+            decode=decode_edge_messages,
+            on_bundle=self._on_messages,
+            on_lost=self._on_lost,
         )
         self._leader = leader
         self._clients: dict[int, RemoteClient] = {}
 
-    def _hear(self, messages: list[Upwards]) -> None:
-        clients, carry_out = self._clients, self._leader.execute
+    def _on_messages(self, messages: list[EdgeMessage]) -> None:
+        clients, execute = self._clients, self._leader.execute
         for message in messages:
             if type(message) is ClientMessage:
                 client = clients[message.number]
-                carry_out(client, client.door, message.ask)
+                execute(client, client.endpoint, message.frame)
             else:
-                self._hear_rarer(message)
+                self._on_other_message(message)
 
-    def _hear_rarer(self, message: Any) -> None:
+    def _on_other_message(self, message: Any) -> None:
         number, link = message.number, self.link
         if isinstance(message, OpenedMessage):
-            self._clients[number] = RemoteClient(link, number, name=message.name, door=message.door)
+            self._clients[number] = RemoteClient(
+                link, number, name=message.name, endpoint=message.endpoint
+            )
         elif isinstance(message, ClosedMessage):
-            self._forget(number)
+            self._remove(number)
         else:
             self._leader.post(
-                message.name, message.fields, lambda receipt: link.flush(number, receipt)
+                message.name, message.fields, lambda receipt: link.send_frame(number, receipt)
             )
 
-    def _forget(self, number: int) -> None:
+    def _remove(self, number: int) -> None:
         client = self._clients.pop(number)
-        self._leader.forget(client, client.door)
+        self._leader.remove(client, client.endpoint)
 
-    def _lost(self) -> None:
-        """All its clients are gone with it."""
+    def _on_lost(self) -> None:
+        """Remove all clients of the edge."""
         for number in list(self._clients):
-            self._forget(number)
+            self._remove(number)
 
 
 class NullLeader(NullServer):
-    """Everything but the doors."""
+    """The null server without HTTP and WebSockets."""
 
     def __init__(self, path: Path, socket_path: Path) -> None:
         super().__init__(path)
         self._socket_path = socket_path
 
     async def start_endpoint(self) -> dict[str, Any]:
-        """Let edges come."""
+        """Accept connections of edges; return the line to print."""
         loop = asyncio.get_running_loop()
-        end_of_tick = FlushScheduler(loop.call_soon)
+        flush_scheduler = FlushScheduler(loop.call_soon)
         await loop.create_unix_server(
-            lambda: FrontConnection(self, end_of_tick).link, str(self._socket_path)
+            lambda: FrontConnection(self, flush_scheduler).link, str(self._socket_path)
         )
         return {"ready": True}
 
-    def wire(self, told: Any) -> Any:
-        """As it is: whole bundles are encoded."""
-        return told
+    def encode_outgoing(self, frame: Any) -> Any:
+        """Return the frame unchanged: bundles are encoded as a whole."""
+        return frame
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""A server that does everything but routing: what the same requests, frames and durable appends cost without the engine.
+"""The null server: the same requests, frames and durable appends as the router, without the engine.
 
-The same aiohttp on uvloop for upgrades, submits over HTTP read without it, the same sockets after the upgrade, codec and
-outbox, one commit at a time through the same `SqliteJournal`, and for each command the same events, records, frames and
-answers as the router's, but for ids and times (`same_frames.py` holds them together). Whoever has waited longest among the
-free desktops gets the next contact; nothing is checked, explained, timed or remembered beyond that. There are no credentials:
-the token is the name. There are no limits, no sessions, no resume.
+It is the baseline of the server benchmarks. aiohttp on uvloop handles upgrades, the submit parser handles HTTP submits, and
+WebSockets, codec, write buffers and `SqliteJournal` (one commit at a time) are the router's. For each command it writes and sends
+the same events, records, frames and answers as the router, except for ids and times (`same_frames.py` checks this). The desktop
+that has been idle longest gets the next contact; there are no checks, explanations, timers, rate limits, sessions or resume. There
+is no authentication: the token is the name.
 
     python benchmarks/server/null_server.py JOURNAL      prints its port as one line of JSON
 
-The same work behind doors in other processes is ``null_leader.py``.
+``null_leader.py`` is the same server with its sockets in other processes.
 """
 
 import asyncio
@@ -53,79 +53,81 @@ _OFFER_TIMEOUT_MS: Final = 60_000
 
 
 class Client(Protocol):
-    """Who asks and is told."""
+    """A connected desktop or gateway."""
 
     name: str
 
-    def put(self, told: Any) -> None:
-        """Send what ``NullServer.wire`` has made of a frame, at the end of this tick."""
+    def send(self, data: Any) -> None:
+        """Send a frame encoded by ``NullServer.encode_outgoing``, at the end of this loop iteration."""
 
 
 class NullConnection:
-    """One socket: from a decoded frame to the server, and back through the outbox. No session, no budget, no clock."""
+    """The WebSocket of one client, without session, rate limit or timers."""
 
     def __init__(
         self,
         server: "NullServer",
         socket: WebSocket,
-        end_of_tick: FlushScheduler,
+        flush_scheduler: FlushScheduler,
         *,
         name: str,
-        door: Endpoint,
+        endpoint: Endpoint,
     ) -> None:
         self.name = name
         self._server = server
-        self._door = door
-        self._decode = FrameDecoder(door.client_frames, MSGPACK).decode
-        self.outbox = WriteBuffer(
+        self._endpoint = endpoint
+        self._decode = FrameDecoder(endpoint.client_frames, MSGPACK).decode
+        self.write_buffer = WriteBuffer(
             socket.transport,
-            schedule_flush=end_of_tick.schedule,
+            schedule_flush=flush_scheduler.schedule,
             count_max=100_000,
             bytes_max=64 << 20,
             on_overflow=socket.abort,
         )
-        self.put = self.outbox.put
-        self._pong = socket.send_pong
+        self.send = self.write_buffer.put
+        self._send_pong = socket.send_pong
 
     def on_message(self, opcode: int, payload: bytes) -> None:
-        """A message, or a ping."""
+        """Answer a ping; execute a message."""
         if opcode == PING:
-            self._pong(payload)
+            self._send_pong(payload)
         else:
-            self._server.execute(self, self._door, self._decode(payload))
+            self._server.execute(self, self._endpoint, self._decode(payload))
 
     def on_connection_lost(self) -> None:
-        """The connection is no more."""
-        self.outbox.close()
-        self._server.forget(self, self._door)
+        """Remove the client."""
+        self.write_buffer.close()
+        self._server.remove(self, self._endpoint)
 
     def close(self, code: CloseCode, text: str) -> None:
-        """What is no WebSocket does not come here."""
+        """Fail: the load sends no protocol errors."""
         raise AssertionError(f"{code}: {text}")
 
 
 class NullServer:
-    """Desktops, gateways, a journal."""
+    """A server with desktops, gateways and a journal."""
 
     def __init__(self, path: Path) -> None:
-        # As the router's, but for the disk space that it holds back.
+        # As in the router, but without reserved disk space.
         self._journal = SqliteJournal(path, reserved_bytes=0)
         self._encode = frame_encoder(MSGPACK).encode
-        self._free: deque[Client] = deque()
+        self._idle_desktops: deque[Client] = deque()
         self._waiting: deque[tuple[str, str, str | None]] = deque()
         self._desktops: dict[str, Client] = {}
         self._gateways: dict[str, Client] = {}
         self._submitted_by: dict[str, str] = {}
         self._seq = 0
         self._ids = itertools.count()
-        self._end_of_tick = FlushScheduler(lambda run: asyncio.get_running_loop().call_soon(run))
+        self._flush_scheduler = FlushScheduler(
+            lambda run: asyncio.get_running_loop().call_soon(run)
+        )
         self._batch: list[tuple[Record, Callable[[], None]]] = []
-        self._news = asyncio.Event()
+        self._records_added = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve for ever."""
+        """Open the journal and serve until the process is killed."""
         await self._journal.open()
-        self._gen = (await self._journal.create_workspace("default")).history_id
+        self._history_id = (await self._journal.create_workspace("default")).history_id
         sys.stdout.write(json.dumps(await self.start_endpoint()) + "\n")
         sys.stdout.flush()
         async with asyncio.TaskGroup() as group:
@@ -133,17 +135,17 @@ class NullServer:
             group.create_task(self._commit())
 
     async def start_endpoint(self) -> dict[str, Any]:
-        """Let clients come; what to print, so that they know where."""
+        """Listen for clients; return the line to print, with the port."""
         app = web.Application()
         app.router.add_get("/v1/desktop", self._desktop_socket)
         app.router.add_get("/v1/gateway", self._gateway_socket)
         return {"port": await start_listening(app, self)}
 
-    # --- written before heard ---------------------------------------------------------------------------
+    # --- commits ----------------------------------------------------------------------------------------
     async def _commit(self) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._records_added.wait()
+            self._records_added.clear()
             batch, self._batch = self._batch, []
             await self._journal.append([("default", record) for record, _ in batch])
             for record, _ in batch:
@@ -153,20 +155,21 @@ class NullServer:
 
     def _publish(self, record: Record) -> None:
         for seq, event in enumerate(record.events, record.first_seq):
-            whole: Any = None
-            for peer in self._hearers(event):
-                if whole is None:
-                    whole = self.wire(f.EventFrame(seq=seq, at_ms=record.at_ms, event=event))
-                peer.put(whole)
+            data: Any = None
+            for client in self._recipients(event):
+                if data is None:
+                    frame = f.EventFrame(seq=seq, at_ms=record.at_ms, event=event)
+                    data = self.encode_outgoing(frame)
+                client.send(data)
 
-    def wire(self, told: Any) -> Any:
-        """A frame as it leaves, once for all who hear it."""
-        return encode_frame(BINARY, self._encode(told))
+    def encode_outgoing(self, frame: Any) -> Any:
+        """Return the encoded frame, the same for all recipients."""
+        return encode_frame(BINARY, self._encode(frame))
 
-    def _hearers(self, event: Any) -> list[Client]:
+    def _recipients(self, event: Any) -> list[Client]:
         desktop = self._desktops.get(getattr(event, "agent_id", None) or "")
         gateway = self._gateways.get(getattr(event, "gateway_id", None) or "")
-        return [peer for peer in (desktop, gateway) if peer is not None]
+        return [client for client in (desktop, gateway) if client is not None]
 
     def _append(
         self, events: list[Any], answer: Callable[[], None], *, actor: str, cause: str
@@ -177,21 +180,23 @@ class NullServer:
             at_ms=int(time.time() * 1000),
             actor=actor,
             cause=cause,
-            events=events,
+            events=tuple(events),
         )
         self._seq = record.last_seq
         self._batch.append((record, answer))
-        self._news.set()
+        self._records_added.set()
 
-    def _ok(self, peer: Client, id: str, subject: str, state: str) -> Callable[[], None]:
+    def _ok(self, client: Client, id: str, subject: str, state: str) -> Callable[[], None]:
         ok = f.OkFrame(id=id, seq=self._seq + 1, subject=subject, state=state)
-        return lambda: peer.put(self.wire(ok))
+        return lambda: client.send(self.encode_outgoing(ok))
 
     # --- sockets ------------------------------------------------------------------------------------------
-    async def _upgrade(self, request: web.Request, door: Endpoint) -> web.StreamResponse:
+    async def _upgrade(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         socket = await take_over_connection(request)
         socket.attach_owner(
-            NullConnection(self, socket, self._end_of_tick, name=subject_of(request), door=door)
+            NullConnection(
+                self, socket, self._flush_scheduler, name=subject_of(request), endpoint=endpoint
+            )
         )
         return TakenOverProtocol()
 
@@ -201,25 +206,25 @@ class NullServer:
     def _gateway_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
         return self._upgrade(request, Endpoint.GATEWAY)
 
-    def execute(self, peer: Client, door: Endpoint, ask: Any) -> None:
-        """Whatever a client may send."""
-        if isinstance(ask, f.HelloFrame):
-            self._welcome(peer, door)
-        elif door is Endpoint.GATEWAY:
-            self._of_gateway(peer, ask)
+    def execute(self, client: Client, endpoint: Endpoint, frame: Any) -> None:
+        """Execute a frame of a client."""
+        if isinstance(frame, f.HelloFrame):
+            self._welcome(client, endpoint)
+        elif endpoint is Endpoint.GATEWAY:
+            self._on_gateway_frame(client, frame)
         else:
-            self._of_desktop(peer, ask)
+            self._on_desktop_frame(client, frame)
 
-    def forget(self, peer: Client, door: Endpoint) -> None:
-        """It hears nothing more."""
-        (self._gateways if door is Endpoint.GATEWAY else self._desktops).pop(peer.name, None)
+    def remove(self, client: Client, endpoint: Endpoint) -> None:
+        """Remove a client that has disconnected."""
+        (self._gateways if endpoint is Endpoint.GATEWAY else self._desktops).pop(client.name, None)
 
-    def _welcome(self, peer: Client, door: Endpoint) -> None:
+    def _welcome(self, client: Client, endpoint: Endpoint) -> None:
         agent = None
-        if door is Endpoint.DESKTOP:
-            self._desktops[peer.name] = peer
+        if endpoint is Endpoint.DESKTOP:
+            self._desktops[client.name] = client
             agent = AgentView(
-                agent_id=peer.name,
+                agent_id=client.name,
                 state=AgentState.OFFLINE,
                 presence=Presence.ATTACHED,
                 units=100,
@@ -227,11 +232,11 @@ class NullServer:
                 available_channels=(),
             )
         else:
-            self._gateways[peer.name] = peer
+            self._gateways[client.name] = client
         welcome = f.WelcomeFrame(
             role="agent" if agent else "gateway",
             workspace="default",
-            history_id=self._gen,
+            history_id=self._history_id,
             epoch=1,
             seq=self._seq,
             at_ms=0,
@@ -239,61 +244,61 @@ class NullServer:
             session_id=secrets.token_hex(12),
             agent=agent,
         )
-        peer.put(self.wire(welcome))
+        client.send(self.encode_outgoing(welcome))
 
-    # --- what they ask --------------------------------------------------------------------------------------
-    def _of_desktop(self, peer: Client, ask: Any) -> None:
-        actor = f"agent:{peer.name}"
-        match ask:
+    # --- commands -------------------------------------------------------------------------------------------
+    def _on_desktop_frame(self, client: Client, frame: Any) -> None:
+        actor = f"agent:{client.name}"
+        match frame:
             case f.SetStateFrame():
                 event = e.AgentStateChanged(
-                    agent_id=peer.name, state=AgentState.READY, from_state=AgentState.OFFLINE
+                    agent_id=client.name, state=AgentState.READY, from_state=AgentState.OFFLINE
                 )
-                ok = self._ok(peer, ask.id, peer.name, "ready")
+                ok = self._ok(client, frame.id, client.name, "ready")
                 self._append([event], ok, actor=actor, cause="agent.set_state")
-                self._free.append(peer)
+                self._idle_desktops.append(client)
             case f.AcceptFrame():
-                contact_id = ask.offer_id.partition(".")[0]
+                contact_id = frame.offer_id.partition(".")[0]
                 accepted = e.OfferAccepted(
-                    offer_id=ask.offer_id,
+                    offer_id=frame.offer_id,
                     contact_id=contact_id,
-                    agent_id=peer.name,
+                    agent_id=client.name,
                     waited_ms=1,
                     gateway_id=self._submitted_by[contact_id],
                 )
-                ok = self._ok(peer, ask.id, ask.offer_id, "accepted")
+                ok = self._ok(client, frame.id, frame.offer_id, "accepted")
                 self._append([accepted], ok, actor=actor, cause="offer.accept")
             case f.EndFrame():
-                self._end(peer, ask, actor)
+                self._end(client, frame, actor)
 
-    def _end(self, peer: Client, ask: f.EndFrame, actor: str) -> None:
-        assignment_id = ask.contact_id + ".1"
+    def _end(self, client: Client, frame: f.EndFrame, actor: str) -> None:
+        assignment_id = frame.contact_id + ".1"
         events: list[Any] = [
             e.ContactEnded(
-                contact_id=ask.contact_id,
+                contact_id=frame.contact_id,
                 assignment_id=assignment_id,
-                agent_id=peer.name,
+                agent_id=client.name,
                 reason="ended",
-                gateway_id=self._submitted_by.pop(ask.contact_id),
+                gateway_id=self._submitted_by.pop(frame.contact_id),
             ),
             e.AssignmentCompleted(
                 assignment_id=assignment_id,
-                contact_id=ask.contact_id,
-                agent_id=peer.name,
+                contact_id=frame.contact_id,
+                agent_id=client.name,
                 reason="no_wrap_up",
             ),
         ]
         if self._waiting:
-            events.append(self._offer(*self._waiting.popleft(), peer, turn=MatchTrigger.AGENT))
+            events.append(self._offer(*self._waiting.popleft(), client, trigger=MatchTrigger.AGENT))
         else:
-            self._free.append(peer)
-        ok = self._ok(peer, ask.id, ask.contact_id, "ended")
+            self._idle_desktops.append(client)
+        ok = self._ok(client, frame.id, frame.contact_id, "ended")
         self._append(events, ok, actor=actor, cause="contact.end")
 
-    def _of_gateway(self, peer: Client, ask: f.SubmitFrame) -> None:
+    def _on_gateway_frame(self, client: Client, frame: f.SubmitFrame) -> None:
         contact_id = f"{next(self._ids):032x}"
-        ok = self._ok(peer, ask.id, contact_id, "queued")
-        self._submit(peer.name, contact_id, ask.contact, ok)
+        ok = self._ok(client, frame.id, contact_id, "queued")
+        self._submit(client.name, contact_id, frame.contact, ok)
 
     def _submit(
         self, gateway_id: str, contact_id: str, fields: f.ContactFields, answer: Callable[[], None]
@@ -310,11 +315,13 @@ class NullServer:
                 reference=fields.reference,
             )
         ]
-        mine = (contact_id, gateway_id, fields.reference)
-        if self._free:
-            events.append(self._offer(*mine, self._free.popleft(), turn=MatchTrigger.CONTACT))
+        contact = (contact_id, gateway_id, fields.reference)
+        if self._idle_desktops:
+            events.append(
+                self._offer(*contact, self._idle_desktops.popleft(), trigger=MatchTrigger.CONTACT)
+            )
         else:
-            self._waiting.append(mine)
+            self._waiting.append(contact)
         self._append(events, answer, actor=f"gateway:{gateway_id}", cause="contact.enqueue")
 
     def _offer(
@@ -322,14 +329,14 @@ class NullServer:
         contact_id: str,
         gateway_id: str,
         reference: str | None,
-        peer: Client,
+        client: Client,
         *,
-        turn: MatchTrigger,
+        trigger: MatchTrigger,
     ) -> e.OfferMade:
         return e.OfferMade(
             offer_id=contact_id + ".1",
             contact_id=contact_id,
-            agent_id=peer.name,
+            agent_id=client.name,
             channel="voice",
             queue_id="support",
             units=100,
@@ -340,28 +347,32 @@ class NullServer:
             reason="longest_idle",
             gateway_id=gateway_id,
             reference=reference,
-            match_trigger=turn,
-            other_candidates=len(self._free),
+            match_trigger=trigger,
+            other_candidates=len(self._idle_desktops),
         )
 
     # --- HTTP ---------------------------------------------------------------------------------------------------
-    def post_contact(self, name: str, body: bytes, say: Callable[[bytes], None]) -> None:
-        """A submit over HTTP, from its body to its whole answer."""
-        self.post(name, decode_contact(body), lambda receipt: say(submit_response(receipt)))
+    def post_contact(self, name: str, body: bytes, respond: Callable[[bytes], None]) -> None:
+        """Process a submit over HTTP, from its body to the whole response."""
+        self.post(name, decode_contact(body), lambda receipt: respond(submit_response(receipt)))
 
     def post(
         self, gateway_id: str, fields: f.ContactFields, answer: Callable[[ContactReceipt], None]
     ) -> None:
-        """A contact that was submitted over HTTP; ``answer`` is given its receipt, once it is durable."""
+        """Submit a contact that came over HTTP; ``answer`` is called with the receipt once it is durable."""
         contact_id = f"{next(self._ids):032x}"
         receipt = ContactReceipt(
-            contact_id=contact_id, state="queued", history_id=self._gen, epoch=1, seq=self._seq + 1
+            contact_id=contact_id,
+            state="queued",
+            history_id=self._history_id,
+            epoch=1,
+            seq=self._seq + 1,
         )
         self._submit(gateway_id, contact_id, fields, lambda: answer(receipt))
 
 
 if __name__ == "__main__":
-    # What the router's process does for its own pauses: a floor is as good as it can be.
+    # The same measures against pauses as in the router's process.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     freeze_and_resume_garbage_collection()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as main:

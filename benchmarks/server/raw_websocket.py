@@ -1,7 +1,7 @@
-"""WebSocket clients that cost as little as may be: raw RFC 6455 over asyncio's transports.
+"""WebSocket clients with little overhead: RFC 6455 frames on asyncio transports.
 
-The frames are whole client frames; the masking key is all zeros, which leaves the payload as it is. Of what comes in only
-those fields are decoded that the load looks at.
+The client frames are unfragmented and masked with a key of zeros, which leaves the payload unchanged. Of received frames only the
+fields that the load needs are decoded.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ _MASKED: Final = 0x80
 
 
 class ReceivedFrame(msgspec.Struct):
-    """The fields of any server frame that the load looks at."""
+    """The fields of a server frame that the load needs."""
 
     type: str
     id: str | None = None
     seq: int = 0
-    gen: str = ""
+    history_id: str = ""
     subject: str = ""
     event: "ReceivedEvent | None" = None
     code: str = ""
@@ -32,7 +32,7 @@ class ReceivedFrame(msgspec.Struct):
 
 
 class ReceivedEvent(msgspec.Struct):
-    """Likewise of an event."""
+    """The fields of an event that the load needs."""
 
     type: str
     contact_id: str = ""
@@ -50,20 +50,20 @@ class RawWebSocket(asyncio.Protocol):
     def __init__(self, path: str, name: str, token: str, *, resume: str | None = None) -> None:
         self.path, self.name, self.token = path, name, token
         self._resume = resume
-        self._gen, self._seq = "", 0
+        self._history_id, self._seq = "", 0
         self._buffer = bytearray()
-        self._open = False
+        self._is_open = False
         self.closing = False
         self.close_code = 0
-        """Of the server's close frame; 0 where there was none."""
+        """The code of the server's close frame; 0 without one."""
         self.welcomed: asyncio.Future[ReceivedFrame] = asyncio.get_running_loop().create_future()
         """The first frame: ``welcome`` or ``resumed``."""
-        self.hear: Callable[[ReceivedFrame], None] = lambda _: None
+        self.on_frame: Callable[[ReceivedFrame], None] = lambda _: None
         self.on_lost: Callable[[RawWebSocket], None] = lambda _: None
         self.on_payload: Callable[[bytes], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's by class, only by what they can do.
+        # uvloop's transports have the methods of asyncio.Transport but are not subclasses of it.
         self._transport = cast(asyncio.Transport, transport)
         key = b64encode(os.urandom(16)).decode()
         self._transport.write(
@@ -77,7 +77,7 @@ class RawWebSocket(asyncio.Protocol):
             self._buffer += data
             data = bytes(self._buffer)
             self._buffer.clear()
-        if not self._open:
+        if not self._is_open:
             head, found, rest = data.partition(b"\r\n\r\n")
             if not found:
                 self._buffer += data
@@ -87,12 +87,12 @@ class RawWebSocket(asyncio.Protocol):
                 self.welcomed.set_exception(RefusedUpgrade(head))
                 self._transport.close()
                 return
-            self._open = True
+            self._is_open = True
             data = rest
             self.send(f.HelloFrame(resume=self._resume))
-        self._frames(data)
+        self._parse_frames(data)
 
-    def _frames(self, data: bytes) -> None:
+    def _parse_frames(self, data: bytes) -> None:
         at, end = 0, len(data)
         while end - at >= 2:
             opcode, length, body = data[at] & 15, data[at + 1], at + 2
@@ -104,7 +104,7 @@ class RawWebSocket(asyncio.Protocol):
                 break
             at = body + length
             if opcode == 2:
-                self._hear(data[body:at])
+                self._receive(data[body:at])
             elif opcode == 9:
                 self._write(10, data[body:at])
             elif opcode == 8:
@@ -113,17 +113,17 @@ class RawWebSocket(asyncio.Protocol):
         if at < end:
             self._buffer += data[at:]
 
-    def _hear(self, payload: bytes) -> None:
+    def _receive(self, payload: bytes) -> None:
         if self.on_payload is not None:
             self.on_payload(payload)
-        heard = _decode(payload)
-        if heard.type == "event" or heard.type == "pong":
-            self._seq = heard.seq
-        elif heard.type == "welcome" or heard.type == "resumed":
-            self._gen, self._seq = heard.gen, heard.seq
+        frame = _decode(payload)
+        if frame.type == "event" or frame.type == "pong":
+            self._seq = frame.seq
+        elif frame.type == "welcome" or frame.type == "resumed":
+            self._history_id, self._seq = frame.history_id, frame.seq
             if not self.welcomed.done():
-                self.welcomed.set_result(heard)
-        self.hear(heard)
+                self.welcomed.set_result(frame)
+        self.on_frame(frame)
 
     def send(self, frame: Any) -> None:
         """Send a frame."""
@@ -139,30 +139,30 @@ class RawWebSocket(asyncio.Protocol):
 
     @property
     def position(self) -> str:
-        """Where a new connection would resume."""
-        return f"{self._gen}:{self._seq}"
+        """Return the position from which a new connection can resume."""
+        return f"{self._history_id}:{self._seq}"
 
     @property
     def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet: the server does not read."""
+        """Return the bytes that the kernel has not accepted yet; it grows while the server does not read."""
         return self._transport.get_write_buffer_size()
 
     def close(self) -> None:
-        """End it, as a cable that is pulled."""
+        """Abort the connection without a close frame."""
         self.closing = True
         self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.welcomed.done():
             self.welcomed.set_exception(
-                ConnectionResetError(f"lost before the welcome: {self.close_code}")
+                ConnectionResetError(f"connection lost before the welcome: {self.close_code}")
             )
         if not self.closing:
             self.on_lost(self)
 
 
 class RefusedUpgrade(ConnectionError):
-    """The server answered the upgrade with something else than 101."""
+    """The server answered the upgrade with another status than 101."""
 
     def __init__(self, head: bytes) -> None:
         super().__init__(head.decode(errors="replace"))
@@ -172,19 +172,19 @@ class RefusedUpgrade(ConnectionError):
 
 
 class Desktop(RawWebSocket):
-    """A desktop that takes and ends whatever comes."""
+    """The connection of a desktop, which sends one command at a time."""
 
-    asked: Any = None
-    """The command whose answer is awaited."""
-    asked_ns: int = 0
-    """When it was sent first."""
+    pending_command: Any = None
+    """The last command, which may have to be repeated."""
+    command_sent_ns: int = 0
+    """Time at which it was sent first."""
 
     def send_command(self, frame: Any, now_ns: int) -> None:
-        """Send a command."""
-        self.asked, self.asked_ns = frame, now_ns
+        """Send a command and keep it for a repetition."""
+        self.pending_command, self.command_sent_ns = frame, now_ns
         self.send(frame)
 
     def resend_command(self) -> None:
-        """Repeat the command that was refused for now."""
+        """Repeat the last command, which the server refused temporarily."""
         if not self.closing:
-            self.send(self.asked)
+            self.send(self.pending_command)

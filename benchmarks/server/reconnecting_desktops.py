@@ -1,12 +1,13 @@
-"""The crowd of a storm, a process of its own: desktops that go ready at one moment, and come back when their cables are pulled.
+"""Process with the desktops of a reconnect storm: they become ready at one moment, and reconnect when aborted.
 
-It shares the load's CPU with the process that measures and stands behind it (``os.nice``): whoever measures is not made late
-by those who storm. What is made late is the crowd, so its own lateness is told: from when an attempt was due to when it began.
+It shares the load's CPU with the process that measures, at a lower priority (``os.nice``), so that the storm does not delay the
+measurement. The desktops themselves can be delayed, so their lateness is reported: from the due time of an attempt to its begin.
 
-Each of them behaves as the client does: full jitter, `random(0, min(30 s, 1 s × 2ⁿ))`, after any time that the router asked for, a
-`ping` every 20 s, whose answer moves the position to resume from.
+Each desktop behaves like the client: full jitter, `random(0, min(30 s, 1 s × 2ⁿ))`, after the time that the router asked for, and a
+`ping` every 20 s, whose answer advances the position from which it can resume.
 
-    python benchmarks/server/reconnecting_desktops.py < ORDERS    # for bench_reconnect.py: a line in, a line out, both JSON
+    python benchmarks/server/reconnecting_desktops.py      started by bench_reconnect.py: reads instructions (JSON) and names of
+                                                           phases from stdin, prints a report (JSON) for each
 """
 
 import asyncio
@@ -34,70 +35,70 @@ from router.model.states import AgentState
 from router.protocol import frames as f
 
 PING_EVERY_S: Final = 20.0
-GIVE_UP_S: Final = 90.0
+TIMEOUT_S: Final = 90.0
 _NICE: Final = 15
-_ABORTS_PER_STEP: Final = 50
-_STEP_S: Final = 0.01
+_ABORTS_PER_ITERATION: Final = 50
+_POLL_S: Final = 0.01
 
 
 class Instructions(Struct):
-    """Who they are, and where they go."""
+    """Port of the router, and agent id and token of each desktop."""
 
     port: int
     desktops: list[tuple[str, str]]
 
 
 class PhaseReport(Struct, kw_only=True):
-    """What one order came to."""
+    """The result of one phase."""
 
     seconds: float
-    """Until the last was there, or had its answer."""
-    pull_s: float = 0.0
-    """How long it took to pull all cables: they go at once where the crowd keeps up with itself."""
+    """Until the last desktop was connected or had its answer."""
+    abort_s: float = 0.0
+    """Duration of aborting all connections; short if the process is not overloaded."""
     late_p50_ms: float = 0.0
     late_p99_ms: float = 0.0
-    """From when an attempt was due to when it began."""
+    """From the due time of an attempt to its begin."""
     waited_p99_ms: float = 0.0
-    """Of those who were let in: from the beginning of that attempt to the welcome."""
+    """From the begin of a successful attempt to the welcome."""
     waited_max_ms: float = 0.0
     attempts: int = 0
     answers: dict[str, int] = {}
-    """How they were received: resumed or welcomed."""
+    """Number of desktops by type of the first frame: resumed or welcome."""
     refused: int = 0
-    """Attempts that were told when to come again."""
+    """Attempts that were refused with a time to wait."""
     failed: dict[str, int] = {}
-    """Attempts that came to nothing without a word about when to come back."""
+    """Attempts that failed without an answer, by error."""
     lost_again: dict[str, int] = {}
-    """Desktops that were back and lost their connection anew, by close code."""
+    """Desktops that lost their connection again, by close code."""
     errors: dict[str, int] = {}
     busy: float = 0.0
-    """Share of a CPU that the crowd used."""
+    """Share of a CPU that this process used."""
 
 
 class ReconnectingDesktops:
-    """The desktops."""
+    """Desktops that reconnect whenever their connection is lost."""
 
-    def __init__(self, orders: Instructions) -> None:
-        self._orders = orders
-        self._chance = random.Random(1)
-        self.there: dict[str, Desktop] = {}
-        self._returns: set[asyncio.Task[None]] = set()
-        self._begin()
+    def __init__(self, instructions: Instructions) -> None:
+        self._instructions = instructions
+        self._random = random.Random(1)
+        self.connected: dict[str, Desktop] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._answers: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._lost_again: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._lateness, self._waits = Histogram(), Histogram()
         self._refused = 0
-        self._began_s, self._used_s = time.perf_counter(), time.process_time()
+        self._started_s, self._cpu_started_s = time.perf_counter(), time.process_time()
 
-    def _told(self, pull_s: float = 0.0) -> PhaseReport:
-        seconds = time.perf_counter() - self._began_s
+    def _report(self, abort_s: float = 0.0) -> PhaseReport:
+        seconds = time.perf_counter() - self._started_s
         return PhaseReport(
             seconds=seconds,
-            pull_s=pull_s,
+            abort_s=abort_s,
             late_p50_ms=self._lateness.quantile(0.5) / 1e6,
             late_p99_ms=self._lateness.quantile(0.99) / 1e6,
             waited_p99_ms=self._waits.quantile(0.99) / 1e6,
@@ -108,82 +109,82 @@ class ReconnectingDesktops:
             failed=self._failed,
             lost_again=self._lost_again,
             errors=self._errors,
-            busy=(time.process_time() - self._used_s) / seconds,
+            busy=(time.process_time() - self._cpu_started_s) / seconds,
         )
 
-    # --- being there ------------------------------------------------------------------------------------------
-    async def _enter(self, name: str, token: str, resume: str | None) -> Desktop:
-        """Connect as the client does: again and again, with its backoff."""
+    # --- connections ------------------------------------------------------------------------------------------
+    async def _connect(self, name: str, token: str, resume: str | None) -> Desktop:
+        """Return a connected desktop; repeat failed attempts with the client's backoff."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff(uniform=self._chance.uniform)
-        hint_s: float | None = None
+        backoff = Backoff(uniform=self._random.uniform)
+        retry_after_s: float | None = None
         while True:
-            due_s = time.perf_counter() + backoff.next_delay_s(hint_s)
+            due_s = time.perf_counter() + backoff.next_delay_s(retry_after_s)
             await asyncio.sleep(due_s - time.perf_counter())
-            began_s = time.perf_counter()
-            self._lateness.add(int((began_s - due_s) * 1e9))
-            hint_s = None
+            started_s = time.perf_counter()
+            self._lateness.add(int((started_s - due_s) * 1e9))
+            retry_after_s = None
             desktop = Desktop("/v1/desktop", name, token, resume=resume)
             try:
-                await loop.create_connection(lambda: desktop, "127.0.0.1", self._orders.port)  # noqa: B023
+                await loop.create_connection(lambda: desktop, "127.0.0.1", self._instructions.port)  # noqa: B023
                 await desktop.welcomed
             except RefusedUpgrade as refused:
-                hint_s = refused.retry_after_s
+                retry_after_s = refused.retry_after_s
                 self._refused += 1
             except ConnectionError as error:
-                # As the client does: it is not over before the router said so.
+                # The client tries again as well.
                 self._failed[str(error) or type(error).__name__] += 1
             else:
-                self._waits.add(int((time.perf_counter() - began_s) * 1e9))
+                self._waits.add(int((time.perf_counter() - started_s) * 1e9))
                 self._answers[desktop.welcomed.result().type] += 1
                 return desktop
 
-    async def _come_back(self, name: str, token: str, resume: str | None) -> None:
-        """Be there, and whenever the connection is lost, be there again."""
-        desktop = await self._enter(name, token, resume)
-        self.there[name] = desktop
+    async def _keep_connected(self, name: str, token: str, resume: str | None) -> None:
+        """Connect, and reconnect when the connection is lost."""
+        desktop = await self._connect(name, token, resume)
+        self.connected[name] = desktop
 
-        def lost(_: RawWebSocket) -> None:
+        def on_lost(_: RawWebSocket) -> None:
             self._lost_again[str(desktop.close_code)] += 1
-            self._return(desktop)
+            self._reconnect(desktop)
 
-        desktop.on_lost = lost
+        desktop.on_lost = on_lost
 
-    def _return(self, desktop: Desktop) -> None:
-        self.there.pop(desktop.name, None)
-        self._send_back(desktop.name, desktop.token, desktop.position)
+    def _reconnect(self, desktop: Desktop) -> None:
+        self.connected.pop(desktop.name, None)
+        self._start_connecting(desktop.name, desktop.token, desktop.position)
 
-    def _send_back(self, name: str, token: str, resume: str | None) -> None:
-        task = asyncio.get_running_loop().create_task(self._come_back(name, token, resume))
-        self._returns.add(task)
-        task.add_done_callback(self._returns.discard)
+    def _start_connecting(self, name: str, token: str, resume: str | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._keep_connected(name, token, resume))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
-    async def _all_there(self) -> None:
-        count = len(self._orders.desktops)
+    async def _wait_until_all_connected(self) -> None:
+        count = len(self._instructions.desktops)
         try:
-            async with asyncio.timeout(GIVE_UP_S):
-                while len(self.there) < count:  # noqa: ASYNC110  (some may be lost again)
-                    await asyncio.sleep(_STEP_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                while len(self.connected) < count:  # noqa: ASYNC110  (connections may be lost again)
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError:
-            self._errors["not there"] += count - len(self.there)
+            self._errors["not connected"] += count - len(self.connected)
 
-    # --- orders --------------------------------------------------------------------------------------------------
+    # --- phases --------------------------------------------------------------------------------------------------
     async def connect(self) -> PhaseReport:
-        """All come, by the limits."""
-        self._begin()
-        for name, token in self._orders.desktops:
-            self._send_back(name, token, None)
-        await self._all_there()
-        return self._told()
+        """Connect all desktops under the router's limits."""
+        self._reset()
+        for name, token in self._instructions.desktops:
+            self._start_connecting(name, token, None)
+        await self._wait_until_all_connected()
+        return self._report()
 
     async def ready(self) -> PhaseReport:
-        """All go ready within a second; how long until the last has its answer."""
-        self._begin()
-        there = list(self.there.values())
-        waiting = len(there)
+        """Make all agents ready within a second and wait for the last answer."""
+        self._reset()
+        desktops = list(self.connected.values())
+        waiting = len(desktops)
         done = asyncio.get_running_loop().create_future()
 
-        def hear(frame: ReceivedFrame) -> None:
+        def on_frame(frame: ReceivedFrame) -> None:
             nonlocal waiting
             if frame.id == "r":
                 waiting -= 1
@@ -192,52 +193,52 @@ class ReconnectingDesktops:
                 if not waiting:
                     done.set_result(None)
 
-        for number, desktop in enumerate(there):
-            desktop.hear = hear
-            due_s = self._began_s + number / len(there)
-            while time.perf_counter() < due_s:  # noqa: ASYNC110  (a time is waited for)
+        for number, desktop in enumerate(desktops):
+            desktop.on_frame = on_frame
+            due_s = self._started_s + number / len(desktops)
+            while time.perf_counter() < due_s:  # noqa: ASYNC110  (waits for a time)
                 await asyncio.sleep(0.001)
             self._lateness.add(int((time.perf_counter() - due_s) * 1e9))
             desktop.send(f.SetStateFrame(id="r", state=AgentState.READY))
         try:
-            await asyncio.wait_for(done, GIVE_UP_S)
+            await asyncio.wait_for(done, TIMEOUT_S)
         except TimeoutError:
             self._errors["no answer"] += waiting
-        return self._told()
+        return self._report()
 
     async def reconnect(self) -> PhaseReport:
-        """All cables are pulled; how long until the last is back."""
-        self._begin()
-        for number, desktop in enumerate(list(self.there.values()), 1):
+        """Abort all connections and wait until all desktops are connected again."""
+        self._reset()
+        for number, desktop in enumerate(list(self.connected.values()), 1):
             desktop.close()
-            self._return(desktop)
-            if number % _ABORTS_PER_STEP == 0:
+            self._reconnect(desktop)
+            if number % _ABORTS_PER_ITERATION == 0:
                 await asyncio.sleep(0)
-        pull_s = time.perf_counter() - self._began_s
-        await self._all_there()
-        return self._told(pull_s)
+        abort_s = time.perf_counter() - self._started_s
+        await self._wait_until_all_connected()
+        return self._report(abort_s)
 
     async def run_phases(self) -> None:
-        """Do what is read, until nothing more comes."""
+        """Run the phases whose names are read from stdin and print their reports, until the end of the input."""
         loop = asyncio.get_running_loop()
-        pinging = loop.create_task(ping(lambda: tuple(self.there.values())))
-        orders = {"connect": self.connect, "ready": self.ready, "reconnect": self.reconnect}
+        pinging = loop.create_task(ping(lambda: tuple(self.connected.values())))
+        phases = {"connect": self.connect, "ready": self.ready, "reconnect": self.reconnect}
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            told = await orders[line.strip()]()
-            print(msgspec.json.encode(told).decode(), flush=True)
+            report = await phases[line.strip()]()
+            print(msgspec.json.encode(report).decode(), flush=True)
         pinging.cancel()
-        for task in tuple(self._returns):
+        for task in tuple(self._connecting):
             task.cancel()
 
 
 class ReconnectingProcess:
-    """The crowd, as the one who measures sees it."""
+    """Starts this script and runs its phases, for the process that measures."""
 
-    def __init__(self, orders: Instructions) -> None:
+    def __init__(self, instructions: Instructions) -> None:
         self._process = subprocess.Popen(
             (sys.executable, __file__), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._write(msgspec.json.encode(orders).decode())
+        self._write(msgspec.json.encode(instructions).decode())
 
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -245,13 +246,13 @@ class ReconnectingProcess:
         self._process.stdin.flush()
 
     async def run_phase(self, name: str) -> PhaseReport:
-        """Have it done. Raises SystemExit where the crowd has ended."""
+        """Run a phase and return its report. Raises SystemExit if the process has ended."""
         stdout = self._process.stdout
         assert stdout is not None
         self._write(name)
         line = await asyncio.get_running_loop().run_in_executor(None, stdout.readline)
         if not line:
-            raise SystemExit("the crowd has ended")
+            raise SystemExit("the process of the reconnecting desktops has ended")
         return msgspec.json.decode(line, type=PhaseReport)
 
     def __enter__(self) -> Self:
@@ -262,25 +263,25 @@ class ReconnectingProcess:
         self._process.wait()
 
 
-async def ping(everybody: Callable[[], Sequence[RawWebSocket]]) -> None:
-    """Each in its turn, all in 20 s, for ever."""
-    turn = 0
+async def ping(sockets_of: Callable[[], Sequence[RawWebSocket]]) -> None:
+    """Send a ping over each socket in turns, every 20 s, until cancelled."""
+    index = 0
     while True:
-        sockets = everybody()
+        sockets = sockets_of()
         for _ in range(-(-len(sockets) // int(PING_EVERY_S * 50))):
-            turn = (turn + 1) % len(sockets)
-            sockets[turn].send(f.PingFrame(id="p"))
+            index = (index + 1) % len(sockets)
+            sockets[index].send(f.PingFrame(id="p"))
         await asyncio.sleep(0.02)
 
 
 def main() -> int:
-    """Obey."""
-    orders = msgspec.json.decode(sys.stdin.readline(), type=Instructions)
-    prepare(len(orders.desktops))
+    """Read the instructions and run the phases."""
+    instructions = msgspec.json.decode(sys.stdin.readline(), type=Instructions)
+    prepare(len(instructions.desktops))
     os.nice(_NICE)
-    gc.disable()  # A second's pause would be the crowd's, not the router's.
+    gc.disable()  # Its pauses would delay the attempts.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(ReconnectingDesktops(orders).run_phases())
+        runner.run(ReconnectingDesktops(instructions).run_phases())
     return 0
 
 

@@ -1,9 +1,8 @@
-"""Is the null server the router without routing? The same lifecycles through both, compared frame by frame and record by record.
+"""Check that the null server does the same as the router except for routing: compare their frames, responses and records.
 
-The same desktops and gateways do the same, one thing after the other, with each server. Every frame that each client gets (but
-for the welcome, which is sent before any measurement), every HTTP answer and every record in the journal has to be there in
-both, in the same order and of the same size, with the same fields and values; only ids, generations, times and what counts up
-may differ in value.
+The same desktops and gateways run the same lifecycles, one after the other, with each server. Every frame that a client receives
+(except the welcome, which is sent before any measurement), every HTTP response and every record of the journal must occur in both,
+in the same order and size, with the same fields and values. Only ids, history ids, times and counters may have other values.
 
     python benchmarks/server/same_frames.py
 """
@@ -30,8 +29,8 @@ from router.journal.sqlite.journal import SqliteJournal
 _DESKTOPS: Final = 3
 _GATEWAYS: Final = 2
 _CONTACTS: Final = 4
-# What no two runs have in common. `cfg` is the seq of the policy.
-_OWN: Final = frozenset(
+# Fields whose values differ between any two runs.
+_RUN_SPECIFIC: Final = frozenset(
     {
         "at_ms",
         "assignment_id",
@@ -45,72 +44,78 @@ _OWN: Final = frozenset(
     }
     | {"offer_id", "seq", "subject", "waited_ms", "x-request-id", "location", "date"}
 )
-# Encoded numbers grow with the number.
-_GROWS_BYTES: Final = 4
+# MessagePack encodes greater numbers with more bytes.
+_SIZE_DIFFERENCE_MAX_BYTES: Final = 4
 
-Seen: TypeAlias = dict[str, list[tuple[int, Any]]]
-"""For each client, and for the journal: what it got, as size and content."""
+Recorded: TypeAlias = dict[str, list[tuple[int, Any]]]
+"""Size and content of all frames of each client, all HTTP responses and all records."""
 
 
 async def differences(
     null: Callable[..., AbstractAsyncContextManager[Target]] = null_server,
 ) -> list[str]:
-    """What differs, in words; nothing where the null server, in one process or more, is fair."""
+    """Return a text for each difference between the router and the null server, in one or more processes."""
     with tempfile.TemporaryDirectory() as directory:
         async with router(
             Path(directory, "router"), desktops=_DESKTOPS, gateways=_GATEWAYS
         ) as target:
-            ours = await _drive(target)
-        ours["journal"] = await _records(Path(directory, "router", "journal.db"))
+            from_router = await _drive(target)
+        from_router["journal"] = await _records(Path(directory, "router", "journal.db"))
         async with null(Path(directory, "null"), desktops=_DESKTOPS, gateways=_GATEWAYS) as target:
-            theirs = await _drive(target)
-        theirs["journal"] = await _records(Path(directory, "null", "journal.db"))
+            from_null = await _drive(target)
+        from_null["journal"] = await _records(Path(directory, "null", "journal.db"))
     return [
         difference
-        for name in sorted(ours | theirs)
-        for difference in _compare(name, ours.get(name, []), theirs.get(name, []))
+        for name in sorted(from_router | from_null)
+        for difference in _compare(name, from_router.get(name, []), from_null.get(name, []))
     ]
 
 
-async def _drive(target: Target) -> Seen:
-    """A few lifecycles, one after the other, by socket and by HTTP."""
-    seen: Seen = {}
+async def _drive(target: Target) -> Recorded:
+    """Run a few lifecycles, one after the other, with submits over WebSockets and HTTP."""
+    recorded: Recorded = {}
     load = Load(target)
     await load.connect(ready=False)
     for desktop in load.desktops:
-        # One after the other: whoever was ready first gets the first contact, and several edges promise no order among them.
+        # One after the other: the longest idle agent gets the first contact, and several edges have no order among them.
         await load.all_ready([desktop])
     http = HttpGateways(load)
     for socket in (*load.desktops, *load.gateways):
-        _listen(socket, seen)
+        _record_frames(socket, recorded)
     await http.connect(_GATEWAYS)
-    answers = seen["http"] = []
-    http.on_answer = lambda head, body: answers.append((len(head) + len(body), _plain(head, body)))
+    responses = recorded["http"] = []
+    http.on_raw_response = lambda head, body: responses.append(
+        (len(head) + len(body), _response_fields(head, body))
+    )
     for submit in (load.submit, http.submit):
         for _ in range(_CONTACTS):
             submit(time.perf_counter_ns())
-            await load.settle()
-            await asyncio.sleep(0.05)  # The last answers come after the event that settles it.
+            await load.wait_until_idle()
+            await asyncio.sleep(
+                0.05
+            )  # The last answers arrive after the event that completes the contact.
     http.close()
     load.close()
     if load.error_counts:
         raise SystemExit(f"{target.name}: {dict(load.error_counts)}")
-    return seen
+    return recorded
 
 
-def _listen(socket: RawWebSocket, seen: Seen) -> None:
-    mine = seen[socket.name] = []
-    socket.on_payload = lambda payload: mine.append((len(payload), msgspec.msgpack.decode(payload)))
+def _record_frames(socket: RawWebSocket, recorded: Recorded) -> None:
+    frames = recorded[socket.name] = []
+    socket.on_payload = lambda payload: frames.append(
+        (len(payload), msgspec.msgpack.decode(payload))
+    )
 
 
-def _plain(head: bytes, body: bytes) -> dict[str, Any]:
+def _response_fields(head: bytes, body: bytes) -> dict[str, Any]:
     lines = head.decode().split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
     return {"status": lines[0], "body": msgspec.json.decode(body), **headers}
 
 
 async def _records(path: Path) -> list[tuple[int, Any]]:
-    """The records of contacts: agents are created and connected by the router's journal alone."""
+    """Return the records of contacts and offers; only the router has records of agents."""
     journal = SqliteJournal(path, reserved_bytes=0)
     await journal.open()
     try:
@@ -125,37 +130,46 @@ async def _records(path: Path) -> list[tuple[int, Any]]:
     ]
 
 
-def _compare(name: str, ours: list[tuple[int, Any]], theirs: list[tuple[int, Any]]) -> list[str]:
-    if len(ours) != len(theirs):
-        return [f"{name}: {len(ours)} from the router, {len(theirs)} from the null server"]
+def _compare(
+    name: str, from_router: list[tuple[int, Any]], from_null: list[tuple[int, Any]]
+) -> list[str]:
+    if len(from_router) != len(from_null):
+        return [
+            f"{name}: {len(from_router)} from the router, {len(from_null)} from the null server"
+        ]
     found = []
     for number, ((size, content), (null_size, null_content)) in enumerate(
-        zip(ours, theirs, strict=True)
+        zip(from_router, from_null, strict=True)
     ):
-        if _bare(content) != _bare(null_content):
-            found.append(f"{name} {number}: {_bare(content)}\n   null: {_bare(null_content)}")
-        elif abs(size - null_size) > _GROWS_BYTES:
+        if _without_run_values(content) != _without_run_values(null_content):
+            found.append(
+                f"{name} {number}: {_without_run_values(content)}\n   null: {_without_run_values(null_content)}"
+            )
+        elif abs(size - null_size) > _SIZE_DIFFERENCE_MAX_BYTES:
             found.append(
                 f"{name} {number}: {size} bytes from the router, {null_size} from the null server"
             )
     return found
 
 
-def _bare(content: Any) -> Any:
-    """Without the values that are a run's own."""
+def _without_run_values(content: Any) -> Any:
+    """Return the content with a placeholder for values that differ between runs."""
     if isinstance(content, dict):
-        return {key: "…" if key in _OWN else _bare(value) for key, value in content.items()}
+        return {
+            key: "…" if key in _RUN_SPECIFIC else _without_run_values(value)
+            for key, value in content.items()
+        }
     if isinstance(content, list):
-        return [_bare(one) for one in content]
+        return [_without_run_values(item) for item in content]
     return content
 
 
 def main() -> int:
-    """1 where something differs."""
+    """Print the differences; return 1 if there are any."""
     prepare(_DESKTOPS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(differences())
-    print("\n".join(found) or "the same frames, answers and records")
+    print("\n".join(found) or "the same frames, responses and records")
     return 1 if found else 0
 
 

@@ -1,8 +1,8 @@
-"""The two servers under test, each a process of its own on CPU 0: the router as it is delivered, and the null server.
+"""The two servers under test, each in its own process on CPU 0: the router and the null server.
 
-The router runs with the settings of a centre of that size: the defaults, but for the number of sockets (10,000 desktops and
-their gateways are more than the default of 10,000) and, where a benchmark only wants its desktops connected before it
-measures, the rate of upgrades. Agents are created over the API by several administrators, so that no rate stands in the way.
+The router has the default settings except for the number of sockets (10,000 desktops and their gateways exceed the default of
+10,000) and, in benchmarks that connect all desktops before they measure, the rate limit of upgrades. Agents are created over the
+API by several administrators, so that the rate limit per client is not reached.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _SERVE: Final = (
 
 
 class Process:
-    """A server process on its own CPU, and what it has used."""
+    """A server process, pinned to a CPU, with its output and resource use."""
 
     def __init__(
         self, command: list[str], environment: dict[str, str], log: Path, *, cpu: int = SERVER_CPU
@@ -53,45 +53,45 @@ class Process:
         )
 
     def wait_for(self, find: Callable[[dict[str, Any]], int | None]) -> int:
-        """The port, once a line of the output names it."""
+        """Wait for a JSON line of the output in which ``find`` finds a number; return it. Raises SystemExit if none appears."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             for line in self.log().splitlines():
                 try:
-                    port = find(json.loads(line))
+                    found = find(json.loads(line))
                 except ValueError:
                     continue
-                if port is not None:
-                    return port
+                if found is not None:
+                    return found
             time.sleep(0.05)
         raise SystemExit(f"the server did not start: {self.log()[-2000:]}")
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return the output so far."""
         self._log.seek(0)
         return self._log.read()
 
     def cpu_s(self) -> float:
-        """CPU time that the process has used, over all its threads."""
+        """Return the CPU time of all threads of the process."""
         return _cpu_s(Path(f"/proc/{self._process.pid}/stat"))
 
     def loop_cpu_s(self) -> float:
-        """Of it that of the main thread, which runs the loop; the rest is the journal's."""
+        """Return the CPU time of the main thread, which runs the event loop; the other threads are the journal's."""
         pid = self._process.pid
         return _cpu_s(Path(f"/proc/{pid}/task/{pid}/stat"))
 
     def rss_bytes(self) -> int:
-        """Resident memory."""
+        """Return the resident memory."""
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def is_running(self) -> bool:
-        """False once it has ended, whatever the reason."""
+        """Return whether the process has not ended."""
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """End it."""
+        """Kill the process and wait for its end."""
         self._process.kill()
         self._process.wait()
         self._log.close()
@@ -103,13 +103,13 @@ def _cpu_s(stat: Path) -> float:
 
 
 class Target(Struct, kw_only=True):
-    """A server that can be connected to."""
+    """A running server, with credentials of its clients."""
 
     name: str
     process: Process
     port: int
     desktops: list[tuple[str, str]]
-    """Agent and token of each."""
+    """Agent id and token of each."""
     gateways: list[tuple[str, str]]
     administrators: list[str] = []
     """Tokens."""
@@ -117,7 +117,7 @@ class Target(Struct, kw_only=True):
 
 
 def machine_cpu_s() -> float:
-    """CPU time that the whole machine has used for anybody, and that was taken from it."""
+    """Return the CPU time used on the whole machine, including time stolen by the hypervisor."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     user, nice, system, _idle, _iowait, interrupt, softirq, steal = map(int, fields)
     used = user + nice + system + interrupt + softirq + steal
@@ -125,12 +125,12 @@ def machine_cpu_s() -> float:
 
 
 def pin(cpu: int) -> None:
-    """Keep this process on one CPU; where there is but one, on that."""
+    """Pin this process to a CPU, modulo the number of CPUs."""
     os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
 
 
 def prepare(desktops: int) -> None:
-    """Pin the generator to its CPU, and see to it that so many sockets can be open. Raises SystemExit where they cannot."""
+    """Pin the load generator to its CPU and raise the limit of open files. Raises SystemExit if that is not allowed."""
     pin(LOAD_CPU)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = desktops + 1_000
@@ -141,8 +141,8 @@ def prepare(desktops: int) -> None:
             raise SystemExit(f"{wanted} open files are needed, {hard} allowed") from None
 
 
-def names(count: int) -> list[str]:
-    """Ids of agents, all of the same length."""
+def agent_ids(count: int) -> list[str]:
+    """Return agent ids of equal length."""
     return [f"d{number:05d}" for number in range(count)]
 
 
@@ -156,13 +156,13 @@ async def router(
     policy: str = POLICY,
     fast_upgrades: bool = True,
     command: list[str] | None = None,
-    record_of: Callable[[int], bytes] = lambda _: b"{}",
+    agent_record: Callable[[int], bytes] = lambda _: b"{}",
 ) -> AsyncIterator[Target]:
-    """The router with so many agents, nobody connected yet.
+    """Run the router with this number of agents, none of them connected.
 
-    ``settings``: further ones, by their environment names. ``record_of``: the record (JSON) of the agent with that number.
+    ``settings``: further settings by their environment names. ``agent_record``: returns the record (JSON) of an agent by number.
     """
-    seed = journal_in(directory, "policy.yaml")
+    seed = path_in(directory, "policy.yaml")
     seed.write_text(policy)
     environment = {
         "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
@@ -186,18 +186,20 @@ async def router(
         loaded = load_settings(environment=environment)
 
         def tokens(role: str, subjects: Iterable[str]) -> list[tuple[str, str]]:
-            return [(one, mint_token(loaded, subject=one, role=role)) for one in subjects]
+            return [
+                (subject, mint_token(loaded, subject=subject, role=role)) for subject in subjects
+            ]
 
         administrators = tokens("admin", (f"bench{n}" for n in range(_ADMINISTRATORS)))
         target = Target(
             name="router",
             process=process,
             port=port,
-            desktops=tokens("agent", names(desktops)),
+            desktops=tokens("agent", agent_ids(desktops)),
             gateways=tokens("gateway", (f"web{n}" for n in range(gateways))),
             administrators=[token for _, token in administrators],
         )
-        await _create_agents(target, record_of)
+        await _create_agents(target, agent_record)
         yield target
     finally:
         process.stop()
@@ -205,11 +207,11 @@ async def router(
 
 @asynccontextmanager
 async def null_server(directory: Path, *, desktops: int, gateways: int) -> AsyncIterator[Target]:
-    """The server that does not route."""
+    """Run the null server, which does not route."""
     command = [
         sys.executable,
         str(_HERE / "null_server.py"),
-        str(journal_in(directory, "journal.db")),
+        str(path_in(directory, "journal.db")),
     ]
     process = Process(command, {}, directory / "server.log")
     try:
@@ -217,21 +219,21 @@ async def null_server(directory: Path, *, desktops: int, gateways: int) -> Async
             name="null server",
             process=process,
             port=process.wait_for(lambda line: line.get("port")),
-            desktops=[(name, name) for name in names(desktops)],
+            desktops=[(name, name) for name in agent_ids(desktops)],
             gateways=[(f"web{n}", f"web{n}") for n in range(gateways)],
         )
     finally:
         process.stop()
 
 
-def journal_in(directory: Path, name: str) -> Path:
-    """A path in a directory that there is from now on."""
+def path_in(directory: Path, name: str) -> Path:
+    """Create the directory if necessary and return the path of a file in it."""
     directory.mkdir(exist_ok=True)
     return directory / name
 
 
-async def _create_agents(target: Target, record_of: Callable[[int], bytes]) -> None:
-    agents = [(name, record_of(number)) for number, (name, _) in enumerate(target.desktops)]
+async def _create_agents(target: Target, agent_record: Callable[[int], bytes]) -> None:
+    agents = [(name, agent_record(number)) for number, (name, _) in enumerate(target.desktops)]
     count = len(target.administrators)
     await asyncio.gather(
         *(
@@ -242,18 +244,18 @@ async def _create_agents(target: Target, record_of: Callable[[int], bytes]) -> N
 
 
 async def _put_agents(port: int, token: str, agents: list[tuple[str, bytes]]) -> None:
-    """One kept-alive connection, some requests ahead of the answers."""
+    """Create agents over one keep-alive connection with pipelined requests."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for start in range(0, len(agents), 16):
-            some = agents[start : start + 16]
-            for agent, record in some:
+            chunk = agents[start : start + 16]
+            for agent, record in chunk:
                 head = (
                     f"PUT /v1/agents/{agent} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
                     f"Content-Type: application/json\r\nContent-Length: {len(record)}\r\n\r\n"
                 )
                 writer.write(head.encode() + record)
-            for _ in some:
+            for _ in chunk:
                 answer = await reader.readuntil(b"\r\n\r\n")
                 size = int(answer.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
                 body = await reader.readexactly(size)

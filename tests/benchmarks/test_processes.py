@@ -1,4 +1,4 @@
-"""The null server in several processes: the same frames and records, whole bundles however they are cut, and estimates."""
+"""The split null server: the same frames and records as the router, the protocol between its processes, and estimates."""
 
 import asyncio
 from functools import partial
@@ -18,8 +18,8 @@ from benchmarks.server.message_bundles import (
     HttpSubmitMessage,
     OpenedMessage,
     client_message,
-    decode_downwards,
-    decode_upwards,
+    decode_edge_messages,
+    decode_leader_messages,
     encode_bundle,
 )
 from benchmarks.server.split import DirectLoad, MeteredLoad, split_server
@@ -32,7 +32,7 @@ encode = frame_encoder(MSGPACK).encode
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 64, 1000])
-def test_bundles_are_whole_however_the_bytes_are_cut(size: int) -> None:
+def test_bundles_are_complete_for_any_chunk_size(size: int) -> None:
     bundles = [
         encode_bundle([client_message(number, b"\x01" * number)]) for number in (0, 1, 300, 2)
     ]
@@ -40,15 +40,15 @@ def test_bundles_are_whole_however_the_bytes_are_cut(size: int) -> None:
     reader = BundleReader()
 
     found = [
-        one
+        bundle
         for start in range(0, len(stream), size)
-        for one in reader.feed(stream[start : start + size])
+        for bundle in reader.feed(stream[start : start + size])
     ]
 
-    assert found == [one[4:] for one in bundles]
+    assert found == [bundle[4:] for bundle in bundles]
 
 
-def test_what_an_edge_says_is_what_the_leader_reads() -> None:
+def test_the_leader_decodes_the_messages_of_an_edge() -> None:
     accept = AcceptFrame(id="a", offer_id="c.1")
     fields = ContactFields(channel="voice", reference="7")
 
@@ -61,7 +61,7 @@ def test_what_an_edge_says_is_what_the_leader_reads() -> None:
         ]
     )
 
-    assert decode_upwards(data[4:]) == [
+    assert decode_edge_messages(data[4:]) == [
         OpenedMessage(3, "ada", Endpoint.DESKTOP),
         ClientMessage(3, accept),
         HttpSubmitMessage(4, "web", fields),
@@ -69,8 +69,8 @@ def test_what_an_edge_says_is_what_the_leader_reads() -> None:
     ]
 
 
-class Wire(asyncio.Transport):
-    """Keeps what is written."""
+class RecordingTransport(asyncio.Transport):
+    """Records the data written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,23 +80,26 @@ class Wire(asyncio.Transport):
         self.written.append(data)
 
 
-def test_a_tick_is_one_bundle_and_what_several_hear_is_in_it_once() -> None:
-    soon: list[Any] = []
-    wire = Wire()
+def test_a_loop_iteration_is_one_bundle_with_each_shared_frame_once() -> None:
+    scheduled: list[Any] = []
+    transport = RecordingTransport()
     link = BundleConnection(
-        FlushScheduler(soon.append), decode=decode_downwards, hear=print, lost=lambda: None
+        FlushScheduler(scheduled.append),
+        decode=decode_leader_messages,
+        on_bundle=print,
+        on_lost=lambda: None,
     )
-    link.connection_made(wire)
+    link.connection_made(transport)
     event, ok, other = (OkFrame(id=id, seq=1, subject="s", state="x") for id in "eoo")
 
-    for number, told in ((1, event), (2, event), (2, ok), (3, other)):
-        link.flush(number, told)
-    for run in soon:
-        run()
-    link.flush(1, event)
-    soon[-1]()
+    for number, frame in ((1, event), (2, event), (2, ok), (3, other)):
+        link.send_frame(number, frame)
+    for flush in scheduled:
+        flush()
+    link.send_frame(1, event)
+    scheduled[-1]()
 
-    first, second = (decode_downwards(one[4:]) for one in wire.written)
+    first, second = (decode_leader_messages(data[4:]) for data in transport.written)
     assert first == [
         ([1, 2], Raw(encode(event))),
         ([2], Raw(encode(ok))),
@@ -107,43 +110,43 @@ def test_a_tick_is_one_bundle_and_what_several_hear_is_in_it_once() -> None:
 
 
 @pytest.mark.parametrize("edges", [1, 3])
-async def test_split_it_sends_and_writes_what_the_router_does(edges: int) -> None:
+async def test_the_split_null_server_sends_and_writes_the_same_as_the_router(edges: int) -> None:
     assert await same_frames.differences(partial(split_server, edges=edges)) == []
 
 
-async def test_a_load_can_be_its_own_edges(tmp_path: Path) -> None:
+async def test_a_direct_load_needs_no_edges(tmp_path: Path) -> None:
     async with split_server(tmp_path / "fed", desktops=5, gateways=2, edges=0) as target:
         load = DirectLoad(target, 2)
         await load.connect()
         for _ in range(20):
             load.submit(0)
-        await load.settle()
+        await load.wait_until_idle()
         load.close()
 
     assert (load.completed, load.acknowledged, load.error_counts) == (20, 20, {})
 
 
-async def test_an_edge_ends_with_its_clients_and_the_others_go_on(tmp_path: Path) -> None:
+async def test_when_an_edge_ends_the_other_clients_are_still_served(tmp_path: Path) -> None:
     async with split_server(tmp_path / "two", desktops=4, gateways=1) as target:
-        edge = MeteredLoad(target)
-        await edge.connect(ready=False)
+        over_edge = MeteredLoad(target)
+        await over_edge.connect(ready=False)
         target.desktops, target.gateways = [("z", "z")], [("w", "w")]
-        fed = DirectLoad(target, 1)
-        await fed.connect()
+        direct = DirectLoad(target, 1)
+        await direct.connect()
 
         target.edges[0].stop()
         for _ in range(3):
-            fed.submit(0)
-        await fed.settle()
+            direct.submit(0)
+        await direct.wait_until_idle()
 
-        assert edge.errors.total() == 5, "four desktops and a gateway are lost"
+        assert over_edge.errors.total() == 5, "four desktops and a gateway lose their connections"
         assert target.process.is_running and not target.edges[0].is_running
-        assert (fed.completed, fed.error_counts) == (3, {})
-        edge.close()
-        fed.close()
+        assert (direct.completed, direct.error_counts) == (3, {})
+        over_edge.close()
+        direct.close()
 
 
-def test_estimates_leave_routing_with_the_leader() -> None:
+def test_estimates_assume_that_routing_stays_in_the_leader() -> None:
     found = estimates(
         {
             "router.main_us": 180.0,

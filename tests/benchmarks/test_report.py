@@ -1,4 +1,4 @@
-"""The report: every figure against its target, what failed, and pictures that are well-formed."""
+"""The report: every figure with its target, the failed scripts, and well-formed charts."""
 
 import subprocess
 import sys
@@ -9,12 +9,12 @@ from benchmarks import chart, machine, report
 from benchmarks.figures import Figure, Result, save
 
 FAST = Figure(
-    id="fast_us", title="A | B", value=20, unit="µs", better="lower", target=25, floor=2, spread=(20, 22)
+    id="fast_us", title="A | B", value=20, unit="µs", better="lower", target=25, baseline=2, spread=(20, 22)
 )  # fmt: skip
 SLOW = Figure(id="rate", title="Rate", value=10, unit="/s", better="higher", target=5_000)
 
 
-def test_the_report_has_each_figure_with_target_yardstick_and_spread(tmp_path: Path) -> None:
+def test_the_report_shows_each_figure_with_target_baseline_and_spread(tmp_path: Path) -> None:
     result = Result(
         name="bench_x",
         what="What it is.",
@@ -35,14 +35,14 @@ def test_the_report_has_each_figure_with_target_yardstick_and_spread(tmp_path: P
     assert ElementTree.parse(tmp_path / report.TARGETS).getroot().tag.endswith("svg")
 
 
-def test_a_report_of_nothing_but_failures_says_so(tmp_path: Path) -> None:
+def test_a_report_without_results_lists_the_failures(tmp_path: Path) -> None:
     (tmp_path / report.TARGETS).write_text("of an earlier run")
     page = report.write(tmp_path, {"bench_y": "exit code 1"}).read_text()
     assert "bench_y failed" in page
     assert not (tmp_path / report.TARGETS).exists()
 
 
-def test_the_command_writes_a_report_anew_or_says_why_not(tmp_path: Path) -> None:
+def test_the_command_rewrites_a_report_or_reports_an_error(tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = (sys.executable, report.__file__, *arguments)
         return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -50,13 +50,15 @@ def test_the_command_writes_a_report_anew_or_says_why_not(tmp_path: Path) -> Non
     save(tmp_path / "bench_x.json", Result(name="bench_x", what="", figures=[SLOW]))
     assert run(str(tmp_path)).returncode == 0
     assert (tmp_path / report.REPORT).exists()
-    nothing = run(str(tmp_path / "nothing"))
-    assert nothing.returncode == 2 and "is no folder" in nothing.stderr
+    missing = run(str(tmp_path / "missing"))
+    assert missing.returncode == 2 and "is not a folder" in missing.stderr
     assert run("--help").returncode == 0
 
 
-def test_better_than_the_target_is_drawn_to_the_right_and_worse_to_the_left() -> None:
-    svg = ElementTree.fromstring(chart.against_targets("T", [("bench_x", FAST), ("bench_x", SLOW)]))
+def test_figures_better_than_their_target_are_drawn_to_the_right() -> None:
+    svg = ElementTree.fromstring(
+        chart.chart_of_targets("T", [("bench_x", FAST), ("bench_x", SLOW)])
+    )
     good, bad = svg.findall(".//{*}g/{*}rect")
     middle = float(good.attrib["x"])
     assert float(bad.attrib["x"]) < middle
@@ -64,7 +66,7 @@ def test_better_than_the_target_is_drawn_to_the_right_and_worse_to_the_left() ->
     assert good.attrib["fill"] != bad.attrib["fill"]
 
 
-def test_bars_are_as_long_as_their_values_and_words_are_escaped() -> None:
+def test_bar_lengths_follow_the_values_and_labels_are_escaped() -> None:
     panel = chart.Panel(
         title="<Rate>",
         bars=(
@@ -73,19 +75,19 @@ def test_bars_are_as_long_as_their_values_and_words_are_escaped() -> None:
             chart.Bar(label="none", value=0, unit="/s"),
         ),
     )
-    drawn = chart.bars("T", [panel])
-    svg = ElementTree.fromstring(drawn)
+    svg_bytes = chart.bars("T", [panel])
+    svg = ElementTree.fromstring(svg_bytes)
     one, two, none = (float(bar.attrib["width"]) for bar in svg.findall(".//{*}g/{*}rect"))
     assert two == 2 * one > 0
     assert none < 1
     assert "<Rate>" in [text.text for text in svg.iter() if text.text]
-    assert drawn == chart.bars("T", [panel])
+    assert svg_bytes == chart.bars("T", [panel])
 
 
-def test_the_machine_is_described() -> None:
+def test_the_header_describes_the_machine() -> None:
     head = machine.header("full")
     assert head.form == "full"
     assert head.cores >= 1 and head.memory_gib > 0 and head.cpu
     assert 0 < head.fsync_p50_ms <= head.fsync_p99_ms
-    assert head.cpu_yardstick_ms > 0
+    assert head.cpu_baseline_ms > 0
     assert head.versions["msgspec"] != "not installed"
