@@ -1,7 +1,7 @@
 """Trace one HTTP submit to its offer frame through a live router, and print the source files and functions it calls.
 
 A whole router (SQLite journal, HTTP and WebSocket server, uvloop) runs in this process. A desktop and an HTTP client run on
-threads of their own. One contact is submitted and completed first, so that nothing in the trace belongs to a first use. Then a
+separate threads. One contact is submitted and completed first, so that the trace contains no one-time initialization. Then a
 profile hook records every call into ``src/router`` on the router's threads, from the moment before the submit's bytes are sent
 until the desktop has the offer.
 
@@ -28,7 +28,6 @@ import router
 from router.app import App
 from router.client import DesktopClient
 from router.model.events import OfferMade
-from router.protocol.frames import EventFrame
 from router.settings import settings_from
 
 PACKAGE: Final = str(Path(router.__file__).parent)
@@ -41,7 +40,7 @@ default_queue: support
 
 
 class Tracer:
-    """Record calls into the package while ``active``: (thread, file, function), in order."""
+    """Records calls into the package while ``active``: (thread, file, function), in order."""
 
     def __init__(self) -> None:
         self.active = False
@@ -56,17 +55,17 @@ class Tracer:
 
     @property
     def files(self) -> list[str]:
-        """The files called, in the order of their first call."""
+        """Return the files called, in the order of their first call."""
         return list(dict.fromkeys(file for _, file, _ in self.calls))
 
     @property
     def functions(self) -> list[tuple[str, str]]:
-        """The functions called, in the order of their first call."""
+        """Return the functions called, in the order of their first call."""
         return list(dict.fromkeys((file, name) for _, file, name in self.calls))
 
     @property
     def changes_of_file(self) -> int:
-        """How often the next call of a thread is in another file than the one before."""
+        """Return the number of calls in another file than the previous call of the same thread."""
         last: dict[str, str] = {}
         changes = 0
         for thread, file, _ in self.calls:
@@ -75,8 +74,8 @@ class Tracer:
         return changes
 
 
-class Api:
-    """A plain HTTP client on one kept connection."""
+class ApiClient:
+    """An HTTP client with one keep-alive connection."""
 
     def __init__(self, url: str, token: str) -> None:
         self._connection = HTTPConnection(url.removeprefix("http://"), timeout=WAIT_S)
@@ -89,26 +88,26 @@ class Api:
         answer = response.read()
         if response.status >= 400:
             raise SystemExit(f"{method} {path}: {response.status} {answer.decode()}")
-        found: dict[str, Any] = msgspec.json.decode(answer)
-        return found
+        document: dict[str, Any] = msgspec.json.decode(answer)
+        return document
 
 
-async def _offer(desktop: DesktopClient) -> OfferMade:
+async def _next_offer(desktop: DesktopClient) -> OfferMade:
     async with asyncio.timeout(WAIT_S):
-        async for frame in desktop.events():
-            if isinstance(frame, EventFrame) and isinstance(frame.event, OfferMade):
-                return frame.event
+        async for event in desktop.events():
+            if isinstance(event, OfferMade):
+                return event
     raise SystemExit("the desktop was closed before the offer arrived")
 
 
-async def _play(app_url: str, agent_token: str, api: Api, tracer: Tracer) -> None:
+async def _submit_twice(app_url: str, agent_token: str, api: ApiClient, tracer: Tracer) -> None:
     """Submit twice; trace the second submit."""
     async with DesktopClient(app_url.replace("http", "ws", 1), agent_token) as desktop:
         await desktop.ready()
         for traced in (False, True):
             tracer.active = traced
             submit = asyncio.to_thread(api.call, "POST", "/v1/contacts", {"channel": "voice"})
-            offer, receipt = await asyncio.gather(_offer(desktop), submit)
+            offer, receipt = await asyncio.gather(_next_offer(desktop), submit)
             tracer.active = False
             assert offer.contact_id == receipt["contact_id"]
             if not traced:
@@ -121,7 +120,7 @@ def _in_thread(work: Callable[[], None]) -> "asyncio.Future[None]":
 
     def unobserved() -> None:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # For the threads that this one starts.
+        threading.setprofile(None)  # For the threads that this one starts.
         work()
 
     return asyncio.get_running_loop().run_in_executor(None, unobserved)
@@ -144,13 +143,13 @@ async def _trace(directory: Path) -> Tracer:
     await app.start()
     sys.setprofile(tracer.hook)
     try:
-        api = Api(app.url, app.mint_token(subject="trace", role="admin"))
+        api = ApiClient(app.url, app.mint_token(subject="trace", role="admin"))
         token = app.mint_token(subject="ada", role="agent")
 
         def client() -> None:
             agent = {"queues": ["support"], "skills": {}}
             api.call("PUT", "/v1/agents/ada", agent)
-            asyncio.run(_play(app.url, token, api, tracer))
+            asyncio.run(_submit_twice(app.url, token, api, tracer))
 
         await _in_thread(client)
     finally:
@@ -160,7 +159,7 @@ async def _trace(directory: Path) -> Tracer:
 
 
 def main() -> int:
-    """Run the trace and print it."""
+    """Run the trace and print it; return the exit code."""
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("--calls", action="store_true", help="print every call in order")
     arguments.add_argument("--files-max", type=int, help="exit 1 if more files are called")

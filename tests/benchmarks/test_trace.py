@@ -1,0 +1,33 @@
+"""The call trace of a submit through a live router, and its limit of source files."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+SCRIPT: Final = Path(__file__).parents[2] / "benchmarks" / "trace" / "trace_submit.py"
+FILES_MAX: Final = 60
+"""The trace has 56 files; a timer that expires during it can add some."""
+
+
+@pytest.mark.parametrize(("files_max", "exit_code"), [(FILES_MAX, 0), (1, 1)])
+def test_a_submit_calls_a_limited_number_of_files_until_its_offer(
+    files_max: int, exit_code: int
+) -> None:
+    done = subprocess.run(
+        (sys.executable, str(SCRIPT), "--files-max", str(files_max)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert done.returncode == exit_code, done.stderr
+    files = [line for line in done.stdout.splitlines() if line.endswith(".py")]
+    assert {"server/http/submit_handler.py", "engine/engine.py", "journal/sqlite/file.py"} <= set(
+        files
+    )
+    assert len(files) == len(set(files)) <= FILES_MAX
+    assert f"{len(files)} files" in done.stdout.splitlines()[-1]
