@@ -20,10 +20,21 @@ from router.runtime.subscription import (
     InlineHandler,
     Subscription,
     SubscriptionObserver,
+    SubscriptionState,
     SubscriptionStatus,
 )
 
-__all__ = ["EventFeed", "FeedPosition", "PublishedRecord", "Publisher", "UnknownPosition"]
+__all__ = [
+    "EventFeed",
+    "FeedPosition",
+    "PublishedRecord",
+    "Publisher",
+    "Subscription",
+    "SubscriptionObserver",
+    "SubscriptionState",
+    "SubscriptionStatus",
+    "UnknownPosition",
+]
 
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 30.0
